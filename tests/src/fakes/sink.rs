@@ -148,3 +148,45 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
         })
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::faults::{ANY, Fault};
+    use super::super::raw_http::request;
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_are_kept_whole_and_faults_go_by_path() {
+        let sink = Sink::start().await;
+        sink.faults().next("/b", Fault::status(503));
+        sink.faults().next_n(ANY, 1, Fault::status(500));
+        let mut statuses = Vec::new();
+        for path in ["/a?x=1", "/b", "/c"] {
+            let answer = request(
+                sink.listening.addr,
+                "PUT",
+                path,
+                &[("X-Trace", "7")],
+                "{\"n\":1}",
+            )
+            .await;
+            statuses.push(answer.unwrap().status);
+        }
+        assert_eq!(statuses, [500, 503, 200]);
+        let first = &sink.wait_for_count(3).await[0];
+        assert_eq!(
+            (
+                first.method.as_str(),
+                first.path.as_str(),
+                first.query.as_str()
+            ),
+            ("PUT", "/a", "x=1")
+        );
+        assert_eq!(
+            (first.header("x-trace"), first.json()["n"].as_i64()),
+            (Some("7"), Some(1))
+        );
+    }
+}
