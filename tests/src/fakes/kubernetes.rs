@@ -644,13 +644,10 @@ mod tests {
         assert_eq!(status["state"]["waiting"]["reason"], "CrashLoopBackOff");
 
         let apps = "/apis/apps/v1/namespaces/customer";
-        let sets = ask(
-            &kubernetes,
-            &format!(
-                "{apps}/replicasets?labelSelector=app.kubernetes.io%2Fname%3Dcustomer-rs-transformer"
-            ),
-        );
-        let sets = sets.await.json();
+        let selector = "labelSelector=app.kubernetes.io%2Fname%3Dcustomer-rs-transformer";
+        let sets = ask(&kubernetes, &format!("{apps}/replicasets?{selector}"))
+            .await
+            .json();
         assert_eq!(
             (
                 sets["kind"].as_str(),

@@ -551,15 +551,9 @@ mod tests {
     }
 
     async fn call(slack: &Slack, method: &str, body: Value) -> Value {
-        let path = format!("/api/{method}");
-        let answer = request(
-            addr(slack),
-            "POST",
-            &path,
-            &[TYPE, BEARER],
-            &body.to_string(),
-        );
-        answer.await.unwrap().json()
+        let (path, body) = (format!("/api/{method}"), body.to_string());
+        let answer = request(addr(slack), "POST", &path, &[TYPE, BEARER], &body).await;
+        answer.unwrap().json()
     }
 
     async fn post(slack: &Slack, text: &str) -> Value {
