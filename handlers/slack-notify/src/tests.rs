@@ -172,6 +172,19 @@ fn long_descriptions_are_cut() {
 }
 
 #[test]
+fn a_cut_leaves_no_half_of_a_link() {
+    let host = host();
+    let description = format!(
+        "{} https://wiki.example.com/a/long/page",
+        "word ".repeat(115)
+    );
+    host.run::<SlackNotify>(&disk_alert().with_annotation("description", description));
+    let visible = host.posts()[0].visible();
+    assert!(visible.contains("word word…"), "{visible}");
+    assert!(!visible.contains("wiki"), "{visible}");
+}
+
+#[test]
 fn an_alert_with_nothing_but_a_label_is_said_too() {
     let host = host();
     let run = host.run::<SlackNotify>(&Alert::new("").with_label("job", "x"));
