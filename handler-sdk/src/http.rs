@@ -151,7 +151,7 @@ impl RequestBuilder<'_> {
     ///
     /// # Errors
     /// Where there is no response: denied, unreachable, timed out, too large. Under `?` in a handler it
-    /// becomes the [`Failure`] that fits.
+    /// becomes the [`Failure`](crate::Failure) that fits.
     pub fn send(self) -> Result<Response, Error> {
         let name = RequestName::of(&self.request);
         if let Some(why) = self.unwritable {

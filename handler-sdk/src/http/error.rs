@@ -36,7 +36,7 @@ pub enum ErrorKind {
     BudgetExhausted(String),
     /// Anything else that may pass.
     Unavailable(String),
-    /// [`Response::error_for_status`] found another status than 200 to 299.
+    /// [`Response::error_for_status`](super::Response::error_for_status) found another status than 200 to 299.
     Status {
         /// The status code.
         status: u16,
@@ -45,7 +45,7 @@ pub enum ErrorKind {
         /// The server's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// [`Response::json`] could not read the body.
+    /// [`Response::json`](super::Response::json) could not read the body.
     Unreadable(String),
 }
 
