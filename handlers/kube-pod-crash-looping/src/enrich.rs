@@ -29,7 +29,10 @@ pub(crate) fn run(cx: &Cx, alert: &Alert) -> Result<Enrichment, Failure> {
             look.at_pod(cx, &settings)?;
             findings = look.findings;
         }
-        Err(why) => findings.missed("Kubernetes", &why),
+        Err(why) => {
+            cx.log().warn("Kubernetes was not asked", &[("why", &why)]);
+            findings.missed("Kubernetes", &why);
+        }
     }
     findings.into_enrichment()
 }
@@ -92,7 +95,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The alert is about the pod of its uid; a StatefulSet gives the same name to the next.
+    /// The alert is about the pod of its uid; a stateful set gives the same name to the next.
     fn is_another(&self, pod: &Value) -> bool {
         match (self.alert.label("uid"), text(pod, "/metadata/uid")) {
             (Some(alerts), Some(pods)) => alerts != pods,

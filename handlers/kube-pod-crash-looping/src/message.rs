@@ -5,37 +5,13 @@ use handler_sdk::serde_json::Value;
 use handler_sdk::time::{MINUTE, human};
 use handler_sdk::{mask, serde_json};
 
-use crate::findings::{Change, Container, Findings, HANDLER, Log, Warning, Workload};
-use crate::settings::{Logs, Settings};
-use crate::words::{between, clip, image_tag, workload_of};
+use crate::findings::{Change, Container, Findings, HANDLER, PodState, Verdict, Warning};
+use crate::settings::Settings;
+use crate::words::{between, clip, workload_of};
 
 pub(crate) const BLOCKS_MAX: usize = 12;
 pub(crate) const CHARS_MAX: usize = 3_000;
-const LOG_LINES_MAX: usize = 12;
-const LOG_CHARS_MAX: usize = 1_500;
-/// A log that is shown shorter than this says less than the line that announces it.
-const LOG_CHARS_MIN: usize = 120;
 const WARNINGS_MAX: usize = 3;
-const FIELDS_MAX: usize = 8;
-const LINKS_CHARS_MAX: usize = 800;
-
-/// Labels that tell of the exporter or are said elsewhere, not of the pod.
-const NOT_DISTINGUISHING: [&str; 14] = [
-    "alertname",
-    "severity",
-    "cluster",
-    "namespace",
-    "pod",
-    "container",
-    "uid",
-    "fingerprint",
-    "job",
-    "service",
-    "endpoint",
-    "instance",
-    "prometheus",
-    "replica",
-];
 
 /// All that a message is made of.
 #[derive(Debug)]
@@ -136,7 +112,7 @@ impl Source<'_> {
         }
     }
 
-    fn workload_name(&self) -> Option<&str> {
+    pub(crate) fn workload_name(&self) -> Option<&str> {
         let found = self
             .findings
             .and_then(|findings| findings.workload.as_ref())
@@ -168,11 +144,11 @@ impl Source<'_> {
         }
     }
 
-    fn container(&self) -> Option<&Container> {
+    pub(crate) fn container(&self) -> Option<&Container> {
         self.findings?.container.as_ref()
     }
 
-    fn verdict(&self) -> Option<&crate::findings::Verdict> {
+    fn verdict(&self) -> Option<&Verdict> {
         self.findings?.verdict.as_ref()
     }
 
@@ -195,7 +171,6 @@ impl Source<'_> {
 
     /// Returns the verdict in one sentence; where there is none, what the alert itself says.
     pub(crate) fn verdict_line(&self) -> Mrkdwn {
-        use crate::findings::PodState;
         let state = self
             .findings
             .map(|findings| findings.pod)
@@ -245,108 +220,6 @@ impl Source<'_> {
         )
     }
 
-    /// Returns up to eight names with values, two on a line: real fields would take sixteen lines.
-    fn fields(&self) -> Mrkdwn {
-        let label = |name: &str| self.alert.label(name).map(str::to_owned);
-        let container = self.container();
-        let exit = container.and_then(|container| container.last_exit.as_ref());
-        let mut fields: Vec<(String, Option<String>)> = vec![
-            ("Cluster".to_owned(), label("cluster")),
-            ("Workload".to_owned(), self.workload_words()),
-            ("Pod".to_owned(), self.pod_words()),
-            (
-                "Restarts".to_owned(),
-                container.map(|container| container.restarts.to_string()),
-            ),
-            (
-                "Last exit".to_owned(),
-                exit.map(|exit| self.exit_words(exit)),
-            ),
-            (
-                "Image".to_owned(),
-                container
-                    .and_then(|container| container.image.as_deref())
-                    .map(image_tag),
-            ),
-            (
-                "Node".to_owned(),
-                self.node_words().or_else(|| label("node")),
-            ),
-            ("Owner".to_owned(), self.owner()),
-        ];
-        let distinguishing = self.alert.labels.iter().filter(|(name, value)| {
-            !NOT_DISTINGUISHING.contains(&name.as_str())
-                && !value.is_empty()
-                && !["node", "owner", "team"].contains(&name.as_str())
-        });
-        fields.extend(distinguishing.map(|(name, value)| (clip(name, 30), Some(value.clone()))));
-        let shown: Vec<Mrkdwn> = fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, clip(&value?, 90))))
-            .take(FIELDS_MAX)
-            .map(|(name, value)| Mrkdwn::new().bold(format!("{name}:")).text(" ").text(value))
-            .collect();
-        let lines = shown
-            .chunks(2)
-            .map(|pair| Mrkdwn::join(pair.iter().cloned(), "   "));
-        Mrkdwn::join(lines, "\n").truncated(800)
-    }
-
-    fn workload_words(&self) -> Option<String> {
-        let Some(Workload { kind, name, ready }) = self
-            .findings
-            .and_then(|findings| findings.workload.as_ref())
-        else {
-            return self.workload_name().map(str::to_owned);
-        };
-        Some(match ready {
-            Some((ready, wanted)) => format!("{kind} {name}, {ready}/{wanted} ready"),
-            None => format!("{kind} {name}"),
-        })
-    }
-
-    fn pod_words(&self) -> Option<String> {
-        let pod = self.alert.label("pod")?;
-        let container = self
-            .container()
-            .map(|container| container.name.as_str())
-            .or(self.alert.label("container"));
-        Some(container.map_or_else(
-            || pod.to_owned(),
-            |container| format!("{pod} / {container}"),
-        ))
-    }
-
-    fn exit_words(&self, exit: &crate::findings::Exit) -> String {
-        let ago = exit
-            .finished
-            .map(|at| format!(", {} ago", between(at, self.now)))
-            .unwrap_or_default();
-        format!("{} ({}){ago}", exit.reason, exit.code)
-    }
-
-    fn node_words(&self) -> Option<String> {
-        let node = self.findings?.node.as_ref()?;
-        let troubles = node
-            .troubles
-            .iter()
-            .map(|trouble| format!(", {trouble}"))
-            .collect::<String>();
-        Some(format!("{}{troubles}", node.name))
-    }
-
-    fn owner(&self) -> Option<String> {
-        let labelled = ["owner", "team"]
-            .iter()
-            .find_map(|label| self.alert.label(label));
-        let found = self.findings.and_then(|findings| findings.owner.as_deref());
-        self.others
-            .fact("owner")
-            .or(found)
-            .or(labelled)
-            .map(str::to_owned)
-    }
-
     pub(crate) fn change_line(&self) -> Mrkdwn {
         let began = Some(self.alert.starts_at.seconds);
         match self
@@ -378,93 +251,6 @@ impl Source<'_> {
             head.text(clip(&warning.message, 110)).truncated(220)
         });
         Mrkdwn::join(lines, "\n")
-    }
-
-    /// Returns the end of the log within so many characters, and whether that is all of it.
-    fn log(&self, chars_left: usize) -> (Mrkdwn, bool) {
-        let Some(log) = self.findings.and_then(|findings| findings.log.as_ref()) else {
-            return (Mrkdwn::new(), true);
-        };
-        if log.lines.is_empty() || self.settings.logs == Logs::Off {
-            return (Mrkdwn::new(), true);
-        }
-        let title = log_title(log);
-        let title_chars = title.as_str().chars().count() + 10;
-        let room = chars_left.saturating_sub(title_chars).min(LOG_CHARS_MAX);
-        if self.settings.logs == Logs::Thread || room < LOG_CHARS_MIN {
-            return (Mrkdwn::new(), false);
-        }
-        let shown = last_lines(&log.lines, LOG_LINES_MAX, room);
-        let is_whole =
-            shown.len() == log.lines.len() && shown.iter().zip(&log.lines).all(|(a, b)| a == b);
-        (title.text("\n").then(fenced(&shown.join("\n"))), is_whole)
-    }
-
-    /// Returns the whole log that was read, in as many sections as it takes.
-    fn whole_log(&self) -> Blocks {
-        const SECTION_CHARS: usize = 2_800;
-        const SECTIONS_MAX: usize = 12;
-        let Some(log) = self.findings.and_then(|findings| findings.log.as_ref()) else {
-            return Blocks::new();
-        };
-        let mut sections: Vec<Vec<String>> = Vec::new();
-        let mut end = log.lines.len();
-        while end > 0 && sections.len() < SECTIONS_MAX {
-            let lines = last_lines(&log.lines[..end], usize::MAX, SECTION_CHARS);
-            end -= lines.len();
-            sections.push(lines);
-        }
-        let start = Blocks::new().section(log_title(log));
-        sections.iter().rev().fold(start, |blocks, lines| {
-            blocks.section(fenced(&lines.join("\n")))
-        })
-    }
-
-    /// Returns titles and addresses, as many as fit.
-    pub(crate) fn links(&self) -> Vec<(&'static str, String)> {
-        let alert = self.alert;
-        let runbook = alert.runbook_url().map(str::to_owned).or_else(|| {
-            let base = self.settings.runbook_base.as_deref()?;
-            Some(format!("{base}/{}", handler_sdk::http::encode(&alert.name)))
-        });
-        let story = self
-            .settings
-            .story_base
-            .as_deref()
-            .map(|base| format!("{base}/{}", self.delivery_id));
-        let all = [
-            ("Runbook", runbook),
-            (
-                "Dashboard",
-                alert
-                    .dashboard_url()
-                    .or(alert.panel_url())
-                    .map(str::to_owned),
-            ),
-            ("Query", alert.query_url().map(str::to_owned)),
-            ("Silence", self.silence_url()),
-            ("Story", story),
-        ];
-        let mut left = LINKS_CHARS_MAX;
-        let mut links = Vec::new();
-        for (title, url) in all {
-            let Some(url) = url else { continue };
-            let chars = url.chars().count() + title.len() + 5;
-            if chars <= left {
-                left -= chars;
-                links.push((title, url));
-            }
-        }
-        links
-    }
-
-    /// All labels in a silence make a link that is longer than the rest of the message.
-    fn silence_url(&self) -> Option<String> {
-        let mut alert = self.alert.clone();
-        alert.labels.retain(|(name, _)| {
-            ["alertname", "cluster", "namespace", "pod", "container"].contains(&name.as_str())
-        });
-        alert.silence_url()
     }
 
     fn context(&self) -> Mrkdwn {
@@ -546,52 +332,6 @@ fn reason(why: &str) -> String {
         Some(_) => "not granted".to_owned(),
         None => clip(&mask::text(line), 120),
     }
-}
-
-fn log_title(log: &Log) -> Mrkdwn {
-    let which = if log.is_previous {
-        "Log before the crash:"
-    } else {
-        "Log (of the present container):"
-    };
-    Mrkdwn::new().bold(which)
-}
-
-/// Returns the last lines that fit, measured as Slack counts them: escaped.
-fn last_lines(lines: &[String], lines_max: usize, chars_max: usize) -> Vec<String> {
-    let mut left = chars_max;
-    let mut shown: Vec<String> = Vec::new();
-    for line in lines.iter().rev().take(lines_max) {
-        let chars = escaped_chars(line) + 1;
-        if chars <= left {
-            left -= chars;
-            shown.push(line.clone());
-            continue;
-        }
-        if shown.is_empty() {
-            // Not even the last line fits: its beginning is what there is room for. Escaping makes at most five of one.
-            let fitting = if line.chars().count() == escaped_chars(line) {
-                chars_max
-            } else {
-                chars_max / 5
-            };
-            shown.push(clip(line, fitting.saturating_sub(1)));
-        }
-        break;
-    }
-    shown.reverse();
-    shown
-}
-
-fn escaped_chars(text: &str) -> usize {
-    Mrkdwn::from(text).as_str().chars().count()
-}
-
-/// Fences without line ends of their own, which would count as lines.
-fn fenced(text: &str) -> Mrkdwn {
-    // A zero-width space keeps three backticks of the text from ending the block.
-    let inert = Mrkdwn::from(text.replace("```", "``\u{200b}`"));
-    Mrkdwn::raw("```").then(inert).then(Mrkdwn::raw("```"))
 }
 
 /// Returns other handlers' blocks and how many characters they show.

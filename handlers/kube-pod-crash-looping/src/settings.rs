@@ -85,7 +85,7 @@ pub(crate) fn server(cx: &Cx, alert: &Alert) -> Result<Server, String> {
     match cx.config("cluster") {
         Some(own) if own == cluster => Ok(default()),
         _ => Err(format!(
-            "no API server is configured for the cluster {cluster}"
+            "no API server is configured for the cluster {cluster} (settings `cluster`, `cluster.NAME.url`)"
         )),
     }
 }
