@@ -1,8 +1,16 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
+mod handlers;
+mod load;
 mod problem;
+mod routes;
 mod secret;
+mod sections;
 mod units;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -94,6 +102,15 @@ pub struct Retention {
     pub size_bytes_max: u64,
 }
 
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(7 * 24 * 60 * 60),
+            size_bytes_max: 2 << 30,
+        }
+    }
+}
+
 /// How alerts come in.
 #[derive(Clone, Debug)]
 pub struct Webhook {
@@ -105,8 +122,18 @@ pub struct Webhook {
     pub queue_depth_max: u64,
 }
 
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            authorization: None,
+            body_bytes_max: 64 << 20,
+            queue_depth_max: 100_000,
+        }
+    }
+}
+
 /// Who may ask.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Api {
     /// `authorization` or `basic_auth`; absent where anyone who reaches the address may ask.
     pub authorization: Option<Authorization>,
@@ -134,7 +161,7 @@ pub enum Authorization {
 /// How messages get to Slack.
 #[derive(Clone, Debug)]
 pub struct Slack {
-    /// `token_file`, or the variables SLACK_TOKEN and SLACK_TOKEN_FILE. Absent only in preview.
+    /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent in preview, and only there.
     pub token: Option<SecretSource>,
     /// Messages are shown and kept with the delivery instead of posted.
     pub preview: bool,
@@ -153,6 +180,15 @@ pub struct SlackRate {
     pub per_second: f64,
     /// `burst`: 5 by default.
     pub burst: u32,
+}
+
+impl Default for SlackRate {
+    fn default() -> Self {
+        Self {
+            per_second: 1.0,
+            burst: 5,
+        }
+    }
 }
 
 /// A credential that the host adds to a handler's requests.
