@@ -27,7 +27,7 @@ use crate::runtime::Limits;
 
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretSource};
-pub use units::{parse_duration, parse_size};
+pub use units::{format_duration, parse_duration, parse_size};
 
 /// What the command line says: a flag beats a variable, a variable beats the file.
 #[derive(Clone, Debug, Default)]
