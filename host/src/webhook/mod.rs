@@ -1,0 +1,5 @@
+//! How alerts come in.
+
+mod payload;
+
+pub use payload::*;
