@@ -31,7 +31,7 @@ const LATER: [&str; 3] = ["storm", "dead_letter", "heartbeats"];
 const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
 
-/// The name under which handlers are granted the channel of SLACK_CHANNEL.
+/// The name under which handlers are granted the channel of `SLACK_CHANNEL`.
 const CHANNEL_NAME: &str = "alerts";
 const CHANNEL_DEFAULT: &str = "#alerts";
 
@@ -75,7 +75,7 @@ impl Outside {
 }
 
 impl Config {
-    /// Reads the file (`file`, else the one that ALERT_MANAGER_CONFIG names, else none), lays the
+    /// Reads the file (`file`, else the one that `ALERT_MANAGER_CONFIG` names, else none), lays the
     /// variables over it and the flags over those, and checks the whole. Paths in the file are relative
     /// to its folder; those in variables and flags, and the defaults, to the working directory.
     ///
@@ -201,7 +201,7 @@ fn decode_basics(reader: &mut Reader, top: &mut Section<'_>, config: &mut FileCo
 }
 
 impl SlackSection {
-    /// Lays SLACK_CHANNEL over the file's `channels`.
+    /// Lays `SLACK_CHANNEL` over the file's `channels`.
     fn lay_over(&mut self, env: Env<'_>) {
         if let Some(channel) = env("SLACK_CHANNEL") {
             self.channels

@@ -230,7 +230,7 @@ pub enum CredentialKind {
 }
 
 /// What the operator set for one handler.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HandlerSettings {
     /// `sha256`: the only module that is accepted under this name.
     pub sha256: Option<[u8; 32]>,
@@ -244,19 +244,6 @@ pub struct HandlerSettings {
     pub retry: Retry,
     /// `config`: scalars as written, lists and mappings as JSON.
     pub config: Arc<BTreeMap<String, String>>,
-}
-
-impl Default for HandlerSettings {
-    fn default() -> Self {
-        Self {
-            sha256: None,
-            grants: Arc::default(),
-            limits: Limits::default(),
-            enrich: EnrichBudget::default(),
-            retry: Retry::default(),
-            config: Arc::default(),
-        }
-    }
 }
 
 /// What one delivery's enrichment by a handler may take.
