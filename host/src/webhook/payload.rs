@@ -62,8 +62,24 @@ pub enum PayloadError {
     #[error("{0}")]
     NoAlerts(String),
     /// Every alert is bad; the first one's error.
-    #[error("{0}")]
-    NoGoodAlert(String),
+    #[error("{error}")]
+    NoGoodAlert {
+        /// What is wrong with the first.
+        error: String,
+        /// How many there are.
+        alerts: usize,
+    },
+}
+
+impl PayloadError {
+    /// Returns how many alerts are refused with the body, as far as they could be counted.
+    #[must_use]
+    pub fn alerts(&self) -> u64 {
+        match self {
+            Self::NoGoodAlert { alerts, .. } => u64::try_from(*alerts).unwrap_or(u64::MAX),
+            Self::NoAlerts(_) | Self::NotUtf8(_) | Self::NotJson(_) | Self::TooDeep => 0,
+        }
+    }
 }
 
 /// Reads Alertmanager's group (version 4), Grafana's (version 1), Prometheus' bare list and one alert
@@ -182,9 +198,10 @@ fn check(parsed: Parsed) -> Result<Parsed, PayloadError> {
             let why = "alerts: the list is empty".to_owned();
             Err(PayloadError::NoAlerts(why))
         }
-        Some(bad) if parsed.alerts.iter().all(Result::is_err) => {
-            Err(PayloadError::NoGoodAlert(bad.error.clone()))
-        }
+        Some(bad) if parsed.alerts.iter().all(Result::is_err) => Err(PayloadError::NoGoodAlert {
+            error: bad.error.clone(),
+            alerts: parsed.alerts.len(),
+        }),
         _ => Ok(parsed),
     }
 }
