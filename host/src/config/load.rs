@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::credentials::credentials;
 use super::handlers::{Grantable, handlers};
 use super::problem::{Problem, Problems};
 use super::routes::routes;
@@ -151,7 +152,7 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     config.places.slack = slack.as_ref().map(|(node, _)| node.at);
     config.slack = sections::slack(reader, slack);
     config.slack.lay_over(env);
-    config.credentials = sections::credentials(reader, top.take("credentials"), env);
+    config.credentials = credentials(reader, top.take("credentials"), env);
     config.routes = routes(reader, top.take("routes"));
     let grantable = Grantable {
         channels: config.slack.channels().into_keys().collect(),

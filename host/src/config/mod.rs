@@ -1,11 +1,13 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
+mod credentials;
 mod handlers;
 mod load;
 mod problem;
 mod routes;
 mod secret;
 mod sections;
+mod suggest;
 mod units;
 mod yaml;
 
@@ -244,6 +246,19 @@ pub struct HandlerSettings {
     pub retry: Retry,
     /// `config`: scalars as written, lists and mappings as JSON.
     pub config: Arc<BTreeMap<String, String>>,
+}
+
+impl HandlerSettings {
+    /// Returns the handler's `config` with that of the route laid over it.
+    #[must_use]
+    pub fn config_on(&self, route: &Route) -> Arc<BTreeMap<String, String>> {
+        if route.config.is_empty() {
+            return Arc::clone(&self.config);
+        }
+        let mut config = (*self.config).clone();
+        config.extend(route.config.iter().map(|(k, v)| (k.clone(), v.clone())));
+        Arc::new(config)
+    }
 }
 
 /// What one delivery's enrichment by a handler may take.
