@@ -125,6 +125,9 @@ impl State {
     }
 }
 
+/// The contract's types alone: there is nothing to call.
+impl super::bindings::types::Host for State {}
+
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
