@@ -361,3 +361,24 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::url_fits;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, url) in [
+            ("a", "a"),
+            ("a*", "a"),
+            ("*", ""),
+            ("a*c*e", "abcde"),
+            ("*/pods/*", "https://k/pods/x"),
+        ] {
+            assert!(url_fits(pattern, url), "{pattern} {url}");
+        }
+        for (pattern, url) in [("a", "ab"), ("a*c", "abd"), ("*b", "abc"), ("", "a")] {
+            assert!(!url_fits(pattern, url), "{pattern} {url}");
+        }
+    }
+}

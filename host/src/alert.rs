@@ -1,0 +1,621 @@
+//! The alert as the rest of the server knows it: parsed, sorted, fingerprinted.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A moment in UTC with nanoseconds, as Prometheus writes it.
+pub type Timestamp = jiff::Timestamp;
+
+/// Alertmanager's identity of a label set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// Computes FNV-1a-64 over the sorted pairs, each name and value followed by the byte 0xff
+    /// (`LabelSet.Fingerprint` in prometheus/common, `model/signature.go`).
+    #[must_use]
+    pub fn of(labels: &Labels) -> Self {
+        const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let mut hash = OFFSET_BASIS;
+        let mut add = |text: &str| {
+            for byte in text.bytes().chain([0xff]) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+            }
+        };
+        for (name, value) in labels.iter() {
+            add(name);
+            add(value);
+        }
+        Self(hash)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The text is not 1 to 16 hexadecimal digits.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a fingerprint is 1 to 16 hexadecimal digits")]
+pub struct FingerprintError;
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() || text.len() > 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(FingerprintError);
+        }
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| FingerprintError)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Names with values, sorted by name, each name once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Labels(Vec<(String, String)>);
+
+impl Labels {
+    /// Sorts the pairs; of a name given twice the last counts.
+    #[must_use]
+    pub fn new(mut pairs: Vec<(String, String)>) -> Self {
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        // `dedup_by` keeps the first of a run: swap values so that the last one stays.
+        pairs.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                std::mem::swap(&mut later.1, &mut earlier.1);
+            }
+            same
+        });
+        Self(pairs)
+    }
+
+    /// Returns the value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .binary_search_by(|(n, _)| n.as_str().cmp(name))
+            .ok()
+            .map(|i| self.0[i].1.as_str())
+    }
+
+    /// Returns the pairs in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
+    /// Returns the sorted pairs.
+    #[must_use]
+    pub fn as_slice(&self) -> &[(String, String)] {
+        &self.0
+    }
+
+    /// Lays `later` over these: of a name in both, the later value counts.
+    #[must_use]
+    pub fn merged(&self, later: &Self) -> Self {
+        Self::new(self.0.iter().chain(&later.0).cloned().collect())
+    }
+
+    /// Takes out the pairs whose value is empty: to Prometheus they are no labels at all.
+    #[must_use]
+    pub fn without_empty_values(mut self) -> Self {
+        self.0.retain(|(_, value)| !value.is_empty());
+        self
+    }
+
+    /// Returns true where there is no pair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns how many names there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl FromIterator<(String, String)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self::new(pairs.into_iter().collect())
+    }
+}
+
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> serde::de::Visitor<'de> for Pairs {
+            type Value = Labels;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of strings to strings")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Labels, A::Error> {
+                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Labels::new(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// As Alertmanager has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The condition holds.
+    Firing,
+    /// The condition has ended.
+    Resolved,
+}
+
+impl Status {
+    /// Returns the word that Alertmanager uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where an alert came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `alertmanager`, `grafana`, `prometheus` or `json`.
+    pub sender: String,
+    /// Alertmanager's receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<String>,
+    /// Alertmanager's group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_key: Option<String>,
+    /// The labels that the group shares by name.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub group_labels: Labels,
+    /// The sender's own pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_url: Option<String>,
+    /// The sender's other fields by their JSON names.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub extra: Labels,
+}
+
+/// One alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Alertmanager's fingerprint of the labels.
+    pub fingerprint: Fingerprint,
+    /// Firing or resolved.
+    pub status: Status,
+    /// Its labels, `alertname` among them.
+    pub labels: Labels,
+    /// Its annotations.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub annotations: Labels,
+    /// When it began to fire.
+    pub starts_at: Timestamp,
+    /// Absent while it fires with no known end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+    /// The expression's page in Prometheus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator_url: Option<String>,
+    /// When this server took it.
+    pub received_at: Timestamp,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Alert {
+    /// Returns the label `alertname`, empty where there is none: Alertmanager does not require it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.labels.get("alertname").unwrap_or_default()
+    }
+
+    /// Returns what makes two alerts the same event.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        Event {
+            fingerprint: self.fingerprint,
+            starts_at: self.starts_at,
+            status: self.status,
+        }
+    }
+}
+
+/// What makes two alerts the same: a re-send of one event is a duplicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Event {
+    /// Of the labels.
+    pub fingerprint: Fingerprint,
+    /// With its nanoseconds: two firings of one label set differ in it.
+    pub starts_at: Timestamp,
+    /// Firing or resolved.
+    pub status: Status,
+}
+
+/// How urgent a delivery is; leases go to the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// `severity` is critical (or page, in whatever case).
+    Critical,
+    /// `severity` is warning.
+    Warning,
+    /// The rest.
+    Normal,
+}
+
+impl Priority {
+    /// Reads the label `severity`, whatever its case.
+    #[must_use]
+    pub fn of(labels: &Labels) -> Self {
+        match labels.get("severity") {
+            Some(s) if s.eq_ignore_ascii_case("critical") => Self::Critical,
+            Some(s) if s.eq_ignore_ascii_case("warning") => Self::Warning,
+            _ => Self::Normal,
+        }
+    }
+}
+
+/// Something for people to read, found by a handler's `enrich`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Block {
+    /// Paragraphs, emphasis, code, links and lists.
+    Markdown {
+        /// The text.
+        text: String,
+    },
+    /// Names with values, in this order.
+    Fields {
+        /// The pairs.
+        fields: Vec<(String, String)>,
+    },
+    /// Rows under a header.
+    Table {
+        /// Shown above.
+        title: String,
+        /// Names of the columns.
+        header: Vec<String>,
+        /// From the top.
+        rows: Vec<Vec<String>>,
+    },
+    /// Text shown as it is, in a fixed pitch.
+    Excerpt {
+        /// Shown above.
+        title: String,
+        /// The text.
+        text: String,
+    },
+    /// A link for people.
+    Link {
+        /// Shown in its place.
+        title: String,
+        /// https or http.
+        url: String,
+    },
+    /// A picture.
+    Image {
+        /// Shown above.
+        title: String,
+        /// Its media type.
+        media_type: String,
+        /// The file, in base64 where it is stored.
+        #[serde(with = "base64_bytes")]
+        data: Vec<u8>,
+    },
+    /// A kind of block that this version does not name.
+    Custom {
+        /// What `data` is.
+        name: String,
+        /// Markdown for whoever does not know it.
+        fallback: String,
+        /// JSON.
+        data: String,
+    },
+}
+
+/// What is known of an alert besides itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrichment {
+    /// For programs.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub facts: Labels,
+    /// For people, in reading order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+}
+
+impl Enrichment {
+    /// Adds what a later handler found: of a fact that both give, the later's counts.
+    pub fn add(&mut self, later: Self) {
+        self.facts = self.facts.merged(&later.facts);
+        self.blocks.extend(later.blocks);
+    }
+}
+
+/// A name by which a handler's module is known: kebab-case, from its description.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HandlerName(std::sync::Arc<str>);
+
+impl HandlerName {
+    /// Wraps a name that the configuration or a module's description gave.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HandlerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for HandlerName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for HandlerName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Ok(Self::new(&text))
+    }
+}
+
+/// The two steps of a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// Adds what a person needs to know.
+    Enrich,
+    /// Does something about it.
+    Act,
+}
+
+impl StepKind {
+    /// Returns the name of the hook.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enrich => "enrich",
+            Self::Act => "act",
+        }
+    }
+}
+
+/// The identity of a delivery: milliseconds since 1970 and a counter, so that identifiers sort by time.
+///
+/// Written as 13 characters of Crockford's base 32, in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeliveryId(i64);
+
+/// The text is not an identifier that this server wrote.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a delivery's id is 13 letters and digits, as `deliveries` lists them")]
+pub struct DeliveryIdError;
+
+const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+impl DeliveryId {
+    /// Wraps a stored number.
+    #[must_use]
+    pub fn from_raw(raw: i64) -> Self {
+        Self(raw)
+    }
+
+    /// Returns the number to store.
+    #[must_use]
+    pub fn as_raw(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.0.cast_unsigned();
+        let text: [u8; 13] = std::array::from_fn(|i| {
+            CROCKFORD[usize::try_from((bits >> (5 * (12 - i))) & 31).unwrap_or(0)]
+        });
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = DeliveryIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 13 {
+            return Err(DeliveryIdError);
+        }
+        let mut bits: u128 = 0;
+        for byte in text.bytes() {
+            let digit = CROCKFORD
+                .iter()
+                .position(|c| *c == byte.to_ascii_lowercase())
+                .ok_or(DeliveryIdError)?;
+            bits = (bits << 5) | digit as u128;
+        }
+        i64::try_from(bits).map(Self).map_err(|_| DeliveryIdError)
+    }
+}
+
+impl Serialize for DeliveryId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DeliveryId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(data))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn labels_are_sorted_and_of_a_name_given_twice_the_last_counts() {
+        let labels = labels(&[("b", "1"), ("a", "2"), ("b", "3")]);
+        assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
+    }
+
+    #[test]
+    fn an_identifier_survives_the_text() {
+        for raw in [0, 1, i64::MAX, 7_477_000_000_000_000_000] {
+            let id = DeliveryId::from_raw(raw);
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert_eq!("zzzzzzzzzzzzz".parse::<DeliveryId>(), Err(DeliveryIdError));
+        assert_eq!("12".parse::<DeliveryId>(), Err(DeliveryIdError));
+    }
+
+    #[test]
+    fn an_empty_label_set_has_the_offset_basis() {
+        assert_eq!(
+            Fingerprint::of(&Labels::default()).to_string(),
+            "cbf29ce484222325"
+        );
+    }
+
+    /// The expected values are of an implementation of its own, in Python:
+    ///
+    /// ```python
+    /// def fingerprint(labels):
+    ///     h = 0xcbf29ce484222325
+    ///     for name, value in sorted(labels.items()):
+    ///         for byte in name.encode() + b"\xff" + value.encode() + b"\xff":
+    ///             h = (h ^ byte) * 0x100000001b3 % 2**64
+    ///     return f"{h:016x}"
+    /// ```
+    #[test]
+    fn fingerprints_are_those_of_alertmanager() {
+        let readme = [
+            ("alertname", "KubePodCrashLooping"),
+            ("cluster", "cluster-main"),
+            ("container", "rs-transformer"),
+            ("endpoint", "http"),
+            ("job", "kube-state-metrics"),
+            ("namespace", "customer"),
+            ("pod", "customer-rs-transformer-9b75b488c-cpfd7"),
+            ("priority", "P0"),
+            ("prometheus", "monitoring/kube-prometheus-stack-prometheus"),
+            ("region", "us-west-1"),
+            ("replica", "0"),
+            ("service", "kube-prometheus-stack-kube-state-metrics"),
+            ("severity", "CRITICAL"),
+        ];
+        let cases = [
+            (&readme[..], "7fc7f2dba047ac87"),
+            (&[("alertname", "Watchdog")], "003b0a0f7d3fa569"),
+            (&[("b", "2"), ("a", "1")], "1cc37fac8a64ae01"),
+            (&[("größe", "日本")], "8acfedfe11daecc0"),
+        ];
+        for (pairs, expected) in cases {
+            assert_eq!(Fingerprint::of(&labels(pairs)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_survives_the_text_and_nothing_else_is_one() {
+        for text in ["0000000000000001", "cbf29ce484222325"] {
+            assert_eq!(text.parse::<Fingerprint>().unwrap().to_string(), text);
+        }
+        for text in ["", "xyz", "+1", "11112222333344445"] {
+            assert_eq!(text.parse::<Fingerprint>(), Err(FingerprintError), "{text}");
+        }
+    }
+
+    #[test]
+    fn severity_decides_the_priority_in_whatever_case() {
+        for (severity, expected) in [
+            ("CRITICAL", Priority::Critical),
+            ("Warning", Priority::Warning),
+            ("info", Priority::Normal),
+        ] {
+            assert_eq!(Priority::of(&labels(&[("severity", severity)])), expected);
+        }
+        assert_eq!(Priority::of(&Labels::default()), Priority::Normal);
+    }
+}

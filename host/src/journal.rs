@@ -1,0 +1,154 @@
+//! What one step of a delivery has asked of its host: the record that keeps an effect from happening twice.
+//!
+//! The runtime asks and replays, the queue makes it durable; both meet here, in [`Ledger`].
+
+mod replay;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Timestamp;
+
+pub use replay::Replay;
+
+/// A future that a trait object can return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Which host interface was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallKind {
+    /// `http.send`.
+    Http,
+    /// `slack.post`, `slack.update`, `slack.react`.
+    Slack,
+    /// Everything of `kv`.
+    Kv,
+    /// `config.get`.
+    Config,
+}
+
+impl CallKind {
+    /// Returns the interface's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Slack => "slack",
+            Self::Kv => "kv",
+            Self::Config => "config",
+        }
+    }
+}
+
+/// What names a call within its step: the author's key, or the digest of the request without its timeout.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallName {
+    /// The author's own, for requests whose bytes differ from attempt to attempt.
+    Key(String),
+    /// The first 128 bits of SHA-256, in hexadecimal.
+    Digest(String),
+}
+
+/// One call, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its place among the calls of its step, over all attempts.
+    pub seq: u32,
+    /// Which interface.
+    pub kind: CallKind,
+    /// What it is known by on a retry.
+    pub name: CallName,
+    /// True where it changed something outside and succeeded.
+    pub effect: bool,
+    /// One line for people: the method and URL, the channel, the key. No secret, no body.
+    pub request: String,
+    /// One line for people: the status, the error.
+    pub result: String,
+    /// The reply as the guest got it, in the runtime's own JSON.
+    pub reply: String,
+    /// When it was answered.
+    pub at: Timestamp,
+}
+
+/// A change to a handler's own state, made in the same transaction as its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvChange {
+    /// Sets the value.
+    Set {
+        /// What to keep.
+        value: Vec<u8>,
+        /// When it goes; never where absent.
+        ttl_seconds: Option<u32>,
+    },
+    /// Sets the value where there is none.
+    SetIfAbsent {
+        /// What to keep.
+        value: Vec<u8>,
+        /// When it goes; never where absent.
+        ttl_seconds: Option<u32>,
+    },
+    /// Adds to a decimal number; an absent key counts as 0; stops at the ends of i64.
+    Increment {
+        /// What to add.
+        by: i32,
+        /// When it goes; never where absent.
+        ttl_seconds: Option<u32>,
+    },
+    /// Removes the key.
+    Remove,
+}
+
+/// What a change to the state came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KvReply {
+    /// Set or removed.
+    Done,
+    /// Whether `SetIfAbsent` set it.
+    WasAbsent(bool),
+    /// The number after adding.
+    Value(i64),
+    /// This handler's keys and values together would be over their limit; nothing was changed.
+    QuotaExceeded,
+    /// `Increment` met a value that is not a number; nothing was changed.
+    NotANumber,
+}
+
+/// The store cannot record now: no effect may start, and an answer in hand waits.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The store does not answer or cannot write; worth a retry.
+    #[error("the store cannot record: {0}")]
+    Unavailable(String),
+    /// The lease was lost (cancelled, taken over): the invocation is to end without another effect.
+    #[error("the lease on this delivery was lost")]
+    LeaseLost,
+}
+
+/// Where one step's calls are made durable. Each method returns once it is on disk.
+pub trait Ledger: Send + Sync {
+    /// Returns `Ok` where the lease is still held and the store takes writes: asked before each effect.
+    fn ready(&self) -> Result<(), LedgerError>;
+
+    /// Appends entries to the step's record.
+    fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>>;
+
+    /// Reads a value of the handler's own state.
+    fn kv_get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>>;
+
+    /// Changes the handler's state and appends `before` and the change's own entry in one transaction.
+    /// `entry.reply` and `entry.result` are filled in by the store from the [`KvReply`] (its JSON);
+    /// `entry.effect` becomes false where nothing was changed.
+    fn kv_change(
+        &self,
+        key: String,
+        change: KvChange,
+        bytes_total_max: u64,
+        before: Vec<Entry>,
+        entry: Entry,
+    ) -> BoxFuture<'_, Result<KvReply, LedgerError>>;
+}

@@ -1,0 +1,234 @@
+//! What the worker hands to the runtime for one invocation, and what it gets back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use crate::journal::{CallKind, Entry, Ledger};
+use crate::policy::Grants;
+
+/// What one invocation may use. Each field has the operator's name for it in its doc.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `memory`: linear memories and tables together, in bytes.
+    pub memory_bytes_max: u64,
+    /// `cpu`: time on a processor, the guest's own code alone.
+    pub cpu_max: Duration,
+    /// `wall`: from instantiation to the result.
+    pub wall_max: Duration,
+    /// `concurrency`: invocations of this handler at one time.
+    pub concurrency_max: u32,
+    /// `http_calls`: requests in one invocation.
+    pub http_calls_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 64 << 20,
+            cpu_max: Duration::from_millis(500),
+            wall_max: Duration::from_secs(30),
+            concurrency_max: 8,
+            http_calls_max: 50,
+        }
+    }
+}
+
+/// Everything that one call of a hook needs.
+pub struct Invocation {
+    /// Which hook.
+    pub step: StepKind,
+    /// For `call.delivery-id` and the logs.
+    pub delivery: DeliveryId,
+    /// For `call.attempt`: 1 at first.
+    pub attempt: u32,
+    /// True where effects are held back.
+    pub dry_run: bool,
+    /// The alert.
+    pub alert: Arc<Alert>,
+    /// What is known so far: all of it for `act`.
+    pub found: Arc<Enrichment>,
+    /// The operator's settings: the route's over the handler's. Scalars as written, the rest as JSON.
+    pub config: Arc<BTreeMap<String, String>>,
+    /// What it may reach.
+    pub grants: Arc<Grants>,
+    /// What it may use.
+    pub limits: Limits,
+    /// The step's deadline from now; never longer than `limits.wall_max`.
+    pub time_left: Duration,
+    /// The wall clock that the guest sees: when the step first started.
+    pub clock: Timestamp,
+    /// Where the guest's random bytes come from: the step's own on every attempt.
+    pub seed: [u8; 32],
+    /// What earlier attempts of this step recorded, in order.
+    pub journal: Vec<Entry>,
+    /// Where this attempt's calls are recorded.
+    pub ledger: Arc<dyn Ledger>,
+    /// True where the attempt before this one ended in a crash: the first effect past the record is ambiguous.
+    pub after_crash: bool,
+}
+
+/// What one call of a hook came to.
+#[derive(Debug)]
+pub struct Invoked {
+    /// What the hook returned, or why it did not.
+    pub outcome: Result<Output, StepFailure>,
+    /// For the story.
+    pub trace: Trace,
+    /// Set where Slack refused the token: the handler's breaker opens, and nothing is lost.
+    pub slack_token_refused: Option<String>,
+}
+
+/// What a hook returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Of `enrich`: only what it adds.
+    Enrichment(Enrichment),
+    /// Of `act`.
+    Facts(Labels),
+}
+
+/// Why a hook did not succeed. The message is for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepFailure {
+    /// The handler says: try again. Uses up an attempt.
+    #[error("{message}")]
+    Retryable {
+        /// For people.
+        message: String,
+        /// Not before this long from now.
+        after: Option<Duration>,
+    },
+    /// The handler says: what it depends on does not answer. Uses up no attempt.
+    #[error("{message}")]
+    Unavailable {
+        /// For people.
+        message: String,
+        /// Not before this long from now.
+        after: Option<Duration>,
+    },
+    /// The handler says: never try again.
+    #[error("{0}")]
+    Permanent(String),
+    /// It trapped, exited or broke the contract; with its backtrace and last stderr.
+    #[error("{0}")]
+    Trap(String),
+    /// It met a limit: names the limit, what was allowed and what was used.
+    #[error("{0}")]
+    Limit(String),
+    /// Its wall time ran out. The server it waited for is usually why.
+    #[error("{0}")]
+    Timeout(String),
+    /// The host could not run it now (the store cannot record, the lease was lost): no fault of the handler.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// What an invocation did, for the story. Bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Host calls in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+    /// Host calls past the bound, not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub calls_dropped: u32,
+    /// What it logged, stdout and stderr too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogLine>,
+    /// Lines past the bound, not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub logs_dropped: u32,
+    /// Time on a processor, in microseconds.
+    pub cpu_us: u64,
+    /// From instantiation to the result, in microseconds.
+    pub wall_us: u64,
+    /// The most memory that it held, in bytes.
+    pub memory_bytes: u64,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// One host call, as the story tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Which interface.
+    pub kind: CallKind,
+    /// The method and URL, the channel, the key.
+    pub request: String,
+    /// The status, the error; where effects are held back: what would have been sent.
+    pub result: String,
+    /// How it was answered.
+    pub answered: Answered,
+    /// In microseconds.
+    pub duration_us: u64,
+    /// Slack's text and blocks where the message was previewed instead of posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<serde_json::Value>,
+}
+
+/// How a host call was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answered {
+    /// By the world, now.
+    Live,
+    /// From the record of an earlier attempt.
+    Recorded,
+    /// By the world, where a crash or a timeout leaves unknown whether it had happened before.
+    Ambiguous,
+    /// Refused by policy or limit; nothing went out.
+    Denied,
+    /// A recorded effect that this attempt did not ask for again.
+    Diverged,
+    /// Shown instead of sent.
+    Preview,
+}
+
+/// One line of a guest's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `trace` to `error`; `stdout` and `stderr` for what it printed.
+    pub level: String,
+    /// The text.
+    pub message: String,
+    /// Names with values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+/// How a module stands, as `handlers` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModuleState {
+    /// Serves, with everything that it imports granted.
+    Ready,
+    /// Serves; what it imports beyond its grants answers `denied`.
+    Limited,
+    /// Being compiled.
+    Loading,
+    /// Not served, or the one before it still is; the reason is the last error.
+    Refused,
+}
+
+/// Who a module is, from its `describe`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// In kebab-case; the module is known by it.
+    pub name: HandlerName,
+    /// Semantic versioning.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// The alertnames that it serves where no route says otherwise.
+    pub alerts: Vec<String>,
+}
