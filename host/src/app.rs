@@ -1,6 +1,7 @@
 //! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +15,19 @@ use crate::config::{Config, Problems, Store};
 use crate::policy;
 use crate::queue::{self, Leases, Queue};
 use crate::router::Router;
-use crate::runtime::{self, ModuleInfo, ModuleState, PreviewSink, Registry, Runtime};
+use crate::runtime::{
+    self, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
+    ServiceOptions,
+};
 use crate::telemetry::Metrics;
 use crate::webhook;
 use crate::worker::{Breakers, Phase, Worker};
 
 /// How long what runs may take to finish once a shutdown has begun: below Kubernetes' 30 s of grace.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// What the key of the references to Slack's messages is derived for.
+const MESSAGE_REFS: &str = "slack message references";
 
 /// How long connections may take to end after that.
 const CONNECTIONS_MAX: Duration = Duration::from_secs(3);
@@ -57,7 +64,8 @@ pub struct Shared {
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) queue: Queue,
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
+    preview: PreviewSink,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
     source: ConfigSource,
@@ -83,9 +91,10 @@ impl App {
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let Store::Sqlite(path) = &config.store;
-        let (queue, leases) = Queue::open(path, queue_options(&config))?;
-        let runtime = Runtime::new(runtime_options(&config, &queue, preview))?;
-        let registry = Registry::watch(
+        let (queue, leases) = Queue::open(path, queue_options(&config), caps(&config, &[]))?;
+        let ref_key = queue.secret(MESSAGE_REFS);
+        let runtime = Runtime::new(runtime_options(&config, ref_key, Arc::clone(&preview)))?;
+        let registry = Registry::open(
             Arc::clone(&runtime),
             config.handlers_dir.clone(),
             pins(&config),
@@ -97,11 +106,12 @@ impl App {
             queue,
             runtime,
             registry,
+            preview,
             metrics,
             breakers: Arc::default(),
             source,
         };
-        shared.apply();
+        shared.rebuild();
         Ok(Self { shared, leases })
     }
 
@@ -126,14 +136,14 @@ impl App {
         let worker = Worker {
             queue: shared.queue.clone(),
             runtime: Arc::clone(&shared.runtime),
-            registry: shared.registry.clone(),
+            registry: Arc::clone(&shared.registry),
             config: Arc::clone(&shared.config),
             router: Arc::clone(&shared.router),
             metrics: Arc::clone(&shared.metrics),
             breakers: Arc::clone(&shared.breakers),
         };
         let follow = tokio::spawn(shared.clone().follow_folder());
-        let endpoints = webhook::endpoints().merge(api::endpoints());
+        let endpoints = webhook::endpoints().merge(api::endpoints(&shared));
         let mut stop = phase_seen.clone();
         let serve = axum::serve(listener, endpoints.with_state(shared.clone()))
             .with_graceful_shutdown(async move {
@@ -141,11 +151,11 @@ impl App {
             });
         let mut serve = tokio::spawn(async move { serve.await });
         // Nothing is run before the first scan has ended: a backlog would find its handlers missing.
-        let ready = shared.registry.clone();
+        let ready = Arc::clone(&shared.registry);
         let worker = tokio::spawn(async move {
             let mut stop = phase_seen.clone();
             tokio::select! {
-                () = ready.first_scan() => {}
+                () = ready.ready() => {}
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}
             }
             worker.run(leases, phase_seen, DRAIN_MAX).await;
@@ -177,7 +187,7 @@ impl App {
 impl Shared {
     /// Resolves once the first scan of the folder has ended and its modules are routed.
     pub async fn ready(&self) {
-        self.registry.first_scan().await;
+        self.registry.ready().await;
         self.rebuild();
     }
 
@@ -214,9 +224,18 @@ impl Shared {
             }
         };
         self.warn_of_what_needs_a_restart(&config);
+        if let Err(error) = self.runtime.reconfigure(service_options(
+            &config,
+            self.ref_key(),
+            Arc::clone(&self.preview),
+        )) {
+            self.metrics.reloaded(Err(()));
+            tracing::error!(%error, "the new configuration cannot be used; the old one stays");
+            return Err(Problems::default());
+        }
         self.config.store(Arc::new(config));
-        self.apply();
-        self.registry.rescan().await;
+        self.rebuild();
+        self.registry.set_pins(pins(&self.config.load())).await;
         self.metrics.reloaded(Ok(()));
         tracing::info!("configuration and folder read again");
         Ok(())
@@ -235,41 +254,25 @@ impl Shared {
         }
     }
 
-    /// Hands the configuration to the parts that keep some of it.
-    fn apply(&self) {
-        let config = self.config.load();
-        self.runtime.reconfigure(runtime_settings(&config));
-        self.registry.set_pins(pins(&config));
-        self.queue.reconfigure(queue_options(&config));
-        self.rebuild();
+    fn ref_key(&self) -> [u8; 32] {
+        self.queue.secret(MESSAGE_REFS)
     }
 
     /// Makes the router and the caps anew from the configuration and the modules that serve.
     fn rebuild(&self) {
         let config = self.config.load();
         let modules = self.registry.list();
-        let descriptions: Vec<_> = modules
-            .iter()
-            .filter_map(|module| module.description.clone())
-            .collect();
-        self.router
-            .store(Arc::new(Router::with_described(
-                config.routes.clone(),
-                &descriptions,
-            )));
-        let caps = descriptions
-            .iter()
-            .map(|d| &d.name)
-            .chain(config.handler_names())
-            .map(|name| (name.clone(), config.handler(name).limits.concurrency_max))
-            .collect();
-        self.queue.set_caps(caps);
+        let descriptions = descriptions(&self.registry);
+        self.router.store(Arc::new(Router::with_described(
+            config.routes.clone(),
+            &descriptions,
+        )));
+        self.queue.set_caps(caps(&config, &descriptions));
         self.metrics.handlers(modules.iter().filter_map(|module| {
-            let description = module.description.as_ref()?;
             Some((
-                description.name.as_str(),
-                description.version.as_str(),
-                module.sha256.as_deref().unwrap_or_default(),
+                module.name.as_ref()?.as_str(),
+                module.version.as_deref()?,
+                module.sha256.as_deref()?,
             ))
         }));
     }
@@ -298,9 +301,9 @@ impl Shared {
             if module.error.is_some() {
                 self.metrics.load_failure();
             }
-            if let Some(description) = &module.description {
-                self.breakers.forget(&description.name);
-                self.warn_if_limited(&description.name, &module.imports);
+            if let Some(name) = &module.name {
+                self.breakers.forget(name);
+                self.warn_if_limited(name, &module.imports);
             }
         }
     }
@@ -326,10 +329,10 @@ pub fn missing_grants(config: &Config, name: &HandlerName, imports: &[String]) -
 /// Returns how a module stands, its grants considered.
 #[must_use]
 pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
-    match &module.description {
-        Some(description)
+    match &module.name {
+        Some(name)
             if module.state == ModuleState::Ready
-                && missing_grants(config, &description.name, &module.imports).is_some() =>
+                && missing_grants(config, name, &module.imports).is_some() =>
         {
             ModuleState::Limited
         }
@@ -344,4 +347,66 @@ fn queue_options(config: &Config) -> queue::Options {
         retention_bytes_max: config.retention.size_bytes_max,
         ..queue::Options::default()
     }
+}
+
+fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
+    queue::Caps {
+        by_handler: modules
+            .iter()
+            .map(|module| &module.name)
+            .chain(config.handler_names())
+            .map(|name| (name.clone(), config.handler(name).limits.concurrency_max))
+            .collect(),
+        default: runtime::Limits::default().concurrency_max,
+    }
+}
+
+/// Returns what every module that serves says of itself.
+#[must_use]
+pub fn descriptions(registry: &Registry) -> Vec<Description> {
+    registry
+        .modules()
+        .iter()
+        .map(|module| module.description().clone())
+        .collect()
+}
+
+/// Returns how the sandbox is set up.
+#[must_use]
+pub fn runtime_options(
+    config: &Config,
+    ref_key: [u8; 32],
+    preview: PreviewSink,
+) -> runtime::Options {
+    runtime::Options {
+        cache_dir: cache_dir(config),
+        slots_max: runtime::Options::SLOTS_DEFAULT,
+        services: service_options(config, ref_key, preview),
+    }
+}
+
+/// Beside the store: what may be executed belongs where only the server writes.
+fn cache_dir(config: &Config) -> PathBuf {
+    let Store::Sqlite(store) = &config.store;
+    let mut name = store.clone().into_os_string();
+    name.push(".cache");
+    name.into()
+}
+
+fn service_options(config: &Config, ref_key: [u8; 32], preview: PreviewSink) -> ServiceOptions {
+    ServiceOptions {
+        slack: config.slack.clone(),
+        credentials: config.credentials.clone(),
+        message_ref_key: ref_key,
+        preview,
+    }
+}
+
+/// Returns the hashes that modules must have.
+#[must_use]
+pub fn pins(config: &Config) -> Pins {
+    config
+        .handler_names()
+        .filter_map(|name| Some((name.clone(), config.handler(name).sha256?)))
+        .collect()
 }
