@@ -86,7 +86,8 @@ async fn run(
     let wall_max = invocation.time_left.min(invocation.limits.wall_max);
     let deadline = Instant::now() + wall_max;
     let slots = Arc::clone(&runtime.sandbox.slots);
-    let Ok(Ok(_slot)) = tokio::time::timeout_at(deadline.into(), slots.acquire_owned()).await else {
+    let Ok(Ok(_slot)) = tokio::time::timeout_at(deadline.into(), slots.acquire_owned()).await
+    else {
         return Finished {
             outcome: Err(StepFailure::Host(
                 "no slot of the pool came free in time: too many handlers run at once".to_owned(),
@@ -106,7 +107,13 @@ async fn run(
     let alert = Arc::clone(&invocation.alert);
     let found = Arc::clone(&invocation.found);
     let cpu = CpuMeter::default();
-    let state = state_for(&runtime, &module, invocation, deadline, Arc::clone(&recorder));
+    let state = state_for(
+        &runtime,
+        &module,
+        invocation,
+        deadline,
+        Arc::clone(&recorder),
+    );
     let mut store = new_store(&runtime, state, cpu.clone(), cpu_max);
     let hook = cpu.measure(async {
         let handler = module.pre.instantiate_async(&mut store).await?;
@@ -216,6 +223,14 @@ fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, cpu_max: Duration) 
     store
 }
 
+/// Why a module could not be described.
+pub(super) enum DescribeFailure {
+    /// Its types are not the contract's: found only when it is instantiated.
+    Mismatch(String),
+    /// Its code failed.
+    Failed(StepFailure),
+}
+
 /// Calls `describe` alone in a store that may do nothing else.
 ///
 /// # Errors
@@ -224,11 +239,10 @@ pub(super) async fn describe(
     runtime: &Runtime,
     pre: &super::bindings::HandlerPre<State>,
     recorder: Arc<Recorder>,
-) -> Result<hooks::Description, StepFailure> {
+) -> Result<hooks::Description, DescribeFailure> {
     let slots = Arc::clone(&runtime.sandbox.slots);
-    let Ok(_slot) = slots.acquire_owned().await else {
-        return Err(StepFailure::Host("the server is stopping".to_owned()));
-    };
+    // The pool is never closed: an error here would mean that the server is gone.
+    let _slot = slots.acquire_owned().await.ok();
     let state = State::new(
         recorder,
         limits::DESCRIBE_MEMORY_BYTES_MAX,
@@ -238,20 +252,28 @@ pub(super) async fn describe(
     );
     let cpu = CpuMeter::default();
     let mut store = new_store(runtime, state, cpu.clone(), limits::DESCRIBE_CPU_MAX);
+    let mut is_instantiated = false;
     let described = cpu.measure(async {
         let handler = pre.instantiate_async(&mut store).await?;
+        is_instantiated = true;
         handler
             .alert_manager_handler_hooks()
             .call_describe(&mut store)
             .await
     });
-    match tokio::time::timeout(limits::DESCRIBE_WALL_MAX, described).await {
+    let described = tokio::time::timeout(limits::DESCRIBE_WALL_MAX, described).await;
+    match described {
         Ok(Ok(description)) => Ok(description),
-        Ok(Err(error)) => Err(failure_of(&error, store.data())),
-        Err(_) => Err(StepFailure::Timeout(format!(
+        Ok(Err(error)) => Err(match failure_of(&error, store.data()) {
+            StepFailure::Trap(_) if !is_instantiated && error.downcast_ref::<Trap>().is_none() => {
+                DescribeFailure::Mismatch(format!("{error:#}"))
+            }
+            failure => DescribeFailure::Failed(failure),
+        }),
+        Err(_) => Err(DescribeFailure::Failed(StepFailure::Timeout(format!(
             "wall: describe was not done within {:?}",
             limits::DESCRIBE_WALL_MAX
-        ))),
+        )))),
     }
 }
 
@@ -282,10 +304,13 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
     if let Some(why) = state.memory.report() {
         return StepFailure::Limit(why);
     }
-    let why = match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
-        (Some(I32Exit(code)), _) => format!(
-            "it exited with code {code}: a handler returns its result instead of exiting"
-        ),
+    let why = match (
+        error.downcast_ref::<I32Exit>(),
+        error.downcast_ref::<Trap>(),
+    ) {
+        (Some(I32Exit(code)), _) => {
+            format!("it exited with code {code}: a handler returns its result instead of exiting")
+        }
         (None, Some(Trap::StackOverflow)) => {
             return StepFailure::Limit(report(
                 &format!(
@@ -296,6 +321,9 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
                 state,
             ));
         }
+        (None, Some(trap @ Trap::MemoryOutOfBounds)) => format!(
+            "it trapped: {trap}; where one function fills the backtrace, it is a recursion without end"
+        ),
         (None, Some(trap)) => format!("it trapped: {trap}"),
         (None, None) => {
             let cause = error.root_cause().to_string();
@@ -321,7 +349,10 @@ fn report(why: &str, error: &wasmtime::Error, state: &State) -> String {
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         text.push('\n');
-        text.push_str(cut(backtrace.to_string().trim_end(), limits::FAILURE_BYTES_MAX));
+        text.push_str(cut(
+            backtrace.to_string().trim_end(),
+            limits::FAILURE_BYTES_MAX,
+        ));
     }
     text
 }

@@ -85,7 +85,13 @@ impl Registry {
     /// Returns every module that serves, by name.
     #[must_use]
     pub fn modules(&self) -> Vec<Arc<Module>> {
-        self.shared.serving.load().modules.values().cloned().collect()
+        self.shared
+            .serving
+            .load()
+            .modules
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Returns every file of the folder, refused ones too, by file name.

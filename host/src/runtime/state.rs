@@ -62,7 +62,11 @@ impl Powers {
     pub(super) fn count(&mut self, kind: CallKind) -> Result<(), String> {
         let (used, max, name) = match kind {
             CallKind::Http => (&mut self.counts.http, self.http_calls_max, "http_calls"),
-            CallKind::Slack => (&mut self.counts.slack, limits::SLACK_CALLS_MAX, "slack_calls"),
+            CallKind::Slack => (
+                &mut self.counts.slack,
+                limits::SLACK_CALLS_MAX,
+                "slack_calls",
+            ),
             CallKind::Kv => (&mut self.counts.kv, limits::KV_CALLS_MAX, "kv_calls"),
             CallKind::Config => return Ok(()),
         };
