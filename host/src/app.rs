@@ -175,6 +175,24 @@ impl App {
 }
 
 impl Shared {
+    /// Resolves once the first scan of the folder has ended and its modules are routed.
+    pub async fn ready(&self) {
+        self.registry.first_scan().await;
+        self.rebuild();
+    }
+
+    /// Changes with each commit of the store.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.queue.commits()
+    }
+
+    /// Changes with each module that is loaded, refused or removed.
+    #[must_use]
+    pub fn folder_changes(&self) -> watch::Receiver<u64> {
+        self.registry.subscribe()
+    }
+
     /// Reads configuration and folder again. A bad configuration is refused, and the old one stays.
     ///
     /// # Errors

@@ -57,6 +57,10 @@ impl Paint {
         Self(if wanted { Colours::On } else { Colours::Off })
     }
 
+    pub(super) fn is_on(self) -> bool {
+        self.0 == Colours::On
+    }
+
     pub(super) fn red(self, text: &str) -> String {
         self.wrap("31", text)
     }

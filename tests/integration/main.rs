@@ -1,0 +1,11 @@
+//! The server as its users meet it: real bytes in over HTTP, real handlers, stand-ins at the other end.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod bodies;
+mod command_line;
+mod delivery;
+mod drop_in;
+mod main_job;
+mod real_alertmanager;
+mod story;
