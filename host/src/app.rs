@@ -253,7 +253,10 @@ impl Shared {
             .filter_map(|module| module.description.clone())
             .collect();
         self.router
-            .store(Arc::new(Router::with_described(&config.routes, &descriptions)));
+            .store(Arc::new(Router::with_described(
+                config.routes.clone(),
+                &descriptions,
+            )));
         let caps = descriptions
             .iter()
             .map(|d| &d.name)
@@ -315,7 +318,9 @@ impl Shared {
 /// Returns the lines of configuration that a module lacks for what it imports.
 #[must_use]
 pub fn missing_grants(config: &Config, name: &HandlerName, imports: &[String]) -> Option<String> {
-    policy::imports_missing(name, &config.handler(name).grants, imports)
+    let imports: Vec<_> = imports.iter().map(String::as_str).collect();
+    policy::imports_missing(name, &config.handler(name).grants, &imports)
+        .map(|missing| missing.configuration)
 }
 
 /// Returns how a module stands, its grants considered.
@@ -334,8 +339,9 @@ pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
 
 fn queue_options(config: &Config) -> queue::Options {
     queue::Options {
-        depth_max: config.webhook.queue_depth_max,
-        retention: config.retention.clone(),
+        queue_depth_max: usize::try_from(config.webhook.queue_depth_max).unwrap_or(usize::MAX),
+        retention_time: config.retention.time,
+        retention_bytes_max: config.retention.size_bytes_max,
         ..queue::Options::default()
     }
 }

@@ -7,3 +7,4 @@ pub mod policy;
 pub mod queue;
 pub mod router;
 pub mod runtime;
+pub mod webhook;

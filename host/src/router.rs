@@ -150,6 +150,13 @@ impl Router {
         &self.routes
     }
 
+    /// Returns what the route of this name lays over its handlers' settings, where there is still one.
+    #[must_use]
+    pub fn config_of(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        let route = self.routes.iter().find(|route| &*route.name == name)?;
+        Some(&route.config)
+    }
+
     /// Returns what the route at `index` is called in lists: its place in the configuration; those
     /// made from descriptions are numbered after the configuration's.
     #[must_use]

@@ -38,9 +38,7 @@ async fn each_mistake_is_named() {
         (deep.as_str(), "JSON"),
         ("7", "alert"),
     ] {
-        let (status, answer) = server
-            .post_raw(body.to_owned(), "application/json")
-            .await;
+        let (status, answer) = server.post_raw(body.to_owned(), "application/json").await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.60}: {answer}");
         let error = answer["error"].as_str().unwrap();
         assert!(
@@ -50,10 +48,16 @@ async fn each_mistake_is_named() {
         assert!(error.len() < 400, "short: {error}");
     }
     let (status, answer) = server
-        .post_raw(b"{\"labels\":{\"a\":\"\xff\"}}".to_vec(), "application/json")
+        .post_raw(
+            b"{\"labels\":{\"a\":\"\xff\"}}".to_vec(),
+            "application/json",
+        )
         .await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
-    assert!(answer["error"].as_str().unwrap().contains("UTF-8"), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("UTF-8"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -80,7 +84,12 @@ async fn another_content_type_path_or_method_is_told_what_to_send() {
         .post_raw(body.clone(), "application/x-www-form-urlencoded")
         .await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    assert!(answer["error"].as_str().unwrap().contains("application/json"));
+    assert!(
+        answer["error"]
+            .as_str()
+            .unwrap()
+            .contains("application/json")
+    );
     let (status, answer) = server
         .post_raw(body, "application/json; charset=utf-8")
         .await;
@@ -90,7 +99,10 @@ async fn another_content_type_path_or_method_is_told_what_to_send() {
     assert!(answer["error"].as_str().unwrap().contains("/webhook"));
     let (status, answer) = server.get("/webhook").await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(answer["error"].as_str().unwrap().contains("GET"), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("GET"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,11 @@ use tests::fakes::Slack;
 use tests::server::{Server, Setup};
 
 async fn server(slack: &Slack) -> Server {
-    Setup::new().slack(slack).module("slack-notify").start().await
+    Setup::new()
+        .slack(slack)
+        .module("slack-notify")
+        .start()
+        .await
 }
 
 #[tokio::test]

@@ -51,10 +51,7 @@ fn the_server_starts_without_a_configuration_and_shows_the_message() {
         "{}",
         server.stdout()
     );
-    let listed = run(
-        dir.path(),
-        &["deliveries", "--json", "--url", &server.url],
-    );
+    let listed = run(dir.path(), &["deliveries", "--json", "--url", &server.url]);
     let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
     assert_eq!(listed["deliveries"][0]["id"], id);
     let handlers = run(dir.path(), &["handlers", "--url", &server.url]);
@@ -70,7 +67,13 @@ fn a_killed_server_goes_on_where_it_was() {
     write(dir.path(), "a.json", &alerts::firing("A", &[]).to_string());
     let post = |url: &str| {
         let posted = std::process::Command::new("curl")
-            .args(["-sS", "-H", "Content-Type: application/json", "-d", "@a.json"])
+            .args([
+                "-sS",
+                "-H",
+                "Content-Type: application/json",
+                "-d",
+                "@a.json",
+            ])
             .arg(format!("{url}/webhook"))
             .current_dir(dir.path())
             .output()
@@ -80,7 +83,11 @@ fn a_killed_server_goes_on_where_it_was() {
     assert_eq!(post(&server.url)["accepted"], 1);
     server.kill();
     let server = Process::start(command(dir.path(), &["serve"]));
-    assert_eq!(post(&server.url)["duplicates"], 1, "what was accepted is known");
+    assert_eq!(
+        post(&server.url)["duplicates"],
+        1,
+        "what was accepted is known"
+    );
 }
 
 #[test]
@@ -119,7 +126,11 @@ fn what_is_missing_is_said_in_one_line() {
     assert_eq!(unwritable.code, Some(1));
     assert_one_line(&unwritable.stderr, "/proc/alert-manager.db");
 
-    write(dir.path(), "no-token.yml", "slack: { channels: { alerts: \"#alerts\" } }\n");
+    write(
+        dir.path(),
+        "no-token.yml",
+        "slack: { channels: { alerts: \"#alerts\" } }\n",
+    );
     let no_token = run(dir.path(), &["serve", "--config.file", "no-token.yml"]);
     assert_eq!(no_token.code, Some(1));
     assert_one_line(&no_token.stderr, "SLACK_TOKEN");
@@ -154,20 +165,44 @@ fn check_prints_all_problems_at_once_with_their_lines() {
     );
     let checked = run(dir.path(), &["check", "--config", "three.yml"]);
     assert_eq!(checked.code, Some(1));
-    for part in ["three.yml:1:", "three.yml:2:", "three.yml:4:", "3 problems", "channels"] {
-        assert!(checked.stdout.contains(part), "{part} in\n{}", checked.stdout);
+    for part in [
+        "three.yml:1:",
+        "three.yml:2:",
+        "three.yml:4:",
+        "3 problems",
+        "channels",
+    ] {
+        assert!(
+            checked.stdout.contains(part),
+            "{part} in\n{}",
+            checked.stdout
+        );
     }
 
-    write(dir.path(), "good.yml", "slack: { preview: true, channels: { alerts: \"#alerts\" } }\nroutes:\n  - handlers: [slack-notify]\nhandlers:\n  slack-notify: { allow: { slack: [alerts] } }\n");
+    write(
+        dir.path(),
+        "good.yml",
+        "slack: { preview: true, channels: { alerts: \"#alerts\" } }\nroutes:\n  - handlers: [slack-notify]\nhandlers:\n  slack-notify: { allow: { slack: [alerts] } }\n",
+    );
     let checked = run(dir.path(), &["check", "--config", "good.yml"]);
     assert_eq!(checked.code, Some(0), "{}", checked.stdout);
-    assert!(checked.stdout.contains("slack-notify"), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("slack-notify"),
+        "{}",
+        checked.stdout
+    );
 
     fs::write(dir.path().join("handlers/bad.wasm"), b"no").unwrap();
     let checked = run(dir.path(), &["check", "--config", "good.yml", "--json"]);
     assert_eq!(checked.code, Some(1));
     let checked: Value = serde_json::from_str(&checked.stdout).unwrap();
-    assert!(checked["problems"][0].as_str().unwrap().contains("bad.wasm"), "{checked}");
+    assert!(
+        checked["problems"][0]
+            .as_str()
+            .unwrap()
+            .contains("bad.wasm"),
+        "{checked}"
+    );
 }
 
 #[test]
@@ -178,13 +213,25 @@ fn the_example_configuration_is_valid() {
     let checked = finished(
         command(
             dir.path(),
-            &["check", "--config", example.to_str().unwrap(), "--handlers", handlers.to_str().unwrap()],
+            &[
+                "check",
+                "--config",
+                example.to_str().unwrap(),
+                "--handlers",
+                handlers.to_str().unwrap(),
+            ],
         )
         .env("SLACK_TOKEN", "xoxb-none")
         .output()
         .unwrap(),
     );
-    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    assert_eq!(
+        checked.code,
+        Some(0),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
 }
 
 #[test]
@@ -198,9 +245,16 @@ fn routes_says_which_match_and_why() {
         routed["matched"][0]["handlers"],
         json!(["kube-pod-crash-looping"])
     );
-    let routed = run(dir.path(), &["routes", "severity=critical", "alertname=Other"]);
+    let routed = run(
+        dir.path(),
+        &["routes", "severity=critical", "alertname=Other"],
+    );
     assert_eq!(routed.code, Some(0));
-    assert!(routed.stdout.contains("slack-notify: matches"), "{}", routed.stdout);
+    assert!(
+        routed.stdout.contains("slack-notify: matches"),
+        "{}",
+        routed.stdout
+    );
     let wrong = run(dir.path(), &["routes"]);
     assert_eq!(wrong.code, Some(2), "a usage error");
     let wrong = run(dir.path(), &["serv"]);
@@ -220,7 +274,9 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
     write(
         dir.path(),
         "a.yml",
-        &format!("{good}routes:\n  - matchers: ['alertname=\"A\"']\n    handlers: [slack-notify]\n"),
+        &format!(
+            "{good}routes:\n  - matchers: ['alertname=\"A\"']\n    handlers: [slack-notify]\n"
+        ),
     );
     server.signal("HUP");
     server.wait_for_line("read again");

@@ -62,7 +62,10 @@ async fn a_failure_that_will_not_pass_is_dead_and_can_be_sent_again() {
     let reason = story["last_error"].as_str().unwrap();
     assert!(reason.contains("channel_not_found"), "{reason}");
     let (_, metrics) = server.get_text("/metrics").await;
-    assert!(metrics.contains("alert_manager_dead_deliveries 1"), "{metrics}");
+    assert!(
+        metrics.contains("alert_manager_dead_deliveries 1"),
+        "{metrics}"
+    );
 
     let (status, answer) = server
         .command(&format!("/api/v1/deliveries/{}/retry", ids[0]))
@@ -76,7 +79,11 @@ async fn a_failure_that_will_not_pass_is_dead_and_can_be_sent_again() {
     let (status, _) = server
         .command(&format!("/api/v1/deliveries/{}/retry", ids[0]))
         .await;
-    assert_eq!(status, StatusCode::CONFLICT, "only a dead one is sent again");
+    assert_eq!(
+        status,
+        StatusCode::CONFLICT,
+        "only a dead one is sent again"
+    );
 }
 
 #[tokio::test]
@@ -96,7 +103,8 @@ async fn every_dead_one_of_a_handler_is_sent_again() {
     let (status, answer) = server
         .command("/api/v1/deliveries/retry?handler=slack-notify")
         .await;
-    assert_eq!((status, &answer["retried"]), (StatusCode::OK, &json!(3)));
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["retried"].as_array().unwrap().len(), 3, "{answer}");
     for id in &ids {
         server
             .wait_for_story(id, |story| story["state"] == "done")
@@ -121,7 +129,10 @@ async fn a_resolved_never_overtakes_its_firing() {
     gate.open();
     let resolved = server.wait_settled(&resolved[0]).await;
     let firing = server.wait_settled(&firing[0]).await;
-    assert_eq!((&firing["state"], &resolved["state"]), (&json!("done"), &json!("done")));
+    assert_eq!(
+        (&firing["state"], &resolved["state"]),
+        (&json!("done"), &json!("done"))
+    );
     assert!(
         firing["settled_at"].as_str() <= resolved["story"][0]["started_at"].as_str(),
         "{firing:#} {resolved:#}"
@@ -144,7 +155,10 @@ async fn what_waits_survives_a_restart() {
     assert_eq!(story["state"], "done", "{story:#}");
     assert_eq!(slack.messages().len(), 1);
     let (_, answer) = server.post(&alerts::firing("A", &[])).await;
-    assert_eq!(answer["duplicates"], 1, "and so does the memory of the event");
+    assert_eq!(
+        answer["duplicates"], 1,
+        "and so does the memory of the event"
+    );
 }
 
 #[tokio::test]
@@ -187,7 +201,10 @@ handlers:
         .await;
     let ids = server.accept(&alerts::readme()).await;
     let story = server.wait_settled(&ids[0]).await;
-    assert_eq!(story["state"], "dead", "any dead actor makes it dead: {story:#}");
+    assert_eq!(
+        story["state"], "dead",
+        "any dead actor makes it dead: {story:#}"
+    );
     assert_eq!(slack.messages().len(), 1, "the other one posted");
     server
         .command(&format!("/api/v1/deliveries/{}/retry", ids[0]))
@@ -253,7 +270,7 @@ async fn past_the_depth_of_the_queue_the_answer_is_503_and_nothing_is_lost() {
             StatusCode::SERVICE_UNAVAILABLE => {
                 refused += 1;
                 let reason = answer["error"].as_str().unwrap();
-                assert!(reason.contains("queue_depth_max"), "{reason}");
+                assert!(reason.contains("full"), "{reason}");
             }
             other => panic!("{other}: {answer}"),
         }

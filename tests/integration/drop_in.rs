@@ -8,7 +8,11 @@ use tests::server::{Server, Setup, drop_in};
 use tests::{alerts, modules};
 
 async fn server(slack: &Slack) -> Server {
-    Setup::new().slack(slack).module("slack-notify").start().await
+    Setup::new()
+        .slack(slack)
+        .module("slack-notify")
+        .start()
+        .await
 }
 
 #[tokio::test]

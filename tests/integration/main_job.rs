@@ -76,7 +76,11 @@ async fn kubernetes_that_hangs_holds_the_message_back_no_longer_than_its_budget(
     let server = bundled(setup).start().await;
     server.accept(&alerts::readme()).await;
     let message = slack.wait_for(|m| m.contains(POD)).await;
-    assert!(message.contains("not fetched") || message.contains("not enriched"), "{}", message.shown());
+    assert!(
+        message.contains("not fetched") || message.contains("not enriched"),
+        "{}",
+        message.shown()
+    );
 }
 
 #[tokio::test]
@@ -102,7 +106,10 @@ async fn its_resolve_updates_the_message_and_answers_in_its_thread() {
 async fn every_other_alert_takes_the_fallback() {
     let slack = Slack::start().await;
     let server = bundled(Setup::new().slack(&slack)).start().await;
-    let alert = alerts::firing("DiskFillsUp", &[("severity", "warning"), ("disk", "<!channel>")]);
+    let alert = alerts::firing(
+        "DiskFillsUp",
+        &[("severity", "warning"), ("disk", "<!channel>")],
+    );
     let ids = server.accept(&alert).await;
     let message = slack.wait_for(|m| m.contains("DiskFillsUp")).await;
     assert!(
@@ -128,7 +135,9 @@ async fn an_alert_without_a_name_takes_the_fallback() {
 }
 
 fn bundled(setup: Setup) -> Setup {
-    setup.module("kube-pod-crash-looping").module("slack-notify")
+    setup
+        .module("kube-pod-crash-looping")
+        .module("slack-notify")
 }
 
 fn with_kubernetes(slack: &Slack, kubernetes: &Kubernetes) -> Setup {

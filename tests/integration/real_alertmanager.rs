@@ -37,9 +37,7 @@ async fn a_rule_that_fires_in_prometheus_becomes_a_message_and_its_resolve_updat
         .get("/api/v1/deliveries?alertname=KubePodCrashLooping")
         .await;
     for delivery in list["deliveries"].as_array().unwrap() {
-        let story = server
-            .wait_settled(delivery["id"].as_str().unwrap())
-            .await;
+        let story = server.wait_settled(delivery["id"].as_str().unwrap()).await;
         assert_eq!(story["state"], "done", "{story:#}\n{}", stack.logs());
         assert_eq!(story["alert"]["origin"]["sender"], "alertmanager");
         assert!(

@@ -35,7 +35,10 @@ async fn explain_tells_the_story_of_an_alert() {
     ] {
         assert!(told.stdout.contains(part), "{part} in\n{}", told.stdout);
     }
-    assert!(!told.stdout.contains('\u{1b}'), "no colour without a terminal");
+    assert!(
+        !told.stdout.contains('\u{1b}'),
+        "no colour without a terminal"
+    );
 }
 
 #[tokio::test]
@@ -111,7 +114,13 @@ async fn promtool_finds_nothing_wrong_with_the_metrics() {
             std::io::Write::write_all(&mut stdin, metrics.as_bytes()).unwrap();
             drop(stdin);
             let checked = finished(child.wait_with_output().unwrap());
-            assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+            assert_eq!(
+                checked.code,
+                Some(0),
+                "{}{}",
+                checked.stdout,
+                checked.stderr
+            );
         }
         Err(_) => eprintln!(
             "SKIPPED: promtool did not check the metrics, since it is not installed. On Debian: apt-get install --no-install-recommends prometheus"

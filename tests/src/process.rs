@@ -112,7 +112,12 @@ impl Process {
     #[must_use]
     pub fn start(mut command: Command) -> Self {
         let mut child = command
-            .args(["--web.listen-address", "127.0.0.1:0", "--log.format", "logfmt"])
+            .args([
+                "--web.listen-address",
+                "127.0.0.1:0",
+                "--log.format",
+                "logfmt",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -203,7 +208,11 @@ impl Process {
     pub fn wait(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .expect("the process can be waited for")
+            {
                 return status.code();
             }
             assert!(Instant::now() < deadline, "the server does not end");

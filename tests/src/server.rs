@@ -98,9 +98,7 @@ impl Setup {
         )
         .await
         .map_err(|error| error.to_string())?;
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let shared = app.shared();
         let (stop, stopped) = oneshot::channel::<()>();

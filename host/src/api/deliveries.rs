@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use crate::alert::{DeliveryId, HandlerName};
 use crate::app::Shared;
-use crate::queue::{Filter, RetryError, State as DeliveryState, StoreError};
+use crate::queue::{CancelError, Filter, ReadError, RetryError, State as DeliveryState};
 
 /// The most deliveries in one answer.
 const LIMIT_MAX: u32 = 1_000;
@@ -132,8 +132,13 @@ pub(super) async fn retry_all(
         .retry_all(handler)
         .await
         .map_err(|e| store(&e))?;
+    let left: Vec<_> = outcome
+        .left
+        .iter()
+        .map(|(id, why)| json!({ "id": id, "error": why.to_string() }))
+        .collect();
     Ok(axum::Json(
-        json!({ "retried": outcome.retried, "passed": outcome.passed }),
+        json!({ "retried": outcome.retried, "left": left }),
     ))
 }
 
@@ -147,14 +152,18 @@ pub(super) async fn cancel(
         .queue
         .cancel(id)
         .await
-        .map_err(|error| retry_error(id, &error))?;
+        .map_err(|error| match error {
+            CancelError::NotFound => unknown(id),
+            CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
+            CancelError::Unavailable(_) => unavailable(error.to_string()),
+        })?;
     Ok(axum::Json(json!({ "id": id, "state": DeliveryState::Dead })))
 }
 
 fn retry_error(id: DeliveryId, error: &RetryError) -> ApiError {
     match error {
         RetryError::NotFound => unknown(id),
-        RetryError::Store(error) => store(error),
+        RetryError::Unavailable(_) => unavailable(error.to_string()),
         _ => ApiError::new(StatusCode::CONFLICT, error.to_string()),
     }
 }
@@ -175,6 +184,10 @@ fn bad(message: String) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, message)
 }
 
-fn store(error: &StoreError) -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+fn store(error: &ReadError) -> ApiError {
+    unavailable(error.to_string())
+}
+
+fn unavailable(message: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
 }

@@ -130,11 +130,12 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         if args.json {
             print::json(&body);
         } else {
-            print::line(&format!("{} sent again", text(&body["retried"])));
-            if body["passed"].as_u64().unwrap_or(0) > 0 {
+            print::line(&format!("{} sent again", list(&body, "retried").len()));
+            for left in list(&body, "left") {
                 print::note(&format!(
-                    "{} left as they are: a later event of the same alert has passed them; `retry --force ID` sends one all the same",
-                    text(&body["passed"])
+                    "{} left dead: {}",
+                    text(&left["id"]),
+                    text(&left["error"])
                 ));
             }
         }

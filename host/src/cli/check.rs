@@ -86,7 +86,7 @@ fn check_routes(config: &Config, findings: &mut Findings) {
         .iter()
         .filter_map(|module| module.description.clone())
         .collect();
-    let router = Router::with_described(&config.routes, &descriptions);
+    let router = Router::with_described(config.routes.clone(), &descriptions);
     let mut missing: Vec<_> = router
         .routes()
         .iter()

@@ -12,7 +12,7 @@ use super::print::{self, Paint};
 use super::{modules, serve};
 use crate::alert::{Labels, Timestamp};
 use crate::config::Overrides;
-use crate::router::Router;
+use crate::router::{RouteOutcome, Router};
 use crate::webhook;
 
 /// Shows what matches.
@@ -31,7 +31,7 @@ pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
         .into_iter()
         .filter_map(|module| module.description)
         .collect();
-    let router = Router::with_described(&config.routes, &descriptions);
+    let router = Router::with_described(config.routes.clone(), &descriptions);
     if args.json {
         let mut answers: Vec<_> = sets.iter().map(|labels| matched(&router, labels)).collect();
         print::json(&if answers.len() == 1 {
@@ -53,7 +53,7 @@ fn matched(router: &Router, labels: &Labels) -> Value {
         .into_iter()
         .map(|place| {
             let route = &router.routes()[place];
-            json!({ "route": route.number, "name": route.name, "handlers": route.handlers })
+            json!({ "route": router.number(place), "name": route.name, "handlers": route.handlers })
         })
         .collect();
     json!({ "alertname": labels.get("alertname").unwrap_or_default(), "matched": matched })
@@ -61,34 +61,46 @@ fn matched(router: &Router, labels: &Labels) -> Value {
 
 fn show(router: &Router, labels: &Labels) {
     let paint = Paint::for_stdout();
-    let chosen = router.matching(labels);
-    print::line(&paint.bold(&format!(
-        "{}",
-        print::first_line(labels.get("alertname").unwrap_or("(no alertname)"), 100)
-    )));
-    for (place, explained) in router.explain(labels).into_iter().enumerate() {
-        let route = &router.routes()[place];
+    let name = labels.get("alertname").unwrap_or("(no alertname)");
+    print::line(&paint.bold(&print::first_line(name, 100)));
+    let verdicts = router.explain(labels);
+    for verdict in &verdicts {
+        let route = &router.routes()[verdict.index];
         let handlers: Vec<_> = route.handlers.iter().map(|h| h.as_str()).collect();
-        let verdict = if chosen.contains(&place) {
-            paint.green("matches")
-        } else if explained.iter().all(|(_, matched)| *matched) {
-            paint.yellow("not reached: one before it matched")
-        } else {
-            paint.dim("no")
+        let outcome = match verdict.outcome {
+            RouteOutcome::Taken => paint.green("matches"),
+            RouteOutcome::NoMatch => paint.dim("no"),
+            RouteOutcome::NotReached { taken_by } => paint.dim(&format!(
+                "not reached: route {} took it",
+                router.number(taken_by)
+            )),
         };
         print::line(&format!(
-            "  {} {} → {}: {verdict}",
-            route.number,
+            "  {} {} → {}: {outcome}",
+            router.number(verdict.index),
             route.name,
             handlers.join(", ")
         ));
-        for (matcher, matched) in explained {
-            let mark = if matched { paint.green("✓") } else { paint.red("✗") };
-            print::line(&format!("      {mark} {}", print::plain(&matcher)));
+        for matcher in &verdict.matchers {
+            let mark = if matcher.matches {
+                paint.green("✓")
+            } else {
+                paint.red("✗")
+            };
+            let value = match &matcher.value {
+                Some(value) => format!("it is {value:?}"),
+                None => "the alert has no such label".to_owned(),
+            };
+            print::line(&format!(
+                "      {mark} {} ({value})",
+                print::plain(&matcher.matcher)
+            ));
         }
     }
-    if chosen.is_empty() {
-        print::line(&paint.yellow("  no route matches: it would be stored as done, handled by nobody"));
+    if !verdicts.iter().any(|v| v.outcome == RouteOutcome::Taken) {
+        print::line(&paint.yellow(
+            "  no route matches: it would be stored as done, handled by nobody",
+        ));
     }
 }
 

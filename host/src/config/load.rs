@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::credentials::credentials;
 use super::handlers::{Grantable, handlers};
 use super::problem::{Problem, Problems};
 use super::routes::routes;
@@ -31,7 +32,7 @@ const LATER: [&str; 3] = ["storm", "dead_letter", "heartbeats"];
 const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
 
-/// The name under which handlers are granted the channel of SLACK_CHANNEL.
+/// The name under which handlers are granted the channel of `SLACK_CHANNEL`.
 const CHANNEL_NAME: &str = "alerts";
 const CHANNEL_DEFAULT: &str = "#alerts";
 
@@ -75,7 +76,7 @@ impl Outside {
 }
 
 impl Config {
-    /// Reads the file (`file`, else the one that ALERT_MANAGER_CONFIG names, else none), lays the
+    /// Reads the file (`file`, else the one that `ALERT_MANAGER_CONFIG` names, else none), lays the
     /// variables over it and the flags over those, and checks the whole. Paths in the file are relative
     /// to its folder; those in variables and flags, and the defaults, to the working directory.
     ///
@@ -151,7 +152,7 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     config.places.slack = slack.as_ref().map(|(node, _)| node.at);
     config.slack = sections::slack(reader, slack);
     config.slack.lay_over(env);
-    config.credentials = sections::credentials(reader, top.take("credentials"), env);
+    config.credentials = credentials(reader, top.take("credentials"), env);
     config.routes = routes(reader, top.take("routes"));
     let grantable = Grantable {
         channels: config.slack.channels().into_keys().collect(),
@@ -201,7 +202,7 @@ fn decode_basics(reader: &mut Reader, top: &mut Section<'_>, config: &mut FileCo
 }
 
 impl SlackSection {
-    /// Lays SLACK_CHANNEL over the file's `channels`.
+    /// Lays `SLACK_CHANNEL` over the file's `channels`.
     fn lay_over(&mut self, env: Env<'_>) {
         if let Some(channel) = env("SLACK_CHANNEL") {
             self.channels

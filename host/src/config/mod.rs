@@ -1,11 +1,13 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
+mod credentials;
 mod handlers;
 mod load;
 mod problem;
 mod routes;
 mod secret;
 mod sections;
+mod suggest;
 mod units;
 mod yaml;
 
@@ -27,7 +29,7 @@ use crate::runtime::Limits;
 
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretError, SecretSource};
-pub use units::{parse_duration, parse_size};
+pub use units::{format_duration, parse_duration, parse_size};
 
 /// What the command line says: a flag beats a variable, a variable beats the file.
 #[derive(Clone, Debug, Default)]
@@ -230,7 +232,7 @@ pub enum CredentialKind {
 }
 
 /// What the operator set for one handler.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HandlerSettings {
     /// `sha256`: the only module that is accepted under this name.
     pub sha256: Option<[u8; 32]>,
@@ -246,16 +248,16 @@ pub struct HandlerSettings {
     pub config: Arc<BTreeMap<String, String>>,
 }
 
-impl Default for HandlerSettings {
-    fn default() -> Self {
-        Self {
-            sha256: None,
-            grants: Arc::default(),
-            limits: Limits::default(),
-            enrich: EnrichBudget::default(),
-            retry: Retry::default(),
-            config: Arc::default(),
+impl HandlerSettings {
+    /// Returns the handler's `config` with that of the route laid over it.
+    #[must_use]
+    pub fn config_on(&self, route: &Route) -> Arc<BTreeMap<String, String>> {
+        if route.config.is_empty() {
+            return Arc::clone(&self.config);
         }
+        let mut config = (*self.config).clone();
+        config.extend(route.config.iter().map(|(k, v)| (k.clone(), v.clone())));
+        Arc::new(config)
     }
 }
 

@@ -75,9 +75,8 @@ fn route(reader: &mut Reader, node: &Node, path: &str) -> Option<Route> {
 /// Returns the matchers, none where the key is absent; None where one cannot be read.
 fn matchers(reader: &mut Reader, node: Option<(&Node, String)>) -> Option<Vec<Matcher>> {
     let mut matchers = Some(Vec::new());
-    let (node, path) = match node {
-        Some(given) => given,
-        None => return matchers,
+    let Some((node, path)) = node else {
+        return matchers;
     };
     for (at, text) in reader.texts(node, &path) {
         match Matcher::parse(text) {

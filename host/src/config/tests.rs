@@ -268,6 +268,9 @@ fn routes_and_handlers_are_read() {
         ],
         "scalars as written"
     );
+    assert_eq!(handler.config_on(route)["channel"], "oncall");
+    assert_eq!(handler.config_on(route)["version"], "1.10");
+    assert_eq!(handler.config_on(&config.routes[1]), handler.config);
     let other = config.handler(&HandlerName::new("slack-notify"));
     assert!(
         other.grants.slack.is_empty(),
@@ -626,6 +629,7 @@ handlers:
       1: 0x10
       quoted: 'it''s'
       é: ü  # a comment
+      after: 1.50
       block: |
         two
         lines
@@ -638,5 +642,13 @@ handlers:
     assert_eq!(b.config["1"], "0x10");
     assert_eq!(b.config["quoted"], "it's");
     assert_eq!(b.config["é"], "ü");
+    assert_eq!(b.config["after"], "1.50");
     assert_eq!(b.config["block"], "two\nlines\n");
+
+    let windows = "\u{feff}slack: { preview: true }\r\nhandlers:\r\n  a:\r\n    config:\r\n      x: 1.50\r\n      y: 2.50 # z\r\n";
+    let a = good(windows).handler(&HandlerName::new("a"));
+    assert_eq!(
+        (a.config["x"].as_str(), a.config["y"].as_str()),
+        ("1.50", "2.50")
+    );
 }

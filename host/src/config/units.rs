@@ -1,5 +1,6 @@
 //! Durations as Prometheus writes them, and sizes in bytes.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The units of a duration from the largest, in milliseconds.
@@ -42,6 +43,29 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         rest = after;
     }
     (!text.is_empty()).then(|| Duration::from_millis(total_ms))
+}
+
+/// Writes a duration as [`parse_duration`] reads it: the two largest units that it has, milliseconds at the least.
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let mut left_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    let mut units_left = 2;
+    for (unit, ms) in DURATION_UNITS {
+        // 10d reads better than 1w3d, and an outage is not told in years.
+        if matches!(unit, "y" | "w") {
+            continue;
+        }
+        let count = left_ms / ms;
+        if count > 0 && units_left > 0 {
+            let _ = write!(text, "{count}{unit}");
+            left_ms -= count * ms;
+            units_left -= 1;
+        } else if units_left < 2 {
+            break;
+        }
+    }
+    if text.is_empty() { "0s".into() } else { text }
 }
 
 /// Reads `64MiB`, `2GiB`, `500KB`, or a bare number of bytes.

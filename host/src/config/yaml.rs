@@ -6,6 +6,7 @@ use std::time::Duration;
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 
 use super::problem::{Problem, Problems};
+use super::suggest::closest;
 use super::units::{parse_duration, parse_size};
 
 /// Deeper than any configuration; a bound for the recursion over the document.
@@ -413,34 +414,4 @@ fn place(line: usize, column_from_zero: usize) -> Place {
         line,
         column: column_from_zero + 1,
     }
-}
-
-/// Returns the known word that `word` was probably meant to be.
-fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance_max = (word.chars().count() / 3).clamp(1, 3);
-    known
-        .iter()
-        .map(|candidate| (edit_distance(word, candidate), *candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= distance_max
-                || (word.len() > 2 && (candidate.starts_with(word) || word.starts_with(candidate)))
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Returns how many letters must be added, taken out or changed (Levenshtein).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

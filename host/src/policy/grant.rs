@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::address::{self, Reach};
 use super::refusal::Refusal;
+use super::request::{Target, TargetHost, path_is_below};
 
 /// A place that a handler may send requests to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct HttpGrant {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
+pub(super) enum Scheme {
     Http,
     Https,
 }
@@ -40,7 +41,7 @@ impl Scheme {
         }
     }
 
-    fn port(self) -> u16 {
+    pub(super) fn port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,
@@ -167,20 +168,30 @@ impl HttpGrant {
         self.ca_file.as_deref()
     }
 
+    /// Returns the methods that it is narrowed to, none where it covers all.
+    pub(super) fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(String::as_str)
+    }
+
+    /// Returns true where the grant covers the host, whatever else it asks.
+    pub(super) fn covers_host(&self, host: &TargetHost<'_>) -> bool {
+        self.host.covers(host)
+    }
+
     /// Returns true where the grant covers `url`, whatever the method.
     #[must_use]
     pub fn covers(&self, url: &Url) -> bool {
         Target::of(url).is_ok_and(|target| self.covers_target(&target))
     }
 
-    fn covers_target(&self, target: &Target<'_>) -> bool {
+    pub(super) fn covers_target(&self, target: &Target<'_>) -> bool {
         self.scheme == target.scheme
             && self.ports.contains(&target.port)
             && self.host.covers(&target.host)
             && path_is_below(target.path, &self.path)
     }
 
-    fn has_method(&self, method: &str) -> bool {
+    pub(super) fn has_method(&self, method: &str) -> bool {
         self.methods.is_empty() || self.methods.contains(method)
     }
 
@@ -342,92 +353,6 @@ impl AddressRange {
     }
 }
 
-/// The parts of a request's URL that grants are compared with.
-struct Target<'a> {
-    scheme: Scheme,
-    host: TargetHost<'a>,
-    port: u16,
-    path: &'a str,
-}
-
-enum TargetHost<'a> {
-    Name(&'a str),
-    Address(IpAddr),
-}
-
-impl<'a> Target<'a> {
-    fn of(url: &'a Url) -> Result<Self, String> {
-        let scheme = match url.scheme() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            other => return Err(format!("The scheme is http or https, not {other:?}.")),
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(
-                "A URL with a user or password is not sent: name a credential instead.".into(),
-            );
-        }
-        let host = match url.host() {
-            Some(Host::Domain(name)) if !name.trim_end_matches('.').is_empty() => {
-                TargetHost::Name(name.trim_end_matches('.'))
-            }
-            Some(Host::Ipv4(v4)) => TargetHost::Address(v4.into()),
-            Some(Host::Ipv6(v6)) => TargetHost::Address(address::canonical(v6.into())),
-            _ => return Err("The URL has no host.".into()),
-        };
-        Ok(Self {
-            scheme,
-            host,
-            port: url.port().unwrap_or(scheme.port()),
-            path: url.path(),
-        })
-    }
-}
-
-/// Finds the first grant that covers a request.
-pub(super) fn judge<'a>(
-    grants: &'a [HttpGrant],
-    method: &str,
-    url: &Url,
-) -> Result<&'a HttpGrant, Refusal> {
-    let target = Target::of(url).map_err(|why| Refusal::new(why, Vec::new()))?;
-    let method = method.to_ascii_uppercase();
-    let mut other_methods = None;
-    for grant in grants.iter().filter(|grant| grant.covers_target(&target)) {
-        if grant.has_method(&method) {
-            return Ok(grant);
-        }
-        other_methods.get_or_insert(grant);
-    }
-    let origin = url.origin().ascii_serialization();
-    if let Some(grant) = other_methods {
-        let methods = grant.methods.iter().map(String::as_str).collect::<Vec<_>>();
-        let methods = methods.join(", ");
-        return Err(Refusal::new(
-            format!("{method} to {grant} is not granted; {methods} is."),
-            vec![
-                "http:".to_owned(),
-                format!("  - url: \"{grant}\""),
-                format!("    methods: [{methods}, {method}]"),
-            ],
-        ));
-    }
-    let reason = match grants {
-        [] => format!("No HTTP is granted, so {method} to {origin} is not sent."),
-        _ => {
-            let granted = grants.iter().map(HttpGrant::to_string).collect::<Vec<_>>();
-            let granted = granted.join(", ");
-            let at = if grants.iter().any(|grant| grant.host.covers(&target.host)) {
-                format!("{origin}{}", target.path)
-            } else {
-                origin.clone()
-            };
-            format!("{method} to {at} is not granted; these are: {granted}.")
-        }
-    };
-    Err(Refusal::new(reason, vec![format!("http: [\"{origin}\"]")]))
-}
-
 /// Splits the port off an authority; an IPv6 address keeps its colons inside brackets.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rfind(':') {
@@ -456,31 +381,6 @@ fn parse_path(text: &str) -> Result<String, String> {
     Url::parse(&format!("http://host{text}"))
         .map(|url| url.path().to_owned())
         .map_err(|error| format!("the path {text:?} cannot be read ({error})"))
-}
-
-/// Returns true where `path` is `prefix` or below it. Steps upwards that are hidden from the URL
-/// parser (`%2f..%2f`) are refused, since the server at the other end may take them.
-fn path_is_below(path: &str, prefix: &str) -> bool {
-    if prefix == "/" {
-        return true;
-    }
-    let stem = prefix.trim_end_matches('/');
-    path.strip_prefix(stem)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        && !has_hidden_dots(path)
-}
-
-fn has_hidden_dots(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let decoded = lower
-        .replace("%2e", ".")
-        .replace("%2f", "/")
-        .replace("%5c", "/")
-        .replace('\\', "/");
-    decoded.split('/').any(|segment| {
-        let name = segment.split(';').next().unwrap_or(segment);
-        name == ".."
-    })
 }
 
 #[cfg(test)]

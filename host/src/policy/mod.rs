@@ -3,6 +3,7 @@
 mod address;
 mod grant;
 mod refusal;
+mod request;
 
 use std::collections::BTreeSet;
 
@@ -29,7 +30,7 @@ impl Grants {
     /// # Errors
     /// [`Refusal`] says why not, with the lines of configuration that would change it.
     pub fn http(&self, method: &str, url: &Url) -> Result<&HttpGrant, Refusal> {
-        grant::judge(&self.http, method, url)
+        request::judge(&self.http, method, url)
     }
 
     /// Returns Ok where the handler may post to the channel that the configuration calls `channel`.
