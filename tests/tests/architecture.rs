@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -37,7 +37,7 @@ fn below(base: &Path, path: &Path) -> String {
         .to_owned()
 }
 
-fn code(path: &PathBuf) -> Vec<String> {
+fn code(path: &Path) -> Vec<String> {
     fs::read_to_string(path)
         .unwrap()
         .lines()
