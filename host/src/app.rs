@@ -143,7 +143,7 @@ impl App {
             breakers: Arc::clone(&shared.breakers),
         };
         let follow = tokio::spawn(shared.clone().follow_folder());
-        let endpoints = webhook::endpoints().merge(api::endpoints(&shared));
+        let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let serve = axum::serve(listener, endpoints.with_state(shared.clone()))
             .with_graceful_shutdown(async move {
