@@ -252,7 +252,10 @@ async fn all_dead_ones_are_sent_again_in_their_order() {
         ran.push(bench.run(Next::Done).await);
     }
     let place = |id: DeliveryId| ran.iter().position(|other| *other == id).unwrap();
-    assert!(place(dead[0]) < place(dead[1]), "the firing before its resolved");
+    assert!(
+        place(dead[0]) < place(dead[1]),
+        "the firing before its resolved"
+    );
     assert!(ran.contains(&dead[2]));
     assert_eq!(bench.state(other).await, State::Dead);
 }
