@@ -149,8 +149,9 @@ impl Model {
         );
         for (id, other) in self.lane(known.event) {
             assert!(other.stage != Stage::Leased, "two of one lane run");
+            // One that has begun keeps its lane, also where an older one was sent again since.
             assert!(
-                !other.is_open() || *id >= leased.id,
+                !other.is_open() || *id >= leased.id || known.leases > 0,
                 "an older one of its lane waits"
             );
         }
@@ -169,14 +170,20 @@ impl Model {
         if held == CAP as usize {
             return;
         }
-        for (id, known) in &self.deliveries {
-            let Stage::Waits { due, .. } = known.stage else {
-                continue;
-            };
-            let first = self
+        for known in self.deliveries.values().filter(|k| k.is_open()) {
+            let open: Vec<_> = self
                 .lane(known.event)
-                .all(|(other, k)| k.stage != Stage::Leased && (!k.is_open() || other >= id));
-            assert!(!first || due > self.now_s, "{id} could run and does not");
+                .filter(|(_, k)| k.is_open())
+                .collect();
+            let mut heads = open
+                .iter()
+                .enumerate()
+                .filter(|(place, (_, k))| *place == 0 || k.leases > 0);
+            let blocked = heads.any(|(_, (_, head))| match head.stage {
+                Stage::Waits { due, .. } => due > self.now_s,
+                _ => true,
+            });
+            assert!(blocked, "a lane is free and does not move: {open:?}");
         }
     }
 
