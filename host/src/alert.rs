@@ -116,6 +116,13 @@ impl Labels {
         Self::new(self.0.iter().chain(&later.0).cloned().collect())
     }
 
+    /// Takes out the pairs whose value is empty: to Prometheus they are no labels at all.
+    #[must_use]
+    pub fn without_empty_values(mut self) -> Self {
+        self.0.retain(|(_, value)| !value.is_empty());
+        self
+    }
+
     /// Returns true where there is no pair.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -517,6 +524,8 @@ mod base64_bytes {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -548,5 +557,65 @@ mod tests {
             Fingerprint::of(&Labels::default()).to_string(),
             "cbf29ce484222325"
         );
+    }
+
+    /// The expected values are of an implementation of its own, in Python:
+    ///
+    /// ```python
+    /// def fingerprint(labels):
+    ///     h = 0xcbf29ce484222325
+    ///     for name, value in sorted(labels.items()):
+    ///         for byte in name.encode() + b"\xff" + value.encode() + b"\xff":
+    ///             h = (h ^ byte) * 0x100000001b3 % 2**64
+    ///     return f"{h:016x}"
+    /// ```
+    #[test]
+    fn fingerprints_are_those_of_alertmanager() {
+        let readme = [
+            ("alertname", "KubePodCrashLooping"),
+            ("cluster", "cluster-main"),
+            ("container", "rs-transformer"),
+            ("endpoint", "http"),
+            ("job", "kube-state-metrics"),
+            ("namespace", "customer"),
+            ("pod", "customer-rs-transformer-9b75b488c-cpfd7"),
+            ("priority", "P0"),
+            ("prometheus", "monitoring/kube-prometheus-stack-prometheus"),
+            ("region", "us-west-1"),
+            ("replica", "0"),
+            ("service", "kube-prometheus-stack-kube-state-metrics"),
+            ("severity", "CRITICAL"),
+        ];
+        let cases = [
+            (&readme[..], "7fc7f2dba047ac87"),
+            (&[("alertname", "Watchdog")], "003b0a0f7d3fa569"),
+            (&[("b", "2"), ("a", "1")], "1cc37fac8a64ae01"),
+            (&[("größe", "日本")], "8acfedfe11daecc0"),
+        ];
+        for (pairs, expected) in cases {
+            assert_eq!(Fingerprint::of(&labels(pairs)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_survives_the_text_and_nothing_else_is_one() {
+        for text in ["0000000000000001", "cbf29ce484222325"] {
+            assert_eq!(text.parse::<Fingerprint>().unwrap().to_string(), text);
+        }
+        for text in ["", "xyz", "+1", "11112222333344445"] {
+            assert_eq!(text.parse::<Fingerprint>(), Err(FingerprintError), "{text}");
+        }
+    }
+
+    #[test]
+    fn severity_decides_the_priority_in_whatever_case() {
+        for (severity, expected) in [
+            ("CRITICAL", Priority::Critical),
+            ("Warning", Priority::Warning),
+            ("info", Priority::Normal),
+        ] {
+            assert_eq!(Priority::of(&labels(&[("severity", severity)])), expected);
+        }
+        assert_eq!(Priority::of(&Labels::default()), Priority::Normal);
     }
 }

@@ -1,7 +1,16 @@
 //! Alert Manager: commits alerts, routes them by their labels and answers them with sandboxed handlers.
 
 pub mod alert;
+mod api;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod heartbeat;
 pub mod journal;
 pub mod policy;
 pub mod queue;
+pub mod router;
 pub mod runtime;
+pub mod telemetry;
+pub mod webhook;
+mod worker;

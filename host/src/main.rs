@@ -1,1 +1,7 @@
-fn main() {}
+//! The `alert-manager` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    alert_manager::cli::main()
+}

@@ -1,12 +1,57 @@
 //! What a handler may reach: pure decisions about grants, without I/O.
 
+mod address;
+mod grant;
+mod refusal;
+mod request;
+
 use std::collections::BTreeSet;
 
-/// What the operator granted one handler.
+use url::Url;
+
+pub use grant::{AddressRange, GrantError, HttpGrant};
+pub use refusal::{MissingGrants, Refusal, imports_missing};
+
+/// What the operator granted one handler. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
+    /// Where it may send requests.
+    pub http: Vec<HttpGrant>,
     /// Slack channels, by their names in `slack.channels`.
     pub slack: BTreeSet<String>,
     /// Credentials, by name.
     pub credentials: BTreeSet<String>,
+}
+
+impl Grants {
+    /// Returns the grant under which `method` on `url` may go out. The address that the name resolves
+    /// to is judged apart, by [`HttpGrant::permits_address`], at the time of connecting.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    pub fn http(&self, method: &str, url: &Url) -> Result<&HttpGrant, Refusal> {
+        request::judge(&self.http, method, url)
+    }
+
+    /// Returns Ok where the handler may post to the channel that the configuration calls `channel`.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    pub fn slack(&self, channel: &str) -> Result<(), Refusal> {
+        if self.slack.contains(channel) {
+            return Ok(());
+        }
+        Err(Refusal::slack(channel, &self.slack))
+    }
+
+    /// Returns Ok where the handler may use the credential `name`.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    pub fn credential(&self, name: &str) -> Result<(), Refusal> {
+        if self.credentials.contains(name) {
+            return Ok(());
+        }
+        Err(Refusal::credential(name))
+    }
 }

@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::journal::Ledger;
@@ -80,6 +80,8 @@ struct Shared {
     /// Deliveries that wait to be inserted.
     arriving: AtomicUsize,
     secret: [u8; 32],
+    /// Goes up with each commit.
+    commits: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -99,6 +101,7 @@ impl Shared {
             dead,
             arriving: AtomicUsize::new(0),
             secret,
+            commits: watch::Sender::new(0),
         }
     }
 
@@ -253,6 +256,22 @@ impl Queue {
             .chain_update(step.to_be_bytes())
             .finalize()
             .into()
+    }
+
+    /// Returns a key of this store's own for one purpose: the same over restarts, unknown outside.
+    #[must_use]
+    pub fn secret(&self, purpose: &str) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.inner.shared.secret)
+            .chain_update(purpose)
+            .finalize()
+            .into()
+    }
+
+    /// Returns a watch that changes with each commit.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.shared.commits.subscribe()
     }
 
     /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.

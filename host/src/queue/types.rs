@@ -109,6 +109,12 @@ pub struct Step {
     /// Traps, exits and limits met: two end it.
     #[serde(default)]
     pub traps: u32,
+    /// Tries that ended because what it depends on did not answer: they use up no attempt.
+    #[serde(default)]
+    pub unavailable: u32,
+    /// True where the last try was cut off, so that an effect it had under way may or may not have happened.
+    #[serde(default)]
+    pub interrupted: bool,
     /// Not before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -149,6 +155,8 @@ impl Progress {
                     status: StepStatus::Pending,
                     attempts: 0,
                     traps: 0,
+                    unavailable: 0,
+                    interrupted: false,
                     not_before: None,
                     started_at: None,
                     used_ms: 0,

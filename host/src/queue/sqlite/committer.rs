@@ -270,6 +270,7 @@ impl Committer {
             // Nobody takes deliveries out any more: the lease is given back when the queue closes.
             let _ = self.handed.send(handed);
         }
+        self.shared.commits.send_modify(|commits| *commits += 1);
         for (message, answer) in taken.urgent.into_iter().zip(answers) {
             answer.give(message);
         }

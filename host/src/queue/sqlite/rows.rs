@@ -165,8 +165,8 @@ pub(super) fn append(
 ) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
         "INSERT OR REPLACE INTO journal
-             (delivery, step, seq, kind, keyed, name, effect, request, result, reply, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             (delivery, step, seq, kind, keyed, name, effect, request, result, reply, at, clock)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for entry in entries {
         let (keyed, name) = match &entry.name {
@@ -185,6 +185,7 @@ pub(super) fn append(
             entry.result,
             entry.reply,
             nanos(entry.at),
+            nanos(entry.clock),
         ])?;
     }
     Ok(())
@@ -193,7 +194,7 @@ pub(super) fn append(
 /// Returns everything that a delivery's steps have recorded, in order.
 pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
     conn.prepare_cached(
-        "SELECT step, seq, kind, keyed, name, effect, request, result, reply, at
+        "SELECT step, seq, kind, keyed, name, effect, request, result, reply, at, clock
          FROM journal WHERE delivery = ?1 ORDER BY step, seq",
     )?
     .query_map([id.as_raw()], |row| {
@@ -211,6 +212,7 @@ pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec
             result: row.get(7)?,
             reply: row.get(8)?,
             at: from_nanos(row.get(9)?),
+            clock: from_nanos(row.get(10)?),
         };
         Ok((row.get(0)?, entry))
     })?

@@ -74,6 +74,7 @@ CREATE TABLE journal (
     result TEXT NOT NULL,
     reply TEXT NOT NULL,
     at INTEGER NOT NULL,
+    clock INTEGER NOT NULL,
     PRIMARY KEY (delivery, step, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE events (

@@ -1,0 +1,311 @@
+//! Builds Rust projects with a cargo of their own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::publish::publish;
+use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET};
+
+/// The profile's name, and the folder below the target's that cargo gives it.
+const PROFILE: &str = "handler";
+
+/// Small and fast to instantiate. On the command line, because the workspace's own profiles are the host's,
+/// which must not abort on a panic. Symbols stay: without them a trap's backtrace names nothing.
+const PROFILE_SETTINGS: [&str; 7] = [
+    "inherits=\"release\"",
+    "panic=\"abort\"",
+    "opt-level=\"s\"",
+    "lto=true",
+    "codegen-units=1",
+    "debug=false",
+    "strip=\"debuginfo\"",
+];
+
+/// What an outer cargo, or its user, set for another target than ours.
+const FOREIGN_VARIABLES: [&str; 6] = [
+    "CARGO_ENCODED_RUSTFLAGS",
+    "RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_TARGET_DIR",
+    "RUSTC_WORKSPACE_WRAPPER",
+];
+
+/// The last so many bytes of what cargo prints are kept for an error.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Builds the projects of each workspace together; the results are in the order of `projects`.
+pub(crate) fn build_all(
+    projects: &[Project],
+    options: &Options,
+) -> Vec<Result<Artifact, BuildError>> {
+    let mut results = Vec::new();
+    let mut workspaces: Vec<(PathBuf, Vec<(usize, &Project)>)> = Vec::new();
+    for (index, project) in projects.iter().enumerate() {
+        match workspace_root(project, options) {
+            Err(error) => results.push((index, Err(error))),
+            Ok(root) => match workspaces.iter_mut().find(|(known, _)| *known == root) {
+                Some((_, members)) => members.push((index, project)),
+                None => workspaces.push((root, vec![(index, project)])),
+            },
+        }
+    }
+    for (root, members) in workspaces {
+        results.extend(build_workspace(&root, &members, options));
+    }
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Where the projects don't compile together, each is built alone: what compiled is not compiled again, and
+/// an error is told with the project that it belongs to.
+fn build_workspace(
+    root: &Path,
+    members: &[(usize, &Project)],
+    options: &Options,
+) -> Vec<(usize, Result<Artifact, BuildError>)> {
+    let projects: Vec<&Project> = members.iter().map(|(_, project)| *project).collect();
+    let together = ensure_target(root, options).and_then(|()| compile(root, &projects, options));
+    let result = |project: &Project| match &together {
+        Ok(()) => take_component(root, project, options),
+        Err(BuildError::Compile { .. }) if projects.len() > 1 => {
+            compile(root, &[project], options).and_then(|()| take_component(root, project, options))
+        }
+        Err(error) => Err(error.clone()),
+    };
+    members
+        .iter()
+        .map(|(index, project)| (*index, result(project)))
+        .collect()
+}
+
+/// Asks cargo, whose rules for `members`, `exclude` and parent folders are its own.
+fn workspace_root(project: &Project, options: &Options) -> Result<PathBuf, BuildError> {
+    let mut command = cargo(&project.dir, options);
+    command.args(["locate-project", "--workspace", "--message-format", "plain"]);
+    let (succeeded, output) = run_quietly(&mut command, &options.tools.cargo)?;
+    let manifest = PathBuf::from(output.stdout.trim());
+    match manifest.parent() {
+        Some(root) if succeeded && manifest.is_absolute() => Ok(root.to_owned()),
+        _ => Err(BuildError::Compile {
+            project: project.name.clone(),
+            output: output.stderr,
+        }),
+    }
+}
+
+fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), BuildError> {
+    let names: Vec<&str> = projects
+        .iter()
+        .map(|project| project.name.as_str())
+        .collect();
+    (options.progress)(Event::Building { projects: &names });
+
+    let mut command = cargo(root, options);
+    command.args([
+        "build",
+        "--lib",
+        "--target",
+        RUST_TARGET,
+        "--profile",
+        PROFILE,
+    ]);
+    command.arg("--target-dir").arg(target_dir(root, options));
+    for setting in PROFILE_SETTINGS {
+        command
+            .arg("--config")
+            .arg(format!("profile.{PROFILE}.{setting}"));
+    }
+    for name in &names {
+        command.args(["--package", name]);
+    }
+    command.args([
+        "--color",
+        match options.colour {
+            Colour::Always => "always",
+            Colour::Never => "never",
+        },
+    ]);
+    if lockfile_covers(root, &names) {
+        command.arg("--locked");
+    }
+    let (succeeded, output) = run_loudly(&mut command, options)?;
+    if succeeded {
+        return Ok(());
+    }
+    Err(BuildError::Compile {
+        project: names.join(", "),
+        output,
+    })
+}
+
+fn take_component(
+    root: &Path,
+    project: &Project,
+    options: &Options,
+) -> Result<Artifact, BuildError> {
+    let built = target_dir(root, options)
+        .join(RUST_TARGET)
+        .join(PROFILE)
+        .join(format!("{}.wasm", project.library_stem));
+    if !built.is_file() {
+        return Err(BuildError::NoComponent {
+            project: project.name.clone(),
+            expected: built,
+        });
+    }
+    let artifact = publish(&project.name, &built, &options.out_dir)?;
+    (options.progress)(Event::Built(&artifact));
+    Ok(artifact)
+}
+
+/// Installs the target where it is missing: a toolchain file that lists it is not enough where rustup's
+/// automatic installation is switched off.
+fn ensure_target(dir: &Path, options: &Options) -> Result<(), BuildError> {
+    let tools = &options.tools;
+    if target_is_installed(dir, options)? {
+        return Ok(());
+    }
+    let shown = format!("rustup target add {RUST_TARGET}");
+    (options.progress)(Event::InstallingTarget { command: &shown });
+    let mut command = Command::new(&tools.rustup);
+    command
+        .current_dir(dir)
+        .args(["target", "add", RUST_TARGET]);
+    let missing = |why: String| BuildError::MissingTarget {
+        command: format!("cd {} && {shown}", dir.display()),
+        why,
+    };
+    match run_quietly(&mut command, &tools.rustup) {
+        Ok((true, _)) if target_is_installed(dir, options)? => Ok(()),
+        Ok((true, _)) => Err(missing(
+            "rustup succeeded, but this rustc is not one of its toolchains".to_owned(),
+        )),
+        Ok((false, output)) => Err(missing(output.stderr.trim().to_owned())),
+        Err(error) => Err(missing(error.to_string())),
+    }
+}
+
+fn target_is_installed(dir: &Path, options: &Options) -> Result<bool, BuildError> {
+    let mut command = Command::new(&options.tools.rustc);
+    command
+        .current_dir(dir)
+        .args(["--print", "target-libdir", "--target", RUST_TARGET]);
+    let (succeeded, output) = run_quietly(&mut command, &options.tools.rustc)?;
+    Ok(succeeded && Path::new(output.stdout.trim()).is_dir())
+}
+
+/// Whether a lockfile knows the projects already; one that doesn't must be allowed to grow.
+fn lockfile_covers(root: &Path, names: &[&str]) -> bool {
+    let Ok(lockfile) = fs::read_to_string(root.join("Cargo.lock")) else {
+        return false;
+    };
+    let locked = |name: &str| {
+        lockfile
+            .lines()
+            .any(|line| line == format!("name = \"{name}\""))
+    };
+    names.iter().all(|name| locked(name))
+}
+
+fn target_dir(root: &Path, options: &Options) -> PathBuf {
+    match &options.target_dir {
+        // Cargo is run from the workspace's root, where a relative path would mean another folder.
+        Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
+        None => root.join("target").join("handlers"),
+    }
+}
+
+fn cargo(dir: &Path, options: &Options) -> Command {
+    let mut command = Command::new(&options.tools.cargo);
+    command.current_dir(dir).stdin(Stdio::null());
+    for variable in FOREIGN_VARIABLES {
+        command.env_remove(variable);
+    }
+    command
+}
+
+struct Output {
+    stdout: String,
+    stderr: String,
+}
+
+fn run_quietly(command: &mut Command, program: &OsStr) -> Result<(bool, Output), BuildError> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(tool_error(program))?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok((
+        output.status.success(),
+        Output {
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        },
+    ))
+}
+
+/// Runs cargo and passes on each line as it comes; returns whether it succeeded, and what it printed.
+fn run_loudly(command: &mut Command, options: &Options) -> Result<(bool, String), BuildError> {
+    let program = &options.tools.cargo;
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(tool_error(program))?;
+    let mut output = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr);
+        let mut line = Vec::new();
+        while lines
+            .read_until(b'\n', &mut line)
+            .map_err(tool_error(program))?
+            > 0
+        {
+            let text = String::from_utf8_lossy(&line);
+            (options.progress)(Event::Output(text.trim_end()));
+            output.push_str(&text);
+            line.clear();
+        }
+    }
+    let status = child.wait().map_err(tool_error(program))?;
+    let from = output.len().saturating_sub(OUTPUT_BYTES_MAX);
+    let from = (from..=output.len())
+        .find(|at| output.is_char_boundary(*at))
+        .unwrap_or(0);
+    Ok((status.success(), output[from..].trim_end().to_owned()))
+}
+
+fn tool_error(program: &OsStr) -> impl FnOnce(std::io::Error) -> BuildError {
+    let program = program.to_string_lossy().into_owned();
+    move |source| BuildError::Tool {
+        program,
+        source: std::sync::Arc::new(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_outer_build_set_does_not_reach_the_inner_one() {
+        let command = cargo(Path::new("."), &Options::new("out"));
+        let removed: Vec<&OsStr> = command
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        for name in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "RUSTC_WORKSPACE_WRAPPER",
+        ] {
+            assert!(removed.contains(&OsStr::new(name)), "{name}");
+        }
+    }
+}

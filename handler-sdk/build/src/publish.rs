@@ -1,0 +1,42 @@
+//! Puts a component into the folder that a server may be watching.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::{Artifact, BuildError};
+
+/// Copies `built` to `NAME.wasm` in `out_dir`. Whoever looks sees the old file or the new one, never half
+/// of it; a file that is the same already is left alone, so that a server has no reason to load it again.
+pub(crate) fn publish(name: &str, built: &Path, out_dir: &Path) -> Result<Artifact, BuildError> {
+    let component = fs::read(built).map_err(BuildError::io("reading", built))?;
+    fs::create_dir_all(out_dir).map_err(BuildError::io("making the folder", out_dir))?;
+    let path = out_dir.join(format!("{name}.wasm"));
+    let changed = !fs::read(&path).is_ok_and(|before| before == component);
+    if changed {
+        // In the same folder, since a rename does not cross file systems; not called .wasm, since a
+        // server takes every file of that name.
+        let temporary = out_dir.join(format!(".{name}.{}.tmp", std::process::id()));
+        let written =
+            write_synced(&temporary, &component).and_then(|()| fs::rename(&temporary, &path));
+        if let Err(error) = written {
+            // The reason why it failed matters more than whether this does.
+            let _ = fs::remove_file(&temporary);
+            return Err(BuildError::io("writing", path)(error));
+        }
+    }
+    Ok(Artifact {
+        name: name.to_owned(),
+        path,
+        bytes: component.len() as u64,
+        changed,
+    })
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    // A crash right after the rename must not leave an empty file under the final name.
+    file.sync_all()
+}

@@ -1,0 +1,192 @@
+//! The context: everything that a handler can ask of its host.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::bindings::alert_manager::handler::types;
+use crate::http::Http;
+use crate::imports::Imports;
+use crate::kv::Kv;
+use crate::log::Log;
+use crate::slack::Slack;
+use crate::{Failure, Timestamp};
+
+pub use types::Call;
+
+/// What one invocation of a handler is given besides the alert: HTTP, Slack, its own small state, its
+/// settings, a log.
+///
+/// A component imports only the parts that its code calls, and each answers `denied` where the operator
+/// has not granted it.
+pub struct Cx {
+    call: Call,
+    imports: Imports,
+}
+
+impl Cx {
+    pub(crate) const fn new(call: Call, imports: Imports) -> Self {
+        Self { call, imports }
+    }
+
+    /// Returns which invocation this is.
+    pub const fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// Returns the door to the origins that the operator granted.
+    pub const fn http(&self) -> Http<'_> {
+        Http::new(self)
+    }
+
+    /// Returns the door to the Slack channels that the operator granted. Denied during `enrich`.
+    pub const fn slack(&self) -> Slack<'_> {
+        Slack::new(&self.imports)
+    }
+
+    /// Returns this handler's own small state, kept between alerts.
+    pub const fn kv(&self) -> Kv<'_> {
+        Kv::new(&self.imports)
+    }
+
+    /// Returns the log that the operator reads.
+    pub const fn log(&self) -> Log<'_> {
+        Log::new(&self.imports)
+    }
+
+    /// Returns the operator's setting: a scalar as written, a list or mapping as JSON.
+    pub fn config(&self, key: &str) -> Option<String> {
+        self.imports.config_get(key)
+    }
+
+    /// Returns the operator's setting, or `default` where there is none.
+    pub fn config_or(&self, key: &str, default: &str) -> String {
+        self.config(key).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// Returns the operator's setting as a number, a bool, or a type of the handler's own.
+    ///
+    /// ```
+    /// # use handler_sdk::prelude::*;
+    /// # fn act(cx: &Cx) -> Result<(), Failure> {
+    /// let lines = cx.config_parsed::<usize>("lines")?.unwrap_or(12);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A permanent failure that names the key, the value and what is wrong with it.
+    pub fn config_parsed<T>(&self, key: &str) -> Result<Option<T>, Failure>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        self.config(key)
+            .map(|value| {
+                value
+                    .trim()
+                    .parse()
+                    .map_err(|error| bad_setting(key, &value, &error))
+            })
+            .transpose()
+    }
+
+    /// Returns the operator's list or mapping.
+    ///
+    /// # Errors
+    /// A permanent failure that names the key, the value and what is wrong with it.
+    pub fn config_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Failure> {
+        self.config(key)
+            .map(|value| {
+                serde_json::from_str(&value).map_err(|error| bad_setting(key, &value, &error))
+            })
+            .transpose()
+    }
+
+    /// Returns the time. It is the step's own: on a retry it starts where the first try started, so that
+    /// the same way is taken again.
+    pub fn now(&self) -> Timestamp {
+        self.imports.now()
+    }
+
+    pub(crate) const fn imports(&self) -> &Imports {
+        &self.imports
+    }
+}
+
+impl fmt::Debug for Cx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx")
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bad_setting(key: &str, value: &str, error: &dyn fmt::Display) -> Failure {
+    let shown: String = value.chars().take(80).collect();
+    Failure::permanent(format!(
+        "the setting `{key}` is `{shown}`: {error}; correct it in the handler's `config`"
+    ))
+}
+
+impl Call {
+    /// Returns the wall-clock time that was left to this step when it began.
+    pub const fn time_left(&self) -> Duration {
+        Duration::from_millis(self.time_left_ms as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use crate::Failure;
+    use crate::log::Level;
+    use crate::mock::Host;
+
+    #[test]
+    fn settings_are_read_by_type() {
+        let cx = Host::new()
+            .config("lines", " 12 ")
+            .config("list", r#"["a"]"#)
+            .cx();
+        assert_eq!(cx.config_parsed::<usize>("lines").unwrap(), Some(12));
+        assert_eq!(cx.config_parsed::<usize>("none").unwrap(), None);
+        assert_eq!(
+            cx.config_json::<Vec<String>>("list").unwrap().unwrap(),
+            ["a"]
+        );
+        assert_eq!(cx.config_or("none", "alerts"), "alerts");
+    }
+
+    #[test]
+    fn a_bad_setting_says_which_and_why() {
+        let cx = Host::new().config("lines", "dozen").cx();
+        assert_eq!(
+            cx.config_parsed::<usize>("lines").unwrap_err(),
+            Failure::permanent(
+                "the setting `lines` is `dozen`: invalid digit found in string; correct it in the handler's `config`"
+            )
+        );
+        let failure = cx.config_json::<Vec<String>>("lines").unwrap_err();
+        assert!(
+            failure
+                .message()
+                .contains("`dozen`: expected value at line 1"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn lines_are_logged_with_their_fields() {
+        let host = Host::new();
+        host.cx()
+            .log()
+            .warn("asked", &[("pods", &3), ("node", &"n1")]);
+        let line = &host.logs()[0];
+        assert_eq!((line.level, line.message.as_str()), (Level::Warn, "asked"));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(line.fields, [pair("pods", "3"), pair("node", "n1")]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Where the SDK meets its host: the real imports in a component, the mock anywhere else.
+//!
+//! In a component each method is one direct call. Nothing here goes through a trait object: the linker
+//! drops what is never called, so a handler that posts to Slack and does nothing else imports Slack and
+//! nothing else, and its operator grants just that.
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::mock::Imports;
+
+#[cfg(target_family = "wasm")]
+pub(crate) use guest::Imports;
+
+#[cfg(target_family = "wasm")]
+mod guest {
+    use crate::bindings::alert_manager::handler::{config, http, kv, log, slack};
+
+    /// The host's functions.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Imports;
+
+    impl Imports {
+        pub(crate) fn http_send(
+            &self,
+            request: &http::Request,
+        ) -> Result<http::Response, http::Error> {
+            http::send(request)
+        }
+
+        pub(crate) fn slack_post(&self, message: &slack::Message) -> Result<String, slack::Error> {
+            slack::post(message)
+        }
+
+        pub(crate) fn slack_update(
+            &self,
+            at: &str,
+            message: &slack::Message,
+        ) -> Result<String, slack::Error> {
+            slack::update(at, message)
+        }
+
+        pub(crate) fn slack_react(&self, at: &str, emoji: &str) -> Result<(), slack::Error> {
+            slack::react(at, emoji)
+        }
+
+        pub(crate) fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, kv::Error> {
+            kv::get(key)
+        }
+
+        pub(crate) fn kv_set(
+            &self,
+            key: &str,
+            value: &[u8],
+            ttl_seconds: Option<u32>,
+        ) -> Result<(), kv::Error> {
+            kv::set(key, value, ttl_seconds)
+        }
+
+        pub(crate) fn kv_set_if_absent(
+            &self,
+            key: &str,
+            value: &[u8],
+            ttl_seconds: Option<u32>,
+        ) -> Result<bool, kv::Error> {
+            kv::set_if_absent(key, value, ttl_seconds)
+        }
+
+        pub(crate) fn kv_increment(
+            &self,
+            key: &str,
+            by: i32,
+            ttl_seconds: Option<u32>,
+        ) -> Result<i64, kv::Error> {
+            kv::increment(key, by, ttl_seconds)
+        }
+
+        pub(crate) fn kv_remove(&self, key: &str) -> Result<(), kv::Error> {
+            kv::remove(key)
+        }
+
+        pub(crate) fn config_get(&self, key: &str) -> Option<String> {
+            config::get(key)
+        }
+
+        pub(crate) fn log_write(
+            &self,
+            level: log::Level,
+            message: &str,
+            fields: &[(String, String)],
+        ) {
+            log::write(level, message, fields);
+        }
+
+        pub(crate) fn now(&self) -> crate::Timestamp {
+            std::time::SystemTime::now().into()
+        }
+    }
+}

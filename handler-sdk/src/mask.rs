@@ -1,0 +1,314 @@
+//! Masks secrets in text that people will read: logs, error bodies, manifests.
+//!
+//! It goes by shape, not by a list of secrets, so it misses what looks like nothing in particular, and now
+//! and then masks what was none. What it knows: PEM blocks, JSON web tokens, tokens with a vendor's prefix
+//! (GitHub, GitLab, Slack, AWS, Google, Stripe, Vault, …), passwords in URLs,
+//! `Bearer` and `Basic` credentials, and values under names like `password`, `token` or `api_key`, as
+//! `name=value`, `name: value` or JSON.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+/// What stands in a secret's place.
+pub const MASK: &str = "[masked]";
+
+/// Returns the text with secrets masked; the text itself where there are none.
+///
+/// ```
+/// use handler_sdk::mask;
+///
+/// assert_eq!(mask::text("connecting to postgres://app:hunter2@db/x"), "connecting to postgres://app:[masked]@db/x");
+/// assert_eq!(mask::text(r#"{"user":"ada","password":"hunter2"}"#), r#"{"user":"ada","password":"[masked]"}"#);
+/// assert_eq!(mask::text("Authorization: Bearer abc.def"), "Authorization: Bearer [masked]");
+/// assert_eq!(mask::text("exit code 137"), "exit code 137");
+/// ```
+pub fn text(text: &str) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    let mut before: Option<char> = None;
+    while let Some(next) = text[at..].chars().next() {
+        let step = match find(&text[at..], before) {
+            Some(Secret { shown, hidden }) => {
+                masked.push_str(&text[copied..at + shown]);
+                masked.push_str(MASK);
+                copied = at + shown + hidden;
+                shown + hidden
+            }
+            None => next.len_utf8(),
+        };
+        before = text[at..at + step].chars().next_back();
+        at += step;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(&text[copied..]);
+    Cow::Owned(masked)
+}
+
+/// No name of a value, and no scheme of a URL, is longer.
+const NAME_BYTES_MAX: usize = 64;
+
+/// A secret within a text: so many bytes that stay, so many that go.
+struct Secret {
+    shown: usize,
+    hidden: usize,
+}
+
+fn find(rest: &str, before: Option<char>) -> Option<Secret> {
+    let within_word = before.is_some_and(|char| char.is_ascii_alphanumeric());
+    if within_word {
+        return None;
+    }
+    match rest.as_bytes()[0] {
+        b'-' => pem(rest),
+        b'A'..=b'Z' | b'a'..=b'z' => vendor_token(rest)
+            .or_else(|| aws_key_id(rest))
+            .or_else(|| json_web_token(rest, before))
+            .or_else(|| scheme(rest))
+            .or_else(|| url(rest))
+            .or_else(|| named(rest)),
+        b'_' => named(rest),
+        _ => None,
+    }
+}
+
+/// `-----BEGIN PRIVATE KEY-----` to its end, or to the text's where a log cut it off.
+fn pem(rest: &str) -> Option<Secret> {
+    let inner = rest.strip_prefix("-----BEGIN ")?;
+    let label_ends = inner.find("-----")?;
+    let label = &inner[..label_ends];
+    if label.contains('\n') || label.contains("CERTIFICATE") || label.contains("PUBLIC") {
+        return None;
+    }
+    let shown = "-----BEGIN ".len() + label_ends + "-----".len();
+    let hidden = rest[shown..]
+        .find("-----END ")
+        .unwrap_or(rest.len() - shown);
+    Some(Secret { shown, hidden })
+}
+
+/// Prefixes that vendors give their tokens, with the least length of what follows.
+const VENDOR_PREFIXES: [(&str, usize); 36] = [
+    ("ghp_", 16),
+    ("gho_", 16),
+    ("ghu_", 16),
+    ("ghs_", 16),
+    ("ghr_", 16),
+    ("github_pat_", 16),
+    ("glpat-", 16),
+    ("gldt-", 16),
+    ("glrt-", 16),
+    ("xoxb-", 10),
+    ("xoxp-", 10),
+    ("xoxa-", 10),
+    ("xoxr-", 10),
+    ("xoxs-", 10),
+    ("xoxe-", 10),
+    ("xoxe.", 10),
+    ("xapp-", 10),
+    ("AIza", 30),
+    ("ya29.", 16),
+    ("GOCSPX-", 16),
+    ("sk_live_", 12),
+    ("sk_test_", 12),
+    ("rk_live_", 12),
+    ("rk_test_", 12),
+    ("whsec_", 12),
+    ("sk-", 24),
+    ("npm_", 20),
+    ("pypi-", 20),
+    ("hf_", 20),
+    ("hvs.", 16),
+    ("hvb.", 16),
+    ("dop_v1_", 16),
+    ("SG.", 20),
+    ("shpat_", 16),
+    ("dckr_pat_", 16),
+    ("glsa_", 16),
+];
+
+fn vendor_token(rest: &str) -> Option<Secret> {
+    VENDOR_PREFIXES.iter().find_map(|(prefix, follows_min)| {
+        let token = rest.strip_prefix(prefix)?;
+        let hidden = token_length(token);
+        (hidden >= *follows_min).then_some(Secret {
+            shown: prefix.len(),
+            hidden,
+        })
+    })
+}
+
+/// An AWS access key's id: a prefix and 16 capitals and digits.
+fn aws_key_id(rest: &str) -> Option<Secret> {
+    let token = rest
+        .strip_prefix("AKIA")
+        .or_else(|| rest.strip_prefix("ASIA"))?;
+    let hidden = token
+        .bytes()
+        .take(17)
+        .take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        .count();
+    (hidden == 16).then_some(Secret { shown: 4, hidden })
+}
+
+/// Three parts of base64url, the first of which is an encoded `{"`.
+fn json_web_token(rest: &str, before: Option<char>) -> Option<Secret> {
+    let in_web_token = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let after = rest.strip_prefix("eyJ")?;
+    // Looked at from its start only: else a hostile text of dashes would be read again from each of them.
+    if before.is_some_and(in_web_token) {
+        return None;
+    }
+    let length = after
+        .find(|char| !in_web_token(char))
+        .unwrap_or(after.len());
+    let mut parts = after[..length].split('.');
+    let long = |part: Option<&str>| part.is_some_and(|part| part.len() >= 5);
+    (long(parts.next()) && long(parts.next())).then_some(Secret {
+        shown: 0,
+        hidden: "eyJ".len() + length,
+    })
+}
+
+/// `Bearer x` and `Basic x`.
+fn scheme(rest: &str) -> Option<Secret> {
+    let shown = ["bearer ", "basic "].iter().find_map(|scheme| {
+        let start = rest.get(..scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(scheme.len())
+    })?;
+    let hidden = rest[shown..]
+        .find(ends_credential)
+        .unwrap_or(rest.len() - shown);
+    let credential = &rest[shown..shown + hidden];
+    // "Basic auth" and "bearer of news" are prose; what holds a digit, a mark or 16 letters is not.
+    let prose = credential.len() < 16 && credential.bytes().all(|byte| byte.is_ascii_lowercase());
+    (!credential.is_empty() && !prose && credential != MASK).then_some(Secret { shown, hidden })
+}
+
+/// The password of `scheme://user:password@host`.
+fn url(rest: &str) -> Option<Secret> {
+    let in_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let scheme_ends = rest
+        .bytes()
+        .take(NAME_BYTES_MAX)
+        .take_while(in_scheme)
+        .count();
+    let authority = rest[scheme_ends..].strip_prefix("://")?;
+    let authority = &authority[..authority
+        .find(|char: char| char.is_whitespace() || matches!(char, '/' | '?' | '#' | '"' | '\''))
+        .unwrap_or(authority.len())];
+    let host_begins = authority.rfind('@')?;
+    let password_begins = authority[..host_begins].find(':')? + 1;
+    let hidden = host_begins - password_begins;
+    (hidden > 0).then_some(Secret {
+        shown: scheme_ends + "://".len() + password_begins,
+        hidden,
+    })
+}
+
+/// Parts of names whose values are secrets, in lower case and without separators.
+const SECRET_NAMES: [&str; 15] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "signingkey",
+    "encryptionkey",
+    "credential",
+    "authorization",
+    "cookie",
+    "authkey",
+];
+
+/// Names that hold one of the above and are no secret.
+const HARMLESS_ENDINGS: [&str; 8] = [
+    "name", "count", "type", "file", "path", "length", "expiry", "id",
+];
+
+/// The value of `name=value`, `name: value`, `"name": "value"`, `name => value`.
+fn named(rest: &str) -> Option<Secret> {
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let name_ends = rest
+        .bytes()
+        .take(NAME_BYTES_MAX + 1)
+        .take_while(in_name)
+        .count();
+    if name_ends > NAME_BYTES_MAX {
+        return None;
+    }
+    let name: String = rest[..name_ends]
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|char| char.to_ascii_lowercase())
+        .collect();
+    let secret = SECRET_NAMES.iter().any(|part| name.contains(part));
+    if !secret || HARMLESS_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+        return None;
+    }
+    let after = &rest[name_ends..];
+    let quoted_name = after.trim_start_matches(['\\', '"', '\'']);
+    let separator = quoted_name.trim_start_matches(' ');
+    let value = ["=>", ":=", "=", ":"]
+        .iter()
+        .find_map(|mark| separator.strip_prefix(mark))?
+        .trim_start_matches(' ');
+    let (value, quote) = opening_quote(value);
+    let shown = rest.len() - value.len();
+
+    // `Authorization: Bearer x` keeps the scheme's name.
+    if let Some(inner) = scheme(value) {
+        return Some(Secret {
+            shown: shown + inner.shown,
+            hidden: inner.hidden,
+        });
+    }
+    let hidden = match quote {
+        Some(quote) => value
+            .find(quote)
+            .or_else(|| value.find('\n'))
+            .unwrap_or(value.len()),
+        None => value.find(ends_credential).unwrap_or(value.len()),
+    };
+    let content = value[..hidden].trim_end_matches('\\');
+    let says_nothing = matches!(
+        content,
+        "" | "null" | "nil" | "None" | "true" | "false" | "***" | "Bearer" | "Basic"
+    ) || content.contains(MASK);
+    (!says_nothing).then_some(Secret {
+        shown,
+        hidden: content.len(),
+    })
+}
+
+/// Takes the quote, escaped or not, off the front of a value.
+fn opening_quote(value: &str) -> (&str, Option<char>) {
+    let bare = value.trim_start_matches('\\');
+    match bare.chars().next() {
+        Some(quote @ ('"' | '\'')) => (&bare[1..], Some(quote)),
+        _ => (value, None),
+    }
+}
+
+fn ends_credential(char: char) -> bool {
+    char.is_whitespace()
+        || matches!(
+            char,
+            '"' | '\'' | ',' | ';' | '&' | '}' | ')' | '<' | '>' | '`'
+        )
+}
+
+fn token_length(text: &str) -> usize {
+    let in_token = |char: char| {
+        char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | '=' | '/' | '+')
+    };
+    text.find(|char| !in_token(char)).unwrap_or(text.len())
+}

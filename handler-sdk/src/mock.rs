@@ -1,0 +1,47 @@
+//! A host made of memory, for a handler's own tests.
+//!
+//! ```
+//! use handler_sdk::mock::Host;
+//! use handler_sdk::prelude::*;
+//!
+//! struct OnCall;
+//!
+//! impl Handler for OnCall {
+//!     fn describe() -> Description {
+//!         Description::new("on-call", "0.1.0", "Says who is on call.").alerts(["*"])
+//!     }
+//!
+//!     fn enrich(cx: &Cx, _: &Alert, _: &Enrichment) -> Result<Enrichment, Failure> {
+//!         let who = cx.http().get("https://rota.example.com/now").send()?.error_for_status()?.text();
+//!         Ok(Enrichment::new().with_fact("on-call", who))
+//!     }
+//!
+//!     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
+//!         let who = found.fact("on-call").unwrap_or("nobody known");
+//!         cx.slack().post(Message::new("alerts", format!("{}: {who}", alert.name)))?;
+//!         Ok(Facts::new())
+//!     }
+//! }
+//!
+//! let host = Host::new().http_get("https://rota.example.com/now", 200, "ada");
+//! host.run::<OnCall>(&Alert::new("Down"));
+//! assert_eq!(host.posts()[0].text, "Down: ada");
+//!
+//! // What was not scripted is denied, as what was not granted is: the notification goes out all the same.
+//! let host = Host::new();
+//! host.run::<OnCall>(&Alert::new("Down"));
+//! assert_eq!(host.posts()[0].text, "Down: nobody known");
+//! ```
+
+mod alert;
+mod host;
+mod imports;
+mod reply;
+mod sent;
+
+pub use alert::alert_from_json;
+pub use host::{Host, Run};
+pub use reply::Reply;
+pub use sent::{LogLine, Post, Reaction, Request, Update};
+
+pub(crate) use imports::Imports;

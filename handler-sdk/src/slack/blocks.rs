@@ -1,0 +1,381 @@
+//! A Block Kit builder that keeps within Slack's limits.
+
+use super::markdown;
+use super::mrkdwn::{Mrkdwn, truncate};
+use crate::enrichment::{Block, Enrichment, Table};
+use crate::mask;
+
+/// What Slack takes, in characters and pieces (Slack's reference, "Block Kit" and `chat.postMessage`).
+pub mod limits {
+    /// A message's text when it is posted.
+    pub const TEXT_CHARS_MAX: usize = 40_000;
+    /// A message's text when it is updated.
+    pub const UPDATE_TEXT_CHARS_MAX: usize = 4_000;
+    /// Blocks of a message.
+    pub const BLOCKS_MAX: usize = 50;
+    /// A header's text.
+    pub const HEADER_CHARS_MAX: usize = 150;
+    /// A section's text.
+    pub const SECTION_CHARS_MAX: usize = 3_000;
+    /// Fields of a section.
+    pub const FIELDS_MAX: usize = 10;
+    /// A field's text.
+    pub const FIELD_CHARS_MAX: usize = 2_000;
+    /// Elements of a context.
+    pub const CONTEXT_ELEMENTS_MAX: usize = 10;
+    /// An element's text in a context: Slack's text object has the same limit as a section.
+    pub const CONTEXT_CHARS_MAX: usize = 3_000;
+    /// Elements of an actions block.
+    pub const ACTIONS_MAX: usize = 25;
+    /// A button's text.
+    pub const BUTTON_CHARS_MAX: usize = 75;
+    /// A button's URL.
+    pub const BUTTON_URL_CHARS_MAX: usize = 3_000;
+}
+
+/// The blocks of a message, from the top.
+///
+/// What is too long is cut with an ellipsis, what is empty is left out, and more than 50 blocks end with a
+/// line that says how many are missing, so Slack refuses none of it. Plain text is escaped;
+/// see [`Mrkdwn`].
+///
+/// ```
+/// use handler_sdk::slack::{Blocks, Mrkdwn};
+///
+/// let blocks = Blocks::new()
+///     .header("KubePodCrashLooping · customer/rs-transformer")
+///     .section(Mrkdwn::new().bold("Likely out of memory:").text(" killed at 512Mi"))
+///     .fields([("Cluster", "cluster-main"), ("Restarts", "14")])
+///     .links([("Runbook", "https://runbooks.example.com/crash"), ("Not shown", "javascript:alert(1)")])
+///     .context(["since 2h 5m", "receiver oncall"]);
+/// assert_eq!(blocks.len(), 5);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Blocks {
+    /// Each block as JSON: written directly, a JSON tree would double a small component's size.
+    blocks: Vec<String>,
+}
+
+impl Blocks {
+    /// Returns no blocks yet.
+    pub const fn new() -> Self {
+        Self { blocks: Vec::new() }
+    }
+
+    /// Adds a large line of plain text.
+    #[must_use]
+    pub fn header(mut self, text: impl AsRef<str>) -> Self {
+        let line = text
+            .as_ref()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        if !line.is_empty() {
+            let text = plain_text(&line, limits::HEADER_CHARS_MAX);
+            self.blocks
+                .push(format!(r#"{{"type":"header","text":{text}}}"#));
+        }
+        self
+    }
+
+    /// Adds a paragraph.
+    #[must_use]
+    pub fn section(mut self, text: impl Into<Mrkdwn>) -> Self {
+        let text = text.into();
+        if !text.is_empty() {
+            let text = mrkdwn_object(&text, limits::SECTION_CHARS_MAX);
+            self.blocks
+                .push(format!(r#"{{"type":"section","text":{text}}}"#));
+        }
+        self
+    }
+
+    /// Adds names with values, in two columns; more than ten take more sections. An empty value is a dash.
+    #[must_use]
+    pub fn fields<N: AsRef<str>, V: Into<Mrkdwn>>(
+        mut self,
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let fields: Vec<String> = pairs
+            .into_iter()
+            .map(|(name, value)| {
+                let value = value.into();
+                let value = if value.is_empty() {
+                    Mrkdwn::from("–")
+                } else {
+                    value
+                };
+                mrkdwn_object(
+                    &Mrkdwn::new().bold(name).text("\n").then(value),
+                    limits::FIELD_CHARS_MAX,
+                )
+            })
+            .collect();
+        for fields in fields.chunks(limits::FIELDS_MAX) {
+            self.blocks.push(format!(
+                r#"{{"type":"section","fields":[{}]}}"#,
+                fields.join(",")
+            ));
+        }
+        self
+    }
+
+    /// Adds small grey text: when, how late, from where. Of more than ten the last are left out.
+    #[must_use]
+    pub fn context<T: Into<Mrkdwn>>(mut self, texts: impl IntoIterator<Item = T>) -> Self {
+        let elements: Vec<String> = texts
+            .into_iter()
+            .map(Into::into)
+            .filter(|text| !text.is_empty())
+            .take(limits::CONTEXT_ELEMENTS_MAX)
+            .map(|text| mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX))
+            .collect();
+        if !elements.is_empty() {
+            self.blocks.push(format!(
+                r#"{{"type":"context","elements":[{}]}}"#,
+                elements.join(",")
+            ));
+        }
+        self
+    }
+
+    /// Adds a row of links, each a title and a URL; those that are neither `https` nor `http` are left out.
+    #[must_use]
+    pub fn links<T: AsRef<str>, U: AsRef<str>>(
+        self,
+        links: impl IntoIterator<Item = (T, U)>,
+    ) -> Self {
+        let links = links
+            .into_iter()
+            .filter(|(_, url)| crate::alert::is_web_url(url.as_ref()))
+            .map(|(title, url)| Mrkdwn::new().link(url, title));
+        self.section(Mrkdwn::join(links, " · "))
+    }
+
+    /// Adds a row of buttons that open links, each a title and a URL. Those whose URL is neither `https`
+    /// nor `http`, or too long, and those past the 25th are left out.
+    ///
+    /// Slack tells its app of each click, and shows a warning where the app answers nothing: where it may
+    /// not be set up for that, [`links`](Self::links) is the calmer choice.
+    #[must_use]
+    pub fn buttons<T: AsRef<str>, U: AsRef<str>>(
+        mut self,
+        buttons: impl IntoIterator<Item = (T, U)>,
+    ) -> Self {
+        let elements: Vec<String> = buttons
+            .into_iter()
+            .filter(|(title, url)| {
+                let url = url.as_ref();
+                let fits = url.chars().count() <= limits::BUTTON_URL_CHARS_MAX;
+                fits && crate::alert::is_web_url(url) && !title.as_ref().trim().is_empty()
+            })
+            .take(limits::ACTIONS_MAX)
+            .enumerate()
+            .map(|(index, (title, url))| {
+                let text = plain_text(title.as_ref(), limits::BUTTON_CHARS_MAX);
+                let url = quoted(url.as_ref());
+                format!(
+                    r#"{{"type":"button","action_id":"link-{index}","text":{text},"url":{url}}}"#
+                )
+            })
+            .collect();
+        if !elements.is_empty() {
+            self.blocks.push(format!(
+                r#"{{"type":"actions","elements":[{}]}}"#,
+                elements.join(",")
+            ));
+        }
+        self
+    }
+
+    /// Adds a line across.
+    #[must_use]
+    pub fn divider(mut self) -> Self {
+        self.blocks.push(r#"{"type":"divider"}"#.to_owned());
+        self
+    }
+
+    /// Adds text as it is, in a fixed pitch, under a title. Of a text that is too long the end is kept:
+    /// in a log that is where the reason stands.
+    #[must_use]
+    pub fn excerpt(self, title: &str, text: &str) -> Self {
+        let text = text.trim_end();
+        if text.is_empty() {
+            return self;
+        }
+        let head = Mrkdwn::new().bold(title);
+        let head = if head.is_empty() {
+            head
+        } else {
+            head.then(Mrkdwn::raw("\n"))
+        };
+        let room = limits::SECTION_CHARS_MAX - head.as_str().chars().count().min(1_000) - 20;
+        let tail = tail_that_fits(text, room);
+        let cut = if tail.len() < text.len() { "…\n" } else { "" };
+        self.section(head.then(Mrkdwn::new().preformatted(format!("{cut}{tail}"))))
+    }
+
+    /// Adds Markdown, translated to Slack's markup.
+    #[must_use]
+    pub fn markdown(self, markdown: &str) -> Self {
+        self.section(markdown::to_mrkdwn(markdown))
+    }
+
+    /// Adds what earlier handlers found for people, in their order. Secrets in excerpts are masked.
+    ///
+    /// A picture is named, not shown: Slack takes none within blocks without a public URL. A block of a
+    /// kind that this version doesn't know shows its fallback.
+    #[must_use]
+    pub fn enrichment(mut self, found: &Enrichment) -> Self {
+        let mut links: Vec<(&str, &str)> = Vec::new();
+        for block in &found.blocks {
+            if let Block::Link(link) = block {
+                links.push((&link.title, &link.url));
+                continue;
+            }
+            // Links that follow each other share a row.
+            self = self.links(std::mem::take(&mut links)).block(block);
+        }
+        self.links(links)
+    }
+
+    /// Adds the blocks of another after these.
+    #[must_use]
+    pub fn then(mut self, other: Blocks) -> Self {
+        self.blocks.extend(other.blocks);
+        self
+    }
+
+    /// Returns how many blocks there are.
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Returns the JSON array that Slack takes.
+    pub fn to_json(&self) -> String {
+        if self.blocks.len() <= limits::BLOCKS_MAX {
+            return format!("[{}]", self.blocks.join(","));
+        }
+        let shown = limits::BLOCKS_MAX - 1;
+        let missing =
+            Self::new().context([format!("… and {} more blocks", self.blocks.len() - shown)]);
+        format!(
+            "[{},{}]",
+            self.blocks[..shown].join(","),
+            missing.blocks.join(",")
+        )
+    }
+
+    fn block(self, block: &Block) -> Self {
+        match block {
+            Block::Markdown(text) => self.markdown(text),
+            Block::Fields(pairs) => {
+                self.fields(pairs.iter().map(|(name, value)| (name, value.as_str())))
+            }
+            Block::Table(table) => self.table(table),
+            Block::Excerpt(excerpt) => self.excerpt(&excerpt.title, &mask::text(&excerpt.text)),
+            Block::Link(link) => self.links([(&link.title, &link.url)]),
+            Block::Image(image) => {
+                self.context([format!("Picture, not shown here: {}", image.title)])
+            }
+            Block::Custom(custom) => self.markdown(&custom.fallback),
+        }
+    }
+
+    /// Columns are lined up in a fixed pitch; rows that don't fit are counted.
+    fn table(self, table: &Table) -> Self {
+        const CELL_CHARS_MAX: usize = 60;
+        const CHARS_MAX: usize = 2_000;
+        let cell = |text: &str| {
+            let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            truncate(&line, CELL_CHARS_MAX)
+        };
+        let lines: Vec<Vec<String>> = std::iter::once(&table.header)
+            .chain(&table.rows)
+            .map(|row| row.iter().map(|text| cell(text)).collect())
+            .collect();
+        let columns = table.header.len();
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| {
+                lines
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .map(|text| text.chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        let mut shown = 0;
+        for row in &lines {
+            let padded: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(text, width)| format!("{text:<width$}"))
+                .collect();
+            let line = padded.join("  ");
+            if text.len() + line.len() > CHARS_MAX {
+                break;
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+            shown += 1;
+        }
+        let missing = lines.len().saturating_sub(shown.max(1));
+        let blocks = self.excerpt(&table.title, &text);
+        match missing {
+            0 => blocks,
+            _ => blocks.context([format!("… and {missing} more rows")]),
+        }
+    }
+}
+
+/// `verbatim` keeps Slack from looking for mentions and channel names in text that was written elsewhere.
+fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> String {
+    format!(
+        r#"{{"type":"mrkdwn","text":{},"verbatim":true}}"#,
+        quoted(&truncate(text.as_str(), chars_max))
+    )
+}
+
+fn plain_text(text: &str, chars_max: usize) -> String {
+    let text = if text.chars().count() <= chars_max {
+        text.to_owned()
+    } else {
+        text.chars().take(chars_max - 1).chain(['…']).collect()
+    };
+    format!(
+        r#"{{"type":"plain_text","text":{},"emoji":false}}"#,
+        quoted(&text)
+    )
+}
+
+fn quoted(text: &str) -> String {
+    // Text alone is always writable as JSON.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// The end of a text whose markup has at most so many characters: whole lines, or of a line that is too
+/// long by itself its end. From the back, since a log may be much longer than what is kept of it.
+fn tail_that_fits(text: &str, chars_max: usize) -> &str {
+    let mut used = 0;
+    for (at, char) in text.char_indices().rev() {
+        used += match char {
+            '&' => "&amp;".len(),
+            '<' | '>' => "&lt;".len(),
+            // Three of them get a space between.
+            '`' => 2,
+            _ => 1,
+        };
+        if used > chars_max {
+            let tail = &text[at + char.len_utf8()..];
+            return tail.split_once('\n').map_or(tail, |(_, lines)| lines);
+        }
+    }
+    text
+}

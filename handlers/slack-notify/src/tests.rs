@@ -1,0 +1,320 @@
+//! What people see, and what happens when the message is gone.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use handler_sdk::mock::{Host, alert_from_json};
+use handler_sdk::prelude::*;
+use handler_sdk::slack::Error;
+use handler_sdk::time::{DAY, HOUR, MINUTE};
+
+use super::SlackNotify;
+
+const STARTED: i64 = 1_646_206_317;
+
+fn disk_alert() -> Alert {
+    let mut alert = alert_from_json(
+        r#"{
+          "labels": {"alertname": "NodeFilesystemSpaceFillingUp", "cluster": "main", "instance": "10.0.0.7:9100",
+                     "mountpoint": "/var", "severity": "CRITICAL", "team": "storage", "zone": "b", "job": "node-exporter"},
+          "annotations": {"summary": "Disk fills up within 4 hours.",
+                          "description": "Only 3% left on <!channel> & see https://wiki.example.com/disk.",
+                          "runbook_url": "https://runbooks.example.com/disk", "dashboard": "javascript:alert(1)"},
+          "startsAt": "2022-03-02T07:31:57Z", "status": "firing",
+          "generatorURL": "https://prometheus.example.com/graph?g0.expr=up"
+        }"#,
+    );
+    alert.origin.external_url = Some("https://alertmanager.example.com".to_owned());
+    alert.origin.receiver = Some("oncall".to_owned());
+    alert
+}
+
+fn resolved(alert: Alert) -> Alert {
+    let ended = Timestamp::from_seconds(STARTED).plus(2 * HOUR);
+    alert
+        .into_resolved(ended)
+        .with_receipt(ended.plus(Duration::from_secs(30)))
+}
+
+/// A host whose clock stands a minute after the alert began.
+fn host() -> Host {
+    Host::new().now(Timestamp::from_seconds(STARTED).plus(MINUTE))
+}
+
+#[test]
+fn a_firing_alert_is_said_in_full() {
+    let host = host();
+    let run = host.run::<SlackNotify>(&disk_alert());
+
+    let post = &host.posts()[0];
+    assert_eq!(run.facts().get("slack.message"), Some(post.at.as_str()));
+    assert_eq!(post.channel, "alerts");
+    assert_eq!(
+        post.key.as_deref(),
+        Some("message"),
+        "a retry must not say it twice"
+    );
+    assert_eq!(
+        post.text,
+        "[FIRING] critical NodeFilesystemSpaceFillingUp 10.0.0.7:9100: Disk fills up within 4 hours., main"
+    );
+    assert_eq!(
+        post.visible(),
+        "[FIRING critical] NodeFilesystemSpaceFillingUp · 10.0.0.7:9100\n\
+         *Disk fills up within 4 hours.*\n\
+         Only 3% left on &lt;!channel&gt; &amp; see <https://wiki.example.com/disk|https://wiki.example.com/disk>.\n\
+         *cluster*\nmain\n*instance*\n10.0.0.7:9100\n*mountpoint*\n/var\n*team*\nstorage\n*job*\nnode-exporter\n*zone*\nb\n\
+         <https://runbooks.example.com/disk|Runbook> · \
+         <https://prometheus.example.com/graph?g0.expr=up|Query> · \
+         <https://alertmanager.example.com/#/silences/new?filter=%7Balertname%3D%22NodeFilesystemSpaceFillingUp%22%2C%20\
+         cluster%3D%22main%22%2C%20instance%3D%2210.0.0.7%3A9100%22%2C%20job%3D%22node-exporter%22%2C%20\
+         mountpoint%3D%22%2Fvar%22%2C%20severity%3D%22CRITICAL%22%2C%20team%3D%22storage%22%2C%20zone%3D%22b%22%7D|Silence>\n\
+         since <!date^1646206317^{date_short_pretty} {time}|2022-03-02T07:31:57Z> (1m)\n\
+         receiver oncall"
+    );
+}
+
+#[test]
+fn labels_of_the_exporter_are_left_out() {
+    let host = host();
+    let alert = Alert::new("KubeJobFailed")
+        .with_label("job", "kube-state-metrics")
+        .with_label("service", "kube-prometheus-stack-kube-state-metrics")
+        .with_label("job_name", "backup-1")
+        .with_label("namespace", "ops");
+    host.run::<SlackNotify>(&alert);
+    let visible = host.posts()[0].visible();
+    assert!(
+        visible.contains("*namespace*\nops\n*job_name*\nbackup-1"),
+        "{visible}"
+    );
+    assert!(!visible.contains("kube-state-metrics"), "{visible}");
+}
+
+#[test]
+fn at_most_eight_labels_are_shown() {
+    let host = host();
+    let alert = (0..20).fold(Alert::new("Many"), |alert, index| {
+        alert.with_label(format!("label{index:02}"), "x")
+    });
+    host.run::<SlackNotify>(&alert);
+    let visible = host.posts()[0].visible();
+    assert_eq!(visible.matches("*label").count(), 8, "{visible}");
+}
+
+#[test]
+fn what_earlier_handlers_found_is_shown() {
+    let host = host();
+    let found = Enrichment::new()
+        .with_fact("owner", "team-<payments>")
+        .with_fact("enrich_failed.kube", "timed out after 10 s")
+        .with_block(Block::markdown("Deployed **12 min** before."))
+        .with_block(Block::link("Trace", "https://traces.example.com/1"))
+        .with_block(Block::excerpt(
+            "Last lines",
+            "starting\npassword=hunter2\nboom",
+        ));
+    host.run_after::<SlackNotify>(&disk_alert(), &found);
+    let visible = host.posts()[0].visible();
+    for expected in [
+        "*owner* team-&lt;payments&gt;\n",
+        "Deployed *12 min* before.\n<https://traces.example.com/1|Trace>\n",
+        "*Last lines*\n```\nstarting\npassword=[masked]\nboom\n```",
+        "not enriched by kube: timed out after 10 s",
+    ] {
+        assert!(
+            visible.contains(expected),
+            "{expected} is missing in:\n{visible}"
+        );
+    }
+    assert!(!visible.contains("enrich_failed"), "{visible}");
+}
+
+#[test]
+fn a_storm_says_how_many_it_stands_for() {
+    let host = host();
+    let found = Enrichment::new()
+        .with_fact("storm.count", 412)
+        .with_fact("storm.first", "2022-03-02T07:31:57Z");
+    host.run_after::<SlackNotify>(&disk_alert(), &found);
+    let visible = host.posts()[0].visible();
+    assert!(
+        visible.contains("Stands for 412 alerts, the first 2022-03-02T07:31:57Z."),
+        "{visible}"
+    );
+}
+
+#[test]
+fn a_late_message_says_by_how_much_and_why() {
+    let late = Timestamp::from_seconds(STARTED).plus(10 * MINUTE);
+    let waited = Host::new().now(late);
+    waited.run::<SlackNotify>(&disk_alert());
+    let visible = waited.posts()[0].visible();
+    assert!(
+        visible.contains("said 9m 30s after it was received: it waited in the queue"),
+        "{visible}"
+    );
+
+    let retried = Host::new().now(late).attempt(3);
+    retried.run::<SlackNotify>(&disk_alert());
+    let visible = retried.posts()[0].visible();
+    assert!(
+        visible.contains("said 9m 30s after it was received: this is attempt 3"),
+        "{visible}"
+    );
+}
+
+#[test]
+fn long_descriptions_are_cut() {
+    let host = host();
+    host.run::<SlackNotify>(&disk_alert().with_annotation("description", "x".repeat(5_000)));
+    let visible = host.posts()[0].visible();
+    assert!(
+        visible.contains(&format!("{}…", "x".repeat(599))),
+        "{visible}"
+    );
+    assert!(!visible.contains(&"x".repeat(600)), "{visible}");
+}
+
+#[test]
+fn a_cut_leaves_no_half_of_a_link() {
+    let host = host();
+    let description = format!(
+        "{} https://wiki.example.com/a/long/page",
+        "word ".repeat(115)
+    );
+    host.run::<SlackNotify>(&disk_alert().with_annotation("description", description));
+    let visible = host.posts()[0].visible();
+    assert!(visible.contains("word word…"), "{visible}");
+    assert!(!visible.contains("wiki"), "{visible}");
+}
+
+#[test]
+fn an_alert_with_nothing_but_a_label_is_said_too() {
+    let host = host();
+    let run = host.run::<SlackNotify>(&Alert::new("").with_label("job", "x"));
+    assert!(run.result.is_ok());
+    assert_eq!(host.posts()[0].text, "[FIRING] alert without a name");
+}
+
+#[test]
+fn the_channel_is_a_setting() {
+    let host = host().config("channel", "oncall");
+    host.run::<SlackNotify>(&disk_alert());
+    assert_eq!(host.posts()[0].channel, "oncall");
+}
+
+#[test]
+fn what_is_not_for_people_is_not_posted() {
+    for alert in [
+        Alert::new("Watchdog"),
+        Alert::new("InfoInhibitor").with_label("severity", "info"),
+        Alert::new("Anything").with_label("severity", "None"),
+    ] {
+        let host = host();
+        let run = host.run::<SlackNotify>(&alert);
+        assert!(run.facts().get("not-posted").is_some(), "{run:?}");
+        let ended = host.run::<SlackNotify>(&resolved(alert));
+        assert!(ended.facts().get("not-posted").is_some(), "{ended:?}");
+        assert!(host.posts().is_empty());
+    }
+}
+
+#[test]
+fn a_resolved_alert_updates_its_message_and_answers_in_the_thread() {
+    let host = host();
+    host.run::<SlackNotify>(&disk_alert());
+    let host = host.now(Timestamp::from_seconds(STARTED).plus(2 * HOUR + MINUTE));
+    let run = host.run::<SlackNotify>(&resolved(disk_alert()));
+
+    assert_eq!(run.facts().get("slack.how"), Some("updated"));
+    let posts = host.posts();
+    let update = &host.updates()[0];
+    assert_eq!(update.at, posts[0].at);
+    assert!(
+        update
+            .text
+            .starts_with("[RESOLVED] critical NodeFilesystemSpaceFillingUp"),
+        "{}",
+        update.text
+    );
+    let visible = update.visible();
+    assert!(
+        visible.starts_with("[RESOLVED] NodeFilesystemSpaceFillingUp"),
+        "{visible}"
+    );
+    assert!(
+        visible.contains("fired for 2h, from <!date^1646206317^"),
+        "{visible}"
+    );
+    assert!(!visible.contains("Silence"), "{visible}");
+    assert_eq!(posts.len(), 2);
+    assert_eq!(posts[1].thread.as_ref(), Some(&posts[0].at));
+    assert_eq!(posts[1].text, "Resolved after 2h.");
+    assert_eq!(
+        posts[1].key.as_deref(),
+        Some("reply"),
+        "a retry must not say it twice"
+    );
+}
+
+#[test]
+fn a_resolved_alert_whose_message_is_unknown_is_posted_anew() {
+    let host = host();
+    let run = host.run::<SlackNotify>(&resolved(disk_alert()));
+    assert_eq!(run.facts().get("slack.how"), Some("posted"));
+    assert!(host.posts()[0].text.starts_with("[RESOLVED]"));
+    assert!(host.updates().is_empty());
+    assert!(
+        host.kept_keys().is_empty(),
+        "nothing comes after it that could need the message"
+    );
+}
+
+#[test]
+fn a_resolved_alert_whose_message_is_gone_is_posted_anew() {
+    let host = host();
+    host.run::<SlackNotify>(&disk_alert());
+    let host = host.slack_error(Error::NotFound);
+    let run = host.run::<SlackNotify>(&resolved(disk_alert()));
+    assert_eq!(run.facts().get("slack.how"), Some("posted"));
+    assert_eq!(host.posts()[1].thread, None);
+}
+
+#[test]
+fn the_message_is_forgotten_after_a_week() {
+    let host = host();
+    host.run::<SlackNotify>(&disk_alert());
+    let host = host.now(Timestamp::from_seconds(STARTED).plus(8 * DAY));
+    let run = host.run::<SlackNotify>(&resolved(disk_alert()));
+    assert_eq!(run.facts().get("slack.how"), Some("posted"));
+}
+
+#[test]
+fn a_rate_limit_is_waited_out() {
+    let host = host().slack_error(Error::RateLimited(Duration::from_secs(3)));
+    let run = host.run::<SlackNotify>(&disk_alert());
+    assert_eq!(run.failure().retry_after(), Some(Duration::from_secs(3)));
+    assert!(!run.failure().is_permanent());
+}
+
+#[test]
+fn refused_blocks_fall_back_to_text() {
+    let host = host().slack_error(Error::Invalid("invalid_blocks".to_owned()));
+    host.run::<SlackNotify>(&disk_alert());
+    let posts = host.posts();
+    assert!(posts[0].text.starts_with("[FIRING] critical"), "{posts:?}");
+    assert!(posts[0].blocks.is_empty());
+}
+
+#[test]
+fn without_a_grant_nothing_is_tried_again() {
+    let host = host().deny_slack();
+    let run = host.run::<SlackNotify>(&disk_alert());
+    assert!(run.failure().is_permanent());
+    assert!(
+        run.failure().message().contains("not granted"),
+        "{}",
+        run.failure()
+    );
+}

@@ -1,0 +1,68 @@
+//! Whether a request proves what its endpoint asks for. Compared in constant time.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq as _;
+
+use super::ApiError;
+use crate::config::Authorization;
+
+/// Checks the header `Authorization`; without anything configured every request passes.
+pub(crate) fn authorize(
+    wanted: Option<&Authorization>,
+    headers: &HeaderMap,
+) -> Result<(), ApiError> {
+    let Some(wanted) = wanted else {
+        return Ok(());
+    };
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '));
+    let Some((scheme, credentials)) = given else {
+        return Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "this needs the header Authorization",
+        ));
+    };
+    if proves(wanted, scheme, credentials.trim())? {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "these credentials are not accepted here",
+        ))
+    }
+}
+
+fn proves(wanted: &Authorization, scheme: &str, credentials: &str) -> Result<bool, ApiError> {
+    match wanted {
+        Authorization::Scheme {
+            scheme: wanted_scheme,
+            credentials: secret,
+        } => Ok(scheme.eq_ignore_ascii_case(wanted_scheme)
+            && same(read(secret)?.expose().as_bytes(), credentials.as_bytes())),
+        Authorization::Basic { username, password } => {
+            let Some(pair) = STANDARD.decode(credentials).ok() else {
+                return Ok(false);
+            };
+            let wanted_pair = format!("{username}:{}", read(password)?.expose());
+            Ok(scheme.eq_ignore_ascii_case("basic") && same(wanted_pair.as_bytes(), &pair))
+        }
+    }
+}
+
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+fn read(secret: &crate::config::SecretSource) -> Result<crate::config::Secret, ApiError> {
+    secret.read().map_err(|error| {
+        tracing::error!(%error, "cannot read the credentials that requests are checked against");
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server cannot read its own credentials now",
+        )
+    })
+}

@@ -1,0 +1,204 @@
+//! `/api/v1/deliveries`: what became of each alert, and sending dead ones again.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::ApiError;
+use crate::alert::{DeliveryId, HandlerName};
+use crate::app::Shared;
+use crate::queue::{CancelError, Filter, Force, ReadError, RetryError, State as DeliveryState};
+
+/// The most deliveries in one answer.
+const LIMIT_MAX: u32 = 1_000;
+const LIMIT_DEFAULT: u32 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    state: Option<DeliveryState>,
+    alertname: Option<String>,
+    handler: Option<String>,
+    fingerprint: Option<String>,
+    limit: Option<u32>,
+    before: Option<String>,
+}
+
+/// Lists deliveries, newest first.
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let query = query.map_err(|error| bad(error.body_text()))?.0;
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if limit == 0 || limit > LIMIT_MAX {
+        return Err(bad(format!("limit is 1 to {LIMIT_MAX}, got {limit}")));
+    }
+    let filter = Filter {
+        state: query.state,
+        alertname: query.alertname,
+        handler: query.handler,
+        fingerprint: query
+            .fingerprint
+            .map(|text| text.parse().map_err(|e| bad(format!("fingerprint: {e}"))))
+            .transpose()?,
+        before: query.before.as_deref().map(parse_id).transpose()?,
+        limit,
+    };
+    let page = shared.queue.list(filter).await.map_err(|e| store(&e))?;
+    Ok(axum::Json(
+        json!({ "deliveries": page.deliveries, "next": page.next }),
+    ))
+}
+
+/// Tells the whole story of one delivery.
+pub(super) async fn story(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let id = parse_id(&id)?;
+    let story = shared
+        .queue
+        .story(id)
+        .await
+        .map_err(|e| store(&e))?
+        .ok_or_else(|| unknown(id))?;
+    let mut body = serde_json::to_value(&story.delivery)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let effects: Vec<_> = story
+        .journal
+        .iter()
+        .map(|(step, entry)| {
+            json!({
+                "step": step,
+                "kind": entry.kind,
+                "effect": entry.effect,
+                "request": entry.request,
+                "result": entry.result,
+                "at": entry.at,
+            })
+        })
+        .collect();
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("alert".into(), story.alert);
+        fields.insert("steps".into(), json!(story.progress.steps));
+        fields.insert("not_before".into(), json!(story.not_before));
+        fields.insert("story".into(), json!(story.attempts));
+        fields.insert("journal".into(), json!(effects));
+        fields.insert("duplicates".into(), json!(story.duplicates));
+    }
+    Ok(axum::Json(body))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryQuery {
+    force: Option<bool>,
+}
+
+/// Sends a dead delivery again.
+pub(super) async fn retry(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    query: Result<Query<RetryQuery>, QueryRejection>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let force = query.map_err(|error| bad(error.body_text()))?.force;
+    let id = parse_id(&id)?;
+    shared
+        .queue
+        .retry(
+            id,
+            if force.unwrap_or(false) {
+                Force::Yes
+            } else {
+                Force::No
+            },
+        )
+        .await
+        .map_err(|error| retry_error(id, &error))?;
+    Ok(axum::Json(
+        json!({ "id": id, "state": DeliveryState::Queued }),
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryAllQuery {
+    handler: Option<String>,
+}
+
+/// Sends every dead delivery again, or those of one handler.
+pub(super) async fn retry_all(
+    State(shared): State<Shared>,
+    query: Result<Query<RetryAllQuery>, QueryRejection>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let query = query.map_err(|error| bad(error.body_text()))?.0;
+    let handler = query.handler.as_deref().map(HandlerName::new);
+    let outcome = shared
+        .queue
+        .retry_all(handler)
+        .await
+        .map_err(|e| store(&e))?;
+    let left: Vec<_> = outcome
+        .left
+        .iter()
+        .map(|(id, why)| json!({ "id": id, "error": why.to_string() }))
+        .collect();
+    Ok(axum::Json(
+        json!({ "retried": outcome.retried, "left": left }),
+    ))
+}
+
+/// Gives up a delivery that is not settled.
+pub(super) async fn cancel(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, ApiError> {
+    let id = parse_id(&id)?;
+    shared.queue.cancel(id).await.map_err(|error| match error {
+        CancelError::NotFound => unknown(id),
+        CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
+        CancelError::Unavailable(_) => unavailable(error.to_string()),
+    })?;
+    Ok(axum::Json(
+        json!({ "id": id, "state": DeliveryState::Dead }),
+    ))
+}
+
+fn retry_error(id: DeliveryId, error: &RetryError) -> ApiError {
+    match error {
+        RetryError::NotFound => unknown(id),
+        RetryError::Unavailable(_) => unavailable(error.to_string()),
+        _ => ApiError::new(StatusCode::CONFLICT, error.to_string()),
+    }
+}
+
+fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
+    text.parse().map_err(|error| {
+        bad(format!(
+            "{:?}: {error}",
+            text.chars().take(40).collect::<String>()
+        ))
+    })
+}
+
+fn unknown(id: DeliveryId) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("no delivery {id}: it never was, or its retention has passed"),
+    )
+}
+
+fn bad(message: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, message)
+}
+
+fn store(error: &ReadError) -> ApiError {
+    unavailable(error.to_string())
+}
+
+fn unavailable(message: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+}

@@ -1,0 +1,77 @@
+//! `GET /api/v1/handlers`: what serves, what was refused, and why.
+
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::app::{Shared, missing_grants, module_state};
+use crate::config::{Config, HandlerSettings, format_duration};
+use crate::queue::HandlerCounts;
+use crate::runtime::ModuleInfo;
+
+/// Lists every module of the folder, refused ones too.
+pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
+    let config = shared.config.load();
+    let counts = shared.queue.counts().handlers;
+    let handlers: Vec<_> = shared
+        .registry
+        .list()
+        .iter()
+        .map(|module| describe(&shared, &config, &counts, module))
+        .collect();
+    axum::Json(json!({ "handlers": handlers }))
+}
+
+fn describe(
+    shared: &Shared,
+    config: &Config,
+    counts: &[HandlerCounts],
+    module: &ModuleInfo,
+) -> Value {
+    let name = module.name.as_ref();
+    let settings = name.map(|name| config.handler(name));
+    let paused = name.and_then(|name| shared.breakers.paused(name));
+    json!({
+        "name": name,
+        "version": module.version,
+        "summary": module.summary,
+        "sha256": module.sha256,
+        "file": module.file,
+        "state": module_state(config, module),
+        "alerts": module.alerts,
+        "imports": module.imports,
+        "missing_grants": name.and_then(|name| missing_grants(config, name, &module.imports)),
+        "grants": settings.as_ref().map(|s| grants(s)),
+        "limits": settings.as_ref().map(|s| limits(s)),
+        "counts": name.map(|name| {
+            let now = counts.iter().find(|counts| counts.handler == *name);
+            let (done, dead) = shared.metrics.ended(name);
+            json!({
+                "queued": now.map_or(0, |counts| counts.waiting),
+                "running": now.map_or(0, |counts| counts.running),
+                "done": done,
+                "dead": dead,
+            })
+        }),
+        "last_error": module.error.clone().or(paused),
+    })
+}
+
+fn grants(settings: &HandlerSettings) -> Value {
+    let grants = &settings.grants;
+    json!({
+        "http": grants.http.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "slack": grants.slack,
+        "credentials": grants.credentials,
+    })
+}
+
+fn limits(settings: &HandlerSettings) -> Value {
+    let limits = &settings.limits;
+    json!({
+        "memory_bytes": limits.memory_bytes_max,
+        "cpu": format_duration(limits.cpu_max),
+        "wall": format_duration(limits.wall_max),
+        "concurrency": limits.concurrency_max,
+        "http_calls": limits.http_calls_max,
+    })
+}

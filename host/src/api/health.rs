@@ -1,0 +1,73 @@
+//! Live, ready, metrics and reload.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::ApiError;
+use crate::app::Shared;
+
+/// Live: answers without touching the store.
+pub(super) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Ready: the store answers and the first scan of the folder has ended.
+pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
+    let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    if !shared.registry.is_ready() {
+        return Err(not_yet(
+            "the first scan of the handlers' folder has not ended".into(),
+        ));
+    }
+    match shared.queue.unwritable() {
+        Some(reason) => Err(not_yet(format!("the store cannot be written: {reason}"))),
+        None => Ok("ready\n"),
+    }
+}
+
+/// Prometheus' text format.
+pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, ApiError> {
+    let counts = shared.queue.counts();
+    let oldest = counts
+        .oldest
+        .map_or(0.0, |at| at.as_duration().as_secs_f64());
+    shared.metrics.queue(counts.depth, counts.dead, oldest);
+    let text = shared
+        .metrics
+        .encode()
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok((
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response())
+}
+
+/// Reads configuration and folder again.
+pub(super) async fn reload(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
+    match shared.reload().await {
+        Ok(()) => Ok("reloaded\n"),
+        Err(problems) => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            format!("refused, the old configuration stays: {problems}"),
+        )),
+    }
+}
+
+/// Says what this is to somebody who opens it in a browser.
+pub(super) async fn index() -> &'static str {
+    concat!(
+        "Alert Manager ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n",
+        "POST /webhook            alerts, as Alertmanager, Grafana or Prometheus send them\n",
+        "GET  /api/v1/deliveries  what became of them\n",
+        "GET  /api/v1/handlers    what answers them\n",
+        "GET  /metrics            Prometheus' text format\n",
+        "GET  /healthz /readyz    live, ready\n",
+    )
+}

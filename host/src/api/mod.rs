@@ -1,0 +1,73 @@
+//! What people and programs ask a running server: its deliveries, its handlers, its health.
+
+mod authorize;
+mod deliveries;
+mod error;
+mod handlers;
+mod health;
+
+use axum::Router as Endpoints;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::app::Shared;
+
+pub(crate) use authorize::authorize;
+pub(crate) use error::ApiError;
+
+/// Every route: the webhook's, and those of people and programs that ask.
+pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoints<Shared> {
+    let guarded = Endpoints::new()
+        .route("/api/v1/deliveries", get(deliveries::list))
+        .route("/api/v1/deliveries/retry", post(deliveries::retry_all))
+        .route("/api/v1/deliveries/{id}", get(deliveries::story))
+        .route("/api/v1/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/api/v1/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/api/v1/handlers", get(handlers::list))
+        .route("/-/reload", post(health::reload).put(health::reload))
+        .route_layer(middleware::from_fn_with_state(shared.clone(), guard));
+    Endpoints::new()
+        .route("/", get(health::index))
+        .route("/healthz", get(health::live))
+        .route("/-/healthy", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/-/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .merge(guarded)
+        .merge(webhook)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let config = shared.config.load();
+    if let Err(error) = authorize(config.api.authorization.as_ref(), request.headers()) {
+        return error.into_response();
+    }
+    drop(config);
+    next.run(request).await
+}
+
+async fn unknown_path(request: Request) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "no such path: {}. Alerts go to POST /webhook; the rest is below /api/v1, /metrics, /healthz, /readyz",
+            request.uri().path().chars().take(200).collect::<String>()
+        ),
+    )
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!(
+            "{} does not take {}",
+            request.uri().path(),
+            request.method()
+        ),
+    )
+}

@@ -1,0 +1,412 @@
+//! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::alert::HandlerName;
+use crate::api;
+use crate::config::{Config, Problems, Store};
+use crate::policy;
+use crate::queue::{self, Leases, Queue};
+use crate::router::Router;
+use crate::runtime::{
+    self, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
+    ServiceOptions,
+};
+use crate::telemetry::Metrics;
+use crate::webhook;
+use crate::worker::{Breakers, Phase, Worker};
+
+/// How long what runs may take to finish once a shutdown has begun: below Kubernetes' 30 s of grace.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// What the key of the references to Slack's messages is derived for.
+const MESSAGE_REFS: &str = "slack message references";
+
+/// How long connections may take to end after that.
+const CONNECTIONS_MAX: Duration = Duration::from_secs(3);
+
+/// Reads the configuration again: the same file, flags and variables as at the start.
+pub type ConfigSource = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+
+/// Why the server could not start. Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] queue::OpenError),
+    /// The sandbox.
+    #[error(transparent)]
+    Runtime(#[from] runtime::RuntimeError),
+    /// The drop folder.
+    #[error(transparent)]
+    Folder(#[from] runtime::FolderError),
+    /// The metrics.
+    #[error("cannot set up the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The listener failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve: {0}")]
+pub struct ServeError(#[from] std::io::Error);
+
+/// What the endpoints share.
+#[derive(Clone)]
+pub struct Shared {
+    pub(crate) config: Arc<ArcSwap<Config>>,
+    pub(crate) router: Arc<ArcSwap<Router>>,
+    pub(crate) queue: Queue,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) registry: Arc<Registry>,
+    preview: PreviewSink,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) breakers: Arc<Breakers>,
+    source: ConfigSource,
+}
+
+/// A server that is set up and not yet listening.
+pub struct App {
+    shared: Shared,
+    leases: Leases,
+}
+
+impl App {
+    /// Opens the store, sets up the sandbox and starts the first scan of the folder.
+    ///
+    /// `source` is asked again at each reload; `preview` shows messages that are not posted.
+    ///
+    /// # Errors
+    /// Where the store, the folder or the sandbox cannot be opened.
+    pub async fn start(
+        config: Config,
+        source: ConfigSource,
+        preview: PreviewSink,
+    ) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let Store::Sqlite(path) = &config.store;
+        let (queue, leases) = Queue::open(path, queue_options(&config), caps(&config, &[]))?;
+        let ref_key = queue.secret(MESSAGE_REFS);
+        let runtime = Runtime::new(runtime_options(&config, ref_key, Arc::clone(&preview)))?;
+        let registry = Registry::open(
+            Arc::clone(&runtime),
+            config.handlers_dir.clone(),
+            pins(&config),
+        )?;
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let shared = Shared {
+            router: Arc::new(ArcSwap::from_pointee(Router::default())),
+            config,
+            queue,
+            runtime,
+            registry,
+            preview,
+            metrics,
+            breakers: Arc::default(),
+            source,
+        };
+        shared.rebuild();
+        Ok(Self { shared, leases })
+    }
+
+    /// Returns handles on the parts, for whoever drives the server in its own process.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        self.shared.clone()
+    }
+
+    /// Serves until `shutdown` resolves; then takes no more, finishes or gives back what runs within a
+    /// bound, and returns with everything durable.
+    ///
+    /// # Errors
+    /// Where the listener fails.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let Self { shared, leases } = self;
+        let (phase, phase_seen) = watch::channel(Phase::Serving);
+        let worker = Worker {
+            queue: shared.queue.clone(),
+            runtime: Arc::clone(&shared.runtime),
+            registry: Arc::clone(&shared.registry),
+            config: Arc::clone(&shared.config),
+            router: Arc::clone(&shared.router),
+            metrics: Arc::clone(&shared.metrics),
+            breakers: Arc::clone(&shared.breakers),
+        };
+        let follow = tokio::spawn(shared.clone().follow_folder());
+        let endpoints = api::endpoints(&shared, webhook::endpoints());
+        let mut stop = phase_seen.clone();
+        let serve = axum::serve(listener, endpoints.with_state(shared.clone()))
+            .with_graceful_shutdown(async move {
+                let _ = stop.wait_for(|phase| *phase != Phase::Serving).await;
+            });
+        let mut serve = tokio::spawn(async move { serve.await });
+        // Nothing is run before the first scan has ended: a backlog would find its handlers missing.
+        let ready = Arc::clone(&shared.registry);
+        let worker = tokio::spawn(async move {
+            let mut stop = phase_seen.clone();
+            tokio::select! {
+                () = ready.ready() => {}
+                _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}
+            }
+            worker.run(leases, phase_seen, DRAIN_MAX).await;
+        });
+        let served = tokio::select! {
+            () = shutdown => None,
+            ended = &mut serve => Some(ended),
+        };
+        tracing::info!("shutting down: taking no more, finishing what runs");
+        let _ = phase.send(Phase::Draining);
+        if let Err(error) = worker.await {
+            tracing::error!(%error, "the worker ended unexpectedly");
+        }
+        let served = match served {
+            Some(ended) => Some(ended),
+            None => tokio::time::timeout(CONNECTIONS_MAX, &mut serve).await.ok(),
+        };
+        serve.abort();
+        follow.abort();
+        shared.queue.shutdown().await;
+        tracing::info!("stopped");
+        match served {
+            Some(Ok(Err(error))) => Err(ServeError(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    /// Resolves once the first scan of the folder has ended and its modules are routed.
+    pub async fn ready(&self) {
+        self.registry.ready().await;
+        self.rebuild();
+    }
+
+    /// Changes with each commit of the store.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.queue.commits()
+    }
+
+    /// Changes with each module that is loaded, refused or removed.
+    #[must_use]
+    pub fn folder_changes(&self) -> watch::Receiver<u64> {
+        self.registry.subscribe()
+    }
+
+    /// Reads configuration and folder again. A bad configuration is refused, and the old one stays.
+    ///
+    /// # Errors
+    /// Every problem of the new configuration.
+    pub async fn reload(&self) -> Result<(), Problems> {
+        let source = Arc::clone(&self.source);
+        let read = tokio::task::spawn_blocking(move || source()).await;
+        let config = match read {
+            Ok(Ok(config)) => config,
+            Ok(Err(problems)) => {
+                self.metrics.reloaded(Err(()));
+                tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+                return Err(problems);
+            }
+            Err(error) => {
+                self.metrics.reloaded(Err(()));
+                tracing::error!(%error, "reading the configuration failed; the old one stays");
+                return Err(Problems::default());
+            }
+        };
+        self.warn_of_what_needs_a_restart(&config);
+        if let Err(error) = self.runtime.reconfigure(service_options(
+            &config,
+            self.ref_key(),
+            Arc::clone(&self.preview),
+        )) {
+            self.metrics.reloaded(Err(()));
+            tracing::error!(%error, "the new configuration cannot be used; the old one stays");
+            return Err(Problems::default());
+        }
+        self.config.store(Arc::new(config));
+        self.rebuild();
+        self.registry.set_pins(pins(&self.config.load())).await;
+        self.metrics.reloaded(Ok(()));
+        tracing::info!("configuration and folder read again");
+        Ok(())
+    }
+
+    fn warn_of_what_needs_a_restart(&self, new: &Config) {
+        let old = self.config.load();
+        for (key, changed) in [
+            ("listen", old.listen != new.listen),
+            ("store", old.store != new.store),
+            ("handlers_dir", old.handlers_dir != new.handlers_dir),
+        ] {
+            if changed {
+                tracing::warn!("{key} has changed: that takes a restart");
+            }
+        }
+    }
+
+    fn ref_key(&self) -> [u8; 32] {
+        self.queue.secret(MESSAGE_REFS)
+    }
+
+    /// Makes the router and the caps anew from the configuration and the modules that serve.
+    fn rebuild(&self) {
+        let config = self.config.load();
+        let modules = self.registry.list();
+        let descriptions = descriptions(&self.registry);
+        self.router.store(Arc::new(Router::with_described(
+            config.routes.clone(),
+            &descriptions,
+        )));
+        self.queue.set_caps(caps(&config, &descriptions));
+        self.metrics.handlers(modules.iter().filter_map(|module| {
+            Some((
+                module.name.as_ref()?.as_str(),
+                module.version.as_deref()?,
+                module.sha256.as_deref()?,
+            ))
+        }));
+    }
+
+    /// Follows the drop folder: what is loaded is routed, what is refused is counted.
+    async fn follow_folder(self) {
+        let mut changes = self.registry.subscribe();
+        let mut known: Vec<ModuleInfo> = Vec::new();
+        loop {
+            let modules = self.registry.list();
+            self.note_changes(&known, &modules);
+            known = modules;
+            self.rebuild();
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn note_changes(&self, before: &[ModuleInfo], now: &[ModuleInfo]) {
+        for module in now {
+            let old = before.iter().find(|old| old.file == module.file);
+            if old.is_some_and(|old| old.sha256 == module.sha256 && old.error == module.error) {
+                continue;
+            }
+            if module.error.is_some() {
+                self.metrics.load_failure();
+            }
+            if let Some(name) = &module.name {
+                self.breakers.forget(name);
+                self.warn_if_limited(name, &module.imports);
+            }
+        }
+    }
+
+    fn warn_if_limited(&self, name: &HandlerName, imports: &[String]) {
+        if let Some(lines) = missing_grants(&self.config.load(), name, imports) {
+            tracing::warn!(
+                handler = name.as_str(),
+                "handler {name} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}"
+            );
+        }
+    }
+}
+
+/// Returns the lines of configuration that a module lacks for what it imports.
+#[must_use]
+pub fn missing_grants(config: &Config, name: &HandlerName, imports: &[String]) -> Option<String> {
+    let imports: Vec<_> = imports.iter().map(String::as_str).collect();
+    policy::imports_missing(name, &config.handler(name).grants, &imports)
+        .map(|missing| missing.configuration)
+}
+
+/// Returns how a module stands, its grants considered.
+#[must_use]
+pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
+    match &module.name {
+        Some(name)
+            if module.state == ModuleState::Ready
+                && missing_grants(config, name, &module.imports).is_some() =>
+        {
+            ModuleState::Limited
+        }
+        _ => module.state,
+    }
+}
+
+fn queue_options(config: &Config) -> queue::Options {
+    queue::Options {
+        queue_depth_max: usize::try_from(config.webhook.queue_depth_max).unwrap_or(usize::MAX),
+        retention_time: config.retention.time,
+        retention_bytes_max: config.retention.size_bytes_max,
+        ..queue::Options::default()
+    }
+}
+
+fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
+    queue::Caps {
+        by_handler: modules
+            .iter()
+            .map(|module| &module.name)
+            .chain(config.handler_names())
+            .map(|name| (name.clone(), config.handler(name).limits.concurrency_max))
+            .collect(),
+        default: runtime::Limits::default().concurrency_max,
+    }
+}
+
+/// Returns what every module that serves says of itself.
+#[must_use]
+pub fn descriptions(registry: &Registry) -> Vec<Description> {
+    registry
+        .modules()
+        .iter()
+        .map(|module| module.description().clone())
+        .collect()
+}
+
+/// Returns how the sandbox is set up.
+#[must_use]
+pub fn runtime_options(
+    config: &Config,
+    ref_key: [u8; 32],
+    preview: PreviewSink,
+) -> runtime::Options {
+    runtime::Options {
+        cache_dir: cache_dir(config),
+        slots_max: runtime::Options::SLOTS_DEFAULT,
+        services: service_options(config, ref_key, preview),
+    }
+}
+
+/// Beside the store: what may be executed belongs where only the server writes.
+fn cache_dir(config: &Config) -> PathBuf {
+    let Store::Sqlite(store) = &config.store;
+    let mut name = store.clone().into_os_string();
+    name.push(".cache");
+    name.into()
+}
+
+fn service_options(config: &Config, ref_key: [u8; 32], preview: PreviewSink) -> ServiceOptions {
+    ServiceOptions {
+        slack: config.slack.clone(),
+        credentials: config.credentials.clone(),
+        message_ref_key: ref_key,
+        preview,
+    }
+}
+
+/// Returns the hashes that modules must have.
+#[must_use]
+pub fn pins(config: &Config) -> Pins {
+    config
+        .handler_names()
+        .filter_map(|name| Some((name.clone(), config.handler(name).sha256?)))
+        .collect()
+}

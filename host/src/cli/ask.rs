@@ -1,0 +1,242 @@
+//! `handlers`, `deliveries`, `retry`, `cancel`: ask a running server.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs, ServerArgs};
+use super::client::Client;
+use super::print::{self, Paint};
+
+/// The widest that a reason gets in a list; `explain` tells all of it.
+const REASON_CHARS: usize = 100;
+
+/// Lists the handlers.
+pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
+    let body = Client::new(&args.server)?.get("/api/v1/handlers", &[])?;
+    if args.json {
+        print::json(&body);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let handlers = list(&body, "handlers");
+    if handlers.is_empty() {
+        print::note("no handlers: drop a .wasm into the server's folder");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<_> = handlers
+        .iter()
+        .map(|handler| {
+            let alerts = list(handler, "alerts").iter().map(text).collect::<Vec<_>>();
+            vec![
+                or_dash(&handler["name"]),
+                or_dash(&handler["version"]),
+                or_dash(&handler["state"]),
+                if alerts.is_empty() {
+                    "-".into()
+                } else {
+                    alerts.join(",")
+                },
+                or_dash(&handler["counts"]["queued"]),
+                or_dash(&handler["counts"]["done"]),
+                or_dash(&handler["counts"]["dead"]),
+                or_dash(&handler["file"]),
+            ]
+        })
+        .collect();
+    let header = [
+        "NAME", "VERSION", "STATE", "ALERTS", "QUEUED", "DONE", "DEAD", "FILE",
+    ];
+    print::out(&print::table(&header, &rows));
+    let paint = Paint::for_stdout();
+    for handler in &handlers {
+        let who = if handler["name"].is_null() {
+            text(&handler["file"])
+        } else {
+            text(&handler["name"])
+        };
+        if let Some(error) = handler["last_error"].as_str() {
+            print::line(&format!(
+                "\n{} {}",
+                paint.red(&format!("{who}:")),
+                print::plain(error)
+            ));
+        }
+        if let Some(lines) = handler["missing_grants"].as_str() {
+            print::line(&format!(
+                "\n{} is limited; to grant what it imports, add:\n{}",
+                paint.yellow(&who),
+                print::plain(lines)
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists deliveries.
+pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
+    let mut query = vec![("limit", args.limit.to_string())];
+    for (name, value) in [
+        ("state", &args.state),
+        ("alertname", &args.alertname),
+        ("handler", &args.handler),
+        ("fingerprint", &args.fingerprint),
+        ("before", &args.before),
+    ] {
+        if let Some(value) = value {
+            query.push((name, value.clone()));
+        }
+    }
+    let body = Client::new(&args.server)?.get("/api/v1/deliveries", &query)?;
+    if args.json {
+        print::json(&body);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let deliveries = list(&body, "deliveries");
+    if deliveries.is_empty() {
+        print::note("no deliveries");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<_> = deliveries
+        .iter()
+        .map(|delivery| {
+            let handlers = list(delivery, "handlers")
+                .iter()
+                .map(text)
+                .collect::<Vec<_>>();
+            vec![
+                text(&delivery["id"]),
+                text(&delivery["received_at"]).chars().take(19).collect(),
+                text(&delivery["state"]),
+                text(&delivery["status"]),
+                print::first_line(&text(&delivery["alertname"]), 40),
+                if handlers.is_empty() {
+                    "-".into()
+                } else {
+                    handlers.join(",")
+                },
+                text(&delivery["attempts"]),
+                print::first_line(delivery["last_error"].as_str().unwrap_or("-"), REASON_CHARS),
+            ]
+        })
+        .collect();
+    let header = [
+        "ID",
+        "RECEIVED",
+        "STATE",
+        "STATUS",
+        "ALERTNAME",
+        "HANDLERS",
+        "TRIES",
+        "REASON",
+    ];
+    print::out(&print::table(&header, &rows));
+    if let Some(next) = body["next"].as_str() {
+        print::note(&format!("more: --before {next}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends dead deliveries again.
+pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
+    if let Some(handler) = &args.handler {
+        let query = [("handler", handler.clone())];
+        let body = Client::new(&args.server)?.post("/api/v1/deliveries/retry", &query)?;
+        if args.json {
+            print::json(&body);
+        } else {
+            print::line(&format!("{} sent again", list(&body, "retried").len()));
+            for left in list(&body, "left") {
+                print::note(&format!(
+                    "{} left dead: {}",
+                    text(&left["id"]),
+                    text(&left["error"])
+                ));
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let query: Vec<_> = args
+        .force
+        .then(|| ("force", "true".to_owned()))
+        .into_iter()
+        .collect();
+    each(
+        &args.server,
+        &args.ids,
+        "retry",
+        &query,
+        args.json,
+        "sent again",
+    )
+}
+
+/// Gives up deliveries.
+pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
+    each(
+        &args.server,
+        &args.ids,
+        "cancel",
+        &[],
+        args.json,
+        "cancelled",
+    )
+}
+
+/// Does one thing to each delivery; one that fails does not hold back the next.
+fn each(
+    server: &ServerArgs,
+    ids: &[String],
+    verb: &str,
+    query: &[(&str, String)],
+    as_json: bool,
+    done: &str,
+) -> anyhow::Result<ExitCode> {
+    let client = Client::new(server)?;
+    let mut results = Vec::new();
+    let mut code = ExitCode::SUCCESS;
+    for id in ids {
+        let path = format!("/api/v1/deliveries/{}/{verb}", path_segment(id));
+        match client.post(&path, query) {
+            Ok(body) => {
+                results.push(body);
+                if !as_json {
+                    print::line(&format!("{id} {done}"));
+                }
+            }
+            Err(error) => {
+                code = ExitCode::FAILURE;
+                results.push(json!({ "id": id, "error": error.to_string() }));
+                if !as_json {
+                    print::note(&format!("{id}: {error:#}"));
+                }
+            }
+        }
+    }
+    if as_json {
+        print::json(&json!({ "deliveries": results }));
+    }
+    Ok(code)
+}
+
+/// Keeps what was typed within one segment of a path.
+pub(super) fn path_segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn list(value: &Value, key: &str) -> Vec<Value> {
+    value[key].as_array().cloned().unwrap_or_default()
+}
+
+/// A scalar as people read it.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => print::plain(text),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn or_dash(value: &Value) -> String {
+    let text = text(value);
+    if text.is_empty() { "-".into() } else { text }
+}

@@ -1,0 +1,89 @@
+//! `build`: handler projects to components.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use handler_build::{Artifact, BuildError, Colour, Event, Options, Project};
+
+use super::args::BuildArgs;
+use super::print::{self, Paint};
+
+/// Builds what is below a folder.
+pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
+    let projects = projects(&args.dir)?;
+    if projects.is_empty() {
+        bail!(
+            "{}: no handler project here: one has a Cargo.toml whose [lib] says crate-type = [\"cdylib\"]",
+            args.dir.display()
+        );
+    }
+    let out = args.out.as_deref().unwrap_or(&args.dir);
+    let failed = build(&projects, out)
+        .iter()
+        .filter(|result| result.is_err())
+        .count();
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Finds the handler projects of a folder that has to be there.
+pub(super) fn projects(dir: &Path) -> anyhow::Result<Vec<Project>> {
+    if !dir.is_dir() {
+        bail!("{}: no such folder", dir.display());
+    }
+    handler_build::discover(dir)
+        .with_context(|| format!("cannot look for handler projects in {}", dir.display()))
+}
+
+/// Builds projects into `out`, telling what happens; what fails is shown, and does not hold back the rest.
+pub(super) fn build(projects: &[Project], out: &Path) -> Vec<Result<Artifact, BuildError>> {
+    let paint = Paint::for_stderr();
+    let started = Instant::now();
+    let mut options = Options::new(out);
+    if paint.is_on() {
+        options.colour = Colour::Always;
+    }
+    options.progress = Arc::new(move |event| tell(event, paint));
+    let results = handler_build::build_all(projects, &options);
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        print::note(&format!("{} {error}", paint.red("error:")));
+    }
+    let built = results.iter().filter(|result| result.is_ok()).count();
+    print::note(&format!(
+        "{} {built} of {} in {:.1} s",
+        paint.green("built"),
+        projects.len(),
+        started.elapsed().as_secs_f64()
+    ));
+    results
+}
+
+fn tell(event: Event<'_>, paint: Paint) {
+    match event {
+        Event::InstallingTarget { command } => print::note(&format!(
+            "{} {command}   (once: it lets Rust build for WebAssembly)",
+            paint.bold("running")
+        )),
+        Event::Building { projects } => {
+            print::note(&format!(
+                "{} {}",
+                paint.bold("building"),
+                projects.join(", ")
+            ));
+        }
+        // The compiler's progress is for whoever watches; what it has to say about a failure is in the error.
+        Event::Output(line) if paint.is_on() => print::note(&paint.dim(line)),
+        Event::Built(artifact) if artifact.changed => print::note(&format!(
+            "  {} ({} KiB)",
+            artifact.path.display(),
+            artifact.bytes.div_ceil(1024)
+        )),
+        _ => {}
+    }
+}

@@ -1,0 +1,146 @@
+//! `check`: every problem of the configuration and of the modules, at once.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::args::CheckArgs;
+use super::modules::{self, Found};
+use super::print::{self, Paint};
+use super::serve;
+use crate::app::missing_grants;
+use crate::config::{Config, Overrides};
+use crate::router::Router;
+
+/// What was found.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<String>,
+    warnings: Vec<String>,
+    found: Found,
+}
+
+/// Checks, prints, and returns 1 where anything is wrong.
+pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let overrides = Overrides {
+        handlers_dir: args.config.handlers.clone(),
+        ..Overrides::default()
+    };
+    let mut findings = Findings::default();
+    match serve::source(args.config.config_file.clone(), overrides)() {
+        Ok(config) => {
+            findings
+                .warnings
+                .extend(config.warnings.iter().map(ToString::to_string));
+            check_modules(&config, &mut findings)?;
+            check_routes(&config, &mut findings);
+        }
+        Err(problems) => findings
+            .problems
+            .extend(problems.0.iter().map(ToString::to_string)),
+    }
+    if args.json {
+        print::json(&json!({
+            "problems": findings.problems,
+            "warnings": findings.warnings,
+            "modules": findings.found.files,
+        }));
+    } else {
+        show(&findings);
+    }
+    Ok(if findings.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
+    if !config.handlers_dir.is_dir() {
+        findings.problems.push(format!(
+            "{}: no such folder: make it, or name another with --handlers DIR or handlers_dir",
+            config.handlers_dir.display()
+        ));
+        return Ok(());
+    }
+    findings.found = modules::load(config)?;
+    for module in &findings.found.files {
+        if let Some(error) = &module.error {
+            findings.problems.push(format!("{}: {error}", module.file));
+        }
+        if let Some(name) = &module.name
+            && let Some(lines) = missing_grants(config, name, &module.imports)
+        {
+            findings.warnings.push(format!(
+                "{} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}",
+                name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_routes(config: &Config, findings: &mut Findings) {
+    let descriptions = &findings.found.descriptions;
+    let router = Router::with_described(config.routes.clone(), descriptions);
+    let mut missing: Vec<_> = router
+        .routes()
+        .iter()
+        .flat_map(|route| &route.handlers)
+        .filter(|name| !descriptions.iter().any(|d| d.name == **name))
+        .collect();
+    missing.sort();
+    missing.dedup();
+    for name in missing {
+        findings.problems.push(format!(
+            "a route names the handler {name}, which no module in {} is: put its .wasm there",
+            config.handlers_dir.display()
+        ));
+    }
+    if !router
+        .routes()
+        .iter()
+        .any(|route| route.matchers.is_empty())
+    {
+        findings.warnings.push(
+            "no route is without matchers: an alert that none matches is stored as done and handled by nobody".into(),
+        );
+    }
+}
+
+fn show(findings: &Findings) {
+    let paint = Paint::for_stdout();
+    for module in &findings.found.files {
+        if let (Some(name), Some(version)) = (&module.name, &module.version) {
+            print::line(&format!(
+                "{} {name} {version} ({}), imports {}",
+                paint.green("module"),
+                module.file,
+                if module.imports.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    module.imports.join(", ")
+                }
+            ));
+        }
+    }
+    for warning in &findings.warnings {
+        print::line(&format!(
+            "{} {}",
+            paint.yellow("warning"),
+            print::plain(warning)
+        ));
+    }
+    for problem in &findings.problems {
+        print::line(&format!(
+            "{} {}",
+            paint.red("problem"),
+            print::plain(problem)
+        ));
+    }
+    print::line(&match findings.problems.len() {
+        0 => paint.green("ok"),
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    });
+}

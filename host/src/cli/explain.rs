@@ -1,0 +1,266 @@
+//! `explain ID`: the story of one alert, for whoever was woken by it.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::args::ExplainArgs;
+use super::ask::{path_segment, text};
+use super::client::Client;
+use super::print::{self, Paint};
+
+/// Tells the story.
+pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/deliveries/{}", path_segment(&args.id));
+    let story = Client::new(&args.server)?.get(&path, &[])?;
+    if args.json {
+        print::json(&story);
+    } else {
+        print::out(&tell(&story, Paint::for_stdout()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(story: &Value, paint: Paint) -> String {
+    let mut out = String::new();
+    heading(&mut out, story, paint);
+    alert(&mut out, &story["alert"], paint);
+    for attempt in items(story, "story") {
+        tell_attempt(&mut out, &attempt, paint);
+    }
+    if items(story, "story").is_empty() && story["state"] != "done" {
+        let _ = writeln!(out, "\nNothing has run yet.");
+    }
+    waiting(&mut out, story, paint);
+    out
+}
+
+fn heading(out: &mut String, story: &Value, paint: Paint) {
+    let state = text(&story["state"]);
+    let state = match state.as_str() {
+        "done" => paint.green(&state),
+        "dead" => paint.red(&state),
+        _ => paint.yellow(&state),
+    };
+    let name = match text(&story["alertname"]) {
+        name if name.is_empty() => "(no alertname)".to_owned(),
+        name => name,
+    };
+    let _ = writeln!(
+        out,
+        "{} {}: {state}",
+        paint.bold(&name),
+        text(&story["status"])
+    );
+    let handlers: Vec<_> = items(story, "handlers").iter().map(text).collect();
+    let route = text(&story["route"]);
+    for (name, value) in [
+        ("delivery", text(&story["id"])),
+        ("fingerprint", text(&story["fingerprint"])),
+        (
+            "route",
+            if route.is_empty() {
+                "none matched".into()
+            } else {
+                route
+            },
+        ),
+        ("handlers", handlers.join(", ")),
+        ("received", text(&story["received_at"])),
+        ("settled", text(&story["settled_at"])),
+        ("sent again", again(&story["duplicates"])),
+        ("reason", text(&story["last_error"])),
+    ] {
+        if !value.is_empty() {
+            let _ = writeln!(
+                out,
+                "  {} {}",
+                paint.dim(&format!("{name:<12}")),
+                indent(&value, 15)
+            );
+        }
+    }
+}
+
+fn again(duplicates: &Value) -> String {
+    match duplicates.as_u64() {
+        None | Some(0) => String::new(),
+        Some(1) => "once, as a duplicate".into(),
+        Some(times) => format!("{times} times, as duplicates"),
+    }
+}
+
+fn alert(out: &mut String, alert: &Value, paint: Paint) {
+    if let Value::String(json) = alert {
+        let _ = writeln!(
+            out,
+            "\n{}\n  {}",
+            paint.bold("what was sent"),
+            indent(&print::plain(json), 2)
+        );
+        return;
+    }
+    for (title, key) in [("labels", "labels"), ("annotations", "annotations")] {
+        let pairs = alert[key].as_object().cloned().unwrap_or_default();
+        if pairs.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "\n{}", paint.bold(title));
+        for (name, value) in &pairs {
+            let _ = writeln!(
+                out,
+                "  {} {}",
+                paint.dim(&format!("{}:", print::plain(name))),
+                indent(&text(value), 4)
+            );
+        }
+    }
+}
+
+fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
+    let after_crash = if attempt["after_crash"] == true {
+        ", after the server had died under the one before"
+    } else {
+        ""
+    };
+    let _ = writeln!(
+        out,
+        "\n{} at {}: {}{after_crash}",
+        paint.bold(&format!("attempt {}", text(&attempt["attempt"]))),
+        text(&attempt["started_at"]),
+        text(&attempt["outcome"]),
+    );
+    for step in items(attempt, "steps") {
+        tell_step(out, &step, paint);
+    }
+}
+
+fn tell_step(out: &mut String, step: &Value, paint: Paint) {
+    let outcome = text(&step["outcome"]);
+    let outcome = match outcome.as_str() {
+        "done" => paint.green(&outcome),
+        "failed" => paint.red(&outcome),
+        _ => paint.yellow(&outcome),
+    };
+    let _ = writeln!(
+        out,
+        "  {} {} {}  {outcome} in {} (cpu {}, memory {})",
+        text(&step["step"]),
+        paint.bold(&text(&step["handler"])),
+        paint.dim(&text(&step["module"])),
+        micros(&step["wall_us"]),
+        micros(&step["cpu_us"]),
+        mebibytes(&step["memory_bytes"]),
+    );
+    if let Some(error) = step["error"].as_str() {
+        let _ = writeln!(
+            out,
+            "    {} {}",
+            paint.red("error"),
+            indent(&print::plain(error), 6)
+        );
+    }
+    if let Some(until) = step["not_before"].as_str() {
+        let _ = writeln!(out, "    tried again not before {}", print::plain(until));
+    }
+    for call in items(step, "calls") {
+        tell_call(out, &call, paint);
+    }
+    dropped(out, &step["calls_dropped"], "host calls");
+    for log in items(step, "logs") {
+        let fields: String = items(&log, "fields")
+            .iter()
+            .map(|pair| format!(" {}={}", text(&pair[0]), text(&pair[1])))
+            .collect();
+        let _ = writeln!(
+            out,
+            "    {} {}{fields}",
+            paint.dim(&format!("{:<6}", text(&log["level"]))),
+            indent(&text(&log["message"]), 11),
+        );
+    }
+    dropped(out, &step["logs_dropped"], "log lines");
+    for (name, value) in step["facts"].as_object().cloned().unwrap_or_default() {
+        let _ = writeln!(
+            out,
+            "    {} {}={}",
+            paint.dim("fact  "),
+            print::plain(&name),
+            indent(&text(&value), 11)
+        );
+    }
+}
+
+fn tell_call(out: &mut String, call: &Value, paint: Paint) {
+    let answered = text(&call["answered"]);
+    let how = match answered.as_str() {
+        "live" => String::new(),
+        "ambiguous" => format!(
+            " [{}]",
+            paint.yellow("ambiguous: it may have happened twice")
+        ),
+        "recorded" => format!(" [{}]", paint.dim("from the record of an earlier attempt")),
+        _ => format!(" [{}]", paint.yellow(&answered)),
+    };
+    let _ = writeln!(
+        out,
+        "    {} {} → {} {}{how}",
+        paint.dim(&format!("{:<6}", text(&call["kind"]))),
+        text(&call["request"]),
+        print::first_line(&text(&call["result"]), 200),
+        paint.dim(&format!("({})", micros(&call["duration_us"]))),
+    );
+}
+
+fn dropped(out: &mut String, count: &Value, what: &str) {
+    if let Some(count) = count.as_u64().filter(|count| *count > 0) {
+        let _ = writeln!(out, "    … {count} more {what}, not kept");
+    }
+}
+
+fn waiting(out: &mut String, story: &Value, paint: Paint) {
+    if let Some(until) = story["not_before"].as_str() {
+        let _ = writeln!(
+            out,
+            "\nThe next attempt is not before {}.",
+            print::plain(until)
+        );
+    }
+    if story["state"] == "dead" {
+        let id = text(&story["id"]);
+        let _ = writeln!(
+            out,
+            "\nTo send it again: {}",
+            paint.bold(&format!("alert-manager retry {id}"))
+        );
+    }
+}
+
+fn items(value: &Value, key: &str) -> Vec<Value> {
+    value[key].as_array().cloned().unwrap_or_default()
+}
+
+/// Keeps a text of several lines to the right of where it began.
+fn indent(text: &str, columns: usize) -> String {
+    text.trim_end()
+        .replace('\n', &format!("\n{}", " ".repeat(columns)))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn micros(value: &Value) -> String {
+    let us = value.as_u64().unwrap_or(0);
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn mebibytes(value: &Value) -> String {
+    format!(
+        "{:.1} MiB",
+        value.as_u64().unwrap_or(0) as f64 / f64::from(1 << 20)
+    )
+}

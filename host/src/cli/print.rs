@@ -1,0 +1,164 @@
+//! Lines for people: tables, colours where there is a terminal, and nothing that a terminal would obey.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::telemetry::log::is_unprintable;
+
+/// Writes to standard output; a reader that went away (`| head`) is no error.
+pub(super) fn out(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes one line to standard output.
+pub(super) fn line(text: &str) {
+    out(&format!("{text}\n"));
+}
+
+/// Writes one line to standard error.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Says what failed, its causes after it.
+pub(super) fn error(error: &anyhow::Error) {
+    note(&format!(
+        "{} {error:#}",
+        Paint::for_stderr().red("alert-manager:")
+    ));
+}
+
+/// Writes a value as JSON.
+pub(super) fn json(value: &serde_json::Value) {
+    line(&format!("{value:#}"));
+}
+
+/// Colours, on a terminal alone (and not where NO_COLOR is set: no-color.org).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint(Colours);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Colours {
+    On,
+    Off,
+}
+
+impl Paint {
+    pub(super) fn for_stdout() -> Self {
+        Self::when(std::io::stdout().is_terminal())
+    }
+
+    pub(super) fn for_stderr() -> Self {
+        Self::when(std::io::stderr().is_terminal())
+    }
+
+    fn when(terminal: bool) -> Self {
+        let wanted = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        Self(if wanted { Colours::On } else { Colours::Off })
+    }
+
+    pub(super) fn is_on(self) -> bool {
+        self.0 == Colours::On
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    pub(super) fn green(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    pub(super) fn yellow(self, text: &str) -> String {
+        self.wrap("33", text)
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        match self.0 {
+            Colours::On => format!("\x1b[{code}m{text}\x1b[0m"),
+            Colours::Off => text.to_owned(),
+        }
+    }
+}
+
+/// Returns `text` with what a terminal would obey made visible; line breaks stay.
+pub(super) fn plain(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => clean.push('\n'),
+            '\t' => clean.push_str("    "),
+            c if is_unprintable(c) => {
+                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// Returns the first line of `text`, cut to `chars_max` characters.
+pub(super) fn first_line(text: &str, chars_max: usize) -> String {
+    let line = plain(text.lines().next().unwrap_or_default());
+    if line.chars().count() <= chars_max {
+        return line;
+    }
+    let mut cut: String = line.chars().take(chars_max.saturating_sub(1)).collect();
+    cut.push('…');
+    cut
+}
+
+/// Returns rows under a header, each column as wide as its widest cell.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .chain([header[column].chars().count()])
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    let mut push = |cells: &[String]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(&widths) {
+            let padding = width.saturating_sub(cell.chars().count()) + 2;
+            let _ = write!(line, "{cell}{}", " ".repeat(padding));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    push(&header.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
+    for row in rows {
+        push(row);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["a".into(), "long cell".into()], vec!["bcd".into()]];
+        assert_eq!(table(&["X", "Y"], &rows), "X    Y\na    long cell\nbcd\n");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_with_an_ellipsis() {
+        assert_eq!(first_line("abcdef\nmore", 4), "abc…");
+        assert_eq!(first_line("abcd", 4), "abcd");
+        assert_eq!(first_line("a\u{1b}[31m", 40), "a\\u{1b}[31m");
+    }
+}

@@ -1,0 +1,135 @@
+//! `routes`: which routes match an alert, and why.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+
+use super::args::RoutesArgs;
+use super::print::{self, Paint};
+use super::{modules, serve};
+use crate::alert::{Labels, Timestamp};
+use crate::config::Overrides;
+use crate::router::{RouteOutcome, Router};
+use crate::webhook;
+
+/// Shows what matches.
+pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
+    let sets = match &args.alert {
+        Some(file) => read_alerts(file)?,
+        None => vec![parse_labels(&args.labels)?],
+    };
+    let overrides = Overrides {
+        handlers_dir: args.config.handlers.clone(),
+        ..Overrides::default()
+    };
+    let config = serve::source(args.config.config_file.clone(), overrides)()
+        .map_err(|problems| anyhow!("{problems}"))?;
+    let descriptions = modules::load(&config)?.descriptions;
+    let router = Router::with_described(config.routes.clone(), &descriptions);
+    if args.json {
+        let mut answers: Vec<_> = sets.iter().map(|labels| matched(&router, labels)).collect();
+        print::json(&if answers.len() == 1 {
+            answers.remove(0)
+        } else {
+            json!({ "alerts": answers })
+        });
+    } else {
+        for labels in &sets {
+            show(&router, labels);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn matched(router: &Router, labels: &Labels) -> Value {
+    let matched: Vec<_> = router
+        .matching(labels)
+        .into_iter()
+        .map(|place| {
+            let route = &router.routes()[place];
+            json!({ "route": router.number(place), "name": &*route.name, "handlers": route.handlers })
+        })
+        .collect();
+    json!({ "alertname": labels.get("alertname").unwrap_or_default(), "matched": matched })
+}
+
+fn show(router: &Router, labels: &Labels) {
+    let paint = Paint::for_stdout();
+    let name = labels.get("alertname").unwrap_or("(no alertname)");
+    print::line(&paint.bold(&print::first_line(name, 100)));
+    let verdicts = router.explain(labels);
+    for verdict in &verdicts {
+        let route = &router.routes()[verdict.index];
+        let handlers: Vec<_> = route.handlers.iter().map(|h| h.as_str()).collect();
+        let outcome = match verdict.outcome {
+            RouteOutcome::Taken => paint.green("matches"),
+            RouteOutcome::NoMatch => paint.dim("no"),
+            RouteOutcome::NotReached { taken_by } => paint.dim(&format!(
+                "not reached: route {} took it",
+                router.number(taken_by)
+            )),
+        };
+        print::line(&format!(
+            "  {} {} → {}: {outcome}",
+            router.number(verdict.index),
+            route.name,
+            handlers.join(", ")
+        ));
+        for matcher in &verdict.matchers {
+            let mark = if matcher.matches {
+                paint.green("✓")
+            } else {
+                paint.red("✗")
+            };
+            let value = match &matcher.value {
+                Some(value) => format!("it is {value:?}"),
+                None => "the alert has no such label".to_owned(),
+            };
+            print::line(&format!(
+                "      {mark} {} ({value})",
+                print::plain(&matcher.matcher)
+            ));
+        }
+    }
+    if !verdicts.iter().any(|v| v.outcome == RouteOutcome::Taken) {
+        print::line(
+            &paint.yellow("  no route matches: it would be stored as done, handled by nobody"),
+        );
+    }
+}
+
+fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
+    let mut body = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin()
+            .read_to_end(&mut body)
+            .context("cannot read standard input")?;
+    } else {
+        body = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
+    let parsed = webhook::parse(&body, Timestamp::now())
+        .map_err(|error| anyhow!("{}: {error}", file.display()))?;
+    let mut sets = Vec::new();
+    for alert in parsed.alerts {
+        match alert {
+            Ok(parsed) => sets.push(parsed.alert.labels),
+            Err(bad) => print::note(&format!("alert {}: {}", bad.index, bad.error)),
+        }
+    }
+    Ok(sets)
+}
+
+fn parse_labels(pairs: &[String]) -> anyhow::Result<Labels> {
+    pairs
+        .iter()
+        .map(|pair| {
+            pair.split_once('=')
+                .filter(|(name, _)| !name.is_empty())
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .ok_or_else(|| anyhow!("{pair:?} is no label: write NAME=VALUE"))
+        })
+        .collect()
+}

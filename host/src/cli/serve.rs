@@ -1,0 +1,178 @@
+//! `serve`: the server itself, from flags to exit.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::ServeArgs;
+use super::print;
+use crate::app::{App, ConfigSource, Shared};
+use crate::config::{Config, Overrides};
+use crate::telemetry::log;
+
+/// The file that somebody may have written without naming it.
+const USUAL_FILE: &str = "alert-manager.yml";
+
+/// Serves until a signal.
+pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    log::init(args.web.log_format, args.web.log_level);
+    let overrides = args.web.overrides(args.config.handlers.clone());
+    let file = args.config.config_file;
+    hint_at_usual_file(file.as_deref());
+    serve(source(file, overrides), |_| ())
+}
+
+/// Reads the configuration in the way of this process: its flags, its variables, its file.
+pub(super) fn source(file: Option<std::path::PathBuf>, overrides: Overrides) -> ConfigSource {
+    Arc::new(move || {
+        Config::load(file.as_deref(), &overrides, &|name| {
+            std::env::var(name).ok()
+        })
+    })
+}
+
+/// Starts the server that `source` describes and runs it until a signal; `started` is called once it listens.
+pub(super) fn serve(
+    source: ConfigSource,
+    started: impl FnOnce(&Shared),
+) -> anyhow::Result<ExitCode> {
+    let config = source().map_err(|problems| anyhow!("{problems}"))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the worker threads")?
+        .block_on(listen_and_run(config, source, started))
+}
+
+async fn listen_and_run(
+    config: Config,
+    source: ConfigSource,
+    started: impl FnOnce(&Shared),
+) -> anyhow::Result<ExitCode> {
+    // The port first: a second server on one machine should say so before it fails on the store.
+    let listener = bind(config.listen).await?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let (handlers_dir, preview) = (config.handlers_dir.clone(), config.slack.preview);
+    let app = App::start(config, source, Arc::new(show_preview)).await?;
+    let shared = app.shared();
+    tracing::info!(
+        "listening on http://{address}, handlers from {}",
+        handlers_dir.display()
+    );
+    if preview {
+        tracing::info!(
+            "Slack is in preview: messages are shown here and kept with their delivery, not posted. Set SLACK_TOKEN to post them"
+        );
+    }
+    announce_ready(shared.clone());
+    started(&shared);
+    let signals = Signals::new().context("cannot listen for signals")?;
+    app.run(listener, signals.shutdown(shared)).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            let airplay = if cfg!(target_os = "macos") && address.port() == 5000 {
+                " (on macOS, AirPlay Receiver has 5000)"
+            } else {
+                ""
+            };
+            anyhow!(
+                "port {} is in use{airplay}: stop what has it, or choose another with PORT=5001 or --web.listen-address {}:5001",
+                address.port(),
+                address.ip()
+            )
+        }
+        std::io::ErrorKind::PermissionDenied => anyhow!(
+            "may not listen on {address}: ports below 1024 need a privilege; choose another with PORT or --web.listen-address"
+        ),
+        _ => anyhow!("cannot listen on {address}: {error}"),
+    })
+}
+
+fn announce_ready(shared: Shared) {
+    tokio::spawn(async move {
+        shared.registry.ready().await;
+        let modules = shared.registry.modules();
+        let serving: Vec<_> = modules.iter().map(|m| m.name().as_str()).collect();
+        if serving.is_empty() {
+            tracing::warn!("ready, without any handler: drop a .wasm into the folder");
+        } else {
+            tracing::info!("ready: {} serve", serving.join(", "));
+        }
+    });
+}
+
+/// Shows a message that was not posted, as it would read.
+fn show_preview(message: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{message}");
+    let _ = out.flush();
+}
+
+fn hint_at_usual_file(file: Option<&Path>) {
+    if file.is_none() && Path::new(USUAL_FILE).exists() {
+        print::note(&format!(
+            "{USUAL_FILE} is here and not used: name it with --config.file {USUAL_FILE}"
+        ));
+    }
+}
+
+/// The signals that a server answers to.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves at the first SIGTERM or SIGINT; the second ends the process at once. SIGHUP reloads.
+    async fn shutdown(mut self, shared: Shared) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hang_up.recv() => {
+                    let shared = shared.clone();
+                    // What is refused is logged where it is refused.
+                    tokio::spawn(async move { let _ = shared.reload().await; });
+                }
+            }
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            tracing::warn!(
+                "second signal: stopping at once; what runs goes on after the next start"
+            );
+            #[allow(
+                clippy::exit,
+                reason = "the operator asked twice; what is accepted is on disk"
+            )]
+            std::process::exit(130);
+        });
+    }
+}

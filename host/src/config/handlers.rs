@@ -1,0 +1,294 @@
+//! Decodes `handlers`: what each one may reach, use and be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::yaml::{Node, Reader, Section};
+use super::{EnrichBudget, HandlerSettings, Retry};
+use crate::alert::HandlerName;
+use crate::policy::{Grants, HttpGrant};
+use crate::runtime::Limits;
+
+/// The names that grants may use.
+pub(super) struct Grantable {
+    pub(super) channels: BTreeSet<String>,
+    pub(super) credentials: BTreeSet<String>,
+}
+
+pub(super) fn handlers(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+    grantable: &Grantable,
+) -> BTreeMap<HandlerName, Arc<HandlerSettings>> {
+    let mut handlers = BTreeMap::new();
+    let Some((node, path)) = node else {
+        return handlers;
+    };
+    for entry in reader.entries(node, &path) {
+        if !is_kebab_case(&entry.key) {
+            let message = format!("{:?} is no name of a handler", entry.key);
+            reader.fail(
+                entry.at,
+                message,
+                "a name is in kebab-case, as in slack-notify",
+            );
+        }
+        let path = format!("{path}.{}", entry.key);
+        let settings = settings(reader, &entry.value, &path, grantable);
+        handlers.insert(HandlerName::new(&entry.key), Arc::new(settings));
+    }
+    handlers
+}
+
+/// Returns true for lower-case words of letters and digits, joined by single hyphens.
+pub(super) fn is_kebab_case(name: &str) -> bool {
+    name.split('-').all(|word| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    })
+}
+
+/// Reads a mapping of settings: scalars as written, lists and mappings as JSON.
+pub(super) fn settings_map(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+) -> Arc<BTreeMap<String, String>> {
+    let Some((node, path)) = node else {
+        return Arc::default();
+    };
+    let entries = reader.entries(node, &path);
+    let pairs = entries
+        .iter()
+        .map(|entry| (entry.key.clone(), entry.value.as_setting()));
+    Arc::new(pairs.collect())
+}
+
+fn settings(
+    reader: &mut Reader,
+    node: &Node,
+    path: &str,
+    grantable: &Grantable,
+) -> HandlerSettings {
+    let mut section = reader.section(node, path);
+    let sha256 = section.take("sha256").and_then(|(node, path)| {
+        let what = "64 hexadecimal digits, as sha256sum prints them";
+        reader.scalar(node, &path, what, parse_sha256)
+    });
+    let grants = match section.take("allow") {
+        Some((node, path)) => grants(reader, node, &path, grantable),
+        None => Grants::default(),
+    };
+    let limits = limits(reader, &mut section);
+    let enrich = enrich(reader, &mut section);
+    let retry = retry(reader, &mut section);
+    let config = settings_map(reader, section.take("config"));
+    section.finish(reader, &[]);
+    HandlerSettings {
+        sha256,
+        grants: Arc::new(grants),
+        limits,
+        enrich,
+        retry,
+        config,
+    }
+}
+
+fn parse_sha256(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, i) in digest.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[i..i + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
+fn grants(reader: &mut Reader, node: &Node, path: &str, grantable: &Grantable) -> Grants {
+    let mut section = reader.section(node, path);
+    let mut grants = Grants::default();
+    if let Some((node, path)) = section.take("http") {
+        for item in reader.items(node, &path) {
+            grants.http.extend(http_grant(reader, item, &path));
+        }
+    }
+    if let Some((node, path)) = section.take("slack") {
+        let known = (&grantable.channels, "slack.channels");
+        grants.slack = names(reader, node, &path, known);
+    }
+    if let Some((node, path)) = section.take("credentials") {
+        let known = (&grantable.credentials, "credentials");
+        grants.credentials = names(reader, node, &path, known);
+    }
+    section.finish(reader, &[]);
+    grants
+}
+
+fn names(
+    reader: &mut Reader,
+    node: &Node,
+    path: &str,
+    (known, section): (&BTreeSet<String>, &str),
+) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (at, name) in reader.texts(node, path) {
+        if !known.contains(name) {
+            let list: Vec<_> = known.iter().map(String::as_str).collect();
+            let advice = if list.is_empty() {
+                format!("add it below {section}")
+            } else {
+                format!(
+                    "add it below {section}, or grant one of {}",
+                    list.join(", ")
+                )
+            };
+            reader.fail(
+                at,
+                format!("{path} names {name}, which {section} does not have"),
+                advice,
+            );
+        }
+        names.insert(name.to_owned());
+    }
+    names
+}
+
+/// Reads an origin, or `{ url, methods, addresses, ca_file }`.
+fn http_grant(reader: &mut Reader, node: &Node, path: &str) -> Option<HttpGrant> {
+    const ADVICE: &str = "write an origin such as https://api.github.com";
+    if !node.is_mapping() {
+        let text = reader.text(node, path)?;
+        return HttpGrant::parse(text)
+            .map_err(|error| reader.fail(node.at, format!("{path}: {error}"), ADVICE))
+            .ok();
+    }
+    let mut section = reader.section(node, path);
+    let url = section.take("url");
+    let methods = section.take("methods");
+    let addresses = section.take("addresses");
+    let ca_file = section.take("ca_file");
+    section.finish(reader, &[]);
+    let Some((url_node, url_path)) = url else {
+        let message = format!("{path} has an entry without url");
+        reader.fail(node.at, message, "add url: https://HOST");
+        return None;
+    };
+    let text = reader.text(url_node, &url_path)?;
+    let mut grant = HttpGrant::parse(text)
+        .map_err(|error| reader.fail(url_node.at, format!("{url_path}: {error}"), ADVICE))
+        .ok()?;
+    if let Some((node, path)) = methods {
+        let methods = reader.texts(node, &path);
+        let advice = "write methods as in [GET, POST]";
+        grant = grant
+            .with_methods(methods.iter().map(|(_, text)| *text))
+            .map_err(|error| reader.fail(node.at, format!("{path}: {error}"), advice))
+            .ok()?;
+    }
+    if let Some((node, path)) = addresses {
+        let addresses = reader.texts(node, &path);
+        let advice = "write addresses as in [private] or [10.0.0.0/8]";
+        grant = grant
+            .with_addresses(addresses.iter().map(|(_, text)| *text))
+            .map_err(|error| reader.fail(node.at, format!("{path}: {error}"), advice))
+            .ok()?;
+    }
+    if let Some((node, path)) = ca_file {
+        let text = reader.text(node, &path)?;
+        let file = reader.resolve(text);
+        if !file.is_file() {
+            let message = format!("{path}: there is no file {}", file.display());
+            reader.warn(node.at, message, "until it is there, those requests fail");
+        }
+        grant = grant.with_ca_file(file);
+    }
+    Some(grant)
+}
+
+fn limits(reader: &mut Reader, settings: &mut Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some((node, path)) = settings.take("limits") else {
+        return limits;
+    };
+    let mut section = reader.section(node, &path);
+    if let Some((node, path)) = section.take("memory")
+        && let Some(bytes) = reader.size(node, &path)
+    {
+        limits.memory_bytes_max = bytes;
+    }
+    for (key, limit) in [("cpu", &mut limits.cpu_max), ("wall", &mut limits.wall_max)] {
+        if let Some((node, path)) = section.take(key)
+            && let Some(time) = reader.duration(node, &path)
+        {
+            if time.is_zero() {
+                let message = format!("{path} is 0, so no call could ever finish");
+                reader.fail(node.at, message, "give it some time, such as 500ms");
+            }
+            *limit = time;
+        }
+    }
+    for (key, limit) in [
+        ("concurrency", &mut limits.concurrency_max),
+        ("http_calls", &mut limits.http_calls_max),
+    ] {
+        if let Some((node, path)) = section.take(key)
+            && let Some(count) = reader.count(node, &path)
+        {
+            *limit = count;
+        }
+    }
+    section.finish(reader, &[]);
+    limits
+}
+
+fn enrich(reader: &mut Reader, settings: &mut Section<'_>) -> EnrichBudget {
+    let mut enrich = EnrichBudget::default();
+    let Some((node, path)) = settings.take("enrich") else {
+        return enrich;
+    };
+    let mut section = reader.section(node, &path);
+    if let Some((node, path)) = section.take("attempts")
+        && let Some(count) = reader.count(node, &path)
+    {
+        enrich.attempts_max = count;
+    }
+    if let Some((node, path)) = section.take("within")
+        && let Some(time) = reader.duration(node, &path)
+    {
+        enrich.within = time;
+    }
+    section.finish(reader, &[]);
+    enrich
+}
+
+fn retry(reader: &mut Reader, settings: &mut Section<'_>) -> Retry {
+    let mut retry = Retry::default();
+    let Some((node, path)) = settings.take("retry") else {
+        return retry;
+    };
+    let mut section = reader.section(node, &path);
+    if let Some((node, path)) = section.take("max_attempts")
+        && let Some(count) = reader.count(node, &path)
+    {
+        retry.attempts_max = count;
+    }
+    for (key, time) in [
+        ("min_backoff", &mut retry.backoff_min),
+        ("max_backoff", &mut retry.backoff_max),
+        ("max_age", &mut retry.age_max),
+    ] {
+        if let Some((node, path)) = section.take(key)
+            && let Some(given) = reader.duration(node, &path)
+        {
+            *time = given;
+        }
+    }
+    if retry.backoff_min > retry.backoff_max {
+        let message = format!("{path}: min_backoff is longer than max_backoff");
+        reader.fail(node.at, message, "raise max_backoff or lower min_backoff");
+    }
+    section.finish(reader, &[]);
+    retry
+}

@@ -1,0 +1,424 @@
+//! Puts the file, the variables and the flags together, and checks what only the whole can tell.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use url::Url;
+
+use super::credentials::credentials;
+use super::handlers::{Grantable, handlers};
+use super::problem::{Problem, Problems};
+use super::routes::routes;
+use super::sections::{self, Env, SlackSection};
+use super::yaml::{Node, Place, Reader, Section};
+use super::{
+    Api, Config, Credential, HandlerSettings, Overrides, Retention, Secret, SecretSource, Slack,
+    Store, Webhook,
+};
+use crate::alert::HandlerName;
+use crate::policy::Grants;
+use crate::router::Route;
+
+/// Far more than any configuration; a bound for what a mistaken path makes us read.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Keys of the contract that come with later versions.
+const LATER: [&str; 3] = ["storm", "dead_letter", "heartbeats"];
+
+const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
+
+/// The name under which handlers are granted the channel of `SLACK_CHANNEL`.
+const CHANNEL_NAME: &str = "alerts";
+const CHANNEL_DEFAULT: &str = "#alerts";
+
+/// What the file says, before variables and flags are laid over it.
+#[derive(Default)]
+struct FileConfig {
+    listen: Option<SocketAddr>,
+    external_url: Option<Url>,
+    insecure: bool,
+    handlers_dir: Option<PathBuf>,
+    store: Option<Store>,
+    retention: Retention,
+    webhook: Webhook,
+    api: Api,
+    slack: SlackSection,
+    credentials: BTreeMap<String, Arc<Credential>>,
+    routes: Vec<Route>,
+    handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
+    /// Where a problem with the whole is shown.
+    places: Places,
+}
+
+#[derive(Default)]
+struct Places {
+    top: Place,
+    listen: Option<Place>,
+    slack: Option<Place>,
+}
+
+/// What is wrong outside the file.
+struct Outside(Vec<Problem>);
+
+impl Outside {
+    fn fail(&mut self, place: &str, message: impl Into<String>, advice: impl Into<String>) {
+        self.0.push(Problem {
+            place: place.to_owned(),
+            message: message.into(),
+            advice: advice.into(),
+        });
+    }
+}
+
+impl Config {
+    /// Reads the file (`file`, else the one that `ALERT_MANAGER_CONFIG` names, else none), lays the
+    /// variables over it and the flags over those, and checks the whole. Paths in the file are relative
+    /// to its folder; those in variables and flags, and the defaults, to the working directory.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(
+        file: Option<&Path>,
+        flags: &Overrides,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let env = &|name: &str| env(name).filter(|value| !value.is_empty());
+        let named = env("ALERT_MANAGER_CONFIG").map(PathBuf::from);
+        let Some(path) = file.map(Path::to_owned).or(named) else {
+            return assemble(None, FileConfig::default(), flags, env);
+        };
+        let text = read(&path)?;
+        let mut reader = Reader::new(&path);
+        let document = reader.parse(&text);
+        if reader.has_problems() {
+            // What could not be parsed would look as if it were absent.
+            return Err(reader.finish().0);
+        }
+        let decoded = match &document {
+            Some(node) => decode(&mut reader, node, env),
+            None => FileConfig::default(),
+        };
+        assemble(Some(reader), decoded, flags, env)
+    }
+}
+
+fn read(path: &Path) -> Result<String, Problems> {
+    let fail = |message: String, advice: &str| {
+        Problems(vec![Problem {
+            place: path.display().to_string(),
+            message,
+            advice: advice.to_owned(),
+        }])
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            let message = format!("the configuration cannot be read: {error}");
+            fail(message, "correct --config.file or ALERT_MANAGER_CONFIG")
+        })?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let message = "the file is larger than 4 MiB".to_owned();
+        return Err(fail(message, "name the configuration, not another file"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].split(|b| *b == b'\n').count();
+        let message = format!("line {line} is not UTF-8");
+        fail(message, "save the file as UTF-8")
+    })
+}
+
+fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
+    let mut top = reader.section(node, "");
+    let places = Places {
+        top: node.at,
+        ..Places::default()
+    };
+    let mut config = FileConfig {
+        places,
+        ..FileConfig::default()
+    };
+    decode_basics(reader, &mut top, &mut config);
+    config.retention = sections::retention(reader, top.take("retention"));
+    config.webhook = sections::webhook(reader, top.take("webhook"), env);
+    config.api = sections::api(reader, top.take("api"), env);
+    let slack = top.take("slack");
+    config.places.slack = slack.as_ref().map(|(node, _)| node.at);
+    config.slack = sections::slack(reader, slack);
+    config.slack.lay_over(env);
+    config.credentials = credentials(reader, top.take("credentials"), env);
+    config.routes = routes(reader, top.take("routes"));
+    let grantable = Grantable {
+        channels: config.slack.channels().into_keys().collect(),
+        credentials: config.credentials.keys().cloned().collect(),
+    };
+    config.handlers = handlers(reader, top.take("handlers"), &grantable);
+    top.finish(reader, &LATER);
+    config
+}
+
+fn decode_basics(reader: &mut Reader, top: &mut Section<'_>, config: &mut FileConfig) {
+    if let Some((node, path)) = top.take("listen") {
+        config.places.listen = Some(node.at);
+        let what = "an address and port, such as 127.0.0.1:5000";
+        config.listen = reader.scalar(node, &path, what, sections::parse_listen);
+    }
+    if let Some((node, path)) = top.take("external_url") {
+        let what = "a URL such as https://alerts.example.com";
+        config.external_url = reader.scalar(node, &path, what, sections::parse_base_url);
+    }
+    if let Some((node, path)) = top.take("insecure") {
+        config.insecure = reader.boolean(node, &path).unwrap_or(false);
+    }
+    if let Some((node, path)) = top.take("handlers_dir")
+        && let Some(text) = reader.text(node, &path)
+    {
+        config.handlers_dir = Some(reader.resolve(text));
+    }
+    if let Some((node, path)) = top.take("store")
+        && let Some(text) = reader.text(node, &path)
+    {
+        match sections::parse_store(text) {
+            Ok(Store::Sqlite(file)) => {
+                let file = reader.resolve(&file.to_string_lossy());
+                config.store = Some(Store::Sqlite(file));
+            }
+            Err(advice) => {
+                // The URL may hold a password: it is not repeated.
+                reader.fail(
+                    node.at,
+                    "store names no store that this version has".into(),
+                    advice,
+                );
+            }
+        }
+    }
+}
+
+impl SlackSection {
+    /// Lays `SLACK_CHANNEL` over the file's `channels`.
+    fn lay_over(&mut self, env: Env<'_>) {
+        if let Some(channel) = env("SLACK_CHANNEL") {
+            self.channels
+                .get_or_insert_default()
+                .insert(CHANNEL_NAME.to_owned(), channel);
+        }
+    }
+
+    /// Returns the channels by name; the one default only where none are given.
+    fn channels(&self) -> BTreeMap<String, String> {
+        self.channels
+            .clone()
+            .unwrap_or_else(|| [(CHANNEL_NAME.to_owned(), CHANNEL_DEFAULT.to_owned())].into())
+    }
+}
+
+fn assemble(
+    mut reader: Option<Reader>,
+    mut file: FileConfig,
+    flags: &Overrides,
+    env: Env<'_>,
+) -> Result<Config, Problems> {
+    let mut outside = Outside(Vec::new());
+    if reader.is_none() {
+        file.slack.lay_over(env);
+    }
+    let listen = listen(&file, flags, env, &mut outside);
+    check_exposure(listen, &file, reader.as_mut(), &mut outside);
+    let slack = slack(&file, reader.as_mut(), env, &mut outside);
+    let external_url = external_url(&file, flags, &mut outside);
+    let store = store(&file, env, &mut outside);
+    let handlers_dir = flags
+        .handlers_dir
+        .clone()
+        .or(file.handlers_dir)
+        .unwrap_or_else(|| "handlers".into());
+
+    let path = reader.as_ref().map(|reader| reader.file().to_owned());
+    let other_handlers = HandlerSettings {
+        // Without a file nobody could grant anything, and a first start should show a message.
+        grants: Arc::new(match path {
+            Some(_) => Grants::default(),
+            None => Grants {
+                slack: [CHANNEL_NAME.to_owned()].into(),
+                ..Grants::default()
+            },
+        }),
+        ..HandlerSettings::default()
+    };
+    let (mut problems, warnings) = reader.map(Reader::finish).unwrap_or_default();
+    problems.0.extend(outside.0);
+    if !problems.0.is_empty() {
+        return Err(problems);
+    }
+    Ok(Config {
+        file: path,
+        listen,
+        external_url,
+        insecure: file.insecure,
+        handlers_dir,
+        store,
+        retention: file.retention,
+        webhook: file.webhook,
+        api: file.api,
+        slack,
+        credentials: file.credentials,
+        routes: file.routes,
+        warnings,
+        handlers: file.handlers,
+        other_handlers: Arc::new(other_handlers),
+    })
+}
+
+fn listen(file: &FileConfig, flags: &Overrides, env: Env<'_>, outside: &mut Outside) -> SocketAddr {
+    let mut listen = file.listen.unwrap_or(LISTEN_DEFAULT);
+    if let Some(text) = &flags.listen {
+        match sections::parse_listen(text) {
+            Some(address) => return address,
+            None => outside.fail(
+                "--web.listen-address",
+                format!("{text:?} is no address and port"),
+                "write 127.0.0.1:5000, or :5000 for every address",
+            ),
+        }
+    } else if let Some(text) = env("PORT") {
+        match text.parse() {
+            Ok(port) => listen.set_port(port),
+            Err(_) => outside.fail(
+                "the variable PORT",
+                format!("{text:?} is no port"),
+                "set it to a number up to 65535, or unset it",
+            ),
+        }
+    }
+    listen
+}
+
+/// Whoever reaches an open door could post alerts that handlers act on, and read every story.
+fn check_exposure(
+    listen: SocketAddr,
+    file: &FileConfig,
+    reader: Option<&mut Reader>,
+    outside: &mut Outside,
+) {
+    let is_closed = file.webhook.authorization.is_some() && file.api.authorization.is_some();
+    if listen.ip().is_loopback() || file.insecure || is_closed {
+        return;
+    }
+    let open = match (&file.webhook.authorization, &file.api.authorization) {
+        (None, None) => "webhook and api have",
+        (None, Some(_)) => "webhook has",
+        _ => "api has",
+    };
+    let message =
+        format!("{listen} can be reached from outside this machine, but {open} no authorization");
+    let advice = "add webhook.authorization and api.authorization, or insecure: true, to the configuration file";
+    match (reader, file.places.listen) {
+        (Some(reader), Some(at)) => reader.fail(at, message, advice),
+        _ => outside.fail("the listen address", message, advice),
+    }
+}
+
+fn slack(
+    file: &FileConfig,
+    reader: Option<&mut Reader>,
+    env: Env<'_>,
+    outside: &mut Outside,
+) -> Slack {
+    let api_url = match env("SLACK_API_URL") {
+        None => file.slack.api_url.clone(),
+        Some(text) => {
+            let url = sections::parse_base_url(&text);
+            if url.is_none() {
+                outside.fail(
+                    "the variable SLACK_API_URL",
+                    format!("{text:?} is no URL"),
+                    "set it to a base such as https://slack.com/api/, or unset it",
+                );
+            }
+            url
+        }
+    };
+    let has_file = reader.is_some();
+    let token = slack_token(file, reader, env, outside);
+    Slack {
+        preview: file.slack.preview || (token.is_none() && !has_file),
+        token,
+        channels: file.slack.channels(),
+        rate: file.slack.rate.unwrap_or_default(),
+        api_url: api_url.unwrap_or_else(default_api_url),
+    }
+}
+
+#[allow(clippy::expect_used, reason = "a constant, read by every test")]
+fn default_api_url() -> Url {
+    Url::parse("https://slack.com/api/").expect("the constant is a URL")
+}
+
+fn slack_token(
+    file: &FileConfig,
+    reader: Option<&mut Reader>,
+    env: Env<'_>,
+    outside: &mut Outside,
+) -> Option<SecretSource> {
+    const ADVICE: &str = "write the bot's token (xoxb-…) into that file, or correct the path";
+    if file.slack.preview {
+        // Nothing is posted, even where there is a token: that is what preview is for.
+        return None;
+    }
+    if let Some(token) = env("SLACK_TOKEN") {
+        return Some(SecretSource::value(Secret::new(token.trim())));
+    }
+    if let Some(path) = env("SLACK_TOKEN_FILE") {
+        let source = SecretSource::file(path.into());
+        if let Err(error) = source.read() {
+            outside.fail("the variable SLACK_TOKEN_FILE", error.to_string(), ADVICE);
+        }
+        return Some(source);
+    }
+    let reader = reader?;
+    if let Some((at, path)) = &file.slack.token_file {
+        let source = SecretSource::file(path.clone());
+        if let Err(error) = source.read() {
+            reader.fail(*at, format!("slack.token_file: {error}"), ADVICE);
+        }
+        return Some(source);
+    }
+    let at = file.places.slack.unwrap_or(file.places.top);
+    let advice = "set SLACK_TOKEN or slack.token_file, or write slack: { preview: true } to see messages without posting them";
+    reader.fail(at, "there is no Slack token".to_owned(), advice);
+    None
+}
+
+fn external_url(file: &FileConfig, flags: &Overrides, outside: &mut Outside) -> Option<Url> {
+    let Some(text) = &flags.external_url else {
+        return file.external_url.clone();
+    };
+    let url = sections::parse_base_url(text);
+    if url.is_none() {
+        outside.fail(
+            "--web.external-url",
+            format!("{text:?} is no URL"),
+            "write one such as https://alerts.example.com",
+        );
+    }
+    url
+}
+
+fn store(file: &FileConfig, env: Env<'_>, outside: &mut Outside) -> Store {
+    let default = || Store::Sqlite("alert-manager.db".into());
+    let Some(text) = env("ALERT_MANAGER_STORE") else {
+        return file.store.clone().unwrap_or_else(default);
+    };
+    sections::parse_store(&text).unwrap_or_else(|advice| {
+        let message = "it names no store that this version has";
+        outside.fail("the variable ALERT_MANAGER_STORE", message, advice);
+        default()
+    })
+}

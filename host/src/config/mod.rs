@@ -1,0 +1,304 @@
+//! Files and variables in, one checked [`Config`] out: the only module that reads either.
+
+mod credentials;
+mod handlers;
+mod load;
+mod problem;
+mod routes;
+mod secret;
+mod sections;
+mod suggest;
+mod units;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::alert::HandlerName;
+use crate::policy::{Grants, HttpGrant};
+use crate::router::Route;
+use crate::runtime::Limits;
+
+pub use problem::{Problem, Problems};
+pub use secret::{Secret, SecretError, SecretSource};
+pub use units::{format_duration, parse_duration, parse_size};
+
+/// What the command line says: a flag beats a variable, a variable beats the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--web.listen-address`, `--listen`.
+    pub listen: Option<String>,
+    /// `--web.external-url`.
+    pub external_url: Option<String>,
+    /// `--handlers`.
+    pub handlers_dir: Option<PathBuf>,
+}
+
+/// Everything that the operator set, checked and with its defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that was read; absent where the server runs without one.
+    pub file: Option<PathBuf>,
+    /// `listen`: 127.0.0.1:5000 by default.
+    pub listen: SocketAddr,
+    /// `external_url`: where people reach this server, for links in messages.
+    pub external_url: Option<Url>,
+    /// `insecure`: a public address may go without authorization.
+    pub insecure: bool,
+    /// `handlers_dir`: the folder of compiled handlers.
+    pub handlers_dir: PathBuf,
+    /// `store`.
+    pub store: Store,
+    /// `retention`.
+    pub retention: Retention,
+    /// `webhook`.
+    pub webhook: Webhook,
+    /// `api`.
+    pub api: Api,
+    /// `slack`.
+    pub slack: Slack,
+    /// `credentials`, by name.
+    pub credentials: BTreeMap<String, Arc<Credential>>,
+    /// `routes`, in the order of the file; empty where routes are to be made from descriptions alone.
+    pub routes: Vec<Route>,
+    /// What is allowed but hardly meant.
+    pub warnings: Vec<Problem>,
+    handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
+    other_handlers: Arc<HandlerSettings>,
+}
+
+impl Config {
+    /// Returns the settings of `name`: those of its entry below `handlers`, or the defaults.
+    #[must_use]
+    pub fn handler(&self, name: &HandlerName) -> Arc<HandlerSettings> {
+        Arc::clone(self.handlers.get(name).unwrap_or(&self.other_handlers))
+    }
+
+    /// Returns the names that have an entry below `handlers`, sorted.
+    pub fn handler_names(&self) -> impl Iterator<Item = &HandlerName> {
+        self.handlers.keys()
+    }
+}
+
+/// Where deliveries are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// `sqlite:FILE`.
+    Sqlite(PathBuf),
+}
+
+/// How long settled deliveries are kept. Whichever bound is met first counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// `time`: 7 days by default.
+    pub time: Duration,
+    /// `size`: of the store, 2 GiB by default.
+    pub size_bytes_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(7 * 24 * 60 * 60),
+            size_bytes_max: 2 << 30,
+        }
+    }
+}
+
+/// How alerts come in.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// `authorization` or `basic_auth`; absent where anyone who reaches the address may post.
+    pub authorization: Option<Authorization>,
+    /// `body_bytes_max`: 64 MiB by default.
+    pub body_bytes_max: u64,
+    /// `queue_depth_max`: deliveries not yet settled, past which the answer is 503; 100,000 by default.
+    pub queue_depth_max: u64,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            authorization: None,
+            body_bytes_max: 64 << 20,
+            queue_depth_max: 100_000,
+        }
+    }
+}
+
+/// Who may ask.
+#[derive(Clone, Debug, Default)]
+pub struct Api {
+    /// `authorization` or `basic_auth`; absent where anyone who reaches the address may ask.
+    pub authorization: Option<Authorization>,
+}
+
+/// What a request proves itself with.
+#[derive(Clone, Debug)]
+pub enum Authorization {
+    /// The header `Authorization: SCHEME CREDENTIALS`.
+    Scheme {
+        /// `type`: `Bearer` by default.
+        scheme: String,
+        /// `credentials`, `credentials_file` or `credentials_env`.
+        credentials: SecretSource,
+    },
+    /// HTTP's basic authentication.
+    Basic {
+        /// `username`.
+        username: String,
+        /// `password`, `password_file` or `password_env`.
+        password: SecretSource,
+    },
+}
+
+/// How messages get to Slack.
+#[derive(Clone, Debug)]
+pub struct Slack {
+    /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent in preview, and only there.
+    pub token: Option<SecretSource>,
+    /// Messages are shown and kept with the delivery instead of posted.
+    pub preview: bool,
+    /// `channels`: Slack's names or ids by the names that handlers are granted.
+    pub channels: BTreeMap<String, String>,
+    /// `rate`: of each channel.
+    pub rate: SlackRate,
+    /// `api_url`, ends with a slash: `https://slack.com/api/` by default.
+    pub api_url: Url,
+}
+
+/// How many messages one channel takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlackRate {
+    /// `per_second`: 1 by default; 0 is off.
+    pub per_second: f64,
+    /// `burst`: 5 by default.
+    pub burst: u32,
+}
+
+impl Default for SlackRate {
+    fn default() -> Self {
+        Self {
+            per_second: 1.0,
+            burst: 5,
+        }
+    }
+}
+
+/// A credential that the host adds to a handler's requests.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// What is added.
+    pub kind: CredentialKind,
+    /// `origins`: the only places that it is sent to.
+    pub origins: Vec<HttpGrant>,
+}
+
+impl Credential {
+    /// Returns true where this credential may be sent to `url`.
+    #[must_use]
+    pub fn is_for(&self, url: &Url) -> bool {
+        self.origins.iter().any(|origin| origin.covers(url))
+    }
+}
+
+/// What a credential adds to a request.
+#[derive(Clone, Debug)]
+pub enum CredentialKind {
+    /// `authorization` or `basic_auth`.
+    Authorization(Authorization),
+    /// `header`: `{ name, value | value_file | value_env }`.
+    Header {
+        /// The header's name.
+        name: String,
+        /// The header's value.
+        value: SecretSource,
+    },
+    /// `service_account`: a bearer token that Kubernetes rotates, and the CA to trust.
+    ServiceAccount {
+        /// Re-read when it changes.
+        token: SecretSource,
+        /// PEM.
+        ca_file: PathBuf,
+    },
+}
+
+/// What the operator set for one handler.
+#[derive(Clone, Debug, Default)]
+pub struct HandlerSettings {
+    /// `sha256`: the only module that is accepted under this name.
+    pub sha256: Option<[u8; 32]>,
+    /// `allow`.
+    pub grants: Arc<Grants>,
+    /// `limits`.
+    pub limits: Limits,
+    /// `enrich`.
+    pub enrich: EnrichBudget,
+    /// `retry`.
+    pub retry: Retry,
+    /// `config`: scalars as written, lists and mappings as JSON.
+    pub config: Arc<BTreeMap<String, String>>,
+}
+
+impl HandlerSettings {
+    /// Returns the handler's `config` with that of the route laid over it.
+    #[must_use]
+    pub fn config_on(&self, route: &Route) -> Arc<BTreeMap<String, String>> {
+        if route.config.is_empty() {
+            return Arc::clone(&self.config);
+        }
+        let mut config = (*self.config).clone();
+        config.extend(route.config.iter().map(|(k, v)| (k.clone(), v.clone())));
+        Arc::new(config)
+    }
+}
+
+/// What one delivery's enrichment by a handler may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrichBudget {
+    /// `attempts`: 2 by default.
+    pub attempts_max: u32,
+    /// `within`: over all attempts, 10 s by default.
+    pub within: Duration,
+}
+
+impl Default for EnrichBudget {
+    fn default() -> Self {
+        Self {
+            attempts_max: 2,
+            within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How an actor that failed is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// `max_attempts`: 10 by default.
+    pub attempts_max: u32,
+    /// `min_backoff`: 1 s by default.
+    pub backoff_min: Duration,
+    /// `max_backoff`: 5 minutes by default.
+    pub backoff_max: Duration,
+    /// `max_age`: from acceptance, 4 hours by default.
+    pub age_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts_max: 10,
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(5 * 60),
+            age_max: Duration::from_secs(4 * 60 * 60),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Secrets that do not print, and where they are read from.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+/// A file that should hold a secret is refused past this size: it is some other file.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// A token, password or key. Neither `Debug` nor anything else prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Wraps a secret.
+    #[must_use]
+    pub fn new(value: &str) -> Self {
+        Self(value.into())
+    }
+
+    /// Returns the text, for the one place that sends or compares it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(not shown)")
+    }
+}
+
+/// Why a secret could not be read. Never holds any of it.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file is missing or may not be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file holds nothing.
+    #[error("{0} is empty")]
+    Empty(PathBuf),
+    /// The file holds what no header can carry.
+    #[error("{0} holds more than one line of text: it should hold the secret alone")]
+    NotOneLine(PathBuf),
+    /// The file is far larger than any secret.
+    #[error("{0} is larger than 64 KiB: it should hold the secret alone")]
+    TooLarge(PathBuf),
+}
+
+/// Where a secret comes from. Clones share what was last read.
+#[derive(Clone, Debug)]
+pub struct SecretSource(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Value(Secret),
+    File(Arc<SecretFile>),
+}
+
+#[derive(Debug)]
+struct SecretFile {
+    path: PathBuf,
+    last: Mutex<Option<(Version, Secret)>>,
+}
+
+/// Tells one content of a file from the next without reading it: Kubernetes replaces a mounted
+/// secret by turning a symbolic link, which changes the inode where time and length may agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl SecretSource {
+    /// Returns a source that always gives `secret`.
+    #[must_use]
+    pub fn value(secret: Secret) -> Self {
+        Self(Source::Value(secret))
+    }
+
+    /// Returns a source that reads `path` and reads it again when it changes.
+    #[must_use]
+    pub fn file(path: PathBuf) -> Self {
+        Self(Source::File(Arc::new(SecretFile {
+            path,
+            last: Mutex::new(None),
+        })))
+    }
+
+    /// Returns the file that it is read from, if any.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Source::Value(_) => None,
+            Source::File(file) => Some(&file.path),
+        }
+    }
+
+    /// Returns the secret as it is now, without the white space around it.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or holds no single line of text.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        match &self.0 {
+            Source::Value(secret) => Ok(secret.clone()),
+            Source::File(file) => file.read(),
+        }
+    }
+}
+
+impl SecretFile {
+    fn read(&self) -> Result<Secret, SecretError> {
+        let unreadable = |source| SecretError::Unreadable {
+            path: self.path.clone(),
+            source,
+        };
+        let version = Version::of(&fs::metadata(&self.path).map_err(unreadable)?);
+        let mut last = self.last.lock();
+        if let Some((known, secret)) = last.as_ref()
+            && *known == version
+        {
+            return Ok(secret.clone());
+        }
+        if version.length > SECRET_BYTES_MAX {
+            return Err(SecretError::TooLarge(self.path.clone()));
+        }
+        let text = fs::read_to_string(&self.path).map_err(unreadable)?;
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(SecretError::Empty(self.path.clone()));
+        }
+        if text.contains(char::is_control) {
+            return Err(SecretError::NotOneLine(self.path.clone()));
+        }
+        let secret = Secret::new(text);
+        *last = Some((version, secret.clone()));
+        Ok(secret)
+    }
+}
+
+impl Version {
+    fn of(metadata: &fs::Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            inode,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_print() {
+        let source = SecretSource::value(Secret::new("hunter2"));
+        assert!(!format!("{source:?}").contains("hunter2"));
+        assert_eq!(source.read().unwrap().expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_it_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "first\n").unwrap();
+        let source = SecretSource::file(path.clone());
+        assert_eq!(source.read().unwrap().expose(), "first");
+
+        let next = folder.path().join("next");
+        fs::write(&next, "other\n").unwrap();
+        fs::rename(&next, &path).unwrap();
+        assert_eq!(source.clone().read().unwrap().expose(), "other");
+    }
+
+    #[test]
+    fn a_file_that_holds_no_secret_is_named_and_its_text_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for (content, part) in [
+            (" \n", "is empty"),
+            ("hunter2\nhunter3", "more than one line"),
+        ] {
+            let path = folder.path().join("token");
+            fs::write(&path, content).unwrap();
+            let error = SecretSource::file(path).read().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+            assert!(!error.contains("hunter"), "{error}");
+        }
+        let missing = SecretSource::file(folder.path().join("none"));
+        assert!(missing.read().unwrap_err().to_string().contains("none"));
+    }
+}

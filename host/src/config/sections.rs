@@ -1,0 +1,191 @@
+//! Decodes the parts of the file, one function for each.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use url::Url;
+
+use super::credentials::authorization;
+use super::yaml::{Node, Place, Reader, Section};
+use super::{Api, Authorization, Retention, SlackRate, Store, Webhook};
+
+/// Looks a variable up; the empty text counts as unset.
+pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// `slack`, before variables and defaults are laid over it.
+#[derive(Debug, Default)]
+pub(super) struct SlackSection {
+    pub(super) token_file: Option<(Place, PathBuf)>,
+    pub(super) channels: Option<BTreeMap<String, String>>,
+    pub(super) rate: Option<SlackRate>,
+    pub(super) preview: bool,
+    pub(super) api_url: Option<Url>,
+}
+
+/// Reads `HOST:PORT`; `:PORT` is every address of the machine, as Prometheus has it.
+pub(super) fn parse_listen(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = match host {
+        "" => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        "localhost" => IpAddr::from(Ipv4Addr::LOCALHOST),
+        _ => host.parse().ok()?,
+    };
+    Some(SocketAddr::new(address, port))
+}
+
+/// Reads `sqlite:FILE`, with the path as written.
+pub(super) fn parse_store(text: &str) -> Result<Store, &'static str> {
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        return Err("PostgreSQL is not supported by this version: write sqlite:FILE");
+    }
+    let path = text
+        .strip_prefix("sqlite:")
+        .map(|path| path.strip_prefix("//").unwrap_or(path))
+        .filter(|path| !path.is_empty() && !path.starts_with(':'));
+    match path {
+        Some(path) => Ok(Store::Sqlite(path.into())),
+        None => Err("write sqlite:FILE, as in sqlite:alert-manager.db"),
+    }
+}
+
+/// Reads an http or https URL that a path can be added to.
+pub(super) fn parse_base_url(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
+        return None;
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Some(url)
+}
+
+pub(super) fn retention(reader: &mut Reader, node: Option<(&Node, String)>) -> Retention {
+    let mut retention = Retention::default();
+    let Some((node, path)) = node else {
+        return retention;
+    };
+    let mut section = reader.section(node, &path);
+    if let Some((node, path)) = section.take("time")
+        && let Some(time) = reader.duration(node, &path)
+    {
+        retention.time = time;
+    }
+    if let Some((node, path)) = section.take("size")
+        && let Some(size) = reader.size(node, &path)
+    {
+        retention.size_bytes_max = size;
+    }
+    section.finish(reader, &[]);
+    retention
+}
+
+pub(super) fn webhook(reader: &mut Reader, node: Option<(&Node, String)>, env: Env<'_>) -> Webhook {
+    let mut webhook = Webhook::default();
+    let Some((node, path)) = node else {
+        return webhook;
+    };
+    let mut section = reader.section(node, &path);
+    webhook.authorization = inbound(reader, &mut section, env);
+    if let Some((node, path)) = section.take("body_bytes_max")
+        && let Some(size) = reader.size(node, &path)
+    {
+        webhook.body_bytes_max = size;
+    }
+    if let Some((node, path)) = section.take("queue_depth_max")
+        && let Some(count) = reader.count(node, &path)
+    {
+        webhook.queue_depth_max = count;
+    }
+    section.finish(reader, &[]);
+    webhook
+}
+
+pub(super) fn api(reader: &mut Reader, node: Option<(&Node, String)>, env: Env<'_>) -> Api {
+    let Some((node, path)) = node else {
+        return Api::default();
+    };
+    let mut section = reader.section(node, &path);
+    let authorization = inbound(reader, &mut section, env);
+    section.finish(reader, &[]);
+    Api { authorization }
+}
+
+/// Reads who may come in, and that its secret can be read: a door that nobody can open is a mistake.
+fn inbound(reader: &mut Reader, section: &mut Section<'_>, env: Env<'_>) -> Option<Authorization> {
+    let authorization = authorization(reader, section, env)?;
+    let (Authorization::Scheme { credentials, .. }
+    | Authorization::Basic {
+        password: credentials,
+        ..
+    }) = &authorization;
+    if let Err(error) = credentials.read() {
+        let advice = "write the secret into that file, or correct the path";
+        reader.fail(section.at, format!("{}: {error}", section.path), advice);
+    }
+    Some(authorization)
+}
+
+pub(super) fn slack(reader: &mut Reader, node: Option<(&Node, String)>) -> SlackSection {
+    let mut slack = SlackSection::default();
+    let Some((node, path)) = node else {
+        return slack;
+    };
+    let mut section = reader.section(node, &path);
+    if let Some((node, path)) = section.take("token_file")
+        && let Some(text) = reader.text(node, &path)
+    {
+        slack.token_file = Some((node.at, reader.resolve(text)));
+    }
+    if let Some((node, path)) = section.take("channels") {
+        slack.channels = Some(texts_by_name(reader, node, &path));
+    }
+    if let Some((node, path)) = section.take("rate") {
+        slack.rate = Some(slack_rate(reader, node, &path));
+    }
+    if let Some((node, path)) = section.take("preview") {
+        slack.preview = reader.boolean(node, &path).unwrap_or(false);
+    }
+    if let Some((node, path)) = section.take("api_url") {
+        let what = "a URL such as https://slack.com/api/";
+        slack.api_url = reader.scalar(node, &path, what, parse_base_url);
+    }
+    section.finish(reader, &[]);
+    slack
+}
+
+fn slack_rate(reader: &mut Reader, node: &Node, path: &str) -> SlackRate {
+    let mut rate = SlackRate::default();
+    let mut section = reader.section(node, path);
+    if let Some((node, path)) = section.take("per_second") {
+        let what = "a number, 0 or more; 0 is off";
+        let per_second = reader.scalar(node, &path, what, |text| {
+            let number = text.parse::<f64>().ok()?;
+            (number.is_finite() && number >= 0.0).then_some(number)
+        });
+        rate.per_second = per_second.unwrap_or(rate.per_second);
+    }
+    if let Some((node, path)) = section.take("burst") {
+        rate.burst = reader.count(node, &path).unwrap_or(rate.burst);
+    }
+    section.finish(reader, &[]);
+    rate
+}
+
+fn texts_by_name(reader: &mut Reader, node: &Node, path: &str) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for entry in reader.entries(node, path) {
+        let path = format!("{path}.{}", entry.key);
+        if let Some(text) = reader.text(&entry.value, &path) {
+            texts.insert(entry.key.clone(), text.to_owned());
+        } else {
+            let message = format!("{path} has no value");
+            let advice = "write the channel in quotes (a bare # begins a comment), or its id";
+            reader.fail(entry.at, message, advice);
+        }
+    }
+    texts
+}

@@ -1,0 +1,417 @@
+//! A small decoder over YAML that keeps going after a mistake and knows the place of each.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
+
+use super::problem::{Problem, Problems};
+use super::suggest::closest;
+use super::units::{parse_duration, parse_size};
+
+/// Deeper than any configuration; a bound for the recursion over the document.
+const DEPTH_MAX: usize = 64;
+
+/// A place in the file, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    line: usize,
+    column: usize,
+}
+
+/// The top of the file.
+impl Default for Place {
+    fn default() -> Self {
+        Self { line: 1, column: 1 }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) at: Place,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    Null,
+    /// As written, without quotes; the JSON is what YAML makes of it.
+    Scalar(String, serde_json::Value),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) at: Place,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// Returns true for `key:` with nothing behind it, which counts as absent.
+    fn is_null(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(self.value, Value::Map(_))
+    }
+
+    /// Returns how a sentence names what stands here.
+    fn described(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Scalar(text, _) if text.chars().count() > 40 => {
+                format!("\"{}…\"", text.chars().take(40).collect::<String>())
+            }
+            Value::Scalar(text, _) => format!("{text:?}"),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// Returns a scalar as written, a list or mapping as JSON.
+    pub(super) fn as_setting(&self) -> String {
+        match &self.value {
+            Value::Null => String::new(),
+            Value::Scalar(text, _) => text.clone(),
+            Value::List(_) | Value::Map(_) => self.to_json().to_string(),
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Scalar(_, json) => json.clone(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                .collect(),
+        }
+    }
+}
+
+/// Reads nodes and collects what is wrong with them.
+#[derive(Debug)]
+pub(super) struct Reader {
+    file: PathBuf,
+    problems: Vec<(Place, Problem)>,
+    warnings: Vec<(Place, Problem)>,
+}
+
+impl Reader {
+    pub(super) fn new(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    fn problem(&self, at: Place, message: String, advice: String) -> Problem {
+        let file = self.file.display();
+        let Place { line, column } = at;
+        Problem {
+            place: format!("{file}:{line}:{column}"),
+            message,
+            advice,
+        }
+    }
+
+    pub(super) fn fail(&mut self, at: Place, message: String, advice: impl Into<String>) {
+        let problem = self.problem(at, message, advice.into());
+        self.problems.push((at, problem));
+    }
+
+    pub(super) fn warn(&mut self, at: Place, message: String, advice: impl Into<String>) {
+        let problem = self.problem(at, message, advice.into());
+        self.warnings.push((at, problem));
+    }
+
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// Returns the path in the file, which is relative to the file's folder, as Prometheus has it.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.file
+            .parent()
+            .map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+    }
+
+    /// Returns what is wrong and what is odd, each in the order of the file.
+    pub(super) fn finish(mut self) -> (Problems, Vec<Problem>) {
+        self.problems.sort_by_key(|(at, _)| *at);
+        self.warnings.sort_by_key(|(at, _)| *at);
+        let strip = |list: Vec<(Place, Problem)>| list.into_iter().map(|(_, p)| p).collect();
+        (Problems(strip(self.problems)), strip(self.warnings))
+    }
+
+    /// Parses the text; None where it is no YAML or empty.
+    pub(super) fn parse(&mut self, text: &str) -> Option<Node> {
+        let documents = match MarkedYaml::load_from_str(text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                let marker = error.marker();
+                let at = place(marker.line(), marker.col());
+                let advice = "check the indentation and the quotes from here upwards";
+                self.fail(at, format!("this is no YAML: {}", error.info()), advice);
+                return None;
+            }
+        };
+        if let Some(second) = documents.get(1) {
+            let at = place(second.span.start.line(), second.span.start.col());
+            let message = "the file holds more than one document".to_owned();
+            self.fail(at, message, "take out the line ---");
+        }
+        let characters: Vec<char> = text.chars().collect();
+        documents
+            .first()
+            .map(|node| self.convert(node, &characters, 0))
+    }
+
+    fn convert(&mut self, node: &MarkedYaml<'_>, text: &[char], depth: usize) -> Node {
+        let at = place(node.span.start.line(), node.span.start.col());
+        if depth > DEPTH_MAX {
+            let message = format!("the file is nested more than {DEPTH_MAX} levels deep");
+            self.fail(at, message, "flatten it");
+            return Node {
+                at,
+                value: Value::Null,
+            };
+        }
+        // The library resolves scalars; `1.10` and `yes` must reach handlers as they are written.
+        let written = || -> String {
+            let span = node.span.start.index()..node.span.end.index();
+            let raw: String = text.get(span).unwrap_or_default().iter().collect();
+            raw.trim().to_owned()
+        };
+        let value = match &node.data {
+            YamlData::Value(Scalar::Null) => Value::Null,
+            YamlData::Value(Scalar::Boolean(b)) => Value::Scalar(written(), (*b).into()),
+            YamlData::Value(Scalar::Integer(i)) => Value::Scalar(written(), (*i).into()),
+            YamlData::Value(Scalar::FloatingPoint(x)) => Value::Scalar(written(), x.0.into()),
+            YamlData::Value(Scalar::String(s)) => {
+                Value::Scalar(s.to_string(), s.to_string().into())
+            }
+            YamlData::Sequence(items) => Value::List(
+                items
+                    .iter()
+                    .map(|item| self.convert(item, text, depth + 1))
+                    .collect(),
+            ),
+            YamlData::Mapping(entries) => Value::Map(
+                entries
+                    .iter()
+                    .map(|(key, value)| self.convert_entry(key, value, text, depth))
+                    .collect(),
+            ),
+            YamlData::Tagged(_, inner) => return self.convert(inner, text, depth + 1),
+            YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
+                let message = "this value cannot be read".to_owned();
+                self.fail(at, message, "write it in quotes, without a tag");
+                Value::Null
+            }
+        };
+        Node { at, value }
+    }
+
+    fn convert_entry(
+        &mut self,
+        key: &MarkedYaml<'_>,
+        value: &MarkedYaml<'_>,
+        text: &[char],
+        depth: usize,
+    ) -> Entry {
+        let key = self.convert(key, text, depth + 1);
+        let at = key.at;
+        if matches!(key.value, Value::List(_) | Value::Map(_)) {
+            let message = "a key is a word, not a list or a mapping".to_owned();
+            self.fail(at, message, "see the configuration in the README");
+        }
+        Entry {
+            key: key.as_setting(),
+            at,
+            value: self.convert(value, text, depth + 1),
+        }
+    }
+
+    fn expected(&mut self, node: &Node, path: &str, what: &str) {
+        let found = node.described();
+        self.fail(
+            node.at,
+            format!("{path} is {found}"),
+            format!("it should be {what}"),
+        );
+    }
+
+    /// Opens a mapping whose keys are known beforehand.
+    pub(super) fn section<'a>(&mut self, node: &'a Node, path: &str) -> Section<'a> {
+        Section {
+            at: node.at,
+            path: path.to_owned(),
+            entries: self.entries(node, path),
+            known: Vec::new(),
+        }
+    }
+
+    /// Returns the entries of a mapping; none, and a problem, where it is something else.
+    pub(super) fn entries<'a>(&mut self, node: &'a Node, path: &str) -> &'a [Entry] {
+        match &node.value {
+            Value::Map(entries) => entries,
+            Value::Null => &[],
+            _ => {
+                self.expected(node, path, "a mapping of keys to values");
+                &[]
+            }
+        }
+    }
+
+    /// Returns the items of a list; none, and a problem, where it is something else.
+    pub(super) fn items<'a>(&mut self, node: &'a Node, path: &str) -> &'a [Node] {
+        match &node.value {
+            Value::List(items) => items,
+            Value::Null => &[],
+            _ => {
+                self.expected(node, path, "a list, as in [one, two]");
+                &[]
+            }
+        }
+    }
+
+    /// Returns a scalar as written.
+    pub(super) fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
+        match &node.value {
+            Value::Scalar(text, _) if !text.is_empty() => Some(text),
+            Value::Null => None,
+            _ => {
+                self.expected(node, path, "a text");
+                None
+            }
+        }
+    }
+
+    /// Returns each item of a list of texts with its place.
+    pub(super) fn texts<'a>(&mut self, node: &'a Node, path: &str) -> Vec<(Place, &'a str)> {
+        let mut texts = Vec::new();
+        for item in self.items(node, path) {
+            if item.is_null() {
+                self.expected(item, path, "a list of texts");
+            } else if let Some(text) = self.text(item, path) {
+                texts.push((item.at, text));
+            }
+        }
+        texts
+    }
+
+    /// Reads a scalar with `parse`; `what` says what it should be.
+    pub(super) fn scalar<T>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        what: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = match &node.value {
+            Value::Scalar(text, _) => parse(text),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        };
+        if parsed.is_none() && !node.is_null() {
+            self.expected(node, path, what);
+        }
+        parsed
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
+        self.scalar(node, path, "true or false", |text| text.parse().ok())
+    }
+
+    pub(super) fn duration(&mut self, node: &Node, path: &str) -> Option<Duration> {
+        let what = "a duration such as 30s, 5m or 1h30m";
+        self.scalar(node, path, what, parse_duration)
+    }
+
+    pub(super) fn size(&mut self, node: &Node, path: &str) -> Option<u64> {
+        let what = "a size such as 64MiB or 2GiB";
+        self.scalar(node, path, what, parse_size)
+    }
+
+    /// Reads a whole number of at least 1.
+    pub(super) fn count<T: TryFrom<u64>>(&mut self, node: &Node, path: &str) -> Option<T> {
+        self.scalar(node, path, "a whole number, 1 or more", |text| {
+            let number = text.parse::<u64>().ok().filter(|n| *n > 0)?;
+            T::try_from(number).ok()
+        })
+    }
+}
+
+/// A mapping being read: what is taken from it is known, what is left over is a mistake.
+#[derive(Debug)]
+pub(super) struct Section<'a> {
+    pub(super) at: Place,
+    pub(super) path: String,
+    entries: &'a [Entry],
+    known: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    /// Returns the value of `key` and its full path, unless it is absent or empty.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<(&'a Node, String)> {
+        self.known.push(key);
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        (!entry.value.is_null()).then(|| (&entry.value, self.path_of(key)))
+    }
+
+    /// Returns true where one of `keys` is given, even if it could not be read.
+    pub(super) fn has_any(&self, keys: &[&str]) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| keys.contains(&entry.key.as_str()))
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    /// Reports the keys that nothing took. `later` are those that this version does not have yet.
+    pub(super) fn finish(self, reader: &mut Reader, later: &[&str]) {
+        for entry in self.entries {
+            let key = entry.key.as_str();
+            if self.known.contains(&key) {
+                continue;
+            }
+            let path = self.path_of(key);
+            if later.contains(&key) {
+                let message = format!("{path} is not supported by this version");
+                reader.fail(
+                    entry.at,
+                    message,
+                    "take it out, or use a version that has it",
+                );
+                continue;
+            }
+            let advice = match closest(key, &self.known) {
+                Some(known) => format!("did you mean {known}?"),
+                None => format!("the keys here are {}", self.known.join(", ")),
+            };
+            reader.fail(entry.at, format!("unknown key {path}"), advice);
+        }
+    }
+}
+
+fn place(line: usize, column_from_zero: usize) -> Place {
+    Place {
+        line,
+        column: column_from_zero + 1,
+    }
+}

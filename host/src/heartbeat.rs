@@ -1,0 +1,251 @@
+//! Alerts whose silence is the news: a `Watchdog` that stops coming, and the ping that says we are alive.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::alert::{Alert, Fingerprint, Labels, Origin, Status, Timestamp};
+use crate::router::Matcher;
+
+/// The name of the alert that is raised when an expected one stops coming.
+pub const MISSING: &str = "AlertManagerHeartbeatMissing";
+
+/// An alert that is expected again and again.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// All must match.
+    pub matchers: Vec<Matcher>,
+    /// The longest time between two of them.
+    pub every: Duration,
+}
+
+/// What is expected, and when it last came.
+#[derive(Debug, Default)]
+pub struct Heartbeats(Mutex<BTreeMap<String, Beat>>);
+
+#[derive(Debug)]
+struct Beat {
+    expected: Expected,
+    last: Instant,
+    /// When the alert about its silence began to fire.
+    missing_since: Option<Timestamp>,
+}
+
+impl Heartbeats {
+    /// Takes what is expected from now on; what was expected before keeps when it last came. After a start
+    /// everything has its whole interval as grace.
+    pub fn expect(&self, expected: &BTreeMap<String, Expected>, now: Instant) {
+        let mut beats = self.0.lock();
+        beats.retain(|name, _| expected.contains_key(name));
+        for (name, expected) in expected {
+            beats
+                .entry(name.clone())
+                .and_modify(|beat| beat.expected = expected.clone())
+                .or_insert_with(|| Beat {
+                    expected: expected.clone(),
+                    last: now,
+                    missing_since: None,
+                });
+        }
+    }
+
+    /// Takes note of an alert, before it is known whether it is a duplicate. Returns the end of an alert
+    /// that this one ends.
+    pub fn note(&self, alert: &Alert, now: Instant) -> Vec<Alert> {
+        if alert.status == Status::Resolved {
+            return Vec::new();
+        }
+        let mut ended = Vec::new();
+        for (name, beat) in self.0.lock().iter_mut() {
+            if !beat
+                .expected
+                .matchers
+                .iter()
+                .all(|m| m.matches(&alert.labels))
+            {
+                continue;
+            }
+            beat.last = now;
+            if let Some(since) = beat.missing_since.take() {
+                ended.push(missing(name, beat, since, Some(alert.received_at)));
+            }
+        }
+        ended
+    }
+
+    /// Returns an alert for each that is overdue and not yet told of, and when to look again.
+    pub fn overdue(&self, now: Instant, wall: Timestamp) -> (Vec<Alert>, Option<Instant>) {
+        let mut raised = Vec::new();
+        let mut next = None;
+        for (name, beat) in self.0.lock().iter_mut() {
+            if beat.missing_since.is_some() {
+                continue;
+            }
+            let due = beat.last + beat.expected.every;
+            if due <= now {
+                beat.missing_since = Some(wall);
+                raised.push(missing(name, beat, wall, None));
+            } else {
+                next = Some(next.map_or(due, |at: Instant| at.min(due)));
+            }
+        }
+        (raised, next)
+    }
+
+    /// Takes back that an alert was raised: it could not be stored and is to be raised again.
+    pub fn not_raised(&self, alert: &Alert) {
+        let name = alert.labels.get("heartbeat").unwrap_or_default();
+        if let Some(beat) = self.0.lock().get_mut(name) {
+            beat.missing_since = None;
+        }
+    }
+}
+
+fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) -> Alert {
+    let labels = Labels::new(vec![
+        ("alertname".into(), MISSING.into()),
+        ("heartbeat".into(), name.into()),
+        ("severity".into(), "critical".into()),
+    ]);
+    let every = crate::config::format_duration(beat.expected.every);
+    let matchers: Vec<_> = beat
+        .expected
+        .matchers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let annotations = Labels::new(vec![
+        (
+            "summary".into(),
+            format!("The heartbeat {name} has not come for {every}."),
+        ),
+        (
+            "description".into(),
+            format!(
+                "No alert with {} has arrived for {every}. Prometheus, Alertmanager or the way between them and this server is broken, and other alerts may not arrive either.",
+                matchers.join(", ")
+            ),
+        ),
+    ]);
+    Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status: if ended.is_some() {
+            Status::Resolved
+        } else {
+            Status::Firing
+        },
+        labels,
+        annotations,
+        starts_at: since,
+        ends_at: ended,
+        generator_url: None,
+        received_at: ended.unwrap_or(since),
+        origin: Origin {
+            sender: "json".into(),
+            ..Origin::default()
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watchdog(status: Status) -> Alert {
+        let labels = Labels::new(vec![("alertname".into(), "Watchdog".into())]);
+        Alert {
+            fingerprint: Fingerprint::of(&labels),
+            status,
+            labels,
+            annotations: Labels::default(),
+            starts_at: Timestamp::UNIX_EPOCH,
+            ends_at: None,
+            generator_url: None,
+            received_at: Timestamp::UNIX_EPOCH,
+            origin: Origin::default(),
+        }
+    }
+
+    fn expected() -> BTreeMap<String, Expected> {
+        BTreeMap::from([(
+            "prometheus".to_owned(),
+            Expected {
+                matchers: Matcher::parse(r#"alertname="Watchdog""#).expect("a matcher"),
+                every: Duration::from_secs(60),
+            },
+        )])
+    }
+
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn silence_raises_one_alert_and_the_next_beat_ends_it() {
+        let beats = Heartbeats::default();
+        let start = Instant::now();
+        let wall = Timestamp::UNIX_EPOCH;
+        beats.expect(&expected(), start);
+        assert_eq!(
+            beats.overdue(at(start, 59), wall),
+            (vec![], Some(at(start, 60))),
+            "a start has its grace"
+        );
+        assert!(
+            beats
+                .note(&watchdog(Status::Firing), at(start, 30))
+                .is_empty()
+        );
+        assert!(beats.overdue(at(start, 60), wall).0.is_empty());
+        let (raised, next) = beats.overdue(at(start, 90), wall);
+        assert_eq!((raised.len(), next), (1, None));
+        assert_eq!(raised[0].name(), MISSING);
+        assert!(
+            beats.overdue(at(start, 500), wall).0.is_empty(),
+            "told once"
+        );
+        let ended = beats.note(&watchdog(Status::Firing), at(start, 501));
+        assert_eq!(ended.len(), 1);
+        assert_eq!(ended[0].status, Status::Resolved);
+        assert_eq!(ended[0].fingerprint, raised[0].fingerprint);
+        assert_eq!(ended[0].starts_at, raised[0].starts_at);
+    }
+
+    #[test]
+    fn a_resolved_watchdog_is_no_beat() {
+        let beats = Heartbeats::default();
+        let start = Instant::now();
+        beats.expect(&expected(), start);
+        beats.note(&watchdog(Status::Resolved), at(start, 59));
+        assert_eq!(
+            beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH).0.len(),
+            1
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_stored_is_raised_again() {
+        let beats = Heartbeats::default();
+        let start = Instant::now();
+        beats.expect(&expected(), start);
+        let (raised, _) = beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH);
+        beats.not_raised(&raised[0]);
+        assert_eq!(
+            beats.overdue(at(start, 61), Timestamp::UNIX_EPOCH).0.len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_reload_keeps_when_a_beat_last_came() {
+        let beats = Heartbeats::default();
+        let start = Instant::now();
+        beats.expect(&expected(), start);
+        beats.expect(&expected(), at(start, 50));
+        assert_eq!(
+            beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH).0.len(),
+            1
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Judges an address by where it leads, however it is spelled.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Where an address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Somewhere on the internet.
+    Public,
+    /// A network of the operator's own: RFC 1918, RFC 6598 (carrier and cluster networks), ULA.
+    Private,
+    /// This machine.
+    Loopback,
+    /// This wire.
+    LinkLocal,
+    /// A cloud's metadata service, which hands the machine's credentials to whoever asks.
+    Metadata,
+    /// Multicast, documentation and what nobody has assigned.
+    Reserved,
+}
+
+impl Reach {
+    /// Returns how a sentence names it.
+    pub(super) fn described(self) -> &'static str {
+        match self {
+            Self::Public => "a public address",
+            Self::Private => "a private address",
+            Self::Loopback => "this machine's own loopback",
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => {
+                "the cloud's metadata service, which gives out this machine's credentials"
+            }
+            Self::Reserved => "a reserved address",
+        }
+    }
+
+    /// Returns true for what only a grant of the very literal address opens.
+    pub(super) fn needs_literal(self) -> bool {
+        matches!(self, Self::Loopback | Self::LinkLocal | Self::Metadata)
+    }
+}
+
+/// Metadata services outside the link-local range: Alibaba's, Azure's wire server, Oracle's.
+const METADATA_V4: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+
+/// AWS's two and Google's.
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+/// Returns where `address` leads. An IPv4 address inside an IPv6 one is judged as itself.
+pub(super) fn reach(address: IpAddr) -> Reach {
+    match address {
+        IpAddr::V4(v4) => reach_v4(v4),
+        IpAddr::V6(v6) => match embedded(v6) {
+            Some(v4) => reach_v4(v4),
+            None => reach_v6(v6),
+        },
+    }
+}
+
+/// Returns the one spelling of an address: `::ffff:127.0.0.1` connects to 127.0.0.1.
+pub(super) fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+fn reach_v4(v4: Ipv4Addr) -> Reach {
+    let [a, b, c, _] = v4.octets();
+    match (a, b, c) {
+        _ if METADATA_V4.contains(&v4) => Reach::Metadata,
+        // Linux connects 0.0.0.0 to the machine itself.
+        (127, ..) | (0, ..) => Reach::Loopback,
+        (169, 254, _) => Reach::LinkLocal,
+        (10, ..) | (192, 168, _) => Reach::Private,
+        (172, 16..=31, _) | (100, 64..=127, _) => Reach::Private,
+        (192, 0, 0 | 2) | (192, 88, 99) | (198, 18 | 19, _) => Reach::Reserved,
+        (198, 51, 100) | (203, 0, 113) | (224..=255, ..) => Reach::Reserved,
+        _ => Reach::Public,
+    }
+}
+
+fn reach_v6(v6: Ipv6Addr) -> Reach {
+    let first = v6.segments()[0];
+    if METADATA_V6.contains(&v6) {
+        Reach::Metadata
+    } else if v6.is_loopback() || v6.is_unspecified() {
+        Reach::Loopback
+    } else if first & 0xffc0 == 0xfe80 || first & 0xffc0 == 0xfec0 {
+        Reach::LinkLocal
+    } else if first & 0xfe00 == 0xfc00 {
+        Reach::Private
+    } else if first & 0xe000 != 0x2000 || is_reserved_v6(v6) {
+        // Only 2000::/3 has ever been handed out for use on the internet.
+        Reach::Reserved
+    } else {
+        Reach::Public
+    }
+}
+
+fn is_reserved_v6(v6: Ipv6Addr) -> bool {
+    // Teredo and the rest of 2001::/23, documentation (2001:db8::/32, 3fff::/20).
+    matches!(v6.segments(), [0x2001, 0..=0x01ff | 0x0db8, ..])
+        || matches!(v6.segments(), [0x3fff, 0..=0x0fff, ..])
+}
+
+/// Returns the IPv4 address that a packet to `v6` ends at: mapped and compatible addresses, NAT64
+/// (RFC 6052, and RFC 8215's local prefix with the address at its end), 6to4.
+fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => Some(v4(high, low)),
+        _ => None,
+    }
+}
+
+/// Returns true for a name that no public resolver answers, so that a private address behind it
+/// is no surprise. `host` is in lower case and without a trailing dot.
+pub(super) fn cannot_be_public(host: &str) -> bool {
+    const PRIVATE_SUFFIXES: [&str; 5] = [".svc", ".cluster.local", ".internal", ".local", ".lan"];
+    !host.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_an_address_leads_to_the_same_place() {
+        let cases = [
+            (
+                Reach::Public,
+                &["93.184.216.34", "2606:2800:220:1::1", "::ffff:8.8.8.8"][..],
+            ),
+            (
+                Reach::Public,
+                &[
+                    "64:ff9b::808:808",
+                    "2002:808:808::1",
+                    "172.32.0.1",
+                    "100.128.0.1",
+                ],
+            ),
+            (
+                Reach::Private,
+                &["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1"],
+            ),
+            (
+                Reach::Private,
+                &["100.64.0.1", "fd12::1", "fc00::1", "::ffff:10.0.0.1"],
+            ),
+            (
+                Reach::Private,
+                &["64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::"],
+            ),
+            (
+                Reach::Loopback,
+                &["127.0.0.1", "127.9.9.9", "0.0.0.0", "::1", "::"],
+            ),
+            (
+                Reach::Loopback,
+                &["::ffff:127.0.0.1", "::127.0.0.1", "2002:7f00:1::1"],
+            ),
+            (Reach::Loopback, &["64:ff9b::7f00:1", "::ffff:0:127.0.0.1"]),
+            (
+                Reach::LinkLocal,
+                &["169.254.0.1", "fe80::1", "fec0::1", "::ffff:169.254.1.1"],
+            ),
+            (
+                Reach::Metadata,
+                &["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254"],
+            ),
+            (
+                Reach::Metadata,
+                &["100.100.100.200", "168.63.129.16", "64:ff9b::a9fe:a9fe"],
+            ),
+            (
+                Reach::Reserved,
+                &["224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1"],
+            ),
+            (
+                Reach::Reserved,
+                &["ff02::1", "2001:db8::1", "2001::1", "4000::1", "100::1"],
+            ),
+        ];
+        for (expected, addresses) in cases {
+            for address in addresses {
+                assert_eq!(reach(address.parse().unwrap()), expected, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_public_are_told_from_those_that_can() {
+        for name in [
+            "prometheus",
+            "kubernetes.default.svc",
+            "a.b.svc.cluster.local",
+            "x.internal",
+        ] {
+            assert!(cannot_be_public(name), "{name}");
+        }
+        for name in [
+            "example.com",
+            "svc.example.com",
+            "internal.example.com",
+            "notlan.org",
+        ] {
+            assert!(!cannot_be_public(name), "{name}");
+        }
+    }
+}

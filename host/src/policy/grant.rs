@@ -1,0 +1,387 @@
+//! One entry of `allow.http`: how it is written, which requests it covers, which addresses it opens.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::address::{self, Reach};
+use super::refusal::Refusal;
+use super::request::{Target, TargetHost, path_is_below};
+
+/// A place that a handler may send requests to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpGrant {
+    scheme: Scheme,
+    host: HostPattern,
+    ports: RangeInclusive<u16>,
+    /// Begins with a slash; `/` covers all.
+    path: String,
+    /// In upper case; empty is any.
+    methods: BTreeSet<String>,
+    addresses: Vec<AddressRange>,
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    pub(super) fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum HostPattern {
+    /// In lower case, punycode, without a trailing dot.
+    Name(String),
+    /// `*.example.com`, kept as `.example.com`: any name below it, not itself.
+    Below(String),
+    /// As IPv4 where it is IPv4 in IPv6.
+    Address(IpAddr),
+}
+
+/// An entry of `addresses`: private addresses that a public name may lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressRange {
+    /// `private`: RFC 1918, RFC 6598 and ULA.
+    Private,
+    /// In CIDR notation, or one address.
+    Net(IpNet),
+}
+
+/// Why an entry of `allow.http` cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct GrantError(String);
+
+/// The methods that the contract has.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
+impl HttpGrant {
+    /// Reads `scheme://host[:port[-port]][/path]`; the host may be `*.suffix` or an address.
+    ///
+    /// # Errors
+    /// Says which part cannot be read, and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, GrantError> {
+        let fail = |why: String| GrantError(format!("{text:?}: {why}"));
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(("https", rest)) => (Scheme::Https, rest),
+            Some((other, _)) => {
+                return Err(fail(format!("the scheme is http or https, not {other:?}")));
+            }
+            None => {
+                return Err(fail(
+                    "write the scheme too, as in https://example.com".into(),
+                ));
+            }
+        };
+        if let Some(at) = rest.find(['?', '#']) {
+            let part = &rest[at..];
+            return Err(fail(format!(
+                "a grant has no query and no fragment: leave out {part:?}"
+            )));
+        }
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(fail(
+                "a grant holds no user or password: use a credential".into(),
+            ));
+        }
+        let (host, ports) = split_port(authority);
+        Ok(Self {
+            scheme,
+            host: HostPattern::parse(host).map_err(fail)?,
+            ports: match ports {
+                Some(ports) => parse_ports(ports).map_err(fail)?,
+                None => scheme.port()..=scheme.port(),
+            },
+            path: parse_path(path).map_err(fail)?,
+            methods: BTreeSet::new(),
+            addresses: Vec::new(),
+            ca_file: None,
+        })
+    }
+
+    /// Narrows the grant to `methods`, in whatever case.
+    ///
+    /// # Errors
+    /// Names the method that the contract does not have.
+    pub fn with_methods<'a>(
+        mut self,
+        methods: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, GrantError> {
+        for method in methods {
+            let upper = method.to_ascii_uppercase();
+            if !METHODS.contains(&upper.as_str()) {
+                let known = METHODS.join(", ");
+                return Err(GrantError(format!("{method:?} is none of {known}")));
+            }
+            self.methods.insert(upper);
+        }
+        Ok(self)
+    }
+
+    /// Opens `addresses` to the grant: each `private`, an address, or a network in CIDR notation.
+    ///
+    /// # Errors
+    /// Where an entry is neither, or is a network that only a literal grant may open.
+    pub fn with_addresses<'a>(
+        mut self,
+        addresses: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, GrantError> {
+        for text in addresses {
+            self.addresses.push(AddressRange::parse(text)?);
+        }
+        Ok(self)
+    }
+
+    /// Trusts the certificates of `ca_file` (PEM) for this grant.
+    #[must_use]
+    pub fn with_ca_file(mut self, ca_file: PathBuf) -> Self {
+        self.ca_file = Some(ca_file);
+        self
+    }
+
+    /// Returns the file of certificates to trust besides the public ones.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// Returns the methods that it is narrowed to, none where it covers all.
+    pub(super) fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(String::as_str)
+    }
+
+    /// Returns true where the grant covers the host, whatever else it asks.
+    pub(super) fn covers_host(&self, host: &TargetHost<'_>) -> bool {
+        self.host.covers(host)
+    }
+
+    /// Returns true where the grant covers `url`, whatever the method.
+    #[must_use]
+    pub fn covers(&self, url: &Url) -> bool {
+        Target::of(url).is_ok_and(|target| self.covers_target(&target))
+    }
+
+    pub(super) fn covers_target(&self, target: &Target<'_>) -> bool {
+        self.scheme == target.scheme
+            && self.ports.contains(&target.port)
+            && self.host.covers(&target.host)
+            && path_is_below(target.path, &self.path)
+    }
+
+    pub(super) fn has_method(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
+    }
+
+    /// Returns Ok where a connection to `address`, which `host` (the URL's) resolved to, may be made.
+    ///
+    /// To be asked for every connection, with the address that is then connected to: what a name
+    /// resolved to a moment ago proves nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] says where the address leads and which grant would open it.
+    pub fn permits_address(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
+        let canonical = address::canonical(address);
+        if self.host == HostPattern::Address(canonical) {
+            return Ok(());
+        }
+        let reach = address::reach(address);
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let permitted = match reach {
+            Reach::Public => true,
+            Reach::Private => address::cannot_be_public(&host) || self.opens(canonical, reach),
+            Reach::Reserved => self.opens(canonical, reach),
+            Reach::Loopback | Reach::LinkLocal | Reach::Metadata => false,
+        };
+        if permitted {
+            return Ok(());
+        }
+        Err(self.refuse_address(&host, canonical, reach))
+    }
+
+    fn opens(&self, address: IpAddr, reach: Reach) -> bool {
+        self.addresses.iter().any(|range| match range {
+            AddressRange::Private => reach == Reach::Private,
+            AddressRange::Net(net) => net.contains(&address),
+        })
+    }
+
+    fn refuse_address(&self, host: &str, address: IpAddr, reach: Reach) -> Refusal {
+        let what = reach.described();
+        if reach.needs_literal() {
+            let literal = Self {
+                host: HostPattern::Address(address),
+                ..self.clone()
+            };
+            return Refusal::new(
+                format!(
+                    "{host} leads to {address}, {what}: only a grant of that very address opens it."
+                ),
+                vec![format!("http: [\"{literal}\"]")],
+            );
+        }
+        let entry = match self.host {
+            // A wildcard stays as it is written: the lines widen the grant that was used.
+            HostPattern::Below(_) | HostPattern::Name(_) => self.to_string(),
+            HostPattern::Address(_) => format!("{}://{address}", self.scheme.as_str()),
+        };
+        Refusal::new(
+            format!("{host} leads to {address}, {what}, which this grant does not open."),
+            vec![
+                "http:".to_owned(),
+                format!("  - url: \"{entry}\""),
+                format!("    addresses: [\"{}\"]", IpNet::from(address)),
+            ],
+        )
+    }
+}
+
+/// The grant's URL, as [`HttpGrant::parse`] reads it.
+impl fmt::Display for HttpGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.host)?;
+        let (first, last) = (*self.ports.start(), *self.ports.end());
+        if first != last {
+            write!(f, ":{first}-{last}")?;
+        } else if first != self.scheme.port() {
+            write!(f, ":{first}")?;
+        }
+        if self.path != "/" {
+            f.write_str(&self.path)?;
+        }
+        Ok(())
+    }
+}
+
+impl HostPattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (wildcard, name) = match text.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        if name.contains('*') {
+            return Err("a * stands only at the front, as in https://*.example.com".into());
+        }
+        match Host::parse(name) {
+            Ok(Host::Domain(name)) => {
+                let name = name.trim_end_matches('.');
+                if name.is_empty() {
+                    return Err("there is no host".into());
+                }
+                Ok(if wildcard {
+                    Self::Below(format!(".{name}"))
+                } else {
+                    Self::Name(name.to_owned())
+                })
+            }
+            Ok(_) if wildcard => Err("an address takes no *".into()),
+            Ok(Host::Ipv4(v4)) => Ok(Self::Address(v4.into())),
+            Ok(Host::Ipv6(v6)) => Ok(Self::Address(address::canonical(v6.into()))),
+            Err(error) => Err(format!("the host {name:?} cannot be read ({error})")),
+        }
+    }
+
+    fn covers(&self, host: &TargetHost<'_>) -> bool {
+        match (self, host) {
+            (Self::Name(name), TargetHost::Name(host)) => name == host,
+            (Self::Below(suffix), TargetHost::Name(host)) => {
+                host.len() > suffix.len() && host.ends_with(suffix.as_str())
+            }
+            (Self::Address(own), TargetHost::Address(address)) => own == address,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Below(suffix) => write!(f, "*{suffix}"),
+            Self::Address(IpAddr::V4(v4)) => write!(f, "{v4}"),
+            Self::Address(IpAddr::V6(v6)) => write!(f, "[{v6}]"),
+        }
+    }
+}
+
+impl AddressRange {
+    fn parse(text: &str) -> Result<Self, GrantError> {
+        if text == "private" {
+            return Ok(Self::Private);
+        }
+        let net = text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| {
+                GrantError(format!(
+                    "{text:?} is neither `private` nor a network such as 10.0.0.0/8"
+                ))
+            })?;
+        let (first, last) = (
+            address::reach(net.network()),
+            address::reach(net.broadcast()),
+        );
+        if first.needs_literal() && last.needs_literal() {
+            return Err(GrantError(format!(
+                "{text:?} is {}: no range opens that, only a grant whose url is the very address, such as http://127.0.0.1:9999",
+                first.described()
+            )));
+        }
+        Ok(Self::Net(net))
+    }
+}
+
+/// Splits the port off an authority; an IPv6 address keeps its colons inside brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rfind(':') {
+        Some(at) if !authority[at..].contains(']') => {
+            (&authority[..at], Some(&authority[at + 1..]))
+        }
+        _ => (authority, None),
+    }
+}
+
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse::<u16>(), last.parse::<u16>()) {
+        (Ok(first), Ok(last)) if first > 0 && first <= last => Ok(first..=last),
+        _ => Err(format!(
+            "{text:?} is no port and no range such as 8000-8999"
+        )),
+    }
+}
+
+/// Brings a path into the spelling that `Url` gives a request's.
+fn parse_path(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Ok("/".to_owned());
+    }
+    Url::parse(&format!("http://host{text}"))
+        .map(|url| url.path().to_owned())
+        .map_err(|error| format!("the path {text:?} cannot be read ({error})"))
+}
+
+#[cfg(test)]
+mod tests;

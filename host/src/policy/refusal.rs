@@ -1,0 +1,214 @@
+//! Says why something is not allowed, and prints the lines of configuration that would allow it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::alert::HandlerName;
+
+use super::Grants;
+
+/// Stands where a refusal was not told whose it is.
+const UNNAMED: &str = "HANDLER";
+
+/// Why something is not allowed. Printed, it is a sentence or two and, where configuration could
+/// change it, the lines to add.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Refusal {
+    reason: String,
+    /// Below `allow:`, without indentation.
+    lines: Vec<String>,
+    handler: Option<HandlerName>,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: String, lines: Vec<String>) -> Self {
+        Self {
+            reason,
+            lines,
+            handler: None,
+        }
+    }
+
+    pub(super) fn slack(channel: &str, granted: &BTreeSet<String>) -> Self {
+        let granted = granted.iter().map(String::as_str).collect::<Vec<_>>();
+        let reason = if granted.is_empty() {
+            format!("No Slack channel is granted, so nothing is posted to {channel:?}.")
+        } else {
+            let granted = granted.join(", ");
+            format!("The Slack channel {channel:?} is not granted; these are: {granted}.")
+        };
+        Self::new(reason, vec![format!("slack: [{}]", scalar(channel))])
+    }
+
+    pub(super) fn credential(name: &str) -> Self {
+        Self::new(
+            format!("The credential {name:?} is not granted."),
+            vec![format!("credentials: [{}]", scalar(name))],
+        )
+    }
+
+    /// Returns the refusal with the lines for the handler `name`.
+    #[must_use]
+    pub fn for_handler(mut self, name: &HandlerName) -> Self {
+        self.handler = Some(name.clone());
+        self
+    }
+
+    /// Returns why, without the lines.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Returns the lines of configuration, empty where none would allow it.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        if self.lines.is_empty() {
+            return String::new();
+        }
+        let handler = self.handler.as_ref().map_or(UNNAMED, HandlerName::as_str);
+        allow_lines(handler, &self.lines)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        write!(
+            f,
+            " To allow it, add to the configuration:\n{}",
+            self.configuration()
+        )
+    }
+}
+
+/// Imports for which a handler has no grant: it runs, and those calls answer `denied`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingGrants {
+    /// `http`, `slack`.
+    pub imports: Vec<&'static str>,
+    /// Lines to add to the configuration; capitals stand for what only the operator knows.
+    pub configuration: String,
+}
+
+impl fmt::Display for MissingGrants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "It imports {} but is granted none of it, so those calls are denied. To grant it, add to the configuration:\n{}",
+            self.imports.join(" and "),
+            self.configuration
+        )
+    }
+}
+
+/// Returns which of a module's imports nothing is granted for. An import may be the interface's bare
+/// name or its full one (`alert-manager:handler/http@0.1.0`); kv, config and log need no grant.
+#[must_use]
+pub fn imports_missing(
+    handler: &HandlerName,
+    grants: &Grants,
+    imports: &[&str],
+) -> Option<MissingGrants> {
+    let wanted = |interface: &str| {
+        imports.iter().any(|import| {
+            let name = import.rsplit('/').next().unwrap_or(import);
+            name.split('@').next() == Some(interface)
+        })
+    };
+    let mut missing = Vec::new();
+    let mut lines = Vec::new();
+    if wanted("http") && grants.http.is_empty() {
+        missing.push("http");
+        lines.push("http: [\"https://HOST\"]".to_owned());
+    }
+    if wanted("slack") && grants.slack.is_empty() {
+        missing.push("slack");
+        lines.push("slack: [CHANNEL]".to_owned());
+    }
+    (!missing.is_empty()).then(|| MissingGrants {
+        imports: missing,
+        configuration: allow_lines(handler.as_str(), &lines),
+    })
+}
+
+/// Returns block YAML down to `allow:` and the lines below it.
+fn allow_lines(handler: &str, lines: &[String]) -> String {
+    let mut text = format!("handlers:\n  {}:\n    allow:", scalar(handler));
+    for line in lines {
+        text.push_str("\n      ");
+        text.push_str(line);
+    }
+    text
+}
+
+/// Writes `text` so that YAML reads it back as this string: bare where it is a plain word.
+fn scalar(text: &str) -> String {
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        && !["true", "false", "null", "yes", "no", "on", "off"].contains(&text);
+    if is_plain {
+        text.to_owned()
+    } else {
+        // JSON's strings are YAML's double-quoted ones.
+        serde_json::Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_prints_the_lines_that_would_allow_it() {
+        let refusal = Grants::default().slack("oncall").unwrap_err();
+        let refusal = refusal.for_handler(&HandlerName::new("kube-pod"));
+        assert_eq!(
+            refusal.to_string(),
+            "No Slack channel is granted, so nothing is posted to \"oncall\". \
+             To allow it, add to the configuration:\n\
+             handlers:\n  kube-pod:\n    allow:\n      slack: [oncall]"
+        );
+    }
+
+    #[test]
+    fn names_that_yaml_would_misread_are_quoted() {
+        let refusal = Grants::default().credential("on").unwrap_err();
+        assert!(refusal.configuration().ends_with("credentials: [\"on\"]"));
+        let refusal = Grants::default().credential("a: b\n").unwrap_err();
+        assert!(
+            refusal
+                .configuration()
+                .ends_with(r#"credentials: ["a: b\n"]"#)
+        );
+    }
+
+    #[test]
+    fn only_interfaces_that_reach_outside_need_a_grant() {
+        let name = HandlerName::new("x");
+        let all = [
+            "alert-manager:handler/http@0.1.0",
+            "alert-manager:handler/kv@0.1.0",
+            "slack",
+            "log",
+        ];
+        let missing = imports_missing(&name, &Grants::default(), &all).unwrap();
+        assert_eq!(missing.imports, ["http", "slack"]);
+        assert_eq!(
+            missing.configuration,
+            "handlers:\n  x:\n    allow:\n      http: [\"https://HOST\"]\n      slack: [CHANNEL]"
+        );
+        let granted = Grants {
+            slack: ["alerts".to_owned()].into(),
+            ..Grants::default()
+        };
+        assert_eq!(imports_missing(&name, &granted, &["slack", "config"]), None);
+    }
+}

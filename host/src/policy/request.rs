@@ -1,0 +1,120 @@
+//! Finds the grant that covers a request, and says what is missing where none does.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::address;
+use super::grant::{HttpGrant, Scheme};
+use super::refusal::Refusal;
+
+/// The parts of a request's URL that grants are compared with.
+pub(super) struct Target<'a> {
+    pub(super) scheme: Scheme,
+    pub(super) host: TargetHost<'a>,
+    pub(super) port: u16,
+    pub(super) path: &'a str,
+}
+
+pub(super) enum TargetHost<'a> {
+    Name(&'a str),
+    Address(IpAddr),
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn of(url: &'a Url) -> Result<Self, String> {
+        let scheme = match url.scheme() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            other => return Err(format!("The scheme is http or https, not {other:?}.")),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(
+                "A URL with a user or password is not sent: name a credential instead.".into(),
+            );
+        }
+        let host = match url.host() {
+            Some(Host::Domain(name)) if !name.trim_end_matches('.').is_empty() => {
+                TargetHost::Name(name.trim_end_matches('.'))
+            }
+            Some(Host::Ipv4(v4)) => TargetHost::Address(v4.into()),
+            Some(Host::Ipv6(v6)) => TargetHost::Address(address::canonical(v6.into())),
+            _ => return Err("The URL has no host.".into()),
+        };
+        Ok(Self {
+            scheme,
+            host,
+            port: url.port().unwrap_or(scheme.port()),
+            path: url.path(),
+        })
+    }
+}
+
+/// Finds the first grant that covers a request.
+pub(super) fn judge<'a>(
+    grants: &'a [HttpGrant],
+    method: &str,
+    url: &Url,
+) -> Result<&'a HttpGrant, Refusal> {
+    let target = Target::of(url).map_err(|why| Refusal::new(why, Vec::new()))?;
+    let method = method.to_ascii_uppercase();
+    let mut other_methods = None;
+    for grant in grants.iter().filter(|grant| grant.covers_target(&target)) {
+        if grant.has_method(&method) {
+            return Ok(grant);
+        }
+        other_methods.get_or_insert(grant);
+    }
+    let origin = url.origin().ascii_serialization();
+    if let Some(grant) = other_methods {
+        let methods = grant.methods().collect::<Vec<_>>();
+        let methods = methods.join(", ");
+        return Err(Refusal::new(
+            format!("{method} to {grant} is not granted; {methods} is."),
+            vec![
+                "http:".to_owned(),
+                format!("  - url: \"{grant}\""),
+                format!("    methods: [{methods}, {method}]"),
+            ],
+        ));
+    }
+    let reason = match grants {
+        [] => format!("No HTTP is granted, so {method} to {origin} is not sent."),
+        _ => {
+            let granted = grants.iter().map(HttpGrant::to_string).collect::<Vec<_>>();
+            let granted = granted.join(", ");
+            let at = if grants.iter().any(|grant| grant.covers_host(&target.host)) {
+                format!("{origin}{}", target.path)
+            } else {
+                origin.clone()
+            };
+            format!("{method} to {at} is not granted; these are: {granted}.")
+        }
+    };
+    Err(Refusal::new(reason, vec![format!("http: [\"{origin}\"]")]))
+}
+
+/// Returns true where `path` is `prefix` or below it. Steps upwards that are hidden from the URL
+/// parser (`%2f..%2f`) are refused, since the server at the other end may take them.
+pub(super) fn path_is_below(path: &str, prefix: &str) -> bool {
+    if prefix == "/" {
+        return true;
+    }
+    let stem = prefix.trim_end_matches('/');
+    path.strip_prefix(stem)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        && !has_hidden_dots(path)
+}
+
+fn has_hidden_dots(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let decoded = lower
+        .replace("%2e", ".")
+        .replace("%2f", "/")
+        .replace("%5c", "/")
+        .replace('\\', "/");
+    decoded.split('/').any(|segment| {
+        let name = segment.split(';').next().unwrap_or(segment);
+        name == ".."
+    })
+}

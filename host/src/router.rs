@@ -1,0 +1,271 @@
+//! Which routes an alert takes, by its labels alone.
+
+mod matcher;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::alert::{HandlerName, Labels, Priority};
+use crate::runtime::Description;
+
+pub use matcher::{MatchOp, Matcher, MatcherError};
+
+/// Just under Alertmanager's own `repeat_interval` of 4 hours, so that each of its reminders runs.
+pub const REPEAT_AFTER_DEFAULT: Duration = Duration::from_secs((3 * 60 + 50) * 60);
+
+/// What to do about the alerts that match.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// As given, or [`Route::digest`].
+    pub name: Arc<str>,
+    /// All must match; none matches every alert.
+    pub matchers: Vec<Matcher>,
+    /// In the order in which they enrich, then act.
+    pub handlers: Vec<HandlerName>,
+    /// What an alert that matched does next.
+    pub after_match: AfterMatch,
+    /// A re-send of an event that ran longer ago than this runs again.
+    pub repeat_after: Duration,
+    /// Goes before the alert's own severity.
+    pub priority: Option<Priority>,
+    /// Laid over the handlers' own: scalars as written, the rest as JSON.
+    pub config: Arc<BTreeMap<String, String>>,
+}
+
+/// What an alert that matched a route does next: `continue` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterMatch {
+    /// It takes no later route.
+    #[default]
+    Stop,
+    /// Later routes are tried too.
+    Continue,
+}
+
+impl Route {
+    /// Returns a route with defaults for everything but what it matches and who handles it.
+    #[must_use]
+    pub fn new(matchers: Vec<Matcher>, handlers: Vec<HandlerName>) -> Self {
+        Self {
+            name: Self::digest(&matchers, &handlers),
+            matchers,
+            handlers,
+            after_match: AfterMatch::Stop,
+            repeat_after: REPEAT_AFTER_DEFAULT,
+            priority: None,
+            config: Arc::default(),
+        }
+    }
+
+    /// Returns the name of a route that was given none: 12 hexadecimal digits that stay the same for
+    /// as long as its matchers and handlers do.
+    #[must_use]
+    pub fn digest(matchers: &[Matcher], handlers: &[HandlerName]) -> Arc<str> {
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            hash.update(text);
+            hash.update([0]);
+        };
+        for matcher in matchers {
+            add(&matcher.to_string());
+        }
+        add("");
+        for handler in handlers {
+            add(handler.as_str());
+        }
+        let digest = hash.finalize();
+        let hex: String = digest[..6].iter().map(|b| format!("{b:02x}")).collect();
+        hex.into()
+    }
+
+    /// Returns true where every matcher matches.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches(labels))
+    }
+
+    /// Returns true where no alert goes past this route to a later one.
+    #[must_use]
+    pub fn takes_all(&self) -> bool {
+        self.matchers.is_empty() && self.after_match == AfterMatch::Stop
+    }
+}
+
+/// Routes in the order in which they are tried.
+#[derive(Clone, Debug, Default)]
+pub struct Router {
+    routes: Vec<Route>,
+    /// What each route is called in lists: the configuration's are numbered first.
+    numbers: Vec<usize>,
+}
+
+impl Router {
+    /// Takes routes in the order of the configuration.
+    #[must_use]
+    pub fn new(routes: Vec<Route>) -> Self {
+        let numbers = (0..routes.len()).collect();
+        Self { routes, numbers }
+    }
+
+    /// Makes all routes from what the modules say that they serve.
+    #[must_use]
+    pub fn from_descriptions(descriptions: &[Description]) -> Self {
+        Self::with_described(Vec::new(), descriptions)
+    }
+
+    /// Takes the routes of the configuration and puts those of the modules that none of them names
+    /// ahead of the first one without matchers: for each alertname, in byte order, one with the
+    /// handlers that name it; last, one with those that say `*`.
+    #[must_use]
+    pub fn with_described(configured: Vec<Route>, descriptions: &[Description]) -> Self {
+        let named: BTreeSet<&HandlerName> = configured
+            .iter()
+            .flat_map(|route| &route.handlers)
+            .collect();
+        let unrouted = descriptions
+            .iter()
+            .filter(|description| !named.contains(&description.name));
+        let described = described_routes(unrouted);
+
+        let place = configured
+            .iter()
+            .position(|route| route.matchers.is_empty())
+            .unwrap_or(configured.len());
+        let mut numbers: Vec<usize> = (0..configured.len()).collect();
+        let later = configured.len()..configured.len() + described.len();
+        numbers.splice(place..place, later);
+        let mut routes = configured;
+        routes.splice(place..place, described);
+        Self { routes, numbers }
+    }
+
+    /// Returns the routes in the order in which they are tried.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Returns what the route of this name lays over its handlers' settings, where there is still one.
+    #[must_use]
+    pub fn config_of(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        let route = self.routes.iter().find(|route| &*route.name == name)?;
+        Some(&route.config)
+    }
+
+    /// Returns what the route at `index` is called in lists: its place in the configuration; those
+    /// made from descriptions are numbered after the configuration's.
+    #[must_use]
+    pub fn number(&self, index: usize) -> usize {
+        self.numbers.get(index).copied().unwrap_or(index)
+    }
+
+    /// Returns the places of the routes that an alert with `labels` takes, in order.
+    #[must_use]
+    pub fn matching(&self, labels: &Labels) -> Vec<usize> {
+        let mut taken = Vec::with_capacity(1);
+        for (index, route) in self.routes.iter().enumerate() {
+            if route.matches(labels) {
+                taken.push(index);
+                if route.after_match == AfterMatch::Stop {
+                    break;
+                }
+            }
+        }
+        taken
+    }
+
+    /// Returns for every route whether an alert with `labels` takes it, and why.
+    #[must_use]
+    pub fn explain(&self, labels: &Labels) -> Vec<RouteVerdict> {
+        let mut taken_by = None;
+        let mut verdicts = Vec::with_capacity(self.routes.len());
+        for (index, route) in self.routes.iter().enumerate() {
+            let matchers: Vec<_> = route
+                .matchers
+                .iter()
+                .map(|matcher| MatcherVerdict {
+                    matcher: matcher.to_string(),
+                    value: labels.get(matcher.name()).map(str::to_owned),
+                    matches: matcher.matches(labels),
+                })
+                .collect();
+            let matches = matchers.iter().all(|verdict| verdict.matches);
+            verdicts.push(RouteVerdict {
+                index,
+                matchers,
+                outcome: match (taken_by, matches) {
+                    (Some(earlier), _) => RouteOutcome::NotReached { taken_by: earlier },
+                    (None, true) => RouteOutcome::Taken,
+                    (None, false) => RouteOutcome::NoMatch,
+                },
+            });
+            if matches && taken_by.is_none() && route.after_match == AfterMatch::Stop {
+                taken_by = Some(index);
+            }
+        }
+        verdicts
+    }
+}
+
+/// What one route says to one alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteVerdict {
+    /// The route's place in [`Router::routes`].
+    pub index: usize,
+    /// In the order of the route.
+    pub matchers: Vec<MatcherVerdict>,
+    /// Whether the alert takes it.
+    pub outcome: RouteOutcome,
+}
+
+/// Whether an alert takes a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOutcome {
+    /// It matches.
+    Taken,
+    /// It does not match.
+    NoMatch,
+    /// An earlier route took the alert and does not `continue`.
+    NotReached {
+        /// That route's place.
+        taken_by: usize,
+    },
+}
+
+/// What one matcher says to one alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatcherVerdict {
+    /// As Alertmanager writes it.
+    pub matcher: String,
+    /// The label's value, if the alert has it.
+    pub value: Option<String>,
+    /// Whether it matches.
+    pub matches: bool,
+}
+
+fn described_routes<'a>(descriptions: impl Iterator<Item = &'a Description>) -> Vec<Route> {
+    let mut by_alertname: BTreeMap<&str, BTreeSet<&HandlerName>> = BTreeMap::new();
+    for description in descriptions {
+        for alertname in &description.alerts {
+            by_alertname
+                .entry(alertname)
+                .or_default()
+                .insert(&description.name);
+        }
+    }
+    let any = by_alertname.remove("*");
+    let handlers = |names: BTreeSet<&HandlerName>| names.into_iter().cloned().collect();
+    by_alertname
+        .into_iter()
+        .map(|(alertname, names)| {
+            let matcher = Matcher::equal("alertname", alertname);
+            Route::new(vec![matcher], handlers(names))
+        })
+        .chain(any.map(|names| Route::new(Vec::new(), handlers(names))))
+        .collect()
+}

@@ -1,0 +1,249 @@
+//! Matching and the order of routes, as tables.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs
+        .iter()
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+        .collect()
+}
+
+fn route(matchers: &[&str], handlers: &[&str]) -> Route {
+    let matchers = matchers
+        .iter()
+        .flat_map(|text| Matcher::parse(text).unwrap())
+        .collect();
+    Route::new(
+        matchers,
+        handlers.iter().map(|h| HandlerName::new(h)).collect(),
+    )
+}
+
+fn described(name: &str, alerts: &[&str]) -> Description {
+    Description {
+        name: HandlerName::new(name),
+        version: "1.0.0".to_owned(),
+        summary: String::new(),
+        alerts: alerts.iter().map(|a| (*a).to_owned()).collect(),
+    }
+}
+
+/// Writes routes as `alertname="A" → a, b`.
+fn listed(router: &Router) -> Vec<String> {
+    let list = |items: Vec<String>| items.join(", ");
+    router
+        .routes()
+        .iter()
+        .map(|route| {
+            let matchers = list(route.matchers.iter().map(Matcher::to_string).collect());
+            let handlers = list(route.handlers.iter().map(HandlerName::to_string).collect());
+            format!("{matchers} → {handlers}")
+        })
+        .collect()
+}
+
+#[test]
+fn matchers_are_read_as_alertmanager_reads_them() {
+    let cases = [
+        (r#"alertname="Down""#, &[r#"alertname="Down""#][..]),
+        ("alertname=Down", &[r#"alertname="Down""#]),
+        (" alertname != Down ", &[r#"alertname!="Down""#]),
+        ("namespace=~prod-.*", &[r#"namespace=~"prod-.*""#]),
+        (r#"a=~"x{1,2}""#, &[r#"a=~"x{1,2}""#]),
+        ("a!~b", &[r#"a!~"b""#]),
+        ("a=", &[r#"a="""#]),
+        (r#"{a="b", c=~"d|e",}"#, &[r#"a="b""#, r#"c=~"d|e""#]),
+        (r#"a="b",c!="d""#, &[r#"a="b""#, r#"c!="d""#]),
+        (r#""host.name"="x""#, &[r#""host.name"="x""#]),
+        (r#"host.name=x"#, &[r#""host.name"="x""#]),
+        (r#"größe="x""#, &[r#""größe"="x""#]),
+        (r#"a="say \"hi\" \\ \n""#, &[r#"a="say \"hi\" \\ \n""#]),
+        (r#"a=~"\\d+""#, &[r#"a=~"\\d+""#]),
+        (r#"a=~"\d+""#, &[r#"a=~"\\d+""#]),
+        (r#"a=~\d+"#, &[r#"a=~"\\d+""#]),
+        (r#"a="\u00e9\x41""#, &[r#"a="éA""#]),
+        (r#"a="b,c}""#, &[r#"a="b,c}""#]),
+        ("{}", &[]),
+    ];
+    for (text, expected) in cases {
+        let matchers = Matcher::parse(text).unwrap();
+        let written: Vec<_> = matchers.iter().map(Matcher::to_string).collect();
+        assert_eq!(written, expected, "{text}");
+        for matcher in &matchers {
+            assert_eq!(
+                &Matcher::parse(&matcher.to_string()).unwrap()[..],
+                std::slice::from_ref(matcher)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_matcher_that_cannot_be_read_says_why() {
+    let cases = [
+        ("", "it is empty"),
+        ("alertname", "one of = != =~ !~"),
+        ("alertname==Down", "the operator is =, not =="),
+        ("=Down", "a label's name is expected"),
+        (r#"a="b"#, "the closing quote is missing"),
+        (r#"a="b" c="d""#, "a comma is expected"),
+        (r#"a=b"c"#, "a quote stands inside"),
+        (r#"a=~"(""#, "is not a regular expression"),
+        (r#"a=~"b)(c""#, "is not a regular expression"),
+        (r#"a=~"(x{1000}){1000}""#, "too large"),
+    ];
+    for (text, part) in cases {
+        let error = Matcher::parse(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_missing_label_equals_the_empty_text_and_expressions_match_whole_values() {
+    let alert = labels(&[("alertname", "Down"), ("namespace", "prod-eu")]);
+    let cases = [
+        (r#"alertname="Down""#, true),
+        (r#"alertname="down""#, false),
+        (r#"alertname=~"Do""#, false),
+        (r#"alertname=~"Do.*""#, true),
+        (r#"alertname=~"Down|Up""#, true),
+        (r#"alertname=~"D|Down""#, true),
+        (r#"alertname=~"Down""#, true),
+        (r#"alertname!~"Down""#, false),
+        (r#"alertname!="Down""#, false),
+        (r#"namespace!~"staging-.*""#, true),
+        (r#"cluster="""#, true),
+        (r#"cluster!="""#, false),
+        (r#"cluster!="x""#, true),
+        (r#"cluster=~".*""#, true),
+        (r#"cluster=~".+""#, false),
+        (r#"cluster!~".+""#, true),
+    ];
+    for (text, expected) in cases {
+        let matches = Matcher::parse(text).unwrap()[0].matches(&alert);
+        assert_eq!(matches, expected, "{text}");
+    }
+}
+
+#[test]
+fn the_first_match_wins_unless_it_continues() {
+    let mut first = route(&["severity=critical"], &["page"]);
+    first.after_match = AfterMatch::Continue;
+    let router = Router::new(vec![
+        first,
+        route(&["alertname=Down"], &["down"]),
+        route(&[], &["rest"]),
+    ]);
+    let cases = [
+        (
+            &[("alertname", "Down"), ("severity", "critical")][..],
+            &[0, 1][..],
+        ),
+        (&[("alertname", "Up"), ("severity", "critical")], &[0, 2]),
+        (&[("alertname", "Down")], &[1]),
+        (&[("x", "y")], &[2]),
+    ];
+    for (pairs, expected) in cases {
+        assert_eq!(router.matching(&labels(pairs)), expected, "{pairs:?}");
+    }
+}
+
+#[test]
+fn modules_make_routes_by_alertname_in_byte_order_and_the_star_last() {
+    let router = Router::from_descriptions(&[
+        described("zeta", &["Down", "*"]),
+        described("alpha", &["Zoom", "Down", "äther"]),
+        described("notify", &["*"]),
+        described("mute", &[]),
+    ]);
+    assert_eq!(
+        listed(&router),
+        [
+            r#"alertname="Down" → alpha, zeta"#,
+            r#"alertname="Zoom" → alpha"#,
+            r#"alertname="äther" → alpha"#,
+            " → notify, zeta",
+        ]
+    );
+}
+
+#[test]
+fn modules_that_a_route_names_make_none_and_the_others_go_before_the_fallback() {
+    let router = Router::with_described(
+        vec![
+            route(&["a=b"], &["named"]),
+            route(&[], &["fallback"]),
+            route(&["late=yes"], &["late"]),
+        ],
+        &[
+            described("named", &["A"]),
+            described("fallback", &["*"]),
+            described("dropped-in", &["B"]),
+        ],
+    );
+    assert_eq!(
+        listed(&router),
+        [
+            r#"a="b" → named"#,
+            r#"alertname="B" → dropped-in"#,
+            " → fallback",
+            r#"late="yes" → late"#,
+        ]
+    );
+    let numbers: Vec<_> = (0..4).map(|index| router.number(index)).collect();
+    assert_eq!(numbers, [0, 3, 1, 2], "the configuration's numbers stay");
+}
+
+#[test]
+fn without_a_fallback_the_made_routes_come_last() {
+    let router = Router::with_described(
+        vec![route(&["a=b"], &["named"])],
+        &[described("notify", &["*"])],
+    );
+    assert_eq!(listed(&router), [r#"a="b" → named"#, " → notify"]);
+}
+
+#[test]
+fn an_explanation_says_which_matcher_failed_and_who_took_the_alert() {
+    let router = Router::new(vec![
+        route(&["alertname=Down", "cluster=eu"], &["a"]),
+        route(&[], &["b"]),
+        route(&["alertname=Down"], &["c"]),
+    ]);
+    let verdicts = router.explain(&labels(&[("alertname", "Down"), ("cluster", "us")]));
+    let outcomes: Vec<_> = verdicts.iter().map(|verdict| verdict.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [
+            RouteOutcome::NoMatch,
+            RouteOutcome::Taken,
+            RouteOutcome::NotReached { taken_by: 1 },
+        ]
+    );
+    assert_eq!(
+        verdicts[0].matchers[1],
+        MatcherVerdict {
+            matcher: r#"cluster="eu""#.to_owned(),
+            value: Some("us".to_owned()),
+            matches: false,
+        }
+    );
+}
+
+#[test]
+fn a_digest_names_matchers_and_handlers_and_nothing_else() {
+    let plain = route(&["a=b"], &["x"]);
+    let mut other = route(&[r#"a="b""#], &["x"]);
+    other.repeat_after = Duration::ZERO;
+    assert_eq!(plain.name, other.name);
+    assert_eq!(plain.name.len(), 12);
+    assert_ne!(plain.name, route(&["a=b"], &["y"]).name);
+    assert_ne!(plain.name, route(&["a!=b"], &["x"]).name);
+    assert_ne!(
+        route(&["a=b", "c=d"], &[]).name,
+        route(&["a=b"], &["c=d"]).name
+    );
+}

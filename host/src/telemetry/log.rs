@@ -1,0 +1,262 @@
+//! Log lines: readable on a terminal, logfmt or JSON for machines.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal as _;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// `ts=… level=… msg="…" name=value`, as Prometheus writes it.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Verbosity {
+    /// Everything.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What may need an operator.
+    Warn,
+    /// What needs an operator.
+    Error,
+}
+
+impl Verbosity {
+    fn level(self) -> Level {
+        match self {
+            Self::Debug => Level::DEBUG,
+            Self::Info => Level::INFO,
+            Self::Warn => Level::WARN,
+            Self::Error => Level::ERROR,
+        }
+    }
+}
+
+/// Starts logging to standard error, once a process. Without a format, people's where standard error is a
+/// terminal, and logfmt elsewhere.
+pub fn init(format: Option<Format>, verbosity: Verbosity) {
+    let levels = tracing_subscriber::filter::Targets::new()
+        // What libraries tell is for us, not for operators.
+        .with_default(Level::WARN.min(verbosity.level()))
+        .with_target("alert_manager", verbosity.level())
+        .with_target("handler", verbosity.level());
+    let registry = tracing_subscriber::registry().with(levels);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A second call in one process (tests) keeps the first one's subscriber.
+    let _ = match (format, std::io::stderr().is_terminal()) {
+        (Some(Format::Json), _) => registry
+            .with(lines.event_format(Line(Style::Json)))
+            .try_init(),
+        (None, true) => registry
+            .with(lines.event_format(Line(Style::Terminal)))
+            .try_init(),
+        (Some(Format::Logfmt), _) | (None, false) => registry
+            .with(lines.event_format(Line(Style::Logfmt)))
+            .try_init(),
+    };
+}
+
+enum Style {
+    Terminal,
+    Logfmt,
+    Json,
+}
+
+/// Writes one event as one line; the fields of spans are not used in this program.
+struct Line(Style);
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    pairs: Vec<(&'static str, String)>,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            self.pairs.push((field.name(), value.to_owned()));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.record_str(field, &value.to_string());
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let now = jiff::Timestamp::now();
+        let level = event.metadata().level();
+        match self.0 {
+            Style::Terminal => terminal_line(&mut out, now, *level, &fields)?,
+            Style::Logfmt => logfmt_line(&mut out, now, *level, &fields)?,
+            Style::Json => json_line(&mut out, now, *level, &fields)?,
+        }
+        out.write_char('\n')
+    }
+}
+
+fn terminal_line(
+    out: &mut Writer<'_>,
+    now: jiff::Timestamp,
+    level: Level,
+    fields: &Fields,
+) -> fmt::Result {
+    let (colour, word) = match level {
+        Level::ERROR => ("\x1b[31m", "error"),
+        Level::WARN => ("\x1b[33m", "warn "),
+        Level::INFO => ("\x1b[32m", "info "),
+        _ => ("\x1b[2m", "debug"),
+    };
+    let local = now.to_zoned(jiff::tz::TimeZone::system());
+    write!(
+        out,
+        "\x1b[2m{}\x1b[0m {colour}{word}\x1b[0m ",
+        local.strftime("%H:%M:%S%.3f")
+    )?;
+    // A guest's own message may hold anything: only line breaks and printable text reach the terminal.
+    out.write_str(&printable(&fields.message, "\n         "))?;
+    for (name, value) in &fields.pairs {
+        write!(out, " \x1b[2m{name}=\x1b[0m{}", printable(value, " "))?;
+    }
+    Ok(())
+}
+
+fn printable(text: &str, line_break: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => clean.push_str(line_break),
+            '\t' => clean.push(' '),
+            c if is_unprintable(c) => {
+                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// Control characters, and those that reorder the text around them (Unicode's bidirectional controls).
+pub(crate) fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn logfmt_line(
+    out: &mut Writer<'_>,
+    now: jiff::Timestamp,
+    level: Level,
+    fields: &Fields,
+) -> fmt::Result {
+    write!(
+        out,
+        "ts={now:.3} level={} msg=",
+        level.as_str().to_ascii_lowercase()
+    )?;
+    logfmt_value(out, &fields.message)?;
+    for (name, value) in &fields.pairs {
+        write!(out, " {name}=")?;
+        logfmt_value(out, value)?;
+    }
+    Ok(())
+}
+
+fn logfmt_value(out: &mut Writer<'_>, value: &str) -> fmt::Result {
+    let bare = !value.is_empty()
+        && value
+            .chars()
+            .all(|c| !c.is_whitespace() && !is_unprintable(c) && !matches!(c, '"' | '=' | '\\'));
+    if bare {
+        return out.write_str(value);
+    }
+    out.write_char('"')?;
+    for c in value.chars() {
+        match c {
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            c if is_unprintable(c) => write!(out, "\\u{:04x}", u32::from(c))?,
+            c => out.write_char(c)?,
+        }
+    }
+    out.write_char('"')
+}
+
+fn json_line(
+    out: &mut Writer<'_>,
+    now: jiff::Timestamp,
+    level: Level,
+    fields: &Fields,
+) -> fmt::Result {
+    let mut line = serde_json::Map::new();
+    line.insert("ts".into(), format!("{now:.3}").into());
+    line.insert("level".into(), level.as_str().to_ascii_lowercase().into());
+    line.insert("msg".into(), fields.message.clone().into());
+    for (name, value) in &fields.pairs {
+        line.insert((*name).into(), value.clone().into());
+    }
+    write!(out, "{}", serde_json::Value::Object(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logfmt_quotes_what_would_break_the_line() {
+        let fields = Fields {
+            message: "it \"broke\"\nbadly".into(),
+            pairs: vec![("handler", "a-b".into()), ("error", "x=\u{1b}[31m".into())],
+        };
+        let mut line = String::new();
+        logfmt_line(
+            &mut Writer::new(&mut line),
+            jiff::Timestamp::UNIX_EPOCH,
+            Level::WARN,
+            &fields,
+        )
+        .expect("a string takes any text");
+        assert_eq!(
+            line,
+            r#"ts=1970-01-01T00:00:00.000Z level=warn msg="it \"broke\"\nbadly" handler=a-b error="x=\u001b[31m""#
+        );
+    }
+
+    #[test]
+    fn a_terminal_gets_no_escape_sequence_from_outside() {
+        assert_eq!(
+            printable("a\u{1b}[2Jb\u{202e}c", " "),
+            "a\\u{1b}[2Jb\\u{202e}c"
+        );
+    }
+}

@@ -1,0 +1,353 @@
+//! The metrics that `/metrics` shows. No label holds what an alert or its sender wrote.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::alert::{HandlerName, Status, StepKind};
+
+/// Every metric, registered once for each server (a test runs many in one process).
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    webhook_alerts: IntCounterVec,
+    webhook_truncated: IntCounter,
+    unrouted: IntCounter,
+    deliveries: IntCounterVec,
+    coalesced: IntCounterVec,
+    dead: IntGauge,
+    depth: IntGauge,
+    oldest: Gauge,
+    step_duration: HistogramVec,
+    delivery_duration: HistogramVec,
+    host_calls: IntCounterVec,
+    diverged: IntCounterVec,
+    breaker_open: IntGaugeVec,
+    handler_info: IntGaugeVec,
+    load_failures: IntCounter,
+    reload_successful: IntGauge,
+}
+
+/// What became of an alert at the webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookResult {
+    /// Committed, and on its way.
+    Accepted,
+    /// The same event was taken before.
+    Duplicate,
+    /// A firing whose resolved was taken before.
+    Stale,
+    /// No alert; kept dead with its JSON, or refused with the whole body.
+    Rejected,
+}
+
+impl WebhookResult {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers every metric in a registry of its own.
+    ///
+    /// # Errors
+    /// Where two metrics share a name: a mistake in this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Self {
+            webhook_alerts: counters(
+                &registry,
+                "alert_manager_webhook_alerts_total",
+                "Alerts received by the webhook, by status and by what became of them.",
+                &["status", "result"],
+            )?,
+            webhook_truncated: counter(
+                &registry,
+                "alert_manager_webhook_truncated_alerts_total",
+                "Alerts that a sender left out of its bodies (max_alerts): they never arrive.",
+            )?,
+            unrouted: counter(
+                &registry,
+                "alert_manager_deliveries_unrouted_total",
+                "Alerts that no route matched: stored as done, handled by nobody.",
+            )?,
+            deliveries: counters(
+                &registry,
+                "alert_manager_deliveries_total",
+                "Actors that ended, by handler and outcome.",
+                &["handler", "outcome"],
+            )?,
+            coalesced: counters(
+                &registry,
+                "alert_manager_deliveries_coalesced_total",
+                "Deliveries that were settled without a run of their own, by reason.",
+                &["reason"],
+            )?,
+            dead: gauge(
+                &registry,
+                "alert_manager_dead_deliveries",
+                "Deliveries given up that a person can send again.",
+            )?,
+            depth: gauge(
+                &registry,
+                "alert_manager_queue_depth",
+                "Deliveries accepted and not yet settled.",
+            )?,
+            oldest: register(
+                &registry,
+                Gauge::new(
+                    "alert_manager_queue_oldest_timestamp_seconds",
+                    "When the oldest delivery not yet settled was accepted; 0 where there is none.",
+                )?,
+            )?,
+            step_duration: histograms(
+                &registry,
+                "alert_manager_step_duration_seconds",
+                "Time of one call of a handler's hook, instantiation included.",
+                &["handler", "step"],
+                vec![
+                    0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0,
+                ],
+            )?,
+            delivery_duration: histograms(
+                &registry,
+                "alert_manager_delivery_duration_seconds",
+                "Time from acceptance to the end of an actor.",
+                &["handler"],
+                vec![
+                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0,
+                ],
+            )?,
+            host_calls: counters(
+                &registry,
+                "alert_manager_host_calls_total",
+                "Calls of handlers to their host, by interface and by how they were answered.",
+                &["handler", "kind", "result"],
+            )?,
+            diverged: counters(
+                &registry,
+                "alert_manager_effects_diverged_total",
+                "Recorded effects that a retry did not ask for again.",
+                &["handler"],
+            )?,
+            breaker_open: gauges(
+                &registry,
+                "alert_manager_handler_breaker_open",
+                "1 while a handler is paused because it failed again and again.",
+                &["handler"],
+            )?,
+            handler_info: gauges(
+                &registry,
+                "alert_manager_handler_info",
+                "1 for each module that serves.",
+                &["handler", "version", "sha256"],
+            )?,
+            load_failures: counter(
+                &registry,
+                "alert_manager_handler_load_failures_total",
+                "Modules that were refused.",
+            )?,
+            reload_successful: gauge(
+                &registry,
+                "alert_manager_config_last_reload_successful",
+                "1 where the last read of the configuration succeeded.",
+            )?,
+            registry,
+        };
+        metrics.reload_successful.set(1);
+        let build = gauges(
+            &metrics.registry,
+            "alert_manager_build_info",
+            "1, labelled with the version that runs.",
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        // A series that exists from the start shows a rate at its first increment.
+        for status in [Status::Firing, Status::Resolved] {
+            for result in [
+                WebhookResult::Accepted,
+                WebhookResult::Duplicate,
+                WebhookResult::Stale,
+                WebhookResult::Rejected,
+            ] {
+                metrics.webhook_alerts(Some(status), result, 0);
+            }
+        }
+        #[cfg(target_os = "linux")]
+        metrics.registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        Ok(metrics)
+    }
+
+    /// Counts alerts at the webhook; one whose status could not be read counts as firing.
+    pub fn webhook_alerts(&self, status: Option<Status>, result: WebhookResult, count: u64) {
+        self.webhook_alerts
+            .with_label_values(&[status.unwrap_or(Status::Firing).as_str(), result.as_str()])
+            .inc_by(count);
+    }
+
+    /// Counts alerts that a sender cut off.
+    pub fn webhook_truncated(&self, count: u64) {
+        self.webhook_truncated.inc_by(count);
+    }
+
+    /// Counts an alert that no route matched.
+    pub fn unrouted(&self) {
+        self.unrouted.inc();
+    }
+
+    /// Counts an actor that ended, and how long its alert took from acceptance.
+    pub fn actor_ended(&self, handler: &HandlerName, outcome: &str, since_accepted: Duration) {
+        self.deliveries
+            .with_label_values(&[handler.as_str(), outcome])
+            .inc();
+        self.delivery_duration
+            .with_label_values(&[handler.as_str()])
+            .observe(since_accepted.as_secs_f64());
+    }
+
+    /// Returns how many actors of a handler ended done, and how many dead, since the start.
+    #[must_use]
+    pub fn ended(&self, handler: &HandlerName) -> (u64, u64) {
+        let count = |outcome| {
+            self.deliveries
+                .with_label_values(&[handler.as_str(), outcome])
+                .get()
+        };
+        (count("done"), count("dead"))
+    }
+
+    /// Counts a delivery that was settled without a run of its own.
+    pub fn coalesced(&self, reason: &str) {
+        self.coalesced.with_label_values(&[reason]).inc();
+    }
+
+    /// Returns the timer of a step.
+    #[must_use]
+    pub fn step_duration(&self, handler: &HandlerName, step: StepKind) -> Histogram {
+        self.step_duration
+            .with_label_values(&[handler.as_str(), step.as_str()])
+    }
+
+    /// Counts a host call.
+    pub fn host_call(&self, handler: &HandlerName, kind: &str, result: &str) {
+        self.host_calls
+            .with_label_values(&[handler.as_str(), kind, result])
+            .inc();
+    }
+
+    /// Counts a recorded effect that was not asked for again.
+    pub fn diverged(&self, handler: &HandlerName) {
+        self.diverged.with_label_values(&[handler.as_str()]).inc();
+    }
+
+    /// Shows whether a handler is paused.
+    pub fn breaker(&self, handler: &HandlerName, open: BreakerGauge) {
+        self.breaker_open
+            .with_label_values(&[handler.as_str()])
+            .set(i64::from(open == BreakerGauge::Open));
+    }
+
+    /// Shows the queue as it is now.
+    pub fn queue(&self, depth: usize, dead: u64, oldest_seconds: f64) {
+        self.depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
+        self.dead.set(i64::try_from(dead).unwrap_or(i64::MAX));
+        self.oldest.set(oldest_seconds);
+    }
+
+    /// Shows the modules that serve now, and those alone.
+    pub fn handlers<'a>(&self, serving: impl Iterator<Item = (&'a str, &'a str, &'a str)>) {
+        self.handler_info.reset();
+        for (handler, version, sha256) in serving {
+            self.handler_info
+                .with_label_values(&[handler, version, sha256])
+                .set(1);
+        }
+    }
+
+    /// Counts a module that was refused.
+    pub fn load_failure(&self) {
+        self.load_failures.inc();
+    }
+
+    /// Shows whether the last read of the configuration succeeded.
+    pub fn reloaded(&self, result: Result<(), ()>) {
+        self.reload_successful.set(i64::from(result.is_ok()));
+    }
+
+    /// Returns the metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// Where a metric cannot be encoded.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|e| prometheus::Error::Msg(e.to_string()))
+    }
+}
+
+/// Whether a breaker is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerGauge {
+    /// The handler is paused.
+    Open,
+    /// It runs.
+    Closed,
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    register(registry, IntCounter::new(name, help)?)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    register(registry, IntGauge::new(name, help)?)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: Vec<f64>,
+) -> Result<HistogramVec, prometheus::Error> {
+    register(
+        registry,
+        HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?,
+    )
+}

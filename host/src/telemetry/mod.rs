@@ -1,0 +1,6 @@
+//! What the server tells about itself: log lines and metrics.
+
+pub mod log;
+mod metrics;
+
+pub use metrics::{BreakerGauge, Metrics, WebhookResult};

@@ -1,0 +1,243 @@
+//! `POST /webhook`: takes what senders post, and answers once it is durable.
+
+use axum::Router as Endpoints;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::json;
+
+use super::payload::{self, BadAlert, Parsed, ParsedAlert};
+use crate::alert::{Priority, Status, Timestamp};
+use crate::api::{ApiError, authorize};
+use crate::app::Shared;
+use crate::queue::{AcceptError, Accepted, Plan, Receipt, Refused, Submission, Verdict};
+use crate::router::Router;
+use crate::telemetry::WebhookResult;
+
+/// The webhook's routes.
+pub(crate) fn endpoints() -> Endpoints<Shared> {
+    Endpoints::new().route("/webhook", post(take).put(take))
+}
+
+async fn take(State(shared): State<Shared>, request: Request) -> Response {
+    match take_body(&shared, request).await {
+        Ok(answer) => answer,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
+    let config = shared.config.load();
+    let (head, body) = request.into_parts();
+    authorize(config.webhook.authorization.as_ref(), &head.headers)?;
+    check_content_type(&head.headers)?;
+    let body = read(body, config.webhook.body_bytes_max).await?;
+    drop(config);
+    let now = Timestamp::now();
+    let parsed = payload::parse(&body, now).map_err(|error| {
+        let status = StatusCode::BAD_REQUEST;
+        shared
+            .metrics
+            .webhook_alerts(None, WebhookResult::Rejected, error.alerts());
+        ApiError::new(status, error.to_string())
+    })?;
+    let sent = Sent::new(shared, parsed);
+    let receipt = shared
+        .queue
+        .accept(sent.submissions, sent.refused)
+        .await
+        .map_err(|error| refuse(&error))?;
+    Ok((
+        StatusCode::ACCEPTED,
+        axum::Json(answer(shared, &sent.described, &sent.bad, receipt)),
+    )
+        .into_response())
+}
+
+/// A body, split into what is stored and what the answer tells of it.
+struct Sent {
+    submissions: Vec<Submission>,
+    refused: Vec<Refused>,
+    described: Vec<Described>,
+    bad: Vec<BadAlert>,
+}
+
+/// What the answer needs of an alert that the queue has taken over.
+struct Described {
+    fingerprint: String,
+    alertname: String,
+    status: Status,
+    routed: bool,
+}
+
+impl Sent {
+    fn new(shared: &Shared, parsed: Parsed) -> Self {
+        if parsed.truncated_alerts > 0 {
+            shared.metrics.webhook_truncated(parsed.truncated_alerts);
+            tracing::warn!(
+                alerts = parsed.truncated_alerts,
+                "the sender cut its list: these alerts, and their resolves, never arrive. Raise or remove `max_alerts` in its webhook_configs"
+            );
+        }
+        let router = shared.router.load();
+        let mut sent = Self {
+            submissions: Vec::with_capacity(parsed.alerts.len()),
+            refused: Vec::new(),
+            described: Vec::with_capacity(parsed.alerts.len()),
+            bad: Vec::new(),
+        };
+        for alert in parsed.alerts {
+            match alert {
+                Ok(ParsedAlert {
+                    alert,
+                    starts_at_missing,
+                }) => {
+                    let plans = plans(&router, &alert.labels);
+                    sent.described.push(Described {
+                        fingerprint: alert.fingerprint.to_string(),
+                        alertname: alert.name().to_owned(),
+                        status: alert.status,
+                        routed: !plans.is_empty(),
+                    });
+                    sent.submissions.push(Submission {
+                        alert,
+                        starts_at_missing,
+                        plans,
+                    });
+                }
+                Err(bad) => {
+                    sent.refused.push(Refused {
+                        error: bad.error.clone(),
+                        json: bad.json.clone(),
+                        alertname: bad.alertname.clone(),
+                    });
+                    sent.bad.push(bad);
+                }
+            }
+        }
+        sent
+    }
+}
+
+fn plans(router: &Router, labels: &crate::alert::Labels) -> Vec<Plan> {
+    router
+        .matching(labels)
+        .into_iter()
+        .map(|place| {
+            let route = &router.routes()[place];
+            Plan {
+                route: route.name.clone(),
+                handlers: route.handlers.clone(),
+                priority: route.priority.unwrap_or_else(|| Priority::of(labels)),
+                repeat_after: route.repeat_after,
+            }
+        })
+        .collect()
+}
+
+fn answer(
+    shared: &Shared,
+    described: &[Described],
+    bad: &[BadAlert],
+    receipt: Receipt,
+) -> serde_json::Value {
+    let (mut accepted, mut duplicates, mut stale) = (0u64, 0u64, 0u64);
+    let mut deliveries = Vec::new();
+    for (alert, verdict) in described.iter().zip(receipt.verdicts) {
+        let result = match verdict {
+            Verdict::Accepted(taken) => {
+                accepted += 1;
+                if !alert.routed {
+                    shared.metrics.unrouted();
+                    tracing::warn!(
+                        alertname = alert.alertname,
+                        "no route matches {:?}: stored as done, handled by nobody. A route without matchers would catch it",
+                        alert.alertname
+                    );
+                }
+                for Accepted { id, handlers } in taken {
+                    deliveries.push(json!({
+                        "id": id,
+                        "fingerprint": alert.fingerprint,
+                        "alertname": alert.alertname,
+                        "handlers": handlers,
+                    }));
+                }
+                WebhookResult::Accepted
+            }
+            Verdict::Duplicate => {
+                duplicates += 1;
+                WebhookResult::Duplicate
+            }
+            Verdict::Stale => {
+                stale += 1;
+                WebhookResult::Stale
+            }
+        };
+        shared.metrics.webhook_alerts(Some(alert.status), result, 1);
+    }
+    let rejected: Vec<_> = bad
+        .iter()
+        .map(|bad| json!({ "index": bad.index, "error": bad.error }))
+        .collect();
+    shared.metrics.webhook_alerts(
+        None,
+        WebhookResult::Rejected,
+        u64::try_from(rejected.len()).unwrap_or(u64::MAX),
+    );
+    json!({
+        "accepted": accepted,
+        "duplicates": duplicates,
+        "stale": stale,
+        "rejected": rejected,
+        "deliveries": deliveries,
+    })
+}
+
+// Alertmanager retries 5xx but not 429, so what may pass answers 503.
+fn refuse(error: &AcceptError) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+/// JSON, or nothing said: a form or a text is a mistake that is better told than guessed at.
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!("content-type is {essence:?}: send application/json"),
+    ))
+}
+
+async fn read(body: Body, body_bytes_max: u64) -> Result<Bytes, ApiError> {
+    let limit = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is over {body_bytes_max} bytes (webhook.body_bytes_max)"),
+        )),
+        Err(_) => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "the body ended before its end",
+        )),
+    }
+}

@@ -1,0 +1,208 @@
+//! Pauses a handler that fails again and again, and tries one delivery after a while.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use parking_lot::Mutex;
+
+use crate::alert::{HandlerName, StepKind, Timestamp};
+
+/// Failures of the handler itself, one after the other, that open its breaker.
+const FAILURES_MAX: u32 = 5;
+
+/// How long it stays open before one delivery tries again.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// What a try showed about the handler, as far as its breaker is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It ran: whatever it answered.
+    Sound,
+    /// It trapped, exited or met a limit.
+    Broken(String),
+    /// Nothing that it does can succeed now: its Slack token was refused.
+    Useless(String),
+}
+
+/// Whether a handler may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// It may.
+    Open,
+    /// Not before this, and why.
+    Paused(Timestamp, String),
+}
+
+/// One breaker for each hook of each handler: an enrichment that traps does not silence its actor.
+#[derive(Debug, Default)]
+pub(crate) struct Breakers(Mutex<HashMap<(HandlerName, StepKind), Breaker>>);
+
+#[derive(Debug, Default)]
+struct Breaker {
+    failures: u32,
+    paused: Option<(Timestamp, String)>,
+}
+
+impl Breakers {
+    /// Asks for a try. While a breaker is open, one caller after each pause is let through to find out.
+    pub(super) fn ask(&self, handler: &HandlerName, step: StepKind, now: Timestamp) -> Gate {
+        let mut breakers = self.0.lock();
+        let Some(breaker) = breakers.get_mut(&(handler.clone(), step)) else {
+            return Gate::Open;
+        };
+        match &mut breaker.paused {
+            Some((until, reason)) if *until > now => Gate::Paused(*until, reason.clone()),
+            Some((until, _)) => {
+                // This one is the probe: the others wait for what it finds.
+                *until = after_pause(now);
+                Gate::Open
+            }
+            None => Gate::Open,
+        }
+    }
+
+    /// Takes note of a try; returns the breaker's state where it changed.
+    pub(super) fn tell(
+        &self,
+        handler: &HandlerName,
+        step: StepKind,
+        health: Health,
+        now: Timestamp,
+    ) -> Option<Change> {
+        let mut breakers = self.0.lock();
+        let key = (handler.clone(), step);
+        let reason = match health {
+            Health::Sound => {
+                return breakers
+                    .remove(&key)
+                    .and_then(|b| b.paused)
+                    .map(|_| Change::Closed);
+            }
+            Health::Broken(reason) => {
+                let breaker = breakers.entry(key.clone()).or_default();
+                breaker.failures += 1;
+                if breaker.failures < FAILURES_MAX {
+                    return None;
+                }
+                format!("failed {} times in a row: {reason}", breaker.failures)
+            }
+            Health::Useless(reason) => reason,
+        };
+        let breaker = breakers.entry(key).or_default();
+        let was_open = breaker.paused.is_some();
+        breaker.paused = Some((after_pause(now), reason.clone()));
+        (!was_open).then_some(Change::Opened(reason))
+    }
+
+    /// Returns why a handler is paused, where it is.
+    pub(crate) fn paused(&self, handler: &HandlerName) -> Option<String> {
+        let breakers = self.0.lock();
+        [StepKind::Act, StepKind::Enrich]
+            .into_iter()
+            .find_map(|step| {
+                let (_, reason) = breakers.get(&(handler.clone(), step))?.paused.as_ref()?;
+                Some(format!("{} is paused: {reason}", step.as_str()))
+            })
+    }
+
+    /// Forgets what is known of a handler whose module was replaced: the new one starts afresh.
+    pub(crate) fn forget(&self, handler: &HandlerName) {
+        self.0.lock().retain(|(name, _), _| name != handler);
+    }
+}
+
+/// What a try did to a breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The handler is paused from now on, and why.
+    Opened(String),
+    /// It runs again.
+    Closed,
+}
+
+fn after_pause(now: Timestamp) -> Timestamp {
+    SignedDuration::try_from(PAUSE)
+        .ok()
+        .and_then(|pause| now.checked_add(pause).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(s: i64) -> Timestamp {
+        Timestamp::from_second(s).expect("in range")
+    }
+
+    fn trap() -> Health {
+        Health::Broken("unreachable".into())
+    }
+
+    #[test]
+    fn five_failures_in_a_row_pause_and_one_probe_is_let_through() {
+        let breakers = Breakers::default();
+        let h = HandlerName::new("h");
+        for _ in 0..FAILURES_MAX - 1 {
+            assert_eq!(breakers.tell(&h, StepKind::Act, trap(), second(0)), None);
+        }
+        assert_eq!(breakers.ask(&h, StepKind::Act, second(0)), Gate::Open);
+        assert!(matches!(
+            breakers.tell(&h, StepKind::Act, trap(), second(0)),
+            Some(Change::Opened(_))
+        ));
+        assert!(matches!(
+            breakers.ask(&h, StepKind::Act, second(29)),
+            Gate::Paused(until, _) if until == second(30)
+        ));
+        assert_eq!(
+            breakers.ask(&h, StepKind::Enrich, second(1)),
+            Gate::Open,
+            "each hook has its own"
+        );
+        assert_eq!(breakers.ask(&h, StepKind::Act, second(30)), Gate::Open);
+        assert!(matches!(
+            breakers.ask(&h, StepKind::Act, second(30)),
+            Gate::Paused(..)
+        ));
+        assert_eq!(
+            breakers.tell(&h, StepKind::Act, Health::Sound, second(31)),
+            Some(Change::Closed)
+        );
+        assert_eq!(breakers.ask(&h, StepKind::Act, second(31)), Gate::Open);
+    }
+
+    #[test]
+    fn a_success_between_failures_starts_the_count_again() {
+        let breakers = Breakers::default();
+        let h = HandlerName::new("h");
+        for _ in 0..3 {
+            for _ in 0..FAILURES_MAX - 1 {
+                breakers.tell(&h, StepKind::Act, trap(), second(0));
+            }
+            breakers.tell(&h, StepKind::Act, Health::Sound, second(0));
+        }
+        assert_eq!(breakers.ask(&h, StepKind::Act, second(0)), Gate::Open);
+    }
+
+    #[test]
+    fn a_refused_token_pauses_at_once() {
+        let breakers = Breakers::default();
+        let h = HandlerName::new("h");
+        let refused = Health::Useless("Slack refused the token: invalid_auth".into());
+        assert!(
+            breakers
+                .tell(&h, StepKind::Act, refused, second(0))
+                .is_some()
+        );
+        assert!(
+            breakers
+                .paused(&h)
+                .expect("paused")
+                .contains("invalid_auth")
+        );
+        breakers.forget(&h);
+        assert_eq!(breakers.paused(&h), None);
+    }
+}

@@ -1,0 +1,324 @@
+//! What becomes of a step after one try: pure decisions, so that their tests are tables.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::alert::{StepKind, Timestamp};
+use crate::config::{EnrichBudget, Retry};
+use crate::queue::{Next, Progress, Step, StepStatus};
+use crate::runtime::StepFailure;
+
+/// Traps, exits and limits met that end a step: the second shows that it was no accident.
+const TRAPS_MAX: u32 = 2;
+
+/// How long after a failure of the host itself (a store that cannot record) a step is tried again.
+const HOST_RETRY: Duration = Duration::from_secs(1);
+
+/// What a decision depends on besides the failure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// The time.
+    pub(super) now: Timestamp,
+    /// When the alert was accepted: `max_age` counts from here.
+    pub(super) accepted_at: Timestamp,
+    /// Between 0 and 1: where in its range a backoff falls.
+    pub(super) jitter: f64,
+}
+
+/// Writes what an actor's failure means into its step: another try later, or the end.
+pub(super) fn actor_failed(
+    step: &mut Step,
+    failure: &StepFailure,
+    policy: &Retry,
+    at: Circumstances,
+) {
+    step.last_error = Some(failure.to_string());
+    step.interrupted = matches!(failure, StepFailure::Timeout(_) | StepFailure::Host(_));
+    let wait = match failure {
+        StepFailure::Permanent(_) => None,
+        StepFailure::Retryable { after, .. } => {
+            step.attempts += 1;
+            (step.attempts < policy.attempts_max)
+                .then(|| backoff(policy, step.attempts, *after, at.jitter))
+        }
+        StepFailure::Trap(_) | StepFailure::Limit(_) => {
+            step.attempts += 1;
+            step.traps += 1;
+            (step.traps < TRAPS_MAX && step.attempts < policy.attempts_max)
+                .then(|| backoff(policy, step.attempts, None, at.jitter))
+        }
+        StepFailure::Unavailable { after, .. } => {
+            step.unavailable += 1;
+            Some(backoff(policy, step.unavailable, *after, at.jitter))
+        }
+        StepFailure::Timeout(_) => {
+            step.unavailable += 1;
+            Some(backoff(policy, step.unavailable, None, at.jitter))
+        }
+        StepFailure::Host(_) => Some(HOST_RETRY),
+    };
+    let uses_no_attempt = matches!(
+        failure,
+        StepFailure::Unavailable { .. } | StepFailure::Timeout(_)
+    );
+    let age = Duration::try_from(at.now.duration_since(at.accepted_at)).unwrap_or_default();
+    match wait {
+        Some(_) if uses_no_attempt && age >= policy.age_max => {
+            give_up(
+                step,
+                &format!(
+                    "not available for {} (retry.max_age): {failure}",
+                    crate::config::format_duration(age)
+                ),
+            );
+        }
+        Some(wait) => step.not_before = Some(later(at.now, wait)),
+        None => {
+            let reason = match failure {
+                StepFailure::Permanent(_) => failure.to_string(),
+                _ => format!("gave up after {} attempts: {failure}", step.attempts),
+            };
+            give_up(step, &reason);
+        }
+    }
+}
+
+/// Writes what an enrichment's failure means into its step: another try at once, or a fact for the actors.
+pub(super) fn enrichment_failed(
+    step: &mut Step,
+    failure: &StepFailure,
+    policy: &EnrichBudget,
+    used_by_all: Duration,
+) {
+    step.attempts += 1;
+    step.last_error = Some(failure.to_string());
+    let worth_another = match failure {
+        StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
+            // A wait would hold the notification back: only what may be tried at once is.
+            after.is_none_or(|wait| wait.is_zero())
+        }
+        StepFailure::Trap(_) | StepFailure::Limit(_) | StepFailure::Host(_) => true,
+        StepFailure::Permanent(_) | StepFailure::Timeout(_) => false,
+    };
+    if !worth_another || step.attempts >= policy.attempts_max || used_by_all >= policy.within {
+        step.status = StepStatus::Failed;
+    }
+}
+
+/// Ends a step that is not to be tried again.
+pub(super) fn give_up(step: &mut Step, reason: &str) {
+    step.status = StepStatus::Failed;
+    step.not_before = None;
+    step.last_error = Some(reason.to_owned());
+}
+
+/// Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): anywhere between nothing and the
+/// doubled wait, so that what failed together does not come back together. What was asked for is a floor.
+fn backoff(policy: &Retry, tries: u32, floor: Option<Duration>, jitter: f64) -> Duration {
+    let doubled = policy
+        .backoff_min
+        .saturating_mul(2u32.saturating_pow(tries.saturating_sub(1)))
+        .min(policy.backoff_max);
+    doubled
+        .mul_f64(jitter.clamp(0.0, 1.0))
+        .max(floor.unwrap_or_default())
+}
+
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    SignedDuration::try_from(wait)
+        .ok()
+        .and_then(|wait| now.checked_add(wait).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// Returns how a delivery stands at the end of a lease, by its steps.
+pub(super) fn next(progress: &Progress) -> Next {
+    let waiting = progress
+        .steps
+        .iter()
+        .filter(|step| step.status == StepStatus::Pending)
+        .min_by_key(|step| step.not_before);
+    if let Some(step) = waiting {
+        let handler = step.handler.clone();
+        return match step.not_before {
+            Some(until) => Next::Retry { until, handler },
+            None => Next::Yield { handler },
+        };
+    }
+    let dead = progress
+        .steps
+        .iter()
+        .find(|step| step.kind == StepKind::Act && step.status == StepStatus::Failed);
+    match dead {
+        Some(step) => Next::Dead(format!(
+            "{}: {}",
+            step.handler,
+            step.last_error.as_deref().unwrap_or("failed")
+        )),
+        None => Next::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::HandlerName;
+
+    fn actor() -> Step {
+        Progress::new(&[HandlerName::new("a")])
+            .steps
+            .pop()
+            .expect("a pipeline of one handler ends with its actor")
+    }
+
+    fn at(now_seconds: i64) -> Circumstances {
+        Circumstances {
+            now: Timestamp::from_second(now_seconds).expect("in range"),
+            accepted_at: Timestamp::UNIX_EPOCH,
+            jitter: 1.0,
+        }
+    }
+
+    fn policy() -> Retry {
+        Retry {
+            attempts_max: 3,
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(3),
+            age_max: Duration::from_secs(100),
+        }
+    }
+
+    fn wait_seconds(step: &Step, now: i64) -> Option<i64> {
+        step.not_before.map(|t| t.as_second() - now)
+    }
+
+    fn retryable(after: Option<u64>) -> StepFailure {
+        StepFailure::Retryable {
+            message: "no".into(),
+            after: after.map(Duration::from_secs),
+        }
+    }
+
+    fn unavailable(after: Option<u64>) -> StepFailure {
+        StepFailure::Unavailable {
+            message: "away".into(),
+            after: after.map(Duration::from_secs),
+        }
+    }
+
+    #[test]
+    fn a_retryable_failure_waits_twice_as_long_each_time_and_ends_with_its_attempts() {
+        let mut step = actor();
+        actor_failed(&mut step, &retryable(None), &policy(), at(10));
+        assert_eq!(wait_seconds(&step, 10), Some(1));
+        actor_failed(&mut step, &retryable(None), &policy(), at(20));
+        assert_eq!(wait_seconds(&step, 20), Some(2));
+        actor_failed(&mut step, &retryable(None), &policy(), at(30));
+        assert_eq!(step.status, StepStatus::Failed);
+        assert_eq!(
+            step.last_error.as_deref(),
+            Some("gave up after 3 attempts: no")
+        );
+    }
+
+    #[test]
+    fn what_was_asked_for_is_a_floor_even_above_the_longest_backoff() {
+        let mut step = actor();
+        actor_failed(&mut step, &retryable(Some(60)), &policy(), at(0));
+        assert_eq!(wait_seconds(&step, 0), Some(60));
+    }
+
+    #[test]
+    fn an_unavailable_dependency_uses_up_no_attempt_until_its_age_ends_it() {
+        let mut step = actor();
+        for second in 0..100 {
+            actor_failed(&mut step, &unavailable(None), &policy(), at(second));
+            assert_eq!(step.status, StepStatus::Pending);
+        }
+        assert_eq!(step.attempts, 0);
+        actor_failed(&mut step, &unavailable(None), &policy(), at(100));
+        assert_eq!(step.status, StepStatus::Failed);
+        assert!(step.last_error.expect("a reason").contains("max_age"));
+    }
+
+    #[test]
+    fn a_second_trap_is_the_last() {
+        let mut step = actor();
+        let trap = StepFailure::Trap("unreachable".into());
+        actor_failed(&mut step, &trap, &policy(), at(0));
+        assert_eq!(step.status, StepStatus::Pending);
+        actor_failed(&mut step, &trap, &policy(), at(1));
+        assert_eq!(step.status, StepStatus::Failed);
+    }
+
+    #[test]
+    fn a_permanent_failure_is_the_end() {
+        let mut step = actor();
+        actor_failed(
+            &mut step,
+            &StepFailure::Permanent("no such channel".into()),
+            &policy(),
+            at(0),
+        );
+        assert_eq!(step.status, StepStatus::Failed);
+        assert_eq!(step.last_error.as_deref(), Some("no such channel"));
+    }
+
+    #[test]
+    fn an_enrichment_that_would_have_to_wait_is_not_waited_for() {
+        let policy = EnrichBudget {
+            attempts_max: 2,
+            within: Duration::from_secs(10),
+        };
+        for (failure, status) in [
+            (unavailable(Some(5)), StepStatus::Failed),
+            (unavailable(None), StepStatus::Pending),
+            (StepFailure::Trap("x".into()), StepStatus::Pending),
+            (StepFailure::Timeout("x".into()), StepStatus::Failed),
+            (StepFailure::Permanent("x".into()), StepStatus::Failed),
+        ] {
+            let mut step = actor();
+            enrichment_failed(&mut step, &failure, &policy, Duration::from_secs(1));
+            assert_eq!(step.status, status, "{failure:?}");
+        }
+        let mut step = actor();
+        enrichment_failed(
+            &mut step,
+            &unavailable(None),
+            &policy,
+            Duration::from_secs(10),
+        );
+        assert_eq!(step.status, StepStatus::Failed, "its time is used up");
+    }
+
+    #[test]
+    fn a_delivery_waits_for_the_actor_that_is_due_first_and_is_dead_if_any_is() {
+        let names = [HandlerName::new("a"), HandlerName::new("b")];
+        let mut progress = Progress::new(&names);
+        for step in &mut progress.steps {
+            step.status = StepStatus::Done;
+        }
+        assert_eq!(next(&progress), Next::Done);
+        progress.steps[2].status = StepStatus::Failed;
+        progress.steps[2].last_error = Some("gone".into());
+        assert_eq!(next(&progress), Next::Dead("a: gone".into()));
+        progress.steps[3].status = StepStatus::Pending;
+        progress.steps[3].not_before = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            next(&progress),
+            Next::Retry {
+                until: Timestamp::UNIX_EPOCH,
+                handler: names[1].clone()
+            }
+        );
+        progress.steps[0].status = StepStatus::Failed;
+        progress.steps[2].status = StepStatus::Done;
+        progress.steps[3].status = StepStatus::Done;
+        assert_eq!(
+            next(&progress),
+            Next::Done,
+            "an enrichment's failure only informs"
+        );
+    }
+}

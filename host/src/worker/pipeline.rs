@@ -1,0 +1,484 @@
+//! One lease of one delivery: its due steps in order, each in the sandbox, until it is settled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::breaker::{Change, Gate, Health};
+use super::outcome::{self, Circumstances};
+use super::{Attempt, Phase, StepStory, Worker};
+use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use crate::config::HandlerSettings;
+use crate::queue::{Leased, Next, Settlement, StepStatus};
+use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
+use crate::telemetry::BreakerGauge;
+
+/// How long an actor whose module is not loaded waits before it looks again.
+const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// A lease under way.
+pub(super) struct Run {
+    worker: Worker,
+    leased: Leased,
+    /// Whose slot is held.
+    held: Option<HandlerName>,
+    cut_off: watch::Receiver<Phase>,
+    started_at: Timestamp,
+    told: Vec<StepStory>,
+}
+
+impl Run {
+    pub(super) fn new(worker: &Worker, leased: Leased, cut_off: watch::Receiver<Phase>) -> Self {
+        Self {
+            held: Some(leased.handler.clone()),
+            worker: worker.clone(),
+            leased,
+            cut_off,
+            started_at: Timestamp::now(),
+            told: Vec::new(),
+        }
+    }
+
+    /// Runs what is due, then settles.
+    pub(super) async fn run(mut self) {
+        let mut yielded = false;
+        while let Some(place) = self.leased.progress.due(Timestamp::now()) {
+            if *self.cut_off.borrow() == Phase::CutOff || !self.take_slot(place) {
+                yielded = true;
+                break;
+            }
+            self.step(place).await;
+        }
+        self.release_slot();
+        self.settle(yielded);
+    }
+
+    /// Moves to the slot of the handler of this step; false where it has none free.
+    fn take_slot(&mut self, place: usize) -> bool {
+        let handler = &self.leased.progress.steps[place].handler;
+        if self.held.as_ref() == Some(handler) {
+            return true;
+        }
+        let handler = handler.clone();
+        self.release_slot();
+        if !self.worker.queue.try_take_slot(&handler) {
+            return false;
+        }
+        self.held = Some(handler);
+        true
+    }
+
+    fn release_slot(&mut self) {
+        if let Some(handler) = self.held.take() {
+            self.worker.queue.release_slot(&handler);
+        }
+    }
+
+    /// Runs one step once, and writes what came of it into the progress.
+    async fn step(&mut self, place: usize) {
+        let step = &self.leased.progress.steps[place];
+        let (handler, kind) = (step.handler.clone(), step.kind);
+        let settings = self.worker.config.load().handler(&handler);
+        let started_at = Timestamp::now();
+        match self.worker.breakers.ask(&handler, kind, started_at) {
+            Gate::Open => {}
+            Gate::Paused(until, reason) => {
+                self.paused(place, until, &reason);
+                return;
+            }
+        }
+        let Some(module) = self.worker.registry.get(&handler) else {
+            self.module_missing(place, started_at, &settings);
+            return;
+        };
+        let invoked = self.invoke(place, &module, &settings).await;
+        self.count(&handler, &invoked.trace);
+        self.tell_breaker(&handler, kind, &invoked);
+        let module = format!(
+            "{} {}",
+            module.description().version,
+            module.sha256().get(..12).unwrap_or_default()
+        );
+        self.ended(place, Some(module), started_at, invoked, &settings);
+    }
+
+    async fn invoke(
+        &mut self,
+        place: usize,
+        module: &Arc<Module>,
+        settings: &HandlerSettings,
+    ) -> Invoked {
+        let id = self.leased.id;
+        let number = u32::try_from(place).unwrap_or(u32::MAX);
+        let journal: Vec<_> = self
+            .leased
+            .journal
+            .iter()
+            .filter(|(step, _)| *step == number)
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        let found = Arc::new(self.found(place));
+        let config = self.route_config(settings);
+        let time_left = self.time_left(place, settings);
+        let step = &mut self.leased.progress.steps[place];
+        // An attempt whose effects are on record is retried under the clock that it had then.
+        let clock = journal
+            .first()
+            .map(|entry| entry.clock)
+            .or(step.started_at)
+            .unwrap_or_else(Timestamp::now);
+        step.started_at = Some(clock);
+        step.not_before = None;
+        let invocation = Invocation {
+            step: step.kind,
+            delivery: id,
+            attempt: step.attempts + step.unavailable + 1,
+            dry_run: false,
+            alert: Arc::clone(&self.leased.alert),
+            found,
+            config,
+            grants: Arc::clone(&settings.grants),
+            limits: settings.limits.clone(),
+            time_left,
+            clock,
+            seed: self.worker.queue.seed(id, number),
+            journal,
+            after_crash: self.leased.after_crash || step.interrupted,
+            ledger: self
+                .worker
+                .queue
+                .ledger(id, self.leased.token, number, &step.handler),
+        };
+        let timer = self
+            .worker
+            .metrics
+            .step_duration(&step.handler, step.kind)
+            .start_timer();
+        let invoked = tokio::select! {
+            invoked = self.worker.runtime.invoke(module, invocation) => invoked,
+            _ = self.cut_off.wait_for(|phase| *phase == Phase::CutOff) => Invoked {
+                outcome: Err(StepFailure::Host("the server was shut down meanwhile".into())),
+                trace: Trace::default(),
+                slack_token_refused: None,
+            },
+        };
+        timer.observe_duration();
+        invoked
+    }
+
+    /// The route's settings over the handler's own.
+    fn route_config(&self, settings: &HandlerSettings) -> Arc<BTreeMap<String, String>> {
+        let router = self.worker.router.load();
+        match router.config_of(&self.leased.route) {
+            Some(over) if !over.is_empty() => {
+                let mut config = (*settings.config).clone();
+                config.extend(over.iter().map(|(k, v)| (k.clone(), v.clone())));
+                Arc::new(config)
+            }
+            _ => Arc::clone(&settings.config),
+        }
+    }
+
+    /// An enrichment has what is left of its delivery's budget; an actor its whole wall time.
+    fn time_left(&self, place: usize, settings: &HandlerSettings) -> Duration {
+        let wall = settings.limits.wall_max;
+        match self.leased.progress.steps[place].kind {
+            StepKind::Act => wall,
+            StepKind::Enrich => settings
+                .enrich
+                .within
+                .saturating_sub(self.enrichment_used())
+                .min(wall),
+        }
+    }
+
+    fn enrichment_used(&self) -> Duration {
+        let used_ms = self
+            .leased
+            .progress
+            .steps
+            .iter()
+            .filter(|step| step.kind == StepKind::Enrich)
+            .map(|step| step.used_ms)
+            .sum();
+        Duration::from_millis(used_ms)
+    }
+
+    /// What the enrichments before this step found, and which of them failed.
+    fn found(&self, place: usize) -> Enrichment {
+        let mut found = Enrichment::default();
+        for step in &self.leased.progress.steps[..place] {
+            match (step.kind, step.status) {
+                (StepKind::Enrich, StepStatus::Done) => found.add(Enrichment {
+                    facts: step.facts.clone(),
+                    blocks: step.blocks.clone(),
+                }),
+                (StepKind::Enrich, StepStatus::Failed) => {
+                    let reason = step.last_error.as_deref().unwrap_or("failed");
+                    // The whole of a trap's backtrace belongs in the story; people need its first line.
+                    let reason = reason.lines().next().unwrap_or_default().to_owned();
+                    found.add(Enrichment {
+                        facts: Labels::new(vec![(
+                            format!("enrich_failed.{}", step.handler),
+                            reason,
+                        )]),
+                        blocks: Vec::new(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn ended(
+        &mut self,
+        place: usize,
+        module: Option<String>,
+        started_at: Timestamp,
+        invoked: Invoked,
+        settings: &HandlerSettings,
+    ) {
+        let now = Timestamp::now();
+        let wall = Duration::from_micros(invoked.trace.wall_us);
+        let step = &mut self.leased.progress.steps[place];
+        step.used_ms += u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        step.interrupted = false;
+        let error = invoked.outcome.as_ref().err().map(ToString::to_string);
+        match invoked.outcome {
+            Ok(output) => {
+                step.status = StepStatus::Done;
+                step.attempts += 1;
+                step.last_error = None;
+                match output {
+                    Output::Enrichment(found) => {
+                        step.facts = found.facts;
+                        step.blocks = found.blocks;
+                    }
+                    Output::Facts(facts) => step.facts = facts,
+                }
+            }
+            Err(failure) => self.failed(place, &failure, settings, now),
+        }
+        let step = &self.leased.progress.steps[place];
+        let (outcome, level) = match step.status {
+            StepStatus::Done => ("done", None),
+            StepStatus::Pending => ("retry", Some(tracing::Level::INFO)),
+            StepStatus::Failed => ("failed", Some(tracing::Level::WARN)),
+        };
+        if let (Some(level), Some(error)) = (level, &error) {
+            self.log(place, level, error);
+        }
+        self.told.push(StepStory {
+            handler: step.handler.clone(),
+            step: step.kind,
+            module,
+            started_at,
+            outcome: outcome.to_owned(),
+            error: match step.status {
+                // The reason to give up says more than the failure alone.
+                StepStatus::Failed => step.last_error.clone(),
+                _ => error,
+            },
+            not_before: step.not_before,
+            facts: step.facts.clone(),
+            blocks: step.blocks.clone(),
+            trace: invoked.trace,
+        });
+        self.finished(place, now);
+        if self.leased.progress.steps.len() > place + 1 && step_is_worth_keeping(wall) {
+            self.worker
+                .queue
+                .progress(self.leased.id, self.leased.token, &self.leased.progress);
+        }
+    }
+
+    fn failed(
+        &mut self,
+        place: usize,
+        failure: &StepFailure,
+        settings: &HandlerSettings,
+        now: Timestamp,
+    ) {
+        let used = self.enrichment_used();
+        let accepted_at = self.leased.accepted_at;
+        let step = &mut self.leased.progress.steps[place];
+        match step.kind {
+            StepKind::Enrich => {
+                outcome::enrichment_failed(step, failure, &settings.enrich, used);
+            }
+            StepKind::Act => outcome::actor_failed(
+                step,
+                failure,
+                &settings.retry,
+                Circumstances {
+                    now,
+                    accepted_at,
+                    jitter: rand::random(),
+                },
+            ),
+        }
+    }
+
+    /// Counts an actor that ended.
+    fn finished(&self, place: usize, now: Timestamp) {
+        let step = &self.leased.progress.steps[place];
+        let outcome = match (step.kind, step.status) {
+            (StepKind::Act, StepStatus::Done) => "done",
+            (StepKind::Act, StepStatus::Failed) => "dead",
+            _ => return,
+        };
+        let since =
+            Duration::try_from(now.duration_since(self.leased.accepted_at)).unwrap_or_default();
+        self.worker
+            .metrics
+            .actor_ended(&step.handler, outcome, since);
+    }
+
+    /// The handler's breaker is open: its enrichment is left out, its actor waits without using an attempt.
+    fn paused(&mut self, place: usize, until: Timestamp, reason: &str) {
+        let step = &mut self.leased.progress.steps[place];
+        let reason = format!("the handler is paused: {reason}");
+        match step.kind {
+            StepKind::Enrich => outcome::give_up(step, &reason),
+            StepKind::Act => {
+                step.not_before = Some(until);
+                step.last_error = Some(reason);
+            }
+        }
+    }
+
+    /// No module of that name serves: that may pass, since one can be dropped in at any time.
+    fn module_missing(&mut self, place: usize, started_at: Timestamp, settings: &HandlerSettings) {
+        let handler = &self.leased.progress.steps[place].handler;
+        let message = match self.worker.registry.refusal(handler) {
+            Some(reason) => format!("handler {handler} is not loaded: {reason}"),
+            None => format!(
+                "handler {handler} is not loaded: put its .wasm into {}",
+                self.worker.config.load().handlers_dir.display()
+            ),
+        };
+        let mut settings = settings.clone();
+        settings.retry.backoff_max = settings.retry.backoff_max.min(MODULE_RETRY_MAX);
+        let invoked = Invoked {
+            outcome: Err(match self.leased.progress.steps[place].kind {
+                StepKind::Enrich => StepFailure::Permanent(message),
+                StepKind::Act => StepFailure::Unavailable {
+                    message,
+                    after: None,
+                },
+            }),
+            trace: Trace::default(),
+            slack_token_refused: None,
+        };
+        self.ended(place, None, started_at, invoked, &settings);
+    }
+
+    fn count(&self, handler: &HandlerName, trace: &Trace) {
+        let metrics = &self.worker.metrics;
+        for call in &trace.calls {
+            metrics.host_call(handler, call.kind.as_str(), call.answered.as_str());
+            if call.answered == Answered::Diverged {
+                metrics.diverged(handler);
+            }
+        }
+    }
+
+    fn tell_breaker(&self, handler: &HandlerName, kind: StepKind, invoked: &Invoked) {
+        let health = match (&invoked.slack_token_refused, &invoked.outcome) {
+            (Some(reason), _) => Health::Useless(reason.clone()),
+            (None, Err(StepFailure::Trap(m) | StepFailure::Limit(m))) => {
+                Health::Broken(m.lines().next().unwrap_or_default().to_owned())
+            }
+            (None, Err(StepFailure::Timeout(m))) if kind == StepKind::Enrich => {
+                Health::Broken(m.clone())
+            }
+            (None, Err(StepFailure::Host(_))) => return,
+            _ => Health::Sound,
+        };
+        let change = self
+            .worker
+            .breakers
+            .tell(handler, kind, health, Timestamp::now());
+        match change {
+            Some(Change::Opened(reason)) => {
+                tracing::error!(
+                    handler = handler.as_str(),
+                    step = kind.as_str(),
+                    "handler {handler} is paused, one delivery tries again every 30 s: {reason}"
+                );
+                self.worker.metrics.breaker(handler, BreakerGauge::Open);
+            }
+            Some(Change::Closed) => {
+                tracing::info!(handler = handler.as_str(), "handler {handler} runs again");
+                self.worker.metrics.breaker(handler, BreakerGauge::Closed);
+            }
+            None => {}
+        }
+    }
+
+    fn log(&self, place: usize, level: tracing::Level, error: &str) {
+        let step = &self.leased.progress.steps[place];
+        let (handler, kind) = (step.handler.as_str(), step.kind.as_str());
+        let (delivery, alertname) = (self.leased.id, self.leased.alert.name());
+        if level == tracing::Level::WARN {
+            tracing::warn!(handler, step = kind, %delivery, alertname, "{handler} gave up: {error}");
+        } else {
+            tracing::info!(handler, step = kind, %delivery, alertname, "{handler} will try again: {error}");
+        }
+    }
+
+    fn settle(self, yielded: bool) {
+        let now = Timestamp::now();
+        let progress = self.leased.progress;
+        let next = match outcome::next(&progress) {
+            // A step that is due but found no slot goes on as soon as there is one.
+            Next::Retry { handler, until } if yielded && until <= now => Next::Yield { handler },
+            next => next,
+        };
+        let outcome = match &next {
+            Next::Done => "done",
+            Next::Dead(_) => "dead",
+            Next::Retry { .. } => "retry",
+            Next::Yield { .. } => "yield",
+        };
+        let last_error = match &next {
+            Next::Dead(reason) => Some(reason.clone()),
+            Next::Done => None,
+            _ => progress
+                .steps
+                .iter()
+                .rev()
+                .filter(|step| step.status == StepStatus::Pending)
+                .find_map(|step| step.last_error.clone()),
+        };
+        let attempt = Attempt {
+            attempt: self.leased.lease,
+            started_at: self.started_at,
+            ended_at: now,
+            outcome: outcome.to_owned(),
+            after_crash: self.leased.after_crash,
+            steps: self.told,
+        };
+        // Only what can't be written as JSON fails here, and the story holds nothing of that kind.
+        let story = (!attempt.steps.is_empty())
+            .then(|| serde_json::to_string(&attempt).ok())
+            .flatten();
+        self.worker.queue.settle(Settlement {
+            id: self.leased.id,
+            token: self.leased.token,
+            next,
+            progress,
+            story,
+            last_error,
+        });
+    }
+}
+
+/// A step that took next to nothing is cheaper to run again after a crash than to store by itself;
+/// its effects are on record either way.
+fn step_is_worth_keeping(wall: Duration) -> bool {
+    wall >= Duration::from_millis(5)
+}

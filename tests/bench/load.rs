@@ -1,0 +1,153 @@
+//! A load generator that costs as little as it can: the machine's cores belong to what is measured.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Where requests go, and what is in them.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// Of the server.
+    pub(crate) address: SocketAddr,
+    /// `/webhook`.
+    pub(crate) path: &'static str,
+    /// The body of the nth request.
+    pub(crate) body: Arc<dyn Fn(u64) -> String + Send + Sync>,
+}
+
+/// When to stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// After this long.
+    Elapsed(Duration),
+    /// After this many requests in all.
+    Requests(u64),
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// Answered 2xx.
+    pub(crate) accepted: u64,
+    /// Answered otherwise.
+    pub(crate) refused: u64,
+    /// From the first request to the last answer.
+    pub(crate) elapsed: Duration,
+}
+
+impl Outcome {
+    /// Accepted requests a second.
+    #[allow(clippy::cast_precision_loss, reason = "a rate, shown without decimals")]
+    pub(crate) fn per_second(&self) -> f64 {
+        self.accepted as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// Keeps `connections` busy, each with one request at a time.
+pub(crate) async fn run(target: &Target, connections: usize, until: Until) -> anyhow::Result<Outcome> {
+    let next = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..connections)
+        .map(|_| tokio::spawn(connection(target.clone(), Arc::clone(&next), started, until)))
+        .collect();
+    let (mut accepted, mut refused) = (0, 0);
+    for task in tasks {
+        let (a, r) = task.await??;
+        accepted += a;
+        refused += r;
+    }
+    Ok(Outcome {
+        accepted,
+        refused,
+        elapsed: started.elapsed(),
+    })
+}
+
+async fn connection(
+    target: Target,
+    next: Arc<AtomicU64>,
+    started: Instant,
+    until: Until,
+) -> anyhow::Result<(u64, u64)> {
+    let mut client = Client::connect(target.address).await?;
+    let (mut accepted, mut refused) = (0, 0);
+    loop {
+        let n = next.fetch_add(1, Ordering::Relaxed);
+        let stop = match until {
+            Until::Elapsed(time) => started.elapsed() >= time,
+            Until::Requests(count) => n >= count,
+        };
+        if stop {
+            return Ok((accepted, refused));
+        }
+        let status = client.post(target.path, &(target.body)(n)).await?;
+        if (200..300).contains(&status) {
+            accepted += 1;
+        } else {
+            refused += 1;
+        }
+    }
+}
+
+/// One connection that is kept alive.
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    request: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(4096),
+            request: Vec::with_capacity(4096),
+        })
+    }
+
+    /// Posts a body and returns the answer's status.
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<u16> {
+        self.request.clear();
+        self.request.extend_from_slice(
+            format!(
+                "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            )
+            .as_bytes(),
+        );
+        self.request.extend_from_slice(body.as_bytes());
+        self.stream.write_all(&self.request).await?;
+        self.buffer.clear();
+        loop {
+            if let Some((status, length)) = answer(&self.buffer)
+                && self.buffer.len() >= length
+            {
+                return Ok(status);
+            }
+            anyhow::ensure!(
+                self.stream.read_buf(&mut self.buffer).await? > 0,
+                "the server closed the connection"
+            );
+        }
+    }
+}
+
+/// Returns the status and the whole length of an answer, once its head is there.
+fn answer(bytes: &[u8]) -> Option<(u16, usize)> {
+    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&bytes[..head]).ok()?;
+    let status = text.get(9..12)?.parse().ok()?;
+    let length = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse::<usize>().ok())
+        .unwrap_or(0);
+    Some((status, head + length))
+}

@@ -1,0 +1,161 @@
+//! The README's alert comes out as a message about its pod.
+
+use serde_json::json;
+use tests::alerts;
+use tests::fakes::{CrashLoop, Kubernetes, Slack};
+use tests::server::Setup;
+
+const POD: &str = "customer-rs-transformer-9b75b488c-cpfd7";
+
+#[tokio::test]
+async fn the_readme_alert_becomes_a_slack_message_about_its_pod() {
+    let slack = Slack::start().await;
+    let server = bundled(Setup::new().slack(&slack)).start().await;
+    let ids = server.accept(&alerts::readme()).await;
+    assert_eq!(ids.len(), 1, "one handler names it, one delivery");
+    let message = slack.wait_for(|m| m.contains(POD)).await;
+    assert_eq!(message.channel_name, "#alerts");
+    assert!(message.text.contains("FIRING"), "{}", message.text);
+    assert!(
+        message.contains("not fetched"),
+        "without a grant it says what is missing: {}",
+        message.shown()
+    );
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done");
+    assert_eq!(story["handlers"], json!(["kube-pod-crash-looping"]));
+}
+
+#[tokio::test]
+async fn without_a_token_and_a_configuration_the_message_is_shown_and_kept() {
+    let server = bundled(Setup::new()).start().await;
+    let ids = server.accept(&alerts::readme()).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    let previews = server.previews();
+    assert_eq!(previews.len(), 1, "{previews:?}");
+    assert!(previews[0].contains(POD), "{}", previews[0]);
+    let kept = story["story"][0]["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|step| step["calls"].as_array().cloned().unwrap_or_default())
+        .find(|call| call["answered"] == "preview")
+        .expect("the message is kept with its delivery");
+    assert!(kept["preview"].to_string().contains(POD), "{kept}");
+}
+
+#[tokio::test]
+async fn with_kubernetes_granted_it_says_why_the_pod_crashed() {
+    let slack = Slack::start().await;
+    let kubernetes = Kubernetes::start(CrashLoop::oom_killed(now()).cluster()).await;
+    let server = bundled(with_kubernetes(&slack, &kubernetes)).start().await;
+    let ids = server.accept(&alerts::readme()).await;
+    let message = slack.wait_for(|m| m.contains(POD)).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert!(
+        message.contains("out of memory"),
+        "{}\n{story:#}",
+        message.shown()
+    );
+    assert!(
+        message.text.contains("OOMKilled"),
+        "the phone shows the cause: {}",
+        message.text
+    );
+}
+
+#[tokio::test]
+async fn kubernetes_that_hangs_holds_the_message_back_no_longer_than_its_budget() {
+    let slack = Slack::start().await;
+    let kubernetes = Kubernetes::start(CrashLoop::oom_killed(now()).cluster()).await;
+    kubernetes
+        .faults()
+        .until_cleared(tests::fakes::faults::ANY, tests::fakes::Fault::Hang);
+    let setup = with_kubernetes(&slack, &kubernetes);
+    let server = bundled(setup).start().await;
+    server.accept(&alerts::readme()).await;
+    let message = slack.wait_for(|m| m.contains(POD)).await;
+    assert!(
+        message.contains("not fetched") || message.contains("not enriched"),
+        "{}",
+        message.shown()
+    );
+}
+
+#[tokio::test]
+async fn its_resolve_updates_the_message_and_answers_in_its_thread() {
+    let slack = Slack::start().await;
+    let server = bundled(Setup::new().slack(&slack)).start().await;
+    server.accept(&alerts::readme()).await;
+    let first = slack.wait_for(|m| m.contains(POD)).await;
+    let mut resolved = alerts::readme();
+    resolved["status"] = json!("resolved");
+    resolved["endsAt"] = json!("2022-03-02T08:01:57.339Z");
+    let ids = server.accept(&resolved).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    let messages = slack.messages();
+    let updated = messages.iter().find(|m| m.ts == first.ts).unwrap();
+    assert_eq!(updated.before_updates.len(), 1, "{}", updated.shown());
+    assert!(updated.contains("RESOLVED"), "{}", updated.shown());
+    assert_eq!(slack.thread(&first.ts).len(), 1, "{messages:?}");
+}
+
+#[tokio::test]
+async fn every_other_alert_takes_the_fallback() {
+    let slack = Slack::start().await;
+    let server = bundled(Setup::new().slack(&slack)).start().await;
+    let alert = alerts::firing(
+        "DiskFillsUp",
+        &[("severity", "warning"), ("disk", "<!channel>")],
+    );
+    let ids = server.accept(&alert).await;
+    let message = slack.wait_for(|m| m.contains("DiskFillsUp")).await;
+    assert!(
+        !message.shown().contains("<!channel>"),
+        "a label pings nobody: {}",
+        message.shown()
+    );
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["handlers"], json!(["slack-notify"]));
+}
+
+#[tokio::test]
+async fn an_alert_without_a_name_takes_the_fallback() {
+    let slack = Slack::start().await;
+    let server = bundled(Setup::new().slack(&slack)).start().await;
+    let ids = server
+        .accept(&json!({ "status": "firing", "labels": { "team": "storage" } }))
+        .await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["handlers"], json!(["slack-notify"]));
+    assert_eq!(story["alertname"], "");
+    slack.wait_for(|m| m.contains("storage")).await;
+}
+
+fn bundled(setup: Setup) -> Setup {
+    setup
+        .module("kube-pod-crash-looping")
+        .module("slack-notify")
+}
+
+fn with_kubernetes(slack: &Slack, kubernetes: &Kubernetes) -> Setup {
+    let url = kubernetes.url();
+    Setup::new().slack(slack).config(&format!(
+        r##"
+slack: {{ channels: {{ alerts: "#alerts" }} }}
+handlers:
+  kube-pod-crash-looping:
+    allow: {{ http: ["{url}"], slack: [alerts] }}
+    enrich: {{ attempts: 2, within: 2s }}
+    config: {{ kubernetes.url: "{url}", credential: "", cluster: cluster-main }}
+  slack-notify:
+    allow: {{ slack: [alerts] }}
+"##
+    ))
+}
+
+fn now() -> i64 {
+    tests::fakes::time::unix_now()
+}

@@ -1,0 +1,237 @@
+//! What a stand-in does instead of answering as usual: scripted by a test, for the next calls or until cleared.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// Any path, in [`Faults`].
+pub const ANY: &str = "*";
+
+/// One deviation from the usual answer.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// A status with a short text body; `retry_after_seconds` becomes the header.
+    Status {
+        status: u16,
+        retry_after_seconds: Option<u32>,
+    },
+    /// Any status with this JSON body.
+    Json { status: u16, body: Value },
+    /// Reads the call and does not answer until [`Faults::clear`]; then answers as usual.
+    Hang,
+    /// Does what the call asks, then does not answer until [`Faults::clear`]: the caller can't know.
+    DoneButHang,
+    /// Sends half of a body and closes the connection.
+    CloseMidBody,
+    /// Does what the call asks, then sends half of a body and closes the connection.
+    DoneButClose,
+    /// Status 200, type JSON, and a body that isn't.
+    InvalidJson,
+    /// Waits until the gate is opened, then answers as usual.
+    Hold(Gate),
+}
+
+impl Fault {
+    /// Status 429 with Retry-After.
+    pub fn rate_limited(retry_after_seconds: u32) -> Self {
+        Self::Status {
+            status: 429,
+            retry_after_seconds: Some(retry_after_seconds),
+        }
+    }
+
+    /// A status alone.
+    pub fn status(status: u16) -> Self {
+        Self::Status {
+            status,
+            retry_after_seconds: None,
+        }
+    }
+
+    /// Slack's usual way to fail: status 200 and `ok: false` with this code.
+    pub fn slack_error(code: &str) -> Self {
+        Self::Json {
+            status: 200,
+            body: json!({ "ok": false, "error": code }),
+        }
+    }
+}
+
+/// A door that a test opens: calls held by [`Fault::Hold`] wait before it.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::closed()
+    }
+}
+
+impl Gate {
+    /// A gate that is closed.
+    pub fn closed() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// Lets everyone through, now and later.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn passed(&self) {
+        let mut opened = self.0.subscribe();
+        // The sender lives in self, so this ends only when the gate opens.
+        let _ = opened.wait_for(|open| *open).await;
+    }
+}
+
+#[derive(Debug)]
+struct Scripted {
+    path: String,
+    left: Option<usize>,
+    fault: Fault,
+}
+
+/// The faults that wait for their calls. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    script: Arc<Mutex<VecDeque<Scripted>>>,
+    cleared: Arc<watch::Sender<u64>>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            script: Arc::default(),
+            cleared: Arc::new(watch::Sender::new(0)),
+        }
+    }
+}
+
+impl Faults {
+    /// Meets the next call of `path` ([`ANY`] for every path) with `fault`, after those scripted before.
+    pub fn next(&self, path: &str, fault: Fault) {
+        self.next_n(path, 1, fault);
+    }
+
+    /// Meets the next `n` calls of `path` with `fault`.
+    pub fn next_n(&self, path: &str, n: usize, fault: Fault) {
+        self.push(path, Some(n), fault);
+    }
+
+    /// Meets every call of `path` with `fault` until [`Faults::clear`].
+    pub fn until_cleared(&self, path: &str, fault: Fault) {
+        self.push(path, None, fault);
+    }
+
+    /// Forgets every scripted fault and releases the calls that hang.
+    pub fn clear(&self) {
+        self.script.lock().clear();
+        self.cleared.send_modify(|times| *times += 1);
+    }
+
+    fn push(&self, path: &str, left: Option<usize>, fault: Fault) {
+        self.script.lock().push_back(Scripted {
+            path: path.to_owned(),
+            left,
+            fault,
+        });
+    }
+
+    /// Takes the fault that this call meets, if any.
+    pub(crate) fn take(&self, path: &str) -> Option<Fault> {
+        let mut script = self.script.lock();
+        let at = script
+            .iter()
+            .position(|s| s.left != Some(0) && (s.path == ANY || s.path == path))?;
+        let scripted = script.get_mut(at)?;
+        let fault = scripted.fault.clone();
+        if let Some(left) = &mut scripted.left {
+            *left -= 1;
+            if *left == 0 {
+                script.remove(at);
+            }
+        }
+        Some(fault)
+    }
+
+    /// Answers a call: `usual` runs where the fault, if any, lets it.
+    pub(crate) async fn answer(
+        &self,
+        fault: Option<Fault>,
+        usual: impl FnOnce() -> Response,
+    ) -> Response {
+        // Subscribed before anything runs, so that a clear in between is not missed.
+        let mut cleared = self.cleared.subscribe();
+        match fault {
+            None => usual(),
+            Some(Fault::Status {
+                status,
+                retry_after_seconds,
+            }) => scripted_status(status, retry_after_seconds),
+            Some(Fault::Json { status, body }) => (status_code(status), Json(body)).into_response(),
+            Some(Fault::Hang) => {
+                let _ = cleared.changed().await;
+                usual()
+            }
+            Some(Fault::DoneButHang) => {
+                let done = usual();
+                let _ = cleared.changed().await;
+                done
+            }
+            Some(Fault::CloseMidBody) => closed_mid_body(),
+            Some(Fault::DoneButClose) => {
+                usual();
+                closed_mid_body()
+            }
+            Some(Fault::InvalidJson) => (
+                [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+                "{\"ok\":tru",
+            )
+                .into_response(),
+            Some(Fault::Hold(gate)) => {
+                gate.passed().await;
+                usual()
+            }
+        }
+    }
+}
+
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("a test scripts a status from 100 to 999")
+}
+
+fn scripted_status(status: u16, retry_after_seconds: Option<u32>) -> Response {
+    let mut response = (status_code(status), format!("scripted status {status}")).into_response();
+    if let Some(seconds) = retry_after_seconds {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn closed_mid_body() -> Response {
+    let half = stream::once(async { Ok(Bytes::from_static(b"{\"ok\":true,\"chan")) });
+    let broken = stream::once(async {
+        // While the body is pending the head and the first half go out; without this the caller sees nothing at all.
+        tokio::task::yield_now().await;
+        Err(std::io::Error::other(
+            "scripted: closed in the middle of the body",
+        ))
+    });
+    let body = Body::from_stream(half.chain(broken));
+    (
+        [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+        body,
+    )
+        .into_response()
+}

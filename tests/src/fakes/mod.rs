@@ -1,0 +1,27 @@
+//! Stand-ins for what the server and its handlers talk to, each on a free port of 127.0.0.1.
+//!
+//! They are strict: what the real service refuses, they refuse in the same words. Every call is recorded, and tests
+//! wait for a call to arrive instead of sleeping.
+
+pub mod blocks;
+pub mod faults;
+pub mod kubernetes;
+pub mod raw_http;
+pub mod scenario;
+pub mod sink;
+pub mod slack;
+pub mod slack_render;
+pub mod time;
+pub mod watched;
+
+mod kubernetes_api;
+mod kubernetes_wire;
+mod scenario_json;
+pub(crate) mod serve;
+mod slack_api;
+
+pub use faults::{Fault, Faults, Gate};
+pub use kubernetes::Kubernetes;
+pub use scenario::{Cluster, CrashLoop, Workload};
+pub use sink::Sink;
+pub use slack::{Message, Slack};

@@ -1,0 +1,279 @@
+//! A strict stand-in for Slack's Web API: checks what Slack checks, answers as Slack does, keeps every message.
+
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use axum::{Json, Router};
+use serde_json::Value;
+
+use super::faults::Faults;
+use super::serve::Listening;
+use super::slack_api::{Refusal, Workspace};
+use super::slack_render::{block_text, render};
+use super::watched::Watched;
+
+/// The token that it takes unless [`Slack::set_token`] says otherwise.
+pub const TOKEN: &str = "xoxb-stand-in";
+
+/// What one version of a message showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    pub text: String,
+    pub blocks: Vec<Value>,
+}
+
+/// A message as it now stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// The channel's id.
+    pub channel: String,
+    /// With its `#`.
+    pub channel_name: String,
+    pub ts: String,
+    pub thread_ts: Option<String>,
+    pub text: String,
+    pub blocks: Vec<Value>,
+    /// What it showed before each update, oldest first.
+    pub before_updates: Vec<Shown>,
+    pub reactions: Vec<String>,
+    pub posted_at: Instant,
+}
+
+impl Message {
+    /// Returns everything it shows, text and blocks, as lines.
+    pub fn shown(&self) -> String {
+        let mut lines = vec![self.text.clone()];
+        lines.extend(self.blocks.iter().map(block_text));
+        lines.join("\n")
+    }
+
+    /// Tells whether `part` is anywhere in what it shows.
+    pub fn contains(&self, part: &str) -> bool {
+        self.shown().contains(part)
+    }
+
+    /// Returns the header block's text.
+    pub fn header(&self) -> Option<&str> {
+        self.blocks.iter().find(|b| b["type"] == "header")?["text"]["text"].as_str()
+    }
+}
+
+/// One call of an API method, good or bad.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub at: Instant,
+    /// `chat.postMessage`.
+    pub method: String,
+    /// The body, null where it was no JSON.
+    pub body: Value,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// What it came to: `ok`, Slack's error code, or `fault` where a scripted fault took its place.
+    pub outcome: String,
+}
+
+/// The running stand-in. Faults go by method (`chat.postMessage`).
+#[derive(Debug)]
+pub struct Slack {
+    listening: Listening,
+    shared: Shared,
+}
+
+#[derive(Debug, Clone)]
+struct Shared {
+    workspace: Watched<Workspace>,
+    faults: Faults,
+}
+
+impl Slack {
+    /// Starts on a free port, with the channels `#alerts`, `#oncall` and `#general`.
+    ///
+    /// # Panics
+    /// Where loopback has no free port.
+    pub async fn start() -> Self {
+        Self::start_on(0).await.expect("a free port on 127.0.0.1")
+    }
+
+    /// Starts on `port`.
+    ///
+    /// # Errors
+    /// Where the port is in use.
+    pub async fn start_on(port: u16) -> std::io::Result<Self> {
+        let mut workspace = Workspace {
+            token: TOKEN.to_owned(),
+            ..Workspace::default()
+        };
+        for name in ["alerts", "oncall", "general"] {
+            workspace.add_channel(name);
+        }
+        let shared = Shared {
+            workspace: Watched::new(workspace),
+            faults: Faults::default(),
+        };
+        let router = Router::new()
+            .route("/api/{method}", any(endpoint))
+            .with_state(shared.clone());
+        let listening = Listening::start(port, router).await?;
+        Ok(Self { listening, shared })
+    }
+
+    /// Returns the base of the API's methods, for `SLACK_API_URL`: `http://127.0.0.1:PORT/api/`.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/api/", self.listening.addr)
+    }
+
+    /// The faults to script.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Takes only this token from now on; others are `invalid_auth`.
+    pub fn set_token(&self, token: &str) {
+        self.shared
+            .workspace
+            .change(|w| token.clone_into(&mut w.token));
+    }
+
+    /// Adds a channel by its name (`#` optional) and returns its id.
+    pub fn add_channel(&self, name: &str) -> String {
+        self.shared.workspace.change(|w| w.add_channel(name))
+    }
+
+    /// Makes every channel that is named exist, and takes every token, for use by hand.
+    pub fn accept_anyone(&self) {
+        self.shared.workspace.change(|w| {
+            w.any_channel = true;
+            w.token.clear();
+        });
+    }
+
+    /// Removes a message, as a person would: updates of it are `message_not_found`.
+    pub fn delete(&self, ts: &str) {
+        self.shared
+            .workspace
+            .change(|w| w.messages.retain(|m| m.ts != ts));
+    }
+
+    /// Every message as it now stands, in the order they were posted.
+    pub fn messages(&self) -> Vec<Message> {
+        self.shared.workspace.read(|w| w.messages.clone())
+    }
+
+    /// The answers in a message's thread.
+    pub fn thread(&self, ts: &str) -> Vec<Message> {
+        self.messages()
+            .into_iter()
+            .filter(|m| m.thread_ts.as_deref() == Some(ts))
+            .collect()
+    }
+
+    /// Every call so far, good or bad.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.workspace.read(|w| w.calls.clone())
+    }
+
+    /// Waits for a message that `wanted` accepts as it stands, and returns it.
+    pub async fn wait_for(&self, wanted: impl Fn(&Message) -> bool) -> Message {
+        self.wait("a matching message", |w| {
+            w.messages.iter().find(|m| wanted(m)).cloned()
+        })
+        .await
+    }
+
+    /// Waits until at least `n` messages are posted, and returns all.
+    pub async fn wait_for_count(&self, n: usize) -> Vec<Message> {
+        self.wait(&format!("{n} messages"), |w| {
+            (w.messages.len() >= n).then(|| w.messages.clone())
+        })
+        .await
+    }
+
+    /// Waits until at least `n` calls of `method` have arrived, scripted faults included, and returns them.
+    pub async fn wait_for_calls(&self, method: &str, n: usize) -> Vec<Call> {
+        self.wait(&format!("{n} calls of {method}"), |w| {
+            let calls: Vec<_> = w
+                .calls
+                .iter()
+                .filter(|c| c.method == method)
+                .cloned()
+                .collect();
+            (calls.len() >= n).then_some(calls)
+        })
+        .await
+    }
+
+    /// Waits, without a limit, until the messages are others than `known`, and returns all.
+    pub async fn wait_for_news(&self, known: &[Message]) -> Vec<Message> {
+        self.shared
+            .workspace
+            .next(|w| (w.messages != known).then(|| w.messages.clone()))
+            .await
+    }
+
+    async fn wait<R>(&self, what: &str, found: impl FnMut(&Workspace) -> Option<R>) -> R {
+        self.shared.workspace.wait(what, found, account).await
+    }
+}
+
+fn account(workspace: &Workspace) -> String {
+    let mut out = String::new();
+    for call in workspace.calls.iter().rev().take(20).rev() {
+        out.push_str(&format!("call {} -> {}\n", call.method, call.outcome));
+    }
+    for message in workspace.messages.iter().rev().take(10).rev() {
+        out.push_str(&render(message));
+    }
+    if out.is_empty() {
+        "nothing at all".to_owned()
+    } else {
+        out
+    }
+}
+
+/// Returns headers with names in lower case; values that aren't text are shown as bytes.
+pub(crate) fn readable_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let readable = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), readable(value.as_bytes())))
+        .collect()
+}
+
+async fn endpoint(
+    State(shared): State<Shared>,
+    Path(api_method): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let fault = shared.faults.take(&api_method);
+    let index = shared.workspace.change(|w| {
+        w.calls.push(Call {
+            at: Instant::now(),
+            method: api_method.clone(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            headers: readable_headers(&headers),
+            outcome: "fault".to_owned(),
+        });
+        w.calls.len() - 1
+    });
+    let usual = || {
+        let answer = shared.workspace.change(|w| {
+            let result = w.call(&api_method, &method, &headers, &body);
+            w.calls[index].outcome = result
+                .as_ref()
+                .map_or_else(|e| e.code.to_owned(), |_| "ok".to_owned());
+            result.unwrap_or_else(Refusal::into_json)
+        });
+        Json(answer).into_response()
+    };
+    shared.faults.answer(fault, usual).await
+}
+
+#[cfg(test)]
+#[path = "slack_tests.rs"]
+mod tests;

@@ -1,0 +1,45 @@
+//! The handlers and guests that tests run, built to components once a process.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use handler_build::{Options, build_all, discover};
+
+/// Returns the folder of the workspace.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package is in a workspace")
+}
+
+/// Returns the component of a bundled handler or of a guest below `tests/handlers` and `tests/guests`.
+///
+/// # Panics
+/// Where it does not build; the compiler's messages are in the panic.
+#[must_use]
+pub fn path(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let dir = BUILT.get_or_init(|| {
+        let out = workspace().join("target/test-modules");
+        for folder in ["handlers", "tests/handlers", "tests/guests"] {
+            let projects = discover(&workspace().join(folder)).expect("the folder of projects");
+            for built in build_all(&projects, &Options::new(&out)) {
+                if let Err(error) = built {
+                    panic!("a handler does not build:\n{error}");
+                }
+            }
+        }
+        out
+    });
+    dir.join(format!("{name}.wasm"))
+}
+
+/// Returns the bytes of [`path`].
+///
+/// # Panics
+/// Where it does not build.
+#[must_use]
+pub fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).expect("a built module can be read")
+}

@@ -1,0 +1,235 @@
+//! The real binary as a process: started, asked, signalled, killed.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::modules::workspace;
+
+/// No wait is longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Returns the binary, built in the profile of the tests.
+///
+/// # Panics
+/// Where it does not build.
+#[must_use]
+pub fn binary() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        // The test's own binary is in target/PROFILE/deps: the server's is built beside it.
+        let mut dir = std::env::current_exe().expect("this program has a path");
+        dir.pop();
+        if dir.ends_with("deps") {
+            dir.pop();
+        }
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--quiet", "-p", "alert-manager", "--locked"])
+            .current_dir(workspace());
+        if dir.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.output().expect("cargo runs");
+        assert!(
+            built.status.success(),
+            "the server does not build:\n{}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        dir.join("alert-manager")
+    })
+}
+
+/// Returns the command with no variable of ours inherited, in a folder.
+#[must_use]
+pub fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(dir).args(args);
+    for name in [
+        "PORT",
+        "SLACK_TOKEN",
+        "SLACK_TOKEN_FILE",
+        "SLACK_CHANNEL",
+        "SLACK_API_URL",
+        "ALERT_MANAGER_CONFIG",
+        "ALERT_MANAGER_STORE",
+        "ALERT_MANAGER_URL",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// Where it cannot be started.
+#[must_use]
+pub fn run(dir: &Path, args: &[&str]) -> Finished {
+    finished(command(dir, args).output().expect("the command runs"))
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// Reads what a command left.
+#[must_use]
+pub fn finished(output: Output) -> Finished {
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A server in a process of its own. Killed when dropped.
+pub struct Process {
+    child: Child,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    lines: Receiver<String>,
+    stdout: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts a server on a free port and waits until it is ready.
+    ///
+    /// # Panics
+    /// Where it is not ready in time; what it printed is in the panic.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .args([
+                "--web.listen-address",
+                "127.0.0.1:0",
+                "--log.format",
+                "logfmt",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let stdout = Arc::new(Mutex::new(String::new()));
+        let (mut out, kept) = (child.stdout.take().expect("piped"), Arc::clone(&stdout));
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(n) = out.read(&mut chunk) {
+                if n == 0 {
+                    break;
+                }
+                kept.lock().push_str(&String::from_utf8_lossy(&chunk[..n]));
+            }
+        });
+        let (send, lines) = channel();
+        let err = BufReader::new(child.stderr.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in err.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut process = Self {
+            child,
+            url: String::new(),
+            lines,
+            stdout,
+        };
+        let listening = process.wait_for_line("listening on http://");
+        let address = listening
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split([',', '"', ' ']).next())
+            .expect("the line names the address");
+        process.url = format!("http://{address}");
+        process.wait_for_line("ready");
+        process
+    }
+
+    /// Waits for a log line that contains `part`, and returns it.
+    ///
+    /// # Panics
+    /// Where it does not come.
+    pub fn wait_for_line(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no line with {part:?}; it said:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// Returns what it wrote to its standard output so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().clone()
+    }
+
+    /// Returns its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, as `kill -s` takes it.
+    ///
+    /// # Panics
+    /// Where it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "kill -s {name}");
+    }
+
+    /// Waits for its end and returns the exit code; none where a signal ended it.
+    ///
+    /// # Panics
+    /// Where it does not end in time.
+    pub fn wait(mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .expect("the process can be waited for")
+            {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it at once: `kill -9`.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
