@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -313,8 +314,8 @@ impl Queue {
             }
             Next::Retry { until, handler } => Outcome::Wait {
                 handler,
-                due: shared.clock.ticks() + wait_ms(shared.clock.now(), until),
-                not_before: Some(until.as_millisecond()),
+                due: shared.clock.ticks_after(wait(shared.clock.now(), until)),
+                not_before: Some(clock::millis_up(until)),
             },
             Next::Yield { handler } => Outcome::Wait {
                 handler,
@@ -451,10 +452,9 @@ impl Queue {
 
     /// Leases nothing to `handler` for `pause`, then one delivery at a time until [`Queue::resume`]. Its
     /// deliveries wait, and lose nothing.
-    pub fn pause(&self, handler: &HandlerName, pause: std::time::Duration) {
+    pub fn pause(&self, handler: &HandlerName, pause: Duration) {
         let shared = &self.inner.shared;
-        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-        let until = shared.clock.ticks().saturating_add(pause_ms);
+        let until = shared.clock.ticks_after(pause);
         shared.scheduler.lock().pause(handler, until);
         shared.inbox.nudge();
     }
@@ -508,11 +508,8 @@ impl Drop for Inner {
     }
 }
 
-fn wait_ms(now: Timestamp, until: Timestamp) -> i64 {
-    until
-        .as_millisecond()
-        .saturating_sub(now.as_millisecond())
-        .max(0)
+fn wait(now: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(now)).unwrap_or_default()
 }
 
 fn to_json(progress: &Progress) -> String {

@@ -22,6 +22,9 @@ const EVENT_MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const PACE: Duration = Duration::from_millis(15);
 const REST: Duration = Duration::from_secs(10);
 
+/// Events have no index by age: all of them are looked at, this long after the last time.
+const EVENTS_REST: Duration = Duration::from_secs(60 * 60);
+
 /// Free pages are used again first; only a file that has far too many of them shrinks.
 const FREE_PAGES_MIN: u64 = 1_024;
 
@@ -33,6 +36,7 @@ pub(super) struct Retention {
     deliveries_to: i64,
     /// Events up to this one were looked at in this round.
     events_to: (i64, i64, i64),
+    events_next: Instant,
 }
 
 impl Retention {
@@ -41,6 +45,7 @@ impl Retention {
             next: Instant::now() + PACE,
             deliveries_to: i64::MIN,
             events_to: (i64::MIN, i64::MIN, i64::MIN),
+            events_next: Instant::now(),
         }
     }
 
@@ -131,6 +136,9 @@ impl Retention {
 
     /// Returns true where the round is not at its end.
     fn forget_events(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+        if Instant::now() < self.events_next {
+            return Ok(false);
+        }
         let cutoff = before(now, EVENT_MEMORY);
         let (starts_at, fingerprint, status) = self.events_to;
         let batch = conn
@@ -156,6 +164,7 @@ impl Retention {
         }
         if !more {
             self.events_to = (i64::MIN, i64::MIN, i64::MIN);
+            self.events_next = Instant::now() + EVENTS_REST;
         }
         Ok(more)
     }
@@ -215,6 +224,12 @@ mod tests {
         from_millis(100 * DAY_MS)
     }
 
+    fn unsynced(dir: &tempfile::TempDir) -> Connection {
+        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        conn.pragma_update(None, "synchronous", "OFF").unwrap();
+        conn
+    }
+
     fn put(conn: &Connection, accepted_ms: i64, state: i64, json: &str) -> i64 {
         let at = from_millis(accepted_ms);
         let last: i64 = conn
@@ -268,7 +283,7 @@ mod tests {
     #[test]
     fn what_settled_long_ago_goes_with_everything_that_hangs_on_it() {
         let dir = tempfile::tempdir().unwrap();
-        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        let conn = unsynced(&dir);
         for _ in 0..1_000 {
             put(&conn, 80 * DAY_MS, DONE, "{}");
         }
@@ -288,7 +303,7 @@ mod tests {
     #[test]
     fn a_store_that_is_too_large_loses_its_oldest_and_its_file_shrinks() {
         let dir = tempfile::tempdir().unwrap();
-        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        let conn = unsynced(&dir);
         let json = "x".repeat(20_000);
         let all: Vec<i64> = (0..1_500)
             .map(|_| put(&conn, 99 * DAY_MS, DONE, &json))
@@ -311,7 +326,7 @@ mod tests {
     #[test]
     fn an_event_is_remembered_for_seven_days_after_it_was_last_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        let conn = unsynced(&dir);
         let event = |fingerprint| Event {
             fingerprint: Fingerprint(fingerprint),
             starts_at: from_millis(0),
