@@ -129,7 +129,7 @@ impl Committer {
             if scheduler.can_grant(ticks) {
                 return Some(now);
             }
-            scheduler.next_due(ticks)
+            scheduler.next_due()
         };
         let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
         due.into_iter().chain(self.retention.next_step()).min()
