@@ -30,7 +30,7 @@ pub fn binary() -> &'static Path {
         }
         let mut build = Command::new(env!("CARGO"));
         build
-            .args(["build", "--quiet", "-p", "alert-manager", "--locked"])
+            .args(["build", "--quiet", "--bin", "alert-manager", "--locked"])
             .current_dir(workspace());
         if dir.ends_with("release") {
             build.arg("--release");
