@@ -1,7 +1,7 @@
 //! The queue's two clocks: one that dates what is stored, one that only ever runs forwards.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::alert::Timestamp;
 
@@ -42,6 +42,25 @@ impl Clock {
             Source::Manual(ms) => ms.load(std::sync::atomic::Ordering::SeqCst),
         }
     }
+
+    /// Returns the first tick that is not before the end of `wait` from now.
+    pub(super) fn ticks_after(&self, wait: Duration) -> Ticks {
+        let end = match &*self.0 {
+            Source::System(start) => start.elapsed().saturating_add(wait),
+            #[cfg(test)]
+            Source::Manual(ms) => {
+                let now_ms = ms.load(std::sync::atomic::Ordering::SeqCst).unsigned_abs();
+                Duration::from_millis(now_ms).saturating_add(wait)
+            }
+        };
+        i64::try_from(end.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+    }
+}
+
+/// Returns the first millisecond since 1970 that is not before `at`.
+pub(super) fn millis_up(at: Timestamp) -> i64 {
+    let ms = at.as_millisecond();
+    ms + i64::from(from_millis(ms) < at)
 }
 
 /// Returns the moment `ms` after 1970, the nearest that there is.
@@ -75,10 +94,29 @@ impl Clock {
     }
 
     /// Moves a manual clock.
-    pub(super) fn advance(&self, by: std::time::Duration) {
+    pub(super) fn advance(&self, by: Duration) {
         if let Source::Manual(ms) = &*self.0 {
             let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
             ms.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_never_ends_early() {
+        let clock = Clock::system();
+        let before = Instant::now();
+        let wait = Duration::from_micros(2_500);
+        let due = clock.ticks_after(wait);
+        while clock.ticks() < due {
+            std::hint::spin_loop();
+        }
+        assert!(before.elapsed() >= wait);
+        assert_eq!(millis_up(from_nanos(1_000_000)), 1);
+        assert_eq!(millis_up(from_nanos(1_000_001)), 2);
     }
 }

@@ -4,6 +4,7 @@
 //! [`Queue::settle`]. A slot is one invocation of a handler; a lane is one fingerprint on one route. The
 //! slot is released when the invocation ends, the lane when the settlement is durable.
 
+mod ask;
 mod clock;
 mod errors;
 mod inbox;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
@@ -28,6 +30,7 @@ use tokio::sync::{oneshot, watch};
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::journal::Ledger;
 
+pub use ask::Force;
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
 pub use options::{Caps, Options};
@@ -38,7 +41,7 @@ use clock::{Clock, Ticks};
 use inbox::{AcceptJob, Close, Inbox, NewAlert, Outcome, Settle, Urgent};
 use ledger::StepLedger;
 use scheduler::Scheduler;
-use sqlite::{Lane, Reader};
+use sqlite::Reader;
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
@@ -286,9 +289,7 @@ impl Queue {
     /// others wait for one: settle with [`Next::Yield`] then.
     #[must_use]
     pub fn try_take_slot(&self, handler: &HandlerName) -> bool {
-        let shared = &self.inner.shared;
-        let now = shared.clock.ticks();
-        shared.scheduler.lock().try_take_slot(handler, now)
+        self.inner.shared.scheduler.lock().try_take_slot(handler)
     }
 
     /// Stores how far a leased delivery is, without waiting.
@@ -313,8 +314,8 @@ impl Queue {
             }
             Next::Retry { until, handler } => Outcome::Wait {
                 handler,
-                due: shared.clock.ticks() + wait_ms(shared.clock.now(), until),
-                not_before: Some(until.as_millisecond()),
+                due: shared.clock.ticks_after(wait(shared.clock.now(), until)),
+                not_before: Some(clock::millis_up(until)),
             },
             Next::Yield { handler } => Outcome::Wait {
                 handler,
@@ -333,110 +334,6 @@ impl Queue {
         }));
     }
 
-    /// Returns deliveries, newest first.
-    ///
-    /// # Errors
-    /// Where the store does not answer.
-    pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
-        self.inner
-            .read(move |inner| inner.reader.list(&filter))
-            .await
-    }
-
-    /// Returns a delivery with everything that is known of it.
-    ///
-    /// # Errors
-    /// Where the store does not answer.
-    pub async fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
-        self.inner.read(move |inner| inner.reader.story(id)).await
-    }
-
-    /// Sends a dead delivery again: its failed steps start anew, its record is kept. Unless `force`, not
-    /// where a later event of its fingerprint has run on its route.
-    ///
-    /// # Errors
-    /// Where it is not there, not dead, was passed, or cannot be stored.
-    pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<(), RetryError> {
-        let seen = self
-            .inner
-            .read(move |inner| {
-                let lane = inner.reader.lane(id)?;
-                let later = inner.reader.later(lane.as_slice())?;
-                Ok(later.into_iter().next().unwrap_or_default())
-            })
-            .await
-            .map_err(|e| RetryError::Unavailable(e.0))?;
-        self.retry_seen(id, force, seen).await
-    }
-
-    /// Sends all dead deliveries again, or those with `handler` in their pipeline, oldest first.
-    ///
-    /// # Errors
-    /// Where the store does not answer.
-    pub async fn retry_all(&self, handler: Option<HandlerName>) -> Result<Retried, ReadError> {
-        let (dead, later) = self
-            .inner
-            .read(move |inner| {
-                let dead: Vec<Lane> = inner.reader.dead(handler.as_ref())?;
-                let later = inner.reader.later(&dead)?;
-                Ok((dead, later))
-            })
-            .await?;
-        let mut answer = Retried::default();
-        for ((id, ..), later) in dead.into_iter().zip(later) {
-            match self.retry_seen(id, Force::No, later).await {
-                Ok(()) => answer.retried.push(id),
-                Err(why) => answer.left.push((id, why)),
-            }
-        }
-        Ok(answer)
-    }
-
-    async fn retry_seen(
-        &self,
-        id: DeliveryId,
-        force: Force,
-        later: inbox::Later,
-    ) -> Result<(), RetryError> {
-        let (reply, answer) = oneshot::channel();
-        self.inner.shared.inbox.push(Urgent::Retry {
-            id,
-            force: force == Force::Yes,
-            later,
-            reply,
-        });
-        answer
-            .await
-            .unwrap_or_else(|_| Err(RetryError::Unavailable("the store has been closed".into())))
-    }
-
-    /// Gives a delivery up: it is dead, and its event sent again does not bring it back. Where it runs,
-    /// its lease is lost: it makes no further effect.
-    ///
-    /// # Errors
-    /// Where it is not there, has ended, or cannot be stored.
-    pub async fn cancel(&self, id: DeliveryId) -> Result<(), CancelError> {
-        let (reply, answer) = oneshot::channel();
-        self.inner.shared.inbox.push(Urgent::Cancel { id, reply });
-        answer
-            .await
-            .unwrap_or_else(|_| Err(CancelError::Unavailable("the store has been closed".into())))
-    }
-
-    /// Returns how full the queue is, without asking the store.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let shared = &self.inner.shared;
-        let scheduler = shared.scheduler.lock();
-        Counts {
-            depth: scheduler.depth(),
-            dead: shared.dead.load(Ordering::Relaxed),
-            oldest: scheduler.oldest(),
-            oldest_critical: scheduler.oldest_critical(),
-            handlers: scheduler.counts(),
-        }
-    }
-
     /// Returns why the store cannot be written, where it cannot; without asking it.
     #[must_use]
     pub fn unwritable(&self) -> Option<String> {
@@ -449,22 +346,6 @@ impl Queue {
         self.inner.shared.inbox.nudge();
     }
 
-    /// Leases nothing to `handler` for `pause`, then one delivery at a time until [`Queue::resume`]. Its
-    /// deliveries wait, and lose nothing.
-    pub fn pause(&self, handler: &HandlerName, pause: std::time::Duration) {
-        let shared = &self.inner.shared;
-        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-        let until = shared.clock.ticks().saturating_add(pause_ms);
-        shared.scheduler.lock().pause(handler, until);
-        shared.inbox.nudge();
-    }
-
-    /// Ends a pause of `handler`.
-    pub fn resume(&self, handler: &HandlerName) {
-        self.inner.shared.scheduler.lock().resume(handler);
-        self.inner.shared.inbox.nudge();
-    }
-
     /// Commits what was settled, gives every lease back and closes the store. The worker is to have
     /// stopped: a delivery that it has not settled counts as cut off.
     pub async fn shutdown(&self) {
@@ -472,28 +353,6 @@ impl Queue {
         self.inner.shared.inbox.close(Close::Orderly(done));
         // An error says that the store was closed before.
         let _ = closed.await;
-    }
-}
-
-/// Whether a delivery is sent again though a later event has run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Force {
-    /// It is.
-    Yes,
-    /// It is not.
-    No,
-}
-
-impl Inner {
-    /// Asks the store on a thread that may wait for the disk.
-    async fn read<T: Send + 'static>(
-        self: &Arc<Self>,
-        ask: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let inner = Arc::clone(self);
-        tokio::task::spawn_blocking(move || ask(&inner))
-            .await
-            .unwrap_or_else(|e| Err(ReadError(e.to_string())))
     }
 }
 
@@ -508,11 +367,8 @@ impl Drop for Inner {
     }
 }
 
-fn wait_ms(now: Timestamp, until: Timestamp) -> i64 {
-    until
-        .as_millisecond()
-        .saturating_sub(now.as_millisecond())
-        .max(0)
+fn wait(now: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(now)).unwrap_or_default()
 }
 
 fn to_json(progress: &Progress) -> String {

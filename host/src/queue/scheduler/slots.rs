@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::alert::{DeliveryId, HandlerName, Priority};
-use crate::queue::clock::Ticks;
 
 /// Every tenth lease goes to the oldest, so that nothing starves behind a flood of urgent ones.
 const OLDEST_EVERY: u64 = 10;
@@ -17,8 +16,6 @@ pub(super) struct Slots {
     pub(super) running: u32,
     /// Deliveries not settled whose turn is, or was last, this handler's.
     pub(super) depth: usize,
-    /// Set while the handler is paused, and after that while it is tried out.
-    pub(super) paused_until: Option<Ticks>,
     /// By urgency, then by age.
     ready: [BTreeSet<DeliveryId>; 3],
     /// Leases given.
@@ -32,29 +29,18 @@ impl Slots {
             cap,
             running: 0,
             depth: 0,
-            paused_until: None,
             ready: Default::default(),
             turn: 0,
         }
     }
 
-    pub(super) fn has_slot(&self, now: Ticks) -> bool {
-        let cap = match self.paused_until {
-            None => self.cap,
-            Some(until) if now < until => 0,
-            Some(_) => self.cap.min(1),
-        };
-        self.running < cap
+    pub(super) fn has_slot(&self) -> bool {
+        self.running < self.cap
     }
 
     /// Returns true where nothing waits for a slot.
     pub(super) fn is_idle(&self) -> bool {
         self.ready.iter().all(BTreeSet::is_empty)
-    }
-
-    pub(super) fn resumes_at(&self, now: Ticks) -> Option<Ticks> {
-        self.paused_until
-            .filter(|until| *until > now && !self.is_idle())
     }
 
     pub(super) fn ready(&mut self, priority: Priority, id: DeliveryId) {

@@ -102,7 +102,7 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
     };
     scheduler.end(firing.id, firing.token, waits, NOW);
     assert_eq!(grant(&mut scheduler, NOW + 49), [] as [i64; 0]);
-    assert_eq!(scheduler.next_due(NOW + 49), Some(NOW + 50));
+    assert_eq!(scheduler.next_due(), Some(NOW + 50));
     let again = scheduler.grant(NOW + 50);
     scheduler.commit(NOW + 50);
     assert_eq!((again[0].id, again[0].lease), (firing.id, 2));
@@ -171,11 +171,11 @@ fn what_moves_on_to_another_handler_counts_there() {
 #[test]
 fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     let mut scheduler = scheduler(1);
-    assert!(scheduler.try_take_slot(&name("a"), NOW));
-    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    assert!(scheduler.try_take_slot(&name("a")));
+    assert!(!scheduler.try_take_slot(&name("a")));
     admit(&mut scheduler, 1, Priority::Normal);
     assert!(scheduler.release_slot(&name("a")), "somebody waits");
-    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    assert!(!scheduler.try_take_slot(&name("a")));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
@@ -193,20 +193,6 @@ fn caps_change_under_running_deliveries() {
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
     scheduler.set_caps(Caps::all(3));
     assert_eq!(grant(&mut scheduler, NOW), [3, 4]);
-}
-
-#[test]
-fn a_paused_handler_is_tried_with_one_delivery_until_it_is_resumed() {
-    let mut scheduler = scheduler(4);
-    scheduler.pause(&name("a"), NOW + 10);
-    for id in 1..=5 {
-        assert!(admit(&mut scheduler, id, Priority::Normal).is_none());
-    }
-    assert_eq!(grant(&mut scheduler, NOW + 9), [] as [i64; 0]);
-    assert_eq!(scheduler.next_due(NOW + 9), Some(NOW + 10));
-    assert_eq!(grant(&mut scheduler, NOW + 10), [1]);
-    scheduler.resume(&name("a"));
-    assert_eq!(grant(&mut scheduler, NOW + 10), [2, 3, 4]);
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Committer {
             if scheduler.can_grant(ticks) {
                 return Some(now);
             }
-            scheduler.next_due(ticks)
+            scheduler.next_due()
         };
         let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
         due.into_iter().chain(self.retention.next_step()).min()
@@ -275,7 +275,8 @@ impl Committer {
             answer.give(message);
         }
         for (mut job, part) in taken.accepts.into_iter().zip(parts) {
-            job.taken += part.verdicts.len();
+            let taken = job.taken..job.taken + part.verdicts.len();
+            job.taken = taken.end;
             job.verdicts.extend(part.verdicts);
             if part.whole {
                 let receipt = Receipt {
@@ -285,12 +286,10 @@ impl Committer {
                 // The sender may have hung up; what it sent is stored all the same.
                 let _ = job.reply.send(Ok(receipt));
             } else {
-                job.bytes -= job.bytes.min(
-                    job.alerts[..job.taken]
-                        .iter()
-                        .map(|new| new.json.len())
-                        .sum(),
-                );
+                job.bytes -= job.alerts[taken]
+                    .iter()
+                    .map(|new| new.json.len())
+                    .sum::<usize>();
                 self.shared.inbox.put_back_accept(job);
             }
         }

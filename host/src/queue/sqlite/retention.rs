@@ -22,6 +22,9 @@ const EVENT_MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const PACE: Duration = Duration::from_millis(15);
 const REST: Duration = Duration::from_secs(10);
 
+/// Events have no index by age: all of them are looked at, this long after the last time.
+const EVENTS_REST: Duration = Duration::from_secs(60 * 60);
+
 /// Free pages are used again first; only a file that has far too many of them shrinks.
 const FREE_PAGES_MIN: u64 = 1_024;
 
@@ -33,6 +36,7 @@ pub(super) struct Retention {
     deliveries_to: i64,
     /// Events up to this one were looked at in this round.
     events_to: (i64, i64, i64),
+    events_next: Instant,
 }
 
 impl Retention {
@@ -41,6 +45,7 @@ impl Retention {
             next: Instant::now() + PACE,
             deliveries_to: i64::MIN,
             events_to: (i64::MIN, i64::MIN, i64::MIN),
+            events_next: Instant::now(),
         }
     }
 
@@ -131,6 +136,9 @@ impl Retention {
 
     /// Returns true where the round is not at its end.
     fn forget_events(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+        if Instant::now() < self.events_next {
+            return Ok(false);
+        }
         let cutoff = before(now, EVENT_MEMORY);
         let (starts_at, fingerprint, status) = self.events_to;
         let batch = conn
@@ -156,6 +164,7 @@ impl Retention {
         }
         if !more {
             self.events_to = (i64::MIN, i64::MIN, i64::MIN);
+            self.events_next = Instant::now() + EVENTS_REST;
         }
         Ok(more)
     }
@@ -196,4 +205,139 @@ fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::alert::{Event, Fingerprint, Priority, Status};
+    use crate::queue::clock::from_millis;
+    use crate::queue::sqlite::events::{self, Memory};
+    use crate::queue::sqlite::rows::NewDelivery;
+    use crate::queue::sqlite::schema::{self, QUEUED};
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+    fn now() -> Timestamp {
+        from_millis(100 * DAY_MS)
+    }
+
+    fn unsynced(dir: &tempfile::TempDir) -> Connection {
+        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        conn.pragma_update(None, "synchronous", "OFF").unwrap();
+        conn
+    }
+
+    fn put(conn: &Connection, accepted_ms: i64, state: i64, json: &str) -> i64 {
+        let at = from_millis(accepted_ms);
+        let last: i64 = conn
+            .query_one("SELECT coalesce(max(id), 0) FROM deliveries", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        let id = (last + 1).max(accepted_ms << ID_COUNTER_BITS);
+        let delivery = NewDelivery {
+            id: DeliveryId::from_raw(id),
+            state,
+            leases: 1,
+            priority: Priority::Normal,
+            status: Some(Status::Firing),
+            fingerprint: Some(Fingerprint(1)),
+            accepted_at: at,
+            settled_at: (state >= DONE).then_some(at),
+            alertname: "A",
+            route: "route",
+            handlers: ",a,",
+            last_error: None,
+            json,
+        };
+        rows::insert(conn, &delivery).unwrap();
+        rows::put_run(conn, delivery.id, 1, Some("{}"), None).unwrap();
+        id
+    }
+
+    /// Steps to the end of a round; returns how many dead ones went.
+    fn round(conn: &Connection, options: &Options) -> u64 {
+        let mut retention = Retention::new();
+        let mut dead = 0;
+        loop {
+            let mut usage = kv::Usage::new();
+            let removed = retention
+                .remove(conn, (now(), options), 77, &mut usage)
+                .unwrap();
+            dead += removed.dead;
+            if !removed.more {
+                return dead;
+            }
+        }
+    }
+
+    fn ids(conn: &Connection, sql: &str) -> Vec<i64> {
+        let mut statement = conn.prepare(sql).unwrap();
+        let ids = statement.query_map([], |row| row.get(0)).unwrap();
+        ids.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn what_settled_long_ago_goes_with_everything_that_hangs_on_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        for _ in 0..1_000 {
+            put(&conn, 80 * DAY_MS, DONE, "{}");
+        }
+        put(&conn, 80 * DAY_MS, DEAD, "{}");
+        let waiting = put(&conn, 80 * DAY_MS, QUEUED, "{}");
+        let recent = put(&conn, 94 * DAY_MS, DONE, "{}");
+        assert_eq!(round(&conn, &Options::default()), 1);
+        assert_eq!(ids(&conn, "SELECT id FROM deliveries"), [waiting, recent]);
+        assert_eq!(ids(&conn, "SELECT id FROM alerts"), [waiting, recent]);
+        assert_eq!(ids(&conn, "SELECT delivery FROM runs"), [waiting, recent]);
+        assert_eq!(
+            ids(&conn, "SELECT value FROM meta WHERE key = 'last_id'"),
+            [77]
+        );
+    }
+
+    #[test]
+    fn a_store_that_is_too_large_loses_its_oldest_and_its_file_shrinks() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let json = "x".repeat(20_000);
+        let all: Vec<i64> = (0..1_500)
+            .map(|_| put(&conn, 99 * DAY_MS, DONE, &json))
+            .collect();
+        let before = pragma(&conn, "page_count").unwrap();
+        let options = Options {
+            retention_bytes_max: 10 << 20,
+            ..Options::default()
+        };
+        round(&conn, &options);
+        let left = ids(&conn, "SELECT id FROM deliveries");
+        assert!(live_bytes(&conn).unwrap() <= options.retention_bytes_max);
+        assert!(
+            !left.is_empty() && all.ends_with(&left),
+            "the oldest go, and no more than needed"
+        );
+        assert!(pragma(&conn, "page_count").unwrap() < before * 2 / 3);
+    }
+
+    #[test]
+    fn an_event_is_remembered_for_seven_days_after_it_was_last_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let event = |fingerprint| Event {
+            fingerprint: Fingerprint(fingerprint),
+            starts_at: from_millis(0),
+            status: Status::Firing,
+        };
+        let old = from_millis(92 * DAY_MS);
+        for fingerprint in 0..1_200 {
+            events::remember(&conn, event(fingerprint), &Memory::default(), old).unwrap();
+        }
+        events::seen_again(&conn, event(7), from_millis(94 * DAY_MS)).unwrap();
+        round(&conn, &Options::default());
+        assert_eq!(ids(&conn, "SELECT fingerprint FROM events"), [7]);
+    }
 }

@@ -147,11 +147,15 @@ pub(super) fn put_run(
     )?
     .execute(params![id.as_raw(), lease, progress, story])?;
     if lease > 1 && progress.is_some() {
-        conn.prepare_cached(
+        // A delivery that is put off for hours has hundreds of leases with nothing to tell.
+        for sql in [
+            "DELETE FROM runs WHERE delivery = ?1 AND lease < ?2 AND story IS NULL",
             "UPDATE runs SET progress = NULL
              WHERE delivery = ?1 AND lease < ?2 AND progress IS NOT NULL",
-        )?
-        .execute(params![id.as_raw(), lease])?;
+        ] {
+            conn.prepare_cached(sql)?
+                .execute(params![id.as_raw(), lease])?;
+        }
     }
     Ok(())
 }

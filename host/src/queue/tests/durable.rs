@@ -378,3 +378,24 @@ async fn seeds_are_a_steps_own_and_outlive_the_process() {
     let bench = bench.crash();
     assert_eq!(bench.queue.seed(id, 0), seed);
 }
+
+#[tokio::test]
+async fn leases_with_nothing_to_tell_leave_nothing_behind() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    for _ in 0..5 {
+        let leased = bench.lease().await;
+        let handler = name("notify");
+        let mut settlement = settlement(&leased, Next::Yield { handler });
+        settlement.story = None;
+        bench.queue.release_slot(&leased.handler);
+        bench.queue.settle(settlement);
+    }
+    bench.lease().await;
+    let store = rusqlite::Connection::open(bench.path()).unwrap();
+    let runs = store.query_one("SELECT count(*), max(lease) FROM runs", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+    });
+    assert_eq!(runs.unwrap(), (1, 5));
+    assert_eq!(bench.story(id).await.progress.attempts(), 5);
+}

@@ -1,1 +1,428 @@
-//! x
+//! The queue against a model of it: whatever happens in whatever order, both say the same.
+//!
+//! `PROPTEST_CASES=5000 cargo test -p alert-manager model` runs it longer.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt as _;
+use proptest::prelude::*;
+
+use super::*;
+
+const CAP: u32 = 2;
+const REPEAT_AFTER_S: u64 = 100;
+const DEATHS_MAX: u32 = 3;
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Of an alert, its start and whether it is resolved.
+    Accept(u8, i64, bool),
+    /// The lease at this place, modulo.
+    Settle(usize, End),
+    Advance(u64),
+    Crash,
+    Restart,
+    Retry(usize),
+    Cancel(usize),
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Done,
+    Dead,
+    RetryIn(u64),
+    Yield,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let end = prop_oneof![
+        3 => Just(End::Done),
+        2 => Just(End::Dead),
+        2 => (0..60_u64).prop_map(End::RetryIn),
+        1 => Just(End::Yield),
+    ];
+    prop_oneof![
+        8 => (0..3_u8, 0..2_i64, any::<bool>()).prop_map(|(a, s, r)| Op::Accept(a, s, r)),
+        8 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
+        3 => (0..150_u64).prop_map(Op::Advance),
+        1 => Just(Op::Crash),
+        1 => Just(Op::Restart),
+        2 => any::<usize>().prop_map(Op::Retry),
+        1 => any::<usize>().prop_map(Op::Cancel),
+    ]
+}
+
+type Event = (u8, i64, bool);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Until this many seconds after the start; told as retrying where it was put off.
+    Waits {
+        due: u64,
+        put_off: bool,
+    },
+    Leased,
+    Done,
+    Dead,
+    Cancelled,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    event: Event,
+    stage: Stage,
+    leases: u32,
+    deaths: u32,
+    after_crash: bool,
+    ended_s: u64,
+}
+
+impl Known {
+    fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Waits { .. } | Stage::Leased)
+    }
+}
+
+#[derive(Default)]
+struct Model {
+    now_s: u64,
+    deliveries: BTreeMap<DeliveryId, Known>,
+    /// The latest delivery of each event.
+    events: BTreeMap<Event, DeliveryId>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Expected {
+    New,
+    Revived(DeliveryId),
+    Duplicate,
+    Stale,
+}
+
+impl Model {
+    fn expect(&self, event: Event) -> Expected {
+        let (alert, start, resolved) = event;
+        if !resolved && self.events.contains_key(&(alert, start, true)) {
+            return Expected::Stale;
+        }
+        let Some(id) = self.events.get(&event) else {
+            return Expected::New;
+        };
+        let known = &self.deliveries[id];
+        match known.stage {
+            Stage::Dead => Expected::Revived(*id),
+            Stage::Done if self.now_s - known.ended_s >= REPEAT_AFTER_S => Expected::New,
+            _ => Expected::Duplicate,
+        }
+    }
+
+    fn revive(&mut self, id: DeliveryId) {
+        let due = self.now_s;
+        let known = self.deliveries.get_mut(&id).unwrap();
+        known.stage = Stage::Waits {
+            due,
+            put_off: false,
+        };
+        known.deaths = 0;
+    }
+
+    fn lane(&self, of: Event) -> impl Iterator<Item = (&DeliveryId, &Known)> {
+        self.deliveries
+            .iter()
+            .filter(move |(_, k)| k.event.0 == of.0)
+    }
+
+    fn is_passed(&self, id: DeliveryId) -> bool {
+        self.lane(self.deliveries[&id].event).any(|(other, k)| {
+            *other > id && (k.stage == Stage::Done || (k.is_open() && k.leases > 0))
+        })
+    }
+
+    /// A lease was handed out: was it this one's turn?
+    fn lease(&mut self, leased: &Leased) {
+        let known = &self.deliveries[&leased.id];
+        assert!(
+            matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s),
+            "{known:?}"
+        );
+        for (id, other) in self.lane(known.event) {
+            assert!(other.stage != Stage::Leased, "two of one lane run");
+            // One that has begun keeps its lane, also where an older one was sent again since.
+            assert!(
+                !other.is_open() || *id >= leased.id || known.leases > 0,
+                "an older one of its lane waits"
+            );
+        }
+        let known = self.deliveries.get_mut(&leased.id).unwrap();
+        known.stage = Stage::Leased;
+        known.leases += 1;
+        assert_eq!(
+            (leased.lease, leased.after_crash),
+            (known.leases, known.after_crash)
+        );
+    }
+
+    /// Nothing waits that could run.
+    fn check_idle(&self, held: usize) {
+        assert!(held <= CAP as usize);
+        if held == CAP as usize {
+            return;
+        }
+        for known in self.deliveries.values().filter(|k| k.is_open()) {
+            let open: Vec<_> = self
+                .lane(known.event)
+                .filter(|(_, k)| k.is_open())
+                .collect();
+            let mut heads = open
+                .iter()
+                .enumerate()
+                .filter(|(place, (_, k))| *place == 0 || k.leases > 0);
+            let blocked = heads.any(|(_, (_, head))| match head.stage {
+                Stage::Waits { due, .. } => due > self.now_s,
+                _ => true,
+            });
+            assert!(blocked, "a lane is free and does not move: {open:?}");
+        }
+    }
+
+    fn depth(&self) -> usize {
+        self.deliveries.values().filter(|k| k.is_open()).count()
+    }
+
+    fn dead(&self) -> u64 {
+        let dead = |k: &&Known| matches!(k.stage, Stage::Dead | Stage::Cancelled);
+        self.deliveries.values().filter(dead).count() as u64
+    }
+}
+
+fn submission((alert, start, resolved): Event) -> Submission {
+    let mut submission = firing(&format!("A{alert}"));
+    submission.alert.starts_at += Duration::from_secs(start.unsigned_abs());
+    if resolved {
+        submission.alert.status = Status::Resolved;
+    }
+    submission.plans[0].repeat_after = Duration::from_secs(REPEAT_AFTER_S);
+    submission
+}
+
+/// The queue and its model side by side.
+struct Pair {
+    bench: Bench,
+    model: Model,
+    held: Vec<Leased>,
+}
+
+impl Pair {
+    async fn step(mut self, op: Op) -> Self {
+        match op {
+            Op::Accept(alert, start, resolved) => self.accept((alert, start, resolved)).await,
+            Op::Settle(place, end) => self.settle(place, &end),
+            Op::Advance(by_s) => {
+                self.model.now_s += by_s;
+                self.bench.advance(Duration::from_secs(by_s));
+            }
+            Op::Crash => {
+                for leased in self.held.drain(..) {
+                    let known = self.model.deliveries.get_mut(&leased.id).unwrap();
+                    known.deaths += 1;
+                    known.after_crash = true;
+                    known.ended_s = self.model.now_s;
+                    known.stage = if known.deaths >= DEATHS_MAX {
+                        Stage::Dead
+                    } else {
+                        Stage::Waits {
+                            due: 0,
+                            put_off: false,
+                        }
+                    };
+                }
+                self.bench = self.bench.crash();
+            }
+            Op::Restart => {
+                for leased in self.held.drain(..) {
+                    let known = self.model.deliveries.get_mut(&leased.id).unwrap();
+                    known.after_crash = true;
+                    known.stage = Stage::Waits {
+                        due: 0,
+                        put_off: false,
+                    };
+                }
+                self.bench = self.bench.restart().await;
+            }
+            Op::Retry(place) => self.retry(place).await,
+            Op::Cancel(place) => self.cancel(place).await,
+        }
+        self.compare().await;
+        self
+    }
+
+    async fn accept(&mut self, event: Event) {
+        let expected = self.model.expect(event);
+        let newest = self.model.deliveries.last_key_value().map(|(id, _)| *id);
+        match self.bench.accept(submission(event)).await {
+            Verdict::Duplicate => assert_eq!(expected, Expected::Duplicate),
+            Verdict::Stale => assert_eq!(expected, Expected::Stale),
+            Verdict::Accepted(accepted) => {
+                let id = accepted[0].id;
+                if expected == Expected::Revived(id) {
+                    return self.model.revive(id);
+                }
+                assert_eq!(expected, Expected::New);
+                assert!(newest < Some(id));
+                let known = Known {
+                    event,
+                    stage: Stage::Waits {
+                        due: 0,
+                        put_off: false,
+                    },
+                    leases: 0,
+                    deaths: 0,
+                    after_crash: false,
+                    ended_s: 0,
+                };
+                self.model.deliveries.insert(id, known);
+                self.model.events.insert(event, id);
+            }
+        }
+    }
+
+    fn settle(&mut self, place: usize, end: &End) {
+        if self.held.is_empty() {
+            return;
+        }
+        let leased = self.held.swap_remove(place % self.held.len());
+        let known = self.model.deliveries.get_mut(&leased.id).unwrap();
+        known.after_crash = false;
+        known.ended_s = self.model.now_s;
+        let now_s = self.model.now_s;
+        let handler = name("notify");
+        let (stage, next) = match end {
+            End::Done => (Stage::Done, Next::Done),
+            End::Dead => (Stage::Dead, Next::Dead("why".into())),
+            End::RetryIn(s) => {
+                let until = self.bench.clock.now() + Duration::from_secs(*s);
+                let due = now_s + s;
+                (
+                    Stage::Waits { due, put_off: true },
+                    Next::Retry { until, handler },
+                )
+            }
+            End::Yield => (
+                Stage::Waits {
+                    due: 0,
+                    put_off: false,
+                },
+                Next::Yield { handler },
+            ),
+        };
+        known.stage = stage;
+        self.bench.settle(&leased, next);
+    }
+
+    fn pick(&self, place: usize) -> Option<DeliveryId> {
+        let count = self.model.deliveries.len();
+        self.model
+            .deliveries
+            .keys()
+            .nth(place % count.max(1))
+            .copied()
+    }
+
+    async fn retry(&mut self, place: usize) {
+        let Some(id) = self.pick(place) else {
+            return;
+        };
+        let answer = self.bench.queue.retry(id, Force::No).await;
+        let dead = matches!(
+            self.model.deliveries[&id].stage,
+            Stage::Dead | Stage::Cancelled
+        );
+        let expected = match (dead, self.model.is_passed(id)) {
+            (false, _) => Err(RetryError::NotDead),
+            (true, true) => Err(RetryError::Passed),
+            (true, false) => Ok(()),
+        };
+        assert_eq!(answer, expected);
+        if answer.is_ok() {
+            self.model.revive(id);
+        }
+    }
+
+    async fn cancel(&mut self, place: usize) {
+        let Some(id) = self.pick(place) else {
+            return;
+        };
+        let answer = self.bench.queue.cancel(id).await;
+        let known = self.model.deliveries.get_mut(&id).unwrap();
+        if !known.is_open() {
+            return assert_eq!(answer, Err(CancelError::Settled));
+        }
+        assert_eq!(answer, Ok(()));
+        known.stage = Stage::Cancelled;
+        if let Some(held) = self.held.iter().position(|leased| leased.id == id) {
+            let leased = self.held.swap_remove(held);
+            self.bench.settle(&leased, Next::Done);
+        }
+    }
+
+    async fn compare(&mut self) {
+        // What ends in one transaction makes way for what is leased in the next.
+        self.bench.flush().await;
+        self.bench.flush().await;
+        while let Some(Some(leased)) = self.bench.leases.next().now_or_never() {
+            self.model.lease(&leased);
+            self.held.push(leased);
+        }
+        self.model.check_idle(self.held.len());
+        let counts = self.bench.queue.counts();
+        assert_eq!(
+            (counts.depth, counts.dead),
+            (self.model.depth(), self.model.dead())
+        );
+    }
+
+    async fn compare_all(&self) {
+        let all = Filter {
+            limit: 1_000,
+            ..Filter::default()
+        };
+        let listed = self.bench.queue.list(all).await.unwrap().deliveries;
+        assert_eq!(listed.len(), self.model.deliveries.len());
+        for delivery in listed {
+            let expected = match self.model.deliveries[&delivery.id].stage {
+                Stage::Waits { put_off: false, .. } => State::Queued,
+                Stage::Waits { put_off: true, .. } => State::Retrying,
+                Stage::Leased => State::Running,
+                Stage::Done => State::Done,
+                Stage::Dead | Stage::Cancelled => State::Dead,
+            };
+            assert_eq!(delivery.state, expected, "{delivery:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(48),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_queue_does_what_its_model_does(ops in prop::collection::vec(op(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut pair = Pair {
+                bench: Bench::with(Options::default(), Caps::all(CAP)),
+                model: Model::default(),
+                held: Vec::new(),
+            };
+            for op in ops {
+                pair = pair.step(op).await;
+            }
+            pair.compare_all().await;
+        });
+    }
+}

@@ -1,0 +1,69 @@
+//! What can be asked of the scheduler.
+
+use crate::alert::{DeliveryId, Priority, Timestamp};
+use crate::queue::clock::Ticks;
+
+use super::{HandlerCounts, Phase, Scheduler};
+
+impl Scheduler {
+    /// Returns when something becomes due by itself.
+    pub(in crate::queue) fn next_due(&self) -> Option<Ticks> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Returns when the oldest that is not settled was accepted.
+    pub(in crate::queue) fn oldest(&self) -> Option<Timestamp> {
+        self.items.first_key_value().map(|(_, i)| i.accepted_at)
+    }
+
+    /// Returns when the oldest critical one that is not settled was accepted.
+    pub(in crate::queue) fn oldest_critical(&self) -> Option<Timestamp> {
+        if self.criticals == 0 {
+            return None;
+        }
+        self.items
+            .values()
+            .find(|i| i.priority == Priority::Critical)
+            .map(|i| i.accepted_at)
+    }
+
+    /// Returns what each handler has.
+    pub(in crate::queue) fn counts(&self) -> Vec<HandlerCounts> {
+        let mut counts: Vec<HandlerCounts> = self
+            .handlers
+            .iter()
+            .map(|slots| HandlerCounts {
+                handler: slots.name.clone(),
+                waiting: 0,
+                running: slots.running,
+            })
+            .collect();
+        for item in self.items.values() {
+            if matches!(item.phase, Phase::Waiting | Phase::Staged(None)) {
+                counts[item.handler].waiting += 1;
+            }
+        }
+        counts
+    }
+
+    /// Hands nothing out any more; returns every lease, and whether a worker has taken it out.
+    pub(in crate::queue) fn close(&mut self) -> Vec<(DeliveryId, bool)> {
+        self.closed = true;
+        self.items
+            .iter()
+            .filter_map(|(id, item)| match item.phase {
+                Phase::Leased { started, .. } => Some((*id, started)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Returns true where `grant` would lease something.
+    pub(in crate::queue) fn can_grant(&self, now: Ticks) -> bool {
+        self.timers.first().is_some_and(|(due, _)| *due <= now)
+            || self
+                .handlers
+                .iter()
+                .any(|slots| !slots.is_idle() && slots.has_slot())
+    }
+}

@@ -1,0 +1,76 @@
+//! The words that the scheduler shares with the store.
+
+use std::sync::Arc;
+
+use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use crate::queue::clock::Ticks;
+use crate::queue::types::LeaseToken;
+
+/// A delivery that enters, new or sent again.
+#[derive(Clone, Debug)]
+pub(in crate::queue) struct Entrant {
+    pub(in crate::queue) id: DeliveryId,
+    pub(in crate::queue) route: Arc<str>,
+    pub(in crate::queue) fingerprint: Fingerprint,
+    pub(in crate::queue) pipeline: Arc<[HandlerName]>,
+    /// Whose slot it needs next.
+    pub(in crate::queue) handler: HandlerName,
+    pub(in crate::queue) priority: Priority,
+    /// Not before this.
+    pub(in crate::queue) due: Ticks,
+    pub(in crate::queue) accepted_at: Timestamp,
+    /// Leases taken so far.
+    pub(in crate::queue) leases: u32,
+    pub(in crate::queue) after_crash: bool,
+    /// Kept in memory as long as there is room, to save reading it again.
+    pub(in crate::queue) alert: Option<Arc<Alert>>,
+    /// The size of its JSON.
+    pub(in crate::queue) alert_bytes: usize,
+}
+
+/// A lease that was given, with the slot of `handler`.
+#[derive(Clone, Debug)]
+pub(in crate::queue) struct Grant {
+    pub(in crate::queue) id: DeliveryId,
+    pub(in crate::queue) token: LeaseToken,
+    pub(in crate::queue) route: Arc<str>,
+    pub(in crate::queue) pipeline: Arc<[HandlerName]>,
+    pub(in crate::queue) handler: HandlerName,
+    /// The place of this lease among the delivery's, from 1.
+    pub(in crate::queue) lease: u32,
+    pub(in crate::queue) after_crash: bool,
+    pub(in crate::queue) accepted_at: Timestamp,
+    /// Absent where memory had no room for it.
+    pub(in crate::queue) alert: Option<Arc<Alert>>,
+}
+
+/// How a lease ended, once that is durable.
+#[derive(Clone, Debug)]
+pub(in crate::queue) enum Ended {
+    /// Done or dead.
+    Settled,
+    /// Waits for `handler` until `due`.
+    Waits { handler: HandlerName, due: Ticks },
+}
+
+/// What a delivery that is given up was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::queue) enum Withdrawn {
+    /// Nothing yet.
+    Waiting,
+    /// A worker had it; its lane stays held until that worker has let go.
+    Leased,
+    /// It is not here.
+    Absent,
+}
+
+/// How many deliveries a handler has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerCounts {
+    /// Which handler.
+    pub handler: HandlerName,
+    /// Deliveries that wait for it: for a slot, for another try, behind another of their lane.
+    pub waiting: usize,
+    /// Slots taken.
+    pub running: u32,
+}
