@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod config;
+pub mod heartbeat;
 pub mod journal;
 pub mod policy;
 pub mod queue;

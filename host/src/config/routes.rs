@@ -68,12 +68,12 @@ fn route(reader: &mut Reader, node: &Node, path: &str) -> Option<Route> {
         });
     }
     route.config = settings_map(reader, section.take("config"));
-    section.finish(reader, &[]);
+    section.finish(reader);
     Some(route)
 }
 
 /// Returns the matchers, none where the key is absent; None where one cannot be read.
-fn matchers(reader: &mut Reader, node: Option<(&Node, String)>) -> Option<Vec<Matcher>> {
+pub(super) fn matchers(reader: &mut Reader, node: Option<(&Node, String)>) -> Option<Vec<Matcher>> {
     let mut matchers = Some(Vec::new());
     let Some((node, path)) = node else {
         return matchers;

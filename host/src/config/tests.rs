@@ -304,8 +304,8 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
             "am.yml:2:1: unknown key qqq — the keys here are listen, ",
         ),
         (
-            "storm: { over: 5 }",
-            "am.yml:2:1: storm is not supported by this version",
+            "storm: { over: many }",
+            "am.yml:2:16: storm.over is \"many\" — it should be a whole number; 0 is off",
         ),
         (
             "listen: here",
