@@ -116,7 +116,7 @@ impl Alert {
 
     /// Returns the label `severity` in lower case: some rules write `CRITICAL`.
     pub fn severity(&self) -> Option<String> {
-        self.label("severity").map(str::to_lowercase)
+        self.label("severity").map(str::to_ascii_lowercase)
     }
 
     /// Returns what is wrong in a line: the annotation `summary`, or `message`, or `title`.

@@ -136,3 +136,57 @@ impl Call {
         Duration::from_millis(self.time_left_ms as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use crate::Failure;
+    use crate::log::Level;
+    use crate::mock::Host;
+
+    #[test]
+    fn settings_are_read_by_type() {
+        let cx = Host::new()
+            .config("lines", " 12 ")
+            .config("list", r#"["a"]"#)
+            .cx();
+        assert_eq!(cx.config_parsed::<usize>("lines").unwrap(), Some(12));
+        assert_eq!(cx.config_parsed::<usize>("none").unwrap(), None);
+        assert_eq!(
+            cx.config_json::<Vec<String>>("list").unwrap().unwrap(),
+            ["a"]
+        );
+        assert_eq!(cx.config_or("none", "alerts"), "alerts");
+    }
+
+    #[test]
+    fn a_bad_setting_says_which_and_why() {
+        let cx = Host::new().config("lines", "dozen").cx();
+        assert_eq!(
+            cx.config_parsed::<usize>("lines").unwrap_err(),
+            Failure::permanent(
+                "the setting `lines` is `dozen`: invalid digit found in string; correct it in the handler's `config`"
+            )
+        );
+        let failure = cx.config_json::<Vec<String>>("lines").unwrap_err();
+        assert!(
+            failure
+                .message()
+                .contains("`dozen`: expected value at line 1"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn lines_are_logged_with_their_fields() {
+        let host = Host::new();
+        host.cx()
+            .log()
+            .warn("asked", &[("pods", &3), ("node", &"n1")]);
+        let line = &host.logs()[0];
+        assert_eq!((line.level, line.message.as_str()), (Level::Warn, "asked"));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(line.fields, [pair("pods", "3"), pair("node", "n1")]);
+    }
+}

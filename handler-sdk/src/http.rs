@@ -1,14 +1,18 @@
 //! An HTTP client for the origins that the operator granted.
 
-use std::fmt;
+mod error;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::alert_manager::handler::http as wire;
-use crate::{Cx, Failure, Timestamp, mask};
+use crate::{Cx, Timestamp, mask};
 
+pub use error::{Error, ErrorKind};
 pub use wire::Method;
 
 /// The door to the origins that the operator granted.
@@ -147,7 +151,7 @@ impl RequestBuilder<'_> {
     ///
     /// # Errors
     /// Where there is no response: denied, unreachable, timed out, too large. Under `?` in a handler it
-    /// becomes the [`Failure`] that fits.
+    /// becomes the [`Failure`](crate::Failure) that fits.
     pub fn send(self) -> Result<Response, Error> {
         let name = RequestName::of(&self.request);
         if let Some(why) = self.unwritable {
@@ -278,134 +282,6 @@ impl Response {
     }
 }
 
-/// Why there is no response, or not the one that was asked for.
-///
-/// Under `?` in a handler it becomes a [`Failure`]: *unavailable* for 408, 425, 429, 5xx, timeouts and
-/// unreachable hosts, with the server's `Retry-After`; *retryable* for a body that can't be read;
-/// *permanent* for the rest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    request: RequestName,
-    kind: ErrorKind,
-}
-
-/// What kind of error it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// Not granted; the lines of configuration that would grant it.
-    Denied(String),
-    /// The request can't be sent as it is.
-    InvalidRequest(String),
-    /// No connection, no name, TLS refused, or the connection broke.
-    Unreachable(String),
-    /// Sent or not: unknown.
-    Timeout,
-    /// The body is larger than this limit, in bytes.
-    TooLarge(u32),
-    /// Which limit of this step is used up.
-    BudgetExhausted(String),
-    /// Anything else that may pass.
-    Unavailable(String),
-    /// [`Response::error_for_status`] found another status than 200 to 299.
-    Status {
-        /// The status code.
-        status: u16,
-        /// How the body begins, with secrets masked.
-        said: String,
-        /// The server's `Retry-After`.
-        retry_after: Option<Duration>,
-    },
-    /// [`Response::json`] could not read the body.
-    Unreadable(String),
-}
-
-impl Error {
-    /// Returns what kind of error it is.
-    pub fn kind(&self) -> &ErrorKind {
-        &self.kind
-    }
-
-    /// Returns the status where that is the error.
-    pub fn status(&self) -> Option<u16> {
-        match self.kind {
-            ErrorKind::Status { status, .. } => Some(status),
-            _ => None,
-        }
-    }
-
-    /// Returns whether the operator has not granted it.
-    pub fn is_denied(&self) -> bool {
-        matches!(self.kind, ErrorKind::Denied(_))
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.request.0)?;
-        match &self.kind {
-            ErrorKind::Denied(grant) => write!(f, "not granted: {grant}"),
-            ErrorKind::InvalidRequest(why) => write!(f, "the request can't be sent: {why}"),
-            ErrorKind::Unreachable(why) => write!(f, "unreachable: {why}"),
-            ErrorKind::Timeout => write!(f, "timed out"),
-            ErrorKind::TooLarge(bytes_max) => {
-                write!(f, "the response is larger than {bytes_max} bytes")
-            }
-            ErrorKind::BudgetExhausted(limit) => write!(f, "the step's limit is used up: {limit}"),
-            ErrorKind::Unavailable(why) => write!(f, "unavailable: {why}"),
-            ErrorKind::Status { status, said, .. } if said.is_empty() => {
-                write!(f, "answered {status}")
-            }
-            ErrorKind::Status { status, said, .. } => write!(f, "answered {status}: {said}"),
-            ErrorKind::Unreadable(why) => write!(f, "the answer can't be read: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let message = error.to_string();
-        match error.kind {
-            ErrorKind::Unreachable(_) | ErrorKind::Timeout | ErrorKind::Unavailable(_) => {
-                Self::unavailable(message)
-            }
-            ErrorKind::Status {
-                status: 408 | 425 | 429 | 500..,
-                retry_after,
-                ..
-            } => {
-                let failure = Self::unavailable(message);
-                match retry_after {
-                    Some(wait) => failure.after(wait),
-                    None => failure,
-                }
-            }
-            ErrorKind::Unreadable(_) => Self::retryable(message),
-            ErrorKind::Denied(_)
-            | ErrorKind::InvalidRequest(_)
-            | ErrorKind::TooLarge(_)
-            | ErrorKind::BudgetExhausted(_)
-            | ErrorKind::Status { .. } => Self::permanent(message),
-        }
-    }
-}
-
-impl From<wire::Error> for ErrorKind {
-    fn from(error: wire::Error) -> Self {
-        match error {
-            wire::Error::Denied(grant) => Self::Denied(grant),
-            wire::Error::InvalidRequest(why) => Self::InvalidRequest(why),
-            wire::Error::Unreachable(why) => Self::Unreachable(why),
-            wire::Error::Timeout => Self::Timeout,
-            wire::Error::TooLarge(bytes_max) => Self::TooLarge(bytes_max),
-            wire::Error::BudgetExhausted(limit) => Self::BudgetExhausted(limit),
-            wire::Error::Unavailable(why) => Self::Unavailable(why),
-        }
-    }
-}
-
 /// The request as messages name it: method and URL, without userinfo and query, which may hold secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RequestName(String);
@@ -442,7 +318,7 @@ pub(crate) fn method_name(method: Method) -> &'static str {
 /// assert_eq!(handler_sdk::http::encode("a/b c=é"), "a%2Fb%20c%3D%C3%A9");
 /// ```
 pub fn encode(text: &str) -> String {
-    use fmt::Write as _;
+    use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

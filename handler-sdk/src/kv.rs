@@ -156,7 +156,12 @@ impl From<Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+    use crate::Timestamp;
+    use crate::mock::Host;
+    use crate::time::{DAY, MINUTE};
 
     #[test]
     fn a_time_to_live_is_rounded_up() {
@@ -164,5 +169,58 @@ mod tests {
         assert_eq!(whole_seconds(Some(Duration::ZERO)), Some(1));
         assert_eq!(whole_seconds(Some(Duration::from_millis(1_001))), Some(2));
         assert_eq!(whole_seconds(Some(Duration::MAX)), Some(u32::MAX));
+    }
+
+    #[test]
+    fn values_are_kept_as_long_as_was_asked() {
+        let start = Timestamp::from_seconds(1_000);
+        let host = Host::new().now(start);
+        let cx = host.cx();
+        cx.kv().set("a", "1", Some(MINUTE)).unwrap();
+        cx.kv().set("b", "2", None).unwrap();
+        assert!(!cx.kv().set_if_absent("a", "3", None).unwrap());
+
+        let host = host.now(start.plus(DAY));
+        assert_eq!(host.cx().kv().get("a").unwrap(), None);
+        assert!(cx.kv().set_if_absent("a", "3", None).unwrap());
+        assert_eq!(cx.kv().get_string("a").unwrap().as_deref(), Some("3"));
+        assert_eq!(host.kept("b").as_deref(), Some("2"));
+        cx.kv().remove("b").unwrap();
+        assert_eq!(host.kept_keys(), ["a"]);
+    }
+
+    #[test]
+    fn numbers_are_added_up() {
+        let cx = Host::new().cx();
+        assert_eq!(cx.kv().increment("n", 5, None).unwrap(), 5);
+        assert_eq!(cx.kv().increment("n", -7, None).unwrap(), -2);
+    }
+
+    #[test]
+    fn json_comes_back_as_it_was() {
+        let cx = Host::new().kv("broken", "{").cx();
+        cx.kv().set_json("list", &["a", "b"], None).unwrap();
+        assert_eq!(
+            cx.kv().get_json::<Vec<String>>("list").unwrap().unwrap(),
+            ["a", "b"]
+        );
+        assert_eq!(cx.kv().get_json::<Vec<String>>("none").unwrap(), None);
+        let failure = cx.kv().get_json::<Vec<String>>("broken").unwrap_err();
+        assert!(
+            failure
+                .message()
+                .starts_with("the kept value `broken` can't be read"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn errors_become_the_failure_that_fits() {
+        let host = Host::new().kv_error(Error::Unavailable("disk full".to_owned()));
+        let failure = Failure::from(host.cx().kv().get("a").unwrap_err());
+        assert_eq!(failure, Failure::unavailable("kv: disk full"));
+        let long = "k".repeat(10_000);
+        assert!(Failure::from(host.cx().kv().get(&long).unwrap_err()).is_permanent());
+        assert!(Failure::from(Error::QuotaExceeded).is_permanent());
     }
 }

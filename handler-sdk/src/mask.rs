@@ -6,6 +6,9 @@
 //! `Bearer` and `Basic` credentials, and values under names like `password`, `token` or `api_key`, as
 //! `name=value`, `name: value` or JSON.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 /// What stands in a secret's place.
@@ -27,8 +30,7 @@ pub fn text(text: &str) -> Cow<'_, str> {
     let mut at = 0;
     let mut before: Option<char> = None;
     while let Some(next) = text[at..].chars().next() {
-        let word_begins = !before.is_some_and(|char| char.is_ascii_alphanumeric());
-        let step = match find(&text[at..], word_begins) {
+        let step = match find(&text[at..], before) {
             Some(Secret { shown, hidden }) => {
                 masked.push_str(&text[copied..at + shown]);
                 masked.push_str(MASK);
@@ -47,20 +49,25 @@ pub fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
+/// No name of a value, and no scheme of a URL, is longer.
+const NAME_BYTES_MAX: usize = 64;
+
 /// A secret within a text: so many bytes that stay, so many that go.
 struct Secret {
     shown: usize,
     hidden: usize,
 }
 
-fn find(rest: &str, word_begins: bool) -> Option<Secret> {
-    if !word_begins {
+fn find(rest: &str, before: Option<char>) -> Option<Secret> {
+    let within_word = before.is_some_and(|char| char.is_ascii_alphanumeric());
+    if within_word {
         return None;
     }
     match rest.as_bytes()[0] {
         b'-' => pem(rest),
         b'A'..=b'Z' | b'a'..=b'z' => vendor_token(rest)
-            .or_else(|| json_web_token(rest))
+            .or_else(|| aws_key_id(rest))
+            .or_else(|| json_web_token(rest, before))
             .or_else(|| scheme(rest))
             .or_else(|| url(rest))
             .or_else(|| named(rest)),
@@ -85,7 +92,7 @@ fn pem(rest: &str) -> Option<Secret> {
 }
 
 /// Prefixes that vendors give their tokens, with the least length of what follows.
-const VENDOR_PREFIXES: [(&str, usize); 38] = [
+const VENDOR_PREFIXES: [(&str, usize); 36] = [
     ("ghp_", 16),
     ("gho_", 16),
     ("ghu_", 16),
@@ -103,8 +110,6 @@ const VENDOR_PREFIXES: [(&str, usize); 38] = [
     ("xoxe-", 10),
     ("xoxe.", 10),
     ("xapp-", 10),
-    ("AKIA", 16),
-    ("ASIA", 16),
     ("AIza", 30),
     ("ya29.", 16),
     ("GOCSPX-", 16),
@@ -128,30 +133,44 @@ const VENDOR_PREFIXES: [(&str, usize); 38] = [
 
 fn vendor_token(rest: &str) -> Option<Secret> {
     VENDOR_PREFIXES.iter().find_map(|(prefix, follows_min)| {
-        let token = &rest.strip_prefix(prefix)?;
+        let token = rest.strip_prefix(prefix)?;
         let hidden = token_length(token);
-        let aws = prefix.len() == 4 && prefix.ends_with("IA");
-        let fits = hidden >= *follows_min
-            && (!aws
-                || (hidden == 16
-                    && token[..16]
-                        .bytes()
-                        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())));
-        fits.then_some(Secret {
+        (hidden >= *follows_min).then_some(Secret {
             shown: prefix.len(),
             hidden,
         })
     })
 }
 
+/// An AWS access key's id: a prefix and 16 capitals and digits.
+fn aws_key_id(rest: &str) -> Option<Secret> {
+    let token = rest
+        .strip_prefix("AKIA")
+        .or_else(|| rest.strip_prefix("ASIA"))?;
+    let hidden = token
+        .bytes()
+        .take(17)
+        .take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        .count();
+    (hidden == 16).then_some(Secret { shown: 4, hidden })
+}
+
 /// Three parts of base64url, the first of which is an encoded `{"`.
-fn json_web_token(rest: &str) -> Option<Secret> {
-    let token = &rest[..token_length(rest)];
-    let mut parts = token.strip_prefix("eyJ")?.split('.');
-    let long = |part: Option<&str>| part.is_some_and(|part| part.len() >= 8);
+fn json_web_token(rest: &str, before: Option<char>) -> Option<Secret> {
+    let in_web_token = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let after = rest.strip_prefix("eyJ")?;
+    // Looked at from its start only: else a hostile text of dashes would be read again from each of them.
+    if before.is_some_and(in_web_token) {
+        return None;
+    }
+    let length = after
+        .find(|char| !in_web_token(char))
+        .unwrap_or(after.len());
+    let mut parts = after[..length].split('.');
+    let long = |part: Option<&str>| part.is_some_and(|part| part.len() >= 5);
     (long(parts.next()) && long(parts.next())).then_some(Secret {
         shown: 0,
-        hidden: token.len(),
+        hidden: "eyJ".len() + length,
     })
 }
 
@@ -172,8 +191,12 @@ fn scheme(rest: &str) -> Option<Secret> {
 
 /// The password of `scheme://user:password@host`.
 fn url(rest: &str) -> Option<Secret> {
-    let scheme_ends =
-        rest.find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.')))?;
+    let in_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let scheme_ends = rest
+        .bytes()
+        .take(NAME_BYTES_MAX)
+        .take_while(in_scheme)
+        .count();
     let authority = rest[scheme_ends..].strip_prefix("://")?;
     let authority = &authority[..authority
         .find(|char: char| char.is_whitespace() || matches!(char, '/' | '?' | '#' | '"' | '\''))
@@ -213,9 +236,15 @@ const HARMLESS_ENDINGS: [&str; 8] = [
 
 /// The value of `name=value`, `name: value`, `"name": "value"`, `name => value`.
 fn named(rest: &str) -> Option<Secret> {
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let name_ends = rest
-        .find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.')))
-        .filter(|ends| *ends <= 64)?;
+        .bytes()
+        .take(NAME_BYTES_MAX + 1)
+        .take_while(in_name)
+        .count();
+    if name_ends > NAME_BYTES_MAX {
+        return None;
+    }
     let name: String = rest[..name_ends]
         .chars()
         .filter(char::is_ascii_alphanumeric)
@@ -278,95 +307,8 @@ fn ends_credential(char: char) -> bool {
 }
 
 fn token_length(text: &str) -> usize {
-    text.find(|char: char| {
-        !(char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | '=' | '/' | '+'))
-    })
-    .unwrap_or(text.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(plain: &str, expected: &str) {
-        assert_eq!(text(plain), expected);
-        assert_eq!(text(expected), expected, "masking twice");
-    }
-
-    #[test]
-    fn secrets_are_masked_by_their_shape() {
-        check("key AKIAIOSFODNN7EXAMPLE used", "key AKIA[masked] used");
-        check(
-            "git clone with ghp_abcdefghijklmnopqrstuvwxyz0123456789",
-            "git clone with ghp_[masked]",
-        );
-        check("xoxb-1234567890-abcdef", "xoxb-[masked]");
-        check(
-            "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_DEF-1, gone",
-            "got [masked], gone",
-        );
-        check(
-            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----\nnext",
-            "-----BEGIN RSA PRIVATE KEY-----[masked]-----END RSA PRIVATE KEY-----\nnext",
-        );
-        check(
-            "cut -----BEGIN PRIVATE KEY-----\nMIIE",
-            "cut -----BEGIN PRIVATE KEY-----[masked]",
-        );
-    }
-
-    #[test]
-    fn values_under_telling_names_are_masked() {
-        check(
-            "DB_PASSWORD=hunter2 started",
-            "DB_PASSWORD=[masked] started",
-        );
-        check(
-            "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG",
-            "aws_secret_access_key = [masked]",
-        );
-        check("?api_key=abc&page=2", "?api_key=[masked]&page=2");
-        check("password: 'a b c' set", "password: '[masked]' set");
-        check(r#"{\"token\":\"abc\"}"#, r#"{\"token\":\"[masked]\"}"#);
-        check("Set-Cookie: sid=1; Path=/", "Set-Cookie: [masked]; Path=/");
-        check("X-Auth-Token: abc", "X-Auth-Token: [masked]");
-        check(
-            "authorization=\"Basic dXNlcjpwYXNz\"",
-            "authorization=\"Basic [masked]\"",
-        );
-        check(
-            "curl -H 'Authorization: Bearer abc123'",
-            "curl -H 'Authorization: Bearer [masked]'",
-        );
-    }
-
-    #[test]
-    fn passwords_in_urls_are_masked() {
-        check("redis://:pw@cache:6379/0", "redis://:[masked]@cache:6379/0");
-        check("amqp://guest:p@ss@mq/v", "amqp://guest:[masked]@mq/v");
-        check(
-            "https://example.com:8443/a@b",
-            "https://example.com:8443/a@b",
-        );
-    }
-
-    #[test]
-    fn what_is_no_secret_stays() {
-        for plain in [
-            "Basic auth failed",
-            "bearer of news",
-            "Error: secret \"db\" not found",
-            "secretName: db-credentials",
-            "token count: 12",
-            "password=",
-            "sk-learn is installed",
-            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-            "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
-            "Grüße – ünïcode 🦀 stays whole",
-            "",
-        ] {
-            check(plain, plain);
-        }
-    }
+    let in_token = |char: char| {
+        char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | '=' | '/' | '+')
+    };
+    text.find(|char| !in_token(char)).unwrap_or(text.len())
 }

@@ -33,11 +33,15 @@
 //! assert_eq!(host.posts()[0].text, "Down: nobody known");
 //! ```
 
+mod alert;
 mod host;
 mod imports;
+mod reply;
 mod sent;
 
-pub use host::{Host, Reply, Run, alert_from_json};
+pub use alert::alert_from_json;
+pub use host::{Host, Run};
+pub use reply::Reply;
 pub use sent::{LogLine, Post, Reaction, Request, Update};
 
 pub(crate) use imports::Imports;

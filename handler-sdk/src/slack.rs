@@ -3,6 +3,8 @@
 mod blocks;
 mod markdown;
 mod mrkdwn;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;

@@ -2,12 +2,16 @@
 //!
 //! The runtime asks and replays, the queue makes it durable; both meet here, in [`Ledger`].
 
+mod replay;
+
 use std::future::Future;
 use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
+
+pub use replay::Replay;
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

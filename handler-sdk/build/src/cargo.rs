@@ -286,3 +286,26 @@ fn tool_error(program: &OsStr) -> impl FnOnce(std::io::Error) -> BuildError {
         source: std::sync::Arc::new(source),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_outer_build_set_does_not_reach_the_inner_one() {
+        let command = cargo(Path::new("."), &Options::new("out"));
+        let removed: Vec<&OsStr> = command
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        for name in [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "RUSTC_WORKSPACE_WRAPPER",
+        ] {
+            assert!(removed.contains(&OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::imports::Imports;
+use super::reply::Reply;
 use super::sent::{LogLine, Post, Reaction, Request, Update};
 use crate::bindings::alert_manager::handler::types::Call;
 use crate::bindings::alert_manager::handler::{http, kv, slack};
 use crate::handler::run_act;
-use crate::http::{ErrorKind, Method, method_name};
+use crate::http::{Method, method_name};
 use crate::slack::MessageRef;
 use crate::{Alert, Cx, Enrichment, Facts, Failure, Handler, Timestamp};
 
@@ -55,69 +54,6 @@ struct Route {
     method: Method,
     url: String,
     reply: Reply,
-}
-
-/// What the mock host answers to a request.
-#[derive(Debug, Clone)]
-pub struct Reply(Result<http::Response, http::Error>);
-
-impl Reply {
-    /// Returns a response.
-    pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self(Ok(http::Response {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
-        }))
-    }
-
-    /// Returns a response with JSON in it.
-    pub fn json(status: u16, body: &Value) -> Self {
-        Self::status(status, body.to_string()).header("content-type", "application/json")
-    }
-
-    /// Adds a header to a response.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Ok(response) = &mut self.0 {
-            response
-                .headers
-                .push((name.to_lowercase(), value.to_owned()));
-        }
-        self
-    }
-
-    /// Returns no response: the origin is not granted.
-    pub fn denied() -> Self {
-        Self(Err(http::Error::Denied(
-            "not granted by the test".to_owned(),
-        )))
-    }
-
-    /// Returns no response: nothing listens there.
-    pub fn unreachable() -> Self {
-        Self(Err(http::Error::Unreachable(
-            "connection refused".to_owned(),
-        )))
-    }
-
-    /// Returns no response in time.
-    pub fn timeout() -> Self {
-        Self(Err(http::Error::Timeout))
-    }
-
-    /// Returns no response but this error; those that only a response can have are an outage.
-    pub fn error(kind: ErrorKind) -> Self {
-        Self(Err(match kind {
-            ErrorKind::Denied(grant) => http::Error::Denied(grant),
-            ErrorKind::InvalidRequest(why) => http::Error::InvalidRequest(why),
-            ErrorKind::Unreachable(why) => http::Error::Unreachable(why),
-            ErrorKind::Timeout => http::Error::Timeout,
-            ErrorKind::TooLarge(bytes_max) => http::Error::TooLarge(bytes_max),
-            ErrorKind::BudgetExhausted(limit) => http::Error::BudgetExhausted(limit),
-            other => http::Error::Unavailable(format!("{other:?}")),
-        }))
-    }
 }
 
 impl Default for State {
@@ -313,7 +249,7 @@ impl Host {
         alert: &Alert,
         so_far: &Enrichment,
     ) -> Result<Enrichment, Failure> {
-        H::enrich(&self.cx(Step::Enrich), alert, so_far)
+        H::enrich(&self.cx_of(Step::Enrich), alert, so_far)
     }
 
     /// Runs `act`, or `resolved` where the alert has, alone.
@@ -321,7 +257,7 @@ impl Host {
     /// # Errors
     /// The handler's failure.
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
-        run_act::<H>(&self.cx(Step::Act), alert, found)
+        run_act::<H>(&self.cx_of(Step::Act), alert, found)
     }
 
     /// Returns the requests that were sent, denied ones too.
@@ -366,7 +302,12 @@ impl Host {
         MessageRef("mock:earlier:0".to_owned())
     }
 
-    fn cx(&self, step: Step) -> Cx {
+    /// Returns the context of an `act`, for a test of a function that takes one.
+    pub fn cx(&self) -> Cx {
+        self.cx_of(Step::Act)
+    }
+
+    fn cx_of(&self, step: Step) -> Cx {
         Cx::new(
             self.state().call.clone(),
             Imports {
@@ -421,47 +362,23 @@ impl Run {
     }
 }
 
-/// Reads one alert as senders write it: `{"labels": {…}, "annotations": {…}, "startsAt": …, "status": …}`.
-/// It is received 30 s after it began, or after it ended.
-///
-/// # Panics
-/// Where it can't be read: in a test that is a mistake of the test.
-#[track_caller]
-pub fn alert_from_json(json: &str) -> Alert {
-    let wire: Value = match serde_json::from_str(json) {
-        Ok(wire) => wire,
-        Err(error) => panic!("the alert is no JSON: {error}"),
-    };
-    let time = |name: &str| {
-        let text = wire[name].as_str()?;
-        match text.parse::<Timestamp>() {
-            // A firing alert's `endsAt` is year 1 in Alertmanager's hand.
-            Ok(time) => Some(time).filter(|time| time.seconds > 0),
-            Err(error) => panic!("{name}: {error}"),
+#[cfg(test)]
+mod tests {
+    use super::url_fits;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, url) in [
+            ("a", "a"),
+            ("a*", "a"),
+            ("*", ""),
+            ("a*c*e", "abcde"),
+            ("*/pods/*", "https://k/pods/x"),
+        ] {
+            assert!(url_fits(pattern, url), "{pattern} {url}");
         }
-    };
-    let pairs = |name: &str| {
-        let object = wire[name].as_object().cloned().unwrap_or_default();
-        object
-            .into_iter()
-            .map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned()))
-    };
-    let mut alert = pairs("labels").fold(Alert::new(""), |alert, (name, value)| {
-        alert.with_label(name, value)
-    });
-    alert = pairs("annotations").fold(alert, |alert, (name, value)| {
-        alert.with_annotation(name, value)
-    });
-    let starts_at = time("startsAt").unwrap_or(Timestamp::from_seconds(0));
-    alert = alert
-        .with_start(starts_at)
-        .with_receipt(starts_at.plus(Duration::from_secs(30)));
-    alert.generator_url = wire["generatorURL"].as_str().map(str::to_owned);
-    if wire["status"] == "resolved" {
-        let ends_at = time("endsAt").unwrap_or(starts_at);
-        alert = alert
-            .into_resolved(ends_at)
-            .with_receipt(ends_at.plus(Duration::from_secs(30)));
+        for (pattern, url) in [("a", "ab"), ("a*c", "abd"), ("*b", "abc"), ("", "a")] {
+            assert!(!url_fits(pattern, url), "{pattern} {url}");
+        }
     }
-    alert
 }

@@ -209,15 +209,8 @@ impl Blocks {
         } else {
             head.then(Mrkdwn::raw("\n"))
         };
-        // Escaping may make five characters of one: what is kept is measured after it.
         let room = limits::SECTION_CHARS_MAX - head.as_str().chars().count().min(1_000) - 20;
-        let fits = |tail: &str| Mrkdwn::from(tail).as_str().chars().count() <= room;
-        let mut tail = text;
-        while !fits(tail) {
-            tail = tail
-                .split_once('\n')
-                .map_or_else(|| cut_front(tail, room / 6), |(_, rest)| rest);
-        }
+        let tail = tail_that_fits(text, room);
         let cut = if tail.len() < text.len() { "…\n" } else { "" };
         self.section(head.then(Mrkdwn::new().preformatted(format!("{cut}{tail}"))))
     }
@@ -367,8 +360,22 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-fn cut_front(text: &str, chars: usize) -> &str {
-    text.char_indices()
-        .nth(chars.max(1))
-        .map_or("", |(at, _)| &text[at..])
+/// The end of a text whose markup has at most so many characters: whole lines, or of a line that is too
+/// long by itself its end. From the back, since a log may be much longer than what is kept of it.
+fn tail_that_fits(text: &str, chars_max: usize) -> &str {
+    let mut used = 0;
+    for (at, char) in text.char_indices().rev() {
+        used += match char {
+            '&' => "&amp;".len(),
+            '<' | '>' => "&lt;".len(),
+            // Three of them get a space between.
+            '`' => 2,
+            _ => 1,
+        };
+        if used > chars_max {
+            let tail = &text[at + char.len_utf8()..];
+            return tail.split_once('\n').map_or(tail, |(_, lines)| lines);
+        }
+    }
+    text
 }

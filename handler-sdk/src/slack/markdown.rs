@@ -3,8 +3,15 @@
 use super::mrkdwn::{Mrkdwn, escape_into};
 use crate::alert::is_web_url;
 
+/// More than a section shows: what is behind it need not be looked at.
+const CHARS_MAX: usize = 4_000;
+
 /// Translates paragraphs, headings, emphasis, code, links and lists; what it doesn't know stays as text.
 pub(crate) fn to_mrkdwn(markdown: &str) -> Mrkdwn {
+    let markdown = markdown
+        .char_indices()
+        .nth(CHARS_MAX)
+        .map_or(markdown, |(end, _)| &markdown[..end]);
     let mut out = String::with_capacity(markdown.len() + 16);
     let mut lines = markdown.lines();
     while let Some(line) = lines.next() {

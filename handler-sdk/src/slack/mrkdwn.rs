@@ -239,10 +239,9 @@ pub(crate) fn truncate(markup: &str, chars_max: usize) -> String {
 }
 
 fn find_url(text: &str) -> Option<usize> {
-    ["https://", "http://"]
-        .iter()
-        .filter_map(|scheme| text.find(scheme))
-        .min()
+    text.match_indices("http")
+        .map(|(at, _)| at)
+        .find(|at| text[*at..].starts_with("http://") || text[*at..].starts_with("https://"))
 }
 
 /// How far the URL at the start of the text goes; a closing mark after it is not its own.

@@ -46,7 +46,7 @@ impl Handler for SlackNotify {
         {
             Ok(original) => {
                 cx.slack()
-                    .post(message::reply(cx, alert).thread(&original))?;
+                    .post(message::reply(cx, alert).thread(&original).key("reply"))?;
                 Ok(posted(&original, "updated"))
             }
             Err(slack::Error::NotFound) => post_anew(cx, alert, found),
@@ -58,7 +58,10 @@ impl Handler for SlackNotify {
 handler_sdk::export!(SlackNotify);
 
 fn post_anew(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
-    let at = cx.slack().post(message::full(cx, alert, found))?;
+    // The text says how long it has been: on a retry it differs, and the key tells that it is the same.
+    let at = cx
+        .slack()
+        .post(message::full(cx, alert, found).key("message"))?;
     if alert.is_firing() {
         // The longest that a message stays worth finding again; an alert that fires longer gets reminders,
         // and each of them is kept in turn.

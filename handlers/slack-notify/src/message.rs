@@ -191,8 +191,7 @@ fn distinguishing_labels(alert: &Alert) -> Vec<(&str, &str)> {
         .filter(|(name, value)| !value.is_empty() && !LABELS_SAID_OR_MEANINGLESS.contains(name))
         .filter(|(name, _)| !of_the_exporter(name))
         .collect();
-    // Sorted by name already: a stable sort keeps that among the unranked.
-    labels.sort_by_key(|(name, _)| rank(name));
+    labels.sort_unstable_by_key(|(name, _)| (rank(name), *name));
     labels.truncate(LABELS_MAX);
     labels
 }
@@ -277,10 +276,14 @@ fn lateness(cx: &Cx, alert: &Alert, now: &Timestamp) -> Option<String> {
     ))
 }
 
+/// Cuts between words where there is a gap near enough, so that no half of a link is left.
 fn truncated(text: &str, chars_max: usize) -> String {
+    const WORD_CHARS_MAX: usize = 200;
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }
     let kept: String = text.chars().take(chars_max - 1).collect();
-    format!("{}…", kept.trim_end())
+    let gap = kept.rfind(char::is_whitespace);
+    let near = gap.filter(|gap| kept[*gap..].chars().count() <= WORD_CHARS_MAX.min(chars_max / 2));
+    format!("{}…", kept[..near.unwrap_or(kept.len())].trim_end())
 }

@@ -50,6 +50,11 @@ fn a_firing_alert_is_said_in_full() {
     assert_eq!(run.facts().get("slack.message"), Some(post.at.as_str()));
     assert_eq!(post.channel, "alerts");
     assert_eq!(
+        post.key.as_deref(),
+        Some("message"),
+        "a retry must not say it twice"
+    );
+    assert_eq!(
         post.text,
         "[FIRING] critical NodeFilesystemSpaceFillingUp 10.0.0.7:9100: Disk fills up within 4 hours., main"
     );
@@ -172,6 +177,19 @@ fn long_descriptions_are_cut() {
 }
 
 #[test]
+fn a_cut_leaves_no_half_of_a_link() {
+    let host = host();
+    let description = format!(
+        "{} https://wiki.example.com/a/long/page",
+        "word ".repeat(115)
+    );
+    host.run::<SlackNotify>(&disk_alert().with_annotation("description", description));
+    let visible = host.posts()[0].visible();
+    assert!(visible.contains("word word…"), "{visible}");
+    assert!(!visible.contains("wiki"), "{visible}");
+}
+
+#[test]
 fn an_alert_with_nothing_but_a_label_is_said_too() {
     let host = host();
     let run = host.run::<SlackNotify>(&Alert::new("").with_label("job", "x"));
@@ -233,6 +251,11 @@ fn a_resolved_alert_updates_its_message_and_answers_in_the_thread() {
     assert_eq!(posts.len(), 2);
     assert_eq!(posts[1].thread.as_ref(), Some(&posts[0].at));
     assert_eq!(posts[1].text, "Resolved after 2h.");
+    assert_eq!(
+        posts[1].key.as_deref(),
+        Some("reply"),
+        "a retry must not say it twice"
+    );
 }
 
 #[test]

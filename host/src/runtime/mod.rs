@@ -1,5 +1,128 @@
 //! Runs handlers: WebAssembly components, each call in a store of its own, with what was granted and no more.
 
+mod bindings;
+mod cache;
+mod convert;
+mod egress;
+mod engine;
+mod folder;
+mod imports;
+mod invoke;
+mod limits;
+mod loader;
+mod message_ref;
+mod meter;
+mod pace;
+mod preview;
+mod recorder;
+mod registry;
+mod services;
+mod slack;
+mod state;
+mod stdio;
 mod types;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use cache::Cache;
+use engine::Sandbox;
+use services::Services;
+use slack::Paces;
+
+pub use cache::CacheError;
+pub use engine::EngineError;
+pub use folder::FolderError;
+pub use loader::{LoadError, Module};
+pub use registry::{ModuleInfo, Pins, Registry};
+pub use services::{PreviewSink, ServiceOptions};
 pub use types::*;
+
+/// How the runtime is set up. What changes on a reload is in [`ServiceOptions`].
+pub struct Options {
+    /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is
+    /// run as machine code, so nobody else may write to it.
+    pub cache_dir: PathBuf,
+    /// Invocations at one time, over all handlers: slots of the pool.
+    pub slots_max: u32,
+    /// Slack, credentials, preview.
+    pub services: ServiceOptions,
+}
+
+impl Options {
+    /// As many invocations at one time as a small machine bears.
+    pub const SLOTS_DEFAULT: u32 = 64;
+}
+
+/// Why the runtime cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The engine cannot be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The folder of precompiled modules cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The client for Slack cannot be made.
+    #[error("the client for Slack cannot be made: {0}")]
+    Slack(#[from] reqwest::Error),
+}
+
+/// Loads modules and calls their hooks.
+pub struct Runtime {
+    sandbox: Sandbox,
+    cache: Cache,
+    services: ArcSwap<Services>,
+    paces: Arc<Paces>,
+    /// One compilation at a time: an interpreter's takes hundreds of megabytes.
+    compiling: Semaphore,
+}
+
+impl Runtime {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// Where the machine has no room for the pool, or the cache's folder cannot be used.
+    pub fn new(options: Options) -> Result<Arc<Self>, RuntimeError> {
+        install_crypto();
+        let sandbox = Sandbox::new(options.slots_max)?;
+        let cache = Cache::open(options.cache_dir, &sandbox.engine)?;
+        let paces = Arc::<Paces>::default();
+        let services = Services::new(options.services, Arc::clone(&paces))?;
+        Ok(Arc::new(Self {
+            sandbox,
+            cache,
+            services: ArcSwap::from_pointee(services),
+            paces,
+            compiling: Semaphore::new(1),
+        }))
+    }
+
+    /// Swaps Slack, credentials and preview; invocations under way keep what they began with.
+    ///
+    /// # Errors
+    /// Where the client for Slack cannot be made; the old settings stay.
+    pub fn reconfigure(&self, options: ServiceOptions) -> Result<(), RuntimeError> {
+        let services = Services::new(options, Arc::clone(&self.paces))?;
+        self.services.store(Arc::new(services));
+        Ok(())
+    }
+}
+
+/// Chooses the cryptography of every TLS client in this process; the first choice stays.
+fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Writes bytes as lower case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -219,11 +220,15 @@ fn scripted_status(status: u16, retry_after_seconds: Option<u32>) -> Response {
 }
 
 fn closed_mid_body() -> Response {
-    let half = Ok(Bytes::from_static(b"{\"ok\":true,\"chan"));
-    let broken = Err(std::io::Error::other(
-        "scripted: closed in the middle of the body",
-    ));
-    let body = Body::from_stream(futures_util::stream::iter([half, broken]));
+    let half = stream::once(async { Ok(Bytes::from_static(b"{\"ok\":true,\"chan")) });
+    let broken = stream::once(async {
+        // While the body is pending the head and the first half go out; without this the caller sees nothing at all.
+        tokio::task::yield_now().await;
+        Err(std::io::Error::other(
+            "scripted: closed in the middle of the body",
+        ))
+    });
+    let body = Body::from_stream(half.chain(broken));
     (
         [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
         body,

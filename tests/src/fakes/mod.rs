@@ -14,7 +14,11 @@ pub mod slack_render;
 pub mod time;
 pub mod watched;
 
+mod kubernetes_api;
+mod kubernetes_wire;
+mod scenario_json;
 pub(crate) mod serve;
+mod slack_api;
 
 pub use faults::{Fault, Faults, Gate};
 pub use kubernetes::Kubernetes;

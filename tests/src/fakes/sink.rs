@@ -96,7 +96,7 @@ impl Sink {
             .wait(
                 &format!("{n} requests"),
                 |all| (all.len() >= n).then(|| all.clone()),
-                account,
+                |all| account(all),
             )
             .await
     }
@@ -108,13 +108,13 @@ impl Sink {
             .wait(
                 "a matching request",
                 |all| all.iter().find(|r| wanted(r)).cloned(),
-                account,
+                |all| account(all),
             )
             .await
     }
 }
 
-fn account(all: &Vec<Received>) -> String {
+fn account(all: &[Received]) -> String {
     let mut lines = format!("{} requests\n", all.len());
     for request in all.iter().rev().take(20).rev() {
         let body = String::from_utf8_lossy(&request.body);

@@ -1,0 +1,269 @@
+//! Discovery, and builds by the real cargo of projects without dependencies.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use handler_build::{BuildError, Event, Language, Options, build, build_all, discover};
+
+/// A folder of a test's own, removed at its end. (This crate is std only, its tests too.)
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "handler-build-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(fs::canonicalize(path).unwrap())
+    }
+
+    fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A handler project; its code needs nothing but core, so that building it is quick.
+    fn project(&self, name: &str, code: &str) {
+        self.write(
+            &format!("{name}/Cargo.toml"),
+            &format!(
+                "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n"
+            ),
+        );
+        self.write(&format!("{name}/src/lib.rs"), code);
+    }
+
+    fn workspace(&self, members: &[&str]) {
+        self.write(
+            "Cargo.toml",
+            &format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n"),
+        );
+    }
+
+    fn options(&self) -> Options {
+        Options::new(self.0.join("out"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What can't be removed is the temporary folder's to clean up.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Options that write down what happens.
+fn recorded(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&events);
+    let progress = move |event: Event<'_>| match event {
+        Event::Building { projects } => log
+            .lock()
+            .unwrap()
+            .push(format!("building {}", projects.join(" "))),
+        Event::InstallingTarget { command } => log.lock().unwrap().push(command.to_owned()),
+        Event::Built(artifact) => log.lock().unwrap().push(format!("built {}", artifact.name)),
+        _ => {}
+    };
+    (
+        Options {
+            progress: Arc::new(progress),
+            ..options
+        },
+        events,
+    )
+}
+
+const EMPTY: &str = "";
+const BROKEN: &str = "pub fn broken() -> u8 { \"seven\" }\n";
+
+#[test]
+fn a_project_is_found_at_its_own_folder() {
+    let folder = Folder::new();
+    folder.project("one", EMPTY);
+    folder.project("one/nested", EMPTY);
+    let projects = discover(&folder.0.join("one")).unwrap();
+    assert_eq!(projects.len(), 1);
+    assert_eq!(projects[0].name, "one");
+    assert_eq!(projects[0].language, Language::Rust);
+    assert_eq!(projects[0].dir, folder.0.join("one"));
+}
+
+#[test]
+fn direct_subfolders_that_are_projects_are_found() {
+    let folder = Folder::new();
+    folder.project("zebra", EMPTY);
+    folder.project("apple", EMPTY);
+    folder.project("deeper/hidden", EMPTY);
+    folder.write("library/Cargo.toml", "[package]\nname = \"library\"\n");
+    folder.write("notes.txt", "no project");
+    folder.write("apple.wasm", "not a folder");
+    folder.workspace(&["apple", "zebra"]);
+    let names: Vec<String> = discover(&folder.0)
+        .unwrap()
+        .into_iter()
+        .map(|project| project.name)
+        .collect();
+    assert_eq!(names, ["apple", "zebra"]);
+}
+
+#[test]
+fn a_missing_folder_is_an_error_that_names_it() {
+    let error = discover(Path::new("/nowhere/at/all")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("reading the folder /nowhere/at/all: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn projects_of_a_workspace_are_built_together_and_put_in_place() {
+    let folder = Folder::new();
+    folder.project("one", EMPTY);
+    folder.project("two-words", EMPTY);
+    folder.workspace(&["one", "two-words"]);
+    let (options, events) = recorded(folder.options());
+    let projects = discover(&folder.0).unwrap();
+
+    let artifacts: Vec<_> = build_all(&projects, &options)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        *events.lock().unwrap(),
+        ["building one two-words", "built one", "built two-words"]
+    );
+    assert_eq!(artifacts[1].path, folder.0.join("out/two-words.wasm"));
+    for artifact in &artifacts {
+        let component = fs::read(&artifact.path).unwrap();
+        // A component's preamble; a core module has version 1 and layer 0.
+        assert_eq!(component[..8], *b"\0asm\x0d\0\x01\0");
+        assert_eq!(artifact.bytes, component.len() as u64);
+        assert!(artifact.changed);
+    }
+    assert!(folder.0.join("target/handlers/wasm32-wasip2").is_dir());
+    let left: Vec<_> = fs::read_dir(folder.0.join("out")).unwrap().collect();
+    assert_eq!(left.len(), 2, "no temporary file is left: {left:?}");
+
+    let again = build(&projects[0], &options).unwrap();
+    assert!(!again.changed);
+}
+
+#[test]
+fn a_project_that_does_not_compile_gives_its_message_and_spares_the_others() {
+    let folder = Folder::new();
+    folder.project("broken", BROKEN);
+    folder.project("sound", EMPTY);
+    folder.workspace(&["broken", "sound"]);
+    let results = build_all(&discover(&folder.0).unwrap(), &folder.options());
+
+    let Err(BuildError::Compile { project, output }) = &results[0] else {
+        panic!("{results:?}")
+    };
+    assert_eq!(project, "broken");
+    assert!(
+        output.contains("error[E0308]: mismatched types"),
+        "{output}"
+    );
+    assert!(
+        !output.contains('\u{1b}'),
+        "no colour was asked for: {output:?}"
+    );
+    assert!(results[1].as_ref().unwrap().path.is_file());
+    assert!(!folder.0.join("out/broken.wasm").exists());
+}
+
+#[test]
+fn a_lockfile_that_does_not_know_a_new_project_may_grow() {
+    let folder = Folder::new();
+    folder.project("new", EMPTY);
+    folder.write("new/Cargo.lock", "version = 4\n");
+    let projects = discover(&folder.0.join("new")).unwrap();
+    build(&projects[0], &folder.options()).unwrap();
+    let lockfile = fs::read_to_string(folder.0.join("new/Cargo.lock")).unwrap();
+    assert!(lockfile.contains("name = \"new\""), "{lockfile}");
+}
+
+#[cfg(unix)]
+mod target {
+    use super::*;
+
+    /// A program that runs this shell script. Another process puts it there: were it written by this one,
+    /// a test that starts a process meanwhile could hold it open, and Linux runs no file open for writing.
+    fn program(folder: &Folder, name: &str, script: &str) -> std::ffi::OsString {
+        let source = folder.write(&format!("{name}.sh"), &format!("#!/bin/sh\n{script}\n"));
+        let path = folder.0.join(name);
+        let install = std::process::Command::new("install")
+            .args(["-m", "755"])
+            .arg(source)
+            .arg(&path)
+            .status();
+        assert!(install.unwrap().success());
+        path.into()
+    }
+
+    /// Options whose rustc finds the target once the file `installed` is there.
+    fn without_target(folder: &Folder, rustup: &str) -> Options {
+        let mut options = folder.options();
+        let installed = folder.0.join("installed");
+        options.tools.rustc = program(folder, "rustc", &format!("echo {}", installed.display()));
+        options.tools.rustup = program(folder, "rustup", rustup);
+        options
+    }
+
+    #[test]
+    fn a_missing_target_is_installed_and_said() {
+        let folder = Folder::new();
+        folder.project("one", EMPTY);
+        let installs = format!(
+            "echo \"$@\" > {0}/asked && mkdir {0}/installed",
+            folder.0.display()
+        );
+        let (options, events) = recorded(without_target(&folder, &installs));
+        build(&discover(&folder.0).unwrap()[0], &options).unwrap();
+        assert_eq!(events.lock().unwrap()[0], "rustup target add wasm32-wasip2");
+        assert_eq!(
+            fs::read_to_string(folder.0.join("asked")).unwrap(),
+            "target add wasm32-wasip2\n"
+        );
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_installed_gives_the_command_to_run() {
+        let folder = Folder::new();
+        folder.project("one", EMPTY);
+        let options = without_target(&folder, "echo 'error: no network' >&2; exit 1");
+        let error = build(&discover(&folder.0).unwrap()[0], &options).unwrap_err();
+        let told = error.to_string();
+        assert!(matches!(error, BuildError::MissingTarget { .. }), "{told}");
+        assert!(told.contains("error: no network"), "{told}");
+        assert!(
+            told.ends_with("one && rustup target add wasm32-wasip2"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn without_rustup_the_command_is_told_too() {
+        let folder = Folder::new();
+        folder.project("one", EMPTY);
+        let mut options = without_target(&folder, "");
+        options.tools.rustup = "no-such-rustup".into();
+        let told = build(&discover(&folder.0).unwrap()[0], &options)
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("`no-such-rustup` is not installed"), "{told}");
+        assert!(told.ends_with("rustup target add wasm32-wasip2"), "{told}");
+    }
+}

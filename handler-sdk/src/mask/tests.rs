@@ -1,0 +1,113 @@
+//! What is masked, what stays, and that a hostile text is read once.
+
+use super::*;
+
+#[track_caller]
+fn check(plain: &str, expected: &str) {
+    assert_eq!(text(plain), expected);
+    assert_eq!(text(expected), expected, "masking twice");
+}
+
+#[test]
+fn secrets_are_masked_by_their_shape() {
+    check("key AKIAIOSFODNN7EXAMPLE used", "key AKIA[masked] used");
+    check(
+        "git clone with ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+        "git clone with ghp_[masked]",
+    );
+    check("xoxb-1234567890-abcdef", "xoxb-[masked]");
+    check(
+        "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_DEF-1, gone",
+        "got [masked], gone",
+    );
+    check(
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----\nnext",
+        "-----BEGIN RSA PRIVATE KEY-----[masked]-----END RSA PRIVATE KEY-----\nnext",
+    );
+    check(
+        "cut -----BEGIN PRIVATE KEY-----\nMIIE",
+        "cut -----BEGIN PRIVATE KEY-----[masked]",
+    );
+}
+
+#[test]
+fn values_under_telling_names_are_masked() {
+    check(
+        "DB_PASSWORD=hunter2 started",
+        "DB_PASSWORD=[masked] started",
+    );
+    check(
+        "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG",
+        "aws_secret_access_key = [masked]",
+    );
+    check("?api_key=abc&page=2", "?api_key=[masked]&page=2");
+    check("password: 'a b c' set", "password: '[masked]' set");
+    check(r#"{\"token\":\"abc\"}"#, r#"{\"token\":\"[masked]\"}"#);
+    check("Set-Cookie: sid=1; Path=/", "Set-Cookie: [masked]; Path=/");
+    check("X-Auth-Token: abc", "X-Auth-Token: [masked]");
+    check(
+        "authorization=\"Basic dXNlcjpwYXNz\"",
+        "authorization=\"Basic [masked]\"",
+    );
+    check(
+        "curl -H 'Authorization: Bearer abc123'",
+        "curl -H 'Authorization: Bearer [masked]'",
+    );
+}
+
+#[test]
+fn passwords_in_urls_are_masked() {
+    check("redis://:pw@cache:6379/0", "redis://:[masked]@cache:6379/0");
+    check("amqp://guest:p@ss@mq/v", "amqp://guest:[masked]@mq/v");
+    check(
+        "https://example.com:8443/a@b",
+        "https://example.com:8443/a@b",
+    );
+}
+
+#[test]
+fn what_is_no_secret_stays() {
+    for plain in [
+        "Basic auth failed",
+        "bearer of news",
+        "Error: secret \"db\" not found",
+        "secretName: db-credentials",
+        "token count: 12",
+        "password=",
+        "sk-learn is installed",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
+        "Grüße – ünïcode 🦀 stays whole",
+        "AKIA is a prefix, AKIAIOSFODNN7EXAMPLEX no key",
+        "",
+    ] {
+        check(plain, plain);
+    }
+}
+
+#[test]
+fn a_hostile_text_is_read_once() {
+    for piece in [
+        "a-",
+        "eyJ-",
+        "eyJ/",
+        "AKIA-",
+        "ghp_-",
+        "token-",
+        "Bearer ",
+        "x://",
+        "-----BEGIN ",
+        "token='[masked] ",
+    ] {
+        let hostile = piece.repeat(200_000 / piece.len());
+        let started = std::time::Instant::now();
+        let masked = text(&hostile);
+        assert!(!masked.is_empty());
+        // Read again from each piece it would be minutes.
+        assert!(
+            started.elapsed().as_secs() < 20,
+            "{piece}: {:?}",
+            started.elapsed()
+        );
+    }
+}

@@ -1,0 +1,279 @@
+//! Asks Kubernetes about the alert's pod. Whatever can't be read is noted, and holds nothing back.
+
+use handler_sdk::prelude::*;
+use handler_sdk::serde_json::Value;
+
+use crate::findings::{Findings, PodState};
+use crate::kube::{Kube, Unread, is_name, text};
+use crate::settings::{self, Logs, Settings};
+use crate::words::workload_of;
+use crate::{changes, events, log_tail, pod, verdict};
+
+/// Runs the step.
+pub(crate) fn run(cx: &Cx, alert: &Alert) -> Result<Enrichment, Failure> {
+    let settings = Settings::read(cx);
+    for complaint in &settings.complaints {
+        cx.log().warn(complaint, &[]);
+    }
+    let mut findings = Findings::default();
+    match server_and_names(cx, alert) {
+        Ok((kube, namespace, pod)) => {
+            let mut look = Look {
+                alert,
+                kube,
+                namespace,
+                pod_name: pod,
+                findings,
+                is_over: None,
+            };
+            look.at_pod(cx, &settings)?;
+            findings = look.findings;
+        }
+        Err(why) => {
+            cx.log().warn("Kubernetes was not asked", &[("why", &why)]);
+            findings.missed("Kubernetes", &why);
+        }
+    }
+    findings.into_enrichment()
+}
+
+fn server_and_names<'a>(
+    cx: &'a Cx,
+    alert: &'a Alert,
+) -> Result<(Kube<'a>, &'a str, &'a str), String> {
+    let server = settings::server(cx, alert)?;
+    let name = |label: &str| {
+        let value = alert
+            .label(label)
+            .ok_or_else(|| format!("the alert has no label `{label}`"))?;
+        Some(value)
+            .filter(|v| is_name(v))
+            .ok_or_else(|| format!("the label `{label}` is no name of Kubernetes"))
+    };
+    Ok((Kube::new(cx, server), name("namespace")?, name("pod")?))
+}
+
+/// One look at the cluster.
+struct Look<'a> {
+    alert: &'a Alert,
+    kube: Kube<'a>,
+    namespace: &'a str,
+    pod_name: &'a str,
+    findings: Findings,
+    /// Why nothing more is asked.
+    is_over: Option<String>,
+}
+
+impl Look<'_> {
+    fn at_pod(&mut self, cx: &Cx, settings: &Settings) -> Result<(), Failure> {
+        match self.kube.pod(self.namespace, self.pod_name) {
+            Ok(pod) if self.is_another(&pod) => {
+                self.findings.pod = PodState::Replaced;
+                self.owners(&pod);
+            }
+            Ok(pod) => {
+                self.findings.pod = PodState::Present;
+                self.at_present_pod(&pod, settings);
+            }
+            Err(unread) if unread.is_not_found() => {
+                self.findings.pod = PodState::Gone;
+                self.what_a_gone_pod_left();
+            }
+            // One more try is cheap; the last one makes do with what it has.
+            Err(unread) if unread.may_pass() && cx.call().attempt == 1 => {
+                return Err(unread.failure);
+            }
+            Err(unread) => {
+                cx.log().warn(
+                    "the pod could not be read",
+                    &[("why", &unread.failure.message())],
+                );
+                self.findings
+                    .missed("pod, events, log, rollout", &unread.why);
+            }
+        }
+        Ok(())
+    }
+
+    /// The alert is about the pod of its uid; a stateful set gives the same name to the next.
+    fn is_another(&self, pod: &Value) -> bool {
+        match (self.alert.label("uid"), text(pod, "/metadata/uid")) {
+            (Some(alerts), Some(pods)) => alerts != pods,
+            _ => false,
+        }
+    }
+
+    fn at_present_pod(&mut self, pod: &Value, settings: &Settings) {
+        self.findings.container = pod::container(pod, self.alert.label("container"));
+        self.findings.owner = pod::owner(pod);
+        if self.alert.is_resolved() {
+            self.owners(pod);
+            return;
+        }
+        if settings.logs != Logs::Off
+            && let Some(container) = self
+                .findings
+                .container
+                .as_ref()
+                .map(|container| container.name.clone())
+        {
+            let log = log_tail::fetch(&self.kube, self.namespace, self.pod_name, &container);
+            self.findings.log = self.noted("log", log);
+        }
+        let uid = text(pod, "/metadata/uid").unwrap_or_default();
+        self.events(&format!("involvedObject.uid={uid}"));
+        self.owners(pod);
+        if let Some(node) = text(pod, "/spec/nodeName") {
+            // Nodes are optional: without the right to read them, the name is all there is to say.
+            let read = if self.is_over.is_none() && is_name(node) {
+                self.kube.node(node).ok()
+            } else {
+                None
+            };
+            self.findings.node = Some(pod::node(node, read.as_ref().unwrap_or(&Value::Null)));
+        }
+        match text(pod, "/status/reason") {
+            Some(reason) => {
+                let message = pod::people_text(text(pod, "/status/message").unwrap_or_default());
+                self.findings.verdict = Some(verdict::of_pod(reason, &message));
+            }
+            None => self.judge(settings),
+        }
+    }
+
+    fn what_a_gone_pod_left(&mut self) {
+        if self.alert.is_firing() {
+            let uid = self.alert.label("uid").filter(|uid| is_name(uid));
+            let selector = match uid {
+                Some(uid) => format!("involvedObject.uid={uid}"),
+                None => format!("involvedObject.name={}", self.pod_name),
+            };
+            self.events(&selector);
+        }
+        if let Some(name) = workload_of(self.pod_name)
+            && let Ok(deployment) = self
+                .kube
+                .workload("apps", self.namespace, "deployments", name)
+        {
+            self.findings.owner = pod::owner(&deployment);
+            self.findings.workload = Some(pod::workload("Deployment", name, &deployment));
+        }
+    }
+
+    fn events(&mut self, selector: &str) {
+        if let Some(why) = self.is_over.clone() {
+            return self.findings.missed("events", &why);
+        }
+        let listed = self.kube.warnings(self.namespace, selector);
+        if let Some(listed) = self.noted("events", listed) {
+            self.findings.warnings = events::warnings(&listed);
+        }
+    }
+
+    /// Follows the pod's owners up to the workload, and compares its revisions on the way.
+    fn owners(&mut self, pod: &Value) {
+        let Some((kind, name)) = pod::controller(pod) else {
+            return;
+        };
+        let Some((group, resource)) = resource(kind) else {
+            return;
+        };
+        let Some(object) = self.workload("workload", group, resource, name) else {
+            return;
+        };
+        match (kind, pod::controller(&object)) {
+            ("ReplicaSet", Some(("Deployment", deployment))) => {
+                if self.alert.is_firing() {
+                    self.rollout(&object, deployment);
+                }
+                if let Some(found) = self.workload("workload", "apps", "deployments", deployment) {
+                    self.workload_found("Deployment", deployment, &found);
+                }
+            }
+            _ => {
+                self.findings.change =
+                    changes::of_other(kind, &object).filter(|_| self.alert.is_firing());
+                self.workload_found(kind, name, &object);
+            }
+        }
+    }
+
+    fn workload_found(&mut self, kind: &str, name: &str, object: &Value) {
+        self.findings.workload = Some(pod::workload(kind, name, object));
+        if self.findings.owner.is_none() {
+            self.findings.owner = pod::owner(object);
+        }
+    }
+
+    fn rollout(&mut self, current: &Value, deployment: &str) {
+        let labels = current
+            .pointer("/spec/selector/matchLabels")
+            .and_then(Value::as_object);
+        let selector: Vec<String> = labels
+            .into_iter()
+            .flatten()
+            // Each ReplicaSet has its own hash; the others are those of the Deployment.
+            .filter(|(name, _)| *name != "pod-template-hash")
+            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)))
+            .collect();
+        if selector.is_empty() {
+            return;
+        }
+        if let Some(why) = self.is_over.clone() {
+            return self.findings.missed("rollout", &why);
+        }
+        let listed = self.kube.replica_sets(self.namespace, &selector.join(","));
+        if let Some(sets) = self.noted("rollout", listed) {
+            let mut change = changes::of_deployment(current, &sets, deployment);
+            change.first_crash = events::first_crash(&self.findings.warnings);
+            self.findings.change = Some(change);
+        }
+    }
+
+    fn workload(&mut self, what: &str, group: &str, resource: &str, name: &str) -> Option<Value> {
+        if let Some(why) = self.is_over.clone() {
+            self.findings.missed(what, &why);
+            return None;
+        }
+        let read = self.kube.workload(group, self.namespace, resource, name);
+        self.noted(what, read)
+    }
+
+    /// Notes what could not be read, and that nothing more should be asked where that is so.
+    fn noted<T>(&mut self, what: &str, read: Result<T, Unread>) -> Option<T> {
+        match read {
+            Ok(read) => Some(read),
+            Err(unread) => {
+                self.findings.missed(what, &unread.why);
+                if unread.ends_all {
+                    self.is_over = Some(unread.why);
+                }
+                None
+            }
+        }
+    }
+
+    fn judge(&mut self, settings: &Settings) {
+        let Some(container) = &self.findings.container else {
+            self.findings
+                .missed("container", "the pod has no container of the alert's name");
+            return;
+        };
+        let quotable = self
+            .findings
+            .log
+            .as_ref()
+            .filter(|_| settings.logs == Logs::Message);
+        self.findings.verdict = verdict::verdict(container, &self.findings.warnings, quotable);
+    }
+}
+
+fn resource(kind: &str) -> Option<(&'static str, &'static str)> {
+    match kind {
+        "ReplicaSet" => Some(("apps", "replicasets")),
+        "StatefulSet" => Some(("apps", "statefulsets")),
+        "DaemonSet" => Some(("apps", "daemonsets")),
+        "Job" => Some(("batch", "jobs")),
+        _ => None,
+    }
+}

@@ -1,0 +1,266 @@
+//! A reading client for the Kubernetes API that says in a few words why it could not read.
+
+use std::time::Duration;
+
+use handler_sdk::http::{Error, ErrorKind, encode};
+use handler_sdk::prelude::*;
+use handler_sdk::serde_json::{self, Value};
+
+/// Requests that one enrichment makes at most, the pod's own counted twice: each gets its share of the step's time,
+/// since a handler's clock stands still and can't be asked how much is left.
+const SHARES: u32 = 11;
+const TIMEOUT_MIN: Duration = Duration::from_millis(250);
+const TIMEOUT_MAX: Duration = Duration::from_secs(3);
+
+/// An API server, and the credential that the host adds for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    url: String,
+    credential: Option<String>,
+}
+
+impl Server {
+    pub(crate) fn new(url: &str, credential: Option<String>) -> Self {
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            credential,
+        }
+    }
+}
+
+/// Why something could not be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Unread {
+    /// A few words for the message: `forbidden (403)`.
+    pub(crate) why: String,
+    pub(crate) status: Option<u16>,
+    /// True where the next request would fare no better.
+    pub(crate) ends_all: bool,
+    /// What the step would fail with.
+    pub(crate) failure: Failure,
+}
+
+impl Unread {
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == Some(404)
+    }
+
+    /// Tells whether another try may do better.
+    pub(crate) fn may_pass(&self) -> bool {
+        !self.failure.is_permanent()
+    }
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        let status = error.status();
+        let (why, ends_all) = match error.kind() {
+            ErrorKind::Denied(_) => ("Kubernetes not granted".to_owned(), true),
+            ErrorKind::Unreachable(_) => ("the API server is unreachable".to_owned(), true),
+            ErrorKind::Timeout => ("the API server did not answer in time".to_owned(), true),
+            ErrorKind::BudgetExhausted(_) => {
+                ("this step's limit of requests is used up".to_owned(), true)
+            }
+            ErrorKind::TooLarge(_) => ("the answer is too large".to_owned(), false),
+            ErrorKind::Unreadable(_) => ("the answer is no JSON of Kubernetes".to_owned(), false),
+            ErrorKind::Status { status, .. } => match status {
+                401 => ("credential refused (401)".to_owned(), true),
+                403 => ("forbidden (403)".to_owned(), false),
+                404 => ("not found (404)".to_owned(), false),
+                429 => ("the API server asks to wait (429)".to_owned(), true),
+                500.. => (format!("the API server answered {status}"), true),
+                _ => (format!("answered {status}"), false),
+            },
+            _ => ("the API server is unavailable".to_owned(), true),
+        };
+        Self {
+            why,
+            status,
+            ends_all,
+            failure: error.into(),
+        }
+    }
+}
+
+/// The client. Names that go into paths are checked by [`is_name`] beforehand.
+#[derive(Debug)]
+pub(crate) struct Kube<'a> {
+    cx: &'a Cx,
+    server: Server,
+    share: Duration,
+}
+
+impl<'a> Kube<'a> {
+    pub(crate) fn new(cx: &'a Cx, server: Server) -> Self {
+        let share = (cx.call().time_left() / SHARES).clamp(TIMEOUT_MIN, TIMEOUT_MAX);
+        Self { cx, server, share }
+    }
+
+    /// Reads the pod, with twice the time of any other request.
+    pub(crate) fn pod(&self, namespace: &str, pod: &str) -> Result<Value, Unread> {
+        self.read(
+            &format!(
+                "/api/v1/namespaces/{}/pods/{}",
+                encode(namespace),
+                encode(pod)
+            ),
+            &[],
+            self.share * 2,
+        )
+    }
+
+    /// Reads one object of the group `apps` or `batch`, version 1.
+    pub(crate) fn workload(
+        &self,
+        group: &str,
+        namespace: &str,
+        resource: &str,
+        name: &str,
+    ) -> Result<Value, Unread> {
+        let folder = format!("/apis/{group}/v1/namespaces/{}", encode(namespace));
+        self.read(
+            &format!("{folder}/{resource}/{}", encode(name)),
+            &[],
+            self.share,
+        )
+    }
+
+    /// Lists the `ReplicaSets` that carry these labels.
+    pub(crate) fn replica_sets(&self, namespace: &str, labels: &str) -> Result<Vec<Value>, Unread> {
+        let path = format!("/apis/apps/v1/namespaces/{}/replicasets", encode(namespace));
+        // A Deployment keeps ten by default; a page bounds the answer where the labels fit other workloads too.
+        self.list(&path, &[("labelSelector", labels), ("limit", "50")])
+    }
+
+    /// Lists the warning events that a field selector picks.
+    pub(crate) fn warnings(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, Unread> {
+        let path = format!("/api/v1/namespaces/{}/events", encode(namespace));
+        self.list(
+            &path,
+            &[("fieldSelector", &format!("{selector},type=Warning"))],
+        )
+    }
+
+    /// Reads a node.
+    pub(crate) fn node(&self, name: &str) -> Result<Value, Unread> {
+        self.read(&format!("/api/v1/nodes/{}", encode(name)), &[], self.share)
+    }
+
+    /// Reads a container's log as text.
+    pub(crate) fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        query: &[(&str, &str)],
+    ) -> Result<String, Unread> {
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{}/log",
+            encode(namespace),
+            encode(pod)
+        );
+        Ok(self.get(&path, query, self.share)?.text())
+    }
+
+    fn list(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, Unread> {
+        let mut list = self.read(path, query, self.share)?;
+        match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn read(&self, path: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value, Unread> {
+        let value: serde_json::Value = self.get(path, query, timeout)?.json()?;
+        Ok(value)
+    }
+
+    fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<handler_sdk::http::Response, Unread> {
+        let mut request = self
+            .cx
+            .http()
+            .get(format!("{}{path}", self.server.url))
+            .timeout(timeout);
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        if let Some(credential) = &self.server.credential {
+            request = request.credential(credential);
+        }
+        Ok(request.send()?.error_for_status()?)
+    }
+}
+
+/// Tells whether text can be the name of an object: labels come from outside, and `..` in a path asks for another.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
+    };
+    let is_edge = |byte: Option<u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    text.len() <= 253
+        && text.bytes().all(is_allowed)
+        && is_edge(text.bytes().next())
+        && is_edge(text.bytes().last())
+}
+
+/// Returns the text at a JSON pointer, unless it is missing or empty.
+pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
+    value
+        .pointer(pointer)?
+        .as_str()
+        .filter(|text| !text.is_empty())
+}
+
+/// Returns the moment at a JSON pointer, in seconds since 1970.
+pub(crate) fn moment(value: &Value, pointer: &str) -> Option<i64> {
+    Some(text(value, pointer)?.parse::<Timestamp>().ok()?.seconds)
+}
+
+/// Returns the items of the array at a JSON pointer.
+pub(crate) fn items<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_objects_go_into_paths() {
+        for good in [
+            "customer",
+            "customer-rs-transformer-9b75b488c-cpfd7",
+            "ip-10-0-4-17.us-west-1.compute.internal",
+            "0",
+        ] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            "..",
+            ".",
+            "a/b",
+            "../secrets",
+            "A",
+            "a_b",
+            "-a",
+            "a-",
+            "a b",
+            "a%2f",
+            "é",
+            "<!channel>",
+        ] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        assert!(!is_name(&"a".repeat(254)));
+    }
+}

@@ -1,0 +1,142 @@
+//! Reads what matters out of the API's objects: the container that crashes, owners, readiness, a node's troubles.
+
+use handler_sdk::mask;
+use handler_sdk::serde_json::Value;
+
+use crate::findings::{Container, Exit, Node, Workload};
+use crate::kube::{items, moment, text};
+use crate::words::clip;
+
+/// Returns the state of the container of this name, or, without a name, of the one that seems to crash.
+pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
+    let lists = [
+        ("/status/containerStatuses", false),
+        ("/status/initContainerStatuses", true),
+    ];
+    let all = lists.iter().flat_map(|(list, is_init)| {
+        items(pod, list)
+            .iter()
+            .map(move |status| (status, *is_init))
+    });
+    let (status, is_init) = match name {
+        Some(name) => all.clone().find(|(status, _)| status["name"] == name)?,
+        None => all.max_by_key(|(status, _)| {
+            let waits = text(status, "/state/waiting/reason") == Some("CrashLoopBackOff");
+            (waits, status["restartCount"].as_u64().unwrap_or(0))
+        })?,
+    };
+    let name = text(status, "/name")?.to_owned();
+    let spec = items(
+        pod,
+        if is_init {
+            "/spec/initContainers"
+        } else {
+            "/spec/containers"
+        },
+    );
+    let spec = spec
+        .iter()
+        .find(|container| container["name"] == name.as_str());
+    let waiting = text(status, "/state/waiting/reason").map(|reason| {
+        (
+            reason.to_owned(),
+            people_text(text(status, "/state/waiting/message").unwrap_or_default()),
+        )
+    });
+    // What ended just now, before Kubernetes has started it again, is the newest exit.
+    let last_exit =
+        exit(&status["state"]["terminated"]).or_else(|| exit(&status["lastState"]["terminated"]));
+    Some(Container {
+        is_init,
+        is_ready: status["ready"] == true,
+        restarts: status["restartCount"].as_u64().unwrap_or(0),
+        image: spec
+            .and_then(|spec| text(spec, "/image"))
+            .or_else(|| text(status, "/image"))
+            .map(str::to_owned),
+        memory_limit: spec
+            .and_then(|spec| text(spec, "/resources/limits/memory"))
+            .map(str::to_owned),
+        running_since: moment(status, "/state/running/startedAt"),
+        waiting,
+        last_exit,
+        name,
+    })
+}
+
+fn exit(terminated: &Value) -> Option<Exit> {
+    Some(Exit {
+        code: terminated["exitCode"].as_i64()?,
+        reason: text(terminated, "/reason").unwrap_or("Error").to_owned(),
+        message: people_text(text(terminated, "/message").unwrap_or_default()),
+        started: moment(terminated, "/startedAt"),
+        finished: moment(terminated, "/finishedAt"),
+    })
+}
+
+/// Returns text from the cluster on one line, with secrets masked.
+pub(crate) fn people_text(text: &str) -> String {
+    clip(&mask::text(text), 300)
+}
+
+/// Returns kind and name of the controller that owns an object.
+pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
+    let owner = items(object, "/metadata/ownerReferences")
+        .iter()
+        .find(|owner| owner["controller"] == true)?;
+    Some((text(owner, "/kind")?, text(owner, "/name")?))
+}
+
+/// Returns who answers for an object, by the labels and annotations that are in use for it.
+pub(crate) fn owner(object: &Value) -> Option<String> {
+    let names = [
+        "owner",
+        "team",
+        "app.kubernetes.io/team",
+        "app.kubernetes.io/owner",
+        "app.kubernetes.io/managed-by-team",
+    ];
+    ["labels", "annotations"].iter().find_map(|kind| {
+        names
+            .iter()
+            .find_map(|name| object["metadata"][kind][name].as_str())
+            .filter(|o| !o.is_empty())
+            .map(str::to_owned)
+    })
+}
+
+/// Returns a workload with its readiness.
+pub(crate) fn workload(kind: &str, name: &str, object: &Value) -> Workload {
+    let count = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
+    let ready = match kind {
+        // A count of zero is left out of the status.
+        "Deployment" | "StatefulSet" | "ReplicaSet" => count("/spec/replicas")
+            .map(|wanted| (count("/status/readyReplicas").unwrap_or(0), wanted)),
+        "DaemonSet" => count("/status/desiredNumberScheduled")
+            .map(|wanted| (count("/status/numberReady").unwrap_or(0), wanted)),
+        _ => None,
+    };
+    Workload {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        ready,
+    }
+}
+
+/// Returns a node with the conditions that are not as they should be.
+pub(crate) fn node(name: &str, object: &Value) -> Node {
+    let troubles = items(object, "/status/conditions")
+        .iter()
+        .filter_map(
+            |condition| match (text(condition, "/type")?, text(condition, "/status")?) {
+                ("Ready", "True") => None,
+                ("Ready", _) => Some("NotReady".to_owned()),
+                (kind, "True") => Some(kind.to_owned()),
+                _ => None,
+            },
+        );
+    Node {
+        name: name.to_owned(),
+        troubles: troubles.collect(),
+    }
+}

@@ -1,0 +1,550 @@
+//! The handler as a whole, on the mock host.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod cluster;
+mod ends;
+
+use std::time::Duration;
+
+use handler_sdk::http::{ErrorKind, Method};
+use handler_sdk::mock::Reply;
+use handler_sdk::prelude::*;
+use handler_sdk::serde_json::json;
+
+use crate::KubePodCrashLooping;
+use cluster::*;
+
+#[test]
+fn out_of_memory_is_told_with_what_changed_and_the_log() {
+    let host = Cluster::default().host();
+    let post = message(&host, &readme_alert());
+    assert_eq!(
+        post.text,
+        "[FIRING] critical customer/rs-transformer: OOMKilled (137), 14 restarts, cluster-main"
+    );
+    let shown = post.visible();
+    for part in [
+        "KubePodCrashLooping · customer/customer-rs-transformer",
+        "*Likely out of memory:* killed at 512Mi, 41s after start.",
+        "*Cluster:* cluster-main   *Workload:* Deployment customer-rs-transformer, 2/3 ready",
+        "*Pod:* customer-rs-transformer-9b75b488c-cpfd7 / rs-transformer   *Restarts:* 14",
+        "*Last exit:* OOMKilled (137), 2m 10s ago   *Image:* 1.42.0",
+        "*Node:* ip-10-0-4-17.us-west-1.compute.internal, MemoryPressure   *Owner:* team-ingest",
+        "*Changed:* rev 42, image 1.41.3 → 1.42.0, 12m before the first crash",
+        "*BackOff* ×203, 20s ago: Back-off restarting failed container",
+        "batch=49\n",
+        "batch=60```",
+        "<https://runbooks.example.com/KubePodCrashLooping|Runbook>",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+    assert!(
+        !shown.contains("batch=48"),
+        "more than twelve lines of log:\n{shown}"
+    );
+    assert!(!shown.contains("kube-state-metrics"), "{shown}");
+    assert!(!shown.contains("not fetched"), "{shown}");
+    assert!(
+        thread(&host).contains("batch=1\n"),
+        "the thread has the whole tail"
+    );
+}
+
+#[test]
+fn programs_get_facts() {
+    let found = Cluster::default()
+        .host()
+        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+        .unwrap();
+    for (name, value) in [
+        ("crash.reason", "out-of-memory"),
+        ("crash.exit_code", "137"),
+        ("crash.exit_reason", "OOMKilled"),
+        ("crash.restarts", "14"),
+        ("crash.container", "rs-transformer"),
+        ("workload", "Deployment/customer-rs-transformer"),
+        ("workload.ready", "2/3"),
+        ("owner", "team-ingest"),
+        ("rollout.revision", "42"),
+        ("pod", "present"),
+    ] {
+        assert_eq!(found.fact(name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn nothing_but_the_granted_reads_is_asked() {
+    let host = Cluster::default().host();
+    message(&host, &readme_alert());
+    let asked: Vec<String> = host
+        .requests()
+        .iter()
+        .map(|request| request.line())
+        .collect();
+    let pod = format!("GET {}", pod_url());
+    assert_eq!(asked[0], pod);
+    assert_eq!(
+        asked[1],
+        format!("{pod}/log?container=rs-transformer&previous=true&tailLines=60&limitBytes=262144")
+    );
+    assert_eq!(
+        asked[2],
+        format!(
+            "GET {URL}/api/v1/namespaces/customer/events?fieldSelector=involvedObject.uid%3D{UID}%2Ctype%3DWarning"
+        )
+    );
+    assert_eq!(asked.len(), 7);
+    assert!(
+        host.requests()
+            .iter()
+            .all(|request| request.credential.as_deref() == Some("kubernetes"))
+    );
+    let total: u32 = host
+        .requests()
+        .iter()
+        .filter_map(|request| request.timeout_ms)
+        .sum();
+    assert!(
+        total <= 30_000,
+        "{total} ms of timeouts do not fit into the step"
+    );
+}
+
+#[test]
+fn without_kubernetes_the_message_still_names_the_pod() {
+    // Denied: nothing is scripted.
+    let host = host();
+    let post = message(&host, &readme_alert());
+    assert_eq!(
+        post.text,
+        "[FIRING] critical customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer): Pod is crash looping, cluster-main"
+    );
+    let shown = post.visible();
+    for part in [
+        "KubePodCrashLooping · customer/customer-rs-transformer",
+        "*Pod is crash looping.* Pod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
+        "*Pod:* customer-rs-transformer-9b75b488c-cpfd7 / rs-transformer",
+        "*region:* us-west-1",
+        "*priority:* P0",
+        "not fetched: pod, events, log, rollout: Kubernetes not granted",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+    assert!(
+        !shown.contains("scripted"),
+        "the grant's lines are for the operator's log, not for Slack:\n{shown}"
+    );
+    assert_eq!(
+        host.requests().len(),
+        1,
+        "a second request would fare no better"
+    );
+}
+
+#[test]
+fn only_the_alerts_own_cluster_is_asked() {
+    let elsewhere = readme_alert().with_label("cluster", "cluster-other");
+    let host = Cluster::default().host().config("kubernetes.url", URL);
+    let shown = message(&host, &elsewhere).visible();
+    assert!(host.requests().is_empty(), "{:?}", host.requests());
+    assert!(
+        shown.contains(
+            "not fetched: Kubernetes: no API server is configured for the cluster cluster-other"
+        ),
+        "{shown}"
+    );
+
+    // `cluster` says which one the default API server is; without the label it is the only choice.
+    for (own, alert) in [
+        ("cluster-other", elsewhere),
+        ("cluster-main", readme_alert().with_label("cluster", "")),
+    ] {
+        let host = Cluster::default()
+            .host()
+            .config("kubernetes.url", URL)
+            .config("cluster", own);
+        assert!(message(&host, &alert).text.contains("OOMKilled"), "{own}");
+    }
+}
+
+#[test]
+fn an_api_server_in_trouble_gets_one_more_try() {
+    for kind in [
+        ErrorKind::Timeout,
+        ErrorKind::Unreachable("refused".to_owned()),
+    ] {
+        let host = host().http(Method::Get, "*", Reply::error(kind));
+        let failure = host
+            .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+            .unwrap_err();
+        assert!(!failure.is_permanent());
+        let shown = message(&host.attempt(2), &readme_alert()).visible();
+        assert!(
+            shown.contains("not fetched: pod, events, log, rollout: the API server"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_enrichment_is_told_in_one_line() {
+    for (why, told) in [
+        (
+            "GET https://kube.example/x: timed out",
+            "not fetched: Kubernetes: GET https://kube.example/x: timed out",
+        ),
+        (
+            "GET x: not granted: handlers:\n  kube-pod-crash-looping:\n    allow: …",
+            "not fetched: Kubernetes: not granted",
+        ),
+    ] {
+        let failed = Enrichment::new().with_fact("enrich_failed.kube-pod-crash-looping", why);
+        let host = host();
+        host.act::<KubePodCrashLooping>(&readme_alert(), &failed)
+            .unwrap();
+        let shown = host.posts()[0].visible();
+        assert!(shown.contains(told), "{shown}");
+        assert!(!shown.contains("allow"), "{shown}");
+        assert!(host.posts()[0].text.contains(POD));
+    }
+}
+
+#[test]
+fn what_is_forbidden_is_told_and_the_rest_is_shown() {
+    let host = status(
+        Cluster::default().host(),
+        &format!("{}/log?*", pod_url()),
+        403,
+    );
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("not fetched: log: forbidden (403)"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("*Likely out of memory:*") && shown.contains("*Changed:*"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_exit_of_its_own_quotes_the_last_line() {
+    let cluster = Cluster {
+        pod: pod(1, "Error"),
+        log: "starting\nError: DATABASE_URL is not set\n".to_owned(),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let post = message(&host, &readme_alert());
+    assert!(
+        post.text
+            .contains("customer/rs-transformer: exit 1, 14 restarts"),
+        "{}",
+        post.text
+    );
+    let verdict =
+        "*It fails:* exit 1, 41s after start; its last line: Error: DATABASE_URL is not set.";
+    assert!(post.visible().contains(verdict), "{}", post.visible());
+    assert_eq!(thread(&host), "", "all of the log is in the message");
+}
+
+#[test]
+fn a_container_without_a_previous_log_shows_its_present_one() {
+    let previous = format!("{}/log?container=rs-transformer&previous=true*", pod_url());
+    let host = status(Cluster::default().host(), &previous, 400);
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("*Log (of the present container):*") && shown.contains("batch=60"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_log_over_the_limit_is_asked_for_again_with_fewer_lines() {
+    let few = format!(
+        "{}/log?container=rs-transformer&previous=true&tailLines=5&*",
+        pod_url()
+    );
+    let cluster = Cluster {
+        log: "x".repeat(262_144),
+        ..Cluster::default()
+    };
+    let host = cluster.host().http_get(&few, 200, "the newest line");
+    assert!(
+        message(&host, &readme_alert())
+            .visible()
+            .contains("the newest line")
+    );
+    let shown = message(&cluster.host(), &readme_alert()).visible();
+    assert!(
+        shown.contains("the log's newest lines are missing"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn logs_go_where_the_operator_wants_them() {
+    let secretive = Cluster {
+        pod: pod(1, "Error"),
+        ..Cluster::default()
+    };
+    let host = secretive.host().config("logs", "thread");
+    assert!(!message(&host, &readme_alert()).visible().contains("batch="));
+    assert!(thread(&host).contains("batch=60"));
+    for off in ["off", "offf"] {
+        let host = secretive.host().config("logs", off);
+        let shown = message(&host, &readme_alert()).visible();
+        assert!(!shown.contains("batch=") && thread(&host).is_empty());
+        assert!(
+            !host
+                .requests()
+                .iter()
+                .any(|request| request.url.contains("/log"))
+        );
+        assert_eq!(
+            shown.contains("the setting `logs` is `offf`"),
+            off == "offf",
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn secrets_of_the_log_stay_out_of_slack_and_of_the_findings() {
+    let cluster = Cluster {
+        pod: pod(1, "Error"),
+        log: "connecting to postgres://app:hunter2@db/x\nDB_PASSWORD=hunter2\n".to_owned(),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let found = host
+        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+        .unwrap();
+    assert!(!format!("{found:?}").contains("hunter2"));
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("postgres://app:[masked]@db/x") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn hostile_labels_are_inert() {
+    let nasty = "<!channel> `x` *b* <https://evil.example|click>";
+    let alert = [
+        "namespace",
+        "pod",
+        "container",
+        "cluster",
+        "severity",
+        "region",
+    ]
+    .iter()
+    .fold(readme_alert(), |alert, label| {
+        alert.with_label(*label, nasty)
+    })
+    .with_annotation("summary", nasty)
+    .with_annotation("description", nasty);
+    let host = host().config(&format!("cluster.{nasty}.url"), URL);
+    let post = message(&host, &alert);
+    assert!(host.requests().is_empty(), "no such name goes into a path");
+    // A header is plain text, in which Slack looks for nothing. An address may become a link, but shows itself.
+    let marked_up = post.visible().lines().skip(1).collect::<String>() + &post.text;
+    assert!(
+        !marked_up.contains("<!channel>") && !marked_up.contains("|click>"),
+        "{marked_up}"
+    );
+    assert!(
+        post.visible()
+            .contains("the label `namespace` is no name of Kubernetes")
+    );
+}
+
+#[test]
+fn the_longest_of_everything_keeps_to_the_limits() {
+    let long = |n: usize| "&<>long ".repeat(n);
+    let mut pod = pod(1, "Error");
+    pod["metadata"]["labels"]["owner"] = json!(long(100));
+    pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["message"] = json!(long(100));
+    let events = (0..9)
+        .map(|n| event(&format!("Reason{n}{}", long(20)), &long(200), 1, n))
+        .collect();
+    let log = (0..60)
+        .map(|n| format!("{n} {}", long(300)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let host = Cluster { pod, log, events }.host();
+    let mut alert = (0..30).fold(readme_alert(), |alert, n| {
+        alert.with_label(format!("label{n}"), long(50))
+    });
+    alert = alert
+        .with_annotation("summary", long(200))
+        .with_annotation(
+            "runbook_url",
+            format!("https://r.example/{}", "r".repeat(300)),
+        )
+        .with_annotation(
+            "dashboard_url",
+            format!("https://d.example/{}", "d".repeat(3_500)),
+        );
+    alert.generator_url = Some(format!(
+        "https://prometheus.example/graph?g0.expr={}",
+        "e".repeat(2_000)
+    ));
+    alert.origin.external_url = Some("https://alertmanager.example".to_owned());
+    let shown = message(&host, &alert).visible();
+    assert!(
+        shown.contains("|Runbook>") && shown.contains("|Silence>"),
+        "{shown}"
+    );
+    assert!(thread(&host).contains("59 "), "the log is in the thread");
+}
+
+#[test]
+fn other_handlers_findings_are_shown() {
+    let few = Enrichment::new()
+        .with_fact("owner", "team-b")
+        .with_block(Block::markdown("A **deploy** is under way."));
+    let many = (0..20).fold(few.clone(), |e, n| {
+        e.with_block(Block::markdown(format!("finding {n}")))
+    });
+    let failed = few
+        .clone()
+        .with_fact("enrich_failed.owners", "the rota did not answer");
+
+    let bare = host();
+    bare.run_after::<KubePodCrashLooping>(&readme_alert(), &failed);
+    let shown = bare.posts()[0].visible();
+    assert!(
+        shown.contains("A *deploy* is under way.") && shown.contains("*Owner:* team-b"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("owners could not enrich: the rota did not answer"),
+        "{shown}"
+    );
+
+    let full = Cluster::default().host();
+    full.run_after::<KubePodCrashLooping>(&readme_alert(), &many);
+    assert!(full.posts()[0].blocks.len() <= 12);
+    assert!(thread(&full).contains("finding 19"));
+}
+
+#[test]
+fn a_gone_or_replaced_pod_is_told_as_such() {
+    let host = status(Cluster::default().host(), &pod_url(), 404);
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("*The pod is gone:* deleted or replaced"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("Deployment customer-rs-transformer, 2/3 ready"),
+        "{shown}"
+    );
+    assert!(
+        host.requests()
+            .iter()
+            .any(|r| r.url.contains(&format!("involvedObject.name%3D{POD}")))
+    );
+
+    let other = readme_alert().with_label("uid", "00000000-0000-0000-0000-000000000000");
+    let post = message(&Cluster::default().host(), &other);
+    assert!(
+        post.visible().contains("*The pod was replaced*"),
+        "{}",
+        post.visible()
+    );
+    assert!(
+        !post.visible().contains("Likely out of memory"),
+        "that would be the other pod's"
+    );
+    assert!(
+        message(
+            &Cluster::default().host(),
+            &readme_alert().with_label("uid", UID)
+        )
+        .text
+        .contains("OOMKilled")
+    );
+}
+
+#[test]
+fn an_init_container_and_an_eviction_are_recognised() {
+    let mut init = pod(1, "Error");
+    let status = init["status"]
+        .as_object_mut()
+        .unwrap()
+        .remove("containerStatuses")
+        .unwrap();
+    init["status"]["initContainerStatuses"] = status;
+    let host = Cluster {
+        pod: init,
+        ..Cluster::default()
+    }
+    .host();
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("in the init container rs-transformer: exit 1"),
+        "{shown}"
+    );
+
+    let mut evicted = pod(137, "Error");
+    evicted["status"]["reason"] = json!("Evicted");
+    evicted["status"]["message"] = json!("The node was low on resource: memory.");
+    let shown = message(
+        &Cluster {
+            pod: evicted,
+            ..Cluster::default()
+        }
+        .host(),
+        &readme_alert(),
+    )
+    .visible();
+    assert!(
+        shown.contains("*Evicted:* The node was low on resource: memory."),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_late_message_says_so() {
+    let late = host().now(Timestamp::from_seconds(NOW).plus(Duration::from_secs(600)));
+    let shown = message(&late, &readme_alert()).visible();
+    assert!(
+        shown.contains("told 24m 30s after it arrived: it waited in the queue"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn another_try_after_a_failed_thread_does_not_post_twice() {
+    let host = Cluster::default().host();
+    let alert = readme_alert();
+    let found = host
+        .enrich::<KubePodCrashLooping>(&alert, &Enrichment::new())
+        .unwrap();
+    let limited = handler_sdk::slack::Error::RateLimited(Duration::from_secs(1));
+    let record_only = host.clone().config("logs", "off");
+    record_only
+        .act::<KubePodCrashLooping>(&alert, &found)
+        .unwrap();
+    // The message is out; its thread then meets Slack's pace.
+    let host = host.config("logs", "message").slack_error(limited);
+    assert!(
+        !host
+            .act::<KubePodCrashLooping>(&alert, &found)
+            .unwrap_err()
+            .is_permanent()
+    );
+    host.act::<KubePodCrashLooping>(&alert, &found).unwrap();
+    let posts = host.posts();
+    assert_eq!(posts.iter().filter(|post| post.thread.is_none()).count(), 1);
+    assert_eq!(
+        posts
+            .iter()
+            .filter(|post| post.thread.as_ref() == Some(&posts[0].at))
+            .count(),
+        1
+    );
+}

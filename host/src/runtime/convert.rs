@@ -1,0 +1,393 @@
+//! Between the contract's types and the server's own; what a guest returns is bounded here.
+
+use std::time::Duration;
+
+use super::bindings::{hooks, types};
+use super::limits;
+use super::recorder::cut;
+use super::{Description, StepFailure};
+use crate::alert::{Alert, Block, Enrichment, HandlerName, Labels, Origin, Status, Timestamp};
+
+pub(super) fn alert(alert: &Alert) -> types::Alert {
+    types::Alert {
+        fingerprint: alert.fingerprint.to_string(),
+        name: alert.name().to_owned(),
+        status: match alert.status {
+            Status::Firing => types::Status::Firing,
+            Status::Resolved => types::Status::Resolved,
+        },
+        labels: labels(&alert.labels),
+        annotations: labels(&alert.annotations),
+        starts_at: timestamp(alert.starts_at),
+        ends_at: alert.ends_at.map(timestamp),
+        generator_url: alert.generator_url.clone(),
+        received_at: timestamp(alert.received_at),
+        origin: origin(&alert.origin),
+    }
+}
+
+fn origin(origin: &Origin) -> types::Origin {
+    types::Origin {
+        sender: origin.sender.clone(),
+        receiver: origin.receiver.clone(),
+        group_key: origin.group_key.clone(),
+        group_labels: labels(&origin.group_labels),
+        external_url: origin.external_url.clone(),
+        extra: labels(&origin.extra),
+    }
+}
+
+fn labels(labels: &Labels) -> types::Labels {
+    labels.as_slice().to_vec()
+}
+
+fn timestamp(at: Timestamp) -> types::Timestamp {
+    let (mut seconds, mut nanoseconds) = (at.as_second(), at.subsec_nanosecond());
+    if nanoseconds < 0 {
+        // Before 1970 ours counts back from the second after.
+        seconds -= 1;
+        nanoseconds += 1_000_000_000;
+    }
+    types::Timestamp {
+        seconds,
+        nanoseconds: nanoseconds.cast_unsigned(),
+    }
+}
+
+pub(super) fn enrichment(found: &Enrichment) -> types::Enrichment {
+    types::Enrichment {
+        facts: labels(&found.facts),
+        blocks: found.blocks.iter().map(block).collect(),
+    }
+}
+
+fn block(block: &Block) -> types::Block {
+    match block.clone() {
+        Block::Markdown { text } => types::Block::Markdown(text),
+        Block::Fields { fields } => types::Block::Fields(fields),
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => types::Block::Table(types::Table {
+            title,
+            header,
+            rows,
+        }),
+        Block::Excerpt { title, text } => types::Block::Excerpt(types::Excerpt { title, text }),
+        Block::Link { title, url } => types::Block::Link(types::Link { title, url }),
+        Block::Image {
+            title,
+            media_type,
+            data,
+        } => types::Block::Image(types::Image {
+            title,
+            media_type,
+            data,
+        }),
+        Block::Custom {
+            name,
+            fallback,
+            data,
+        } => types::Block::Custom(types::Custom {
+            kind: name,
+            fallback,
+            data,
+        }),
+    }
+}
+
+/// Takes what `enrich` returned.
+///
+/// # Errors
+/// Names the bound that it is over.
+pub(super) fn enrichment_from(given: types::Enrichment) -> Result<Enrichment, StepFailure> {
+    let facts_bytes = check_facts(&given.facts)?;
+    if given.blocks.len() > limits::BLOCKS_MAX {
+        return Err(over("blocks", given.blocks.len(), limits::BLOCKS_MAX, "blocks"));
+    }
+    let bytes = facts_bytes + given.blocks.iter().map(block_bytes).sum::<usize>();
+    if bytes > limits::OUTPUT_BYTES_MAX {
+        return Err(over("facts and blocks", bytes, limits::OUTPUT_BYTES_MAX, "bytes"));
+    }
+    Ok(Enrichment {
+        facts: Labels::new(given.facts),
+        blocks: given.blocks.into_iter().map(block_from).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Takes what `act` returned.
+///
+/// # Errors
+/// Names the bound that it is over.
+pub(super) fn facts_from(given: types::Labels) -> Result<Labels, StepFailure> {
+    check_facts(&given)?;
+    Ok(Labels::new(given))
+}
+
+fn check_facts(facts: &types::Labels) -> Result<usize, StepFailure> {
+    if facts.len() > limits::FACTS_MAX {
+        return Err(over("facts", facts.len(), limits::FACTS_MAX, "facts"));
+    }
+    let mut bytes = 0;
+    for (name, value) in facts {
+        if name.len() > limits::FACT_NAME_BYTES_MAX {
+            let what = format!("the name of the fact {:?}", cut(name, 32));
+            return Err(over(&what, name.len(), limits::FACT_NAME_BYTES_MAX, "bytes"));
+        }
+        if value.len() > limits::FACT_VALUE_BYTES_MAX {
+            let what = format!("the fact {name:?}");
+            return Err(over(&what, value.len(), limits::FACT_VALUE_BYTES_MAX, "bytes"));
+        }
+        bytes += name.len() + value.len();
+    }
+    if bytes > limits::OUTPUT_BYTES_MAX {
+        return Err(over("facts", bytes, limits::OUTPUT_BYTES_MAX, "bytes"));
+    }
+    Ok(bytes)
+}
+
+fn over(what: &str, used: usize, max: usize, unit: &str) -> StepFailure {
+    StepFailure::Limit(format!(
+        "returned: {what} came to {used} {unit}, at most {max} are taken"
+    ))
+}
+
+fn block_bytes(block: &types::Block) -> usize {
+    // What each string costs besides its bytes, so that a million empty ones are not free.
+    const EACH: usize = 32;
+    let pair = |(a, b): &(String, String)| a.len() + b.len() + 2 * EACH;
+    match block {
+        types::Block::Markdown(text) => text.len() + EACH,
+        types::Block::Fields(fields) => fields.iter().map(pair).sum(),
+        types::Block::Table(table) => {
+            let cells = table.header.iter().chain(table.rows.iter().flatten());
+            table.title.len() + EACH * table.rows.len() + cells.map(|c| c.len() + EACH).sum::<usize>()
+        }
+        types::Block::Excerpt(excerpt) => excerpt.title.len() + excerpt.text.len() + EACH,
+        types::Block::Link(link) => link.title.len() + link.url.len() + EACH,
+        types::Block::Image(image) => image.title.len() + image.data.len() + EACH,
+        types::Block::Custom(custom) => {
+            custom.kind.len() + custom.fallback.len() + custom.data.len() + EACH
+        }
+    }
+}
+
+fn block_from(block: types::Block) -> Result<Block, StepFailure> {
+    Ok(match block {
+        types::Block::Markdown(text) => Block::Markdown { text },
+        types::Block::Fields(fields) => Block::Fields { fields },
+        types::Block::Table(table) => {
+            let width = table.header.len();
+            if let Some(row) = table.rows.iter().position(|row| row.len() != width) {
+                return Err(StepFailure::Permanent(format!(
+                    "it returned the table {:?} whose row {row} has {} cells under a header of {width}",
+                    cut(&table.title, 64),
+                    table.rows[row].len()
+                )));
+            }
+            Block::Table {
+                title: table.title,
+                header: table.header,
+                rows: table.rows,
+            }
+        }
+        types::Block::Excerpt(excerpt) => Block::Excerpt {
+            title: excerpt.title,
+            text: excerpt.text,
+        },
+        types::Block::Link(link) => {
+            let url = link.url.to_ascii_lowercase();
+            if !url.starts_with("https://") && !url.starts_with("http://") {
+                return Err(StepFailure::Permanent(format!(
+                    "it returned a link to {:?}: only http and https are shown",
+                    cut(&link.url, 64)
+                )));
+            }
+            Block::Link {
+                title: link.title,
+                url: link.url,
+            }
+        }
+        types::Block::Image(image) => Block::Image {
+            title: image.title,
+            media_type: image.media_type,
+            data: image.data,
+        },
+        types::Block::Custom(custom) => Block::Custom {
+            name: custom.kind,
+            fallback: custom.fallback,
+            data: custom.data,
+        },
+    })
+}
+
+/// Takes a handler's own failure.
+pub(super) fn failure_from(failure: types::Failure) -> StepFailure {
+    let after = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
+    let message = |text: String| {
+        if text.is_empty() {
+            "the handler gave no reason".to_owned()
+        } else {
+            cut(&text, limits::FAILURE_BYTES_MAX).to_owned()
+        }
+    };
+    match failure {
+        types::Failure::Retryable(retry) => StepFailure::Retryable {
+            message: message(retry.message),
+            after: after(retry.after_ms),
+        },
+        types::Failure::Unavailable(retry) => StepFailure::Unavailable {
+            message: message(retry.message),
+            after: after(retry.after_ms),
+        },
+        types::Failure::Permanent(text) => StepFailure::Permanent(message(text)),
+    }
+}
+
+/// Takes what `describe` returned.
+///
+/// # Errors
+/// Names the field, and what to write instead.
+pub(super) fn description_from(given: hooks::Description) -> Result<Description, String> {
+    let alerts: usize = given.alerts.iter().map(|name| name.len() + 32).sum();
+    let bytes = given.name.len() + given.version.len() + given.summary.len() + alerts;
+    if bytes > limits::DESCRIPTION_BYTES_MAX {
+        let max = limits::DESCRIPTION_BYTES_MAX;
+        return Err(format!("describe returned {bytes} bytes; at most {max} are taken"));
+    }
+    if !is_kebab_case(&given.name) {
+        return Err(format!(
+            "describe().name is {:?}: write it in lower case letters, digits and single hyphens, \
+             beginning with a letter, at most 63 of them, as in kube-pod-crash-looping",
+            cut(&given.name, 64)
+        ));
+    }
+    if !is_semantic_version(&given.version) {
+        return Err(format!(
+            "describe().version is {:?}: write it as MAJOR.MINOR.PATCH, as in 1.0.0",
+            cut(&given.version, 64)
+        ));
+    }
+    let summary = given.summary.trim();
+    if summary.is_empty() || summary.contains(char::is_control) {
+        return Err("describe().summary is to be one sentence on one line".to_owned());
+    }
+    let mut alerts = given.alerts;
+    alerts.sort();
+    alerts.dedup();
+    if let Some(name) = alerts.iter().find(|n| n.contains(char::is_control)) {
+        return Err(format!("describe().alerts holds {name:?}, which is no alertname"));
+    }
+    Ok(Description {
+        name: HandlerName::new(&given.name),
+        version: given.version,
+        summary: summary.to_owned(),
+        alerts,
+    })
+}
+
+fn is_kebab_case(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.split('-').all(|word| {
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        })
+}
+
+fn is_semantic_version(version: &str) -> bool {
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<_> = core.split('.').collect();
+    version.len() <= 64
+        && numbers.len() == 3
+        && numbers
+            .iter()
+            .all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        && version
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+'))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn description(name: &str, version: &str, summary: &str) -> Result<Description, String> {
+        description_from(hooks::Description {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            summary: summary.to_owned(),
+            alerts: vec!["B".to_owned(), "A".to_owned(), "B".to_owned()],
+            more: vec![],
+        })
+    }
+
+    #[test]
+    fn a_description_is_checked_field_by_field() {
+        let good = description("kube-pod-2", "1.0.0-rc.1+5", " Says so. ").unwrap();
+        assert_eq!(good.alerts, ["A", "B"]);
+        assert_eq!(good.summary, "Says so.");
+        for name in ["", "Kube", "a--b", "-a", "a-", "a_b", "1a", &"a".repeat(64)] {
+            let error = description(name, "1.0.0", "x").unwrap_err();
+            assert!(error.starts_with("describe().name"), "{error}");
+        }
+        for version in ["", "1", "1.0", "v1.0.0", "1.0.x", "1.0.0 beta"] {
+            let error = description("a", version, "x").unwrap_err();
+            assert!(error.starts_with("describe().version"), "{error}");
+        }
+        for summary in ["", "  ", "a\nb"] {
+            let error = description("a", "1.0.0", summary).unwrap_err();
+            assert!(error.starts_with("describe().summary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_guest_returns_is_bounded_and_the_bound_is_named() {
+        let limit = |facts: types::Labels| facts_from(facts).unwrap_err().to_string();
+        let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+        assert!(limit(vec![pair("a", "b"); 257]).contains("257 facts, at most 256"));
+        assert!(limit(vec![pair(&"n".repeat(1_000_000), "")]).contains("the name of the fact"));
+        assert!(limit(vec![pair("a", &"v".repeat(9_000))]).contains("9000 bytes"));
+        let many = types::Enrichment {
+            facts: vec![],
+            blocks: vec![types::Block::Fields(vec![pair("", ""); 20_000])],
+        };
+        assert!(matches!(enrichment_from(many), Err(StepFailure::Limit(_))));
+    }
+
+    #[test]
+    fn links_lead_to_the_web_and_rows_fit_their_header() {
+        let refused = |block| {
+            let blocks = vec![block];
+            enrichment_from(types::Enrichment {
+                facts: vec![],
+                blocks,
+            })
+            .is_err()
+        };
+        let link = |url: &str| {
+            types::Block::Link(types::Link {
+                title: String::new(),
+                url: url.to_owned(),
+            })
+        };
+        assert!(refused(link("javascript:alert(1)")));
+        assert!(!refused(link("HTTPS://example.com")));
+        assert!(refused(types::Block::Table(types::Table {
+            title: String::new(),
+            header: vec!["a".to_owned()],
+            rows: vec![vec![]],
+        })));
+    }
+
+    #[test]
+    fn moments_before_1970_have_nanoseconds_that_count_on() {
+        let at = timestamp("1969-12-31T23:59:58.5Z".parse().unwrap());
+        assert_eq!((at.seconds, at.nanoseconds), (-2, 500_000_000));
+    }
+}

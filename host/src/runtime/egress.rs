@@ -1,0 +1,254 @@
+//! The HTTP clients of one handler: every address that they connect to is judged by the grant, none is shared with another handler.
+
+use std::error::Error as StdError;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client};
+use url::{Host, Url};
+
+use super::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX};
+use crate::policy::{HttpGrant, Refusal};
+
+/// Connection pools by the grant that opened them: a connection made under one grant is never used
+/// under another.
+#[derive(Default)]
+pub(super) struct Clients(Mutex<Vec<(ClientKey, Client)>>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct ClientKey {
+    grant: HttpGrant,
+    ca_file: Option<PathBuf>,
+    https: bool,
+}
+
+/// Why no client can be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    #[error("the certificates of {path} cannot be read: {source}")]
+    CaFile {
+        path: PathBuf,
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    #[error("no HTTP client can be made: {}", root_cause(.0))]
+    Build(reqwest::Error),
+}
+
+impl Clients {
+    /// Returns the client for requests to `url` under `grant`; `ca_file` replaces the public roots.
+    pub(super) fn get(
+        &self,
+        grant: &HttpGrant,
+        ca_file: Option<&Path>,
+        url: &Url,
+    ) -> Result<Client, ClientError> {
+        let key = ClientKey {
+            grant: grant.clone(),
+            ca_file: ca_file.map(Path::to_owned),
+            https: url.scheme() == "https",
+        };
+        let mut clients = self.0.lock();
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == key) {
+            return Ok(client.clone());
+        }
+        let client = build(&key)?;
+        if clients.len() >= HTTP_CLIENTS_MAX {
+            clients.remove(0);
+        }
+        clients.push((key, client.clone()));
+        Ok(client)
+    }
+}
+
+fn build(key: &ClientKey) -> Result<Client, ClientError> {
+    let mut builder = Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(HTTP_CONNECT_MAX)
+        .pool_max_idle_per_host(8)
+        .user_agent(concat!("alert-manager/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(Arc::new(JudgingResolver {
+            grant: key.grant.clone(),
+        }));
+    if let Some(path) = &key.ca_file {
+        builder = builder.tls_certs_only(read_certificates(path)?);
+    } else if !key.https {
+        // Nothing to verify: a machine without root certificates can still ask over plain HTTP.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(ClientError::Build)
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
+    let fail = |source| ClientError::CaFile {
+        path: path.to_owned(),
+        source,
+    };
+    let pem = std::fs::read(path).map_err(|error| fail(error.into()))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| fail(error.into()))?;
+    if certificates.is_empty() {
+        return Err(fail("it holds no certificate in PEM".into()));
+    }
+    Ok(certificates)
+}
+
+/// Judges a URL whose host is an address: no resolver is asked for these.
+pub(super) fn judge_literal(grant: &HttpGrant, url: &Url) -> Result<(), Refusal> {
+    let address: IpAddr = match url.host() {
+        Some(Host::Ipv4(v4)) => v4.into(),
+        Some(Host::Ipv6(v6)) => v6.into(),
+        _ => return Ok(()),
+    };
+    grant.permits_address(&address.to_string(), address)
+}
+
+/// Resolves a name and lets through only the addresses that the grant permits: what is judged is
+/// what is connected to, so a name that changes its mind in between gains nothing.
+struct JudgingResolver {
+    grant: HttpGrant,
+}
+
+impl Resolve for JudgingResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let grant = self.grant.clone();
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0))
+                .await
+                .map_err(|_| NoSuchName)?
+                .collect();
+            let mut refusal = None;
+            let permitted: Vec<_> = found
+                .into_iter()
+                .filter(
+                    |address| match grant.permits_address(&host, address.ip()) {
+                        Ok(()) => true,
+                        Err(why) => {
+                            refusal.get_or_insert(why);
+                            false
+                        }
+                    },
+                )
+                .collect();
+            match (permitted.is_empty(), refusal) {
+                (true, Some(why)) => Err(why.into()),
+                (true, None) => Err(NoSuchName.into()),
+                (false, _) => Ok(Box::new(permitted.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no such name")]
+struct NoSuchName;
+
+/// Returns the refusal among an error's causes.
+pub(super) fn refusal_in(error: &reqwest::Error) -> Option<&Refusal> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Returns the deepest cause in a few words, without URL or library names.
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
+    for cause in causes(error) {
+        if cause.is::<NoSuchName>() {
+            return "no such name".to_owned();
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind;
+            let words = match io.kind() {
+                ErrorKind::ConnectionRefused => "connection refused",
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the connection was reset",
+                ErrorKind::UnexpectedEof => "the connection was closed early",
+                ErrorKind::HostUnreachable => "host unreachable",
+                ErrorKind::NetworkUnreachable => "network unreachable",
+                ErrorKind::TimedOut => "no answer to the connection in time",
+                // The reason is further down: a TLS error in an I/O error's clothes.
+                _ => continue,
+            };
+            return words.to_owned();
+        }
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return format!("TLS: {tls}");
+        }
+    }
+    if error.is_timeout() {
+        return "no connection in time".to_owned();
+    }
+    let deepest = causes(error).last().map(ToString::to_string);
+    deepest.unwrap_or_else(|| "the request failed".to_owned())
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    std::iter::from_fn(move || {
+        let current = next?;
+        // An I/O error hides what it wraps from `source`.
+        next = match current.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
+            Some(inner) => Some(inner),
+            None => current.source(),
+        };
+        Some(current)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn grant(text: &str) -> HttpGrant {
+        HttpGrant::parse(text).unwrap()
+    }
+
+    async fn error_of(grant: &HttpGrant, url: &str) -> reqwest::Error {
+        super::super::install_crypto();
+        let url: Url = url.parse().unwrap();
+        let client = Clients::default().get(grant, None, &url).unwrap();
+        client.get(url).send().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_is_refused_at_connecting() {
+        let grant = grant("http://localhost:1");
+        let error = error_of(&grant, "http://localhost:1/").await;
+        let refusal = refusal_in(&error).unwrap();
+        assert!(refusal.reason().contains("loopback"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn causes_are_short_and_for_people() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let url = format!("http://127.0.0.1:{port}");
+        assert_eq!(root_cause(&error_of(&grant(&url), &url).await), "connection refused");
+        let url = "http://nowhere.invalid";
+        assert_eq!(root_cause(&error_of(&grant(url), url).await), "no such name");
+    }
+
+    #[test]
+    fn an_address_in_the_url_is_judged_without_a_resolver() {
+        let url: Url = "http://127.0.0.1:9999/x".parse().unwrap();
+        assert!(judge_literal(&grant("http://127.0.0.1:9999"), &url).is_ok());
+        let url: Url = "http://169.254.169.254/latest".parse().unwrap();
+        assert!(judge_literal(&grant("http://10.0.0.1"), &url).is_err());
+    }
+
+    #[test]
+    fn clients_are_kept_by_grant_and_bounded() {
+        super::super::install_crypto();
+        let clients = Clients::default();
+        for port in 1..=2 * u16::try_from(HTTP_CLIENTS_MAX).unwrap() {
+            let url: Url = format!("http://127.0.0.1:{port}").parse().unwrap();
+            clients.get(&grant(url.as_str()), None, &url).unwrap();
+        }
+        assert_eq!(clients.0.lock().len(), HTTP_CLIENTS_MAX);
+    }
+}

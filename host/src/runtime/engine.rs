@@ -1,0 +1,104 @@
+//! The one engine of the server: how guests are compiled, how much room they get, what they are linked with.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
+
+use super::bindings::Handler;
+use super::limits;
+use super::state::State;
+
+/// Why the engine cannot be made; the reason is the machine's (address space, processor).
+#[derive(Debug, thiserror::Error)]
+#[error("the WebAssembly engine cannot start: {0:#}")]
+pub struct EngineError(wasmtime::Error);
+
+/// The engine, its linker, and the permits of its pool.
+pub(super) struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+    /// One permit for each slot of the pool, which fails instead of waiting where it is full.
+    pub(super) slots: Arc<Semaphore>,
+}
+
+impl Sandbox {
+    /// Builds the engine with room for `slots_max` invocations at one time, and starts its clock.
+    pub(super) fn new(slots_max: u32) -> Result<Self, EngineError> {
+        let engine = Engine::new(&config(slots_max)).map_err(EngineError)?;
+        let mut linker = Linker::new(&engine);
+        // All of WASI, over a context that holds nothing: a language's runtime does not start
+        // without these imports, and whatever it asks of them fails inside the guest.
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(EngineError)?;
+        Handler::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(EngineError)?;
+        tick(&engine).map_err(|error| EngineError(error.into()))?;
+        Ok(Self {
+            engine,
+            linker,
+            slots: Arc::new(Semaphore::new(slots_max as usize)),
+        })
+    }
+}
+
+fn config(slots_max: u32) -> Config {
+    let mut config = Config::new();
+    config
+        // A spinning guest is stopped by a clock that it checks itself; fuel would cost twice as much.
+        .epoch_interruption(true)
+        // One task a store: without the component model's own concurrency a call costs less.
+        .concurrency_support(false)
+        .max_wasm_stack(limits::WASM_STACK_BYTES)
+        .async_stack_size(limits::FIBER_STACK_BYTES)
+        // Function names are enough for an author; line tables of a guest may be anything.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES_MAX))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots_max)));
+    config
+}
+
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool
+        // An invocation is one component instance on one fiber.
+        .total_component_instances(slots)
+        .total_stacks(slots)
+        // Its parts: what every slot could use at once, so that the permits alone decide.
+        .total_core_instances(slots.saturating_mul(limits::CORE_INSTANCES_MAX))
+        .max_core_instances_per_component(limits::CORE_INSTANCES_MAX)
+        .total_memories(slots.saturating_mul(limits::MEMORIES_MAX))
+        .max_memories_per_component(limits::MEMORIES_MAX)
+        .total_tables(slots.saturating_mul(limits::TABLES_MAX))
+        .max_tables_per_component(limits::TABLES_MAX)
+        .max_tables_per_module(limits::TABLES_MAX)
+        .table_elements(limits::TABLE_ELEMENTS_MAX)
+        // Metadata of an instance: an interpreter has thousands of functions.
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(1 << 20)
+        // Address space, not memory: the store's own limit is what a guest meets.
+        .max_memory_size(limits::SLOT_MEMORY_BYTES_MAX)
+        // Zeroing what a small guest touched is cheaper than giving the pages back and faulting
+        // them in again; it stays resident for every slot that was ever used.
+        .linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(64 << 10);
+    pool
+}
+
+/// Advances the engine's epoch until the engine is gone.
+fn tick(engine: &Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("epoch".into())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(limits::EPOCH);
+            }
+        })?;
+    Ok(())
+}

@@ -1,0 +1,568 @@
+//! Keeps up with the drop folder: told by the system and by looking itself, file by file, each loaded only once it has settled.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::limits::MODULE_BYTES_MAX;
+use super::registry::{ModuleInfo, Serving, Shared};
+use super::{LoadError, Module, ModuleState, Runtime, hex};
+use crate::alert::HandlerName;
+
+/// A file is loaded once it has not changed for this long: a copy under way is not a bad module.
+const SETTLE: Duration = Duration::from_millis(100);
+/// What cannot be loaded is refused once it has not changed for this long: a slow copy pauses.
+const SETTLE_REFUSED: Duration = Duration::from_secs(1);
+/// A file that is gone is unloaded after this long: `rm` and `cp` is a replacement.
+const SETTLE_REMOVED: Duration = Duration::from_millis(500);
+/// How often the folder is looked at without being told: what a link leads to changes unseen.
+const RESCAN: Duration = Duration::from_secs(2);
+/// Files that are loaded at one time.
+const LOADS_MAX: usize = 4;
+
+/// Why a folder cannot be served from.
+#[derive(Debug, thiserror::Error)]
+#[error("the handlers' folder {dir} cannot be read: {source}. Make it, or name another with --handlers.")]
+pub struct FolderError {
+    dir: PathBuf,
+    source: std::io::Error,
+}
+
+/// Tells one content of a file from the next without reading it. A replaced link or a rename over
+/// changes the inode where time and length may agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Signature {
+    length: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+    is_file: bool,
+}
+
+impl Signature {
+    /// Of what `path` leads to.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode,
+            is_file: metadata.is_file(),
+        })
+    }
+
+    fn age(&self) -> Duration {
+        self.modified
+            .and_then(|at| at.elapsed().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// One file of the folder.
+struct File {
+    signature: Signature,
+    changed_at: Instant,
+    /// Since when it is gone.
+    missing_since: Option<Instant>,
+    stage: Stage,
+    /// What serves from this path: the last that could be loaded.
+    module: Option<Arc<Module>>,
+}
+
+enum Stage {
+    /// Changed, or new.
+    Settling,
+    Loading,
+    Loaded,
+    /// Could not be loaded; told once it has not changed for a while.
+    Failed(String),
+    Refused(Refusal),
+}
+
+struct Refusal {
+    why: String,
+    /// Another file has the name, or the pin differs: may end without a change of this file.
+    is_conflict: bool,
+}
+
+type LoadResult = Result<Module, LoadError>;
+
+/// The folder's state, owned by its task.
+pub(super) struct Folder {
+    runtime: Arc<Runtime>,
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    files: BTreeMap<String, File>,
+    loads: JoinSet<(String, Signature, LoadResult)>,
+    /// Results of the first scan, applied together in the files' order so that of two files with
+    /// one name always the same one wins.
+    first_results: Option<BTreeMap<String, (Signature, LoadResult)>>,
+    woken: Arc<Notify>,
+    is_readable: bool,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Folder {
+    pub(super) fn open(
+        runtime: Arc<Runtime>,
+        dir: PathBuf,
+        shared: Arc<Shared>,
+    ) -> Result<Self, FolderError> {
+        if let Err(source) = fs::read_dir(&dir) {
+            return Err(FolderError { dir, source });
+        }
+        let woken = Arc::new(Notify::new());
+        Ok(Self {
+            runtime,
+            shared,
+            files: BTreeMap::new(),
+            loads: JoinSet::new(),
+            first_results: Some(BTreeMap::new()),
+            is_readable: true,
+            _watcher: watch(&dir, Arc::clone(&woken)),
+            woken,
+            dir,
+        })
+    }
+
+    /// Keeps up with the folder until the registry is gone.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<()>>) {
+        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+        loop {
+            self.scan();
+            self.start_loads();
+            if self.is_quiet() {
+                self.end_first_scan();
+                waiting.drain(..).for_each(|done| {
+                    let _ = done.send(());
+                });
+            }
+            let next = self.next_look();
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(done) => {
+                        self.forget_conflicts();
+                        waiting.push(done);
+                    }
+                    None => return,
+                },
+                () = self.woken.notified() => {}
+                Some(done) = self.loads.join_next() => match done {
+                    Ok((name, signature, result)) => self.take_result(name, signature, result),
+                    Err(error) => self.fail_loads(&error),
+                },
+                () = tokio::time::sleep(next) => {}
+            }
+        }
+    }
+
+    /// Compares the folder with what is known of it. Only looks: no file is opened.
+    fn scan(&mut self) {
+        let names = match names_in(&self.dir) {
+            Ok(names) => names,
+            Err(error) => {
+                if std::mem::replace(&mut self.is_readable, false) {
+                    tracing::error!(
+                        "the handlers' folder {} cannot be read: {error}; what was loaded goes on serving",
+                        self.dir.display()
+                    );
+                }
+                return;
+            }
+        };
+        self.is_readable = true;
+        let now = Instant::now();
+        for (name, signature) in &names {
+            match self.files.get_mut(name) {
+                Some(file) if file.signature == *signature => file.missing_since = None,
+                Some(file) => {
+                    file.signature = *signature;
+                    file.changed_at = now;
+                    file.missing_since = None;
+                    file.stage = Stage::Settling;
+                }
+                None => {
+                    let file = File {
+                        signature: *signature,
+                        changed_at: now,
+                        missing_since: None,
+                        stage: Stage::Settling,
+                        module: None,
+                    };
+                    self.files.insert(name.clone(), file);
+                }
+            }
+        }
+        self.settle(&names, now);
+    }
+
+    /// Lets time pass: refuses what stays bad, unloads what stays gone.
+    fn settle(&mut self, names: &BTreeMap<String, Signature>, now: Instant) {
+        let mut gone = Vec::new();
+        let mut has_changed = false;
+        for (name, file) in &mut self.files {
+            if !names.contains_key(name) {
+                let since = *file.missing_since.get_or_insert(now);
+                if now - since >= SETTLE_REMOVED {
+                    gone.push(name.clone());
+                }
+                continue;
+            }
+            let has_settled = file.is_unchanged_for(SETTLE_REFUSED, now);
+            if let Stage::Failed(why) = &mut file.stage
+                && has_settled
+            {
+                let why = std::mem::take(why);
+                file.refuse(name, why, false);
+                has_changed = true;
+            }
+        }
+        for name in &gone {
+            if let Some(file) = self.files.remove(name) {
+                let was = file.module.map_or_else(
+                    || "no handler was served from it".to_owned(),
+                    |module| format!("{} is no longer served", module.name()),
+                );
+                tracing::info!("{name} was removed: {was}");
+            }
+        }
+        if !gone.is_empty() {
+            // A name may have become free for another file.
+            self.forget_conflicts();
+        }
+        if has_changed || !gone.is_empty() {
+            self.publish();
+        }
+    }
+
+    fn forget_conflicts(&mut self) {
+        for file in self.files.values_mut() {
+            let may_differ = match &file.stage {
+                Stage::Refused(refusal) => refusal.is_conflict,
+                Stage::Loaded => file
+                    .module
+                    .as_ref()
+                    .is_some_and(|module| self.shared.pin_error(module).is_some()),
+                Stage::Settling | Stage::Loading | Stage::Failed(_) => false,
+            };
+            if may_differ {
+                file.stage = Stage::Settling;
+            }
+        }
+    }
+
+    fn start_loads(&mut self) {
+        let now = Instant::now();
+        for (name, file) in &mut self.files {
+            if self.loads.len() >= LOADS_MAX {
+                return;
+            }
+            let is_ready = matches!(file.stage, Stage::Settling)
+                && file.missing_since.is_none()
+                && file.is_unchanged_for(SETTLE, now);
+            if !is_ready {
+                continue;
+            }
+            file.stage = Stage::Loading;
+            let (name, signature) = (name.clone(), file.signature);
+            let (runtime, path) = (Arc::clone(&self.runtime), self.dir.join(&name));
+            self.loads.spawn(async move {
+                let result = load(&runtime, path, signature).await;
+                (name, signature, result)
+            });
+        }
+    }
+
+    fn take_result(&mut self, name: String, signature: Signature, result: LoadResult) {
+        match &mut self.first_results {
+            Some(results) => {
+                results.insert(name, (signature, result));
+            }
+            None => {
+                self.apply(&name, signature, result);
+                self.publish();
+            }
+        }
+    }
+
+    /// Which load it was is not known: all that are under way are given up until their file changes.
+    fn fail_loads(&mut self, error: &tokio::task::JoinError) {
+        for file in self.files.values_mut() {
+            if matches!(file.stage, Stage::Loading) {
+                file.stage = Stage::Failed(format!(
+                    "loading failed inside the server, which is a bug of the server: {error}"
+                ));
+            }
+        }
+    }
+
+    fn end_first_scan(&mut self) {
+        let Some(results) = self.first_results.take() else {
+            return;
+        };
+        for (name, (signature, result)) in results {
+            self.apply(&name, signature, result);
+        }
+        self.publish();
+    }
+
+    fn apply(&mut self, name: &str, signature: Signature, result: LoadResult) {
+        let taken = match &result {
+            Ok(module) => self.owner_of(module.name(), name),
+            Err(_) => None,
+        };
+        let Some(file) = self.files.get_mut(name) else {
+            return;
+        };
+        if file.signature != signature || !matches!(file.stage, Stage::Loading) {
+            return;
+        }
+        let module = match result {
+            Ok(module) => module,
+            Err(error) => {
+                file.stage = Stage::Failed(error.to_string());
+                if file.is_unchanged_for(SETTLE_REFUSED, Instant::now()) {
+                    file.refuse(name, error.to_string(), false);
+                }
+                return;
+            }
+        };
+        if let Some(other) = taken {
+            let why = format!(
+                "the name {} is already served from {other}: remove one of the two files, or change the name in describe()",
+                module.name()
+            );
+            file.refuse(name, why, true);
+            return;
+        }
+        if let Some(why) = self.shared.pin_error(&module) {
+            file.refuse(name, why, true);
+            return;
+        }
+        tracing::info!(
+            handler = %module.name(), version = module.description().version, sha256 = module.sha256(),
+            "{name} serves {}", module.name()
+        );
+        file.module = Some(Arc::new(module));
+        file.stage = Stage::Loaded;
+    }
+
+    /// Returns the other file that serves `handler`.
+    fn owner_of(&self, handler: &HandlerName, file: &str) -> Option<String> {
+        self.files
+            .iter()
+            .find(|(name, other)| {
+                *name != file && other.module.as_ref().is_some_and(|m| m.name() == handler)
+            })
+            .map(|(name, _)| name.clone())
+    }
+
+    /// Swaps in what is served now, whole.
+    fn publish(&self) {
+        let modules = self
+            .files
+            .values()
+            .filter_map(|file| file.module.as_ref())
+            .map(|module| (module.name().clone(), Arc::clone(module)))
+            .collect();
+        let files = self
+            .files
+            .iter()
+            .map(|(name, file)| file.info(name))
+            .collect();
+        self.shared
+            .serving
+            .store(Arc::new(Serving { modules, files }));
+        if self.first_results.is_none() {
+            self.shared.generation.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// Returns true where every file is served, refused or known to be bad, and nothing is pending.
+    fn is_quiet(&self) -> bool {
+        self.loads.is_empty()
+            && self.files.values().all(|file| {
+                file.missing_since.is_none()
+                    && !matches!(file.stage, Stage::Settling | Stage::Failed(_))
+                    && (!matches!(file.stage, Stage::Loading) || self.first_results.is_some())
+            })
+    }
+
+    /// Returns how long nothing can become due.
+    fn next_look(&self) -> Duration {
+        let now = Instant::now();
+        self.files
+            .values()
+            .filter_map(|file| match (file.missing_since, &file.stage) {
+                (Some(since), _) => Some(since + SETTLE_REMOVED),
+                (None, Stage::Settling) => Some(file.changed_at + SETTLE),
+                (None, Stage::Failed(_)) => Some(file.changed_at + SETTLE_REFUSED),
+                _ => None,
+            })
+            .map(|due| due.saturating_duration_since(now) + Duration::from_millis(1))
+            .min()
+            .unwrap_or(RESCAN)
+            .min(RESCAN)
+    }
+}
+
+impl File {
+    /// An old file has settled before it was first seen.
+    fn is_unchanged_for(&self, long: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.changed_at).max(
+            // A time in the file's own past counts only up to a second: its clock may be another's.
+            if self.signature.age() >= SETTLE_REFUSED {
+                SETTLE_REFUSED
+            } else {
+                Duration::ZERO
+            },
+        ) >= long
+    }
+
+    fn refuse(&mut self, name: &str, why: String, is_conflict: bool) {
+        match &self.module {
+            Some(module) => tracing::error!(
+                handler = %module.name(),
+                "{name} is refused, {} as it was before goes on serving: {why}", module.name()
+            ),
+            None => tracing::error!("{name} is refused: {why}"),
+        }
+        self.stage = Stage::Refused(Refusal { why, is_conflict });
+    }
+
+    fn info(&self, name: &str) -> ModuleInfo {
+        let description = self.module.as_ref().map(|module| module.description());
+        let error = match &self.stage {
+            Stage::Refused(refusal) => Some(refusal.why.clone()),
+            Stage::Settling | Stage::Loading | Stage::Loaded | Stage::Failed(_) => None,
+        };
+        ModuleInfo {
+            name: description.map(|d| d.name.clone()),
+            version: description.map(|d| d.version.clone()),
+            sha256: self.module.as_ref().map(|m| m.sha256().to_owned()),
+            file: name.to_owned(),
+            state: match (&self.stage, description) {
+                (Stage::Refused(_), _) => ModuleState::Refused,
+                (_, Some(_)) => ModuleState::Ready,
+                (_, None) => ModuleState::Loading,
+            },
+            summary: description.map(|d| d.summary.clone()),
+            alerts: description.map(|d| d.alerts.clone()).unwrap_or_default(),
+            imports: self
+                .module
+                .as_ref()
+                .map(|m| m.imports().to_vec())
+                .unwrap_or_default(),
+            error,
+        }
+    }
+}
+
+impl Shared {
+    /// Says where a module is not the one that its name is pinned to.
+    fn pin_error(&self, module: &Module) -> Option<String> {
+        let pin = hex(self.pins.load().get(module.name())?);
+        (pin != module.sha256()).then(|| {
+            format!(
+                "handlers.{}.sha256 is {pin}, but this file's is {}: change the pin if the file is the one that you mean",
+                module.name(),
+                module.sha256()
+            )
+        })
+    }
+}
+
+/// Returns the files that count: `*.wasm` directly in the folder, links to files too.
+fn names_in(dir: &Path) -> std::io::Result<BTreeMap<String, Signature>> {
+    let mut names = BTreeMap::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        // Editors and copying tools write hidden files beside the one that they replace.
+        if name.starts_with('.') || !name.ends_with(".wasm") {
+            continue;
+        }
+        if let Some(signature) = Signature::of(&entry.path()) {
+            names.insert(name, signature);
+        }
+    }
+    Ok(names)
+}
+
+async fn load(runtime: &Arc<Runtime>, path: PathBuf, signature: Signature) -> LoadResult {
+    if !signature.is_file {
+        return Err(LoadError::NotAComponent(
+            "it is not a regular file, nor a link to one".to_owned(),
+        ));
+    }
+    if signature.length > MODULE_BYTES_MAX {
+        return Err(LoadError::NotAComponent(format!(
+            "it has {} bytes; at most {MODULE_BYTES_MAX} are taken",
+            signature.length
+        )));
+    }
+    let bytes = tokio::task::spawn_blocking(move || read(&path))
+        .await
+        .map_err(|error| LoadError::Host(error.to_string()))?
+        .map_err(|error| LoadError::NotAComponent(format!("it cannot be read: {error}")))?;
+    runtime.load(bytes).await
+}
+
+/// Reads a file that may grow while it is read, or turn into something else.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // Opening a FIFO that took the file's place must not wait for somebody to write to it.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        options.custom_flags(flags.cast_signed());
+    }
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file any more"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MODULE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Has the system tell of changes. Where it cannot, looking every two seconds does.
+fn watch(dir: &Path, woken: Arc<Notify>) -> Option<RecommendedWatcher> {
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading is an event too: heeding it would wake the scan that made it.
+        let is_read = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(kind)
+            if kind != AccessKind::Close(AccessMode::Write)));
+        if !is_read {
+            woken.notify_one();
+        }
+    })
+    .and_then(|mut watcher| {
+        watcher.watch(dir, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    match watcher {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(
+                "changes of {} are not announced by the system ({error}): they are found by looking every {RESCAN:?}",
+                dir.display()
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The way of one host call: named, answered from the record or live, recorded before the guest hears of it.
+
+mod config;
+mod http;
+mod kv;
+mod log;
+mod slack;
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::limits::{EFFECT_KEY_BYTES_MAX, RECORDED_READ_BYTES_MAX};
+use super::recorder::{cut, micros};
+use super::state::{Powers, State, Stop};
+use super::{Answered, Call};
+use crate::alert::Timestamp;
+use crate::journal::{CallKind, CallName, Entry, LedgerError};
+
+/// How often a record that the store did not take is tried again. An answer in hand waits.
+const RECORD_RETRY: Duration = Duration::from_millis(200);
+
+/// What `describe` is told of everything but `log`.
+const NOT_IN_DESCRIBE: &str =
+    "describe may only describe: nothing is granted while a module is loaded";
+
+/// One call before it is made.
+struct Plan {
+    kind: CallKind,
+    name: CallName,
+    /// One line for people.
+    request: String,
+    /// True where it changes something outside when it succeeds.
+    changes: bool,
+    began: Instant,
+}
+
+/// What became of a call that was not answered from the record.
+struct Done<R> {
+    reply: R,
+    /// One line for people.
+    result: String,
+    /// True where something outside was changed.
+    effect: bool,
+    answered: Answered,
+    preview: Option<serde_json::Value>,
+}
+
+impl<R> Done<R> {
+    fn live(reply: R, result: impl Into<String>) -> Self {
+        Self {
+            reply,
+            result: result.into(),
+            effect: false,
+            answered: Answered::Live,
+            preview: None,
+        }
+    }
+
+    fn refused(reply: R, result: impl Into<String>) -> Self {
+        Self {
+            answered: Answered::Denied,
+            ..Self::live(reply, result)
+        }
+    }
+}
+
+impl Plan {
+    fn new(kind: CallKind, name: CallName, request: String, changes: bool) -> Self {
+        Self {
+            kind,
+            name,
+            request: super::preview::inert(&request).replace('\n', " "),
+            changes,
+            began: Instant::now(),
+        }
+    }
+
+    fn entry(&self, seq: u32, effect: bool, result: String, reply: String) -> Entry {
+        Entry {
+            seq,
+            kind: self.kind,
+            name: self.name.clone(),
+            effect,
+            request: cut(&self.request, super::limits::TRACE_LINE_BYTES_MAX).to_owned(),
+            result: cut(&result, super::limits::TRACE_LINE_BYTES_MAX).to_owned(),
+            reply,
+            at: Timestamp::now(),
+        }
+    }
+}
+
+impl State {
+    /// Returns the recorded answer to this call; `None` where it is to go out.
+    fn recorded<R: DeserializeOwned>(&mut self, plan: &Plan) -> wasmtime::Result<Option<R>> {
+        let Some(powers) = &mut self.powers else {
+            return Ok(None);
+        };
+        let Some(entry) = powers.replay.answer(plan.kind, &plan.name) else {
+            return Ok(None);
+        };
+        let reply = serde_json::from_str(&entry.reply).map_err(|error| {
+            Stop::Host(format!(
+                "the record of call {} ({}) cannot be read: {error}",
+                entry.seq, entry.request
+            ))
+        })?;
+        self.recorder.call(Call {
+            kind: plan.kind,
+            request: plan.request.clone(),
+            result: entry.result,
+            answered: Answered::Recorded,
+            duration_us: micros(plan.began.elapsed()),
+            preview: None,
+        });
+        Ok(Some(reply))
+    }
+
+    /// Asks whether an effect may start now. The inner error is for the guest: the store cannot
+    /// record, so nothing may happen.
+    fn may_start(&self) -> wasmtime::Result<Result<(), String>> {
+        let Some(powers) = &self.powers else {
+            return Ok(Err(NOT_IN_DESCRIBE.to_owned()));
+        };
+        match powers.ledger.ready() {
+            Ok(()) => Ok(Ok(())),
+            Err(error @ LedgerError::Unavailable(_)) => Ok(Err(error.to_string())),
+            Err(error @ LedgerError::LeaseLost) => Err(Stop::Host(error.to_string()).into()),
+        }
+    }
+
+    /// Notes that the call goes out now.
+    fn begin(&mut self, plan: &Plan) {
+        self.recorder.begin(plan.kind, &plan.request, plan.changes);
+    }
+
+    /// Records the call, tells the story, and gives the guest its answer.
+    async fn finish<R: Serialize>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
+        if let Some(powers) = &mut self.powers {
+            if done.effect && done.answered == Answered::Live {
+                // Asked of effects alone: a refused or failed call did not get past the crash.
+                if powers.replay.starts_in_doubt(plan.kind) {
+                    done.answered = Answered::Ambiguous;
+                }
+            }
+            if done.effect {
+                record(powers, &plan, &done).await?;
+            } else if !plan.changes {
+                hold(powers, &plan, &done);
+            }
+        }
+        self.recorder.call(Call {
+            kind: plan.kind,
+            request: plan.request,
+            result: done.result,
+            answered: done.answered,
+            duration_us: micros(plan.began.elapsed()),
+            preview: done.preview,
+        });
+        Ok(done.reply)
+    }
+}
+
+/// Makes an effect durable, and the reads before it; returns only once it is.
+async fn record<R: Serialize>(
+    powers: &mut Powers,
+    plan: &Plan,
+    done: &Done<R>,
+) -> wasmtime::Result<()> {
+    let mut entries = powers.replay.take_held();
+    let reply = serde_json::to_string(&done.reply)
+        .map_err(|error| Stop::Host(format!("an answer cannot be recorded: {error}")))?;
+    let seq = powers.replay.take_seq();
+    entries.push(plan.entry(seq, true, done.result.clone(), reply));
+    loop {
+        match powers.ledger.record(entries.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error @ LedgerError::LeaseLost) => return Err(Stop::Host(error.to_string()).into()),
+            // The effect has happened: the guest must not hear of it before the record has.
+            Err(LedgerError::Unavailable(_)) => tokio::time::sleep(RECORD_RETRY).await,
+        }
+    }
+}
+
+/// Keeps a read for the record, unless it is too large: then a retry asks again.
+fn hold<R: Serialize>(powers: &mut Powers, plan: &Plan, done: &Done<R>) {
+    match serde_json::to_string(&done.reply) {
+        Ok(reply) if reply.len() <= RECORDED_READ_BYTES_MAX => {
+            let seq = powers.replay.take_seq();
+            let entry = plan.entry(seq, false, done.result.clone(), reply);
+            powers.replay.hold(entry);
+        }
+        _ => {}
+    }
+}
+
+/// Names a call: the author's key where there is one, else the digest of `parts`, each with its length.
+fn name_of(key: Option<&str>, parts: &[&[u8]]) -> CallName {
+    if let Some(key) = key {
+        return CallName::Key(key.to_owned());
+    }
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    CallName::Digest(super::hex(&digest[..16]))
+}
+
+/// Returns what is wrong with an author's key.
+fn check_key(key: Option<&str>) -> Result<(), String> {
+    match key {
+        Some("") => Err("key: it is empty; leave it out where there is none".to_owned()),
+        Some(key) if key.len() > EFFECT_KEY_BYTES_MAX => Err(format!(
+            "key: {} bytes, at most {EFFECT_KEY_BYTES_MAX}",
+            key.len()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Distinguishes an absent part from an empty one.
+fn optional(part: Option<&[u8]>) -> [&[u8]; 2] {
+    match part {
+        Some(bytes) => [b"1", bytes],
+        None => [b"0", b""],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_by_its_key_or_by_all_of_its_parts() {
+        assert_eq!(name_of(Some("k"), &[b"x"]), CallName::Key("k".to_owned()));
+        let name = |parts: &[&[u8]]| name_of(None, parts);
+        assert_eq!(name(&[b"a", b"bc"]), name(&[b"a", b"bc"]));
+        assert_ne!(name(&[b"a", b"bc"]), name(&[b"ab", b"c"]));
+        assert_ne!(name(&optional(None)), name(&optional(Some(b""))));
+        let CallName::Digest(digest) = name(&[]) else {
+            panic!("a digest");
+        };
+        assert_eq!(digest.len(), 32);
+    }
+}

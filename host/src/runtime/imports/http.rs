@@ -1,0 +1,595 @@
+//! `http`: requests to granted origins, with credentials that a handler never sees.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::config::{Authorization, Credential, CredentialKind};
+use crate::journal::CallKind;
+use crate::policy::{HttpGrant, Refusal};
+use crate::runtime::Answered;
+use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
+use crate::runtime::egress::{judge_literal, refusal_in, root_cause};
+use crate::runtime::limits;
+use crate::runtime::state::{Powers, State};
+
+use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
+
+/// Headers that describe the connection or the framing: they are the host's to set.
+const RESERVED_HEADERS: [&str; 13] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A reply as it is recorded: the body in base64.
+type Reply = Result<Recorded, Error>;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Recorded {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Recorded {
+    fn of(response: &Response) -> Self {
+        Self {
+            status: response.status,
+            headers: response.headers.clone(),
+            body: STANDARD.encode(&response.body),
+        }
+    }
+
+    fn into_response(self) -> Response {
+        Response {
+            status: self.status,
+            headers: self.headers,
+            body: STANDARD.decode(self.body).unwrap_or_default(),
+        }
+    }
+}
+
+impl Host for State {
+    async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, Error>> {
+        self.count_any()?;
+        let Some(powers) = &mut self.powers else {
+            return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
+        };
+        if let Err(limit) = powers.count(CallKind::Http) {
+            return Ok(Err(Error::BudgetExhausted(limit)));
+        }
+        let plan = plan(&request);
+        if let Some(reply) = self.recorded::<Reply>(&plan)? {
+            return Ok(reply.map(Recorded::into_response));
+        }
+        let done = self.send_live(&plan, request).await?;
+        let (kept, reply) = match done.reply {
+            Ok(response) => (Ok(Recorded::of(&response)), Ok(response)),
+            Err(error) => (Err(error.clone()), Err(error)),
+        };
+        let done = Done {
+            reply: kept,
+            result: done.result,
+            effect: done.effect,
+            answered: done.answered,
+            preview: done.preview,
+        };
+        let _ = self.finish(plan, done).await?;
+        Ok(reply)
+    }
+}
+
+type Sent = Done<Result<Response, Error>>;
+
+impl State {
+    async fn send_live(&mut self, plan: &Plan, request: Request) -> wasmtime::Result<Sent> {
+        let Some(powers) = &self.powers else {
+            return Ok(failed(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
+        };
+        let prepared = match prepare(powers, request) {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(failed(error)),
+        };
+        if plan.changes {
+            if powers.dry_run {
+                return Ok(held_back());
+            }
+            if let Err(why) = self.may_start()? {
+                return Ok(failed(Error::Unavailable(why)));
+            }
+        }
+        self.begin(plan);
+        Ok(exchange(prepared, plan.changes).await)
+    }
+}
+
+/// Names the request, whatever will become of it.
+fn plan(request: &Request) -> Plan {
+    let method = method_name(request.method);
+    let [has_body, body] = optional(request.body.as_deref());
+    let [has_credential, credential] = optional(request.credential.as_deref().map(str::as_bytes));
+    let mut parts = vec![
+        b"http" as &[u8],
+        method.as_bytes(),
+        request.url.as_bytes(),
+        has_body,
+        body,
+        has_credential,
+        credential,
+    ];
+    for (name, value) in &request.headers {
+        parts.extend([name.as_bytes(), value.as_bytes()]);
+    }
+    Plan::new(
+        CallKind::Http,
+        name_of(request.key.as_deref(), &parts),
+        // The query may carry what is nobody's business; the path tells the story.
+        format!("{method} {}", request.url.split(['?', '#']).next().unwrap_or_default()),
+        !matches!(request.method, Method::Get | Method::Head),
+    )
+}
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// A request that may go out.
+struct Prepared {
+    request: reqwest::RequestBuilder,
+    within: Duration,
+    /// What is masked in the answer.
+    secret: Option<String>,
+    handler: crate::alert::HandlerName,
+}
+
+fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
+    let denied = |refusal: Refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string());
+    let url = check(&request).map_err(Error::InvalidRequest)?;
+    let method = method_name(request.method);
+    let grant = powers.grants.http(method, &url).map_err(denied)?;
+    judge_literal(grant, &url).map_err(denied)?;
+    let credential = match &request.credential {
+        Some(name) => Some(credential_for(powers, name, &url)?),
+        None => None,
+    };
+    let added = match &credential {
+        Some(credential) => Some(header_of(credential).map_err(Error::Unavailable)?),
+        None => None,
+    };
+    let client = powers
+        .clients
+        .get(grant, ca_file(grant, credential), &url)
+        .map_err(|error| Error::Unreachable(error.to_string()))?;
+    let method = reqwest::Method::from_bytes(method.as_bytes())
+        .map_err(|error| Error::InvalidRequest(error.to_string()))?;
+    let mut builder = client.request(method, url);
+    for (name, value) in headers(&request.headers, added.as_ref()).map_err(Error::InvalidRequest)? {
+        builder = builder.header(name, value);
+    }
+    let secret = added.as_ref().map(|added| added.secret.clone());
+    if let Some(AddedHeader { name, value, .. }) = added {
+        builder = builder.header(name, value);
+    }
+    if let Some(body) = request.body {
+        builder = builder.body(body);
+    }
+    let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
+    let left = powers.time_left();
+    Ok(Prepared {
+        request: builder,
+        within: asked.map_or(left, |asked| asked.min(left)),
+        secret,
+        handler: powers.handler.clone(),
+    })
+}
+
+/// Returns the URL, or what is wrong with the request.
+fn check(request: &Request) -> Result<Url, String> {
+    check_key(request.key.as_deref())?;
+    if request.url.len() > limits::HTTP_URL_BYTES_MAX {
+        let (used, max) = (request.url.len(), limits::HTTP_URL_BYTES_MAX);
+        return Err(format!("url: {used} bytes, at most {max}"));
+    }
+    let url = Url::parse(&request.url).map_err(|error| format!("url: {error}"))?;
+    let body_bytes = request.body.as_ref().map_or(0, Vec::len);
+    if body_bytes > limits::HTTP_REQUEST_BODY_BYTES_MAX {
+        let max = limits::HTTP_REQUEST_BODY_BYTES_MAX;
+        return Err(format!("body: {body_bytes} bytes, at most {max}"));
+    }
+    Ok(url)
+}
+
+fn credential_for<'a>(powers: &'a Powers, name: &str, url: &Url) -> Result<&'a Credential, Error> {
+    powers
+        .grants
+        .credential(name)
+        .map_err(|refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string()))?;
+    let Some(credential) = powers.services.credentials.get(name) else {
+        return Err(Error::Denied(format!(
+            "The credential {name:?} is granted, but there is none of that name below `credentials`."
+        )));
+    };
+    if !credential.is_for(url) {
+        let origin = url.origin().ascii_serialization();
+        return Err(Error::Denied(format!(
+            "The credential {name:?} is not sent to {origin}. To allow it, add to the configuration:\n\
+             credentials:\n  {name}:\n    origins: [\"{origin}\"]"
+        )));
+    }
+    Ok(credential)
+}
+
+/// The grant's own certificates, else those that come with the credential.
+fn ca_file<'a>(
+    grant: &'a HttpGrant,
+    credential: Option<&'a Credential>,
+) -> Option<&'a std::path::Path> {
+    grant.ca_file().or_else(|| match &credential?.kind {
+        CredentialKind::ServiceAccount { ca_file, .. } => Some(ca_file),
+        CredentialKind::Authorization(_) | CredentialKind::Header { .. } => None,
+    })
+}
+
+/// A header that only the host knows.
+struct AddedHeader {
+    name: HeaderName,
+    value: HeaderValue,
+    secret: String,
+}
+
+fn header_of(credential: &Credential) -> Result<AddedHeader, String> {
+    let read = |source: &crate::config::SecretSource| {
+        source
+            .read()
+            .map_err(|error| format!("the credential: {error}"))
+    };
+    let (name, secret, text) = match &credential.kind {
+        CredentialKind::Authorization(Authorization::Scheme {
+            scheme,
+            credentials,
+        }) => {
+            let secret = read(credentials)?.expose().to_owned();
+            let text = format!("{scheme} {secret}");
+            ("authorization", secret, text)
+        }
+        CredentialKind::Authorization(Authorization::Basic { username, password }) => {
+            let secret = read(password)?.expose().to_owned();
+            let pair = STANDARD.encode(format!("{username}:{secret}"));
+            ("authorization", secret, format!("Basic {pair}"))
+        }
+        CredentialKind::Header { name, value } => {
+            let secret = read(value)?.expose().to_owned();
+            (name.as_str(), secret.clone(), secret)
+        }
+        CredentialKind::ServiceAccount { token, .. } => {
+            let secret = read(token)?.expose().to_owned();
+            let text = format!("Bearer {secret}");
+            ("authorization", secret, text)
+        }
+    };
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("the credential: {name:?} is no header's name"))?;
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| "the credential holds what no header can carry".to_owned())?;
+    value.set_sensitive(true);
+    Ok(AddedHeader {
+        name,
+        value,
+        secret,
+    })
+}
+
+/// Returns the guest's headers, or which of them cannot be sent.
+fn headers(
+    given: &[(String, String)],
+    added: Option<&AddedHeader>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let bytes: usize = given.iter().map(|(n, v)| n.len() + v.len()).sum();
+    if given.len() > limits::HTTP_HEADERS_MAX || bytes > limits::HTTP_HEADER_BYTES_MAX {
+        return Err(format!(
+            "headers: {} of {bytes} bytes, at most {} of {}",
+            given.len(),
+            limits::HTTP_HEADERS_MAX,
+            limits::HTTP_HEADER_BYTES_MAX
+        ));
+    }
+    let mut headers = Vec::with_capacity(given.len());
+    for (name, value) in given {
+        let shown = crate::runtime::preview::inert(name);
+        let parsed = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("headers: {shown:?} is no header's name"))?;
+        if RESERVED_HEADERS.contains(&parsed.as_str()) {
+            return Err(format!("headers: {shown} is the host's to set: leave it out"));
+        }
+        if added.is_some_and(|added| added.name == parsed) {
+            return Err(format!(
+                "headers: {shown} is what the credential adds: leave out one of the two"
+            ));
+        }
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            format!("headers: the value of {shown} holds a line break or another character that no header carries")
+        })?;
+        headers.push((parsed, value));
+    }
+    Ok(headers)
+}
+
+/// Sends the request and reads the answer, within its time and the bound of its body.
+async fn exchange(prepared: Prepared, changes: bool) -> Sent {
+    let deadline = tokio::time::Instant::now() + prepared.within;
+    let mut response = match tokio::time::timeout_at(deadline, prepared.request.send()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return not_answered(&error, &prepared.handler, changes),
+        Err(_) => return timed_out(changes),
+    };
+    let status = response.status();
+    let effect = changes && (status.is_success() || status.is_redirection());
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
+        .collect();
+    let body = tokio::time::timeout_at(deadline, read_body(&mut response)).await;
+    let (body, end) = match body {
+        Ok((body, end)) => (body, end),
+        Err(_) => (Vec::new(), BodyEnd::Late),
+    };
+    let line = format!("{}, {} bytes", status.as_u16(), body.len());
+    let (reply, result) = match end {
+        BodyEnd::Whole => (Ok(body), line),
+        BodyEnd::TooLarge => {
+            let max = limits::HTTP_RESPONSE_BODY_BYTES_MAX;
+            (
+                Err(Error::TooLarge(max)),
+                format!("{}, a body over {max} bytes", status.as_u16()),
+            )
+        }
+        // What it was to change is changed: a failure here would have it done twice.
+        BodyEnd::Broken(why) if effect => (Ok(body), format!("{line}, then {why}")),
+        BodyEnd::Late if effect => (Ok(body), format!("{line}, then no more in time")),
+        BodyEnd::Broken(why) => (Err(Error::Unreachable(why.clone())), format!("{line}, then {why}")),
+        BodyEnd::Late => (Err(Error::Timeout), format!("{line}, then no more in time")),
+    };
+    let mut reply = reply.map(|body| Response {
+        status: status.as_u16(),
+        headers,
+        body,
+    });
+    if let (Ok(response), Some(secret)) = (&mut reply, &prepared.secret) {
+        mask(response, secret);
+    }
+    Done {
+        effect,
+        ..Done::live(reply, result)
+    }
+}
+
+enum BodyEnd {
+    Whole,
+    TooLarge,
+    Broken(String),
+    Late,
+}
+
+async fn read_body(response: &mut reqwest::Response) -> (Vec<u8>, BodyEnd) {
+    let max = limits::HTTP_RESPONSE_BODY_BYTES_MAX as usize;
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max => {
+                return (Vec::new(), BodyEnd::TooLarge);
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return (body, BodyEnd::Whole),
+            Err(error) => return (body, BodyEnd::Broken(root_cause(&error))),
+        }
+    }
+}
+
+fn not_answered(
+    error: &reqwest::Error,
+    handler: &crate::alert::HandlerName,
+    changes: bool,
+) -> Sent {
+    if let Some(refusal) = refusal_in(error) {
+        let refusal = refusal.clone().for_handler(handler);
+        return failed(Error::Denied(refusal.to_string()));
+    }
+    let cause = root_cause(error);
+    if error.is_builder() {
+        return failed(Error::InvalidRequest(cause));
+    }
+    let mut done = failed(Error::Unreachable(cause));
+    if changes && !error.is_connect() {
+        done.answered = Answered::Ambiguous;
+    }
+    done
+}
+
+fn timed_out(changes: bool) -> Sent {
+    let mut done = failed(Error::Timeout);
+    if changes {
+        done.answered = Answered::Ambiguous;
+    }
+    done
+}
+
+fn failed(error: Error) -> Sent {
+    let line = match &error {
+        Error::Denied(why) => format!("denied: {}", why.lines().next().unwrap_or_default()),
+        Error::InvalidRequest(why) => format!("invalid request: {why}"),
+        Error::Unreachable(why) => format!("unreachable: {why}"),
+        Error::Timeout => "no answer in time".to_owned(),
+        Error::TooLarge(max) => format!("a body over {max} bytes"),
+        Error::BudgetExhausted(which) => which.clone(),
+        Error::Unavailable(why) => format!("unavailable: {why}"),
+    };
+    match error {
+        Error::Denied(_) | Error::InvalidRequest(_) => Done::refused(Err(error), line),
+        _ => Done::live(Err(error), line),
+    }
+}
+
+fn held_back() -> Sent {
+    let response = Response {
+        status: 200,
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    Done {
+        answered: Answered::Preview,
+        ..Done::live(Ok(response), "held back; the handler was told 200")
+    }
+}
+
+/// Replaces the secret wherever the answer repeats it.
+fn mask(response: &mut Response, secret: &str) {
+    const MASK: &str = "[credential]";
+    // A secret this short is in every text by chance.
+    if secret.len() < 6 {
+        return;
+    }
+    for (_, value) in &mut response.headers {
+        if value.contains(secret) {
+            *value = value.replace(secret, MASK);
+        }
+    }
+    let needle = secret.as_bytes();
+    let Some(mut at) = find(&response.body, needle) else {
+        return;
+    };
+    let mut masked = Vec::with_capacity(response.body.len());
+    let mut rest = response.body.as_slice();
+    loop {
+        masked.extend_from_slice(&rest[..at]);
+        masked.extend_from_slice(MASK.as_bytes());
+        rest = &rest[at + needle.len()..];
+        match find(rest, needle) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    masked.extend_from_slice(rest);
+    response.body = masked;
+}
+
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    hay.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::{Secret, SecretSource};
+
+    fn given(name: &str, value: &str) -> Vec<(String, String)> {
+        vec![(name.to_owned(), value.to_owned())]
+    }
+
+    fn bearer() -> AddedHeader {
+        header_of(&Credential {
+            kind: CredentialKind::Authorization(Authorization::Scheme {
+                scheme: "Bearer".to_owned(),
+                credentials: SecretSource::value(Secret::new("hunter22")),
+            }),
+            origins: vec![],
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn headers_that_would_smuggle_are_refused_by_name() {
+        for (name, value) in [
+            ("Host", "evil"),
+            ("content-length", "3"),
+            ("Transfer-Encoding", "chunked"),
+            ("Connection", "close"),
+            ("x-a", "b\r\nHost: evil"),
+            ("x-a", "b\nc"),
+            ("x-a\r\nb", "c"),
+            ("x a", "b"),
+            ("", "b"),
+        ] {
+            assert!(headers(&given(name, value), None).is_err(), "{name:?}: {value:?}");
+        }
+        assert_eq!(headers(&given("Accept", "text/plain"), None).unwrap().len(), 1);
+        assert!(headers(&vec![("a".into(), "b".into()); 101], None).is_err());
+    }
+
+    #[test]
+    fn a_credential_does_not_meet_a_header_of_the_same_name() {
+        let own = given("AUTHORIZATION", "Bearer mine");
+        assert!(headers(&own, None).is_ok());
+        assert!(headers(&own, Some(&bearer())).is_err());
+        assert_eq!(bearer().value, "Bearer hunter22");
+    }
+
+    #[test]
+    fn an_answer_that_repeats_the_credential_is_masked() {
+        let mut response = Response {
+            status: 200,
+            headers: given("x-echo", "Bearer hunter22"),
+            body: b"a hunter22 b hunter22".to_vec(),
+        };
+        mask(&mut response, "hunter22");
+        assert_eq!(response.headers[0].1, "Bearer [credential]");
+        assert_eq!(response.body, b"a [credential] b [credential]");
+    }
+
+    #[test]
+    fn the_timeout_is_no_part_of_a_requests_name_and_all_else_is() {
+        let request = |timeout_ms, body: &str| Request {
+            method: Method::Post,
+            url: "https://example.com/a?token=x".to_owned(),
+            headers: given("a", "b"),
+            body: Some(body.as_bytes().to_vec()),
+            credential: None,
+            key: None,
+            timeout_ms,
+        };
+        let first = plan(&request(None, "x"));
+        assert!(first.changes);
+        assert_eq!(first.request, "POST https://example.com/a");
+        assert_eq!(first.name, plan(&request(Some(5), "x")).name);
+        assert_ne!(first.name, plan(&request(None, "y")).name);
+    }
+
+    #[test]
+    fn a_response_survives_the_record() {
+        let response = Response {
+            status: 201,
+            headers: given("a", "b"),
+            body: vec![0, 255, 10],
+        };
+        let text = serde_json::to_string(&Reply::Ok(Recorded::of(&response))).unwrap();
+        let back: Reply = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.unwrap().into_response(), response);
+    }
+}

@@ -1,0 +1,328 @@
+//! `kv`: a handler's own state; every change is committed together with its record.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::journal::{CallKind, KvChange, KvReply, LedgerError};
+use crate::runtime::bindings::kv::{Error, Host};
+use crate::runtime::limits::{KV_KEY_BYTES_MAX, KV_TOTAL_BYTES_MAX, KV_VALUE_BYTES_MAX};
+use crate::runtime::recorder::micros;
+use crate::runtime::state::{Powers, State, Stop};
+use crate::runtime::{Answered, Call};
+
+use super::{Done, NOT_IN_DESCRIBE, Plan, name_of, optional};
+
+/// A read as it is recorded: the value in base64.
+type ReadReply = Result<Option<String>, Error>;
+
+impl Host for State {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        self.count_any()?;
+        if let Err(error) = self.admit(&key, None) {
+            return Ok(Err(error));
+        }
+        let name = name_of(None, &[b"get", key.as_bytes()]);
+        let plan = Plan::new(CallKind::Kv, name, format!("get {key}"), false);
+        if let Some(reply) = self.recorded::<ReadReply>(&plan)? {
+            return Ok(reply.map(|value| value.and_then(|text| STANDARD.decode(text).ok())));
+        }
+        self.begin(&plan);
+        let value = match self.current(&key).await? {
+            Ok(value) => value,
+            Err(error) => {
+                let done = Done::live(ReadReply::Err(error.clone()), explain(&error));
+                let _ = self.finish(plan, done).await?;
+                return Ok(Err(error));
+            }
+        };
+        let result = match &value {
+            Some(value) => format!("{} bytes", value.len()),
+            None => "absent".to_owned(),
+        };
+        let reply: ReadReply = Ok(value.as_ref().map(|bytes| STANDARD.encode(bytes)));
+        let _ = self.finish(plan, Done::live(reply, result)).await?;
+        Ok(Ok(value))
+    }
+
+    async fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: Option<u32>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let change = KvChange::Set { value, ttl_seconds };
+        Ok(self.change(key, change).await?.map(|_| ()))
+    }
+
+    async fn set_if_absent(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: Option<u32>,
+    ) -> wasmtime::Result<Result<bool, Error>> {
+        let change = KvChange::SetIfAbsent { value, ttl_seconds };
+        let reply = self.change(key, change).await?;
+        Ok(reply.map(|reply| reply == KvReply::WasAbsent(true)))
+    }
+
+    async fn increment(
+        &mut self,
+        key: String,
+        by: i32,
+        ttl_seconds: Option<u32>,
+    ) -> wasmtime::Result<Result<i64, Error>> {
+        let change = KvChange::Increment { by, ttl_seconds };
+        Ok(match self.change(key, change).await? {
+            Ok(KvReply::Value(value)) => Ok(value),
+            Ok(other) => {
+                let why = format!("the store answered an increment with {other:?}");
+                return Err(Stop::Host(why).into());
+            }
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self.change(key, KvChange::Remove).await?.map(|_| ()))
+    }
+}
+
+impl State {
+    /// Counts the call and checks its sizes.
+    fn admit(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
+        let Some(powers) = &mut self.powers else {
+            return Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned()));
+        };
+        powers
+            .count(CallKind::Kv)
+            .map_err(Error::BudgetExhausted)?;
+        if key.len() > KV_KEY_BYTES_MAX as usize {
+            return Err(Error::TooLarge(KV_KEY_BYTES_MAX));
+        }
+        if value.is_some_and(|value| value.len() > KV_VALUE_BYTES_MAX as usize) {
+            return Err(Error::TooLarge(KV_VALUE_BYTES_MAX));
+        }
+        Ok(())
+    }
+
+    /// Reads the value as this invocation sees it.
+    async fn current(&mut self, key: &str) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        let Some(powers) = &self.powers else {
+            return Ok(Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned())));
+        };
+        if let Some(value) = powers.kv_held_back.get(key) {
+            return Ok(Ok(value.clone()));
+        }
+        match powers.ledger.kv_get(key.to_owned()).await {
+            Ok(value) => Ok(Ok(value)),
+            Err(error) => refuse(error).map(Err),
+        }
+    }
+
+    async fn change(
+        &mut self,
+        key: String,
+        change: KvChange,
+    ) -> wasmtime::Result<Result<KvReply, Error>> {
+        self.count_any()?;
+        let (verb, value, by, ttl) = parts(&change);
+        if let Err(error) = self.admit(&key, value) {
+            return Ok(Err(error));
+        }
+        let [has_ttl, ttl] = optional(ttl.as_ref().map(|ttl| ttl.as_slice()));
+        let name = name_of(
+            None,
+            &[verb.as_bytes(), key.as_bytes(), value.unwrap_or_default(), &by, has_ttl, ttl],
+        );
+        let plan = Plan::new(CallKind::Kv, name, format!("{verb} {key}"), true);
+        if let Some(reply) = self.recorded::<KvReply>(&plan)? {
+            return Ok(outcome(&key, reply));
+        }
+        if self.powers.as_ref().is_some_and(|powers| powers.dry_run) {
+            return self.hold_back(plan, key, change).await;
+        }
+        if let Err(why) = self.may_start()? {
+            let error = Error::Unavailable(why);
+            let line = explain(&error);
+            return self.finish(plan, Done::live(Err(error), line)).await;
+        }
+        self.begin(&plan);
+        let Some(powers) = &mut self.powers else {
+            return Ok(Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned())));
+        };
+        match commit(powers, &plan, &key, change).await {
+            Ok(reply) => {
+                self.recorder.call(Call {
+                    kind: CallKind::Kv,
+                    request: plan.request,
+                    result: describe(&reply),
+                    answered: Answered::Live,
+                    duration_us: micros(plan.began.elapsed()),
+                    preview: None,
+                });
+                Ok(outcome(&key, reply))
+            }
+            Err(error) => {
+                let error = refuse(error)?;
+                let line = explain(&error);
+                self.finish(plan, Done::live(Err(error), line)).await
+            }
+        }
+    }
+
+    /// Makes the change in this invocation's own view alone.
+    async fn hold_back(
+        &mut self,
+        plan: Plan,
+        key: String,
+        change: KvChange,
+    ) -> wasmtime::Result<Result<KvReply, Error>> {
+        let current = match self.current(&key).await? {
+            Ok(current) => current,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (reply, next) = apply(current, change);
+        if let (Some(powers), Some(next)) = (&mut self.powers, next) {
+            powers.kv_held_back.insert(key.clone(), next);
+        }
+        let result = format!("held back: {}", describe(&reply));
+        let done = Done {
+            answered: Answered::Preview,
+            ..Done::live(outcome(&key, reply), result)
+        };
+        self.finish(plan, done).await
+    }
+}
+
+async fn commit(
+    powers: &mut Powers,
+    plan: &Plan,
+    key: &str,
+    change: KvChange,
+) -> Result<KvReply, LedgerError> {
+    let before = powers.replay.take_held();
+    let seq = powers.replay.take_seq();
+    // What the store then knows is filled in by it.
+    let entry = plan.entry(seq, true, String::new(), String::new());
+    let reply = powers
+        .ledger
+        .kv_change(key.to_owned(), change, KV_TOTAL_BYTES_MAX, before.clone(), entry)
+        .await;
+    match &reply {
+        // A change that is committed together with its record leaves no doubt about a crash before it.
+        Ok(_) => {
+            powers.replay.starts_in_doubt(CallKind::Kv);
+        }
+        // Nothing was written: the reads are still to be recorded.
+        Err(_) => before.into_iter().for_each(|entry| powers.replay.hold(entry)),
+    }
+    reply
+}
+
+fn refuse(error: LedgerError) -> wasmtime::Result<Error> {
+    match error {
+        LedgerError::Unavailable(_) => Ok(Error::Unavailable(error.to_string())),
+        LedgerError::LeaseLost => Err(Stop::Host(error.to_string()).into()),
+    }
+}
+
+/// Returns a change's name and what tells it from others.
+fn parts(change: &KvChange) -> (&'static str, Option<&[u8]>, [u8; 4], Option<[u8; 4]>) {
+    let none = [0; 4];
+    match change {
+        KvChange::Set { value, ttl_seconds } => {
+            ("set", Some(value), none, ttl_seconds.map(u32::to_be_bytes))
+        }
+        KvChange::SetIfAbsent { value, ttl_seconds } => (
+            "set-if-absent",
+            Some(value),
+            none,
+            ttl_seconds.map(u32::to_be_bytes),
+        ),
+        KvChange::Increment { by, ttl_seconds } => (
+            "increment",
+            None,
+            by.to_be_bytes(),
+            ttl_seconds.map(u32::to_be_bytes),
+        ),
+        KvChange::Remove => ("remove", None, none, None),
+    }
+}
+
+/// Returns what the change would come to, and the value after it where it changes.
+fn apply(current: Option<Vec<u8>>, change: KvChange) -> (KvReply, Option<Option<Vec<u8>>>) {
+    match change {
+        KvChange::Set { value, .. } => (KvReply::Done, Some(Some(value))),
+        KvChange::SetIfAbsent { .. } if current.is_some() => (KvReply::WasAbsent(false), None),
+        KvChange::SetIfAbsent { value, .. } => (KvReply::WasAbsent(true), Some(Some(value))),
+        KvChange::Remove => (KvReply::Done, Some(None)),
+        KvChange::Increment { by, .. } => {
+            let number = match current {
+                None => Some(0),
+                Some(bytes) => std::str::from_utf8(&bytes).ok().and_then(|t| t.parse().ok()),
+            };
+            match number {
+                None => (KvReply::NotANumber, None),
+                Some(number) => {
+                    let sum = i64::saturating_add(number, by.into());
+                    (KvReply::Value(sum), Some(Some(sum.to_string().into_bytes())))
+                }
+            }
+        }
+    }
+}
+
+fn outcome(key: &str, reply: KvReply) -> Result<KvReply, Error> {
+    match reply {
+        KvReply::QuotaExceeded => Err(Error::QuotaExceeded),
+        KvReply::NotANumber => Err(Error::Unavailable(format!(
+            "the value of {key} is not a number: remove it, or use another key"
+        ))),
+        reply => Ok(reply),
+    }
+}
+
+fn describe(reply: &KvReply) -> String {
+    match reply {
+        KvReply::Done => "done".to_owned(),
+        KvReply::WasAbsent(true) => "set".to_owned(),
+        KvReply::WasAbsent(false) => "was there already".to_owned(),
+        KvReply::Value(value) => value.to_string(),
+        KvReply::QuotaExceeded => format!("over the quota of {KV_TOTAL_BYTES_MAX} bytes"),
+        KvReply::NotANumber => "the value is not a number".to_owned(),
+    }
+}
+
+fn explain(error: &Error) -> String {
+    match error {
+        Error::TooLarge(max) => format!("too large: at most {max} bytes"),
+        Error::QuotaExceeded => "over the quota".to_owned(),
+        Error::Unavailable(why) => format!("unavailable: {why}"),
+        Error::BudgetExhausted(which) => which.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_back_changes_come_to_what_the_store_would_say() {
+        let increment = |by| KvChange::Increment {
+            by,
+            ttl_seconds: None,
+        };
+        let five = Some(b"5".to_vec());
+        assert_eq!(apply(None, increment(2)), (KvReply::Value(2), Some(Some(b"2".to_vec()))));
+        assert_eq!(apply(five.clone(), increment(-7)).0, KvReply::Value(-2));
+        assert_eq!(apply(Some(b"x".to_vec()), increment(1)), (KvReply::NotANumber, None));
+        let top = i64::MAX.to_string().into_bytes();
+        assert_eq!(apply(Some(top), increment(1)).0, KvReply::Value(i64::MAX));
+        let set = KvChange::SetIfAbsent {
+            value: b"v".to_vec(),
+            ttl_seconds: None,
+        };
+        assert_eq!(apply(five, set.clone()), (KvReply::WasAbsent(false), None));
+        assert_eq!(apply(None, set).0, KvReply::WasAbsent(true));
+    }
+}

@@ -1,0 +1,378 @@
+//! `slack`: messages to granted channels, at the channel's pace; shown instead of sent in preview.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use crate::alert::StepKind;
+use crate::journal::CallKind;
+use crate::runtime::Answered;
+use crate::runtime::bindings::slack::{Error, Host, Message};
+use crate::runtime::message_ref::PostedMessage;
+use crate::runtime::preview;
+use crate::runtime::slack::{Method, SlackFailure};
+use crate::runtime::state::{Powers, State};
+
+use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
+
+/// A reply as it is recorded: the reference, empty for a reaction.
+type Reply = Result<String, Error>;
+
+/// One call of Slack, checked.
+struct Outgoing {
+    method: Method,
+    /// In the grants.
+    channel: String,
+    /// At Slack: a name with `#`, or an id.
+    target: String,
+    body: Map<String, Value>,
+}
+
+impl Host for State {
+    async fn post(&mut self, message: Message) -> wasmtime::Result<Result<String, Error>> {
+        let name = name_of(message.key.as_deref(), &parts(b"post", b"", &message));
+        let request = format!("post to {}", message.channel);
+        let plan = Plan::new(CallKind::Slack, name, request, true);
+        self.perform(plan, |powers| outgoing_post(powers, message)).await
+    }
+
+    async fn update(
+        &mut self,
+        at: String,
+        message: Message,
+    ) -> wasmtime::Result<Result<String, Error>> {
+        // The message's channel and thread are not looked at, so they are no part of its name.
+        let looked_at = Message {
+            channel: String::new(),
+            thread: None,
+            ..message
+        };
+        let key = looked_at.key.as_deref();
+        let name = name_of(key, &parts(b"update", at.as_bytes(), &looked_at));
+        let plan = Plan::new(CallKind::Slack, name, "update a message".to_owned(), true);
+        self.perform(plan, |powers| outgoing_update(powers, &at, looked_at)).await
+    }
+
+    async fn react(&mut self, at: String, emoji: String) -> wasmtime::Result<Result<(), Error>> {
+        let name = name_of(None, &[b"react", at.as_bytes(), emoji.as_bytes()]);
+        let plan = Plan::new(CallKind::Slack, name, format!("react with :{emoji}:"), true);
+        let reply = self
+            .perform(plan, |powers| outgoing_reaction(powers, &at, &emoji))
+            .await?;
+        Ok(reply.map(|_| ()))
+    }
+}
+
+impl State {
+    async fn perform(
+        &mut self,
+        plan: Plan,
+        check: impl FnOnce(&Powers) -> Result<Outgoing, Error>,
+    ) -> wasmtime::Result<Reply> {
+        self.count_any()?;
+        let Some(powers) = &mut self.powers else {
+            return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
+        };
+        if powers.step == StepKind::Enrich {
+            let why = "Slack is denied during enrich: post from act, which is given what enrich found";
+            let done = Done::refused(Err(Error::Denied(why.to_owned())), why);
+            return self.finish(plan, done).await;
+        }
+        if let Err(limit) = powers.count(CallKind::Slack) {
+            return Ok(Err(Error::BudgetExhausted(limit)));
+        }
+        if let Some(reply) = self.recorded::<Reply>(&plan)? {
+            return Ok(reply);
+        }
+        let done = self.perform_live(&plan, check).await?;
+        self.finish(plan, done).await
+    }
+
+    async fn perform_live(
+        &mut self,
+        plan: &Plan,
+        check: impl FnOnce(&Powers) -> Result<Outgoing, Error>,
+    ) -> wasmtime::Result<Done<Reply>> {
+        let Some(powers) = &self.powers else {
+            return Ok(failed(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
+        };
+        let outgoing = match check(powers) {
+            Ok(outgoing) => outgoing,
+            Err(error) => return Ok(failed(error)),
+        };
+        if powers.dry_run {
+            return Ok(shown(powers, plan, &outgoing, false));
+        }
+        if let Err(why) = self.may_start()? {
+            return Ok(failed(Error::Unavailable(why)));
+        }
+        if powers.services.slack.settings.preview {
+            return Ok(shown(powers, plan, &outgoing, true));
+        }
+        if let Err(wait) = take_turn(powers, &outgoing) {
+            return Ok(failed(rate_limited(wait)));
+        }
+        self.begin(plan);
+        Ok(self.exchange(outgoing).await)
+    }
+
+    async fn exchange(&mut self, outgoing: Outgoing) -> Done<Reply> {
+        let Some(powers) = &self.powers else {
+            return failed(Error::Denied(NOT_IN_DESCRIBE.to_owned()));
+        };
+        let Outgoing {
+            method,
+            channel,
+            target,
+            body,
+        } = outgoing;
+        let slack = &powers.services.slack;
+        match slack.call(method, &target, body, powers.time_left()).await {
+            Ok(posted) => {
+                let mut result = format!("ok, {} {}", posted.channel_id, posted.ts);
+                if let Some(code) = &posted.degraded {
+                    result = format!("{result}; Slack refused the blocks ({code}), so the text went out alone");
+                    tracing::warn!(
+                        handler = %powers.handler, delivery = %powers.delivery,
+                        "Slack refused the blocks of {}'s message ({code}): it was posted as plain text",
+                        powers.handler
+                    );
+                }
+                let reference = match method {
+                    Method::AddReaction => String::new(),
+                    Method::PostMessage | Method::Update => powers.services.ref_key.seal(
+                        &powers.handler,
+                        &PostedMessage {
+                            channel,
+                            channel_id: posted.channel_id,
+                            ts: posted.ts,
+                        },
+                    ),
+                };
+                Done {
+                    effect: true,
+                    ..Done::live(Ok(reference), result)
+                }
+            }
+            Err(failure) => self.explain_failure(failure, &channel),
+        }
+    }
+
+    fn explain_failure(&self, failure: SlackFailure, channel: &str) -> Done<Reply> {
+        match failure {
+            SlackFailure::Invalid(why) => {
+                tracing::error!("Slack refuses a message to the channel {channel}: {why}");
+                failed(Error::Invalid(why))
+            }
+            SlackFailure::NotFound => failed(Error::NotFound),
+            SlackFailure::RateLimited(wait) => failed(rate_limited(wait)),
+            SlackFailure::Unavailable(why) => failed(Error::Unavailable(why)),
+            SlackFailure::Unknown(why) => Done {
+                answered: Answered::Ambiguous,
+                ..Done::live(Err(Error::Timeout), format!("posted or not: unknown; {why}"))
+            },
+            SlackFailure::TokenRefused(why) => {
+                self.recorder.token_refused(why.clone());
+                failed(Error::Unavailable(format!("Slack refuses the token: {why}")))
+            }
+        }
+    }
+}
+
+/// What tells one call from another, all but its key.
+fn parts<'a>(verb: &'a [u8], at: &'a [u8], message: &'a Message) -> Vec<&'a [u8]> {
+    let [has_blocks, blocks] = optional(message.blocks.as_deref().map(str::as_bytes));
+    let [has_thread, thread] = optional(message.thread.as_deref().map(str::as_bytes));
+    vec![
+        verb,
+        at,
+        message.channel.as_bytes(),
+        message.text.as_bytes(),
+        has_blocks,
+        blocks,
+        has_thread,
+        thread,
+    ]
+}
+
+fn outgoing_post(powers: &Powers, message: Message) -> Result<Outgoing, Error> {
+    let target = target_of(powers, &message.channel)?;
+    let mut body = content(&message)?;
+    body.insert("channel".into(), json!(target));
+    if let Some(thread) = &message.thread {
+        let parent = open(powers, thread)?;
+        if parent.channel != message.channel {
+            return Err(Error::Invalid(format!(
+                "thread: that message is in {}, not in {}",
+                parent.channel, message.channel
+            )));
+        }
+        // Where the channel's name was pointed elsewhere since, the thread is where it was.
+        body.insert("channel".into(), json!(parent.channel_id));
+        body.insert("thread_ts".into(), json!(parent.ts));
+    }
+    Ok(Outgoing {
+        method: Method::PostMessage,
+        channel: message.channel,
+        target,
+        body,
+    })
+}
+
+fn outgoing_update(powers: &Powers, at: &str, message: Message) -> Result<Outgoing, Error> {
+    let posted = open(powers, at)?;
+    let mut body = content(&message)?;
+    // Without it Slack would keep the old blocks above the new text.
+    body.entry("blocks").or_insert_with(|| json!([]));
+    body.insert("channel".into(), json!(posted.channel_id));
+    body.insert("ts".into(), json!(posted.ts));
+    Ok(Outgoing {
+        method: Method::Update,
+        target: target_of(powers, &posted.channel)?,
+        channel: posted.channel,
+        body,
+    })
+}
+
+fn outgoing_reaction(powers: &Powers, at: &str, emoji: &str) -> Result<Outgoing, Error> {
+    let posted = open(powers, at)?;
+    if emoji.is_empty() || emoji.len() > 100 || emoji.contains(|c: char| c.is_control() || c == ':')
+    {
+        return Err(Error::Invalid(
+            "emoji: its name without colons, at most 100 bytes".to_owned(),
+        ));
+    }
+    let mut body = Map::new();
+    body.insert("channel".into(), json!(posted.channel_id));
+    body.insert("timestamp".into(), json!(posted.ts));
+    body.insert("name".into(), json!(emoji));
+    Ok(Outgoing {
+        method: Method::AddReaction,
+        target: target_of(powers, &posted.channel)?,
+        channel: posted.channel,
+        body,
+    })
+}
+
+/// Returns what Slack calls a granted channel.
+fn target_of(powers: &Powers, channel: &str) -> Result<String, Error> {
+    powers
+        .grants
+        .slack(channel)
+        .map_err(|refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string()))?;
+    let channels = &powers.services.slack.settings.channels;
+    channels.get(channel).cloned().ok_or_else(|| {
+        Error::Denied(format!(
+            "The Slack channel {channel:?} is granted, but not set. Add to the configuration:\n\
+             slack:\n  channels:\n    {channel}: \"#CHANNEL\""
+        ))
+    })
+}
+
+/// Reads a reference: one that this server did not give this handler leads to no message.
+fn open(powers: &Powers, reference: &str) -> Result<PostedMessage, Error> {
+    powers
+        .services
+        .ref_key
+        .open(&powers.handler, reference)
+        .ok_or(Error::NotFound)
+}
+
+/// Returns text and blocks, or what is wrong with them.
+fn content(message: &Message) -> Result<Map<String, Value>, Error> {
+    check_key(message.key.as_deref()).map_err(Error::Invalid)?;
+    let mut body = Map::new();
+    body.insert("text".into(), json!(message.text));
+    if let Some(text) = &message.blocks {
+        let blocks: Value = serde_json::from_str(text)
+            .map_err(|error| Error::Invalid(format!("blocks: not JSON: {error}")))?;
+        if !blocks.is_array() {
+            return Err(Error::Invalid(
+                "blocks: not an array; put the blocks into [ and ]".to_owned(),
+            ));
+        }
+        body.insert("blocks".into(), blocks);
+    }
+    Ok(body)
+}
+
+/// Only new messages take a turn; everything heeds Slack's own word.
+fn take_turn(powers: &Powers, outgoing: &Outgoing) -> Result<(), std::time::Duration> {
+    let slack = &powers.services.slack;
+    let now = Instant::now();
+    match outgoing.method {
+        Method::PostMessage => slack.paces.take(&outgoing.target, slack.settings.rate, now),
+        Method::Update | Method::AddReaction => slack.paces.check(&outgoing.target, now),
+    }
+}
+
+fn rate_limited(wait: std::time::Duration) -> Error {
+    Error::RateLimited(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1))
+}
+
+/// Shows the call instead of sending it. `to_people` is preview mode, where showing it is the effect.
+fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> Done<Reply> {
+    let Outgoing {
+        method,
+        channel,
+        target,
+        body,
+    } = outgoing;
+    let text = match method {
+        Method::AddReaction => format!("reaction :{}:", body["name"].as_str().unwrap_or_default()),
+        Method::PostMessage | Method::Update => body["text"].as_str().unwrap_or_default().to_owned(),
+    };
+    if to_people {
+        let verb = match (method, body.get("thread_ts")) {
+            (Method::PostMessage, None) => target.clone(),
+            (Method::PostMessage, Some(_)) => format!("{target}, in the thread"),
+            (Method::Update, _) => format!("{target}, in place of the message before"),
+            (Method::AddReaction, _) => format!("{target}, on the message before"),
+        };
+        let lines = preview::render(channel, &verb, &text, body.get("blocks"));
+        (powers.services.preview)(&lines);
+    }
+    // Made up, but the same on every attempt, as Slack's own would be from the record.
+    let ts = match body.get("ts").and_then(Value::as_str) {
+        Some(ts) => ts.to_owned(),
+        None => format!("preview.{:?}", plan.name),
+    };
+    let reference = powers.services.ref_key.seal(
+        &powers.handler,
+        &PostedMessage {
+            channel: channel.clone(),
+            channel_id: "preview".to_owned(),
+            ts,
+        },
+    );
+    let reply = match method {
+        Method::AddReaction => String::new(),
+        Method::PostMessage | Method::Update => reference,
+    };
+    Done {
+        effect: to_people,
+        answered: Answered::Preview,
+        preview: Some(json!({
+            "channel": channel,
+            "text": text,
+            "blocks": body.get("blocks").cloned().unwrap_or(Value::Null),
+        })),
+        ..Done::live(Ok(reply), "shown instead of sent")
+    }
+}
+
+fn failed(error: Error) -> Done<Reply> {
+    let line = match &error {
+        Error::Denied(why) => format!("denied: {}", why.lines().next().unwrap_or_default()),
+        Error::Invalid(why) => format!("invalid: {why}"),
+        Error::NotFound => "no such message, or too old to be changed".to_owned(),
+        Error::RateLimited(ms) => format!("its turn is in {ms} ms"),
+        Error::Unavailable(why) => format!("unavailable: {why}"),
+        Error::Timeout => "posted or not: unknown".to_owned(),
+        Error::BudgetExhausted(which) => which.clone(),
+    };
+    match error {
+        Error::Denied(_) => Done::refused(Err(error), line),
+        _ => Done::live(Err(error), line),
+    }
+}

@@ -1,0 +1,327 @@
+//! Runs one hook: a fresh store, every limit set, and a report of whatever ends it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::bindings::{hooks, types};
+use super::convert;
+use super::limits;
+use super::loader::Module;
+use super::meter::CpuMeter;
+use super::recorder::{Recorder, Speaker, cut, micros};
+use super::state::{Counts, Powers, State, Stop};
+use super::{Answered, Call, Invocation, Invoked, Output, Runtime, StepFailure};
+use crate::alert::{StepKind, Timestamp};
+use crate::journal::Replay;
+
+impl Runtime {
+    /// Calls a hook of `module` in a store of its own. Whatever the guest does, this returns:
+    /// within its time, with the reason in the outcome.
+    pub async fn invoke(self: &Arc<Self>, module: &Arc<Module>, invocation: Invocation) -> Invoked {
+        let recorder = Arc::new(Recorder::new(Speaker {
+            handler: module.name().clone(),
+            delivery: invocation.delivery.to_string(),
+            alertname: invocation.alert.name().to_owned(),
+        }));
+        let run = run(
+            Arc::clone(self),
+            Arc::clone(module),
+            invocation,
+            Arc::clone(&recorder),
+        );
+        // A task of its own: a panic in host code ends this invocation alone.
+        let mut task = AbortOnDrop(tokio::spawn(run));
+        let finished = match (&mut task.0).await {
+            Ok(finished) => finished,
+            Err(error) => Finished {
+                outcome: Err(StepFailure::Trap(format!(
+                    "the server failed inside this invocation, which is a bug of the server: {error}"
+                ))),
+                usage: Usage::default(),
+            },
+        };
+        let (mut trace, slack_token_refused) = recorder.finish();
+        trace.cpu_us = micros(finished.usage.cpu);
+        trace.wall_us = micros(finished.usage.wall);
+        trace.memory_bytes = finished.usage.memory_bytes;
+        Invoked {
+            outcome: finished.outcome,
+            trace,
+            slack_token_refused,
+        }
+    }
+}
+
+/// Ends the task where the caller is gone, so that nothing runs without somebody who settles it.
+struct AbortOnDrop(JoinHandle<Finished>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Finished {
+    outcome: Result<Output, StepFailure>,
+    usage: Usage,
+}
+
+#[derive(Default)]
+struct Usage {
+    cpu: Duration,
+    wall: Duration,
+    memory_bytes: u64,
+}
+
+async fn run(
+    runtime: Arc<Runtime>,
+    module: Arc<Module>,
+    invocation: Invocation,
+    recorder: Arc<Recorder>,
+) -> Finished {
+    let wall_max = invocation.time_left.min(invocation.limits.wall_max);
+    let deadline = Instant::now() + wall_max;
+    let slots = Arc::clone(&runtime.sandbox.slots);
+    let Ok(Ok(_slot)) = tokio::time::timeout_at(deadline.into(), slots.acquire_owned()).await else {
+        return Finished {
+            outcome: Err(StepFailure::Host(
+                "no slot of the pool came free in time: too many handlers run at once".to_owned(),
+            )),
+            usage: Usage::default(),
+        };
+    };
+    let began = Instant::now();
+    let call = hooks::Call {
+        delivery_id: invocation.delivery.to_string(),
+        attempt: invocation.attempt,
+        time_left_ms: u32::try_from(wall_max.as_millis()).unwrap_or(u32::MAX),
+        dry_run: invocation.dry_run,
+    };
+    let step = invocation.step;
+    let cpu_max = invocation.limits.cpu_max;
+    let alert = Arc::clone(&invocation.alert);
+    let found = Arc::clone(&invocation.found);
+    let cpu = CpuMeter::default();
+    let state = state_for(&runtime, &module, invocation, deadline, Arc::clone(&recorder));
+    let mut store = new_store(&runtime, state, cpu.clone(), cpu_max);
+    let hook = cpu.measure(async {
+        let handler = module.pre.instantiate_async(&mut store).await?;
+        let hooks = handler.alert_manager_handler_hooks();
+        let (alert, found) = (convert::alert(&alert), convert::enrichment(&found));
+        wasmtime::Result::Ok(match step {
+            StepKind::Enrich => hooks
+                .call_enrich(&mut store, &call, &alert, &found)
+                .await?
+                .map(Returned::Enrichment),
+            StepKind::Act => hooks
+                .call_act(&mut store, &call, &alert, &found)
+                .await?
+                .map(Returned::Facts),
+        })
+    });
+    let ended = tokio::time::timeout_at(deadline.into(), hook).await;
+    let state = store.data();
+    let outcome = match ended {
+        Ok(Ok(returned)) => {
+            tell_diverged(state);
+            match returned {
+                Ok(Returned::Enrichment(given)) => {
+                    convert::enrichment_from(given).map(Output::Enrichment)
+                }
+                Ok(Returned::Facts(given)) => convert::facts_from(given).map(Output::Facts),
+                Err(failure) => Err(convert::failure_from(failure)),
+            }
+        }
+        Ok(Err(error)) => Err(failure_of(&error, state)),
+        Err(_) => Err(StepFailure::Timeout(format!(
+            "wall: {step} was not done within {wall_max:?}; the last host call tells what it waited for. \
+             Raise limits.wall of this handler, or give its requests a timeout.",
+            step = step.as_str(),
+        ))),
+    };
+    Finished {
+        outcome,
+        usage: Usage {
+            cpu: cpu.used(),
+            wall: began.elapsed(),
+            memory_bytes: state.memory.bytes_peak(),
+        },
+    }
+}
+
+enum Returned {
+    Enrichment(types::Enrichment),
+    Facts(types::Labels),
+}
+
+fn state_for(
+    runtime: &Runtime,
+    module: &Module,
+    invocation: Invocation,
+    deadline: Instant,
+    recorder: Arc<Recorder>,
+) -> State {
+    let powers = Powers {
+        handler: module.name().clone(),
+        delivery: invocation.delivery,
+        step: invocation.step,
+        dry_run: invocation.dry_run,
+        config: invocation.config,
+        grants: invocation.grants,
+        http_calls_max: invocation.limits.http_calls_max,
+        deadline,
+        replay: Replay::new(invocation.journal, invocation.after_crash),
+        ledger: invocation.ledger,
+        clients: Arc::clone(&module.clients),
+        services: runtime.services.load_full(),
+        counts: Counts::default(),
+        kv_held_back: std::collections::BTreeMap::new(),
+    };
+    State::new(
+        recorder,
+        invocation.limits.memory_bytes_max,
+        invocation.clock,
+        invocation.seed,
+        Some(powers),
+    )
+}
+
+/// Makes a store with every limit set.
+fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, cpu_max: Duration) -> Store<State> {
+    let mut store = Store::new(&runtime.sandbox.engine, state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(limits::LIFT_BYTES_MAX);
+    store.set_max_component_handles(limits::HANDLES_MAX);
+    // Without a deadline the first instruction would trap.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        let used = cpu.used();
+        if used >= cpu_max {
+            return Err(Stop::Limit(format!(
+                "cpu: used {used:.0?}, {cpu_max:?} are allowed. \
+                 Raise limits.cpu of this handler, or make it do less."
+            ))
+            .into());
+        }
+        // Others on this thread get their turn, and the wall clock gets to be looked at.
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
+    });
+    store
+}
+
+/// Calls `describe` alone in a store that may do nothing else.
+///
+/// # Errors
+/// Says what ended it.
+pub(super) async fn describe(
+    runtime: &Runtime,
+    pre: &super::bindings::HandlerPre<State>,
+    recorder: Arc<Recorder>,
+) -> Result<hooks::Description, StepFailure> {
+    let slots = Arc::clone(&runtime.sandbox.slots);
+    let Ok(_slot) = slots.acquire_owned().await else {
+        return Err(StepFailure::Host("the server is stopping".to_owned()));
+    };
+    let state = State::new(
+        recorder,
+        limits::DESCRIBE_MEMORY_BYTES_MAX,
+        Timestamp::now(),
+        [0; 32],
+        None,
+    );
+    let cpu = CpuMeter::default();
+    let mut store = new_store(runtime, state, cpu.clone(), limits::DESCRIBE_CPU_MAX);
+    let described = cpu.measure(async {
+        let handler = pre.instantiate_async(&mut store).await?;
+        handler
+            .alert_manager_handler_hooks()
+            .call_describe(&mut store)
+            .await
+    });
+    match tokio::time::timeout(limits::DESCRIBE_WALL_MAX, described).await {
+        Ok(Ok(description)) => Ok(description),
+        Ok(Err(error)) => Err(failure_of(&error, store.data())),
+        Err(_) => Err(StepFailure::Timeout(format!(
+            "wall: describe was not done within {:?}",
+            limits::DESCRIBE_WALL_MAX
+        ))),
+    }
+}
+
+fn tell_diverged(state: &State) {
+    let Some(powers) = &state.powers else {
+        return;
+    };
+    for entry in powers.replay.diverged() {
+        state.recorder.call(Call {
+            kind: entry.kind,
+            request: entry.request.clone(),
+            result: format!("{}; this attempt did not ask for it again", entry.result),
+            answered: Answered::Diverged,
+            duration_us: 0,
+            preview: None,
+        });
+    }
+}
+
+/// Says what ended a guest, in the order of what is nearest to the cause.
+fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return match stop {
+            Stop::Limit(why) => StepFailure::Limit(why.clone()),
+            Stop::Host(why) => StepFailure::Host(why.clone()),
+        };
+    }
+    if let Some(why) = state.memory.report() {
+        return StepFailure::Limit(why);
+    }
+    let why = match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
+        (Some(I32Exit(code)), _) => format!(
+            "it exited with code {code}: a handler returns its result instead of exiting"
+        ),
+        (None, Some(Trap::StackOverflow)) => {
+            return StepFailure::Limit(report(
+                &format!(
+                    "stack: deeper than {} bytes; look for a recursion without end",
+                    limits::WASM_STACK_BYTES
+                ),
+                error,
+                state,
+            ));
+        }
+        (None, Some(trap)) => format!("it trapped: {trap}"),
+        (None, None) => {
+            let cause = error.root_cause().to_string();
+            if cause.contains("fuel allocated for hostcalls") {
+                return StepFailure::Limit(format!(
+                    "returned or passed more than {} bytes in one call",
+                    limits::LIFT_BYTES_MAX
+                ));
+            }
+            format!("it broke the contract: {cause}")
+        }
+    };
+    StepFailure::Trap(report(&why, error, state))
+}
+
+/// Adds the guest's last words and its backtrace.
+fn report(why: &str, error: &wasmtime::Error, state: &State) -> String {
+    let mut text = why.to_owned();
+    let stderr = super::preview::inert(&state.recorder.stderr_tail());
+    if !stderr.is_empty() {
+        text.push_str("\nits last stderr:\n");
+        text.push_str(&stderr);
+    }
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        text.push('\n');
+        text.push_str(cut(backtrace.to_string().trim_end(), limits::FAILURE_BYTES_MAX));
+    }
+    text
+}

@@ -1,0 +1,185 @@
+//! Measures what a guest uses: memory as it grows, time on a processor as it runs.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::ResourceLimiter;
+
+use super::limits;
+
+/// Bytes of a table's element.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Counts the memories and tables of one store together and refuses growth past the limit.
+#[derive(Debug)]
+pub(super) struct MemoryMeter {
+    bytes_max: u64,
+    bytes: u64,
+    bytes_peak: u64,
+    /// What a refused growth would have come to.
+    refused: Option<u64>,
+}
+
+impl MemoryMeter {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes_max,
+            bytes: 0,
+            bytes_peak: 0,
+            refused: None,
+        }
+    }
+
+    pub(super) fn bytes_peak(&self) -> u64 {
+        self.bytes_peak
+    }
+
+    /// Returns the limit's report where a growth was refused.
+    pub(super) fn report(&self) -> Option<String> {
+        let wanted = self.refused?;
+        Some(format!(
+            "memory: it asked for {wanted} bytes in all, {} are allowed. \
+             Raise limits.memory of this handler, or make it keep less.",
+            self.bytes_max
+        ))
+    }
+
+    fn grow(&mut self, by: u64) -> bool {
+        let wanted = self.bytes.saturating_add(by);
+        if wanted > self.bytes_max {
+            self.refused = Some(wanted);
+            return false;
+        }
+        self.bytes = wanted;
+        self.bytes_peak = self.bytes_peak.max(wanted);
+        true
+    }
+}
+
+impl ResourceLimiter for MemoryMeter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current) as u64))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|max| desired > max) {
+            return Ok(false);
+        }
+        let elements = desired.saturating_sub(current);
+        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES) as u64))
+    }
+
+    fn instances(&self) -> usize {
+        limits::CORE_INSTANCES_MAX as usize
+    }
+
+    fn tables(&self) -> usize {
+        limits::TABLES_MAX as usize
+    }
+
+    fn memories(&self) -> usize {
+        limits::MEMORIES_MAX as usize
+    }
+}
+
+/// Time on a processor over all polls of one invocation, in nanoseconds.
+///
+/// The thread's own clock is read, not the wall's: waiting for a host call or for another
+/// invocation on the same processor is no fault of the guest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CpuMeter(Arc<CpuTimes>);
+
+#[derive(Debug, Default)]
+struct CpuTimes {
+    finished_polls_ns: AtomicU64,
+    poll_began_ns: AtomicU64,
+}
+
+impl CpuMeter {
+    /// Returns what was used up to now; to be asked on the thread that runs the guest.
+    pub(super) fn used(&self) -> Duration {
+        let began = self.0.poll_began_ns.load(Ordering::Relaxed);
+        let polling = match began {
+            0 => 0,
+            began => thread_time_ns().saturating_sub(began),
+        };
+        Duration::from_nanos(self.0.finished_polls_ns.load(Ordering::Relaxed) + polling)
+    }
+
+    /// Wraps the future whose polls are measured.
+    pub(super) fn measure<F: Future>(&self, future: F) -> Measured<F> {
+        Measured {
+            future: Box::pin(future),
+            meter: self.clone(),
+        }
+    }
+}
+
+fn thread_time_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// See [`CpuMeter::measure`].
+pub(super) struct Measured<F> {
+    future: Pin<Box<F>>,
+    meter: CpuMeter,
+}
+
+impl<F: Future> Future for Measured<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let times = Arc::clone(&self.meter.0);
+        let began = thread_time_ns();
+        times.poll_began_ns.store(began, Ordering::Relaxed);
+        let poll = self.future.as_mut().poll(cx);
+        let used = thread_time_ns().saturating_sub(began);
+        times.finished_polls_ns.fetch_add(used, Ordering::Relaxed);
+        times.poll_began_ns.store(0, Ordering::Relaxed);
+        poll
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_count_together() {
+        let mut meter = MemoryMeter::new(1_000);
+        assert!(meter.memory_growing(0, 600, None).unwrap());
+        assert!(meter.table_growing(0, 10, None).unwrap());
+        assert_eq!(meter.bytes_peak(), 680);
+        assert!(!meter.memory_growing(600, 1_000, None).unwrap());
+        assert!(meter.report().unwrap().contains("1080"));
+        assert_eq!(meter.bytes_peak(), 680);
+    }
+
+    #[tokio::test]
+    async fn waiting_is_not_time_on_a_processor() {
+        let meter = CpuMeter::default();
+        meter
+            .measure(tokio::time::sleep(Duration::from_millis(30)))
+            .await;
+        assert!(meter.used() < Duration::from_millis(20));
+    }
+}

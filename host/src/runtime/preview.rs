@@ -1,0 +1,190 @@
+//! Shows a Slack message on a terminal: Block Kit as plain lines, with nothing in it that a terminal obeys.
+
+use serde_json::Value;
+
+/// Blocks nested in one another deeper than this are left out.
+const DEPTH_MAX: usize = 16;
+
+/// Returns the message as readable lines.
+pub(super) fn render(channel: &str, target: &str, text: &str, blocks: Option<&Value>) -> String {
+    let mut lines = vec![format!("── Slack preview: {channel} ({target})"), inert(text)];
+    if let Some(Value::Array(blocks)) = blocks {
+        lines.push(String::new());
+        for block in blocks {
+            self::block(block, &mut lines, 0);
+        }
+    }
+    let mut shown = String::new();
+    for line in lines.iter().flat_map(|line| line.split('\n')) {
+        shown.push_str("  ");
+        shown.push_str(line.trim_end());
+        let kept = shown.trim_end_matches(' ').len();
+        shown.truncate(kept);
+        shown.push('\n');
+    }
+    shown
+}
+
+/// Returns the text without what a terminal obeys or misplaces: control characters but line breaks
+/// and tabs, and the marks that turn the direction of writing.
+pub(super) fn inert(text: &str) -> String {
+    text.chars()
+        .filter(|c| {
+            let is_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}'
+                | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            (!c.is_control() || matches!(c, '\n' | '\t')) && !is_direction
+        })
+        .collect()
+}
+
+fn block(block: &Value, lines: &mut Vec<String>, depth: usize) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    let title = || text_of(&block["title"]);
+    match block["type"].as_str().unwrap_or_default() {
+        "header" => lines.push(format!("# {}", text_of(&block["text"]))),
+        "section" => {
+            push(lines, text_of(&block["text"]));
+            for field in items(&block["fields"]) {
+                lines.push(format!("- {}", text_of(field).replace('\n', " ")));
+            }
+            if block["accessory"].is_object() {
+                self::block(&block["accessory"], lines, depth + 1);
+            }
+        }
+        "context" => {
+            let parts: Vec<_> = items(&block["elements"]).map(text_of).collect();
+            push(lines, parts.join("  "));
+        }
+        "actions" => {
+            for element in items(&block["elements"]) {
+                self::block(element, lines, depth + 1);
+            }
+        }
+        "button" => {
+            let url = block["url"].as_str().map(inert).unwrap_or_default();
+            lines.push(format!("[{}] {url}", text_of(&block["text"])));
+        }
+        "divider" => lines.push("---".to_owned()),
+        "markdown" => push(lines, text_of(&block["text"])),
+        "image" => {
+            let alt = block["alt_text"].as_str().map(inert).unwrap_or_default();
+            let url = block["image_url"].as_str().map(inert).unwrap_or_default();
+            lines.push(format!("[image] {} {alt} {url}", title()));
+        }
+        "table" => {
+            for row in items(&block["rows"]) {
+                let cells: Vec<_> = items(row).map(flatten).collect();
+                lines.push(cells.join(" | "));
+            }
+        }
+        "rich_text" => push(lines, flatten(block)),
+        other => lines.push(format!("[{}]", inert(other))),
+    }
+}
+
+fn push(lines: &mut Vec<String>, text: String) {
+    if !text.is_empty() {
+        lines.push(text);
+    }
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Returns the text of a text object, a plain string, or an image's description.
+fn text_of(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text,
+        _ => match (&value["text"], &value["alt_text"]) {
+            (Value::String(text), _) | (_, Value::String(text)) => text,
+            _ => return String::new(),
+        },
+    };
+    inert(&unescape(text))
+}
+
+/// Slack escapes three characters and no more.
+fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+}
+
+/// Returns the text of a rich text block and of all that is nested in it.
+fn flatten(value: &Value) -> String {
+    fn walk(value: &Value, out: &mut String, depth: usize) {
+        if depth > DEPTH_MAX {
+            return;
+        }
+        if let Some(text) = value["text"].as_str().or_else(|| value["url"].as_str()) {
+            out.push_str(text);
+        }
+        for element in items(&value["elements"]) {
+            walk(element, out, depth + 1);
+        }
+        if matches!(value["type"].as_str(), Some(kind) if kind.starts_with("rich_text_")) {
+            out.push('\n');
+        }
+    }
+    let mut out = String::new();
+    walk(value, &mut out, 0);
+    inert(out.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn blocks_become_plain_lines() {
+        let blocks = json!([
+            {"type": "header", "text": {"type": "plain_text", "text": "KubePod · web"}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": "*Likely* a &lt; b"},
+             "fields": [{"type": "mrkdwn", "text": "*cluster*\nmain"}]},
+            {"type": "divider"},
+            {"type": "rich_text", "elements": [{"type": "rich_text_preformatted",
+             "elements": [{"type": "text", "text": "line 1\nline 2"}]}]},
+            {"type": "actions", "elements": [{"type": "button",
+             "text": {"type": "plain_text", "text": "Runbook"}, "url": "https://r/"}]},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": "since 10:00"}]},
+            {"type": "video"},
+        ]);
+        let shown = render("alerts", "#alerts", "[FIRING] web", Some(&blocks));
+        let expected = "  ── Slack preview: alerts (#alerts)
+  [FIRING] web
+
+  # KubePod · web
+  *Likely* a < b
+  - *cluster* main
+  ---
+  line 1
+  line 2
+  [Runbook] https://r/
+  since 10:00
+  [video]
+";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_terminal_is_given_nothing_to_obey() {
+        let blocks = json!([{"type": "section", "text": {"type": "mrkdwn",
+            "text": "\u{1b}[2J\u{7}\u{202e}evil\u{9b}31m\r"}}]);
+        let shown = render("a", "b", "x\u{1b}]0;t\u{7}", Some(&blocks));
+        assert!(shown.ends_with("[2Jevil31m\n"), "{shown:?}");
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'));
+    }
+
+    #[test]
+    fn deep_nesting_ends() {
+        let mut value = json!({"type": "rich_text", "elements": []});
+        for _ in 0..200 {
+            value = json!({"type": "rich_text", "elements": [value]});
+        }
+        assert!(render("a", "b", "text", Some(&json!([value]))).contains("text"));
+    }
+}

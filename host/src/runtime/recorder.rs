@@ -1,0 +1,249 @@
+//! Keeps what one invocation did and said, bounded, and outlives its store: a trap or a timeout still has a story.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::limits;
+use super::{Answered, Call, LogLine, Trace};
+use crate::alert::HandlerName;
+use crate::journal::CallKind;
+
+/// Who speaks, for the operator's log.
+#[derive(Clone, Debug)]
+pub(super) struct Speaker {
+    pub(super) handler: HandlerName,
+    pub(super) delivery: String,
+    pub(super) alertname: String,
+}
+
+/// The story of one invocation while it runs.
+pub(super) struct Recorder {
+    speaker: Speaker,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    trace: Trace,
+    log_bytes: usize,
+    stderr_tail: VecDeque<u8>,
+    in_flight: Option<InFlight>,
+    token_refused: Option<String>,
+}
+
+struct InFlight {
+    kind: CallKind,
+    request: String,
+    changes: bool,
+    since: Instant,
+}
+
+impl Recorder {
+    pub(super) fn new(speaker: Speaker) -> Self {
+        Self {
+            speaker,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Keeps a line and passes it to the operator's log; past the bound it is counted alone.
+    pub(super) fn log(&self, level: &str, message: &str, fields: &[(String, String)]) {
+        let line = LogLine {
+            level: level.to_owned(),
+            message: cut(message, limits::LOG_LINE_BYTES_MAX).to_owned(),
+            fields: fields
+                .iter()
+                .take(limits::LOG_FIELDS_MAX)
+                .map(|(name, value)| {
+                    (
+                        cut(name, limits::FACT_NAME_BYTES_MAX).to_owned(),
+                        cut(value, limits::LOG_LINE_BYTES_MAX).to_owned(),
+                    )
+                })
+                .collect(),
+        };
+        let bytes = line.message.len()
+            + line
+                .fields
+                .iter()
+                .map(|(n, v)| n.len() + v.len())
+                .sum::<usize>();
+        {
+            let mut inner = self.inner.lock();
+            if inner.trace.logs.len() >= limits::LOG_LINES_MAX
+                || inner.log_bytes + bytes > limits::LOG_BYTES_MAX
+            {
+                inner.trace.logs_dropped = inner.trace.logs_dropped.saturating_add(1);
+                return;
+            }
+            inner.log_bytes += bytes;
+            inner.trace.logs.push(line.clone());
+        }
+        self.emit(&line);
+    }
+
+    fn emit(&self, line: &LogLine) {
+        let Speaker {
+            handler,
+            delivery,
+            alertname,
+        } = &self.speaker;
+        let fields = line
+            .fields
+            .iter()
+            .map(|(name, value)| format!(" {name}={value:?}"))
+            .collect::<String>();
+        let message = &line.message;
+        macro_rules! emit {
+            ($level:ident) => {
+                tracing::$level!(target: "handler", %handler, delivery, alertname, "{message}{fields}")
+            };
+        }
+        match line.level.as_str() {
+            "trace" => emit!(trace),
+            "debug" => emit!(debug),
+            "warn" | "stderr" => emit!(warn),
+            "error" => emit!(error),
+            _ => emit!(info),
+        }
+    }
+
+    /// Keeps the end of what was printed to stderr: a panic's message, Python's traceback.
+    pub(super) fn stderr(&self, bytes: &[u8]) {
+        let mut inner = self.inner.lock();
+        let tail = &bytes[bytes.len().saturating_sub(limits::STDERR_TAIL_BYTES_MAX)..];
+        let over = (inner.stderr_tail.len() + tail.len())
+            .saturating_sub(limits::STDERR_TAIL_BYTES_MAX);
+        inner.stderr_tail.drain(..over);
+        inner.stderr_tail.extend(tail);
+    }
+
+    /// Returns the end of what was printed to stderr.
+    pub(super) fn stderr_tail(&self) -> String {
+        let mut inner = self.inner.lock();
+        String::from_utf8_lossy(inner.stderr_tail.make_contiguous())
+            .trim()
+            .to_owned()
+    }
+
+    /// Notes a call that is about to go out, in case that no answer comes.
+    pub(super) fn begin(&self, kind: CallKind, request: &str, changes: bool) {
+        self.inner.lock().in_flight = Some(InFlight {
+            kind,
+            request: request.to_owned(),
+            changes,
+            since: Instant::now(),
+        });
+    }
+
+    /// Keeps a call that was answered.
+    pub(super) fn call(&self, call: Call) {
+        let mut inner = self.inner.lock();
+        inner.in_flight = None;
+        push_call(&mut inner.trace, call);
+    }
+
+    /// Keeps the first report of a refused token.
+    pub(super) fn token_refused(&self, why: String) {
+        self.inner.lock().token_refused.get_or_insert(why);
+    }
+
+    /// Ends the story: a call still out is told as unanswered, and, where it may have changed
+    /// something, as ambiguous.
+    pub(super) fn finish(&self) -> (Trace, Option<String>) {
+        let mut inner = self.inner.lock();
+        if let Some(call) = inner.in_flight.take() {
+            push_call(
+                &mut inner.trace,
+                Call {
+                    kind: call.kind,
+                    request: call.request,
+                    result: "no answer when the invocation ended".to_owned(),
+                    answered: if call.changes {
+                        Answered::Ambiguous
+                    } else {
+                        Answered::Live
+                    },
+                    duration_us: micros(call.since.elapsed()),
+                    preview: None,
+                },
+            );
+        }
+        (
+            std::mem::take(&mut inner.trace),
+            inner.token_refused.take(),
+        )
+    }
+}
+
+fn push_call(trace: &mut Trace, mut call: Call) {
+    if trace.calls.len() >= limits::TRACE_CALLS_MAX {
+        trace.calls_dropped = trace.calls_dropped.saturating_add(1);
+        return;
+    }
+    for line in [&mut call.request, &mut call.result] {
+        line.truncate(cut(line, limits::TRACE_LINE_BYTES_MAX).len());
+    }
+    trace.calls.push(call);
+}
+
+/// Returns microseconds.
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Returns the longest beginning of `text` within `bytes_max` that ends between characters.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorder() -> Recorder {
+        Recorder::new(Speaker {
+            handler: HandlerName::new("test"),
+            delivery: String::new(),
+            alertname: String::new(),
+        })
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_counted_and_dropped() {
+        let recorder = recorder();
+        for _ in 0..1_000 {
+            recorder.log("info", "again", &[]);
+        }
+        let (trace, _) = recorder.finish();
+        assert_eq!(trace.logs.len(), limits::LOG_LINES_MAX);
+        assert_eq!(trace.logs_dropped as usize, 1_000 - limits::LOG_LINES_MAX);
+    }
+
+    #[test]
+    fn the_end_of_stderr_is_what_is_kept() {
+        let recorder = recorder();
+        recorder.stderr(&vec![b'a'; 10_000]);
+        recorder.stderr(b"the last words\n");
+        let tail = recorder.stderr_tail();
+        assert!(tail.len() <= limits::STDERR_TAIL_BYTES_MAX);
+        assert!(tail.ends_with("aathe last words"));
+    }
+
+    #[test]
+    fn a_change_without_an_answer_is_ambiguous() {
+        let recorder = recorder();
+        recorder.begin(CallKind::Slack, "post to alerts", true);
+        let (trace, _) = recorder.finish();
+        assert_eq!(trace.calls[0].answered, Answered::Ambiguous);
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("a", 9), "a");
+    }
+}

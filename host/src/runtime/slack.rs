@@ -1,0 +1,365 @@
+//! Slack's Web API: three methods, and what each of its many ways to say no means for a retry.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::egress::root_cause;
+use super::limits;
+pub(super) use super::pace::Paces;
+use crate::config::Slack;
+
+/// Where Slack says 429 without saying for how long.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+
+/// A client of Slack's Web API under one set of settings.
+pub(super) struct SlackApi {
+    pub(super) settings: Slack,
+    pub(super) paces: Arc<Paces>,
+    client: Client,
+}
+
+/// A method of the API that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    PostMessage,
+    Update,
+    AddReaction,
+}
+
+impl Method {
+    fn path(self) -> &'static str {
+        match self {
+            Self::PostMessage => "chat.postMessage",
+            Self::Update => "chat.update",
+            Self::AddReaction => "reactions.add",
+        }
+    }
+
+    /// How many characters of `text` Slack takes.
+    fn text_chars_max(self) -> usize {
+        match self {
+            Self::Update => limits::SLACK_UPDATE_TEXT_CHARS_MAX,
+            Self::PostMessage | Self::AddReaction => limits::SLACK_TEXT_CHARS_MAX,
+        }
+    }
+}
+
+/// What Slack did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Posted {
+    pub(super) channel_id: String,
+    pub(super) ts: String,
+    /// Why the message went out as plain text.
+    pub(super) degraded: Option<String>,
+}
+
+/// Why Slack did not do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SlackFailure {
+    /// The request is at fault: Slack's code, and what to change.
+    Invalid(String),
+    /// The message to change is gone or too old.
+    NotFound,
+    /// Come back after this long.
+    RateLimited(Duration),
+    /// Nothing happened, and it may pass.
+    Unavailable(String),
+    /// Done or not: unknown; why.
+    Unknown(String),
+    /// The token is refused, or none can be read: only the operator can help.
+    TokenRefused(String),
+}
+
+/// What one of Slack's error codes means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    AlreadyDone,
+    Passing,
+    Unknown,
+    TokenRefused,
+    ChannelRefused,
+    BlocksRefused,
+    Gone,
+    Other,
+}
+
+fn meaning(code: &str) -> Meaning {
+    match code {
+        "already_reacted" => Meaning::AlreadyDone,
+        "ratelimited" | "rate_limited" | "internal_error" | "service_unavailable"
+        | "request_timeout" => Meaning::Passing,
+        // Slack: the operation may have been completed.
+        "fatal_error" => Meaning::Unknown,
+        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired"
+        | "missing_scope" => Meaning::TokenRefused,
+        "channel_not_found" | "not_in_channel" | "is_archived" | "restricted_action" => {
+            Meaning::ChannelRefused
+        }
+        "invalid_blocks" | "msg_blocks_too_long" | "msg_too_long" => Meaning::BlocksRefused,
+        "message_not_found" | "edit_window_closed" | "cant_update_message" => Meaning::Gone,
+        _ => Meaning::Other,
+    }
+}
+
+/// What the operator or the author can do about a code.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "channel_not_found" => {
+            "check the name or id below slack.channels; a private channel must have the app as a member"
+        }
+        "not_in_channel" => "invite the app into the channel (/invite @app)",
+        "is_archived" => "unarchive the channel, or name another below slack.channels",
+        "restricted_action" => "a setting of the workspace keeps the app from posting here",
+        "missing_scope" => "give the app the scopes chat:write and reactions:write, and install it again",
+        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => {
+            "put a valid bot token into SLACK_TOKEN or slack.token_file"
+        }
+        "no_text" => "give the message a text",
+        "invalid_name" => "there is no such emoji in this workspace",
+        _ => "see the errors of this method at https://docs.slack.dev/reference/methods",
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    ok: bool,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    channel: String,
+    #[serde(default)]
+    ts: String,
+}
+
+impl SlackApi {
+    pub(super) fn new(settings: Slack, paces: Arc<Paces>) -> Result<Self, reqwest::Error> {
+        let mut client = Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(limits::HTTP_CONNECT_MAX)
+            .user_agent(concat!("alert-manager/", env!("CARGO_PKG_VERSION")));
+        if settings.api_url.scheme() == "http" {
+            // A stand-in: there is nothing to verify, and this machine may have no root certificates.
+            client = client.tls_certs_only([]);
+        }
+        Ok(Self {
+            client: client.build()?,
+            settings,
+            paces,
+        })
+    }
+
+    /// Calls `method` with `body` and, where Slack refuses the blocks, once more with the text alone.
+    ///
+    /// `channel` is where the pace is kept; `within` is the time that is left.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        channel: &str,
+        mut body: Map<String, Value>,
+        within: Duration,
+    ) -> Result<Posted, SlackFailure> {
+        let deadline = Instant::now() + within.min(limits::SLACK_CALL_MAX);
+        let mut degraded = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answer = match tokio::time::timeout(left, self.ask(method, channel, &body)).await {
+                Ok(answer) => answer?,
+                Err(_) => return Err(SlackFailure::Unknown("no answer in time".to_owned())),
+            };
+            if answer.ok {
+                return Ok(Posted {
+                    channel_id: answer.channel,
+                    ts: answer.ts,
+                    degraded,
+                });
+            }
+            let code = answer.error;
+            if meaning(&code) == Meaning::BlocksRefused
+                && degraded.is_none()
+                && make_plain(&mut body, method.text_chars_max())
+            {
+                degraded = Some(code);
+                continue;
+            }
+            return failure(&code).map_or_else(
+                || {
+                    Ok(Posted {
+                        channel_id: answer.channel,
+                        ts: answer.ts,
+                        degraded: None,
+                    })
+                },
+                Err,
+            );
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        channel: &str,
+        body: &Map<String, Value>,
+    ) -> Result<Answer, SlackFailure> {
+        let url = self
+            .settings
+            .api_url
+            .join(method.path())
+            .map_err(|error| SlackFailure::Unavailable(format!("slack.api_url: {error}")))?;
+        let token = match &self.settings.token {
+            Some(source) => source
+                .read()
+                .map_err(|error| SlackFailure::Unavailable(format!("the token: {error}")))?,
+            None => return Err(SlackFailure::TokenRefused("there is no token".to_owned())),
+        };
+        let body = serde_json::to_vec(body)
+            .map_err(|error| SlackFailure::Invalid(format!("the message: {error}")))?;
+        let response = self
+            .client
+            .post(url)
+            .bearer_auth(token.expose())
+            .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| not_sent(&error))?;
+        self.read(channel, response).await
+    }
+
+    async fn read(&self, channel: &str, mut response: Response) -> Result<Answer, SlackFailure> {
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let wait = retry_after(&response);
+            self.paces.close(channel, wait, Instant::now());
+            return Err(SlackFailure::RateLimited(wait));
+        }
+        if status.is_server_error() {
+            return Err(SlackFailure::Unavailable(format!("Slack answered {status}")));
+        }
+        if !status.is_success() {
+            return Err(SlackFailure::Invalid(format!(
+                "Slack answered {status}: check slack.api_url"
+            )));
+        }
+        let unreadable = |why: &str| {
+            SlackFailure::Unknown(format!("Slack answered {status}, but {why}"))
+        };
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= limits::SLACK_RESPONSE_BYTES_MAX => {
+                    body.extend_from_slice(&chunk);
+                }
+                Ok(Some(_)) => return Err(unreadable("with more than any answer has")),
+                Ok(None) => break,
+                Err(error) => return Err(unreadable(&root_cause(&error))),
+            }
+        }
+        serde_json::from_slice(&body).map_err(|_| unreadable("not with JSON"))
+    }
+}
+
+fn not_sent(error: &reqwest::Error) -> SlackFailure {
+    let cause = root_cause(error);
+    if error.is_connect() || error.is_builder() {
+        SlackFailure::Unavailable(format!("Slack cannot be reached: {cause}"))
+    } else {
+        SlackFailure::Unknown(format!("the connection to Slack broke: {cause}"))
+    }
+}
+
+fn retry_after(response: &Response) -> Duration {
+    response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().parse().ok())
+        .map_or(RETRY_AFTER_DEFAULT, Duration::from_secs)
+        .max(RETRY_AFTER_DEFAULT)
+}
+
+/// Returns what a code means for the caller; `None` where it is as good as success.
+fn failure(code: &str) -> Option<SlackFailure> {
+    let explained = format!("{code}: {}", advice(code));
+    Some(match meaning(code) {
+        Meaning::AlreadyDone => return None,
+        Meaning::Passing if code.starts_with("rate") => {
+            SlackFailure::RateLimited(RETRY_AFTER_DEFAULT)
+        }
+        Meaning::Passing => SlackFailure::Unavailable(format!("Slack answered {code}")),
+        Meaning::Unknown => SlackFailure::Unknown(format!("Slack answered {code}")),
+        Meaning::TokenRefused => SlackFailure::TokenRefused(explained),
+        Meaning::Gone => SlackFailure::NotFound,
+        Meaning::ChannelRefused | Meaning::BlocksRefused | Meaning::Other => {
+            SlackFailure::Invalid(explained)
+        }
+    })
+}
+
+/// Leaves the text alone, cut to what Slack takes; returns false where nothing would change.
+fn make_plain(body: &mut Map<String, Value>, chars_max: usize) -> bool {
+    let had_blocks = body.remove("blocks").is_some();
+    let Some(Value::String(text)) = body.get_mut("text") else {
+        return false;
+    };
+    let end = text.char_indices().nth(chars_max).map(|(at, _)| at);
+    if let Some(end) = end {
+        text.truncate(end);
+        text.push('…');
+    }
+    if text.trim().is_empty() {
+        "(Slack refused this message's blocks, and it has no text.)".clone_into(text);
+    }
+    had_blocks || end.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_code_of_slack_leads_to_the_right_retry() {
+        for code in ["ratelimited", "rate_limited"] {
+            assert!(matches!(failure(code), Some(SlackFailure::RateLimited(_))), "{code}");
+        }
+        for code in ["internal_error", "service_unavailable", "request_timeout"] {
+            assert!(matches!(failure(code), Some(SlackFailure::Unavailable(_))), "{code}");
+        }
+        assert!(matches!(failure("fatal_error"), Some(SlackFailure::Unknown(_))));
+        for code in ["invalid_auth", "not_authed", "account_inactive", "token_revoked"] {
+            assert!(matches!(failure(code), Some(SlackFailure::TokenRefused(_))), "{code}");
+        }
+        for code in ["channel_not_found", "not_in_channel", "is_archived", "restricted_action"] {
+            let Some(SlackFailure::Invalid(why)) = failure(code) else {
+                panic!("{code}");
+            };
+            assert!(why.starts_with(code) && !why.contains("docs.slack.dev"), "{why}");
+        }
+        for code in ["message_not_found", "edit_window_closed", "cant_update_message"] {
+            assert_eq!(failure(code), Some(SlackFailure::NotFound), "{code}");
+        }
+        assert!(matches!(failure("something_new"), Some(SlackFailure::Invalid(_))));
+        assert_eq!(failure("already_reacted"), None);
+    }
+
+    #[test]
+    fn a_refused_message_keeps_its_text_within_the_bound() {
+        let Value::Object(mut body) = json!({"text": "ééé", "blocks": [], "channel": "C"}) else {
+            unreachable!()
+        };
+        assert!(make_plain(&mut body, 2));
+        assert_eq!(Value::Object(body.clone()), json!({"text": "éé…", "channel": "C"}));
+        body.insert("text".into(), json!(""));
+        body.insert("blocks".into(), json!([]));
+        assert!(make_plain(&mut body, 2_000));
+        assert!(!make_plain(&mut body, 2_000), "nothing is left to take away");
+    }
+}

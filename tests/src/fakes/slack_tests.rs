@@ -1,0 +1,206 @@
+//! The stand-in for Slack, over plain HTTP.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::fakes::faults::{Fault, Gate};
+use crate::fakes::raw_http::{Answer, request};
+use serde_json::json;
+
+const TYPE: (&str, &str) = ("Content-Type", "application/json; charset=utf-8");
+const BEARER: (&str, &str) = ("Authorization", "Bearer xoxb-stand-in");
+
+fn addr(slack: &Slack) -> SocketAddr {
+    slack.listening.addr
+}
+
+async fn call(slack: &Slack, method: &str, body: Value) -> Value {
+    let (path, body) = (format!("/api/{method}"), body.to_string());
+    let answer = request(addr(slack), "POST", &path, &[TYPE, BEARER], &body).await;
+    answer.unwrap().json()
+}
+
+async fn post(slack: &Slack, text: &str) -> Value {
+    call(
+        slack,
+        "chat.postMessage",
+        json!({ "channel": "#alerts", "text": text }),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_message_is_posted_updated_answered_and_reacted_to() {
+    let slack = Slack::start().await;
+    let posted = post(&slack, "one").await;
+    let (channel, ts) = (posted["channel"].clone(), posted["ts"].as_str().unwrap());
+    assert_eq!(posted["message"]["text"], "one");
+    let update = json!({ "channel": channel, "ts": ts, "text": "two" });
+    assert_eq!(call(&slack, "chat.update", update).await["ok"], true);
+    let answer = json!({ "channel": channel, "thread_ts": ts, "text": "answer" });
+    assert_eq!(call(&slack, "chat.postMessage", answer).await["ok"], true);
+    let react = json!({ "channel": channel, "timestamp": ts, "name": "eyes" });
+    assert_eq!(
+        call(&slack, "reactions.add", react.clone()).await["ok"],
+        true
+    );
+    assert_eq!(
+        call(&slack, "reactions.add", react).await["error"],
+        "already_reacted"
+    );
+
+    let message = &slack.messages()[0];
+    assert_eq!(
+        (
+            message.text.as_str(),
+            message.before_updates[0].text.as_str()
+        ),
+        ("two", "one")
+    );
+    assert_eq!(message.reactions, ["eyes"]);
+    assert_eq!(slack.thread(ts)[0].text, "answer");
+}
+
+#[tokio::test]
+async fn what_slack_refuses_is_refused_with_its_code() {
+    let slack = Slack::start().await;
+    let id = slack.add_channel("alerts");
+    let cases = [
+        (
+            "chat.postMessage",
+            json!({ "channel": "#nowhere", "text": "x" }),
+            "channel_not_found",
+        ),
+        (
+            "chat.postMessage",
+            json!({ "text": "x" }),
+            "channel_not_found",
+        ),
+        (
+            "chat.postMessage",
+            json!({ "channel": "#alerts" }),
+            "no_text",
+        ),
+        (
+            "chat.postMessage",
+            json!({ "channel": "#alerts", "text": "x".repeat(40_001) }),
+            "msg_too_long",
+        ),
+        (
+            "chat.postMessage",
+            json!({ "channel": "#alerts", "text": "x", "blocks": [{ "type": "?" }] }),
+            "invalid_blocks",
+        ),
+        (
+            "chat.postMessage",
+            json!({ "channel": "#alerts", "text": "x", "blocks": {} }),
+            "invalid_blocks_format",
+        ),
+        (
+            "chat.postMessage",
+            json!({ "channel": "#alerts", "text": "x", "thread_ts": "1.0" }),
+            "thread_not_found",
+        ),
+        ("chat.postMessage", json!([1]), "json_not_object"),
+        (
+            "chat.update",
+            json!({ "channel": id, "ts": "1.0", "text": "x" }),
+            "message_not_found",
+        ),
+        (
+            "chat.update",
+            json!({ "channel": "#alerts", "ts": "1.0", "text": "x" }),
+            "channel_not_found",
+        ),
+        ("chat.delete", json!({}), "unknown_method"),
+    ];
+    for (method, body, code) in cases {
+        let answer = call(&slack, method, body).await;
+        assert_eq!(
+            (&answer["ok"], &answer["error"]),
+            (&json!(false), &json!(code))
+        );
+    }
+    let posted = post(&slack, "x").await;
+    let update = json!({ "channel": id, "ts": posted["ts"], "text": "x".repeat(4_001) });
+    assert_eq!(
+        call(&slack, "chat.update", update).await["error"],
+        "msg_too_long"
+    );
+}
+
+#[tokio::test]
+async fn a_careless_client_is_told_what_it_forgot() {
+    let slack = Slack::start().await;
+    let body = r##"{"channel":"#alerts","text":"x"}"##;
+    let send = async |method: &str, headers: &[(&str, &str)], body: &str| -> Answer {
+        request(addr(&slack), method, "/api/chat.postMessage", headers, body)
+            .await
+            .unwrap()
+    };
+    let json_only = ("Content-Type", "application/json");
+    let stranger = ("Authorization", "Bearer xoxb-other");
+    for (answer, code) in [
+        (send("GET", &[TYPE, BEARER], "").await, "invalid_post_type"),
+        (send("POST", &[TYPE], body).await, "not_authed"),
+        (send("POST", &[TYPE, stranger], body).await, "invalid_auth"),
+        (
+            send("POST", &[json_only, BEARER], body).await,
+            "invalid_charset",
+        ),
+        (send("POST", &[BEARER], body).await, "invalid_post_type"),
+        (send("POST", &[TYPE, BEARER], "{").await, "invalid_json"),
+    ] {
+        assert_eq!(
+            (answer.status, &answer.json()["error"]),
+            (200, &json!(code))
+        );
+    }
+    assert!(slack.messages().is_empty());
+}
+
+#[tokio::test]
+async fn faults_meet_the_calls_they_were_scripted_for() {
+    let slack = Slack::start().await;
+    let method = "chat.postMessage";
+    slack.faults().next(method, Fault::rate_limited(7));
+    slack
+        .faults()
+        .next(method, Fault::slack_error("fatal_error"));
+    slack.faults().next(method, Fault::InvalidJson);
+    slack.faults().next(method, Fault::DoneButClose);
+    let path = "/api/chat.postMessage";
+    let body = r##"{"channel":"#alerts","text":"x"}"##;
+    let limited = request(addr(&slack), "POST", path, &[TYPE, BEARER], body)
+        .await
+        .unwrap();
+    assert_eq!(
+        (limited.status, limited.header("retry-after")),
+        (429, Some("7"))
+    );
+    assert_eq!(post(&slack, "x").await["error"], "fatal_error");
+    assert_eq!(post(&slack, "x").await, Value::Null);
+    assert!(slack.messages().is_empty());
+    assert_eq!(post(&slack, "lost").await, Value::Null);
+    assert_eq!(slack.messages()[0].text, "lost");
+    assert_eq!(post(&slack, "x").await["ok"], true);
+    assert_eq!(slack.wait_for_calls(method, 5).await[0].outcome, "fault");
+}
+
+#[tokio::test]
+async fn a_call_waits_at_its_gate() {
+    let slack = Slack::start().await;
+    let gate = Gate::closed();
+    slack
+        .faults()
+        .next("chat.postMessage", Fault::Hold(gate.clone()));
+    let held = post(&slack, "held");
+    let meanwhile = async {
+        slack.wait_for_calls("chat.postMessage", 1).await;
+        assert!(slack.messages().is_empty());
+        gate.open();
+    };
+    assert_eq!(tokio::join!(held, meanwhile).0["ok"], true);
+    assert_eq!(slack.wait_for_count(1).await[0].text, "held");
+}
