@@ -1,6 +1,9 @@
 //! Alert Manager: commits alerts, routes them by their labels and answers them with sandboxed handlers.
 
 pub mod alert;
+mod api;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod heartbeat;
 pub mod journal;
@@ -8,4 +11,7 @@ pub mod policy;
 pub mod queue;
 pub mod router;
 pub mod runtime;
+mod server;
+pub mod telemetry;
 pub mod webhook;
+mod worker;

@@ -32,9 +32,9 @@ use crate::runtime::Limits;
 
 pub use alarms::{Ping, Storm};
 pub use problem::{Problem, Problems};
-pub use secret::{Secret, SecretError, SecretSource};
+pub use secret::{FileVersion, Secret, SecretError, SecretSource};
 pub use units::{format_duration, parse_duration, parse_size};
-pub use web::{ClientAuth, Hmac, SenderRate, TlsServer, TlsVersion, Web};
+pub use web::{TlsFiles, ClientAuth, Hmac, SenderRate, TlsServer, TlsVersion, Web};
 
 /// What the command line says: a flag beats a variable, a variable beats the file.
 #[derive(Clone, Debug, Default)]

@@ -1,14 +1,20 @@
 //! `web`, `tls_server_config`, and what a sender proves itself with beyond a header: the server's own doors.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
+use zeroize::Zeroizing;
 
-use super::SecretSource;
+use super::{FileVersion, SecretError, SecretSource};
 use super::credentials::secret;
 use super::sections::Env;
 use super::yaml::{Node, Reader, Section};
+
+/// Larger than any bundle of certificates.
+const PEM_BYTES_MAX: u64 = 4 << 20;
 
 /// What one connection, and all of them, may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +66,56 @@ impl TlsServer {
     pub fn requires_client_certificate(&self) -> bool {
         matches!(self.client_auth, ClientAuth::Required { .. })
     }
+
+    fn client_ca_file(&self) -> Option<&Path> {
+        match &self.client_auth {
+            ClientAuth::None => None,
+            ClientAuth::IfGiven { ca_file } | ClientAuth::Required { ca_file } => Some(ca_file),
+        }
+    }
+
+    /// Returns what tells one content of the files from the next, without reading them.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Option<FileVersion>> {
+        [self.cert_file.as_path(), &self.key_file]
+            .into_iter()
+            .chain(self.client_ca_file())
+            .map(FileVersion::of)
+            .collect()
+    }
+
+    /// Reads the files as they are now.
+    ///
+    /// # Errors
+    /// Where one cannot be read.
+    pub fn read(&self) -> Result<TlsFiles, SecretError> {
+        Ok(TlsFiles {
+            cert: read_pem(&self.cert_file)?,
+            key: read_pem(&self.key_file)?,
+            client_ca: self.client_ca_file().map(read_pem).transpose()?,
+        })
+    }
+}
+
+/// The content of the files, PEM. Wiped from memory when dropped.
+pub struct TlsFiles {
+    /// Of `cert_file`.
+    pub cert: Zeroizing<Vec<u8>>,
+    /// Of `key_file`.
+    pub key: Zeroizing<Vec<u8>>,
+    /// Of `client_ca_file`.
+    pub client_ca: Option<Zeroizing<Vec<u8>>>,
+}
+
+fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    File::open(path)
+        .and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut bytes))
+        .map_err(|source| SecretError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(bytes)
 }
 
 /// Which certificates clients are asked for.
