@@ -3,6 +3,7 @@
 mod pulse;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,14 +19,22 @@ use crate::heartbeat::Heartbeats;
 use crate::policy;
 use crate::queue::{self, Leases, Queue};
 use crate::router::Router;
-use crate::runtime::{self, ModuleInfo, ModuleState, PreviewSink, Registry, Runtime};
-use crate::server::{Server, Tls, TlsError};
+use crate::runtime::{
+    self, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
+    ServiceOptions,
+};
+use crate::server::{Server, Tls};
 use crate::telemetry::Metrics;
 use crate::webhook::{self, SenderRates};
 use crate::worker::{Breakers, Phase, Worker};
 
+pub use crate::server::TlsError;
+
 /// How long what runs may take to finish once a shutdown has begun: below Kubernetes' 30 s of grace.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// What the key of the references to Slack's messages is derived for.
+const MESSAGE_REFS: &str = "slack message references";
 
 /// How long connections may take to end after that.
 const CONNECTIONS_MAX: Duration = Duration::from_secs(3);
@@ -68,7 +77,8 @@ pub struct Shared {
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) queue: Queue,
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
+    preview: PreviewSink,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) senders: Arc<SenderRates>,
@@ -104,9 +114,10 @@ impl App {
         let metrics = Arc::new(Metrics::new()?);
         let tls = config.tls_server.clone().map(Tls::new).transpose()?;
         let Store::Sqlite(path) = &config.store;
-        let (queue, leases) = Queue::open(path, queue_options(&config))?;
-        let runtime = Runtime::new(runtime_options(&config, &queue, preview))?;
-        let registry = Registry::watch(
+        let (queue, leases) = Queue::open(path, queue_options(&config), caps(&config, &[]))?;
+        let ref_key = queue.secret(MESSAGE_REFS);
+        let runtime = Runtime::new(runtime_options(&config, ref_key, Arc::clone(&preview)))?;
+        let registry = Registry::open(
             Arc::clone(&runtime),
             config.handlers_dir.clone(),
             pins(&config),
@@ -120,6 +131,7 @@ impl App {
             queue,
             runtime,
             registry,
+            preview,
             metrics,
             breakers: Arc::default(),
             senders: Arc::default(),
@@ -128,7 +140,8 @@ impl App {
             reloads: Arc::new(watch::Sender::new(())),
             source,
         };
-        shared.apply();
+        shared.rebuild();
+        shared.expect_heartbeats();
         Ok(Self {
             shared,
             leases,
@@ -165,7 +178,7 @@ impl App {
         let worker = Worker {
             queue: shared.queue.clone(),
             runtime: Arc::clone(&shared.runtime),
-            registry: shared.registry.clone(),
+            registry: Arc::clone(&shared.registry),
             config: Arc::clone(&shared.config),
             router: Arc::clone(&shared.router),
             metrics: Arc::clone(&shared.metrics),
@@ -175,7 +188,7 @@ impl App {
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
-        let endpoints = webhook::endpoints().merge(api::endpoints());
+        let endpoints = webhook::endpoints().merge(api::endpoints(&shared));
         let mut stop = phase_seen.clone();
         let server = Server {
             endpoints: endpoints.with_state(shared.clone()),
@@ -187,11 +200,11 @@ impl App {
             let _ = stop.wait_for(|phase| *phase != Phase::Serving).await;
         }));
         // Nothing is run before the first scan has ended: a backlog would find its handlers missing.
-        let ready = shared.registry.clone();
+        let ready = Arc::clone(&shared.registry);
         let worker = tokio::spawn(async move {
             let mut stop = phase_seen.clone();
             tokio::select! {
-                () = ready.first_scan() => {}
+                () = ready.ready() => {}
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}
             }
             worker.run(leases, phase_seen, DRAIN_MAX).await;
@@ -223,7 +236,7 @@ impl App {
 impl Shared {
     /// Resolves once the first scan of the folder has ended and its modules are routed.
     pub async fn ready(&self) {
-        self.registry.first_scan().await;
+        self.registry.ready().await;
         self.rebuild();
     }
 
@@ -260,9 +273,19 @@ impl Shared {
             }
         };
         self.warn_of_what_needs_a_restart(&config);
+        if let Err(error) = self.runtime.reconfigure(service_options(
+            &config,
+            self.ref_key(),
+            Arc::clone(&self.preview),
+        )) {
+            self.metrics.reloaded(Err(()));
+            tracing::error!(%error, "the new configuration cannot be used; the old one stays");
+            return Err(Problems::default());
+        }
         self.config.store(Arc::new(config));
-        self.apply();
-        self.registry.rescan().await;
+        self.rebuild();
+        self.expect_heartbeats();
+        self.registry.set_pins(pins(&self.config.load())).await;
         self.metrics.reloaded(Ok(()));
         tracing::info!("configuration and folder read again");
         Ok(())
@@ -282,43 +305,31 @@ impl Shared {
         }
     }
 
-    /// Hands the configuration to the parts that keep some of it.
-    fn apply(&self) {
-        let config = self.config.load();
-        self.runtime.reconfigure(runtime_settings(&config));
-        self.registry.set_pins(pins(&config));
-        self.queue.reconfigure(queue_options(&config));
-        self.heartbeats.expect(&config.heartbeats, Instant::now());
+    fn expect_heartbeats(&self) {
+        let expected = &self.config.load().heartbeats;
+        self.heartbeats.expect(expected, Instant::now());
         self.reloads.send_replace(());
-        self.rebuild();
+    }
+
+    fn ref_key(&self) -> [u8; 32] {
+        self.queue.secret(MESSAGE_REFS)
     }
 
     /// Makes the router and the caps anew from the configuration and the modules that serve.
     fn rebuild(&self) {
         let config = self.config.load();
         let modules = self.registry.list();
-        let descriptions: Vec<_> = modules
-            .iter()
-            .filter_map(|module| module.description.clone())
-            .collect();
-        self.router
-            .store(Arc::new(Router::with_described(
-                config.routes.clone(),
-                &descriptions,
-            )));
-        let caps = descriptions
-            .iter()
-            .map(|d| &d.name)
-            .chain(config.handler_names())
-            .map(|name| (name.clone(), config.handler(name).limits.concurrency_max))
-            .collect();
-        self.queue.set_caps(caps);
+        let descriptions = descriptions(&self.registry);
+        self.router.store(Arc::new(Router::with_described(
+            config.routes.clone(),
+            &descriptions,
+        )));
+        self.queue.set_caps(caps(&config, &descriptions));
         self.metrics.handlers(modules.iter().filter_map(|module| {
-            let description = module.description.as_ref()?;
             Some((
-                description.name.as_str(),
-                description.version.as_str(),
-                module.sha256.as_deref().unwrap_or_default(),
+                module.name.as_ref()?.as_str(),
+                module.version.as_deref()?,
+                module.sha256.as_deref()?,
             ))
         }));
     }
@@ -347,9 +358,9 @@ impl Shared {
             if module.error.is_some() {
                 self.metrics.load_failure();
             }
-            if let Some(description) = &module.description {
-                self.breakers.forget(&description.name);
-                self.warn_if_limited(&description.name, &module.imports);
+            if let Some(name) = &module.name {
+                self.breakers.forget(name);
+                self.warn_if_limited(name, &module.imports);
             }
         }
     }
@@ -375,10 +386,10 @@ pub fn missing_grants(config: &Config, name: &HandlerName, imports: &[String]) -
 /// Returns how a module stands, its grants considered.
 #[must_use]
 pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
-    match &module.description {
-        Some(description)
+    match &module.name {
+        Some(name)
             if module.state == ModuleState::Ready
-                && missing_grants(config, &description.name, &module.imports).is_some() =>
+                && missing_grants(config, name, &module.imports).is_some() =>
         {
             ModuleState::Limited
         }
@@ -393,4 +404,66 @@ fn queue_options(config: &Config) -> queue::Options {
         retention_bytes_max: config.retention.size_bytes_max,
         ..queue::Options::default()
     }
+}
+
+fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
+    queue::Caps {
+        by_handler: modules
+            .iter()
+            .map(|module| &module.name)
+            .chain(config.handler_names())
+            .map(|name| (name.clone(), config.handler(name).limits.concurrency_max))
+            .collect(),
+        default: runtime::Limits::default().concurrency_max,
+    }
+}
+
+/// Returns what every module that serves says of itself.
+#[must_use]
+pub fn descriptions(registry: &Registry) -> Vec<Description> {
+    registry
+        .modules()
+        .iter()
+        .map(|module| module.description().clone())
+        .collect()
+}
+
+/// Returns how the sandbox is set up.
+#[must_use]
+pub fn runtime_options(
+    config: &Config,
+    ref_key: [u8; 32],
+    preview: PreviewSink,
+) -> runtime::Options {
+    runtime::Options {
+        cache_dir: cache_dir(config),
+        slots_max: runtime::Options::SLOTS_DEFAULT,
+        services: service_options(config, ref_key, preview),
+    }
+}
+
+/// Beside the store: what may be executed belongs where only the server writes.
+fn cache_dir(config: &Config) -> PathBuf {
+    let Store::Sqlite(store) = &config.store;
+    let mut name = store.clone().into_os_string();
+    name.push(".cache");
+    name.into()
+}
+
+fn service_options(config: &Config, ref_key: [u8; 32], preview: PreviewSink) -> ServiceOptions {
+    ServiceOptions {
+        slack: config.slack.clone(),
+        credentials: config.credentials.clone(),
+        message_ref_key: ref_key,
+        preview,
+    }
+}
+
+/// Returns the hashes that modules must have.
+#[must_use]
+pub fn pins(config: &Config) -> Pins {
+    config
+        .handler_names()
+        .filter_map(|name| Some((name.clone(), config.handler(name).sha256?)))
+        .collect()
 }

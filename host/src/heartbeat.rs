@@ -58,7 +58,12 @@ impl Heartbeats {
         }
         let mut ended = Vec::new();
         for (name, beat) in self.0.lock().iter_mut() {
-            if !beat.expected.matchers.iter().all(|m| m.matches(&alert.labels)) {
+            if !beat
+                .expected
+                .matchers
+                .iter()
+                .all(|m| m.matches(&alert.labels))
+            {
                 continue;
             }
             beat.last = now;
@@ -96,7 +101,12 @@ fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) 
         ("severity".into(), "critical".into()),
     ]);
     let every = crate::config::format_duration(beat.expected.every);
-    let matchers: Vec<_> = beat.expected.matchers.iter().map(ToString::to_string).collect();
+    let matchers: Vec<_> = beat
+        .expected
+        .matchers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let annotations = Labels::new(vec![
         (
             "summary".into(),
@@ -174,12 +184,19 @@ mod tests {
             (vec![], Some(at(start, 60))),
             "a start has its grace"
         );
-        assert!(beats.note(&watchdog(Status::Firing), at(start, 30)).is_empty());
+        assert!(
+            beats
+                .note(&watchdog(Status::Firing), at(start, 30))
+                .is_empty()
+        );
         assert!(beats.overdue(at(start, 60), wall).0.is_empty());
         let (raised, next) = beats.overdue(at(start, 90), wall);
         assert_eq!((raised.len(), next), (1, None));
         assert_eq!(raised[0].name(), MISSING);
-        assert!(beats.overdue(at(start, 500), wall).0.is_empty(), "told once");
+        assert!(
+            beats.overdue(at(start, 500), wall).0.is_empty(),
+            "told once"
+        );
         let ended = beats.note(&watchdog(Status::Firing), at(start, 501));
         assert_eq!(ended.len(), 1);
         assert_eq!(ended[0].status, Status::Resolved);
@@ -193,7 +210,10 @@ mod tests {
         let start = Instant::now();
         beats.expect(&expected(), start);
         beats.note(&watchdog(Status::Resolved), at(start, 59));
-        assert_eq!(beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH).0.len(), 1);
+        assert_eq!(
+            beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH).0.len(),
+            1
+        );
     }
 
     #[test]
@@ -202,6 +222,9 @@ mod tests {
         let start = Instant::now();
         beats.expect(&expected(), start);
         beats.expect(&expected(), at(start, 50));
-        assert_eq!(beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH).0.len(), 1);
+        assert_eq!(
+            beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH).0.len(),
+            1
+        );
     }
 }

@@ -72,6 +72,8 @@ pub struct Entry {
     pub reply: String,
     /// When it was answered.
     pub at: Timestamp,
+    /// What the guest's clock stood at: a retry is answered under the same.
+    pub clock: Timestamp,
 }
 
 /// A change to a handler's own state, made in the same transaction as its record.

@@ -27,8 +27,9 @@ pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, F
         // Another try of this delivery, which failed after the message was out.
         Some(record) => MessageRef::from(record.at),
         None => {
-            let message =
-                Message::new(&settings.channel, composed.text.clone()).blocks(composed.blocks);
+            let message = Message::new(&settings.channel, composed.text.clone())
+                .blocks(composed.blocks)
+                .key("message");
             let at = cx.slack().post(message)?;
             let record = Record {
                 at: at.as_str().to_owned(),
@@ -46,7 +47,8 @@ pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, F
     if !composed.thread.is_empty() {
         let answer = Message::new(&settings.channel, "Log and further findings")
             .blocks(composed.thread)
-            .thread(&at);
+            .thread(&at)
+            .key("thread");
         facts.insert("slack.thread", in_thread(cx, answer)?);
     }
     Ok(facts)

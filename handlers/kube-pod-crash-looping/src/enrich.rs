@@ -88,8 +88,12 @@ impl Look<'_> {
                     "the pod could not be read",
                     &[("why", &unread.failure.message())],
                 );
-                self.findings
-                    .missed("pod, events, log, rollout", &unread.why);
+                let what = if self.alert.is_firing() {
+                    "pod, events, log, rollout"
+                } else {
+                    "pod, workload"
+                };
+                self.findings.missed(what, &unread.why);
             }
         }
         Ok(())

@@ -148,6 +148,12 @@ impl Source<'_> {
         self.findings?.container.as_ref()
     }
 
+    fn state(&self) -> PodState {
+        self.findings
+            .map(|findings| findings.pod)
+            .unwrap_or_default()
+    }
+
     fn verdict(&self) -> Option<&Verdict> {
         self.findings?.verdict.as_ref()
     }
@@ -160,22 +166,18 @@ impl Source<'_> {
                 container.restarts
             );
         }
-        clip(
-            self.alert
-                .summary()
-                .unwrap_or("crash looping")
-                .trim_end_matches('.'),
-            120,
-        )
+        let summary = self.alert.summary().unwrap_or("crash looping");
+        let said = clip(summary.trim_end_matches('.'), 120);
+        match self.state() {
+            PodState::Gone => format!("{said} (the pod is gone)"),
+            PodState::Replaced => format!("{said} (the pod was replaced)"),
+            PodState::Present | PodState::Unknown => said,
+        }
     }
 
     /// Returns the verdict in one sentence; where there is none, what the alert itself says.
     pub(crate) fn verdict_line(&self) -> Mrkdwn {
-        let state = self
-            .findings
-            .map(|findings| findings.pod)
-            .unwrap_or_default();
-        let line = match (state, self.verdict()) {
+        let line = match (self.state(), self.verdict()) {
             (PodState::Gone, _) => Mrkdwn::new()
                 .bold("The pod is gone:")
                 .text(" deleted or replaced since the alert began. ")

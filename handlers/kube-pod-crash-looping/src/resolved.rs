@@ -42,13 +42,15 @@ pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, F
 
     if let Some(record) = &record {
         let at = MessageRef::from(record.at.clone());
-        match cx.slack().update(&at, message()) {
+        match cx.slack().update(&at, message().key("update")) {
             Ok(at) => {
                 let text = Mrkdwn::new()
                     .bold(format!("Resolved after {lasted}."))
                     .text(" ")
                     .then(end.sentence.clone());
-                let answer = Message::new(&settings.channel, text).thread(&at);
+                let answer = Message::new(&settings.channel, text)
+                    .thread(&at)
+                    .key("answer");
                 return Ok(facts
                     .with("slack.message", at.as_str())
                     .with("slack.thread", in_thread(cx, answer)?));
@@ -58,7 +60,7 @@ pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, F
             Err(error) => return Err(error.into()),
         }
     }
-    let at = cx.slack().post(message())?;
+    let at = cx.slack().post(message().key("message"))?;
     Ok(facts.with("slack.message", at.as_str()))
 }
 

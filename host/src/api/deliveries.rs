@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use crate::alert::{DeliveryId, HandlerName};
 use crate::app::Shared;
-use crate::queue::{CancelError, Filter, ReadError, RetryError, State as DeliveryState};
+use crate::queue::{CancelError, Filter, Force, ReadError, RetryError, State as DeliveryState};
 
 /// The most deliveries in one answer.
 const LIMIT_MAX: u32 = 1_000;
@@ -108,10 +108,19 @@ pub(super) async fn retry(
     let id = parse_id(&id)?;
     shared
         .queue
-        .retry(id, force.unwrap_or(false))
+        .retry(
+            id,
+            if force.unwrap_or(false) {
+                Force::Yes
+            } else {
+                Force::No
+            },
+        )
         .await
         .map_err(|error| retry_error(id, &error))?;
-    Ok(axum::Json(json!({ "id": id, "state": DeliveryState::Queued })))
+    Ok(axum::Json(
+        json!({ "id": id, "state": DeliveryState::Queued }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -148,16 +157,14 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let id = parse_id(&id)?;
-    shared
-        .queue
-        .cancel(id)
-        .await
-        .map_err(|error| match error {
-            CancelError::NotFound => unknown(id),
-            CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
-            CancelError::Unavailable(_) => unavailable(error.to_string()),
-        })?;
-    Ok(axum::Json(json!({ "id": id, "state": DeliveryState::Dead })))
+    shared.queue.cancel(id).await.map_err(|error| match error {
+        CancelError::NotFound => unknown(id),
+        CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
+        CancelError::Unavailable(_) => unavailable(error.to_string()),
+    })?;
+    Ok(axum::Json(
+        json!({ "id": id, "state": DeliveryState::Dead }),
+    ))
 }
 
 fn retry_error(id: DeliveryId, error: &RetryError) -> ApiError {
@@ -169,8 +176,12 @@ fn retry_error(id: DeliveryId, error: &RetryError) -> ApiError {
 }
 
 fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
-    text.parse()
-        .map_err(|error| bad(format!("{:?}: {error}", text.chars().take(40).collect::<String>())))
+    text.parse().map_err(|error| {
+        bad(format!(
+            "{:?}: {error}",
+            text.chars().take(40).collect::<String>()
+        ))
+    })
 }
 
 fn unknown(id: DeliveryId) -> ApiError {

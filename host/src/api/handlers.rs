@@ -5,41 +5,52 @@ use serde_json::{Value, json};
 
 use crate::app::{Shared, missing_grants, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
+use crate::queue::HandlerCounts;
 use crate::runtime::ModuleInfo;
 
 /// Lists every module of the folder, refused ones too.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
     let config = shared.config.load();
+    let counts = shared.queue.counts().handlers;
     let handlers: Vec<_> = shared
         .registry
         .list()
         .iter()
-        .map(|module| describe(&shared, &config, module))
+        .map(|module| describe(&shared, &config, &counts, module))
         .collect();
     axum::Json(json!({ "handlers": handlers }))
 }
 
-fn describe(shared: &Shared, config: &Config, module: &ModuleInfo) -> Value {
-    let description = module.description.as_ref();
-    let name = description.map(|d| &d.name);
+fn describe(
+    shared: &Shared,
+    config: &Config,
+    counts: &[HandlerCounts],
+    module: &ModuleInfo,
+) -> Value {
+    let name = module.name.as_ref();
     let settings = name.map(|name| config.handler(name));
     let paused = name.and_then(|name| shared.breakers.paused(name));
     json!({
         "name": name,
-        "version": description.map(|d| &d.version),
-        "summary": description.map(|d| &d.summary),
+        "version": module.version,
+        "summary": module.summary,
         "sha256": module.sha256,
         "file": module.file,
         "state": module_state(config, module),
-        "alerts": description.map(|d| &d.alerts),
+        "alerts": module.alerts,
         "imports": module.imports,
         "missing_grants": name.and_then(|name| missing_grants(config, name, &module.imports)),
         "grants": settings.as_ref().map(|s| grants(s)),
         "limits": settings.as_ref().map(|s| limits(s)),
         "counts": name.map(|name| {
-            let counts = shared.queue.handler_counts(name);
+            let now = counts.iter().find(|counts| counts.handler == *name);
             let (done, dead) = shared.metrics.ended(name);
-            json!({ "queued": counts.queued, "running": counts.running, "done": done, "dead": dead })
+            json!({
+                "queued": now.map_or(0, |counts| counts.waiting),
+                "running": now.map_or(0, |counts| counts.running),
+                "done": done,
+                "dead": dead,
+            })
         }),
         "last_error": module.error.clone().or(paused),
     })

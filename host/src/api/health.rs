@@ -15,34 +15,33 @@ pub(super) async fn live() -> &'static str {
 /// Ready: the store answers and the first scan of the folder has ended.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
     let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    if !shared.registry.scanned() {
+    if !shared.registry.is_ready() {
         return Err(not_yet(
             "the first scan of the handlers' folder has not ended".into(),
         ));
     }
-    shared
-        .queue
-        .health()
-        .await
-        .map_err(|reason| not_yet(format!("the store does not answer: {reason}")))?;
-    Ok("ready\n")
+    match shared.queue.unwritable() {
+        Some(reason) => Err(not_yet(format!("the store cannot be written: {reason}"))),
+        None => Ok("ready\n"),
+    }
 }
 
 /// Prometheus' text format.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, ApiError> {
-    // A store that does not answer leaves its gauges as they were: the rest is worth more than nothing.
-    if let Ok(counts) = shared.queue.counts().await {
-        let oldest = counts
-            .oldest
-            .map_or(0.0, |at| at.as_duration().as_secs_f64());
-        shared.metrics.queue(counts.depth, counts.dead, oldest);
-    }
+    let counts = shared.queue.counts();
+    let oldest = counts
+        .oldest
+        .map_or(0.0, |at| at.as_duration().as_secs_f64());
+    shared.metrics.queue(counts.depth, counts.dead, oldest);
     let text = shared
         .metrics
         .encode()
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok((
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
         text,
     )
         .into_response())

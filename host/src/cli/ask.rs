@@ -55,7 +55,11 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
             text(&handler["name"])
         };
         if let Some(error) = handler["last_error"].as_str() {
-            print::line(&format!("\n{} {}", paint.red(&format!("{who}:")), print::plain(error)));
+            print::line(&format!(
+                "\n{} {}",
+                paint.red(&format!("{who}:")),
+                print::plain(error)
+            ));
         }
         if let Some(lines) = handler["missing_grants"].as_str() {
             print::line(&format!(
@@ -95,7 +99,10 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     let rows: Vec<_> = deliveries
         .iter()
         .map(|delivery| {
-            let handlers = list(delivery, "handlers").iter().map(text).collect::<Vec<_>>();
+            let handlers = list(delivery, "handlers")
+                .iter()
+                .map(text)
+                .collect::<Vec<_>>();
             vec![
                 text(&delivery["id"]),
                 text(&delivery["received_at"]).chars().take(19).collect(),
@@ -113,7 +120,14 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
         })
         .collect();
     let header = [
-        "ID", "RECEIVED", "STATE", "STATUS", "ALERTNAME", "HANDLERS", "TRIES", "REASON",
+        "ID",
+        "RECEIVED",
+        "STATE",
+        "STATUS",
+        "ALERTNAME",
+        "HANDLERS",
+        "TRIES",
+        "REASON",
     ];
     print::out(&print::table(&header, &rows));
     if let Some(next) = body["next"].as_str() {
@@ -146,12 +160,26 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         .then(|| ("force", "true".to_owned()))
         .into_iter()
         .collect();
-    each(&args.server, &args.ids, "retry", &query, args.json, "sent again")
+    each(
+        &args.server,
+        &args.ids,
+        "retry",
+        &query,
+        args.json,
+        "sent again",
+    )
 }
 
 /// Gives up deliveries.
 pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
-    each(&args.server, &args.ids, "cancel", &[], args.json, "cancelled")
+    each(
+        &args.server,
+        &args.ids,
+        "cancel",
+        &[],
+        args.json,
+        "cancelled",
+    )
 }
 
 /// Does one thing to each delivery; one that fails does not hold back the next.

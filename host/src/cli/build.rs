@@ -71,7 +71,11 @@ fn tell(event: Event<'_>, paint: Paint) {
             paint.bold("running")
         )),
         Event::Building { projects } => {
-            print::note(&format!("{} {}", paint.bold("building"), projects.join(", ")));
+            print::note(&format!(
+                "{} {}",
+                paint.bold("building"),
+                projects.join(", ")
+            ));
         }
         // The compiler's progress is for whoever watches; what it has to say about a failure is in the error.
         Event::Output(line) if paint.is_on() => print::note(&paint.dim(line)),

@@ -5,19 +5,19 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::args::CheckArgs;
+use super::modules::{self, Found};
 use super::print::{self, Paint};
-use super::{modules, serve};
+use super::serve;
 use crate::app::missing_grants;
 use crate::config::{Config, Overrides};
 use crate::router::Router;
-use crate::runtime::ModuleInfo;
 
 /// What was found.
 #[derive(Default)]
 struct Findings {
     problems: Vec<String>,
     warnings: Vec<String>,
-    modules: Vec<ModuleInfo>,
+    found: Found,
 }
 
 /// Checks, prints, and returns 1 where anything is wrong.
@@ -37,13 +37,13 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         Err(problems) => findings
             .problems
-            .extend(problems.iter().map(ToString::to_string)),
+            .extend(problems.0.iter().map(ToString::to_string)),
     }
     if args.json {
         print::json(&json!({
             "problems": findings.problems,
             "warnings": findings.warnings,
-            "modules": findings.modules,
+            "modules": findings.found.files,
         }));
     } else {
         show(&findings);
@@ -63,17 +63,17 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
         ));
         return Ok(());
     }
-    findings.modules = modules::load(config)?;
-    for module in &findings.modules {
+    findings.found = modules::load(config)?;
+    for module in &findings.found.files {
         if let Some(error) = &module.error {
             findings.problems.push(format!("{}: {error}", module.file));
         }
-        if let Some(description) = &module.description
-            && let Some(lines) = missing_grants(config, &description.name, &module.imports)
+        if let Some(name) = &module.name
+            && let Some(lines) = missing_grants(config, name, &module.imports)
         {
             findings.warnings.push(format!(
                 "{} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}",
-                description.name
+                name
             ));
         }
     }
@@ -81,12 +81,8 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
 }
 
 fn check_routes(config: &Config, findings: &mut Findings) {
-    let descriptions: Vec<_> = findings
-        .modules
-        .iter()
-        .filter_map(|module| module.description.clone())
-        .collect();
-    let router = Router::with_described(config.routes.clone(), &descriptions);
+    let descriptions = &findings.found.descriptions;
+    let router = Router::with_described(config.routes.clone(), descriptions);
     let mut missing: Vec<_> = router
         .routes()
         .iter()
@@ -101,7 +97,11 @@ fn check_routes(config: &Config, findings: &mut Findings) {
             config.handlers_dir.display()
         ));
     }
-    if !router.routes().iter().any(|route| route.matchers.is_empty()) {
+    if !router
+        .routes()
+        .iter()
+        .any(|route| route.matchers.is_empty())
+    {
         findings.warnings.push(
             "no route is without matchers: an alert that none matches is stored as done and handled by nobody".into(),
         );
@@ -110,13 +110,11 @@ fn check_routes(config: &Config, findings: &mut Findings) {
 
 fn show(findings: &Findings) {
     let paint = Paint::for_stdout();
-    for module in &findings.modules {
-        if let Some(description) = &module.description {
+    for module in &findings.found.files {
+        if let (Some(name), Some(version)) = (&module.name, &module.version) {
             print::line(&format!(
-                "{} {} {} ({}), imports {}",
+                "{} {name} {version} ({}), imports {}",
                 paint.green("module"),
-                description.name,
-                description.version,
                 module.file,
                 if module.imports.is_empty() {
                     "nothing".to_owned()
@@ -127,10 +125,18 @@ fn show(findings: &Findings) {
         }
     }
     for warning in &findings.warnings {
-        print::line(&format!("{} {}", paint.yellow("warning"), print::plain(warning)));
+        print::line(&format!(
+            "{} {}",
+            paint.yellow("warning"),
+            print::plain(warning)
+        ));
     }
     for problem in &findings.problems {
-        print::line(&format!("{} {}", paint.red("problem"), print::plain(problem)));
+        print::line(&format!(
+            "{} {}",
+            paint.red("problem"),
+            print::plain(problem)
+        ));
     }
     print::line(&match findings.problems.len() {
         0 => paint.green("ok"),

@@ -37,7 +37,7 @@ impl Client {
                     .with_context(|| format!("cannot read the token file {}", path.display()))
             })
             .transpose()?;
-        crate::runtime::use_ring();
+        crate::runtime::install_crypto();
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .build()

@@ -58,7 +58,14 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
     for (name, value) in [
         ("delivery", text(&story["id"])),
         ("fingerprint", text(&story["fingerprint"])),
-        ("route", if route.is_empty() { "none matched".into() } else { route }),
+        (
+            "route",
+            if route.is_empty() {
+                "none matched".into()
+            } else {
+                route
+            },
+        ),
         ("handlers", handlers.join(", ")),
         ("received", text(&story["received_at"])),
         ("settled", text(&story["settled_at"])),
@@ -66,7 +73,12 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
         ("reason", text(&story["last_error"])),
     ] {
         if !value.is_empty() {
-            let _ = writeln!(out, "  {} {}", paint.dim(&format!("{name:<12}")), indent(&value, 15));
+            let _ = writeln!(
+                out,
+                "  {} {}",
+                paint.dim(&format!("{name:<12}")),
+                indent(&value, 15)
+            );
         }
     }
 }
@@ -81,7 +93,12 @@ fn again(duplicates: &Value) -> String {
 
 fn alert(out: &mut String, alert: &Value, paint: Paint) {
     if let Value::String(json) = alert {
-        let _ = writeln!(out, "\n{}\n  {}", paint.bold("what was sent"), indent(&print::plain(json), 2));
+        let _ = writeln!(
+            out,
+            "\n{}\n  {}",
+            paint.bold("what was sent"),
+            indent(&print::plain(json), 2)
+        );
         return;
     }
     for (title, key) in [("labels", "labels"), ("annotations", "annotations")] {
@@ -137,7 +154,12 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
         mebibytes(&step["memory_bytes"]),
     );
     if let Some(error) = step["error"].as_str() {
-        let _ = writeln!(out, "    {} {}", paint.red("error"), indent(&print::plain(error), 6));
+        let _ = writeln!(
+            out,
+            "    {} {}",
+            paint.red("error"),
+            indent(&print::plain(error), 6)
+        );
     }
     if let Some(until) = step["not_before"].as_str() {
         let _ = writeln!(out, "    tried again not before {}", print::plain(until));
@@ -174,7 +196,10 @@ fn tell_call(out: &mut String, call: &Value, paint: Paint) {
     let answered = text(&call["answered"]);
     let how = match answered.as_str() {
         "live" => String::new(),
-        "ambiguous" => format!(" [{}]", paint.yellow("ambiguous: it may have happened twice")),
+        "ambiguous" => format!(
+            " [{}]",
+            paint.yellow("ambiguous: it may have happened twice")
+        ),
         "recorded" => format!(" [{}]", paint.dim("from the record of an earlier attempt")),
         _ => format!(" [{}]", paint.yellow(&answered)),
     };
@@ -196,7 +221,11 @@ fn dropped(out: &mut String, count: &Value, what: &str) {
 
 fn waiting(out: &mut String, story: &Value, paint: Paint) {
     if let Some(until) = story["not_before"].as_str() {
-        let _ = writeln!(out, "\nThe next attempt is not before {}.", print::plain(until));
+        let _ = writeln!(
+            out,
+            "\nThe next attempt is not before {}.",
+            print::plain(until)
+        );
     }
     if story["state"] == "dead" {
         let id = text(&story["id"]);
@@ -214,7 +243,8 @@ fn items(value: &Value, key: &str) -> Vec<Value> {
 
 /// Keeps a text of several lines to the right of where it began.
 fn indent(text: &str, columns: usize) -> String {
-    text.trim_end().replace('\n', &format!("\n{}", " ".repeat(columns)))
+    text.trim_end()
+        .replace('\n', &format!("\n{}", " ".repeat(columns)))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
@@ -229,5 +259,8 @@ fn micros(value: &Value) -> String {
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
 fn mebibytes(value: &Value) -> String {
-    format!("{:.1} MiB", value.as_u64().unwrap_or(0) as f64 / f64::from(1 << 20))
+    format!(
+        "{:.1} MiB",
+        value.as_u64().unwrap_or(0) as f64 / f64::from(1 << 20)
+    )
 }

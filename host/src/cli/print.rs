@@ -152,10 +152,7 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = vec![vec!["a".into(), "long cell".into()], vec!["bcd".into()]];
-        assert_eq!(
-            table(&["X", "Y"], &rows),
-            "X    Y\na    long cell\nbcd\n"
-        );
+        assert_eq!(table(&["X", "Y"], &rows), "X    Y\na    long cell\nbcd\n");
     }
 
     #[test]

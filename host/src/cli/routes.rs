@@ -27,10 +27,7 @@ pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
     };
     let config = serve::source(args.config.config_file.clone(), overrides)()
         .map_err(|problems| anyhow!("{problems}"))?;
-    let descriptions: Vec<_> = modules::load(&config)?
-        .into_iter()
-        .filter_map(|module| module.description)
-        .collect();
+    let descriptions = modules::load(&config)?.descriptions;
     let router = Router::with_described(config.routes.clone(), &descriptions);
     if args.json {
         let mut answers: Vec<_> = sets.iter().map(|labels| matched(&router, labels)).collect();
@@ -53,7 +50,7 @@ fn matched(router: &Router, labels: &Labels) -> Value {
         .into_iter()
         .map(|place| {
             let route = &router.routes()[place];
-            json!({ "route": router.number(place), "name": route.name, "handlers": route.handlers })
+            json!({ "route": router.number(place), "name": &*route.name, "handlers": route.handlers })
         })
         .collect();
     json!({ "alertname": labels.get("alertname").unwrap_or_default(), "matched": matched })
@@ -98,9 +95,9 @@ fn show(router: &Router, labels: &Labels) {
         }
     }
     if !verdicts.iter().any(|v| v.outcome == RouteOutcome::Taken) {
-        print::line(&paint.yellow(
-            "  no route matches: it would be stored as done, handled by nobody",
-        ));
+        print::line(
+            &paint.yellow("  no route matches: it would be stored as done, handled by nobody"),
+        );
     }
 }
 

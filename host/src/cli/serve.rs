@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
-use super::print;
+use super::{print, process};
 use crate::app::{App, ConfigSource, Shared};
 use crate::config::{Config, Overrides};
 use crate::telemetry::log;
@@ -23,6 +23,7 @@ const USUAL_FILE: &str = "alert-manager.yml";
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     log::init(args.web.log_format, args.web.log_level);
     let overrides = args.web.overrides(args.config.handlers.clone());
+    process::keep_files_private();
     let file = args.config.config_file;
     hint_at_usual_file(file.as_deref());
     serve(source(file, overrides), |_| ())
@@ -42,6 +43,7 @@ pub(super) fn serve(
     source: ConfigSource,
     started: impl FnOnce(&Shared),
 ) -> anyhow::Result<ExitCode> {
+    process::harden();
     let config = source().map_err(|problems| anyhow!("{problems}"))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -60,13 +62,20 @@ async fn listen_and_run(
 ) -> anyhow::Result<ExitCode> {
     // The port first: a second server on one machine should say so before it fails on the store.
     let listener = bind(config.listen).await?;
-    let address = listener.local_addr().context("the listener has no address")?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
     let (handlers_dir, preview) = (config.handlers_dir.clone(), config.slack.preview);
     let app = App::start(config, source, Arc::new(show_preview)).await?;
     let shared = app.shared();
-    tracing::info!("listening on http://{address}, handlers from {}", handlers_dir.display());
+    tracing::info!(
+        "listening on {scheme}://{address}, handlers from {}",
+        handlers_dir.display()
+    );
     if preview {
-        tracing::info!("Slack is in preview: messages are shown here and kept with their delivery, not posted. Set SLACK_TOKEN to post them");
+        tracing::info!(
+            "Slack is in preview: messages are shown here and kept with their delivery, not posted. Set SLACK_TOKEN to post them"
+        );
     }
     announce_ready(shared.clone());
     started(&shared);
@@ -98,13 +107,9 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 fn announce_ready(shared: Shared) {
     tokio::spawn(async move {
-        shared.registry.first_scan().await;
-        let modules = shared.registry.list();
-        let mut serving: Vec<_> = modules
-            .iter()
-            .filter_map(|module| module.description.as_ref().map(|d| d.name.as_str()))
-            .collect();
-        serving.sort_unstable();
+        shared.registry.ready().await;
+        let modules = shared.registry.modules();
+        let serving: Vec<_> = modules.iter().map(|m| m.name().as_str()).collect();
         if serving.is_empty() {
             tracing::warn!("ready, without any handler: drop a .wasm into the folder");
         } else {
@@ -162,8 +167,13 @@ impl Signals {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
             }
-            tracing::warn!("second signal: stopping at once; what runs goes on after the next start");
-            #[allow(clippy::exit, reason = "the operator asked twice; what is accepted is on disk")]
+            tracing::warn!(
+                "second signal: stopping at once; what runs goes on after the next start"
+            );
+            #[allow(
+                clippy::exit,
+                reason = "the operator asked twice; what is accepted is on disk"
+            )]
             std::process::exit(130);
         });
     }

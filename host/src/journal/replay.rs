@@ -53,10 +53,7 @@ impl Replay {
         if self.effects_left == 0 {
             return None;
         }
-        let entry = self
-            .recorded
-            .get_mut(&(kind, name.clone()))?
-            .pop_front()?;
+        let entry = self.recorded.get_mut(&(kind, name.clone()))?.pop_front()?;
         self.effects_left -= usize::from(entry.effect);
         Some(entry)
     }
@@ -126,6 +123,7 @@ mod tests {
             result: String::new(),
             reply: format!("{name} {seq}"),
             at: Timestamp::UNIX_EPOCH,
+            clock: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -149,7 +147,11 @@ mod tests {
 
     #[test]
     fn reads_are_answered_up_to_the_last_effect_and_live_after_it() {
-        let record = vec![entry(0, "read", false), entry(1, "post", true), entry(2, "read", false)];
+        let record = vec![
+            entry(0, "read", false),
+            entry(1, "post", true),
+            entry(2, "read", false),
+        ];
         let mut replay = Replay::new(record, false);
         assert_eq!(asked(&mut replay, "read").unwrap(), "read 0");
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
@@ -179,7 +181,11 @@ mod tests {
 
     #[test]
     fn effects_not_asked_for_again_have_diverged_and_reads_have_not() {
-        let record = vec![entry(0, "read", false), entry(1, "a", true), entry(2, "b", true)];
+        let record = vec![
+            entry(0, "read", false),
+            entry(1, "a", true),
+            entry(2, "b", true),
+        ];
         let mut replay = Replay::new(record, false);
         assert!(asked(&mut replay, "a").is_some());
         let left: Vec<_> = replay.diverged().iter().map(|e| e.seq).collect();

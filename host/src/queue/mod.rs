@@ -1,5 +1,530 @@
 //! The durable queue: what it takes is on disk before it says so, and ends done or dead.
+//!
+//! Alerts go in through [`Queue::accept`], deliveries come out of [`Leases::next`], and end with
+//! [`Queue::settle`]. A slot is one invocation of a handler; a lane is one fingerprint on one route. The
+//! slot is released when the invocation ends, the lane when the settlement is durable.
 
+mod clock;
+mod errors;
+mod inbox;
+mod leases;
+mod ledger;
+mod options;
+mod scheduler;
+mod sqlite;
+#[cfg(test)]
+mod tests;
 mod types;
 
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{oneshot, watch};
+
+use crate::alert::{DeliveryId, HandlerName, Timestamp};
+use crate::journal::Ledger;
+
+pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
+pub use leases::Leases;
+pub use options::{Caps, Options};
+pub use scheduler::HandlerCounts;
 pub use types::*;
+
+use clock::{Clock, Ticks};
+use inbox::{AcceptJob, Close, Inbox, NewAlert, Outcome, Settle, Urgent};
+use ledger::StepLedger;
+use scheduler::Scheduler;
+use sqlite::{Lane, Reader};
+
+/// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
+const ERROR_BYTES_MAX: usize = 4_096;
+
+/// The queue. Cheap to clone; the store is closed when the last one goes.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    inner: Arc<Inner>,
+}
+
+/// What every handle shares.
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    reader: Reader,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct WeakQueue(Weak<Inner>);
+
+impl WeakQueue {
+    fn upgrade(&self) -> Option<Queue> {
+        self.0.upgrade().map(|inner| Queue { inner })
+    }
+}
+
+/// What the handles share with the thread that writes.
+#[derive(Debug)]
+struct Shared {
+    inbox: Inbox,
+    scheduler: Mutex<Scheduler>,
+    clock: Clock,
+    options: Options,
+    /// Why the store cannot be written.
+    unwritable: Mutex<Option<String>>,
+    /// Deliveries that are dead.
+    dead: AtomicU64,
+    /// Deliveries that wait to be inserted.
+    arriving: AtomicUsize,
+    secret: [u8; 32],
+    /// Goes up with each commit.
+    commits: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn new(
+        scheduler: Scheduler,
+        clock: Clock,
+        options: Options,
+        dead: AtomicU64,
+        secret: [u8; 32],
+    ) -> Self {
+        Self {
+            inbox: Inbox::default(),
+            scheduler: Mutex::new(scheduler),
+            clock,
+            options,
+            unwritable: Mutex::default(),
+            dead,
+            arriving: AtomicUsize::new(0),
+            secret,
+            commits: watch::Sender::new(0),
+        }
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.unwritable.lock().clone()
+    }
+
+    fn set_unwritable(&self, why: String) {
+        *self.unwritable.lock() = Some(why);
+    }
+
+    fn set_writable(&self) {
+        *self.unwritable.lock() = None;
+    }
+}
+
+/// Room in the queue for what is on its way in.
+struct Arriving<'a>(&'a AtomicUsize, usize);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Queue {
+    /// Opens the store at `path`, makes it where there is none, and takes up what was left.
+    ///
+    /// # Errors
+    /// Where the place cannot be written, another process has it, or the file is damaged or foreign.
+    pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
+        Self::open_with(path, options, caps, Clock::system())
+    }
+
+    fn open_with(
+        path: &Path,
+        options: Options,
+        caps: Caps,
+        clock: Clock,
+    ) -> Result<(Self, Leases), OpenError> {
+        let started = sqlite::start(path, options, caps, clock)?;
+        let committer = started.committer;
+        let thread = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || committer.run())
+            .map_err(|e| OpenError::Failed {
+                path: path.into(),
+                reason: e.to_string(),
+            })?;
+        let inner = Arc::new(Inner {
+            shared: started.shared,
+            reader: started.reader,
+            thread: Mutex::new(Some(thread)),
+        });
+        let leases = Leases {
+            handed: started.handed,
+            queue: WeakQueue(Arc::downgrade(&inner)),
+        };
+        Ok((Self { inner }, leases))
+    }
+
+    /// Stores alerts and what was refused of their body; returns once all of it is on disk.
+    ///
+    /// A caller that goes away changes nothing: what was handed in is stored and run all the same.
+    ///
+    /// # Errors
+    /// Where the queue is full or the store cannot write: the sender is to try again. A part of a large
+    /// body may be stored even so; sent again, that part is a duplicate.
+    pub async fn accept(
+        &self,
+        submissions: Vec<Submission>,
+        refused: Vec<Refused>,
+    ) -> Result<Receipt, AcceptError> {
+        let shared = &*self.inner.shared;
+        if let Some(why) = shared.unwritable() {
+            return Err(AcceptError::Unavailable(why));
+        }
+        let _arriving = self.make_room(&submissions)?;
+        let alerts = submissions
+            .into_iter()
+            .map(|submission| {
+                let json = serde_json::to_string(&submission.alert)
+                    .map_err(|e| AcceptError::Unavailable(e.to_string()))?;
+                Ok(NewAlert {
+                    alert: Arc::new(submission.alert),
+                    json,
+                    starts_at_missing: submission.starts_at_missing,
+                    plans: submission.plans,
+                })
+            })
+            .collect::<Result<Vec<_>, AcceptError>>()?;
+        let bytes = alerts.iter().map(|a| a.json.len()).sum::<usize>()
+            + refused.iter().map(|r| r.json.len()).sum::<usize>();
+        let (reply, answer) = oneshot::channel();
+        shared.inbox.accept(AcceptJob {
+            alerts,
+            taken: 0,
+            refused,
+            verdicts: Vec::new(),
+            bytes,
+            reply,
+        })?;
+        let wait_max = shared.options.commit_wait_max;
+        match tokio::time::timeout(wait_max, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(AcceptError::Unavailable("the store has been closed".into())),
+            Err(_) => Err(AcceptError::Unavailable(format!(
+                "the disk has not answered for {} s",
+                wait_max.as_secs()
+            ))),
+        }
+    }
+
+    fn make_room(&self, submissions: &[Submission]) -> Result<Arriving<'_>, AcceptError> {
+        let shared = &*self.inner.shared;
+        let deliveries = submissions.iter().map(|s| s.plans.len()).sum();
+        let arriving = shared.arriving.fetch_add(deliveries, Ordering::Relaxed);
+        let room = Arriving(&shared.arriving, deliveries);
+        let depth = shared.scheduler.lock().depth() + arriving;
+        // A body is taken as a whole where the queue is not full yet: one larger than the queue would
+        // otherwise never come in.
+        if deliveries > 0 && depth >= shared.options.queue_depth_max {
+            return Err(AcceptError::QueueFull(depth));
+        }
+        Ok(room)
+    }
+
+    /// Returns where the calls of one step of a leased delivery are recorded.
+    #[must_use]
+    pub fn ledger(
+        &self,
+        id: DeliveryId,
+        token: LeaseToken,
+        step: u32,
+        handler: &HandlerName,
+    ) -> Arc<dyn Ledger> {
+        Arc::new(StepLedger {
+            inner: Arc::clone(&self.inner),
+            id,
+            token,
+            step,
+            handler: handler.clone(),
+        })
+    }
+
+    /// Returns a step's own random seed: the same on every attempt, unknown outside of this store.
+    #[must_use]
+    pub fn seed(&self, id: DeliveryId, step: u32) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.inner.shared.secret)
+            .chain_update(id.as_raw().to_be_bytes())
+            .chain_update(step.to_be_bytes())
+            .finalize()
+            .into()
+    }
+
+    /// Returns a key of this store's own for one purpose: the same over restarts, unknown outside.
+    #[must_use]
+    pub fn secret(&self, purpose: &str) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.inner.shared.secret)
+            .chain_update(purpose)
+            .finalize()
+            .into()
+    }
+
+    /// Returns a watch that changes with each commit.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.shared.commits.subscribe()
+    }
+
+    /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.
+    pub fn release_slot(&self, handler: &HandlerName) {
+        let waited_for = self.inner.shared.scheduler.lock().release_slot(handler);
+        if waited_for {
+            self.inner.shared.inbox.nudge();
+        }
+    }
+
+    /// Takes a slot of `handler` for a delivery that is leased already; false where none is free or
+    /// others wait for one: settle with [`Next::Yield`] then.
+    #[must_use]
+    pub fn try_take_slot(&self, handler: &HandlerName) -> bool {
+        let shared = &self.inner.shared;
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().try_take_slot(handler, now)
+    }
+
+    /// Stores how far a leased delivery is, without waiting.
+    pub fn progress(&self, id: DeliveryId, token: LeaseToken, progress: &Progress) {
+        self.inner.shared.inbox.push(Urgent::Progress {
+            id,
+            token,
+            progress: to_json(progress),
+        });
+    }
+
+    /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
+    pub fn settle(&self, settlement: Settlement) {
+        let shared = &self.inner.shared;
+        let attempts = settlement.progress.attempts();
+        let mut last_error = settlement.last_error;
+        let outcome = match settlement.next {
+            Next::Done => Outcome::Done,
+            Next::Dead(reason) => {
+                last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
+                Outcome::Dead
+            }
+            Next::Retry { until, handler } => Outcome::Wait {
+                handler,
+                due: shared.clock.ticks() + wait_ms(shared.clock.now(), until),
+                not_before: Some(until.as_millisecond()),
+            },
+            Next::Yield { handler } => Outcome::Wait {
+                handler,
+                due: Ticks::MIN,
+                not_before: None,
+            },
+        };
+        shared.inbox.push(Urgent::Settle(Settle {
+            id: settlement.id,
+            token: settlement.token,
+            outcome,
+            progress: to_json(&settlement.progress),
+            attempts,
+            story: settlement.story,
+            last_error: last_error.map(|text| cut(text, ERROR_BYTES_MAX)),
+        }));
+    }
+
+    /// Returns deliveries, newest first.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.list(&filter))
+            .await
+    }
+
+    /// Returns a delivery with everything that is known of it.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
+        self.inner.read(move |inner| inner.reader.story(id)).await
+    }
+
+    /// Sends a dead delivery again: its failed steps start anew, its record is kept. Unless `force`, not
+    /// where a later event of its fingerprint has run on its route.
+    ///
+    /// # Errors
+    /// Where it is not there, not dead, was passed, or cannot be stored.
+    pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<(), RetryError> {
+        let seen = self
+            .inner
+            .read(move |inner| {
+                let lane = inner.reader.lane(id)?;
+                let later = inner.reader.later(lane.as_slice())?;
+                Ok(later.into_iter().next().unwrap_or_default())
+            })
+            .await
+            .map_err(|e| RetryError::Unavailable(e.0))?;
+        self.retry_seen(id, force, seen).await
+    }
+
+    /// Sends all dead deliveries again, or those with `handler` in their pipeline, oldest first.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn retry_all(&self, handler: Option<HandlerName>) -> Result<Retried, ReadError> {
+        let (dead, later) = self
+            .inner
+            .read(move |inner| {
+                let dead: Vec<Lane> = inner.reader.dead(handler.as_ref())?;
+                let later = inner.reader.later(&dead)?;
+                Ok((dead, later))
+            })
+            .await?;
+        let mut answer = Retried::default();
+        for ((id, ..), later) in dead.into_iter().zip(later) {
+            match self.retry_seen(id, Force::No, later).await {
+                Ok(()) => answer.retried.push(id),
+                Err(why) => answer.left.push((id, why)),
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn retry_seen(
+        &self,
+        id: DeliveryId,
+        force: Force,
+        later: inbox::Later,
+    ) -> Result<(), RetryError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Retry {
+            id,
+            force: force == Force::Yes,
+            later,
+            reply,
+        });
+        answer
+            .await
+            .unwrap_or_else(|_| Err(RetryError::Unavailable("the store has been closed".into())))
+    }
+
+    /// Gives a delivery up: it is dead, and its event sent again does not bring it back. Where it runs,
+    /// its lease is lost: it makes no further effect.
+    ///
+    /// # Errors
+    /// Where it is not there, has ended, or cannot be stored.
+    pub async fn cancel(&self, id: DeliveryId) -> Result<(), CancelError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Cancel { id, reply });
+        answer
+            .await
+            .unwrap_or_else(|_| Err(CancelError::Unavailable("the store has been closed".into())))
+    }
+
+    /// Returns how full the queue is, without asking the store.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let shared = &self.inner.shared;
+        let scheduler = shared.scheduler.lock();
+        Counts {
+            depth: scheduler.depth(),
+            dead: shared.dead.load(Ordering::Relaxed),
+            oldest: scheduler.oldest(),
+            oldest_critical: scheduler.oldest_critical(),
+            handlers: scheduler.counts(),
+        }
+    }
+
+    /// Returns why the store cannot be written, where it cannot; without asking it.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<String> {
+        self.inner.shared.unwritable()
+    }
+
+    /// Changes how many invocations of each handler may run. Those under way go on.
+    pub fn set_caps(&self, caps: Caps) {
+        self.inner.shared.scheduler.lock().set_caps(caps);
+        self.inner.shared.inbox.nudge();
+    }
+
+    /// Leases nothing to `handler` for `pause`, then one delivery at a time until [`Queue::resume`]. Its
+    /// deliveries wait, and lose nothing.
+    pub fn pause(&self, handler: &HandlerName, pause: std::time::Duration) {
+        let shared = &self.inner.shared;
+        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        let until = shared.clock.ticks().saturating_add(pause_ms);
+        shared.scheduler.lock().pause(handler, until);
+        shared.inbox.nudge();
+    }
+
+    /// Ends a pause of `handler`.
+    pub fn resume(&self, handler: &HandlerName) {
+        self.inner.shared.scheduler.lock().resume(handler);
+        self.inner.shared.inbox.nudge();
+    }
+
+    /// Commits what was settled, gives every lease back and closes the store. The worker is to have
+    /// stopped: a delivery that it has not settled counts as cut off.
+    pub async fn shutdown(&self) {
+        let (done, closed) = oneshot::channel();
+        self.inner.shared.inbox.close(Close::Orderly(done));
+        // An error says that the store was closed before.
+        let _ = closed.await;
+    }
+}
+
+/// Whether a delivery is sent again though a later event has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl Inner {
+    /// Asks the store on a thread that may wait for the disk.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let inner = Arc::clone(self);
+        tokio::task::spawn_blocking(move || ask(&inner))
+            .await
+            .unwrap_or_else(|e| Err(ReadError(e.to_string())))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.inbox.close(Close::Abandon);
+        if let Some(thread) = self.thread.get_mut().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer has panicked");
+        }
+    }
+}
+
+fn wait_ms(now: Timestamp, until: Timestamp) -> i64 {
+    until
+        .as_millisecond()
+        .saturating_sub(now.as_millisecond())
+        .max(0)
+}
+
+fn to_json(progress: &Progress) -> String {
+    // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
+    serde_json::to_string(progress).unwrap_or_else(|_| r#"{"steps":[]}"#.into())
+}
+
+/// Shortens a text at a character's boundary.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
+}

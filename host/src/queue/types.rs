@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
 use crate::journal::Entry;
 
+use super::scheduler::HandlerCounts;
+
 /// One alert, ready to be stored: parsed and routed.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -310,4 +312,46 @@ pub struct Filter {
     pub before: Option<DeliveryId>,
     /// At most this many, 1,000 at most.
     pub limit: u32,
+}
+
+/// The answer to one body, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// One for each submission.
+    pub verdicts: Vec<Verdict>,
+    /// One for each refused part.
+    pub refused_ids: Vec<DeliveryId>,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Newest first.
+    pub deliveries: Vec<Delivery>,
+    /// What to give as `before` for the next part; absent after the last.
+    pub next: Option<DeliveryId>,
+}
+
+/// How full the queue is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Deliveries not settled.
+    pub depth: usize,
+    /// Deliveries that are dead.
+    pub dead: u64,
+    /// When the oldest not settled was accepted.
+    pub oldest: Option<Timestamp>,
+    /// When the oldest critical one not settled was accepted.
+    pub oldest_critical: Option<Timestamp>,
+    /// By handler, those without any deliveries included once they had one.
+    pub handlers: Vec<HandlerCounts>,
+}
+
+/// What sending the dead ones again came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// Sent again.
+    pub retried: Vec<DeliveryId>,
+    /// Left dead, and why.
+    pub left: Vec<(DeliveryId, super::RetryError)>,
 }

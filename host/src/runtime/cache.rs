@@ -27,7 +27,9 @@ pub enum CacheError {
         source: io::Error,
     },
     /// Another user owns it, and could put code into it.
-    #[error("the folder for precompiled modules, {0}, belongs to another user: name one of your own")]
+    #[error(
+        "the folder for precompiled modules, {0}, belongs to another user: name one of your own"
+    )]
     NotOurs(PathBuf),
 }
 
@@ -73,7 +75,8 @@ impl Cache {
         let known = serde_json::from_slice(&known).ok()?;
         let component = deserialize(engine, &code).ok()?;
         // The oldest by this go first where the folder is full.
-        let _ = fs::File::open(&code).and_then(|file| file.set_modified(std::time::SystemTime::now()));
+        let _ =
+            fs::File::open(&code).and_then(|file| file.set_modified(std::time::SystemTime::now()));
         Some((component, known))
     }
 
@@ -99,7 +102,8 @@ impl Cache {
     }
 
     fn path(&self, sha256: &str, extension: &str) -> PathBuf {
-        self.dir.join(format!("{}{sha256}.{extension}", self.prefix))
+        self.dir
+            .join(format!("{}{sha256}.{extension}", self.prefix))
     }
 
     /// Writes whole or not at all, also where the machine stops in between.

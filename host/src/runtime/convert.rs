@@ -104,15 +104,29 @@ fn block(block: &Block) -> types::Block {
 pub(super) fn enrichment_from(given: types::Enrichment) -> Result<Enrichment, StepFailure> {
     let facts_bytes = check_facts(&given.facts)?;
     if given.blocks.len() > limits::BLOCKS_MAX {
-        return Err(over("blocks", given.blocks.len(), limits::BLOCKS_MAX, "blocks"));
+        return Err(over(
+            "blocks",
+            given.blocks.len(),
+            limits::BLOCKS_MAX,
+            "blocks",
+        ));
     }
     let bytes = facts_bytes + given.blocks.iter().map(block_bytes).sum::<usize>();
     if bytes > limits::OUTPUT_BYTES_MAX {
-        return Err(over("facts and blocks", bytes, limits::OUTPUT_BYTES_MAX, "bytes"));
+        return Err(over(
+            "facts and blocks",
+            bytes,
+            limits::OUTPUT_BYTES_MAX,
+            "bytes",
+        ));
     }
     Ok(Enrichment {
         facts: Labels::new(given.facts),
-        blocks: given.blocks.into_iter().map(block_from).collect::<Result<_, _>>()?,
+        blocks: given
+            .blocks
+            .into_iter()
+            .map(block_from)
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -133,11 +147,21 @@ fn check_facts(facts: &types::Labels) -> Result<usize, StepFailure> {
     for (name, value) in facts {
         if name.len() > limits::FACT_NAME_BYTES_MAX {
             let what = format!("the name of the fact {:?}", cut(name, 32));
-            return Err(over(&what, name.len(), limits::FACT_NAME_BYTES_MAX, "bytes"));
+            return Err(over(
+                &what,
+                name.len(),
+                limits::FACT_NAME_BYTES_MAX,
+                "bytes",
+            ));
         }
         if value.len() > limits::FACT_VALUE_BYTES_MAX {
             let what = format!("the fact {name:?}");
-            return Err(over(&what, value.len(), limits::FACT_VALUE_BYTES_MAX, "bytes"));
+            return Err(over(
+                &what,
+                value.len(),
+                limits::FACT_VALUE_BYTES_MAX,
+                "bytes",
+            ));
         }
         bytes += name.len() + value.len();
     }
@@ -162,7 +186,9 @@ fn block_bytes(block: &types::Block) -> usize {
         types::Block::Fields(fields) => fields.iter().map(pair).sum(),
         types::Block::Table(table) => {
             let cells = table.header.iter().chain(table.rows.iter().flatten());
-            table.title.len() + EACH * table.rows.len() + cells.map(|c| c.len() + EACH).sum::<usize>()
+            table.title.len()
+                + EACH * table.rows.len()
+                + cells.map(|c| c.len() + EACH).sum::<usize>()
         }
         types::Block::Excerpt(excerpt) => excerpt.title.len() + excerpt.text.len() + EACH,
         types::Block::Link(link) => link.title.len() + link.url.len() + EACH,
@@ -254,7 +280,9 @@ pub(super) fn description_from(given: hooks::Description) -> Result<Description,
     let bytes = given.name.len() + given.version.len() + given.summary.len() + alerts;
     if bytes > limits::DESCRIPTION_BYTES_MAX {
         let max = limits::DESCRIPTION_BYTES_MAX;
-        return Err(format!("describe returned {bytes} bytes; at most {max} are taken"));
+        return Err(format!(
+            "describe returned {bytes} bytes; at most {max} are taken"
+        ));
     }
     if !is_kebab_case(&given.name) {
         return Err(format!(
@@ -277,7 +305,9 @@ pub(super) fn description_from(given: hooks::Description) -> Result<Description,
     alerts.sort();
     alerts.dedup();
     if let Some(name) = alerts.iter().find(|n| n.contains(char::is_control)) {
-        return Err(format!("describe().alerts holds {name:?}, which is no alertname"));
+        return Err(format!(
+            "describe().alerts holds {name:?}, which is no alertname"
+        ));
     }
     Ok(Description {
         name: HandlerName::new(&given.name),

@@ -125,15 +125,13 @@ impl Resolve for JudgingResolver {
             let mut refusal = None;
             let permitted: Vec<_> = found
                 .into_iter()
-                .filter(
-                    |address| match grant.permits_address(&host, address.ip()) {
-                        Ok(()) => true,
-                        Err(why) => {
-                            refusal.get_or_insert(why);
-                            false
-                        }
-                    },
-                )
+                .filter(|address| match grant.permits_address(&host, address.ip()) {
+                    Ok(()) => true,
+                    Err(why) => {
+                        refusal.get_or_insert(why);
+                        false
+                    }
+                })
                 .collect();
             match (permitted.is_empty(), refusal) {
                 (true, Some(why)) => Err(why.into()),
@@ -189,7 +187,10 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
     std::iter::from_fn(move || {
         let current = next?;
         // An I/O error hides what it wraps from `source`.
-        next = match current.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
+        next = match current
+            .downcast_ref::<std::io::Error>()
+            .and_then(|io| io.get_ref())
+        {
             Some(inner) => Some(inner),
             None => current.source(),
         };
@@ -228,9 +229,15 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let url = format!("http://127.0.0.1:{port}");
-        assert_eq!(root_cause(&error_of(&grant(&url), &url).await), "connection refused");
+        assert_eq!(
+            root_cause(&error_of(&grant(&url), &url).await),
+            "connection refused"
+        );
         let url = "http://nowhere.invalid";
-        assert_eq!(root_cause(&error_of(&grant(url), url).await), "no such name");
+        assert_eq!(
+            root_cause(&error_of(&grant(url), url).await),
+            "no such name"
+        );
     }
 
     #[test]

@@ -30,7 +30,9 @@ const LOADS_MAX: usize = 4;
 
 /// Why a folder cannot be served from.
 #[derive(Debug, thiserror::Error)]
-#[error("the handlers' folder {dir} cannot be read: {source}. Make it, or name another with --handlers.")]
+#[error(
+    "the handlers' folder {dir} cannot be read: {source}. Make it, or name another with --handlers."
+)]
 pub struct FolderError {
     dir: PathBuf,
     source: std::io::Error,

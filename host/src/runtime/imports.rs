@@ -78,7 +78,14 @@ impl Plan {
         }
     }
 
-    fn entry(&self, seq: u32, effect: bool, result: String, reply: String) -> Entry {
+    fn entry(
+        &self,
+        clock: Timestamp,
+        seq: u32,
+        effect: bool,
+        result: String,
+        reply: String,
+    ) -> Entry {
         Entry {
             seq,
             kind: self.kind,
@@ -88,6 +95,7 @@ impl Plan {
             result: cut(&result, super::limits::TRACE_LINE_BYTES_MAX).to_owned(),
             reply,
             at: Timestamp::now(),
+            clock,
         }
     }
 }
@@ -173,7 +181,7 @@ async fn record<R: Serialize>(
     let reply = serde_json::to_string(&done.reply)
         .map_err(|error| Stop::Host(format!("an answer cannot be recorded: {error}")))?;
     let seq = powers.replay.take_seq();
-    entries.push(plan.entry(seq, true, done.result.clone(), reply));
+    entries.push(plan.entry(powers.clock, seq, true, done.result.clone(), reply));
     loop {
         match powers.ledger.record(entries.clone()).await {
             Ok(()) => return Ok(()),
@@ -189,7 +197,7 @@ fn hold<R: Serialize>(powers: &mut Powers, plan: &Plan, done: &Done<R>) {
     match serde_json::to_string(&done.reply) {
         Ok(reply) if reply.len() <= RECORDED_READ_BYTES_MAX => {
             let seq = powers.replay.take_seq();
-            let entry = plan.entry(seq, false, done.result.clone(), reply);
+            let entry = plan.entry(powers.clock, seq, false, done.result.clone(), reply);
             powers.replay.hold(entry);
         }
         _ => {}

@@ -86,7 +86,8 @@ async fn run(
     let wall_max = invocation.time_left.min(invocation.limits.wall_max);
     let deadline = Instant::now() + wall_max;
     let slots = Arc::clone(&runtime.sandbox.slots);
-    let Ok(Ok(_slot)) = tokio::time::timeout_at(deadline.into(), slots.acquire_owned()).await else {
+    let Ok(Ok(_slot)) = tokio::time::timeout_at(deadline.into(), slots.acquire_owned()).await
+    else {
         return Finished {
             outcome: Err(StepFailure::Host(
                 "no slot of the pool came free in time: too many handlers run at once".to_owned(),
@@ -106,7 +107,13 @@ async fn run(
     let alert = Arc::clone(&invocation.alert);
     let found = Arc::clone(&invocation.found);
     let cpu = CpuMeter::default();
-    let state = state_for(&runtime, &module, invocation, deadline, Arc::clone(&recorder));
+    let state = state_for(
+        &runtime,
+        &module,
+        invocation,
+        deadline,
+        Arc::clone(&recorder),
+    );
     let mut store = new_store(&runtime, state, cpu.clone(), cpu_max);
     let hook = cpu.measure(async {
         let handler = module.pre.instantiate_async(&mut store).await?;
@@ -174,6 +181,7 @@ fn state_for(
         grants: invocation.grants,
         http_calls_max: invocation.limits.http_calls_max,
         deadline,
+        clock: invocation.clock,
         replay: Replay::new(invocation.journal, invocation.after_crash),
         ledger: invocation.ledger,
         clients: Arc::clone(&module.clients),
@@ -282,10 +290,13 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
     if let Some(why) = state.memory.report() {
         return StepFailure::Limit(why);
     }
-    let why = match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
-        (Some(I32Exit(code)), _) => format!(
-            "it exited with code {code}: a handler returns its result instead of exiting"
-        ),
+    let why = match (
+        error.downcast_ref::<I32Exit>(),
+        error.downcast_ref::<Trap>(),
+    ) {
+        (Some(I32Exit(code)), _) => {
+            format!("it exited with code {code}: a handler returns its result instead of exiting")
+        }
         (None, Some(Trap::StackOverflow)) => {
             return StepFailure::Limit(report(
                 &format!(
@@ -321,7 +332,10 @@ fn report(why: &str, error: &wasmtime::Error, state: &State) -> String {
     }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         text.push('\n');
-        text.push_str(cut(backtrace.to_string().trim_end(), limits::FAILURE_BYTES_MAX));
+        text.push_str(cut(
+            backtrace.to_string().trim_end(),
+            limits::FAILURE_BYTES_MAX,
+        ));
     }
     text
 }

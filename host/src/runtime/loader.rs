@@ -184,12 +184,14 @@ impl Runtime {
                 }
             }
         }
-        let exports: Vec<_> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-        check_exports(&exports)?;
-        if let Some((name, _)) = ty
+        let exports: Vec<_> = ty
             .exports(engine)
-            .find(|(name, item)| is_hooks(name) && !matches!(item.ty, ComponentItem::ComponentInstance(_)))
-        {
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        check_exports(&exports)?;
+        if let Some((name, _)) = ty.exports(engine).find(|(name, item)| {
+            is_hooks(name) && !matches!(item.ty, ComponentItem::ComponentInstance(_))
+        }) {
             return Err(LoadError::OtherWorld(format!(
                 "its export {name} is no interface: build it for the world `handler` of wit/handler.wit"
             )));
@@ -247,10 +249,14 @@ fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
             format!("it is a core WebAssembly module, not a component. {BUILD}")
         }
         [0, b'a', b's', b'm', ..] => {
-            format!("it is WebAssembly of a version that this server does not know, or cut short. {BUILD}")
+            format!(
+                "it is WebAssembly of a version that this server does not know, or cut short. {BUILD}"
+            )
         }
         [0x7f, b'E', b'L', b'F', ..] => {
-            format!("it is machine code (ELF). Code that was compiled ahead of time is not taken. {BUILD}")
+            format!(
+                "it is machine code (ELF). Code that was compiled ahead of time is not taken. {BUILD}"
+            )
         }
         _ if std::str::from_utf8(&bytes[..bytes.len().min(64)]).is_ok() => {
             format!("it is a text file, not WebAssembly. {BUILD}")
@@ -360,9 +366,7 @@ mod tests {
 
     #[test]
     fn versions_of_one_series_fit_and_others_say_what_to_do() {
-        let check = |version| {
-            check_version("x", Some(version)).map_err(|error| error.to_string())
-        };
+        let check = |version| check_version("x", Some(version)).map_err(|error| error.to_string());
         assert!(check("0.1.0").is_ok());
         assert!(check("0.1.7").is_ok());
         assert!(check("0.2.0").unwrap_err().contains("newer version"));
@@ -377,10 +381,18 @@ mod tests {
             let names: Vec<_> = names.iter().map(|n| (*n).to_owned()).collect();
             check_exports(&names).map_err(|error| error.to_string())
         };
-        assert!(told(&["wasi:cli/run@0.2.6"]).unwrap_err().contains("`main`"));
+        assert!(
+            told(&["wasi:cli/run@0.2.6"])
+                .unwrap_err()
+                .contains("`main`")
+        );
         assert!(told(&[]).unwrap_err().contains("exports nothing"));
         assert!(told(&["a:b/c@1.0.0"]).unwrap_err().contains("a:b/c@1.0.0"));
-        assert!(told(&["alert-manager:handler/hooks@0.2.0"]).unwrap_err().contains("newer"));
+        assert!(
+            told(&["alert-manager:handler/hooks@0.2.0"])
+                .unwrap_err()
+                .contains("newer")
+        );
         assert!(told(&["alert-manager:handler/hooks@0.1.0", "more"]).is_ok());
     }
 

@@ -48,7 +48,11 @@ impl RefKey {
             ts,
         } = message;
         // Lengths keep a channel's name from running into the id.
-        let text = format!("{}:{channel}{}:{channel_id}{ts}", channel.len(), channel_id.len());
+        let text = format!(
+            "{}:{channel}{}:{channel_id}{ts}",
+            channel.len(),
+            channel_id.len()
+        );
         let tag = self.mac(handler, &text).finalize().into_bytes();
         format!(
             "{}.{}",
@@ -129,7 +133,12 @@ mod tests {
         let (_, tag) = sealed.split_once('.').unwrap();
         let elsewhere = key.seal(&handler, &other);
         let text = elsewhere.split_once('.').unwrap().0.to_owned();
-        for forged in [format!("{text}.{tag}"), format!("{text}."), text, String::new()] {
+        for forged in [
+            format!("{text}.{tag}"),
+            format!("{text}."),
+            text,
+            String::new(),
+        ] {
             assert_eq!(key.open(&handler, &forged), None, "{forged}");
         }
         assert_eq!(key.open(&handler, &"a.".repeat(REF_BYTES_MAX)), None);

@@ -113,7 +113,7 @@ impl Runtime {
 }
 
 /// Chooses the cryptography of every TLS client in this process; the first choice stays.
-fn install_crypto() {
+pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

@@ -7,7 +7,10 @@ const DEPTH_MAX: usize = 16;
 
 /// Returns the message as readable lines.
 pub(super) fn render(channel: &str, target: &str, text: &str, blocks: Option<&Value>) -> String {
-    let mut lines = vec![format!("── Slack preview: {channel} ({target})"), inert(text)];
+    let mut lines = vec![
+        format!("── Slack preview: {channel} ({target})"),
+        inert(text),
+    ];
     if let Some(Value::Array(blocks)) = blocks {
         lines.push(String::new());
         for block in blocks {

@@ -114,8 +114,8 @@ impl Recorder {
     pub(super) fn stderr(&self, bytes: &[u8]) {
         let mut inner = self.inner.lock();
         let tail = &bytes[bytes.len().saturating_sub(limits::STDERR_TAIL_BYTES_MAX)..];
-        let over = (inner.stderr_tail.len() + tail.len())
-            .saturating_sub(limits::STDERR_TAIL_BYTES_MAX);
+        let over =
+            (inner.stderr_tail.len() + tail.len()).saturating_sub(limits::STDERR_TAIL_BYTES_MAX);
         inner.stderr_tail.drain(..over);
         inner.stderr_tail.extend(tail);
     }
@@ -171,10 +171,7 @@ impl Recorder {
                 },
             );
         }
-        (
-            std::mem::take(&mut inner.trace),
-            inner.token_refused.take(),
-        )
+        (std::mem::take(&mut inner.trace), inner.token_refused.take())
     }
 }
 

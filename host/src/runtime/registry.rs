@@ -82,10 +82,27 @@ impl Registry {
         self.shared.serving.load().modules.get(name).cloned()
     }
 
+    /// Returns why a file that was to be `name` is refused, where that is known by its name alone.
+    #[must_use]
+    pub fn refusal(&self, name: &HandlerName) -> Option<String> {
+        let serving = self.shared.serving.load();
+        let file = serving.files.iter().find(|file| {
+            file.name.as_ref() == Some(name)
+                || file.file.strip_suffix(".wasm") == Some(name.as_str())
+        })?;
+        file.error.clone()
+    }
+
     /// Returns every module that serves, by name.
     #[must_use]
     pub fn modules(&self) -> Vec<Arc<Module>> {
-        self.shared.serving.load().modules.values().cloned().collect()
+        self.shared
+            .serving
+            .load()
+            .modules
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Returns every file of the folder, refused ones too, by file name.

@@ -91,7 +91,10 @@ enum Meaning {
 fn meaning(code: &str) -> Meaning {
     match code {
         "already_reacted" => Meaning::AlreadyDone,
-        "ratelimited" | "rate_limited" | "internal_error" | "service_unavailable"
+        "ratelimited"
+        | "rate_limited"
+        | "internal_error"
+        | "service_unavailable"
         | "request_timeout" => Meaning::Passing,
         // Slack: the operation may have been completed.
         "fatal_error" => Meaning::Unknown,
@@ -115,7 +118,9 @@ fn advice(code: &str) -> &'static str {
         "not_in_channel" => "invite the app into the channel (/invite @app)",
         "is_archived" => "unarchive the channel, or name another below slack.channels",
         "restricted_action" => "a setting of the workspace keeps the app from posting here",
-        "missing_scope" => "give the app the scopes chat:write and reactions:write, and install it again",
+        "missing_scope" => {
+            "give the app the scopes chat:write and reactions:write, and install it again"
+        }
         "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => {
             "put a valid bot token into SLACK_TOKEN or slack.token_file"
         }
@@ -239,16 +244,17 @@ impl SlackApi {
             return Err(SlackFailure::RateLimited(wait));
         }
         if status.is_server_error() {
-            return Err(SlackFailure::Unavailable(format!("Slack answered {status}")));
+            return Err(SlackFailure::Unavailable(format!(
+                "Slack answered {status}"
+            )));
         }
         if !status.is_success() {
             return Err(SlackFailure::Invalid(format!(
                 "Slack answered {status}: check slack.api_url"
             )));
         }
-        let unreadable = |why: &str| {
-            SlackFailure::Unknown(format!("Slack answered {status}, but {why}"))
-        };
+        let unreadable =
+            |why: &str| SlackFailure::Unknown(format!("Slack answered {status}, but {why}"));
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -328,38 +334,77 @@ mod tests {
     #[test]
     fn every_code_of_slack_leads_to_the_right_retry() {
         for code in ["ratelimited", "rate_limited"] {
-            assert!(matches!(failure(code), Some(SlackFailure::RateLimited(_))), "{code}");
+            assert!(
+                matches!(failure(code), Some(SlackFailure::RateLimited(_))),
+                "{code}"
+            );
         }
         for code in ["internal_error", "service_unavailable", "request_timeout"] {
-            assert!(matches!(failure(code), Some(SlackFailure::Unavailable(_))), "{code}");
+            assert!(
+                matches!(failure(code), Some(SlackFailure::Unavailable(_))),
+                "{code}"
+            );
         }
-        assert!(matches!(failure("fatal_error"), Some(SlackFailure::Unknown(_))));
-        for code in ["invalid_auth", "not_authed", "account_inactive", "token_revoked"] {
-            assert!(matches!(failure(code), Some(SlackFailure::TokenRefused(_))), "{code}");
+        assert!(matches!(
+            failure("fatal_error"),
+            Some(SlackFailure::Unknown(_))
+        ));
+        for code in [
+            "invalid_auth",
+            "not_authed",
+            "account_inactive",
+            "token_revoked",
+        ] {
+            assert!(
+                matches!(failure(code), Some(SlackFailure::TokenRefused(_))),
+                "{code}"
+            );
         }
-        for code in ["channel_not_found", "not_in_channel", "is_archived", "restricted_action"] {
+        for code in [
+            "channel_not_found",
+            "not_in_channel",
+            "is_archived",
+            "restricted_action",
+        ] {
             let Some(SlackFailure::Invalid(why)) = failure(code) else {
                 panic!("{code}");
             };
-            assert!(why.starts_with(code) && !why.contains("docs.slack.dev"), "{why}");
+            assert!(
+                why.starts_with(code) && !why.contains("docs.slack.dev"),
+                "{why}"
+            );
         }
-        for code in ["message_not_found", "edit_window_closed", "cant_update_message"] {
+        for code in [
+            "message_not_found",
+            "edit_window_closed",
+            "cant_update_message",
+        ] {
             assert_eq!(failure(code), Some(SlackFailure::NotFound), "{code}");
         }
-        assert!(matches!(failure("something_new"), Some(SlackFailure::Invalid(_))));
+        assert!(matches!(
+            failure("something_new"),
+            Some(SlackFailure::Invalid(_))
+        ));
         assert_eq!(failure("already_reacted"), None);
     }
 
     #[test]
     fn a_refused_message_keeps_its_text_within_the_bound() {
-        let Value::Object(mut body) = json!({"text": "ééé", "blocks": [], "channel": "C"}) else {
+        let Value::Object(mut body) = json!({"text": "ééé", "blocks": [], "channel": "C"})
+        else {
             unreachable!()
         };
         assert!(make_plain(&mut body, 2));
-        assert_eq!(Value::Object(body.clone()), json!({"text": "éé…", "channel": "C"}));
+        assert_eq!(
+            Value::Object(body.clone()),
+            json!({"text": "éé…", "channel": "C"})
+        );
         body.insert("text".into(), json!(""));
         body.insert("blocks".into(), json!([]));
         assert!(make_plain(&mut body, 2_000));
-        assert!(!make_plain(&mut body, 2_000), "nothing is left to take away");
+        assert!(
+            !make_plain(&mut body, 2_000),
+            "nothing is left to take away"
+        );
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Powers {
     pub(super) grants: Arc<Grants>,
     pub(super) http_calls_max: u32,
     pub(super) deadline: Instant,
+    /// What the guest's clock stands at, for the record.
+    pub(super) clock: Timestamp,
     pub(super) replay: Replay,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) clients: Arc<Clients>,
@@ -62,7 +64,11 @@ impl Powers {
     pub(super) fn count(&mut self, kind: CallKind) -> Result<(), String> {
         let (used, max, name) = match kind {
             CallKind::Http => (&mut self.counts.http, self.http_calls_max, "http_calls"),
-            CallKind::Slack => (&mut self.counts.slack, limits::SLACK_CALLS_MAX, "slack_calls"),
+            CallKind::Slack => (
+                &mut self.counts.slack,
+                limits::SLACK_CALLS_MAX,
+                "slack_calls",
+            ),
             CallKind::Kv => (&mut self.counts.kv, limits::KV_CALLS_MAX, "kv_calls"),
             CallKind::Config => return Ok(()),
         };

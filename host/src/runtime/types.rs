@@ -194,6 +194,21 @@ pub enum Answered {
     Preview,
 }
 
+impl Answered {
+    /// Returns the word for metrics and stories.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Recorded => "recorded",
+            Self::Ambiguous => "ambiguous",
+            Self::Denied => "denied",
+            Self::Diverged => "diverged",
+            Self::Preview => "preview",
+        }
+    }
+}
+
 /// One line of a guest's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {

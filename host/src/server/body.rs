@@ -114,8 +114,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn what_has_come_buys_time_and_a_pause_does_not() {
+    #[test]
+    fn what_has_come_buys_time_and_a_pause_does_not() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let web = Web {
             body_timeout: Duration::from_secs(30),

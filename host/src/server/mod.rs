@@ -38,7 +38,8 @@ use guarded::Guarded;
 use slots::{Admission, Held, Slots};
 
 pub(crate) use body::is_too_slow;
-pub use tls::{Tls, TlsError};
+pub(crate) use tls::Tls;
+pub use tls::TlsError;
 
 /// How long a failing `accept` is left alone: what it lacks (file descriptors) comes back in its own time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -191,6 +192,3 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
         tracing::error!(%error, "a connection's task ended unexpectedly");
     }
 }
-
-#[cfg(test)]
-mod tests;

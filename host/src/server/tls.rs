@@ -34,7 +34,7 @@ pub enum TlsError {
 }
 
 /// What connections are encrypted with now.
-pub struct Tls {
+pub(crate) struct Tls {
     settings: TlsServer,
     current: Mutex<Current>,
 }
@@ -50,7 +50,7 @@ impl Tls {
     ///
     /// # Errors
     /// Where one of them cannot be read or used.
-    pub fn new(settings: TlsServer) -> Result<Self, TlsError> {
+    pub(crate) fn new(settings: TlsServer) -> Result<Self, TlsError> {
         let seen = settings.versions();
         let acceptor = load(&settings)?;
         Ok(Self {

@@ -56,7 +56,9 @@ pub fn init(format: Option<Format>, verbosity: Verbosity) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A second call in one process (tests) keeps the first one's subscriber.
     let _ = match (format, std::io::stderr().is_terminal()) {
-        (Some(Format::Json), _) => registry.with(lines.event_format(Line(Style::Json))).try_init(),
+        (Some(Format::Json), _) => registry
+            .with(lines.event_format(Line(Style::Json)))
+            .try_init(),
         (None, true) => registry
             .with(lines.event_format(Line(Style::Terminal)))
             .try_init(),
@@ -252,6 +254,9 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_no_escape_sequence_from_outside() {
-        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c", " "), "a\\u{1b}[2Jb\\u{202e}c");
+        assert_eq!(
+            printable("a\u{1b}[2Jb\u{202e}c", " "),
+            "a\\u{1b}[2Jb\\u{202e}c"
+        );
     }
 }

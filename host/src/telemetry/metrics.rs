@@ -126,8 +126,7 @@ impl Metrics {
                 "Time from acceptance to the end of an actor.",
                 &["handler"],
                 vec![
-                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0,
-                    3600.0,
+                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0,
                 ],
             )?,
             host_calls: counters(
@@ -185,9 +184,7 @@ impl Metrics {
             "1, labelled with the version that runs.",
             &["version"],
         )?;
-        build
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         // A series that exists from the start shows a rate at its first increment.
         for status in [Status::Firing, Status::Resolved] {
             for result in [
@@ -209,10 +206,7 @@ impl Metrics {
     /// Counts alerts at the webhook; one whose status could not be read counts as firing.
     pub fn webhook_alerts(&self, status: Option<Status>, result: WebhookResult, count: u64) {
         self.webhook_alerts
-            .with_label_values(&[
-                status.unwrap_or(Status::Firing).as_str(),
-                result.as_str(),
-            ])
+            .with_label_values(&[status.unwrap_or(Status::Firing).as_str(), result.as_str()])
             .inc_by(count);
     }
 
@@ -234,6 +228,17 @@ impl Metrics {
         self.delivery_duration
             .with_label_values(&[handler.as_str()])
             .observe(since_accepted.as_secs_f64());
+    }
+
+    /// Returns how many actors of a handler ended done, and how many dead, since the start.
+    #[must_use]
+    pub fn ended(&self, handler: &HandlerName) -> (u64, u64) {
+        let count = |outcome| {
+            self.deliveries
+                .with_label_values(&[handler.as_str(), outcome])
+                .get()
+        };
+        (count("done"), count("dead"))
     }
 
     /// Counts a delivery that was settled without a run of its own.
@@ -268,7 +273,7 @@ impl Metrics {
     }
 
     /// Shows the queue as it is now.
-    pub fn queue(&self, depth: u64, dead: u64, oldest_seconds: f64) {
+    pub fn queue(&self, depth: usize, dead: u64, oldest_seconds: f64) {
         self.depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
         self.dead.set(i64::try_from(dead).unwrap_or(i64::MAX));
         self.oldest.set(oldest_seconds);

@@ -196,7 +196,12 @@ mod tests {
                 .tell(&h, StepKind::Act, refused, second(0))
                 .is_some()
         );
-        assert!(breakers.paused(&h).expect("paused").contains("invalid_auth"));
+        assert!(
+            breakers
+                .paused(&h)
+                .expect("paused")
+                .contains("invalid_auth")
+        );
         breakers.forget(&h);
         assert_eq!(breakers.paused(&h), None);
     }

@@ -19,14 +19,14 @@ use crate::runtime::{Registry, Runtime};
 use crate::telemetry::Metrics;
 
 pub(crate) use breaker::Breakers;
-pub use story::{Attempt, StepStory};
+use story::{Attempt, StepStory};
 
 /// What a worker needs: handles that it shares with the rest of the server.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) queue: Queue,
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) metrics: Arc<Metrics>,

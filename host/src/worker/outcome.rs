@@ -283,7 +283,12 @@ mod tests {
             assert_eq!(step.status, status, "{failure:?}");
         }
         let mut step = actor();
-        enrichment_failed(&mut step, &unavailable(None), &policy, Duration::from_secs(10));
+        enrichment_failed(
+            &mut step,
+            &unavailable(None),
+            &policy,
+            Duration::from_secs(10),
+        );
         assert_eq!(step.status, StepStatus::Failed, "its time is used up");
     }
 
@@ -310,6 +315,10 @@ mod tests {
         progress.steps[0].status = StepStatus::Failed;
         progress.steps[2].status = StepStatus::Done;
         progress.steps[3].status = StepStatus::Done;
-        assert_eq!(next(&progress), Next::Done, "an enrichment's failure only informs");
+        assert_eq!(
+            next(&progress),
+            Next::Done,
+            "an enrichment's failure only informs"
+        );
     }
 }

@@ -120,6 +120,7 @@ impl Run {
             .map(|(_, entry)| entry.clone())
             .collect();
         let found = Arc::new(self.found(place));
+        let config = self.route_config(settings);
         let time_left = self.time_left(place, settings);
         let step = &mut self.leased.progress.steps[place];
         // An attempt whose effects are on record is retried under the clock that it had then.
@@ -137,7 +138,7 @@ impl Run {
             dry_run: false,
             alert: Arc::clone(&self.leased.alert),
             found,
-            config: self.route_config(settings),
+            config,
             grants: Arc::clone(&settings.grants),
             limits: settings.limits.clone(),
             time_left,
@@ -287,11 +288,9 @@ impl Run {
         });
         self.finished(place, now);
         if self.leased.progress.steps.len() > place + 1 && step_is_worth_keeping(wall) {
-            self.worker.queue.checkpoint(
-                self.leased.id,
-                self.leased.token,
-                self.leased.progress.clone(),
-            );
+            self.worker
+                .queue
+                .progress(self.leased.id, self.leased.token, &self.leased.progress);
         }
     }
 
@@ -389,9 +388,9 @@ impl Run {
     fn tell_breaker(&self, handler: &HandlerName, kind: StepKind, invoked: &Invoked) {
         let health = match (&invoked.slack_token_refused, &invoked.outcome) {
             (Some(reason), _) => Health::Useless(reason.clone()),
-            (None, Err(StepFailure::Trap(m) | StepFailure::Limit(m))) => Health::Broken(
-                m.lines().next().unwrap_or_default().to_owned(),
-            ),
+            (None, Err(StepFailure::Trap(m) | StepFailure::Limit(m))) => {
+                Health::Broken(m.lines().next().unwrap_or_default().to_owned())
+            }
             (None, Err(StepFailure::Timeout(m))) if kind == StepKind::Enrich => {
                 Health::Broken(m.clone())
             }

@@ -7,49 +7,49 @@ use crate::runtime::Trace;
 
 /// One lease of a delivery: an attempt, in the words of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// 1 for the first lease.
-    pub attempt: u32,
+    pub(super) attempt: u32,
     /// When a worker took it.
-    pub started_at: Timestamp,
+    pub(super) started_at: Timestamp,
     /// When it was given back.
-    pub ended_at: Timestamp,
+    pub(super) ended_at: Timestamp,
     /// `done`, `dead`, `retry` or `yield`.
-    pub outcome: String,
+    pub(super) outcome: String,
     /// True where the server died under the lease before this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub after_crash: bool,
+    pub(super) after_crash: bool,
     /// What ran.
-    pub steps: Vec<StepStory>,
+    pub(super) steps: Vec<StepStory>,
 }
 
 /// One try of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepStory {
+pub(super) struct StepStory {
     /// Whose.
-    pub handler: HandlerName,
+    pub(super) handler: HandlerName,
     /// Which hook.
-    pub step: StepKind,
+    pub(super) step: StepKind,
     /// The module's version and the first digits of its hash; absent where none was loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub module: Option<String>,
+    pub(super) module: Option<String>,
     /// When it started.
-    pub started_at: Timestamp,
+    pub(super) started_at: Timestamp,
     /// `done`, `retry` or `failed`.
-    pub outcome: String,
+    pub(super) outcome: String,
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub(super) error: Option<String>,
     /// Not before this, where it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Timestamp>,
+    pub(super) not_before: Option<Timestamp>,
     /// What it found or did.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
-    pub facts: Labels,
+    pub(super) facts: Labels,
     /// What it found for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
     /// Its host calls, log lines and use of the machine.
     #[serde(flatten)]
-    pub trace: Trace,
+    pub(super) trace: Trace,
 }

@@ -539,6 +539,8 @@ fn another_try_after_a_failed_thread_does_not_post_twice() {
     );
     host.act::<KubePodCrashLooping>(&alert, &found).unwrap();
     let posts = host.posts();
+    let keys: Vec<_> = posts.iter().map(|post| post.key.as_deref()).collect();
+    assert_eq!(keys, [Some("message"), Some("thread")]);
     assert_eq!(posts.iter().filter(|post| post.thread.is_none()).count(), 1);
     assert_eq!(
         posts

@@ -139,7 +139,10 @@ fn plan(request: &Request) -> Plan {
         CallKind::Http,
         name_of(request.key.as_deref(), &parts),
         // The query may carry what is nobody's business; the path tells the story.
-        format!("{method} {}", request.url.split(['?', '#']).next().unwrap_or_default()),
+        format!(
+            "{method} {}",
+            request.url.split(['?', '#']).next().unwrap_or_default()
+        ),
         !matches!(request.method, Method::Get | Method::Head),
     )
 }
@@ -195,7 +198,9 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     if let Some(body) = request.body {
         builder = builder.body(body);
     }
-    let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
+    let asked = request
+        .timeout_ms
+        .map(|ms| Duration::from_millis(ms.into()));
     let left = powers.time_left();
     Ok(Prepared {
         request: builder,
@@ -321,7 +326,9 @@ fn headers(
         let parsed = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| format!("headers: {shown:?} is no header's name"))?;
         if RESERVED_HEADERS.contains(&parsed.as_str()) {
-            return Err(format!("headers: {shown} is the host's to set: leave it out"));
+            return Err(format!(
+                "headers: {shown} is the host's to set: leave it out"
+            ));
         }
         if added.is_some_and(|added| added.name == parsed) {
             return Err(format!(
@@ -372,7 +379,10 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
         // What it was to change is changed: a failure here would have it done twice.
         BodyEnd::Broken(why) if effect => (Ok(body), format!("{line}, then {why}")),
         BodyEnd::Late if effect => (Ok(body), format!("{line}, then no more in time")),
-        BodyEnd::Broken(why) => (Err(Error::Unreachable(why.clone())), format!("{line}, then {why}")),
+        BodyEnd::Broken(why) => (
+            Err(Error::Unreachable(why.clone())),
+            format!("{line}, then {why}"),
+        ),
         BodyEnd::Late => (Err(Error::Timeout), format!("{line}, then no more in time")),
     };
     let mut reply = reply.map(|body| Response {
@@ -499,7 +509,8 @@ fn mask(response: &mut Response, secret: &str) {
 }
 
 fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len()).position(|window| window == needle)
+    hay.windows(needle.len())
+        .position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -537,9 +548,15 @@ mod tests {
             ("x a", "b"),
             ("", "b"),
         ] {
-            assert!(headers(&given(name, value), None).is_err(), "{name:?}: {value:?}");
+            assert!(
+                headers(&given(name, value), None).is_err(),
+                "{name:?}: {value:?}"
+            );
         }
-        assert_eq!(headers(&given("Accept", "text/plain"), None).unwrap().len(), 1);
+        assert_eq!(
+            headers(&given("Accept", "text/plain"), None).unwrap().len(),
+            1
+        );
         assert!(headers(&vec![("a".into(), "b".into()); 101], None).is_err());
     }
 

@@ -93,9 +93,7 @@ impl State {
         let Some(powers) = &mut self.powers else {
             return Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned()));
         };
-        powers
-            .count(CallKind::Kv)
-            .map_err(Error::BudgetExhausted)?;
+        powers.count(CallKind::Kv).map_err(Error::BudgetExhausted)?;
         if key.len() > KV_KEY_BYTES_MAX as usize {
             return Err(Error::TooLarge(KV_KEY_BYTES_MAX));
         }
@@ -132,7 +130,14 @@ impl State {
         let [has_ttl, ttl] = optional(ttl.as_ref().map(|ttl| ttl.as_slice()));
         let name = name_of(
             None,
-            &[verb.as_bytes(), key.as_bytes(), value.unwrap_or_default(), &by, has_ttl, ttl],
+            &[
+                verb.as_bytes(),
+                key.as_bytes(),
+                value.unwrap_or_default(),
+                &by,
+                has_ttl,
+                ttl,
+            ],
         );
         let plan = Plan::new(CallKind::Kv, name, format!("{verb} {key}"), true);
         if let Some(reply) = self.recorded::<KvReply>(&plan)? {
@@ -203,10 +208,16 @@ async fn commit(
     let before = powers.replay.take_held();
     let seq = powers.replay.take_seq();
     // What the store then knows is filled in by it.
-    let entry = plan.entry(seq, true, String::new(), String::new());
+    let entry = plan.entry(powers.clock, seq, true, String::new(), String::new());
     let reply = powers
         .ledger
-        .kv_change(key.to_owned(), change, KV_TOTAL_BYTES_MAX, before.clone(), entry)
+        .kv_change(
+            key.to_owned(),
+            change,
+            KV_TOTAL_BYTES_MAX,
+            before.clone(),
+            entry,
+        )
         .await;
     match &reply {
         // A change that is committed together with its record leaves no doubt about a crash before it.
@@ -214,7 +225,9 @@ async fn commit(
             powers.replay.starts_in_doubt(CallKind::Kv);
         }
         // Nothing was written: the reads are still to be recorded.
-        Err(_) => before.into_iter().for_each(|entry| powers.replay.hold(entry)),
+        Err(_) => before
+            .into_iter()
+            .for_each(|entry| powers.replay.hold(entry)),
     }
     reply
 }
@@ -259,13 +272,18 @@ fn apply(current: Option<Vec<u8>>, change: KvChange) -> (KvReply, Option<Option<
         KvChange::Increment { by, .. } => {
             let number = match current {
                 None => Some(0),
-                Some(bytes) => std::str::from_utf8(&bytes).ok().and_then(|t| t.parse().ok()),
+                Some(bytes) => std::str::from_utf8(&bytes)
+                    .ok()
+                    .and_then(|t| t.parse().ok()),
             };
             match number {
                 None => (KvReply::NotANumber, None),
                 Some(number) => {
                     let sum = i64::saturating_add(number, by.into());
-                    (KvReply::Value(sum), Some(Some(sum.to_string().into_bytes())))
+                    (
+                        KvReply::Value(sum),
+                        Some(Some(sum.to_string().into_bytes())),
+                    )
                 }
             }
         }
@@ -313,9 +331,15 @@ mod tests {
             ttl_seconds: None,
         };
         let five = Some(b"5".to_vec());
-        assert_eq!(apply(None, increment(2)), (KvReply::Value(2), Some(Some(b"2".to_vec()))));
+        assert_eq!(
+            apply(None, increment(2)),
+            (KvReply::Value(2), Some(Some(b"2".to_vec())))
+        );
         assert_eq!(apply(five.clone(), increment(-7)).0, KvReply::Value(-2));
-        assert_eq!(apply(Some(b"x".to_vec()), increment(1)), (KvReply::NotANumber, None));
+        assert_eq!(
+            apply(Some(b"x".to_vec()), increment(1)),
+            (KvReply::NotANumber, None)
+        );
         let top = i64::MAX.to_string().into_bytes();
         assert_eq!(apply(Some(top), increment(1)).0, KvReply::Value(i64::MAX));
         let set = KvChange::SetIfAbsent {

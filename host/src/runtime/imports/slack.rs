@@ -33,7 +33,8 @@ impl Host for State {
         let name = name_of(message.key.as_deref(), &parts(b"post", b"", &message));
         let request = format!("post to {}", message.channel);
         let plan = Plan::new(CallKind::Slack, name, request, true);
-        self.perform(plan, |powers| outgoing_post(powers, message)).await
+        self.perform(plan, |powers| outgoing_post(powers, message))
+            .await
     }
 
     async fn update(
@@ -50,7 +51,8 @@ impl Host for State {
         let key = looked_at.key.as_deref();
         let name = name_of(key, &parts(b"update", at.as_bytes(), &looked_at));
         let plan = Plan::new(CallKind::Slack, name, "update a message".to_owned(), true);
-        self.perform(plan, |powers| outgoing_update(powers, &at, looked_at)).await
+        self.perform(plan, |powers| outgoing_update(powers, &at, looked_at))
+            .await
     }
 
     async fn react(&mut self, at: String, emoji: String) -> wasmtime::Result<Result<(), Error>> {
@@ -74,7 +76,8 @@ impl State {
             return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
         if powers.step == StepKind::Enrich {
-            let why = "Slack is denied during enrich: post from act, which is given what enrich found";
+            let why =
+                "Slack is denied during enrich: post from act, which is given what enrich found";
             let done = Done::refused(Err(Error::Denied(why.to_owned())), why);
             return self.finish(plan, done).await;
         }
@@ -131,7 +134,9 @@ impl State {
             Ok(posted) => {
                 let mut result = format!("ok, {} {}", posted.channel_id, posted.ts);
                 if let Some(code) = &posted.degraded {
-                    result = format!("{result}; Slack refused the blocks ({code}), so the text went out alone");
+                    result = format!(
+                        "{result}; Slack refused the blocks ({code}), so the text went out alone"
+                    );
                     tracing::warn!(
                         handler = %powers.handler, delivery = %powers.delivery,
                         "Slack refused the blocks of {}'s message ({code}): it was posted as plain text",
@@ -169,11 +174,16 @@ impl State {
             SlackFailure::Unavailable(why) => failed(Error::Unavailable(why)),
             SlackFailure::Unknown(why) => Done {
                 answered: Answered::Ambiguous,
-                ..Done::live(Err(Error::Timeout), format!("posted or not: unknown; {why}"))
+                ..Done::live(
+                    Err(Error::Timeout),
+                    format!("posted or not: unknown; {why}"),
+                )
             },
             SlackFailure::TokenRefused(why) => {
                 self.recorder.token_refused(why.clone());
-                failed(Error::Unavailable(format!("Slack refuses the token: {why}")))
+                failed(Error::Unavailable(format!(
+                    "Slack refuses the token: {why}"
+                )))
             }
         }
     }
@@ -320,7 +330,9 @@ fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> 
     } = outgoing;
     let text = match method {
         Method::AddReaction => format!("reaction :{}:", body["name"].as_str().unwrap_or_default()),
-        Method::PostMessage | Method::Update => body["text"].as_str().unwrap_or_default().to_owned(),
+        Method::PostMessage | Method::Update => {
+            body["text"].as_str().unwrap_or_default().to_owned()
+        }
     };
     if to_people {
         let verb = match (method, body.get("thread_ts")) {

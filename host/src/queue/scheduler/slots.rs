@@ -1,0 +1,92 @@
+//! One handler's slots, and the deliveries that wait for one in the order in which they get it.
+
+use std::collections::BTreeSet;
+
+use crate::alert::{DeliveryId, HandlerName, Priority};
+use crate::queue::clock::Ticks;
+
+/// Every tenth lease goes to the oldest, so that nothing starves behind a flood of urgent ones.
+const OLDEST_EVERY: u64 = 10;
+
+#[derive(Debug)]
+pub(super) struct Slots {
+    pub(super) name: HandlerName,
+    /// How many may be taken at one time.
+    pub(super) cap: u32,
+    /// How many are taken.
+    pub(super) running: u32,
+    /// Deliveries not settled whose turn is, or was last, this handler's.
+    pub(super) depth: usize,
+    /// Set while the handler is paused, and after that while it is tried out.
+    pub(super) paused_until: Option<Ticks>,
+    /// By urgency, then by age.
+    ready: [BTreeSet<DeliveryId>; 3],
+    /// Leases given.
+    turn: u64,
+}
+
+impl Slots {
+    pub(super) fn new(name: HandlerName, cap: u32) -> Self {
+        Self {
+            name,
+            cap,
+            running: 0,
+            depth: 0,
+            paused_until: None,
+            ready: Default::default(),
+            turn: 0,
+        }
+    }
+
+    pub(super) fn has_slot(&self, now: Ticks) -> bool {
+        let cap = match self.paused_until {
+            None => self.cap,
+            Some(until) if now < until => 0,
+            Some(_) => self.cap.min(1),
+        };
+        self.running < cap
+    }
+
+    /// Returns true where nothing waits for a slot.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.iter().all(BTreeSet::is_empty)
+    }
+
+    pub(super) fn resumes_at(&self, now: Ticks) -> Option<Ticks> {
+        self.paused_until
+            .filter(|until| *until > now && !self.is_idle())
+    }
+
+    pub(super) fn ready(&mut self, priority: Priority, id: DeliveryId) {
+        self.ready[class(priority)].insert(id);
+    }
+
+    pub(super) fn unready(&mut self, priority: Priority, id: DeliveryId) {
+        self.ready[class(priority)].remove(&id);
+    }
+
+    /// Takes out the delivery whose turn it is.
+    pub(super) fn pick(&mut self) -> Option<DeliveryId> {
+        let firsts = self
+            .ready
+            .iter()
+            .enumerate()
+            .filter_map(|(class, ids)| ids.first().map(|id| (*id, class)));
+        let (id, class) = if self.turn % OLDEST_EVERY == OLDEST_EVERY - 1 {
+            firsts.min()
+        } else {
+            firsts.into_iter().next()
+        }?;
+        self.turn += 1;
+        self.ready[class].remove(&id);
+        Some(id)
+    }
+}
+
+fn class(priority: Priority) -> usize {
+    match priority {
+        Priority::Critical => 0,
+        Priority::Warning => 1,
+        Priority::Normal => 2,
+    }
+}

@@ -1,0 +1,301 @@
+//! Turns, slots and lanes, without a store.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+const NOW: Ticks = 1_000;
+
+fn name(handler: &str) -> HandlerName {
+    HandlerName::new(handler)
+}
+
+fn scheduler(cap: u32) -> Scheduler {
+    Scheduler::new(Caps::all(cap), 1_000, 1 << 20)
+}
+
+fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entrant {
+    Entrant {
+        id: DeliveryId::from_raw(id),
+        route: "route".into(),
+        fingerprint: Fingerprint(fingerprint),
+        pipeline: [name(handler)].into(),
+        handler: name(handler),
+        priority,
+        due: NOW,
+        accepted_at: Timestamp::UNIX_EPOCH,
+        leases: 0,
+        after_crash: false,
+        alert: None,
+        alert_bytes: 0,
+    }
+}
+
+/// Admits one of its own lane for handler `a` and commits it.
+fn admit(scheduler: &mut Scheduler, id: i64, priority: Priority) -> Option<Grant> {
+    admit_to(scheduler, id, id.cast_unsigned(), "a", priority)
+}
+
+fn admit_to(
+    scheduler: &mut Scheduler,
+    id: i64,
+    fingerprint: u64,
+    handler: &str,
+    priority: Priority,
+) -> Option<Grant> {
+    let grant = scheduler.admit(entrant(id, fingerprint, handler, priority), NOW);
+    scheduler.commit(NOW);
+    grant
+}
+
+fn grant(scheduler: &mut Scheduler, now: Ticks) -> Vec<i64> {
+    let grants = scheduler.grant(now);
+    scheduler.commit(now);
+    grants.iter().map(|g| g.id.as_raw()).collect()
+}
+
+/// Ends the lease of `id` and frees its slot.
+fn finish(scheduler: &mut Scheduler, grant: &Grant) {
+    scheduler.release_slot(&grant.handler);
+    scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
+}
+
+#[test]
+fn a_new_delivery_is_leased_at_once_where_a_slot_is_free() {
+    let mut scheduler = scheduler(1);
+    let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    assert_eq!(first.lease, 1);
+    assert!(admit(&mut scheduler, 2, Priority::Critical).is_none());
+    assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+    scheduler.release_slot(&name("a"));
+    assert_eq!(
+        grant(&mut scheduler, NOW),
+        [2],
+        "the slot counts, not the settlement"
+    );
+}
+
+#[test]
+fn one_fingerprint_on_one_route_runs_in_order() {
+    let mut scheduler = scheduler(8);
+    let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
+    assert!(admit_to(&mut scheduler, 2, 7, "a", Priority::Critical).is_none());
+    scheduler.release_slot(&firing.handler);
+    assert_eq!(
+        grant(&mut scheduler, NOW),
+        [] as [i64; 0],
+        "the settlement is not durable yet"
+    );
+    scheduler.end(firing.id, firing.token, Ended::Settled, NOW);
+    assert_eq!(grant(&mut scheduler, NOW), [2]);
+}
+
+#[test]
+fn a_retrying_head_holds_its_lane_until_it_is_settled() {
+    let mut scheduler = scheduler(8);
+    let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
+    admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
+    scheduler.release_slot(&firing.handler);
+    let waits = Ended::Waits {
+        handler: name("a"),
+        due: NOW + 50,
+    };
+    scheduler.end(firing.id, firing.token, waits, NOW);
+    assert_eq!(grant(&mut scheduler, NOW + 49), [] as [i64; 0]);
+    assert_eq!(scheduler.next_due(NOW + 49), Some(NOW + 50));
+    let again = scheduler.grant(NOW + 50);
+    scheduler.commit(NOW + 50);
+    assert_eq!((again[0].id, again[0].lease), (firing.id, 2));
+    finish(&mut scheduler, &again[0]);
+    assert_eq!(grant(&mut scheduler, NOW + 50), [2]);
+}
+
+#[test]
+fn leases_go_to_the_most_urgent_and_every_tenth_to_the_oldest() {
+    let mut scheduler = scheduler(1);
+    let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    admit(&mut scheduler, 2, Priority::Normal);
+    admit(&mut scheduler, 3, Priority::Warning);
+    for id in 4..24 {
+        admit(&mut scheduler, id, Priority::Critical);
+    }
+    finish(&mut scheduler, &first);
+    let mut order = Vec::new();
+    for _ in 0..22 {
+        let granted = scheduler.grant(NOW);
+        scheduler.commit(NOW);
+        order.push(granted[0].id.as_raw());
+        finish(&mut scheduler, &granted[0]);
+    }
+    let expected = [
+        4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 13, 14, 15, 16, 17, 18, 19, 20, 21, 3, 22, 23,
+    ];
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_others() {
+    let mut scheduler = Scheduler::new(Caps::all(1), 8, 1 << 20);
+    for id in 0..4 {
+        assert!(scheduler.has_room(&[name("hangs")]));
+        admit_to(
+            &mut scheduler,
+            id,
+            id.cast_unsigned(),
+            "hangs",
+            Priority::Normal,
+        );
+    }
+    assert!(!scheduler.has_room(&[name("hangs")]));
+    assert!(!scheduler.has_room(&[name("other"), name("hangs")]));
+    assert!(scheduler.has_room(&[name("other")]));
+    assert!(admit_to(&mut scheduler, 9, 9, "other", Priority::Normal).is_some());
+}
+
+#[test]
+fn what_moves_on_to_another_handler_counts_there() {
+    let mut scheduler = Scheduler::new(Caps::all(1), 2, 1 << 20);
+    let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    scheduler.release_slot(&first.handler);
+    let moves = Ended::Waits {
+        handler: name("b"),
+        due: 0,
+    };
+    scheduler.end(first.id, first.token, moves, NOW);
+    assert!(scheduler.has_room(&[name("a")]));
+    assert!(!scheduler.has_room(&[name("b")]));
+    let moved = scheduler.grant(NOW);
+    assert_eq!(moved[0].handler, name("b"));
+}
+
+#[test]
+fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
+    let mut scheduler = scheduler(1);
+    assert!(scheduler.try_take_slot(&name("a"), NOW));
+    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    admit(&mut scheduler, 1, Priority::Normal);
+    assert!(scheduler.release_slot(&name("a")), "somebody waits");
+    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    assert_eq!(grant(&mut scheduler, NOW), [1]);
+}
+
+#[test]
+fn caps_change_under_running_deliveries() {
+    let mut scheduler = scheduler(2);
+    let running: Vec<_> = (1..=2)
+        .filter_map(|id| admit(&mut scheduler, id, Priority::Normal))
+        .collect();
+    for id in 3..=5 {
+        admit(&mut scheduler, id, Priority::Normal);
+    }
+    scheduler.set_caps(Caps::all(1));
+    finish(&mut scheduler, &running[0]);
+    assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+    scheduler.set_caps(Caps::all(3));
+    assert_eq!(grant(&mut scheduler, NOW), [3, 4]);
+}
+
+#[test]
+fn a_paused_handler_is_tried_with_one_delivery_until_it_is_resumed() {
+    let mut scheduler = scheduler(4);
+    scheduler.pause(&name("a"), NOW + 10);
+    for id in 1..=5 {
+        assert!(admit(&mut scheduler, id, Priority::Normal).is_none());
+    }
+    assert_eq!(grant(&mut scheduler, NOW + 9), [] as [i64; 0]);
+    assert_eq!(scheduler.next_due(NOW + 9), Some(NOW + 10));
+    assert_eq!(grant(&mut scheduler, NOW + 10), [1]);
+    scheduler.resume(&name("a"));
+    assert_eq!(grant(&mut scheduler, NOW + 10), [2, 3, 4]);
+}
+
+#[test]
+fn what_was_not_committed_has_not_happened() {
+    let mut scheduler = scheduler(1);
+    let lost = scheduler.admit(entrant(1, 7, "a", Priority::Normal), NOW);
+    assert!(lost.is_some());
+    assert!(
+        scheduler
+            .admit(entrant(2, 7, "a", Priority::Normal), NOW)
+            .is_none()
+    );
+    scheduler.rollback(NOW);
+    assert_eq!(scheduler.depth(), 0);
+    let first = admit(&mut scheduler, 3, Priority::Normal).unwrap();
+    admit(&mut scheduler, 4, Priority::Normal);
+    finish(&mut scheduler, &first);
+    assert_eq!(scheduler.grant(NOW).len(), 1);
+    scheduler.rollback(NOW);
+    let again = scheduler.grant(NOW);
+    assert_eq!((again[0].id.as_raw(), again[0].lease), (4, 1));
+}
+
+#[test]
+fn a_dead_one_sent_again_goes_before_what_still_waits_on_its_lane() {
+    let mut scheduler = scheduler(1);
+    let busy = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    admit_to(&mut scheduler, 5, 7, "a", Priority::Normal);
+    admit_to(&mut scheduler, 3, 7, "a", Priority::Normal);
+    finish(&mut scheduler, &busy);
+    let older = scheduler.grant(NOW);
+    scheduler.commit(NOW);
+    assert_eq!(older[0].id.as_raw(), 3);
+    finish(&mut scheduler, &older[0]);
+    assert_eq!(grant(&mut scheduler, NOW), [5]);
+}
+
+#[test]
+fn a_lease_given_up_holds_its_lane_until_its_worker_lets_go() {
+    let mut scheduler = scheduler(2);
+    let given_up = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
+    admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
+    assert_eq!(scheduler.withdraw(given_up.id), Withdrawn::Leased);
+    scheduler.commit(NOW);
+    assert_eq!(scheduler.lease_of(given_up.id, given_up.token), None);
+    assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+    finish(&mut scheduler, &given_up);
+    assert_eq!(grant(&mut scheduler, NOW), [2]);
+}
+
+#[test]
+fn one_given_up_while_it_waits_frees_its_lane() {
+    let mut scheduler = scheduler(1);
+    let busy = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
+    admit_to(&mut scheduler, 3, 7, "a", Priority::Normal);
+    assert_eq!(
+        scheduler.withdraw(DeliveryId::from_raw(2)),
+        Withdrawn::Waiting
+    );
+    scheduler.commit(NOW);
+    finish(&mut scheduler, &busy);
+    assert_eq!(grant(&mut scheduler, NOW), [3]);
+    assert_eq!(scheduler.depth(), 1);
+}
+
+#[test]
+fn alerts_are_kept_in_memory_only_up_to_their_bound() {
+    let mut scheduler = Scheduler::new(Caps::all(1), 1_000, 100);
+    let alert = Arc::new(crate::queue::tests::alert("Large", 1));
+    let mut large = |id: i64| Entrant {
+        alert: Some(Arc::clone(&alert)),
+        alert_bytes: 60,
+        ..entrant(id, id.cast_unsigned(), "a", Priority::Normal)
+    };
+    let entrants = [large(1), large(2), large(3)];
+    let mut grants: Vec<Grant> = entrants
+        .into_iter()
+        .filter_map(|entrant| {
+            let grant = scheduler.admit(entrant, NOW);
+            scheduler.commit(NOW);
+            grant
+        })
+        .collect();
+    while let Some(last) = grants.last().filter(|_| grants.len() < 3) {
+        finish(&mut scheduler, &last.clone());
+        grants.extend(scheduler.grant(NOW));
+        scheduler.commit(NOW);
+    }
+    let kept: Vec<bool> = grants.iter().map(|g| g.alert.is_some()).collect();
+    assert_eq!(kept, [true, true, false]);
+}

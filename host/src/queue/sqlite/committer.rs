@@ -1,0 +1,424 @@
+//! The one thread that writes: it takes what has gathered, commits it as one transaction, and only then
+//! answers, hands out and releases.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::alert::{DeliveryId, Timestamp};
+use crate::journal::Entry;
+use crate::queue::Shared;
+use crate::queue::clock::Ticks;
+use crate::queue::errors::{AcceptError, CancelError, RetryError};
+use crate::queue::inbox::{AcceptJob, Close, GROUP_ALERTS_MAX, Taken, Urgent};
+use crate::queue::scheduler::{Ended, Grant};
+use crate::queue::types::{LeaseToken, Receipt};
+
+use super::accept::Part;
+use super::retention::Retention;
+use super::schema::{QUEUED, reason};
+use super::settle::Answer;
+use super::{ID_COUNTER_BITS, kv, rows};
+
+/// How long the store is left alone after it has failed: doubled each time, from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// A lease on its way to a worker, with what had to be read for it.
+#[derive(Debug)]
+pub(in crate::queue) struct Handed {
+    pub(in crate::queue) grant: Grant,
+    /// The alert's JSON, where the grant does not hold the alert.
+    pub(in crate::queue) json: Option<String>,
+    /// How far it is, as JSON; absent where it has not begun.
+    pub(in crate::queue) progress: Option<String>,
+    pub(in crate::queue) journal: Vec<(u32, Entry)>,
+}
+
+impl Handed {
+    pub(super) fn new(grant: Grant) -> Self {
+        Self {
+            grant,
+            json: None,
+            progress: None,
+            journal: Vec::new(),
+        }
+    }
+}
+
+/// One transaction, and what follows from it once it is durable.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) now: Timestamp,
+    pub(super) ticks: Ticks,
+    pub(super) handed: Vec<Handed>,
+    pub(super) ended: Vec<(DeliveryId, LeaseToken, Ended)>,
+    /// Deliveries whose lease ended within this transaction.
+    pub(super) gone: HashSet<DeliveryId>,
+    pub(super) died: u64,
+    pub(super) revived: u64,
+    begun: bool,
+}
+
+/// The store's own thread.
+#[derive(Debug)]
+pub(in crate::queue) struct Committer {
+    pub(super) conn: Connection,
+    pub(super) shared: Arc<Shared>,
+    pub(super) handed: mpsc::UnboundedSender<Handed>,
+    pub(super) last_id: i64,
+    pub(super) kv_usage: kv::Usage,
+    pub(super) texts: rows::Shared,
+    pub(super) retention: Retention,
+    pub(super) failing: Option<Failing>,
+    /// Keeps other processes out for as long as this one writes.
+    pub(super) _lock: File,
+}
+
+/// The store could not write.
+#[derive(Debug)]
+pub(super) struct Failing {
+    next_try: Instant,
+    backoff: Duration,
+}
+
+/// Closes the inbox however the thread ends, so that nobody waits for an answer for ever.
+struct EndGuard(Arc<Shared>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.set_unwritable("the store has been closed".into());
+        self.0.inbox.end();
+    }
+}
+
+impl Committer {
+    /// Works until it is told to close.
+    pub(in crate::queue) fn run(mut self) {
+        let _guard = EndGuard(Arc::clone(&self.shared));
+        loop {
+            let resting = self
+                .failing
+                .as_ref()
+                .is_some_and(|f| Instant::now() < f.next_try);
+            let urgent_max = if resting { 0 } else { usize::MAX };
+            let mut taken = self.shared.inbox.take(self.deadline(), urgent_max);
+            let close = taken.close.take();
+            match close {
+                Some(Close::Abandon) => return,
+                Some(Close::Orderly(done)) => return self.close(taken, done),
+                None if resting => self.turn_away(taken.accepts),
+                None => self.work(taken),
+            }
+        }
+    }
+
+    /// Returns when there is something to do though nobody sends anything.
+    fn deadline(&self) -> Option<Instant> {
+        let now = Instant::now();
+        if let Some(failing) = &self.failing {
+            return Some(failing.next_try);
+        }
+        let ticks = self.shared.clock.ticks();
+        let due = {
+            let scheduler = self.shared.scheduler.lock();
+            if scheduler.can_grant(ticks) {
+                return Some(now);
+            }
+            scheduler.next_due(ticks)
+        };
+        let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
+        due.into_iter().chain(self.retention.next_step()).min()
+    }
+
+    fn work(&mut self, taken: Taken) {
+        let idle = taken.urgent.is_empty() && taken.accepts.is_empty();
+        if idle && self.failing.is_some() && !self.probe() {
+            return;
+        }
+        self.commit(taken);
+        self.retain();
+    }
+
+    /// Removes a little of what is too old or too much, where that is due.
+    fn retain(&mut self) {
+        let now = self.shared.clock.now();
+        let options = &self.shared.options;
+        let step =
+            self.retention
+                .step(&self.conn, (now, options), self.last_id, &mut self.kv_usage);
+        match step {
+            Ok(dead) => {
+                self.shared.dead.fetch_sub(dead, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store cannot be tidied up now");
+                if !self.conn.is_autocommit() {
+                    // A failed roll-back shows in the next transaction.
+                    let _ = self.conn.execute_batch("ROLLBACK");
+                }
+            }
+        }
+    }
+
+    /// Commits one transaction of what was taken and of what can be leased.
+    fn commit(&mut self, taken: Taken) {
+        let mut group = Group {
+            now: self.shared.clock.now(),
+            ticks: self.shared.clock.ticks(),
+            handed: Vec::new(),
+            ended: Vec::new(),
+            gone: HashSet::new(),
+            died: 0,
+            revived: 0,
+            begun: false,
+        };
+        let mut answers = Vec::with_capacity(taken.urgent.len());
+        let mut parts = Vec::with_capacity(taken.accepts.len());
+        let written = self.write(&mut group, &taken, &mut answers, &mut parts);
+        match written {
+            Ok(()) => self.follow_up(group, taken, answers, parts),
+            Err(error) => self.undo(&group, taken, &error),
+        }
+    }
+
+    fn write(
+        &mut self,
+        group: &mut Group,
+        taken: &Taken,
+        answers: &mut Vec<Answer>,
+        parts: &mut Vec<Part>,
+    ) -> rusqlite::Result<()> {
+        if !taken.urgent.is_empty() || !taken.accepts.is_empty() {
+            self.begin(group)?;
+        }
+        let progressed = settled_too(&taken.urgent);
+        for message in &taken.urgent {
+            answers.push(self.apply(group, message, &progressed)?);
+        }
+        let grants = self.shared.scheduler.lock().grant(group.ticks);
+        if !grants.is_empty() {
+            self.begin(group)?;
+        }
+        for grant in grants {
+            let handed = self.lease(grant)?;
+            group.handed.push(handed);
+        }
+        let mut alerts_max = GROUP_ALERTS_MAX;
+        for job in &taken.accepts {
+            let part = self.accept(group, job, alerts_max)?;
+            alerts_max = alerts_max.saturating_sub(part.verdicts.len());
+            parts.push(part);
+        }
+        if group.begun {
+            self.conn.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }
+
+    fn begin(&self, group: &mut Group) -> rusqlite::Result<()> {
+        if !group.begun {
+            self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            group.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Records a lease, and reads what its worker needs.
+    fn lease(&self, grant: Grant) -> rusqlite::Result<Handed> {
+        let id = grant.id;
+        rows::mark_leased(&self.conn, id)?;
+        let mut handed = Handed::new(grant);
+        if handed.grant.alert.is_none() {
+            handed.json = Some(rows::alert_json(&self.conn, id)?);
+        }
+        if handed.grant.lease > 1 {
+            handed.progress = rows::progress_json(&self.conn, id)?;
+            handed.journal = rows::journal(&self.conn, id)?;
+        }
+        Ok(handed)
+    }
+
+    /// Everything is durable: tell whoever waits for it.
+    fn follow_up(&mut self, group: Group, taken: Taken, answers: Vec<Answer>, parts: Vec<Part>) {
+        if group.begun && self.failing.take().is_some() {
+            tracing::info!("the store can be written again");
+            self.shared.set_writable();
+        }
+        {
+            let mut scheduler = self.shared.scheduler.lock();
+            scheduler.commit(group.ticks);
+            for (id, token, ended) in group.ended {
+                scheduler.end(id, token, ended, group.ticks);
+            }
+        }
+        self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
+        self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
+        for handed in group.handed {
+            // Nobody takes deliveries out any more: the lease is given back when the queue closes.
+            let _ = self.handed.send(handed);
+        }
+        self.shared.commits.send_modify(|commits| *commits += 1);
+        for (message, answer) in taken.urgent.into_iter().zip(answers) {
+            answer.give(message);
+        }
+        for (mut job, part) in taken.accepts.into_iter().zip(parts) {
+            job.taken += part.verdicts.len();
+            job.verdicts.extend(part.verdicts);
+            if part.whole {
+                let receipt = Receipt {
+                    verdicts: job.verdicts,
+                    refused_ids: part.refused_ids,
+                };
+                // The sender may have hung up; what it sent is stored all the same.
+                let _ = job.reply.send(Ok(receipt));
+            } else {
+                job.bytes -= job.bytes.min(
+                    job.alerts[..job.taken]
+                        .iter()
+                        .map(|new| new.json.len())
+                        .sum(),
+                );
+                self.shared.inbox.put_back_accept(job);
+            }
+        }
+    }
+
+    /// Nothing of the transaction is stored: senders are told to try again, the rest is tried again here.
+    fn undo(&mut self, group: &Group, taken: Taken, error: &rusqlite::Error) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "the store cannot take a transaction back");
+        }
+        self.shared.scheduler.lock().rollback(group.ticks);
+        self.kv_usage.clear();
+        let why = reason(error);
+        self.fail(&why);
+        let mut again = Vec::with_capacity(taken.urgent.len());
+        for message in taken.urgent {
+            match message {
+                Urgent::Retry { reply, .. } => {
+                    let _ = reply.send(Err(RetryError::Unavailable(why.clone())));
+                }
+                Urgent::Cancel { reply, .. } => {
+                    let _ = reply.send(Err(CancelError::Unavailable(why.clone())));
+                }
+                other => again.push(other),
+            }
+        }
+        self.shared.inbox.put_back(again);
+        self.turn_away(taken.accepts);
+    }
+
+    fn fail(&mut self, why: &str) {
+        let backoff = match &self.failing {
+            None => {
+                tracing::error!(
+                    reason = why,
+                    "the store cannot be written: alerts are refused until it can"
+                );
+                BACKOFF.0
+            }
+            Some(failing) => (failing.backoff * 2).min(BACKOFF.1),
+        };
+        self.failing = Some(Failing {
+            next_try: Instant::now() + backoff,
+            backoff,
+        });
+        self.shared.set_unwritable(why.into());
+    }
+
+    fn turn_away(&self, jobs: Vec<AcceptJob>) {
+        let why = self.shared.unwritable().unwrap_or_default();
+        for job in jobs {
+            let _ = job.reply.send(Err(AcceptError::Unavailable(why.clone())));
+        }
+    }
+
+    /// Finds out whether the store can be written again though there is nothing to write.
+    fn probe(&mut self) -> bool {
+        let tried = self.conn.execute_batch(
+            "BEGIN IMMEDIATE;
+             INSERT OR REPLACE INTO meta VALUES ('probe', zeroblob(65536));
+             DELETE FROM meta WHERE key = 'probe';
+             COMMIT;",
+        );
+        let Err(error) = tried else {
+            self.failing = None;
+            tracing::info!("the store can be written again");
+            self.shared.set_writable();
+            return true;
+        };
+        if !self.conn.is_autocommit() {
+            // A failed roll-back shows in the next try.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        self.fail(&reason(&error));
+        false
+    }
+
+    /// Commits what is left and gives the leases back.
+    fn close(mut self, taken: Taken, done: oneshot::Sender<()>) {
+        self.commit(taken);
+        loop {
+            let rest = self.shared.inbox.take(Some(Instant::now()), usize::MAX);
+            if rest.urgent.is_empty() && rest.accepts.is_empty() {
+                break;
+            }
+            self.commit(rest);
+            if self.failing.is_some() {
+                break;
+            }
+        }
+        if let Err(error) = self.give_back() {
+            tracing::error!(%error, "the store could not be closed in order: leases count as cut off");
+        }
+        drop(self);
+        let _ = done.send(());
+    }
+
+    /// A lease that no worker has begun is taken back as if it had never been; one that was begun and did
+    /// not end counts as cut off, without counting as a death of the server.
+    fn give_back(&self) -> rusqlite::Result<()> {
+        let leases = self.shared.scheduler.lock().close();
+        let tx = self.conn.unchecked_transaction()?;
+        for (id, started) in leases {
+            let sql = if started {
+                "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1"
+            } else {
+                "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1"
+            };
+            tx.prepare_cached(sql)?
+                .execute(rusqlite::params![id.as_raw(), QUEUED])?;
+        }
+        tx.commit()
+    }
+
+    /// Returns an identifier that is larger than every one before it, whatever the clock does.
+    pub(super) fn next_id(&mut self, now: Timestamp) -> DeliveryId {
+        self.last_id = (self.last_id + 1).max(now.as_millisecond() << ID_COUNTER_BITS);
+        DeliveryId::from_raw(self.last_id)
+    }
+}
+
+/// Returns the deliveries that are settled here: progress sent before it need not be stored apart.
+fn settled_too(urgent: &[Urgent]) -> HashSet<(DeliveryId, LeaseToken)> {
+    let any_progress = urgent
+        .iter()
+        .any(|message| matches!(message, Urgent::Progress { .. }));
+    if !any_progress {
+        return HashSet::new();
+    }
+    urgent
+        .iter()
+        .filter_map(|message| match message {
+            Urgent::Settle(settle) => Some((settle.id, settle.token)),
+            _ => None,
+        })
+        .collect()
+}

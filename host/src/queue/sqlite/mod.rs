@@ -1,0 +1,22 @@
+//! The queue on one machine: one `SQLite` file with one writer.
+
+mod accept;
+mod committer;
+mod events;
+mod kv;
+mod reader;
+mod recovery;
+mod retention;
+mod rows;
+mod schema;
+mod settle;
+
+pub(super) use committer::Handed;
+pub(super) use reader::{Lane, Reader};
+pub(super) use recovery::start;
+
+/// An identifier is the milliseconds since 1970, then this many bits of counter.
+const ID_COUNTER_BITS: u32 = 22;
+
+/// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
+const CANCELLED: &str = "cancelled";

@@ -1,0 +1,320 @@
+//! Answers questions beside the committer, on connections that only read.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+
+use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Timestamp};
+use crate::queue::clock::from_millis;
+use crate::queue::errors::ReadError;
+use crate::queue::inbox::Later;
+use crate::queue::types::{Delivery, Filter, Page, Progress, State, Story};
+
+use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
+use super::{events, kv, rows};
+
+/// Connections kept open; more are made where more people ask at once.
+const IDLE_MAX: usize = 3;
+
+const LIST_MAX: u32 = 1_000;
+
+/// A delivery, its fingerprint and its route.
+pub(in crate::queue) type Lane = (DeliveryId, Fingerprint, String);
+
+/// Reads without ever holding the committer up.
+#[derive(Debug)]
+pub(in crate::queue) struct Reader {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Reader {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Returns a page of deliveries, newest first.
+    pub(in crate::queue) fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
+        self.with(|conn| list(conn, filter))
+    }
+
+    /// Returns everything that is known of a delivery.
+    pub(in crate::queue) fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
+        self.with(|conn| story(conn, id))
+    }
+
+    /// Reads a value of a handler's own state.
+    pub(in crate::queue) fn kv_get(
+        &self,
+        handler: &HandlerName,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        self.with(|conn| kv::get(conn, handler, key, now))
+    }
+
+    /// Returns the dead deliveries that held an alert, oldest first: all of them, or those of `handler`.
+    pub(in crate::queue) fn dead(
+        &self,
+        handler: Option<&HandlerName>,
+    ) -> Result<Vec<Lane>, ReadError> {
+        let handler = handler.map(|h| format!(",{h},"));
+        self.with(|conn| {
+            conn.prepare_cached(
+                "SELECT id, fingerprint, route FROM deliveries INDEXED BY deliveries_dead
+                 WHERE state = 4 AND fingerprint IS NOT NULL
+                     AND (?1 IS NULL OR instr(handlers, ?1) > 0)
+                 ORDER BY id",
+            )?
+            .query_map([handler], read_lane)?
+            .collect()
+        })
+    }
+
+    /// Returns the lane of a delivery that held an alert.
+    pub(in crate::queue) fn lane(&self, id: DeliveryId) -> Result<Option<Lane>, ReadError> {
+        self.with(|conn| {
+            conn.prepare_cached(
+                "SELECT id, fingerprint, route FROM deliveries
+                 WHERE id = ?1 AND fingerprint IS NOT NULL",
+            )?
+            .query_row([id.as_raw()], read_lane)
+            .optional()
+        })
+    }
+
+    /// Returns what is later on the lane of each delivery.
+    pub(in crate::queue) fn later(&self, lanes: &[Lane]) -> Result<Vec<Later>, ReadError> {
+        let Some(first) = lanes.iter().map(|(id, ..)| *id).min() else {
+            return Ok(Vec::new());
+        };
+        self.with(|conn| later(conn, lanes, first.as_raw()))
+    }
+
+    /// Returns how many deliveries are dead.
+    pub(super) fn count_dead(&self) -> Result<u64, ReadError> {
+        self.with(|conn| {
+            conn.query_one(
+                "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead WHERE state = 4",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
+            .map(i64::unsigned_abs)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        let idle = self.idle.lock().pop();
+        let failed = |e: rusqlite::Error| ReadError(reason(&e));
+        let conn = match idle {
+            Some(conn) => conn,
+            None => open_reader(&self.path).map_err(failed)?,
+        };
+        // One view of the store for all that one question reads.
+        let tx = conn.unchecked_transaction().map_err(failed)?;
+        let answer = read(&tx).map_err(failed);
+        drop(tx);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(conn);
+        }
+        answer
+    }
+}
+
+/// Looks at every delivery after `from` for what is later on each lane.
+pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::Result<Vec<Later>> {
+    let mut found = vec![Later::default(); lanes.len()];
+    let mut places: HashMap<(i64, &str), Vec<usize>> = HashMap::new();
+    for (place, (_, fingerprint, route)) in lanes.iter().enumerate() {
+        let lane = (fingerprint.0.cast_signed(), route.as_str());
+        places.entry(lane).or_default().push(place);
+    }
+    let mut scanned_to = from;
+    let mut statement = conn.prepare_cached(
+        "SELECT id, fingerprint, route, state, leases FROM deliveries WHERE id > ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([from])?;
+    while let Some(row) = rows.next()? {
+        scanned_to = row.get(0)?;
+        let Some(fingerprint) = row.get(1)? else {
+            continue;
+        };
+        let Some(places) = places.get(&(fingerprint, row.get_ref(2)?.as_str()?)) else {
+            continue;
+        };
+        let (state, leases): (i64, i64) = (row.get(3)?, row.get(4)?);
+        for place in places {
+            let id = DeliveryId::from_raw(scanned_to);
+            if id <= lanes[*place].0 {
+                continue;
+            }
+            if state == DONE || (state < DONE && leases > 0) {
+                found[*place].passed = true;
+            } else if state < DONE {
+                found[*place].open.push(id);
+            }
+        }
+    }
+    for later in &mut found {
+        later.scanned_to = scanned_to;
+    }
+    Ok(found)
+}
+
+const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
+    accepted_at, settled_at, last_error, not_before";
+
+fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
+    let limit = filter.limit.clamp(1, LIST_MAX);
+    let index = match filter.state {
+        Some(State::Dead) => " INDEXED BY deliveries_dead",
+        Some(State::Queued | State::Running | State::Retrying) => {
+            " INDEXED BY deliveries_unsettled"
+        }
+        _ => "",
+    };
+    let mut sql = format!("SELECT {DELIVERY} FROM deliveries{index} WHERE id < ?");
+    let mut values = vec![Value::from(
+        filter.before.map_or(i64::MAX, DeliveryId::as_raw),
+    )];
+    if let Some(state) = filter.state {
+        // Written out, not bound: the indexes by state are found by their own condition.
+        let code = state_code(state);
+        sql.push_str(&format!(" AND state = {code}"));
+        if code < DONE {
+            sql.push_str(" AND state < 3");
+        }
+    }
+    if let Some(alertname) = &filter.alertname {
+        sql.push_str(" AND alertname = ?");
+        values.push(alertname.clone().into());
+    }
+    if let Some(handler) = &filter.handler {
+        sql.push_str(" AND instr(handlers, ?) > 0");
+        values.push(format!(",{handler},").into());
+    }
+    if let Some(fingerprint) = filter.fingerprint {
+        sql.push_str(" AND fingerprint = ?");
+        values.push(fingerprint.0.cast_signed().into());
+    }
+    sql.push_str(&format!(" ORDER BY id DESC LIMIT {}", limit + 1));
+    let mut deliveries = conn
+        .prepare_cached(&sql)?
+        .query_map(params_from_iter(values), read_delivery)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let more = deliveries.len() > limit as usize;
+    deliveries.truncate(limit as usize);
+    let next = deliveries.last().filter(|_| more).map(|d| d.id);
+    Ok(Page { deliveries, next })
+}
+
+fn story(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Story>> {
+    let found = conn
+        .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries WHERE id = ?1"))?
+        .query_row([id.as_raw()], |row| {
+            Ok((read_delivery(row)?, row.get::<_, Option<i64>>(11)?))
+        })
+        .optional()?;
+    let Some((delivery, not_before)) = found else {
+        return Ok(None);
+    };
+    let json = rows::alert_json(conn, id)?;
+    let is_alert = !delivery.fingerprint.is_empty();
+    let parsed = serde_json::from_str::<Alert>(&json)
+        .ok()
+        .filter(|_| is_alert);
+    let duplicates = match &parsed {
+        Some(alert) => events::duplicates(conn, alert.event())?,
+        None => 0,
+    };
+    let alert = match serde_json::from_str(&json) {
+        Ok(alert) if is_alert => alert,
+        _ => serde_json::Value::String(json),
+    };
+    let progress = rows::progress_json(conn, id)?
+        .and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_else(|| Progress::new(&delivery.handlers));
+    let attempts = conn
+        .prepare_cached(
+            "SELECT story FROM runs WHERE delivery = ?1 AND story IS NOT NULL ORDER BY lease",
+        )?
+        .query_map([id.as_raw()], |row| row.get::<_, String>(0))?
+        .map(|story| {
+            story.map(|story| {
+                serde_json::from_str(&story).unwrap_or(serde_json::Value::String(story))
+            })
+        })
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(Some(Story {
+        alert,
+        progress,
+        not_before: not_before.map(from_millis),
+        attempts,
+        journal: rows::journal(conn, id)?,
+        duplicates,
+        delivery,
+    }))
+}
+
+fn read_lane(row: &Row<'_>) -> rusqlite::Result<Lane> {
+    let fingerprint: i64 = row.get(1)?;
+    Ok((
+        DeliveryId::from_raw(row.get(0)?),
+        Fingerprint(fingerprint.cast_unsigned()),
+        row.get(2)?,
+    ))
+}
+
+fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let status: Option<i64> = row.get(3)?;
+    Ok(Delivery {
+        id: DeliveryId::from_raw(row.get(0)?),
+        fingerprint: rows::fingerprint_of(row.get(1)?)
+            .map(|f| f.to_string())
+            .unwrap_or_default(),
+        alertname: row.get(2)?,
+        status: match status {
+            None => "",
+            Some(0) => "firing",
+            Some(_) => "resolved",
+        }
+        .into(),
+        state: state_of(row.get(4)?),
+        route: row.get(5)?,
+        handlers: rows::split_handlers(row.get_ref(6)?.as_str()?),
+        attempts: row.get(7)?,
+        received_at: from_millis(row.get(8)?),
+        settled_at: row.get::<_, Option<i64>>(9)?.map(from_millis),
+        last_error: row.get(10)?,
+    })
+}
+
+fn state_code(state: State) -> i64 {
+    match state {
+        State::Queued => QUEUED,
+        State::Running => RUNNING,
+        State::Retrying => RETRYING,
+        State::Done => DONE,
+        State::Dead => DEAD,
+    }
+}
+
+fn state_of(code: i64) -> State {
+    match code {
+        QUEUED => State::Queued,
+        RUNNING => State::Running,
+        RETRYING => State::Retrying,
+        DONE => State::Done,
+        _ => State::Dead,
+    }
+}

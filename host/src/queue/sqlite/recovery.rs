@@ -1,0 +1,159 @@
+//! Takes up where the last process ended: what it had under way when it died, and what was waiting.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use rusqlite::{Connection, params};
+use tokio::sync::mpsc;
+
+use crate::alert::Timestamp;
+use crate::queue::Shared;
+use crate::queue::clock::Clock;
+use crate::queue::errors::OpenError;
+use crate::queue::options::{Caps, Options};
+use crate::queue::scheduler::{Entrant, Scheduler};
+
+use super::committer::{Committer, Handed};
+use super::reader::Reader;
+use super::retention::Retention;
+use super::rows::{STORED, Shared as Texts, Stored};
+use super::schema::{self, DEAD, QUEUED, RUNNING};
+
+/// Deaths of the server under a delivery that end it.
+const DEATHS_MAX: u32 = 3;
+
+/// JSON bytes of waiting alerts that are kept in memory; the rest is read when its turn comes.
+const ALERT_BYTES_MAX: usize = 16 << 20;
+
+/// The longest that a delivery waits after a start, whatever the clock was when it was told to wait.
+const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
+
+const DIED: &str = "the server died three times while it ran this; see the log of those times, \
+                    then send it again";
+
+/// A store, ready to work.
+pub(in crate::queue) struct Started {
+    pub(in crate::queue) shared: Arc<Shared>,
+    pub(in crate::queue) reader: Reader,
+    pub(in crate::queue) committer: Committer,
+    pub(in crate::queue) handed: mpsc::UnboundedReceiver<Handed>,
+}
+
+/// Opens the store at `path` and loads everything that is not settled.
+pub(in crate::queue) fn start(
+    path: &Path,
+    options: Options,
+    caps: Caps,
+    clock: Clock,
+) -> Result<Started, OpenError> {
+    let opened = schema::open(path)?;
+    let failed = |e: rusqlite::Error| schema::failed(path, &e);
+    let mut texts = Texts::default();
+    let mut scheduler = Scheduler::new(caps, options.queue_depth_max, ALERT_BYTES_MAX);
+    take_up(&opened.conn, clock.now()).map_err(failed)?;
+    load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
+    let last_id = last_id(&opened.conn).map_err(failed)?;
+    let reader = Reader::new(path.into());
+    let dead = reader.count_dead().map_err(|e| OpenError::Failed {
+        path: path.into(),
+        reason: e.0,
+    })?;
+    let shared = Arc::new(Shared::new(
+        scheduler,
+        clock,
+        options,
+        AtomicU64::new(dead),
+        opened.secret,
+    ));
+    let (sender, handed) = mpsc::unbounded_channel();
+    let committer = Committer {
+        conn: opened.conn,
+        shared: Arc::clone(&shared),
+        handed: sender,
+        last_id,
+        kv_usage: super::kv::Usage::new(),
+        texts,
+        retention: Retention::new(),
+        failing: None,
+        _lock: opened.lock,
+    };
+    Ok(Started {
+        shared,
+        reader,
+        committer,
+        handed,
+    })
+}
+
+/// What is still marked as running is what the last process died under.
+fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let tx = conn.unchecked_transaction()?;
+    tx.execute(
+        "UPDATE deliveries INDEXED BY deliveries_unsettled
+         SET state = ?1, settled_at = ?2, last_error = ?3, deaths = deaths + 1, after_crash = 1
+         WHERE state < 3 AND state = ?4 AND deaths + 1 >= ?5",
+        params![DEAD, now.as_millisecond(), DIED, RUNNING, DEATHS_MAX],
+    )?;
+    tx.execute(
+        "UPDATE deliveries INDEXED BY deliveries_unsettled
+         SET state = ?1, deaths = deaths + 1, after_crash = 1
+         WHERE state < 3 AND state = ?2",
+        params![QUEUED, RUNNING],
+    )?;
+    tx.commit()
+}
+
+fn load(
+    conn: &Connection,
+    scheduler: &mut Scheduler,
+    texts: &mut Texts,
+    clock: &Clock,
+) -> rusqlite::Result<()> {
+    let (now, ticks) = (clock.now(), clock.ticks());
+    let mut statement = conn.prepare(&format!(
+        "SELECT {STORED} FROM deliveries INDEXED BY deliveries_unsettled
+         WHERE state < 3 ORDER BY id"
+    ))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let stored = Stored::read(row)?;
+        let next = stored
+            .next_handler
+            .as_deref()
+            .map(crate::alert::HandlerName::new);
+        let handler = next.or_else(|| stored.pipeline.first().cloned());
+        let (Some(handler), Some(fingerprint)) = (handler, stored.fingerprint) else {
+            tracing::error!(delivery = %stored.id, "delivery {} has no handler: left as it is", stored.id);
+            continue;
+        };
+        let wait_ms = stored
+            .not_before
+            .map_or(0, |at| (at - now.as_millisecond()).clamp(0, WAIT_MS_MAX));
+        let entrant = Entrant {
+            id: stored.id,
+            route: texts.route(&stored.route),
+            fingerprint,
+            pipeline: texts.pipeline(&stored.pipeline),
+            handler,
+            priority: stored.priority,
+            due: ticks + wait_ms,
+            accepted_at: stored.since,
+            leases: stored.leases,
+            after_crash: stored.after_crash,
+            alert: None,
+            alert_bytes: 0,
+        };
+        scheduler.restore(entrant, ticks);
+    }
+    Ok(())
+}
+
+fn last_id(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_one(
+        "SELECT max(coalesce((SELECT max(id) FROM deliveries), 0),
+                    coalesce((SELECT value FROM meta WHERE key = 'last_id'), 0))",
+        [],
+        |row| row.get(0),
+    )
+}

@@ -1,0 +1,324 @@
+//! Deliveries, their runs and their journal, as rows.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::alert::{DeliveryId, Fingerprint, HandlerName, Priority, Status, Timestamp};
+use crate::journal::{CallKind, CallName, Entry};
+use crate::queue::clock::{from_millis, from_nanos, nanos};
+
+use super::schema::RUNNING;
+
+/// A delivery that is written for the first time.
+pub(super) struct NewDelivery<'a> {
+    pub(super) id: DeliveryId,
+    pub(super) state: i64,
+    pub(super) leases: u32,
+    pub(super) priority: Priority,
+    pub(super) status: Option<Status>,
+    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) accepted_at: Timestamp,
+    pub(super) settled_at: Option<Timestamp>,
+    pub(super) alertname: &'a str,
+    pub(super) route: &'a str,
+    pub(super) handlers: &'a str,
+    pub(super) last_error: Option<&'a str>,
+    /// The alert, or what was refused.
+    pub(super) json: &'a str,
+}
+
+/// Writes a delivery and its alert.
+pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, accepted_at,
+             settled_at, alertname, route, handlers, last_error)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        new.id.as_raw(),
+        new.state,
+        new.leases,
+        priority_code(new.priority),
+        new.status.map(status_code),
+        new.fingerprint.map(|f| f.0.cast_signed()),
+        new.accepted_at.as_millisecond(),
+        new.settled_at.map(Timestamp::as_millisecond),
+        new.alertname,
+        new.route,
+        new.handlers,
+        new.last_error,
+    ])?;
+    conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
+        .execute(params![new.id.as_raw(), new.json])?;
+    Ok(())
+}
+
+/// What the scheduler needs to know of a stored delivery.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) id: DeliveryId,
+    pub(super) state: i64,
+    pub(super) leases: u32,
+    pub(super) after_crash: bool,
+    pub(super) priority: Priority,
+    /// Absent for what was refused.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// When it was accepted, or sent again since.
+    pub(super) since: Timestamp,
+    pub(super) not_before: Option<i64>,
+    pub(super) route: String,
+    pub(super) pipeline: Vec<HandlerName>,
+    pub(super) next_handler: Option<String>,
+    pub(super) last_error: Option<String>,
+    pub(super) settled_at: Option<Timestamp>,
+}
+
+/// The columns of [`Stored`], in its order.
+pub(super) const STORED: &str = "id, state, leases, after_crash, priority, fingerprint,
+    coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, last_error,
+    settled_at";
+
+impl Stored {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: DeliveryId::from_raw(row.get(0)?),
+            state: row.get(1)?,
+            leases: row.get(2)?,
+            after_crash: row.get(3)?,
+            priority: priority_of(row.get(4)?),
+            fingerprint: fingerprint_of(row.get(5)?),
+            since: from_millis(row.get(6)?),
+            not_before: row.get(7)?,
+            route: row.get(8)?,
+            pipeline: split_handlers(row.get_ref(9)?.as_str()?),
+            next_handler: row.get(10)?,
+            last_error: row.get(11)?,
+            settled_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
+        })
+    }
+
+    /// Reads one delivery.
+    pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Self>> {
+        conn.prepare_cached(&format!("SELECT {STORED} FROM deliveries WHERE id = ?1"))?
+            .query_row([id.as_raw()], Self::read)
+            .optional()
+    }
+}
+
+/// Marks a delivery as leased once more.
+pub(super) fn mark_leased(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE deliveries SET state = ?2, leases = leases + 1, not_before = NULL WHERE id = ?1",
+    )?
+    .execute(params![id.as_raw(), RUNNING])?;
+    Ok(())
+}
+
+/// Returns a delivery's alert, as JSON.
+pub(super) fn alert_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<String> {
+    conn.prepare_cached("SELECT json FROM alerts WHERE id = ?1")?
+        .query_one([id.as_raw()], |row| row.get(0))
+}
+
+/// Returns how far a delivery is, as JSON; absent before its first lease ended.
+pub(super) fn progress_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached(
+        "SELECT progress FROM runs WHERE delivery = ?1 AND progress IS NOT NULL
+         ORDER BY lease DESC LIMIT 1",
+    )?
+    .query_row([id.as_raw()], |row| row.get(0))
+    .optional()
+}
+
+/// Stores what a lease came to. Only the latest progress of a delivery is kept.
+pub(super) fn put_run(
+    conn: &Connection,
+    id: DeliveryId,
+    lease: u32,
+    progress: Option<&str>,
+    story: Option<&str>,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO runs (delivery, lease, progress, story) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (delivery, lease) DO UPDATE SET
+             progress = coalesce(excluded.progress, progress),
+             story = coalesce(excluded.story, story)",
+    )?
+    .execute(params![id.as_raw(), lease, progress, story])?;
+    if lease > 1 && progress.is_some() {
+        conn.prepare_cached(
+            "UPDATE runs SET progress = NULL
+             WHERE delivery = ?1 AND lease < ?2 AND progress IS NOT NULL",
+        )?
+        .execute(params![id.as_raw(), lease])?;
+    }
+    Ok(())
+}
+
+/// Appends to the record of a step. The same place written twice is the same call: the later one counts.
+pub(super) fn append(
+    conn: &Connection,
+    id: DeliveryId,
+    step: u32,
+    entries: &[Entry],
+) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT OR REPLACE INTO journal
+             (delivery, step, seq, kind, keyed, name, effect, request, result, reply, at, clock)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    for entry in entries {
+        let (keyed, name) = match &entry.name {
+            CallName::Key(name) => (true, name),
+            CallName::Digest(name) => (false, name),
+        };
+        insert.execute(params![
+            id.as_raw(),
+            step,
+            entry.seq,
+            kind_code(entry.kind),
+            keyed,
+            name,
+            entry.effect,
+            entry.request,
+            entry.result,
+            entry.reply,
+            nanos(entry.at),
+            nanos(entry.clock),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Returns everything that a delivery's steps have recorded, in order.
+pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
+    conn.prepare_cached(
+        "SELECT step, seq, kind, keyed, name, effect, request, result, reply, at, clock
+         FROM journal WHERE delivery = ?1 ORDER BY step, seq",
+    )?
+    .query_map([id.as_raw()], |row| {
+        let name: String = row.get(4)?;
+        let entry = Entry {
+            seq: row.get(1)?,
+            kind: kind_of(row.get(2)?),
+            name: if row.get(3)? {
+                CallName::Key(name)
+            } else {
+                CallName::Digest(name)
+            },
+            effect: row.get(5)?,
+            request: row.get(6)?,
+            result: row.get(7)?,
+            reply: row.get(8)?,
+            at: from_nanos(row.get(9)?),
+            clock: from_nanos(row.get(10)?),
+        };
+        Ok((row.get(0)?, entry))
+    })?
+    .collect()
+}
+
+/// Removes a delivery and everything that hangs on it.
+pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM deliveries WHERE id = ?1",
+        "DELETE FROM alerts WHERE id = ?1",
+        "DELETE FROM runs WHERE delivery = ?1",
+        "DELETE FROM journal WHERE delivery = ?1",
+    ] {
+        conn.prepare_cached(sql)?.execute([id.as_raw()])?;
+    }
+    Ok(())
+}
+
+/// Returns a pipeline as it is stored: each name between commas.
+pub(super) fn join_handlers(pipeline: &[HandlerName]) -> String {
+    let mut text = String::with_capacity(24 * pipeline.len() + 1);
+    text.push(',');
+    for handler in pipeline {
+        text.push_str(handler.as_str());
+        text.push(',');
+    }
+    text
+}
+
+pub(super) fn split_handlers(text: &str) -> Vec<HandlerName> {
+    text.split(',')
+        .filter(|name| !name.is_empty())
+        .map(HandlerName::new)
+        .collect()
+}
+
+pub(super) fn fingerprint_of(stored: Option<i64>) -> Option<Fingerprint> {
+    stored.map(|n| Fingerprint(n.cast_unsigned()))
+}
+
+pub(super) fn status_code(status: Status) -> i64 {
+    match status {
+        Status::Firing => 0,
+        Status::Resolved => 1,
+    }
+}
+
+fn priority_code(priority: Priority) -> i64 {
+    match priority {
+        Priority::Critical => 0,
+        Priority::Warning => 1,
+        Priority::Normal => 2,
+    }
+}
+
+fn priority_of(code: i64) -> Priority {
+    match code {
+        0 => Priority::Critical,
+        1 => Priority::Warning,
+        _ => Priority::Normal,
+    }
+}
+
+fn kind_code(kind: CallKind) -> i64 {
+    match kind {
+        CallKind::Http => 0,
+        CallKind::Slack => 1,
+        CallKind::Kv => 2,
+        CallKind::Config => 3,
+    }
+}
+
+fn kind_of(code: i64) -> CallKind {
+    match code {
+        0 => CallKind::Http,
+        1 => CallKind::Slack,
+        2 => CallKind::Kv,
+        _ => CallKind::Config,
+    }
+}
+
+/// One copy of each text that many deliveries share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    routes: std::collections::HashMap<String, Arc<str>>,
+    pipelines: std::collections::HashMap<Vec<HandlerName>, Arc<[HandlerName]>>,
+}
+
+impl Shared {
+    pub(super) fn route(&mut self, route: &str) -> Arc<str> {
+        if let Some(shared) = self.routes.get(route) {
+            return Arc::clone(shared);
+        }
+        let shared: Arc<str> = route.into();
+        self.routes.insert(route.into(), Arc::clone(&shared));
+        shared
+    }
+
+    pub(super) fn pipeline(&mut self, pipeline: &[HandlerName]) -> Arc<[HandlerName]> {
+        if let Some(shared) = self.pipelines.get(pipeline) {
+            return Arc::clone(shared);
+        }
+        let shared: Arc<[HandlerName]> = pipeline.into();
+        self.pipelines
+            .insert(pipeline.to_vec(), Arc::clone(&shared));
+        shared
+    }
+}

@@ -1,0 +1,295 @@
+//! The tables, and opening a file that has them.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::queue::errors::OpenError;
+
+/// `AlMg`, so that `file` and this program tell a store from any other database.
+const APPLICATION_ID: i64 = 0x416c_4d67;
+
+/// Raised with every change of the tables.
+const LAYOUT: i64 = 1;
+
+/// A large store is not read through at every start: what this time does not cover is found when it is read.
+const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
+
+/// States of a delivery as they are stored. Below [`DONE`] it is not settled.
+pub(super) const QUEUED: i64 = 0;
+pub(super) const RUNNING: i64 = 1;
+pub(super) const RETRYING: i64 = 2;
+pub(super) const DONE: i64 = 3;
+pub(super) const DEAD: i64 = 4;
+
+// `events` begins with the time: those that come together lie together, so that a commit touches few
+// pages. Its index by fingerprint is made when the first alert without a start comes (`events.rs`).
+// `handlers` is `,a,b,`, so that one of them is found with `instr`.
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    state INTEGER NOT NULL,
+    leases INTEGER NOT NULL DEFAULT 0,
+    deaths INTEGER NOT NULL DEFAULT 0,
+    after_crash INTEGER NOT NULL DEFAULT 0,
+    priority INTEGER NOT NULL DEFAULT 2,
+    status INTEGER,
+    fingerprint INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    accepted_at INTEGER NOT NULL,
+    revived_at INTEGER,
+    settled_at INTEGER,
+    not_before INTEGER,
+    alertname TEXT NOT NULL,
+    route TEXT NOT NULL,
+    handlers TEXT NOT NULL,
+    next_handler TEXT,
+    last_error TEXT
+) STRICT;
+CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
+CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
+CREATE TABLE alerts (id INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;
+CREATE TABLE runs (
+    delivery INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    progress TEXT,
+    story TEXT,
+    PRIMARY KEY (delivery, lease)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE journal (
+    delivery INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    keyed INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    effect INTEGER NOT NULL,
+    request TEXT NOT NULL,
+    result TEXT NOT NULL,
+    reply TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    clock INTEGER NOT NULL,
+    PRIMARY KEY (delivery, step, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    starts_at INTEGER NOT NULL,
+    fingerprint INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    duplicates INTEGER NOT NULL DEFAULT 0,
+    runs BLOB NOT NULL,
+    PRIMARY KEY (starts_at, fingerprint, status)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE kv (
+    handler TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (handler, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX kv_expiry ON kv (expires_at) WHERE expires_at IS NOT NULL;
+";
+
+/// A store that this process alone may write.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) conn: Connection,
+    /// Held as long as the store is: the lock goes with it.
+    pub(super) lock: File,
+    /// This store's own, for what must be random and yet the same on every attempt.
+    pub(super) secret: [u8; 32],
+}
+
+/// Opens the store at `path`, and makes it where there is none.
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+    let lock = lock(path)?;
+    let file = private(path).map_err(|e| unwritable(path, &e))?;
+    check_header(path, file)?;
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(|e| failed(path, &e))?;
+    let secret = prepare(&conn, path)?;
+    Ok(Opened { conn, lock, secret })
+}
+
+/// Opens the store once more, for reading beside its writer.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.set_prepared_statement_cache_capacity(32);
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.execute_batch("PRAGMA cache_size = -4096;")?;
+    Ok(conn)
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock = private(&PathBuf::from(name)).map_err(|e| unwritable(path, &e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.into())),
+        Err(std::fs::TryLockError::Error(e)) => Err(unwritable(path, &e)),
+    }
+}
+
+/// Opens a file, and makes it for this user alone where there is none.
+fn private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let mut head = Vec::new();
+    file.take(100)
+        .read_to_end(&mut head)
+        .map_err(|e| unwritable(path, &e))?;
+    if head.is_empty() {
+        return Ok(());
+    }
+    if !head.starts_with(MAGIC) {
+        // What is at bytes 68 to 72 tells a store whose head was overwritten from a stranger's file.
+        let ours = head.get(68..72) == Some(&0x416c_4d67_u32.to_be_bytes());
+        return Err(if ours {
+            damaged(path, "its header is overwritten")
+        } else {
+            OpenError::Foreign(path.into())
+        });
+    }
+    if head.len() < 100 {
+        return Err(damaged(path, "it is cut off within its header"));
+    }
+    Ok(())
+}
+
+fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
+    let fail = |e: rusqlite::Error| failed(path, &e);
+    conn.set_prepared_statement_cache_capacity(128);
+    // The page size and the kind of vacuum count only before the first table is made. The log is copied
+    // back after 16 MB: pages that change again and again are then written once.
+    conn.execute_batch(
+        "PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cache_size = -16384;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA busy_timeout = 5000;",
+    )
+    .map_err(fail)?;
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application = pragma("application_id").map_err(fail)?;
+    let layout = pragma("user_version").map_err(fail)?;
+    let tables: i64 = conn
+        .query_one("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(fail)?;
+    if tables == 0 {
+        create(conn).map_err(fail)?;
+    } else if application != APPLICATION_ID {
+        return Err(OpenError::Foreign(path.into()));
+    } else if layout > LAYOUT {
+        return Err(OpenError::Newer {
+            path: path.into(),
+            found: layout,
+            known: LAYOUT,
+        });
+    } else {
+        quick_check(conn, path)?;
+    }
+    conn.query_one("SELECT value FROM meta WHERE key = 'secret'", [], |row| {
+        row.get(0)
+    })
+    .map_err(fail)
+}
+
+fn create(conn: &Connection) -> rusqlite::Result<()> {
+    let secret: [u8; 32] = rand::random();
+    let tx = conn.unchecked_transaction()?;
+    tx.execute_batch(TABLES)?;
+    tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", LAYOUT)?;
+    tx.commit()
+}
+
+fn quick_check(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+    let interrupt = conn.get_interrupt_handle();
+    let (done, over) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if over.recv_timeout(CHECK_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+            interrupt.interrupt();
+        }
+    });
+    let found = conn.query_one("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    drop(done);
+    // Joined before the connection is used again: a late interrupt would hit somebody else's statement.
+    if watch.join().is_err() {
+        tracing::warn!("the watch over the store's check has panicked");
+    }
+    match found {
+        Ok(text) if text == "ok" => Ok(()),
+        Ok(text) => Err(damaged(path, &text)),
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(()),
+        Err(e) => Err(failed(path, &e)),
+    }
+}
+
+fn damaged(path: &Path, reason: &str) -> OpenError {
+    OpenError::Damaged {
+        path: path.into(),
+        reason: reason.replace('\n', "; "),
+    }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::Unwritable {
+        path: path.into(),
+        reason: error.to_string(),
+    }
+}
+
+/// Sorts an error of the store by what is to be done about it.
+pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            damaged(path, &error.to_string())
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            OpenError::Unwritable {
+                path: path.into(),
+                reason: error.to_string(),
+            }
+        }
+        _ => OpenError::Failed {
+            path: path.into(),
+            reason: reason(error),
+        },
+    }
+}
+
+/// Returns why the store fails, in words for whoever has to mend it.
+pub(super) fn reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full".into(),
+        Some(ErrorCode::SystemIoFailure) => format!("the disk fails ({error})"),
+        Some(ErrorCode::DatabaseCorrupt) => format!("the store is damaged ({error})"),
+        _ => error.to_string(),
+    }
+}

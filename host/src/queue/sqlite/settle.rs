@@ -1,0 +1,367 @@
+//! Ends of leases, records of calls, retries and cancellations, within the committer's transaction.
+
+use std::collections::HashSet;
+
+use rusqlite::params;
+
+use crate::alert::DeliveryId;
+use crate::journal::{KvReply, LedgerError};
+use crate::queue::errors::{CancelError, RetryError};
+use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
+use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
+use crate::queue::types::{LeaseToken, Progress, StepStatus};
+
+use super::committer::{Committer, Group, Handed};
+use super::rows::{self, Stored};
+use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING};
+use super::{CANCELLED, kv, reader};
+
+/// What a message is answered once its transaction is durable.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Nothing,
+    Record(Result<(), LedgerError>),
+    Kv(Result<KvReply, LedgerError>),
+    Retry(Result<(), RetryError>),
+    Cancel(Result<(), CancelError>),
+}
+
+impl Answer {
+    /// Answers `message`. Whoever asked may have gone: what was stored stays stored.
+    pub(super) fn give(self, message: Urgent) {
+        match (self, message) {
+            (Self::Record(result), Urgent::Record { reply, .. }) => drop(reply.send(result)),
+            (Self::Kv(result), Urgent::Kv(_, reply)) => drop(reply.send(result)),
+            (Self::Retry(result), Urgent::Retry { reply, .. }) => drop(reply.send(result)),
+            (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
+            #[cfg(test)]
+            (Self::Nothing, Urgent::Sql(_, reply)) => drop(reply.send(())),
+            _ => {}
+        }
+    }
+}
+
+impl Committer {
+    /// Writes what a message asks for.
+    pub(super) fn apply(
+        &mut self,
+        group: &mut Group,
+        message: &Urgent,
+        settled_too: &HashSet<(DeliveryId, LeaseToken)>,
+    ) -> rusqlite::Result<Answer> {
+        Ok(match message {
+            Urgent::Settle(settle) => {
+                self.settle(group, settle)?;
+                Answer::Nothing
+            }
+            Urgent::Progress {
+                id,
+                token,
+                progress,
+            } => {
+                let lease = self.lease_of(group, *id, *token);
+                if let (Some(lease), false) = (lease, settled_too.contains(&(*id, *token))) {
+                    rows::put_run(&self.conn, *id, lease, Some(progress), None)?;
+                }
+                Answer::Nothing
+            }
+            Urgent::Record {
+                id,
+                token,
+                step,
+                entries,
+                ..
+            } => Answer::Record(match self.lease_of(group, *id, *token) {
+                None => Err(LedgerError::LeaseLost),
+                Some(_) => {
+                    rows::append(&self.conn, *id, *step, entries)?;
+                    Ok(())
+                }
+            }),
+            Urgent::Kv(message, _) => Answer::Kv(self.change_kv(group, message)?),
+            Urgent::Retry {
+                id, force, later, ..
+            } => Answer::Retry(self.retry(group, *id, *force, later)?),
+            Urgent::Cancel { id, .. } => Answer::Cancel(self.cancel(group, *id)?),
+            #[cfg(test)]
+            Urgent::Sql(sql, _) => {
+                // A pragma answers with a row, which `execute` would refuse.
+                self.conn.prepare(sql)?.query([])?.next()?;
+                Answer::Nothing
+            }
+        })
+    }
+
+    fn lease_of(&self, group: &Group, id: DeliveryId, token: LeaseToken) -> Option<u32> {
+        if group.gone.contains(&id) {
+            return None;
+        }
+        self.shared.scheduler.lock().lease_of(id, token)
+    }
+
+    fn settle(&mut self, group: &mut Group, settle: &Settle) -> rusqlite::Result<()> {
+        let Some(lease) = self.lease_of(group, settle.id, settle.token) else {
+            return self.settle_revoked(group, settle);
+        };
+        rows::put_run(
+            &self.conn,
+            settle.id,
+            lease,
+            Some(&settle.progress),
+            settle.story.as_deref(),
+        )?;
+        let (state, settled_at, not_before, handler) = match &settle.outcome {
+            Outcome::Done => (DONE, Some(group.now.as_millisecond()), None, None),
+            Outcome::Dead => (DEAD, Some(group.now.as_millisecond()), None, None),
+            Outcome::Wait {
+                handler,
+                not_before,
+                ..
+            } => {
+                let state = if not_before.is_some() {
+                    RETRYING
+                } else {
+                    QUEUED
+                };
+                (state, None, *not_before, Some(handler.as_str()))
+            }
+        };
+        self.conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
+                     next_handler = ?5, attempts = ?6, last_error = ?7, after_crash = 0
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                settle.id.as_raw(),
+                state,
+                settled_at,
+                not_before,
+                handler,
+                settle.attempts,
+                settle.last_error,
+            ])?;
+        group.died += u64::from(state == DEAD);
+        group.gone.insert(settle.id);
+        let ended = match &settle.outcome {
+            Outcome::Done | Outcome::Dead => Ended::Settled,
+            Outcome::Wait { handler, due, .. } => Ended::Waits {
+                handler: handler.clone(),
+                due: *due,
+            },
+        };
+        group.ended.push((settle.id, settle.token, ended));
+        Ok(())
+    }
+
+    /// The delivery was given up under its worker: only the story is kept, and the lane is free now.
+    fn settle_revoked(&mut self, group: &mut Group, settle: &Settle) -> rusqlite::Result<()> {
+        let lease = self
+            .shared
+            .scheduler
+            .lock()
+            .revoked_lease_of(settle.id, settle.token);
+        if let Some(lease) = lease {
+            rows::put_run(
+                &self.conn,
+                settle.id,
+                lease,
+                Some(&settle.progress),
+                settle.story.as_deref(),
+            )?;
+            group.ended.push((settle.id, settle.token, Ended::Settled));
+        }
+        Ok(())
+    }
+
+    fn change_kv(
+        &mut self,
+        group: &Group,
+        message: &KvMessage,
+    ) -> rusqlite::Result<Result<KvReply, LedgerError>> {
+        if self.lease_of(group, message.id, message.token).is_none() {
+            return Ok(Err(LedgerError::LeaseLost));
+        }
+        let (reply, changed) = kv::change(
+            &self.conn,
+            &mut self.kv_usage,
+            (&message.handler, &message.key),
+            &message.change,
+            message.bytes_total_max,
+            group.now,
+        )?;
+        rows::append(&self.conn, message.id, message.step, &message.before)?;
+        let json = serde_json::to_string(&reply)
+            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+        let mut entry = message.entry.clone();
+        entry.effect = entry.effect && changed;
+        entry.result.clone_from(&json);
+        entry.reply = json;
+        rows::append(&self.conn, message.id, message.step, &[entry])?;
+        Ok(Ok(reply))
+    }
+
+    fn retry(
+        &mut self,
+        group: &mut Group,
+        id: DeliveryId,
+        force: bool,
+        later: &Later,
+    ) -> rusqlite::Result<Result<(), RetryError>> {
+        let Some(stored) = Stored::load(&self.conn, id)? else {
+            return Ok(Err(RetryError::NotFound));
+        };
+        if stored.state != DEAD || self.shared.scheduler.lock().contains(id) {
+            return Ok(Err(RetryError::NotDead));
+        }
+        if stored.fingerprint.is_none() {
+            return Ok(Err(RetryError::NoAlert));
+        }
+        if !force && self.has_passed(&stored, later)? {
+            return Ok(Err(RetryError::Passed));
+        }
+        {
+            let scheduler = self.shared.scheduler.lock();
+            if scheduler.depth() >= self.shared.options.queue_depth_max
+                || !scheduler.has_room(&stored.pipeline)
+            {
+                return Ok(Err(RetryError::Unavailable("the queue is full".into())));
+            }
+        }
+        self.revive(group, &stored)?;
+        Ok(Ok(()))
+    }
+
+    /// Completes what somebody saw of the lane a moment ago with what has changed since.
+    fn has_passed(&self, stored: &Stored, later: &Later) -> rusqlite::Result<bool> {
+        let ran = |s: &Stored| s.state == DONE || (s.state < DONE && s.leases > 0);
+        if later.passed {
+            return Ok(true);
+        }
+        for id in &later.open {
+            if Stored::load(&self.conn, *id)?.as_ref().is_some_and(ran) {
+                return Ok(true);
+            }
+        }
+        let Some(fingerprint) = stored.fingerprint else {
+            return Ok(false);
+        };
+        let lane = [(stored.id, fingerprint, stored.route.clone())];
+        let since = reader::later(&self.conn, &lane, later.scanned_to.max(stored.id.as_raw()))?;
+        Ok(since.iter().any(|later| later.passed))
+    }
+
+    /// Sends a dead delivery again: what failed starts anew, what was done stays done, and so does the record.
+    pub(super) fn revive(&mut self, group: &mut Group, stored: &Stored) -> rusqlite::Result<()> {
+        let id = stored.id;
+        let mut handler = stored.pipeline.first().cloned();
+        if let Some(json) = rows::progress_json(&self.conn, id)? {
+            let mut progress: Progress = serde_json::from_str(&json).unwrap_or_default();
+            if progress.steps.is_empty() {
+                progress = Progress::new(&stored.pipeline);
+            }
+            restart_failed(&mut progress);
+            let pending = progress
+                .steps
+                .iter()
+                .find(|step| step.status == StepStatus::Pending);
+            handler = pending.map(|step| step.handler.clone()).or(handler);
+            let json = serde_json::to_string(&progress)
+                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            rows::put_run(&self.conn, id, stored.leases, Some(&json), None)?;
+        }
+        let (Some(handler), Some(fingerprint)) = (handler, stored.fingerprint) else {
+            return Ok(());
+        };
+        let entrant = Entrant {
+            id,
+            route: self.texts.route(&stored.route),
+            fingerprint,
+            pipeline: self.texts.pipeline(&stored.pipeline),
+            handler: handler.clone(),
+            priority: stored.priority,
+            due: group.ticks,
+            accepted_at: group.now,
+            leases: stored.leases,
+            after_crash: stored.after_crash,
+            alert: None,
+            alert_bytes: 0,
+        };
+        let grant = self.shared.scheduler.lock().admit(entrant, group.ticks);
+        let leased = grant.is_some();
+        self.conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0,
+                     revived_at = ?4, settled_at = NULL, not_before = NULL, next_handler = ?5,
+                     last_error = NULL
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                id.as_raw(),
+                if leased { RUNNING } else { QUEUED },
+                leased,
+                group.now.as_millisecond(),
+                handler.as_str(),
+            ])?;
+        group.revived += 1;
+        if let Some(grant) = grant {
+            group.handed.push(Handed {
+                json: Some(rows::alert_json(&self.conn, id)?),
+                progress: rows::progress_json(&self.conn, id)?,
+                journal: rows::journal(&self.conn, id)?,
+                grant,
+            });
+        }
+        Ok(())
+    }
+
+    fn cancel(
+        &mut self,
+        group: &mut Group,
+        id: DeliveryId,
+    ) -> rusqlite::Result<Result<(), CancelError>> {
+        if group.gone.contains(&id) {
+            let why = "its lease ended this very moment; try again".into();
+            return Ok(Err(CancelError::Unavailable(why)));
+        }
+        let withdrawn = self.shared.scheduler.lock().withdraw(id);
+        if withdrawn == Withdrawn::Absent {
+            let known = Stored::load(&self.conn, id)?.is_some();
+            return Ok(Err(if known {
+                CancelError::Settled
+            } else {
+                CancelError::NotFound
+            }));
+        }
+        self.conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL,
+                     last_error = ?4
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                id.as_raw(),
+                DEAD,
+                group.now.as_millisecond(),
+                CANCELLED
+            ])?;
+        group.died += 1;
+        Ok(Ok(()))
+    }
+}
+
+/// Gives every failed step a fresh start. When it first began stays: its clock is part of its record.
+fn restart_failed(progress: &mut Progress) {
+    for step in &mut progress.steps {
+        if step.status == StepStatus::Failed {
+            step.status = StepStatus::Pending;
+            step.attempts = 0;
+            step.traps = 0;
+            step.used_ms = 0;
+            step.not_before = None;
+            step.last_error = None;
+            step.facts = crate::alert::Labels::default();
+            step.blocks.clear();
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The queue on a real store: what is promised of it, also after a crash.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod durable;
+mod events;
+mod faults;
+mod journal;
+mod model;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::alert::{Alert, Fingerprint, Labels, Origin, Priority, Status};
+
+/// 2026-01-01, in milliseconds.
+const START_MS: i64 = 1_767_225_600_000;
+
+/// A queue in a folder of its own, on a clock that stands still.
+struct Bench {
+    dir: TempDir,
+    clock: Clock,
+    options: Options,
+    caps: Caps,
+    queue: Queue,
+    leases: Leases,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Options::default(), Caps::all(8))
+    }
+
+    fn with(options: Options, caps: Caps) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(START_MS);
+        let path = dir.path().join("store.db");
+        let (queue, leases) =
+            Queue::open_with(&path, options.clone(), caps.clone(), clock.clone()).unwrap();
+        Self {
+            dir,
+            clock,
+            options,
+            caps,
+            queue,
+            leases,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("store.db")
+    }
+
+    /// Ends without giving anything back, and starts again.
+    fn crash(self) -> Self {
+        drop(self.queue);
+        drop(self.leases);
+        Self::again(self.dir, self.clock, self.options, self.caps)
+    }
+
+    /// Closes in order, and starts again.
+    async fn restart(self) -> Self {
+        self.queue.shutdown().await;
+        drop(self.queue);
+        drop(self.leases);
+        Self::again(self.dir, self.clock, self.options, self.caps)
+    }
+
+    fn again(dir: TempDir, clock: Clock, options: Options, caps: Caps) -> Self {
+        let path = dir.path().join("store.db");
+        let (queue, leases) =
+            Queue::open_with(&path, options.clone(), caps.clone(), clock.clone()).unwrap();
+        Self {
+            dir,
+            clock,
+            options,
+            caps,
+            queue,
+            leases,
+        }
+    }
+
+    /// Moves the clock, and lets the queue notice.
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.queue.inner.shared.inbox.nudge();
+    }
+
+    async fn accept(&self, submission: Submission) -> Verdict {
+        let receipt = self
+            .queue
+            .accept(vec![submission], Vec::new())
+            .await
+            .unwrap();
+        receipt.verdicts.into_iter().next().unwrap()
+    }
+
+    /// Accepts what is new, and returns its only delivery.
+    async fn accept_new(&self, submission: Submission) -> DeliveryId {
+        match self.accept(submission).await {
+            Verdict::Accepted(accepted) if accepted.len() == 1 => accepted[0].id,
+            other => panic!("not accepted once: {other:?}"),
+        }
+    }
+
+    async fn lease(&mut self) -> Leased {
+        self.leases.next().await.unwrap()
+    }
+
+    /// Ends an invocation.
+    fn settle(&self, leased: &Leased, next: Next) {
+        self.queue.release_slot(&leased.handler);
+        self.queue.settle(settlement(leased, next));
+    }
+
+    /// Waits until everything that was sent so far is stored.
+    async fn flush(&self) {
+        self.sql("SELECT 1").await;
+    }
+
+    /// Runs a statement on the writer's connection, after everything that was sent before.
+    async fn sql(&self, sql: &str) {
+        let (reply, done) = oneshot::channel();
+        self.queue
+            .inner
+            .shared
+            .inbox
+            .push(Urgent::Sql(sql.into(), reply));
+        done.await.unwrap();
+    }
+
+    async fn story(&self, id: DeliveryId) -> Story {
+        self.queue.story(id).await.unwrap().unwrap()
+    }
+
+    async fn state(&self, id: DeliveryId) -> State {
+        self.story(id).await.delivery.state
+    }
+}
+
+fn name(handler: &str) -> HandlerName {
+    HandlerName::new(handler)
+}
+
+fn settlement(leased: &Leased, next: Next) -> Settlement {
+    let mut progress = leased.progress.clone();
+    let status = match next {
+        Next::Done => StepStatus::Done,
+        Next::Dead(_) => StepStatus::Failed,
+        _ => StepStatus::Pending,
+    };
+    for step in &mut progress.steps {
+        step.status = status;
+        step.attempts += 1;
+    }
+    Settlement {
+        id: leased.id,
+        token: leased.token,
+        next,
+        progress,
+        story: Some(format!(r#"{{"lease":{}}}"#, leased.lease)),
+        last_error: None,
+    }
+}
+
+/// A firing alert named `alertname` that began `started` seconds after the start.
+pub(in crate::queue) fn alert(alertname: &str, started: i64) -> Alert {
+    let labels: Labels = [("alertname".to_owned(), alertname.to_owned())]
+        .into_iter()
+        .collect();
+    Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status: Status::Firing,
+        labels,
+        annotations: Labels::default(),
+        starts_at: clock::from_millis(START_MS + started * 1_000),
+        ends_at: None,
+        generator_url: None,
+        received_at: clock::from_millis(START_MS),
+        origin: Origin::default(),
+    }
+}
+
+fn plan(route: &str, handlers: &[&str]) -> Plan {
+    Plan {
+        route: route.into(),
+        handlers: handlers.iter().map(|h| name(h)).collect(),
+        priority: Priority::Normal,
+        repeat_after: Duration::from_secs(3 * 3_600 + 50 * 60),
+    }
+}
+
+/// A firing alert on one route with one handler.
+fn firing(alertname: &str) -> Submission {
+    Submission {
+        alert: alert(alertname, 0),
+        starts_at_missing: false,
+        plans: vec![plan("route", &["notify"])],
+    }
+}
+
+fn resolved(alertname: &str) -> Submission {
+    let mut submission = firing(alertname);
+    submission.alert.status = Status::Resolved;
+    submission
+}
