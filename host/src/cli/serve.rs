@@ -66,6 +66,10 @@ async fn listen_and_run(
         .local_addr()
         .context("the listener has no address")?;
     let (handlers_dir, preview) = (config.handlers_dir.clone(), config.slack.preview);
+    let scheme = match config.tls_server {
+        Some(_) => "https",
+        None => "http",
+    };
     let app = App::start(config, source, Arc::new(show_preview)).await?;
     let shared = app.shared();
     tracing::info!(
