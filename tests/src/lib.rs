@@ -1,6 +1,7 @@
-//! What the tests share: stand-ins for the world outside and drivers for real programs.
+//! What the tests share: stand-ins for the world outside, drivers for real programs, a bed for one runtime.
 
 pub mod alerts;
+pub mod bed;
 pub mod fakes;
 pub mod modules;
 pub mod process;

@@ -13,7 +13,7 @@ pub fn workspace() -> &'static Path {
         .expect("this package is in a workspace")
 }
 
-/// Returns the component of a bundled handler or of a guest below `tests/guests`.
+/// Returns the component of a bundled handler or of a guest below `tests/handlers` and `tests/guests`.
 ///
 /// # Panics
 /// Where it does not build; the compiler's messages are in the panic.
@@ -22,7 +22,7 @@ pub fn path(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let dir = BUILT.get_or_init(|| {
         let out = workspace().join("target/test-modules");
-        for folder in ["handlers", "tests/guests"] {
+        for folder in ["handlers", "tests/handlers", "tests/guests"] {
             let projects = discover(&workspace().join(folder)).expect("the folder of projects");
             for built in build_all(&projects, &Options::new(&out)) {
                 if let Err(error) = built {
@@ -33,4 +33,13 @@ pub fn path(name: &str) -> PathBuf {
         out
     });
     dir.join(format!("{name}.wasm"))
+}
+
+/// Returns the bytes of [`path`].
+///
+/// # Panics
+/// Where it does not build.
+#[must_use]
+pub fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).expect("a built module can be read")
 }

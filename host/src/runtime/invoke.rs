@@ -224,6 +224,14 @@ fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, cpu_max: Duration) 
     store
 }
 
+/// Why a module could not be described.
+pub(super) enum DescribeFailure {
+    /// Its types are not the contract's: found only when it is instantiated.
+    Mismatch(String),
+    /// Its code failed.
+    Failed(StepFailure),
+}
+
 /// Calls `describe` alone in a store that may do nothing else.
 ///
 /// # Errors
@@ -232,11 +240,10 @@ pub(super) async fn describe(
     runtime: &Runtime,
     pre: &super::bindings::HandlerPre<State>,
     recorder: Arc<Recorder>,
-) -> Result<hooks::Description, StepFailure> {
+) -> Result<hooks::Description, DescribeFailure> {
     let slots = Arc::clone(&runtime.sandbox.slots);
-    let Ok(_slot) = slots.acquire_owned().await else {
-        return Err(StepFailure::Host("the server is stopping".to_owned()));
-    };
+    // The pool is never closed: an error here would mean that the server is gone.
+    let _slot = slots.acquire_owned().await.ok();
     let state = State::new(
         recorder,
         limits::DESCRIBE_MEMORY_BYTES_MAX,
@@ -246,20 +253,28 @@ pub(super) async fn describe(
     );
     let cpu = CpuMeter::default();
     let mut store = new_store(runtime, state, cpu.clone(), limits::DESCRIBE_CPU_MAX);
+    let mut is_instantiated = false;
     let described = cpu.measure(async {
         let handler = pre.instantiate_async(&mut store).await?;
+        is_instantiated = true;
         handler
             .alert_manager_handler_hooks()
             .call_describe(&mut store)
             .await
     });
-    match tokio::time::timeout(limits::DESCRIBE_WALL_MAX, described).await {
+    let described = tokio::time::timeout(limits::DESCRIBE_WALL_MAX, described).await;
+    match described {
         Ok(Ok(description)) => Ok(description),
-        Ok(Err(error)) => Err(failure_of(&error, store.data())),
-        Err(_) => Err(StepFailure::Timeout(format!(
+        Ok(Err(error)) => Err(match failure_of(&error, store.data()) {
+            StepFailure::Trap(_) if !is_instantiated && error.downcast_ref::<Trap>().is_none() => {
+                DescribeFailure::Mismatch(format!("{error:#}"))
+            }
+            failure => DescribeFailure::Failed(failure),
+        }),
+        Err(_) => Err(DescribeFailure::Failed(StepFailure::Timeout(format!(
             "wall: describe was not done within {:?}",
             limits::DESCRIBE_WALL_MAX
-        ))),
+        )))),
     }
 }
 
@@ -307,6 +322,9 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
                 state,
             ));
         }
+        (None, Some(trap @ Trap::MemoryOutOfBounds)) => format!(
+            "it trapped: {trap}; where one function fills the backtrace, it is a recursion without end"
+        ),
         (None, Some(trap)) => format!("it trapped: {trap}"),
         (None, None) => {
             let cause = error.root_cause().to_string();

@@ -10,7 +10,7 @@ use super::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION, HandlerPre};
 use super::cache::Known;
 use super::convert;
 use super::egress::Clients;
-use super::invoke;
+use super::invoke::{self, DescribeFailure};
 use super::limits::MODULE_BYTES_MAX;
 use super::recorder::{Recorder, Speaker};
 use super::state::State;
@@ -202,12 +202,7 @@ impl Runtime {
 
     /// Resolves every import; a record that was changed under the same version is found here.
     fn link(&self, component: &Component) -> Result<HandlerPre<State>, LoadError> {
-        let mismatch = |error: wasmtime::Error| {
-            LoadError::OtherWorld(format!(
-                "its types are not those of version {CONTRACT_VERSION} of the contract ({error:#}): \
-                 it was built from another wit/handler.wit. Build it again with this server's."
-            ))
-        };
+        let mismatch = |error: wasmtime::Error| mismatch(&format!("{error:#}"));
         let pre = self
             .sandbox
             .linker
@@ -222,9 +217,13 @@ impl Runtime {
             delivery: String::new(),
             alertname: String::new(),
         }));
-        let given = invoke::describe(self, pre, recorder)
-            .await
-            .map_err(|failure| LoadError::Describe(format!("describe failed: {failure}")))?;
+        let given =
+            invoke::describe(self, pre, recorder)
+                .await
+                .map_err(|failure| match failure {
+                    DescribeFailure::Mismatch(why) => mismatch(&why),
+                    DescribeFailure::Failed(why) => LoadError::Describe(format!("describe: {why}")),
+                })?;
         convert::description_from(given).map_err(LoadError::Describe)
     }
 }
@@ -233,6 +232,13 @@ struct Loaded {
     sha256: String,
     component: Component,
     known: Option<Known>,
+}
+
+fn mismatch(why: &str) -> LoadError {
+    LoadError::OtherWorld(format!(
+        "its types are not those of version {CONTRACT_VERSION} of the contract ({why}): \
+         it was built from another wit/handler.wit. Build it again with this server's."
+    ))
 }
 
 /// Tells a component from what people copy by mistake, by its first eight bytes.

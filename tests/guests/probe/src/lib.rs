@@ -1,0 +1,172 @@
+//! Does what the alert's annotation `script` says, line by line, and returns each line's result as a fact.
+
+#![allow(unsafe_code, reason = "the generated glue")]
+
+wit_bindgen::generate!({ path: "../../../wit", world: "handler", generate_all });
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+use alert_manager::handler::{config, http, kv, log, slack, types::Retry};
+use exports::alert_manager::handler::hooks::{
+    Alert, Call, Description, Enrichment, Failure, Guest, Labels,
+};
+
+struct Probe;
+export!(Probe);
+
+impl Guest for Probe {
+    fn describe() -> Description {
+        Description {
+            name: "probe".into(),
+            version: "0.1.0".into(),
+            summary: "Does what its alert says.".into(),
+            alerts: vec!["Probe".into()],
+            more: vec![],
+        }
+    }
+
+    fn enrich(call: Call, alert: Alert, found: Enrichment) -> Result<Enrichment, Failure> {
+        let facts = run(&call, &alert)?;
+        Ok(Enrichment {
+            facts,
+            blocks: found.blocks,
+        })
+    }
+
+    fn act(call: Call, alert: Alert, _: Enrichment) -> Result<Labels, Failure> {
+        run(&call, &alert)
+    }
+}
+
+fn run(call: &Call, alert: &Alert) -> Result<Labels, Failure> {
+    let script = alert
+        .annotations
+        .iter()
+        .find(|(name, _)| name == "script")
+        .map_or("", |(_, script)| script.as_str());
+    let mut facts = Vec::new();
+    let mut message = String::new();
+    for (number, line) in script.lines().map(str::trim).enumerate() {
+        let result = step(call, line, &mut message)?;
+        facts.push((number.to_string(), result));
+    }
+    Ok(facts)
+}
+
+fn step(call: &Call, line: &str, last: &mut String) -> Result<String, Failure> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+    Ok(match verb {
+        "get" => shown(http::send(&request(http::Method::Get, first, second))),
+        "post" => shown(http::send(&request(http::Method::Post, first, second))),
+        "credential" => shown(http::send(&http::Request {
+            credential: Some(first.into()),
+            ..request(http::Method::Get, second, "")
+        })),
+        "header" => shown(http::send(&http::Request {
+            headers: vec![(first.into(), "x".into())],
+            ..request(http::Method::Get, second, "")
+        })),
+        "slack" => keep(slack::post(&message(first, second, None)), last),
+        "blocks" => keep(slack::post(&message(first, "plain", Some(second))), last),
+        "thread" => keep(
+            slack::post(&slack::Message {
+                thread: Some(last.clone()),
+                ..message(first, second, None)
+            }),
+            last,
+        ),
+        "update" => keep(slack::update(last, &message("", rest, None)), last),
+        "react" => format!("{:?}", slack::react(last, rest)),
+        "ref" => {
+            rest.clone_into(last);
+            "kept".into()
+        }
+        "set" => format!("{:?}", kv::set(first, second.as_bytes(), None)),
+        "set-if-absent" => format!("{:?}", kv::set_if_absent(first, second.as_bytes(), None)),
+        "value" => format!("{:?}", kv::get(first).map(|v| v.map(String::from_utf8))),
+        "increment" => format!(
+            "{:?}",
+            kv::increment(first, second.parse().unwrap_or(1), None)
+        ),
+        "remove" => format!("{:?}", kv::remove(first)),
+        "config" => format!("{:?}", config::get(first)),
+        "log" => {
+            log::write(log::Level::Warn, rest, &[("field".into(), "value".into())]);
+            "logged".into()
+        }
+        "print" => {
+            println!("{rest}");
+            "printed".into()
+        }
+        "clock" => format!("{:?}", std::time::SystemTime::now()),
+        "random" => RandomState::new().hash_one(0).to_string(),
+        "attempt" => call.attempt.to_string(),
+        "panic" => panic!("{rest}"),
+        "retryable" => {
+            return Err(Failure::Retryable(Retry {
+                message: rest.into(),
+                after_ms: Some(1_500),
+            }));
+        }
+        "unavailable" => {
+            return Err(Failure::Unavailable(Retry {
+                message: rest.into(),
+                after_ms: None,
+            }));
+        }
+        // Fails at the first attempt alone.
+        "fail-once" if call.attempt == 1 => {
+            return Err(Failure::Retryable(Retry {
+                message: rest.into(),
+                after_ms: None,
+            }));
+        }
+        "fail-once" => "passed".into(),
+        other => return Err(Failure::Permanent(format!("there is no verb {other:?}"))),
+    })
+}
+
+fn request(method: http::Method, url: &str, body: &str) -> http::Request {
+    http::Request {
+        method,
+        url: url.into(),
+        headers: vec![],
+        body: (!body.is_empty()).then(|| body.as_bytes().to_vec()),
+        credential: None,
+        key: None,
+        timeout_ms: Some(5_000),
+    }
+}
+
+fn message(channel: &str, text: &str, blocks: Option<&str>) -> slack::Message {
+    slack::Message {
+        channel: channel.into(),
+        text: text.into(),
+        blocks: blocks.map(Into::into),
+        thread: None,
+        key: None,
+    }
+}
+
+fn shown(result: Result<http::Response, http::Error>) -> String {
+    match result {
+        Ok(response) => format!(
+            "{} {}",
+            response.status,
+            String::from_utf8_lossy(&response.body[..response.body.len().min(1_000)])
+        ),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+fn keep(result: Result<String, slack::Error>, last: &mut String) -> String {
+    match result {
+        Ok(reference) => {
+            *last = reference;
+            "posted".into()
+        }
+        Err(error) => format!("{error:?}"),
+    }
+}

@@ -1,0 +1,489 @@
+//! A bed for one runtime: fluent invocations, a ledger in memory, a world that answers as told.
+
+#![allow(clippy::expect_used, reason = "a test cannot go on without it")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alert_manager::alert::{
+    Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
+};
+use alert_manager::config::{Credential, Secret, SecretSource, Slack, SlackRate};
+use alert_manager::journal::{BoxFuture, Entry, KvChange, KvReply, Ledger, LedgerError};
+use alert_manager::policy::{Grants, HttpGrant};
+use alert_manager::runtime::{
+    Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
+};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use parking_lot::Mutex;
+
+use crate::modules;
+
+/// A runtime with its cache, and where its previews go.
+pub struct Bed {
+    /// Under test.
+    pub runtime: Arc<Runtime>,
+    /// What was shown in preview.
+    pub previews: Arc<Mutex<Vec<String>>>,
+    /// Gone with the bed.
+    pub folder: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Makes a runtime whose Slack is in preview.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_services(|_| {})
+    }
+
+    /// Makes a runtime whose Slack is at `url`, without a rate.
+    #[must_use]
+    pub fn with_slack(url: &str) -> Self {
+        Self::with_services(|services| {
+            services.slack.preview = false;
+            services.slack.token = Some(SecretSource::value(Secret::new("xoxb-secret")));
+            services.slack.api_url = format!("{url}/").parse().expect("a URL");
+        })
+    }
+
+    /// Makes a runtime with other services.
+    ///
+    /// # Panics
+    /// Where the runtime does not start.
+    #[must_use]
+    pub fn with_services(change: impl FnOnce(&mut ServiceOptions)) -> Self {
+        let previews = Arc::new(Mutex::new(Vec::new()));
+        let shown = Arc::clone(&previews);
+        let mut services = ServiceOptions {
+            slack: Slack {
+                token: None,
+                preview: true,
+                channels: BTreeMap::from([
+                    ("alerts".to_owned(), "#alerts".to_owned()),
+                    ("secret".to_owned(), "#secret".to_owned()),
+                ]),
+                rate: SlackRate {
+                    per_second: 0.0,
+                    burst: 5,
+                },
+                api_url: "http://127.0.0.1:9/".parse().expect("a URL"),
+            },
+            credentials: BTreeMap::new(),
+            message_ref_key: [7; 32],
+            preview: Arc::new(move |text| shown.lock().push(text.to_owned())),
+        };
+        change(&mut services);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runtime = Runtime::new(Options {
+            cache_dir: folder.path().join("cache"),
+            slots_max: 8,
+            services,
+        })
+        .expect("the runtime starts");
+        Self {
+            runtime,
+            previews,
+            folder,
+        }
+    }
+
+    /// Loads a guest of `tests/guests/`.
+    ///
+    /// # Panics
+    /// Where it does not load.
+    pub async fn guest(&self, name: &str) -> Arc<Module> {
+        let module = self.runtime.load(modules::bytes(name)).await;
+        Arc::new(module.expect("the guest loads"))
+    }
+
+    /// Begins an invocation of the guest `probe` that does what `script` says.
+    pub async fn probe(&self, script: &str) -> Call<'_> {
+        let module = self.guest("probe").await;
+        Call::new(self, module).annotation("script", script)
+    }
+
+    /// Begins an invocation of the guest `hostile` in `mode`.
+    pub async fn hostile(&self, mode: &str) -> Call<'_> {
+        let module = self.guest("hostile").await;
+        Call::new(self, module).label("mode", mode)
+    }
+}
+
+impl Default for Bed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An invocation in the making.
+pub struct Call<'a> {
+    bed: &'a Bed,
+    module: Arc<Module>,
+    labels: Vec<(String, String)>,
+    annotations: Vec<(String, String)>,
+    /// To be changed as the test likes.
+    pub invocation: Invocation,
+}
+
+impl<'a> Call<'a> {
+    fn new(bed: &'a Bed, module: Arc<Module>) -> Self {
+        let invocation = Invocation {
+            step: StepKind::Act,
+            delivery: DeliveryId::from_raw(1),
+            attempt: 1,
+            dry_run: false,
+            alert: Arc::new(alert(vec![], vec![])),
+            found: Arc::new(Enrichment::default()),
+            config: Arc::default(),
+            grants: Arc::default(),
+            limits: Limits {
+                wall_max: Duration::from_secs(20),
+                ..Limits::default()
+            },
+            time_left: Duration::from_secs(20),
+            clock: "2024-05-06T07:08:09Z".parse().expect("a moment"),
+            seed: [3; 32],
+            journal: Vec::new(),
+            ledger: Arc::new(MemoryLedger::default()),
+            after_crash: false,
+        };
+        Self {
+            bed,
+            module,
+            labels: vec![("alertname".to_owned(), "Test".to_owned())],
+            annotations: Vec::new(),
+            invocation,
+        }
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds an annotation.
+    #[must_use]
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.annotations.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Grants requests to `url`.
+    ///
+    /// # Panics
+    /// Where it is no grant.
+    #[must_use]
+    pub fn http(mut self, url: &str) -> Self {
+        let grants = Arc::make_mut(&mut self.invocation.grants);
+        grants.http.push(HttpGrant::parse(url).expect("a grant"));
+        self
+    }
+
+    /// Grants a channel.
+    #[must_use]
+    pub fn slack(mut self, channel: &str) -> Self {
+        let grants = Arc::make_mut(&mut self.invocation.grants);
+        grants.slack.insert(channel.to_owned());
+        self
+    }
+
+    /// Grants a credential.
+    #[must_use]
+    pub fn credential(mut self, name: &str) -> Self {
+        let grants: &mut Grants = Arc::make_mut(&mut self.invocation.grants);
+        grants.credentials.insert(name.to_owned());
+        self
+    }
+
+    /// Makes it an attempt over what `ledger` has recorded.
+    #[must_use]
+    pub fn over(mut self, ledger: &Arc<MemoryLedger>, attempt: u32) -> Self {
+        self.invocation.journal = ledger.entries();
+        self.invocation.ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
+        self.invocation.attempt = attempt;
+        self
+    }
+
+    /// Changes the invocation in some other way.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Invocation)) -> Self {
+        change(&mut self.invocation);
+        self
+    }
+
+    /// Runs it.
+    pub async fn run(mut self) -> Invoked {
+        self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
+        self.bed.runtime.invoke(&self.module, self.invocation).await
+    }
+
+    /// Runs it and returns the facts, by the lines of the script.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub async fn facts(self) -> Vec<String> {
+        facts(&self.run().await)
+    }
+}
+
+/// Returns the values of the facts that an invocation returned.
+///
+/// # Panics
+/// Where it failed.
+#[must_use]
+pub fn facts(invoked: &Invoked) -> Vec<String> {
+    let labels = match &invoked.outcome {
+        Ok(Output::Facts(facts)) => facts,
+        Ok(Output::Enrichment(found)) => &found.facts,
+        Err(failure) => panic!("it failed: {failure:?}"),
+    };
+    let mut facts: Vec<_> = labels.iter().collect();
+    facts.sort_by_key(|(name, _)| name.parse::<u32>().unwrap_or(u32::MAX));
+    facts
+        .into_iter()
+        .map(|(_, value)| value.to_owned())
+        .collect()
+}
+
+fn alert(labels: Vec<(String, String)>, annotations: Vec<(String, String)>) -> Alert {
+    let labels = Labels::new(labels);
+    Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status: Status::Firing,
+        labels,
+        annotations: Labels::new(annotations),
+        starts_at: Timestamp::UNIX_EPOCH,
+        ends_at: None,
+        generator_url: None,
+        received_at: Timestamp::UNIX_EPOCH,
+        origin: Origin::default(),
+    }
+}
+
+/// A ledger that forgets with the process.
+#[derive(Default)]
+pub struct MemoryLedger {
+    entries: Mutex<Vec<Entry>>,
+    kv: Mutex<BTreeMap<String, Vec<u8>>>,
+    broken: Mutex<Option<LedgerError>>,
+}
+
+impl MemoryLedger {
+    /// Returns what was recorded.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().clone()
+    }
+
+    /// Makes every write fail with `error`, or none.
+    pub fn set_broken(&self, error: Option<LedgerError>) {
+        *self.broken.lock() = error;
+    }
+
+    fn check(&self) -> Result<(), LedgerError> {
+        self.broken.lock().clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn ready(&self) -> Result<(), LedgerError> {
+        self.check()
+    }
+
+    fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.entries.lock().extend(entries);
+            Ok(())
+        })
+    }
+
+    fn kv_get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        Box::pin(async move { Ok(self.kv.lock().get(&key).cloned()) })
+    }
+
+    fn kv_change(
+        &self,
+        key: String,
+        change: KvChange,
+        _bytes_total_max: u64,
+        before: Vec<Entry>,
+        mut entry: Entry,
+    ) -> BoxFuture<'_, Result<KvReply, LedgerError>> {
+        Box::pin(async move {
+            self.check()?;
+            let mut kv = self.kv.lock();
+            let reply = match change {
+                KvChange::Set { value, .. } => {
+                    kv.insert(key, value);
+                    KvReply::Done
+                }
+                KvChange::SetIfAbsent { value, .. } => {
+                    let absent = !kv.contains_key(&key);
+                    kv.entry(key).or_insert(value);
+                    KvReply::WasAbsent(absent)
+                }
+                KvChange::Increment { by, .. } => {
+                    let old = kv
+                        .get(&key)
+                        .map_or(Ok(0), |v| String::from_utf8_lossy(v).parse::<i64>());
+                    match old {
+                        Err(_) => KvReply::NotANumber,
+                        Ok(old) => {
+                            let sum = old.saturating_add(by.into());
+                            kv.insert(key, sum.to_string().into_bytes());
+                            KvReply::Value(sum)
+                        }
+                    }
+                }
+                KvChange::Remove => {
+                    kv.remove(&key);
+                    KvReply::Done
+                }
+            };
+            entry.effect = !matches!(reply, KvReply::WasAbsent(false) | KvReply::NotANumber);
+            entry.reply = serde_json::to_string(&reply).unwrap_or_default();
+            let mut entries = self.entries.lock();
+            entries.extend(before);
+            entries.push(entry);
+            Ok(reply)
+        })
+    }
+}
+
+/// A server on this machine that keeps what it was asked and answers as told, then 200 `ok`.
+pub struct World {
+    /// Its base, without a slash at the end.
+    pub url: String,
+    shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    asked: Mutex<Vec<Asked>>,
+    answers: Mutex<VecDeque<Answer>>,
+}
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// As in `POST /a`.
+    pub line: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// As it came.
+    pub body: String,
+}
+
+/// What to answer.
+pub enum Answer {
+    /// A status, headers and a body.
+    With(u16, Vec<(&'static str, String)>, String),
+    /// Nothing, for ever.
+    Hang,
+}
+
+impl Answer {
+    /// A status and a body.
+    #[must_use]
+    pub fn new(status: u16, body: impl Into<String>) -> Self {
+        Self::With(status, Vec::new(), body.into())
+    }
+}
+
+impl World {
+    /// Starts it on a port of its own.
+    ///
+    /// # Panics
+    /// Where no port can be had.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let shared = Arc::<Shared>::default();
+        let app = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, app).await;
+        });
+        Self { url, shared, task }
+    }
+
+    /// Answers the next request that no earlier answer is for.
+    pub fn then(&self, answer: Answer) {
+        self.shared.answers.lock().push_back(answer);
+    }
+
+    /// Returns what was asked so far.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Asked> {
+        self.shared.asked.lock().clone()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let line = format!("{} {}", request.method(), request.uri());
+    let headers = request
+        .headers()
+        .iter()
+        .map(|(n, v)| {
+            (
+                n.to_string(),
+                String::from_utf8_lossy(v.as_bytes()).into_owned(),
+            )
+        })
+        .collect();
+    let body = axum::body::to_bytes(request.into_body(), 16 << 20)
+        .await
+        .unwrap_or_else(|_| Bytes::new());
+    shared.asked.lock().push(Asked {
+        line,
+        headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    });
+    let next = shared.answers.lock().pop_front();
+    match next {
+        None => "ok".into_response(),
+        Some(Answer::Hang) => std::future::pending().await,
+        Some(Answer::With(status, headers, body)) => {
+            let mut response = Response::builder().status(status);
+            for (name, value) in headers {
+                response = response.header(name, value);
+            }
+            response
+                .body(body.into())
+                .unwrap_or_else(|error| error.to_string().into_response())
+        }
+    }
+}
+
+/// A credential for `origin`, as the configuration would have it.
+///
+/// # Panics
+/// Where `origin` is no grant.
+#[must_use]
+pub fn bearer(secret: &str, origin: &str) -> Arc<Credential> {
+    use alert_manager::config::{Authorization, CredentialKind};
+    Arc::new(Credential {
+        kind: CredentialKind::Authorization(Authorization::Scheme {
+            scheme: "Bearer".to_owned(),
+            credentials: SecretSource::value(Secret::new(secret)),
+        }),
+        origins: vec![HttpGrant::parse(origin).expect("a grant")],
+    })
+}

@@ -1,0 +1,410 @@
+//! An effect that completed is not repeated, and nothing goes out that was not granted.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alert_manager::journal::{CallKind, LedgerError};
+use alert_manager::runtime::{Answered, Invoked, StepFailure};
+use serde_json::{Value, json};
+use tests::bed::{Answer, Bed, MemoryLedger, World, bearer, facts};
+
+fn answered(invoked: &Invoked) -> Vec<Answered> {
+    let calls = invoked.trace.calls.iter();
+    calls.map(|call| call.answered).collect()
+}
+
+fn slack_ok(ts: &str) -> Answer {
+    Answer::new(
+        200,
+        json!({"ok": true, "channel": "C1", "ts": ts}).to_string(),
+    )
+}
+
+fn slack_error(code: &str) -> Answer {
+    Answer::new(200, json!({"ok": false, "error": code}).to_string())
+}
+
+fn body(world: &World, n: usize) -> Value {
+    serde_json::from_str(&world.asked()[n].body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_is_answered_from_the_record_up_to_its_last_effect() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let url = &world.url;
+    world.then(Answer::new(200, "first read"));
+    world.then(Answer::new(201, "made"));
+    world.then(Answer::new(503, "not now"));
+    let script = format!("get {url}/a\npost {url}/b x\nincrement n 2\npost {url}/c y\nfail-once z");
+    let ledger = Arc::new(MemoryLedger::default());
+    let first = bed
+        .probe(&script)
+        .await
+        .http(url)
+        .over(&ledger, 1)
+        .run()
+        .await;
+    assert!(matches!(first.outcome, Err(StepFailure::Retryable { .. })));
+    assert_eq!(world.asked().len(), 3);
+
+    let second = bed
+        .probe(&script)
+        .await
+        .http(url)
+        .over(&ledger, 2)
+        .run()
+        .await;
+    let expected = ["200 first read", "201 made", "Ok(2)", "200 ok", "passed"];
+    assert_eq!(facts(&second), expected);
+    use Answered::{Live, Recorded};
+    assert_eq!(answered(&second), [Recorded, Recorded, Recorded, Live]);
+    let lines: Vec<_> = world.asked().into_iter().map(|asked| asked.line).collect();
+    assert_eq!(lines, ["GET /a", "POST /b", "POST /c", "POST /c"]);
+    let effects = ledger.entries().iter().filter(|e| e.effect).count();
+    assert_eq!(effects, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_that_a_retry_does_not_ask_for_has_diverged() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let ledger = Arc::new(MemoryLedger::default());
+    let script = format!("post {}/a x", world.url);
+    bed.probe(&script)
+        .await
+        .http(&world.url)
+        .over(&ledger, 1)
+        .facts()
+        .await;
+    let other = bed
+        .probe("increment n 1")
+        .await
+        .over(&ledger, 2)
+        .run()
+        .await;
+    assert_eq!(answered(&other), [Answered::Live, Answered::Diverged]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_first_effect_past_a_crash_is_ambiguous() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let url = &world.url;
+    let script = format!("get {url}/r\npost {url}/a x\npost {url}/b x");
+    let call = bed.probe(&script).await.http(url);
+    let invoked = call.with(|i| i.after_crash = true).run().await;
+    use Answered::{Ambiguous, Live};
+    assert_eq!(answered(&invoked), [Live, Ambiguous, Live]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_effect_starts_while_the_store_cannot_record() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let url = &world.url;
+    let ledger = Arc::new(MemoryLedger::default());
+    ledger.set_broken(Some(LedgerError::Unavailable(
+        "the disk is full".to_owned(),
+    )));
+    let script = format!("get {url}/r\npost {url}/a x\nincrement n 1\nslack alerts hello");
+    let call = bed
+        .probe(&script)
+        .await
+        .http(url)
+        .slack("alerts")
+        .over(&ledger, 1);
+    let told = call.facts().await;
+    assert_eq!(told[0], "200 ok");
+    for refused in &told[1..] {
+        assert!(
+            refused.contains("Unavailable") && refused.contains("the disk is full"),
+            "{refused}"
+        );
+    }
+    assert_eq!(world.asked().len(), 1);
+    assert!(bed.previews.lock().is_empty());
+
+    ledger.set_broken(Some(LedgerError::LeaseLost));
+    let call = bed.probe(&script).await.http(url).over(&ledger, 2);
+    assert!(matches!(
+        call.run().await.outcome,
+        Err(StepFailure::Host(_))
+    ));
+    assert!(
+        world
+            .asked()
+            .iter()
+            .all(|asked| asked.line.starts_with("GET"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_without_an_answer_is_ambiguous_in_the_story() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    world.then(Answer::Hang);
+    let script = format!("post {}/a x", world.url);
+    let call = bed.probe(&script).await.http(&world.url);
+    let invoked = call
+        .with(|i| i.time_left = Duration::from_millis(500))
+        .run()
+        .await;
+    assert_eq!(answered(&invoked), [Answered::Ambiguous]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_goes_to_its_origin_alone_and_is_never_seen() {
+    let world = World::start().await;
+    let elsewhere = World::start().await;
+    let bed = Bed::with_services(|services| {
+        let credential = bearer("hunter2-secret", &world.url);
+        services.credentials.insert("github".to_owned(), credential);
+    });
+    world.then(Answer::With(
+        200,
+        vec![("x-echo", "hunter2-secret".to_owned())],
+        "you sent hunter2-secret".to_owned(),
+    ));
+    let (here, there) = (&world.url, &elsewhere.url);
+    let script = format!(
+        "credential github {here}/a\ncredential github {there}/a\ncredential other {here}/a\nheader Host {here}/a"
+    );
+    let call = bed
+        .probe(&script)
+        .await
+        .http(here)
+        .http(there)
+        .credential("github");
+    let invoked = call.run().await;
+    let told = facts(&invoked);
+    assert_eq!(told[0], "200 you sent [credential]");
+    assert!(
+        told[1].contains("Denied") && told[1].contains("origins"),
+        "{}",
+        told[1]
+    );
+    assert!(
+        told[2].contains("Denied") && told[2].contains("credentials: [other]"),
+        "{}",
+        told[2]
+    );
+    assert!(told[3].contains("InvalidRequest"), "{}", told[3]);
+    assert_eq!(
+        world.asked()[0].headers["authorization"],
+        "Bearer hunter2-secret"
+    );
+    assert!(elsewhere.asked().is_empty());
+    assert!(!format!("{invoked:?}").contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_keep_to_their_grant_and_follow_no_redirect() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let url = &world.url;
+    let port = url.rsplit(':').next().unwrap();
+    world.then(Answer::With(
+        302,
+        vec![("location", "http://169.254.169.254/".to_owned())],
+        String::new(),
+    ));
+    let script =
+        format!("get {url}/a\nget http://localhost:{port}/a\nget not-a-url\nget {url}/big");
+    world.then(Answer::new(200, "x".repeat(9 << 20)));
+    let call = bed
+        .probe(&script)
+        .await
+        .http(url)
+        .http(&format!("http://localhost:{port}"));
+    let told = call.facts().await;
+    assert_eq!(told[0], "302 ");
+    assert!(
+        told[1].contains("Denied") && told[1].contains("127.0.0.1"),
+        "{}",
+        told[1]
+    );
+    assert!(told[2].contains("InvalidRequest"), "{}", told[2]);
+    assert_eq!(told[3], "Error::TooLarge(8388608)");
+    assert_eq!(world.asked().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_budget_of_requests_is_named_when_it_is_used_up() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let script = vec![format!("get {}/a", world.url); 3].join("\n");
+    let call = bed.probe(&script).await.http(&world.url);
+    let told = call.with(|i| i.limits.http_calls_max = 2).facts().await;
+    assert!(
+        told[2].contains("BudgetExhausted") && told[2].contains("http_calls"),
+        "{told:?}"
+    );
+    assert_eq!(world.asked().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_posted_updated_and_answered_by_its_reference() {
+    let world = World::start().await;
+    let bed = Bed::with_slack(&world.url);
+    for ts in ["1.1", "2.2", "1.1"] {
+        world.then(slack_ok(ts));
+    }
+    world.then(slack_error("already_reacted"));
+    let script = "slack alerts hello\nupdate changed\nthread alerts more\nreact eyes";
+    let told = bed.probe(script).await.slack("alerts").facts().await;
+    assert_eq!(told, ["posted", "posted", "posted", "Ok(())"]);
+    let asked = world.asked();
+    let lines: Vec<_> = asked.iter().map(|asked| &*asked.line).collect();
+    let expected = [
+        "POST /chat.postMessage",
+        "POST /chat.update",
+        "POST /chat.postMessage",
+        "POST /reactions.add",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(asked[0].headers["authorization"], "Bearer xoxb-secret");
+    assert_eq!(
+        body(&world, 0),
+        json!({"channel": "#alerts", "text": "hello"})
+    );
+    let update = json!({"channel": "C1", "ts": "1.1", "text": "changed", "blocks": []});
+    assert_eq!(body(&world, 1), update);
+    let thread = json!({"channel": "C1", "thread_ts": "2.2", "text": "more"});
+    assert_eq!(body(&world, 2), thread);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_blocks_go_out_as_text_and_the_story_says_so() {
+    let world = World::start().await;
+    let bed = Bed::with_slack(&world.url);
+    world.then(slack_error("invalid_blocks"));
+    world.then(slack_ok("1.1"));
+    let call = bed
+        .probe(r#"blocks alerts [{"type":"nonsense"}]"#)
+        .await
+        .slack("alerts");
+    let invoked = call.run().await;
+    assert_eq!(facts(&invoked), ["posted"]);
+    assert!(invoked.trace.calls[0].result.contains("invalid_blocks"));
+    assert_eq!(
+        body(&world, 1),
+        json!({"channel": "#alerts", "text": "plain"})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
+    let world = World::start().await;
+    let bed = Bed::with_slack(&world.url);
+    let post = async |answer: Answer| {
+        world.then(answer);
+        bed.probe("slack alerts hello")
+            .await
+            .slack("alerts")
+            .run()
+            .await
+    };
+    let invoked = post(slack_error("not_in_channel")).await;
+    assert!(facts(&invoked)[0].contains("Invalid(\"not_in_channel: invite"));
+    let invoked = post(slack_error("token_revoked")).await;
+    assert!(facts(&invoked)[0].contains("Unavailable"));
+    assert!(
+        invoked
+            .slack_token_refused
+            .unwrap()
+            .contains("token_revoked")
+    );
+    let invoked = post(Answer::new(500, "")).await;
+    assert!(facts(&invoked)[0].contains("Unavailable"));
+    let invoked = post(slack_error("fatal_error")).await;
+    assert!(facts(&invoked)[0].contains("Timeout"));
+    assert_eq!(answered(&invoked), [Answered::Ambiguous]);
+    let invoked = post(Answer::new(200, "<html>")).await;
+    assert_eq!(answered(&invoked), [Answered::Ambiguous]);
+
+    let calls = world.asked().len();
+    let wait = Answer::With(429, vec![("retry-after", "30".to_owned())], String::new());
+    assert!(facts(&post(wait).await)[0].contains("RateLimited(30000)"));
+    let again = bed
+        .probe("slack alerts hello")
+        .await
+        .slack("alerts")
+        .facts()
+        .await;
+    assert!(again[0].contains("RateLimited(29"), "{again:?}");
+    assert_eq!(
+        world.asked().len(),
+        calls + 1,
+        "Slack was asked although it said to wait"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_is_shown_once_over_retries_and_kept_in_the_story() {
+    let bed = Bed::new();
+    let ledger = Arc::new(MemoryLedger::default());
+    let script = "slack alerts hello\nthread alerts more\nfail-once z";
+    bed.probe(script)
+        .await
+        .slack("alerts")
+        .over(&ledger, 1)
+        .run()
+        .await;
+    let second = bed
+        .probe(script)
+        .await
+        .slack("alerts")
+        .over(&ledger, 2)
+        .run()
+        .await;
+    assert_eq!(facts(&second), ["posted", "posted", "passed"]);
+    let previews = bed.previews.lock().clone();
+    assert_eq!(previews.len(), 2);
+    assert!(previews[0].contains("hello") && previews[1].contains("in the thread"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_holds_every_effect_back() {
+    let world = World::start().await;
+    let bed = Bed::with_slack(&world.url);
+    let ledger = Arc::new(MemoryLedger::default());
+    let url = &world.url;
+    let script = format!(
+        "get {url}/r\npost {url}/a x\nslack alerts hello\nincrement n 2\nincrement n 3\nvalue n"
+    );
+    let call = bed
+        .probe(&script)
+        .await
+        .http(url)
+        .slack("alerts")
+        .over(&ledger, 1);
+    let invoked = call.with(|i| i.dry_run = true).run().await;
+    let told = facts(&invoked);
+    assert_eq!(told[..5], ["200 ok", "200 ", "posted", "Ok(2)", "Ok(5)"]);
+    assert!(told[5].contains("\"5\""), "{}", told[5]);
+    assert_eq!(world.asked().len(), 1);
+    assert!(ledger.entries().is_empty());
+    let slack = invoked
+        .trace
+        .calls
+        .iter()
+        .find(|c| c.kind == CallKind::Slack)
+        .unwrap();
+    assert_eq!(slack.preview.as_ref().unwrap()["text"], "hello");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_channels_own_pace_is_kept_without_asking_slack() {
+    let world = World::start().await;
+    let bed = Bed::with_services(|services| {
+        services.slack.preview = false;
+        services.slack.token = Some(alert_manager::config::SecretSource::value(
+            alert_manager::config::Secret::new("xoxb-secret"),
+        ));
+        services.slack.api_url = format!("{}/", world.url).parse().unwrap();
+        services.slack.rate.per_second = 0.01;
+        services.slack.rate.burst = 1;
+    });
+    world.then(slack_ok("1.1"));
+    let script = "slack alerts one\nslack alerts two";
+    let told = bed.probe(script).await.slack("alerts").facts().await;
+    assert_eq!(told[0], "posted");
+    assert!(told[1].contains("RateLimited"), "{}", told[1]);
+    assert_eq!(world.asked().len(), 1);
+}

@@ -1,0 +1,235 @@
+//! The drop folder: what is copied in serves, what is bad leaves the old one serving and says why.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alert_manager::alert::HandlerName;
+use alert_manager::runtime::{ModuleInfo, ModuleState, Pins, Registry};
+use tests::bed::Bed;
+use tests::modules;
+
+struct Shelf {
+    bed: Bed,
+    dir: PathBuf,
+    registry: Arc<Registry>,
+}
+
+impl Shelf {
+    async fn with(files: &[&str]) -> Self {
+        let bed = Bed::new();
+        let dir = bed.folder.path().join("handlers");
+        fs::create_dir(&dir).unwrap();
+        for name in files {
+            fs::copy(guest(name), dir.join(format!("{name}.wasm"))).unwrap();
+        }
+        let registry = Registry::open(Arc::clone(&bed.runtime), dir.clone(), Pins::new()).unwrap();
+        registry.ready().await;
+        Self { bed, dir, registry }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    fn serves(&self, name: &str) -> bool {
+        self.registry.get(&HandlerName::new(name)).is_some()
+    }
+
+    fn info(&self, file: &str) -> Option<ModuleInfo> {
+        self.registry
+            .list()
+            .into_iter()
+            .find(|info| info.file == file)
+    }
+
+    /// Waits until `check` holds, woken by the registry.
+    async fn until(&self, check: impl Fn(&Self) -> bool) {
+        let mut generation = self.registry.subscribe();
+        let wait = async {
+            while !check(self) {
+                generation.changed().await.unwrap();
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
+        assert!(waited.is_ok(), "never came: {:?}", self.registry.list());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_dropped_in_serves_and_one_removed_does_not() {
+    let shelf = Shelf::with(&["probe"]).await;
+    assert!(shelf.serves("probe"));
+    assert!(!shelf.serves("hostile"));
+    fs::copy(modules::path("hostile"), shelf.path("any-name.wasm")).unwrap();
+    shelf.until(|shelf| shelf.serves("hostile")).await;
+    let info = shelf.info("any-name.wasm").unwrap();
+    assert_eq!(info.state, ModuleState::Ready);
+    assert_eq!(info.alerts, ["Hostile"]);
+    fs::remove_file(shelf.path("any-name.wasm")).unwrap();
+    shelf.until(|shelf| !shelf.serves("hostile")).await;
+    assert!(shelf.serves("probe"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_module_serves_within_half_a_second_of_the_copy() {
+    let shelf = Shelf::with(&["probe"]).await;
+    // Compiled before: what is measured is the folder, not the compiler of a debug build.
+    shelf
+        .bed
+        .runtime
+        .load(modules::bytes("hostile"))
+        .await
+        .unwrap();
+    fs::copy(modules::path("hostile"), shelf.path("hostile.wasm")).unwrap();
+    let copied = Instant::now();
+    shelf.until(|shelf| shelf.serves("hostile")).await;
+    assert!(
+        copied.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        copied.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_file_leaves_the_old_one_serving_and_says_why() {
+    let shelf = Shelf::with(&["probe"]).await;
+    let old = shelf.registry.get(&HandlerName::new("probe")).unwrap();
+    fs::write(shelf.path("probe.wasm"), "not wasm at all").unwrap();
+    shelf.registry.rescan().await;
+    let info = shelf.info("probe.wasm").unwrap();
+    assert_eq!(info.state, ModuleState::Refused);
+    assert!(info.error.unwrap().contains("text file"));
+    assert_eq!(info.name.unwrap().as_str(), "probe");
+    let still = shelf.registry.get(&HandlerName::new("probe")).unwrap();
+    assert!(Arc::ptr_eq(&old, &still));
+    fs::copy(modules::path("probe"), shelf.path("probe.wasm")).unwrap();
+    shelf.registry.rescan().await;
+    assert_eq!(shelf.info("probe.wasm").unwrap().state, ModuleState::Ready);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_under_way_is_not_a_bad_module() {
+    let shelf = Shelf::with(&[]).await;
+    let (bytes, path) = (modules::bytes("probe"), shelf.path("probe.wasm"));
+    let mut generation = shelf.registry.subscribe();
+    generation.mark_unchanged();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    // Longer than a file takes to settle, shorter than it takes to be refused.
+    let quiet = tokio::time::timeout(Duration::from_millis(400), async {
+        loop {
+            generation.changed().await.unwrap();
+            let info = shelf.info("probe.wasm");
+            assert!(
+                info.is_none_or(|info| info.error.is_none()),
+                "refused half-way"
+            );
+        }
+    });
+    assert!(quiet.await.is_err());
+    fs::write(&path, &bytes).unwrap();
+    shelf.until(|shelf| shelf.serves("probe")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_file_with_a_loaded_name_is_refused_until_the_first_is_gone() {
+    let shelf = Shelf::with(&["probe"]).await;
+    fs::copy(modules::path("probe"), shelf.path("a-second.wasm")).unwrap();
+    shelf.registry.rescan().await;
+    let why = shelf.info("a-second.wasm").unwrap().error.unwrap();
+    assert!(why.contains("already served from probe.wasm"), "{why}");
+    fs::remove_file(shelf.path("probe.wasm")).unwrap();
+    shelf
+        .until(|shelf| {
+            shelf
+                .info("a-second.wasm")
+                .is_some_and(|info| info.state == ModuleState::Ready)
+        })
+        .await;
+    assert!(shelf.serves("probe"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_path_may_change_its_name() {
+    let shelf = Shelf::with(&["probe"]).await;
+    let next = shelf.path(".next");
+    fs::copy(modules::path("hostile"), &next).unwrap();
+    fs::rename(&next, shelf.path("probe.wasm")).unwrap();
+    shelf.until(|shelf| shelf.serves("hostile")).await;
+    assert!(!shelf.serves("probe"));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_to_files_are_followed_and_turning_one_is_a_replacement() {
+    use std::os::unix::fs::symlink;
+    // As Kubernetes mounts a ConfigMap: file → ..data/file, ..data → a folder of this version.
+    let shelf = Shelf::with(&[]).await;
+    for (version, name) in [("..1", "probe"), ("..2", "hostile")] {
+        fs::create_dir(shelf.path(version)).unwrap();
+        fs::copy(guest(name), shelf.path(version).join("handler.wasm")).unwrap();
+    }
+    symlink("..1", shelf.path("..data")).unwrap();
+    symlink("..data/handler.wasm", shelf.path("handler.wasm")).unwrap();
+    shelf.until(|shelf| shelf.serves("probe")).await;
+    symlink("..2", shelf.path("..next")).unwrap();
+    fs::rename(shelf.path("..next"), shelf.path("..data")).unwrap();
+    shelf.until(|shelf| shelf.serves("hostile")).await;
+    assert!(!shelf.serves("probe"));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn devices_folders_and_dangling_links_do_no_harm() {
+    use std::os::unix::fs::symlink;
+    let shelf = Shelf::with(&["probe"]).await;
+    symlink("/dev/zero", shelf.path("endless.wasm")).unwrap();
+    symlink("nowhere", shelf.path("dangling.wasm")).unwrap();
+    fs::create_dir(shelf.path("folder.wasm")).unwrap();
+    fs::File::create(shelf.path("huge.wasm"))
+        .unwrap()
+        .set_len(500 << 20)
+        .unwrap();
+    fs::File::create(shelf.path("empty.wasm")).unwrap();
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(shelf.path("fifo.wasm"))
+        .status();
+    assert!(fifo.unwrap().success());
+    shelf.registry.rescan().await;
+    let why = |file: &str| shelf.info(file).unwrap().error.unwrap();
+    for file in ["endless.wasm", "folder.wasm", "fifo.wasm"] {
+        assert!(why(file).contains("not a regular file"), "{}", why(file));
+    }
+    assert!(why("huge.wasm").contains("at most"), "{}", why("huge.wasm"));
+    assert!(why("empty.wasm").contains("empty"), "{}", why("empty.wasm"));
+    assert!(shelf.info("dangling.wasm").is_none());
+    assert!(shelf.serves("probe"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pin_refuses_every_other_module() {
+    let shelf = Shelf::with(&[]).await;
+    let pins = Pins::from([(HandlerName::new("probe"), [0; 32])]);
+    shelf.registry.set_pins(pins).await;
+    fs::copy(modules::path("probe"), shelf.path("probe.wasm")).unwrap();
+    shelf.registry.rescan().await;
+    let why = shelf.info("probe.wasm").unwrap().error.unwrap();
+    assert!(why.contains("handlers.probe.sha256"), "{why}");
+    assert!(!shelf.serves("probe"));
+    shelf.registry.set_pins(Pins::new()).await;
+    assert!(shelf.serves("probe"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_folder_says_what_to_do() {
+    let bed = Bed::new();
+    let error = Registry::open(bed.runtime.clone(), "/nowhere/at/all".into(), Pins::new());
+    let why = error.err().unwrap().to_string();
+    assert!(
+        why.contains("/nowhere/at/all") && why.contains("--handlers"),
+        "{why}"
+    );
+}

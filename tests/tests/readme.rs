@@ -1,0 +1,102 @@
+//! What the pages promise to paste and run is what the code has.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use alert_manager::config::{Config, Overrides};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Returns the first code block after `mark`.
+fn code_block_after<'a>(page: &'a str, mark: &str) -> &'a str {
+    let after = page
+        .split_once(mark)
+        .unwrap_or_else(|| panic!("no {mark}"))
+        .1;
+    let fenced = after.split_once("```").unwrap().1;
+    let body = fenced.split_once('\n').unwrap().1;
+    body.split_once("\n```").unwrap().0
+}
+
+#[test]
+fn the_curl_posts_the_alert_that_the_tests_post() {
+    let readme = read("README.md");
+    let curl = code_block_after(&readme, "<!-- the alert -->");
+    let json = curl
+        .split_once("-d '")
+        .unwrap()
+        .1
+        .strip_suffix('\'')
+        .unwrap();
+    assert_eq!(json, read("tests/fixtures/readme-alert.json").trim_end());
+}
+
+#[test]
+fn the_handler_in_twenty_lines_is_the_one_that_the_sdk_compiles() {
+    let documented: String = read("handler-sdk/src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .collect();
+    let readme = read("README.md");
+    let handler = code_block_after(&readme, "`src/lib.rs`:");
+    assert!(handler.contains("handler_sdk::export!"), "{handler}");
+    assert!(
+        documented.contains(handler),
+        "not the example of handler-sdk's documentation, which its tests compile:\n{handler}"
+    );
+}
+
+#[test]
+fn the_example_configuration_is_accepted() {
+    let file = root().join("host/alert-manager.example.yml");
+    let config = Config::load(Some(&file), &Overrides::default(), &|_| None);
+    let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.routes.len(), 3);
+    assert!(config.slack.preview);
+}
+
+#[test]
+fn the_rules_about_the_server_ask_for_metrics_that_it_has() {
+    let metrics = read("host/src/telemetry/metrics.rs");
+    let rules = read("host/deploy/alert-manager.rules.yml");
+    let asked: BTreeSet<&str> = rules
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("alert_manager_"))
+        .collect();
+    assert!(asked.len() > 5, "{asked:?}");
+    for name in asked {
+        assert!(metrics.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn the_pages_link_to_files_that_are_there() {
+    let mut links = Vec::new();
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = read(page);
+        links.extend(
+            text.split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split_once(')'))
+                .map(|(target, _)| target.to_owned())
+                .filter(|target| !target.contains("://")),
+        );
+    }
+    assert!(links.len() > 10, "{links:?}");
+    let missing: Vec<PathBuf> = links
+        .iter()
+        .map(|link| root().join(link.split('#').next().unwrap()))
+        .filter(|path| !path.exists())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

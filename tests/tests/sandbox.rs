@@ -1,0 +1,280 @@
+//! A guest gets what it needs and no more, and whatever it does ends with a reason.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use alert_manager::alert::StepKind;
+use alert_manager::runtime::{LoadError, Runtime, StepFailure};
+use tests::bed::{Bed, facts};
+use tests::modules;
+
+async fn failure(bed: &Bed, mode: &str) -> StepFailure {
+    let call = bed.hostile(mode).await;
+    let invoked = call
+        .with(|i| i.limits.cpu_max = Duration::from_millis(200))
+        .run()
+        .await;
+    invoked.outcome.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_limit_is_named_with_what_was_allowed() {
+    let bed = Bed::new();
+    for (mode, parts) in [
+        ("loop", ["cpu:", "200ms are allowed"]),
+        ("memory", ["memory:", "67108864 are allowed"]),
+        ("narrow-recursion", ["stack:", "1048576 bytes"]),
+        ("call-flood", ["host_calls:", "10000"]),
+        ("gigabyte", ["more than", "8388608 bytes"]),
+        ("many-facts", ["100000 facts", "at most 256"]),
+        ("big-name", ["the name of the fact", "at most 256"]),
+    ] {
+        let StepFailure::Limit(why) = failure(&bed, mode).await else {
+            panic!("{mode} met no limit: {:?}", failure(&bed, mode).await);
+        };
+        for part in parts {
+            assert!(why.contains(part), "{mode}: {why}");
+        }
+    }
+    // The pool and its next guest are none the worse for it.
+    assert_eq!(bed.probe("attempt").await.facts().await, ["1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_is_told_in_the_authors_own_words_with_a_backtrace() {
+    let bed = Bed::new();
+    let StepFailure::Trap(why) = failure(&bed, "panic").await else {
+        panic!("no trap");
+    };
+    assert!(why.contains("the author's own words"), "{why}");
+    assert!(why.contains("hostile"), "no backtrace: {why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guests_own_stack_that_ends_is_told_as_a_recursion() {
+    let bed = Bed::new();
+    let StepFailure::Trap(why) = failure(&bed, "recursion").await else {
+        panic!("no trap");
+    };
+    assert!(
+        why.contains("recursion without end") && why.contains("deeper"),
+        "{why}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exit_is_no_success() {
+    let bed = Bed::new();
+    let StepFailure::Trap(why) = failure(&bed, "exit").await else {
+        panic!("no trap");
+    };
+    assert!(why.contains("exited with code 0"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sleeping_ends_with_the_wall_clock_and_costs_no_processor() {
+    let bed = Bed::new();
+    let began = Instant::now();
+    let call = bed.hostile("sleep").await;
+    let invoked = call
+        .with(|i| i.time_left = Duration::from_millis(300))
+        .run()
+        .await;
+    assert!(matches!(invoked.outcome, Err(StepFailure::Timeout(_))));
+    assert!(began.elapsed() < Duration::from_secs(15));
+    assert!(invoked.trace.cpu_us < 200_000, "{}", invoked.trace.cpu_us);
+    assert!(invoked.trace.wall_us >= 250_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_guest_runs_while_one_spins_on_every_thread() {
+    let bed = Bed::new();
+    let module = bed.modules::path("hostile").await;
+    let mut spinning = Vec::new();
+    for _ in 0..4 {
+        let call = bed.hostile("loop").await;
+        let invocation = call
+            .with(|i| i.limits.cpu_max = Duration::from_secs(5))
+            .invocation;
+        let (runtime, module) = (bed.runtime.clone(), module.clone());
+        let mut alert = (*invocation.alert).clone();
+        alert.labels = [("mode".to_owned(), "loop".to_owned())]
+            .into_iter()
+            .collect();
+        let invocation = alert_manager::runtime::Invocation {
+            alert: alert.into(),
+            ..invocation
+        };
+        spinning.push(tokio::spawn(async move {
+            runtime.invoke(&module, invocation).await
+        }));
+    }
+    let served = bed.probe("attempt").await.facts().await;
+    assert_eq!(served, ["1"]);
+    assert!(
+        spinning.iter().any(|task| !task.is_finished()),
+        "nothing was spinning"
+    );
+    spinning.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_lines_are_dropped_and_counted_and_do_no_harm() {
+    let bed = Bed::new();
+    for (mode, lines) in [("log-flood", 20_000), ("stdout-flood", 40_000)] {
+        let call = bed.hostile(mode).await;
+        let invoked = call
+            .with(|i| i.limits.cpu_max = Duration::from_secs(10))
+            .run()
+            .await;
+        assert!(invoked.outcome.is_ok(), "{mode}: {:?}", invoked.outcome);
+        let (kept, dropped) = (invoked.trace.logs.len(), invoked.trace.logs_dropped);
+        assert_eq!(kept + dropped as usize, lines, "{mode}");
+        assert!(kept <= 200, "{mode}: {kept}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_has_no_surroundings() {
+    let bed = Bed::new();
+    let invoked = bed.hostile("surroundings").await.run().await;
+    let told = facts(&invoked);
+    // args, files, socket, stdin, vars, write: in the order of their names.
+    assert_eq!(told, ["0", "false", "false", "", "0", "false"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_grants_everything_is_denied_with_the_lines_that_would_allow_it() {
+    let bed = Bed::new();
+    let told = facts(&bed.hostile("denied").await.run().await);
+    let [decimal, forged, http, kv, metadata, slack] = &told[..] else {
+        panic!("{told:?}");
+    };
+    for refused in [decimal, http, metadata] {
+        assert!(refused.contains("Denied"), "{refused}");
+    }
+    assert!(
+        http.contains("https://example.com") && http.contains("hostile"),
+        "{http}"
+    );
+    assert!(
+        slack.contains("Denied") && slack.contains("slack: [secret]"),
+        "{slack}"
+    );
+    assert!(forged.contains("NotFound"), "{forged}");
+    assert!(kv.contains("TooLarge(512)"), "{kv}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clock_and_random_are_the_steps_own() {
+    let bed = Bed::new();
+    let once = bed.probe("clock\nrandom").await.facts().await;
+    let again = bed.probe("clock\nrandom").await.facts().await;
+    assert_eq!(once, again);
+    assert!(once[0].contains("1714979289"), "{once:?}");
+    let other = bed.probe("clock\nrandom").await.with(|i| i.seed = [4; 32]);
+    assert_ne!(once[1], other.facts().await[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_and_failures_of_a_guest_reach_the_story() {
+    let bed = Bed::new();
+    let script = "log hello\nprint out\nretryable try later";
+    let invoked = bed.probe(script).await.run().await;
+    let failure = invoked.outcome.unwrap_err();
+    let expected = StepFailure::Retryable {
+        message: "try later".to_owned(),
+        after: Some(Duration::from_millis(1_500)),
+    };
+    assert_eq!(failure, expected);
+    let lines: Vec<_> = invoked
+        .trace
+        .logs
+        .iter()
+        .map(|l| (&*l.level, &*l.message))
+        .collect();
+    assert_eq!(lines, [("warn", "hello"), ("stdout", "out")]);
+    assert_eq!(
+        invoked.trace.logs[0].fields,
+        [("field".to_owned(), "value".to_owned())]
+    );
+    assert!(invoked.trace.memory_bytes > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slack_is_denied_during_enrich() {
+    let bed = Bed::new();
+    let call = bed.probe("slack alerts hello").await.slack("alerts");
+    let told = call.with(|i| i.step = StepKind::Enrich).facts().await;
+    assert!(
+        told[0].contains("Denied") && told[0].contains("during enrich"),
+        "{told:?}"
+    );
+    assert!(bed.previews.lock().is_empty());
+}
+
+async fn load_error(runtime: &std::sync::Arc<Runtime>, bytes: &[u8]) -> LoadError {
+    runtime.load(bytes.to_vec()).await.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_handler_is_refused_in_words_for_its_author() {
+    let bed = Bed::new();
+    let whole = modules::bytes("probe");
+    let half = &whole[..whole.len() / 2];
+    assert!(matches!(
+        load_error(&bed.runtime, half).await,
+        LoadError::Damaged(_)
+    ));
+    // The smallest component there is: it imports and exports nothing.
+    let empty = load_error(&bed.runtime, b"\0asm\x0d\0\x01\0")
+        .await
+        .to_string();
+    assert!(
+        empty.contains("exports nothing") && empty.contains("handler_sdk::export!"),
+        "{empty}"
+    );
+    let future = replaced(
+        &whole,
+        b"alert-manager:handler/http@0.1.0",
+        b"alert-manager:handler/http@0.2.0",
+    );
+    let future = load_error(&bed.runtime, &future).await.to_string();
+    assert!(future.contains("newer version"), "{future}");
+    let unknown = replaced(
+        &whole,
+        b"alert-manager:handler/slack@0.1.0",
+        b"alert-manager:handler/shell@0.1.0",
+    );
+    let unknown = load_error(&bed.runtime, &unknown).await.to_string();
+    assert!(unknown.contains("handler/shell@0.1.0"), "{unknown}");
+    let changed = replaced(&whole, b"time-left-ms", b"time-gone-ms");
+    let changed = load_error(&bed.runtime, &changed).await.to_string();
+    assert!(changed.contains("another wit/handler.wit"), "{changed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_knows_what_it_imports_and_is_the_same_from_the_cache() {
+    let bed = Bed::new();
+    let first = bed.modules::path("probe").await;
+    let again = bed.modules::path("probe").await;
+    assert_eq!(first.imports(), ["config", "http", "kv", "log", "slack"]);
+    assert_eq!(first.imports(), again.imports());
+    assert_eq!(first.description(), again.description());
+    assert_eq!(first.sha256(), again.sha256());
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let mut found = 0;
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + to.len()].copy_from_slice(to);
+            found += 1;
+        }
+    }
+    assert!(found > 0, "nothing to replace");
+    bytes
+}
