@@ -5,6 +5,7 @@ mod bad_input;
 mod bodies;
 mod command_line;
 mod delivery;
+mod doors;
 mod drop_in;
 mod main_job;
 mod real_alertmanager;

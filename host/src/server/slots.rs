@@ -54,11 +54,6 @@ impl Slot {
         slot
     }
 
-    #[cfg(test)]
-    pub(super) fn fresh() -> Arc<Self> {
-        Arc::new(Self::new(Instant::now()))
-    }
-
     fn enter(&self, phase: Phase) {
         let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since_ms.store(since, Ordering::Relaxed);

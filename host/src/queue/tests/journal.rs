@@ -15,6 +15,7 @@ pub(super) fn entry(seq: u32) -> Entry {
         result: "ok".into(),
         reply: r#"{"ts":"1.2"}"#.into(),
         at: clock::from_millis(START_MS),
+        clock: clock::from_millis(START_MS),
     }
 }
 
