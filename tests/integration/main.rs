@@ -1,12 +1,17 @@
 //! The server as its users meet it: real bytes in over HTTP, real handlers, stand-ins at the other end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod architecture;
 mod bad_input;
 mod bodies;
 mod command_line;
 mod delivery;
 mod doors;
 mod drop_in;
+mod effects;
+mod folder;
 mod main_job;
+mod readme;
 mod real_alertmanager;
+mod sandbox;
 mod story;

@@ -7,6 +7,7 @@ use crate::journal::{CallKind, CallName, Entry, KvChange, KvReply, LedgerError};
 
 pub(super) fn entry(seq: u32) -> Entry {
     Entry {
+        clock: Timestamp::UNIX_EPOCH,
         seq,
         kind: CallKind::Slack,
         name: CallName::Digest(format!("{seq:032x}")),
@@ -21,6 +22,7 @@ pub(super) fn entry(seq: u32) -> Entry {
 
 fn kv_entry(seq: u32) -> Entry {
     Entry {
+        clock: Timestamp::UNIX_EPOCH,
         kind: CallKind::Kv,
         name: CallName::Key("mine".into()),
         result: String::new(),

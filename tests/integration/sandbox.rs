@@ -90,7 +90,7 @@ async fn sleeping_ends_with_the_wall_clock_and_costs_no_processor() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_guest_runs_while_one_spins_on_every_thread() {
     let bed = Bed::new();
-    let module = bed.modules::path("hostile").await;
+    let module = bed.guest("hostile").await;
     let mut spinning = Vec::new();
     for _ in 0..4 {
         let call = bed.hostile("loop").await;
@@ -257,8 +257,8 @@ async fn what_is_no_handler_is_refused_in_words_for_its_author() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_knows_what_it_imports_and_is_the_same_from_the_cache() {
     let bed = Bed::new();
-    let first = bed.modules::path("probe").await;
-    let again = bed.modules::path("probe").await;
+    let first = bed.guest("probe").await;
+    let again = bed.guest("probe").await;
     assert_eq!(first.imports(), ["config", "http", "kv", "log", "slack"]);
     assert_eq!(first.imports(), again.imports());
     assert_eq!(first.description(), again.description());
