@@ -56,25 +56,29 @@ impl<I> Guarded<I> {
     }
 
     fn poll_wait_for_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        let phase = self.slot.phase();
-        if phase == Phase::Busy {
-            // The body has its own clock, and an answer takes as long as the store does.
-            self.reading_for = phase;
-            return Poll::Pending;
+        loop {
+            let phase = self.slot.phase();
+            if phase != self.reading_for {
+                self.reading_for = phase;
+                self.reading.set_at(match phase {
+                    Phase::Fresh | Phase::Head => Instant::now() + self.header_timeout,
+                    Phase::Busy => Instant::now() + self.idle_timeout,
+                    Phase::Idle => self.slot.since() + self.idle_timeout,
+                });
+            }
+            ready!(self.reading.poll(cx));
+            match phase {
+                // The body has its own clock, and an answer takes as long as the store does. The timer
+                // runs on all the same: hyper does not read again when it has answered, so that nothing
+                // else would notice that the connection has become idle.
+                Phase::Busy => self.reading.set(self.idle_timeout),
+                Phase::Idle => return Poll::Ready(ErrorKind::TimedOut.into()),
+                Phase::Fresh | Phase::Head => {
+                    self.metrics.connection_cut(Cut::SlowHeaders);
+                    return Poll::Ready(ErrorKind::TimedOut.into());
+                }
+            }
         }
-        if phase != self.reading_for {
-            self.reading_for = phase;
-            let bound = match phase {
-                Phase::Idle => self.idle_timeout,
-                _ => self.header_timeout,
-            };
-            self.reading.set(bound);
-        }
-        ready!(self.reading.poll(cx));
-        if phase != Phase::Idle {
-            self.metrics.connection_cut(Cut::SlowHeaders);
-        }
-        Poll::Ready(ErrorKind::TimedOut.into())
     }
 
     fn poll_wait_for_reader(&mut self, cx: &mut Context<'_>) -> Poll<Error> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -67,6 +67,12 @@ impl Slot {
             2 => Phase::Busy,
             _ => Phase::Idle,
         }
+    }
+
+    /// Returns when the phase began.
+    pub(super) fn since(&self) -> tokio::time::Instant {
+        let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        (self.start + since).into()
     }
 
     /// The first bytes of a request have come.
