@@ -1,5 +1,6 @@
 //! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
 
+mod dead_letters;
 mod pulse;
 
 use std::future::Future;
@@ -188,7 +189,8 @@ impl App {
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
-        let endpoints = webhook::endpoints().merge(api::endpoints(&shared));
+        background.spawn(shared.clone().tell_dead_letters());
+        let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {
             endpoints: endpoints.with_state(shared.clone()),

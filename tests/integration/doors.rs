@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tests::alerts;
-use tests::fakes::{Sink, Slack};
+use tests::fakes::{Fault, Sink, Slack};
 use tests::process::{self, Process};
 use tests::server::{PATIENCE, Server, Setup};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -94,7 +94,10 @@ async fn a_peer_that_never_ends_its_headers_is_cut_off() {
 #[tokio::test]
 async fn headers_past_their_bound_are_refused() {
     let server = server("web: { header_bytes_max: 8KiB }").await;
-    let request = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(9_000));
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+        "x".repeat(9_000)
+    );
     let mut peer = Peer::asking(&server, &request).await;
     peer.hears("431").await;
 }
@@ -154,7 +157,10 @@ async fn past_the_most_connections_the_answer_is_503() {
     assert!(heard.contains("connections_max"), "{heard}");
     let mut first = asking.remove(0);
     first.send(&" ".repeat(100_000)).await;
-    assert!(first.hears("error").await.contains("400"), "those under way go on");
+    assert!(
+        first.hears("error").await.contains("400"),
+        "those under way go on"
+    );
 }
 
 #[tokio::test]
@@ -182,10 +188,20 @@ async fn a_shutdown_waits_for_no_idle_peer() {
 async fn every_answer_says_that_it_is_no_page() {
     let server = server("").await;
     let client = reqwest::Client::new();
-    for path in ["/healthz", "/metrics", "/api/v1/deliveries", "/nowhere", "/webhook"] {
+    for path in [
+        "/healthz",
+        "/metrics",
+        "/api/v1/deliveries",
+        "/nowhere",
+        "/webhook",
+    ] {
         let answer = client.get(format!("{}{path}", server.url)).send().await;
         let headers = answer.unwrap().headers().clone();
-        let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap());
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .map_or("", |value| value.to_str().unwrap())
+        };
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
         assert!(
@@ -205,7 +221,10 @@ async fn a_public_address_needs_proof_from_everybody_or_insecure() {
         async move { setup.try_start_in(dir).await.map(|_| ()) }
     };
     let refused = open("listen: 0.0.0.0:0").await.unwrap_err();
-    assert!(refused.contains("webhook and api have no authorization"), "{refused}");
+    assert!(
+        refused.contains("webhook and api have no authorization"),
+        "{refused}"
+    );
     assert!(refused.contains("insecure: true"), "{refused}");
     let half = "listen: 0.0.0.0:0\nwebhook: { hmac: { secret: s } }";
     let refused = open(half).await.unwrap_err();
@@ -217,8 +236,16 @@ async fn a_public_address_needs_proof_from_everybody_or_insecure() {
     let server = server(closed).await;
     let body = alerts::firing("A", &[]);
     assert_eq!(server.post(&body).await.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(server.command("/-/reload").await.0, StatusCode::UNAUTHORIZED);
-    for path in ["/", "/api/v1/deliveries", "/api/v1/deliveries/x", "/api/v1/handlers"] {
+    assert_eq!(
+        server.command("/-/reload").await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    for path in [
+        "/",
+        "/api/v1/deliveries",
+        "/api/v1/deliveries/x",
+        "/api/v1/handlers",
+    ] {
         assert_eq!(server.get(path).await.0, StatusCode::UNAUTHORIZED, "{path}");
     }
     for path in ["/healthz", "/readyz", "/-/healthy", "/-/ready", "/metrics"] {
@@ -247,7 +274,10 @@ async fn a_body_signed_as_grafana_signs_it_is_taken_and_no_other() {
     )
     .await;
     let body = alerts::grafana().to_string();
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_secs();
     let post = async |signature: String, time: u64| {
         let answer = reqwest::Client::new()
             .post(format!("{}/webhook", server.url))
@@ -316,7 +346,8 @@ async fn asked(client: reqwest::ClientBuilder, server: &Server) -> Result<u16, r
     Ok(answer.status().as_u16())
 }
 
-const TLS: &str = "tls_server_config: { cert_file: cert.pem, key_file: key.pem, min_version: TLS13 }";
+const TLS: &str =
+    "tls_server_config: { cert_file: cert.pem, key_file: key.pem, min_version: TLS13 }";
 
 #[tokio::test]
 async fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
@@ -326,11 +357,15 @@ async fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let server = setup.start_in(Arc::clone(&dir)).await;
     assert_eq!(asked(trusting(&first), &server).await.unwrap(), 200);
     let plain = server.url.clone() + "/healthz";
-    reqwest::get(plain).await.expect_err("nothing is said in the clear");
+    reqwest::get(plain)
+        .await
+        .expect_err("nothing is said in the clear");
 
     let second = new_pair(dir.path());
     assert_eq!(asked(trusting(&second), &server).await.unwrap(), 200);
-    asked(trusting(&first), &server).await.expect_err("the old one is gone");
+    asked(trusting(&first), &server)
+        .await
+        .expect_err("the old one is gone");
 
     replace(&dir.path().join("cert.pem"), "no certificate");
     assert_eq!(asked(trusting(&second), &server).await.unwrap(), 200);
@@ -393,7 +428,11 @@ async fn wait_for_delivery(server: &Server, wanted: impl Fn(&Value) -> bool) -> 
         loop {
             commits.mark_unchanged();
             let (_, list) = server.get("/api/v1/deliveries?limit=1000").await;
-            let found = list["deliveries"].as_array().unwrap().iter().find(|d| wanted(d));
+            let found = list["deliveries"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|d| wanted(d));
             if let Some(found) = found {
                 return found.clone();
             }
@@ -410,7 +449,9 @@ async fn a_heartbeat_that_stops_is_told_and_so_is_its_return() {
         .slack(&slack)
         .module("slack-notify")
         .config(SLACK)
-        .config(r#"heartbeats: { prometheus: { matchers: ['alertname="Watchdog"'], every: 50ms } }"#)
+        .config(
+            r#"heartbeats: { prometheus: { matchers: ['alertname="Watchdog"'], every: 50ms } }"#,
+        )
         .start()
         .await;
     let told = slack
@@ -433,7 +474,10 @@ async fn a_heartbeat_that_stops_is_told_and_so_is_its_return() {
 #[tokio::test]
 async fn a_dead_mans_switch_is_pinged_again_and_again() {
     let sink = Sink::start().await;
-    let pings = format!("heartbeats: {{ self: {{ ping_url: {}/ping, every: 20ms }} }}", sink.url());
+    let pings = format!(
+        "heartbeats: {{ self: {{ ping_url: {}/ping, every: 20ms }} }}",
+        sink.url()
+    );
     let _server = server(&pings).await;
     let pings = sink.wait_for_count(3).await;
     assert!(pings.iter().all(|ping| ping.method == "GET"), "{pings:?}");
@@ -447,7 +491,10 @@ fn the_process_keeps_its_memory_and_its_files_to_itself() {
     std::fs::create_dir(dir.path().join("handlers")).unwrap();
     let process = Process::start(process::command(dir.path(), &["serve"]));
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
-    let core = limits.lines().find(|l| l.contains("core file size")).unwrap();
+    let core = limits
+        .lines()
+        .find(|l| l.contains("core file size"))
+        .unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     let mut seen = 0;
     for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -460,4 +507,45 @@ fn the_process_keeps_its_memory_and_its_files_to_itself() {
         seen += 1;
     }
     assert!(seen > 0, "there is a store");
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
+    let slack = Slack::start().await;
+    let refused = || Fault::slack_error("channel_not_found");
+    slack.faults().next("chat.postMessage", refused());
+    let setup = || {
+        Setup::new()
+            .slack(&slack)
+            .module("slack-notify")
+            .config(SLACK)
+            .config("dead_letter: { handlers: [slack-notify] }")
+    };
+    let server = setup().start().await;
+    let first = server.accept(&alerts::firing("First", &[])).await;
+    let told = slack.wait_for(|message| message.contains(&first[0])).await;
+    assert!(told.contains("channel_not_found"), "{}", told.shown());
+
+    // Across a restart the store knows that it was told.
+    let dir = server.stop().await;
+    let server = setup().start_in(dir).await;
+    slack.faults().next("chat.postMessage", refused());
+    slack.faults().next("chat.postMessage", refused());
+    let second = server.accept(&alerts::firing("Second", &[])).await;
+    let untold = wait_for_delivery(&server, |delivery| {
+        delivery["route"] == "dead-letter" && delivery["state"] == "dead"
+    })
+    .await;
+    assert_eq!(untold["alertname"], "AlertManagerDeadLetter");
+    let third = server.accept(&alerts::firing("Third", &[])).await;
+    server.wait_settled(&third[0]).await;
+    let (_, list) = server.get("/api/v1/deliveries").await;
+    let all = list["deliveries"].as_array().unwrap();
+    assert_eq!(all.len(), 5, "three alerts, two dead letters: {list:#}");
+    let about = |id: &str| {
+        let count = slack.messages().iter().filter(|m| m.contains(id)).count();
+        assert!(count <= 1, "{count} messages about {id}");
+        count
+    };
+    assert_eq!((about(&first[0]), about(&second[0])), (1, 0));
 }

@@ -170,7 +170,11 @@ async fn links_to_files_are_followed_and_turning_one_is_a_replacement() {
     let shelf = Shelf::with(&[]).await;
     for (version, name) in [("..1", "probe"), ("..2", "hostile")] {
         fs::create_dir(shelf.path(version)).unwrap();
-        fs::copy(modules::path(name), shelf.path(version).join("handler.wasm")).unwrap();
+        fs::copy(
+            modules::path(name),
+            shelf.path(version).join("handler.wasm"),
+        )
+        .unwrap();
     }
     symlink("..1", shelf.path("..data")).unwrap();
     symlink("..data/handler.wasm", shelf.path("handler.wasm")).unwrap();

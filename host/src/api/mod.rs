@@ -18,8 +18,8 @@ use crate::app::Shared;
 pub(crate) use authorize::authorize;
 pub(crate) use error::ApiError;
 
-/// Every route but the webhook's.
-pub(crate) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
+/// Every route: the webhook's, and those of people and programs that ask.
+pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoints<Shared> {
     let guarded = Endpoints::new()
         .route("/", get(health::index))
         .route("/api/v1/deliveries", get(deliveries::list))
@@ -37,6 +37,7 @@ pub(crate) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
         .route("/-/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
         .merge(guarded)
+        .merge(webhook)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
 }

@@ -31,7 +31,8 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
             let nobody = Arc::new(|_: &str| ());
             let runtime = Runtime::new(app::runtime_options(config, [0; 32], nobody))?;
             let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
-            registry.ready().await;
+            // Not only scanned: a file that looks half copied is given its time, and judged.
+            registry.rescan().await;
             Ok(Found {
                 files: registry.list(),
                 descriptions: app::descriptions(&registry),

@@ -62,7 +62,14 @@ pub(super) fn heartbeats(
     };
     for entry in reader.entries(node, &path) {
         let path = format!("{path}.{}", entry.key);
-        heartbeat(reader, &entry.key, &entry.value, &path, env, &mut heartbeats);
+        heartbeat(
+            reader,
+            &entry.key,
+            &entry.value,
+            &path,
+            env,
+            &mut heartbeats,
+        );
     }
     heartbeats
 }
@@ -92,7 +99,8 @@ fn heartbeat(
         } else {
             format!("{path} neither expects an alert nor pings")
         };
-        let advice = "give matchers for an alert that is to come, or ping_url_file for a URL to ask";
+        let advice =
+            "give matchers for an alert that is to come, or ping_url_file for a URL to ask";
         reader.fail(node.at, message, advice);
         // What belongs to either kind is known, so that it is not reported as a mistake of its own.
         for key in URL.into_iter().chain(["matchers"]) {
@@ -103,7 +111,11 @@ fn heartbeat(
         if let (Some(every), Some(matchers)) = (every, matchers) {
             if matchers.is_empty() {
                 let message = format!("{path}.matchers is empty, so any alert would do");
-                reader.fail(node.at, message, "write matchers: ['alertname=\"Watchdog\"']");
+                reader.fail(
+                    node.at,
+                    message,
+                    "write matchers: ['alertname=\"Watchdog\"']",
+                );
             }
             into.expected
                 .insert(name.to_owned(), Expected { matchers, every });
@@ -136,10 +148,7 @@ fn check_url(reader: &mut Reader, node: &Node, path: &str, url: &SecretSource) {
     }
 }
 
-pub(super) fn dead_letter(
-    reader: &mut Reader,
-    node: Option<(&Node, String)>,
-) -> Vec<HandlerName> {
+pub(super) fn dead_letter(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<HandlerName> {
     let mut handlers = Vec::new();
     let Some((node, path)) = node else {
         return handlers;

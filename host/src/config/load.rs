@@ -19,7 +19,7 @@ use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
     Api, Config, Credential, HandlerSettings, Overrides, Retention, Secret, SecretSource, Slack,
-    Storm, Store, TlsServer, Web, Webhook,
+    Store, Storm, TlsServer, Web, Webhook,
 };
 use crate::alert::HandlerName;
 use crate::policy::Grants;
@@ -326,8 +326,7 @@ fn check_exposure(
         .tls_server
         .as_ref()
         .is_some_and(TlsServer::requires_client_certificate);
-    let is_closed =
-        has_client_ca || (file.webhook.is_closed() && file.api.authorization.is_some());
+    let is_closed = has_client_ca || (file.webhook.is_closed() && file.api.authorization.is_some());
     if listen.ip().is_loopback() || file.insecure || is_closed {
         return;
     }

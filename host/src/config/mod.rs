@@ -34,7 +34,7 @@ pub use alarms::{Ping, Storm};
 pub use problem::{Problem, Problems};
 pub use secret::{FileVersion, Secret, SecretError, SecretSource};
 pub use units::{format_duration, parse_duration, parse_size};
-pub use web::{TlsFiles, ClientAuth, Hmac, SenderRate, TlsServer, TlsVersion, Web};
+pub use web::{ClientAuth, Hmac, SenderRate, TlsFiles, TlsServer, TlsVersion, Web};
 
 /// What the command line says: a flag beats a variable, a variable beats the file.
 #[derive(Clone, Debug, Default)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 use http::HeaderName;
 use zeroize::Zeroizing;
 
-use super::{FileVersion, SecretError, SecretSource};
 use super::credentials::secret;
 use super::sections::Env;
 use super::yaml::{Node, Reader, Section};
+use super::{FileVersion, SecretError, SecretSource};
 
 /// Larger than any bundle of certificates.
 const PEM_BYTES_MAX: u64 = 4 << 20;
@@ -210,10 +210,7 @@ pub(super) fn web(reader: &mut Reader, node: Option<(&Node, String)>) -> Web {
     web
 }
 
-pub(super) fn tls_server(
-    reader: &mut Reader,
-    node: Option<(&Node, String)>,
-) -> Option<TlsServer> {
+pub(super) fn tls_server(reader: &mut Reader, node: Option<(&Node, String)>) -> Option<TlsServer> {
     let (node, path) = node?;
     let mut section = reader.section(node, &path);
     let cert_file = file(reader, &mut section, "cert_file");

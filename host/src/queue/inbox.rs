@@ -103,6 +103,9 @@ pub(super) enum Urgent {
     },
     #[cfg(test)]
     Sql(String, oneshot::Sender<()>),
+    /// Run before the transaction, so that it can end what makes transactions fail.
+    #[cfg(test)]
+    SqlFirst(String),
 }
 
 impl Urgent {

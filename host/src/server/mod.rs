@@ -142,8 +142,7 @@ impl Server {
             held.slot().busy();
             request.extensions_mut().insert(ConnectInfo(peer));
             let cache = harden::cache_of(request.uri().path());
-            let request =
-                request.map(|body| Body::new(TimedBody::new(body, web, &self.metrics)));
+            let request = request.map(|body| Body::new(TimedBody::new(body, web, &self.metrics)));
             let answer = self.endpoints.clone().call(request);
             let slot = held.slot();
             async move {

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 
-use super::signature::Claim;
 use super::payload::{self, BadAlert, Parsed, ParsedAlert};
+use super::signature::Claim;
 use crate::alert::{Alert, Labels, Priority, Status, Timestamp};
 use crate::api::{ApiError, authorize};
 use crate::app::Shared;
@@ -77,10 +77,7 @@ fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), Ap
     let Some(ConnectInfo(peer)) = head.extensions.get::<ConnectInfo<SocketAddr>>() else {
         return Ok(());
     };
-    if shared
-        .senders
-        .take(peer.ip(), webhook.rate, Instant::now())
-    {
+    if shared.senders.take(peer.ip(), webhook.rate, Instant::now()) {
         return Ok(());
     }
     shared.metrics.request_refused(Refusal::Rate);

@@ -95,6 +95,9 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Parsed, PayloadError> {
 }
 
 fn read(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
+    if text.trim().is_empty() {
+        return Err(PayloadError::NoAlerts("the body is empty".to_owned()));
+    }
     if !text.trim_start().starts_with('[') {
         return read_object(text, now);
     }

@@ -44,13 +44,12 @@ impl SenderRates {
         };
         let sender = known_as(sender);
         buckets.sweep(rate, now);
-        let bucket = if buckets.by_sender.len() < SENDERS_MAX
-            || buckets.by_sender.contains_key(&sender)
-        {
-            buckets.by_sender.entry(sender).or_insert(full)
-        } else {
-            buckets.of_the_rest.get_or_insert(full)
-        };
+        let bucket =
+            if buckets.by_sender.len() < SENDERS_MAX || buckets.by_sender.contains_key(&sender) {
+                buckets.by_sender.entry(sender).or_insert(full)
+            } else {
+                buckets.of_the_rest.get_or_insert(full)
+            };
         bucket.tokens = bucket.level(rate, now);
         bucket.at = now;
         if bucket.tokens < 1.0 {

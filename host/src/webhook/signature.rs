@@ -31,11 +31,10 @@ impl Claim {
         let Some(given) = headers.get(&wanted.header) else {
             return Ok(None);
         };
-        let signature = given
-            .to_str()
-            .ok()
-            .and_then(from_hex)
-            .ok_or_else(|| refused(format!("{} is no SHA-256 in hexadecimal", wanted.header)))?;
+        let signature =
+            given.to_str().ok().and_then(from_hex).ok_or_else(|| {
+                refused(format!("{} is no SHA-256 in hexadecimal", wanted.header))
+            })?;
         let mut mac = keyed(&wanted.secret)?;
         if let Some(header) = &wanted.timestamp_header {
             let text = headers
@@ -160,11 +159,14 @@ mod tests {
         let signed = {
             let mut mac = Hmac::<Sha256>::new_from_slice(b"key").unwrap();
             mac.update(b"1700000000:{}");
-            mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
-                use std::fmt::Write as _;
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
+            mac.finalize()
+                .into_bytes()
+                .iter()
+                .fold(String::new(), |mut hex, byte| {
+                    use std::fmt::Write as _;
+                    let _ = write!(hex, "{byte:02x}");
+                    hex
+                })
         };
         let both = [(SIGNATURE, signed.as_str()), (TIMESTAMP, "1700000000")];
         judge(&wanted, &both, b"{}", 1_700_000_300).unwrap();

@@ -250,6 +250,7 @@ impl Run {
         match invoked.outcome {
             Ok(output) => {
                 step.status = StepStatus::Done;
+                step.attempts += 1;
                 step.last_error = None;
                 match output {
                     Output::Enrichment(found) => {

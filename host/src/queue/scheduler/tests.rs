@@ -277,7 +277,7 @@ fn one_given_up_while_it_waits_frees_its_lane() {
 fn alerts_are_kept_in_memory_only_up_to_their_bound() {
     let mut scheduler = Scheduler::new(Caps::all(1), 1_000, 100);
     let alert = Arc::new(crate::queue::tests::alert("Large", 1));
-    let mut large = |id: i64| Entrant {
+    let large = |id: i64| Entrant {
         alert: Some(Arc::clone(&alert)),
         alert_bytes: 60,
         ..entrant(id, id.cast_unsigned(), "a", Priority::Normal)

@@ -84,6 +84,8 @@ impl Committer {
             } => Answer::Retry(self.retry(group, *id, *force, later)?),
             Urgent::Cancel { id, .. } => Answer::Cancel(self.cancel(group, *id)?),
             #[cfg(test)]
+            Urgent::SqlFirst(_) => Answer::Nothing,
+            #[cfg(test)]
             Urgent::Sql(sql, _) => {
                 // A pragma answers with a row, which `execute` would refuse.
                 self.conn.prepare(sql)?.query([])?.next()?;

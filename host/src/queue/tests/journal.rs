@@ -16,7 +16,6 @@ pub(super) fn entry(seq: u32) -> Entry {
         result: "ok".into(),
         reply: r#"{"ts":"1.2"}"#.into(),
         at: clock::from_millis(START_MS),
-        clock: clock::from_millis(START_MS),
     }
 }
 
@@ -98,6 +97,7 @@ async fn state_changes_together_with_its_record() {
     assert_eq!(taken.await, Ok(KvReply::WasAbsent(false)));
     let free = ledger.kv_change("m".into(), absent, 100, Vec::new(), kv_entry(4));
     assert_eq!(free.await, Ok(KvReply::WasAbsent(true)));
+    drop(ledger);
     let mut bench = bench.crash();
     let leased = bench.lease().await;
     let journal: Vec<_> = leased
