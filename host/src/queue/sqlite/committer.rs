@@ -271,7 +271,9 @@ impl Committer {
             let _ = self.handed.send(handed);
         }
         if group.died > 0 {
-            self.shared.deaths.send_modify(|deaths| *deaths += group.died);
+            self.shared
+                .deaths
+                .send_modify(|deaths| *deaths += group.died);
         }
         self.shared.commits.send_modify(|commits| *commits += 1);
         for (message, answer) in taken.urgent.into_iter().zip(answers) {
