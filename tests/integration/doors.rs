@@ -174,6 +174,21 @@ async fn a_silent_connection_makes_room_for_one_that_asks() {
 }
 
 #[tokio::test]
+async fn a_flood_of_slow_peers_keeps_no_sender_out() {
+    let server = server("web: { connections_max: 20 }").await;
+    let mut slow = Vec::new();
+    for round in 0..3 {
+        for _ in 0..60 {
+            slow.push(Peer::asking(&server, "POST /webhook HTTP/1.1\r\nx-slow:").await);
+        }
+        let alert = alerts::firing("A", &[("round", &round.to_string())]);
+        let (status, answer) = server.post(&alert).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        assert_eq!(answer["accepted"], 1);
+    }
+}
+
+#[tokio::test]
 async fn a_shutdown_waits_for_no_idle_peer() {
     let server = server("").await;
     let mut idle = Peer::asking(&server, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;

@@ -31,6 +31,7 @@ pub struct Bed {
     pub previews: Arc<Mutex<Vec<String>>>,
     /// Gone with the bed.
     pub folder: tempfile::TempDir,
+    loaded: Mutex<BTreeMap<String, Arc<Module>>>,
 }
 
 impl Bed {
@@ -88,16 +89,22 @@ impl Bed {
             runtime,
             previews,
             folder,
+            loaded: Mutex::default(),
         }
     }
 
-    /// Loads a guest of `tests/guests/`.
+    /// Returns a guest of `tests/guests/`, loaded once.
     ///
     /// # Panics
     /// Where it does not load.
     pub async fn guest(&self, name: &str) -> Arc<Module> {
+        if let Some(module) = self.loaded.lock().get(name) {
+            return Arc::clone(module);
+        }
         let module = self.runtime.load(modules::bytes(name)).await;
-        Arc::new(module.expect("the guest loads"))
+        let module = Arc::new(module.expect("the guest loads"));
+        let mut loaded = self.loaded.lock();
+        Arc::clone(loaded.entry(name.to_owned()).or_insert(module))
     }
 
     /// Begins an invocation of the guest `probe` that does what `script` says.

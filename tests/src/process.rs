@@ -30,7 +30,7 @@ pub fn binary() -> &'static Path {
         }
         let mut build = Command::new(env!("CARGO"));
         build
-            .args(["build", "--quiet", "-p", "alert-manager", "--locked"])
+            .args(["build", "--quiet", "--bin", "alert-manager", "--locked"])
             .current_dir(workspace());
         // Some build scripts look at what cargo tells of the package that is being built; what it tells of
         // these tests would have half of the dependencies built anew, back and forth.

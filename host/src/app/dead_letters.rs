@@ -12,12 +12,10 @@ use tokio::sync::watch;
 use super::Shared;
 use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp};
 use crate::queue::{AcceptError, Delivery, Filter, Plan, ReadError, State, Submission};
+use crate::router::DEAD_LETTER;
 
 /// The name of the alert about a delivery that was given up.
 const ALERTNAME: &str = "AlertManagerDeadLetter";
-
-/// The route of such alerts. A death on it is counted and not told: it would go the same way.
-const ROUTE: &str = "dead-letter";
 
 /// Deaths come in crowds: they are looked for at most this often.
 const PACE: Duration = Duration::from_millis(100);
@@ -95,7 +93,8 @@ impl Shared {
             let new: Vec<_> = page
                 .deliveries
                 .iter()
-                .filter(|delivery| delivery.route != ROUTE)
+                // It would go the same way.
+                .filter(|delivery| delivery.route != DEAD_LETTER)
                 .filter(|delivery| delivery.settled_at.is_some_and(|at| at > oldest))
                 .filter(|delivery| !told.contains(&death(delivery)))
                 .map(|delivery| notice(delivery, handlers))
@@ -178,7 +177,7 @@ fn notice(delivery: &Delivery, handlers: &[HandlerName]) -> Submission {
         },
         starts_at_missing: false,
         plans: vec![Plan {
-            route: ROUTE.into(),
+            route: DEAD_LETTER.into(),
             handlers: handlers.to_vec(),
             priority: Priority::Critical,
             repeat_after: NEVER,

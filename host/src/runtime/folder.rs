@@ -26,7 +26,7 @@ const SETTLE_REMOVED: Duration = Duration::from_millis(500);
 /// How often the folder is looked at without being told: what a link leads to changes unseen.
 const RESCAN: Duration = Duration::from_secs(2);
 /// Files that are loaded at one time.
-const LOADS_MAX: usize = 4;
+const LOADS_MAX: usize = 8;
 
 /// Why a folder cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +142,7 @@ impl Folder {
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<()>>) {
         let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
-            self.scan();
+            self.scan().await;
             self.start_loads();
             if self.is_quiet() {
                 self.end_first_scan();
@@ -170,8 +170,11 @@ impl Folder {
     }
 
     /// Compares the folder with what is known of it. Only looks: no file is opened.
-    fn scan(&mut self) {
-        let names = match names_in(&self.dir) {
+    async fn scan(&mut self) {
+        let dir = self.dir.clone();
+        // A mount that hangs is not to hold up a serving thread.
+        let names = tokio::task::spawn_blocking(move || names_in(&dir)).await;
+        let names = match names.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             Ok(names) => names,
             Err(error) => {
                 if std::mem::replace(&mut self.is_readable, false) {

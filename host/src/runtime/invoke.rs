@@ -37,6 +37,10 @@ impl Runtime {
         let mut task = AbortOnDrop(tokio::spawn(run));
         let finished = match (&mut task.0).await {
             Ok(finished) => finished,
+            Err(error) if error.is_cancelled() => Finished {
+                outcome: Err(StepFailure::Host("the server is stopping".to_owned())),
+                usage: Usage::default(),
+            },
             Err(error) => Finished {
                 outcome: Err(StepFailure::Trap(format!(
                     "the server failed inside this invocation, which is a bug of the server: {error}"

@@ -53,6 +53,8 @@ pub(super) const KV_CALLS_MAX: u32 = 1_000;
 pub(super) const HTTP_REQUEST_BODY_BYTES_MAX: usize = 4 << 20;
 /// A response's body.
 pub(super) const HTTP_RESPONSE_BODY_BYTES_MAX: u32 = 8 << 20;
+/// All responses of one step together.
+pub(super) const HTTP_TOTAL_BYTES_MAX: u64 = 32 << 20;
 /// Headers of a request, names and values together.
 pub(super) const HTTP_HEADER_BYTES_MAX: usize = 64 << 10;
 /// How many headers a request has.

@@ -17,6 +17,9 @@ use super::state::State;
 use super::{Description, Runtime, hex};
 use crate::alert::HandlerName;
 
+/// From this size on, modules are compiled one at a time.
+const LARGE_BYTES: usize = 1 << 20;
+
 /// The interfaces of the contract that a handler may import.
 const INTERFACES: [&str; 6] = ["config", "http", "kv", "log", "slack", "types"];
 
@@ -90,10 +93,13 @@ impl Runtime {
     /// # Errors
     /// [`LoadError`] says what to change.
     pub async fn load(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Module, LoadError> {
+        // Small modules do not wait for an interpreter that takes seconds and hundreds of megabytes.
+        let _turn = match bytes.len() {
+            ..LARGE_BYTES => None,
+            _ => self.compiling_large.acquire().await.ok(),
+        };
         let runtime = Arc::clone(self);
-        let permit = self.compiling.acquire().await;
         let loaded = tokio::task::spawn_blocking(move || runtime.compile_cached(&bytes)).await;
-        drop(permit);
         let loaded = loaded.map_err(|error| LoadError::Host(error.to_string()))??;
         let Loaded {
             sha256,

@@ -77,8 +77,8 @@ pub struct Runtime {
     cache: Cache,
     services: ArcSwap<Services>,
     paces: Arc<Paces>,
-    /// One compilation at a time: an interpreter's takes hundreds of megabytes.
-    compiling: Semaphore,
+    /// One at a time: an interpreter's compilation takes hundreds of megabytes.
+    compiling_large: Semaphore,
 }
 
 impl Runtime {
@@ -97,7 +97,7 @@ impl Runtime {
             cache,
             services: ArcSwap::from_pointee(services),
             paces,
-            compiling: Semaphore::new(1),
+            compiling_large: Semaphore::new(1),
         }))
     }
 

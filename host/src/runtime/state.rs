@@ -51,10 +51,11 @@ pub(super) struct Powers {
     pub(super) kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
 }
 
-/// Calls so far, by kind.
+/// Calls so far, by kind, and what they brought in.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     http: u32,
+    http_bytes: u64,
     slack: u32,
     kv: u32,
 }
@@ -77,6 +78,22 @@ impl Powers {
         }
         *used += 1;
         Ok(())
+    }
+
+    /// Counts the bytes of a response.
+    pub(super) fn count_response(&mut self, bytes: usize) {
+        self.counts.http_bytes += bytes as u64;
+    }
+
+    /// Returns the limit's report where responses have brought in all that a step may read.
+    pub(super) fn check_response_bytes(&self) -> Result<(), String> {
+        let max = limits::HTTP_TOTAL_BYTES_MAX;
+        if self.counts.http_bytes < max {
+            return Ok(());
+        }
+        Err(format!(
+            "http_bytes: responses of this step have come to {max} bytes"
+        ))
     }
 
     /// Returns what is left of the step's time.

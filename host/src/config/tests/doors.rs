@@ -144,6 +144,10 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
             "heartbeats: { a: { every: 5m, ping_url: h/secret } }",
             "heartbeats.a: what should be pinged is no URL",
         ),
+        (
+            "routes: [{ name: dead-letter, handlers: [a] }]",
+            "am.yml:2:10: routes[0] has the name of the route for dead letters",
+        ),
         ("dead_letter: {}", "dead_letter names no handler"),
         (
             "dead_letter: { handlers: [a, a] }",

@@ -70,7 +70,8 @@ impl Host for State {
         let Some(powers) = &mut self.powers else {
             return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
-        if let Err(limit) = powers.count(CallKind::Http) {
+        let counted = powers.count(CallKind::Http);
+        if let Err(limit) = counted.and_then(|()| powers.check_response_bytes()) {
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
         let plan = plan(&request);
@@ -79,7 +80,12 @@ impl Host for State {
         }
         let done = self.send_live(&plan, request).await?;
         let (kept, reply) = match done.reply {
-            Ok(response) => (Ok(Recorded::of(&response)), Ok(response)),
+            Ok(response) => {
+                if let Some(powers) = &mut self.powers {
+                    powers.count_response(response.body.len());
+                }
+                (Ok(Recorded::of(&response)), Ok(response))
+            }
             Err(error) => (Err(error.clone()), Err(error)),
         };
         let done = Done {
@@ -138,13 +144,23 @@ fn plan(request: &Request) -> Plan {
     Plan::new(
         CallKind::Http,
         name_of(request.key.as_deref(), &parts),
-        // The query may carry what is nobody's business; the path tells the story.
-        format!(
-            "{method} {}",
-            request.url.split(['?', '#']).next().unwrap_or_default()
-        ),
+        format!("{method} {}", shown_url(&request.url)),
         !matches!(request.method, Method::Get | Method::Head),
     )
+}
+
+/// Returns what the story shows: without a query, which may carry what is nobody's business, and
+/// without a user or password.
+fn shown_url(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else {
+        return crate::runtime::recorder::cut(text, 64).to_owned();
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    // These fail for URLs that can have neither.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
 }
 
 fn method_name(method: Method) -> &'static str {
@@ -584,7 +600,7 @@ mod tests {
     fn the_timeout_is_no_part_of_a_requests_name_and_all_else_is() {
         let request = |timeout_ms, body: &str| Request {
             method: Method::Post,
-            url: "https://example.com/a?token=x".to_owned(),
+            url: "https://user:pass@example.com/a?token=x".to_owned(),
             headers: given("a", "b"),
             body: Some(body.as_bytes().to_vec()),
             credential: None,

@@ -18,7 +18,7 @@ type ReadReply = Result<Option<String>, Error>;
 impl Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         self.count_any()?;
-        if let Err(error) = self.admit(&key, None) {
+        if let Err(error) = self.admit(&key, b"") {
             return Ok(Err(error));
         }
         let name = name_of(None, &[b"get", key.as_bytes()]);
@@ -89,7 +89,7 @@ impl Host for State {
 
 impl State {
     /// Counts the call and checks its sizes.
-    fn admit(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
+    fn admit(&mut self, key: &str, value: &[u8]) -> Result<(), Error> {
         let Some(powers) = &mut self.powers else {
             return Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned()));
         };
@@ -97,7 +97,7 @@ impl State {
         if key.len() > KV_KEY_BYTES_MAX as usize {
             return Err(Error::TooLarge(KV_KEY_BYTES_MAX));
         }
-        if value.is_some_and(|value| value.len() > KV_VALUE_BYTES_MAX as usize) {
+        if value.len() > KV_VALUE_BYTES_MAX as usize {
             return Err(Error::TooLarge(KV_VALUE_BYTES_MAX));
         }
         Ok(())
@@ -123,23 +123,11 @@ impl State {
         change: KvChange,
     ) -> wasmtime::Result<Result<KvReply, Error>> {
         self.count_any()?;
-        let (verb, value, by, ttl) = parts(&change);
-        if let Err(error) = self.admit(&key, value) {
+        let parts = Parts::of(&change);
+        if let Err(error) = self.admit(&key, parts.value) {
             return Ok(Err(error));
         }
-        let [has_ttl, ttl] = optional(ttl.as_ref().map(|ttl| ttl.as_slice()));
-        let name = name_of(
-            None,
-            &[
-                verb.as_bytes(),
-                key.as_bytes(),
-                value.unwrap_or_default(),
-                &by,
-                has_ttl,
-                ttl,
-            ],
-        );
-        let plan = Plan::new(CallKind::Kv, name, format!("{verb} {key}"), true);
+        let plan = parts.plan(&key);
         if let Some(reply) = self.recorded::<KvReply>(&plan)? {
             return Ok(outcome(&key, reply));
         }
@@ -239,26 +227,60 @@ fn refuse(error: LedgerError) -> wasmtime::Result<Error> {
     }
 }
 
-/// Returns a change's name and what tells it from others.
-fn parts(change: &KvChange) -> (&'static str, Option<&[u8]>, [u8; 4], Option<[u8; 4]>) {
-    let none = [0; 4];
-    match change {
-        KvChange::Set { value, ttl_seconds } => {
-            ("set", Some(value), none, ttl_seconds.map(u32::to_be_bytes))
+/// What tells one change of a key from another.
+struct Parts<'a> {
+    verb: &'static str,
+    value: &'a [u8],
+    by: i32,
+    ttl_seconds: Option<u32>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(change: &'a KvChange) -> Self {
+        let none = Parts {
+            verb: "remove",
+            value: b"",
+            by: 0,
+            ttl_seconds: None,
+        };
+        match change {
+            KvChange::Set { value, ttl_seconds } => Self {
+                verb: "set",
+                value,
+                ttl_seconds: *ttl_seconds,
+                ..none
+            },
+            KvChange::SetIfAbsent { value, ttl_seconds } => Self {
+                verb: "set-if-absent",
+                value,
+                ttl_seconds: *ttl_seconds,
+                ..none
+            },
+            KvChange::Increment { by, ttl_seconds } => Self {
+                verb: "increment",
+                by: *by,
+                ttl_seconds: *ttl_seconds,
+                ..none
+            },
+            KvChange::Remove => none,
         }
-        KvChange::SetIfAbsent { value, ttl_seconds } => (
-            "set-if-absent",
-            Some(value),
-            none,
-            ttl_seconds.map(u32::to_be_bytes),
-        ),
-        KvChange::Increment { by, ttl_seconds } => (
-            "increment",
+    }
+
+    fn plan(&self, key: &str) -> Plan {
+        let ttl = self.ttl_seconds.map(u32::to_be_bytes);
+        let [has_ttl, ttl] = optional(ttl.as_ref().map(<[u8; 4]>::as_slice));
+        let name = name_of(
             None,
-            by.to_be_bytes(),
-            ttl_seconds.map(u32::to_be_bytes),
-        ),
-        KvChange::Remove => ("remove", None, none, None),
+            &[
+                self.verb.as_bytes(),
+                key.as_bytes(),
+                self.value,
+                &self.by.to_be_bytes(),
+                has_ttl,
+                ttl,
+            ],
+        );
+        Plan::new(CallKind::Kv, name, format!("{} {key}", self.verb), true)
     }
 }
 
