@@ -258,7 +258,7 @@ async fn what_is_no_handler_is_refused_in_words_for_its_author() {
 async fn a_module_knows_what_it_imports_and_is_the_same_from_the_cache() {
     let bed = Bed::new();
     let first = bed.guest("probe").await;
-    let again = bed.runtime.load(guest_bytes("probe")).await.unwrap();
+    let again = bed.runtime.load(modules::bytes("probe")).await.unwrap();
     assert_eq!(first.imports(), ["config", "http", "kv", "log", "slack"]);
     assert_eq!(first.imports(), again.imports());
     assert_eq!(first.description(), again.description());
