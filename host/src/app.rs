@@ -1,17 +1,22 @@
 //! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
 
+mod dead_letters;
+mod pulse;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use crate::alert::HandlerName;
+use crate::alert::{Alert, HandlerName};
 use crate::api;
 use crate::config::{Config, Problems, Store};
+use crate::heartbeat::Heartbeats;
 use crate::policy;
 use crate::queue::{self, Leases, Queue};
 use crate::router::Router;
@@ -19,9 +24,12 @@ use crate::runtime::{
     self, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
     ServiceOptions,
 };
+use crate::server::{Server, Tls};
 use crate::telemetry::Metrics;
-use crate::webhook;
+use crate::webhook::{self, SenderRates};
 use crate::worker::{Breakers, Phase, Worker};
+
+pub use crate::server::TlsError;
 
 /// How long what runs may take to finish once a shutdown has begun: below Kubernetes' 30 s of grace.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
@@ -47,15 +55,21 @@ pub enum StartError {
     /// The drop folder.
     #[error(transparent)]
     Folder(#[from] runtime::FolderError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What pings are sent with.
+    #[error("cannot set up the client for heartbeats: {0}")]
+    Pings(#[from] reqwest::Error),
     /// The metrics.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// The listener failed.
+/// The listener's task ended by itself: a mistake of ours.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve: {0}")]
-pub struct ServeError(#[from] std::io::Error);
+pub struct ServeError(#[from] tokio::task::JoinError);
 
 /// What the endpoints share.
 #[derive(Clone)]
@@ -68,6 +82,12 @@ pub struct Shared {
     preview: PreviewSink,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) senders: Arc<SenderRates>,
+    heartbeats: Arc<Heartbeats>,
+    /// Ends of alerts about heartbeats, for the task that stores them.
+    beats_again: mpsc::UnboundedSender<Alert>,
+    /// Changes with each configuration.
+    reloads: Arc<watch::Sender<()>>,
     source: ConfigSource,
 }
 
@@ -75,6 +95,9 @@ pub struct Shared {
 pub struct App {
     shared: Shared,
     leases: Leases,
+    tls: Option<Arc<Tls>>,
+    pings: reqwest::Client,
+    beats_again: mpsc::UnboundedReceiver<Alert>,
 }
 
 impl App {
@@ -90,6 +113,7 @@ impl App {
         preview: PreviewSink,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
+        let tls = config.tls_server.clone().map(Tls::new).transpose()?;
         let Store::Sqlite(path) = &config.store;
         let (queue, leases) = Queue::open(path, queue_options(&config), caps(&config, &[]))?;
         let ref_key = queue.secret(MESSAGE_REFS);
@@ -99,6 +123,8 @@ impl App {
             config.handlers_dir.clone(),
             pins(&config),
         )?;
+        let pings = pulse::client()?;
+        let (beats_again, beats_seen) = mpsc::unbounded_channel();
         let config = Arc::new(ArcSwap::from_pointee(config));
         let shared = Shared {
             router: Arc::new(ArcSwap::from_pointee(Router::default())),
@@ -109,10 +135,21 @@ impl App {
             preview,
             metrics,
             breakers: Arc::default(),
+            senders: Arc::default(),
+            heartbeats: Arc::default(),
+            beats_again,
+            reloads: Arc::new(watch::Sender::new(())),
             source,
         };
         shared.rebuild();
-        Ok(Self { shared, leases })
+        shared.expect_heartbeats();
+        Ok(Self {
+            shared,
+            leases,
+            tls: tls.map(Arc::new),
+            pings,
+            beats_again: beats_seen,
+        })
     }
 
     /// Returns handles on the parts, for whoever drives the server in its own process.
@@ -125,13 +162,19 @@ impl App {
     /// bound, and returns with everything durable.
     ///
     /// # Errors
-    /// Where the listener fails.
+    /// Where the listener's task ends by itself.
     pub async fn run(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        let Self { shared, leases } = self;
+        let Self {
+            shared,
+            leases,
+            tls,
+            pings,
+            beats_again,
+        } = self;
         let (phase, phase_seen) = watch::channel(Phase::Serving);
         let worker = Worker {
             queue: shared.queue.clone(),
@@ -142,14 +185,22 @@ impl App {
             metrics: Arc::clone(&shared.metrics),
             breakers: Arc::clone(&shared.breakers),
         };
-        let follow = tokio::spawn(shared.clone().follow_folder());
+        let mut background = JoinSet::new();
+        background.spawn(shared.clone().follow_folder());
+        background.spawn(shared.clone().watch_heartbeats(beats_again));
+        background.spawn(shared.clone().send_pings(pings));
+        background.spawn(shared.clone().tell_dead_letters());
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
-        let serve = axum::serve(listener, endpoints.with_state(shared.clone()))
-            .with_graceful_shutdown(async move {
-                let _ = stop.wait_for(|phase| *phase != Phase::Serving).await;
-            });
-        let mut serve = tokio::spawn(async move { serve.await });
+        let server = Server {
+            endpoints: endpoints.with_state(shared.clone()),
+            config: Arc::clone(&shared.config),
+            metrics: Arc::clone(&shared.metrics),
+            tls,
+        };
+        let mut serve = tokio::spawn(server.serve(listener, async move {
+            let _ = stop.wait_for(|phase| *phase != Phase::Serving).await;
+        }));
         // Nothing is run before the first scan has ended: a backlog would find its handlers missing.
         let ready = Arc::clone(&shared.registry);
         let worker = tokio::spawn(async move {
@@ -174,11 +225,11 @@ impl App {
             None => tokio::time::timeout(CONNECTIONS_MAX, &mut serve).await.ok(),
         };
         serve.abort();
-        follow.abort();
+        background.shutdown().await;
         shared.queue.shutdown().await;
         tracing::info!("stopped");
         match served {
-            Some(Ok(Err(error))) => Err(ServeError(error)),
+            Some(Err(error)) => Err(ServeError(error)),
             _ => Ok(()),
         }
     }
@@ -235,6 +286,7 @@ impl Shared {
         }
         self.config.store(Arc::new(config));
         self.rebuild();
+        self.expect_heartbeats();
         self.registry.set_pins(pins(&self.config.load())).await;
         self.metrics.reloaded(Ok(()));
         tracing::info!("configuration and folder read again");
@@ -247,11 +299,18 @@ impl Shared {
             ("listen", old.listen != new.listen),
             ("store", old.store != new.store),
             ("handlers_dir", old.handlers_dir != new.handlers_dir),
+            ("tls_server_config", old.tls_server != new.tls_server),
         ] {
             if changed {
                 tracing::warn!("{key} has changed: that takes a restart");
             }
         }
+    }
+
+    fn expect_heartbeats(&self) {
+        let expected = &self.config.load().heartbeats;
+        self.heartbeats.expect(expected, Instant::now());
+        self.reloads.send_replace(());
     }
 
     fn ref_key(&self) -> [u8; 32] {

@@ -92,14 +92,6 @@ impl Heartbeats {
         }
         (raised, next)
     }
-
-    /// Takes back that an alert was raised: it could not be stored and is to be raised again.
-    pub fn not_raised(&self, alert: &Alert) {
-        let name = alert.labels.get("heartbeat").unwrap_or_default();
-        if let Some(beat) = self.0.lock().get_mut(name) {
-            beat.missing_since = None;
-        }
-    }
 }
 
 fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) -> Alert {
@@ -220,19 +212,6 @@ mod tests {
         beats.note(&watchdog(Status::Resolved), at(start, 59));
         assert_eq!(
             beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH).0.len(),
-            1
-        );
-    }
-
-    #[test]
-    fn what_could_not_be_stored_is_raised_again() {
-        let beats = Heartbeats::default();
-        let start = Instant::now();
-        beats.expect(&expected(), start);
-        let (raised, _) = beats.overdue(at(start, 60), Timestamp::UNIX_EPOCH);
-        beats.not_raised(&raised[0]);
-        assert_eq!(
-            beats.overdue(at(start, 61), Timestamp::UNIX_EPOCH).0.len(),
             1
         );
     }

@@ -11,6 +11,7 @@ pub mod policy;
 pub mod queue;
 pub mod router;
 pub mod runtime;
+mod server;
 pub mod telemetry;
 pub mod webhook;
 mod worker;

@@ -102,8 +102,8 @@ fn only_the_runtime_knows_wasmtime() {
 }
 
 #[test]
-fn only_the_doors_and_the_app_know_axum() {
-    only_in("axum", &["webhook/", "api/", "app.rs"]);
+fn only_the_doors_know_axum() {
+    only_in("axum", &["webhook/", "api/", "server/"]);
 }
 
 #[test]

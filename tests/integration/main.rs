@@ -6,6 +6,7 @@ mod bad_input;
 mod bodies;
 mod command_line;
 mod delivery;
+mod doors;
 mod drop_in;
 mod effects;
 mod folder;

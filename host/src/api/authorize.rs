@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use super::ApiError;
 use crate::config::Authorization;
@@ -47,7 +48,7 @@ fn proves(wanted: &Authorization, scheme: &str, credentials: &str) -> Result<boo
             let Some(pair) = STANDARD.decode(credentials).ok() else {
                 return Ok(false);
             };
-            let wanted_pair = format!("{username}:{}", read(password)?.expose());
+            let wanted_pair = Zeroizing::new(format!("{username}:{}", read(password)?.expose()));
             Ok(scheme.eq_ignore_ascii_case("basic") && same(wanted_pair.as_bytes(), &pair))
         }
     }

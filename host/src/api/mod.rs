@@ -21,6 +21,7 @@ pub(crate) use error::ApiError;
 /// Every route: the webhook's, and those of people and programs that ask.
 pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoints<Shared> {
     let guarded = Endpoints::new()
+        .route("/", get(health::index))
         .route("/api/v1/deliveries", get(deliveries::list))
         .route("/api/v1/deliveries/retry", post(deliveries::retry_all))
         .route("/api/v1/deliveries/{id}", get(deliveries::story))
@@ -30,7 +31,6 @@ pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoint
         .route("/-/reload", post(health::reload).put(health::reload))
         .route_layer(middleware::from_fn_with_state(shared.clone(), guard));
     Endpoints::new()
-        .route("/", get(health::index))
         .route("/healthz", get(health::live))
         .route("/-/healthy", get(health::live))
         .route("/readyz", get(health::ready))

@@ -11,6 +11,7 @@ use super::serve;
 use crate::app::missing_grants;
 use crate::config::{Config, Overrides};
 use crate::router::Router;
+use crate::server::Tls;
 
 /// What was found.
 #[derive(Default)]
@@ -34,6 +35,9 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
                 .extend(config.warnings.iter().map(ToString::to_string));
             check_modules(&config, &mut findings)?;
             check_routes(&config, &mut findings);
+            if let Some(Err(error)) = config.tls_server.map(Tls::new) {
+                findings.problems.push(error.to_string());
+            }
         }
         Err(problems) => findings
             .problems
@@ -87,13 +91,14 @@ fn check_routes(config: &Config, findings: &mut Findings) {
         .routes()
         .iter()
         .flat_map(|route| &route.handlers)
+        .chain(&config.dead_letter)
         .filter(|name| !descriptions.iter().any(|d| d.name == **name))
         .collect();
     missing.sort();
     missing.dedup();
     for name in missing {
         findings.problems.push(format!(
-            "a route names the handler {name}, which no module in {} is: put its .wasm there",
+            "routes or dead_letter name the handler {name}, which no module in {} is: put its .wasm there",
             config.handlers_dir.display()
         ));
     }

@@ -9,6 +9,7 @@ mod dev;
 mod explain;
 mod modules;
 mod print;
+mod process;
 mod routes;
 mod serve;
 

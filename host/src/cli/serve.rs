@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
-use super::print;
+use super::{print, process};
 use crate::app::{App, ConfigSource, Shared};
 use crate::config::{Config, Overrides};
 use crate::telemetry::log;
@@ -23,6 +23,7 @@ const USUAL_FILE: &str = "alert-manager.yml";
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     log::init(args.web.log_format, args.web.log_level);
     let overrides = args.web.overrides(args.config.handlers.clone());
+    process::keep_files_private();
     let file = args.config.config_file;
     hint_at_usual_file(file.as_deref());
     serve(source(file, overrides), |_| ())
@@ -42,6 +43,7 @@ pub(super) fn serve(
     source: ConfigSource,
     started: impl FnOnce(&Shared),
 ) -> anyhow::Result<ExitCode> {
+    process::harden();
     let config = source().map_err(|problems| anyhow!("{problems}"))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -64,10 +66,14 @@ async fn listen_and_run(
         .local_addr()
         .context("the listener has no address")?;
     let (handlers_dir, preview) = (config.handlers_dir.clone(), config.slack.preview);
+    let scheme = match config.tls_server {
+        Some(_) => "https",
+        None => "http",
+    };
     let app = App::start(config, source, Arc::new(show_preview)).await?;
     let shared = app.shared();
     tracing::info!(
-        "listening on http://{address}, handlers from {}",
+        "listening on {scheme}://{address}, handlers from {}",
         handlers_dir.display()
     );
     if preview {

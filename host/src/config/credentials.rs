@@ -72,7 +72,7 @@ fn credential(reader: &mut Reader, node: &Node, path: &str, env: Env<'_>) -> Opt
             "add authorization, basic_auth, header or service_account: true",
         );
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     let kind = kinds.pop()?;
     warn_unreadable(reader, node.at, path, &kind);
     Some(Credential { kind, origins })
@@ -106,7 +106,7 @@ fn header_kind(
     }
     let names = ["value", "value_file", "value_env"];
     let value = secret(reader, &mut section, names, env);
-    section.finish(reader, &[]);
+    section.finish(reader);
     Some(CredentialKind::Header {
         name: name?,
         value: value?,
@@ -126,7 +126,7 @@ fn account_kind(reader: &mut Reader, node: &Node, path: &str) -> Option<Credenti
                 *file = reader.resolve(text);
             }
         }
-        section.finish(reader, &[]);
+        section.finish(reader);
     } else if !reader.boolean(node, path)? {
         return None;
     }
@@ -183,7 +183,7 @@ pub(super) fn authorization(
                 .unwrap_or_else(|| "Bearer".to_owned());
             let names = ["credentials", "credentials_file", "credentials_env"];
             let credentials = secret(reader, &mut section, names, env);
-            section.finish(reader, &[]);
+            section.finish(reader);
             Some(Authorization::Scheme {
                 scheme,
                 credentials: credentials?,
@@ -201,7 +201,7 @@ pub(super) fn authorization(
             }
             let names = ["password", "password_file", "password_env"];
             let password = secret(reader, &mut section, names, env);
-            section.finish(reader, &[]);
+            section.finish(reader);
             Some(Authorization::Basic {
                 username: username?,
                 password: password?,
@@ -212,7 +212,7 @@ pub(super) fn authorization(
 }
 
 /// Reads a secret that stands in the file itself, in another file, or in a variable.
-fn secret(
+pub(super) fn secret(
     reader: &mut Reader,
     section: &mut Section<'_>,
     [inline, file, variable]: [&'static str; 3],

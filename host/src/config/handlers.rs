@@ -84,7 +84,7 @@ fn settings(
     let enrich = enrich(reader, &mut section);
     let retry = retry(reader, &mut section);
     let config = settings_map(reader, section.take("config"));
-    section.finish(reader, &[]);
+    section.finish(reader);
     HandlerSettings {
         sha256,
         grants: Arc::new(grants),
@@ -122,7 +122,7 @@ fn grants(reader: &mut Reader, node: &Node, path: &str, grantable: &Grantable) -
         let known = (&grantable.credentials, "credentials");
         grants.credentials = names(reader, node, &path, known);
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     grants
 }
 
@@ -169,7 +169,7 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str) -> Option<HttpGrant>
     let methods = section.take("methods");
     let addresses = section.take("addresses");
     let ca_file = section.take("ca_file");
-    section.finish(reader, &[]);
+    section.finish(reader);
     let Some((url_node, url_path)) = url else {
         let message = format!("{path} has an entry without url");
         reader.fail(node.at, message, "add url: https://HOST");
@@ -239,7 +239,7 @@ fn limits(reader: &mut Reader, settings: &mut Section<'_>) -> Limits {
             *limit = count;
         }
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     limits
 }
 
@@ -259,7 +259,7 @@ fn enrich(reader: &mut Reader, settings: &mut Section<'_>) -> EnrichBudget {
     {
         enrich.within = time;
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     enrich
 }
 
@@ -289,6 +289,6 @@ fn retry(reader: &mut Reader, settings: &mut Section<'_>) -> Retry {
         let message = format!("{path}: min_backoff is longer than max_backoff");
         reader.fail(node.at, message, "raise max_backoff or lower min_backoff");
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     retry
 }

@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::alarms::{self, HeartbeatsSection};
 use super::credentials::credentials;
 use super::handlers::{Grantable, handlers};
 use super::problem::{Problem, Problems};
 use super::routes::routes;
 use super::sections::{self, Env, SlackSection};
+use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
     Api, Config, Credential, HandlerSettings, Overrides, Retention, Secret, SecretSource, Slack,
-    Store, Webhook,
+    Store, Storm, TlsServer, Web, Webhook,
 };
 use crate::alert::HandlerName;
 use crate::policy::Grants;
@@ -25,9 +27,6 @@ use crate::router::Route;
 
 /// Far more than any configuration; a bound for what a mistaken path makes us read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-
-/// Keys of the contract that come with later versions.
-const LATER: [&str; 3] = ["storm", "dead_letter", "heartbeats"];
 
 const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
@@ -50,6 +49,11 @@ struct FileConfig {
     slack: SlackSection,
     credentials: BTreeMap<String, Arc<Credential>>,
     routes: Vec<Route>,
+    web: Web,
+    tls_server: Option<TlsServer>,
+    heartbeats: HeartbeatsSection,
+    dead_letter: Vec<HandlerName>,
+    storm: Storm,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
     /// Where a problem with the whole is shown.
     places: Places,
@@ -154,12 +158,17 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     config.slack.lay_over(env);
     config.credentials = credentials(reader, top.take("credentials"), env);
     config.routes = routes(reader, top.take("routes"));
+    config.web = web::web(reader, top.take("web"));
+    config.tls_server = web::tls_server(reader, top.take("tls_server_config"));
+    config.heartbeats = alarms::heartbeats(reader, top.take("heartbeats"), env);
+    config.dead_letter = alarms::dead_letter(reader, top.take("dead_letter"));
+    config.storm = alarms::storm(reader, top.take("storm"));
     let grantable = Grantable {
         channels: config.slack.channels().into_keys().collect(),
         credentials: config.credentials.keys().cloned().collect(),
     };
     config.handlers = handlers(reader, top.take("handlers"), &grantable);
-    top.finish(reader, &LATER);
+    top.finish(reader);
     config
 }
 
@@ -270,6 +279,12 @@ fn assemble(
         slack,
         credentials: file.credentials,
         routes: file.routes,
+        web: file.web,
+        tls_server: file.tls_server,
+        heartbeats: file.heartbeats.expected,
+        pings: file.heartbeats.pings,
+        dead_letter: file.dead_letter,
+        storm: file.storm,
         warnings,
         handlers: file.handlers,
         other_handlers: Arc::new(other_handlers),
@@ -307,13 +322,17 @@ fn check_exposure(
     reader: Option<&mut Reader>,
     outside: &mut Outside,
 ) {
-    let is_closed = file.webhook.authorization.is_some() && file.api.authorization.is_some();
+    let has_client_ca = file
+        .tls_server
+        .as_ref()
+        .is_some_and(TlsServer::requires_client_certificate);
+    let is_closed = has_client_ca || (file.webhook.is_closed() && file.api.authorization.is_some());
     if listen.ip().is_loopback() || file.insecure || is_closed {
         return;
     }
-    let open = match (&file.webhook.authorization, &file.api.authorization) {
-        (None, None) => "webhook and api have",
-        (None, Some(_)) => "webhook has",
+    let open = match (file.webhook.is_closed(), &file.api.authorization) {
+        (false, None) => "webhook and api have",
+        (false, Some(_)) => "webhook has",
         _ => "api has",
     };
     let message =

@@ -1,5 +1,6 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
+mod alarms;
 mod credentials;
 mod handlers;
 mod load;
@@ -9,6 +10,7 @@ mod secret;
 mod sections;
 mod suggest;
 mod units;
+mod web;
 mod yaml;
 
 #[cfg(test)]
@@ -23,13 +25,16 @@ use std::time::Duration;
 use url::Url;
 
 use crate::alert::HandlerName;
+use crate::heartbeat::Expected;
 use crate::policy::{Grants, HttpGrant};
 use crate::router::Route;
 use crate::runtime::Limits;
 
+pub use alarms::{Ping, Storm};
 pub use problem::{Problem, Problems};
-pub use secret::{Secret, SecretError, SecretSource};
+pub use secret::{FileVersion, Secret, SecretError, SecretSource};
 pub use units::{format_duration, parse_duration, parse_size};
+pub use web::{ClientAuth, Hmac, SenderRate, TlsFiles, TlsServer, TlsVersion, Web};
 
 /// What the command line says: a flag beats a variable, a variable beats the file.
 #[derive(Clone, Debug, Default)]
@@ -63,12 +68,24 @@ pub struct Config {
     pub webhook: Webhook,
     /// `api`.
     pub api: Api,
+    /// `web`.
+    pub web: Web,
+    /// `tls_server_config`; absent where HTTP is plain.
+    pub tls_server: Option<TlsServer>,
     /// `slack`.
     pub slack: Slack,
     /// `credentials`, by name.
     pub credentials: BTreeMap<String, Arc<Credential>>,
     /// `routes`, in the order of the file; empty where routes are to be made from descriptions alone.
     pub routes: Vec<Route>,
+    /// `heartbeats` that are expected, by name.
+    pub heartbeats: BTreeMap<String, Expected>,
+    /// `heartbeats` that this server sends.
+    pub pings: Vec<Ping>,
+    /// `dead_letter.handlers`: what runs about a delivery that was given up.
+    pub dead_letter: Vec<HandlerName>,
+    /// `storm`.
+    pub storm: Storm,
     /// What is allowed but hardly meant.
     pub warnings: Vec<Problem>,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
@@ -118,16 +135,30 @@ impl Default for Retention {
 pub struct Webhook {
     /// `authorization` or `basic_auth`; absent where anyone who reaches the address may post.
     pub authorization: Option<Authorization>,
+    /// `hmac`. Where `authorization` is set too, either proves a sender.
+    pub hmac: Option<Hmac>,
+    /// `rate`: of each sender, by its address.
+    pub rate: SenderRate,
     /// `body_bytes_max`: 64 MiB by default.
     pub body_bytes_max: u64,
     /// `queue_depth_max`: deliveries not yet settled, past which the answer is 503; 100,000 by default.
     pub queue_depth_max: u64,
 }
 
+impl Webhook {
+    /// Returns true where a sender has to prove itself.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.authorization.is_some() || self.hmac.is_some()
+    }
+}
+
 impl Default for Webhook {
     fn default() -> Self {
         Self {
             authorization: None,
+            hmac: None,
+            rate: SenderRate::default(),
             body_bytes_max: 64 << 20,
             queue_depth_max: 100_000,
         }

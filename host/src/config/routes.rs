@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::handlers::{is_kebab_case, settings_map};
 use super::yaml::{Node, Place, Reader, Section};
 use crate::alert::{HandlerName, Priority};
-use crate::router::{AfterMatch, Matcher, Route};
+use crate::router::{AfterMatch, DEAD_LETTER, Matcher, Route};
 
 pub(super) fn routes(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<Route> {
     let Some((node, path)) = node else {
@@ -24,6 +24,10 @@ pub(super) fn routes(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<
         }
         // A route whose matchers could not be read would look like one without any.
         let Some(route) = route else { continue };
+        if &*route.name == DEAD_LETTER {
+            let message = format!("{path} has the name of the route for dead letters");
+            reader.fail(item.at, message, "give it another");
+        }
         if places.insert(route.name.clone(), item.at).is_some() {
             let message = format!("{path} is the second route with the name {}", route.name);
             let advice = "give each route a name of its own (by default it is made of its matchers and handlers)";
@@ -68,12 +72,12 @@ fn route(reader: &mut Reader, node: &Node, path: &str) -> Option<Route> {
         });
     }
     route.config = settings_map(reader, section.take("config"));
-    section.finish(reader, &[]);
+    section.finish(reader);
     Some(route)
 }
 
 /// Returns the matchers, none where the key is absent; None where one cannot be read.
-fn matchers(reader: &mut Reader, node: Option<(&Node, String)>) -> Option<Vec<Matcher>> {
+pub(super) fn matchers(reader: &mut Reader, node: Option<(&Node, String)>) -> Option<Vec<Matcher>> {
     let mut matchers = Some(Vec::new());
     let Some((node, path)) = node else {
         return matchers;

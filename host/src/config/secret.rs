@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use zeroize::Zeroizing;
 
 /// A file that should hold a secret is refused past this size: it is some other file.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// A token, password or key. Neither `Debug` nor anything else prints it.
+/// A token, password or key. Neither `Debug` nor anything else prints it, and its memory is wiped when the
+/// last clone goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
+pub struct Secret(Arc<Zeroizing<Box<str>>>);
 
 impl Secret {
     /// Wraps a secret.
     #[must_use]
     pub fn new(value: &str) -> Self {
-        Self(value.into())
+        Self(Arc::new(Zeroizing::new(value.into())))
     }
 
     /// Returns the text, for the one place that sends or compares it.
@@ -70,13 +72,13 @@ enum Source {
 #[derive(Debug)]
 struct SecretFile {
     path: PathBuf,
-    last: Mutex<Option<(Version, Secret)>>,
+    last: Mutex<Option<(FileVersion, Secret)>>,
 }
 
 /// Tells one content of a file from the next without reading it: Kubernetes replaces a mounted
 /// secret by turning a symbolic link, which changes the inode where time and length may agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
+pub struct FileVersion {
     modified: Option<SystemTime>,
     length: u64,
     inode: u64,
@@ -125,7 +127,7 @@ impl SecretFile {
             path: self.path.clone(),
             source,
         };
-        let version = Version::of(&fs::metadata(&self.path).map_err(unreadable)?);
+        let version = FileVersion::from_metadata(&fs::metadata(&self.path).map_err(unreadable)?);
         let mut last = self.last.lock();
         if let Some((known, secret)) = last.as_ref()
             && *known == version
@@ -135,7 +137,7 @@ impl SecretFile {
         if version.length > SECRET_BYTES_MAX {
             return Err(SecretError::TooLarge(self.path.clone()));
         }
-        let text = fs::read_to_string(&self.path).map_err(unreadable)?;
+        let text = Zeroizing::new(fs::read_to_string(&self.path).map_err(unreadable)?);
         let text = text.trim();
         if text.is_empty() {
             return Err(SecretError::Empty(self.path.clone()));
@@ -149,8 +151,16 @@ impl SecretFile {
     }
 }
 
-impl Version {
-    fn of(metadata: &fs::Metadata) -> Self {
+impl FileVersion {
+    /// Returns the version of a file as it is now; None where it cannot be looked at.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path)
+            .ok()
+            .map(|metadata| Self::from_metadata(&metadata))
+    }
+
+    fn from_metadata(metadata: &fs::Metadata) -> Self {
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(metadata);
         #[cfg(not(unix))]

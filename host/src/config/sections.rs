@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::credentials::authorization;
+use super::web::{hmac, sender_rate};
 use super::yaml::{Node, Place, Reader, Section};
 use super::{Api, Authorization, Retention, SlackRate, Store, Webhook};
 
@@ -51,12 +52,15 @@ pub(super) fn parse_store(text: &str) -> Result<Store, &'static str> {
     }
 }
 
+/// Reads an http or https URL.
+pub(super) fn parse_http_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
 /// Reads an http or https URL that a path can be added to.
 pub(super) fn parse_base_url(text: &str) -> Option<Url> {
-    let mut url = Url::parse(text).ok()?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
-        return None;
-    }
+    let mut url = parse_http_url(text).filter(|url| url.query().is_none())?;
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
     }
@@ -79,7 +83,7 @@ pub(super) fn retention(reader: &mut Reader, node: Option<(&Node, String)>) -> R
     {
         retention.size_bytes_max = size;
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     retention
 }
 
@@ -90,6 +94,8 @@ pub(super) fn webhook(reader: &mut Reader, node: Option<(&Node, String)>, env: E
     };
     let mut section = reader.section(node, &path);
     webhook.authorization = inbound(reader, &mut section, env);
+    webhook.hmac = hmac(reader, section.take("hmac"), env);
+    webhook.rate = sender_rate(reader, section.take("rate"));
     if let Some((node, path)) = section.take("body_bytes_max")
         && let Some(size) = reader.size(node, &path)
     {
@@ -100,7 +106,7 @@ pub(super) fn webhook(reader: &mut Reader, node: Option<(&Node, String)>, env: E
     {
         webhook.queue_depth_max = count;
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     webhook
 }
 
@@ -110,7 +116,7 @@ pub(super) fn api(reader: &mut Reader, node: Option<(&Node, String)>, env: Env<'
     };
     let mut section = reader.section(node, &path);
     let authorization = inbound(reader, &mut section, env);
-    section.finish(reader, &[]);
+    section.finish(reader);
     Api { authorization }
 }
 
@@ -153,7 +159,7 @@ pub(super) fn slack(reader: &mut Reader, node: Option<(&Node, String)>) -> Slack
         let what = "a URL such as https://slack.com/api/";
         slack.api_url = reader.scalar(node, &path, what, parse_base_url);
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     slack
 }
 
@@ -161,17 +167,12 @@ fn slack_rate(reader: &mut Reader, node: &Node, path: &str) -> SlackRate {
     let mut rate = SlackRate::default();
     let mut section = reader.section(node, path);
     if let Some((node, path)) = section.take("per_second") {
-        let what = "a number, 0 or more; 0 is off";
-        let per_second = reader.scalar(node, &path, what, |text| {
-            let number = text.parse::<f64>().ok()?;
-            (number.is_finite() && number >= 0.0).then_some(number)
-        });
-        rate.per_second = per_second.unwrap_or(rate.per_second);
+        rate.per_second = reader.rate(node, &path).unwrap_or(rate.per_second);
     }
     if let Some((node, path)) = section.take("burst") {
         rate.burst = reader.count(node, &path).unwrap_or(rate.burst);
     }
-    section.finish(reader, &[]);
+    section.finish(reader);
     rate
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod doors;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -304,8 +306,8 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
             "am.yml:2:1: unknown key qqq — the keys here are listen, ",
         ),
         (
-            "storm: { over: 5 }",
-            "am.yml:2:1: storm is not supported by this version",
+            "storm: { over: many }",
+            "am.yml:2:16: storm.over is \"many\" — it should be a whole number; 0 is off",
         ),
         (
             "listen: here",

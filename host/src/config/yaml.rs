@@ -337,6 +337,23 @@ impl Reader {
         self.scalar(node, path, what, parse_duration)
     }
 
+    /// Reads a duration of more than nothing.
+    pub(super) fn time(&mut self, node: &Node, path: &str) -> Option<Duration> {
+        let what = "a duration of more than 0, such as 30s or 5m";
+        self.scalar(node, path, what, |text| {
+            parse_duration(text).filter(|time| !time.is_zero())
+        })
+    }
+
+    /// Reads how often something may happen in a second.
+    pub(super) fn rate(&mut self, node: &Node, path: &str) -> Option<f64> {
+        let what = "a number, 0 or more; 0 is off";
+        self.scalar(node, path, what, |text| {
+            let number = text.parse::<f64>().ok()?;
+            (number.is_finite() && number >= 0.0).then_some(number)
+        })
+    }
+
     pub(super) fn size(&mut self, node: &Node, path: &str) -> Option<u64> {
         let what = "a size such as 64MiB or 2GiB";
         self.scalar(node, path, what, parse_size)
@@ -383,23 +400,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Reports the keys that nothing took. `later` are those that this version does not have yet.
-    pub(super) fn finish(self, reader: &mut Reader, later: &[&str]) {
+    /// Reports the keys that nothing took.
+    pub(super) fn finish(self, reader: &mut Reader) {
         for entry in self.entries {
             let key = entry.key.as_str();
             if self.known.contains(&key) {
                 continue;
             }
             let path = self.path_of(key);
-            if later.contains(&key) {
-                let message = format!("{path} is not supported by this version");
-                reader.fail(
-                    entry.at,
-                    message,
-                    "take it out, or use a version that has it",
-                );
-                continue;
-            }
             let advice = match closest(key, &self.known) {
                 Some(known) => format!("did you mean {known}?"),
                 None => format!("the keys here are {}", self.known.join(", ")),

@@ -85,6 +85,8 @@ struct Shared {
     secret: [u8; 32],
     /// Goes up with each commit.
     commits: watch::Sender<u64>,
+    /// How many deliveries were given up since the start.
+    deaths: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -105,6 +107,7 @@ impl Shared {
             arriving: AtomicUsize::new(0),
             secret,
             commits: watch::Sender::new(0),
+            deaths: watch::Sender::new(0),
         }
     }
 
@@ -275,6 +278,12 @@ impl Queue {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.inner.shared.commits.subscribe()
+    }
+
+    /// Changes with each commit that gave deliveries up.
+    #[must_use]
+    pub fn deaths(&self) -> watch::Receiver<u64> {
+        self.inner.shared.deaths.subscribe()
     }
 
     /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.

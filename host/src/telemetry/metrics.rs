@@ -29,6 +29,8 @@ pub struct Metrics {
     breaker_open: IntGaugeVec,
     handler_info: IntGaugeVec,
     load_failures: IntCounter,
+    connections_cut: IntCounterVec,
+    requests_refused: IntCounterVec,
     reload_successful: IntGauge,
 }
 
@@ -150,6 +152,18 @@ impl Metrics {
                 "alert_manager_handler_info",
                 "1 for each module that serves.",
                 &["handler", "version", "sha256"],
+            )?,
+            connections_cut: counters(
+                &registry,
+                "alert_manager_connections_cut_total",
+                "Connections refused or cut off by this server, by reason.",
+                &["reason"],
+            )?,
+            requests_refused: counters(
+                &registry,
+                "alert_manager_webhook_refused_requests_total",
+                "Requests to the webhook refused before their body was looked at, by reason.",
+                &["reason"],
             )?,
             load_failures: counter(
                 &registry,
@@ -275,6 +289,20 @@ impl Metrics {
         }
     }
 
+    /// Counts a connection that was refused or cut off.
+    pub(crate) fn connection_cut(&self, reason: Cut) {
+        self.connections_cut
+            .with_label_values(&[reason.as_str()])
+            .inc();
+    }
+
+    /// Counts a request to the webhook that did not get as far as its alerts.
+    pub(crate) fn request_refused(&self, reason: Refusal) {
+        self.requests_refused
+            .with_label_values(&[reason.as_str()])
+            .inc();
+    }
+
     /// Counts a module that was refused.
     pub fn load_failure(&self) {
         self.load_failures.inc();
@@ -293,6 +321,54 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|e| prometheus::Error::Msg(e.to_string()))
+    }
+}
+
+/// Why a connection was refused or cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// There were too many, each with a request under way.
+    Full,
+    /// It asked nothing, and another took its place.
+    Displaced,
+    /// Its headers did not come in time.
+    SlowHeaders,
+    /// Its body paused too long or was too slow.
+    SlowBody,
+    /// It did not read its answer.
+    SlowReader,
+    /// No TLS connection came about.
+    Tls,
+}
+
+impl Cut {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Displaced => "displaced",
+            Self::SlowHeaders => "slow_headers",
+            Self::SlowBody => "slow_body",
+            Self::SlowReader => "slow_reader",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// Why a request to the webhook was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It did not prove who it is from.
+    Unauthorized,
+    /// Its sender made too many.
+    Rate,
+}
+
+impl Refusal {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Rate => "rate",
+        }
     }
 }
 

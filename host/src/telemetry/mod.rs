@@ -4,3 +4,4 @@ pub mod log;
 mod metrics;
 
 pub use metrics::{BreakerGauge, Metrics, WebhookResult};
+pub(crate) use metrics::{Cut, Refusal};

@@ -1,8 +1,12 @@
 //! `POST /webhook`: takes what senders post, and answers once it is durable.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
 use axum::Router as Endpoints;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -11,12 +15,15 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 
 use super::payload::{self, BadAlert, Parsed, ParsedAlert};
-use crate::alert::{Priority, Status, Timestamp};
+use super::signature::Claim;
+use crate::alert::{Alert, Labels, Priority, Status, Timestamp};
 use crate::api::{ApiError, authorize};
 use crate::app::Shared;
+use crate::config::Webhook;
 use crate::queue::{AcceptError, Accepted, Plan, Receipt, Refused, Submission, Verdict};
 use crate::router::Router;
-use crate::telemetry::WebhookResult;
+use crate::server;
+use crate::telemetry::{Refusal, WebhookResult};
 
 /// The webhook's routes.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
@@ -33,11 +40,19 @@ async fn take(State(shared): State<Shared>, request: Request) -> Response {
 async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
     let config = shared.config.load();
     let (head, body) = request.into_parts();
-    authorize(config.webhook.authorization.as_ref(), &head.headers)?;
+    check_rate(shared, &config.webhook, &head)?;
+    let now = Timestamp::now();
+    let unproved = |error| {
+        shared.metrics.request_refused(Refusal::Unauthorized);
+        error
+    };
+    let claim = prove(&config.webhook, &head.headers, now).map_err(unproved)?;
     check_content_type(&head.headers)?;
     let body = read(body, config.webhook.body_bytes_max).await?;
     drop(config);
-    let now = Timestamp::now();
+    if let Some(claim) = claim {
+        claim.check(&body).map_err(unproved)?;
+    }
     let parsed = payload::parse(&body, now).map_err(|error| {
         let status = StatusCode::BAD_REQUEST;
         shared
@@ -56,6 +71,43 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         axum::Json(answer(shared, &sent.described, &sent.bad, receipt)),
     )
         .into_response())
+}
+
+fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), ApiError> {
+    let Some(ConnectInfo(peer)) = head.extensions.get::<ConnectInfo<SocketAddr>>() else {
+        return Ok(());
+    };
+    if shared.senders.take(peer.ip(), webhook.rate, Instant::now()) {
+        return Ok(());
+    }
+    shared.metrics.request_refused(Refusal::Rate);
+    // Alertmanager drops what it gets a 429 for.
+    Err(ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "this sender posts too often (webhook.rate); try again",
+    ))
+}
+
+/// Judges who a request is from, as far as its headers tell. A signature is left to be checked against the
+/// body. Where both are configured either will do: Alertmanager cannot sign.
+fn prove(
+    webhook: &Webhook,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<Claim>, ApiError> {
+    let Some(hmac) = &webhook.hmac else {
+        authorize(webhook.authorization.as_ref(), headers)?;
+        return Ok(None);
+    };
+    let claim = Claim::read(hmac, headers, now)?;
+    if claim.is_none() {
+        if webhook.authorization.is_none() {
+            let message = format!("this needs a signature in the header {}", hmac.header);
+            return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
+        }
+        authorize(webhook.authorization.as_ref(), headers)?;
+    }
+    Ok(claim)
 }
 
 /// A body, split into what is stored and what the answer tells of it.
@@ -96,18 +148,16 @@ impl Sent {
                     alert,
                     starts_at_missing,
                 }) => {
-                    let plans = plans(&router, &alert.labels);
+                    shared.note_heartbeat(&alert);
+                    let submission = submission(&router, alert, starts_at_missing);
+                    let alert = &submission.alert;
                     sent.described.push(Described {
                         fingerprint: alert.fingerprint.to_string(),
                         alertname: alert.name().to_owned(),
                         status: alert.status,
-                        routed: !plans.is_empty(),
+                        routed: !submission.plans.is_empty(),
                     });
-                    sent.submissions.push(Submission {
-                        alert,
-                        starts_at_missing,
-                        plans,
-                    });
+                    sent.submissions.push(submission);
                 }
                 Err(bad) => {
                     sent.refused.push(Refused {
@@ -123,7 +173,16 @@ impl Sent {
     }
 }
 
-fn plans(router: &Router, labels: &crate::alert::Labels) -> Vec<Plan> {
+/// Routes an alert.
+pub(crate) fn submission(router: &Router, alert: Alert, starts_at_missing: bool) -> Submission {
+    Submission {
+        plans: plans(router, &alert.labels),
+        alert,
+        starts_at_missing,
+    }
+}
+
+fn plans(router: &Router, labels: &Labels) -> Vec<Plan> {
     router
         .matching(labels)
         .into_iter()
@@ -234,6 +293,11 @@ async fn read(body: Body, body_bytes_max: u64) -> Result<Bytes, ApiError> {
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is over {body_bytes_max} bytes (webhook.body_bytes_max)"),
+        )),
+        // A congested way is no fault of the alerts: 5xx is tried again.
+        Err(error) if server::is_too_slow(&*error) => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the body came too slowly (web.body_timeout, web.body_rate_min); try again",
         )),
         Err(_) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,

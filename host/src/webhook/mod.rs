@@ -2,6 +2,9 @@
 
 mod endpoint;
 mod payload;
+mod rate;
+mod signature;
 
-pub(crate) use endpoint::endpoints;
+pub(crate) use endpoint::{endpoints, submission};
 pub use payload::{BadAlert, Parsed, ParsedAlert, PayloadError, parse};
+pub(crate) use rate::SenderRates;

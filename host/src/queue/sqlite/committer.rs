@@ -270,6 +270,11 @@ impl Committer {
             // Nobody takes deliveries out any more: the lease is given back when the queue closes.
             let _ = self.handed.send(handed);
         }
+        if group.died > 0 {
+            self.shared
+                .deaths
+                .send_modify(|deaths| *deaths += group.died);
+        }
         self.shared.commits.send_modify(|commits| *commits += 1);
         for (message, answer) in taken.urgent.into_iter().zip(answers) {
             answer.give(message);

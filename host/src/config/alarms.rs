@@ -1,0 +1,201 @@
+//! `heartbeats`, `dead_letter` and `storm`: what happens when alerts do not come, fail, or come by the thousand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::SecretSource;
+use super::credentials::secret;
+use super::handlers::is_kebab_case;
+use super::routes::matchers;
+use super::sections::Env;
+use super::yaml::{Node, Reader};
+use crate::alert::HandlerName;
+use crate::heartbeat::Expected;
+
+/// A URL that is asked again and again, so that somebody notices when it no longer is.
+#[derive(Clone, Debug)]
+pub struct Ping {
+    /// Its name below `heartbeats`.
+    pub name: String,
+    /// `ping_url`, `ping_url_file` or `ping_url_env`. Whoever knows it can pretend to be this server.
+    pub url: SecretSource,
+    /// `every`.
+    pub every: Duration,
+}
+
+/// When alerts are too many to be told one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storm {
+    /// `over`: deliveries of one key; 0 is off.
+    pub over: u32,
+    /// `within`: this long.
+    pub within: Duration,
+    /// `by`: the labels that make the key, beside the route.
+    pub by: Vec<String>,
+}
+
+impl Default for Storm {
+    fn default() -> Self {
+        Self {
+            over: 20,
+            within: Duration::from_secs(60),
+            by: vec!["alertname".to_owned(), "cluster".to_owned()],
+        }
+    }
+}
+
+/// `heartbeats`, told apart by what they hold.
+#[derive(Debug, Default)]
+pub(super) struct HeartbeatsSection {
+    pub(super) expected: BTreeMap<String, Expected>,
+    pub(super) pings: Vec<Ping>,
+}
+
+pub(super) fn heartbeats(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+    env: Env<'_>,
+) -> HeartbeatsSection {
+    let mut heartbeats = HeartbeatsSection::default();
+    let Some((node, path)) = node else {
+        return heartbeats;
+    };
+    for entry in reader.entries(node, &path) {
+        let path = format!("{path}.{}", entry.key);
+        heartbeat(
+            reader,
+            &entry.key,
+            &entry.value,
+            &path,
+            env,
+            &mut heartbeats,
+        );
+    }
+    heartbeats
+}
+
+fn heartbeat(
+    reader: &mut Reader,
+    name: &str,
+    node: &Node,
+    path: &str,
+    env: Env<'_>,
+    into: &mut HeartbeatsSection,
+) {
+    const URL: [&str; 3] = ["ping_url", "ping_url_file", "ping_url_env"];
+    let mut section = reader.section(node, path);
+    let every = section
+        .take("every")
+        .map(|(node, path)| reader.time(node, &path));
+    if every.is_none() {
+        let message = format!("{path} does not say how often");
+        reader.fail(node.at, message, "add every: 5m");
+    }
+    let every = every.flatten();
+    let (expects, pings) = (section.has_any(&["matchers"]), section.has_any(&URL));
+    if expects == pings {
+        let message = if expects {
+            format!("{path} has matchers and a URL to ping")
+        } else {
+            format!("{path} neither expects an alert nor pings")
+        };
+        let advice =
+            "give matchers for an alert that is to come, or ping_url_file for a URL to ask";
+        reader.fail(node.at, message, advice);
+        // What belongs to either kind is known, so that it is not reported as a mistake of its own.
+        for key in URL.into_iter().chain(["matchers"]) {
+            section.take(key);
+        }
+    } else if expects {
+        let matchers = matchers(reader, section.take("matchers"));
+        if let (Some(every), Some(matchers)) = (every, matchers) {
+            if matchers.is_empty() {
+                let message = format!("{path}.matchers is empty, so any alert would do");
+                reader.fail(
+                    node.at,
+                    message,
+                    "write matchers: ['alertname=\"Watchdog\"']",
+                );
+            }
+            into.expected
+                .insert(name.to_owned(), Expected { matchers, every });
+        }
+    } else if let Some(url) = secret(reader, &mut section, URL, env) {
+        check_url(reader, node, path, &url);
+        into.pings.extend(every.map(|every| Ping {
+            name: name.to_owned(),
+            url,
+            every,
+        }));
+    }
+    section.finish(reader);
+}
+
+/// A dead man's switch that cannot be reached would be noticed only by its alarm.
+fn check_url(reader: &mut Reader, node: &Node, path: &str, url: &SecretSource) {
+    match url.read() {
+        Err(error) => {
+            let advice = "until it can be read, nothing is pinged";
+            reader.warn(node.at, format!("{path}: {error}"), advice);
+        }
+        Ok(text) => {
+            if super::sections::parse_http_url(text.expose()).is_none() {
+                // It may hold a token: it is not repeated.
+                let message = format!("{path}: what should be pinged is no URL");
+                reader.fail(node.at, message, "write one such as https://hc-ping.com/…");
+            }
+        }
+    }
+}
+
+pub(super) fn dead_letter(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<HandlerName> {
+    let mut handlers = Vec::new();
+    let Some((node, path)) = node else {
+        return handlers;
+    };
+    let mut section = reader.section(node, &path);
+    let mut seen = BTreeSet::new();
+    if let Some((node, path)) = section.take("handlers") {
+        for (at, name) in reader.texts(node, &path) {
+            if !is_kebab_case(name) {
+                let message = format!("{path}: {name:?} is no name of a handler");
+                reader.fail(at, message, "a name is in kebab-case, as in slack-notify");
+            } else if !seen.insert(name) {
+                let message = format!("{path} names {name} twice");
+                reader.fail(at, message, "a handler is told once");
+            } else {
+                handlers.push(HandlerName::new(name));
+            }
+        }
+    } else {
+        let message = format!("{path} names no handler");
+        reader.fail(node.at, message, "add handlers: [slack-notify]");
+    }
+    section.finish(reader);
+    handlers
+}
+
+pub(super) fn storm(reader: &mut Reader, node: Option<(&Node, String)>) -> Storm {
+    let mut storm = Storm::default();
+    let Some((node, path)) = node else {
+        return storm;
+    };
+    let mut section = reader.section(node, &path);
+    if let Some((node, path)) = section.take("over") {
+        let what = "a whole number; 0 is off";
+        let over = reader.scalar(node, &path, what, |text| text.parse().ok());
+        storm.over = over.unwrap_or(storm.over);
+    }
+    if let Some((node, path)) = section.take("within") {
+        storm.within = reader.time(node, &path).unwrap_or(storm.within);
+    }
+    if let Some((node, path)) = section.take("by") {
+        storm.by = reader
+            .texts(node, &path)
+            .into_iter()
+            .map(|(_, label)| label.to_owned())
+            .collect();
+    }
+    section.finish(reader);
+    storm
+}

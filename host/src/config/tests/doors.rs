@@ -1,0 +1,179 @@
+//! The server's own doors, and what it does when alerts fail or do not come.
+
+use std::time::Duration;
+
+use super::{CLOSED, Given, good, problems};
+use crate::config::{ClientAuth, Storm, TlsVersion, Web};
+
+const KEYS: &str = r#"
+web: { connections_max: 5, header_timeout: 1s, header_bytes_max: 8KiB, body_timeout: 2s, body_rate_min: 1KiB, idle_timeout: 3s }
+tls_server_config: { cert_file: c.pem, key_file: k.pem, client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem, min_version: TLS13 }
+webhook: { hmac: { secret_file: secret, header: X-Sign, timestamp_header: X-Time }, rate: { per_second: 2.5, burst: 7 } }
+storm: { over: 0, within: 30s, by: [alertname] }
+dead_letter: { handlers: [slack-notify, page] }
+heartbeats:
+  prometheus: { matchers: ['alertname="Watchdog"', 'cluster="a"'], every: 5m }
+  self: { ping_url_file: url, every: 1m }
+"#;
+
+#[test]
+fn every_key_of_them_is_read() {
+    let given = ["c.pem", "k.pem", "ca.pem"]
+        .into_iter()
+        .fold(Given::new(), |given, file| given.file(file, "PEM"))
+        .file("secret", "key\n")
+        .file("url", "https://hc.example.com/token\n");
+    let (given, config) = given.load_text(&format!("{CLOSED}{KEYS}"));
+    let config = config.unwrap();
+    let web = Web {
+        connections_max: 5,
+        header_timeout: Duration::from_secs(1),
+        header_bytes_max: 8 << 10,
+        body_timeout: Duration::from_secs(2),
+        body_rate_min: 1 << 10,
+        idle_timeout: Duration::from_secs(3),
+    };
+    assert_eq!(config.web, web);
+    let tls = config.tls_server.unwrap();
+    assert_eq!(tls.cert_file, given.path("c.pem"));
+    assert_eq!(tls.key_file, given.path("k.pem"));
+    let ca_file = given.path("ca.pem");
+    assert_eq!(tls.client_auth, ClientAuth::IfGiven { ca_file });
+    assert_eq!(tls.min_version, TlsVersion::Tls13);
+    let hmac = config.webhook.hmac.unwrap();
+    assert_eq!(hmac.secret.read().unwrap().expose(), "key");
+    assert_eq!(hmac.header, "x-sign");
+    assert_eq!(hmac.timestamp_header.unwrap(), "x-time");
+    assert_eq!(config.webhook.rate.per_second, 2.5);
+    assert_eq!(config.webhook.rate.burst, 7);
+    let storm = Storm {
+        over: 0,
+        within: Duration::from_secs(30),
+        by: vec!["alertname".to_owned()],
+    };
+    assert_eq!(config.storm, storm);
+    let told: Vec<_> = config.dead_letter.iter().map(|h| h.as_str()).collect();
+    assert_eq!(told, ["slack-notify", "page"]);
+    assert_eq!(config.heartbeats.len(), 1);
+    let expected = &config.heartbeats["prometheus"];
+    assert_eq!(expected.matchers.len(), 2);
+    assert_eq!(expected.every, Duration::from_secs(300));
+    assert_eq!(config.pings.len(), 1);
+    let ping = &config.pings[0];
+    assert_eq!((ping.name.as_str(), ping.every.as_secs()), ("self", 60));
+    assert!(!format!("{ping:?}").contains("token"));
+}
+
+#[test]
+fn without_them_the_doors_are_generous_and_nothing_is_expected() {
+    let config = good(CLOSED);
+    assert_eq!(config.web, Web::default());
+    assert_eq!(config.webhook.rate.per_second, 0.0);
+    assert!(config.tls_server.is_none() && config.webhook.hmac.is_none());
+    assert!(config.heartbeats.is_empty() && config.pings.is_empty());
+    assert!(config.dead_letter.is_empty());
+    assert_eq!(config.storm, Storm::default());
+}
+
+#[test]
+fn each_mistake_says_where_it_is_and_what_to_do() {
+    let cases = [
+        (
+            "web: { header_bytes_max: 1KiB }",
+            "am.yml:2:26: web.header_bytes_max is \"1KiB\" — it should be a size from 8KiB to 1MiB",
+        ),
+        ("web: { idle_timeout: 0 }", "a duration of more than 0"),
+        ("web: { timeout: 1s }", "unknown key web.timeout"),
+        (
+            "tls_server_config: { cert_file: am.yml }",
+            "am.yml:2:20: tls_server_config has no key_file — add key_file: FILE",
+        ),
+        (
+            "tls_server_config: { cert_file: am.yml, key_file: none }",
+            "am.yml:2:51: tls_server_config.key_file: there is no file none",
+        ),
+        (
+            "tls_server_config: { cert_file: am.yml, key_file: am.yml, client_auth_type: RequireAnyClientCert }",
+            "it should be NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert",
+        ),
+        (
+            "tls_server_config: { cert_file: am.yml, key_file: am.yml, client_auth_type: RequireAndVerifyClientCert }",
+            "tls_server_config has no client_ca_file to verify with",
+        ),
+        (
+            "tls_server_config: { cert_file: am.yml, key_file: am.yml, client_ca_file: am.yml }",
+            "tls_server_config has a client_ca_file that nothing uses",
+        ),
+        (
+            "tls_server_config: { cert_file: am.yml, key_file: am.yml, min_version: TLS11 }",
+            "it should be TLS12 or TLS13",
+        ),
+        (
+            "webhook: { hmac: { header: X-Sign } }",
+            "webhook.hmac has 0 of secret, secret_file and secret_env",
+        ),
+        (
+            "webhook: { hmac: { secret_file: none } }",
+            "am.yml:2:18: webhook.hmac: cannot read none",
+        ),
+        (
+            "webhook: { hmac: { secret: s, header: 'X Sign' } }",
+            "the name of a header",
+        ),
+        (
+            "webhook: { rate: { per_second: -1 } }",
+            "a number, 0 or more; 0 is off",
+        ),
+        (
+            "heartbeats: { a: { matchers: ['b=c'] } }",
+            "am.yml:2:18: heartbeats.a does not say how often — add every: 5m",
+        ),
+        (
+            "heartbeats: { a: { every: 5m } }",
+            "heartbeats.a neither expects an alert nor pings",
+        ),
+        (
+            "heartbeats: { a: { every: 5m, matchers: ['b=c'], ping_url: 'http://h' } }",
+            "heartbeats.a has matchers and a URL to ping",
+        ),
+        (
+            "heartbeats: { a: { every: 5m, matchers: [] } }",
+            "heartbeats.a.matchers is empty, so any alert would do",
+        ),
+        (
+            "heartbeats: { a: { every: 5m, ping_url: h/secret } }",
+            "heartbeats.a: what should be pinged is no URL",
+        ),
+        (
+            "routes: [{ name: dead-letter, handlers: [a] }]",
+            "am.yml:2:10: routes[0] has the name of the route for dead letters",
+        ),
+        ("dead_letter: {}", "dead_letter names no handler"),
+        (
+            "dead_letter: { handlers: [a, a] }",
+            "dead_letter.handlers names a twice",
+        ),
+        ("storm: { within: soon }", "storm.within is \"soon\""),
+    ];
+    for (line, part) in cases {
+        let found = problems(Given::new(), &format!("{CLOSED}{line}\n"));
+        assert_eq!(found.len(), 1, "{line}: {found:#?}");
+        assert!(found[0].contains(part), "{line}: {found:#?}");
+        assert!(!found[0].contains("secret — "), "{found:#?}");
+    }
+}
+
+#[test]
+fn a_signature_or_a_client_certificate_closes_a_door_too() {
+    let public = format!("{CLOSED}listen: 0.0.0.0:0\n");
+    good(&format!(
+        "{public}webhook: {{ hmac: {{ secret: s }} }}\napi: {{ authorization: {{ credentials: a }} }}\n"
+    ));
+    let tls = "tls_server_config: { cert_file: am.yml, key_file: am.yml, client_ca_file: am.yml, client_auth_type:";
+    good(&format!("{public}{tls} RequireAndVerifyClientCert }}\n"));
+    let found = problems(
+        Given::new(),
+        &format!("{public}{tls} VerifyClientCertIfGiven }}\n"),
+    );
+    assert!(found[0].contains("no authorization"), "{found:?}");
+}

@@ -1,0 +1,197 @@
+//! A connection's bytes, with a bound on each wait for its peer.
+
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::slots::{Phase, Slot};
+use crate::config::Web;
+use crate::telemetry::{Cut, Metrics};
+
+/// Wraps a stream; a wait past its bound is an error, which ends the connection.
+pub(super) struct Guarded<I> {
+    io: I,
+    slot: Arc<Slot>,
+    metrics: Arc<Metrics>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    answer_timeout: Duration,
+    reading: Timer,
+    /// The phase that `reading` was set for.
+    reading_for: Phase,
+    writing: Timer,
+}
+
+impl<I> Guarded<I> {
+    pub(super) fn new(io: I, web: &Web, slot: Arc<Slot>, metrics: Arc<Metrics>) -> Self {
+        let mut guarded = Self {
+            io,
+            slot,
+            metrics,
+            header_timeout: web.header_timeout,
+            idle_timeout: web.idle_timeout,
+            answer_timeout: web.body_timeout,
+            reading: Timer::default(),
+            reading_for: Phase::Fresh,
+            writing: Timer::default(),
+        };
+        guarded.reading.set(guarded.header_timeout);
+        guarded
+    }
+
+    /// Bytes have come: those that begin a request start its clock.
+    fn note_read(&mut self) {
+        if matches!(self.slot.phase(), Phase::Fresh | Phase::Idle) {
+            self.slot.head();
+        }
+        if self.slot.phase() == Phase::Head && self.reading_for != Phase::Head {
+            self.reading_for = Phase::Head;
+            self.reading.set(self.header_timeout);
+        }
+    }
+
+    fn poll_wait_for_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        loop {
+            let phase = self.slot.phase();
+            if phase != self.reading_for {
+                self.reading_for = phase;
+                self.reading.set_at(match phase {
+                    Phase::Fresh | Phase::Head => Instant::now() + self.header_timeout,
+                    Phase::Busy => Instant::now() + self.idle_timeout,
+                    Phase::Idle => self.slot.since() + self.idle_timeout,
+                });
+            }
+            ready!(self.reading.poll(cx));
+            match phase {
+                // The body has its own clock, and an answer takes as long as the store does. The timer
+                // runs on all the same: hyper does not read again when it has answered, so that nothing
+                // else would notice that the connection has become idle.
+                Phase::Busy => self.reading.set(self.idle_timeout),
+                Phase::Idle => return Poll::Ready(ErrorKind::TimedOut.into()),
+                Phase::Fresh | Phase::Head => {
+                    self.metrics.connection_cut(Cut::SlowHeaders);
+                    return Poll::Ready(ErrorKind::TimedOut.into());
+                }
+            }
+        }
+    }
+
+    fn poll_wait_for_reader(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.writing.deadline.is_none() {
+            self.writing.set(self.answer_timeout);
+        }
+        ready!(self.writing.poll(cx));
+        self.metrics.connection_cut(Cut::SlowReader);
+        Poll::Ready(ErrorKind::TimedOut.into())
+    }
+
+    fn bounded(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<Result<usize>>,
+    ) -> Poll<Result<usize>> {
+        if written.is_pending() {
+            return self.poll_wait_for_reader(cx).map(Err);
+        }
+        self.writing.deadline = None;
+        written
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.io).poll_read(cx, buffer) {
+            Poll::Pending => this.poll_wait_for_bytes(cx).map(Err),
+            ready => {
+                if buffer.filled().len() > before {
+                    this.note_read();
+                }
+                ready
+            }
+        }
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.bounded(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, bytes);
+        this.bounded(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.bounded(cx, flushed.map_ok(|()| 0)).map_ok(|_| ())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let closed = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.bounded(cx, closed.map_ok(|()| 0)).map_ok(|_| ())
+    }
+}
+
+/// A deadline that moves with every request and costs the runtime's timer next to nothing: a timer that
+/// was set too early is found out when it fires.
+#[derive(Default)]
+pub(super) struct Timer {
+    deadline: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    /// Sets the deadline anew.
+    pub(super) fn set(&mut self, bound: Duration) {
+        self.set_at(Instant::now() + bound);
+    }
+
+    pub(super) fn set_at(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// Resolves once the deadline has passed, never without one.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}

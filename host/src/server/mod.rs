@@ -1,0 +1,193 @@
+//! Speaks HTTP/1.1 on a listener, with or without TLS, and lets no peer hold more than its share.
+//!
+//! Every wait for a peer has a bound: for its headers, its body, its reading of the answer, its next
+//! request. Past the most connections a new one takes the place of one that has no request under way, so
+//! that a flood of silent connections does not keep senders out.
+
+mod body;
+mod guarded;
+mod harden;
+mod refuse;
+mod slots;
+mod tls;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router as Endpoints;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tower::Service as _;
+
+use crate::config::{Config, Web};
+use crate::telemetry::{Cut, Metrics};
+
+use body::TimedBody;
+use guarded::Guarded;
+use slots::{Admission, Held, Slots};
+
+pub(crate) use body::is_too_slow;
+pub(crate) use tls::Tls;
+pub use tls::TlsError;
+
+/// How long a failing `accept` is left alone: what it lacks (file descriptors) comes back in its own time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is served, and to what bounds.
+pub(crate) struct Server {
+    /// Answers requests; its extension `ConnectInfo<SocketAddr>` is the peer.
+    pub(crate) endpoints: Endpoints,
+    /// Where the bounds come from, at each connection.
+    pub(crate) config: Arc<ArcSwap<Config>>,
+    /// Where what was cut off is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Absent where HTTP is plain.
+    pub(crate) tls: Option<Arc<Tls>>,
+}
+
+impl Server {
+    /// Serves until `stop` resolves, then takes no more and returns once every connection has ended.
+    /// Dropping it cuts them off.
+    pub(crate) async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let server = Arc::new(self);
+        let slots = Arc::new(Slots::default());
+        let mut connections = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => server.admit(stream, peer, &slots, &mut connections),
+                    Err(error) => pause_after(&error).await,
+                },
+                Some(ended) = connections.join_next() => report(ended),
+            }
+        }
+        drop(listener);
+        slots.close_all();
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slots: &Arc<Slots>,
+        connections: &mut JoinSet<()>,
+    ) {
+        let web = self.config.load().web.clone();
+        match slots.admit(peer.ip(), web.connections_max as usize) {
+            Admission::Free(held) => {
+                connections.spawn(Arc::clone(self).connection(stream, peer, web, held));
+            }
+            Admission::Displaces(held) => {
+                self.metrics.connection_cut(Cut::Displaced);
+                connections.spawn(Arc::clone(self).connection(stream, peer, web, held));
+            }
+            Admission::Full(linger) => {
+                self.metrics.connection_cut(Cut::Full);
+                // A peer that speaks TLS could not read a plain answer.
+                if let (Some(linger), None) = (linger, &self.tls) {
+                    connections.spawn(refuse::refuse(stream, linger));
+                }
+            }
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        web: Web,
+        held: Held,
+    ) {
+        // Answers are small: waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            return self.http(stream, peer, &web, held).await;
+        };
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(web.header_timeout, tls.acceptor().accept(stream)) => shaken,
+            () = held.asked_to_leave() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.http(stream, peer, &web, held).await,
+            Ok(Err(error)) => {
+                self.metrics.connection_cut(Cut::Tls);
+                tracing::debug!(%peer, %error, "no TLS connection came about");
+            }
+            Err(_) => self.metrics.connection_cut(Cut::SlowHeaders),
+        }
+    }
+
+    async fn http<I>(&self, io: I, peer: SocketAddr, web: &Web, held: Held)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = Guarded::new(io, web, held.slot(), Arc::clone(&self.metrics));
+        let service = service_fn(|mut request: Request<Incoming>| {
+            held.slot().busy();
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let cache = harden::cache_of(request.uri().path());
+            let request = request.map(|body| Body::new(TimedBody::new(body, web, &self.metrics)));
+            let answer = self.endpoints.clone().call(request);
+            let slot = held.slot();
+            async move {
+                let mut answer = answer.await?;
+                harden::harden(answer.headers_mut(), cache);
+                slot.idle();
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_header_size(usize::try_from(web.header_bytes_max).unwrap_or(usize::MAX))
+            .serve_connection(TokioIo::new(io), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = held.asked_to_leave() => {
+                if held.slot().is_unanswerable() {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    }
+}
+
+async fn pause_after(error: &std::io::Error) {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    ) {
+        return;
+    }
+    tracing::error!(%error, "cannot take connections now; raise the limit of open files (ulimit -n) if it names them");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// A panic here is our own mistake: it ends one connection.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task ended unexpectedly");
+    }
+}

@@ -1,0 +1,127 @@
+//! TLS for the listener, with certificates that are read again when they change.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{ClientAuth, FileVersion, TlsServer, TlsVersion};
+
+/// Why the server cannot speak TLS. Never holds any of the key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("tls_server_config: {0}")]
+    Unreadable(#[from] crate::config::SecretError),
+    /// A file is no PEM, or holds something else.
+    #[error("tls_server_config: {file} {what}")]
+    NotPem {
+        /// Which key of the configuration names it.
+        file: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// Certificate, key and settings do not go together.
+    #[error("tls_server_config: certificate and key cannot be used: {0}")]
+    Unusable(#[from] rustls::Error),
+    /// The client CA cannot be used.
+    #[error("tls_server_config: client_ca_file cannot be used: {0}")]
+    ClientCa(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// What connections are encrypted with now.
+pub(crate) struct Tls {
+    settings: TlsServer,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    acceptor: TlsAcceptor,
+    /// The files that were last looked at, good or bad: a bad pair is told of once.
+    seen: Vec<Option<FileVersion>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Where one of them cannot be read or used.
+    pub(crate) fn new(settings: TlsServer) -> Result<Self, TlsError> {
+        let seen = settings.versions();
+        let acceptor = load(&settings)?;
+        Ok(Self {
+            settings,
+            current: Mutex::new(Current { acceptor, seen }),
+        })
+    }
+
+    /// Returns what the next connection is encrypted with. Files that have changed are read again; where
+    /// they cannot be used, the old ones stay.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        // Looked at before it is read: what changes in between is seen the next time.
+        let versions = self.settings.versions();
+        let mut current = self.current.lock();
+        if versions != current.seen {
+            current.seen = versions;
+            match load(&self.settings) {
+                Ok(acceptor) => {
+                    current.acceptor = acceptor;
+                    tracing::info!("TLS: certificate and key read again");
+                }
+                Err(error) => {
+                    tracing::error!("{error}; the certificate that was read before stays in use");
+                }
+            }
+        }
+        current.acceptor.clone()
+    }
+}
+
+fn load(settings: &TlsServer) -> Result<TlsAcceptor, TlsError> {
+    let files = settings.read()?;
+    let certificates = certificates("cert_file", &files.cert)?;
+    let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|error| TlsError::NotPem {
+        file: "key_file",
+        what: format!("holds no private key in PEM ({error})"),
+    })?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions: &[&SupportedProtocolVersion] = match settings.min_version {
+        TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in self::certificates("client_ca_file", pem)? {
+                roots.add(certificate)?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            let verifier = match settings.client_auth {
+                ClientAuth::Required { .. } => verifier,
+                ClientAuth::IfGiven { .. } | ClientAuth::None => verifier.allow_unauthenticated(),
+            };
+            builder.with_client_cert_verifier(verifier.build()?)
+        }
+    };
+    let mut config = builder.with_single_cert(certificates, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn certificates(file: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let not_pem = |what: String| TlsError::NotPem { file, what };
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| not_pem(format!("is no PEM ({error})")))?;
+    if certificates.is_empty() {
+        return Err(not_pem("holds no certificate in PEM".to_owned()));
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,161 @@
+//! How often one sender may post: a bucket of tokens for each address, in bounded memory.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::config::SenderRate;
+
+/// Senders that are told apart at one time; those beyond share one bucket.
+const SENDERS_MAX: usize = 10_000;
+
+/// How often full buckets are looked for when there is no room for another.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// The buckets of all senders.
+#[derive(Debug, Default)]
+pub(crate) struct SenderRates(Mutex<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    by_sender: HashMap<IpAddr, Bucket>,
+    of_the_rest: Option<Bucket>,
+    swept: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl SenderRates {
+    /// Takes a token of `sender`; false where it has none left.
+    pub(crate) fn take(&self, sender: IpAddr, rate: SenderRate, now: Instant) -> bool {
+        if rate.per_second == 0.0 {
+            return true;
+        }
+        let mut buckets = self.0.lock();
+        let full = Bucket {
+            tokens: f64::from(rate.burst),
+            at: now,
+        };
+        let sender = known_as(sender);
+        buckets.sweep(rate, now);
+        let bucket =
+            if buckets.by_sender.len() < SENDERS_MAX || buckets.by_sender.contains_key(&sender) {
+                buckets.by_sender.entry(sender).or_insert(full)
+            } else {
+                buckets.of_the_rest.get_or_insert(full)
+            };
+        bucket.tokens = bucket.level(rate, now);
+        bucket.at = now;
+        if bucket.tokens < 1.0 {
+            return false;
+        }
+        bucket.tokens -= 1.0;
+        true
+    }
+}
+
+impl Buckets {
+    /// A full bucket is as good as none.
+    fn sweep(&mut self, rate: SenderRate, now: Instant) {
+        let is_due = self
+            .swept
+            .is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_EVERY);
+        if self.by_sender.len() >= SENDERS_MAX && is_due {
+            self.swept = Some(now);
+            self.by_sender
+                .retain(|_, bucket| bucket.level(rate, now) < f64::from(rate.burst));
+        }
+    }
+}
+
+impl Bucket {
+    fn level(&self, rate: SenderRate, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.tokens + passed * rate.per_second).min(f64::from(rate.burst))
+    }
+}
+
+/// Whoever has an IPv6 address has the whole /64 around it.
+fn known_as(sender: IpAddr) -> IpAddr {
+    match sender.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: SenderRate = SenderRate {
+        per_second: 2.0,
+        burst: 3,
+    };
+
+    fn sender(number: u32) -> IpAddr {
+        IpAddr::V4(number.into())
+    }
+
+    #[test]
+    fn a_burst_passes_then_so_many_a_second() {
+        let rates = SenderRates::default();
+        let start = Instant::now();
+        let taken = |at_ms| {
+            let now = start + Duration::from_millis(at_ms);
+            (0..10).filter(|_| rates.take(sender(1), RATE, now)).count()
+        };
+        assert_eq!(taken(0), 3);
+        assert_eq!(taken(499), 0);
+        assert_eq!(taken(1_000), 2);
+        assert_eq!(taken(60_000), 3);
+        assert!(rates.take(sender(2), RATE, start), "another has its own");
+    }
+
+    #[test]
+    fn addresses_of_one_network_share_a_bucket() {
+        let rates = SenderRates::default();
+        let now = Instant::now();
+        let take = |text: &str| {
+            let address = text.parse().expect("an address");
+            (0..10).filter(|_| rates.take(address, RATE, now)).count()
+        };
+        assert_eq!(take("2001:db8::1"), 3);
+        assert_eq!(take("2001:db8::2"), 0);
+        assert_eq!(take("2001:db8:0:1::1"), 3);
+        assert_eq!(take("192.0.2.1"), 3);
+        assert_eq!(take("::ffff:192.0.2.1"), 0);
+    }
+
+    #[test]
+    fn past_the_most_senders_the_rest_share_until_one_has_been_quiet() {
+        let rates = SenderRates::default();
+        let start = Instant::now();
+        let most = u32::try_from(SENDERS_MAX).expect("small");
+        assert!((0..most).all(|n| rates.take(sender(n), RATE, start)));
+        let rest = (most..most + 10)
+            .filter(|n| rates.take(sender(*n), RATE, start))
+            .count();
+        assert_eq!(rest, 3);
+        assert_eq!(rates.0.lock().by_sender.len(), SENDERS_MAX);
+        let later = start + Duration::from_secs(10);
+        assert!(rates.take(sender(most + 20), RATE, later));
+        assert_eq!(rates.0.lock().by_sender.len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_it_is_off() {
+        let rates = SenderRates::default();
+        let off = SenderRate::default();
+        assert!((0..1_000).all(|_| rates.take(sender(1), off, Instant::now())));
+        assert!(rates.0.lock().by_sender.is_empty());
+    }
+}
