@@ -20,7 +20,7 @@ async fn each_mistake_is_named() {
     for (body, named) in [
         ("{\"labels\":", "JSON"),
         ("", "empty"),
-        ("[]", "no alert"),
+        ("[]", "empty"),
         (r#"{"version":"4","alerts":[]}"#, "alerts"),
         (r#"{"status":"firing","labels":{}}"#, "labels"),
         (r#"{"status":"firing"}"#, "labels"),
@@ -35,7 +35,7 @@ async fn each_mistake_is_named() {
             r#"{"version":"4","alerts":[{"status":"firing","labels":{"a":{}}}]}"#,
             "alerts[0].labels.a",
         ),
-        (deep.as_str(), "JSON"),
+        (deep.as_str(), "nested"),
         ("7", "alert"),
     ] {
         let (status, answer) = server.post_raw(body.to_owned(), "application/json").await;

@@ -146,6 +146,9 @@ impl Folder {
             self.start_loads();
             if self.is_quiet() {
                 self.end_first_scan();
+            }
+            // What the first scan could not load is not refused yet: asked again.
+            if self.is_quiet() {
                 waiting.drain(..).for_each(|done| {
                     let _ = done.send(());
                 });
