@@ -106,10 +106,38 @@ fn text_of(value: &Value) -> String {
             _ => return String::new(),
         },
     };
-    inert(&unescape(text))
+    inert(&unescape(&without_markup(text)))
 }
 
 /// Slack escapes three characters and no more.
+/// Shows Slack's `<…|title>` as its title, with the address where it is a link: a date as its fallback.
+fn without_markup(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    // What a label holds is escaped: a bare `<` is the handler's own markup.
+    while let Some((before, after)) = rest.split_once('<') {
+        shown.push_str(before);
+        let Some((markup, later)) = after.split_once('>') else {
+            shown.push('<');
+            rest = after;
+            continue;
+        };
+        match markup.split_once('|') {
+            Some((target, title)) if target.starts_with("http") => {
+                shown.push_str(title);
+                shown.push_str(" (");
+                shown.push_str(target);
+                shown.push(')');
+            }
+            Some((_, title)) => shown.push_str(title),
+            None => shown.push_str(markup),
+        }
+        rest = later;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 fn unescape(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")
@@ -180,6 +208,19 @@ mod tests {
         let shown = render("a", "b", "x\u{1b}]0;t\u{7}", Some(&blocks));
         assert!(shown.ends_with("[2Jevil31m\n"), "{shown:?}");
         assert!(!shown.contains(|c: char| c.is_control() && c != '\n'));
+    }
+
+    #[test]
+    fn markup_is_shown_as_slack_would() {
+        for (markup, shown) in [
+            ("<!date^1646206317^{date} {time}|2022-03-02>", "2022-03-02"),
+            ("<https://a.example|Runbook>", "Runbook (https://a.example)"),
+            ("<https://a.example>", "https://a.example"),
+            ("1 &lt; 2 < 3", "1 < 2 < 3"),
+        ] {
+            let text = json!({"type": "mrkdwn", "text": markup});
+            assert_eq!(text_of(&text), shown);
+        }
     }
 
     #[test]
