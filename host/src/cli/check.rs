@@ -76,8 +76,7 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
             && let Some(lines) = missing_grants(config, name, &module.imports)
         {
             findings.warnings.push(format!(
-                "{} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}",
-                name
+                "{name} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}"
             ));
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn json(value: &serde_json::Value) {
     line(&format!("{value:#}"));
 }
 
-/// Colours, on a terminal alone (and not where NO_COLOR is set: no-color.org).
+/// Colours, on a terminal alone (and not where `NO_COLOR` is set: no-color.org).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint(Colours);
 
