@@ -169,12 +169,24 @@ impl Progress {
         Self { steps }
     }
 
-    /// Returns the place of the first step that is due at `now`.
+    /// Returns the places of the steps that are due at `now`, in order: the first enrichment that is not
+    /// finished, alone; after the enrichments every actor that need not wait.
     #[must_use]
-    pub fn due(&self, now: Timestamp) -> Option<usize> {
-        self.steps.iter().position(|step| {
+    pub fn due(&self, now: Timestamp) -> Vec<usize> {
+        let is_due = |step: &Step| {
             step.status == StepStatus::Pending && step.not_before.is_none_or(|at| at <= now)
-        })
+        };
+        let enrichment = self
+            .steps
+            .iter()
+            .position(|s| s.kind == StepKind::Enrich && s.status == StepStatus::Pending);
+        match enrichment {
+            Some(place) if is_due(&self.steps[place]) => vec![place],
+            Some(_) => Vec::new(),
+            None => (0..self.steps.len())
+                .filter(|place| is_due(&self.steps[*place]))
+                .collect(),
+        }
     }
 
     /// Returns the most attempts that any step has used.

@@ -34,54 +34,57 @@ pub(super) fn actor_failed(
     at: Circumstances,
 ) {
     step.last_error = Some(failure.to_string());
-    step.interrupted = matches!(failure, StepFailure::Timeout(_) | StepFailure::Host(_));
+    step.interrupted |= matches!(failure, StepFailure::Timeout(_) | StepFailure::Host(_));
     let wait = match failure {
         StepFailure::Permanent(_) => None,
         StepFailure::Retryable { after, .. } => {
             step.attempts += 1;
             (step.attempts < policy.attempts_max)
-                .then(|| backoff(policy, step.attempts, *after, at.jitter))
+                .then(|| backoff(policy, step.attempts, at.jitter).max(after.unwrap_or_default()))
         }
         StepFailure::Trap(_) | StepFailure::Limit(_) => {
             step.attempts += 1;
             step.traps += 1;
             (step.traps < TRAPS_MAX && step.attempts < policy.attempts_max)
-                .then(|| backoff(policy, step.attempts, None, at.jitter))
+                .then(|| backoff(policy, step.attempts, at.jitter))
         }
-        StepFailure::Unavailable { after, .. } => {
+        // What it waits for has said how long: a place in Slack's queue is no reason to wait ever longer.
+        StepFailure::Unavailable {
+            after: Some(after), ..
+        } => Some(*after + policy.backoff_min.mul_f64(at.jitter.clamp(0.0, 1.0))),
+        StepFailure::Unavailable { after: None, .. } | StepFailure::Timeout(_) => {
             step.unavailable += 1;
-            Some(backoff(policy, step.unavailable, *after, at.jitter))
-        }
-        StepFailure::Timeout(_) => {
-            step.unavailable += 1;
-            Some(backoff(policy, step.unavailable, None, at.jitter))
+            Some(backoff(policy, step.unavailable, at.jitter))
         }
         StepFailure::Host(_) => Some(HOST_RETRY),
     };
-    let uses_no_attempt = matches!(
-        failure,
-        StepFailure::Unavailable { .. } | StepFailure::Timeout(_)
-    );
-    let age = Duration::try_from(at.now.duration_since(at.accepted_at)).unwrap_or_default();
+    let reason = match failure {
+        StepFailure::Permanent(_) => failure.to_string(),
+        _ => format!("gave up after {} attempts: {failure}", step.attempts),
+    };
     match wait {
-        Some(_) if uses_no_attempt && age >= policy.age_max => {
-            give_up(
-                step,
-                &format!(
-                    "not available for {} (retry.max_age): {failure}",
-                    crate::config::format_duration(age)
-                ),
-            );
-        }
-        Some(wait) => step.not_before = Some(later(at.now, wait)),
-        None => {
-            let reason = match failure {
-                StepFailure::Permanent(_) => failure.to_string(),
-                _ => format!("gave up after {} attempts: {failure}", step.attempts),
-            };
-            give_up(step, &reason);
-        }
+        Some(wait) => wait_or_age(step, wait, policy, at),
+        None => give_up(step, &reason),
     }
+}
+
+/// Lets a step wait, but not past the age that ends it: then it is given up.
+pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: Circumstances) {
+    let age = Duration::try_from(at.now.duration_since(at.accepted_at)).unwrap_or_default();
+    let Some(left) = policy
+        .age_max
+        .checked_sub(age)
+        .filter(|left| !left.is_zero())
+    else {
+        let reason = format!(
+            "not done within {} (retry.max_age): {}",
+            crate::config::format_duration(policy.age_max),
+            step.last_error.as_deref().unwrap_or("no reason given")
+        );
+        give_up(step, &reason);
+        return;
+    };
+    step.not_before = Some(later(at.now, wait.min(left)));
 }
 
 /// Writes what an enrichment's failure means into its step: another try at once, or a fact for the actors.
@@ -114,15 +117,13 @@ pub(super) fn give_up(step: &mut Step, reason: &str) {
 }
 
 /// Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): anywhere between nothing and the
-/// doubled wait, so that what failed together does not come back together. What was asked for is a floor.
-fn backoff(policy: &Retry, tries: u32, floor: Option<Duration>, jitter: f64) -> Duration {
-    let doubled = policy
+/// doubled wait, so that what failed together does not come back together.
+fn backoff(policy: &Retry, tries: u32, jitter: f64) -> Duration {
+    policy
         .backoff_min
         .saturating_mul(2u32.saturating_pow(tries.saturating_sub(1)))
-        .min(policy.backoff_max);
-    doubled
+        .min(policy.backoff_max)
         .mul_f64(jitter.clamp(0.0, 1.0))
-        .max(floor.unwrap_or_default())
 }
 
 fn later(now: Timestamp, wait: Duration) -> Timestamp {
@@ -240,6 +241,33 @@ mod tests {
         actor_failed(&mut step, &unavailable(None), &policy(), at(100));
         assert_eq!(step.status, StepStatus::Failed);
         assert!(step.last_error.expect("a reason").contains("max_age"));
+    }
+
+    #[test]
+    fn no_wait_goes_past_the_age_that_ends_it() {
+        let mut step = actor();
+        actor_failed(&mut step, &unavailable(Some(86_400)), &policy(), at(40));
+        assert_eq!(wait_seconds(&step, 40), Some(60));
+        let mut step = actor();
+        actor_failed(&mut step, &retryable(Some(86_400)), &policy(), at(40));
+        assert_eq!(wait_seconds(&step, 40), Some(60));
+        let mut step = actor();
+        let host = StepFailure::Host("the record cannot be read".into());
+        actor_failed(&mut step, &host, &policy(), at(100));
+        assert_eq!(step.status, StepStatus::Failed, "not even the host's own");
+    }
+
+    #[test]
+    fn a_place_in_a_queue_does_not_wait_ever_longer() {
+        let mut step = actor();
+        for second in 0..50 {
+            actor_failed(&mut step, &unavailable(Some(2)), &policy(), at(second));
+            assert_eq!(
+                wait_seconds(&step, second),
+                Some(3),
+                "what was asked, and the jitter"
+            );
+        }
     }
 
     #[test]

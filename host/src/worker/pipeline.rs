@@ -11,7 +11,7 @@ use super::outcome::{self, Circumstances};
 use super::{Attempt, Phase, StepStory, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
-use crate::queue::{Leased, Next, Settlement, StepStatus};
+use crate::queue::{Leased, Next, Queue, Settlement, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 use crate::telemetry::BreakerGauge;
 
@@ -22,58 +22,139 @@ const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Run {
     worker: Worker,
     leased: Leased,
-    /// Whose slot is held.
-    held: Option<HandlerName>,
+    slot: Option<Slot>,
     cut_off: watch::Receiver<Phase>,
     started_at: Timestamp,
+    /// The steps that this lease has tried. Each is tried once a lease: what it recorded is read with the next.
+    tried: Vec<usize>,
     told: Vec<StepStory>,
 }
 
+/// A handler's slot, given back when dropped: even a panic leaks none.
+struct Slot {
+    queue: Queue,
+    handler: HandlerName,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.queue.release_slot(&self.handler);
+    }
+}
+
+/// What a lease does next.
+enum Turn {
+    /// Tries the step at this place, under the slot that it holds.
+    Step(usize),
+    /// Ends: the rest waits for this handler's slot.
+    Yield(HandlerName),
+    /// Ends: nothing more is due.
+    End,
+}
+
 impl Run {
-    pub(super) fn new(worker: &Worker, leased: Leased, cut_off: watch::Receiver<Phase>) -> Self {
+    pub(super) fn new(
+        worker: &Worker,
+        mut leased: Leased,
+        cut_off: watch::Receiver<Phase>,
+    ) -> Self {
+        let now = Timestamp::now();
+        let mut owed = true;
+        for step in &mut leased.progress.steps {
+            if step.status != StepStatus::Pending {
+                continue;
+            }
+            // Any of them may have had an effect under way when the server died: which one is not known.
+            step.interrupted |= leased.after_crash;
+            // Its wait was measured by a clock that cannot be set; the one on the wall may have been.
+            if owed && step.handler == leased.handler {
+                owed = false;
+                step.not_before = step.not_before.map(|at| at.min(now));
+            }
+        }
         Self {
-            held: Some(leased.handler.clone()),
+            slot: Some(Slot {
+                queue: worker.queue.clone(),
+                handler: leased.handler.clone(),
+            }),
             worker: worker.clone(),
             leased,
             cut_off,
-            started_at: Timestamp::now(),
+            started_at: now,
+            tried: Vec::new(),
             told: Vec::new(),
         }
     }
 
     /// Runs what is due, then settles.
     pub(super) async fn run(mut self) {
-        let mut yielded = false;
-        while let Some(place) = self.leased.progress.due(Timestamp::now()) {
-            if *self.cut_off.borrow() == Phase::CutOff || !self.take_slot(place) {
-                yielded = true;
-                break;
+        let waits_for = loop {
+            match self.turn() {
+                Turn::Step(place) => {
+                    self.tried.push(place);
+                    self.step(place).await;
+                }
+                Turn::Yield(handler) => break Some(handler),
+                Turn::End => break None,
             }
-            self.step(place).await;
-        }
-        self.release_slot();
-        self.settle(yielded);
+        };
+        self.slot = None;
+        self.settle(waits_for);
     }
 
-    /// Moves to the slot of the handler of this step; false where it has none free.
+    /// Chooses the next step: enrichments in order; then any actor that is due and whose slot is free, so that
+    /// one without a slot does not hold back the next.
+    fn turn(&mut self) -> Turn {
+        let due = self.leased.progress.due(Timestamp::now());
+        let Some(first) = due.first().copied() else {
+            return Turn::End;
+        };
+        if *self.cut_off.borrow() == Phase::CutOff {
+            return Turn::Yield(self.handler_of(first).clone());
+        }
+        let mut waits_for = None;
+        for place in due {
+            if self.tried.contains(&place) {
+                let is_enrichment = self.leased.progress.steps[place].kind == StepKind::Enrich;
+                if is_enrichment {
+                    return Turn::Yield(self.handler_of(place).clone());
+                }
+                continue;
+            }
+            if self.take_slot(place) {
+                return Turn::Step(place);
+            }
+            waits_for.get_or_insert(place);
+        }
+        match waits_for {
+            Some(place) => Turn::Yield(self.handler_of(place).clone()),
+            // What failed in this lease and is due again already goes on in the next.
+            None => Turn::Yield(self.handler_of(first).clone()),
+        }
+    }
+
+    fn handler_of(&self, place: usize) -> &HandlerName {
+        &self.leased.progress.steps[place].handler
+    }
+
+    /// Moves to the slot of the handler of this step; false where it has none free, and the one held stays.
     fn take_slot(&mut self, place: usize) -> bool {
-        let handler = &self.leased.progress.steps[place].handler;
-        if self.held.as_ref() == Some(handler) {
+        let handler = self.handler_of(place).clone();
+        if self
+            .slot
+            .as_ref()
+            .is_some_and(|slot| slot.handler == handler)
+        {
             return true;
         }
-        let handler = handler.clone();
-        self.release_slot();
         if !self.worker.queue.try_take_slot(&handler) {
             return false;
         }
-        self.held = Some(handler);
+        self.slot = Some(Slot {
+            queue: self.worker.queue.clone(),
+            handler,
+        });
         true
-    }
-
-    fn release_slot(&mut self) {
-        if let Some(handler) = self.held.take() {
-            self.worker.queue.release_slot(&handler);
-        }
     }
 
     /// Runs one step once, and writes what came of it into the progress.
@@ -85,7 +166,7 @@ impl Run {
         match self.worker.breakers.ask(&handler, kind, started_at) {
             Gate::Open => {}
             Gate::Paused(until, reason) => {
-                self.paused(place, until, &reason);
+                self.paused(place, until, &reason, &settings);
                 return;
             }
         }
@@ -145,7 +226,7 @@ impl Run {
             clock,
             seed: self.worker.queue.seed(id, number),
             journal,
-            after_crash: self.leased.after_crash || step.interrupted,
+            after_crash: step.interrupted,
             ledger: self
                 .worker
                 .queue
@@ -245,12 +326,12 @@ impl Run {
         let wall = Duration::from_micros(invoked.trace.wall_us);
         let step = &mut self.leased.progress.steps[place];
         step.used_ms += u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        step.interrupted = false;
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => {
                 step.status = StepStatus::Done;
                 step.attempts += 1;
+                step.interrupted = false;
                 step.last_error = None;
                 match output {
                     Output::Enrichment(found) => {
@@ -303,22 +384,15 @@ impl Run {
         now: Timestamp,
     ) {
         let used = self.enrichment_used();
-        let accepted_at = self.leased.accepted_at;
+        let circumstances = self.circumstances(now);
         let step = &mut self.leased.progress.steps[place];
         match step.kind {
             StepKind::Enrich => {
                 outcome::enrichment_failed(step, failure, &settings.enrich, used);
             }
-            StepKind::Act => outcome::actor_failed(
-                step,
-                failure,
-                &settings.retry,
-                Circumstances {
-                    now,
-                    accepted_at,
-                    jitter: rand::random(),
-                },
-            ),
+            StepKind::Act => {
+                outcome::actor_failed(step, failure, &settings.retry, circumstances);
+            }
         }
     }
 
@@ -337,17 +411,31 @@ impl Run {
             .actor_ended(&step.handler, outcome, since);
     }
 
+    fn circumstances(&self, now: Timestamp) -> Circumstances {
+        Circumstances {
+            now,
+            accepted_at: self.leased.accepted_at,
+            jitter: rand::random(),
+        }
+    }
+
     /// The handler's breaker is open: its enrichment is left out, its actor waits without using an attempt.
-    fn paused(&mut self, place: usize, until: Timestamp, reason: &str) {
+    fn paused(&mut self, place: usize, until: Timestamp, reason: &str, settings: &HandlerSettings) {
+        let now = Timestamp::now();
+        let circumstances = self.circumstances(now);
         let step = &mut self.leased.progress.steps[place];
         let reason = format!("the handler is paused: {reason}");
         match step.kind {
             StepKind::Enrich => outcome::give_up(step, &reason),
             StepKind::Act => {
-                step.not_before = Some(until);
                 step.last_error = Some(reason);
+                // Spread out: a backlog that wakes at one moment would only be sent back together.
+                let pause = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+                let wait = pause.mul_f64(1.0 + circumstances.jitter);
+                outcome::wait_or_age(step, wait, &settings.retry, circumstances);
             }
         }
+        self.finished(place, now);
     }
 
     /// No module of that name serves: that may pass, since one can be dropped in at any time.
@@ -402,6 +490,13 @@ impl Run {
             .worker
             .breakers
             .tell(handler, kind, health, Timestamp::now());
+        if change.is_some() {
+            let gauge = match self.worker.breakers.paused(handler) {
+                Some(_) => BreakerGauge::Open,
+                None => BreakerGauge::Closed,
+            };
+            self.worker.metrics.breaker(handler, gauge);
+        }
         match change {
             Some(Change::Opened(reason)) => {
                 tracing::error!(
@@ -409,11 +504,9 @@ impl Run {
                     step = kind.as_str(),
                     "handler {handler} is paused, one delivery tries again every 30 s: {reason}"
                 );
-                self.worker.metrics.breaker(handler, BreakerGauge::Open);
             }
             Some(Change::Closed) => {
                 tracing::info!(handler = handler.as_str(), "handler {handler} runs again");
-                self.worker.metrics.breaker(handler, BreakerGauge::Closed);
             }
             None => {}
         }
@@ -430,13 +523,12 @@ impl Run {
         }
     }
 
-    fn settle(self, yielded: bool) {
+    fn settle(self, waits_for: Option<HandlerName>) {
         let now = Timestamp::now();
         let progress = self.leased.progress;
-        let next = match outcome::next(&progress) {
-            // A step that is due but found no slot goes on as soon as there is one.
-            Next::Retry { handler, until } if yielded && until <= now => Next::Yield { handler },
-            next => next,
+        let next = match waits_for {
+            Some(handler) => Next::Yield { handler },
+            None => outcome::next(&progress),
         };
         let outcome = match &next {
             Next::Done => "done",
