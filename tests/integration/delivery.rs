@@ -294,3 +294,40 @@ async fn past_the_depth_of_the_queue_the_answer_is_503_and_nothing_is_lost() {
     let (status, answer) = server.post(&alerts::firing("B", &[])).await;
     assert_eq!(status, StatusCode::ACCEPTED, "service is back: {answer}");
 }
+
+#[tokio::test]
+async fn an_effect_before_a_failure_is_not_repeated_by_the_next_try() {
+    let slack = Slack::start().await;
+    let sink = tests::fakes::Sink::start().await;
+    let server = Setup::new()
+        .slack(&slack)
+        .module("probe")
+        .config(&format!(
+            r##"
+slack: {{ channels: {{ alerts: "#alerts" }} }}
+handlers:
+  probe:
+    allow: {{ http: ["{}"] }}
+    retry: {{ min_backoff: 1ms, max_backoff: 1ms }}
+"##,
+            sink.url()
+        ))
+        .start()
+        .await;
+    let mut alert = alerts::firing("Probe", &[]);
+    // `enrich` and `act` both run it, and each fails at its first try, after its effects.
+    alert["annotations"]["script"] = json!(format!(
+        "post {}/hook hello\nincrement count 1\nfail-once later",
+        sink.url()
+    ));
+    let ids = server.accept(&alert).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    assert_eq!(sink.received().len(), 2, "one for each step: {story:#}");
+    let act = story["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(act["attempts"], 2, "{act:#}");
+    assert_eq!(
+        act["facts"]["1"], "Ok(2)",
+        "each step counted once: {act:#}"
+    );
+}
