@@ -346,18 +346,14 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
 
 /// Adds the guest's last words and its backtrace.
 fn report(why: &str, error: &wasmtime::Error, state: &State) -> String {
-    let mut text = why.to_owned();
     let stderr = super::preview::inert(&state.recorder.stderr_tail());
-    if !stderr.is_empty() {
-        text.push_str("\nits last stderr:\n");
-        text.push_str(&stderr);
-    }
-    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        text.push('\n');
-        text.push_str(cut(
-            backtrace.to_string().trim_end(),
-            limits::FAILURE_BYTES_MAX,
-        ));
-    }
-    text
+    let backtrace = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    super::trap::report(
+        why,
+        &stderr,
+        cut(backtrace.trim_end(), limits::FAILURE_BYTES_MAX),
+    )
 }

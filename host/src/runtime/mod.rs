@@ -20,6 +20,7 @@ mod services;
 mod slack;
 mod state;
 mod stdio;
+mod trap;
 mod types;
 
 use std::path::PathBuf;

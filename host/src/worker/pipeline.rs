@@ -519,6 +519,8 @@ impl Run {
         if level == tracing::Level::WARN {
             tracing::warn!(handler, step = kind, %delivery, alertname, "{handler} gave up: {error}");
         } else {
+            // The whole of it is in the story.
+            let error = error.lines().next().unwrap_or_default();
             tracing::info!(handler, step = kind, %delivery, alertname, "{handler} will try again: {error}");
         }
     }
