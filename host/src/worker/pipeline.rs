@@ -124,6 +124,9 @@ impl Run {
             if self.take_slot(place) {
                 return Turn::Step(place);
             }
+            if self.give_up_waiting(place) {
+                return self.turn();
+            }
             waits_for.get_or_insert(place);
         }
         match waits_for {
@@ -131,6 +134,31 @@ impl Run {
             // What failed in this lease and is due again already goes on in the next.
             None => Turn::Yield(self.handler_of(first).clone()),
         }
+    }
+
+    /// An enrichment that found no slot within its budget is left out: what only informs holds nothing back.
+    fn give_up_waiting(&mut self, place: usize) -> bool {
+        let step = &mut self.leased.progress.steps[place];
+        if step.kind != StepKind::Enrich {
+            return false;
+        }
+        let within = self
+            .worker
+            .config
+            .load()
+            .handler(&step.handler)
+            .enrich
+            .within;
+        let age = Timestamp::now().duration_since(self.leased.accepted_at);
+        if Duration::try_from(age).unwrap_or_default() < within {
+            return false;
+        }
+        let busy = format!(
+            "every slot of {} was taken (limits.concurrency)",
+            step.handler
+        );
+        outcome::give_up(step, &busy);
+        true
     }
 
     fn handler_of(&self, place: usize) -> &HandlerName {

@@ -8,7 +8,7 @@ use crate::queue::clock::Ticks;
 use crate::queue::types::LeaseToken;
 
 use super::slots::Slots;
-use super::{Entrant, Grant, Item, Phase, Scheduler};
+use super::{Entrant, Grant, Item, PATIENCE_MS, Phase, Scheduler};
 
 impl Scheduler {
     /// Puts a delivery on its lane, by its id but behind one that runs; returns true where it is the first.
@@ -39,6 +39,7 @@ impl Scheduler {
             handler,
             priority: entrant.priority,
             due: entrant.due,
+            timer: None,
             phase: Phase::Staged(None),
             accepted_at: entrant.accepted_at,
             leases: entrant.leases,
@@ -58,6 +59,7 @@ impl Scheduler {
         id: DeliveryId,
         phase: impl FnOnce(LeaseToken) -> Phase,
     ) -> Grant {
+        self.stop_timer(id);
         self.last_token += 1;
         let token = LeaseToken(self.last_token);
         let item = self.item(id);
@@ -123,26 +125,66 @@ impl Scheduler {
     pub(super) fn set_off(&mut self, id: DeliveryId, now: Ticks) {
         let item = &self.items[&id];
         if item.due > now {
-            self.timers.insert((item.due, id));
-        } else {
-            self.handlers[item.handler].ready(item.priority, id);
+            let due = item.due;
+            self.start_timer(id, due);
+            return;
+        }
+        let has_others = item.pipeline.iter().any(|h| *h != item.pipeline[0]);
+        self.handlers[item.handler].ready(item.priority, id);
+        if has_others {
+            self.start_timer(id, now + PATIENCE_MS);
         }
     }
 
     /// The opposite of `set_off`.
     pub(super) fn call_off(&mut self, id: DeliveryId) {
+        self.stop_timer(id);
         if let Some(item) = self.items.get(&id) {
-            self.timers.remove(&(item.due, id));
             self.handlers[item.handler].unready(item.priority, id);
         }
     }
 
     pub(super) fn fire_timers(&mut self, now: Ticks) {
-        while let Some((due, id)) = self.timers.first().copied()
-            && due <= now
+        while let Some((at, id)) = self.timers.first().copied()
+            && at <= now
         {
-            self.timers.pop_first();
+            self.stop_timer(id);
+            let item = &self.items[&id];
+            if item.due < at {
+                self.ask_next_handler(id);
+            }
             self.set_off(id, now);
+        }
+    }
+
+    /// It has waited long enough for a slot of one handler: from now on it waits for the next one's.
+    fn ask_next_handler(&mut self, id: DeliveryId) {
+        self.call_off(id);
+        let item = &self.items[&id];
+        let here = &self.handlers[item.handler].name;
+        let place = item.pipeline.iter().position(|h| h == here);
+        let next = item.pipeline[place.map_or(0, |p| (p + 1) % item.pipeline.len())].clone();
+        let to = self.handler_key(&next);
+        self.move_to(id, to);
+    }
+
+    /// Counts a delivery to another handler.
+    pub(super) fn move_to(&mut self, id: DeliveryId, to: usize) {
+        let from = std::mem::replace(&mut self.item(id).handler, to);
+        self.handlers[from].depth -= 1;
+        self.handlers[to].depth += 1;
+    }
+
+    fn start_timer(&mut self, id: DeliveryId, at: Ticks) {
+        self.item(id).timer = Some(at);
+        self.timers.insert((at, id));
+    }
+
+    fn stop_timer(&mut self, id: DeliveryId) {
+        if let Some(item) = self.items.get_mut(&id)
+            && let Some(at) = item.timer.take()
+        {
+            self.timers.remove(&(at, id));
         }
     }
 

@@ -49,6 +49,8 @@ struct Item {
     handler: usize,
     priority: Priority,
     due: Ticks,
+    /// When its timer fires, where one is set.
+    timer: Option<Ticks>,
     phase: Phase,
     accepted_at: Timestamp,
     leases: u32,
@@ -56,6 +58,10 @@ struct Item {
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
 }
+
+/// How long a delivery waits for a slot of one handler before it asks the next of its pipeline, in
+/// milliseconds: a handler whose slots are all taken is not to hold back the others' steps.
+const PATIENCE_MS: Ticks = 10_000;
 
 type LaneKey = (usize, Fingerprint);
 
@@ -300,13 +306,11 @@ impl Scheduler {
             }
             (Phase::Leased { token: held, .. }, Ended::Waits { handler, due }) if held == token => {
                 let to = self.handler_key(&handler);
+                self.move_to(id, to);
                 let item = self.item(id);
-                let from = std::mem::replace(&mut item.handler, to);
                 item.due = due;
                 item.phase = Phase::Waiting;
                 item.after_crash = false;
-                self.handlers[from].depth -= 1;
-                self.handlers[to].depth += 1;
                 if self.is_first(id) {
                     self.set_off(id, now);
                 }

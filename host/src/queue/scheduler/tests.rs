@@ -285,3 +285,24 @@ fn alerts_are_kept_in_memory_only_up_to_their_bound() {
     let kept: Vec<bool> = grants.iter().map(|g| g.alert.is_some()).collect();
     assert_eq!(kept, [true, true, false]);
 }
+
+#[test]
+fn one_that_waits_too_long_for_a_slot_asks_the_next_of_its_pipeline() {
+    let mut scheduler = scheduler(1);
+    let hanging = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    let two = Entrant {
+        pipeline: [name("a"), name("b")].into(),
+        ..entrant(2, 2, "a", Priority::Normal)
+    };
+    assert!(scheduler.admit(two, NOW).is_none(), "a has no slot");
+    scheduler.commit(NOW);
+    assert_eq!(grant(&mut scheduler, NOW + PATIENCE_MS - 1), [] as [i64; 0]);
+    let grants = scheduler.grant(NOW + PATIENCE_MS);
+    scheduler.commit(NOW + PATIENCE_MS);
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0].handler, name("b"));
+    finish(&mut scheduler, &grants[0]);
+    finish(&mut scheduler, &hanging);
+    assert_eq!(scheduler.depth(), 0);
+    assert!(scheduler.next_due().is_none(), "no timer is left behind");
+}
