@@ -79,8 +79,8 @@ pub(super) const SLACK_RESPONSE_BYTES_MAX: usize = 1 << 20;
 pub(super) const KV_KEY_BYTES_MAX: u32 = 512;
 /// A value of `kv`.
 pub(super) const KV_VALUE_BYTES_MAX: u32 = 64 << 10;
-/// A handler's keys and values together.
-pub(super) const KV_TOTAL_BYTES_MAX: u64 = 1 << 20;
+/// A handler's keys and values together: some ten thousand incidents with their messages.
+pub(super) const KV_TOTAL_BYTES_MAX: u64 = 16 << 20;
 
 /// A key that an author gives to an effect.
 pub(super) const EFFECT_KEY_BYTES_MAX: usize = 256;
