@@ -15,6 +15,9 @@ use crate::runtime::state::{Powers, State};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
 
+/// Stands where Slack's id of a channel would: the message was shown, not posted.
+const PREVIEW_CHANNEL_ID: &str = "preview";
+
 /// A reply as it is recorded: the reference, empty for a reaction.
 type Reply = Result<String, Error>;
 
@@ -279,12 +282,15 @@ fn target_of(powers: &Powers, channel: &str) -> Result<String, Error> {
     })
 }
 
-/// Reads a reference: one that this server did not give this handler leads to no message.
+/// Reads a reference: one that this server did not give this handler leads to no message, and
+/// neither does one from a preview once messages are posted.
 fn open(powers: &Powers, reference: &str) -> Result<PostedMessage, Error> {
+    let is_shown = powers.dry_run || powers.services.slack.settings.preview;
     powers
         .services
         .ref_key
         .open(&powers.handler, reference)
+        .filter(|posted| is_shown || posted.channel_id != PREVIEW_CHANNEL_ID)
         .ok_or(Error::NotFound)
 }
 
@@ -353,7 +359,7 @@ fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> 
         &powers.handler,
         &PostedMessage {
             channel: channel.clone(),
-            channel_id: "preview".to_owned(),
+            channel_id: PREVIEW_CHANNEL_ID.to_owned(),
             ts,
         },
     );
