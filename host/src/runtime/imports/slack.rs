@@ -317,7 +317,11 @@ fn take_turn(powers: &Powers, outgoing: &Outgoing) -> Result<(), std::time::Dura
     let slack = &powers.services.slack;
     let now = Instant::now();
     match outgoing.method {
-        Method::PostMessage => slack.paces.take(&outgoing.target, slack.settings.rate, now),
+        Method::PostMessage => {
+            let who = format!("{} {}", powers.handler, powers.delivery);
+            let rate = slack.settings.rate;
+            slack.paces.take(&outgoing.target, &who, rate, now)
+        }
         Method::Update | Method::AddReaction => slack.paces.check(&outgoing.target, now),
     }
 }
