@@ -290,14 +290,15 @@ fn tell_diverged(state: &State) {
         return;
     };
     for entry in powers.replay.diverged() {
-        state.recorder.call(Call {
+        let call = Call {
             kind: entry.kind,
             request: entry.request.clone(),
             result: format!("{}; this attempt did not ask for it again", entry.result),
             answered: Answered::Diverged,
             duration_us: 0,
             preview: None,
-        });
+        };
+        state.recorder.call(call, true);
     }
 }
 

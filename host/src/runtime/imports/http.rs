@@ -72,6 +72,7 @@ impl Host for State {
         };
         let counted = powers.count(CallKind::Http);
         if let Err(limit) = counted.and_then(|()| powers.check_response_bytes()) {
+            self.recorder.turned_away(CallKind::Http);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
         let plan = plan(&request);

@@ -85,6 +85,7 @@ impl State {
             return self.finish(plan, done).await;
         }
         if let Err(limit) = powers.count(CallKind::Slack) {
+            self.recorder.turned_away(CallKind::Slack);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
         if let Some(reply) = self.recorded::<Reply>(&plan)? {
