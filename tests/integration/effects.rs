@@ -360,6 +360,23 @@ async fn a_preview_is_shown_once_over_retries_and_kept_in_the_story() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_only_shown_is_gone_once_there_is_a_token() {
+    let ledger = Arc::new(MemoryLedger::default());
+    let bed = Bed::new();
+    let call = bed.probe("slack alerts hello").await.slack("alerts");
+    call.over(&ledger, 1).run().await;
+    let world = World::start().await;
+    let bed = Bed::with_slack(&world.url);
+    let script = "slack alerts hello\nupdate changed\nthread alerts more";
+    let call = bed.probe(script).await.slack("alerts");
+    let told = facts(&call.over(&ledger, 2).run().await);
+    assert_eq!(told[0], "posted");
+    assert!(told[1].contains("NotFound"), "{}", told[1]);
+    assert!(told[2].contains("NotFound"), "{}", told[2]);
+    assert!(world.asked().is_empty(), "Slack is not asked about it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_holds_every_effect_back() {
     let world = World::start().await;
     let bed = Bed::with_slack(&world.url);

@@ -228,6 +228,44 @@ async fn a_pin_refuses_every_other_module() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pin_that_comes_later_ends_the_service_of_other_bytes() {
+    let shelf = Shelf::with(&["probe", "hostile"]).await;
+    // The file has changed for the worse meanwhile: the old module serves, and is not the pinned one.
+    fs::write(shelf.path("hostile.wasm"), "not wasm at all").unwrap();
+    shelf.registry.rescan().await;
+    assert!(shelf.serves("probe") && shelf.serves("hostile"));
+    let pins = ["probe", "hostile"].map(|name| (HandlerName::new(name), [0; 32]));
+    shelf.registry.set_pins(Pins::from(pins)).await;
+    assert!(!shelf.serves("probe") && !shelf.serves("hostile"));
+    let info = shelf.info("probe.wasm").unwrap();
+    assert_eq!(info.state, ModuleState::Refused);
+    shelf.registry.set_pins(Pins::new()).await;
+    assert!(shelf.serves("probe"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_never_settles_holds_up_no_reload() {
+    let shelf = Shelf::with(&["probe"]).await;
+    let path = shelf.path("restless.wasm");
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let writer = tokio::spawn(async move {
+        let mut length = 0;
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            length += 1;
+            fs::write(&path, "x".repeat(length)).unwrap();
+            tick.tick().await;
+        }
+    });
+    shelf.until(|shelf| shelf.serves("probe")).await;
+    let waited = tokio::time::timeout(Duration::from_secs(15), shelf.registry.rescan()).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.await.unwrap();
+    assert!(waited.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_folder_says_what_to_do() {
     let bed = Bed::new();
     let error = Registry::open(bed.runtime.clone(), "/nowhere/at/all".into(), Pins::new());

@@ -65,7 +65,14 @@ fn post_anew(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failur
     if alert.is_firing() {
         // The longest that a message stays worth finding again; an alert that fires longer gets reminders,
         // and each of them is kept in turn.
-        cx.kv().set(&message_key(alert), &at, Some(7 * DAY))?;
+        // The message is out already: a failure is told, and its end will be a new message.
+        if let Err(error) = cx.kv().set(&message_key(alert), &at, Some(7 * DAY)) {
+            let failure = Failure::from(error);
+            cx.log().warn(
+                "the message could not be remembered; its end will be a new message",
+                &[("why", &failure.message())],
+            );
+        }
     }
     Ok(posted(&at, "posted"))
 }

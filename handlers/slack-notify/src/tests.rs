@@ -75,6 +75,19 @@ fn a_firing_alert_is_said_in_full() {
 }
 
 #[test]
+fn a_full_store_does_not_undo_a_message_that_is_out() {
+    let host = host().kv_error(handler_sdk::kv::Error::QuotaExceeded);
+    let run = host.run::<SlackNotify>(&disk_alert());
+    assert_eq!(run.facts().get("slack.how"), Some("posted"));
+    assert_eq!(host.posts().len(), 1);
+    assert!(
+        host.logs()
+            .iter()
+            .any(|line| line.message.contains("could not be remembered"))
+    );
+}
+
+#[test]
 fn labels_of_the_exporter_are_left_out() {
     let host = host();
     let alert = Alert::new("KubeJobFailed")

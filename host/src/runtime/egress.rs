@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -23,7 +24,33 @@ pub(super) struct Clients(Mutex<Vec<(ClientKey, Client)>>);
 struct ClientKey {
     grant: HttpGrant,
     ca_file: Option<PathBuf>,
+    /// Of the file as it was read: a cluster turns its certificates over.
+    ca_version: Option<CaVersion>,
     https: bool,
+}
+
+impl ClientKey {
+    /// Returns true where the two differ in the file's content alone.
+    fn is_of_same_use(&self, other: &Self) -> bool {
+        (&self.grant, &self.ca_file, self.https) == (&other.grant, &other.ca_file, other.https)
+    }
+}
+
+/// Tells one content of a file from the next without reading it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct CaVersion {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl CaVersion {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
 }
 
 /// Why no client can be made.
@@ -49,13 +76,23 @@ impl Clients {
         let key = ClientKey {
             grant: grant.clone(),
             ca_file: ca_file.map(Path::to_owned),
+            ca_version: ca_file.and_then(CaVersion::of),
             https: url.scheme() == "https",
         };
-        let mut clients = self.0.lock();
-        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == key) {
-            return Ok(client.clone());
+        let known = |clients: &[(ClientKey, Client)]| {
+            let found = clients.iter().find(|(known, _)| *known == key);
+            found.map(|(_, client)| client.clone())
+        };
+        if let Some(client) = known(&self.0.lock()) {
+            return Ok(client);
         }
+        // Outside of the lock: a file is read here.
         let client = build(&key)?;
+        let mut clients = self.0.lock();
+        if let Some(client) = known(&clients) {
+            return Ok(client);
+        }
+        clients.retain(|(known, _)| !known.is_of_same_use(&key));
         if clients.len() >= HTTP_CLIENTS_MAX {
             clients.remove(0);
         }
@@ -204,6 +241,18 @@ mod tests {
 
     use super::*;
 
+    /// Some authority's certificate; nothing is verified with it.
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\n\
+        MIIBdDCCARugAwIBAgIUcUpwAUECEoa9xA3RFJIn/DvSsPcwCgYIKoZIzj0EAwIw\n\
+        DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjIxMDU2MDBaGA8yMTI2MTAyOTEwNTYw\n\
+        MFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBhN\n\
+        iqyl9F7NLEcEqWDRNzUmEdcgpJUlzTb7gwTx3/l8Td7F4Beq8xGb66f5+vS7uhHs\n\
+        M4tyCG50H2lOBnwGKZGjUzBRMB0GA1UdDgQWBBSaewMXVl+8qm90nSqILTPfkWQC\n\
+        wDAfBgNVHSMEGDAWgBSaewMXVl+8qm90nSqILTPfkWQCwDAPBgNVHRMBAf8EBTAD\n\
+        AQH/MAoGCCqGSM49BAMCA0cAMEQCIBOGcN5AMisJ9N/KFSZfnPGWIXRJXxLs/ib8\n\
+        6Pk3nFzLAiBSRJ5vN344W4tsTeRrpIcb28471KJa682mjOJ39T8i3A==\n\
+        -----END CERTIFICATE-----";
+
     fn grant(text: &str) -> HttpGrant {
         HttpGrant::parse(text).unwrap()
     }
@@ -246,6 +295,25 @@ mod tests {
         assert!(judge_literal(&grant("http://127.0.0.1:9999"), &url).is_ok());
         let url: Url = "http://169.254.169.254/latest".parse().unwrap();
         assert!(judge_literal(&grant("http://10.0.0.1"), &url).is_err());
+    }
+
+    #[test]
+    fn certificates_that_were_turned_over_are_read_again() {
+        super::super::install_crypto();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let (clients, grant) = (Clients::default(), grant("https://127.0.0.1:1"));
+        let url: Url = "https://127.0.0.1:1".parse().unwrap();
+        std::fs::write(&path, PEM).unwrap();
+        clients.get(&grant, Some(&path), &url).unwrap();
+        std::fs::write(&path, "turned over").unwrap();
+        assert!(matches!(
+            clients.get(&grant, Some(&path), &url),
+            Err(ClientError::CaFile { .. })
+        ));
+        std::fs::write(&path, format!("\n\n{PEM}")).unwrap();
+        clients.get(&grant, Some(&path), &url).unwrap();
+        assert_eq!(clients.0.lock().len(), 1, "the old one is gone");
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! The one engine of the server: how guests are compiled, how much room they get, what they are linked with.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -12,6 +9,7 @@ use wasmtime::{
 
 use super::bindings::Handler;
 use super::limits;
+use super::slots::Slots;
 use super::state::State;
 
 /// Why the engine cannot be made; the reason is the machine's (address space, processor).
@@ -24,13 +22,14 @@ pub(super) struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
     /// One permit for each slot of the pool, which fails instead of waiting where it is full.
-    pub(super) slots: Arc<Semaphore>,
+    pub(super) slots: Slots,
 }
 
 impl Sandbox {
     /// Builds the engine with room for `slots_max` invocations at one time, and starts its clock.
     pub(super) fn new(slots_max: u32) -> Result<Self, EngineError> {
-        let engine = Engine::new(&config(slots_max)).map_err(EngineError)?;
+        let slots_total = slots_max.saturating_add(limits::DESCRIBE_SLOTS);
+        let engine = Engine::new(&config(slots_total)).map_err(EngineError)?;
         let mut linker = Linker::new(&engine);
         // All of WASI, over a context that holds nothing: a language's runtime does not start
         // without these imports, and whatever it asks of them fails inside the guest.
@@ -40,7 +39,7 @@ impl Sandbox {
         Ok(Self {
             engine,
             linker,
-            slots: Arc::new(Semaphore::new(slots_max as usize)),
+            slots: Slots::new(slots_max),
         })
     }
 }
@@ -76,6 +75,8 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(limits::TABLES_MAX)
         .max_tables_per_module(limits::TABLES_MAX)
         .table_elements(limits::TABLE_ELEMENTS_MAX)
+        // What stays resident after a storm: as much as a small machine bears.
+        .max_unused_warm_slots(64)
         // Metadata of an instance: an interpreter has thousands of functions.
         .max_component_instance_size(1 << 20)
         .max_core_instance_size(1 << 20)

@@ -1,6 +1,6 @@
 //! Keeps up with the drop folder: told by the system and by looking itself, file by file, each loaded only once it has settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use super::limits::MODULE_BYTES_MAX;
 use super::registry::{ModuleInfo, Serving, Shared};
@@ -24,7 +24,10 @@ const SETTLE_REFUSED: Duration = Duration::from_secs(1);
 /// A file that is gone is unloaded after this long: `rm` and `cp` is a replacement.
 const SETTLE_REMOVED: Duration = Duration::from_millis(500);
 /// How often the folder is looked at without being told: what a link leads to changes unseen.
-const RESCAN: Duration = Duration::from_secs(2);
+pub(super) const RESCAN: Duration = Duration::from_secs(2);
+/// Whoever waits for the folder is answered after this long: a file that never settles, or takes
+/// long to compile, is not to hold up a reload.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Files that are loaded at one time.
 const LOADS_MAX: usize = 8;
 
@@ -106,7 +109,10 @@ pub(super) struct Folder {
     dir: PathBuf,
     shared: Arc<Shared>,
     files: BTreeMap<String, File>,
-    loads: JoinSet<(String, Signature, LoadResult)>,
+    loads: JoinSet<(Signature, LoadResult)>,
+    /// The files that `loads` is about.
+    loading: HashMap<task::Id, String>,
+    opened_at: Instant,
     /// Results of the first scan, applied together in the files' order so that of two files with
     /// one name always the same one wins.
     first_results: Option<BTreeMap<String, (Signature, LoadResult)>>,
@@ -130,6 +136,8 @@ impl Folder {
             shared,
             files: BTreeMap::new(),
             loads: JoinSet::new(),
+            loading: HashMap::new(),
+            opened_at: Instant::now(),
             first_results: Some(BTreeMap::new()),
             is_readable: true,
             _watcher: watch(&dir, Arc::clone(&woken)),
@@ -140,33 +148,33 @@ impl Folder {
 
     /// Keeps up with the folder until the registry is gone.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<()>>) {
-        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut waiting: Vec<(Instant, oneshot::Sender<()>)> = Vec::new();
         loop {
             self.scan().await;
             self.start_loads();
-            if self.is_quiet() {
+            let is_late = self.loads.is_empty() && self.opened_at.elapsed() >= ANSWER_MAX;
+            if self.is_quiet() || is_late {
                 self.end_first_scan();
             }
             // What the first scan could not load is not refused yet: asked again.
-            if self.is_quiet() {
-                waiting.drain(..).for_each(|done| {
-                    let _ = done.send(());
-                });
+            let is_quiet = self.is_quiet();
+            if is_quiet || waiting.iter().any(|(since, _)| is_overdue(*since)) {
+                self.drop_unpinned();
+            }
+            for (_, done) in waiting.extract_if(.., |(since, _)| is_quiet || is_overdue(*since)) {
+                let _ = done.send(());
             }
             let next = self.next_look();
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(done) => {
                         self.forget_conflicts();
-                        waiting.push(done);
+                        waiting.push((Instant::now(), done));
                     }
                     None => return,
                 },
                 () = self.woken.notified() => {}
-                Some(done) = self.loads.join_next() => match done {
-                    Ok((name, signature, result)) => self.take_result(name, signature, result),
-                    Err(error) => self.fail_loads(&error),
-                },
+                Some(done) = self.loads.join_next_with_id() => self.take_joined(done),
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -283,12 +291,26 @@ impl Folder {
                 continue;
             }
             file.stage = Stage::Loading;
-            let (name, signature) = (name.clone(), file.signature);
-            let (runtime, path) = (Arc::clone(&self.runtime), self.dir.join(&name));
-            self.loads.spawn(async move {
+            let signature = file.signature;
+            let (runtime, path) = (Arc::clone(&self.runtime), self.dir.join(name));
+            let load = self.loads.spawn(async move {
                 let result = load(&runtime, path, signature).await;
-                (name, signature, result)
+                (signature, result)
             });
+            self.loading.insert(load.id(), name.clone());
+        }
+    }
+
+    fn take_joined(&mut self, done: Result<(task::Id, (Signature, LoadResult)), task::JoinError>) {
+        let id = done
+            .as_ref()
+            .map_or_else(task::JoinError::id, |(id, _)| *id);
+        let Some(name) = self.loading.remove(&id) else {
+            return;
+        };
+        match done {
+            Ok((_, (signature, result))) => self.take_result(name, signature, result),
+            Err(error) => self.fail_load(&name, &error),
         }
     }
 
@@ -304,14 +326,30 @@ impl Folder {
         }
     }
 
-    /// Which load it was is not known: all that are under way are given up until their file changes.
-    fn fail_loads(&mut self, error: &tokio::task::JoinError) {
-        for file in self.files.values_mut() {
-            if matches!(file.stage, Stage::Loading) {
-                file.stage = Stage::Failed(format!(
-                    "loading failed inside the server, which is a bug of the server: {error}"
-                ));
-            }
+    /// Gives a file up until it changes.
+    fn fail_load(&mut self, name: &str, error: &task::JoinError) {
+        if let Some(file) = self.files.get_mut(name)
+            && matches!(file.stage, Stage::Loading)
+        {
+            file.stage = Stage::Failed(format!(
+                "loading failed inside the server, which is a bug of the server: {error}"
+            ));
+        }
+    }
+
+    /// Ends the service of modules that a pin forbids, whatever became of their files since.
+    fn drop_unpinned(&mut self) {
+        let mut has_changed = false;
+        for (name, file) in &mut self.files {
+            let Some(why) = file.module.as_ref().and_then(|m| self.shared.pin_error(m)) else {
+                continue;
+            };
+            tracing::error!("what was served from {name} no longer is: {why}");
+            file.module = None;
+            has_changed = true;
+        }
+        if has_changed {
+            self.publish();
         }
     }
 
@@ -355,6 +393,9 @@ impl Folder {
             return;
         }
         if let Some(why) = self.shared.pin_error(&module) {
+            // The one before goes on serving, but not where these are the very same bytes.
+            file.module
+                .take_if(|old| self.shared.pin_error(old).is_some());
             file.refuse(name, why, true);
             return;
         }
@@ -423,6 +464,10 @@ impl Folder {
             .unwrap_or(RESCAN)
             .min(RESCAN)
     }
+}
+
+fn is_overdue(since: Instant) -> bool {
+    since.elapsed() >= ANSWER_MAX
 }
 
 impl File {

@@ -48,6 +48,25 @@ struct Done<R> {
     preview: Option<serde_json::Value>,
 }
 
+/// What a guest hears of a call.
+trait Reply: Serialize {
+    /// Returns false where it hears of a failure.
+    fn is_ok(&self) -> bool;
+}
+
+impl<T: Serialize, E: Serialize> Reply for Result<T, E> {
+    fn is_ok(&self) -> bool {
+        self.is_ok()
+    }
+}
+
+/// A setting, which may be absent.
+impl Reply for Option<String> {
+    fn is_ok(&self) -> bool {
+        true
+    }
+}
+
 impl<R> Done<R> {
     fn live(reply: R, result: impl Into<String>) -> Self {
         Self {
@@ -115,14 +134,15 @@ impl State {
                 entry.seq, entry.request
             ))
         })?;
-        self.recorder.call(Call {
+        let call = Call {
             kind: plan.kind,
             request: plan.request.clone(),
             result: entry.result,
             answered: Answered::Recorded,
             duration_us: micros(plan.began.elapsed()),
             preview: None,
-        });
+        };
+        self.recorder.call(call, true);
         Ok(Some(reply))
     }
 
@@ -145,7 +165,7 @@ impl State {
     }
 
     /// Records the call, tells the story, and gives the guest its answer.
-    async fn finish<R: Serialize>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
+    async fn finish<R: Reply>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
         if let Some(powers) = &mut self.powers {
             if done.effect && done.answered == Answered::Live {
                 // Asked of effects alone: a refused or failed call did not get past the crash.
@@ -159,14 +179,15 @@ impl State {
                 hold(powers, &plan, &done);
             }
         }
-        self.recorder.call(Call {
+        let call = Call {
             kind: plan.kind,
             request: plan.request,
             result: done.result,
             answered: done.answered,
             duration_us: micros(plan.began.elapsed()),
             preview: done.preview,
-        });
+        };
+        self.recorder.call(call, done.reply.is_ok());
         Ok(done.reply)
     }
 }

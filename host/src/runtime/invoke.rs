@@ -88,18 +88,19 @@ async fn run(
     recorder: Arc<Recorder>,
 ) -> Finished {
     let wall_max = invocation.time_left.min(invocation.limits.wall_max);
-    let deadline = Instant::now() + wall_max;
-    let slots = Arc::clone(&runtime.sandbox.slots);
-    let Ok(Ok(_slot)) = tokio::time::timeout_at(deadline.into(), slots.acquire_owned()).await
-    else {
-        return Finished {
-            outcome: Err(StepFailure::Host(
-                "no slot of the pool came free in time: too many handlers run at once".to_owned(),
-            )),
-            usage: Usage::default(),
-        };
+    let slots = &runtime.sandbox.slots;
+    let _slot = match slots.take(module.name(), limits::SLOT_WAIT_MAX).await {
+        Ok(slot) => slot,
+        Err(error) => {
+            return Finished {
+                outcome: Err(StepFailure::Host(error.to_string())),
+                usage: Usage::default(),
+            };
+        }
     };
     let began = Instant::now();
+    // Only now: what it waited for the others is none of its own time.
+    let deadline = began + wall_max;
     let call = hooks::Call {
         delivery_id: invocation.delivery.to_string(),
         attempt: invocation.attempt,
@@ -245,9 +246,11 @@ pub(super) async fn describe(
     pre: &super::bindings::HandlerPre<State>,
     recorder: Arc<Recorder>,
 ) -> Result<hooks::Description, DescribeFailure> {
-    let slots = Arc::clone(&runtime.sandbox.slots);
-    // The pool is never closed: an error here would mean that the server is gone.
-    let _slot = slots.acquire_owned().await.ok();
+    let slots = &runtime.sandbox.slots;
+    let _slot = slots
+        .take_for_describe(limits::DESCRIBE_WAIT_MAX)
+        .await
+        .map_err(|error| DescribeFailure::Failed(StepFailure::Host(error.to_string())))?;
     let state = State::new(
         recorder,
         limits::DESCRIBE_MEMORY_BYTES_MAX,
@@ -287,14 +290,15 @@ fn tell_diverged(state: &State) {
         return;
     };
     for entry in powers.replay.diverged() {
-        state.recorder.call(Call {
+        let call = Call {
             kind: entry.kind,
             request: entry.request.clone(),
             result: format!("{}; this attempt did not ask for it again", entry.result),
             answered: Answered::Diverged,
             duration_us: 0,
             preview: None,
-        });
+        };
+        state.recorder.call(call, true);
     }
 }
 

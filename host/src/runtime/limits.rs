@@ -42,6 +42,13 @@ pub(super) const DESCRIBE_MEMORY_BYTES_MAX: u64 = 64 << 20;
 /// `describe`: bytes of all that it says.
 pub(super) const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 
+/// How long an invocation waits for a slot; its own time begins only once it has one.
+pub(super) const SLOT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Slots that `describe` has for itself: a new module is looked at however busy the others are.
+pub(super) const DESCRIBE_SLOTS: u32 = 4;
+/// How long `describe` waits for one of them.
+pub(super) const DESCRIBE_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Host calls in one invocation, cheap ones too.
 pub(super) const HOST_CALLS_MAX: u32 = 10_000;
 /// Slack calls in one invocation.
@@ -79,8 +86,8 @@ pub(super) const SLACK_RESPONSE_BYTES_MAX: usize = 1 << 20;
 pub(super) const KV_KEY_BYTES_MAX: u32 = 512;
 /// A value of `kv`.
 pub(super) const KV_VALUE_BYTES_MAX: u32 = 64 << 10;
-/// A handler's keys and values together.
-pub(super) const KV_TOTAL_BYTES_MAX: u64 = 1 << 20;
+/// A handler's keys and values together: some ten thousand incidents with their messages.
+pub(super) const KV_TOTAL_BYTES_MAX: u64 = 16 << 20;
 
 /// A key that an author gives to an effect.
 pub(super) const EFFECT_KEY_BYTES_MAX: usize = 256;

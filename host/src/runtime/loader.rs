@@ -14,7 +14,7 @@ use super::invoke::{self, DescribeFailure};
 use super::limits::MODULE_BYTES_MAX;
 use super::recorder::{Recorder, Speaker};
 use super::state::State;
-use super::{Description, Runtime, hex};
+use super::{Description, Runtime, StepFailure, hex};
 use crate::alert::HandlerName;
 
 /// From this size on, modules are compiled one at a time.
@@ -228,6 +228,7 @@ impl Runtime {
                 .await
                 .map_err(|failure| match failure {
                     DescribeFailure::Mismatch(why) => mismatch(&why),
+                    DescribeFailure::Failed(StepFailure::Host(why)) => LoadError::Host(why),
                     DescribeFailure::Failed(why) => LoadError::Describe(format!("describe: {why}")),
                 })?;
         convert::description_from(given).map_err(LoadError::Describe)

@@ -18,6 +18,7 @@ mod recorder;
 mod registry;
 mod services;
 mod slack;
+mod slots;
 mod state;
 mod stdio;
 mod trap;
@@ -47,15 +48,16 @@ pub struct Options {
     /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is
     /// run as machine code, so nobody else may write to it.
     pub cache_dir: PathBuf,
-    /// Invocations at one time, over all handlers: slots of the pool.
+    /// Invocations at one time, over all handlers: slots of the pool. No handler gets more than half.
     pub slots_max: u32,
     /// Slack, credentials, preview.
     pub services: ServiceOptions,
 }
 
 impl Options {
-    /// As many invocations at one time as a small machine bears.
-    pub const SLOTS_DEFAULT: u32 = 64;
+    /// Enough for the default concurrency of thirty-two handlers, so that one that hangs takes
+    /// nobody else's. A slot is address space (some gigabytes each, of 128 TiB), not memory.
+    pub const SLOTS_DEFAULT: u32 = 256;
 }
 
 /// Why the runtime cannot start.

@@ -1,4 +1,4 @@
-//! How fast each Slack channel may be posted to: a token bucket, and what Slack itself said about waiting.
+//! How fast each Slack channel may be posted to: turns at its rate, handed out in order, and what Slack itself said about waiting.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,8 +7,12 @@ use parking_lot::Mutex;
 
 use crate::config::SlackRate;
 
-/// Nobody is sent away for longer at once: a reload may have raised the rate by then.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Turns are handed out this far ahead; whoever would come later is to ask again by then.
+const AHEAD_MAX: Duration = Duration::from_secs(3_600);
+/// A turn that nobody came back for is forgotten after this.
+const TURN_KEPT: Duration = Duration::from_secs(600);
+/// Turns of one channel that are remembered.
+const TURNS_MAX: usize = 10_000;
 
 /// The channels' paces, by Slack's own name of the channel: shared by all handlers.
 #[derive(Debug, Default)]
@@ -16,53 +20,74 @@ pub(super) struct Paces(Mutex<HashMap<String, Pace>>);
 
 #[derive(Debug)]
 struct Pace {
-    tokens: f64,
-    filled_at: Instant,
-    /// Sent away since the bucket was last full: each later one is told to come later.
-    waiting: f64,
+    /// What the turns were handed out for.
+    rate: Option<SlackRate>,
+    /// When everything handed out so far would be through without a burst.
+    through_at: Instant,
+    /// Turns that were told, by who is to come back for them.
+    turns: HashMap<String, Instant>,
     /// From Slack's Retry-After.
     closed_until: Option<Instant>,
 }
 
 impl Paces {
-    /// Takes a turn on `channel`.
+    /// Takes a turn on `channel` for `who`, who is told the same turn however often he asks.
     ///
     /// # Errors
     /// How long to wait where its turn is not yet.
     pub(super) fn take(
         &self,
         channel: &str,
+        who: &str,
         rate: SlackRate,
         now: Instant,
     ) -> Result<(), Duration> {
         let mut paces = self.0.lock();
-        let burst = f64::from(rate.burst.max(1));
-        let pace = paces.entry(channel.to_owned()).or_insert_with(|| Pace {
-            tokens: burst,
-            filled_at: now,
-            waiting: 0.0,
-            closed_until: None,
-        });
-        pace.check_open(now)?;
+        let pace = paces
+            .entry(channel.to_owned())
+            .or_insert_with(|| Pace::new(now));
         if rate.per_second <= 0.0 {
-            return Ok(());
+            return pace.check_open(now);
         }
-        let since = now.saturating_duration_since(pace.filled_at).as_secs_f64();
-        pace.filled_at = now;
-        pace.tokens = (pace.tokens + since * rate.per_second).min(burst);
-        if pace.tokens >= burst {
-            pace.waiting = 0.0;
+        if pace.rate != Some(rate) {
+            // The turns of another rate mean nothing any more.
+            pace.turns.clear();
+            pace.through_at = pace.through_at.min(now);
+            pace.rate = Some(rate);
         }
-        if pace.tokens >= 1.0 {
-            pace.tokens -= 1.0;
-            pace.waiting = (pace.waiting - 1.0).max(0.0);
-            return Ok(());
+        if let Some(at) = pace.turns.get(who) {
+            return match at.saturating_duration_since(now) {
+                Duration::ZERO => {
+                    pace.turns.remove(who);
+                    Ok(())
+                }
+                wait => Err(wait),
+            };
         }
-        let seconds = (1.0 - pace.tokens + pace.waiting) / rate.per_second;
-        pace.waiting += 1.0;
-        Err(Duration::try_from_secs_f64(seconds)
-            .unwrap_or(WAIT_MAX)
-            .min(WAIT_MAX))
+        let step = Duration::try_from_secs_f64(1.0 / rate.per_second)
+            .unwrap_or(AHEAD_MAX)
+            .min(AHEAD_MAX);
+        let burst = step.saturating_mul(rate.burst.saturating_sub(1));
+        let open_at = pace.closed_until.map_or(now, |until| until.max(now));
+        let at = pace
+            .through_at
+            .checked_sub(burst)
+            .map_or(open_at, |at| at.max(open_at));
+        let wait = at.saturating_duration_since(now);
+        if wait > AHEAD_MAX {
+            return Err(AHEAD_MAX);
+        }
+        if !wait.is_zero() {
+            if pace.turns.len() >= TURNS_MAX {
+                pace.turns.retain(|_, at| *at + TURN_KEPT > now);
+            }
+            if pace.turns.len() >= TURNS_MAX {
+                return Err(wait);
+            }
+            pace.turns.insert(who.to_owned(), at);
+        }
+        pace.through_at = pace.through_at.max(at) + step;
+        if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
     /// Returns Ok unless Slack said to wait; takes no turn.
@@ -73,20 +98,29 @@ impl Paces {
         }
     }
 
-    /// Remembers that Slack said to wait.
+    /// Remembers that Slack said to wait: turns are handed out anew, from then on.
     pub(super) fn close(&self, channel: &str, wait: Duration, now: Instant) {
+        let until = now + wait.min(AHEAD_MAX);
         let mut paces = self.0.lock();
-        let pace = paces.entry(channel.to_owned()).or_insert_with(|| Pace {
-            tokens: 0.0,
-            filled_at: now,
-            waiting: 0.0,
-            closed_until: None,
-        });
-        pace.closed_until = Some(now + wait);
+        let pace = paces
+            .entry(channel.to_owned())
+            .or_insert_with(|| Pace::new(now));
+        pace.closed_until = Some(until);
+        pace.through_at = until;
+        pace.turns.clear();
     }
 }
 
 impl Pace {
+    fn new(now: Instant) -> Self {
+        Self {
+            rate: None,
+            through_at: now,
+            turns: HashMap::new(),
+            closed_until: None,
+        }
+    }
+
     fn check_open(&mut self, now: Instant) -> Result<(), Duration> {
         if let Some(until) = self.closed_until {
             if now < until {
@@ -109,18 +143,49 @@ mod tests {
         burst: 2,
     };
 
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
     #[test]
     fn a_burst_passes_and_then_one_a_second_each_told_a_later_turn() {
         let (paces, start) = (Paces::default(), Instant::now());
-        assert!(paces.take("c", RATE, start).is_ok());
-        assert!(paces.take("c", RATE, start).is_ok());
-        let first = paces.take("c", RATE, start).unwrap_err();
-        let second = paces.take("c", RATE, start).unwrap_err();
-        assert_eq!(first, Duration::from_secs(1));
-        assert_eq!(second, Duration::from_secs(2));
-        assert!(paces.take("other", RATE, start).is_ok());
-        assert!(paces.take("c", RATE, start + first).is_ok());
-        assert!(paces.take("c", RATE, start + first).is_err());
+        let take = |who, at| paces.take("c", who, RATE, start + seconds(at));
+        assert!(take("a", 0).is_ok());
+        assert!(take("b", 0).is_ok());
+        assert_eq!(take("c", 0), Err(seconds(1)));
+        assert_eq!(take("d", 0), Err(seconds(2)));
+        assert!(paces.take("other", "a", RATE, start).is_ok());
+        assert_eq!(take("d", 1), Err(seconds(1)), "its turn stays its turn");
+        assert!(take("c", 1).is_ok());
+        assert_eq!(
+            take("c", 1),
+            Err(seconds(2)),
+            "another message, another turn"
+        );
+        assert!(take("d", 2).is_ok());
+        assert!(take("e", 60).is_ok() && take("f", 60).is_ok());
+        assert_eq!(
+            take("g", 60),
+            Err(seconds(1)),
+            "a pause saves up no more than a burst"
+        );
+    }
+
+    #[test]
+    fn a_storm_is_told_turns_that_differ_and_the_far_ones_to_ask_again() {
+        let (paces, start) = (Paces::default(), Instant::now());
+        let told: Vec<_> = (0..4_000)
+            .map(|who| paces.take("c", &who.to_string(), RATE, start))
+            .collect();
+        assert_eq!(told[101], Err(seconds(100)));
+        assert_eq!(told[3_601], Err(AHEAD_MAX));
+        assert_eq!(told[3_999], Err(AHEAD_MAX));
+        let raised = SlackRate {
+            per_second: 10.0,
+            burst: 2,
+        };
+        assert!(paces.take("c", "200", raised, start).is_ok(), "a reload");
     }
 
     #[test]
@@ -131,12 +196,25 @@ mod tests {
         };
         let (paces, start) = (Paces::default(), Instant::now());
         for _ in 0..100 {
-            assert!(paces.take("c", off, start).is_ok());
+            assert!(paces.take("c", "a", off, start).is_ok());
         }
-        paces.close("c", Duration::from_secs(30), start);
-        let later = start + Duration::from_secs(10);
-        assert_eq!(paces.take("c", off, later), Err(Duration::from_secs(20)));
-        assert_eq!(paces.check("c", later), Err(Duration::from_secs(20)));
-        assert!(paces.check("c", start + Duration::from_secs(30)).is_ok());
+        paces.close("c", seconds(30), start);
+        let later = start + seconds(10);
+        assert_eq!(paces.take("c", "a", off, later), Err(seconds(20)));
+        assert_eq!(paces.check("c", later), Err(seconds(20)));
+        assert!(paces.check("c", start + seconds(30)).is_ok());
+    }
+
+    #[test]
+    fn after_slack_said_to_wait_not_all_come_at_once() {
+        let (paces, start) = (Paces::default(), Instant::now());
+        paces.close("c", Duration::MAX, start);
+        paces.close("c", seconds(30), start);
+        let take = |who, at| paces.take("c", who, RATE, start + seconds(at));
+        assert_eq!(take("a", 0), Err(seconds(30)));
+        assert_eq!(take("b", 0), Err(seconds(30)));
+        assert_eq!(take("c", 0), Err(seconds(31)));
+        assert!(take("a", 30).is_ok());
+        assert_eq!(take("c", 30), Err(seconds(1)));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::limits;
-use super::{Answered, Call, LogLine, Trace};
+use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::HandlerName;
 use crate::journal::CallKind;
 
@@ -138,11 +138,17 @@ impl Recorder {
         });
     }
 
-    /// Keeps a call that was answered.
-    pub(super) fn call(&self, call: Call) {
+    /// Keeps a call that was answered. `is_ok` is what the guest heard.
+    pub(super) fn call(&self, call: Call, is_ok: bool) {
         let mut inner = self.inner.lock();
         inner.in_flight = None;
-        push_call(&mut inner.trace, call);
+        push_call(&mut inner.trace, call, is_ok);
+    }
+
+    /// Counts a call that was turned away before it was looked at: one too many.
+    pub(super) fn turned_away(&self, kind: CallKind) {
+        let mut inner = self.inner.lock();
+        count(&mut inner.trace, kind, Answered::Denied.as_str());
     }
 
     /// Keeps the first report of a refused token.
@@ -169,13 +175,20 @@ impl Recorder {
                     duration_us: micros(call.since.elapsed()),
                     preview: None,
                 },
+                false,
             );
         }
         (std::mem::take(&mut inner.trace), inner.token_refused.take())
     }
 }
 
-fn push_call(trace: &mut Trace, mut call: Call) {
+fn push_call(trace: &mut Trace, mut call: Call, is_ok: bool) {
+    let result = match (call.answered, is_ok) {
+        (Answered::Live, true) => "ok",
+        (Answered::Live, false) => "error",
+        (answered, _) => answered.as_str(),
+    };
+    count(trace, call.kind, result);
     if trace.calls.len() >= limits::TRACE_CALLS_MAX {
         trace.calls_dropped = trace.calls_dropped.saturating_add(1);
         return;
@@ -184,6 +197,21 @@ fn push_call(trace: &mut Trace, mut call: Call) {
         line.truncate(cut(line, limits::TRACE_LINE_BYTES_MAX).len());
     }
     trace.calls.push(call);
+}
+
+fn count(trace: &mut Trace, kind: CallKind, result: &'static str) {
+    let known = trace
+        .counts
+        .iter_mut()
+        .find(|known| known.kind == kind && known.result == result);
+    match known {
+        Some(known) => known.count = known.count.saturating_add(1),
+        None => trace.counts.push(CallCount {
+            kind,
+            result,
+            count: 1,
+        }),
+    }
 }
 
 /// Returns microseconds.
@@ -227,6 +255,38 @@ mod tests {
         let tail = recorder.stderr_tail();
         assert!(tail.len() <= limits::STDERR_TAIL_BYTES_MAX);
         assert!(tail.ends_with("aathe last words"));
+    }
+
+    #[test]
+    fn calls_are_counted_by_result_past_the_bound_too() {
+        let recorder = recorder();
+        let call = |answered| Call {
+            kind: CallKind::Kv,
+            request: String::new(),
+            result: String::new(),
+            answered,
+            duration_us: 0,
+            preview: None,
+        };
+        for n in 0..300 {
+            recorder.call(call(Answered::Live), n % 3 != 0);
+        }
+        recorder.call(call(Answered::Recorded), false);
+        recorder.turned_away(CallKind::Http);
+        let (trace, _) = recorder.finish();
+        assert_eq!(trace.calls.len(), limits::TRACE_CALLS_MAX);
+        let counts: Vec<_> = trace
+            .counts
+            .iter()
+            .map(|counted| (counted.kind, counted.result, counted.count))
+            .collect();
+        let expected = [
+            (CallKind::Kv, "error", 100),
+            (CallKind::Kv, "ok", 200),
+            (CallKind::Kv, "recorded", 1),
+            (CallKind::Http, "denied", 1),
+        ];
+        assert_eq!(counts, expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::folder::{Folder, FolderError};
+use super::folder::{ANSWER_MAX, Folder, FolderError, RESCAN};
 use super::{Module, ModuleState, Runtime};
 use crate::alert::HandlerName;
 
@@ -130,11 +130,23 @@ impl Registry {
         let _ = generation.wait_for(|n| *n > 0).await;
     }
 
-    /// Looks at the folder now, and returns once every file in it is served or refused.
+    /// Looks at the folder now, and returns once every file in it is served or refused: after some
+    /// ten seconds in any case.
     pub async fn rescan(&self) {
         let (done, is_done) = oneshot::channel();
-        if self.rescans.send(done).await.is_ok() {
-            let _ = is_done.await;
+        let asked = async {
+            if self.rescans.send(done).await.is_ok() {
+                let _ = is_done.await;
+            }
+        };
+        // The folder answers in time by itself, unless its disk hangs.
+        if tokio::time::timeout(ANSWER_MAX + RESCAN, asked)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the handlers' folder does not answer: what was loaded before goes on serving"
+            );
         }
     }
 

@@ -15,6 +15,8 @@ use crate::config::Slack;
 
 /// Where Slack says 429 without saying for how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+/// However long Slack, or what stands in between, says to wait: asked again after this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// A client of Slack's Web API under one set of settings.
 pub(super) struct SlackApi {
@@ -145,6 +147,8 @@ impl SlackApi {
     pub(super) fn new(settings: Slack, paces: Arc<Paces>) -> Result<Self, reqwest::Error> {
         let mut client = Client::builder()
             .redirect(Policy::none())
+            // A variable of the environment is not to send the token by way of somebody else.
+            .no_proxy()
             .referer(false)
             .connect_timeout(limits::HTTP_CONNECT_MAX)
             .user_agent(concat!("alert-manager/", env!("CARGO_PKG_VERSION")));
@@ -239,7 +243,7 @@ impl SlackApi {
     async fn read(&self, channel: &str, mut response: Response) -> Result<Answer, SlackFailure> {
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS {
-            let wait = retry_after(&response);
+            let wait = retry_after(response.headers());
             self.paces.close(channel, wait, Instant::now());
             return Err(SlackFailure::RateLimited(wait));
         }
@@ -279,14 +283,13 @@ fn not_sent(error: &reqwest::Error) -> SlackFailure {
     }
 }
 
-fn retry_after(response: &Response) -> Duration {
-    response
-        .headers()
+fn retry_after(headers: &header::HeaderMap) -> Duration {
+    headers
         .get(header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.trim().parse().ok())
         .map_or(RETRY_AFTER_DEFAULT, Duration::from_secs)
-        .max(RETRY_AFTER_DEFAULT)
+        .clamp(RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX)
 }
 
 /// Returns what a code means for the caller; `None` where it is as good as success.
@@ -386,6 +389,20 @@ mod tests {
             Some(SlackFailure::Invalid(_))
         ));
         assert_eq!(failure("already_reacted"), None);
+    }
+
+    #[test]
+    fn no_retry_after_closes_a_channel_for_ever() {
+        for (said, seconds) in [
+            ("0", 1),
+            ("30", 30),
+            ("18446744073709551615", 3_600),
+            ("soon", 1),
+        ] {
+            let mut headers = header::HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, said.parse().unwrap());
+            assert_eq!(retry_after(&headers).as_secs(), seconds, "{said}");
+        }
     }
 
     #[test]

@@ -136,6 +136,9 @@ pub struct Trace {
     /// Host calls past the bound, not kept.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub calls_dropped: u32,
+    /// How many host calls came to what, those past the bound too. For metrics, not for the story.
+    #[serde(skip)]
+    pub counts: Vec<CallCount>,
     /// What it logged, stdout and stderr too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,
@@ -148,6 +151,17 @@ pub struct Trace {
     pub wall_us: u64,
     /// The most memory that it held, in bytes.
     pub memory_bytes: u64,
+}
+
+/// Host calls of one kind that came to one result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallCount {
+    /// Which interface.
+    pub kind: CallKind,
+    /// `ok`, `error`, or the word of [`Answered`] where the world did not answer.
+    pub result: &'static str,
+    /// How many.
+    pub count: u32,
 }
 
 #[allow(

@@ -72,6 +72,7 @@ impl Host for State {
         };
         let counted = powers.count(CallKind::Http);
         if let Err(limit) = counted.and_then(|()| powers.check_response_bytes()) {
+            self.recorder.turned_away(CallKind::Http);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
         let plan = plan(&request);
@@ -179,7 +180,7 @@ struct Prepared {
     request: reqwest::RequestBuilder,
     within: Duration,
     /// What is masked in the answer.
-    secret: Option<String>,
+    secrets: Vec<String>,
     handler: crate::alert::HandlerName,
 }
 
@@ -207,9 +208,10 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     for (name, value) in headers(&request.headers, added.as_ref()).map_err(Error::InvalidRequest)? {
         builder = builder.header(name, value);
     }
-    let secret = added.as_ref().map(|added| added.secret.clone());
-    if let Some(AddedHeader { name, value, .. }) = added {
-        builder = builder.header(name, value);
+    let mut secrets = Vec::new();
+    if let Some(added) = added {
+        builder = builder.header(added.name, added.value);
+        secrets = added.secrets;
     }
     if let Some(body) = request.body {
         builder = builder.body(body);
@@ -221,7 +223,7 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     Ok(Prepared {
         request: builder,
         within: asked.map_or(left, |asked| asked.min(left)),
-        secret,
+        secrets,
         handler: powers.handler.clone(),
     })
 }
@@ -277,7 +279,8 @@ fn ca_file<'a>(
 struct AddedHeader {
     name: HeaderName,
     value: HeaderValue,
-    secret: String,
+    /// Every form of it that must not come back to the guest, the longest first.
+    secrets: Vec<String>,
 }
 
 fn header_of(credential: &Credential) -> Result<AddedHeader, String> {
@@ -286,28 +289,30 @@ fn header_of(credential: &Credential) -> Result<AddedHeader, String> {
             .read()
             .map_err(|error| format!("the credential: {error}"))
     };
-    let (name, secret, text) = match &credential.kind {
+    let (name, secrets, text) = match &credential.kind {
         CredentialKind::Authorization(Authorization::Scheme {
             scheme,
             credentials,
         }) => {
             let secret = read(credentials)?.expose().to_owned();
             let text = format!("{scheme} {secret}");
-            ("authorization", secret, text)
+            ("authorization", vec![secret], text)
         }
         CredentialKind::Authorization(Authorization::Basic { username, password }) => {
             let secret = read(password)?.expose().to_owned();
-            let pair = STANDARD.encode(format!("{username}:{secret}"));
-            ("authorization", secret, format!("Basic {pair}"))
+            let decoded = format!("{username}:{secret}");
+            let pair = STANDARD.encode(&decoded);
+            let text = format!("Basic {pair}");
+            ("authorization", vec![pair, decoded, secret], text)
         }
         CredentialKind::Header { name, value } => {
             let secret = read(value)?.expose().to_owned();
-            (name.as_str(), secret.clone(), secret)
+            (name.as_str(), vec![secret.clone()], secret)
         }
         CredentialKind::ServiceAccount { token, .. } => {
             let secret = read(token)?.expose().to_owned();
             let text = format!("Bearer {secret}");
-            ("authorization", secret, text)
+            ("authorization", vec![secret], text)
         }
     };
     let name = HeaderName::from_bytes(name.as_bytes())
@@ -318,7 +323,7 @@ fn header_of(credential: &Credential) -> Result<AddedHeader, String> {
     Ok(AddedHeader {
         name,
         value,
-        secret,
+        secrets,
     })
 }
 
@@ -406,8 +411,10 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
         headers,
         body,
     });
-    if let (Ok(response), Some(secret)) = (&mut reply, &prepared.secret) {
-        mask(response, secret);
+    if let Ok(response) = &mut reply {
+        for secret in &prepared.secrets {
+            mask(response, secret);
+        }
     }
     Done {
         effect,
@@ -594,6 +601,33 @@ mod tests {
         mask(&mut response, "hunter22");
         assert_eq!(response.headers[0].1, "Bearer [credential]");
         assert_eq!(response.body, b"a [credential] b [credential]");
+    }
+
+    #[test]
+    fn no_form_of_a_basic_credential_comes_back() {
+        let added = header_of(&Credential {
+            kind: CredentialKind::Authorization(Authorization::Basic {
+                username: "robot".to_owned(),
+                password: SecretSource::value(Secret::new("hunter22")),
+            }),
+            origins: vec![],
+        })
+        .unwrap();
+        let value = added.value.to_str().unwrap().to_owned();
+        let pair = STANDARD.encode("robot:hunter22");
+        assert_eq!(value, format!("Basic {pair}"));
+        let body = format!("{value} {pair} robot:hunter22 hunter22 robot");
+        let mut response = Response {
+            status: 200,
+            headers: given("x-echo", &value),
+            body: body.into_bytes(),
+        };
+        added.secrets.iter().for_each(|s| mask(&mut response, s));
+        assert_eq!(response.headers[0].1, "Basic [credential]");
+        assert_eq!(
+            String::from_utf8(response.body).unwrap(),
+            "Basic [credential] [credential] [credential] [credential] robot"
+        );
     }
 
     #[test]

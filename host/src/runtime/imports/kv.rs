@@ -93,7 +93,10 @@ impl State {
         let Some(powers) = &mut self.powers else {
             return Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned()));
         };
-        powers.count(CallKind::Kv).map_err(Error::BudgetExhausted)?;
+        if let Err(limit) = powers.count(CallKind::Kv) {
+            self.recorder.turned_away(CallKind::Kv);
+            return Err(Error::BudgetExhausted(limit));
+        }
         if key.len() > KV_KEY_BYTES_MAX as usize {
             return Err(Error::TooLarge(KV_KEY_BYTES_MAX));
         }
@@ -145,15 +148,17 @@ impl State {
         };
         match commit(powers, &plan, &key, change).await {
             Ok(reply) => {
-                self.recorder.call(Call {
+                let call = Call {
                     kind: CallKind::Kv,
                     request: plan.request,
                     result: describe(&reply),
                     answered: Answered::Live,
                     duration_us: micros(plan.began.elapsed()),
                     preview: None,
-                });
-                Ok(outcome(&key, reply))
+                };
+                let reply = outcome(&key, reply);
+                self.recorder.call(call, reply.is_ok());
+                Ok(reply)
             }
             Err(error) => {
                 let error = refuse(error)?;

@@ -15,6 +15,9 @@ use crate::runtime::state::{Powers, State};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
 
+/// Stands where Slack's id of a channel would: the message was shown, not posted.
+const PREVIEW_CHANNEL_ID: &str = "preview";
+
 /// A reply as it is recorded: the reference, empty for a reaction.
 type Reply = Result<String, Error>;
 
@@ -82,6 +85,7 @@ impl State {
             return self.finish(plan, done).await;
         }
         if let Err(limit) = powers.count(CallKind::Slack) {
+            self.recorder.turned_away(CallKind::Slack);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
         if let Some(reply) = self.recorded::<Reply>(&plan)? {
@@ -279,12 +283,15 @@ fn target_of(powers: &Powers, channel: &str) -> Result<String, Error> {
     })
 }
 
-/// Reads a reference: one that this server did not give this handler leads to no message.
+/// Reads a reference: one that this server did not give this handler leads to no message, and
+/// neither does one from a preview once messages are posted.
 fn open(powers: &Powers, reference: &str) -> Result<PostedMessage, Error> {
+    let is_shown = powers.dry_run || powers.services.slack.settings.preview;
     powers
         .services
         .ref_key
         .open(&powers.handler, reference)
+        .filter(|posted| is_shown || posted.channel_id != PREVIEW_CHANNEL_ID)
         .ok_or(Error::NotFound)
 }
 
@@ -311,7 +318,11 @@ fn take_turn(powers: &Powers, outgoing: &Outgoing) -> Result<(), std::time::Dura
     let slack = &powers.services.slack;
     let now = Instant::now();
     match outgoing.method {
-        Method::PostMessage => slack.paces.take(&outgoing.target, slack.settings.rate, now),
+        Method::PostMessage => {
+            let who = format!("{} {}", powers.handler, powers.delivery);
+            let rate = slack.settings.rate;
+            slack.paces.take(&outgoing.target, &who, rate, now)
+        }
         Method::Update | Method::AddReaction => slack.paces.check(&outgoing.target, now),
     }
 }
@@ -353,7 +364,7 @@ fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> 
         &powers.handler,
         &PostedMessage {
             channel: channel.clone(),
-            channel_id: "preview".to_owned(),
+            channel_id: PREVIEW_CHANNEL_ID.to_owned(),
             ts,
         },
     );
