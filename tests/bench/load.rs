@@ -111,6 +111,15 @@ impl Client {
         })
     }
 
+    /// Asks for a text.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<String> {
+        self.request.clear();
+        self.request
+            .extend_from_slice(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").as_bytes());
+        self.exchange().await?;
+        Ok(String::from_utf8_lossy(&self.buffer).into_owned())
+    }
+
     /// Posts a body and returns the answer's status.
     pub(crate) async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<u16> {
         self.request.clear();
@@ -122,6 +131,11 @@ impl Client {
             .as_bytes(),
         );
         self.request.extend_from_slice(body.as_bytes());
+        self.exchange().await
+    }
+
+    /// Sends the request and reads the whole answer; returns its status.
+    async fn exchange(&mut self) -> anyhow::Result<u16> {
         self.stream.write_all(&self.request).await?;
         self.buffer.clear();
         loop {
