@@ -71,10 +71,9 @@ impl Rig {
     }
 
     /// Puts a module into the folder.
-    pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+    pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.dir.path().join("handlers").join(file);
-        fs::write(&path, bytes)?;
-        Ok(path)
+        Ok(fs::write(path, bytes)?)
     }
 
     /// Starts a server and waits until it is ready.

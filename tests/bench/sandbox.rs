@@ -53,18 +53,14 @@ async fn measure() -> anyhow::Result<(Duration, Duration)> {
     let bed = Bed::new();
     let module = Arc::new(bed.runtime.load(module(0)).await?);
     let alert = Arc::new(readme_alert());
-    let (host, native_alert) = (Host::new(), native(&alert));
+    let native_alert = native(&alert);
+    natively(&native_alert, WARM_UP);
     for _ in 0..WARM_UP {
         sandboxed(&bed, &module, &alert).await?;
-        natively(&host, &native_alert);
     }
     let (mut native_times, mut sandboxed_times) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let began = Instant::now();
-        for _ in 0..CALLS_A_ROUND {
-            natively(&host, &native_alert);
-        }
-        native_times.push(began.elapsed() / CALLS_A_ROUND);
+        native_times.push(natively(&native_alert, CALLS_A_ROUND) / CALLS_A_ROUND);
         let began = Instant::now();
         for _ in 0..CALLS_A_ROUND {
             sandboxed(&bed, &module, &alert).await?;
@@ -113,36 +109,36 @@ async fn sandboxed(bed: &Bed, module: &Arc<Module>, alert: &Arc<Alert>) -> anyho
     Ok(())
 }
 
-fn natively(host: &Host, alert: &handler_sdk::Alert) {
-    let cx = host.cx();
-    let found = Bench::enrich(&cx, black_box(alert), &handler_sdk::Enrichment::new());
-    let found = found.unwrap_or_default();
-    let _ = black_box(Bench::act(&cx, black_box(alert), &found));
+fn natively(alert: &handler_sdk::Alert, calls: u32) -> Duration {
+    let host = Host::new();
+    let began = Instant::now();
+    for _ in 0..calls {
+        let cx = host.cx();
+        let nothing = handler_sdk::Enrichment::new();
+        if let Ok(found) = Bench::enrich(&cx, black_box(alert), &nothing) {
+            let _ = black_box(Bench::act(&cx, black_box(alert), &found));
+        }
+    }
+    began.elapsed()
 }
 
-fn labels() -> Vec<(String, String)> {
+fn labels(of: &str) -> Labels {
     let alert = alerts::readme();
-    alert["labels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
-        .collect()
+    let pairs = alert[of].as_object().into_iter().flatten();
+    Labels::new(
+        pairs
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
+            .collect(),
+    )
 }
 
 fn readme_alert() -> Alert {
-    let labels = Labels::new(labels());
-    let annotations = alerts::readme()["annotations"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
-        .collect();
+    let labels = labels("labels");
     Alert {
         fingerprint: Fingerprint::of(&labels),
         status: Status::Firing,
         labels,
-        annotations: Labels::new(annotations),
+        annotations: self::labels("annotations"),
         starts_at: Timestamp::UNIX_EPOCH,
         ends_at: None,
         generator_url: None,

@@ -131,6 +131,7 @@ fn rate(curve: &[(Duration, u64)], from: f64, to: f64) -> f64 {
         curve
             .iter()
             .find(|(_, done)| *done as f64 >= wanted)
+            .or(curve.last())
             .copied()
             .unwrap_or_default()
     };
