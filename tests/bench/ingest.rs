@@ -127,7 +127,10 @@ fn template(as_list: bool) -> (String, String) {
     let body = alert("Bench000", 99_999_999, None);
     let body = if as_list {
         // Alertmanager's own interface takes a list, and times that it does not drop as long resolved.
-        format!("[{}]", body.replace("\"status\":\"firing\"", "\"generatorURL\":\"\""))
+        format!(
+            "[{}]",
+            body.replace("\"status\":\"firing\"", "\"generatorURL\":\"\"")
+        )
     } else {
         body
     };

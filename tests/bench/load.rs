@@ -48,11 +48,22 @@ impl Outcome {
 }
 
 /// Keeps `connections` busy, each with one request at a time.
-pub(crate) async fn run(target: &Target, connections: usize, until: Until) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(
+    target: &Target,
+    connections: usize,
+    until: Until,
+) -> anyhow::Result<Outcome> {
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let tasks: Vec<_> = (0..connections)
-        .map(|_| tokio::spawn(connection(target.clone(), Arc::clone(&next), started, until)))
+        .map(|_| {
+            tokio::spawn(connection(
+                target.clone(),
+                Arc::clone(&next),
+                started,
+                until,
+            ))
+        })
         .collect();
     let (mut accepted, mut refused) = (0, 0);
     for task in tasks {

@@ -12,7 +12,7 @@ use tests::modules::workspace;
 use tokio::net::TcpStream;
 
 /// What gunicorn runs: the handler that people write today, which posts and commits nothing.
-const FLASK_APP: &str = r#"
+const FLASK_APP: &str = r##"
 import os
 from flask import Flask, request
 from slack_sdk import WebClient
@@ -27,7 +27,7 @@ def webhook():
     text = f'{labels["alertname"]} at {labels["namespace"]}/{labels["pod"]}'
     slack.chat_postMessage(channel="#alerts", text=text)
     return {"accepted": 1}, 202
-"#;
+"##;
 
 /// Ends its process, and those that it started, when it goes.
 struct Peer(Child);

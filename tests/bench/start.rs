@@ -32,7 +32,12 @@ pub(crate) fn run(figures: &mut Figures) -> anyhow::Result<()> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     warm.sort();
     let most = Target::AtMost(300.0);
-    figures.add("ready with 100 modules, cold cache", ms(cold), "ms", Target::None);
+    figures.add(
+        "ready with 100 modules, cold cache",
+        ms(cold),
+        "ms",
+        Target::None,
+    );
     figures.add(
         "ready with 100 modules, warm cache, median of 9",
         ms(quantile(&warm, 0.5)),

@@ -49,7 +49,12 @@ async fn storm(name: &str, finished: u64, figures: &mut Figures) -> anyhow::Resu
     let lost = lost as f64;
     let (first, last) = (rate(&curve, 0.0, 0.1), rate(&curve, 0.9, 1.0));
     let whole = rate(&curve, 0.0, 1.0);
-    figures.add(&format!("{name}: not done at the end"), lost, "", Target::AtMost(0.0));
+    figures.add(
+        &format!("{name}: not done at the end"),
+        lost,
+        "",
+        Target::AtMost(0.0),
+    );
     figures.add(&format!("{name}: settled"), whole, "/s", Target::None);
     figures.add(
         &format!("{name}: last tenth to first tenth"),
@@ -87,7 +92,11 @@ async fn send(server: &Server, first: u64, count: u64) -> anyhow::Result<()> {
         }),
     };
     let outcome = load(&target, CONNECTIONS, Until::Requests(count.div_ceil(GROUP))).await?;
-    anyhow::ensure!(outcome.refused == 0, "{} groups were refused", outcome.refused);
+    anyhow::ensure!(
+        outcome.refused == 0,
+        "{} groups were refused",
+        outcome.refused
+    );
     Ok(())
 }
 
@@ -98,7 +107,9 @@ async fn watch(server: &Server, began: Instant) -> anyhow::Result<Vec<(Duration,
     loop {
         tokio::time::sleep(SAMPLE).await;
         let done = server
-            .metric("alert_manager_deliveries_total{handler=\"bench-handler-000\",outcome=\"done\"}")
+            .metric(
+                "alert_manager_deliveries_total{handler=\"bench-handler-000\",outcome=\"done\"}",
+            )
             .await?;
         #[allow(
             clippy::cast_possible_truncation,
@@ -160,12 +171,7 @@ fn fill(rig: &Rig, count: u64) -> anyhow::Result<()> {
 }
 
 /// Copies each row of a table once for each number, the key made smaller by it.
-fn copy(
-    store: &rusqlite::Connection,
-    table: &str,
-    key: &str,
-    other: &str,
-) -> anyhow::Result<()> {
+fn copy(store: &rusqlite::Connection, table: &str, key: &str, other: &str) -> anyhow::Result<()> {
     let columns: Vec<String> = store
         .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))?
         .query_map([], |row| row.get(0))?
