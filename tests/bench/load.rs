@@ -48,11 +48,22 @@ impl Outcome {
 }
 
 /// Keeps `connections` busy, each with one request at a time.
-pub(crate) async fn run(target: &Target, connections: usize, until: Until) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(
+    target: &Target,
+    connections: usize,
+    until: Until,
+) -> anyhow::Result<Outcome> {
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let tasks: Vec<_> = (0..connections)
-        .map(|_| tokio::spawn(connection(target.clone(), Arc::clone(&next), started, until)))
+        .map(|_| {
+            tokio::spawn(connection(
+                target.clone(),
+                Arc::clone(&next),
+                started,
+                until,
+            ))
+        })
         .collect();
     let (mut accepted, mut refused) = (0, 0);
     for task in tasks {
@@ -111,6 +122,15 @@ impl Client {
         })
     }
 
+    /// Asks for a text.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<String> {
+        self.request.clear();
+        self.request
+            .extend_from_slice(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").as_bytes());
+        self.exchange().await?;
+        Ok(String::from_utf8_lossy(&self.buffer).into_owned())
+    }
+
     /// Posts a body and returns the answer's status.
     pub(crate) async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<u16> {
         self.request.clear();
@@ -122,6 +142,11 @@ impl Client {
             .as_bytes(),
         );
         self.request.extend_from_slice(body.as_bytes());
+        self.exchange().await
+    }
+
+    /// Sends the request and reads the whole answer; returns its status.
+    async fn exchange(&mut self) -> anyhow::Result<u16> {
         self.stream.write_all(&self.request).await?;
         self.buffer.clear();
         loop {

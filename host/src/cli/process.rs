@@ -15,6 +15,9 @@ pub(super) fn harden() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        if let Err(error) = crate::runtime::open_page_map() {
+            tracing::warn!(%error, "handlers will run more slowly");
+        }
         // Also bars debuggers of the same user, and `/proc/PID/mem`.
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
             tracing::warn!(%error, "the memory of this process cannot be closed to other processes");

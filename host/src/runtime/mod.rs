@@ -36,7 +36,7 @@ use services::Services;
 use slack::Paces;
 
 pub use cache::CacheError;
-pub use engine::EngineError;
+pub use engine::{EngineError, open_page_map};
 pub use folder::FolderError;
 pub use loader::{LoadError, Module};
 pub use registry::{ModuleInfo, Pins, Registry};

@@ -1,0 +1,151 @@
+//! Alerts that end in a request to the outside: how many a second, and how long after the webhook.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::load::{Client, Target as Load, Until, run as load};
+use crate::peers::Gunicorn;
+use crate::rig::{HANDLER, Rig, Server, alert, module};
+use crate::show::{Figures, Target, ms, quantile};
+use crate::stand_in::StandIn;
+
+const CONNECTIONS: usize = 16;
+const TURNS: u32 = 2;
+
+/// Open loop: the next is sent at its time, whatever became of the one before.
+const PER_SECOND: u32 = 200;
+
+/// Measures alerts a second from webhook to the effect on record, against a Flask application.
+pub(crate) async fn rate(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
+    let stand_in = StandIn::start().await?;
+    let peer = Gunicorn::start(&stand_in.url).await?;
+    let (_rig, ours) = start(&stand_in)?;
+    let numbers = Arc::new(AtomicU64::new(0));
+    let turn = load_time / TURNS;
+    let (mut our_rate, mut peer_rate) = (0.0, 0.0);
+    for _ in 0..TURNS {
+        let began = Instant::now();
+        let target = target(ours.address, &stand_in, &numbers);
+        let outcome = load(&target, CONNECTIONS, Until::Elapsed(turn)).await?;
+        ours.settled().await?;
+        let settled_after = began.elapsed();
+        let effects = stand_in.take().len() as u64;
+        anyhow::ensure!(
+            outcome.accepted == effects && outcome.refused == 0,
+            "{outcome:?}, {effects} effects"
+        );
+        #[allow(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = effects as f64 / settled_after.as_secs_f64();
+        our_rate += rate / f64::from(TURNS);
+        let target = self::target(peer.address, &stand_in, &numbers);
+        let outcome = load(&target, CONNECTIONS, Until::Elapsed(turn)).await?;
+        anyhow::ensure!(outcome.refused == 0, "gunicorn: {outcome:?}");
+        stand_in.take();
+        peer_rate += outcome.per_second() / f64::from(TURNS);
+    }
+    ours.stop();
+    figures.add(
+        "accepted, run, posted, recorded and settled",
+        our_rate,
+        "/s",
+        Target::None,
+    );
+    figures.add(
+        "Flask and slack_sdk under gunicorn, 4 workers",
+        peer_rate,
+        "/s",
+        Target::None,
+    );
+    figures.add("ratio", our_rate / peer_rate, "x", Target::AtLeast(3.0));
+    Ok(())
+}
+
+/// Measures the time from sending an alert to the arrival of its effect.
+pub(crate) async fn latency(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
+    let stand_in = StandIn::start().await?;
+    let (_rig, server) = start(&stand_in)?;
+    let count = u64::from(PER_SECOND) * load_time.as_secs();
+    let began = Instant::now();
+    let mut sends = tokio::task::JoinSet::new();
+    let clients = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let mut sent = HashMap::new();
+    for n in 0..count {
+        let due = began + Duration::from_secs(1) * u32::try_from(n)? / PER_SECOND;
+        tokio::time::sleep_until(due.into()).await;
+        let path = format!("/{n}");
+        let body = alert("Bench000", n, Some(&format!("{}{path}", stand_in.url)));
+        // From when it was due: a sender that comes late is the server's delay too, where it is the cause.
+        sent.insert(path, due);
+        let (clients, address) = (Arc::clone(&clients), server.address);
+        sends.spawn(async move {
+            let idle = clients.lock().pop();
+            let mut client = match idle {
+                Some(client) => client,
+                None => Client::connect(address).await?,
+            };
+            let status = client.post("/webhook", &body).await?;
+            clients.lock().push(client);
+            anyhow::Ok(status)
+        });
+        while let Some(answered) = sends.try_join_next() {
+            anyhow::ensure!(answered?? == 202, "an alert was refused");
+        }
+    }
+    while let Some(answered) = sends.join_next().await {
+        anyhow::ensure!(answered?? == 202, "an alert was refused");
+    }
+    server.settled().await?;
+    let mut times: Vec<_> = stand_in
+        .take()
+        .iter()
+        .filter_map(|(at, path)| Some(at.saturating_duration_since(*sent.get(path)?)))
+        .collect();
+    anyhow::ensure!(times.len() as u64 == count, "{} effects", times.len());
+    server.stop();
+    times.sort();
+    for (name, share, target) in [
+        ("p50", 0.5, Target::None),
+        ("p99", 0.99, Target::AtMost(25.0)),
+        ("p99.9", 0.999, Target::None),
+    ] {
+        figures.add(
+            &format!("webhook to effect at 200/s, {name}"),
+            ms(quantile(&times, share)),
+            "ms",
+            target,
+        );
+    }
+    Ok(())
+}
+
+fn start(stand_in: &StandIn) -> anyhow::Result<(Rig, Server)> {
+    let mut config = crate::ingest::config();
+    let grant = format!("allow: {{ http: [\"{}\"] }}, limits:", stand_in.url);
+    config = config.replace("limits:", &grant);
+    let rig = Rig::new(&config)?;
+    rig.put(&format!("{HANDLER}.wasm"), &module(0))?;
+    let server = rig.start()?;
+    Ok((rig, server))
+}
+
+fn target(address: SocketAddr, stand_in: &StandIn, numbers: &Arc<AtomicU64>) -> Load {
+    let numbers = Arc::clone(numbers);
+    let url = format!("{}/effect", stand_in.url);
+    let body = alert("Bench000", 99_999_999, Some(&url));
+    let (before, after) = body.split_once("99999999").unwrap_or((&body, ""));
+    let (before, after) = (before.to_owned(), after.to_owned());
+    Load {
+        address,
+        path: "/webhook",
+        body: Arc::new(move |_| {
+            let n = numbers.fetch_add(1, Ordering::Relaxed);
+            let mut body = String::with_capacity(before.len() + after.len() + 8);
+            let _ = write!(body, "{before}{n:08}{after}");
+            body
+        }),
+    }
+}

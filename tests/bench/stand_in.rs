@@ -1,0 +1,104 @@
+//! What handlers post to: answers every request like Slack and notes when it came, at next to no cost.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+const ANSWER: &str = r##"{"ok":true,"channel":"C0123456","ts":"1700000000.000100"}"##;
+
+/// A server on loopback.
+pub(crate) struct StandIn {
+    /// Without a slash at the end.
+    pub(crate) url: String,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<(Instant, String)>>,
+    news: Notify,
+}
+
+impl StandIn {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let seen = Arc::<Seen>::default();
+        let shared = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&shared)));
+            }
+        });
+        Ok(Self { url, seen })
+    }
+
+    /// Returns how many requests came.
+    pub(crate) fn count(&self) -> usize {
+        self.seen.requests.lock().len()
+    }
+
+    /// Waits until more than `count` came.
+    pub(crate) async fn wait_for_more_than(&self, count: usize) {
+        loop {
+            let news = self.seen.news.notified();
+            if self.count() > count {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    /// Forgets all but the first `count`.
+    pub(crate) fn keep(&self, count: usize) {
+        self.seen.requests.lock().truncate(count);
+    }
+
+    /// Returns when each came, with its path, and forgets them.
+    pub(crate) fn take(&self) -> Vec<(Instant, String)> {
+        std::mem::take(&mut *self.seen.requests.lock())
+    }
+}
+
+async fn serve(mut stream: TcpStream, seen: Arc<Seen>) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{ANSWER}",
+        ANSWER.len()
+    );
+    let mut buffer = Vec::with_capacity(8192);
+    loop {
+        let (path, length) = loop {
+            if let Some((path, length)) = request(&buffer)
+                && buffer.len() >= length
+            {
+                break (path, length);
+            }
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+        };
+        buffer.drain(..length);
+        seen.requests.lock().push((Instant::now(), path));
+        seen.news.notify_waiters();
+        stream.write_all(answer.as_bytes()).await?;
+    }
+}
+
+/// Returns the path and the whole length of a request, once its head is there.
+fn request(bytes: &[u8]) -> Option<(String, usize)> {
+    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&bytes[..head]).ok()?;
+    let path = text.split(' ').nth(1)?.to_owned();
+    let length = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse::<usize>().ok())
+        .unwrap_or(0);
+    Some((path, head + length))
+}
