@@ -1,0 +1,147 @@
+//! Killed at random moments and at barriers, again and again, under load: every alert is done, once.
+
+use std::time::Instant;
+
+use tests::fakes::Fault;
+use tests::fakes::faults::ANY;
+
+use crate::load::Load;
+use crate::rig::{CONCURRENCY, Rig};
+use crate::tally::Tally;
+
+const POST: &str = "chat.postMessage";
+
+/// How many times the server is killed.
+fn kills() -> usize {
+    if std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some() {
+        500
+    } else {
+        24
+    }
+}
+
+/// The moment of a kill.
+#[derive(Clone, Copy, Debug)]
+enum Barrier {
+    /// After so many calls at the sink.
+    Calls(usize),
+    /// Right after so many alerts were acknowledged.
+    Acknowledged(usize),
+    /// Slack has read a message, and has not posted it.
+    SlackHolds,
+    /// Slack has posted a message, and has not answered.
+    SlackPosted,
+    /// The sink has taken a request, and has not answered.
+    SinkTook,
+    /// At the so manieth write of a commit, before or after its sync.
+    Commit(&'static str, usize),
+}
+
+/// Random numbers, from a seed that is printed.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new() -> Self {
+        let now = std::time::SystemTime::now();
+        let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let seed = u64::from(since.subsec_nanos()) | 1;
+        println!("seed {seed}");
+        Self(seed)
+    }
+
+    /// Returns a number from `from` to below `to`.
+    pub(crate) fn roll(&mut self, from: usize, to: usize) -> usize {
+        // xorshift64: Marsaglia, "Xorshift RNGs".
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        from + usize::try_from(self.0 % (to - from) as u64).unwrap()
+    }
+
+    /// Three deaths under one delivery end it, by design: only every second kill comes early.
+    fn barrier(&mut self, kill: usize) -> Barrier {
+        let early = kill % 2 == 1;
+        let from = if early { 0 } else { 4 * CONCURRENCY };
+        match self.roll(0, 10) {
+            0 | 1 => Barrier::Calls(self.roll(from, from + 20)),
+            2 | 3 => Barrier::Acknowledged(self.roll(from / 2 + 1, from / 2 + 20)),
+            4 => Barrier::SlackHolds,
+            5 => Barrier::SlackPosted,
+            6 => Barrier::SinkTook,
+            7 => Barrier::Commit("write", self.roll(10 * from + 40, 10 * from + 400)),
+            8 => Barrier::Commit("before", self.roll(from + 8, from + 40)),
+            _ => Barrier::Commit("after", self.roll(from + 8, from + 40)),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn killed_again_and_again_it_loses_nothing_and_doubles_only_what_it_says() {
+    let began = Instant::now();
+    let mut dice = Dice::new();
+    let mut rig = Rig::new().await;
+    let mut load = Load::start();
+    let mut under_way = 0;
+    for kill in 0..kills() {
+        let barrier = dice.barrier(kill);
+        meet(&mut rig, &mut load, barrier, kill).await;
+        under_way += rig.under_way();
+    }
+    let url = rig.start(None).expect("nothing kills it now");
+    load.to(&url);
+    let acknowledged = load.finish().await;
+    let tally = Tally::take(&mut rig, &acknowledged).await;
+    println!(
+        "crash: {} kills with {under_way} deliveries under way; {tally}; {:.1?}",
+        kills(),
+        began.elapsed()
+    );
+    tally.assert_kept();
+    assert!(
+        tally.ambiguous.len() <= under_way,
+        "more is called ambiguous than was under way at the kills: {tally}"
+    );
+}
+
+/// Starts the server and kills it at the barrier.
+async fn meet(rig: &mut Rig, load: &mut Load, barrier: Barrier, kill: usize) {
+    let die = match barrier {
+        Barrier::Commit(kind, n) => Some(format!("{kind}:{n}")),
+        _ => None,
+    };
+    load.more(40);
+    let Some(url) = rig.start(die.as_deref()) else {
+        return;
+    };
+    load.to(&url);
+    // Those that the last kill interrupted come first: let them pass before one more is caught at a stand-in.
+    let pass = if kill % 2 == 1 { 0 } else { 2 * CONCURRENCY };
+    let (calls, sunk) = (rig.slack.calls().len(), rig.sink.received().len());
+    match barrier {
+        Barrier::Calls(n) => {
+            rig.sink.wait_for_count(sunk + n).await;
+        }
+        Barrier::Acknowledged(n) => load.wait_for(load.count() + n).await,
+        Barrier::SlackHolds | Barrier::SlackPosted => {
+            rig.slack.wait_for_calls(POST, calls + pass).await;
+            let calls = rig.slack.calls().len();
+            let fault = match barrier {
+                Barrier::SlackHolds => Fault::Hang,
+                _ => Fault::DoneButHang,
+            };
+            rig.slack.faults().next(POST, fault);
+            // The next call meets the fault; the others of the handler's slots go on.
+            rig.slack.wait_for_calls(POST, calls + 3).await;
+        }
+        Barrier::SinkTook => {
+            rig.sink.wait_for_count(sunk + pass).await;
+            let sunk = rig.sink.received().len();
+            rig.sink.faults().next(ANY, Fault::DoneButHang);
+            rig.sink.wait_for_count(sunk + 3).await;
+        }
+        Barrier::Commit(..) => rig.wait_for_death(),
+    }
+    rig.kill();
+    rig.slack.faults().clear();
+    rig.sink.faults().clear();
+}
