@@ -35,6 +35,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// Prepares a folder with the handler of three effects.
     pub(crate) async fn new() -> Self {
+        alert_manager::runtime::install_crypto();
         let dir = tempfile::tempdir().unwrap();
         let (slack, sink) = (Slack::start().await, Sink::start().await);
         let handlers = dir.path().join("handlers");

@@ -15,6 +15,9 @@ const TRAPS_MAX: u32 = 2;
 /// How long after a failure of the host itself (a store that cannot record) a step is tried again.
 const HOST_RETRY: Duration = Duration::from_secs(1);
 
+/// Over how long those are spread that wait for the same breaker.
+const SPREAD_MAX: Duration = Duration::from_secs(10);
+
 /// What a decision depends on besides the failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
@@ -34,7 +37,7 @@ pub(super) fn actor_failed(
     at: Circumstances,
 ) {
     step.last_error = Some(failure.to_string());
-    step.interrupted = matches!(failure, StepFailure::Timeout(_) | StepFailure::Host(_));
+    step.interrupted |= matches!(failure, StepFailure::Timeout(_) | StepFailure::Host(_));
     let wait = match failure {
         StepFailure::Permanent(_) => None,
         StepFailure::Retryable { after, .. } => {
@@ -130,6 +133,11 @@ fn later(now: Timestamp, wait: Duration) -> Timestamp {
         .ok()
         .and_then(|wait| now.checked_add(wait).ok())
         .unwrap_or(Timestamp::MAX)
+}
+
+/// Returns when one of many that wait for the same moment goes on: not all at once.
+pub(super) fn spread(until: Timestamp, jitter: f64) -> Timestamp {
+    later(until, SPREAD_MAX.mul_f64(jitter.clamp(0.0, 1.0)))
 }
 
 /// Returns how a delivery stands at the end of a lease, by its steps.
@@ -240,6 +248,16 @@ mod tests {
         actor_failed(&mut step, &unavailable(None), &policy(), at(100));
         assert_eq!(step.status, StepStatus::Failed);
         assert!(step.last_error.expect("a reason").contains("max_age"));
+    }
+
+    #[test]
+    fn those_that_wait_for_one_breaker_do_not_come_back_at_once() {
+        let until = Timestamp::from_second(100).expect("in range");
+        let seconds: Vec<_> = [0.0, 0.5, 1.0]
+            .into_iter()
+            .map(|jitter| spread(until, jitter).as_second())
+            .collect();
+        assert_eq!(seconds, [100, 105, 110]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::outcome::{self, Circumstances};
 use super::{Attempt, Phase, StepStory, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
-use crate::queue::{Leased, Next, Settlement, StepStatus};
+use crate::queue::{Leased, Next, Queue, Settlement, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 use crate::telemetry::BreakerGauge;
 
@@ -22,21 +22,43 @@ const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Run {
     worker: Worker,
     leased: Leased,
-    /// Whose slot is held.
-    held: Option<HandlerName>,
+    slot: Option<Slot>,
     cut_off: watch::Receiver<Phase>,
     started_at: Timestamp,
     told: Vec<StepStory>,
 }
 
+/// A handler's slot, given back however its holder ends: a panic must not leave the handler with one less.
+struct Slot {
+    queue: Queue,
+    handler: HandlerName,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.queue.release_slot(&self.handler);
+    }
+}
+
 impl Run {
-    pub(super) fn new(worker: &Worker, leased: Leased, cut_off: watch::Receiver<Phase>) -> Self {
+    pub(super) fn new(
+        worker: &Worker,
+        mut leased: Leased,
+        cut_off: watch::Receiver<Phase>,
+    ) -> Self {
+        let started_at = Timestamp::now();
+        // The queue waits by a clock that only runs forwards: what it hands out is due, whatever the time of
+        // day was set to meanwhile.
+        leased.progress.make_due(started_at);
         Self {
-            held: Some(leased.handler.clone()),
+            slot: Some(Slot {
+                queue: worker.queue.clone(),
+                handler: leased.handler.clone(),
+            }),
             worker: worker.clone(),
             leased,
             cut_off,
-            started_at: Timestamp::now(),
+            started_at,
             told: Vec::new(),
         }
     }
@@ -51,29 +73,26 @@ impl Run {
             }
             self.step(place).await;
         }
-        self.release_slot();
+        self.slot = None;
         self.settle(yielded);
     }
 
     /// Moves to the slot of the handler of this step; false where it has none free.
     fn take_slot(&mut self, place: usize) -> bool {
         let handler = &self.leased.progress.steps[place].handler;
-        if self.held.as_ref() == Some(handler) {
+        if self.slot.as_ref().map(|slot| &slot.handler) == Some(handler) {
             return true;
         }
         let handler = handler.clone();
-        self.release_slot();
+        self.slot = None;
         if !self.worker.queue.try_take_slot(&handler) {
             return false;
         }
-        self.held = Some(handler);
+        self.slot = Some(Slot {
+            queue: self.worker.queue.clone(),
+            handler,
+        });
         true
-    }
-
-    fn release_slot(&mut self) {
-        if let Some(handler) = self.held.take() {
-            self.worker.queue.release_slot(&handler);
-        }
     }
 
     /// Runs one step once, and writes what came of it into the progress.
@@ -245,7 +264,14 @@ impl Run {
         let wall = Duration::from_micros(invoked.trace.wall_us);
         let step = &mut self.leased.progress.steps[place];
         step.used_ms += u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        step.interrupted = false;
+        // A call that a crash left in doubt stays so until it went out again and was told as ambiguous.
+        let in_doubt = self.leased.after_crash || step.interrupted;
+        let told = invoked
+            .trace
+            .calls
+            .iter()
+            .any(|call| call.answered == Answered::Ambiguous);
+        step.interrupted = in_doubt && invoked.outcome.is_err() && !told;
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => {
@@ -344,7 +370,7 @@ impl Run {
         match step.kind {
             StepKind::Enrich => outcome::give_up(step, &reason),
             StepKind::Act => {
-                step.not_before = Some(until);
+                step.not_before = Some(outcome::spread(until, rand::random()));
                 step.last_error = Some(reason);
             }
         }
