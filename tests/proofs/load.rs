@@ -81,9 +81,14 @@ impl Load {
             .await;
     }
 
+    /// Waits until every alert is acknowledged.
+    pub(crate) async fn wait_for_all(&self) {
+        self.wait_for(self.granted).await;
+    }
+
     /// Waits until every alert is acknowledged, and returns which those are.
     pub(crate) async fn finish(mut self) -> BTreeSet<usize> {
-        self.wait_for(self.granted).await;
+        self.wait_for_all().await;
         self.permits.close();
         while let Some(ended) = self.senders.join_next().await {
             ended.unwrap();

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "a proof prints its figures")]
 
+mod bulkhead;
 mod crash;
+mod faults;
 mod load;
 mod power;
 mod rig;

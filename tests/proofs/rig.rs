@@ -15,7 +15,7 @@ use tests::server::{PATIENCE, drop_in};
 use crate::shim;
 
 /// How many deliveries the handler may have under way: what a kill can leave unknown.
-pub(crate) const CONCURRENCY: usize = 8;
+const CONCURRENCY: usize = 8;
 
 const STORE: &str = "alert-manager.db";
 const LOG: &str = "alert-manager.db-wal";
