@@ -23,10 +23,15 @@ async fn cut_again_and_again(rig: Rig) -> Tally {
     let mut rig = rig.with_shadow();
     let mut dice = Dice::new();
     let mut load = Load::start();
-    for _ in 0..cuts() {
-        load.more(40);
+    for cut in 0..cuts() {
         let url = rig.start(None).expect("nothing else kills it");
         load.to(&url);
+        if cut % 2 == 0 {
+            // Three deaths under one delivery end it, by design.
+            load.wait_for_all().await;
+            rig.wait_until_settled().await;
+        }
+        load.more(40);
         // The power goes in the moment of an acknowledgement: what it promised is seconds old at most.
         let more = dice.roll(10, 30);
         load.wait_for(load.count() + more).await;

@@ -137,8 +137,11 @@ fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
     let attempts = story["story"].as_array().into_iter().flatten();
     let steps = attempts.flat_map(|attempt| attempt["steps"].as_array().into_iter().flatten());
     let calls = steps.flat_map(|step| step["calls"].as_array().into_iter().flatten());
+    // An attempt that was cut off has told nothing, but what it recorded says it.
+    let recorded = story["journal"].as_array().into_iter().flatten();
     calls
         .filter(|call| call["answered"] == "ambiguous")
+        .chain(recorded.filter(|entry| entry["ambiguous"] == true))
         .filter_map(|call| match call["kind"].as_str() {
             Some("slack") => Some((n, "slack")),
             Some("http") => Some((n, "http")),
