@@ -55,5 +55,7 @@ handlers:
     let depth = format!("alert_manager_queue_depth {backlog}");
     assert!(metrics.contains(&depth), "{metrics}");
     assert_eq!(slack.messages().len(), SLOTS + 50);
-    println!("bulkhead: {backlog} wait for a handler that hangs; 50 of another's were done meanwhile");
+    println!(
+        "bulkhead: {backlog} wait for a handler that hangs; 50 of another's were done meanwhile"
+    );
 }

@@ -82,19 +82,7 @@ fn is_early(kill: usize) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn killed_again_and_again_it_loses_nothing_and_doubles_only_what_it_says() {
     let began = Instant::now();
-    let mut dice = Dice::new();
-    let mut rig = Rig::new().await;
-    let mut load = Load::start();
-    let mut under_way = 0;
-    for kill in 0..kills() {
-        let barrier = dice.barrier(kill);
-        meet(&mut rig, &mut load, barrier, kill).await;
-        under_way += rig.under_way();
-    }
-    let url = rig.start(None).expect("nothing kills it now");
-    load.to(&url);
-    let acknowledged = load.finish().await;
-    let tally = Tally::take(&mut rig, &acknowledged).await;
+    let (tally, under_way) = kill_again_and_again(Rig::new().await, kills()).await;
     println!(
         "crash: {} kills with {under_way} deliveries under way; {tally}; {:.1?}",
         kills(),
@@ -105,6 +93,40 @@ async fn killed_again_and_again_it_loses_nothing_and_doubles_only_what_it_says()
         tally.ambiguous.len() <= under_way,
         "more is called ambiguous than was under way at the kills: {tally}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_forgets_its_journal_is_caught() {
+    // The question finds nothing: every retry makes all of its effects anew.
+    let rig = Rig::new().await.broken(
+        "FROM journal WHERE delivery = ?1 ORDER",
+        "FROM journal WHERE delivery =-?1 ORDER",
+    );
+    let (tally, _) = kill_again_and_again(rig, 4).await;
+    println!(
+        "crash, without the journal: {tally}; counters wrong {:?}",
+        tally.miscounted
+    );
+    assert!(
+        !tally.miscounted.is_empty() && !tally.doubled.is_empty(),
+        "effects were repeated, and nothing was noticed: {tally}"
+    );
+}
+
+/// Kills the server under load, then lets it finish; returns the sums, and how much the kills interrupted.
+async fn kill_again_and_again(mut rig: Rig, kills: usize) -> (Tally, usize) {
+    let mut dice = Dice::new();
+    let mut load = Load::start();
+    let mut under_way = 0;
+    for kill in 0..kills {
+        let barrier = dice.barrier(kill);
+        meet(&mut rig, &mut load, barrier, kill).await;
+        under_way += rig.under_way();
+    }
+    let url = rig.start(None).expect("nothing kills it now");
+    load.to(&url);
+    let acknowledged = load.finish().await;
+    (Tally::take(&mut rig, &acknowledged).await, under_way)
 }
 
 /// Starts the server and kills it at the barrier.

@@ -80,7 +80,10 @@ async fn a_full_disk_refuses_alerts_and_space_brings_the_service_back() {
         let n = taken.len();
         assert!(n < 10_000, "the disk is full, and alerts are still taken");
         let (status, answer) = server
-            .post(&alerts::firing(&format!("During{n}"), &[("pad", &"x".repeat(4_000))]))
+            .post(&alerts::firing(
+                &format!("During{n}"),
+                &[("pad", &"x".repeat(4_000))],
+            ))
             .await;
         if status != StatusCode::ACCEPTED {
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
@@ -102,7 +105,10 @@ async fn a_full_disk_refuses_alerts_and_space_brings_the_service_back() {
         }
         refused += 1;
         tokio::task::yield_now().await;
-        assert!(refused < 100_000, "there is space again, and no service: {answer}");
+        assert!(
+            refused < 100_000,
+            "there is space again, and no service: {answer}"
+        );
     };
     for id in before.iter().chain(&taken).chain(&after) {
         assert_eq!(server.wait_settled(id).await["state"], "done");
@@ -165,7 +171,9 @@ async fn a_clock_that_is_set_back_or_forward_holds_nothing_up() {
     let url = rig.start(None).expect("nothing kills it");
     let http = reqwest::Client::new();
     let post = async |url: &str, n: usize| {
-        let request = http.post(format!("{url}/webhook")).body(alert(n).to_string());
+        let request = http
+            .post(format!("{url}/webhook"))
+            .body(alert(n).to_string());
         assert_eq!(request.send().await.unwrap().status(), StatusCode::ACCEPTED);
     };
     for (n, offset) in [-HOUR, HOUR, -2 * HOUR].into_iter().enumerate() {
@@ -184,7 +192,9 @@ async fn a_clock_that_is_set_back_or_forward_holds_nothing_up() {
     rig.set_clock(-24 * HOUR);
     let url = rig.start(None).expect("nothing kills it");
     post(&url, 3).await;
-    rig.slack.wait_for(|message| message.text == "alert 3").await;
+    rig.slack
+        .wait_for(|message| message.text == "alert 3")
+        .await;
     rig.wait_until_settled().await;
     // Identifiers go on upwards, so the order of acceptance is still that of the list.
     let mut numbers = Vec::new();

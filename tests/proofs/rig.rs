@@ -1,5 +1,6 @@
 //! The real binary over stand-ins, started and killed again and again on one folder.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -85,15 +86,26 @@ handlers:
         self
     }
 
-    /// Runs another binary than the one that was built.
-    pub(crate) fn with_binary(mut self, binary: PathBuf) -> Self {
-        self.binary = Some(binary);
+    /// Runs a copy of the server in which a promise is broken: one text of its program is another.
+    pub(crate) fn broken(mut self, text: &str, instead: &str) -> Self {
+        assert_eq!(text.len(), instead.len());
+        let mut program = tokio::task::block_in_place(|| std::fs::read(process::binary())).unwrap();
+        let places: Vec<_> = program
+            .windows(text.len())
+            .enumerate()
+            .filter(|(_, window)| *window == text.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        assert!(!places.is_empty(), "the server does not say {text:?}");
+        for at in places {
+            program[at..at + text.len()].copy_from_slice(instead.as_bytes());
+        }
+        let copy = self.dir.path().join("alert-manager-broken");
+        std::fs::write(&copy, program).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&copy, mode).unwrap();
+        self.binary = Some(copy);
         self
-    }
-
-    /// Returns the folder.
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
     }
 
     /// Sets the server's time of day apart from the machine's, from now on.
@@ -186,9 +198,11 @@ handlers:
         }
         let store = Connection::open(copy.path().join(STORE)).unwrap();
         store
-            .query_one("SELECT count(*) FROM deliveries WHERE state = 1", [], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_one(
+                "SELECT count(*) FROM deliveries WHERE state = 1",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
             .map_or(0, |n| usize::try_from(n).unwrap())
     }
 

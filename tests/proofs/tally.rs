@@ -52,7 +52,11 @@ impl Tally {
         let (mut known, mut done) = (BTreeSet::new(), BTreeSet::new());
         let happened = happened(rig);
         while let Some(story) = stories.next().await {
-            let n: usize = story["alert"]["labels"]["n"].as_str().unwrap().parse().unwrap();
+            let n: usize = story["alert"]["labels"]["n"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
             assert!(known.insert(n), "two deliveries of alert {n}");
             match story["state"].as_str() {
                 Some("done") => {
@@ -122,7 +126,12 @@ impl fmt::Display for Tally {
 fn happened(rig: &Rig) -> BTreeMap<Effect, usize> {
     let mut times = BTreeMap::new();
     for message in rig.slack.messages() {
-        let n = message.text.strip_prefix("alert ").unwrap().parse().unwrap();
+        let n = message
+            .text
+            .strip_prefix("alert ")
+            .unwrap()
+            .parse()
+            .unwrap();
         *times.entry((n, "slack")).or_default() += 1;
     }
     for request in rig.sink.received() {

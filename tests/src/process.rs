@@ -191,7 +191,12 @@ impl Process {
             match self.lines.recv_timeout(left) {
                 Ok(line) if line.contains(part) => return Ok(line),
                 Ok(line) => seen.push(line),
-                Err(_) => return Err(format!("no line with {part:?}; it said:\n{}", seen.join("\n"))),
+                Err(_) => {
+                    return Err(format!(
+                        "no line with {part:?}; it said:\n{}",
+                        seen.join("\n")
+                    ));
+                }
             }
         }
     }

@@ -12,12 +12,17 @@ use reqwest::{Certificate, Client};
 use url::{Host, Url};
 
 use super::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX};
+use super::outages::Outages;
 use crate::policy::{HttpGrant, Refusal};
 
 /// Connection pools by the grant that opened them: a connection made under one grant is never used
 /// under another.
 #[derive(Default)]
-pub(super) struct Clients(Mutex<Vec<(ClientKey, Client)>>);
+pub(super) struct Clients {
+    open: Mutex<Vec<(ClientKey, Client)>>,
+    /// Which origins do not answer this handler.
+    pub(super) outages: Outages,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 struct ClientKey {
@@ -51,7 +56,7 @@ impl Clients {
             ca_file: ca_file.map(Path::to_owned),
             https: url.scheme() == "https",
         };
-        let mut clients = self.0.lock();
+        let mut clients = self.open.lock();
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == key) {
             return Ok(client.clone());
         }
@@ -256,6 +261,6 @@ mod tests {
             let url: Url = format!("http://127.0.0.1:{port}").parse().unwrap();
             clients.get(&grant(url.as_str()), None, &url).unwrap();
         }
-        assert_eq!(clients.0.lock().len(), HTTP_CLIENTS_MAX);
+        assert_eq!(clients.open.lock().len(), HTTP_CLIENTS_MAX);
     }
 }

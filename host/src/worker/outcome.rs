@@ -128,7 +128,8 @@ fn backoff(policy: &Retry, tries: u32, floor: Option<Duration>, jitter: f64) -> 
         .max(floor.unwrap_or_default())
 }
 
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
+/// Returns the moment `wait` after `now`.
+pub(super) fn later(now: Timestamp, wait: Duration) -> Timestamp {
     SignedDuration::try_from(wait)
         .ok()
         .and_then(|wait| now.checked_add(wait).ok())

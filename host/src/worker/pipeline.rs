@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -26,6 +26,8 @@ pub(super) struct Run {
     cut_off: watch::Receiver<Phase>,
     started_at: Timestamp,
     told: Vec<StepStory>,
+    /// When the steps that failed are due, on the clock that only runs forwards.
+    due: BTreeMap<usize, Instant>,
 }
 
 /// A handler's slot, given back however its holder ends: a panic must not leave the handler with one less.
@@ -60,6 +62,7 @@ impl Run {
             cut_off,
             started_at,
             told: Vec::new(),
+            due: BTreeMap::new(),
         }
     }
 
@@ -346,6 +349,10 @@ impl Run {
                 },
             ),
         }
+        if let Some(until) = self.leased.progress.steps[place].not_before {
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            self.due.insert(place, Instant::now() + wait);
+        }
     }
 
     /// Counts an actor that ended.
@@ -458,7 +465,15 @@ impl Run {
 
     fn settle(self, yielded: bool) {
         let now = Timestamp::now();
-        let progress = self.leased.progress;
+        let mut progress = self.leased.progress;
+        for (place, due) in self.due {
+            let step = &mut progress.steps[place];
+            if step.not_before.is_some() {
+                // Dated anew: the time of day may have been set since the step failed.
+                let wait = due.saturating_duration_since(Instant::now());
+                step.not_before = Some(outcome::later(now, wait));
+            }
+        }
         let next = match outcome::next(&progress) {
             // A step that is due but found no slot goes on as soon as there is one.
             Next::Retry { handler, until } if yielded && until <= now => Next::Yield { handler },
