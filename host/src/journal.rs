@@ -64,6 +64,8 @@ pub struct Entry {
     pub name: CallName,
     /// True where it changed something outside and succeeded.
     pub effect: bool,
+    /// True where a crash had left unknown whether it had happened before.
+    pub in_doubt: bool,
     /// One line for people: the method and URL, the channel, the key. No secret, no body.
     pub request: String,
     /// One line for people: the status, the error.

@@ -117,7 +117,15 @@ impl Process {
     /// # Panics
     /// Where it is not ready in time; what it printed is in the panic.
     #[must_use]
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|said| panic!("the server is not ready: {said}"))
+    }
+
+    /// Starts a server on a free port and waits until it is ready.
+    ///
+    /// # Errors
+    /// What it said instead, where it ended or was not ready in time.
+    pub fn try_start(mut command: Command) -> Result<Self, String> {
         let mut child = command
             .args([
                 "--web.listen-address",
@@ -156,15 +164,15 @@ impl Process {
             lines,
             stdout,
         };
-        let listening = process.wait_for_line("listening on http://");
+        let listening = process.line("listening on http://")?;
         let address = listening
             .split("http://")
             .nth(1)
             .and_then(|rest| rest.split([',', '"', ' ']).next())
             .expect("the line names the address");
         process.url = format!("http://{address}");
-        process.wait_for_line("ready");
-        process
+        process.line("ready")?;
+        Ok(process)
     }
 
     /// Waits for a log line that contains `part`, and returns it.
@@ -172,14 +180,23 @@ impl Process {
     /// # Panics
     /// Where it does not come.
     pub fn wait_for_line(&self, part: &str) -> String {
+        self.line(part).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    fn line(&self, part: &str) -> Result<String, String> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
-                Ok(line) if line.contains(part) => return line,
+                Ok(line) if line.contains(part) => return Ok(line),
                 Ok(line) => seen.push(line),
-                Err(_) => panic!("no line with {part:?}; it said:\n{}", seen.join("\n")),
+                Err(_) => {
+                    return Err(format!(
+                        "no line with {part:?}; it said:\n{}",
+                        seen.join("\n")
+                    ));
+                }
             }
         }
     }

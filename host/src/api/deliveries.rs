@@ -75,6 +75,7 @@ pub(super) async fn story(
                 "step": step,
                 "kind": entry.kind,
                 "effect": entry.effect,
+                "ambiguous": entry.in_doubt,
                 "request": entry.request,
                 "result": entry.result,
                 "at": entry.at,

@@ -119,6 +119,7 @@ mod tests {
             kind: CallKind::Http,
             name: digest(name),
             effect,
+            in_doubt: false,
             request: name.to_owned(),
             result: String::new(),
             reply: format!("{name} {seq}"),

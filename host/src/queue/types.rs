@@ -189,6 +189,20 @@ impl Progress {
         }
     }
 
+    /// Makes the step due that waits least, where none is due at `now`.
+    pub fn make_due(&mut self, now: Timestamp) {
+        if !self.due(now).is_empty() {
+            return;
+        }
+        let pending = self.steps.iter_mut();
+        let first = pending
+            .filter(|step| step.status == StepStatus::Pending)
+            .min_by_key(|step| step.not_before);
+        if let Some(step) = first {
+            step.not_before = None;
+        }
+    }
+
     /// Returns the most attempts that any step has used.
     #[must_use]
     pub fn attempts(&self) -> u32 {

@@ -13,12 +13,17 @@ use reqwest::{Certificate, Client};
 use url::{Host, Url};
 
 use super::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX};
+use super::outages::Outages;
 use crate::policy::{HttpGrant, Refusal};
 
 /// Connection pools by the grant that opened them: a connection made under one grant is never used
 /// under another.
 #[derive(Default)]
-pub(super) struct Clients(Mutex<Vec<(ClientKey, Client)>>);
+pub(super) struct Clients {
+    open: Mutex<Vec<(ClientKey, Client)>>,
+    /// Which origins do not answer this handler.
+    pub(super) outages: Outages,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 struct ClientKey {
@@ -83,12 +88,12 @@ impl Clients {
             let found = clients.iter().find(|(known, _)| *known == key);
             found.map(|(_, client)| client.clone())
         };
-        if let Some(client) = known(&self.0.lock()) {
+        if let Some(client) = known(&self.open.lock()) {
             return Ok(client);
         }
         // Outside of the lock: a file is read here.
         let client = build(&key)?;
-        let mut clients = self.0.lock();
+        let mut clients = self.open.lock();
         if let Some(client) = known(&clients) {
             return Ok(client);
         }
@@ -313,7 +318,7 @@ mod tests {
         ));
         std::fs::write(&path, format!("\n\n{PEM}")).unwrap();
         clients.get(&grant, Some(&path), &url).unwrap();
-        assert_eq!(clients.0.lock().len(), 1, "the old one is gone");
+        assert_eq!(clients.open.lock().len(), 1, "the old one is gone");
     }
 
     #[test]
@@ -324,6 +329,6 @@ mod tests {
             let url: Url = format!("http://127.0.0.1:{port}").parse().unwrap();
             clients.get(&grant(url.as_str()), None, &url).unwrap();
         }
-        assert_eq!(clients.0.lock().len(), HTTP_CLIENTS_MAX);
+        assert_eq!(clients.open.lock().len(), HTTP_CLIENTS_MAX);
     }
 }

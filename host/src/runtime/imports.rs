@@ -110,6 +110,7 @@ impl Plan {
             kind: self.kind,
             name: self.name.clone(),
             effect,
+            in_doubt: false,
             request: cut(&self.request, super::limits::TRACE_LINE_BYTES_MAX).to_owned(),
             result: cut(&result, super::limits::TRACE_LINE_BYTES_MAX).to_owned(),
             reply,
@@ -138,7 +139,12 @@ impl State {
             kind: plan.kind,
             request: plan.request.clone(),
             result: entry.result,
-            answered: Answered::Recorded,
+            // The attempt that repeated it may have been cut off before it could tell.
+            answered: if entry.in_doubt {
+                Answered::Ambiguous
+            } else {
+                Answered::Recorded
+            },
             duration_us: micros(plan.began.elapsed()),
             preview: None,
         };
@@ -202,7 +208,11 @@ async fn record<R: Serialize>(
     let reply = serde_json::to_string(&done.reply)
         .map_err(|error| Stop::Host(format!("an answer cannot be recorded: {error}")))?;
     let seq = powers.replay.take_seq();
-    entries.push(plan.entry(powers.clock, seq, true, done.result.clone(), reply));
+    let entry = plan.entry(powers.clock, seq, true, done.result.clone(), reply);
+    entries.push(Entry {
+        in_doubt: done.answered == Answered::Ambiguous,
+        ..entry
+    });
     loop {
         match powers.ledger.record(entries.clone()).await {
             Ok(()) => return Ok(()),

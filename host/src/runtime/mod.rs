@@ -12,6 +12,7 @@ mod limits;
 mod loader;
 mod message_ref;
 mod meter;
+mod outages;
 mod pace;
 mod preview;
 mod recorder;

@@ -253,16 +253,18 @@ impl Metrics {
             .with_label_values(&[handler.as_str(), step.as_str()])
     }
 
-    /// Counts a host call.
-    pub fn host_call(&self, handler: &HandlerName, kind: &str, result: &str) {
+    /// Counts host calls.
+    pub fn host_calls(&self, handler: &HandlerName, kind: &str, result: &str, count: u64) {
         self.host_calls
             .with_label_values(&[handler.as_str(), kind, result])
-            .inc();
+            .inc_by(count);
     }
 
-    /// Counts a recorded effect that was not asked for again.
-    pub fn diverged(&self, handler: &HandlerName) {
-        self.diverged.with_label_values(&[handler.as_str()]).inc();
+    /// Counts recorded effects that were not asked for again.
+    pub fn diverged(&self, handler: &HandlerName, count: u64) {
+        self.diverged
+            .with_label_values(&[handler.as_str()])
+            .inc_by(count);
     }
 
     /// Shows whether a handler is paused.

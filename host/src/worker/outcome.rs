@@ -126,7 +126,8 @@ fn backoff(policy: &Retry, tries: u32, jitter: f64) -> Duration {
         .mul_f64(jitter.clamp(0.0, 1.0))
 }
 
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
+/// Returns the moment `wait` after `now`.
+pub(super) fn later(now: Timestamp, wait: Duration) -> Timestamp {
     SignedDuration::try_from(wait)
         .ok()
         .and_then(|wait| now.checked_add(wait).ok())

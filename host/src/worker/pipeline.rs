@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -28,6 +28,8 @@ pub(super) struct Run {
     /// The steps that this lease has tried. Each is tried once a lease: what it recorded is read with the next.
     tried: Vec<usize>,
     told: Vec<StepStory>,
+    /// When the steps that failed are due, on the clock that only runs forwards.
+    due: BTreeMap<usize, Instant>,
 }
 
 /// A handler's slot, given back when dropped: even a panic leaks none.
@@ -59,17 +61,13 @@ impl Run {
         cut_off: watch::Receiver<Phase>,
     ) -> Self {
         let now = Timestamp::now();
-        let mut owed = true;
-        for step in &mut leased.progress.steps {
-            if step.status != StepStatus::Pending {
-                continue;
-            }
+        // The queue waits by a clock that only runs forwards: what it hands out is due, whatever the time of
+        // day was set to meanwhile.
+        leased.progress.make_due(now);
+        if leased.after_crash {
             // Any of them may have had an effect under way when the server died: which one is not known.
-            step.interrupted |= leased.after_crash;
-            // Its wait was measured by a clock that cannot be set; the one on the wall may have been.
-            if owed && step.handler == leased.handler {
-                owed = false;
-                step.not_before = step.not_before.map(|at| at.min(now));
+            for step in &mut leased.progress.steps {
+                step.interrupted |= step.status == StepStatus::Pending;
             }
         }
         Self {
@@ -83,6 +81,7 @@ impl Run {
             started_at: now,
             tried: Vec::new(),
             told: Vec::new(),
+            due: BTreeMap::new(),
         }
     }
 
@@ -354,12 +353,18 @@ impl Run {
         let wall = Duration::from_micros(invoked.trace.wall_us);
         let step = &mut self.leased.progress.steps[place];
         step.used_ms += u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        // A call that a crash left in doubt stays so until it went out again and was told as ambiguous.
+        let told = invoked
+            .trace
+            .calls
+            .iter()
+            .any(|call| call.answered == Answered::Ambiguous);
+        step.interrupted &= invoked.outcome.is_err() && !told;
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => {
                 step.status = StepStatus::Done;
                 step.attempts += 1;
-                step.interrupted = false;
                 step.last_error = None;
                 match output {
                     Output::Enrichment(found) => {
@@ -421,6 +426,10 @@ impl Run {
             StepKind::Act => {
                 outcome::actor_failed(step, failure, &settings.retry, circumstances);
             }
+        }
+        if let Some(until) = self.leased.progress.steps[place].not_before {
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            self.due.insert(place, Instant::now() + wait);
         }
     }
 
@@ -494,10 +503,11 @@ impl Run {
 
     fn count(&self, handler: &HandlerName, trace: &Trace) {
         let metrics = &self.worker.metrics;
-        for call in &trace.calls {
-            metrics.host_call(handler, call.kind.as_str(), call.answered.as_str());
-            if call.answered == Answered::Diverged {
-                metrics.diverged(handler);
+        for calls in &trace.counts {
+            let count = u64::from(calls.count);
+            metrics.host_calls(handler, calls.kind.as_str(), calls.result, count);
+            if calls.result == Answered::Diverged.as_str() {
+                metrics.diverged(handler, count);
             }
         }
     }
@@ -555,7 +565,15 @@ impl Run {
 
     fn settle(self, waits_for: Option<HandlerName>) {
         let now = Timestamp::now();
-        let progress = self.leased.progress;
+        let mut progress = self.leased.progress;
+        for (place, due) in self.due {
+            let step = &mut progress.steps[place];
+            if step.not_before.is_some() {
+                // Dated anew: the time of day may have been set since the step failed.
+                let wait = due.saturating_duration_since(Instant::now());
+                step.not_before = Some(outcome::later(now, wait));
+            }
+        }
         let next = match waits_for {
             Some(handler) => Next::Yield { handler },
             None => outcome::next(&progress),

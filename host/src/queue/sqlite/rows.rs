@@ -184,7 +184,7 @@ pub(super) fn append(
             kind_code(entry.kind),
             keyed,
             name,
-            entry.effect,
+            i64::from(entry.effect) + i64::from(entry.effect && entry.in_doubt),
             entry.request,
             entry.result,
             entry.reply,
@@ -203,6 +203,7 @@ pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec
     )?
     .query_map([id.as_raw()], |row| {
         let name: String = row.get(4)?;
+        let effect: i64 = row.get(5)?;
         let entry = Entry {
             seq: row.get(1)?,
             kind: kind_of(row.get(2)?),
@@ -211,7 +212,8 @@ pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec
             } else {
                 CallName::Digest(name)
             },
-            effect: row.get(5)?,
+            effect: effect > 0,
+            in_doubt: effect > 1,
             request: row.get(6)?,
             result: row.get(7)?,
             reply: row.get(8)?,

@@ -29,6 +29,7 @@ pub(super) const DEAD: i64 = 4;
 
 // `events` begins with the time: those that come together lie together, so that a commit touches few
 // pages. Its index by fingerprint is made when the first alert without a start comes (`events.rs`).
+// `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;

@@ -12,6 +12,7 @@ pub(super) fn entry(seq: u32) -> Entry {
         kind: CallKind::Slack,
         name: CallName::Digest(format!("{seq:032x}")),
         effect: true,
+        in_doubt: false,
         request: "post #alerts".into(),
         result: "ok".into(),
         reply: r#"{"ts":"1.2"}"#.into(),

@@ -1,6 +1,7 @@
 //! `http`: requests to granted origins, with credentials that a handler never sees.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -120,8 +121,20 @@ impl State {
                 return Ok(failed(Error::Unavailable(why)));
             }
         }
+        let clients = Arc::clone(&powers.clients);
+        let origin = prepared.origin.clone();
+        if let Some(why) = clients.outages.refuses(&origin, Instant::now()) {
+            return Ok(failed(Error::Unreachable(why)));
+        }
         self.begin(plan);
-        Ok(exchange(prepared, plan.changes).await)
+        let sent = exchange(prepared, plan.changes).await;
+        let answered = match &sent.reply {
+            Err(Error::Unreachable(why)) => Err(why.as_str()),
+            Err(Error::Timeout) => Err("no answer in time"),
+            _ => Ok(()),
+        };
+        clients.outages.tell(&origin, answered, Instant::now());
+        Ok(sent)
     }
 }
 
@@ -177,6 +190,7 @@ fn method_name(method: Method) -> &'static str {
 
 /// A request that may go out.
 struct Prepared {
+    origin: String,
     request: reqwest::RequestBuilder,
     within: Duration,
     /// What is masked in the answer.
@@ -202,6 +216,7 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         .clients
         .get(grant, ca_file(grant, credential), &url)
         .map_err(|error| Error::Unreachable(error.to_string()))?;
+    let origin = url.origin().ascii_serialization();
     let method = reqwest::Method::from_bytes(method.as_bytes())
         .map_err(|error| Error::InvalidRequest(error.to_string()))?;
     let mut builder = client.request(method, url);
@@ -221,6 +236,7 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         .map(|ms| Duration::from_millis(ms.into()));
     let left = powers.time_left();
     Ok(Prepared {
+        origin,
         request: builder,
         within: asked.map_or(left, |asked| asked.min(left)),
         secrets,

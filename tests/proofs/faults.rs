@@ -1,0 +1,209 @@
+//! A full disk, a Slack that fails in every way it can, and a clock that is set: nothing is lost, nothing ends dead.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use reqwest::StatusCode;
+use tests::alerts;
+use tests::fakes::{Fault, Gate, Slack};
+use tests::server::{Server, Setup};
+
+use crate::load::alert;
+use crate::rig::Rig;
+
+const POST: &str = "chat.postMessage";
+
+fn setup(slack: &Slack) -> Setup {
+    Setup::new().slack(slack).module("slack-notify").config(
+        r##"
+slack: { channels: { alerts: "#alerts" }, rate: { per_second: 0 } }
+storm: { over: 0 }
+handlers:
+  slack-notify:
+    allow: { slack: [alerts] }
+    limits: { wall: 1s }
+    retry: { min_backoff: 1ms, max_backoff: 10ms, max_attempts: 3 }
+"##,
+    )
+}
+
+async fn accept(server: &Server, prefix: &str, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for n in 0..count {
+        let alert = alerts::firing(&format!("{prefix}{n}"), &[]);
+        ids.extend(server.accept(&alert).await);
+    }
+    ids
+}
+
+/// A file system of its own, so small that it can be filled. Unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let at = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
+            .arg(at.path())
+            .output()
+            .ok()?;
+        mounted.status.success().then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: what still has a file open lets go of it later.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_alerts_and_space_brings_the_service_back() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("SKIPPED: no tmpfs can be mounted here (root only): a full disk was NOT tested");
+        return;
+    };
+    let slack = Slack::start().await;
+    let gate = Gate::closed();
+    slack.faults().next_n(POST, 3, Fault::Hold(gate.clone()));
+    let dir = Arc::new(tempfile::tempdir_in(disk.0.path()).unwrap());
+    let server = setup(&slack).start_in(dir).await;
+    let before = accept(&server, "Before", 3).await;
+    slack.wait_for_calls(POST, 3).await;
+
+    let filler = disk.0.path().join("filler");
+    fill(&filler);
+    // The log has room for a few more in what it has taken before.
+    let mut taken = Vec::new();
+    let reason = loop {
+        let n = taken.len();
+        assert!(n < 10_000, "the disk is full, and alerts are still taken");
+        let (status, answer) = server
+            .post(&alerts::firing(
+                &format!("During{n}"),
+                &[("pad", &"x".repeat(4_000))],
+            ))
+            .await;
+        if status != StatusCode::ACCEPTED {
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+            break answer["error"].to_string();
+        }
+        taken.extend(tests::server::ids(&answer));
+    };
+    assert!(reason.contains("disk is full"), "{reason}");
+    // What was sent before goes out; its records wait for space.
+    gate.open();
+    slack.wait_for_count(3).await;
+
+    std::fs::remove_file(&filler).unwrap();
+    let mut refused = 0;
+    let after = loop {
+        let (status, answer) = server.post(&alerts::firing("After", &[])).await;
+        if status == StatusCode::ACCEPTED {
+            break tests::server::ids(&answer);
+        }
+        refused += 1;
+        tokio::task::yield_now().await;
+        assert!(
+            refused < 100_000,
+            "there is space again, and no service: {answer}"
+        );
+    };
+    for id in before.iter().chain(&taken).chain(&after) {
+        assert_eq!(server.wait_settled(id).await["state"], "done");
+    }
+    assert_eq!(slack.messages().len(), 3 + taken.len() + 1, "each once");
+    println!(
+        "full disk: 3 accepted before, {} while it filled, 1 after; lost 0, doubled 0, dead 0",
+        taken.len()
+    );
+    drop(server);
+}
+
+/// Takes all the space that is left.
+fn fill(path: &std::path::Path) {
+    use std::io::Write as _;
+    let mut filler = std::fs::File::create(path).unwrap();
+    for bytes in [1 << 20, 1 << 12] {
+        while filler.write_all(&vec![0; bytes]).is_ok() {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_slack_fails_and_however_long_every_message_comes_once() {
+    let slack = Slack::start().await;
+    let server = setup(&slack).start().await;
+    let long = std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some();
+    let calls = if long { 3_000 } else { 60 };
+    let mut expected = 0;
+    let mut failed = 0;
+    for (name, fault, calls) in [
+        ("Status500_", Fault::status(500), calls),
+        ("Status503_", Fault::status(503), calls),
+        ("Internal_", Fault::slack_error("internal_error"), calls),
+        ("MidBody_", Fault::CloseMidBody, calls),
+        ("NoJson_", Fault::InvalidJson, calls),
+        // These cost a second each: Slack's wait, and the handler's whole wall time.
+        ("Limited_", Fault::rate_limited(1), 2),
+        ("Hangs_", Fault::Hang, 8),
+    ] {
+        slack.faults().until_cleared(POST, fault);
+        let before = slack.calls().len();
+        let ids = accept(&server, name, 6).await;
+        slack.wait_for_calls(POST, before + calls).await;
+        slack.faults().clear();
+        for id in &ids {
+            let story = server.wait_settled(id).await;
+            assert_eq!(story["state"], "done", "{name}: {story:#}");
+        }
+        expected += ids.len();
+        failed += slack.calls().len() - before - ids.len();
+        assert_eq!(slack.messages().len(), expected, "{name}: each once");
+    }
+    println!("Slack's faults: {failed} failed calls, {expected} alerts; dead 0, doubled 0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_or_forward_holds_nothing_up() {
+    const HOUR: i64 = 3_600;
+    let mut rig = Rig::new().await.with_clock();
+    let url = rig.start(None).expect("nothing kills it");
+    let http = reqwest::Client::new();
+    let post = async |url: &str, n: usize| {
+        let request = http
+            .post(format!("{url}/webhook"))
+            .body(alert(n).to_string());
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::ACCEPTED);
+    };
+    for (n, offset) in [-HOUR, HOUR, -2 * HOUR].into_iter().enumerate() {
+        rig.slack.faults().until_cleared(POST, Fault::status(503));
+        let before = rig.slack.calls().len();
+        post(&url, n).await;
+        rig.slack.wait_for_calls(POST, before + 3).await;
+        // It waits for its next try at this moment, by the clock of a moment ago.
+        rig.set_clock(offset);
+        rig.slack.faults().clear();
+        let text = format!("alert {n}");
+        rig.slack.wait_for(|message| message.text == text).await;
+    }
+    rig.wait_until_settled().await;
+    rig.kill();
+    rig.set_clock(-24 * HOUR);
+    let url = rig.start(None).expect("nothing kills it");
+    post(&url, 3).await;
+    rig.slack
+        .wait_for(|message| message.text == "alert 3")
+        .await;
+    rig.wait_until_settled().await;
+    // Identifiers go on upwards, so the order of acceptance is still that of the list.
+    let mut numbers = Vec::new();
+    for delivery in rig.deliveries().await {
+        assert_eq!(delivery["state"], "done");
+        let id = delivery["id"].as_str().unwrap();
+        let story = rig.get(&format!("/api/v1/deliveries/{id}")).await;
+        numbers.push(story["alert"]["labels"]["n"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(numbers, ["3", "2", "1", "0"]);
+    assert_eq!(rig.slack.messages().len(), 4, "each once");
+}

@@ -1,0 +1,14 @@
+//! Proofs of the promises that matter most: nothing lost, nothing doubled, whatever one machine can suffer.
+//!
+//! `tests/README.md` says what each proves and how it was seen to fail.
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "a proof prints its figures")]
+
+mod bulkhead;
+mod crash;
+mod faults;
+mod load;
+mod power;
+mod rig;
+mod shim;
+mod tally;

@@ -1,0 +1,289 @@
+//! The real binary over stand-ins, started and killed again and again on one folder.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use reqwest::Client;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::fakes::{Sink, Slack};
+use tests::modules;
+use tests::process::{self, Process};
+use tests::server::{PATIENCE, drop_in};
+
+use crate::shim;
+
+/// How many deliveries the handler may have under way: what a kill can leave unknown.
+const CONCURRENCY: usize = 8;
+
+const STORE: &str = "alert-manager.db";
+const LOG: &str = "alert-manager.db-wal";
+
+/// A folder, the stand-ins, and the server while it runs.
+pub(crate) struct Rig {
+    dir: TempDir,
+    pub(crate) slack: Slack,
+    pub(crate) sink: Sink,
+    binary: Option<PathBuf>,
+    shadow: Option<PathBuf>,
+    clock: Option<PathBuf>,
+    process: Option<Process>,
+    http: Client,
+}
+
+impl Rig {
+    /// Prepares a folder with the handler of three effects.
+    pub(crate) async fn new() -> Self {
+        alert_manager::runtime::install_crypto();
+        let dir = tempfile::tempdir().unwrap();
+        let (slack, sink) = (Slack::start().await, Sink::start().await);
+        let handlers = dir.path().join("handlers");
+        std::fs::create_dir(&handlers).unwrap();
+        let module = tokio::task::block_in_place(|| modules::path("guest-effects"));
+        drop_in(&module, &handlers.join("effects.wasm"));
+        let sink_url = sink.url();
+        let config = format!(
+            r##"handlers_dir: handlers
+store: sqlite:{STORE}
+slack: {{ channels: {{ alerts: "#alerts" }}, rate: {{ per_second: 0 }} }}
+storm: {{ over: 0 }}
+handlers:
+  effects:
+    allow: {{ http: ["{sink_url}"], slack: [alerts] }}
+    limits: {{ concurrency: {CONCURRENCY} }}
+    retry: {{ min_backoff: 1ms, max_backoff: 20ms }}
+    config: {{ sink: "{sink_url}/effect" }}
+"##
+        );
+        std::fs::write(dir.path().join("alert-manager.yml"), config).unwrap();
+        Self {
+            dir,
+            slack,
+            sink,
+            binary: None,
+            shadow: None,
+            clock: None,
+            process: None,
+            http: Client::new(),
+        }
+    }
+
+    /// Keeps beside the store what a power cut would leave of it.
+    pub(crate) fn with_shadow(mut self) -> Self {
+        let shadow = self.dir.path().join("shadow");
+        std::fs::create_dir(&shadow).unwrap();
+        self.shadow = Some(shadow);
+        self
+    }
+
+    /// Lets [`Rig::set_clock`] move the server's clock.
+    pub(crate) fn with_clock(mut self) -> Self {
+        let clock = self.dir.path().join("clock");
+        std::fs::write(&clock, 0_i64.to_ne_bytes()).unwrap();
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Runs a copy of the server in which a promise is broken: one text of its program is another.
+    pub(crate) fn broken(mut self, text: &str, instead: &str) -> Self {
+        assert_eq!(text.len(), instead.len());
+        let mut program = tokio::task::block_in_place(|| std::fs::read(process::binary())).unwrap();
+        let places: Vec<_> = program
+            .windows(text.len())
+            .enumerate()
+            .filter(|(_, window)| *window == text.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        assert!(!places.is_empty(), "the server does not say {text:?}");
+        for at in places {
+            program[at..at + text.len()].copy_from_slice(instead.as_bytes());
+        }
+        let copy = self.dir.path().join("alert-manager-broken");
+        std::fs::write(&copy, program).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&copy, mode).unwrap();
+        self.binary = Some(copy);
+        self
+    }
+
+    /// Sets the server's time of day apart from the machine's, from now on.
+    pub(crate) fn set_clock(&self, offset_seconds: i64) {
+        use std::os::unix::fs::FileExt as _;
+        let clock = self.clock.as_ref().expect("asked for with a clock");
+        let file = std::fs::OpenOptions::new().write(true).open(clock).unwrap();
+        file.write_all_at(&offset_seconds.to_ne_bytes(), 0).unwrap();
+    }
+
+    /// Starts the server and returns its URL; `die` is the shim's `PROOFS_DIE`. None where it died before it was
+    /// ready, which only one that is to die may do.
+    pub(crate) fn start(&mut self, die: Option<&str>) -> Option<String> {
+        let mut command = process::command(self.dir.path(), &["serve"]);
+        if let Some(binary) = &self.binary {
+            command = like(&command, binary);
+        }
+        command
+            .args(["--config.file", "alert-manager.yml"])
+            .env("SLACK_API_URL", self.slack.api_url())
+            .env("SLACK_TOKEN", tests::fakes::slack::TOKEN)
+            .env("XDG_CACHE_HOME", self.dir.path().join("cache"));
+        if self.shadow.is_some() || self.clock.is_some() || die.is_some() {
+            command.env("LD_PRELOAD", shim::path());
+        }
+        if let Some(shadow) = &self.shadow {
+            command.env("PROOFS_SHADOW", shadow);
+        }
+        if let Some(clock) = &self.clock {
+            command.env("PROOFS_CLOCK", clock);
+        }
+        if let Some(die) = die {
+            command.env("PROOFS_DIE", die);
+        }
+        let started = tokio::task::block_in_place(|| Process::try_start(command));
+        match started {
+            Ok(process) => {
+                let url = process.url.clone();
+                self.process = Some(process);
+                Some(url)
+            }
+            Err(_) if die.is_some() => None,
+            Err(said) => panic!("the server does not start again: {said}"),
+        }
+    }
+
+    /// Kills the server at once.
+    pub(crate) fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            tokio::task::block_in_place(|| process.kill());
+        }
+    }
+
+    /// Waits until the server has died by the shim.
+    pub(crate) fn wait_for_death(&mut self) {
+        if let Some(process) = self.process.take() {
+            let code = tokio::task::block_in_place(|| process.wait());
+            assert_eq!(code, None, "it was to be killed");
+        }
+    }
+
+    /// Ends the server in order.
+    pub(crate) fn stop(&mut self) {
+        let process = self.process.take().expect("it runs");
+        process.signal("TERM");
+        let code = tokio::task::block_in_place(|| process.wait());
+        assert_eq!(code, Some(0));
+    }
+
+    /// Cuts the power: what was not synced is gone.
+    pub(crate) fn cut_power(&mut self) {
+        self.kill();
+        let shadow = self.shadow.as_ref().expect("asked for with a shadow");
+        for file in [STORE, LOG, "alert-manager.db-shm"] {
+            let _ = std::fs::remove_file(self.dir.path().join(file));
+            if shadow.join(file).exists() {
+                std::fs::copy(shadow.join(file), self.dir.path().join(file)).unwrap();
+            }
+        }
+    }
+
+    /// Returns how many deliveries the dead server had under way, by its own store.
+    pub(crate) fn under_way(&self) -> usize {
+        let copy = tempfile::tempdir().unwrap();
+        for file in [STORE, LOG] {
+            let from = self.dir.path().join(file);
+            if from.exists() {
+                std::fs::copy(from, copy.path().join(file)).unwrap();
+            }
+        }
+        let store = Connection::open(copy.path().join(STORE)).unwrap();
+        store
+            .query_one(
+                "SELECT count(*) FROM deliveries WHERE state = 1",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
+            .map_or(0, |n| usize::try_from(n).unwrap())
+    }
+
+    /// Returns the handler's own numbers, of a server that was stopped.
+    pub(crate) fn counters(&self) -> Vec<(String, i64)> {
+        let store = Connection::open_with_flags(
+            self.dir.path().join(STORE),
+            OpenFlags::SQLITE_OPEN_READ_ONLY,
+        )
+        .unwrap();
+        let mut rows = store
+            .prepare("SELECT key, CAST(value AS TEXT) FROM kv WHERE handler = 'effects'")
+            .unwrap();
+        rows.query_map([], |row| {
+            let number: String = row.get(1)?;
+            Ok((row.get(0)?, number.parse().unwrap()))
+        })
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
+    }
+
+    /// Asks the running server's API.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let url = &self.process.as_ref().expect("it runs").url;
+        let response = self.http.get(format!("{url}{path}")).send().await.unwrap();
+        let text = response.text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"))
+    }
+
+    /// Returns every delivery, as it is listed.
+    pub(crate) async fn deliveries(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        let mut before = String::new();
+        loop {
+            let page = self
+                .get(&format!("/api/v1/deliveries?limit=1000{before}"))
+                .await;
+            all.extend(page["deliveries"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => before = format!("&before={next}"),
+                None => return all,
+            }
+        }
+    }
+
+    /// Waits until nothing is left to do. The server is another process: it has to be asked.
+    pub(crate) async fn wait_until_settled(&self) {
+        let settled = async {
+            loop {
+                let mut open = 0;
+                for state in ["queued", "running", "retrying"] {
+                    let page = self
+                        .get(&format!("/api/v1/deliveries?state={state}&limit=1"))
+                        .await;
+                    open += page["deliveries"].as_array().unwrap().len();
+                }
+                if open == 0 {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, settled).await.is_err() {
+            panic!("still not settled: {:#?}", self.deliveries().await);
+        }
+    }
+}
+
+/// Returns the same command of another binary.
+fn like(command: &Command, binary: &Path) -> Command {
+    let mut other = Command::new(binary);
+    other.args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        other.current_dir(dir);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other
+}

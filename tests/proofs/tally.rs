@@ -1,0 +1,160 @@
+//! Adds up, when all is over, what became of each alert and of each effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+
+use crate::rig::Rig;
+
+/// An effect of an alert: its number, and `slack` or `http`.
+type Effect = (usize, &'static str);
+
+/// What is left at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Alerts that were answered 202.
+    pub(crate) acknowledged: usize,
+    /// Of these, those whose delivery is done.
+    pub(crate) done: usize,
+    /// Of these, those of which the store knows nothing.
+    pub(crate) lost: usize,
+    /// Deliveries that were given up, with their reasons.
+    pub(crate) dead: Vec<String>,
+    /// Effects of alerts that are done, which did not happen.
+    pub(crate) missing: BTreeSet<Effect>,
+    /// Effects that happened more than once.
+    pub(crate) doubled: BTreeSet<Effect>,
+    /// Effects that the stories call ambiguous.
+    pub(crate) ambiguous: BTreeSet<Effect>,
+    /// What the counters that are wrong would have to be.
+    pub(crate) miscounted: Vec<(String, i64)>,
+}
+
+impl Tally {
+    /// Waits until the server has nothing left to do, stops it, and adds up.
+    pub(crate) async fn take(rig: &mut Rig, acknowledged: &BTreeSet<usize>) -> Self {
+        rig.wait_until_settled().await;
+        let mut tally = Self {
+            acknowledged: acknowledged.len(),
+            ..Self::default()
+        };
+        let listed = rig.deliveries().await;
+        let mut stories = stream::iter(&listed)
+            .map(|delivery| {
+                let id = delivery["id"].as_str().unwrap();
+                let path = format!("/api/v1/deliveries/{id}");
+                let rig = &*rig;
+                async move { rig.get(&path).await }
+            })
+            .buffer_unordered(4);
+        let (mut known, mut done) = (BTreeSet::new(), BTreeSet::new());
+        let happened = happened(rig);
+        while let Some(story) = stories.next().await {
+            let n: usize = story["alert"]["labels"]["n"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            assert!(known.insert(n), "two deliveries of alert {n}");
+            match story["state"].as_str() {
+                Some("done") => {
+                    tally.done += 1;
+                    done.insert(n);
+                    for kind in ["slack", "http"] {
+                        if !happened.contains_key(&(n, kind)) {
+                            tally.missing.insert((n, kind));
+                        }
+                    }
+                }
+                _ => tally.dead.push(story["last_error"].to_string()),
+            }
+            tally.ambiguous.extend(ambiguous(n, &story));
+        }
+        drop(stories);
+        tally.lost = acknowledged.difference(&known).count();
+        tally.doubled = happened
+            .iter()
+            .filter(|(_, times)| **times > 1)
+            .map(|(effect, _)| *effect)
+            .collect();
+        rig.stop();
+        let mut expected: BTreeMap<_, _> = done.iter().map(|n| (format!("count-{n}"), 1)).collect();
+        expected.insert("total".to_owned(), i64::try_from(done.len()).unwrap());
+        let counters: BTreeMap<_, _> = rig.counters().into_iter().collect();
+        tally.miscounted = expected
+            .into_iter()
+            .filter(|(key, number)| counters.get(key) != Some(number))
+            .collect();
+        tally
+    }
+
+    /// Returns the effects that happened twice though no story says that they may have.
+    pub(crate) fn unexplained(&self) -> Vec<Effect> {
+        self.doubled.difference(&self.ambiguous).copied().collect()
+    }
+
+    /// Holds it to the promises.
+    pub(crate) fn assert_kept(&self) {
+        assert_eq!(self.lost, 0, "{self}");
+        assert_eq!(self.dead, Vec::<String>::new(), "{self}");
+        assert_eq!(self.done, self.acknowledged, "{self}");
+        assert_eq!(self.missing, BTreeSet::new(), "{self}");
+        assert_eq!(self.unexplained(), [], "{self}");
+        assert_eq!(self.miscounted, [], "{self}");
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "acknowledged {}, done {}, lost {}, dead {}, doubled {} (unexplained {}), ambiguous {}",
+            self.acknowledged,
+            self.done,
+            self.lost,
+            self.dead.len(),
+            self.doubled.len(),
+            self.unexplained().len(),
+            self.ambiguous.len(),
+        )
+    }
+}
+
+/// Counts what the stand-ins have seen.
+fn happened(rig: &Rig) -> BTreeMap<Effect, usize> {
+    let mut times = BTreeMap::new();
+    for message in rig.slack.messages() {
+        let n = message
+            .text
+            .strip_prefix("alert ")
+            .unwrap()
+            .parse()
+            .unwrap();
+        *times.entry((n, "slack")).or_default() += 1;
+    }
+    for request in rig.sink.received() {
+        let n = std::str::from_utf8(&request.body).unwrap().parse().unwrap();
+        *times.entry((n, "http")).or_default() += 1;
+    }
+    times
+}
+
+/// Returns which effects the story calls ambiguous.
+fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
+    let attempts = story["story"].as_array().into_iter().flatten();
+    let steps = attempts.flat_map(|attempt| attempt["steps"].as_array().into_iter().flatten());
+    let calls = steps.flat_map(|step| step["calls"].as_array().into_iter().flatten());
+    // An attempt that was cut off has told nothing, but what it recorded says it.
+    let recorded = story["journal"].as_array().into_iter().flatten();
+    calls
+        .filter(|call| call["answered"] == "ambiguous")
+        .chain(recorded.filter(|entry| entry["ambiguous"] == true))
+        .filter_map(|call| match call["kind"].as_str() {
+            Some("slack") => Some((n, "slack")),
+            Some("http") => Some((n, "http")),
+            _ => None,
+        })
+        .collect()
+}
