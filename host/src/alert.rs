@@ -281,7 +281,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// `severity` is critical (or page, in whatever case).
+    /// `severity` is critical, in whatever case.
     Critical,
     /// `severity` is warning.
     Warning,

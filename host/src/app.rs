@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::alert::{Alert, HandlerName};
 use crate::api;
-use crate::config::{Config, Problems, Store};
+use crate::config::{Config, Problem, Problems, Store};
 use crate::heartbeat::Heartbeats;
 use crate::policy;
 use crate::queue::{self, Leases, Queue};
@@ -88,7 +88,19 @@ pub struct Shared {
     beats_again: mpsc::UnboundedSender<Alert>,
     /// Changes with each configuration.
     reloads: Arc<watch::Sender<()>>,
+    /// True once the modules of the first scan are routed: what came before would find no route.
+    routed: Arc<watch::Sender<bool>>,
+    changes: Arc<Changes>,
     source: ConfigSource,
+}
+
+/// What may be changed by one at a time: each takes the newest configuration and folder, in turn.
+#[derive(Default)]
+struct Changes {
+    /// Held for a whole reload.
+    reload: tokio::sync::Mutex<()>,
+    /// Held while the router and the caps are made.
+    rebuild: parking_lot::Mutex<()>,
 }
 
 /// A server that is set up and not yet listening.
@@ -139,6 +151,8 @@ impl App {
             heartbeats: Arc::default(),
             beats_again,
             reloads: Arc::new(watch::Sender::new(())),
+            routed: Arc::new(watch::Sender::new(false)),
+            changes: Arc::default(),
             source,
         };
         shared.rebuild();
@@ -202,7 +216,7 @@ impl App {
             let _ = stop.wait_for(|phase| *phase != Phase::Serving).await;
         }));
         // Nothing is run before the first scan has ended: a backlog would find its handlers missing.
-        let ready = Arc::clone(&shared.registry);
+        let ready = shared.clone();
         let worker = tokio::spawn(async move {
             let mut stop = phase_seen.clone();
             tokio::select! {
@@ -239,7 +253,14 @@ impl Shared {
     /// Resolves once the first scan of the folder has ended and its modules are routed.
     pub async fn ready(&self) {
         self.registry.ready().await;
-        self.rebuild();
+        if !self.is_ready() {
+            self.rebuild();
+        }
+    }
+
+    /// Returns true once [`Self::ready`] resolves: alerts can be taken.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.routed.borrow()
     }
 
     /// Changes with each commit of the store.
@@ -259,6 +280,7 @@ impl Shared {
     /// # Errors
     /// Every problem of the new configuration.
     pub async fn reload(&self) -> Result<(), Problems> {
+        let _one_at_a_time = self.changes.reload.lock().await;
         let source = Arc::clone(&self.source);
         let read = tokio::task::spawn_blocking(move || source()).await;
         let config = match read {
@@ -271,7 +293,7 @@ impl Shared {
             Err(error) => {
                 self.metrics.reloaded(Err(()));
                 tracing::error!(%error, "reading the configuration failed; the old one stays");
-                return Err(Problems::default());
+                return Err(not_reloaded("it cannot be read", &error));
             }
         };
         self.warn_of_what_needs_a_restart(&config);
@@ -282,7 +304,7 @@ impl Shared {
         )) {
             self.metrics.reloaded(Err(()));
             tracing::error!(%error, "the new configuration cannot be used; the old one stays");
-            return Err(Problems::default());
+            return Err(not_reloaded("it cannot be used", &error));
         }
         self.config.store(Arc::new(config));
         self.rebuild();
@@ -300,6 +322,11 @@ impl Shared {
             ("store", old.store != new.store),
             ("handlers_dir", old.handlers_dir != new.handlers_dir),
             ("tls_server_config", old.tls_server != new.tls_server),
+            ("retention", old.retention != new.retention),
+            (
+                "webhook.queue_depth_max",
+                old.webhook.queue_depth_max != new.webhook.queue_depth_max,
+            ),
         ] {
             if changed {
                 tracing::warn!("{key} has changed: that takes a restart");
@@ -319,6 +346,8 @@ impl Shared {
 
     /// Makes the router and the caps anew from the configuration and the modules that serve.
     fn rebuild(&self) {
+        let _one_at_a_time = self.changes.rebuild.lock();
+        let has_scanned = self.registry.is_ready();
         let config = self.config.load();
         let modules = self.registry.list();
         let descriptions = descriptions(&self.registry);
@@ -334,6 +363,9 @@ impl Shared {
                 module.sha256.as_deref()?,
             ))
         }));
+        if has_scanned {
+            self.routed.send_replace(true);
+        }
     }
 
     /// Follows the drop folder: what is loaded is routed, what is refused is counted.
@@ -375,6 +407,14 @@ impl Shared {
             );
         }
     }
+}
+
+fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {
+    Problems(vec![Problem {
+        place: "the new configuration".to_owned(),
+        message: format!("{what}: {error}"),
+        advice: "correct what it names, then reload again".to_owned(),
+    }])
 }
 
 /// Returns the lines of configuration that a module lacks for what it imports.

@@ -1,11 +1,17 @@
 //! Live, ready, metrics and reload.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::ApiError;
 use crate::app::Shared;
+use crate::queue::Filter;
+
+/// A store that takes longer for one row is no longer of use to senders.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Live: answers without touching the store.
 pub(super) async fn live() -> &'static str {
@@ -15,14 +21,25 @@ pub(super) async fn live() -> &'static str {
 /// Ready: the store answers and the first scan of the folder has ended.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
     let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    if !shared.registry.is_ready() {
+    if !shared.is_ready() {
         return Err(not_yet(
             "the first scan of the handlers' folder has not ended".into(),
         ));
     }
-    match shared.queue.unwritable() {
-        Some(reason) => Err(not_yet(format!("the store cannot be written: {reason}"))),
-        None => Ok("ready\n"),
+    if let Some(reason) = shared.queue.unwritable() {
+        return Err(not_yet(format!("the store cannot be written: {reason}")));
+    }
+    let newest = shared.queue.list(Filter {
+        limit: 1,
+        ..Filter::default()
+    });
+    match tokio::time::timeout(STORE_ANSWERS_WITHIN, newest).await {
+        Ok(Ok(_)) => Ok("ready\n"),
+        Ok(Err(error)) => Err(not_yet(format!("the store cannot be read: {error}"))),
+        Err(_) => Err(not_yet(format!(
+            "the store has not answered for {} s: look at its disk",
+            STORE_ANSWERS_WITHIN.as_secs()
+        ))),
     }
 }
 

@@ -17,6 +17,9 @@ use crate::router::DEAD_LETTER;
 /// The name of the alert about a delivery that was given up.
 const ALERTNAME: &str = "AlertManagerDeadLetter";
 
+/// What the queue says of a delivery that an operator cancelled.
+const CANCELLED: &str = "cancelled";
+
 /// Deaths come in crowds: they are looked for at most this often.
 const PACE: Duration = Duration::from_millis(100);
 
@@ -48,6 +51,7 @@ type Death = (i64, Option<Timestamp>);
 impl Shared {
     /// Hands in an alert for each delivery that is given up, those of the time before a crash too.
     pub(super) async fn tell_dead_letters(self) {
+        self.ready().await;
         let mut deaths = self.queue.deaths();
         let mut reloads = self.reloads.subscribe();
         let mut told = HashSet::new();
@@ -96,6 +100,8 @@ impl Shared {
                 // It would go the same way.
                 .filter(|delivery| delivery.route != DEAD_LETTER)
                 .filter(|delivery| delivery.settled_at.is_some_and(|at| at > oldest))
+                // Whoever cancelled it knows.
+                .filter(|delivery| delivery.last_error.as_deref() != Some(CANCELLED))
                 .filter(|delivery| !told.contains(&death(delivery)))
                 .map(|delivery| notice(delivery, handlers))
                 .collect();

@@ -23,6 +23,8 @@ const CRITICAL_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .timeout(PING_TIMEOUT)
+        // A proxy of the environment would read the URL, which is a secret.
+        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(0)
         .build()
@@ -39,6 +41,8 @@ impl Shared {
 
     /// Stores an alert for each heartbeat that is overdue, and its end when it beats again.
     pub(super) async fn watch_heartbeats(self, mut beats_again: mpsc::UnboundedReceiver<Alert>) {
+        // Before, no route would take them.
+        self.ready().await;
         let mut reloads = self.reloads.subscribe();
         let mut unstored = VecDeque::new();
         loop {
@@ -120,9 +124,7 @@ impl Shared {
 
     fn is_late(&self, was_late: &mut bool) -> bool {
         let oldest = self.queue.counts().oldest_critical;
-        let age = oldest.map_or(Duration::ZERO, |at| {
-            Timestamp::now().duration_since(at).unsigned_abs()
-        });
+        let age = oldest.map_or(Duration::ZERO, |at| age(at, Timestamp::now()));
         let is_late = age > CRITICAL_AGE_MAX;
         if is_late && !*was_late {
             tracing::error!(
@@ -133,6 +135,11 @@ impl Shared {
         *was_late = is_late;
         is_late
     }
+}
+
+/// A clock that was set back makes nothing old.
+fn age(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 async fn until(wake: Option<Instant>) {
@@ -153,4 +160,16 @@ async fn send(client: reqwest::Client, ping: Ping) {
         },
     };
     tracing::warn!(heartbeat = ping.name, "cannot ping: {failed}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_set_back_makes_nothing_late() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        assert_eq!(age(at(1_000), at(1_400)), Duration::from_secs(400));
+        assert_eq!(age(at(1_400), at(1_000)), Duration::ZERO);
+    }
 }

@@ -39,18 +39,25 @@ pub(super) enum Command {
     Cancel(CancelArgs),
 }
 
-/// Where the configuration comes from.
+/// Which file holds the configuration.
 #[derive(Clone, Debug, ClapArgs)]
-pub(super) struct ConfigArgs {
-    /// The configuration file.
+pub(super) struct FileArgs {
+    /// The configuration file; without it, the one that the variable ALERT_MANAGER_CONFIG names.
+    // The variable is read with the others: here, an empty one would be a path.
     #[arg(
         long = "config.file",
         alias = "config",
         short = 'c',
-        value_name = "FILE",
-        env = "ALERT_MANAGER_CONFIG"
+        value_name = "FILE"
     )]
     pub(super) config_file: Option<PathBuf>,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct ConfigArgs {
+    #[command(flatten)]
+    pub(super) file: FileArgs,
     /// The folder of compiled handlers.
     #[arg(long, value_name = "DIR")]
     pub(super) handlers: Option<PathBuf>,
@@ -97,15 +104,8 @@ pub(super) struct DevArgs {
     /// The folder of handler projects; their modules are put beside them.
     #[arg(value_name = "DIR", default_value = "handlers")]
     pub(super) dir: PathBuf,
-    /// The configuration file.
-    #[arg(
-        long = "config.file",
-        alias = "config",
-        short = 'c',
-        value_name = "FILE",
-        env = "ALERT_MANAGER_CONFIG"
-    )]
-    pub(super) config_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) file: FileArgs,
     #[command(flatten)]
     pub(super) web: WebArgs,
 }
@@ -136,13 +136,20 @@ pub(super) struct RoutesArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) alert: Option<PathBuf>,
     /// Labels, as NAME=VALUE.
-    #[arg(value_name = "LABEL=VALUE")]
-    pub(super) labels: Vec<String>,
+    #[arg(value_name = "LABEL=VALUE", value_parser = parse_label)]
+    pub(super) labels: Vec<(String, String)>,
     #[command(flatten)]
     pub(super) config: ConfigArgs,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), &'static str> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or("it is no label: write NAME=VALUE")
 }
 
 /// Which server to ask.

@@ -28,7 +28,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         ..Overrides::default()
     };
     let mut findings = Findings::default();
-    match serve::source(args.config.config_file.clone(), overrides)() {
+    match serve::source(args.config.file.config_file.clone(), overrides)() {
         Ok(config) => {
             findings
                 .warnings

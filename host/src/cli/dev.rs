@@ -32,7 +32,7 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let (changed, changes) = mpsc::channel(1);
     let watcher = watch(&dir, changed)
         .with_context(|| format!("cannot watch {} for changes", dir.display()))?;
-    let code = serve::serve(serve::source(args.config_file, overrides), |_| {
+    let code = serve::serve(serve::source(args.file.config_file, overrides), |_| {
         tokio::spawn(rebuild(dir, changes));
     });
     drop(watcher);

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::app;
 use crate::config::Config;
-use crate::runtime::{Description, ModuleInfo, Registry, Runtime};
+use crate::runtime::{Description, ModuleInfo, Options, Registry, Runtime};
 
 /// What a folder holds.
 #[derive(Default)]
@@ -28,8 +28,7 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .build()
         .context("cannot start")?
         .block_on(async {
-            let nobody = Arc::new(|_: &str| ());
-            let runtime = Runtime::new(app::runtime_options(config, [0; 32], nobody))?;
+            let (runtime, _folder) = sandbox(config)?;
             let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
             // Not only scanned: a file that looks half copied is given its time, and judged.
             registry.rescan().await;
@@ -38,4 +37,23 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
                 descriptions: app::descriptions(&registry),
             })
         })
+}
+
+/// Compiles with the server's cache where this user may, else into a folder of its own that goes with the
+/// command: a check changes nothing on the machine.
+fn sandbox(config: &Config) -> anyhow::Result<(Arc<Runtime>, Option<tempfile::TempDir>)> {
+    let options = || app::runtime_options(config, [0; 32], Arc::new(|_: &str| ()));
+    let shared = options();
+    if shared.cache_dir.is_dir()
+        && rustix::fs::access(&shared.cache_dir, rustix::fs::Access::WRITE_OK).is_ok()
+        && let Ok(runtime) = Runtime::new(shared)
+    {
+        return Ok((runtime, None));
+    }
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let runtime = Runtime::new(Options {
+        cache_dir: folder.path().join("cache"),
+        ..options()
+    })?;
+    Ok((runtime, Some(folder)))
 }

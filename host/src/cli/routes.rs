@@ -19,13 +19,13 @@ use crate::webhook;
 pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
     let sets = match &args.alert {
         Some(file) => read_alerts(file)?,
-        None => vec![parse_labels(&args.labels)?],
+        None => vec![args.labels.iter().cloned().collect()],
     };
     let overrides = Overrides {
         handlers_dir: args.config.handlers.clone(),
         ..Overrides::default()
     };
-    let config = serve::source(args.config.config_file.clone(), overrides)()
+    let config = serve::source(args.config.file.config_file.clone(), overrides)()
         .map_err(|problems| anyhow!("{problems}"))?;
     let descriptions = modules::load(&config)?.descriptions;
     let router = Router::with_described(config.routes.clone(), &descriptions);
@@ -50,10 +50,10 @@ fn matched(router: &Router, labels: &Labels) -> Value {
         .into_iter()
         .map(|place| {
             let route = &router.routes()[place];
-            json!({ "route": router.number(place), "name": &*route.name, "handlers": route.handlers })
+            json!({ "route": router.number(place), "handlers": route.handlers })
         })
         .collect();
-    json!({ "alertname": labels.get("alertname").unwrap_or_default(), "matched": matched })
+    json!({ "matched": matched })
 }
 
 fn show(router: &Router, labels: &Labels) {
@@ -120,16 +120,4 @@ fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
         }
     }
     Ok(sets)
-}
-
-fn parse_labels(pairs: &[String]) -> anyhow::Result<Labels> {
-    pairs
-        .iter()
-        .map(|pair| {
-            pair.split_once('=')
-                .filter(|(name, _)| !name.is_empty())
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .ok_or_else(|| anyhow!("{pair:?} is no label: write NAME=VALUE"))
-        })
-        .collect()
 }

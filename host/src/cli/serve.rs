@@ -24,7 +24,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     log::init(args.web.log_format, args.web.log_level);
     let overrides = args.web.overrides(args.config.handlers.clone());
     process::keep_files_private();
-    let file = args.config.config_file;
+    let file = args.config.file.config_file;
     hint_at_usual_file(file.as_deref());
     serve(source(file, overrides), |_| ())
 }
@@ -111,7 +111,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 fn announce_ready(shared: Shared) {
     tokio::spawn(async move {
-        shared.registry.ready().await;
+        shared.ready().await;
         let modules = shared.registry.modules();
         let serving: Vec<_> = modules.iter().map(|m| m.name().as_str()).collect();
         if serving.is_empty() {
@@ -130,7 +130,9 @@ fn show_preview(message: &str) {
 }
 
 fn hint_at_usual_file(file: Option<&Path>) {
-    if file.is_none() && Path::new(USUAL_FILE).exists() {
+    let is_named = file.is_some()
+        || std::env::var_os("ALERT_MANAGER_CONFIG").is_some_and(|name| !name.is_empty());
+    if !is_named && Path::new(USUAL_FILE).exists() {
         print::note(&format!(
             "{USUAL_FILE} is here and not used: name it with --config.file {USUAL_FILE}"
         ));

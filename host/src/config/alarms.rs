@@ -1,4 +1,4 @@
-//! `heartbeats`, `dead_letter` and `storm`: what happens when alerts do not come, fail, or come by the thousand.
+//! `heartbeats` and `dead_letter`: what happens when alerts do not come, or fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,27 +21,6 @@ pub struct Ping {
     pub url: SecretSource,
     /// `every`.
     pub every: Duration,
-}
-
-/// When alerts are too many to be told one by one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Storm {
-    /// `over`: deliveries of one key; 0 is off.
-    pub over: u32,
-    /// `within`: this long.
-    pub within: Duration,
-    /// `by`: the labels that make the key, beside the route.
-    pub by: Vec<String>,
-}
-
-impl Default for Storm {
-    fn default() -> Self {
-        Self {
-            over: 20,
-            within: Duration::from_secs(60),
-            by: vec!["alertname".to_owned(), "cluster".to_owned()],
-        }
-    }
 }
 
 /// `heartbeats`, told apart by what they hold.
@@ -173,29 +152,4 @@ pub(super) fn dead_letter(reader: &mut Reader, node: Option<(&Node, String)>) ->
     }
     section.finish(reader);
     handlers
-}
-
-pub(super) fn storm(reader: &mut Reader, node: Option<(&Node, String)>) -> Storm {
-    let mut storm = Storm::default();
-    let Some((node, path)) = node else {
-        return storm;
-    };
-    let mut section = reader.section(node, &path);
-    if let Some((node, path)) = section.take("over") {
-        let what = "a whole number; 0 is off";
-        let over = reader.scalar(node, &path, what, |text| text.parse().ok());
-        storm.over = over.unwrap_or(storm.over);
-    }
-    if let Some((node, path)) = section.take("within") {
-        storm.within = reader.time(node, &path).unwrap_or(storm.within);
-    }
-    if let Some((node, path)) = section.take("by") {
-        storm.by = reader
-            .texts(node, &path)
-            .into_iter()
-            .map(|(_, label)| label.to_owned())
-            .collect();
-    }
-    section.finish(reader);
-    storm
 }

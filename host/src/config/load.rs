@@ -19,7 +19,7 @@ use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
     Api, Config, Credential, HandlerSettings, Overrides, Retention, Secret, SecretSource, Slack,
-    Store, Storm, TlsServer, Web, Webhook,
+    Store, TlsServer, Web, Webhook,
 };
 use crate::alert::HandlerName;
 use crate::policy::Grants;
@@ -53,7 +53,6 @@ struct FileConfig {
     tls_server: Option<TlsServer>,
     heartbeats: HeartbeatsSection,
     dead_letter: Vec<HandlerName>,
-    storm: Storm,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
     /// Where a problem with the whole is shown.
     places: Places,
@@ -162,7 +161,6 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     config.tls_server = web::tls_server(reader, top.take("tls_server_config"));
     config.heartbeats = alarms::heartbeats(reader, top.take("heartbeats"), env);
     config.dead_letter = alarms::dead_letter(reader, top.take("dead_letter"));
-    config.storm = alarms::storm(reader, top.take("storm"));
     let grantable = Grantable {
         channels: config.slack.channels().into_keys().collect(),
         credentials: config.credentials.keys().cloned().collect(),
@@ -284,7 +282,6 @@ fn assemble(
         heartbeats: file.heartbeats.expected,
         pings: file.heartbeats.pings,
         dead_letter: file.dead_letter,
-        storm: file.storm,
         warnings,
         handlers: file.handlers,
         other_handlers: Arc::new(other_handlers),

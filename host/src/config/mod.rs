@@ -30,7 +30,7 @@ use crate::policy::{Grants, HttpGrant};
 use crate::router::Route;
 use crate::runtime::Limits;
 
-pub use alarms::{Ping, Storm};
+pub use alarms::Ping;
 pub use problem::{Problem, Problems};
 pub use secret::{FileVersion, Secret, SecretError, SecretSource};
 pub use units::{format_duration, parse_duration, parse_size};
@@ -84,8 +84,6 @@ pub struct Config {
     pub pings: Vec<Ping>,
     /// `dead_letter.handlers`: what runs about a delivery that was given up.
     pub dead_letter: Vec<HandlerName>,
-    /// `storm`.
-    pub storm: Storm,
     /// What is allowed but hardly meant.
     pub warnings: Vec<Problem>,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,

@@ -306,8 +306,8 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
             "am.yml:2:1: unknown key qqq — the keys here are listen, ",
         ),
         (
-            "storm: { over: many }",
-            "am.yml:2:16: storm.over is \"many\" — it should be a whole number; 0 is off",
+            "storm: { over: 20 }",
+            "am.yml:2:1: unknown key storm — it is not supported by this version: remove it",
         ),
         (
             "listen: here",

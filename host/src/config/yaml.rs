@@ -409,6 +409,7 @@ impl<'a> Section<'a> {
             }
             let path = self.path_of(key);
             let advice = match closest(key, &self.known) {
+                _ if path == "storm" => "it is not supported by this version: remove it".to_owned(),
                 Some(known) => format!("did you mean {known}?"),
                 None => format!("the keys here are {}", self.known.join(", ")),
             };

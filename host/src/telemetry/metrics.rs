@@ -18,7 +18,6 @@ pub struct Metrics {
     webhook_truncated: IntCounter,
     unrouted: IntCounter,
     deliveries: IntCounterVec,
-    coalesced: IntCounterVec,
     dead: IntGauge,
     depth: IntGauge,
     oldest: Gauge,
@@ -87,12 +86,6 @@ impl Metrics {
                 "alert_manager_deliveries_total",
                 "Actors that ended, by handler and outcome.",
                 &["handler", "outcome"],
-            )?,
-            coalesced: counters(
-                &registry,
-                "alert_manager_deliveries_coalesced_total",
-                "Deliveries that were settled without a run of their own, by reason.",
-                &["reason"],
             )?,
             dead: gauge(
                 &registry,
@@ -239,11 +232,6 @@ impl Metrics {
                 .get()
         };
         (count("done"), count("dead"))
-    }
-
-    /// Counts a delivery that was settled without a run of its own.
-    pub fn coalesced(&self, reason: &str) {
-        self.coalesced.with_label_values(&[reason]).inc();
     }
 
     /// Returns the timer of a step.

@@ -48,6 +48,12 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     };
     let claim = prove(&config.webhook, &head.headers, now).map_err(unproved)?;
     check_content_type(&head.headers)?;
+    if !shared.is_ready() {
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the handlers are still being loaded; try again",
+        ));
+    }
     let body = read(body, config.webhook.body_bytes_max).await?;
     drop(config);
     if let Some(claim) = claim {
@@ -60,17 +66,26 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
             .webhook_alerts(None, WebhookResult::Rejected, error.alerts());
         ApiError::new(status, error.to_string())
     })?;
-    let sent = Sent::new(shared, parsed);
+    // A task of its own: what is stored is counted, even where the sender hangs up meanwhile.
+    let stored = tokio::spawn(store(shared.clone(), parsed));
+    let answer = stored.await.map_err(|error| {
+        tracing::error!(%error, "the task that stores alerts ended unexpectedly");
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storing the alerts failed; try again",
+        )
+    })??;
+    Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
+}
+
+async fn store(shared: Shared, parsed: Parsed) -> Result<serde_json::Value, ApiError> {
+    let sent = Sent::new(&shared, parsed);
     let receipt = shared
         .queue
         .accept(sent.submissions, sent.refused)
         .await
         .map_err(|error| refuse(&error))?;
-    Ok((
-        StatusCode::ACCEPTED,
-        axum::Json(answer(shared, &sent.described, &sent.bad, receipt)),
-    )
-        .into_response())
+    Ok(answer(&shared, &sent.described, &sent.bad, receipt))
 }
 
 fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), ApiError> {

@@ -15,6 +15,12 @@ use self::wire::{WireAlert, WireGroup, found};
 /// Of an alert that is kept because it could not be read, this much of its JSON.
 const BAD_JSON_BYTES_MAX: usize = 64 << 10;
 
+/// Of what is wrong with it, in bytes: it may quote the alert, and is listed and answered.
+const BAD_ERROR_BYTES_MAX: usize = 400;
+
+/// Of its name, in bytes.
+const BAD_ALERTNAME_BYTES_MAX: usize = 256;
+
 /// What a body held, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
@@ -323,8 +329,17 @@ fn bad(index: usize, place: Place, error: FieldError, json: &str) -> BadAlert {
         .and_then(|value| Some(value.get("labels")?.get("alertname")?.as_str()?.to_owned()));
     BadAlert {
         index,
-        error: format!("{name}{separator}{}", error.problem),
+        error: cut(
+            format!("{name}{separator}{}", error.problem),
+            BAD_ERROR_BYTES_MAX,
+        ),
         json: json[..json.floor_char_boundary(BAD_JSON_BYTES_MAX)].to_owned(),
-        alertname: alertname.unwrap_or_default(),
+        alertname: cut(alertname.unwrap_or_default(), BAD_ALERTNAME_BYTES_MAX),
     }
+}
+
+/// Shortens a text at a character's boundary.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }

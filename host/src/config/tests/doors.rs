@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use super::{CLOSED, Given, good, problems};
-use crate::config::{ClientAuth, Storm, TlsVersion, Web};
+use crate::config::{ClientAuth, TlsVersion, Web};
 
 const KEYS: &str = r#"
 web: { connections_max: 5, header_timeout: 1s, header_bytes_max: 8KiB, body_timeout: 2s, body_rate_min: 1KiB, idle_timeout: 3s }
 tls_server_config: { cert_file: c.pem, key_file: k.pem, client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem, min_version: TLS13 }
 webhook: { hmac: { secret_file: secret, header: X-Sign, timestamp_header: X-Time }, rate: { per_second: 2.5, burst: 7 } }
-storm: { over: 0, within: 30s, by: [alertname] }
 dead_letter: { handlers: [slack-notify, page] }
 heartbeats:
   prometheus: { matchers: ['alertname="Watchdog"', 'cluster="a"'], every: 5m }
@@ -46,12 +45,6 @@ fn every_key_of_them_is_read() {
     assert_eq!(hmac.timestamp_header.unwrap(), "x-time");
     assert_eq!(config.webhook.rate.per_second, 2.5);
     assert_eq!(config.webhook.rate.burst, 7);
-    let storm = Storm {
-        over: 0,
-        within: Duration::from_secs(30),
-        by: vec!["alertname".to_owned()],
-    };
-    assert_eq!(config.storm, storm);
     let told: Vec<_> = config.dead_letter.iter().map(|h| h.as_str()).collect();
     assert_eq!(told, ["slack-notify", "page"]);
     assert_eq!(config.heartbeats.len(), 1);
@@ -72,7 +65,6 @@ fn without_them_the_doors_are_generous_and_nothing_is_expected() {
     assert!(config.tls_server.is_none() && config.webhook.hmac.is_none());
     assert!(config.heartbeats.is_empty() && config.pings.is_empty());
     assert!(config.dead_letter.is_empty());
-    assert_eq!(config.storm, Storm::default());
 }
 
 #[test]
@@ -153,7 +145,6 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
             "dead_letter: { handlers: [a, a] }",
             "dead_letter.handlers names a twice",
         ),
-        ("storm: { within: soon }", "storm.within is \"soon\""),
     ];
     for (line, part) in cases {
         let found = problems(Given::new(), &format!("{CLOSED}{line}\n"));

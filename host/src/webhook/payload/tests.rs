@@ -138,10 +138,7 @@ fn a_bad_body_is_refused_with_the_field_that_is_wrong() {
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     let deep_label = format!(r#"{{"labels":{{"a":{deep}}}}}"#);
     let cases = [
-        (
-            "",
-            "the body is not JSON: EOF while parsing a value at line 1 column 0",
-        ),
+        ("", "the body is empty"),
         (
             "{",
             "the body is not JSON: EOF while parsing an object at line 1 column 1",
