@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(1);
 
 /// Starts a server again and again over a warm cache, and one with the bundled handlers.
 pub(crate) fn run(figures: &mut Figures) -> anyhow::Result<()> {
-    binary();
+    let _ = binary();
     let rig = Rig::new("slack: { preview: true }\n")?;
     for number in 0..MODULES {
         rig.put(&format!("bench-{number:03}.wasm"), &module(number))?;
