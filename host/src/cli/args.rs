@@ -42,7 +42,7 @@ pub(super) enum Command {
 /// Which file holds the configuration.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct FileArgs {
-    /// The configuration file; without it, the one that the variable ALERT_MANAGER_CONFIG names.
+    /// The configuration file; without it, the one that the variable `ALERT_MANAGER_CONFIG` names.
     // The variable is read with the others: here, an empty one would be a path.
     #[arg(
         long = "config.file",
