@@ -1,4 +1,4 @@
-//! The servers that ours is compared with, as Debian and PyPI have them.
+//! The servers that ours is compared with, as Debian and `PyPI` have them.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};

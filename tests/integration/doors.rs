@@ -56,7 +56,7 @@ impl Peer {
     }
 
     /// Reads until the server closes the connection.
-    async fn is_closed(mut self) -> String {
+    async fn heard_until_closed(mut self) -> String {
         let mut heard = Vec::new();
         tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut heard))
             .await
@@ -86,8 +86,8 @@ async fn a_peer_that_never_ends_its_headers_is_cut_off() {
     let silent = Peer::connect(&server).await;
     let (status, _) = server.get("/api/v1/deliveries").await;
     assert_eq!(status, StatusCode::OK, "others are served meanwhile");
-    assert_eq!(slow.is_closed().await, "");
-    assert_eq!(silent.is_closed().await, "");
+    assert_eq!(slow.heard_until_closed().await, "");
+    assert_eq!(silent.heard_until_closed().await, "");
     assert!(cut(&server, "slow_headers").await >= 2.0);
 }
 
@@ -124,7 +124,7 @@ async fn a_body_that_stops_or_trickles_is_told_to_come_again() {
         } => never,
         read = read.read_to_string(&mut heard) => { let _ = read; }
     }
-    for heard in [stops.is_closed().await, heard] {
+    for heard in [stops.heard_until_closed().await, heard] {
         assert!(heard.contains("503"), "{heard}");
         assert!(heard.contains("too slowly"), "{heard}");
     }
@@ -138,7 +138,7 @@ async fn a_connection_that_waits_too_long_for_its_next_request_is_closed() {
     peer.hears("ok").await;
     peer.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
     peer.hears("ok").await;
-    assert_eq!(peer.is_closed().await, "");
+    assert_eq!(peer.heard_until_closed().await, "");
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn past_the_most_connections_the_answer_is_503() {
         asking.push(peer);
     }
     let refused = Peer::asking(&server, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let heard = refused.is_closed().await;
+    let heard = refused.heard_until_closed().await;
     assert!(heard.starts_with("HTTP/1.1 503 "), "{heard}");
     assert!(heard.contains("connections_max"), "{heard}");
     let mut first = asking.remove(0);
@@ -169,7 +169,7 @@ async fn a_silent_connection_makes_room_for_one_that_asks() {
     let silent = Peer::connect(&server).await;
     let mut asking = Peer::asking(&server, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
     asking.hears("ok").await;
-    assert_eq!(silent.is_closed().await, "");
+    assert_eq!(silent.heard_until_closed().await, "");
     assert!(cut(&server, "displaced").await >= 1.0);
 }
 
@@ -195,8 +195,8 @@ async fn a_shutdown_waits_for_no_idle_peer() {
     idle.hears("ok").await;
     let silent = Peer::connect(&server).await;
     server.stop().await;
-    assert_eq!(idle.is_closed().await, "");
-    assert_eq!(silent.is_closed().await, "");
+    assert_eq!(idle.heard_until_closed().await, "");
+    assert_eq!(silent.heard_until_closed().await, "");
 }
 
 #[tokio::test]

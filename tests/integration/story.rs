@@ -122,8 +122,8 @@ async fn promtool_finds_nothing_wrong_with_the_metrics() {
                 checked.stderr
             );
         }
-        Err(_) => eprintln!(
-            "SKIPPED: promtool did not check the metrics, since it is not installed. On Debian: apt-get install --no-install-recommends prometheus"
+        Err(_) => tests::skipped(
+            "SKIPPED: promtool did not check the metrics, since it is not installed. On Debian: apt-get install --no-install-recommends prometheus",
         ),
     }
 }
