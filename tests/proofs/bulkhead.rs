@@ -22,7 +22,6 @@ async fn a_handler_that_hangs_holds_up_nobody_else() {
         .config(&format!(
             r##"
 slack: {{ channels: {{ alerts: "#alerts" }}, rate: {{ per_second: 0 }} }}
-storm: {{ over: 0 }}
 handlers:
   effects:
     allow: {{ http: ["{url}"], slack: [alerts] }}

@@ -17,7 +17,6 @@ fn setup(slack: &Slack) -> Setup {
     Setup::new().slack(slack).module("slack-notify").config(
         r##"
 slack: { channels: { alerts: "#alerts" }, rate: { per_second: 0 } }
-storm: { over: 0 }
 handlers:
   slack-notify:
     allow: { slack: [alerts] }

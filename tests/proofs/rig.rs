@@ -48,7 +48,6 @@ impl Rig {
             r##"handlers_dir: handlers
 store: sqlite:{STORE}
 slack: {{ channels: {{ alerts: "#alerts" }}, rate: {{ per_second: 0 }} }}
-storm: {{ over: 0 }}
 handlers:
   effects:
     allow: {{ http: ["{sink_url}"], slack: [alerts] }}
