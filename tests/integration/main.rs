@@ -11,6 +11,7 @@ mod drop_in;
 mod effects;
 mod folder;
 mod main_job;
+mod outcomes;
 mod readme;
 mod real_alertmanager;
 mod sandbox;
