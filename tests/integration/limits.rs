@@ -172,7 +172,7 @@ async fn what_a_guest_returns_and_draws_is_bounded_as_the_operator_says() {
     for (mode, name, change) in [
         ("facts", "facts", (|l| l.facts_max = 7) as fn(&mut Limits)),
         ("fact-name", "fact_name_bytes", |l| {
-            l.fact_name_bytes_max = 7
+            l.fact_name_bytes_max = 7;
         }),
         ("fact", "fact_bytes", |l| l.fact_bytes_max = 7),
         ("fact", "output_bytes", |l| {

@@ -290,8 +290,7 @@ pub(super) async fn describe(
             failure => DescribeFailure::Failed(failure),
         }),
         Err(_) => Err(DescribeFailure::Failed(StepFailure::Timeout(format!(
-            "wall: describe was not done within {:?}",
-            DESCRIBE_WALL_MAX
+            "wall: describe was not done within {DESCRIBE_WALL_MAX:?}"
         )))),
     }
 }
