@@ -25,6 +25,7 @@ pub struct Metrics {
     delivery_duration: HistogramVec,
     host_calls: IntCounterVec,
     diverged: IntCounterVec,
+    limits: IntCounterVec,
     breaker_open: IntGaugeVec,
     store_writable: IntGauge,
     heartbeat_missing: IntGaugeVec,
@@ -135,6 +136,12 @@ impl Metrics {
                 "alert_manager_effects_diverged_total",
                 "Recorded effects that a retry did not ask for again.",
                 &["handler"],
+            )?,
+            limits: counters(
+                &registry,
+                "alert_manager_limits_total",
+                "Limits that handlers met, by the limit's name in the configuration; for a log, lines dropped.",
+                &["handler", "limit"],
             )?,
             breaker_open: gauges(
                 &registry,
@@ -281,6 +288,13 @@ impl Metrics {
     /// Shows the heartbeats that are expected now, each with 1 where it is missing, and those alone.
     pub fn heartbeats<'a>(&self, heartbeats: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.heartbeat_missing, heartbeats);
+    }
+
+    /// Counts how often a limit was met.
+    pub fn limits(&self, handler: &HandlerName, limit: &str, count: u64) {
+        self.limits
+            .with_label_values(&[handler.as_str(), limit])
+            .inc_by(count);
     }
 
     /// Shows the queue as it is now.
