@@ -35,7 +35,10 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
 /// Finds the handler projects of a folder that has to be there.
 pub(super) fn projects(dir: &Path) -> anyhow::Result<Vec<Project>> {
     if !dir.is_dir() {
-        bail!("{}: no such folder", dir.display());
+        bail!(
+            "{}: no such folder: make it, or name the folder of a handler project, or of several",
+            dir.display()
+        );
     }
     handler_build::discover(dir)
         .with_context(|| format!("cannot look for handler projects in {}", dir.display()))

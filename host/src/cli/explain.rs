@@ -128,11 +128,20 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
         out,
         "\n{} at {}: {}{after_crash}",
         paint.bold(&format!("attempt {}", text(&attempt["attempt"]))),
-        text(&attempt["started_at"]),
-        text(&attempt["outcome"]),
+        moment(&text(&attempt["started_at"])),
+        attempt_ended(&text(&attempt["outcome"])),
     );
     for step in items(attempt, "steps") {
         tell_step(out, &step, paint);
+    }
+}
+
+/// The queue's words in a reader's.
+fn attempt_ended(outcome: &str) -> &str {
+    match outcome {
+        "yield" => "goes on",
+        "retry" => "to be tried again",
+        other => other,
     }
 }
 
@@ -241,6 +250,17 @@ fn items(value: &Value, key: &str) -> Vec<Value> {
     value[key].as_array().cloned().unwrap_or_default()
 }
 
+/// Cuts a moment to milliseconds, as the others in a story are.
+fn moment(text: &str) -> String {
+    match text.split_once('.') {
+        Some((seconds, fraction)) => {
+            let digits = fraction.trim_end_matches('Z');
+            format!("{seconds}.{}Z", digits.get(..3).unwrap_or(digits))
+        }
+        None => text.to_owned(),
+    }
+}
+
 /// Keeps a text of several lines to the right of where it began.
 fn indent(text: &str, columns: usize) -> String {
     text.trim_end()
@@ -263,4 +283,20 @@ fn mebibytes(value: &Value) -> String {
         "{:.1} MiB",
         value.as_u64().unwrap_or(0) as f64 / f64::from(1 << 20)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_have_milliseconds_at_most() {
+        for (given, told) in [
+            ("2026-01-02T03:04:05.678901234Z", "2026-01-02T03:04:05.678Z"),
+            ("2026-01-02T03:04:05.6Z", "2026-01-02T03:04:05.6Z"),
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ] {
+            assert_eq!(moment(given), told);
+        }
+    }
 }

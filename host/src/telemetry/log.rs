@@ -44,9 +44,18 @@ impl Verbosity {
     }
 }
 
+/// Whether lines for people are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// As terminals obey them.
+    On,
+    /// Text alone.
+    Off,
+}
+
 /// Starts logging to standard error, once a process. Without a format, people's where standard error is a
 /// terminal, and logfmt elsewhere.
-pub fn init(format: Option<Format>, verbosity: Verbosity) {
+pub fn init(format: Option<Format>, verbosity: Verbosity, colours: Colours) {
     let levels = tracing_subscriber::filter::Targets::new()
         // What libraries tell is for us, not for operators.
         .with_default(Level::WARN.min(verbosity.level()))
@@ -60,7 +69,7 @@ pub fn init(format: Option<Format>, verbosity: Verbosity) {
             .with(lines.event_format(Line(Style::Json)))
             .try_init(),
         (None, true) => registry
-            .with(lines.event_format(Line(Style::Terminal)))
+            .with(lines.event_format(Line(Style::Terminal(colours))))
             .try_init(),
         (Some(Format::Logfmt), _) | (None, false) => registry
             .with(lines.event_format(Line(Style::Logfmt)))
@@ -69,7 +78,7 @@ pub fn init(format: Option<Format>, verbosity: Verbosity) {
 }
 
 enum Style {
-    Terminal,
+    Terminal(Colours),
     Logfmt,
     Json,
 }
@@ -117,7 +126,9 @@ where
         let now = jiff::Timestamp::now();
         let level = event.metadata().level();
         match self.0 {
-            Style::Terminal => terminal_line(&mut out, now, *level, &fields)?,
+            Style::Terminal(colours) => {
+                terminal_line(&mut out, now, *level, &fields, colours)?;
+            }
             Style::Logfmt => logfmt_line(&mut out, now, *level, &fields)?,
             Style::Json => json_line(&mut out, now, *level, &fields)?,
         }
@@ -130,6 +141,7 @@ fn terminal_line(
     now: jiff::Timestamp,
     level: Level,
     fields: &Fields,
+    colours: Colours,
 ) -> fmt::Result {
     let (colour, word) = match level {
         Level::ERROR => ("\x1b[31m", "error"),
@@ -137,16 +149,17 @@ fn terminal_line(
         Level::INFO => ("\x1b[32m", "info "),
         _ => ("\x1b[2m", "debug"),
     };
+    let (colour, dim, plain) = match colours {
+        Colours::On => (colour, "\x1b[2m", "\x1b[0m"),
+        Colours::Off => ("", "", ""),
+    };
     let local = now.to_zoned(jiff::tz::TimeZone::system());
-    write!(
-        out,
-        "\x1b[2m{}\x1b[0m {colour}{word}\x1b[0m ",
-        local.strftime("%H:%M:%S%.3f")
-    )?;
+    let time = local.strftime("%H:%M:%S%.3f");
+    write!(out, "{dim}{time}{plain} {colour}{word}{plain} ")?;
     // A guest's own message may hold anything: only line breaks and printable text reach the terminal.
     out.write_str(&printable(&fields.message, "\n         "))?;
     for (name, value) in &fields.pairs {
-        write!(out, " \x1b[2m{name}=\x1b[0m{}", printable(value, " "))?;
+        write!(out, " {dim}{name}={plain}{}", printable(value, " "))?;
     }
     Ok(())
 }
@@ -250,6 +263,31 @@ mod tests {
             line,
             r#"ts=1970-01-01T00:00:00.000Z level=warn msg="it \"broke\"\nbadly" handler=a-b error="x=\u001b[31m""#
         );
+    }
+
+    #[test]
+    fn a_line_for_people_has_colours_only_where_they_are_wanted() {
+        let fields = Fields {
+            message: "it broke".into(),
+            pairs: vec![("handler", "a-b".into())],
+        };
+        let shown = |colours| {
+            let mut line = String::new();
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            terminal_line(
+                &mut Writer::new(&mut line),
+                now,
+                Level::WARN,
+                &fields,
+                colours,
+            )
+            .expect("a string takes any text");
+            line
+        };
+        assert!(shown(Colours::On).contains("\x1b[33mwarn \x1b[0m it broke"));
+        let plain = shown(Colours::Off);
+        assert!(plain.ends_with(" warn  it broke handler=a-b"), "{plain}");
+        assert!(!plain.contains('\x1b'), "{plain}");
     }
 
     #[test]
