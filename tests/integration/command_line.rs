@@ -50,6 +50,12 @@ fn the_server_starts_without_a_configuration_and_shows_the_message() {
         told = run(dir.path(), &["explain", id, "--url", &server.url]);
     }
     assert!(
+        told.stdout
+            .contains("# KubePodCrashLooping · customer/customer-rs-transformer"),
+        "the message is kept with its delivery: {}",
+        told.stdout
+    );
+    assert!(
         server
             .stdout()
             .contains("customer-rs-transformer-9b75b488c-cpfd7"),
@@ -79,6 +85,59 @@ fn a_killed_server_goes_on_where_it_was() {
         1,
         "what was accepted is known"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_missing_target_is_said_once_with_the_command_to_run() {
+    let dir = folder(&[]);
+    for (name, script) in [
+        ("rustc", "echo /nowhere"),
+        ("rustup", "echo 'error: no network' >&2; exit 1"),
+    ] {
+        let source = format!("{name}.sh");
+        write(dir.path(), &source, &format!("#!/bin/sh\n{script}\n"));
+        // Put in place by another process: one that this one wrote could still be open in a process that
+        // another test starts meanwhile, and Linux runs no file that is open for writing.
+        let install = std::process::Command::new("install")
+            .args(["-m", "755", &source, name])
+            .current_dir(dir.path())
+            .status();
+        assert!(install.unwrap().success());
+    }
+    for name in ["one", "two"] {
+        fs::create_dir_all(dir.path().join(name).join("src")).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\n[lib]\ncrate-type = [\"cdylib\"]\n"
+        );
+        write(&dir.path().join(name), "Cargo.toml", &manifest);
+        write(&dir.path().join(name), "src/lib.rs", "");
+    }
+    write(
+        dir.path(),
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"one\", \"two\"]\n",
+    );
+    let path = std::env::var("PATH").unwrap();
+    let built = command(dir.path(), &["build", "."])
+        .env("PATH", format!("{}:{path}", dir.path().display()))
+        .output()
+        .unwrap();
+    let built = finished(built);
+    assert_eq!(built.code, Some(1));
+    let command = "rustup target add wasm32-wasip2";
+    for part in [
+        format!("running {command}"),
+        format!("&& {command}"),
+        "error: no network".to_owned(),
+    ] {
+        assert_eq!(
+            built.stderr.matches(&part).count(),
+            1,
+            "{part}: {}",
+            built.stderr
+        );
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::args::ExplainArgs;
 use super::ask::{path_segment, text};
 use super::client::Client;
 use super::print::{self, Paint};
+use crate::runtime::render_kept;
 
 /// Tells the story.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -220,6 +221,11 @@ fn tell_call(out: &mut String, call: &Value, paint: Paint) {
         print::first_line(&text(&call["result"]), 200),
         paint.dim(&format!("({})", micros(&call["duration_us"]))),
     );
+    if call["preview"].is_object() {
+        for line in render_kept(&call["preview"]).lines() {
+            let _ = writeln!(out, "         {}", paint.dim(&print::plain(line)));
+        }
+    }
 }
 
 fn dropped(out: &mut String, count: &Value, what: &str) {
