@@ -444,7 +444,7 @@ fn what_a_guest_says_arrives_with_handler_delivery_and_alertname() {
 }
 
 #[test]
-fn a_signal_ends_a_server_where_nothing_runs() {
+fn a_signal_ends_a_server_that_has_nothing_to_do_at_once() {
     let dir = folder(&[]);
     let server = Process::start(command(dir.path(), &["serve"]));
     server.signal("INT");
