@@ -705,3 +705,36 @@ async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
     };
     assert_eq!((about(&first[0]), about(&second[0])), (1, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_account_brings_its_token_and_the_authority_to_trust() {
+    use alert_manager::config::{Credential, CredentialKind, SecretSource};
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    new_pair(dir.path());
+    replace(&dir.path().join("token"), "account-token\n");
+    let setup = Setup::new().config(PREVIEW).config(TLS);
+    let setup = setup.config("api: { authorization: { credentials: account-token } }");
+    // Any API over TLS will do: this one is at hand.
+    let server = setup.start_in(Arc::clone(&dir)).await;
+    let url = server.url.replace("http:", "https:");
+    let bed = tests::bed::Bed::with_services(|services| {
+        let account = Credential {
+            kind: CredentialKind::ServiceAccount {
+                token: SecretSource::file(dir.path().join("token")),
+                ca_file: dir.path().join("cert.pem"),
+            },
+            origins: vec![alert_manager::policy::HttpGrant::parse(&url).unwrap()],
+        };
+        let account = Arc::new(account);
+        services
+            .credentials
+            .insert("kubernetes".to_owned(), account);
+    });
+    let script =
+        format!("credential kubernetes {url}/api/v1/deliveries\nget {url}/api/v1/deliveries");
+    let call = bed.probe(&script).await.http(&url);
+    let told = call.credential("kubernetes").facts().await;
+    assert_eq!(told[0], "200 {\"deliveries\":[],\"next\":null}");
+    let why = "without it nobody vouches for the certificate";
+    assert!(told[1].contains("Unreachable"), "{why}: {}", told[1]);
+}
