@@ -86,7 +86,7 @@ pub struct Shared {
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) senders: Arc<SenderRates>,
     pub(crate) bodies: Room,
-    heartbeats: Arc<Heartbeats>,
+    pub(crate) heartbeats: Arc<Heartbeats>,
     /// Ends of alerts about heartbeats, for the task that stores them.
     beats_again: mpsc::UnboundedSender<Alert>,
     /// Changes with each configuration.
