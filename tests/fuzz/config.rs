@@ -135,7 +135,7 @@ fn check_config(config: &Config) {
         for matcher in &route.matchers {
             let printed = matcher.to_string();
             let again = alert_manager::router::Matcher::parse(&printed).unwrap();
-            assert_eq!(again, [matcher.clone()], "{printed}");
+            assert_eq!(again, std::slice::from_ref(matcher), "{printed}");
         }
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn corpus_lines(folder: &str) -> Vec<String> {
         .collect()
 }
 
-/// Chance that repeats itself: SplitMix64.
+/// Chance that repeats itself (the generator is Steele's `SplitMix64`).
 pub(crate) struct Dice(u64);
 
 impl Dice {

@@ -3,7 +3,11 @@
 //!
 //! A short run is part of the suite. The long one: `ALERT_MANAGER_FUZZ_SECONDS=600 cargo test --release -p
 //! tests --test fuzz -- --nocapture` (for each target). A failure prints the two variables that bring it back.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests, whose seeds and counts are for people"
+)]
 
 mod addresses;
 mod bodies;

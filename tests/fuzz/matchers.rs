@@ -72,7 +72,7 @@ fn check(dice: &mut Dice, matchers: &[Matcher]) {
     let printed: Vec<_> = matchers.iter().map(ToString::to_string).collect();
     for (matcher, printed) in matchers.iter().zip(&printed) {
         let again = Matcher::parse(printed).unwrap_or_else(|error| panic!("{printed}: {error}"));
-        assert_eq!(again, [matcher.clone()], "{printed}");
+        assert_eq!(again, std::slice::from_ref(matcher), "{printed}");
     }
     if !printed.is_empty() {
         let all = format!("{{{}}}", printed.join(", "));

@@ -203,7 +203,7 @@ fn spelled(dice: &mut Dice) -> String {
     };
     for _ in 0..dice.below(5) {
         path.push(if dice.one_in(12) { '\\' } else { '/' });
-        path.push_str(*dice.pick(&SEGMENTS));
+        path.push_str(dice.pick::<&str>(&SEGMENTS));
     }
     let query = if dice.one_in(4) { "?a=/../b#c" } else { "" };
     format!("{scheme}{user}{host}{port}{path}{query}")
