@@ -390,6 +390,8 @@ pub(crate) enum Refusal {
     Unauthorized,
     /// Its sender made too many.
     Rate,
+    /// A web page is behind it.
+    Page,
 }
 
 impl Refusal {
@@ -397,6 +399,7 @@ impl Refusal {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::Rate => "rate",
+            Self::Page => "page",
         }
     }
 }
