@@ -21,7 +21,7 @@ use crate::policy;
 use crate::queue::{self, Leases, Queue};
 use crate::router::Router;
 use crate::runtime::{
-    self, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
+    self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
     ServiceOptions,
 };
 use crate::server::{Server, Tls};
@@ -115,7 +115,8 @@ pub struct App {
 impl App {
     /// Opens the store, sets up the sandbox and starts the first scan of the folder.
     ///
-    /// `source` is asked again at each reload; `preview` shows messages that are not posted.
+    /// `source` is asked again at each reload; `preview` shows messages that are not posted; `compiler` is where
+    /// modules are compiled.
     ///
     /// # Errors
     /// Where the store, the folder or the sandbox cannot be opened.
@@ -123,13 +124,19 @@ impl App {
         config: Config,
         source: ConfigSource,
         preview: PreviewSink,
+        compiler: Compiler,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let tls = config.tls_server.clone().map(Tls::new).transpose()?;
         let Store::Sqlite(path) = &config.store;
         let (queue, leases) = Queue::open(path, queue_options(&config), caps(&config, &[]))?;
         let ref_key = queue.secret(MESSAGE_REFS);
-        let runtime = Runtime::new(runtime_options(&config, ref_key, Arc::clone(&preview)))?;
+        let runtime = Runtime::new(runtime_options(
+            &config,
+            ref_key,
+            Arc::clone(&preview),
+            compiler,
+        ))?;
         let registry = Registry::open(
             Arc::clone(&runtime),
             config.handlers_dir.clone(),
@@ -477,9 +484,11 @@ pub fn runtime_options(
     config: &Config,
     ref_key: [u8; 32],
     preview: PreviewSink,
+    compiler: Compiler,
 ) -> runtime::Options {
     runtime::Options {
         cache_dir: cache_dir(config),
+        compiler,
         bounds: config.sandbox,
         services: service_options(config, ref_key, preview),
     }

@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod bodies;
 mod command_line;
+mod compiler;
 mod delivery;
 mod doors;
 mod drop_in;

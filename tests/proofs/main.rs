@@ -7,6 +7,7 @@
 mod bulkhead;
 mod crash;
 mod faults;
+mod leak;
 mod load;
 mod outages;
 mod power;

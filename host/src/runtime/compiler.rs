@@ -5,7 +5,6 @@ use std::io::{self, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
@@ -19,7 +18,7 @@ use super::{Bounds, Runtime, engine, format_size};
 pub const COMPILE_COMMAND: &str = "compile-module";
 
 /// With this the process says that the module is at fault; its standard error has the reason.
-pub const EXIT_DAMAGED: u8 = 1;
+pub const EXIT_DAMAGED: u8 = 3;
 
 /// Threads of one compilation. Address space is limited, and each takes some.
 const THREADS_MAX: usize = 4;
@@ -168,9 +167,15 @@ fn failure(status: ExitStatus, said: &str, bounds: &Bounds) -> LoadError {
     #[cfg(not(unix))]
     let signal = None;
     // What the allocator, the kernel and the thread pool say where there is no more address space.
-    let is_short = ["memory allocation of", "os error 12", "os error 11", "Cannot allocate memory"]
-        .iter()
-        .any(|words| said.contains(words));
+    let is_short = [
+        "memory allocation of",
+        "os error 12",
+        "os error 11",
+        "Cannot allocate memory",
+        "out of memory",
+    ]
+    .iter()
+    .any(|words| said.contains(words));
     let out_of_time = [rustix::process::Signal::XCPU, rustix::process::Signal::KILL]
         .iter()
         .any(|known| signal == Some(known.as_raw()));
@@ -223,6 +228,8 @@ pub fn compile_module(bytes: &[u8]) -> Result<Vec<u8>, String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::time::Duration;
+
     use super::*;
 
     fn told(raw: i32, said: &str) -> String {
@@ -237,7 +244,9 @@ mod tests {
     #[test]
     fn each_end_of_the_compiler_is_told_for_what_it_is() {
         const EXITED: i32 = 256;
-        assert!(told(EXITED, "unexpected end").contains("damaged or not whole: unexpected end"));
+        assert!(
+            told(3 * EXITED, "unexpected end").contains("damaged or not whole: unexpected end")
+        );
         assert!(told(6, "memory allocation of 9 bytes failed").starts_with("compile_memory:"));
         assert!(told(24, "").starts_with("compile_time:"), "SIGXCPU");
         assert!(told(9, "").contains("60s"), "SIGKILL");

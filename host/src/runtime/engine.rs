@@ -65,6 +65,11 @@ pub fn open_page_map() -> Result<(), EngineError> {
     Engine::new(&config).map(drop).map_err(EngineError)
 }
 
+/// Makes an engine that compiles as the sandbox's does and has no room for instances.
+pub(super) fn for_compiling() -> Result<Engine, EngineError> {
+    Engine::new(&config(&Bounds::default())).map_err(EngineError)
+}
+
 /// Everything but where instances live: what decides about the code that is compiled is the same in a process that
 /// only compiles.
 fn config(bounds: &Bounds) -> Config {
