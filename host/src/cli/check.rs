@@ -73,10 +73,10 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
             findings.problems.push(format!("{}: {error}", module.file));
         }
         if let Some(name) = &module.name
-            && let Some(lines) = missing_grants(config, name, &module.imports)
+            && let Some(lines) = missing_grants(config, module)
         {
             findings.warnings.push(format!(
-                "{name} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}"
+                "{name} is limited: what it is not granted answers `denied`. To grant it, add:\n{lines}"
             ));
         }
     }

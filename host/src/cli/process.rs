@@ -60,5 +60,7 @@ pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Resul
     };
     setrlimit(Resource::Cpu, time)?;
     rustix::process::nice(COMPILER_NICE)?;
+    // Where the machine runs out of memory after all, this is what the kernel is to take, not the server.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     Ok(())
 }

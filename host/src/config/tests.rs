@@ -446,6 +446,23 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
 }
 
 #[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for line in [
+        "webhook: { authorization: hunter2 }",
+        "webhook: { hmac: hunter2 }",
+        "api: { basic_auth: hunter2 }",
+        "api: { authorization: { type: \"hunter2 hunter2\" } }",
+        "credentials: { x: { authorization: { credentials: [hunter2] }, origins: [\"https://h\"] } }",
+        "credentials: { x: { header: hunter2, origins: [\"https://h\"] } }",
+        "credentials: { x: { service_account: hunter2, origins: [\"https://h\"] } }",
+        "heartbeats: { x: { every: 1m, ping_url: \"hunter2\" } }",
+    ] {
+        let found = problems(Given::new(), &format!("{CLOSED}{line}\n"));
+        assert!(!found.concat().contains("hunter2"), "{line}: {found:#?}");
+    }
+}
+
+#[test]
 fn a_secret_in_a_store_url_is_not_repeated() {
     let found = problems(
         Given::new(),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::problem::{Problem, Problems};
 use super::suggest::closest;
@@ -46,6 +47,18 @@ pub(super) struct Entry {
     pub(super) key: String,
     pub(super) at: Place,
     pub(super) value: Node,
+}
+
+/// Some of what stands in the file is secret, and which of it is known only later.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Value::Scalar(text, json) = &mut self.value {
+            text.zeroize();
+            if let serde_json::Value::String(text) = json {
+                text.zeroize();
+            }
+        }
+    }
 }
 
 impl Node {
@@ -170,7 +183,7 @@ impl Reader {
             let message = "the file holds more than one document".to_owned();
             self.fail(at, message, "take out the line ---");
         }
-        let characters: Vec<char> = text.chars().collect();
+        let characters: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().collect());
         documents
             .first()
             .map(|node| self.convert(node, &characters, 0))
@@ -243,7 +256,11 @@ impl Reader {
     }
 
     fn expected(&mut self, node: &Node, path: &str, what: &str) {
-        let found = node.described();
+        let found = match &node.value {
+            // Somebody wrote a secret where a mapping belongs, or in another's place.
+            Value::Scalar(..) if is_about_secrets(path) => "a text".to_owned(),
+            _ => node.described(),
+        };
         self.fail(
             node.at,
             format!("{path} is {found}"),
@@ -416,6 +433,22 @@ impl<'a> Section<'a> {
             reader.fail(entry.at, format!("unknown key {path}"), advice);
         }
     }
+}
+
+/// Returns true where what stands at `path` may be a secret, whatever it should be.
+fn is_about_secrets(path: &str) -> bool {
+    const KEYS: [&str; 9] = [
+        "authorization",
+        "basic_auth",
+        "credentials",
+        "header",
+        "hmac",
+        "password",
+        "ping_url",
+        "secret",
+        "service_account",
+    ];
+    path.split(['.', '[']).any(|key| KEYS.contains(&key))
 }
 
 fn place(line: usize, column_from_zero: usize) -> Place {

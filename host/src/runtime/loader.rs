@@ -27,6 +27,8 @@ pub struct Module {
     description: Description,
     sha256: String,
     imports: Vec<String>,
+    /// Who besides its file's owner could have written it.
+    pub(super) exposure: Option<String>,
     pub(super) pre: HandlerPre<State>,
     pub(super) clients: Arc<Clients>,
     pub(super) rates: Arc<Rates>,
@@ -49,6 +51,12 @@ impl Module {
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// Returns who besides the owner of its file could have written it, where anybody.
+    #[must_use]
+    pub fn exposure(&self) -> Option<&str> {
+        self.exposure.as_deref()
     }
 
     /// Returns the interfaces of the contract that it imports, by their bare names: `http`, `slack`.
@@ -127,6 +135,7 @@ impl Runtime {
             description: known.description,
             imports: known.imports,
             sha256,
+            exposure: None,
             pre,
             clients: Arc::default(),
             rates: Arc::default(),

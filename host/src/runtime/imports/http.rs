@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::config::{Authorization, Credential, CredentialKind};
 use crate::journal::CallKind;
@@ -228,7 +229,7 @@ struct Prepared {
     request: reqwest::RequestBuilder,
     within: Duration,
     /// What is masked in the answer.
-    secrets: Vec<String>,
+    secrets: Vec<Zeroizing<String>>,
     handler: crate::alert::HandlerName,
     /// What the answer's body may have.
     body_bytes_max: u32,
@@ -348,13 +349,14 @@ struct AddedHeader {
     name: HeaderName,
     value: HeaderValue,
     /// Every form of it that must not come back to the guest, the longest first.
-    secrets: Vec<String>,
+    secrets: Vec<Zeroizing<String>>,
 }
 
 fn header_of(credential: &Credential) -> Result<AddedHeader, String> {
     let read = |source: &crate::config::SecretSource| {
         source
             .read()
+            .map(|secret| Zeroizing::new(secret.expose().to_owned()))
             .map_err(|error| format!("the credential: {error}"))
     };
     let (name, secrets, text) = match &credential.kind {
@@ -362,24 +364,24 @@ fn header_of(credential: &Credential) -> Result<AddedHeader, String> {
             scheme,
             credentials,
         }) => {
-            let secret = read(credentials)?.expose().to_owned();
-            let text = format!("{scheme} {secret}");
+            let secret = read(credentials)?;
+            let text = Zeroizing::new(format!("{scheme} {}", *secret));
             ("authorization", vec![secret], text)
         }
         CredentialKind::Authorization(Authorization::Basic { username, password }) => {
-            let secret = read(password)?.expose().to_owned();
-            let decoded = format!("{username}:{secret}");
-            let pair = STANDARD.encode(&decoded);
-            let text = format!("Basic {pair}");
+            let secret = read(password)?;
+            let decoded = Zeroizing::new(format!("{username}:{}", *secret));
+            let pair = Zeroizing::new(STANDARD.encode(decoded.as_bytes()));
+            let text = Zeroizing::new(format!("Basic {}", *pair));
             ("authorization", vec![pair, decoded, secret], text)
         }
         CredentialKind::Header { name, value } => {
-            let secret = read(value)?.expose().to_owned();
+            let secret = read(value)?;
             (name.as_str(), vec![secret.clone()], secret)
         }
         CredentialKind::ServiceAccount { token, .. } => {
-            let secret = read(token)?.expose().to_owned();
-            let text = format!("Bearer {secret}");
+            let secret = read(token)?;
+            let text = Zeroizing::new(format!("Bearer {}", *secret));
             ("authorization", vec![secret], text)
         }
     };
