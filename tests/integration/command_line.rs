@@ -285,9 +285,109 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
 }
 
 #[test]
-fn a_second_signal_ends_the_server_at_once() {
+fn a_signal_ends_a_server_that_has_nothing_to_do_at_once() {
     let dir = folder(&[]);
     let server = Process::start(command(dir.path(), &["serve"]));
     server.signal("INT");
     assert_eq!(server.wait(), Some(0), "nothing runs: the first is enough");
+}
+
+#[test]
+fn an_alert_says_nothing_to_the_terminal_that_asks_about_it() {
+    let dir = folder(&["slack-notify"]);
+    let hostile = "a\u{1b}[2J\u{9b}31m\u{202e}b\u{7}\nattempt 9 at now: done";
+    let name = format!("Evil {hostile}");
+    let mut alert = alerts::firing(&name, &[("pod", hostile), ("severity", hostile)]);
+    alert["annotations"]["summary"] = json!(hostile);
+    write(dir.path(), "alert.json", &alert.to_string());
+    let server = Process::start(command(dir.path(), &["serve"]));
+    let posted = std::process::Command::new("curl")
+        .args(["-sS", "-H", "Content-Type: application/json"])
+        .args(["-d", "@alert.json", &format!("{}/webhook", server.url)])
+        .current_dir(dir.path())
+        .output()
+        .expect("curl runs");
+    let answer: Value = serde_json::from_slice(&posted.stdout).unwrap();
+    let id = answer["deliveries"][0]["id"].as_str().unwrap();
+    let ask = |args: &[&str]| run(dir.path(), &[args, &["--url", &server.url]].concat());
+    while !ask(&["explain", id]).stdout.contains("firing: done") {}
+    let mut shown = vec![
+        ask(&["explain", id]).stdout,
+        ask(&["explain", id, "--json"]).stdout,
+        ask(&["deliveries"]).stdout,
+        ask(&["deliveries", "--json"]).stdout,
+        ask(&["handlers"]).stdout,
+        server.stdout(),
+    ];
+    for args in [&["routes", "--alert", "alert.json"][..], &["check"]] {
+        let told = run(dir.path(), args);
+        shown.extend([told.stdout, told.stderr]);
+    }
+    assert!(shown[5].contains("Slack preview"), "{}", shown[5]);
+    for text in shown {
+        let obeyed = text
+            .find(|c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}'));
+        assert_eq!(obeyed, None, "{text:?}");
+        assert!(
+            !text.starts_with("attempt 9") && !text.contains("\nattempt 9"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_not_used() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (slack, sink) = runtime.block_on(async {
+        (
+            tests::fakes::Slack::start().await,
+            tests::fakes::Sink::start().await,
+        )
+    });
+    let dir = folder(&[]);
+    let module = modules::path("guest-effects");
+    drop_in(&module, &dir.path().join("handlers/effects.wasm"));
+    let url = sink.url();
+    let config = format!(
+        "handlers_dir: handlers\nslack: {{ channels: {{ alerts: '#alerts' }} }}\nhandlers:\n  effects:\n    \
+         allow: {{ http: ['{url}'], slack: [alerts] }}\n    config: {{ sink: '{url}/effect' }}\n"
+    );
+    write(dir.path(), "am.yml", &config);
+    write(
+        dir.path(),
+        "a.json",
+        &alerts::firing("Effects", &[]).to_string(),
+    );
+    let mut serve = command(dir.path(), &["serve", "--config.file", "am.yml"]);
+    serve
+        .env("SLACK_TOKEN", tests::fakes::slack::TOKEN)
+        .env("SLACK_API_URL", slack.api_url());
+    for name in [
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ] {
+        // Nothing listens there: whatever went by way of it would fail.
+        serve.env(name, "http://127.0.0.1:9");
+    }
+    let server = Process::start(serve);
+    let posted = std::process::Command::new("curl")
+        .args([
+            "-sS",
+            "--noproxy",
+            "*",
+            "-H",
+            "Content-Type: application/json",
+        ])
+        .args(["-d", "@a.json", &format!("{}/webhook", server.url)])
+        .current_dir(dir.path())
+        .output()
+        .expect("curl runs");
+    assert!(posted.status.success(), "{posted:?}");
+    let came = runtime.block_on(sink.wait_for_count(1));
+    assert_eq!(came[0].path, "/effect");
+    assert_eq!(slack.messages().len(), 1);
 }

@@ -13,6 +13,7 @@ mod effects;
 mod folder;
 mod limits;
 mod main_job;
+mod outcomes;
 mod pins;
 mod readme;
 mod real_alertmanager;

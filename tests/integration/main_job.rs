@@ -159,3 +159,63 @@ handlers:
 fn now() -> i64 {
     tests::fakes::time::unix_now()
 }
+
+/// What an attacker who can name a pod would write.
+const HOSTILE: &str = "<!channel> <@U1> <https://evil.example|click> \u{202e}gnp\u{1b}[2J\u{9b}31m";
+
+#[tokio::test]
+async fn an_alert_full_of_markup_pings_nobody_and_leads_nowhere() {
+    for name in ["KubePodCrashLooping", "Anything"] {
+        let slack = Slack::start().await;
+        let server = bundled(Setup::new().slack(&slack)).start().await;
+        let mut alert = alerts::firing(
+            name,
+            &[
+                ("namespace", HOSTILE),
+                ("pod", HOSTILE),
+                ("container", HOSTILE),
+                ("severity", HOSTILE),
+                ("cluster", HOSTILE),
+                (HOSTILE, HOSTILE),
+            ],
+        );
+        alert["annotations"] = json!({
+            "summary": HOSTILE,
+            "description": HOSTILE,
+            "runbook_url": "javascript:alert(1)",
+            "dashboard_url": format!("https://a.example/{HOSTILE}"),
+        });
+        alert["generatorURL"] = json!("data:text/html,<script>");
+        let ids = server.accept(&alert).await;
+        let story = server.wait_settled(&ids[0]).await;
+        assert_eq!(story["state"], "done", "{story:#}");
+        let messages = slack.messages();
+        assert!(!messages.is_empty(), "{story:#}");
+        for message in messages {
+            // A header's plain text holds no markup, whatever it looks like.
+            let marked_up: Vec<_> = message
+                .blocks
+                .iter()
+                .filter(|b| b["type"] != "header")
+                .collect();
+            let sent = format!("{}{}", message.text, json!(marked_up));
+            for part in [
+                "<!channel>",
+                "<@U1>",
+                "|click>",
+                "<javascript:",
+                "\"javascript:",
+                "data:text",
+            ] {
+                assert!(!sent.contains(part), "{name}: {part} in {sent}");
+            }
+            for part in ["\u{202e}", "\u{1b}", "\u{9b}"] {
+                assert!(
+                    !message.shown().contains(part),
+                    "{name}: {}",
+                    message.shown()
+                );
+            }
+        }
+    }
+}

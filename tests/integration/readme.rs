@@ -100,3 +100,43 @@ fn the_pages_link_to_files_that_are_there() {
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// Returns every function of the workspace's Rust sources below `dir`.
+fn functions(dir: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !path.ends_with("target") {
+                functions(&path, names);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            names.extend(text.split("fn ").skip(1).filter_map(|rest| {
+                let name = rest.split(['(', '<']).next()?;
+                Some(name.to_owned())
+            }));
+        }
+    }
+}
+
+#[test]
+fn the_tests_that_security_names_exist() {
+    let mut known = BTreeSet::new();
+    for dir in ["host/src", "tests", "handler-sdk", "handlers"] {
+        functions(&root().join(dir), &mut known);
+    }
+    let page = read("SECURITY.md");
+    let mut named = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let proof = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        for name in proof.split('`').skip(1).step_by(2) {
+            if name.ends_with(".rs") {
+                assert!(root().join(name).exists(), "{name} is gone");
+                continue;
+            }
+            assert!(known.contains(name), "there is no test {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
+}

@@ -36,7 +36,7 @@ async fn storm(bed: &Arc<Bed>, count: usize) -> (usize, usize) {
             let (mut trapped, mut clean) = (0, 0);
             for n in (first..count).step_by(AT_ONCE) {
                 // Not by `n` alone: a task would only ever do the one or the other.
-                let marks = (n / AT_ONCE + n) % 2 == 0;
+                let marks = (n / AT_ONCE + n).is_multiple_of(2);
                 let call = bed.greedy(if marks { "mark" } else { "scan" }).await;
                 let call = call.with(|invocation| roomy(invocation, n));
                 let invoked = call.run().await;

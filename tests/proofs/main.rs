@@ -7,10 +7,13 @@
 mod bulkhead;
 mod crash;
 mod faults;
+mod heartbeat;
 mod leak;
 mod load;
 mod outages;
 mod power;
 mod rig;
+mod senders;
 mod shim;
+mod shutdown;
 mod tally;

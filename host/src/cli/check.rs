@@ -119,7 +119,7 @@ fn show(findings: &Findings) {
             print::line(&format!(
                 "{} {name} {version} ({}), imports {}",
                 paint.green("module"),
-                module.file,
+                print::one_line(&module.file),
                 if module.imports.is_empty() {
                     "nothing".to_owned()
                 } else {

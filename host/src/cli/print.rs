@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
-use crate::telemetry::log::is_unprintable;
+use crate::text::{visible, visible_json};
 
 /// Writes to standard output; a reader that went away (`| head`) is no error.
 pub(super) fn out(text: &str) {
@@ -23,14 +23,15 @@ pub(super) fn note(text: &str) {
 /// Says what failed, its causes after it.
 pub(super) fn error(error: &anyhow::Error) {
     note(&format!(
-        "{} {error:#}",
-        Paint::for_stderr().red("alert-manager:")
+        "{} {}",
+        Paint::for_stderr().red("alert-manager:"),
+        plain(&format!("{error:#}"))
     ));
 }
 
 /// Writes a value as JSON.
 pub(super) fn json(value: &serde_json::Value) {
-    line(&format!("{value:#}"));
+    line(&visible_json(&format!("{value:#}")));
 }
 
 /// Colours, on a terminal alone (and not where `NO_COLOR` is set: no-color.org).
@@ -91,23 +92,17 @@ impl Paint {
 
 /// Returns `text` with what a terminal would obey made visible; line breaks stay.
 pub(super) fn plain(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => clean.push('\n'),
-            '\t' => clean.push_str("    "),
-            c if is_unprintable(c) => {
-                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => clean.push(c),
-        }
-    }
-    clean
+    visible(text, "\n", "    ")
+}
+
+/// Returns `text` on one line: what stands beside it cannot be forged by a line break in it.
+pub(super) fn one_line(text: &str) -> String {
+    visible(text, "\\n", " ")
 }
 
 /// Returns the first line of `text`, cut to `chars_max` characters.
 pub(super) fn first_line(text: &str, chars_max: usize) -> String {
-    let line = plain(text.lines().next().unwrap_or_default());
+    let line = one_line(text.lines().next().unwrap_or_default());
     if line.chars().count() <= chars_max {
         return line;
     }

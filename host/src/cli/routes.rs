@@ -75,7 +75,7 @@ fn show(router: &Router, labels: &Labels) {
         print::line(&format!(
             "  {} {} → {}: {outcome}",
             router.number(verdict.index),
-            route.name,
+            print::one_line(&route.name),
             handlers.join(", ")
         ));
         for matcher in &verdict.matchers {
@@ -90,7 +90,7 @@ fn show(router: &Router, labels: &Labels) {
             };
             print::line(&format!(
                 "      {mark} {} ({value})",
-                print::plain(&matcher.matcher)
+                print::one_line(&matcher.matcher)
             ));
         }
     }
@@ -116,7 +116,10 @@ fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
     for alert in parsed.alerts {
         match alert {
             Ok(parsed) => sets.push(parsed.alert.labels),
-            Err(bad) => print::note(&format!("alert {}: {}", bad.index, bad.error)),
+            Err(bad) => print::note(&print::plain(&format!(
+                "alert {}: {}",
+                bad.index, bad.error
+            ))),
         }
     }
     Ok(sets)

@@ -20,8 +20,8 @@ use super::sections::{self, Env, SlackSection};
 use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
-    Api, Config, Credential, HandlerSettings, Overrides, Retention, Secret, SecretSource, Slack,
-    Store, TlsServer, Web, Webhook,
+    Api, Bound, Config, Credential, HandlerSettings, Overrides, Retention, Secret, SecretSource,
+    Slack, Store, TlsServer, Web, Webhook, open_doors,
 };
 use crate::alert::HandlerName;
 use crate::policy::Grants;
@@ -323,25 +323,18 @@ fn listen(file: &FileConfig, flags: &Overrides, env: Env<'_>, outside: &mut Outs
     listen
 }
 
-/// Whoever reaches an open door could post alerts that handlers act on, and read every story.
 fn check_exposure(
     listen: SocketAddr,
     file: &FileConfig,
     reader: Option<&mut Reader>,
     outside: &mut Outside,
 ) {
-    let has_client_ca = file
-        .tls_server
-        .as_ref()
-        .is_some_and(TlsServer::requires_client_certificate);
-    let is_closed = has_client_ca || (file.webhook.is_closed() && file.api.authorization.is_some());
-    if listen.ip().is_loopback() || file.insecure || is_closed {
+    let bound = Bound {
+        listen,
+        tls: file.tls_server.clone(),
+    };
+    let Some(open) = open_doors(&bound, file.insecure, &file.webhook, &file.api) else {
         return;
-    }
-    let open = match (file.webhook.is_closed(), &file.api.authorization) {
-        (false, None) => "webhook and api have",
-        (false, Some(_)) => "webhook has",
-        _ => "api has",
     };
     let message =
         format!("{listen} can be reached from outside this machine, but {open} no authorization");

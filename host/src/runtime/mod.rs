@@ -51,6 +51,30 @@ pub use registry::{ModuleInfo, Pins, Registry};
 pub use services::{PreviewSink, ServiceOptions};
 pub use types::*;
 
+/// What the fuzz targets of `tests/fuzz` reach inside; no part of what this library offers.
+#[doc(hidden)]
+pub mod fuzzing {
+    use super::convert::{enrichment, enrichment_from};
+    use super::{Limits, StepFailure};
+    use crate::alert::{Block, Enrichment};
+
+    /// Takes facts and blocks as a guest would return them.
+    ///
+    /// # Errors
+    /// As for a guest.
+    pub fn returned(
+        facts: Vec<(String, String)>,
+        blocks: Vec<Block>,
+    ) -> Result<Enrichment, StepFailure> {
+        let mut given = enrichment(&Enrichment {
+            blocks,
+            ..Enrichment::default()
+        });
+        given.facts = facts;
+        enrichment_from(given, &Limits::default())
+    }
+}
+
 /// How the runtime is set up. What changes on a reload is in [`ServiceOptions`].
 pub struct Options {
     /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is

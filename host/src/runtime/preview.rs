@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 
+use crate::text::inert;
+
 /// Blocks nested in one another deeper than this are left out.
 const DEPTH_MAX: usize = 16;
 
 /// Returns the message as readable lines.
 pub(super) fn render(channel: &str, target: &str, text: &str, blocks: Option<&Value>) -> String {
     let mut lines = vec![
-        format!("── Slack preview: {channel} ({target})"),
+        format!("── Slack preview: {channel} ({})", inert(target)),
         inert(text),
     ];
     if let Some(Value::Array(blocks)) = blocks {
@@ -26,18 +28,6 @@ pub(super) fn render(channel: &str, target: &str, text: &str, blocks: Option<&Va
         shown.push('\n');
     }
     shown
-}
-
-/// Returns the text without what a terminal obeys or misplaces: control characters but line breaks
-/// and tabs, and the marks that turn the direction of writing.
-pub(super) fn inert(text: &str) -> String {
-    text.chars()
-        .filter(|c| {
-            let is_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}'
-                | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            (!c.is_control() || matches!(c, '\n' | '\t')) && !is_direction
-        })
-        .collect()
 }
 
 fn block(block: &Value, lines: &mut Vec<String>, depth: usize) {
@@ -109,7 +99,6 @@ fn text_of(value: &Value) -> String {
     inert(&unescape(&without_markup(text)))
 }
 
-/// Slack escapes three characters and no more.
 /// Shows Slack's `<…|title>` as its title, with the address where it is a link: a date as its fallback.
 fn without_markup(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -138,6 +127,7 @@ fn without_markup(text: &str) -> String {
     shown
 }
 
+/// Slack escapes three characters and no more.
 fn unescape(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")

@@ -1,6 +1,6 @@
 //! Log lines: readable on a terminal, logfmt or JSON for machines.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::IsTerminal as _;
 
 use tracing::field::{Field, Visit};
@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::text::{is_unprintable, visible, visible_json};
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -144,32 +146,11 @@ fn terminal_line(
         local.strftime("%H:%M:%S%.3f")
     )?;
     // A guest's own message may hold anything: only line breaks and printable text reach the terminal.
-    out.write_str(&printable(&fields.message, "\n         "))?;
+    out.write_str(&visible(&fields.message, "\n         ", " "))?;
     for (name, value) in &fields.pairs {
-        write!(out, " \x1b[2m{name}=\x1b[0m{}", printable(value, " "))?;
+        write!(out, " \x1b[2m{name}=\x1b[0m{}", visible(value, " ", " "))?;
     }
     Ok(())
-}
-
-fn printable(text: &str, line_break: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => clean.push_str(line_break),
-            '\t' => clean.push(' '),
-            c if is_unprintable(c) => {
-                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => clean.push(c),
-        }
-    }
-    clean
-}
-
-/// Control characters, and those that reorder the text around them (Unicode's bidirectional controls).
-pub(crate) fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn logfmt_line(
@@ -205,6 +186,9 @@ fn logfmt_value(out: &mut Writer<'_>, value: &str) -> fmt::Result {
             '"' => out.write_str("\\\"")?,
             '\\' => out.write_str("\\\\")?,
             '\n' => out.write_str("\\n")?,
+            c if is_unprintable(c) && u32::from(c) > 0xffff => {
+                write!(out, "\\U{:08x}", u32::from(c))?;
+            }
             c if is_unprintable(c) => write!(out, "\\u{:04x}", u32::from(c))?,
             c => out.write_char(c)?,
         }
@@ -225,7 +209,7 @@ fn json_line(
     for (name, value) in &fields.pairs {
         line.insert((*name).into(), value.clone().into());
     }
-    write!(out, "{}", serde_json::Value::Object(line))
+    out.write_str(&visible_json(&serde_json::Value::Object(line).to_string()))
 }
 
 #[cfg(test)]
@@ -253,10 +237,29 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_no_escape_sequence_from_outside() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\u{202e}c", " "),
-            "a\\u{1b}[2Jb\\u{202e}c"
-        );
+    fn no_format_lets_an_escape_sequence_or_a_second_line_through() {
+        let hostile = "a\u{1b}[2Jb\u{9b}31m\u{202e}c\u{e0041}\r\nts=0 level=error msg=forged";
+        let fields = Fields {
+            message: hostile.into(),
+            pairs: vec![("handler", hostile.into())],
+        };
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let written =
+            |write: fn(&mut Writer<'_>, jiff::Timestamp, Level, &Fields) -> fmt::Result| {
+                let mut line = String::new();
+                write(&mut Writer::new(&mut line), at, Level::WARN, &fields)
+                    .expect("a string takes any text");
+                line
+            };
+        for line in [written(logfmt_line), written(json_line)] {
+            assert!(!line.contains(is_unprintable), "{line:?}");
+        }
+        let json: serde_json::Value =
+            serde_json::from_str(&written(json_line)).expect("it is JSON");
+        assert_eq!(json["msg"], hostile);
+        let terminal = written(terminal_line);
+        let own = ["\x1b[2m", "\x1b[0m", "\x1b[33m", "\n         "];
+        let rest = own.iter().fold(terminal, |line, own| line.replace(own, ""));
+        assert!(!rest.contains(is_unprintable), "{rest:?}");
     }
 }

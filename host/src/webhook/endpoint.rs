@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 
 use super::payload::{self, BadAlert, Parsed, ParsedAlert};
+use super::room::{Full, Share, Sharing};
 use super::signature::Claim;
 use crate::alert::{Alert, Labels, Priority, Status, Timestamp};
 use crate::api::{ApiError, authorize};
@@ -54,7 +55,9 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
             "the handlers are still being loaded; try again",
         ));
     }
-    let body = read(body, config.webhook.body_bytes_max).await?;
+    // Held until the answer: what was parsed of the body takes as much again.
+    let mut share = shared.bodies.share(config.web.bodies_bytes_max);
+    let body = read(body, config.webhook.body_bytes_max, &mut share).await?;
     drop(config);
     if let Some(claim) = claim {
         claim.check(&body).map_err(unproved)?;
@@ -301,13 +304,18 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-async fn read(body: Body, body_bytes_max: u64) -> Result<Bytes, ApiError> {
+async fn read(body: Body, body_bytes_max: u64, share: &mut Share) -> Result<Bytes, ApiError> {
     let limit = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+    let body = Sharing { inner: body, share };
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is over {body_bytes_max} bytes (webhook.body_bytes_max)"),
+        )),
+        Err(error) if error.is::<Full>() => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many large bodies at one time (web.bodies_bytes_max); try again",
         )),
         // A congested way is no fault of the alerts: 5xx is tried again.
         Err(error) if server::is_too_slow(&*error) => Err(ApiError::new(
