@@ -31,6 +31,8 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .block_on(async {
             let (runtime, _folder) = sandbox(config)?;
             let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
+            // Compiling has a bound of its own, which on a busy machine is longer than that of a rescan.
+            registry.ready().await;
             // Not only scanned: a file that looks half copied is given its time, and judged.
             registry.rescan().await;
             Ok(Found {

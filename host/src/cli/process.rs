@@ -40,8 +40,8 @@ pub(super) fn keep_files_private() {
 
 /// Files that a compiler has open at most: its three, and what a look at the machine takes.
 const COMPILER_FILES_MAX: u64 = 32;
-/// The nicest: whatever serves goes first.
-const COMPILER_NICE: i32 = 19;
+/// What serves goes first, about three to one: a new module is not to wait until a busy machine has nothing else to do.
+const COMPILER_NICE: i32 = 5;
 
 /// Limits this process to so much address space and time on processors; what exceeds that ends it.
 pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Result<()> {

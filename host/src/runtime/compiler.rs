@@ -22,6 +22,8 @@ pub const EXIT_DAMAGED: u8 = 3;
 
 /// Threads of one compilation. Address space is limited, and each takes some.
 const THREADS_MAX: usize = 4;
+/// How many times its time on processors it may take from start to end: it waits for those of a busy machine.
+const WAITS: u32 = 4;
 /// Of what the process says.
 const SAID_BYTES_MAX: u64 = 16 << 10;
 /// From this size on, modules are compiled one at a time: an interpreter takes seconds and hundreds of megabytes.
@@ -118,7 +120,7 @@ impl Runtime {
         let code = output.as_file().try_clone().map_err(unkept)?;
         let child = start(program, input, code, &bounds)
             .map_err(|error| LoadError::Host(format!("the compiler cannot be started: {error}")))?;
-        let ended = tokio::time::timeout(bounds.compile_time_max, wait(child)).await;
+        let ended = tokio::time::timeout(WAITS * bounds.compile_time_max, wait(child)).await;
         match ended {
             Ok(Ok((status, _))) if status.success() => Ok(output),
             Ok(Ok((status, said))) => Err(failure(status, &said, &bounds)),
