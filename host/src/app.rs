@@ -323,6 +323,7 @@ impl Shared {
             ("handlers_dir", old.handlers_dir != new.handlers_dir),
             ("tls_server_config", old.tls_server != new.tls_server),
             ("retention", old.retention != new.retention),
+            ("sandbox", old.sandbox != new.sandbox),
             (
                 "webhook.queue_depth_max",
                 old.webhook.queue_depth_max != new.webhook.queue_depth_max,
@@ -479,7 +480,7 @@ pub fn runtime_options(
 ) -> runtime::Options {
     runtime::Options {
         cache_dir: cache_dir(config),
-        slots_max: runtime::Options::SLOTS_DEFAULT,
+        bounds: config.sandbox,
         services: service_options(config, ref_key, preview),
     }
 }

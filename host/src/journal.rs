@@ -106,6 +106,15 @@ pub enum KvChange {
     Remove,
 }
 
+/// How much state a handler may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvQuota {
+    /// Keys and values together.
+    pub bytes_max: u64,
+    /// How many keys.
+    pub keys_max: u64,
+}
+
 /// What a change to the state came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,6 +127,8 @@ pub enum KvReply {
     Value(i64),
     /// This handler's keys and values together would be over their limit; nothing was changed.
     QuotaExceeded,
+    /// This handler would have more keys than it may; nothing was changed.
+    TooManyKeys,
     /// `Increment` met a value that is not a number; nothing was changed.
     NotANumber,
 }
@@ -151,7 +162,7 @@ pub trait Ledger: Send + Sync {
         &self,
         key: String,
         change: KvChange,
-        bytes_total_max: u64,
+        quota: KvQuota,
         before: Vec<Entry>,
         entry: Entry,
     ) -> BoxFuture<'_, Result<KvReply, LedgerError>>;

@@ -10,6 +10,7 @@ mod doors;
 mod drop_in;
 mod effects;
 mod folder;
+mod limits;
 mod main_job;
 mod readme;
 mod real_alertmanager;

@@ -8,6 +8,7 @@ mod bulkhead;
 mod crash;
 mod faults;
 mod load;
+mod outages;
 mod power;
 mod rig;
 mod shim;

@@ -10,10 +10,10 @@ use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
 use alert_manager::config::{Credential, Secret, SecretSource, Slack, SlackRate};
-use alert_manager::journal::{BoxFuture, Entry, KvChange, KvReply, Ledger, LedgerError};
+use alert_manager::journal::{BoxFuture, Entry, KvChange, KvQuota, KvReply, Ledger, LedgerError};
 use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
-    Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
+    Bounds, Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
 };
 use axum::Router;
 use axum::body::Bytes;
@@ -81,7 +81,10 @@ impl Bed {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = Runtime::new(Options {
             cache_dir: folder.path().join("cache"),
-            slots_max: 8,
+            bounds: Bounds {
+                invocations_max: 8,
+                ..Bounds::default()
+            },
             services,
         })
         .expect("the runtime starts");
@@ -111,6 +114,12 @@ impl Bed {
     pub async fn probe(&self, script: &str) -> Call<'_> {
         let module = self.guest("probe").await;
         Call::new(self, module).annotation("script", script)
+    }
+
+    /// Begins an invocation of the guest `greedy` in `mode`.
+    pub async fn greedy(&self, mode: &str) -> Call<'_> {
+        let module = self.guest("greedy").await;
+        Call::new(self, module).label("mode", mode)
     }
 
     /// Begins an invocation of the guest `hostile` in `mode`.
@@ -319,7 +328,7 @@ impl Ledger for MemoryLedger {
         &self,
         key: String,
         change: KvChange,
-        _bytes_total_max: u64,
+        _quota: KvQuota,
         before: Vec<Entry>,
         mut entry: Entry,
     ) -> BoxFuture<'_, Result<KvReply, LedgerError>> {

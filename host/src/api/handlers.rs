@@ -1,12 +1,14 @@
 //! `GET /api/v1/handlers`: what serves, what was refused, and why.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::app::{Shared, missing_grants, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
 use crate::queue::HandlerCounts;
-use crate::runtime::ModuleInfo;
+use crate::runtime::{Limits, ModuleInfo, Unit};
 
 /// Lists every module of the folder, refused ones too.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
@@ -65,13 +67,23 @@ fn grants(settings: &HandlerSettings) -> Value {
     })
 }
 
+/// By the names of the configuration, the unit added where the name does not say it.
 fn limits(settings: &HandlerSettings) -> Value {
-    let limits = &settings.limits;
-    json!({
-        "memory_bytes": limits.memory_bytes_max,
-        "cpu": format_duration(limits.cpu_max),
-        "wall": format_duration(limits.wall_max),
-        "concurrency": limits.concurrency_max,
-        "http_calls": limits.http_calls_max,
-    })
+    Limits::KEYS
+        .iter()
+        .map(|key| {
+            let amount = (key.get)(&settings.limits);
+            match key.unit {
+                Unit::Size if !key.name.contains("bytes") => {
+                    (format!("{}_bytes", key.name), json!(amount))
+                }
+                Unit::Time => {
+                    let time = format_duration(Duration::from_millis(amount));
+                    (key.name.to_owned(), json!(time))
+                }
+                Unit::Size | Unit::Count | Unit::Rate => (key.name.to_owned(), json!(amount)),
+            }
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }

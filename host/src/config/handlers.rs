@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::limits;
 use super::yaml::{Node, Reader, Section};
 use super::{EnrichBudget, HandlerSettings, Retry};
 use crate::alert::HandlerName;
 use crate::policy::{Grants, HttpGrant};
-use crate::runtime::Limits;
 
 /// The names that grants may use.
 pub(super) struct Grantable {
@@ -80,7 +80,7 @@ fn settings(
         Some((node, path)) => grants(reader, node, &path, grantable),
         None => Grants::default(),
     };
-    let limits = limits(reader, &mut section);
+    let limits = limits::of_handler(reader, section.take("limits"));
     let enrich = enrich(reader, &mut section);
     let retry = retry(reader, &mut section);
     let config = settings_map(reader, section.take("config"));
@@ -205,42 +205,6 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str) -> Option<HttpGrant>
         grant = grant.with_ca_file(file);
     }
     Some(grant)
-}
-
-fn limits(reader: &mut Reader, settings: &mut Section<'_>) -> Limits {
-    let mut limits = Limits::default();
-    let Some((node, path)) = settings.take("limits") else {
-        return limits;
-    };
-    let mut section = reader.section(node, &path);
-    if let Some((node, path)) = section.take("memory")
-        && let Some(bytes) = reader.size(node, &path)
-    {
-        limits.memory_bytes_max = bytes;
-    }
-    for (key, limit) in [("cpu", &mut limits.cpu_max), ("wall", &mut limits.wall_max)] {
-        if let Some((node, path)) = section.take(key)
-            && let Some(time) = reader.duration(node, &path)
-        {
-            if time.is_zero() {
-                let message = format!("{path} is 0, so no call could ever finish");
-                reader.fail(node.at, message, "give it some time, such as 500ms");
-            }
-            *limit = time;
-        }
-    }
-    for (key, limit) in [
-        ("concurrency", &mut limits.concurrency_max),
-        ("http_calls", &mut limits.http_calls_max),
-    ] {
-        if let Some((node, path)) = section.take(key)
-            && let Some(count) = reader.count(node, &path)
-        {
-            *limit = count;
-        }
-    }
-    section.finish(reader);
-    limits
 }
 
 fn enrich(reader: &mut Reader, settings: &mut Section<'_>) -> EnrichBudget {

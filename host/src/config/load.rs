@@ -12,6 +12,7 @@ use url::Url;
 use super::alarms::{self, HeartbeatsSection};
 use super::credentials::credentials;
 use super::handlers::{Grantable, handlers};
+use super::limits;
 use super::problem::{Problem, Problems};
 use super::routes::routes;
 use super::sections::{self, Env, SlackSection};
@@ -24,6 +25,7 @@ use super::{
 use crate::alert::HandlerName;
 use crate::policy::Grants;
 use crate::router::Route;
+use crate::runtime::Bounds;
 
 /// Far more than any configuration; a bound for what a mistaken path makes us read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -44,6 +46,7 @@ struct FileConfig {
     handlers_dir: Option<PathBuf>,
     store: Option<Store>,
     retention: Retention,
+    sandbox: Bounds,
     webhook: Webhook,
     api: Api,
     slack: SlackSection,
@@ -149,6 +152,7 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     };
     decode_basics(reader, &mut top, &mut config);
     config.retention = sections::retention(reader, top.take("retention"));
+    config.sandbox = limits::sandbox(reader, top.take("sandbox"));
     config.webhook = sections::webhook(reader, top.take("webhook"), env);
     config.api = sections::api(reader, top.take("api"), env);
     let slack = top.take("slack");
@@ -272,6 +276,7 @@ fn assemble(
         handlers_dir,
         store,
         retention: file.retention,
+        sandbox: file.sandbox,
         webhook: file.webhook,
         api: file.api,
         slack,

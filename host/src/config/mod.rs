@@ -3,6 +3,7 @@
 mod alarms;
 mod credentials;
 mod handlers;
+mod limits;
 mod load;
 mod problem;
 mod routes;
@@ -28,7 +29,7 @@ use crate::alert::HandlerName;
 use crate::heartbeat::Expected;
 use crate::policy::{Grants, HttpGrant};
 use crate::router::Route;
-use crate::runtime::Limits;
+use crate::runtime::{Bounds, Limits};
 
 pub use alarms::Ping;
 pub use problem::{Problem, Problems};
@@ -60,6 +61,8 @@ pub struct Config {
     pub insecure: bool,
     /// `handlers_dir`: the folder of compiled handlers.
     pub handlers_dir: PathBuf,
+    /// `sandbox`: bounds that hold for every handler.
+    pub sandbox: Bounds,
     /// `store`.
     pub store: Store,
     /// `retention`.

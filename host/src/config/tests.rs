@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod doors;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -240,6 +241,7 @@ fn routes_and_handlers_are_read() {
             wall_max: Duration::from_secs(10),
             concurrency_max: 2,
             http_calls_max: 7,
+            ..Limits::default()
         }
     );
     assert_eq!(handler.enrich.attempts_max, 1);
@@ -414,7 +416,7 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         ),
         (
             "handlers: { x: { limits: { cpu: 0 } } }",
-            "handlers.x.limits.cpu is 0",
+            "handlers.x.limits.cpu is \"0\" — it should be a duration of more than 0",
         ),
         (
             "handlers: { x: { limits: { memory: 64 Mb/s } } }",

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::alert::{Alert, DeliveryId, HandlerName};
-use crate::journal::{Entry, KvChange, KvReply, LedgerError};
+use crate::journal::{Entry, KvChange, KvQuota, KvReply, LedgerError};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
@@ -55,7 +55,7 @@ pub(super) struct KvMessage {
     pub(super) handler: HandlerName,
     pub(super) key: String,
     pub(super) change: KvChange,
-    pub(super) bytes_total_max: u64,
+    pub(super) quota: KvQuota,
     pub(super) before: Vec<Entry>,
     pub(super) entry: Entry,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::alert::{DeliveryId, HandlerName};
-use crate::journal::{BoxFuture, Entry, KvChange, KvReply, Ledger, LedgerError};
+use crate::journal::{BoxFuture, Entry, KvChange, KvQuota, KvReply, Ledger, LedgerError};
 
 use super::Inner;
 use super::inbox::{KvMessage, Urgent};
@@ -61,7 +61,7 @@ impl Ledger for StepLedger {
         &self,
         key: String,
         change: KvChange,
-        bytes_total_max: u64,
+        quota: KvQuota,
         before: Vec<Entry>,
         entry: Entry,
     ) -> BoxFuture<'_, Result<KvReply, LedgerError>> {
@@ -73,7 +73,7 @@ impl Ledger for StepLedger {
             handler: self.handler.clone(),
             key,
             change,
-            bytes_total_max,
+            quota,
             before,
             entry,
         };

@@ -10,7 +10,6 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::Description;
-use super::limits::CACHE_BYTES_MAX;
 
 /// Changes whenever what is stored beside a module changes its form.
 const FORMAT: u32 = 1;
@@ -46,11 +45,12 @@ pub(super) struct Cache {
     dir: PathBuf,
     /// Code compiled for another engine, processor or version is another file.
     prefix: String,
+    bytes_max: u64,
 }
 
 impl Cache {
     /// Makes the folder, or takes over the one that is there.
-    pub(super) fn open(dir: PathBuf, engine: &Engine) -> Result<Self, CacheError> {
+    pub(super) fn open(dir: PathBuf, engine: &Engine, bytes_max: u64) -> Result<Self, CacheError> {
         let unusable = |source| CacheError::Unusable {
             path: dir.clone(),
             source,
@@ -65,6 +65,7 @@ impl Cache {
         Ok(Self {
             prefix: format!("{:016x}-", hasher.finish()),
             dir,
+            bytes_max,
         })
     }
 
@@ -131,7 +132,7 @@ impl Cache {
         files.sort();
         let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
         for (_, length, path) in files {
-            if bytes <= CACHE_BYTES_MAX {
+            if bytes <= self.bytes_max {
                 break;
             }
             if path != kept && fs::remove_file(&path).is_ok() {

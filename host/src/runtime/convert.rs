@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::bindings::{hooks, types};
 use super::limits;
+use super::quota::Limits;
 use super::recorder::cut;
 use super::{Description, StepFailure};
 use crate::alert::{Alert, Block, Enrichment, HandlerName, Labels, Origin, Status, Timestamp};
@@ -101,25 +102,17 @@ fn block(block: &Block) -> types::Block {
 ///
 /// # Errors
 /// Names the bound that it is over.
-pub(super) fn enrichment_from(given: types::Enrichment) -> Result<Enrichment, StepFailure> {
-    let facts_bytes = check_facts(&given.facts)?;
-    if given.blocks.len() > limits::BLOCKS_MAX {
-        return Err(over(
-            "blocks",
-            given.blocks.len(),
-            limits::BLOCKS_MAX,
-            "blocks",
-        ));
+pub(super) fn enrichment_from(
+    given: types::Enrichment,
+    limits: &Limits,
+) -> Result<Enrichment, StepFailure> {
+    let facts_bytes = check_facts(&given.facts, limits)?;
+    if given.blocks.len() > limits.blocks_max {
+        let what = format!("{} blocks", given.blocks.len());
+        return Err(over("blocks", &what, limits.blocks_max));
     }
     let bytes = facts_bytes + given.blocks.iter().map(block_bytes).sum::<usize>();
-    if bytes > limits::OUTPUT_BYTES_MAX {
-        return Err(over(
-            "facts and blocks",
-            bytes,
-            limits::OUTPUT_BYTES_MAX,
-            "bytes",
-        ));
-    }
+    check_output(bytes, limits)?;
     Ok(Enrichment {
         facts: Labels::new(given.facts),
         blocks: given
@@ -134,46 +127,65 @@ pub(super) fn enrichment_from(given: types::Enrichment) -> Result<Enrichment, St
 ///
 /// # Errors
 /// Names the bound that it is over.
-pub(super) fn facts_from(given: types::Labels) -> Result<Labels, StepFailure> {
-    check_facts(&given)?;
+pub(super) fn facts_from(given: types::Labels, limits: &Limits) -> Result<Labels, StepFailure> {
+    let bytes = check_facts(&given, limits)?;
+    check_output(bytes, limits)?;
     Ok(Labels::new(given))
 }
 
-fn check_facts(facts: &types::Labels) -> Result<usize, StepFailure> {
-    if facts.len() > limits::FACTS_MAX {
-        return Err(over("facts", facts.len(), limits::FACTS_MAX, "facts"));
+fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
+    if facts.len() > limits.facts_max {
+        let what = format!("{} facts", facts.len());
+        return Err(over("facts", &what, limits.facts_max));
     }
     let mut bytes = 0;
     for (name, value) in facts {
-        if name.len() > limits::FACT_NAME_BYTES_MAX {
-            let what = format!("the name of the fact {:?}", cut(name, 32));
-            return Err(over(
-                &what,
-                name.len(),
-                limits::FACT_NAME_BYTES_MAX,
-                "bytes",
-            ));
+        if name.len() > limits.fact_name_bytes_max {
+            let what = format!(
+                "the name of the fact {:?} with {} bytes",
+                cut(name, 32),
+                name.len()
+            );
+            return Err(over("fact_name_bytes", &what, limits.fact_name_bytes_max));
         }
-        if value.len() > limits::FACT_VALUE_BYTES_MAX {
-            let what = format!("the fact {name:?}");
-            return Err(over(
-                &what,
-                value.len(),
-                limits::FACT_VALUE_BYTES_MAX,
-                "bytes",
-            ));
+        check_fact_name(name)?;
+        if value.len() > limits.fact_bytes_max {
+            let what = format!("the fact {name:?} with {} bytes", value.len());
+            return Err(over("fact_bytes", &what, limits.fact_bytes_max));
         }
         bytes += name.len() + value.len();
-    }
-    if bytes > limits::OUTPUT_BYTES_MAX {
-        return Err(over("facts", bytes, limits::OUTPUT_BYTES_MAX, "bytes"));
     }
     Ok(bytes)
 }
 
-fn over(what: &str, used: usize, max: usize, unit: &str) -> StepFailure {
+/// Facts are read by other handlers and shown to people: a name is one, and none is the host's.
+fn check_fact_name(name: &str) -> Result<(), StepFailure> {
+    const RESERVED: [&str; 2] = ["enrich_failed.", "storm."];
+    let why = if name.is_empty() {
+        "without a name".to_owned()
+    } else if name.contains(char::is_control) {
+        format!("{name:?}, whose name holds a control character")
+    } else if let Some(prefix) = RESERVED.iter().find(|prefix| name.starts_with(**prefix)) {
+        format!("{name:?}: names that begin with {prefix} are the host's")
+    } else {
+        return Ok(());
+    };
+    Err(StepFailure::Permanent(format!(
+        "it returned a fact {why}: give it another name"
+    )))
+}
+
+fn check_output(bytes: usize, limits: &Limits) -> Result<(), StepFailure> {
+    if bytes <= limits.output_bytes_max {
+        return Ok(());
+    }
+    let what = format!("facts and blocks of {bytes} bytes");
+    Err(over("output_bytes", &what, limits.output_bytes_max))
+}
+
+fn over(limit: &str, what: &str, max: usize) -> StepFailure {
     StepFailure::Limit(format!(
-        "returned: {what} came to {used} {unit}, at most {max} are taken"
+        "{limit}: it returned {what}, at most {max} are taken"
     ))
 }
 
@@ -378,7 +390,11 @@ mod tests {
 
     #[test]
     fn what_a_guest_returns_is_bounded_and_the_bound_is_named() {
-        let limit = |facts: types::Labels| facts_from(facts).unwrap_err().to_string();
+        let limit = |facts: types::Labels| {
+            facts_from(facts, &Limits::default())
+                .unwrap_err()
+                .to_string()
+        };
         let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
         assert!(limit(vec![pair("a", "b"); 257]).contains("257 facts, at most 256"));
         assert!(limit(vec![pair(&"n".repeat(1_000_000), "")]).contains("the name of the fact"));
@@ -387,18 +403,38 @@ mod tests {
             facts: vec![],
             blocks: vec![types::Block::Fields(vec![pair("", ""); 20_000])],
         };
-        assert!(matches!(enrichment_from(many), Err(StepFailure::Limit(_))));
+        assert!(matches!(
+            enrichment_from(many, &Limits::default()),
+            Err(StepFailure::Limit(_))
+        ));
+    }
+
+    #[test]
+    fn a_fact_has_a_name_that_is_not_the_hosts() {
+        for name in [
+            "",
+            "a\nb",
+            "\u{1b}[2J",
+            "enrich_failed.other",
+            "storm.count",
+        ] {
+            let facts = vec![(name.to_owned(), String::new())];
+            let failure = facts_from(facts, &Limits::default()).unwrap_err();
+            assert!(matches!(failure, StepFailure::Permanent(_)), "{name:?}");
+        }
+        let facts = vec![("owner.team-x".to_owned(), String::new())];
+        assert!(facts_from(facts, &Limits::default()).is_ok());
     }
 
     #[test]
     fn links_lead_to_the_web_and_rows_fit_their_header() {
         let refused = |block| {
             let blocks = vec![block];
-            enrichment_from(types::Enrichment {
+            let given = types::Enrichment {
                 facts: vec![],
                 blocks,
-            })
-            .is_err()
+            };
+            enrichment_from(given, &Limits::default()).is_err()
         };
         let link = |url: &str| {
             types::Block::Link(types::Link {

@@ -7,7 +7,9 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use super::Bounds;
 use super::bindings::Handler;
+use super::imports;
 use super::limits;
 use super::slots::Slots;
 use super::state::State;
@@ -23,23 +25,30 @@ pub(super) struct Sandbox {
     pub(super) linker: Linker<State>,
     /// One permit for each slot of the pool, which fails instead of waiting where it is full.
     pub(super) slots: Slots,
+    pub(super) bounds: Bounds,
 }
 
 impl Sandbox {
-    /// Builds the engine with room for `slots_max` invocations at one time, and starts its clock.
-    pub(super) fn new(slots_max: u32) -> Result<Self, EngineError> {
-        let slots_total = slots_max.saturating_add(limits::DESCRIBE_SLOTS);
-        let engine = Engine::new(&config(slots_total)).map_err(EngineError)?;
+    /// Builds the engine with room for as many invocations as `bounds` says, and starts its clock.
+    pub(super) fn new(bounds: Bounds) -> Result<Self, EngineError> {
+        let slots = bounds
+            .invocations_max
+            .saturating_add(limits::DESCRIBE_SLOTS);
+        let mut config = config(&bounds);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, &bounds)));
+        let engine = Engine::new(&config).map_err(EngineError)?;
         let mut linker = Linker::new(&engine);
         // All of WASI, over a context that holds nothing: a language's runtime does not start
         // without these imports, and whatever it asks of them fails inside the guest.
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(EngineError)?;
+        imports::random::add_to_linker(&mut linker).map_err(EngineError)?;
         Handler::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(EngineError)?;
         tick(&engine).map_err(|error| EngineError(error.into()))?;
         Ok(Self {
             engine,
             linker,
-            slots: Slots::new(slots_max),
+            slots: Slots::new(bounds.invocations_max),
+            bounds,
         })
     }
 }
@@ -50,40 +59,44 @@ impl Sandbox {
 /// # Errors
 /// Where [`Sandbox::new`] would fail too.
 pub fn open_page_map() -> Result<(), EngineError> {
-    Engine::new(&config(1)).map(drop).map_err(EngineError)
+    let bounds = Bounds::default();
+    let mut config = config(&bounds);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1, &bounds)));
+    Engine::new(&config).map(drop).map_err(EngineError)
 }
 
-fn config(slots_max: u32) -> Config {
+/// Everything but where instances live: what decides about the code that is compiled is the same in a process that
+/// only compiles.
+fn config(bounds: &Bounds) -> Config {
     let mut config = Config::new();
     config
         // A spinning guest is stopped by a clock that it checks itself; fuel would cost twice as much.
         .epoch_interruption(true)
         // One task a store: without the component model's own concurrency a call costs less.
         .concurrency_support(false)
-        .max_wasm_stack(limits::WASM_STACK_BYTES)
-        .async_stack_size(limits::FIBER_STACK_BYTES)
+        .max_wasm_stack(bounds.stack_bytes_max)
+        .async_stack_size(bounds.fiber_stack_bytes())
         // Function names are enough for an author; line tables of a guest may be anything.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES_MAX))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots_max)));
+        .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES_MAX));
     config
 }
 
-fn pool(slots: u32) -> PoolingAllocationConfig {
+fn pool(slots: u32, bounds: &Bounds) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool
         // An invocation is one component instance on one fiber.
         .total_component_instances(slots)
         .total_stacks(slots)
         // Its parts: what every slot could use at once, so that the permits alone decide.
-        .total_core_instances(slots.saturating_mul(limits::CORE_INSTANCES_MAX))
-        .max_core_instances_per_component(limits::CORE_INSTANCES_MAX)
-        .total_memories(slots.saturating_mul(limits::MEMORIES_MAX))
-        .max_memories_per_component(limits::MEMORIES_MAX)
-        .total_tables(slots.saturating_mul(limits::TABLES_MAX))
-        .max_tables_per_component(limits::TABLES_MAX)
-        .max_tables_per_module(limits::TABLES_MAX)
-        .table_elements(limits::TABLE_ELEMENTS_MAX)
+        .total_core_instances(slots.saturating_mul(bounds.instances_max))
+        .max_core_instances_per_component(bounds.instances_max)
+        .total_memories(slots.saturating_mul(bounds.memories_max))
+        .max_memories_per_component(bounds.memories_max)
+        .total_tables(slots.saturating_mul(bounds.tables_max))
+        .max_tables_per_component(bounds.tables_max)
+        .max_tables_per_module(bounds.tables_max)
+        .table_elements(bounds.table_elements_max)
         // What stays resident after a storm: as much as a small machine bears.
         .max_unused_warm_slots(64)
         // Metadata of an instance: an interpreter has thousands of functions.

@@ -12,7 +12,6 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{self, JoinSet};
 
-use super::limits::MODULE_BYTES_MAX;
 use super::registry::{ModuleInfo, Serving, Shared};
 use super::{LoadError, Module, ModuleState, Runtime, hex};
 use crate::alert::HandlerName;
@@ -561,13 +560,14 @@ async fn load(runtime: &Arc<Runtime>, path: PathBuf, signature: Signature) -> Lo
             "it is not a regular file, nor a link to one".to_owned(),
         ));
     }
-    if signature.length > MODULE_BYTES_MAX {
+    let bytes_max = runtime.sandbox.bounds.module_bytes_max;
+    if signature.length > bytes_max {
         return Err(LoadError::NotAComponent(format!(
-            "it has {} bytes; at most {MODULE_BYTES_MAX} are taken",
+            "it has {} bytes; at most {bytes_max} are taken (sandbox.module_bytes)",
             signature.length
         )));
     }
-    let bytes = tokio::task::spawn_blocking(move || read(&path))
+    let bytes = tokio::task::spawn_blocking(move || read(&path, bytes_max))
         .await
         .map_err(|error| LoadError::Host(error.to_string()))?
         .map_err(|error| LoadError::NotAComponent(format!("it cannot be read: {error}")))?;
@@ -575,7 +575,7 @@ async fn load(runtime: &Arc<Runtime>, path: PathBuf, signature: Signature) -> Lo
 }
 
 /// Reads a file that may grow while it is read, or turn into something else.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -590,7 +590,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it is not a regular file any more"));
     }
     let mut bytes = Vec::new();
-    file.take(MODULE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

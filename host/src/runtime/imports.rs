@@ -4,6 +4,7 @@ mod config;
 mod http;
 mod kv;
 mod log;
+pub(super) mod random;
 mod slack;
 
 use std::time::{Duration, Instant};

@@ -11,10 +11,14 @@ use wasmtime_wasi::I32Exit;
 
 use super::bindings::{hooks, types};
 use super::convert;
-use super::limits;
+use super::limits::{
+    DESCRIBE_CPU_MAX, DESCRIBE_MEMORY_BYTES_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX,
+    FAILURE_BYTES_MAX, HANDLES_MAX, SLOT_WAIT_MAX,
+};
 use super::loader::Module;
-use super::meter::CpuMeter;
-use super::recorder::{Recorder, Speaker, cut, micros};
+use super::meter::{CpuMeter, MemoryMeter};
+use super::quota::Limits;
+use super::recorder::{LogBudget, Recorder, Speaker, cut, micros};
 use super::state::{Counts, Powers, State, Stop};
 use super::{Answered, Call, Invocation, Invoked, Output, Runtime, StepFailure};
 use crate::alert::{StepKind, Timestamp};
@@ -24,11 +28,13 @@ impl Runtime {
     /// Calls a hook of `module` in a store of its own. Whatever the guest does, this returns:
     /// within its time, with the reason in the outcome.
     pub async fn invoke(self: &Arc<Self>, module: &Arc<Module>, invocation: Invocation) -> Invoked {
-        let recorder = Arc::new(Recorder::new(Speaker {
+        let speaker = Speaker {
             handler: module.name().clone(),
             delivery: invocation.delivery.to_string(),
             alertname: invocation.alert.name().to_owned(),
-        }));
+        };
+        let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
+        let recorder = Arc::new(Recorder::new(speaker, budget));
         let run = run(
             Arc::clone(self),
             Arc::clone(module),
@@ -47,6 +53,11 @@ impl Runtime {
                 usage: Usage::default(),
             },
         };
+        if let Err(StepFailure::Limit(why) | StepFailure::Timeout(why) | StepFailure::Host(why)) =
+            &finished.outcome
+        {
+            recorder.met(why);
+        }
         let (mut trace, slack_token_refused) = recorder.finish();
         trace.cpu_us = micros(finished.usage.cpu);
         trace.wall_us = micros(finished.usage.wall);
@@ -87,7 +98,7 @@ async fn run(
 ) -> Finished {
     let wall_max = invocation.time_left.min(invocation.limits.wall_max);
     let slots = &runtime.sandbox.slots;
-    let _slot = match slots.take(module.name(), limits::SLOT_WAIT_MAX).await {
+    let _slot = match slots.take(module.name(), SLOT_WAIT_MAX).await {
         Ok(slot) => slot,
         Err(error) => {
             return Finished {
@@ -106,7 +117,7 @@ async fn run(
         dry_run: invocation.dry_run,
     };
     let step = invocation.step;
-    let cpu_max = invocation.limits.cpu_max;
+    let limits = invocation.limits;
     let alert = Arc::clone(&invocation.alert);
     let found = Arc::clone(&invocation.found);
     let cpu = CpuMeter::default();
@@ -117,7 +128,7 @@ async fn run(
         deadline,
         Arc::clone(&recorder),
     );
-    let mut store = new_store(&runtime, state, cpu.clone(), cpu_max);
+    let mut store = new_store(&runtime, state, cpu.clone(), &limits);
     let hook = cpu.measure(async {
         let handler = module.pre.instantiate_async(&mut store).await?;
         let hooks = handler.alert_manager_handler_hooks();
@@ -140,9 +151,11 @@ async fn run(
             tell_diverged(state);
             match returned {
                 Ok(Returned::Enrichment(given)) => {
-                    convert::enrichment_from(given).map(Output::Enrichment)
+                    convert::enrichment_from(given, &limits).map(Output::Enrichment)
                 }
-                Ok(Returned::Facts(given)) => convert::facts_from(given).map(Output::Facts),
+                Ok(Returned::Facts(given)) => {
+                    convert::facts_from(given, &limits).map(Output::Facts)
+                }
                 Err(failure) => Err(convert::failure_from(failure)),
             }
         }
@@ -182,31 +195,29 @@ fn state_for(
         dry_run: invocation.dry_run,
         config: invocation.config,
         grants: invocation.grants,
-        http_calls_max: invocation.limits.http_calls_max,
+        limits: invocation.limits,
         deadline,
         clock: invocation.clock,
         replay: Replay::new(invocation.journal, invocation.after_crash),
         ledger: invocation.ledger,
         clients: Arc::clone(&module.clients),
+        rates: Arc::clone(&module.rates),
         services: runtime.services.load_full(),
         counts: Counts::default(),
         kv_held_back: std::collections::BTreeMap::new(),
     };
-    State::new(
-        recorder,
-        invocation.limits.memory_bytes_max,
-        invocation.clock,
-        invocation.seed,
-        Some(powers),
-    )
+    let memory = MemoryMeter::new(invocation.limits.memory_bytes_max, runtime.sandbox.bounds);
+    let step = (invocation.clock, invocation.seed);
+    State::new(recorder, memory, &invocation.limits, step, Some(powers))
 }
 
 /// Makes a store with every limit set.
-fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, cpu_max: Duration) -> Store<State> {
+fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) -> Store<State> {
+    let cpu_max = limits.cpu_max;
     let mut store = Store::new(&runtime.sandbox.engine, state);
     store.limiter(|state| &mut state.memory);
-    store.set_hostcall_fuel(limits::LIFT_BYTES_MAX);
-    store.set_max_component_handles(limits::HANDLES_MAX);
+    store.set_hostcall_fuel(limits.call_bytes_max);
+    store.set_max_component_handles(HANDLES_MAX);
     // Without a deadline the first instruction would trap.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
@@ -246,18 +257,20 @@ pub(super) async fn describe(
 ) -> Result<hooks::Description, DescribeFailure> {
     let slots = &runtime.sandbox.slots;
     let _slot = slots
-        .take_for_describe(limits::DESCRIBE_WAIT_MAX)
+        .take_for_describe(DESCRIBE_WAIT_MAX)
         .await
         .map_err(|error| DescribeFailure::Failed(StepFailure::Host(error.to_string())))?;
-    let state = State::new(
-        recorder,
-        limits::DESCRIBE_MEMORY_BYTES_MAX,
-        Timestamp::now(),
-        [0; 32],
-        None,
-    );
+    // Nobody set limits yet for a name that nobody knows.
+    let limits = Limits {
+        memory_bytes_max: DESCRIBE_MEMORY_BYTES_MAX,
+        cpu_max: DESCRIBE_CPU_MAX,
+        wall_max: DESCRIBE_WALL_MAX,
+        ..Limits::default()
+    };
+    let memory = MemoryMeter::new(limits.memory_bytes_max, runtime.sandbox.bounds);
+    let state = State::new(recorder, memory, &limits, (Timestamp::now(), [0; 32]), None);
     let cpu = CpuMeter::default();
-    let mut store = new_store(runtime, state, cpu.clone(), limits::DESCRIBE_CPU_MAX);
+    let mut store = new_store(runtime, state, cpu.clone(), &limits);
     let mut is_instantiated = false;
     let described = cpu.measure(async {
         let handler = pre.instantiate_async(&mut store).await?;
@@ -267,7 +280,7 @@ pub(super) async fn describe(
             .call_describe(&mut store)
             .await
     });
-    let described = tokio::time::timeout(limits::DESCRIBE_WALL_MAX, described).await;
+    let described = tokio::time::timeout(DESCRIBE_WALL_MAX, described).await;
     match described {
         Ok(Ok(description)) => Ok(description),
         Ok(Err(error)) => Err(match failure_of(&error, store.data()) {
@@ -277,8 +290,7 @@ pub(super) async fn describe(
             failure => DescribeFailure::Failed(failure),
         }),
         Err(_) => Err(DescribeFailure::Failed(StepFailure::Timeout(format!(
-            "wall: describe was not done within {:?}",
-            limits::DESCRIBE_WALL_MAX
+            "wall: describe was not done within {DESCRIBE_WALL_MAX:?}"
         )))),
     }
 }
@@ -322,7 +334,7 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
             return StepFailure::Limit(report(
                 &format!(
                     "stack: deeper than {} bytes; look for a recursion without end",
-                    limits::WASM_STACK_BYTES
+                    state.memory.bounds().stack_bytes_max
                 ),
                 error,
                 state,
@@ -335,9 +347,13 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
         (None, None) => {
             let cause = error.root_cause().to_string();
             if cause.contains("fuel allocated for hostcalls") {
+                let limits = state
+                    .powers
+                    .as_ref()
+                    .map_or_else(Limits::default, |p| p.limits);
                 return StepFailure::Limit(format!(
-                    "returned or passed more than {} bytes in one call",
-                    limits::LIFT_BYTES_MAX
+                    "call_bytes: it returned or passed more than {} bytes in one call",
+                    limits.call_bytes_max
                 ));
             }
             format!("it broke the contract: {cause}")
@@ -353,9 +369,5 @@ fn report(why: &str, error: &wasmtime::Error, state: &State) -> String {
         .downcast_ref::<WasmBacktrace>()
         .map(ToString::to_string)
         .unwrap_or_default();
-    super::trap::report(
-        why,
-        &stderr,
-        cut(backtrace.trim_end(), limits::FAILURE_BYTES_MAX),
-    )
+    super::trap::report(why, &stderr, cut(backtrace.trim_end(), FAILURE_BYTES_MAX))
 }

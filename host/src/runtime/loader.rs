@@ -11,10 +11,10 @@ use super::cache::Known;
 use super::convert;
 use super::egress::Clients;
 use super::invoke::{self, DescribeFailure};
-use super::limits::MODULE_BYTES_MAX;
-use super::recorder::{Recorder, Speaker};
+use super::rates::Rates;
+use super::recorder::{LogBudget, Recorder, Speaker};
 use super::state::State;
-use super::{Description, Runtime, StepFailure, hex};
+use super::{Description, Limits, Runtime, StepFailure, hex};
 use crate::alert::HandlerName;
 
 /// From this size on, modules are compiled one at a time.
@@ -30,6 +30,7 @@ pub struct Module {
     imports: Vec<String>,
     pub(super) pre: HandlerPre<State>,
     pub(super) clients: Arc<Clients>,
+    pub(super) rates: Arc<Rates>,
 }
 
 impl Module {
@@ -127,11 +128,12 @@ impl Runtime {
             sha256,
             pre,
             clients: Arc::default(),
+            rates: Arc::default(),
         })
     }
 
     fn compile_cached(&self, bytes: &[u8]) -> Result<Loaded, LoadError> {
-        check_kind(bytes)?;
+        check_kind(bytes, self.sandbox.bounds.module_bytes_max)?;
         let sha256 = hex(&Sha256::digest(bytes));
         let engine = &self.sandbox.engine;
         if let Some((component, known)) = self.cache.get(engine, &sha256) {
@@ -218,11 +220,13 @@ impl Runtime {
     }
 
     async fn ask(&self, pre: &HandlerPre<State>) -> Result<Description, LoadError> {
-        let recorder = Arc::new(Recorder::new(Speaker {
+        let speaker = Speaker {
             handler: HandlerName::new("(describe)"),
             delivery: String::new(),
             alertname: String::new(),
-        }));
+        };
+        let budget = LogBudget::new(&Limits::default(), Arc::default());
+        let recorder = Arc::new(Recorder::new(speaker, budget));
         let given =
             invoke::describe(self, pre, recorder)
                 .await
@@ -249,13 +253,15 @@ fn mismatch(why: &str) -> LoadError {
 }
 
 /// Tells a component from what people copy by mistake, by its first eight bytes.
-fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
+fn check_kind(bytes: &[u8], bytes_max: u64) -> Result<(), LoadError> {
     const BUILD: &str = "A handler is a WebAssembly component: in Rust build it with `--target wasm32-wasip2`, \
                          or let `alert-manager build` do it.";
     let what = match bytes {
         [] => "the file is empty".to_owned(),
-        _ if bytes.len() as u64 > MODULE_BYTES_MAX => {
-            format!("it is larger than {MODULE_BYTES_MAX} bytes, the most that is taken")
+        _ if bytes.len() as u64 > bytes_max => {
+            format!(
+                "it is larger than {bytes_max} bytes, the most that is taken (sandbox.module_bytes)"
+            )
         }
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
@@ -367,14 +373,15 @@ mod tests {
 
     #[test]
     fn what_is_no_component_is_told_by_its_name() {
-        let told = |bytes: &[u8]| check_kind(bytes).unwrap_err().to_string();
+        let told = |bytes: &[u8]| check_kind(bytes, 1_000).unwrap_err().to_string();
         assert!(told(b"").contains("empty"));
         assert!(told(b"\0asm\x01\0\0\0rest").contains("core WebAssembly module"));
         assert!(told(b"hello, world").contains("text file"));
         assert!(told(b"\x7fELF....").contains("machine code"));
         assert!(told(b"\0asm").contains("cut short"));
         assert!(told(&[0xff; 100]).contains("not WebAssembly"));
-        assert!(check_kind(b"\0asm\x0d\0\x01\0").is_ok());
+        assert!(check_kind(b"\0asm\x0d\0\x01\0", 7).is_err());
+        assert!(check_kind(b"\0asm\x0d\0\x01\0", 8).is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
-use super::limits;
+use super::Bounds;
 
 /// Bytes of a table's element.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -23,16 +23,22 @@ pub(super) struct MemoryMeter {
     bytes_peak: u64,
     /// What a refused growth would have come to.
     refused: Option<u64>,
+    bounds: Bounds,
 }
 
 impl MemoryMeter {
-    pub(super) fn new(bytes_max: u64) -> Self {
+    pub(super) fn new(bytes_max: u64, bounds: Bounds) -> Self {
         Self {
             bytes_max,
             bytes: 0,
             bytes_peak: 0,
             refused: None,
+            bounds,
         }
+    }
+
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     pub(super) fn bytes_peak(&self) -> u64 {
@@ -85,15 +91,15 @@ impl ResourceLimiter for MemoryMeter {
     }
 
     fn instances(&self) -> usize {
-        limits::CORE_INSTANCES_MAX as usize
+        self.bounds.instances_max as usize
     }
 
     fn tables(&self) -> usize {
-        limits::TABLES_MAX as usize
+        self.bounds.tables_max as usize
     }
 
     fn memories(&self) -> usize {
-        limits::MEMORIES_MAX as usize
+        self.bounds.memories_max as usize
     }
 }
 
@@ -165,7 +171,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_count_together() {
-        let mut meter = MemoryMeter::new(1_000);
+        let mut meter = MemoryMeter::new(1_000, Bounds::default());
         assert!(meter.memory_growing(0, 600, None).unwrap());
         assert!(meter.table_growing(0, 10, None).unwrap());
         assert_eq!(meter.bytes_peak(), 680);

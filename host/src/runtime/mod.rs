@@ -1,6 +1,7 @@
 //! Runs handlers: WebAssembly components, each call in a store of its own, with what was granted and no more.
 
 mod bindings;
+mod bounds;
 mod cache;
 mod convert;
 mod egress;
@@ -15,6 +16,8 @@ mod meter;
 mod outages;
 mod pace;
 mod preview;
+mod quota;
+mod rates;
 mod recorder;
 mod registry;
 mod services;
@@ -36,10 +39,12 @@ use engine::Sandbox;
 use services::Services;
 use slack::Paces;
 
+pub use bounds::Bounds;
 pub use cache::CacheError;
 pub use engine::{EngineError, open_page_map};
 pub use folder::FolderError;
 pub use loader::{LoadError, Module};
+pub use quota::{LimitKey, Limits, Unit, format_size};
 pub use registry::{ModuleInfo, Pins, Registry};
 pub use services::{PreviewSink, ServiceOptions};
 pub use types::*;
@@ -49,16 +54,10 @@ pub struct Options {
     /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is
     /// run as machine code, so nobody else may write to it.
     pub cache_dir: PathBuf,
-    /// Invocations at one time, over all handlers: slots of the pool. No handler gets more than half.
-    pub slots_max: u32,
+    /// What the sandbox may use as a whole.
+    pub bounds: Bounds,
     /// Slack, credentials, preview.
     pub services: ServiceOptions,
-}
-
-impl Options {
-    /// Enough for the default concurrency of thirty-two handlers, so that one that hangs takes
-    /// nobody else's. A slot is address space (some gigabytes each, of 128 TiB), not memory.
-    pub const SLOTS_DEFAULT: u32 = 256;
 }
 
 /// Why the runtime cannot start.
@@ -92,8 +91,12 @@ impl Runtime {
     /// Where the machine has no room for the pool, or the cache's folder cannot be used.
     pub fn new(options: Options) -> Result<Arc<Self>, RuntimeError> {
         install_crypto();
-        let sandbox = Sandbox::new(options.slots_max)?;
-        let cache = Cache::open(options.cache_dir, &sandbox.engine)?;
+        let sandbox = Sandbox::new(options.bounds)?;
+        let cache = Cache::open(
+            options.cache_dir,
+            &sandbox.engine,
+            options.bounds.cache_bytes_max,
+        )?;
         let paces = Arc::<Paces>::default();
         let services = Services::new(options.services, Arc::clone(&paces))?;
         Ok(Arc::new(Self {

@@ -1,11 +1,14 @@
 //! Keeps what one invocation did and said, bounded, and outlives its store: a trap or a timeout still has a story.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::limits;
+use super::quota::Limits;
+use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::HandlerName;
 use crate::journal::CallKind;
@@ -18,9 +21,30 @@ pub(super) struct Speaker {
     pub(super) alertname: String,
 }
 
+/// How much may be said.
+#[derive(Clone, Debug)]
+pub(super) struct LogBudget {
+    lines_max: usize,
+    bytes_max: usize,
+    per_second_max: u32,
+    rates: Arc<Rates>,
+}
+
+impl LogBudget {
+    pub(super) fn new(limits: &Limits, rates: Arc<Rates>) -> Self {
+        Self {
+            lines_max: limits.log_lines_max,
+            bytes_max: limits.log_bytes_max,
+            per_second_max: limits.log_lines_per_second_max,
+            rates,
+        }
+    }
+}
+
 /// The story of one invocation while it runs.
 pub(super) struct Recorder {
     speaker: Speaker,
+    budget: LogBudget,
     inner: Mutex<Inner>,
 }
 
@@ -41,15 +65,20 @@ struct InFlight {
 }
 
 impl Recorder {
-    pub(super) fn new(speaker: Speaker) -> Self {
+    pub(super) fn new(speaker: Speaker, budget: LogBudget) -> Self {
         Self {
             speaker,
+            budget,
             inner: Mutex::default(),
         }
     }
 
-    /// Keeps a line and passes it to the operator's log; past the bound it is counted alone.
+    /// Keeps a line and passes it to the operator's log; past the bound it is counted alone. Never waits.
     pub(super) fn log(&self, level: &str, message: &str, fields: &[(String, String)]) {
+        if self.inner.lock().is_full(&self.budget) {
+            // Before the line is put together: a flood is to cost next to nothing.
+            return;
+        }
         let line = LogLine {
             level: level.to_owned(),
             message: cut(message, limits::LOG_LINE_BYTES_MAX).to_owned(),
@@ -58,7 +87,7 @@ impl Recorder {
                 .take(limits::LOG_FIELDS_MAX)
                 .map(|(name, value)| {
                     (
-                        cut(name, limits::FACT_NAME_BYTES_MAX).to_owned(),
+                        cut(name, limits::LOG_FIELD_NAME_BYTES_MAX).to_owned(),
                         cut(value, limits::LOG_LINE_BYTES_MAX).to_owned(),
                     )
                 })
@@ -72,14 +101,22 @@ impl Recorder {
                 .sum::<usize>();
         {
             let mut inner = self.inner.lock();
-            if inner.trace.logs.len() >= limits::LOG_LINES_MAX
-                || inner.log_bytes + bytes > limits::LOG_BYTES_MAX
-            {
-                inner.trace.logs_dropped = inner.trace.logs_dropped.saturating_add(1);
+            if inner.log_bytes + bytes > self.budget.bytes_max {
+                inner.drop_line("log_bytes");
                 return;
             }
             inner.log_bytes += bytes;
             inner.trace.logs.push(line.clone());
+            let LogBudget {
+                per_second_max,
+                rates,
+                ..
+            } = &self.budget;
+            if !rates.may_log(*per_second_max, Instant::now()) {
+                // The story has it.
+                met(&mut inner.trace, "log_lines_per_second");
+                return;
+            }
         }
         self.emit(&line);
     }
@@ -145,10 +182,20 @@ impl Recorder {
         push_call(&mut inner.trace, call, is_ok);
     }
 
-    /// Counts a call that was turned away before it was looked at: one too many.
-    pub(super) fn turned_away(&self, kind: CallKind) {
+    /// Counts a call that was turned away before it was looked at, and the limit that `report` names.
+    pub(super) fn turned_away(&self, kind: CallKind, report: &str) {
         let mut inner = self.inner.lock();
         count(&mut inner.trace, kind, Answered::Denied.as_str());
+        if let Some(limit) = Limits::named_in(report) {
+            met(&mut inner.trace, limit);
+        }
+    }
+
+    /// Counts the limit that `report` begins with, if any.
+    pub(super) fn met(&self, report: &str) {
+        if let Some(limit) = Limits::named_in(report) {
+            met(&mut self.inner.lock().trace, limit);
+        }
     }
 
     /// Keeps the first report of a refused token.
@@ -179,6 +226,30 @@ impl Recorder {
             );
         }
         (std::mem::take(&mut inner.trace), inner.token_refused.take())
+    }
+}
+
+impl Inner {
+    /// Returns true where no more lines are kept, and counts the one that was to be.
+    fn is_full(&mut self, budget: &LogBudget) -> bool {
+        let is_full = self.trace.logs.len() >= budget.lines_max;
+        if is_full {
+            self.drop_line("log_lines");
+        }
+        is_full
+    }
+
+    fn drop_line(&mut self, limit: &'static str) {
+        self.trace.logs_dropped = self.trace.logs_dropped.saturating_add(1);
+        met(&mut self.trace, limit);
+    }
+}
+
+fn met(trace: &mut Trace, limit: &'static str) {
+    let known = trace.limits.iter_mut().find(|(known, _)| *known == limit);
+    match known {
+        Some((_, count)) => *count = count.saturating_add(1),
+        None => trace.limits.push((limit, 1)),
     }
 }
 
@@ -229,11 +300,13 @@ mod tests {
     use super::*;
 
     fn recorder() -> Recorder {
-        Recorder::new(Speaker {
+        let speaker = Speaker {
             handler: HandlerName::new("test"),
             delivery: String::new(),
             alertname: String::new(),
-        })
+        };
+        let budget = LogBudget::new(&Limits::default(), Arc::default());
+        Recorder::new(speaker, budget)
     }
 
     #[test]
@@ -243,8 +316,40 @@ mod tests {
             recorder.log("info", "again", &[]);
         }
         let (trace, _) = recorder.finish();
-        assert_eq!(trace.logs.len(), limits::LOG_LINES_MAX);
-        assert_eq!(trace.logs_dropped as usize, 1_000 - limits::LOG_LINES_MAX);
+        assert_eq!(trace.logs.len(), 200);
+        assert_eq!(trace.logs_dropped, 800);
+        assert_eq!(trace.limits, [("log_lines", 800)]);
+    }
+
+    #[test]
+    fn what_goes_over_the_rate_is_in_the_story_and_not_in_the_servers_log() {
+        let rates = Arc::<Rates>::default();
+        let limits = Limits {
+            log_lines_per_second_max: 1,
+            ..Limits::default()
+        };
+        let met: u32 = (0..3)
+            .map(|_| {
+                let recorder = Recorder {
+                    budget: LogBudget::new(&limits, Arc::clone(&rates)),
+                    ..recorder()
+                };
+                (0..100).for_each(|_| recorder.log("info", "again", &[]));
+                let (trace, _) = recorder.finish();
+                assert_eq!((trace.logs.len(), trace.logs_dropped), (100, 0));
+                trace.limits.iter().map(|(_, count)| count).sum::<u32>()
+            })
+            .sum();
+        assert!((280..=289).contains(&met), "{met}");
+    }
+
+    #[test]
+    fn long_lines_use_up_the_bytes() {
+        let recorder = recorder();
+        (0..100).for_each(|_| recorder.log("info", &"x".repeat(10_000), &[]));
+        let (trace, _) = recorder.finish();
+        assert_eq!(trace.logs.len(), 16);
+        assert_eq!(trace.limits, [("log_bytes", 84)]);
     }
 
     #[test]
@@ -272,7 +377,7 @@ mod tests {
             recorder.call(call(Answered::Live), n % 3 != 0);
         }
         recorder.call(call(Answered::Recorded), false);
-        recorder.turned_away(CallKind::Http);
+        recorder.turned_away(CallKind::Http, "http_calls: all are used up");
         let (trace, _) = recorder.finish();
         assert_eq!(trace.calls.len(), limits::TRACE_CALLS_MAX);
         let counts: Vec<_> = trace

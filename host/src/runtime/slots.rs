@@ -31,11 +31,13 @@ pub(super) struct Slot {
 pub(super) enum NoSlot {
     /// The handler holds all that it may.
     #[error(
-        "half of the server's slots are taken by this handler alone, and none came free within {0:?}: look for what its calls wait for, or lower limits.concurrency of this handler"
+        "invocations: half of the server's slots are taken by this handler alone, and none came free within {0:?}: look for what its calls wait for, or lower limits.concurrency of this handler"
     )]
     Share(Duration),
     /// The pool is full.
-    #[error("no slot of the pool came free within {0:?}: too many handlers run at once")]
+    #[error(
+        "invocations: no slot of the pool came free within {0:?}: too many handlers run at once (sandbox.invocations)"
+    )]
     Pool(Duration),
 }
 

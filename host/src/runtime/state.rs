@@ -10,8 +10,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::egress::Clients;
-use super::limits;
+use super::limits::{HANDLES_MAX, RANDOM_BYTES_MAX};
 use super::meter::MemoryMeter;
+use super::quota::Limits;
+use super::rates::Rates;
 use super::recorder::Recorder;
 use super::services::Services;
 use super::stdio::{Channel, GuestOutput};
@@ -28,6 +30,9 @@ pub(super) struct State {
     /// Absent during `describe`, which may do nothing but log.
     pub(super) powers: Option<Powers>,
     calls_total: u32,
+    calls_max: u32,
+    random_bytes: u64,
+    random_bytes_max: u64,
 }
 
 /// What a hook may use, beyond its own code.
@@ -38,62 +43,73 @@ pub(super) struct Powers {
     pub(super) dry_run: bool,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) grants: Arc<Grants>,
-    pub(super) http_calls_max: u32,
+    pub(super) limits: Limits,
     pub(super) deadline: Instant,
     /// What the guest's clock stands at, for the record.
     pub(super) clock: Timestamp,
     pub(super) replay: Replay,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) clients: Arc<Clients>,
+    pub(super) rates: Arc<Rates>,
     pub(super) services: Arc<Services>,
     pub(super) counts: Counts,
     /// What `kv` would hold, where effects are held back.
     pub(super) kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
 }
 
-/// Calls so far, by kind, and what they brought in.
+/// Calls so far, by kind, and what they brought in and took out.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     http: u32,
-    http_bytes: u64,
     slack: u32,
     kv: u32,
+    bytes_in: u64,
+    bytes_out: u64,
 }
 
 impl Powers {
-    /// Counts a call; past its limit returns the limit's report.
-    pub(super) fn count(&mut self, kind: CallKind) -> Result<(), String> {
+    /// Counts a call that takes out so many bytes.
+    ///
+    /// # Errors
+    /// The report of the limit that is used up.
+    pub(super) fn count(&mut self, kind: CallKind, bytes_out: usize) -> Result<(), String> {
+        let (counts, limits) = (&mut self.counts, &self.limits);
         let (used, max, name) = match kind {
-            CallKind::Http => (&mut self.counts.http, self.http_calls_max, "http_calls"),
-            CallKind::Slack => (
-                &mut self.counts.slack,
-                limits::SLACK_CALLS_MAX,
-                "slack_calls",
-            ),
-            CallKind::Kv => (&mut self.counts.kv, limits::KV_CALLS_MAX, "kv_calls"),
+            CallKind::Http => (&mut counts.http, limits.http_calls_max, "http_calls"),
+            CallKind::Slack => (&mut counts.slack, limits.slack_calls_max, "slack_calls"),
+            CallKind::Kv => (&mut counts.kv, limits.kv_calls_max, "kv_calls"),
             CallKind::Config => return Ok(()),
         };
         if *used >= max {
             return Err(format!("{name}: all {max} calls of this step are used up"));
         }
         *used += 1;
+        let (used, max) = (counts.bytes_out + bytes_out as u64, limits.bytes_out_max);
+        if used > max {
+            return Err(format!(
+                "bytes_out: with this call the host calls of this step would take out {used} bytes, {max} are allowed"
+            ));
+        }
+        counts.bytes_out = used;
+        if self.bytes_in_left() == 0 {
+            return Err(format!(
+                "bytes_in: the host calls of this step have brought in all of the {} bytes that are allowed",
+                self.limits.bytes_in_max
+            ));
+        }
         Ok(())
     }
 
-    /// Counts the bytes of a response.
-    pub(super) fn count_response(&mut self, bytes: usize) {
-        self.counts.http_bytes += bytes as u64;
+    /// Counts what a call brought in.
+    pub(super) fn count_in(&mut self, bytes: usize) {
+        self.counts.bytes_in += bytes as u64;
     }
 
-    /// Returns the limit's report where responses have brought in all that a step may read.
-    pub(super) fn check_response_bytes(&self) -> Result<(), String> {
-        let max = limits::HTTP_TOTAL_BYTES_MAX;
-        if self.counts.http_bytes < max {
-            return Ok(());
-        }
-        Err(format!(
-            "http_bytes: responses of this step have come to {max} bytes"
-        ))
+    /// Returns how much calls may still bring in.
+    pub(super) fn bytes_in_left(&self) -> u64 {
+        self.limits
+            .bytes_in_max
+            .saturating_sub(self.counts.bytes_in)
     }
 
     /// Returns what is left of the step's time.
@@ -116,28 +132,31 @@ pub(super) enum Stop {
 impl State {
     pub(super) fn new(
         recorder: Arc<Recorder>,
-        memory_bytes_max: u64,
-        clock: Timestamp,
-        seed: [u8; 32],
+        memory: MemoryMeter,
+        limits: &Limits,
+        (clock, seed): (Timestamp, [u8; 32]),
         powers: Option<Powers>,
     ) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits::HANDLES_MAX);
+        table.set_max_capacity(HANDLES_MAX);
         Self {
             wasi: empty_world(&recorder, clock, seed),
             table,
-            memory: MemoryMeter::new(memory_bytes_max),
+            memory,
             recorder,
             powers,
             calls_total: 0,
+            calls_max: limits.host_calls_max,
+            random_bytes: 0,
+            random_bytes_max: limits.random_bytes_max,
         }
     }
 
     /// Counts a host call of whatever kind.
     pub(super) fn count_any(&mut self) -> wasmtime::Result<()> {
         self.calls_total += 1;
-        if self.calls_total > limits::HOST_CALLS_MAX {
-            let max = limits::HOST_CALLS_MAX;
+        let max = self.calls_max;
+        if self.calls_total > max {
             return Err(Stop::Limit(format!(
                 "host_calls: more than the {max} host calls that one step may make; \
                  look for a loop that asks the host each time around"
@@ -145,6 +164,30 @@ impl State {
             .into());
         }
         Ok(())
+    }
+
+    /// Counts random bytes that are about to be drawn.
+    pub(super) fn count_random(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        if bytes > RANDOM_BYTES_MAX {
+            return Err(Stop::Limit(format!(
+                "random_bytes: {bytes} bytes in one call, {RANDOM_BYTES_MAX} are allowed"
+            ))
+            .into());
+        }
+        self.random_bytes += bytes;
+        let (used, max) = (self.random_bytes, self.random_bytes_max);
+        if used > max {
+            return Err(Stop::Limit(format!(
+                "random_bytes: {used} bytes in all, {max} are allowed. \
+                 Raise limits.random_bytes of this handler, or make it draw less."
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn wasi(&mut self) -> &mut WasiCtx {
+        &mut self.wasi
     }
 }
 
@@ -174,7 +217,7 @@ fn empty_world(recorder: &Arc<Recorder>, clock: Timestamp, seed: [u8; 32]) -> Wa
         .secure_random(StdRng::from_seed(seed))
         .insecure_random(StdRng::from_seed(insecure_seed))
         .insecure_random_seed(hash_seed)
-        .max_random_size(limits::RANDOM_BYTES_MAX)
+        .max_random_size(RANDOM_BYTES_MAX)
         .build()
 }
 

@@ -139,15 +139,18 @@ impl AsyncWrite for GuestOutput {
 mod tests {
     use super::*;
     use crate::alert::HandlerName;
-    use crate::runtime::recorder::Speaker;
+    use crate::runtime::Limits;
+    use crate::runtime::recorder::{LogBudget, Speaker};
 
     #[test]
     fn lines_are_put_together_from_writes_and_a_long_one_is_cut() {
-        let recorder = Arc::new(Recorder::new(Speaker {
+        let speaker = Speaker {
             handler: HandlerName::new("test"),
             delivery: String::new(),
             alertname: String::new(),
-        }));
+        };
+        let budget = LogBudget::new(&Limits::default(), Arc::default());
+        let recorder = Arc::new(Recorder::new(speaker, budget));
         let output = GuestOutput::new(Channel::Stdout, Arc::clone(&recorder));
         output.take(b"one\nt");
         output.take(b"wo\n");

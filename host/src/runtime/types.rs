@@ -6,36 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::quota::Limits;
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::journal::{CallKind, Entry, Ledger};
 use crate::policy::Grants;
-
-/// What one invocation may use. Each field has the operator's name for it in its doc.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// `memory`: linear memories and tables together, in bytes.
-    pub memory_bytes_max: u64,
-    /// `cpu`: time on a processor, the guest's own code alone.
-    pub cpu_max: Duration,
-    /// `wall`: from instantiation to the result.
-    pub wall_max: Duration,
-    /// `concurrency`: invocations of this handler at one time.
-    pub concurrency_max: u32,
-    /// `http_calls`: requests in one invocation.
-    pub http_calls_max: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes_max: 64 << 20,
-            cpu_max: Duration::from_millis(500),
-            wall_max: Duration::from_secs(30),
-            concurrency_max: 8,
-            http_calls_max: 50,
-        }
-    }
-}
 
 /// Everything that one call of a hook needs.
 pub struct Invocation {
@@ -116,7 +90,7 @@ pub enum StepFailure {
     /// It trapped, exited or broke the contract; with its backtrace and last stderr.
     #[error("{0}")]
     Trap(String),
-    /// It met a limit: names the limit, what was allowed and what was used.
+    /// It met a limit: begins with the limit's name, then says what was allowed and what was used.
     #[error("{0}")]
     Limit(String),
     /// Its wall time ran out. The server it waited for is usually why.
@@ -139,6 +113,9 @@ pub struct Trace {
     /// How many host calls came to what, those past the bound too. For metrics, not for the story.
     #[serde(skip)]
     pub counts: Vec<CallCount>,
+    /// Which limits were met how often. For metrics: the story has the calls, the lines and the error.
+    #[serde(skip)]
+    pub limits: Vec<(&'static str, u32)>,
     /// What it logged, stdout and stderr too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,

@@ -25,6 +25,7 @@ pub struct Metrics {
     delivery_duration: HistogramVec,
     host_calls: IntCounterVec,
     diverged: IntCounterVec,
+    limits: IntCounterVec,
     breaker_open: IntGaugeVec,
     handler_info: IntGaugeVec,
     load_failures: IntCounter,
@@ -133,6 +134,12 @@ impl Metrics {
                 "alert_manager_effects_diverged_total",
                 "Recorded effects that a retry did not ask for again.",
                 &["handler"],
+            )?,
+            limits: counters(
+                &registry,
+                "alert_manager_limits_total",
+                "Limits that handlers met, by the limit's name in the configuration; for a log, lines dropped.",
+                &["handler", "limit"],
             )?,
             breaker_open: gauges(
                 &registry,
@@ -252,6 +259,13 @@ impl Metrics {
     pub fn diverged(&self, handler: &HandlerName, count: u64) {
         self.diverged
             .with_label_values(&[handler.as_str()])
+            .inc_by(count);
+    }
+
+    /// Counts how often a limit was met.
+    pub fn limits(&self, handler: &HandlerName, limit: &str, count: u64) {
+        self.limits
+            .with_label_values(&[handler.as_str(), limit])
             .inc_by(count);
     }
 

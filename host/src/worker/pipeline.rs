@@ -248,7 +248,7 @@ impl Run {
             found,
             config,
             grants: Arc::clone(&settings.grants),
-            limits: settings.limits.clone(),
+            limits: settings.limits,
             time_left,
             clock,
             seed: self.worker.queue.seed(id, number),
@@ -509,6 +509,9 @@ impl Run {
             if calls.result == Answered::Diverged.as_str() {
                 metrics.diverged(handler, count);
             }
+        }
+        for (limit, count) in &trace.limits {
+            metrics.limits(handler, limit, u64::from(*count));
         }
     }
 

@@ -5,10 +5,37 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::alert::{HandlerName, Timestamp};
-use crate::journal::{KvChange, KvReply};
+use crate::journal::{KvChange, KvQuota, KvReply};
 
-/// Bytes of keys and values by handler, as far as they were asked for. Emptied when a transaction fails.
-pub(super) type Usage = HashMap<HandlerName, u64>;
+/// What handlers keep, as far as it was asked for. Emptied when a transaction fails.
+pub(super) type Usage = HashMap<HandlerName, Used>;
+
+/// What one handler keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    /// Of keys and values together.
+    bytes: u64,
+    keys: u64,
+}
+
+impl Used {
+    /// Returns what it would come to with one value in the place of another.
+    fn with(self, old: Option<u64>, new: u64) -> Self {
+        Self {
+            bytes: self.bytes - old.unwrap_or(0) + new,
+            keys: self.keys + u64::from(old.is_none()),
+        }
+    }
+
+    /// Returns what to answer where this is over the quota.
+    fn over(self, quota: KvQuota) -> Option<KvReply> {
+        if self.bytes > quota.bytes_max {
+            Some(KvReply::QuotaExceeded)
+        } else {
+            (self.keys > quota.keys_max).then_some(KvReply::TooManyKeys)
+        }
+    }
+}
 
 /// Reads a value that has not expired.
 pub(super) fn get(
@@ -34,7 +61,7 @@ pub(super) fn change(
     usage: &mut Usage,
     (handler, key): (&HandlerName, &str),
     change: &KvChange,
-    bytes_total_max: u64,
+    quota: KvQuota,
     now: Timestamp,
 ) -> rusqlite::Result<(KvReply, bool)> {
     let old = get(conn, handler, key, now)?;
@@ -67,19 +94,10 @@ pub(super) fn change(
         }
     };
     let expires_at = ttl_seconds.map(|s| now.as_millisecond() + i64::from(s) * 1_000);
-    let put = put(
-        conn,
-        usage,
-        (handler, key),
-        &value,
-        expires_at,
-        bytes_total_max,
-        now,
-    )?;
-    Ok(if put {
-        (reply, true)
-    } else {
-        (KvReply::QuotaExceeded, false)
+    let refused = put(conn, usage, (handler, key), &value, expires_at, quota, now)?;
+    Ok(match refused {
+        None => (reply, true),
+        Some(over) => (over, false),
     })
 }
 
@@ -102,33 +120,34 @@ pub(super) fn expire(
     Ok(gone)
 }
 
+/// Sets a value, or returns what to answer instead.
 fn put(
     conn: &Connection,
     usage: &mut Usage,
     (handler, key): (&HandlerName, &str),
     value: &[u8],
     expires_at: Option<i64>,
-    bytes_total_max: u64,
+    quota: KvQuota,
     now: Timestamp,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Option<KvReply>> {
     let size = |value: u64| key.len() as u64 + value;
     // An expired value still takes its place until it is forgotten, so it counts as the old one here.
-    let old_bytes: Option<i64> = conn
+    let old: Option<i64> = conn
         .prepare_cached("SELECT length(value) FROM kv WHERE handler = ?1 AND key = ?2")?
         .query_row(params![handler.as_str(), key], |row| row.get(0))
         .optional()?;
-    let old = old_bytes.map_or(0, |bytes| size(bytes.unsigned_abs()));
+    let old = old.map(|bytes| size(bytes.unsigned_abs()));
     let new = size(value.len() as u64);
-    let mut used = used(conn, usage, handler)?;
-    if used - old + new > bytes_total_max {
+    let mut next = used(conn, usage, handler)?.with(old, new);
+    if next.over(quota).is_some() {
         conn.prepare_cached(
             "DELETE FROM kv WHERE handler = ?1 AND key <> ?2 AND expires_at <= ?3",
         )?
         .execute(params![handler.as_str(), key, now.as_millisecond()])?;
         usage.remove(handler);
-        used = self::used(conn, usage, handler)?;
-        if used - old + new > bytes_total_max {
-            return Ok(false);
+        next = used(conn, usage, handler)?.with(old, new);
+        if let Some(over) = next.over(quota) {
+            return Ok(Some(over));
         }
     }
     conn.prepare_cached(
@@ -137,8 +156,8 @@ fn put(
              value = excluded.value, expires_at = excluded.expires_at",
     )?
     .execute(params![handler.as_str(), key, value, expires_at])?;
-    usage.insert(handler.clone(), used - old + new);
-    Ok(true)
+    usage.insert(handler.clone(), next);
+    Ok(None)
 }
 
 fn remove(
@@ -151,22 +170,26 @@ fn remove(
         .query_row(params![handler.as_str(), key], |row| row.get(0))
         .optional()?;
     if let (Some(gone), Some(used)) = (gone, usage.get_mut(handler)) {
-        *used -= key.len() as u64 + gone.unsigned_abs();
+        used.bytes -= key.len() as u64 + gone.unsigned_abs();
+        used.keys -= 1;
     }
     Ok(())
 }
 
-fn used(conn: &Connection, usage: &mut Usage, handler: &HandlerName) -> rusqlite::Result<u64> {
+fn used(conn: &Connection, usage: &mut Usage, handler: &HandlerName) -> rusqlite::Result<Used> {
     if let Some(used) = usage.get(handler) {
         return Ok(*used);
     }
-    let used: i64 = conn
+    let (bytes, keys): (i64, i64) = conn
         .prepare_cached(
-            "SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0) FROM kv
+            "SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0), count(*) FROM kv
              WHERE handler = ?1",
         )?
-        .query_one([handler.as_str()], |row| row.get(0))?;
-    let used = used.cast_unsigned();
+        .query_one([handler.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let used = Used {
+        bytes: bytes.cast_unsigned(),
+        keys: keys.cast_unsigned(),
+    };
     usage.insert(handler.clone(), used);
     Ok(used)
 }

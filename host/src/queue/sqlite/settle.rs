@@ -189,7 +189,7 @@ impl Committer {
             &mut self.kv_usage,
             (&message.handler, &message.key),
             &message.change,
-            message.bytes_total_max,
+            message.quota,
             group.now,
         )?;
         rows::append(&self.conn, message.id, message.step, &message.before)?;

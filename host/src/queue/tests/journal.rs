@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::journal::{CallKind, CallName, Entry, KvChange, KvReply, LedgerError};
+use crate::journal::{CallKind, CallName, Entry, KvChange, KvQuota, KvReply, LedgerError};
+
+const KV_QUOTA: KvQuota = KvQuota {
+    bytes_max: 100,
+    keys_max: 100,
+};
 
 pub(super) fn entry(seq: u32) -> Entry {
     Entry {
@@ -69,7 +74,7 @@ async fn a_lease_that_has_ended_records_nothing() {
     let late = ledger.record(vec![entry(0)]).await;
     assert_eq!(late, Err(LedgerError::LeaseLost));
     assert_eq!(ledger.ready(), Err(LedgerError::LeaseLost));
-    let change = ledger.kv_change("k".into(), set("v"), 100, Vec::new(), kv_entry(1));
+    let change = ledger.kv_change("k".into(), set("v"), KV_QUOTA, Vec::new(), kv_entry(1));
     assert_eq!(change.await, Err(LedgerError::LeaseLost));
     assert_eq!(bench.story(id).await.journal, []);
 }
@@ -85,7 +90,7 @@ async fn state_changes_together_with_its_record() {
             by,
             ttl_seconds: None,
         };
-        ledger.kv_change("n".into(), change, 100, Vec::new(), kv_entry(seq))
+        ledger.kv_change("n".into(), change, KV_QUOTA, Vec::new(), kv_entry(seq))
     };
     assert_eq!(increment(2, 0).await, Ok(KvReply::Value(2)));
     assert_eq!(increment(-5, 1).await, Ok(KvReply::Value(-3)));
@@ -94,9 +99,9 @@ async fn state_changes_together_with_its_record() {
         value: b"x".to_vec(),
         ttl_seconds: None,
     };
-    let taken = ledger.kv_change("n".into(), absent.clone(), 100, before, kv_entry(3));
+    let taken = ledger.kv_change("n".into(), absent.clone(), KV_QUOTA, before, kv_entry(3));
     assert_eq!(taken.await, Ok(KvReply::WasAbsent(false)));
-    let free = ledger.kv_change("m".into(), absent, 100, Vec::new(), kv_entry(4));
+    let free = ledger.kv_change("m".into(), absent, KV_QUOTA, Vec::new(), kv_entry(4));
     assert_eq!(free.await, Ok(KvReply::WasAbsent(true)));
     drop(ledger);
     let mut bench = bench.crash();
@@ -134,13 +139,40 @@ async fn state_changes_together_with_its_record() {
 }
 
 #[tokio::test]
+async fn keys_are_counted_as_they_come_and_go() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    let leased = bench.lease().await;
+    let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
+    let two = KvQuota {
+        keys_max: 2,
+        ..KV_QUOTA
+    };
+    let change = |key: &str, change: KvChange| {
+        ledger.kv_change(key.into(), change, two, Vec::new(), kv_entry(0))
+    };
+    assert_eq!(change("a", set("1")).await, Ok(KvReply::Done));
+    assert_eq!(change("b", set("1")).await, Ok(KvReply::Done));
+    assert_eq!(change("c", set("1")).await, Ok(KvReply::TooManyKeys));
+    assert_eq!(change("b", set("2")).await, Ok(KvReply::Done));
+    assert_eq!(change("none", KvChange::Remove).await, Ok(KvReply::Done));
+    assert_eq!(change("c", set("1")).await, Ok(KvReply::TooManyKeys));
+    assert_eq!(change("a", KvChange::Remove).await, Ok(KvReply::Done));
+    assert_eq!(change("c", set("1")).await, Ok(KvReply::Done));
+}
+
+#[tokio::test]
 async fn state_is_bounded_and_expires() {
     let mut bench = Bench::new();
     let id = bench.accept_new(firing("A")).await;
     let leased = bench.lease().await;
     let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
+    let small = KvQuota {
+        bytes_max: 20,
+        ..KV_QUOTA
+    };
     let change = |key: &str, change: KvChange| {
-        ledger.kv_change(key.into(), change, 20, Vec::new(), kv_entry(0))
+        ledger.kv_change(key.into(), change, small, Vec::new(), kv_entry(0))
     };
     let short = KvChange::Set {
         value: b"123456789".to_vec(),

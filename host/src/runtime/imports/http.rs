@@ -12,11 +12,11 @@ use url::Url;
 use crate::config::{Authorization, Credential, CredentialKind};
 use crate::journal::CallKind;
 use crate::policy::{HttpGrant, Refusal};
-use crate::runtime::Answered;
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
 use crate::runtime::egress::{judge_literal, refusal_in, root_cause};
 use crate::runtime::limits;
 use crate::runtime::state::{Powers, State};
+use crate::runtime::{Answered, Limits};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
 
@@ -71,23 +71,21 @@ impl Host for State {
         let Some(powers) = &mut self.powers else {
             return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
-        let counted = powers.count(CallKind::Http);
-        if let Err(limit) = counted.and_then(|()| powers.check_response_bytes()) {
-            self.recorder.turned_away(CallKind::Http);
+        if let Err(limit) = powers.count(CallKind::Http, request_bytes(&request)) {
+            self.recorder.turned_away(CallKind::Http, &limit);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
         let plan = plan(&request);
         if let Some(reply) = self.recorded::<Reply>(&plan)? {
-            return Ok(reply.map(Recorded::into_response));
+            let reply = reply.map(Recorded::into_response);
+            // As the first time, so that it comes to the same limit.
+            self.count_response(&reply);
+            return Ok(reply);
         }
         let done = self.send_live(&plan, request).await?;
+        self.count_response(&done.reply);
         let (kept, reply) = match done.reply {
-            Ok(response) => {
-                if let Some(powers) = &mut self.powers {
-                    powers.count_response(response.body.len());
-                }
-                (Ok(Recorded::of(&response)), Ok(response))
-            }
+            Ok(response) => (Ok(Recorded::of(&response)), Ok(response)),
             Err(error) => (Err(error.clone()), Err(error)),
         };
         let done = Done {
@@ -105,26 +103,48 @@ impl Host for State {
 type Sent = Done<Result<Response, Error>>;
 
 impl State {
+    fn count_response(&mut self, reply: &Result<Response, Error>) {
+        match (&mut self.powers, reply) {
+            (Some(powers), Ok(response)) => {
+                powers.count_in(response.body.len() + headers_bytes(&response.headers));
+            }
+            (_, Err(Error::TooLarge(_))) => self.recorder.met("response_bytes:"),
+            _ => {}
+        }
+    }
+
     async fn send_live(&mut self, plan: &Plan, request: Request) -> wasmtime::Result<Sent> {
         let Some(powers) = &self.powers else {
             return Ok(failed(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
-        let prepared = match prepare(powers, request) {
+        let mut prepared = match prepare(powers, request) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(failed(error)),
         };
-        if plan.changes {
-            if powers.dry_run {
-                return Ok(held_back());
-            }
-            if let Err(why) = self.may_start()? {
-                return Ok(failed(Error::Unavailable(why)));
-            }
+        if plan.changes && powers.dry_run {
+            return Ok(held_back());
         }
         let clients = Arc::clone(&powers.clients);
         let origin = prepared.origin.clone();
         if let Some(why) = clients.outages.refuses(&origin, Instant::now()) {
             return Ok(failed(Error::Unreachable(why)));
+        }
+        match take_turn(powers, &prepared) {
+            Ok(Duration::ZERO) => {}
+            Ok(wait) => {
+                tokio::time::sleep(wait).await;
+                prepared.within = prepared.within.saturating_sub(wait);
+            }
+            Err(why) => {
+                self.recorder.met(&why);
+                return Ok(failed(Error::Unavailable(why)));
+            }
+        }
+        // Last: the lease may have been lost while it waited.
+        if plan.changes
+            && let Err(why) = self.may_start()?
+        {
+            return Ok(failed(Error::Unavailable(why)));
         }
         self.begin(plan);
         let sent = exchange(prepared, plan.changes).await;
@@ -136,6 +156,20 @@ impl State {
         clients.outages.tell(&origin, answered, Instant::now());
         Ok(sent)
     }
+}
+
+/// Takes the handler's turn at an origin; returns how long to wait for it, or why that would be too long.
+fn take_turn(powers: &Powers, prepared: &Prepared) -> Result<Duration, String> {
+    let (rate, origin) = (powers.limits.requests_per_second_max, &prepared.origin);
+    powers
+        .rates
+        .take_request(origin, rate, prepared.within, Instant::now())
+        .map_err(|wait| {
+            format!(
+                "requests_per_second: {origin} has had its {rate} requests a second from this handler; \
+                 the next turn is in {wait:.1?}"
+            )
+        })
 }
 
 /// Names the request, whatever will become of it.
@@ -196,11 +230,13 @@ struct Prepared {
     /// What is masked in the answer.
     secrets: Vec<String>,
     handler: crate::alert::HandlerName,
+    /// What the answer's body may have.
+    body_bytes_max: u32,
 }
 
 fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     let denied = |refusal: Refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string());
-    let url = check(&request).map_err(Error::InvalidRequest)?;
+    let url = check(&request, &powers.limits).map_err(Error::InvalidRequest)?;
     let method = method_name(request.method);
     let grant = powers.grants.http(method, &url).map_err(denied)?;
     judge_literal(grant, &url).map_err(denied)?;
@@ -241,11 +277,15 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         within: asked.map_or(left, |asked| asked.min(left)),
         secrets,
         handler: powers.handler.clone(),
+        body_bytes_max: powers
+            .limits
+            .response_bytes_max
+            .min(u32::try_from(powers.bytes_in_left()).unwrap_or(u32::MAX)),
     })
 }
 
 /// Returns the URL, or what is wrong with the request.
-fn check(request: &Request) -> Result<Url, String> {
+fn check(request: &Request, allowed: &Limits) -> Result<Url, String> {
     check_key(request.key.as_deref())?;
     if request.url.len() > limits::HTTP_URL_BYTES_MAX {
         let (used, max) = (request.url.len(), limits::HTTP_URL_BYTES_MAX);
@@ -253,11 +293,23 @@ fn check(request: &Request) -> Result<Url, String> {
     }
     let url = Url::parse(&request.url).map_err(|error| format!("url: {error}"))?;
     let body_bytes = request.body.as_ref().map_or(0, Vec::len);
-    if body_bytes > limits::HTTP_REQUEST_BODY_BYTES_MAX {
-        let max = limits::HTTP_REQUEST_BODY_BYTES_MAX;
-        return Err(format!("body: {body_bytes} bytes, at most {max}"));
+    let max = allowed.request_bytes_max;
+    if body_bytes > max {
+        return Err(format!(
+            "request_bytes: a body of {body_bytes} bytes, at most {max}"
+        ));
     }
     Ok(url)
+}
+
+/// Returns what a request takes out of the sandbox.
+fn request_bytes(request: &Request) -> usize {
+    let body = request.body.as_ref().map_or(0, Vec::len);
+    request.url.len() + headers_bytes(&request.headers) + body
+}
+
+fn headers_bytes(headers: &[(String, String)]) -> usize {
+    headers.iter().map(|(n, v)| n.len() + v.len()).sum()
 }
 
 fn credential_for<'a>(powers: &'a Powers, name: &str, url: &Url) -> Result<&'a Credential, Error> {
@@ -398,7 +450,8 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
             (name.as_str().to_owned(), value)
         })
         .collect();
-    let body = tokio::time::timeout_at(deadline, read_body(&mut response)).await;
+    let body =
+        tokio::time::timeout_at(deadline, read_body(&mut response, prepared.body_bytes_max)).await;
     let (body, end) = match body {
         Ok((body, end)) => (body, end),
         Err(_) => (Vec::new(), BodyEnd::Late),
@@ -407,10 +460,13 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
     let (reply, result) = match end {
         BodyEnd::Whole => (Ok(body), line),
         BodyEnd::TooLarge => {
-            let max = limits::HTTP_RESPONSE_BODY_BYTES_MAX;
+            let max = prepared.body_bytes_max;
             (
                 Err(Error::TooLarge(max)),
-                format!("{}, a body over {max} bytes", status.as_u16()),
+                format!(
+                    "{}, a body over {max} bytes (response_bytes)",
+                    status.as_u16()
+                ),
             )
         }
         // What it was to change is changed: a failure here would have it done twice.
@@ -445,8 +501,8 @@ enum BodyEnd {
     Late,
 }
 
-async fn read_body(response: &mut reqwest::Response) -> (Vec<u8>, BodyEnd) {
-    let max = limits::HTTP_RESPONSE_BODY_BYTES_MAX as usize;
+async fn read_body(response: &mut reqwest::Response, bytes_max: u32) -> (Vec<u8>, BodyEnd) {
+    let max = bytes_max as usize;
     let mut body = Vec::new();
     loop {
         match response.chunk().await {

@@ -3,12 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::journal::{CallKind, KvChange, KvReply, LedgerError};
+use crate::journal::{CallKind, KvChange, KvQuota, KvReply, LedgerError};
 use crate::runtime::bindings::kv::{Error, Host};
-use crate::runtime::limits::{KV_KEY_BYTES_MAX, KV_TOTAL_BYTES_MAX, KV_VALUE_BYTES_MAX};
 use crate::runtime::recorder::micros;
 use crate::runtime::state::{Powers, State, Stop};
-use crate::runtime::{Answered, Call};
+use crate::runtime::{Answered, Call, Limits};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, name_of, optional};
 
@@ -24,7 +23,9 @@ impl Host for State {
         let name = name_of(None, &[b"get", key.as_bytes()]);
         let plan = Plan::new(CallKind::Kv, name, format!("get {key}"), false);
         if let Some(reply) = self.recorded::<ReadReply>(&plan)? {
-            return Ok(reply.map(|value| value.and_then(|text| STANDARD.decode(text).ok())));
+            let reply = reply.map(|value| value.and_then(|text| STANDARD.decode(text).ok()));
+            self.count_value(&reply);
+            return Ok(reply);
         }
         self.begin(&plan);
         let value = match self.current(&key).await? {
@@ -41,7 +42,9 @@ impl Host for State {
         };
         let reply: ReadReply = Ok(value.as_ref().map(|bytes| STANDARD.encode(bytes)));
         let _ = self.finish(plan, Done::live(reply, result)).await?;
-        Ok(Ok(value))
+        let value = Ok(value);
+        self.count_value(&value);
+        Ok(value)
     }
 
     async fn set(
@@ -93,17 +96,27 @@ impl State {
         let Some(powers) = &mut self.powers else {
             return Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned()));
         };
-        if let Err(limit) = powers.count(CallKind::Kv) {
-            self.recorder.turned_away(CallKind::Kv);
+        if let Err(limit) = powers.count(CallKind::Kv, key.len() + value.len()) {
+            self.recorder.turned_away(CallKind::Kv, &limit);
             return Err(Error::BudgetExhausted(limit));
         }
-        if key.len() > KV_KEY_BYTES_MAX as usize {
-            return Err(Error::TooLarge(KV_KEY_BYTES_MAX));
-        }
-        if value.len() > KV_VALUE_BYTES_MAX as usize {
-            return Err(Error::TooLarge(KV_VALUE_BYTES_MAX));
+        let limits = &powers.limits;
+        for (bytes, max, name) in [
+            (key.len(), limits.kv_key_bytes_max, "kv_key_bytes:"),
+            (value.len(), limits.kv_value_bytes_max, "kv_value_bytes:"),
+        ] {
+            if bytes > max as usize {
+                self.recorder.turned_away(CallKind::Kv, name);
+                return Err(Error::TooLarge(max));
+            }
         }
         Ok(())
+    }
+
+    fn count_value(&mut self, value: &Result<Option<Vec<u8>>, Error>) {
+        if let (Some(powers), Ok(Some(value))) = (&mut self.powers, value) {
+            powers.count_in(value.len());
+        }
     }
 
     /// Reads the value as this invocation sees it.
@@ -146,12 +159,18 @@ impl State {
         let Some(powers) = &mut self.powers else {
             return Ok(Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned())));
         };
+        let limits = powers.limits;
         match commit(powers, &plan, &key, change).await {
             Ok(reply) => {
+                match reply {
+                    KvReply::QuotaExceeded => self.recorder.met("kv_bytes:"),
+                    KvReply::TooManyKeys => self.recorder.met("kv_keys:"),
+                    _ => {}
+                }
                 let call = Call {
                     kind: CallKind::Kv,
                     request: plan.request,
-                    result: describe(&reply),
+                    result: describe(&reply, &limits),
                     answered: Answered::Live,
                     duration_us: micros(plan.began.elapsed()),
                     preview: None,
@@ -183,7 +202,9 @@ impl State {
         if let (Some(powers), Some(next)) = (&mut self.powers, next) {
             powers.kv_held_back.insert(key.clone(), next);
         }
-        let result = format!("held back: {}", describe(&reply));
+        let limits = self.powers.as_ref().map(|powers| powers.limits);
+        let limits = limits.unwrap_or_default();
+        let result = format!("held back: {}", describe(&reply, &limits));
         let done = Done {
             answered: Answered::Preview,
             ..Done::live(outcome(&key, reply), result)
@@ -202,15 +223,13 @@ async fn commit(
     let seq = powers.replay.take_seq();
     // What the store then knows is filled in by it.
     let entry = plan.entry(powers.clock, seq, true, String::new(), String::new());
+    let quota = KvQuota {
+        bytes_max: powers.limits.kv_bytes_max,
+        keys_max: powers.limits.kv_keys_max,
+    };
     let reply = powers
         .ledger
-        .kv_change(
-            key.to_owned(),
-            change,
-            KV_TOTAL_BYTES_MAX,
-            before.clone(),
-            entry,
-        )
+        .kv_change(key.to_owned(), change, quota, before.clone(), entry)
         .await;
     match &reply {
         // A change that is committed together with its record leaves no doubt about a crash before it.
@@ -319,7 +338,7 @@ fn apply(current: Option<Vec<u8>>, change: KvChange) -> (KvReply, Option<Option<
 
 fn outcome(key: &str, reply: KvReply) -> Result<KvReply, Error> {
     match reply {
-        KvReply::QuotaExceeded => Err(Error::QuotaExceeded),
+        KvReply::QuotaExceeded | KvReply::TooManyKeys => Err(Error::QuotaExceeded),
         KvReply::NotANumber => Err(Error::Unavailable(format!(
             "the value of {key} is not a number: remove it, or use another key"
         ))),
@@ -327,13 +346,17 @@ fn outcome(key: &str, reply: KvReply) -> Result<KvReply, Error> {
     }
 }
 
-fn describe(reply: &KvReply) -> String {
+fn describe(reply: &KvReply, limits: &Limits) -> String {
     match reply {
         KvReply::Done => "done".to_owned(),
         KvReply::WasAbsent(true) => "set".to_owned(),
         KvReply::WasAbsent(false) => "was there already".to_owned(),
         KvReply::Value(value) => value.to_string(),
-        KvReply::QuotaExceeded => format!("over the quota of {KV_TOTAL_BYTES_MAX} bytes"),
+        KvReply::QuotaExceeded => format!(
+            "kv_bytes: keys and values together would be over {} bytes",
+            limits.kv_bytes_max
+        ),
+        KvReply::TooManyKeys => format!("kv_keys: it has all of its {} keys", limits.kv_keys_max),
         KvReply::NotANumber => "the value is not a number".to_owned(),
     }
 }

@@ -36,7 +36,8 @@ impl Host for State {
         let name = name_of(message.key.as_deref(), &parts(b"post", b"", &message));
         let request = format!("post to {}", message.channel);
         let plan = Plan::new(CallKind::Slack, name, request, true);
-        self.perform(plan, |powers| outgoing_post(powers, message))
+        let bytes = message_bytes(&message);
+        self.perform(plan, bytes, |powers| outgoing_post(powers, message))
             .await
     }
 
@@ -54,15 +55,20 @@ impl Host for State {
         let key = looked_at.key.as_deref();
         let name = name_of(key, &parts(b"update", at.as_bytes(), &looked_at));
         let plan = Plan::new(CallKind::Slack, name, "update a message".to_owned(), true);
-        self.perform(plan, |powers| outgoing_update(powers, &at, looked_at))
-            .await
+        let bytes = message_bytes(&looked_at);
+        self.perform(plan, bytes, |powers| {
+            outgoing_update(powers, &at, looked_at)
+        })
+        .await
     }
 
     async fn react(&mut self, at: String, emoji: String) -> wasmtime::Result<Result<(), Error>> {
         let name = name_of(None, &[b"react", at.as_bytes(), emoji.as_bytes()]);
         let plan = Plan::new(CallKind::Slack, name, format!("react with :{emoji}:"), true);
         let reply = self
-            .perform(plan, |powers| outgoing_reaction(powers, &at, &emoji))
+            .perform(plan, emoji.len(), |powers| {
+                outgoing_reaction(powers, &at, &emoji)
+            })
             .await?;
         Ok(reply.map(|_| ()))
     }
@@ -72,6 +78,7 @@ impl State {
     async fn perform(
         &mut self,
         plan: Plan,
+        bytes_out: usize,
         check: impl FnOnce(&Powers) -> Result<Outgoing, Error>,
     ) -> wasmtime::Result<Reply> {
         self.count_any()?;
@@ -84,8 +91,8 @@ impl State {
             let done = Done::refused(Err(Error::Denied(why.to_owned())), why);
             return self.finish(plan, done).await;
         }
-        if let Err(limit) = powers.count(CallKind::Slack) {
-            self.recorder.turned_away(CallKind::Slack);
+        if let Err(limit) = powers.count(CallKind::Slack, bytes_out) {
+            self.recorder.turned_away(CallKind::Slack, &limit);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
         if let Some(reply) = self.recorded::<Reply>(&plan)? {
@@ -191,6 +198,11 @@ impl State {
             }
         }
     }
+}
+
+/// Returns what a message takes out of the sandbox.
+fn message_bytes(message: &Message) -> usize {
+    message.text.len() + message.blocks.as_ref().map_or(0, String::len)
 }
 
 /// What tells one call from another, all but its key.

@@ -1,0 +1,33 @@
+//! `compile-module`: what a server runs to have a module compiled; limits itself, reads the module, writes the code.
+
+use std::io::{Read as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::args::CompileArgs;
+use super::{print, process};
+use crate::runtime::{EXIT_DAMAGED, compile_module};
+
+/// Compiles standard input to standard output.
+pub(super) fn run(args: &CompileArgs) -> anyhow::Result<ExitCode> {
+    process::confine(args.memory_bytes_max, args.seconds_max)
+        .context("the compiler cannot limit itself")?;
+    let mut module = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut module)
+        .context("the module cannot be read")?;
+    match compile_module(&module) {
+        Ok(code) => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&code)
+                .and_then(|()| out.flush())
+                .context("the code cannot be written")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(why) => {
+            print::note(&why);
+            Ok(ExitCode::from(EXIT_DAMAGED))
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `handlers.NAME.limits` and `sandbox`: each key is read, bounded and documented.
+
+use super::*;
+use crate::runtime::{Bounds, Limits, Unit};
+
+const EXAMPLE: &str = include_str!("../../../alert-manager.example.yml");
+
+fn handler_with(limit: &str) -> String {
+    format!("{CLOSED}handlers:\n  x:\n    limits: {{ {limit} }}\n")
+}
+
+#[test]
+fn each_limit_of_a_handler_is_read_and_bounded_with_its_place() {
+    for key in Limits::KEYS {
+        let (unit, shown) = match key.unit {
+            Unit::Size => ("B", "B,"),
+            Unit::Time => ("ms", ","),
+            Unit::Count | Unit::Rate => ("", ","),
+        };
+        let given = |amount: u64| handler_with(&format!("{}: {amount}{unit}", key.name));
+        let config = good(&given(key.most - 1));
+        let limits = config.handler(&HandlerName::new("x")).limits;
+        assert_eq!((key.get)(&limits), key.most - 1, "{}", key.name);
+        let found = problems(Given::new(), &given(key.most + 1));
+        let column = 17 + key.name.len();
+        let place = format!(
+            "am.yml:4:{}: handlers.x.limits.{} is more than",
+            column, key.name
+        );
+        assert!(found[0].starts_with(&place), "{found:#?}");
+        assert!(found[0].contains(shown), "{found:#?}");
+    }
+}
+
+#[test]
+fn nothing_at_all_is_no_limit_but_for_a_rate() {
+    for (limit, part) in [
+        ("memory: 0", "handlers.x.limits.memory is \"0\""),
+        ("cpu: 0s", "more than 0"),
+        ("facts: 0", "1 or more"),
+        ("facts: -1", "1 or more"),
+        ("requests_per_second: 0.5", "0 is off"),
+        ("memori: 1MiB", "did you mean memory?"),
+    ] {
+        let found = problems(Given::new(), &handler_with(limit));
+        assert!(found[0].contains(part), "{found:#?}");
+    }
+    let config = good(&handler_with("requests_per_second: 0"));
+    let limits = config.handler(&HandlerName::new("x")).limits;
+    assert_eq!(limits.requests_per_second_max, 0);
+}
+
+#[test]
+fn the_sandbox_is_read_and_bounded() {
+    let text = format!(
+        "{CLOSED}sandbox: {{ invocations: 8, stack: 2MiB, instances: 30, memories: 2, tables: 9, table_elements: 30000, \
+         module_bytes: 1MiB, cache_bytes: 1GiB, compile_memory: 1GiB, compile_time: 5s }}\n"
+    );
+    let expected = Bounds {
+        invocations_max: 8,
+        stack_bytes_max: 2 << 20,
+        instances_max: 30,
+        memories_max: 2,
+        tables_max: 9,
+        table_elements_max: 30_000,
+        module_bytes_max: 1 << 20,
+        cache_bytes_max: 1 << 30,
+        compile_memory_bytes_max: 1 << 30,
+        compile_time_max: Duration::from_secs(5),
+    };
+    assert_eq!(good(&text).sandbox, expected);
+    assert_eq!(good(CLOSED).sandbox, Bounds::default());
+    let found = problems(
+        Given::new(),
+        &format!("{CLOSED}sandbox: {{ memories: 17 }}\n"),
+    );
+    assert!(
+        found[0].starts_with("am.yml:2:22: sandbox.memories is more than 16"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn the_example_names_each_limit_with_its_default() {
+    let defaults = Limits::default();
+    for key in Limits::KEYS {
+        let line = EXAMPLE
+            .lines()
+            .find(|line| line.contains(&format!(" {}: ", key.name)));
+        let line = line.unwrap_or_else(|| panic!("the example has no {}", key.name));
+        let value = line.split(&format!(" {}: ", key.name)).nth(1).unwrap();
+        let value = value.split([',', ' ', '}']).next().unwrap();
+        let amount = match key.unit {
+            Unit::Size => parse_size(value).unwrap(),
+            Unit::Time => u64::try_from(parse_duration(value).unwrap().as_millis()).unwrap(),
+            Unit::Count | Unit::Rate => value.parse().unwrap(),
+        };
+        assert_eq!(amount, (key.get)(&defaults), "{}", key.name);
+    }
+}

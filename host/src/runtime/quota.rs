@@ -1,0 +1,233 @@
+//! What one handler may use, each limit with its default, the operator's name for it and the most that it can be set to.
+
+use std::time::Duration;
+
+use super::limits::SLOT_MEMORY_BYTES_MAX;
+
+/// How an operator writes a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes, as in `64MiB`.
+    Size,
+    /// A time, as in `500ms`.
+    Time,
+    /// A whole number, 1 or more.
+    Count,
+    /// A whole number a second; 0 is off.
+    Rate,
+}
+
+/// One limit by the name that configuration, errors and metrics share.
+pub struct LimitKey {
+    /// Below `handlers.NAME.limits`.
+    pub name: &'static str,
+    /// How it is written.
+    pub unit: Unit,
+    /// What it may be at most: bytes, milliseconds or a number.
+    pub most: u64,
+    /// Returns it: bytes, milliseconds or a number.
+    pub get: fn(&Limits) -> u64,
+    /// Sets it.
+    pub set: fn(&mut Limits, u64),
+}
+
+/// A limit's value, as configuration reads it and as code uses it.
+trait Amount: Copy {
+    fn amount(self) -> u64;
+    fn of(amount: u64) -> Self;
+}
+
+impl Amount for u64 {
+    fn amount(self) -> u64 {
+        self
+    }
+    fn of(amount: u64) -> Self {
+        amount
+    }
+}
+
+impl Amount for u32 {
+    fn amount(self) -> u64 {
+        self.into()
+    }
+    fn of(amount: u64) -> Self {
+        Self::try_from(amount).unwrap_or(Self::MAX)
+    }
+}
+
+impl Amount for usize {
+    fn amount(self) -> u64 {
+        self as u64
+    }
+    fn of(amount: u64) -> Self {
+        Self::try_from(amount).unwrap_or(Self::MAX)
+    }
+}
+
+impl Amount for Duration {
+    fn amount(self) -> u64 {
+        u64::try_from(self.as_millis()).unwrap_or(u64::MAX)
+    }
+    fn of(amount: u64) -> Self {
+        Self::from_millis(amount)
+    }
+}
+
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])* $name:ident => $field:ident: $type:ident, $unit:ident, $default:expr, at most $most:expr;)*) => {
+        /// What one handler may use: in one invocation, unless it says otherwise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $(
+                #[doc = concat!("`", stringify!($name), "`:")]
+                $(#[doc = $doc])*
+                pub $field: $type,
+            )*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// Every limit that an operator can set for a handler.
+            pub const KEYS: &'static [LimitKey] = &[$(
+                LimitKey {
+                    name: stringify!($name),
+                    unit: Unit::$unit,
+                    most: $most,
+                    get: |limits| limits.$field.amount(),
+                    set: |limits, amount| limits.$field = Amount::of(amount),
+                },
+            )*];
+        }
+    };
+}
+
+limits! {
+    /// linear memories and tables together, in bytes.
+    memory => memory_bytes_max: u64, Size, 64 << 20, at most SLOT_MEMORY_BYTES_MAX as u64;
+    /// time on a processor, that of host calls made for it too.
+    cpu => cpu_max: Duration, Time, Duration::from_millis(500), at most 10 * 60 * 1_000;
+    /// from instantiation to the result.
+    wall => wall_max: Duration, Time, Duration::from_secs(30), at most 60 * 60 * 1_000;
+    /// invocations of this handler at one time.
+    concurrency => concurrency_max: u32, Count, 8, at most 10_000;
+    /// host calls of whatever kind, cheap ones too; lines of a log have their own bounds.
+    host_calls => host_calls_max: u32, Count, 10_000, at most 1_000_000;
+    /// requests.
+    http_calls => http_calls_max: u32, Count, 50, at most 10_000;
+    /// calls of Slack.
+    slack_calls => slack_calls_max: u32, Count, 50, at most 1_000;
+    /// calls of kv.
+    kv_calls => kv_calls_max: u32, Count, 1_000, at most 100_000;
+    /// of this handler's requests to one origin, over all its invocations. A request waits for its turn as long as
+    /// it may take; what would come later is answered `unavailable`.
+    requests_per_second => requests_per_second_max: u32, Rate, 10_000, at most 1_000_000;
+    /// what may be passed to the host, or returned to it, in one call: what it allocates to read that.
+    call_bytes => call_bytes_max: usize, Size, 8 << 20, at most 64 << 20;
+    /// a request's body.
+    request_bytes => request_bytes_max: usize, Size, 4 << 20, at most 64 << 20;
+    /// a response's body.
+    response_bytes => response_bytes_max: u32, Size, 8 << 20, at most 256 << 20;
+    /// all that host calls bring in: responses, values of kv and settings.
+    bytes_in => bytes_in_max: u64, Size, 32 << 20, at most 1 << 30;
+    /// all that host calls take out: requests, messages, values of kv.
+    bytes_out => bytes_out_max: u64, Size, 32 << 20, at most 1 << 30;
+    /// facts that it returns.
+    facts => facts_max: usize, Count, 256, at most 10_000;
+    /// a fact's name.
+    fact_name_bytes => fact_name_bytes_max: usize, Size, 256, at most 4 << 10;
+    /// a fact's value.
+    fact_bytes => fact_bytes_max: usize, Size, 8 << 10, at most 1 << 20;
+    /// blocks that it returns.
+    blocks => blocks_max: usize, Count, 64, at most 1_000;
+    /// facts and blocks that it returns, all their bytes.
+    output_bytes => output_bytes_max: usize, Size, 1 << 20, at most 16 << 20;
+    /// lines that its story keeps, of stdout and stderr too.
+    log_lines => log_lines_max: usize, Count, 200, at most 10_000;
+    /// bytes of these lines.
+    log_bytes => log_bytes_max: usize, Size, 64 << 10, at most 16 << 20;
+    /// lines of this handler in the server's own log, over all its invocations; ten seconds' worth at once.
+    log_lines_per_second => log_lines_per_second_max: u32, Rate, 100, at most 100_000;
+    /// keys that this handler may keep, over all its invocations.
+    kv_keys => kv_keys_max: u64, Count, 50_000, at most 10_000_000;
+    /// a key.
+    kv_key_bytes => kv_key_bytes_max: u32, Size, 512, at most 4 << 10;
+    /// a value.
+    kv_value_bytes => kv_value_bytes_max: u32, Size, 64 << 10, at most 8 << 20;
+    /// this handler's keys and values together, over all its invocations: some ten thousand incidents with their
+    /// messages.
+    kv_bytes => kv_bytes_max: u64, Size, 16 << 20, at most 1 << 30;
+    /// random bytes.
+    random_bytes => random_bytes_max: u64, Size, 1 << 20, at most 1 << 30;
+}
+
+/// Limits that a handler meets and that are the sandbox's own.
+const OF_THE_SANDBOX: [&str; 2] = ["stack", "invocations"];
+
+impl Limits {
+    /// Returns the name of the limit that a report begins with.
+    #[must_use]
+    pub fn named_in(report: &str) -> Option<&'static str> {
+        let (name, _) = report.split_once(':')?;
+        let keys = Self::KEYS.iter().map(|key| key.name);
+        keys.chain(OF_THE_SANDBOX).find(|known| *known == name)
+    }
+
+    /// Returns the limits with each as high as it can be set.
+    #[must_use]
+    pub fn highest() -> Self {
+        let mut limits = Self::default();
+        for key in Self::KEYS {
+            let most = if key.unit == Unit::Rate { 0 } else { key.most };
+            (key.set)(&mut limits, most);
+        }
+        limits
+    }
+}
+
+/// Writes bytes as configuration does: `64MiB`.
+#[must_use]
+pub fn format_size(bytes: u64) -> String {
+    for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= size && bytes.is_multiple_of(size) {
+            return format!("{}{unit}", bytes / size);
+        }
+    }
+    format!("{bytes}B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_default_is_within_what_can_be_set() {
+        let defaults = Limits::default();
+        for key in Limits::KEYS {
+            let amount = (key.get)(&defaults);
+            assert!(amount > 0 && amount <= key.most, "{}: {amount}", key.name);
+            let mut changed = defaults;
+            (key.set)(&mut changed, key.most);
+            assert_eq!((key.get)(&changed), key.most, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_report_names_its_limit() {
+        assert_eq!(Limits::named_in("cpu: used 1s"), Some("cpu"));
+        assert_eq!(Limits::named_in("stack: deeper"), Some("stack"));
+        assert_eq!(Limits::named_in("it trapped: unreachable"), None);
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for (bytes, text) in [(64 << 20, "64MiB"), (1 << 30, "1GiB"), (1_000, "1000B")] {
+            assert_eq!(format_size(bytes), text);
+            assert_eq!(crate::config::parse_size(text), Some(bytes));
+        }
+    }
+}

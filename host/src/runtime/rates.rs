@@ -1,0 +1,136 @@
+//! How often one handler may do something, over all of its invocations: lines in the server's log, requests to an origin.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// Origins that are told apart at one time; a grant may cover any number of names.
+const ORIGINS_MAX: usize = 1_000;
+/// So much of a rate may come at once.
+const BURST: Duration = Duration::from_secs(10);
+
+/// The rates of one module, shared by its invocations.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    log: Mutex<Option<Turns>>,
+    origins: Mutex<HashMap<String, Turns>>,
+}
+
+/// Turns at a rate, as the moment at which all that were taken would be through without a burst (GCRA: one number
+/// does what a bucket of tokens does).
+#[derive(Clone, Copy, Debug)]
+struct Turns {
+    through_at: Instant,
+}
+
+impl Turns {
+    /// Takes a turn; returns how long it is until it comes. Takes none where that is longer than `wait_max`.
+    fn take(
+        this: &mut Option<Self>,
+        per_second: u32,
+        wait_max: Duration,
+        now: Instant,
+    ) -> Result<Duration, Duration> {
+        let through_at = this.map_or(now, |turns| turns.through_at.max(now));
+        let ahead = through_at.saturating_duration_since(now);
+        let wait = ahead.saturating_sub(BURST);
+        if wait > wait_max {
+            return Err(wait);
+        }
+        let through_at = through_at + Duration::from_secs(1) / per_second.max(1);
+        *this = Some(Self { through_at });
+        Ok(wait)
+    }
+}
+
+impl Rates {
+    /// Returns true where another line may go to the server's log. A rate of 0 is off.
+    pub(super) fn may_log(&self, per_second: u32, now: Instant) -> bool {
+        per_second == 0
+            || Turns::take(&mut self.log.lock(), per_second, Duration::ZERO, now).is_ok()
+    }
+
+    /// Takes a turn for a request to `origin`; returns how long to wait for it. A rate of 0 is off.
+    ///
+    /// # Errors
+    /// How long it would be, where that is longer than `wait_max`.
+    pub(super) fn take_request(
+        &self,
+        origin: &str,
+        per_second: u32,
+        wait_max: Duration,
+        now: Instant,
+    ) -> Result<Duration, Duration> {
+        if per_second == 0 {
+            return Ok(Duration::ZERO);
+        }
+        let mut origins = self.origins.lock();
+        if origins.len() >= ORIGINS_MAX && !origins.contains_key(origin) {
+            // One whose turns are all through is as good as one never seen.
+            origins.retain(|_, turns| turns.through_at > now);
+            if origins.len() >= ORIGINS_MAX {
+                return Err(BURST);
+            }
+        }
+        let mut turns = origins.get(origin).copied();
+        let wait = Turns::take(&mut turns, per_second, wait_max, now)?;
+        if let Some(turns) = turns {
+            match origins.get_mut(origin) {
+                Some(known) => *known = turns,
+                None => {
+                    origins.insert(origin.to_owned(), turns);
+                }
+            }
+        }
+        Ok(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const NONE: Duration = Duration::ZERO;
+
+    #[test]
+    fn ten_seconds_worth_passes_and_then_each_waits_its_turn() {
+        let (rates, start) = (Rates::default(), Instant::now());
+        let take = |wait_max, at| rates.take_request("http://a", 2, wait_max, start + at);
+        for _ in 0..=20 {
+            assert_eq!(take(NONE, NONE), Ok(NONE));
+        }
+        assert_eq!(take(NONE, NONE), Err(Duration::from_millis(500)));
+        let second = Duration::from_secs(1);
+        assert_eq!(take(second, NONE), Ok(Duration::from_millis(500)));
+        assert_eq!(take(second, NONE), Ok(second));
+        assert_eq!(take(second, NONE), Err(Duration::from_millis(1_500)));
+        assert_eq!(rates.take_request("http://b", 2, NONE, start), Ok(NONE));
+        assert_eq!(take(NONE, 2 * second), Ok(NONE));
+    }
+
+    #[test]
+    fn a_flood_of_names_takes_no_more_room_and_a_rate_of_zero_is_off() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        for n in 0..ORIGINS_MAX {
+            let origin = n.to_string();
+            assert!(rates.take_request(&origin, 1, NONE, now).is_ok());
+        }
+        assert!(rates.take_request("one more", 1, NONE, now).is_err());
+        assert!(rates.take_request("one more", 0, NONE, now).is_ok());
+        let later = now + Duration::from_secs(2);
+        assert!(rates.take_request("one more", 1, NONE, later).is_ok());
+        assert_eq!(rates.origins.lock().len(), 1);
+    }
+
+    #[test]
+    fn lines_over_the_rate_are_not_let_through() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        let passed = (0..5_000).filter(|_| rates.may_log(100, now)).count();
+        assert_eq!(passed, 1_001);
+        assert!(rates.may_log(100, now + Duration::from_secs(1)));
+        assert!((0..5_000).all(|_| rates.may_log(0, now)));
+    }
+}

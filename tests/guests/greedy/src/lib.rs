@@ -1,0 +1,89 @@
+//! Takes as much as it can, of what the alert's label `mode` names: for limits and leaks.
+
+#![allow(unsafe_code, reason = "the generated glue, and a look at all of its memory")]
+
+wit_bindgen::generate!({ path: "../../../wit", world: "handler", generate_all });
+
+use alert_manager::handler::types::Block;
+use exports::alert_manager::handler::hooks::{
+    Alert, Call, Description, Enrichment, Failure, Guest, Labels,
+};
+
+struct Greedy;
+export!(Greedy);
+
+/// What it leaves behind in its memory.
+const MARK: u64 = 0x5ec2_e75e_c2e7_5ec2;
+/// How much of it.
+const MARKED_BYTES: usize = 8 << 20;
+
+unsafe extern "C" {
+    /// Of WASI's C library: `wasi:random/random`, 256 bytes at most.
+    fn getentropy(buffer: *mut u8, length: usize) -> i32;
+}
+
+impl Guest for Greedy {
+    fn describe() -> Description {
+        Description {
+            name: "greedy".into(),
+            version: "0.1.0".into(),
+            summary: "Takes as much as it can.".into(),
+            alerts: vec!["Greedy".into()],
+            more: vec![],
+        }
+    }
+
+    fn enrich(_: Call, _: Alert, _: Enrichment) -> Result<Enrichment, Failure> {
+        Ok(Enrichment {
+            facts: vec![],
+            blocks: (0..100).map(|_| Block::Markdown("text".into())).collect(),
+        })
+    }
+
+    fn act(_: Call, alert: Alert, _: Enrichment) -> Result<Labels, Failure> {
+        let mode = alert.labels.iter().find(|(name, _)| name == "mode");
+        let pair = |name: &str, value: String| (name.to_owned(), value);
+        match mode.map_or("", |(_, mode)| mode.as_str()) {
+            "facts" => Ok((0..100_000)
+                .map(|n| pair(&n.to_string(), String::new()))
+                .collect()),
+            "fact-name" => Ok(vec![pair(&"n".repeat(1 << 20), String::new())]),
+            "fact" => Ok(vec![pair("fact", "x".repeat(10_000))]),
+            "random" => {
+                let mut bytes = [0; 256];
+                for _ in 0..100_000 {
+                    // SAFETY: the buffer is as long as it says.
+                    unsafe { getentropy(bytes.as_mut_ptr(), bytes.len()) };
+                }
+                Ok(vec![pair("last", format!("{bytes:?}"))])
+            }
+            "memory" => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(vec![1u8; 1 << 20]);
+                    std::hint::black_box(&hoard);
+                }
+            }
+            // Fills its memory with a mark, then traps with all of it in place.
+            "mark" => {
+                std::hint::black_box(vec![MARK; MARKED_BYTES / 8]);
+                let marked = vec![MARK; MARKED_BYTES / 8];
+                std::hint::black_box(&marked);
+                panic!("with its memory full");
+            }
+            "scan" => Ok(vec![pair("found", marks_in_memory().to_string())]),
+            other => Err(Failure::Permanent(format!("there is no mode {other:?}"))),
+        }
+    }
+}
+
+/// Grows as far as `mark` went and counts the marks in everything that is there, fresh pages too.
+fn marks_in_memory() -> usize {
+    // Not written to: what is read is what the page held.
+    core::arch::wasm32::memory_grow(0, (2 * MARKED_BYTES) / 65_536);
+    let words = core::arch::wasm32::memory_size(0) * 65_536 / 8;
+    (1..words)
+        // SAFETY: every address below the size can be read.
+        .filter(|word| unsafe { std::ptr::read_volatile((word * 8) as *const u64) } == MARK)
+        .count()
+}
