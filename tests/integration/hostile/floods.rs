@@ -62,11 +62,16 @@ fn calls() -> Vec<Case> {
             .within(ROOMY)
             .tells(["BudgetExhausted", "kv_calls: all 1000"])
             .meets("kv_calls"),
-        guest("a-value-of-three-megabytes", "kv-big-value").tells(["TooLarge(65536)"]),
-        guest("a-key-of-a-megabyte", "kv-big-key").tells(["TooLarge(512)"]),
+        guest("a-value-of-three-megabytes", "kv-big-value")
+            .tells(["TooLarge(65536)"])
+            .meets("kv_value_bytes"),
+        guest("a-key-of-a-megabyte", "kv-big-key")
+            .tells(["TooLarge(512)"])
+            .meets("kv_key_bytes"),
         guest("more-state-than-its-share", "kv-quota")
             .within(ROOMY)
-            .tells(["QuotaExceeded"]),
+            .tells(["QuotaExceeded"])
+            .meets("kv_bytes"),
         guest("a-flood-of-requests", "request-flood")
             .at("{sink}/flood")
             .within("cpu: 10s, wall: 30s, http_calls: 20")
@@ -79,6 +84,19 @@ fn calls() -> Vec<Case> {
         guest("a-flood-of-random-bytes", "random-flood")
             .within(ROOMY)
             .tells(["100000"]),
+        guest("requests-faster-than-its-rate", "request-flood")
+            .at("{sink}/fast")
+            .within("cpu: 10s, wall: 2s, http_calls: 1000, requests_per_second: 2")
+            .tells(["requests_per_second:"])
+            .meets("requests_per_second"),
+        guest("more-out-than-its-share", "kv-quota")
+            .within("cpu: 10s, wall: 30s, bytes_out: 100KiB")
+            .tells(["BudgetExhausted", "bytes_out:"])
+            .meets("bytes_out"),
+        guest("more-keys-than-its-share", "kv-keys")
+            .within("cpu: 10s, wall: 30s, kv_keys: 10")
+            .tells(["QuotaExceeded"])
+            .meets("kv_keys"),
         script("counting-what-is-no-number", "set n text\nincrement n 1").tells(["not a number"]),
     ]
 }

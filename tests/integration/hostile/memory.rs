@@ -48,7 +48,8 @@ fn memories() -> Vec<Case> {
                 ..Core::default()
             },
         )
-        .tells(["table_elements: | it trapped"]),
+        .tells(["table_elements: it asked for", "20000 are allowed"])
+        .meets("table_elements"),
         core(
             "half-a-gigabyte-from-the-start",
             Core {

@@ -25,7 +25,9 @@ fn surroundings() -> Vec<Case> {
             .allows("http: []")
             .tells(["Denied", "slack: [secret]", "TooLarge(512)", "NotFound"])
             .hides("Ok("),
-        guest("a-fact-in-the-hosts-name", "host-fact").tells(["forged"]),
+        guest("a-fact-in-the-hosts-name", "host-fact")
+            .dies()
+            .tells(["names that begin with enrich_failed. are the host's"]),
     ]
 }
 

@@ -20,7 +20,7 @@ fn bodies() -> Vec<Case> {
         script("a-drip", "get-within 1500 {wire}/drip")
             .tells(["Error::Timeout"])
             .outlasts(),
-        script("a-gzip-bomb", "get {wire}/bomb").tells(["200, 1048596 bytes"]),
+        script("a-gzip-bomb", "get {wire}/bomb").tells(["200, 262164 bytes"]),
         script("a-peer-that-says-nothing", "get-within 1500 {wire}/silence")
             .tells(["Error::Timeout", "no answer in time"])
             .outlasts(),
@@ -39,8 +39,9 @@ fn bodies() -> Vec<Case> {
         .tells(["Unreachable"]),
         guest("more-responses-than-a-step-reads", "response-flood")
             .at("{wire}/bomb")
-            .within("cpu: 10s, wall: 30s, http_calls: 100")
-            .tells(["refused"]),
+            .within("cpu: 10s, wall: 30s, bytes_in: 600KiB")
+            .tells(["BudgetExhausted", "bytes_in:"])
+            .meets("bytes_in"),
     ]
 }
 
@@ -214,7 +215,7 @@ fn requests() -> Vec<Case> {
             .tells(["url:", "at most 8192"]),
         guest("a-body-of-seven-megabytes", "big-request")
             .at("{sink}/body")
-            .tells(["body:", "at most 4194304"]),
+            .tells(["request_bytes: a body of 7340032 bytes, at most 4194304"]),
         guest("a-key-that-is-no-key", "big-key")
             .at("{sink}/key")
             .tells(["key:", "at most 256"]),

@@ -23,8 +23,10 @@ fn returned() -> Vec<Case> {
             .tells(["the name of the fact", "at most 256"]),
         output("a-value-of-a-megabyte", "big-value", "fact_bytes")
             .tells(["1048576 bytes, at most 8192"]),
-        output("facts-over-their-sum", "fat-facts", "output_bytes")
-            .tells(["facts came to", "at most 1048576"]),
+        output("facts-over-their-sum", "fat-facts", "output_bytes").tells([
+            "output_bytes: it returned facts and blocks of",
+            "at most 1048576",
+        ]),
         guest("one-fact-over-and-over", "same-fact").tells(["\"same\":\"1\""]),
         output("ten-thousand-blocks", "many-blocks", "blocks")
             .in_enrich()
@@ -33,7 +35,10 @@ fn returned() -> Vec<Case> {
         output("a-block-of-megabytes", "fat-block", "output_bytes")
             .in_enrich()
             .is(End::Done)
-            .tells(["facts and blocks came to", "at most 1048576"]),
+            .tells([
+                "output_bytes: it returned facts and blocks of",
+                "at most 1048576",
+            ]),
         output(
             "empty-strings-without-number",
             "empty-strings",
@@ -41,7 +46,10 @@ fn returned() -> Vec<Case> {
         )
         .in_enrich()
         .is(End::Done)
-        .tells(["facts and blocks came to", "at most 1048576"]),
+        .tells([
+            "output_bytes: it returned facts and blocks of",
+            "at most 1048576",
+        ]),
         guest("a-table-with-ragged-rows", "ragged-table")
             .in_enrich()
             .tells(["row 0 has 0 cells under a header of 1"]),

@@ -64,6 +64,10 @@ pub(super) fn harm(mode: &str) -> Option<Harm> {
             let refused = (0..400).find_map(|n| kv::set(&format!("k{n}"), &value, None).err());
             facts.push(pair("refused", format!("{refused:?}")));
         }
+        "kv-keys" => {
+            let refused = (0..20).find_map(|n| kv::set(&format!("k{n}"), b"v", None).err());
+            facts.push(pair("refused", format!("{refused:?}")));
+        }
         "random-flood" => {
             let keys = (0..100_000).map(|_| std::collections::hash_map::RandomState::new());
             facts.push(pair("keys", keys.count().to_string()));
