@@ -83,7 +83,7 @@ pub struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) senders: Arc<SenderRates>,
-    heartbeats: Arc<Heartbeats>,
+    pub(crate) heartbeats: Arc<Heartbeats>,
     /// Ends of alerts about heartbeats, for the task that stores them.
     beats_again: mpsc::UnboundedSender<Alert>,
     /// Changes with each configuration.

@@ -50,6 +50,16 @@ impl Heartbeats {
         }
     }
 
+    /// Returns what is expected, and whether it is missing.
+    #[must_use]
+    pub fn missing(&self) -> Vec<(String, bool)> {
+        let beats = self.0.lock();
+        let missing = beats
+            .iter()
+            .map(|(name, beat)| (name.clone(), beat.missing_since.is_some()));
+        missing.collect()
+    }
+
     /// Takes note of an alert, before it is known whether it is a duplicate. Returns the end of an alert
     /// that this one ends.
     pub fn note(&self, alert: &Alert, now: Instant) -> Vec<Alert> {

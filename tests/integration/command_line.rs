@@ -285,7 +285,7 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
 }
 
 #[test]
-fn a_second_signal_ends_the_server_at_once() {
+fn a_signal_ends_a_server_that_has_nothing_to_do_at_once() {
     let dir = folder(&[]);
     let server = Process::start(command(dir.path(), &["serve"]));
     server.signal("INT");

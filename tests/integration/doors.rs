@@ -469,21 +469,32 @@ async fn a_heartbeat_that_stops_is_told_and_so_is_its_return() {
         )
         .start()
         .await;
-    let told = slack
+    let beat = server.accept(&alerts::firing("Watchdog", &[])).await;
+    let missing = async |after: &str, status: &str| {
+        wait_for_delivery(&server, |delivery| {
+            // Ids are in the order of acceptance.
+            delivery["id"].as_str().unwrap() > after
+                && delivery["alertname"] == "AlertManagerHeartbeatMissing"
+                && delivery["status"] == status
+                && delivery["state"] == "done"
+        })
+        .await
+    };
+    let told = missing(&beat[0], "firing").await;
+    let gauge = |missing: u8| {
+        format!("alert_manager_heartbeat_missing{{heartbeat=\"prometheus\"}} {missing}\n")
+    };
+    let (_, metrics) = server.get_text("/metrics").await;
+    assert!(metrics.contains(&gauge(1)), "{metrics}");
+    // The same Watchdog again is a duplicate, and beats all the same.
+    let (_, answer) = server.post(&alerts::firing("Watchdog", &[])).await;
+    assert_eq!(answer["duplicates"], 1, "{answer}");
+    let ended = missing(told["id"].as_str().unwrap(), "resolved").await;
+    assert_eq!(ended["handlers"], json!(["slack-notify"]));
+    let message = slack
         .wait_for(|message| message.contains("AlertManagerHeartbeatMissing"))
         .await;
-    assert!(told.contains("prometheus"), "{}", told.shown());
-    // The same Watchdog again and again is a duplicate, and beats all the same.
-    for _ in 0..2 {
-        server.post(&alerts::firing("Watchdog", &[])).await;
-    }
-    let ended = wait_for_delivery(&server, |delivery| {
-        delivery["alertname"] == "AlertManagerHeartbeatMissing"
-            && delivery["status"] == "resolved"
-            && delivery["state"] == "done"
-    })
-    .await;
-    assert_eq!(ended["handlers"], json!(["slack-notify"]));
+    assert!(message.contains("prometheus"), "{}", message.shown());
 }
 
 #[tokio::test]

@@ -67,6 +67,63 @@ async fn a_retry_is_answered_from_the_record_up_to_its_last_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authors_key_names_a_request_that_differs_from_attempt_to_attempt() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let url = &world.url;
+    let ledger = Arc::new(MemoryLedger::default());
+    let script = format!("keyed k {url}/keyed\nunkeyed {url}/unkeyed\nfail-once x");
+    for attempt in [1, 2] {
+        bed.probe(&script)
+            .await
+            .http(url)
+            .over(&ledger, attempt)
+            .run()
+            .await;
+    }
+    let asked: Vec<_> = world
+        .asked()
+        .into_iter()
+        .map(|a| (a.line, a.body))
+        .collect();
+    let call = |line: &str, body: &str| (line.to_owned(), body.to_owned());
+    let expected = [
+        call("POST /keyed", "1"),
+        call("POST /unkeyed", "1"),
+        call("POST /unkeyed", "2"),
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_origin_that_failed_five_times_in_a_row_fails_fast_and_no_other_does() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let url = &world.url;
+    let script = format!("{}get {url}/other", format!("get {closed}/x\n").repeat(7));
+    let ledger = Arc::new(MemoryLedger::default());
+    let told = bed
+        .probe(&script)
+        .await
+        .http(url)
+        .http(&closed)
+        .over(&ledger, 1)
+        .facts()
+        .await;
+    for (n, answer) in told[..7].iter().enumerate() {
+        let fast = answer.contains("is not asked for");
+        assert_eq!(fast, n >= 5, "{n}: {answer}");
+    }
+    assert_eq!(told[7], "200 ok");
+    // What one alert found out spares the next its time.
+    let next = bed.probe(&format!("get {closed}/x")).await.http(&closed);
+    let told = next.facts().await;
+    assert!(told[0].contains("is not asked for"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_effect_that_a_retry_does_not_ask_for_has_diverged() {
     let (bed, world) = (Bed::new(), World::start().await);
     let ledger = Arc::new(MemoryLedger::default());

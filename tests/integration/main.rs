@@ -12,6 +12,7 @@ mod effects;
 mod folder;
 mod limits;
 mod main_job;
+mod outcomes;
 mod readme;
 mod real_alertmanager;
 mod sandbox;

@@ -146,7 +146,7 @@ async fn meet(rig: &mut Rig, load: &mut Load, barrier: Barrier, kill: usize) {
         load.wait_for_all().await;
         rig.wait_until_settled().await;
     }
-    load.more(40);
+    load.more(20);
     let (calls, sunk) = (rig.slack.calls().len(), rig.sink.received().len());
     match barrier {
         Barrier::Calls(n) => {

@@ -1,4 +1,6 @@
 //! Senders that never give up: each alert is posted until it is acknowledged, over every restart.
+//!
+//! They come in pairs: a firing has an even number, its resolved the next one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,9 +41,11 @@ impl Load {
                 let http = Client::new();
                 while let Ok(permit) = permits.acquire().await {
                     permit.forget();
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    send(&http, &mut to, n).await;
-                    acknowledged.change(|all| all.insert(n));
+                    let firing = next.fetch_add(2, Ordering::Relaxed);
+                    for n in [firing, firing + 1] {
+                        send(&http, &mut to, n).await;
+                        acknowledged.change(|all| all.insert(n));
+                    }
                 }
             });
         }
@@ -59,10 +63,10 @@ impl Load {
         self.url.send_replace(url.to_owned());
     }
 
-    /// Has `alerts` more of them sent.
-    pub(crate) fn more(&mut self, alerts: usize) {
-        self.granted += alerts;
-        self.permits.add_permits(alerts);
+    /// Has so many pairs more of them sent.
+    pub(crate) fn more(&mut self, pairs: usize) {
+        self.granted += 2 * pairs;
+        self.permits.add_permits(pairs);
     }
 
     /// Returns how many were acknowledged.
@@ -97,15 +101,30 @@ impl Load {
     }
 }
 
-/// Returns the `n`th alert.
+/// Returns the `n`th alert: a firing, or the resolved of the one before.
 pub(crate) fn alert(n: usize) -> Value {
-    alerts::firing("Effects", &[("n", &n.to_string())])
+    let pair = (n / 2).to_string();
+    let labels = [("pair", pair.as_str())];
+    let mut alert = match n % 2 {
+        0 => alerts::firing("Effects", &labels),
+        _ => alerts::resolved("Effects", &labels),
+    };
+    alert["annotations"]["n"] = n.to_string().into();
+    alert
+}
+
+/// Returns which alert a delivery is of, by its story.
+pub(crate) fn number(story: &Value) -> usize {
+    let n = story["alert"]["annotations"]["n"].as_str();
+    n.expect("an alert of these senders")
+        .parse()
+        .expect("a number")
 }
 
 async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize) {
     loop {
         let url = to.borrow_and_update().clone();
-        if post(http, &url, n).await {
+        if is_acknowledged(http, &url, n).await {
             return;
         }
         // Whatever went wrong, nothing was promised: again, once the server is back.
@@ -113,17 +132,20 @@ async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize) {
     }
 }
 
-/// Posts once; true where it was acknowledged.
-async fn post(http: &Client, url: &str, n: usize) -> bool {
+/// Posts once; returns status and answer, where there was one.
+pub(crate) async fn post(http: &Client, url: &str, n: usize) -> Option<(StatusCode, Value)> {
     let request = http
         .post(format!("{url}/webhook"))
         .header("content-type", "application/json")
         .body(alert(n).to_string());
-    let Ok(response) = request.send().await else {
-        return false;
-    };
+    let response = request.send().await.ok()?;
     let status = response.status();
-    let Ok(answer) = response.json::<Value>().await else {
+    Some((status, response.json().await.ok()?))
+}
+
+/// Posts once; true where it was acknowledged.
+async fn is_acknowledged(http: &Client, url: &str, n: usize) -> bool {
+    let Some((status, answer)) = post(http, url, n).await else {
         return false;
     };
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");

@@ -7,9 +7,12 @@
 mod bulkhead;
 mod crash;
 mod faults;
+mod heartbeat;
 mod load;
 mod outages;
 mod power;
 mod rig;
+mod senders;
 mod shim;
+mod shutdown;
 mod tally;

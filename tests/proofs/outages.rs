@@ -191,3 +191,47 @@ async fn a_message_that_was_posted_without_an_answer_comes_twice_and_its_story_s
         assert_eq!(posted, 3 * ALERTS);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_token_pauses_the_handler_and_loses_nothing() {
+    let (slack, server) = start().await;
+    slack.set_token("xoxb-another");
+    let accepted = accept(&server, "Refused").await;
+    for (_, id) in &accepted {
+        let paused = |story: &Value| {
+            let error = story["last_error"].as_str().unwrap_or_default();
+            error.contains("paused") && error.contains("invalid_auth")
+        };
+        let story = server.wait_for_story(id, paused).await;
+        let act = story["steps"].as_array().unwrap().last().unwrap();
+        assert_eq!(act["attempts"], 0, "a refused token uses up none: {act:#}");
+    }
+    let gauge = |open: u8| {
+        format!("alert_manager_handler_breaker_open{{handler=\"slack-notify\"}} {open}\n")
+    };
+    let (_, metrics) = server.get_text("/metrics").await;
+    assert!(metrics.contains(&gauge(1)), "{metrics}");
+    let (_, handlers) = server.get("/api/v1/handlers").await;
+    let told = handlers["handlers"][0]["last_error"].as_str().unwrap();
+    assert!(told.contains("act is paused"), "{told}");
+    let calls = slack.calls().len();
+    assert!(
+        calls <= 2 * ALERTS,
+        "{calls} calls: it is not asked again and again"
+    );
+
+    slack.set_token(tests::fakes::slack::TOKEN);
+    // One finds out after half a minute, the others are spread over the next.
+    let mut commits = server.shared.commits();
+    let all_posted = async {
+        while slack.messages().len() < ALERTS {
+            commits.changed().await.unwrap();
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(120), all_posted).await;
+    waited.expect("one delivery tries again after a while");
+    let sums = sums(&slack, &server, &accepted).await;
+    assert!(sums.iter().all(|sum| sum.posted == 1 && sum.ambiguous == 0));
+    let (_, metrics) = server.get_text("/metrics").await;
+    assert!(metrics.contains(&gauge(0)), "{metrics}");
+}

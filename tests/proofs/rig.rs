@@ -1,5 +1,6 @@
 //! The real binary over stand-ins, started and killed again and again on one folder.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,6 +30,7 @@ pub(crate) struct Rig {
     binary: Option<PathBuf>,
     shadow: Option<PathBuf>,
     clock: Option<PathBuf>,
+    stall: Option<PathBuf>,
     process: Option<Process>,
     http: Client,
 }
@@ -64,6 +66,7 @@ handlers:
             binary: None,
             shadow: None,
             clock: None,
+            stall: None,
             process: None,
             http: Client::new(),
         }
@@ -82,6 +85,23 @@ handlers:
         let clock = self.dir.path().join("clock");
         std::fs::write(&clock, 0_i64.to_ne_bytes()).unwrap();
         self.clock = Some(clock);
+        self
+    }
+
+    /// Lets [`Rig::stall`] hold the server's disk.
+    pub(crate) fn with_stall(mut self) -> Self {
+        let stall = self.dir.path().join("stall");
+        std::fs::write(&stall, 0_i64.to_ne_bytes()).unwrap();
+        self.stall = Some(stall);
+        self
+    }
+
+    /// Adds to the server's configuration.
+    pub(crate) fn configured(self, yaml: &str) -> Self {
+        use std::io::Write as _;
+        let path = self.dir.path().join("alert-manager.yml");
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+        writeln!(file, "{yaml}").unwrap();
         self
     }
 
@@ -115,6 +135,31 @@ handlers:
         file.write_all_at(&offset_seconds.to_ne_bytes(), 0).unwrap();
     }
 
+    /// Keeps every commit waiting for the disk until what it returns is dropped.
+    pub(crate) fn stall(&self) -> File {
+        let path = self.stall.as_ref().expect("asked for with a stall");
+        let file = File::open(path).unwrap();
+        file.lock().unwrap();
+        file
+    }
+
+    /// Waits until `n` commits have met a stalled disk. The server is another process: it has to be looked at.
+    pub(crate) async fn wait_until_stalled(&self, n: i64) {
+        let path = self.stall.as_ref().expect("asked for with a stall");
+        let met = async {
+            loop {
+                let bytes = std::fs::read(path).unwrap();
+                if i64::from_ne_bytes(bytes.try_into().unwrap()) >= n {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, met)
+            .await
+            .expect("a commit comes");
+    }
+
     /// Starts the server and returns its URL; `die` is the shim's `PROOFS_DIE`. None where it died before it was
     /// ready, which only one that is to die may do.
     pub(crate) fn start(&mut self, die: Option<&str>) -> Option<String> {
@@ -127,8 +172,12 @@ handlers:
             .env("SLACK_API_URL", self.slack.api_url())
             .env("SLACK_TOKEN", tests::fakes::slack::TOKEN)
             .env("XDG_CACHE_HOME", self.dir.path().join("cache"));
-        if self.shadow.is_some() || self.clock.is_some() || die.is_some() {
+        let is_watched = self.shadow.is_some() || self.clock.is_some() || self.stall.is_some();
+        if is_watched || die.is_some() {
             command.env("LD_PRELOAD", shim::path());
+        }
+        if let Some(stall) = &self.stall {
+            command.env("PROOFS_STALL", stall);
         }
         if let Some(shadow) = &self.shadow {
             command.env("PROOFS_SHADOW", shadow);
@@ -168,10 +217,22 @@ handlers:
 
     /// Ends the server in order.
     pub(crate) fn stop(&mut self) {
+        assert_eq!(self.signal(&["TERM"]), Some(0));
+    }
+
+    /// Sends signals, one after the other, and returns the code with which the server ends.
+    pub(crate) fn signal(&mut self, names: &[&str]) -> Option<i32> {
         let process = self.process.take().expect("it runs");
-        process.signal("TERM");
-        let code = tokio::task::block_in_place(|| process.wait());
-        assert_eq!(code, Some(0));
+        for name in names {
+            process.signal(name);
+        }
+        tokio::task::block_in_place(|| process.wait())
+    }
+
+    /// Waits for a line of the server's log.
+    pub(crate) fn wait_for_line(&self, part: &str) -> String {
+        let process = self.process.as_ref().expect("it runs");
+        tokio::task::block_in_place(|| process.wait_for_line(part))
     }
 
     /// Cuts the power: what was not synced is gone.

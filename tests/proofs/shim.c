@@ -2,6 +2,8 @@
  *
  * PROOFS_SHADOW=DIR  keeps in DIR what a power cut would leave of the store: a file's content as of its last sync.
  * PROOFS_DIE=KIND:N  ends the process by SIGKILL at the Nth `write` to, or `before` or `after` the Nth sync of, the log.
+ * PROOFS_STALL=FILE  waits before each sync of the log while somebody else has FILE locked, and counts that in FILE
+ *                    (8 bytes, native order).
  * PROOFS_CLOCK=FILE  adds the seconds in FILE (8 bytes, native order, re-read at every look) to the time of day.
  *
  * The store is whatever file's name ends in ".db" or ".db-wal".
@@ -15,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -37,9 +40,17 @@ static const char *die_kind;
 static long die_at;
 static long seen;
 static volatile int64_t *clock_offset;
+static int stall = -1;
+static volatile int64_t *stalled;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* What was written since the last sync, as one range: [0] to [1]. */
 static off_t dirty[3][2];
+
+static volatile int64_t *number_in(int fd, int protection) {
+    void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 8, protection, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) abort();
+    return map;
+}
 
 __attribute__((constructor)) static void start(void) {
     real_write = dlsym(RTLD_NEXT, "write");
@@ -58,12 +69,11 @@ __attribute__((constructor)) static void start(void) {
         die_at = colon ? atol(colon + 1) : 0;
     }
     const char *offset = getenv("PROOFS_CLOCK");
-    if (offset) {
-        int fd = open(offset, O_RDONLY);
-        void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 8, PROT_READ, MAP_SHARED, fd, 0);
-        if (map == MAP_FAILED) abort();
-        clock_offset = map;
-        close(fd);
+    if (offset) clock_offset = number_in(open(offset, O_RDONLY), PROT_READ);
+    const char *stall_at = getenv("PROOFS_STALL");
+    if (stall_at) {
+        stall = open(stall_at, O_RDWR);
+        stalled = number_in(stall, PROT_READ | PROT_WRITE);
     }
 }
 
@@ -95,6 +105,14 @@ static void wrote(enum kind kind, off_t from, off_t to) {
     if (to > dirty[kind][1]) dirty[kind][1] = to;
 }
 
+static void wait_while_stalled(void) {
+    if (flock(stall, LOCK_SH | LOCK_NB) != 0) {
+        __sync_fetch_and_add(stalled, 1);
+        flock(stall, LOCK_SH);
+    }
+    flock(stall, LOCK_UN);
+}
+
 /* Brings the shadow of a file up to date with what was just synced. */
 static void keep(int fd, enum kind kind, const char *path) {
     char copy[4096];
@@ -118,8 +136,9 @@ static void keep(int fd, enum kind kind, const char *path) {
 
 static int synced(int fd, int (*real)(int)) {
     char path[4096];
-    enum kind kind = (shadow || die_kind) ? kind_of(fd, path, sizeof path) : OTHER;
+    enum kind kind = (shadow || die_kind || stall >= 0) ? kind_of(fd, path, sizeof path) : OTHER;
     if (kind == OTHER) return real(fd);
+    if (kind == LOG && stall >= 0) wait_while_stalled();
     pthread_mutex_lock(&lock);
     if (kind == LOG) die_here("before");
     int result = real(fd);

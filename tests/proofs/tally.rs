@@ -6,6 +6,7 @@ use std::fmt;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
+use crate::load::number;
 use crate::rig::Rig;
 
 /// An effect of an alert: its number, and `slack` or `http`.
@@ -26,6 +27,8 @@ pub(crate) struct Tally {
     pub(crate) missing: BTreeSet<Effect>,
     /// Effects that happened more than once.
     pub(crate) doubled: BTreeSet<Effect>,
+    /// Resolved alerts with an effect before the last of their firing's.
+    pub(crate) overtaking: BTreeSet<Effect>,
     /// Effects that the stories call ambiguous.
     pub(crate) ambiguous: BTreeSet<Effect>,
     /// What the counters that are wrong would have to be.
@@ -50,13 +53,14 @@ impl Tally {
             })
             .buffer_unordered(4);
         let (mut known, mut done) = (BTreeSet::new(), BTreeSet::new());
-        let happened = happened(rig);
+        let in_order = in_order(rig);
+        let mut happened: BTreeMap<Effect, usize> = BTreeMap::new();
+        for effect in &in_order {
+            *happened.entry(*effect).or_default() += 1;
+        }
+        tally.overtaking = overtaking(&in_order);
         while let Some(story) = stories.next().await {
-            let n: usize = story["alert"]["labels"]["n"]
-                .as_str()
-                .unwrap()
-                .parse()
-                .unwrap();
+            let n = number(&story);
             assert!(known.insert(n), "two deliveries of alert {n}");
             match story["state"].as_str() {
                 Some("done") => {
@@ -102,6 +106,7 @@ impl Tally {
         assert_eq!(self.done, self.acknowledged, "{self}");
         assert_eq!(self.missing, BTreeSet::new(), "{self}");
         assert_eq!(self.unexplained(), [], "{self}");
+        assert_eq!(self.overtaking, BTreeSet::new(), "{self}");
         assert_eq!(self.miscounted, [], "{self}");
     }
 }
@@ -110,7 +115,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "acknowledged {}, done {}, lost {}, dead {}, doubled {} (unexplained {}), ambiguous {}",
+            "acknowledged {}, done {}, lost {}, dead {}, doubled {} (unexplained {}), ambiguous {}, \
+             out of order {}",
             self.acknowledged,
             self.done,
             self.lost,
@@ -118,27 +124,36 @@ impl fmt::Display for Tally {
             self.doubled.len(),
             self.unexplained().len(),
             self.ambiguous.len(),
+            self.overtaking.len(),
         )
     }
 }
 
-/// Counts what the stand-ins have seen.
-fn happened(rig: &Rig) -> BTreeMap<Effect, usize> {
-    let mut times = BTreeMap::new();
-    for message in rig.slack.messages() {
-        let n = message
-            .text
-            .strip_prefix("alert ")
-            .unwrap()
-            .parse()
-            .unwrap();
-        *times.entry((n, "slack")).or_default() += 1;
+/// Returns what the stand-ins have seen, in its order.
+fn in_order(rig: &Rig) -> Vec<Effect> {
+    let messages = rig.slack.messages().into_iter().map(|message| {
+        let n = message.text.strip_prefix("alert ").unwrap().parse();
+        (n.unwrap(), "slack")
+    });
+    let requests = rig.sink.received().into_iter().map(|request| {
+        let n = std::str::from_utf8(&request.body).unwrap().parse();
+        (n.unwrap(), "http")
+    });
+    messages.chain(requests).collect()
+}
+
+/// Returns the effects of a resolved that came before the last of its firing, the even number before it.
+fn overtaking(in_order: &[Effect]) -> BTreeSet<Effect> {
+    let mut resolved = BTreeSet::new();
+    let mut overtaking = BTreeSet::new();
+    for (n, kind) in in_order.iter().copied() {
+        if n % 2 == 1 {
+            resolved.insert((n, kind));
+        } else if resolved.contains(&(n + 1, kind)) {
+            overtaking.insert((n + 1, kind));
+        }
     }
-    for request in rig.sink.received() {
-        let n = std::str::from_utf8(&request.body).unwrap().parse().unwrap();
-        *times.entry((n, "http")).or_default() += 1;
-    }
-    times
+    overtaking
 }
 
 /// Returns which effects the story calls ambiguous.

@@ -50,6 +50,18 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         .oldest
         .map_or(0.0, |at| at.as_duration().as_secs_f64());
     shared.metrics.queue(counts.depth, counts.dead, oldest);
+    shared.metrics.store(shared.queue.unwritable().as_deref());
+    let modules = shared.registry.modules();
+    let breakers = modules.iter().map(|module| {
+        let paused = shared.breakers.paused(module.name());
+        (module.name().as_str(), i64::from(paused.is_some()))
+    });
+    shared.metrics.breakers(breakers);
+    let heartbeats = shared.heartbeats.missing();
+    let heartbeats = heartbeats
+        .iter()
+        .map(|(name, missing)| (name.as_str(), i64::from(*missing)));
+    shared.metrics.heartbeats(heartbeats);
     let text = shared
         .metrics
         .encode()

@@ -1,11 +1,13 @@
 //! Takes deliveries out of the queue, each with a slot and a lease that is already on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::alert::Alert;
 
+use super::clock::Ticks;
 use super::sqlite::Handed;
 use super::types::{Leased, Next, Progress, Settlement, StepStatus};
 
@@ -26,7 +28,8 @@ impl Leases {
             let queue = self.queue.upgrade()?;
             let (id, token) = (handed.grant.id, handed.grant.token);
             let handler = handed.grant.handler.clone();
-            let (next, progress) = match read(handed) {
+            let ticks = queue.inner.shared.clock.ticks();
+            let (next, progress) = match read(handed, ticks) {
                 Ok(leased) if queue.inner.shared.scheduler.lock().start(id, token) => {
                     return Some(leased);
                 }
@@ -51,7 +54,7 @@ impl Leases {
     }
 }
 
-fn read(handed: Handed) -> Result<Leased, serde_json::Error> {
+fn read(handed: Handed, now: Ticks) -> Result<Leased, serde_json::Error> {
     let grant = handed.grant;
     let alert = match (grant.alert, handed.json) {
         (Some(alert), _) => alert,
@@ -79,6 +82,6 @@ fn read(handed: Handed) -> Result<Leased, serde_json::Error> {
         handler: grant.handler,
         lease: grant.lease,
         after_crash: grant.after_crash,
-        accepted_at: grant.accepted_at,
+        age: Duration::from_millis(now.saturating_sub(grant.since).max(0).unsigned_abs()),
     })
 }

@@ -235,8 +235,9 @@ pub struct Leased {
     pub lease: u32,
     /// True where the lease before this one ended with the server dying under it.
     pub after_crash: bool,
-    /// When the alert was accepted: `max_age` counts from here.
-    pub accepted_at: Timestamp,
+    /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A time of day that is
+    /// set meanwhile makes nothing older.
+    pub age: Duration,
 }
 
 /// How a lease ends.

@@ -27,6 +27,8 @@ pub struct Metrics {
     diverged: IntCounterVec,
     limits: IntCounterVec,
     breaker_open: IntGaugeVec,
+    store_writable: IntGauge,
+    heartbeat_missing: IntGaugeVec,
     handler_info: IntGaugeVec,
     load_failures: IntCounter,
     connections_cut: IntCounterVec,
@@ -147,6 +149,17 @@ impl Metrics {
                 "1 while a handler is paused because it failed again and again.",
                 &["handler"],
             )?,
+            store_writable: gauge(
+                &registry,
+                "alert_manager_store_writable",
+                "0 while the store cannot be written: alerts are refused until it can.",
+            )?,
+            heartbeat_missing: gauges(
+                &registry,
+                "alert_manager_heartbeat_missing",
+                "1 while an expected heartbeat does not come.",
+                &["heartbeat"],
+            )?,
             handler_info: gauges(
                 &registry,
                 "alert_manager_handler_info",
@@ -262,18 +275,26 @@ impl Metrics {
             .inc_by(count);
     }
 
+    /// Shows the handlers that serve now, each with 1 where it is paused, and those alone.
+    pub fn breakers<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.breaker_open, handlers);
+    }
+
+    /// Shows whether the store can be written.
+    pub fn store(&self, unwritable: Option<&str>) {
+        self.store_writable.set(i64::from(unwritable.is_none()));
+    }
+
+    /// Shows the heartbeats that are expected now, each with 1 where it is missing, and those alone.
+    pub fn heartbeats<'a>(&self, heartbeats: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.heartbeat_missing, heartbeats);
+    }
+
     /// Counts how often a limit was met.
     pub fn limits(&self, handler: &HandlerName, limit: &str, count: u64) {
         self.limits
             .with_label_values(&[handler.as_str(), limit])
             .inc_by(count);
-    }
-
-    /// Shows whether a handler is paused.
-    pub fn breaker(&self, handler: &HandlerName, open: BreakerGauge) {
-        self.breaker_open
-            .with_label_values(&[handler.as_str()])
-            .set(i64::from(open == BreakerGauge::Open));
     }
 
     /// Shows the queue as it is now.
@@ -376,13 +397,12 @@ impl Refusal {
     }
 }
 
-/// Whether a breaker is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerGauge {
-    /// The handler is paused.
-    Open,
-    /// It runs.
-    Closed,
+/// Shows these values and no other.
+fn show<'a>(gauges: &IntGaugeVec, values: impl Iterator<Item = (&'a str, i64)>) {
+    gauges.reset();
+    for (label, value) in values {
+        gauges.with_label_values(&[label]).set(value);
+    }
 }
 
 fn register<C: Collector + Clone + 'static>(

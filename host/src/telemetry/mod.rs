@@ -3,5 +3,5 @@
 pub mod log;
 mod metrics;
 
-pub use metrics::{BreakerGauge, Metrics, WebhookResult};
 pub(crate) use metrics::{Cut, Refusal};
+pub use metrics::{Metrics, WebhookResult};

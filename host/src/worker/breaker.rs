@@ -1,12 +1,11 @@
 //! Pauses a handler that fails again and again, and tries one delivery after a while.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
 use parking_lot::Mutex;
 
-use crate::alert::{HandlerName, StepKind, Timestamp};
+use crate::alert::{HandlerName, StepKind};
 
 /// Failures of the handler itself, one after the other, that open its breaker.
 const FAILURES_MAX: u32 = 5;
@@ -30,8 +29,8 @@ pub(super) enum Health {
 pub(super) enum Gate {
     /// It may.
     Open,
-    /// Not before this, and why.
-    Paused(Timestamp, String),
+    /// Not for this much longer, and why.
+    Paused(Duration, String),
 }
 
 /// One breaker for each hook of each handler: an enrichment that traps does not silence its actor.
@@ -41,21 +40,22 @@ pub(crate) struct Breakers(Mutex<HashMap<(HandlerName, StepKind), Breaker>>);
 #[derive(Debug, Default)]
 struct Breaker {
     failures: u32,
-    paused: Option<(Timestamp, String)>,
+    /// Until when, on the clock that only runs forwards, and why.
+    paused: Option<(Instant, String)>,
 }
 
 impl Breakers {
     /// Asks for a try. While a breaker is open, one caller after each pause is let through to find out.
-    pub(super) fn ask(&self, handler: &HandlerName, step: StepKind, now: Timestamp) -> Gate {
+    pub(super) fn ask(&self, handler: &HandlerName, step: StepKind, now: Instant) -> Gate {
         let mut breakers = self.0.lock();
         let Some(breaker) = breakers.get_mut(&(handler.clone(), step)) else {
             return Gate::Open;
         };
         match &mut breaker.paused {
-            Some((until, reason)) if *until > now => Gate::Paused(*until, reason.clone()),
+            Some((until, reason)) if *until > now => Gate::Paused(*until - now, reason.clone()),
             Some((until, _)) => {
                 // This one is the probe: the others wait for what it finds.
-                *until = after_pause(now);
+                *until = now + PAUSE;
                 Gate::Open
             }
             None => Gate::Open,
@@ -68,7 +68,7 @@ impl Breakers {
         handler: &HandlerName,
         step: StepKind,
         health: Health,
-        now: Timestamp,
+        now: Instant,
     ) -> Option<Change> {
         let mut breakers = self.0.lock();
         let key = (handler.clone(), step);
@@ -91,7 +91,7 @@ impl Breakers {
         };
         let breaker = breakers.entry(key).or_default();
         let was_open = breaker.paused.is_some();
-        breaker.paused = Some((after_pause(now), reason.clone()));
+        breaker.paused = Some((now + PAUSE, reason.clone()));
         (!was_open).then_some(Change::Opened(reason))
     }
 
@@ -121,19 +121,14 @@ pub(super) enum Change {
     Closed,
 }
 
-fn after_pause(now: Timestamp) -> Timestamp {
-    SignedDuration::try_from(PAUSE)
-        .ok()
-        .and_then(|pause| now.checked_add(pause).ok())
-        .unwrap_or(Timestamp::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn second(s: i64) -> Timestamp {
-        Timestamp::from_second(s).expect("in range")
+    /// Returns the moment so many seconds after the start of a test.
+    fn clock() -> impl Fn(u64) -> Instant {
+        let start = Instant::now();
+        move |seconds| start + Duration::from_secs(seconds)
     }
 
     fn trap() -> Health {
@@ -142,7 +137,7 @@ mod tests {
 
     #[test]
     fn five_failures_in_a_row_pause_and_one_probe_is_let_through() {
-        let breakers = Breakers::default();
+        let (breakers, second) = (Breakers::default(), clock());
         let h = HandlerName::new("h");
         for _ in 0..FAILURES_MAX - 1 {
             assert_eq!(breakers.tell(&h, StepKind::Act, trap(), second(0)), None);
@@ -154,7 +149,7 @@ mod tests {
         ));
         assert!(matches!(
             breakers.ask(&h, StepKind::Act, second(29)),
-            Gate::Paused(until, _) if until == second(30)
+            Gate::Paused(left, _) if left == Duration::from_secs(1)
         ));
         assert_eq!(
             breakers.ask(&h, StepKind::Enrich, second(1)),
@@ -175,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_success_between_failures_starts_the_count_again() {
-        let breakers = Breakers::default();
+        let (breakers, second) = (Breakers::default(), clock());
         let h = HandlerName::new("h");
         for _ in 0..3 {
             for _ in 0..FAILURES_MAX - 1 {
@@ -188,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_refused_token_pauses_at_once() {
-        let breakers = Breakers::default();
+        let (breakers, second) = (Breakers::default(), clock());
         let h = HandlerName::new("h");
         let refused = Health::Useless("Slack refused the token: invalid_auth".into());
         assert!(

@@ -20,8 +20,8 @@ const HOST_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Circumstances {
     /// The time.
     pub(super) now: Timestamp,
-    /// When the alert was accepted: `max_age` counts from here.
-    pub(super) accepted_at: Timestamp,
+    /// How long ago the alert was accepted: `max_age` counts from there.
+    pub(super) age: Duration,
     /// Between 0 and 1: where in its range a backoff falls.
     pub(super) jitter: f64,
 }
@@ -70,10 +70,9 @@ pub(super) fn actor_failed(
 
 /// Lets a step wait, but not past the age that ends it: then it is given up.
 pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: Circumstances) {
-    let age = Duration::try_from(at.now.duration_since(at.accepted_at)).unwrap_or_default();
     let Some(left) = policy
         .age_max
-        .checked_sub(age)
+        .checked_sub(at.age)
         .filter(|left| !left.is_zero())
     else {
         let reason = format!(
@@ -177,7 +176,7 @@ mod tests {
     fn at(now_seconds: i64) -> Circumstances {
         Circumstances {
             now: Timestamp::from_second(now_seconds).expect("in range"),
-            accepted_at: Timestamp::UNIX_EPOCH,
+            age: Duration::from_secs(now_seconds.unsigned_abs()),
             jitter: 1.0,
         }
     }

@@ -13,7 +13,6 @@ use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
 use crate::queue::{Leased, Next, Queue, Settlement, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
-use crate::telemetry::BreakerGauge;
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -25,6 +24,7 @@ pub(super) struct Run {
     slot: Option<Slot>,
     cut_off: watch::Receiver<Phase>,
     started_at: Timestamp,
+    began: Instant,
     /// The steps that this lease has tried. Each is tried once a lease: what it recorded is read with the next.
     tried: Vec<usize>,
     told: Vec<StepStory>,
@@ -79,6 +79,7 @@ impl Run {
             leased,
             cut_off,
             started_at: now,
+            began: Instant::now(),
             tried: Vec::new(),
             told: Vec::new(),
             due: BTreeMap::new(),
@@ -137,6 +138,7 @@ impl Run {
 
     /// An enrichment that found no slot within its budget is left out: what only informs holds nothing back.
     fn give_up_waiting(&mut self, place: usize) -> bool {
+        let age = self.age();
         let step = &mut self.leased.progress.steps[place];
         if step.kind != StepKind::Enrich {
             return false;
@@ -148,8 +150,7 @@ impl Run {
             .handler(&step.handler)
             .enrich
             .within;
-        let age = Timestamp::now().duration_since(self.leased.accepted_at);
-        if Duration::try_from(age).unwrap_or_default() < within {
+        if age < within {
             return false;
         }
         let busy = format!(
@@ -190,10 +191,10 @@ impl Run {
         let (handler, kind) = (step.handler.clone(), step.kind);
         let settings = self.worker.config.load().handler(&handler);
         let started_at = Timestamp::now();
-        match self.worker.breakers.ask(&handler, kind, started_at) {
+        match self.worker.breakers.ask(&handler, kind, Instant::now()) {
             Gate::Open => {}
-            Gate::Paused(until, reason) => {
-                self.paused(place, until, &reason, &settings);
+            Gate::Paused(left, reason) => {
+                self.paused(place, left, &reason, &settings);
                 return;
             }
         }
@@ -401,7 +402,7 @@ impl Run {
             blocks: step.blocks.clone(),
             trace: invoked.trace,
         });
-        self.finished(place, now);
+        self.finished(place);
         if self.leased.progress.steps.len() > place + 1 && step_is_worth_keeping(wall) {
             self.worker
                 .queue
@@ -434,30 +435,33 @@ impl Run {
     }
 
     /// Counts an actor that ended.
-    fn finished(&self, place: usize, now: Timestamp) {
+    fn finished(&self, place: usize) {
         let step = &self.leased.progress.steps[place];
         let outcome = match (step.kind, step.status) {
             (StepKind::Act, StepStatus::Done) => "done",
             (StepKind::Act, StepStatus::Failed) => "dead",
             _ => return,
         };
-        let since =
-            Duration::try_from(now.duration_since(self.leased.accepted_at)).unwrap_or_default();
         self.worker
             .metrics
-            .actor_ended(&step.handler, outcome, since);
+            .actor_ended(&step.handler, outcome, self.age());
+    }
+
+    /// How long ago the alert was accepted, whatever the time of day was set to since.
+    fn age(&self) -> Duration {
+        self.leased.age + self.began.elapsed()
     }
 
     fn circumstances(&self, now: Timestamp) -> Circumstances {
         Circumstances {
             now,
-            accepted_at: self.leased.accepted_at,
+            age: self.age(),
             jitter: rand::random(),
         }
     }
 
     /// The handler's breaker is open: its enrichment is left out, its actor waits without using an attempt.
-    fn paused(&mut self, place: usize, until: Timestamp, reason: &str, settings: &HandlerSettings) {
+    fn paused(&mut self, place: usize, left: Duration, reason: &str, settings: &HandlerSettings) {
         let now = Timestamp::now();
         let circumstances = self.circumstances(now);
         let step = &mut self.leased.progress.steps[place];
@@ -467,12 +471,11 @@ impl Run {
             StepKind::Act => {
                 step.last_error = Some(reason);
                 // Spread out: a backlog that wakes at one moment would only be sent back together.
-                let pause = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-                let wait = pause.mul_f64(1.0 + circumstances.jitter);
+                let wait = left.mul_f64(1.0 + circumstances.jitter);
                 outcome::wait_or_age(step, wait, &settings.retry, circumstances);
             }
         }
-        self.finished(place, now);
+        self.finished(place);
     }
 
     /// No module of that name serves: that may pass, since one can be dropped in at any time.
@@ -530,14 +533,7 @@ impl Run {
         let change = self
             .worker
             .breakers
-            .tell(handler, kind, health, Timestamp::now());
-        if change.is_some() {
-            let gauge = match self.worker.breakers.paused(handler) {
-                Some(_) => BreakerGauge::Open,
-                None => BreakerGauge::Closed,
-            };
-            self.worker.metrics.breaker(handler, gauge);
-        }
+            .tell(handler, kind, health, Instant::now());
         match change {
             Some(Change::Opened(reason)) => {
                 tracing::error!(

@@ -42,6 +42,7 @@ impl Scheduler {
             timer: None,
             phase: Phase::Staged(None),
             accepted_at: entrant.accepted_at,
+            since: entrant.since,
             leases: entrant.leases,
             after_crash: entrant.after_crash,
             alert,
@@ -75,7 +76,7 @@ impl Scheduler {
             handler: self.handlers[handler].name.clone(),
             lease: item.leases,
             after_crash: item.after_crash,
-            accepted_at: item.accepted_at,
+            since: item.since,
             alert: item.alert.clone(),
         };
         self.handlers[handler].running += 1;

@@ -53,6 +53,7 @@ struct Item {
     timer: Option<Ticks>,
     phase: Phase,
     accepted_at: Timestamp,
+    since: Ticks,
     leases: u32,
     after_crash: bool,
     alert: Option<Arc<Alert>>,

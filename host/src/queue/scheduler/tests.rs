@@ -24,6 +24,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
         priority,
         due: NOW,
         accepted_at: Timestamp::UNIX_EPOCH,
+        since: NOW,
         leases: 0,
         after_crash: false,
         alert: None,

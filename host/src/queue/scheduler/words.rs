@@ -19,6 +19,8 @@ pub(in crate::queue) struct Entrant {
     /// Not before this.
     pub(in crate::queue) due: Ticks,
     pub(in crate::queue) accepted_at: Timestamp,
+    /// The same on the clock that only runs forwards: before its start, where another process accepted it.
+    pub(in crate::queue) since: Ticks,
     /// Leases taken so far.
     pub(in crate::queue) leases: u32,
     pub(in crate::queue) after_crash: bool,
@@ -39,7 +41,8 @@ pub(in crate::queue) struct Grant {
     /// The place of this lease among the delivery's, from 1.
     pub(in crate::queue) lease: u32,
     pub(in crate::queue) after_crash: bool,
-    pub(in crate::queue) accepted_at: Timestamp,
+    /// When it was accepted, as in [`Entrant`].
+    pub(in crate::queue) since: Ticks,
     /// Absent where memory had no room for it.
     pub(in crate::queue) alert: Option<Arc<Alert>>,
 }

@@ -175,6 +175,7 @@ impl Committer {
                     priority: plan.priority,
                     due: group.ticks,
                     accepted_at: group.now,
+                    since: group.ticks,
                     leases: 0,
                     after_crash: false,
                     alert: Some(Arc::clone(alert)),

@@ -130,6 +130,7 @@ fn load(
         let wait_ms = stored
             .not_before
             .map_or(0, |at| (at - now.as_millisecond()).clamp(0, WAIT_MS_MAX));
+        let age_ms = (now.as_millisecond() - stored.since.as_millisecond()).max(0);
         let entrant = Entrant {
             id: stored.id,
             route: texts.route(&stored.route),
@@ -139,6 +140,7 @@ fn load(
             priority: stored.priority,
             due: ticks + wait_ms,
             accepted_at: stored.since,
+            since: ticks.saturating_sub(age_ms),
             leases: stored.leases,
             after_crash: stored.after_crash,
             alert: None,

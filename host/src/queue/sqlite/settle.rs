@@ -284,6 +284,7 @@ impl Committer {
             priority: stored.priority,
             due: group.ticks,
             accepted_at: group.now,
+            since: group.ticks,
             leases: stored.leases,
             after_crash: stored.after_crash,
             alert: None,

@@ -141,7 +141,7 @@ async fn a_re_sent_dead_event_revives_the_same_delivery_with_its_record() {
     let leased = bench.lease().await;
     assert_eq!((leased.id, leased.lease), (id, 2));
     assert_eq!(leased.journal, [(0, journal::entry(0))]);
-    assert_eq!(leased.accepted_at, bench.clock.now(), "its age begins anew");
+    assert_eq!(leased.age, Duration::ZERO, "its age begins anew");
     assert_eq!(leased.progress.attempts(), 0);
     assert!(
         leased

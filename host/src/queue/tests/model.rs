@@ -1,6 +1,6 @@
 //! The queue against a model of it: whatever happens in whatever order, both say the same.
 //!
-//! `PROPTEST_CASES=5000 cargo test -p alert-manager model` runs it longer.
+//! A thousand random sequences, 20,000 with `ALERT_MANAGER_TEST_LONG=1`, or as many as `PROPTEST_CASES` says.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -403,9 +403,17 @@ impl Pair {
     }
 }
 
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let is_long = std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some();
+    asked
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(if is_long { 20_000 } else { 1_000 })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(48),
+        cases: cases(),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -72,6 +72,16 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
             ..request(http::Method::Get, second, "")
         })),
         "post" => shown(http::send(&request(http::Method::Post, first, second))),
+        // What differs from attempt to attempt is the same call under an author's key, and another without.
+        "keyed" => shown(http::send(&http::Request {
+            key: Some(first.into()),
+            ..request(http::Method::Post, second, &call.attempt.to_string())
+        })),
+        "unkeyed" => shown(http::send(&request(
+            http::Method::Post,
+            first,
+            &call.attempt.to_string(),
+        ))),
         "credential" => shown(http::send(&http::Request {
             credential: Some(first.into()),
             ..request(http::Method::Get, second, "")
