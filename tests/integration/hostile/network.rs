@@ -40,7 +40,7 @@ fn bodies() -> Vec<Case> {
         guest("more-responses-than-a-step-reads", "response-flood")
             .at("{wire}/bomb")
             .within("cpu: 10s, wall: 30s, bytes_in: 600KiB")
-            .tells(["BudgetExhausted", "bytes_in:"])
+            .tells(["bytes (bytes_in)", "bytes_in: the host calls of this step"])
             .meets("bytes_in"),
     ]
 }

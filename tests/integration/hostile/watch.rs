@@ -10,7 +10,7 @@ use tests::server::{PATIENCE, Server};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Follows one server's deliveries and modules, until it is dropped.
+/// Follows one server's deliveries and modules, until it or the server is gone.
 pub(crate) struct Watch {
     /// The deliveries that are not settled; a newer one may be missing.
     unsettled: watch::Receiver<Arc<HashSet<String>>>,
@@ -28,15 +28,20 @@ impl Watch {
         let deliveries = tokio::spawn(async move {
             while commits.changed().await.is_ok() {
                 commits.mark_unchanged();
-                tell_unsettled.send_replace(Arc::new(asker.unsettled().await));
+                let Ok(unsettled) = asker.unsettled().await else {
+                    return;
+                };
+                tell_unsettled.send_replace(Arc::new(unsettled));
             }
         });
         let asker = Asker::new(url);
         let modules = tokio::spawn(async move {
             loop {
                 changes.mark_unchanged();
-                tell_handlers
-                    .send_replace(Arc::new(asker.list("/api/v1/handlers", "handlers").await));
+                let Ok(listed) = asker.list("/api/v1/handlers", "handlers").await else {
+                    return;
+                };
+                tell_handlers.send_replace(Arc::new(listed));
                 if changes.changed().await.is_err() {
                     return;
                 }
@@ -104,26 +109,25 @@ impl Asker {
         }
     }
 
-    async fn unsettled(&self) -> HashSet<String> {
+    async fn unsettled(&self) -> reqwest::Result<HashSet<String>> {
         let mut ids = HashSet::new();
         for state in ["queued", "retrying", "running"] {
             let path = format!("/api/v1/deliveries?limit=1000&state={state}");
-            let listed = self.list(&path, "deliveries").await;
+            let listed = self.list(&path, "deliveries").await?;
             ids.extend(
                 listed
                     .iter()
                     .filter_map(|d| d["id"].as_str().map(str::to_owned)),
             );
         }
-        ids
+        Ok(ids)
     }
 
-    async fn list(&self, path: &str, name: &str) -> Vec<Value> {
+    async fn list(&self, path: &str, name: &str) -> reqwest::Result<Vec<Value>> {
         let url = format!("{}{path}", self.url);
-        let response = self.http.get(url).send().await.expect("the server answers");
-        let mut body: Value = response.json().await.expect("an answer in JSON");
+        let mut body: Value = self.http.get(url).send().await?.json().await?;
         match body[name].take() {
-            Value::Array(listed) => listed,
+            Value::Array(listed) => Ok(listed),
             other => panic!("{path} answers {other}"),
         }
     }
