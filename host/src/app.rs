@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::alert::{Alert, HandlerName};
 use crate::api;
-use crate::config::{Config, Problem, Problems, Store};
+use crate::config::{Bound, Config, Problem, Problems, Store};
 use crate::heartbeat::Heartbeats;
 use crate::policy;
 use crate::queue::{self, Leases, Queue};
@@ -26,7 +26,7 @@ use crate::runtime::{
 };
 use crate::server::{Server, Tls};
 use crate::telemetry::Metrics;
-use crate::webhook::{self, SenderRates};
+use crate::webhook::{self, Room, SenderRates};
 use crate::worker::{Breakers, Phase, Worker};
 
 pub use crate::server::TlsError;
@@ -80,9 +80,12 @@ pub struct Shared {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) registry: Arc<Registry>,
     preview: PreviewSink,
+    /// What this process listens on.
+    pub(crate) bound: Arc<Bound>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) senders: Arc<SenderRates>,
+    pub(crate) bodies: Room,
     pub(crate) heartbeats: Arc<Heartbeats>,
     /// Ends of alerts about heartbeats, for the task that stores them.
     beats_again: mpsc::UnboundedSender<Alert>,
@@ -136,6 +139,10 @@ impl App {
             pins(&config),
         )?;
         let pings = pulse::client()?;
+        let bound = Arc::new(Bound {
+            listen: config.listen,
+            tls: config.tls_server.clone(),
+        });
         let (beats_again, beats_seen) = mpsc::unbounded_channel();
         let config = Arc::new(ArcSwap::from_pointee(config));
         let shared = Shared {
@@ -145,9 +152,11 @@ impl App {
             runtime,
             registry,
             preview,
+            bound,
             metrics,
             breakers: Arc::default(),
             senders: Arc::default(),
+            bodies: Room::default(),
             heartbeats: Arc::default(),
             beats_again,
             reloads: Arc::new(watch::Sender::new(())),
@@ -296,6 +305,12 @@ impl Shared {
                 return Err(not_reloaded("it cannot be read", &error));
             }
         };
+        if let Some(open) = config.open_doors(&self.bound) {
+            self.metrics.reloaded(Err(()));
+            let problems = left_open(&self.bound, open);
+            tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+            return Err(problems);
+        }
         self.warn_of_what_needs_a_restart(&config);
         if let Err(error) = self.runtime.reconfigure(service_options(
             &config,
@@ -408,6 +423,19 @@ impl Shared {
             );
         }
     }
+}
+
+/// Another `listen` counts after a restart: until then what is bound stays open to whoever reaches it.
+fn left_open(bound: &Bound, open: &str) -> Problems {
+    let listen = bound.listen;
+    Problems(vec![Problem {
+        place: "the new configuration".to_owned(),
+        message: format!(
+            "this process listens on {listen}, which can be reached from outside this machine, but {open} no authorization"
+        ),
+        advice: "keep the authorization, or restart the server for another listen address"
+            .to_owned(),
+    }])
 }
 
 fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {

@@ -13,5 +13,6 @@ pub mod router;
 pub mod runtime;
 mod server;
 pub mod telemetry;
+mod text;
 pub mod webhook;
 mod worker;

@@ -137,7 +137,8 @@ fn nothing_points_back_up() {
     uses_only("policy", &["alert"]);
     uses_only("router", &["alert", "runtime"]);
     uses_only("queue", &["alert", "journal"]);
-    uses_only("runtime", &["alert", "journal", "policy", "config"]);
+    uses_only("text", &[]);
+    uses_only("runtime", &["alert", "journal", "policy", "config", "text"]);
 }
 
 #[test]

@@ -132,6 +132,32 @@ async fn a_body_that_stops_or_trickles_is_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn large_bodies_at_one_time_share_their_room() {
+    let server = server("web: { bodies_bytes_max: 100KiB }").await;
+    let mut first = Peer::asking(&server, AWAITED).await;
+    first.hears("100 Continue").await;
+    first.send(&" ".repeat(80_000)).await;
+    // Whether its bytes have come shows in what is left for another: until then that one is let in.
+    let body = alerts::firing("A", &[]).to_string() + &" ".repeat(50_000);
+    let refused = loop {
+        let (status, answer) = server.post_raw(body.clone(), "application/json").await;
+        if status != StatusCode::ACCEPTED {
+            break (status, answer);
+        }
+    };
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.1);
+    let error = refused.1["error"].as_str().unwrap();
+    assert!(error.contains("bodies_bytes_max"), "{error}");
+    // A small one has room, and so has the large one when the first has gone.
+    let (status, _) = server.post(&alerts::firing("B", &[])).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    first.send(&" ".repeat(20_000)).await;
+    first.hears("400").await;
+    let (status, answer) = server.post_raw(body, "application/json").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+}
+
+#[tokio::test]
 async fn a_connection_that_waits_too_long_for_its_next_request_is_closed() {
     let server = server("web: { idle_timeout: 100ms }").await;
     let mut peer = Peer::asking(&server, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -219,6 +245,14 @@ async fn every_answer_says_that_it_is_no_page() {
         };
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+        let policy = header("cross-origin-resource-policy");
+        assert_eq!(policy, "same-origin", "{path}");
+        assert_eq!(header("access-control-allow-origin"), "", "{path}");
+        let kind = header("content-type");
+        assert!(
+            kind.starts_with("application/json") || kind.starts_with("text/plain"),
+            "{path}: {kind}"
+        );
         assert!(
             header("content-security-policy").contains("default-src 'none'"),
             "{path}"
@@ -273,6 +307,111 @@ async fn a_public_address_needs_proof_from_everybody_or_insecure() {
     let url = format!("{}/webhook", server.url);
     let posted = client.post(url).bearer_auth("a").json(&body).send().await;
     assert_eq!(posted.unwrap().status(), StatusCode::ACCEPTED);
+}
+
+/// Returns the status of a request as a browser might send it.
+async fn asked_as(server: &Server, line: &str, headers: &str, body: &str) -> u16 {
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    let heard = Peer::asking(server, &request)
+        .await
+        .heard_until_closed()
+        .await;
+    let status = heard
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
+    status
+        .unwrap_or_else(|| panic!("{heard:?}"))
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_page_in_this_machines_browser_gets_nothing() {
+    let server = server("").await;
+    let alert = alerts::firing("A", &[]).to_string();
+    // Its name was turned to 127.0.0.1 after it was loaded: to the browser it is one origin with us.
+    let rebound = "host: evil.example:5000\r\norigin: http://evil.example:5000\r\n";
+    let json = format!("{rebound}content-type: application/json\r\n");
+    for (line, headers, body) in [
+        ("GET /api/v1/deliveries", rebound, ""),
+        ("GET /", rebound, ""),
+        ("POST /-/reload", rebound, ""),
+        ("POST /webhook", json.as_str(), alert.as_str()),
+    ] {
+        assert_eq!(asked_as(&server, line, headers, body).await, 421, "{line}");
+    }
+    // It posts across origins, as a form may: no content type, and no answer that it could read.
+    for headers in [
+        "host: localhost:5000\r\norigin: http://evil.example\r\n",
+        "host: localhost:5000\r\norigin: null\r\n",
+        "host: 127.0.0.1:5000\r\nsec-fetch-site: cross-site\r\n",
+    ] {
+        for (line, body) in [
+            ("POST /webhook", alert.as_str()),
+            ("POST /-/reload", ""),
+            ("POST /api/v1/deliveries/retry", ""),
+        ] {
+            assert_eq!(asked_as(&server, line, headers, body).await, 403, "{line}");
+        }
+    }
+    let (_, deliveries) = server.get("/api/v1/deliveries").await;
+    assert_eq!(deliveries["deliveries"], json!([]), "nothing came in");
+    assert_eq!(asked_as(&server, "GET /healthz", rebound, "").await, 200);
+    let (_, metrics) = server.get_text("/metrics").await;
+    let line = "alert_manager_webhook_refused_requests_total{reason=\"page\"} 4";
+    assert!(metrics.contains(line), "{metrics}");
+    // Every other client names us as we are known, and no origin.
+    let plain = "host: localhost:5000\r\ncontent-type: application/json\r\n";
+    assert_eq!(asked_as(&server, "POST /webhook", plain, &alert).await, 202);
+}
+
+#[tokio::test]
+async fn where_the_operator_opened_the_doors_any_name_will_do_and_no_page() {
+    let server = server("listen: 0.0.0.0:0\ninsecure: true").await;
+    let named = "host: alerts.example.com\r\n";
+    assert_eq!(
+        asked_as(&server, "GET /api/v1/handlers", named, "").await,
+        200
+    );
+    let page = "host: alerts.example.com\r\norigin: https://evil.example\r\n";
+    assert_eq!(asked_as(&server, "POST /-/reload", page, "").await, 403);
+}
+
+#[tokio::test]
+async fn a_reload_does_not_open_what_the_network_reaches() {
+    let closed = "listen: 0.0.0.0:0\nwebhook: { authorization: { credentials: a } }\n\
+        api: { authorization: { credentials: b } }";
+    let server = server(closed).await;
+    let file = server.dir.path().join("alert-manager.yml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let reload = async || {
+        let url = format!("{}/-/reload", server.url);
+        let answer = reqwest::Client::new()
+            .post(url)
+            .bearer_auth("b")
+            .send()
+            .await;
+        let answer = answer.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    // By itself it would be fine: but this process goes on listening where it does.
+    std::fs::write(&file, good.replace(closed, "listen: 127.0.0.1:0")).unwrap();
+    let (status, answer) = reload().await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    assert!(
+        answer.contains("webhook and api have no authorization"),
+        "{answer}"
+    );
+    assert_eq!(
+        server.get("/api/v1/handlers").await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    std::fs::write(&file, good.replace("credentials: a", "credentials: c")).unwrap();
+    let (status, answer) = reload().await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
 }
 
 fn signed(secret: &str, text: &str) -> String {
@@ -576,4 +715,37 @@ async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
         count
     };
     assert_eq!((about(&first[0]), about(&second[0])), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_account_brings_its_token_and_the_authority_to_trust() {
+    use alert_manager::config::{Credential, CredentialKind, SecretSource};
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    new_pair(dir.path());
+    replace(&dir.path().join("token"), "account-token\n");
+    let setup = Setup::new().config(PREVIEW).config(TLS);
+    let setup = setup.config("api: { authorization: { credentials: account-token } }");
+    // Any API over TLS will do: this one is at hand.
+    let server = setup.start_in(Arc::clone(&dir)).await;
+    let url = server.url.replace("http:", "https:");
+    let bed = tests::bed::Bed::with_services(|services| {
+        let account = Credential {
+            kind: CredentialKind::ServiceAccount {
+                token: SecretSource::file(dir.path().join("token")),
+                ca_file: dir.path().join("cert.pem"),
+            },
+            origins: vec![alert_manager::policy::HttpGrant::parse(&url).unwrap()],
+        };
+        let account = Arc::new(account);
+        services
+            .credentials
+            .insert("kubernetes".to_owned(), account);
+    });
+    let script =
+        format!("credential kubernetes {url}/api/v1/deliveries\nget {url}/api/v1/deliveries");
+    let call = bed.probe(&script).await.http(&url);
+    let told = call.credential("kubernetes").facts().await;
+    assert_eq!(told[0], "200 {\"deliveries\":[],\"next\":null}");
+    let why = "without it nobody vouches for the certificate";
+    assert!(told[1].contains("Unreachable"), "{why}: {}", told[1]);
 }

@@ -482,3 +482,132 @@ async fn the_channels_own_pace_is_kept_without_asking_slack() {
     assert!(told[1].contains("RateLimited"), "{}", told[1]);
     assert_eq!(world.asked().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_is_masked_in_the_encodings_that_services_echo() {
+    let world = World::start().await;
+    let secret = "s3cret/token+with&marks";
+    let bed = Bed::with_services(|services| {
+        let credential = bearer(secret, &world.url);
+        services.credentials.insert("github".to_owned(), credential);
+    });
+    // "Bearer s3cret/token+with&marks" in base64, and the token in a query.
+    world.then(Answer::new(
+        200,
+        "QmVhcmVyIHMzY3JldC90b2tlbit3aXRoJm1hcmtz ?t=s3cret%2Ftoken%2Bwith%26marks",
+    ));
+    let script = format!("credential github {}/a", world.url);
+    let call = bed.probe(&script).await.http(&world.url);
+    let invoked = call.credential("github").run().await;
+    let told = &facts(&invoked)[0];
+    assert_eq!(told.matches("[credential]").count(), 2, "{told}");
+    assert!(!told.contains("%2Ftoken"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_is_read_again_when_its_file_changes() {
+    use alert_manager::config::{Authorization, Credential, CredentialKind, SecretSource};
+    let world = World::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "first-token\n").unwrap();
+    let bed = Bed::with_services(|services| {
+        let credential = Credential {
+            kind: CredentialKind::Authorization(Authorization::Scheme {
+                scheme: "Bearer".to_owned(),
+                credentials: SecretSource::file(file.clone()),
+            }),
+            origins: vec![alert_manager::policy::HttpGrant::parse(&world.url).unwrap()],
+        };
+        let credential = Arc::new(credential);
+        services.credentials.insert("k".to_owned(), credential);
+    });
+    let ask = async || {
+        let script = format!("credential k {}/a", world.url);
+        let call = bed.probe(&script).await.http(&world.url);
+        call.credential("k").facts().await
+    };
+    ask().await;
+    let next = dir.path().join("next");
+    std::fs::write(&next, "other-token\n").unwrap();
+    std::fs::rename(&next, &file).unwrap();
+    ask().await;
+    let sent: Vec<_> = world
+        .asked()
+        .iter()
+        .map(|asked| asked.headers["authorization"].clone())
+        .collect();
+    assert_eq!(sent, ["Bearer first-token", "Bearer other-token"]);
+    // A file that can't be read ends in words, and sends nothing.
+    std::fs::remove_file(&file).unwrap();
+    let told = ask().await;
+    assert!(told[0].contains("Unavailable"), "{told:?}");
+    assert_eq!(world.asked().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_packed_stays_packed_and_is_not_asked_for() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    for encoding in ["gzip", "br", "deflate", "zstd"] {
+        world.then(Answer::With(
+            200,
+            vec![("content-encoding", encoding.to_owned())],
+            "these bytes".to_owned(),
+        ));
+        let script = format!("get {}/a", world.url);
+        let told = bed.probe(&script).await.http(&world.url).facts().await;
+        assert_eq!(told, ["200 these bytes"], "{encoding}");
+    }
+    for asked in world.asked() {
+        assert!(!asked.headers.contains_key("accept-encoding"), "{asked:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
+    let (bed, world) = (Bed::new(), World::start().await);
+    let script = format!("get {0}/a\nget {0}/b", world.url);
+    bed.probe(&script).await.http(&world.url).facts().await;
+    let other = bed.runtime.load(tests::modules::bytes("probe")).await;
+    let call = bed.call(&Arc::new(other.unwrap()));
+    let call = call.annotation("script", &script).http(&world.url);
+    call.facts().await;
+    let peers: Vec<_> = world.asked().iter().map(|asked| asked.peer).collect();
+    assert_eq!(
+        (peers[0], peers[2]),
+        (peers[1], peers[3]),
+        "each keeps its own"
+    );
+    assert_ne!(peers[1], peers[2], "and they share none");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mention_that_an_alert_brought_pings_nobody_whatever_the_handler_does() {
+    let world = World::start().await;
+    let bed = Bed::with_slack(&world.url);
+    for ts in ["1.1", "2.2", "3.3"] {
+        world.then(slack_ok(ts));
+    }
+    // The guest puts a part of its alert into the message as it is.
+    let script = "slack alerts down <!channel> <javascript:x|y>\n\
+        blocks alerts [{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"<!here> <https://a.example|a>\"}}]\n\
+        blocks alerts [{\"type\":\"actions\",\"elements\":[{\"type\":\"button\",\"url\":\"javascript:x\"}]}]";
+    let invoked = bed.probe(script).await.slack("alerts").run().await;
+    assert_eq!(facts(&invoked), ["posted", "posted", "posted"]);
+    assert_eq!(
+        body(&world, 0)["text"],
+        "down &lt;!channel&gt; &lt;javascript:x|y&gt;"
+    );
+    assert_eq!(
+        body(&world, 1)["blocks"][0]["text"]["text"],
+        "&lt;!here&gt; <https://a.example|a>"
+    );
+    assert_eq!(
+        body(&world, 2),
+        json!({"channel": "#alerts", "text": "plain"}),
+        "the text went out alone"
+    );
+    let results: Vec<_> = invoked.trace.calls.iter().map(|c| &c.result).collect();
+    assert!(results[0].contains("made inert"), "{results:?}");
+    assert!(results[2].contains("http and https alone"), "{results:?}");
+}

@@ -66,6 +66,28 @@ async fn with_kubernetes_granted_it_says_why_the_pod_crashed() {
 }
 
 #[tokio::test]
+async fn the_message_links_to_the_deliverys_story() {
+    let slack = Slack::start().await;
+    let config = r##"
+external_url: https://alerts.example.com
+slack: { channels: { alerts: "#alerts" } }
+handlers:
+  kube-pod-crash-looping: { allow: { slack: [alerts] } }
+  slack-notify: { allow: { slack: [alerts] } }
+"##;
+    let setup = Setup::new().slack(&slack).config(config);
+    let server = bundled(setup).start().await;
+    for alert in [alerts::readme(), alerts::firing("Other", &[])] {
+        let ids = server.accept(&alert).await;
+        let link = format!(
+            "https://alerts.example.com/api/v1/deliveries/{}|Story",
+            ids[0]
+        );
+        slack.wait_for(|m| m.contains(&link)).await;
+    }
+}
+
+#[tokio::test]
 async fn kubernetes_that_hangs_holds_the_message_back_no_longer_than_its_budget() {
     let slack = Slack::start().await;
     let kubernetes = Kubernetes::start(CrashLoop::oom_killed(now()).cluster()).await;
@@ -158,4 +180,64 @@ handlers:
 
 fn now() -> i64 {
     tests::fakes::time::unix_now()
+}
+
+/// What an attacker who can name a pod would write.
+const HOSTILE: &str = "<!channel> <@U1> <https://evil.example|click> \u{202e}gnp\u{1b}[2J\u{9b}31m";
+
+#[tokio::test]
+async fn an_alert_full_of_markup_pings_nobody_and_leads_nowhere() {
+    for name in ["KubePodCrashLooping", "Anything"] {
+        let slack = Slack::start().await;
+        let server = bundled(Setup::new().slack(&slack)).start().await;
+        let mut alert = alerts::firing(
+            name,
+            &[
+                ("namespace", HOSTILE),
+                ("pod", HOSTILE),
+                ("container", HOSTILE),
+                ("severity", HOSTILE),
+                ("cluster", HOSTILE),
+                (HOSTILE, HOSTILE),
+            ],
+        );
+        alert["annotations"] = json!({
+            "summary": HOSTILE,
+            "description": HOSTILE,
+            "runbook_url": "javascript:alert(1)",
+            "dashboard_url": format!("https://a.example/{HOSTILE}"),
+        });
+        alert["generatorURL"] = json!("data:text/html,<script>");
+        let ids = server.accept(&alert).await;
+        let story = server.wait_settled(&ids[0]).await;
+        assert_eq!(story["state"], "done", "{story:#}");
+        let messages = slack.messages();
+        assert!(!messages.is_empty(), "{story:#}");
+        for message in messages {
+            // A header's plain text holds no markup, whatever it looks like.
+            let marked_up: Vec<_> = message
+                .blocks
+                .iter()
+                .filter(|b| b["type"] != "header")
+                .collect();
+            let sent = format!("{}{}", message.text, json!(marked_up));
+            for part in [
+                "<!channel>",
+                "<@U1>",
+                "|click>",
+                "<javascript:",
+                "\"javascript:",
+                "data:text",
+            ] {
+                assert!(!sent.contains(part), "{name}: {part} in {sent}");
+            }
+            for part in ["\u{202e}", "\u{1b}", "\u{9b}"] {
+                assert!(
+                    !message.shown().contains(part),
+                    "{name}: {}",
+                    message.shown()
+                );
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use alert_manager::alert::HandlerName;
 use alert_manager::config::{Config, Overrides};
 
 fn root() -> &'static Path {
@@ -66,6 +67,53 @@ fn the_example_configuration_is_accepted() {
 }
 
 #[test]
+fn the_readmes_configuration_is_accepted_and_grants_both_bundled_handlers() {
+    let readme = read("README.md");
+    let config = load(code_block_after(&readme, "<!-- the configuration -->"));
+    assert_grants_both(&config);
+    assert!(!config.slack.preview, "it is one to go live with");
+}
+
+#[test]
+fn the_configuration_in_the_cluster_is_accepted() {
+    let manifest = read("host/deploy/kubernetes.yml");
+    let config = manifest.split_once("alert-manager.yml: |\n").unwrap().1;
+    let config: String = config
+        .split_once("\n---\n")
+        .unwrap()
+        .0
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line)))
+        .collect();
+    let secrets = tempfile::tempdir().unwrap();
+    for name in ["slack", "webhook", "api"] {
+        fs::write(secrets.path().join(name), "secret").unwrap();
+    }
+    let mounted = "/etc/alert-manager/secrets";
+    assert!(config.contains(mounted), "{config}");
+    let config = load(&config.replace(mounted, secrets.path().to_str().unwrap()));
+    assert_grants_both(&config);
+    assert!(config.webhook.authorization.is_some() && config.api.authorization.is_some());
+}
+
+/// Loads a text as the file of a server that has a token.
+fn load(text: &str) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alert-manager.yml");
+    fs::write(&file, text).unwrap();
+    let token = |name: &str| (name == "SLACK_TOKEN").then(|| "xoxb-none".to_owned());
+    Config::load(Some(&file), &Overrides::default(), &token)
+        .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+fn assert_grants_both(config: &Config) {
+    for name in ["kube-pod-crash-looping", "slack-notify"] {
+        let settings = config.handler(&HandlerName::new(name));
+        assert!(settings.grants.slack.contains("alerts"), "{name}");
+    }
+}
+
+#[test]
 fn the_rules_about_the_server_ask_for_metrics_that_it_has() {
     let metrics = read("host/src/telemetry/metrics.rs");
     let rules = read("host/deploy/alert-manager.rules.yml");
@@ -99,4 +147,44 @@ fn the_pages_link_to_files_that_are_there() {
         .filter(|path| !path.exists())
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Returns every function of the workspace's Rust sources below `dir`.
+fn functions(dir: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !path.ends_with("target") {
+                functions(&path, names);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            names.extend(text.split("fn ").skip(1).filter_map(|rest| {
+                let name = rest.split(['(', '<']).next()?;
+                Some(name.to_owned())
+            }));
+        }
+    }
+}
+
+#[test]
+fn the_tests_that_security_names_exist() {
+    let mut known = BTreeSet::new();
+    for dir in ["host/src", "tests", "handler-sdk", "handlers"] {
+        functions(&root().join(dir), &mut known);
+    }
+    let page = read("SECURITY.md");
+    let mut named = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let proof = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        for name in proof.split('`').skip(1).step_by(2) {
+            if name.ends_with(".rs") {
+                assert!(root().join(name).exists(), "{name} is gone");
+                continue;
+            }
+            assert!(known.contains(name), "there is no test {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
 }

@@ -17,7 +17,7 @@ use alert_manager::runtime::{
 };
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
 
@@ -114,6 +114,12 @@ impl Bed {
     pub async fn probe(&self, script: &str) -> Call<'_> {
         let module = self.guest("probe").await;
         Call::new(self, module).annotation("script", script)
+    }
+
+    /// Begins an invocation of `module`.
+    #[must_use]
+    pub fn call(&self, module: &Arc<Module>) -> Call<'_> {
+        Call::new(self, Arc::clone(module))
     }
 
     /// Begins an invocation of the guest `greedy` in `mode`.
@@ -396,6 +402,8 @@ pub struct Asked {
     pub headers: BTreeMap<String, String>,
     /// As it came.
     pub body: String,
+    /// The other end of its connection.
+    pub peer: std::net::SocketAddr,
 }
 
 /// What to answer.
@@ -427,7 +435,8 @@ impl World {
         let shared = Arc::<Shared>::default();
         let app = Router::new()
             .fallback(answer)
-            .with_state(Arc::clone(&shared));
+            .with_state(Arc::clone(&shared))
+            .into_make_service_with_connect_info::<std::net::SocketAddr>();
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
@@ -452,7 +461,11 @@ impl Drop for World {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
     let headers = request
         .headers()
@@ -471,6 +484,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         line,
         headers,
         body: String::from_utf8_lossy(&body).into_owned(),
+        peer,
     });
     let next = shared.answers.lock().pop_front();
     match next {

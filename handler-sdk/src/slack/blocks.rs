@@ -1,7 +1,7 @@
 //! A Block Kit builder that keeps within Slack's limits.
 
 use super::markdown;
-use super::mrkdwn::{Mrkdwn, truncate};
+use super::mrkdwn::{Mrkdwn, is_invisible, truncate};
 use crate::enrichment::{Block, Enrichment, Table};
 use crate::mask;
 
@@ -344,8 +344,10 @@ fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> String {
 }
 
 fn plain_text(text: &str, chars_max: usize) -> String {
+    // Nothing in it is markup, but what reorders or hides text does so here too.
+    let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let text = if text.chars().count() <= chars_max {
-        text.to_owned()
+        text
     } else {
         text.chars().take(chars_max - 1).chain(['…']).collect()
     };

@@ -192,14 +192,19 @@ pub(crate) fn escape_into(out: &mut String, text: &str) {
             '>' => out.push_str("&gt;"),
             // Other control characters show nothing, or reorder what is shown.
             '\n' | '\t' => out.push(char),
-            _ if char.is_control() || is_bidi_control(char) => {}
+            _ if is_invisible(char) => {}
             _ => out.push(char),
         }
     }
 }
 
-fn is_bidi_control(char: char) -> bool {
-    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Control characters, those that turn the direction of writing, and those that show nothing; a zero-width
+/// space stays, since it keeps fences apart.
+pub(crate) fn is_invisible(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Cuts markup to so many characters, never within an escape or a link, and closes a block of code that

@@ -90,6 +90,9 @@ fn text_from_outside_is_inert() {
         object["verbatim"], true,
         "Slack must not look for mentions itself"
     );
+    let header = &blocks_of(&Blocks::new().header(hostile))[0]["text"]["text"];
+    let shown = "<!channel> <@U1> <https://evil.example|click> &amp; gnp.exe";
+    assert_eq!(*header, shown, "no markup, and nothing that reorders it");
 }
 
 #[test]

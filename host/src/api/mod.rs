@@ -5,6 +5,7 @@ mod deliveries;
 mod error;
 mod handlers;
 mod health;
+mod visitors;
 
 use axum::Router as Endpoints;
 use axum::extract::{Request, State};
@@ -14,12 +15,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::app::Shared;
+use crate::config::Config;
+use crate::telemetry::Refusal;
+
+use visitors::Proof;
 
 pub(crate) use authorize::authorize;
 pub(crate) use error::ApiError;
 
 /// Every route: the webhook's, and those of people and programs that ask.
 pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoints<Shared> {
+    let webhook = webhook.route_layer(middleware::from_fn_with_state(
+        shared.clone(),
+        guard_webhook,
+    ));
     let guarded = Endpoints::new()
         .route("/", get(health::index))
         .route("/api/v1/deliveries", get(deliveries::list))
@@ -44,11 +53,41 @@ pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoint
 
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let config = shared.config.load();
-    if let Err(error) = authorize(config.api.authorization.as_ref(), request.headers()) {
-        return error.into_response();
-    }
+    let wanted = config.api.authorization.as_ref();
+    let judged = judge(&shared, &config, wanted.is_some(), &request)
+        .and_then(|()| authorize(wanted, request.headers()));
     drop(config);
-    next.run(request).await
+    match judged {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+/// The webhook proves its senders itself; what it has in common with the rest is who may not come at all.
+async fn guard_webhook(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let config = shared.config.load();
+    let judged = judge(&shared, &config, config.webhook.is_closed(), &request);
+    drop(config);
+    match judged {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            shared.metrics.request_refused(Refusal::Page);
+            error.into_response()
+        }
+    }
+}
+
+fn judge(
+    shared: &Shared,
+    config: &Config,
+    is_closed: bool,
+    request: &Request,
+) -> Result<(), ApiError> {
+    let is_asked = is_closed || config.insecure || shared.bound.requires_client_certificate();
+    let proof = if is_asked { Proof::Asked } else { Proof::None };
+    let (method, uri) = (request.method(), request.uri());
+    let external_url = config.external_url.as_ref();
+    visitors::judge(proof, method, uri, request.headers(), external_url)
 }
 
 async fn unknown_path(request: Request) -> ApiError {
@@ -62,12 +101,14 @@ async fn unknown_path(request: Request) -> ApiError {
 }
 
 async fn wrong_method(request: Request) -> ApiError {
+    let (path, method) = (request.uri().path(), request.method());
+    // A browser, mostly: somebody looks whether this is the right address.
+    let advice = match path {
+        "/webhook" => ": POST alerts to it; what became of them is at /api/v1/deliveries",
+        _ => "",
+    };
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!(
-            "{} does not take {}",
-            request.uri().path(),
-            request.method()
-        ),
+        format!("{path} does not take {method}{advice}"),
     )
 }

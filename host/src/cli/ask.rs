@@ -26,7 +26,7 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
     let rows: Vec<_> = handlers
         .iter()
         .map(|handler| {
-            let alerts = list(handler, "alerts").iter().map(text).collect::<Vec<_>>();
+            let alerts = list(handler, "alerts").iter().map(word).collect::<Vec<_>>();
             vec![
                 or_dash(&handler["name"]),
                 or_dash(&handler["version"]),
@@ -50,9 +50,9 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
     let paint = Paint::for_stdout();
     for handler in &handlers {
         let who = if handler["name"].is_null() {
-            text(&handler["file"])
+            word(&handler["file"])
         } else {
-            text(&handler["name"])
+            word(&handler["name"])
         };
         if let Some(error) = handler["last_error"].as_str() {
             print::line(&format!(
@@ -101,13 +101,13 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
         .map(|delivery| {
             let handlers = list(delivery, "handlers")
                 .iter()
-                .map(text)
+                .map(word)
                 .collect::<Vec<_>>();
             vec![
-                text(&delivery["id"]),
-                text(&delivery["received_at"]).chars().take(19).collect(),
-                text(&delivery["state"]),
-                text(&delivery["status"]),
+                word(&delivery["id"]),
+                word(&delivery["received_at"]).chars().take(19).collect(),
+                word(&delivery["state"]),
+                word(&delivery["status"]),
                 print::first_line(&text(&delivery["alertname"]), 40),
                 if handlers.is_empty() {
                     "-".into()
@@ -131,7 +131,7 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     ];
     print::out(&print::table(&header, &rows));
     if let Some(next) = body["next"].as_str() {
-        print::note(&format!("more: --before {next}"));
+        print::note(&format!("more: --before {}", print::one_line(next)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -144,12 +144,17 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         if args.json {
             print::json(&body);
         } else {
-            print::line(&format!("{} sent again", list(&body, "retried").len()));
+            match list(&body, "retried").len() {
+                0 => print::line(&format!(
+                    "0 sent again: no dead delivery waits for {handler}"
+                )),
+                sent => print::line(&format!("{sent} sent again")),
+            }
             for left in list(&body, "left") {
                 print::note(&format!(
                     "{} left dead: {}",
-                    text(&left["id"]),
-                    text(&left["error"])
+                    word(&left["id"]),
+                    word(&left["error"])
                 ));
             }
         }
@@ -207,7 +212,7 @@ fn each(
                 code = ExitCode::FAILURE;
                 results.push(json!({ "id": id, "error": error.to_string() }));
                 if !as_json {
-                    print::note(&format!("{id}: {error:#}"));
+                    print::note(&print::plain(&format!("{id}: {}", print::causes(&error))));
                 }
             }
         }
@@ -236,7 +241,15 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
+/// A scalar that stands beside others, on one line.
+pub(super) fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => print::one_line(text),
+        other => text(other),
+    }
+}
+
 fn or_dash(value: &Value) -> String {
-    let text = text(value);
+    let text = word(value);
     if text.is_empty() { "-".into() } else { text }
 }

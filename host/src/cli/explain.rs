@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::args::ExplainArgs;
-use super::ask::{path_segment, text};
+use super::ask::{path_segment, text, word};
 use super::client::Client;
 use super::print::{self, Paint};
+use crate::runtime::render_kept;
 
 /// Tells the story.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -43,7 +44,7 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
         "dead" => paint.red(&state),
         _ => paint.yellow(&state),
     };
-    let name = match text(&story["alertname"]) {
+    let name = match word(&story["alertname"]) {
         name if name.is_empty() => "(no alertname)".to_owned(),
         name => name,
     };
@@ -51,10 +52,10 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
         out,
         "{} {}: {state}",
         paint.bold(&name),
-        text(&story["status"])
+        word(&story["status"])
     );
-    let handlers: Vec<_> = items(story, "handlers").iter().map(text).collect();
-    let route = text(&story["route"]);
+    let handlers: Vec<_> = items(story, "handlers").iter().map(word).collect();
+    let route = word(&story["route"]);
     for (name, value) in [
         ("delivery", text(&story["id"])),
         ("fingerprint", text(&story["fingerprint"])),
@@ -111,7 +112,7 @@ fn alert(out: &mut String, alert: &Value, paint: Paint) {
             let _ = writeln!(
                 out,
                 "  {} {}",
-                paint.dim(&format!("{}:", print::plain(name))),
+                paint.dim(&format!("{}:", print::one_line(name))),
                 indent(&text(value), 4)
             );
         }
@@ -128,11 +129,20 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
         out,
         "\n{} at {}: {}{after_crash}",
         paint.bold(&format!("attempt {}", text(&attempt["attempt"]))),
-        text(&attempt["started_at"]),
-        text(&attempt["outcome"]),
+        moment(&word(&attempt["started_at"])),
+        attempt_ended(&word(&attempt["outcome"])),
     );
     for step in items(attempt, "steps") {
         tell_step(out, &step, paint);
+    }
+}
+
+/// The queue's words in a reader's.
+fn attempt_ended(outcome: &str) -> &str {
+    match outcome {
+        "yield" => "goes on",
+        "retry" => "to be tried again",
+        other => other,
     }
 }
 
@@ -146,9 +156,9 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
     let _ = writeln!(
         out,
         "  {} {} {}  {outcome} in {} (cpu {}, memory {})",
-        text(&step["step"]),
-        paint.bold(&text(&step["handler"])),
-        paint.dim(&text(&step["module"])),
+        word(&step["step"]),
+        paint.bold(&word(&step["handler"])),
+        paint.dim(&word(&step["module"])),
         micros(&step["wall_us"]),
         micros(&step["cpu_us"]),
         mebibytes(&step["memory_bytes"]),
@@ -171,7 +181,7 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
     for log in items(step, "logs") {
         let fields: String = items(&log, "fields")
             .iter()
-            .map(|pair| format!(" {}={}", text(&pair[0]), text(&pair[1])))
+            .map(|pair| format!(" {}={}", word(&pair[0]), word(&pair[1])))
             .collect();
         let _ = writeln!(
             out,
@@ -186,7 +196,7 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
             out,
             "    {} {}={}",
             paint.dim("fact  "),
-            print::plain(&name),
+            print::one_line(&name),
             indent(&text(&value), 11)
         );
     }
@@ -206,11 +216,16 @@ fn tell_call(out: &mut String, call: &Value, paint: Paint) {
     let _ = writeln!(
         out,
         "    {} {} → {} {}{how}",
-        paint.dim(&format!("{:<6}", text(&call["kind"]))),
-        text(&call["request"]),
+        paint.dim(&format!("{:<6}", word(&call["kind"]))),
+        word(&call["request"]),
         print::first_line(&text(&call["result"]), 200),
         paint.dim(&format!("({})", micros(&call["duration_us"]))),
     );
+    if call["preview"].is_object() {
+        for line in render_kept(&call["preview"]).lines() {
+            let _ = writeln!(out, "         {}", paint.dim(&print::plain(line)));
+        }
+    }
 }
 
 fn dropped(out: &mut String, count: &Value, what: &str) {
@@ -241,6 +256,17 @@ fn items(value: &Value, key: &str) -> Vec<Value> {
     value[key].as_array().cloned().unwrap_or_default()
 }
 
+/// Cuts a moment to milliseconds, as the others in a story are.
+fn moment(text: &str) -> String {
+    match text.split_once('.') {
+        Some((seconds, fraction)) => {
+            let digits = fraction.trim_end_matches('Z');
+            format!("{seconds}.{}Z", digits.get(..3).unwrap_or(digits))
+        }
+        None => text.to_owned(),
+    }
+}
+
 /// Keeps a text of several lines to the right of where it began.
 fn indent(text: &str, columns: usize) -> String {
     text.trim_end()
@@ -263,4 +289,47 @@ fn mebibytes(value: &Value) -> String {
         "{:.1} MiB",
         value.as_u64().unwrap_or(0) as f64 / f64::from(1 << 20)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn moments_have_milliseconds_at_most() {
+        for (given, told) in [
+            ("2026-01-02T03:04:05.678901234Z", "2026-01-02T03:04:05.678Z"),
+            ("2026-01-02T03:04:05.6Z", "2026-01-02T03:04:05.6Z"),
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ] {
+            assert_eq!(moment(given), told);
+        }
+    }
+
+    #[test]
+    fn an_alert_cannot_forge_a_part_of_its_story() {
+        let hostile = "x\u{1b}[2J\u{202e}\nattempt 9 at now: done\n  act slack-notify done";
+        let story = json!({
+            "alertname": hostile, "status": "firing", "state": "dead", "id": "1", "route": hostile,
+            "handlers": [hostile], "last_error": hostile,
+            "alert": { "labels": { hostile: hostile }, "annotations": { "a": hostile } },
+            "story": [{ "attempt": 1, "outcome": hostile, "steps": [{
+                "step": "act", "handler": "h", "outcome": "failed", "error": hostile,
+                "calls": [{ "kind": "http", "request": hostile, "result": hostile, "answered": "live" }],
+                "logs": [{ "level": "info", "message": hostile, "fields": [["f", hostile]] }],
+                "facts": { hostile: hostile },
+            }]}],
+        });
+        let told = tell(&story, Paint::for_stdout());
+        assert!(
+            !told.contains(|c| c != '\n' && crate::text::is_unprintable(c)),
+            "{told:?}"
+        );
+        for line in told.lines() {
+            assert!(!line.starts_with("attempt 9"), "{told}");
+            assert!(!line.starts_with("  act slack-notify"), "{told}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
-use crate::telemetry::log::is_unprintable;
+use crate::telemetry::log::Colours;
+use crate::text::{visible, visible_json};
 
 /// Writes to standard output; a reader that went away (`| head`) is no error.
 pub(super) fn out(text: &str) {
@@ -23,25 +24,31 @@ pub(super) fn note(text: &str) {
 /// Says what failed, its causes after it.
 pub(super) fn error(error: &anyhow::Error) {
     note(&format!(
-        "{} {error:#}",
-        Paint::for_stderr().red("alert-manager:")
+        "{} {}",
+        Paint::for_stderr().red("alert-manager:"),
+        plain(&causes(error))
     ));
+}
+
+/// Returns an error with its causes after it, but for those that it names itself.
+pub(super) fn causes(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            let _ = write!(told, ": {cause}");
+        }
+    }
+    told
 }
 
 /// Writes a value as JSON.
 pub(super) fn json(value: &serde_json::Value) {
-    line(&format!("{value:#}"));
+    line(&visible_json(&format!("{value:#}")));
 }
 
 /// Colours, on a terminal alone (and not where `NO_COLOR` is set: no-color.org).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint(Colours);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Colours {
-    On,
-    Off,
-}
 
 impl Paint {
     pub(super) fn for_stdout() -> Self {
@@ -55,6 +62,10 @@ impl Paint {
     fn when(terminal: bool) -> Self {
         let wanted = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         Self(if wanted { Colours::On } else { Colours::Off })
+    }
+
+    pub(super) fn colours(self) -> Colours {
+        self.0
     }
 
     pub(super) fn is_on(self) -> bool {
@@ -91,23 +102,17 @@ impl Paint {
 
 /// Returns `text` with what a terminal would obey made visible; line breaks stay.
 pub(super) fn plain(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => clean.push('\n'),
-            '\t' => clean.push_str("    "),
-            c if is_unprintable(c) => {
-                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => clean.push(c),
-        }
-    }
-    clean
+    visible(text, "\n", "    ")
+}
+
+/// Returns `text` on one line: what stands beside it cannot be forged by a line break in it.
+pub(super) fn one_line(text: &str) -> String {
+    visible(text, "\\n", " ")
 }
 
 /// Returns the first line of `text`, cut to `chars_max` characters.
 pub(super) fn first_line(text: &str, chars_max: usize) -> String {
-    let line = plain(text.lines().next().unwrap_or_default());
+    let line = one_line(text.lines().next().unwrap_or_default());
     if line.chars().count() <= chars_max {
         return line;
     }
@@ -148,6 +153,19 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let denied = || std::io::Error::other("denied");
+        let error = anyhow::Error::new(denied()).context("cannot read a.yml");
+        assert_eq!(causes(&error), "cannot read a.yml: denied");
+        let error =
+            anyhow::Error::new(denied()).context("cannot read a.yml: denied; make it readable");
+        assert_eq!(
+            causes(&error),
+            "cannot read a.yml: denied; make it readable"
+        );
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -27,6 +27,12 @@ pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
     };
     let config = serve::source(args.config.file.config_file.clone(), overrides)()
         .map_err(|problems| anyhow!("{problems}"))?;
+    if !config.handlers_dir.is_dir() {
+        print::note(&format!(
+            "{}: no such folder: only the routes of the configuration are known. Name another with --handlers DIR",
+            config.handlers_dir.display()
+        ));
+    }
     let descriptions = modules::load(&config)?.descriptions;
     let router = Router::with_described(config.routes.clone(), &descriptions);
     if args.json {
@@ -75,7 +81,7 @@ fn show(router: &Router, labels: &Labels) {
         print::line(&format!(
             "  {} {} → {}: {outcome}",
             router.number(verdict.index),
-            route.name,
+            print::one_line(&route.name),
             handlers.join(", ")
         ));
         for matcher in &verdict.matchers {
@@ -90,7 +96,7 @@ fn show(router: &Router, labels: &Labels) {
             };
             print::line(&format!(
                 "      {mark} {} ({value})",
-                print::plain(&matcher.matcher)
+                print::one_line(&matcher.matcher)
             ));
         }
     }
@@ -116,7 +122,10 @@ fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
     for alert in parsed.alerts {
         match alert {
             Ok(parsed) => sets.push(parsed.alert.labels),
-            Err(bad) => print::note(&format!("alert {}: {}", bad.index, bad.error)),
+            Err(bad) => print::note(&print::plain(&format!(
+                "alert {}: {}",
+                bad.index, bad.error
+            ))),
         }
     }
     Ok(sets)

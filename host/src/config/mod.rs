@@ -100,9 +100,46 @@ impl Config {
         Arc::clone(self.handlers.get(name).unwrap_or(&self.other_handlers))
     }
 
+    /// Returns which doors stand open where the server listens on `bound`, for a sentence that goes on with
+    /// "no authorization"; None where only this machine reaches it, each door is closed, or the operator
+    /// wants it so.
+    pub(crate) fn open_doors(&self, bound: &Bound) -> Option<&'static str> {
+        open_doors(bound, self.insecure, &self.webhook, &self.api)
+    }
+
     /// Returns the names that have an entry below `handlers`, sorted.
     pub fn handler_names(&self) -> impl Iterator<Item = &HandlerName> {
         self.handlers.keys()
+    }
+}
+
+/// What the server listens on, for as long as it runs: a new configuration changes neither.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    /// As it was configured.
+    pub(crate) listen: SocketAddr,
+    /// Absent where HTTP is plain.
+    pub(crate) tls: Option<TlsServer>,
+}
+
+impl Bound {
+    /// Returns true where nobody comes in without a certificate.
+    pub(crate) fn requires_client_certificate(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(TlsServer::requires_client_certificate)
+    }
+}
+
+/// Whoever reaches an open door could post alerts that handlers act on, and read every story.
+fn open_doors(bound: &Bound, insecure: bool, webhook: &Webhook, api: &Api) -> Option<&'static str> {
+    if bound.listen.ip().is_loopback() || insecure || bound.requires_client_certificate() {
+        return None;
+    }
+    match (webhook.is_closed(), &api.authorization) {
+        (true, Some(_)) => None,
+        (false, None) => Some("webhook and api have"),
+        (false, Some(_)) => Some("webhook has"),
+        (true, None) => Some("api has"),
     }
 }
 
@@ -281,14 +318,14 @@ pub struct HandlerSettings {
 }
 
 impl HandlerSettings {
-    /// Returns the handler's `config` with that of the route laid over it.
+    /// Returns the handler's `config` with that of a route laid over it.
     #[must_use]
-    pub fn config_on(&self, route: &Route) -> Arc<BTreeMap<String, String>> {
-        if route.config.is_empty() {
+    pub fn config_under(&self, over: &BTreeMap<String, String>) -> Arc<BTreeMap<String, String>> {
+        if over.is_empty() {
             return Arc::clone(&self.config);
         }
         let mut config = (*self.config).clone();
-        config.extend(route.config.iter().map(|(k, v)| (k.clone(), v.clone())));
+        config.extend(over.iter().map(|(k, v)| (k.clone(), v.clone())));
         Arc::new(config)
     }
 }

@@ -30,6 +30,9 @@ pub struct Web {
     pub body_timeout: Duration,
     /// `body_rate_min`: in bytes a second, 4 KiB by default. A sender that stays slower is cut off.
     pub body_rate_min: u64,
+    /// `bodies_bytes_max`: all bodies that are being read, or stored, at one time; 256 MiB by default. Past
+    /// it the answer is 503.
+    pub bodies_bytes_max: u64,
     /// `idle_timeout`: how long a connection may wait for its next request, 2 minutes by default.
     pub idle_timeout: Duration,
 }
@@ -42,6 +45,7 @@ impl Default for Web {
             header_bytes_max: 64 << 10,
             body_timeout: Duration::from_secs(30),
             body_rate_min: 4 << 10,
+            bodies_bytes_max: 256 << 20,
             idle_timeout: Duration::from_secs(120),
         }
     }
@@ -205,6 +209,12 @@ pub(super) fn web(reader: &mut Reader, node: Option<(&Node, String)>) -> Web {
             super::parse_size(text).filter(|size| *size > 0)
         });
         web.body_rate_min = rate.unwrap_or(web.body_rate_min);
+    }
+    if let Some((node, path)) = section.take("bodies_bytes_max") {
+        let size = reader.scalar(node, &path, "a size such as 256MiB", |text| {
+            super::parse_size(text).filter(|size| *size > 0)
+        });
+        web.bodies_bytes_max = size.unwrap_or(web.bodies_bytes_max);
     }
     section.finish(reader);
     web

@@ -59,9 +59,13 @@ const METADATA_V6: [Ipv6Addr; 3] = [
 pub(super) fn reach(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(v4) => reach_v4(v4),
-        IpAddr::V6(v6) => match embedded(v6) {
-            Some(v4) => reach_v4(v4),
-            None => reach_v6(v6),
+        IpAddr::V6(v6) => match (embedded(v6), reach_v6(v6)) {
+            (Some(Embedded::Always(v4)), _) => reach_v4(v4),
+            (Some(Embedded::Perhaps(v4)), own) => match reach_v4(v4) {
+                Reach::Public => own,
+                other => other,
+            },
+            (None, own) => own,
         },
     }
 }
@@ -110,9 +114,18 @@ fn is_reserved_v6(v6: Ipv6Addr) -> bool {
         || matches!(v6.segments(), [0x3fff, 0..=0x0fff, ..])
 }
 
+/// An IPv4 address within an IPv6 one.
+enum Embedded {
+    /// A packet ends there.
+    Always(Ipv4Addr),
+    /// It ends there on some networks.
+    Perhaps(Ipv4Addr),
+}
+
 /// Returns the IPv4 address that a packet to `v6` ends at: mapped and compatible addresses, NAT64
-/// (RFC 6052, and RFC 8215's local prefix with the address at its end), 6to4.
-fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+/// (RFC 6052), 6to4; and, where the network has them, an operator's own NAT64 (RFC 8215, reserved
+/// unless the address at its end says worse) and ISATAP (RFC 5214).
+fn embedded(v6: Ipv6Addr) -> Option<Embedded> {
     let v4 = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         Ipv4Addr::new(a, b, c, d)
@@ -122,15 +135,18 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0xffff | 0, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x64, 0xff9b, 1, _, _, _, high, low]
-        | [0x2002, high, low, ..] => Some(v4(high, low)),
+        | [0x2002, high, low, ..] => Some(Embedded::Always(v4(high, low))),
+        [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2000..=0x3fff, _, _, _, 0 | 0x200, 0x5efe, high, low] => {
+            Some(Embedded::Perhaps(v4(high, low)))
+        }
         _ => None,
     }
 }
 
 /// Returns true for a name that no public resolver answers, so that a private address behind it
 /// is no surprise. `host` is in lower case and without a trailing dot.
-pub(super) fn cannot_be_public(host: &str) -> bool {
+pub(crate) fn cannot_be_public(host: &str) -> bool {
     const PRIVATE_SUFFIXES: [&str; 5] = [".svc", ".cluster.local", ".internal", ".local", ".lan"];
     !host.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
 }
@@ -194,6 +210,18 @@ mod tests {
                 Reach::Reserved,
                 &["224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1"],
             ),
+            (Reach::Reserved, &["64:ff9b:1::808:808", "255.1.2.3"]),
+            (
+                Reach::Loopback,
+                &[
+                    "2606::5efe:127.0.0.1",
+                    "64:ff9b:1::7f00:1",
+                    "::ffff:0.0.0.0",
+                ],
+            ),
+            (Reach::Private, &["2606::200:5efe:10.0.0.1", "::a00:1"]),
+            (Reach::Public, &["2606::5efe:8.8.8.8", "::ffff:0:8.8.8.8"]),
+            (Reach::LinkLocal, &["fe80::5efe:10.0.0.1", "febf::1"]),
             (
                 Reach::Reserved,
                 &["ff02::1", "2001:db8::1", "2001::1", "4000::1", "100::1"],

@@ -286,8 +286,8 @@ impl HostPattern {
         }
         match Host::parse(name) {
             Ok(Host::Domain(name)) => {
-                let name = name.trim_end_matches('.');
-                if name.is_empty() {
+                let name = name.strip_suffix('.').unwrap_or(&name);
+                if name.is_empty() || name.ends_with('.') {
                     return Err("there is no host".into());
                 }
                 Ok(if wildcard {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
+pub(crate) use address::cannot_be_public;
 pub use grant::{AddressRange, GrantError, HttpGrant};
 pub use refusal::{MissingGrants, Refusal, imports_missing};
 

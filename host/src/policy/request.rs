@@ -35,7 +35,7 @@ impl<'a> Target<'a> {
         }
         let host = match url.host() {
             Some(Host::Domain(name)) if !name.trim_end_matches('.').is_empty() => {
-                TargetHost::Name(name.trim_end_matches('.'))
+                TargetHost::Name(name.strip_suffix('.').unwrap_or(name))
             }
             Some(Host::Ipv4(v4)) => TargetHost::Address(v4.into()),
             Some(Host::Ipv6(v6)) => TargetHost::Address(address::canonical(v6.into())),
@@ -94,8 +94,9 @@ pub(super) fn judge<'a>(
     Err(Refusal::new(reason, vec![format!("http: [\"{origin}\"]")]))
 }
 
-/// Returns true where `path` is `prefix` or below it. Steps upwards that are hidden from the URL
-/// parser (`%2f..%2f`) are refused, since the server at the other end may take them.
+/// Returns true where `path` is `prefix` or below it, whatever the server at the other end makes of
+/// what is hidden from the URL parser: it may decode once more, take a backslash for a slash, or cut a
+/// segment at a `;`.
 pub(super) fn path_is_below(path: &str, prefix: &str) -> bool {
     if prefix == "/" {
         return true;
@@ -103,18 +104,58 @@ pub(super) fn path_is_below(path: &str, prefix: &str) -> bool {
     let stem = prefix.trim_end_matches('/');
     path.strip_prefix(stem)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        && !has_hidden_dots(path)
+        && !has_hidden_steps(path.as_bytes())
 }
 
-fn has_hidden_dots(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let decoded = lower
-        .replace("%2e", ".")
-        .replace("%2f", "/")
-        .replace("%5c", "/")
-        .replace('\\', "/");
-    decoded.split('/').any(|segment| {
-        let name = segment.split(';').next().unwrap_or(segment);
-        name == ".."
-    })
+/// How often a path is decoded at most; what is still encoded then is refused.
+const DECODINGS_MAX: usize = 4;
+
+/// Returns true where a segment may be read as a step upwards.
+fn has_hidden_steps(path: &[u8]) -> bool {
+    let mut path = path.to_vec();
+    for _ in 0..DECODINGS_MAX {
+        let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+        if segments.any(is_step_upwards) || is_overlong(&path) {
+            return true;
+        }
+        let decoded = percent_decoded(&path);
+        if decoded == path {
+            return false;
+        }
+        path = decoded;
+    }
+    true
+}
+
+/// `..`, and what some servers take for it: with parameters (`..;x`), or with bytes that they skip.
+fn is_step_upwards(segment: &[u8]) -> bool {
+    let name = segment.split(|byte| *byte == b';').next();
+    let mut name = name.unwrap_or_default().to_vec();
+    name.retain(|byte| !byte.is_ascii_control() && *byte != b' ');
+    name == b".."
+}
+
+/// `.`, `/` and `\` spelled in more bytes than they take, which no UTF-8 has and some decoders read.
+fn is_overlong(path: &[u8]) -> bool {
+    path.iter().any(|byte| matches!(byte, 0xc0 | 0xc1))
+}
+
+fn percent_decoded(path: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        let byte = match after {
+            [high, low, ..] if *first == b'%' => digit(high)
+                .zip(digit(low))
+                .and_then(|(high, low)| u8::try_from(high << 4 | low).ok()),
+            _ => None,
+        };
+        decoded.push(byte.unwrap_or(*first));
+        rest = match byte {
+            Some(_) => &after[2..],
+            None => after,
+        };
+    }
+    decoded
 }

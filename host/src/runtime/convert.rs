@@ -204,7 +204,9 @@ fn block_bytes(block: &types::Block) -> usize {
         }
         types::Block::Excerpt(excerpt) => excerpt.title.len() + excerpt.text.len() + EACH,
         types::Block::Link(link) => link.title.len() + link.url.len() + EACH,
-        types::Block::Image(image) => image.title.len() + image.data.len() + EACH,
+        types::Block::Image(image) => {
+            image.title.len() + image.media_type.len() + image.data.len() + EACH
+        }
         types::Block::Custom(custom) => {
             custom.kind.len() + custom.fallback.len() + custom.data.len() + EACH
         }

@@ -110,6 +110,11 @@ fn build(key: &ClientKey) -> Result<Client, ClientError> {
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .no_proxy()
+        // A guest is given the bytes that came: what they unpack to is its own to bound.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
         .referer(false)
         .connect_timeout(HTTP_CONNECT_MAX)
         .pool_max_idle_per_host(8)

@@ -92,7 +92,7 @@ impl Plan {
         Self {
             kind,
             name,
-            request: super::preview::inert(&request).replace('\n', " "),
+            request: crate::text::inert(&request).replace('\n', " "),
             changes,
             began: Instant::now(),
         }

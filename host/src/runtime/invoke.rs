@@ -194,6 +194,8 @@ fn state_for(
         delivery: invocation.delivery,
         step: invocation.step,
         dry_run: invocation.dry_run,
+        alert: invocation.alert,
+        found: invocation.found,
         config: invocation.config,
         grants: invocation.grants,
         limits: invocation.limits,
@@ -372,7 +374,7 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
 
 /// Adds the guest's last words and its backtrace.
 fn report(why: &str, error: &wasmtime::Error, state: &State) -> String {
-    let stderr = super::preview::inert(&state.recorder.stderr_tail());
+    let stderr = crate::text::inert(&state.recorder.stderr_tail());
     let backtrace = error
         .downcast_ref::<WasmBacktrace>()
         .map(ToString::to_string)

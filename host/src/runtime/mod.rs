@@ -44,10 +44,35 @@ pub use cache::CacheError;
 pub use engine::{EngineError, open_page_map};
 pub use folder::FolderError;
 pub use loader::{LoadError, Module};
+pub(crate) use preview::render_kept;
 pub use quota::{LimitKey, Limits, Unit, format_size};
 pub use registry::{ModuleInfo, Pins, Registry};
 pub use services::{PreviewSink, ServiceOptions};
 pub use types::*;
+
+/// What the fuzz targets of `tests/fuzz` reach inside; no part of what this library offers.
+#[doc(hidden)]
+pub mod fuzzing {
+    use super::convert::{enrichment, enrichment_from};
+    use super::{Limits, StepFailure};
+    use crate::alert::{Block, Enrichment};
+
+    /// Takes facts and blocks as a guest would return them.
+    ///
+    /// # Errors
+    /// As for a guest.
+    pub fn returned(
+        facts: Vec<(String, String)>,
+        blocks: Vec<Block>,
+    ) -> Result<Enrichment, StepFailure> {
+        let mut given = enrichment(&Enrichment {
+            blocks,
+            ..Enrichment::default()
+        });
+        given.facts = facts;
+        enrichment_from(given, &Limits::default())
+    }
+}
 
 /// How the runtime is set up. What changes on a reload is in [`ServiceOptions`].
 pub struct Options {

@@ -2,42 +2,46 @@
 
 use serde_json::Value;
 
+use crate::text::inert;
+
 /// Blocks nested in one another deeper than this are left out.
 const DEPTH_MAX: usize = 16;
 
 /// Returns the message as readable lines.
 pub(super) fn render(channel: &str, target: &str, text: &str, blocks: Option<&Value>) -> String {
-    let mut lines = vec![
-        format!("── Slack preview: {channel} ({target})"),
-        inert(text),
-    ];
+    let heading = format!("── Slack preview: {channel} ({})", inert(target));
+    indented(std::iter::once(heading).chain(lines_of(text, blocks)))
+}
+
+/// Returns a message that was kept with its delivery, `{ text, blocks }`, as readable lines.
+pub(crate) fn render_kept(message: &Value) -> String {
+    let text = message["text"].as_str().unwrap_or_default();
+    indented(lines_of(text, Some(&message["blocks"])).into_iter())
+}
+
+fn lines_of(text: &str, blocks: Option<&Value>) -> Vec<String> {
+    let mut lines = vec![inert(text)];
     if let Some(Value::Array(blocks)) = blocks {
         lines.push(String::new());
         for block in blocks {
             self::block(block, &mut lines, 0);
         }
     }
-    let mut shown = String::new();
-    for line in lines.iter().flat_map(|line| line.split('\n')) {
-        shown.push_str("  ");
-        shown.push_str(line.trim_end());
-        let kept = shown.trim_end_matches(' ').len();
-        shown.truncate(kept);
-        shown.push('\n');
-    }
-    shown
+    lines
 }
 
-/// Returns the text without what a terminal obeys or misplaces: control characters but line breaks
-/// and tabs, and the marks that turn the direction of writing.
-pub(super) fn inert(text: &str) -> String {
-    text.chars()
-        .filter(|c| {
-            let is_direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}'
-                | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            (!c.is_control() || matches!(c, '\n' | '\t')) && !is_direction
-        })
-        .collect()
+fn indented(lines: impl Iterator<Item = String>) -> String {
+    let mut shown = String::new();
+    for line in lines {
+        for line in line.split('\n') {
+            shown.push_str("  ");
+            shown.push_str(line.trim_end());
+            let kept = shown.trim_end_matches(' ').len();
+            shown.truncate(kept);
+            shown.push('\n');
+        }
+    }
+    shown
 }
 
 fn block(block: &Value, lines: &mut Vec<String>, depth: usize) {
@@ -109,7 +113,6 @@ fn text_of(value: &Value) -> String {
     inert(&unescape(&without_markup(text)))
 }
 
-/// Slack escapes three characters and no more.
 /// Shows Slack's `<…|title>` as its title, with the address where it is a link: a date as its fallback.
 fn without_markup(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -138,6 +141,7 @@ fn without_markup(text: &str) -> String {
     shown
 }
 
+/// Slack escapes three characters and no more.
 fn unescape(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")

@@ -188,7 +188,7 @@ impl SlackApi {
                     degraded,
                 });
             }
-            let code = answer.error;
+            let code = code_of(answer.error);
             if meaning(&code) == Meaning::BlocksRefused
                 && degraded.is_none()
                 && make_plain(&mut body, method.text_chars_max())
@@ -292,6 +292,15 @@ fn retry_after(headers: &header::HeaderMap) -> Duration {
         .clamp(RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX)
 }
 
+/// Slack's codes are words. Whatever else stands there is not repeated: it may be anything, the token too.
+fn code_of(error: String) -> String {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !error.is_empty() && error.len() <= 64 && error.chars().all(is_word) {
+        return error;
+    }
+    "an error without a code".to_owned()
+}
+
 /// Returns what a code means for the caller; `None` where it is as good as success.
 fn failure(code: &str) -> Option<SlackFailure> {
     let explained = format!("{code}: {}", advice(code));
@@ -389,6 +398,14 @@ mod tests {
             Some(SlackFailure::Invalid(_))
         ));
         assert_eq!(failure("already_reacted"), None);
+    }
+
+    #[test]
+    fn an_error_that_is_no_code_is_not_repeated() {
+        assert_eq!(code_of("channel_not_found".to_owned()), "channel_not_found");
+        for error in ["xoxb-12-secret", "", "a b", "\u{1b}[2J", &"a".repeat(65)] {
+            assert_eq!(code_of(error.to_owned()), "an error without a code");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::rates::Rates;
 use super::recorder::Recorder;
 use super::services::Services;
 use super::stdio::{Channel, GuestOutput};
-use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
+use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, StepKind, Timestamp};
 use crate::journal::{CallKind, Ledger, Replay};
 use crate::policy::Grants;
 
@@ -41,6 +41,8 @@ pub(super) struct Powers {
     pub(super) delivery: DeliveryId,
     pub(super) step: StepKind,
     pub(super) dry_run: bool,
+    pub(super) alert: Arc<Alert>,
+    pub(super) found: Arc<Enrichment>,
     pub(super) config: Arc<BTreeMap<String, String>>,
     pub(super) grants: Arc<Grants>,
     pub(super) limits: Limits,

@@ -1,6 +1,6 @@
 //! Log lines: readable on a terminal, logfmt or JSON for machines.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::IsTerminal as _;
 
 use tracing::field::{Field, Visit};
@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::text::{is_unprintable, visible, visible_json};
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,9 +46,18 @@ impl Verbosity {
     }
 }
 
+/// Whether lines for people are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// As terminals obey them.
+    On,
+    /// Text alone.
+    Off,
+}
+
 /// Starts logging to standard error, once a process. Without a format, people's where standard error is a
 /// terminal, and logfmt elsewhere.
-pub fn init(format: Option<Format>, verbosity: Verbosity) {
+pub fn init(format: Option<Format>, verbosity: Verbosity, colours: Colours) {
     let levels = tracing_subscriber::filter::Targets::new()
         // What libraries tell is for us, not for operators.
         .with_default(Level::WARN.min(verbosity.level()))
@@ -60,7 +71,7 @@ pub fn init(format: Option<Format>, verbosity: Verbosity) {
             .with(lines.event_format(Line(Style::Json)))
             .try_init(),
         (None, true) => registry
-            .with(lines.event_format(Line(Style::Terminal)))
+            .with(lines.event_format(Line(Style::Terminal(colours))))
             .try_init(),
         (Some(Format::Logfmt), _) | (None, false) => registry
             .with(lines.event_format(Line(Style::Logfmt)))
@@ -69,7 +80,7 @@ pub fn init(format: Option<Format>, verbosity: Verbosity) {
 }
 
 enum Style {
-    Terminal,
+    Terminal(Colours),
     Logfmt,
     Json,
 }
@@ -117,7 +128,9 @@ where
         let now = jiff::Timestamp::now();
         let level = event.metadata().level();
         match self.0 {
-            Style::Terminal => terminal_line(&mut out, now, *level, &fields)?,
+            Style::Terminal(colours) => {
+                terminal_line(&mut out, now, *level, &fields, colours)?;
+            }
             Style::Logfmt => logfmt_line(&mut out, now, *level, &fields)?,
             Style::Json => json_line(&mut out, now, *level, &fields)?,
         }
@@ -130,6 +143,7 @@ fn terminal_line(
     now: jiff::Timestamp,
     level: Level,
     fields: &Fields,
+    colours: Colours,
 ) -> fmt::Result {
     let (colour, word) = match level {
         Level::ERROR => ("\x1b[31m", "error"),
@@ -137,39 +151,19 @@ fn terminal_line(
         Level::INFO => ("\x1b[32m", "info "),
         _ => ("\x1b[2m", "debug"),
     };
+    let (colour, dim, plain) = match colours {
+        Colours::On => (colour, "\x1b[2m", "\x1b[0m"),
+        Colours::Off => ("", "", ""),
+    };
     let local = now.to_zoned(jiff::tz::TimeZone::system());
-    write!(
-        out,
-        "\x1b[2m{}\x1b[0m {colour}{word}\x1b[0m ",
-        local.strftime("%H:%M:%S%.3f")
-    )?;
+    let time = local.strftime("%H:%M:%S%.3f");
+    write!(out, "{dim}{time}{plain} {colour}{word}{plain} ")?;
     // A guest's own message may hold anything: only line breaks and printable text reach the terminal.
-    out.write_str(&printable(&fields.message, "\n         "))?;
+    out.write_str(&visible(&fields.message, "\n         ", " "))?;
     for (name, value) in &fields.pairs {
-        write!(out, " \x1b[2m{name}=\x1b[0m{}", printable(value, " "))?;
+        write!(out, " {dim}{name}={plain}{}", visible(value, " ", " "))?;
     }
     Ok(())
-}
-
-fn printable(text: &str, line_break: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => clean.push_str(line_break),
-            '\t' => clean.push(' '),
-            c if is_unprintable(c) => {
-                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => clean.push(c),
-        }
-    }
-    clean
-}
-
-/// Control characters, and those that reorder the text around them (Unicode's bidirectional controls).
-pub(crate) fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn logfmt_line(
@@ -205,6 +199,9 @@ fn logfmt_value(out: &mut Writer<'_>, value: &str) -> fmt::Result {
             '"' => out.write_str("\\\"")?,
             '\\' => out.write_str("\\\\")?,
             '\n' => out.write_str("\\n")?,
+            c if is_unprintable(c) && u32::from(c) > 0xffff => {
+                write!(out, "\\U{:08x}", u32::from(c))?;
+            }
             c if is_unprintable(c) => write!(out, "\\u{:04x}", u32::from(c))?,
             c => out.write_char(c)?,
         }
@@ -225,7 +222,7 @@ fn json_line(
     for (name, value) in &fields.pairs {
         line.insert((*name).into(), value.clone().into());
     }
-    write!(out, "{}", serde_json::Value::Object(line))
+    out.write_str(&visible_json(&serde_json::Value::Object(line).to_string()))
 }
 
 #[cfg(test)]
@@ -253,10 +250,55 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_no_escape_sequence_from_outside() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\u{202e}c", " "),
-            "a\\u{1b}[2Jb\\u{202e}c"
-        );
+    fn a_line_for_people_has_colours_only_where_they_are_wanted() {
+        let fields = Fields {
+            message: "it broke".into(),
+            pairs: vec![("handler", "a-b".into())],
+        };
+        let shown = |colours| {
+            let mut line = String::new();
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            terminal_line(
+                &mut Writer::new(&mut line),
+                now,
+                Level::WARN,
+                &fields,
+                colours,
+            )
+            .expect("a string takes any text");
+            line
+        };
+        assert!(shown(Colours::On).contains("\x1b[33mwarn \x1b[0m it broke"));
+        let plain = shown(Colours::Off);
+        assert!(plain.ends_with(" warn  it broke handler=a-b"), "{plain}");
+        assert!(!plain.contains('\x1b'), "{plain}");
+    }
+
+    #[test]
+    fn no_format_lets_an_escape_sequence_or_a_second_line_through() {
+        let hostile = "a\u{1b}[2Jb\u{9b}31m\u{202e}c\u{e0041}\r\nts=0 level=error msg=forged";
+        let fields = Fields {
+            message: hostile.into(),
+            pairs: vec![("handler", hostile.into())],
+        };
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let written =
+            |write: fn(&mut Writer<'_>, jiff::Timestamp, Level, &Fields) -> fmt::Result| {
+                let mut line = String::new();
+                write(&mut Writer::new(&mut line), at, Level::WARN, &fields)
+                    .expect("a string takes any text");
+                line
+            };
+        for line in [written(logfmt_line), written(json_line)] {
+            assert!(!line.contains(is_unprintable), "{line:?}");
+        }
+        let json: serde_json::Value =
+            serde_json::from_str(&written(json_line)).expect("it is JSON");
+        assert_eq!(json["msg"], hostile);
+        let terminal =
+            written(|out, at, level, fields| terminal_line(out, at, level, fields, Colours::On));
+        let own = ["\x1b[2m", "\x1b[0m", "\x1b[33m", "\n         "];
+        let rest = own.iter().fold(terminal, |line, own| line.replace(own, ""));
+        assert!(!rest.contains(is_unprintable), "{rest:?}");
     }
 }

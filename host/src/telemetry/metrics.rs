@@ -311,6 +311,10 @@ impl Metrics {
             self.handler_info
                 .with_label_values(&[handler, version, sha256])
                 .set(1);
+            for outcome in ["done", "dead"] {
+                // A series that exists before its first death shows that death as a rate.
+                self.deliveries.with_label_values(&[handler, outcome]);
+            }
         }
     }
 
@@ -386,6 +390,8 @@ pub(crate) enum Refusal {
     Unauthorized,
     /// Its sender made too many.
     Rate,
+    /// A web page is behind it.
+    Page,
 }
 
 impl Refusal {
@@ -393,6 +399,7 @@ impl Refusal {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::Rate => "rate",
+            Self::Page => "page",
         }
     }
 }

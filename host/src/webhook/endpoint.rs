@@ -7,7 +7,7 @@ use axum::Router as Endpoints;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::json;
 
 use super::payload::{self, BadAlert, Parsed, ParsedAlert};
+use super::room::{Full, Share, Sharing};
 use super::signature::Claim;
 use crate::alert::{Alert, Labels, Priority, Status, Timestamp};
 use crate::api::{ApiError, authorize};
@@ -48,13 +49,16 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     };
     let claim = prove(&config.webhook, &head.headers, now).map_err(unproved)?;
     check_content_type(&head.headers)?;
+    check_content_encoding(&head.headers)?;
     if !shared.is_ready() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the handlers are still being loaded; try again",
         ));
     }
-    let body = read(body, config.webhook.body_bytes_max).await?;
+    // Held until the answer: what was parsed of the body takes as much again.
+    let mut share = shared.bodies.share(config.web.bodies_bytes_max);
+    let body = read(body, config.webhook.body_bytes_max, &mut share).await?;
     drop(config);
     if let Some(claim) = claim {
         claim.check(&body).map_err(unproved)?;
@@ -301,13 +305,36 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-async fn read(body: Body, body_bytes_max: u64) -> Result<Bytes, ApiError> {
+/// No sender of alerts compresses, and what is not unpacked here cannot be larger than it came.
+fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(value) if !is_plain(value) => {
+            let coding: String = String::from_utf8_lossy(value.as_bytes())
+                .chars()
+                .take(40)
+                .collect();
+            Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("content-encoding is {coding:?}: send the JSON as it is"),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn read(body: Body, body_bytes_max: u64, share: &mut Share) -> Result<Bytes, ApiError> {
     let limit = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+    let body = Sharing { inner: body, share };
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is over {body_bytes_max} bytes (webhook.body_bytes_max)"),
+        )),
+        Err(error) if error.is::<Full>() => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many large bodies at one time (web.bodies_bytes_max); try again",
         )),
         // A congested way is no fault of the alerts: 5xx is tried again.
         Err(error) if server::is_too_slow(&*error) => Err(ApiError::new(

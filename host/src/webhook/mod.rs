@@ -3,8 +3,10 @@
 mod endpoint;
 mod payload;
 mod rate;
+mod room;
 mod signature;
 
 pub(crate) use endpoint::{endpoints, submission};
 pub use payload::{BadAlert, Parsed, ParsedAlert, PayloadError, parse};
 pub(crate) use rate::SenderRates;
+pub(crate) use room::Room;

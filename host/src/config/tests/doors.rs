@@ -6,7 +6,7 @@ use super::{CLOSED, Given, good, problems};
 use crate::config::{ClientAuth, TlsVersion, Web};
 
 const KEYS: &str = r#"
-web: { connections_max: 5, header_timeout: 1s, header_bytes_max: 8KiB, body_timeout: 2s, body_rate_min: 1KiB, idle_timeout: 3s }
+web: { connections_max: 5, header_timeout: 1s, header_bytes_max: 8KiB, body_timeout: 2s, body_rate_min: 1KiB, bodies_bytes_max: 1MiB, idle_timeout: 3s }
 tls_server_config: { cert_file: c.pem, key_file: k.pem, client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem, min_version: TLS13 }
 webhook: { hmac: { secret_file: secret, header: X-Sign, timestamp_header: X-Time }, rate: { per_second: 2.5, burst: 7 } }
 dead_letter: { handlers: [slack-notify, page] }
@@ -30,6 +30,7 @@ fn every_key_of_them_is_read() {
         header_bytes_max: 8 << 10,
         body_timeout: Duration::from_secs(2),
         body_rate_min: 1 << 10,
+        bodies_bytes_max: 1 << 20,
         idle_timeout: Duration::from_secs(3),
     };
     assert_eq!(config.web, web);

@@ -1,15 +1,17 @@
 //! `http`: requests to granted origins, with credentials that a handler never sees.
 
+mod headers;
+mod mask;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::config::{Authorization, Credential, CredentialKind};
+use crate::config::{Credential, CredentialKind};
 use crate::journal::CallKind;
 use crate::policy::{HttpGrant, Refusal};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
@@ -20,22 +22,8 @@ use crate::runtime::{Answered, Limits};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
 
-/// Headers that describe the connection or the framing: they are the host's to set.
-const RESERVED_HEADERS: [&str; 13] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+use headers::AddedHeader;
+use mask::Masks;
 
 /// A reply as it is recorded: the body in base64.
 type Reply = Result<Recorded, Error>;
@@ -233,7 +221,7 @@ struct Prepared {
     request: reqwest::RequestBuilder,
     within: Duration,
     /// What is masked in the answer.
-    secrets: Vec<String>,
+    masks: Masks,
     handler: crate::alert::HandlerName,
     /// What the answer's body may have, and the limit that says so.
     body_bytes_max: u32,
@@ -251,7 +239,7 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         None => None,
     };
     let added = match &credential {
-        Some(credential) => Some(header_of(credential).map_err(Error::Unavailable)?),
+        Some(credential) => Some(AddedHeader::of(credential).map_err(Error::Unavailable)?),
         None => None,
     };
     let client = powers
@@ -262,13 +250,14 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     let method = reqwest::Method::from_bytes(method.as_bytes())
         .map_err(|error| Error::InvalidRequest(error.to_string()))?;
     let mut builder = client.request(method, url);
-    for (name, value) in headers(&request.headers, added.as_ref()).map_err(Error::InvalidRequest)? {
+    let given = headers::check(&request.headers, added.as_ref()).map_err(Error::InvalidRequest)?;
+    for (name, value) in given {
         builder = builder.header(name, value);
     }
-    let mut secrets = Vec::new();
+    let mut masks = Masks::default();
     if let Some(added) = added {
         builder = builder.header(added.name, added.value);
-        secrets = added.secrets;
+        masks = added.masks;
     }
     if let Some(body) = request.body {
         builder = builder.body(body);
@@ -283,7 +272,7 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         origin,
         request: builder,
         within: asked.map_or(left, |asked| asked.min(left)),
-        secrets,
+        masks,
         handler: powers.handler.clone(),
         body_bytes_max,
         body_limit: limit_of_body(body_bytes_max, &powers.limits),
@@ -358,95 +347,6 @@ fn ca_file<'a>(
     })
 }
 
-/// A header that only the host knows.
-struct AddedHeader {
-    name: HeaderName,
-    value: HeaderValue,
-    /// Every form of it that must not come back to the guest, the longest first.
-    secrets: Vec<String>,
-}
-
-fn header_of(credential: &Credential) -> Result<AddedHeader, String> {
-    let read = |source: &crate::config::SecretSource| {
-        source
-            .read()
-            .map_err(|error| format!("the credential: {error}"))
-    };
-    let (name, secrets, text) = match &credential.kind {
-        CredentialKind::Authorization(Authorization::Scheme {
-            scheme,
-            credentials,
-        }) => {
-            let secret = read(credentials)?.expose().to_owned();
-            let text = format!("{scheme} {secret}");
-            ("authorization", vec![secret], text)
-        }
-        CredentialKind::Authorization(Authorization::Basic { username, password }) => {
-            let secret = read(password)?.expose().to_owned();
-            let decoded = format!("{username}:{secret}");
-            let pair = STANDARD.encode(&decoded);
-            let text = format!("Basic {pair}");
-            ("authorization", vec![pair, decoded, secret], text)
-        }
-        CredentialKind::Header { name, value } => {
-            let secret = read(value)?.expose().to_owned();
-            (name.as_str(), vec![secret.clone()], secret)
-        }
-        CredentialKind::ServiceAccount { token, .. } => {
-            let secret = read(token)?.expose().to_owned();
-            let text = format!("Bearer {secret}");
-            ("authorization", vec![secret], text)
-        }
-    };
-    let name = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| format!("the credential: {name:?} is no header's name"))?;
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| "the credential holds what no header can carry".to_owned())?;
-    value.set_sensitive(true);
-    Ok(AddedHeader {
-        name,
-        value,
-        secrets,
-    })
-}
-
-/// Returns the guest's headers, or which of them cannot be sent.
-fn headers(
-    given: &[(String, String)],
-    added: Option<&AddedHeader>,
-) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-    let bytes: usize = given.iter().map(|(n, v)| n.len() + v.len()).sum();
-    if given.len() > limits::HTTP_HEADERS_MAX || bytes > limits::HTTP_HEADER_BYTES_MAX {
-        return Err(format!(
-            "headers: {} of {bytes} bytes, at most {} of {}",
-            given.len(),
-            limits::HTTP_HEADERS_MAX,
-            limits::HTTP_HEADER_BYTES_MAX
-        ));
-    }
-    let mut headers = Vec::with_capacity(given.len());
-    for (name, value) in given {
-        let shown = crate::runtime::preview::inert(name);
-        let parsed = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| format!("headers: {shown:?} is no header's name"))?;
-        if RESERVED_HEADERS.contains(&parsed.as_str()) {
-            return Err(format!(
-                "headers: {shown} is the host's to set: leave it out"
-            ));
-        }
-        if added.is_some_and(|added| added.name == parsed) {
-            return Err(format!(
-                "headers: {shown} is what the credential adds: leave out one of the two"
-            ));
-        }
-        let value = HeaderValue::from_str(value).map_err(|_| {
-            format!("headers: the value of {shown} holds a line break or another character that no header carries")
-        })?;
-        headers.push((parsed, value));
-    }
-    Ok(headers)
-}
-
 /// Sends the request and reads the answer, within its time and the bound of its body.
 async fn exchange(prepared: Prepared, changes: bool) -> Sent {
     let deadline = tokio::time::Instant::now() + prepared.within;
@@ -496,9 +396,7 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
         body,
     });
     if let Ok(response) = &mut reply {
-        for secret in &prepared.secrets {
-            mask(response, secret);
-        }
+        prepared.masks.apply(response);
     }
     Done {
         effect,
@@ -584,134 +482,14 @@ fn held_back() -> Sent {
     }
 }
 
-/// Replaces the secret wherever the answer repeats it.
-fn mask(response: &mut Response, secret: &str) {
-    const MASK: &str = "[credential]";
-    // A secret this short is in every text by chance.
-    if secret.len() < 6 {
-        return;
-    }
-    for (_, value) in &mut response.headers {
-        if value.contains(secret) {
-            *value = value.replace(secret, MASK);
-        }
-    }
-    let needle = secret.as_bytes();
-    let Some(mut at) = find(&response.body, needle) else {
-        return;
-    };
-    let mut masked = Vec::with_capacity(response.body.len());
-    let mut rest = response.body.as_slice();
-    loop {
-        masked.extend_from_slice(&rest[..at]);
-        masked.extend_from_slice(MASK.as_bytes());
-        rest = &rest[at + needle.len()..];
-        match find(rest, needle) {
-            Some(next) => at = next,
-            None => break,
-        }
-    }
-    masked.extend_from_slice(rest);
-    response.body = masked;
-}
-
-fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len())
-        .position(|window| window == needle)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::config::{Secret, SecretSource};
 
     fn given(name: &str, value: &str) -> Vec<(String, String)> {
         vec![(name.to_owned(), value.to_owned())]
-    }
-
-    fn bearer() -> AddedHeader {
-        header_of(&Credential {
-            kind: CredentialKind::Authorization(Authorization::Scheme {
-                scheme: "Bearer".to_owned(),
-                credentials: SecretSource::value(Secret::new("hunter22")),
-            }),
-            origins: vec![],
-        })
-        .unwrap()
-    }
-
-    #[test]
-    fn headers_that_would_smuggle_are_refused_by_name() {
-        for (name, value) in [
-            ("Host", "evil"),
-            ("content-length", "3"),
-            ("Transfer-Encoding", "chunked"),
-            ("Connection", "close"),
-            ("x-a", "b\r\nHost: evil"),
-            ("x-a", "b\nc"),
-            ("x-a\r\nb", "c"),
-            ("x a", "b"),
-            ("", "b"),
-        ] {
-            assert!(
-                headers(&given(name, value), None).is_err(),
-                "{name:?}: {value:?}"
-            );
-        }
-        assert_eq!(
-            headers(&given("Accept", "text/plain"), None).unwrap().len(),
-            1
-        );
-        assert!(headers(&vec![("a".into(), "b".into()); 101], None).is_err());
-    }
-
-    #[test]
-    fn a_credential_does_not_meet_a_header_of_the_same_name() {
-        let own = given("AUTHORIZATION", "Bearer mine");
-        assert!(headers(&own, None).is_ok());
-        assert!(headers(&own, Some(&bearer())).is_err());
-        assert_eq!(bearer().value, "Bearer hunter22");
-    }
-
-    #[test]
-    fn an_answer_that_repeats_the_credential_is_masked() {
-        let mut response = Response {
-            status: 200,
-            headers: given("x-echo", "Bearer hunter22"),
-            body: b"a hunter22 b hunter22".to_vec(),
-        };
-        mask(&mut response, "hunter22");
-        assert_eq!(response.headers[0].1, "Bearer [credential]");
-        assert_eq!(response.body, b"a [credential] b [credential]");
-    }
-
-    #[test]
-    fn no_form_of_a_basic_credential_comes_back() {
-        let added = header_of(&Credential {
-            kind: CredentialKind::Authorization(Authorization::Basic {
-                username: "robot".to_owned(),
-                password: SecretSource::value(Secret::new("hunter22")),
-            }),
-            origins: vec![],
-        })
-        .unwrap();
-        let value = added.value.to_str().unwrap().to_owned();
-        let pair = STANDARD.encode("robot:hunter22");
-        assert_eq!(value, format!("Basic {pair}"));
-        let body = format!("{value} {pair} robot:hunter22 hunter22 robot");
-        let mut response = Response {
-            status: 200,
-            headers: given("x-echo", &value),
-            body: body.into_bytes(),
-        };
-        added.secrets.iter().for_each(|s| mask(&mut response, s));
-        assert_eq!(response.headers[0].1, "Basic [credential]");
-        assert_eq!(
-            String::from_utf8(response.body).unwrap(),
-            "Basic [credential] [credential] [credential] [credential] robot"
-        );
     }
 
     #[test]

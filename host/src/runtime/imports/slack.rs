@@ -1,5 +1,7 @@
 //! `slack`: messages to granted channels, at the channel's pace; shown instead of sent in preview.
 
+mod disarm;
+
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -15,6 +17,8 @@ use crate::runtime::state::{Powers, State};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
 
+use disarm::{Outside, Unfit};
+
 /// Stands where Slack's id of a channel would: the message was shown, not posted.
 const PREVIEW_CHANNEL_ID: &str = "preview";
 
@@ -29,6 +33,8 @@ struct Outgoing {
     /// At Slack: a name with `#`, or an id.
     target: String,
     body: Map<String, Value>,
+    /// What was changed in it, for the story.
+    changed: Option<String>,
 }
 
 impl Host for State {
@@ -139,6 +145,7 @@ impl State {
             channel,
             target,
             body,
+            changed,
         } = outgoing;
         let slack = &powers.services.slack;
         match slack.call(method, &target, body, powers.time_left()).await {
@@ -153,6 +160,9 @@ impl State {
                         "Slack refused the blocks of {}'s message ({code}): it was posted as plain text",
                         powers.handler
                     );
+                }
+                if let Some(changed) = changed {
+                    result = format!("{result}; {changed}");
                 }
                 let reference = match method {
                     Method::AddReaction => String::new(),
@@ -223,7 +233,7 @@ fn parts<'a>(verb: &'a [u8], at: &'a [u8], message: &'a Message) -> Vec<&'a [u8]
 
 fn outgoing_post(powers: &Powers, message: Message) -> Result<Outgoing, Error> {
     let target = target_of(powers, &message.channel)?;
-    let mut body = content(&message)?;
+    let (mut body, changed) = content(powers, &message)?;
     body.insert("channel".into(), json!(target));
     if let Some(thread) = &message.thread {
         let parent = open(powers, thread)?;
@@ -242,12 +252,13 @@ fn outgoing_post(powers: &Powers, message: Message) -> Result<Outgoing, Error> {
         channel: message.channel,
         target,
         body,
+        changed,
     })
 }
 
 fn outgoing_update(powers: &Powers, at: &str, message: Message) -> Result<Outgoing, Error> {
     let posted = open(powers, at)?;
-    let mut body = content(&message)?;
+    let (mut body, changed) = content(powers, &message)?;
     // Without it Slack would keep the old blocks above the new text.
     body.entry("blocks").or_insert_with(|| json!([]));
     body.insert("channel".into(), json!(posted.channel_id));
@@ -257,6 +268,7 @@ fn outgoing_update(powers: &Powers, at: &str, message: Message) -> Result<Outgoi
         target: target_of(powers, &posted.channel)?,
         channel: posted.channel,
         body,
+        changed,
     })
 }
 
@@ -277,6 +289,7 @@ fn outgoing_reaction(powers: &Powers, at: &str, emoji: &str) -> Result<Outgoing,
         target: target_of(powers, &posted.channel)?,
         channel: posted.channel,
         body,
+        changed: None,
     })
 }
 
@@ -307,22 +320,39 @@ fn open(powers: &Powers, reference: &str) -> Result<PostedMessage, Error> {
         .ok_or(Error::NotFound)
 }
 
-/// Returns text and blocks, or what is wrong with them.
-fn content(message: &Message) -> Result<Map<String, Value>, Error> {
+/// Returns text and blocks with nothing in them that the alert may not do, and what was taken out; or what
+/// is wrong with them.
+fn content(
+    powers: &Powers,
+    message: &Message,
+) -> Result<(Map<String, Value>, Option<String>), Error> {
+    const MADE_INERT: &str = "markup that came with the alert was made inert";
     check_key(message.key.as_deref()).map_err(Error::Invalid)?;
     let mut body = Map::new();
-    body.insert("text".into(), json!(message.text));
+    let mut outside = Outside::of(&powers.alert, &powers.found);
+    let text = outside.disarm(&message.text);
+    let mut changed = text.is_some().then(|| MADE_INERT.to_owned());
+    body.insert("text".into(), json!(text.as_ref().unwrap_or(&message.text)));
     if let Some(text) = &message.blocks {
-        let blocks: Value = serde_json::from_str(text)
+        let mut blocks: Value = serde_json::from_str(text)
             .map_err(|error| Error::Invalid(format!("blocks: not JSON: {error}")))?;
         if !blocks.is_array() {
             return Err(Error::Invalid(
                 "blocks: not an array; put the blocks into [ and ]".to_owned(),
             ));
         }
-        body.insert("blocks".into(), blocks);
+        match outside.disarm_blocks(&mut blocks) {
+            Ok(inert) => {
+                if inert {
+                    changed = Some(MADE_INERT.to_owned());
+                }
+                body.insert("blocks".into(), blocks);
+            }
+            // As where Slack refuses them: a plain message beats none.
+            Err(Unfit(why)) => changed = Some(format!("the text went out alone: {why}")),
+        }
     }
-    Ok(body)
+    Ok((body, changed))
 }
 
 /// Only new messages take a turn; everything heeds Slack's own word.
@@ -350,6 +380,7 @@ fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> 
         channel,
         target,
         body,
+        changed,
     } = outgoing;
     let text = match method {
         Method::AddReaction => format!("reaction :{}:", body["name"].as_str().unwrap_or_default()),
@@ -392,7 +423,13 @@ fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> 
             "text": text,
             "blocks": body.get("blocks").cloned().unwrap_or(Value::Null),
         })),
-        ..Done::live(Ok(reply), "shown instead of sent")
+        ..Done::live(
+            Ok(reply),
+            match changed {
+                Some(changed) => format!("shown instead of sent; {changed}"),
+                None => "shown instead of sent".to_owned(),
+            },
+        )
     }
 }
 

@@ -1,0 +1,216 @@
+//! Keeps web pages out: whoever shows this machine's browser a page does not thereby get at the server.
+//!
+//! Two ways lead from a page to a server that answers on loopback. A page may post to it across origins,
+//! with whatever the browser holds for it (basic authentication too): such a request names its page in
+//! `Origin`, which no other client sends. And a page's own name may be turned to 127.0.0.1 after it was
+//! loaded (DNS rebinding), which makes it one origin with the server: then `Host` is a name that is not
+//! ours. The second counts only where nothing else has to be proved.
+
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use url::{Host, Url};
+
+use super::ApiError;
+use crate::policy::cannot_be_public;
+
+/// What a request has to prove beside where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Credentials, a signature or a client's certificate; or the operator wants none.
+    Asked,
+    /// Nothing: whoever reaches the address is let in.
+    None,
+}
+
+/// Returns Ok unless a page of another origin is behind the request.
+///
+/// # Errors
+/// 403 for a request that a foreign page made, 421 for a name that the server is not known by.
+pub(crate) fn judge(
+    proof: Proof,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    external_url: Option<&Url>,
+) -> Result<(), ApiError> {
+    let asked = named_hosts(uri, headers);
+    if proof == Proof::None
+        && let Some(stranger) = asked.iter().find(|host| !is_ours(host, external_url))
+    {
+        let shown: String = stranger.chars().take(100).collect();
+        return Err(ApiError::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            format!(
+                "this server is not known as {shown:?}: ask it as localhost or by its address, set external_url, or add authorization"
+            ),
+        ));
+    }
+    for origin in headers.get_all(header::ORIGIN) {
+        let origin = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
+        let is_own = origin.as_ref().is_some_and(|origin| {
+            let is_external = external_url.is_some_and(|own| own.origin() == origin.origin());
+            is_external || (asked.len() == 1 && is_at(origin, &asked[0]))
+        });
+        if !is_own {
+            return Err(foreign_page());
+        }
+    }
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    if !is_read && matches!(site, Some(b"cross-site" | b"same-site")) {
+        return Err(foreign_page());
+    }
+    Ok(())
+}
+
+fn foreign_page() -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "a web page of another origin is not let in",
+    )
+}
+
+/// What the request calls this server: in `Host`, and in its target where that is a whole URL.
+fn named_hosts(uri: &Uri, headers: &HeaderMap) -> Vec<String> {
+    let hosts = headers.get_all(header::HOST).iter();
+    hosts
+        .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+        .chain(uri.authority().map(ToString::to_string))
+        .collect()
+}
+
+/// An address, a name that no public resolver answers, or the name that the operator gave. A page's
+/// origin can be none of the first two: whoever answers for its name could not have sent it.
+fn is_ours(authority: &str, external_url: Option<&Url>) -> bool {
+    let Ok(url) = Url::parse(&format!("http://{authority}/")) else {
+        return false;
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return false;
+    }
+    match url.host() {
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        Some(Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let is_external = external_url.and_then(Url::host_str) == Some(name);
+            is_external || name.ends_with(".localhost") || cannot_be_public(name)
+        }
+        None => false,
+    }
+}
+
+/// Returns true where the origin's host and port are those that the request was sent to. The scheme is
+/// not looked at: what ends TLS before us leaves us plain HTTP.
+fn is_at(origin: &Url, authority: &str) -> bool {
+    let Ok(asked) = Url::parse(&format!("{}://{authority}/", origin.scheme())) else {
+        return false;
+    };
+    asked.host() == origin.host() && asked.port_or_known_default() == origin.port_or_known_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn judged(proof: Proof, method: &Method, pairs: &[(&'static str, &str)]) -> bool {
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_str(value).unwrap())
+            })
+            .collect();
+        let external = Url::parse("https://alerts.example.com/base").unwrap();
+        let uri = Uri::from_static("/webhook");
+        judge(proof, method, &uri, &headers, Some(&external)).is_ok()
+    }
+
+    #[test]
+    fn a_name_that_was_turned_to_this_machine_is_not_ours() {
+        for host in [
+            "127.0.0.1:5000",
+            "[::1]:5000",
+            "10.1.2.3",
+            "localhost:5000",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "alert-manager",
+            "alert-manager.monitoring.svc:5000",
+            "alert-manager.monitoring.svc.cluster.local",
+            "alerts.example.com",
+            "alerts.example.com:8443",
+        ] {
+            assert!(
+                judged(Proof::None, &Method::GET, &[("host", host)]),
+                "{host}"
+            );
+        }
+        for host in [
+            "evil.example",
+            "evil.example:5000",
+            "evil.example.",
+            "127.0.0.1.nip.io",
+            "localhost.evil.example",
+            "alerts.example.com.evil.example",
+            "alerts.example.com@evil.example",
+            "evil.example@127.0.0.1",
+            "",
+            "a b",
+        ] {
+            let pairs = [("host", host)];
+            assert!(!judged(Proof::None, &Method::GET, &pairs), "{host}");
+            assert!(judged(Proof::Asked, &Method::GET, &pairs), "{host}");
+        }
+        let both = [("host", "localhost"), ("host", "evil.example")];
+        assert!(!judged(Proof::None, &Method::GET, &both));
+        assert!(
+            judged(Proof::None, &Method::GET, &[]),
+            "HTTP/1.0 names none"
+        );
+        let whole = Uri::from_static("http://evil.example/webhook");
+        let none = HeaderMap::new();
+        assert!(judge(Proof::None, &Method::GET, &whole, &none, None).is_err());
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_kept_out_whatever_it_can_prove() {
+        let host = ("host", "localhost:5000");
+        for (origin, let_in) in [
+            ("http://localhost:5000", true),
+            ("https://alerts.example.com", true),
+            ("http://alerts.example.com", false),
+            ("http://localhost", false),
+            ("http://localhost:5001", false),
+            ("http://evil.example", false),
+            ("null", false),
+            ("", false),
+        ] {
+            for proof in [Proof::None, Proof::Asked] {
+                let judged = judged(proof, &Method::POST, &[host, ("origin", origin)]);
+                assert_eq!(judged, let_in, "{origin}");
+            }
+        }
+        let behind_tls = [
+            ("host", "other.example.com"),
+            ("origin", "https://other.example.com"),
+        ];
+        assert!(judged(Proof::Asked, &Method::POST, &behind_tls));
+        assert!(!judged(Proof::None, &Method::POST, &behind_tls));
+        for (site, let_in) in [("cross-site", false), ("same-site", false), ("none", true)] {
+            let pairs = [host, ("sec-fetch-site", site)];
+            assert_eq!(
+                judged(Proof::Asked, &Method::POST, &pairs),
+                let_in,
+                "{site}"
+            );
+            assert!(
+                judged(Proof::Asked, &Method::GET, &pairs),
+                "a link to a story"
+            );
+        }
+    }
+}
