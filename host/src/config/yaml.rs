@@ -261,9 +261,14 @@ impl Reader {
             Value::Scalar(..) if is_about_secrets(path) => "a text".to_owned(),
             _ => node.described(),
         };
+        let name = if path.is_empty() {
+            "the configuration"
+        } else {
+            path
+        };
         self.fail(
             node.at,
-            format!("{path} is {found}"),
+            format!("{name} is {found}"),
             format!("it should be {what}"),
         );
     }
