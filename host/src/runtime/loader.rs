@@ -240,6 +240,7 @@ impl Runtime {
 /// Returns the bound of the sandbox that a component does not fit into, by the words of the pool.
 fn bound_in(why: &str) -> Option<&'static str> {
     [
+        ("memories count", "memories"),
         ("linear memories", "memories"),
         ("core module instances", "instances"),
         ("tables, which exceeds", "tables"),
