@@ -266,8 +266,10 @@ impl Reader {
                     .map(|(key, value)| self.convert_entry(key, value, text, depth))
                     .collect(),
             ),
-            YamlData::Tagged(_, inner) => return self.convert(inner, text, depth + 1),
-            YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
+            YamlData::Tagged(..)
+            | YamlData::Representation(..)
+            | YamlData::Alias(_)
+            | YamlData::BadValue => {
                 let message = "this value cannot be read".to_owned();
                 self.fail(at, message, "write it in quotes, without a tag");
                 Value::Null

@@ -1,4 +1,4 @@
-//! Configurations that would take more than they are worth to read.
+//! Configurations that would take more than they are worth to read, and others that fuzzing found.
 
 use std::fmt::Write as _;
 
@@ -37,4 +37,12 @@ fn nesting_without_end_is_refused_before_it_is_read() {
         assert!(!found.is_empty());
         assert!(found.iter().all(|problem| problem.len() < 500), "{found:?}");
     }
+}
+
+#[test]
+fn a_tag_of_ones_own_is_refused_where_it_stands() {
+    // The library knows no place of what stands behind one: this was told of line 0.
+    let found = problems(Given::new(), "slack:\n !preview: true\n");
+    assert!(found[0].starts_with("am.yml:2:"), "{found:?}");
+    assert!(found[0].contains("without a tag"), "{found:?}");
 }
