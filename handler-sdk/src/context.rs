@@ -104,6 +104,14 @@ impl Cx {
             .transpose()
     }
 
+    /// Returns the address of this delivery's story on the server, for a link in a message: the setting
+    /// `story_base`, which the server sets itself where it has an `external_url`, and the delivery's id.
+    pub fn story_url(&self) -> Option<String> {
+        let base = self.config("story_base").filter(|base| !base.is_empty())?;
+        let base = base.trim_end_matches('/');
+        Some(format!("{base}/{}", self.call.delivery_id))
+    }
+
     /// Returns the time. It is the step's own: on a retry it starts where the first try started, so that
     /// the same way is taken again.
     pub fn now(&self) -> Timestamp {
@@ -175,6 +183,24 @@ mod tests {
                 .message()
                 .contains("`dozen`: expected value at line 1"),
             "{failure}"
+        );
+    }
+
+    #[test]
+    fn the_story_has_an_address_where_the_server_has_one() {
+        assert_eq!(Host::new().cx().story_url(), None);
+        let cx = Host::new()
+            .config(
+                "story_base",
+                "https://alerts.example.com/api/v1/deliveries/",
+            )
+            .cx();
+        assert_eq!(
+            cx.story_url().unwrap(),
+            format!(
+                "https://alerts.example.com/api/v1/deliveries/{}",
+                cx.call().delivery_id
+            )
         );
     }
 

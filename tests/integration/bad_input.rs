@@ -55,7 +55,10 @@ async fn each_mistake_is_named() {
         .await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
     assert!(
-        answer["error"].as_str().unwrap().contains("UTF-8"),
+        answer["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("labels: not UTF-8"),
         "{answer}"
     );
 }
@@ -100,9 +103,27 @@ async fn another_content_type_path_or_method_is_told_what_to_send() {
     let (status, answer) = server.get("/webhook").await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(
-        answer["error"].as_str().unwrap().contains("GET"),
+        answer["error"].as_str().unwrap().contains("GET: POST"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_told_apart_from_a_damaged_one() {
+    let server = server().await;
+    let post = |coding: &'static str| {
+        reqwest::Client::new()
+            .post(format!("{}/webhook", server.url))
+            .header("content-encoding", coding)
+            .body(alerts::firing("A", &[]).to_string())
+            .send()
+    };
+    let refused = post("gzip").await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let answer = refused.text().await.unwrap();
+    assert!(answer.contains("gzip"), "{answer}");
+    let taken = post("identity").await.unwrap();
+    assert_eq!(taken.status(), StatusCode::ACCEPTED);
 }
 
 #[tokio::test]
@@ -145,4 +166,12 @@ async fn a_query_that_is_not_understood_says_what_would_be() {
         assert_eq!(answered, status, "{path}: {answer}");
         assert!(answer["error"].is_string(), "{path}: {answer}");
     }
+    let (_, answer) = server.get("/api/v1/deliveries?state=lost").await;
+    assert_eq!(
+        answer["error"],
+        "state is queued, running, retrying, done or dead, not \"lost\""
+    );
+    let empty = "/api/v1/deliveries?state=&alertname=&handler=&fingerprint=&limit=&before=";
+    let (status, answer) = server.get(empty).await;
+    assert_eq!(status, StatusCode::OK, "empty is not given: {answer}");
 }

@@ -23,6 +23,17 @@ fn folder(names: &[&str]) -> tempfile::TempDir {
     dir
 }
 
+/// Posts a file of the folder as a user would.
+fn post(dir: &Path, file: &str, url: &str) -> Value {
+    let posted = std::process::Command::new("curl")
+        .args(["-sS", "-X", "POST", "-H", "Content-Type: application/json"])
+        .args(["-d", &format!("@{file}"), &format!("{url}/webhook")])
+        .current_dir(dir)
+        .output()
+        .expect("curl runs");
+    serde_json::from_slice(&posted.stdout).unwrap()
+}
+
 fn write(dir: &Path, name: &str, text: &str) {
     fs::write(dir.join(name), text).unwrap();
 }
@@ -32,18 +43,18 @@ fn the_server_starts_without_a_configuration_and_shows_the_message() {
     let dir = folder(&["kube-pod-crash-looping", "slack-notify"]);
     let server = Process::start(command(dir.path(), &["serve"]));
     write(dir.path(), "alert.json", &alerts::readme().to_string());
-    let posted = std::process::Command::new("curl")
-        .args(["-sS", "-X", "POST", "-H", "Content-Type: application/json"])
-        .args(["-d", "@alert.json", &format!("{}/webhook", server.url)])
-        .current_dir(dir.path())
-        .output()
-        .expect("curl runs");
-    let answer: Value = serde_json::from_slice(&posted.stdout).unwrap();
+    let answer = post(dir.path(), "alert.json", &server.url);
     let id = answer["deliveries"][0]["id"].as_str().unwrap();
     let mut told = run(dir.path(), &["explain", id, "--url", &server.url]);
     while !told.stdout.contains("firing: done") {
         told = run(dir.path(), &["explain", id, "--url", &server.url]);
     }
+    assert!(
+        told.stdout
+            .contains("# KubePodCrashLooping · customer/customer-rs-transformer"),
+        "the message is kept with its delivery: {}",
+        told.stdout
+    );
     assert!(
         server
             .stdout()
@@ -65,21 +76,7 @@ fn a_killed_server_goes_on_where_it_was() {
     let dir = folder(&["slack-notify"]);
     let server = Process::start(command(dir.path(), &["serve"]));
     write(dir.path(), "a.json", &alerts::firing("A", &[]).to_string());
-    let post = |url: &str| {
-        let posted = std::process::Command::new("curl")
-            .args([
-                "-sS",
-                "-H",
-                "Content-Type: application/json",
-                "-d",
-                "@a.json",
-            ])
-            .arg(format!("{url}/webhook"))
-            .current_dir(dir.path())
-            .output()
-            .expect("curl runs");
-        serde_json::from_slice::<Value>(&posted.stdout).unwrap()
-    };
+    let post = |url: &str| post(dir.path(), "a.json", url);
     assert_eq!(post(&server.url)["accepted"], 1);
     server.kill();
     let server = Process::start(command(dir.path(), &["serve"]));
@@ -88,6 +85,59 @@ fn a_killed_server_goes_on_where_it_was() {
         1,
         "what was accepted is known"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_missing_target_is_said_once_with_the_command_to_run() {
+    let dir = folder(&[]);
+    for (name, script) in [
+        ("rustc", "echo /nowhere"),
+        ("rustup", "echo 'error: no network' >&2; exit 1"),
+    ] {
+        let source = format!("{name}.sh");
+        write(dir.path(), &source, &format!("#!/bin/sh\n{script}\n"));
+        // Put in place by another process: one that this one wrote could still be open in a process that
+        // another test starts meanwhile, and Linux runs no file that is open for writing.
+        let install = std::process::Command::new("install")
+            .args(["-m", "755", &source, name])
+            .current_dir(dir.path())
+            .status();
+        assert!(install.unwrap().success());
+    }
+    for name in ["one", "two"] {
+        fs::create_dir_all(dir.path().join(name).join("src")).unwrap();
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\n[lib]\ncrate-type = [\"cdylib\"]\n"
+        );
+        write(&dir.path().join(name), "Cargo.toml", &manifest);
+        write(&dir.path().join(name), "src/lib.rs", "");
+    }
+    write(
+        dir.path(),
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"one\", \"two\"]\n",
+    );
+    let path = std::env::var("PATH").unwrap();
+    let built = command(dir.path(), &["build", "."])
+        .env("PATH", format!("{}:{path}", dir.path().display()))
+        .output()
+        .unwrap();
+    let built = finished(built);
+    assert_eq!(built.code, Some(1));
+    let command = "rustup target add wasm32-wasip2";
+    for part in [
+        format!("running {command}"),
+        format!("&& {command}"),
+        "error: no network".to_owned(),
+    ] {
+        assert_eq!(
+            built.stderr.matches(&part).count(),
+            1,
+            "{part}: {}",
+            built.stderr
+        );
+    }
 }
 
 #[test]
@@ -261,6 +311,98 @@ fn routes_says_which_match_and_why() {
     assert!(wrong.stderr.contains("NAME=VALUE"), "{}", wrong.stderr);
     let wrong = run(dir.path(), &["serv"]);
     assert_eq!(wrong.code, Some(2), "a usage error");
+    let nowhere = run(dir.path(), &["routes", "--handlers", "no-such", "a=b"]);
+    assert!(
+        nowhere.stderr.contains("no-such: no such folder"),
+        "an empty answer has a reason: {}",
+        nowhere.stderr
+    );
+}
+
+#[test]
+fn check_looks_at_the_modules_of_a_wrong_configuration_too() {
+    let dir = folder(&["slack-notify"]);
+    fs::rename(dir.path().join("handlers"), dir.path().join("mods")).unwrap();
+    fs::write(dir.path().join("mods/bad.wasm"), b"no").unwrap();
+    write(
+        dir.path(),
+        "wrong.yml",
+        "handlers_dir: mods\nslack: { preview: true }\nnonsense: 1\n",
+    );
+    let checked = run(dir.path(), &["check", "--config", "wrong.yml"]);
+    assert_eq!(checked.code, Some(1));
+    for part in ["wrong.yml:3:1", "bad.wasm", "2 problems"] {
+        assert!(
+            checked.stdout.contains(part),
+            "{part} in\n{}",
+            checked.stdout
+        );
+    }
+}
+
+#[test]
+fn check_warns_of_what_nothing_leads_to() {
+    let dir = folder(&["kube-pod-crash-looping", "slack-notify"]);
+    write(
+        dir.path(),
+        "a.yml",
+        "slack: { preview: true }\nroutes:\n  - matchers: ['alertname=\"A\"']\n    handlers: [slack-notify]\n",
+    );
+    let checked = run(dir.path(), &["check", "--config", "a.yml"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("no route is without matchers"),
+        "{}",
+        checked.stdout
+    );
+    assert!(
+        !checked.stdout.contains("is never run"),
+        "each is named, or names an alert: {}",
+        checked.stdout
+    );
+}
+
+#[test]
+fn what_the_asking_commands_do_not_take_is_a_usage_error() {
+    let dir = folder(&[]);
+    for args in [
+        ["deliveries", "--state", "lost"],
+        ["deliveries", "--limit", "0"],
+        ["deliveries", "--limit", "1001"],
+    ] {
+        let wrong = run(dir.path(), &args);
+        assert_eq!(wrong.code, Some(2), "{args:?}: {}", wrong.stderr);
+    }
+    let empty = command(dir.path(), &["handlers"])
+        .env("ALERT_MANAGER_URL", "")
+        .output()
+        .unwrap();
+    let said = finished(empty).stderr;
+    assert!(!said.contains("is no URL"), "empty is not set: {said}");
+}
+
+#[test]
+fn help_names_the_short_forms_and_the_version_is_told() {
+    let dir = folder(&[]);
+    let help = run(dir.path(), &["serve", "--help"]);
+    assert_eq!(help.code, Some(0));
+    for flag in [
+        "--config.file",
+        "--config]",
+        "--web.listen-address",
+        "--listen]",
+        "--handlers",
+        "--web.external-url",
+        "--log.level",
+        "--log.format",
+    ] {
+        assert!(help.stdout.contains(flag), "{flag} in\n{}", help.stdout);
+    }
+    let version = run(dir.path(), &["--version"]);
+    assert_eq!(
+        version.stdout.trim(),
+        format!("alert-manager {}", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -285,11 +427,48 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_bad_one() {
 }
 
 #[test]
+fn what_a_guest_says_arrives_with_handler_delivery_and_alertname() {
+    let dir = folder(&["hostile"]);
+    let server = Process::start(command(dir.path(), &["serve"]));
+    let alert = alerts::firing("Hostile", &[("mode", "panic")]);
+    write(dir.path(), "a.json", &alert.to_string());
+    let answer = post(dir.path(), "a.json", &server.url);
+    let id = answer["deliveries"][0]["id"].as_str().unwrap();
+    let said = format!("handler=hostile delivery={id} alertname=Hostile");
+    let line = server.wait_for_line("the author's own words");
+    assert!(line.ends_with(&said), "{line}");
+    let gave_up = server.wait_for_line("gave up");
+    for part in ["panicked at", "hostile::harm", &format!("delivery={id}")] {
+        assert!(gave_up.contains(part), "{part} in {gave_up}");
+    }
+}
+
+#[test]
 fn a_signal_ends_a_server_that_has_nothing_to_do_at_once() {
     let dir = folder(&[]);
     let server = Process::start(command(dir.path(), &["serve"]));
     server.signal("INT");
     assert_eq!(server.wait(), Some(0), "nothing runs: the first is enough");
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let dir = folder(&["slack-notify"]);
+    // A Slack that takes the call and never answers: the first signal waits for it.
+    let slack = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut serve = command(dir.path(), &["serve"]);
+    serve.env("SLACK_TOKEN", "xoxb-none").env(
+        "SLACK_API_URL",
+        format!("http://{}/", slack.local_addr().unwrap()),
+    );
+    let server = Process::start(serve);
+    write(dir.path(), "a.json", &alerts::firing("A", &[]).to_string());
+    assert_eq!(post(dir.path(), "a.json", &server.url)["accepted"], 1);
+    let _call = slack.accept().unwrap();
+    server.signal("TERM");
+    server.wait_for_line("finishing what runs");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(130));
 }
 
 #[test]

@@ -134,6 +134,39 @@ async fn a_copy_under_way_is_not_a_bad_module() {
     shelf.until(|shelf| shelf.serves("probe")).await;
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_bytes_in_place_are_seen_although_length_and_time_agree() {
+    let shelf = Shelf::with(&[]).await;
+    let (bytes, path) = (modules::bytes("probe"), shelf.path("probe.wasm"));
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    let write = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(long_ago).unwrap();
+    };
+    write(&vec![b'x'; bytes.len()]);
+    shelf
+        .until(|shelf| {
+            let info = shelf.info("probe.wasm");
+            info.is_some_and(|info| info.state == ModuleState::Refused)
+        })
+        .await;
+    write(&bytes);
+    shelf.until(|shelf| shelf.serves("probe")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_bytes_again_serve_on_as_the_same_module() {
+    let shelf = Shelf::with(&["probe"]).await;
+    let old = shelf.registry.get(&HandlerName::new("probe")).unwrap();
+    fs::copy(modules::path("probe"), shelf.path("probe.wasm")).unwrap();
+    shelf.registry.rescan().await;
+    let now = shelf.registry.get(&HandlerName::new("probe")).unwrap();
+    assert!(Arc::ptr_eq(&old, &now));
+    assert_eq!(shelf.info("probe.wasm").unwrap().state, ModuleState::Ready);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_file_with_a_loaded_name_is_refused_until_the_first_is_gone() {
     let shelf = Shelf::with(&["probe"]).await;

@@ -66,6 +66,28 @@ async fn with_kubernetes_granted_it_says_why_the_pod_crashed() {
 }
 
 #[tokio::test]
+async fn the_message_links_to_the_deliverys_story() {
+    let slack = Slack::start().await;
+    let config = r##"
+external_url: https://alerts.example.com
+slack: { channels: { alerts: "#alerts" } }
+handlers:
+  kube-pod-crash-looping: { allow: { slack: [alerts] } }
+  slack-notify: { allow: { slack: [alerts] } }
+"##;
+    let setup = Setup::new().slack(&slack).config(config);
+    let server = bundled(setup).start().await;
+    for alert in [alerts::readme(), alerts::firing("Other", &[])] {
+        let ids = server.accept(&alert).await;
+        let link = format!(
+            "https://alerts.example.com/api/v1/deliveries/{}|Story",
+            ids[0]
+        );
+        slack.wait_for(|m| m.contains(&link)).await;
+    }
+}
+
+#[tokio::test]
 async fn kubernetes_that_hangs_holds_the_message_back_no_longer_than_its_budget() {
     let slack = Slack::start().await;
     let kubernetes = Kubernetes::start(CrashLoop::oom_killed(now()).cluster()).await;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use alert_manager::alert::HandlerName;
 use alert_manager::config::{Config, Overrides};
 
 fn root() -> &'static Path {
@@ -63,6 +64,53 @@ fn the_example_configuration_is_accepted() {
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.routes.len(), 3);
     assert!(config.slack.preview);
+}
+
+#[test]
+fn the_readmes_configuration_is_accepted_and_grants_both_bundled_handlers() {
+    let readme = read("README.md");
+    let config = load(code_block_after(&readme, "<!-- the configuration -->"));
+    assert_grants_both(&config);
+    assert!(!config.slack.preview, "it is one to go live with");
+}
+
+#[test]
+fn the_configuration_in_the_cluster_is_accepted() {
+    let manifest = read("host/deploy/kubernetes.yml");
+    let config = manifest.split_once("alert-manager.yml: |\n").unwrap().1;
+    let config: String = config
+        .split_once("\n---\n")
+        .unwrap()
+        .0
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line)))
+        .collect();
+    let secrets = tempfile::tempdir().unwrap();
+    for name in ["slack", "webhook", "api"] {
+        fs::write(secrets.path().join(name), "secret").unwrap();
+    }
+    let mounted = "/etc/alert-manager/secrets";
+    assert!(config.contains(mounted), "{config}");
+    let config = load(&config.replace(mounted, secrets.path().to_str().unwrap()));
+    assert_grants_both(&config);
+    assert!(config.webhook.authorization.is_some() && config.api.authorization.is_some());
+}
+
+/// Loads a text as the file of a server that has a token.
+fn load(text: &str) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alert-manager.yml");
+    fs::write(&file, text).unwrap();
+    let token = |name: &str| (name == "SLACK_TOKEN").then(|| "xoxb-none".to_owned());
+    Config::load(Some(&file), &Overrides::default(), &token)
+        .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+fn assert_grants_both(config: &Config) {
+    for name in ["kube-pod-crash-looping", "slack-notify"] {
+        let settings = config.handler(&HandlerName::new(name));
+        assert!(settings.grants.slack.contains("alerts"), "{name}");
+    }
 }
 
 #[test]

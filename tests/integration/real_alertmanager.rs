@@ -1,5 +1,6 @@
 //! A rule fires in a real Prometheus, a real Alertmanager posts it, and its resolve after it.
 
+use alert_manager::alert::{Fingerprint, Labels};
 use tests::fakes::Slack;
 use tests::prometheus::{Found, Stack, find};
 use tests::server::Setup;
@@ -40,6 +41,12 @@ async fn a_rule_that_fires_in_prometheus_becomes_a_message_and_its_resolve_updat
         let story = server.wait_settled(delivery["id"].as_str().unwrap()).await;
         assert_eq!(story["state"], "done", "{story:#}\n{}", stack.logs());
         assert_eq!(story["alert"]["origin"]["sender"], "alertmanager");
+        let labels: Labels = serde_json::from_value(story["alert"]["labels"].clone()).unwrap();
+        assert_eq!(
+            story["fingerprint"],
+            Fingerprint::of(&labels).to_string(),
+            "what Alertmanager sends is what is computed here"
+        );
         assert!(
             story["alert"]["origin"]["group_key"].is_string(),
             "the group is kept: {story:#}"

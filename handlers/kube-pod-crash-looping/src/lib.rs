@@ -7,7 +7,7 @@
 //! | `channel` | `alerts` | the Slack channel, by its name in the grants |
 //! | `logs` | `message` | where the crashed container's log goes: `message` (its end there, more in the thread), `thread`, or `off` (it is not even read) |
 //! | `runbook_base` | none | where the alert names no runbook: `BASE/KubePodCrashLooping` |
-//! | `story_base` | none | `BASE/ID` is linked as the delivery's story: `https://alerts.example.com/api/v1/deliveries` |
+//! | `story_base` | of the server's `external_url` | `BASE/ID` is linked as the delivery's story: `https://alerts.example.com/api/v1/deliveries` |
 //! | `kubernetes.url` | `https://kubernetes.default.svc` | the default API server |
 //! | `cluster` | none | which cluster the default API server is |
 //! | `credential` | `kubernetes` | the credential for it; empty for none |

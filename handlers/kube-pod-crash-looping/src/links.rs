@@ -12,11 +12,6 @@ impl Source<'_> {
             let base = self.settings.runbook_base.as_deref()?;
             Some(format!("{base}/{}", handler_sdk::http::encode(&alert.name)))
         });
-        let story = self
-            .settings
-            .story_base
-            .as_deref()
-            .map(|base| format!("{base}/{}", self.delivery_id));
         let all = [
             ("Runbook", runbook),
             (
@@ -28,7 +23,7 @@ impl Source<'_> {
             ),
             ("Query", alert.query_url().map(str::to_owned)),
             ("Silence", self.silence_url()),
-            ("Story", story),
+            ("Story", self.settings.story_url.clone()),
         ];
         let mut left = LINKS_CHARS_MAX;
         let mut links = Vec::new();

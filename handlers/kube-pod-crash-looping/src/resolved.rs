@@ -28,7 +28,11 @@ pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, F
     let lasted = human(alert.duration(&cx.now()));
     let record = Record::read(cx, alert);
     let message = || {
-        let text = source.text("RESOLVED", &format!("{} after {lasted}", end.short));
+        let what = match end.caveat {
+            "" => format!("{} after {lasted}", end.short),
+            caveat => format!("{} after {lasted}, {caveat}", end.short),
+        };
+        let text = source.text("RESOLVED", &what);
         Message::new(&settings.channel, text).blocks(blocks(
             &source,
             &end,
@@ -106,8 +110,10 @@ fn blocks(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>)
 struct End {
     /// For programs.
     kind: &'static str,
-    /// For the phone.
+    /// For the phone, before how long it lasted.
     short: &'static str,
+    /// For the phone, after it; empty where all is well.
+    caveat: &'static str,
     sentence: Mrkdwn,
 }
 
@@ -123,7 +129,7 @@ impl End {
                 ))
             });
         let readiness = readiness.unwrap_or_default();
-        let build = |kind, short, lead: &str, rest: String| {
+        let build = |kind, (short, caveat), lead: &str, rest: String| {
             let sentence = Mrkdwn::new()
                 .bold(lead)
                 .text(rest)
@@ -132,6 +138,7 @@ impl End {
             Self {
                 kind,
                 short,
+                caveat,
                 sentence,
             }
         };
@@ -147,7 +154,7 @@ impl End {
                     " {} has been up{since}, after {} restarts.",
                     container.name, container.restarts
                 );
-                build("ready", "ready again", "Ready again:", rest)
+                build("ready", ("ready again", ""), "Ready again:", rest)
             }
             (PodState::Present, Some(container)) => {
                 let waits = container
@@ -158,35 +165,40 @@ impl End {
                 let rest = format!(" {} is still not ready{waits}.", container.name);
                 build(
                     "not-ready",
-                    "the alert ended, not ready yet",
+                    ("ended", "not ready yet"),
                     "Not ready yet:",
                     rest,
                 )
             }
             (PodState::Present, None) => build(
                 "unknown",
-                "ended",
+                ("ended", ""),
                 "",
                 "The pod is there; its container's state is not known.".to_owned(),
             ),
             (PodState::Gone, _) => {
                 let rest =
                     " it was deleted or replaced, which is not the same as fixed.".to_owned();
-                build("gone", "the pod is gone", "The pod is gone:", rest)
+                build(
+                    "gone",
+                    ("ended", "the pod is gone"),
+                    "The pod is gone:",
+                    rest,
+                )
             }
             (PodState::Replaced, _) => {
                 let rest =
                     " by another of the same name, which is not the same as fixed.".to_owned();
                 build(
                     "replaced",
-                    "the pod was replaced",
+                    ("ended", "the pod was replaced"),
                     "The pod was replaced",
                     rest,
                 )
             }
             (PodState::Unknown, _) => build(
                 "unknown",
-                "ended",
+                ("ended", ""),
                 "",
                 "Whether the pod is ready was not found out.".to_owned(),
             ),

@@ -24,7 +24,8 @@ pub(crate) struct Settings {
     pub(crate) channel: String,
     pub(crate) logs: Logs,
     pub(crate) runbook_base: Option<String>,
-    pub(crate) story_base: Option<String>,
+    /// Where this delivery's story is read.
+    pub(crate) story_url: Option<String>,
     /// What is wrong with them, for people: a bad setting holds back no notification.
     pub(crate) complaints: Vec<String>,
 }
@@ -53,7 +54,7 @@ impl Settings {
             channel: cx.config_or("channel", "alerts"),
             logs,
             runbook_base: base("runbook_base"),
-            story_base: base("story_base"),
+            story_url: cx.story_url(),
             complaints,
         }
     }

@@ -1,6 +1,7 @@
 //! The fallback: says every alert that no other handler knows, firing and resolved, in Slack.
 //!
-//! Settings: `channel`, the Slack channel's name in the grants, `alerts` by default.
+//! Settings: `channel`, the Slack channel's name in the grants, `alerts` by default; `story_base`, where
+//! deliveries' stories are read, below the server's `external_url` by default.
 
 mod message;
 

@@ -54,7 +54,7 @@ pub(crate) fn full(cx: &Cx, alert: &Alert, found: &Enrichment) -> Message {
         .fields(distinguishing_labels(alert))
         .section(facts(found))
         .enrichment(found)
-        .links(links(alert))
+        .links(links(cx, alert))
         .context(context(cx, alert, found));
     Message::new(channel(cx), line(alert)).blocks(blocks)
 }
@@ -211,7 +211,7 @@ fn facts(found: &Enrichment) -> Mrkdwn {
     Mrkdwn::join(facts, " · ")
 }
 
-fn links(alert: &Alert) -> Vec<(&'static str, String)> {
+fn links(cx: &Cx, alert: &Alert) -> Vec<(&'static str, String)> {
     let owned = |url: Option<&str>| url.map(str::to_owned);
     [
         ("Runbook", owned(alert.runbook_url())),
@@ -219,6 +219,7 @@ fn links(alert: &Alert) -> Vec<(&'static str, String)> {
         ("Panel", owned(alert.panel_url())),
         ("Query", owned(alert.query_url())),
         ("Silence", alert.silence_url().filter(|_| alert.is_firing())),
+        ("Story", cx.story_url()),
     ]
     .into_iter()
     .filter_map(|(title, url)| Some((title, url?)))
@@ -230,8 +231,10 @@ fn context(cx: &Cx, alert: &Alert, found: &Enrichment) -> Vec<Mrkdwn> {
     let now = cx.now();
     let mut lines = vec![since(alert, &now)];
     if alert.delay() >= MINUTE {
+        // Not "late": one that is sent again, as a reminder, arrives hours after it began.
+        let event = if alert.is_firing() { "began" } else { "ended" };
         lines.push(Mrkdwn::from(format!(
-            "reached us {} late",
+            "arrived {} after it {event}",
             human(alert.delay())
         )));
     }

@@ -158,6 +158,30 @@ fn a_storm_says_how_many_it_stands_for() {
 }
 
 #[test]
+fn the_deliverys_story_is_linked_where_the_server_has_an_address() {
+    let base = "https://alerts.example.com/api/v1/deliveries";
+    let host = host().config("story_base", base);
+    host.run::<SlackNotify>(&disk_alert());
+    let visible = host.posts()[0].visible();
+    let id = host.cx().call().delivery_id.clone();
+    assert!(
+        visible.contains(&format!("<{base}/{id}|Story>")),
+        "{visible}"
+    );
+}
+
+#[test]
+fn an_alert_that_arrives_long_after_it_began_is_not_called_late() {
+    let host = host();
+    // As Alertmanager's reminder does.
+    let reminder = disk_alert().with_receipt(Timestamp::from_seconds(STARTED).plus(4 * HOUR));
+    host.run::<SlackNotify>(&reminder);
+    let visible = host.posts()[0].visible();
+    assert!(visible.contains("arrived 4h after it began"), "{visible}");
+    assert!(!visible.contains("late"), "{visible}");
+}
+
+#[test]
 fn a_late_message_says_by_how_much_and_why() {
     let late = Timestamp::from_seconds(STARTED).plus(10 * MINUTE);
     let waited = Host::new().now(late);

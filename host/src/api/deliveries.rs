@@ -15,15 +15,57 @@ use crate::queue::{CancelError, Filter, Force, ReadError, RetryError, State as D
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
 
+/// All texts: what is wrong with one is better said here than by a decoder.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
-    state: Option<DeliveryState>,
+    state: Option<String>,
     alertname: Option<String>,
     handler: Option<String>,
     fingerprint: Option<String>,
-    limit: Option<u32>,
+    limit: Option<String>,
     before: Option<String>,
+}
+
+impl ListQuery {
+    /// A value that is given and empty (`state=&limit=5`) is one that is not given.
+    fn filter(self) -> Result<Filter, ApiError> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Ok(Filter {
+            state: given(self.state)
+                .map(|text| parse_state(&text))
+                .transpose()?,
+            alertname: given(self.alertname),
+            handler: given(self.handler),
+            fingerprint: given(self.fingerprint)
+                .map(|text| text.parse().map_err(|e| bad(format!("fingerprint: {e}"))))
+                .transpose()?,
+            before: given(self.before).map(|text| parse_id(&text)).transpose()?,
+            limit: given(self.limit)
+                .map(|text| parse_limit(&text))
+                .transpose()?
+                .unwrap_or(LIMIT_DEFAULT),
+        })
+    }
+}
+
+fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        let shown: String = text.chars().take(40).collect();
+        bad(format!(
+            "state is queued, running, retrying, done or dead, not {shown:?}"
+        ))
+    })
+}
+
+fn parse_limit(text: &str) -> Result<u32, ApiError> {
+    match text.parse() {
+        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
+        _ => {
+            let shown: String = text.chars().take(40).collect();
+            Err(bad(format!("limit is 1 to {LIMIT_MAX}, not {shown:?}")))
+        }
+    }
 }
 
 /// Lists deliveries, newest first.
@@ -32,21 +74,7 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let query = query.map_err(|error| bad(error.body_text()))?.0;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    if limit == 0 || limit > LIMIT_MAX {
-        return Err(bad(format!("limit is 1 to {LIMIT_MAX}, got {limit}")));
-    }
-    let filter = Filter {
-        state: query.state,
-        alertname: query.alertname,
-        handler: query.handler,
-        fingerprint: query
-            .fingerprint
-            .map(|text| text.parse().map_err(|e| bad(format!("fingerprint: {e}"))))
-            .transpose()?,
-        before: query.before.as_deref().map(parse_id).transpose()?,
-        limit,
-    };
+    let filter = query.filter()?;
     let page = shared.queue.list(filter).await.map_err(|e| store(&e))?;
     Ok(axum::Json(
         json!({ "deliveries": page.deliveries, "next": page.next }),

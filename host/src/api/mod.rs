@@ -101,12 +101,14 @@ async fn unknown_path(request: Request) -> ApiError {
 }
 
 async fn wrong_method(request: Request) -> ApiError {
+    let (path, method) = (request.uri().path(), request.method());
+    // A browser, mostly: somebody looks whether this is the right address.
+    let advice = match path {
+        "/webhook" => ": POST alerts to it; what became of them is at /api/v1/deliveries",
+        _ => "",
+    };
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!(
-            "{} does not take {}",
-            request.uri().path(),
-            request.method()
-        ),
+        format!("{path} does not take {method}{advice}"),
     )
 }

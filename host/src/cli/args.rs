@@ -46,7 +46,7 @@ pub(super) struct FileArgs {
     // The variable is read with the others: here, an empty one would be a path.
     #[arg(
         long = "config.file",
-        alias = "config",
+        visible_alias = "config",
         short = 'c',
         value_name = "FILE"
     )]
@@ -67,7 +67,11 @@ pub(super) struct ConfigArgs {
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct WebArgs {
     /// The address to listen on.
-    #[arg(long = "web.listen-address", alias = "listen", value_name = "ADDR")]
+    #[arg(
+        long = "web.listen-address",
+        visible_alias = "listen",
+        value_name = "ADDR"
+    )]
     pub(super) listen: Option<String>,
     /// Where people reach this server, for links in messages.
     #[arg(long = "web.external-url", value_name = "URL")]
@@ -155,14 +159,9 @@ fn parse_label(text: &str) -> Result<(String, String), &'static str> {
 /// Which server to ask.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct ServerArgs {
-    /// The server's address.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "ALERT_MANAGER_URL",
-        default_value = "http://127.0.0.1:5000"
-    )]
-    pub(super) url: String,
+    /// The server's address; `http://127.0.0.1:5000` where neither this nor the variable says another.
+    #[arg(long, value_name = "URL", env = "ALERT_MANAGER_URL")]
+    pub(super) url: Option<String>,
     /// A file with the bearer token that the server's `api.authorization` asks for.
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
@@ -179,8 +178,8 @@ pub(super) struct AskArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DeliveriesArgs {
-    /// queued, running, retrying, done or dead.
-    #[arg(long)]
+    /// In this state.
+    #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "retrying", "done", "dead"])]
     pub(super) state: Option<String>,
     /// Of this alertname.
     #[arg(long)]
@@ -194,8 +193,8 @@ pub(super) struct DeliveriesArgs {
     /// Older than this delivery.
     #[arg(long, value_name = "ID")]
     pub(super) before: Option<String>,
-    /// At most this many, 1000 at most.
-    #[arg(long, default_value_t = 20)]
+    /// At most this many; 1000 are the most.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) limit: u32,
     #[command(flatten)]
     pub(super) server: ServerArgs,

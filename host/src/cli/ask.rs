@@ -144,7 +144,12 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         if args.json {
             print::json(&body);
         } else {
-            print::line(&format!("{} sent again", list(&body, "retried").len()));
+            match list(&body, "retried").len() {
+                0 => print::line(&format!(
+                    "0 sent again: no dead delivery waits for {handler}"
+                )),
+                sent => print::line(&format!("{sent} sent again")),
+            }
             for left in list(&body, "left") {
                 print::note(&format!(
                     "{} left dead: {}",
@@ -207,7 +212,7 @@ fn each(
                 code = ExitCode::FAILURE;
                 results.push(json!({ "id": id, "error": error.to_string() }));
                 if !as_json {
-                    print::note(&print::plain(&format!("{id}: {error:#}")));
+                    print::note(&print::plain(&format!("{id}: {}", print::causes(&error))));
                 }
             }
         }

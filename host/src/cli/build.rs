@@ -35,7 +35,10 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
 /// Finds the handler projects of a folder that has to be there.
 pub(super) fn projects(dir: &Path) -> anyhow::Result<Vec<Project>> {
     if !dir.is_dir() {
-        bail!("{}: no such folder", dir.display());
+        bail!(
+            "{}: no such folder: make it, or name the folder of a handler project, or of several",
+            dir.display()
+        );
     }
     handler_build::discover(dir)
         .with_context(|| format!("cannot look for handler projects in {}", dir.display()))
@@ -51,8 +54,14 @@ pub(super) fn build(projects: &[Project], out: &Path) -> Vec<Result<Artifact, Bu
     }
     options.progress = Arc::new(move |event| tell(event, paint));
     let results = handler_build::build_all(projects, &options);
-    for error in results.iter().filter_map(|result| result.as_ref().err()) {
-        print::note(&format!("{} {error}", paint.red("error:")));
+    let errors = results.iter().filter_map(|result| result.as_ref().err());
+    let mut told: Vec<String> = Vec::new();
+    for error in errors.map(ToString::to_string) {
+        // A tool that is missing is missing for every project.
+        if !told.contains(&error) {
+            print::note(&format!("{} {error}", paint.red("error:")));
+            told.push(error);
+        }
     }
     let built = results.iter().filter(|result| result.is_ok()).count();
     print::note(&format!(

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use serde_json::json;
 
 use super::args::CheckArgs;
@@ -10,7 +11,7 @@ use super::print::{self, Paint};
 use super::serve;
 use crate::app::missing_grants;
 use crate::config::{Config, Overrides};
-use crate::router::Router;
+use crate::router::{Route, Router};
 use crate::server::Tls;
 
 /// What was found.
@@ -34,14 +35,18 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
                 .warnings
                 .extend(config.warnings.iter().map(ToString::to_string));
             check_modules(&config, &mut findings)?;
+            check_grants(&config, &mut findings);
             check_routes(&config, &mut findings);
             if let Some(Err(error)) = config.tls_server.map(Tls::new) {
                 findings.problems.push(error.to_string());
             }
         }
-        Err(problems) => findings
-            .problems
-            .extend(problems.0.iter().map(ToString::to_string)),
+        Err(problems) => {
+            findings
+                .problems
+                .extend(problems.0.iter().map(ToString::to_string));
+            check_modules(&modules_alone(args)?, &mut findings)?;
+        }
     }
     if args.json {
         print::json(&json!({
@@ -59,6 +64,21 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Where the configuration is wrong its modules are looked at all the same: both are mended in one go then.
+fn modules_alone(args: &CheckArgs) -> anyhow::Result<Config> {
+    let flags = Overrides {
+        handlers_dir: args.config.handlers.clone(),
+        ..Overrides::default()
+    };
+    let file = args.config.file.config_file.as_deref();
+    let dir = Config::handlers_dir(file, &flags, &|name| std::env::var(name).ok());
+    let flags = Overrides {
+        handlers_dir: Some(dir),
+        ..Overrides::default()
+    };
+    Config::load(None, &flags, &|_| None).map_err(|problems| anyhow!("{problems}"))
+}
+
 fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
     if !config.handlers_dir.is_dir() {
         findings.problems.push(format!(
@@ -72,6 +92,12 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
         if let Some(error) = &module.error {
             findings.problems.push(format!("{}: {error}", module.file));
         }
+    }
+    Ok(())
+}
+
+fn check_grants(config: &Config, findings: &mut Findings) {
+    for module in &findings.found.files {
         if let Some(name) = &module.name
             && let Some(lines) = missing_grants(config, name, &module.imports)
         {
@@ -80,7 +106,6 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
             ));
         }
     }
-    Ok(())
 }
 
 fn check_routes(config: &Config, findings: &mut Findings) {
@@ -100,6 +125,15 @@ fn check_routes(config: &Config, findings: &mut Findings) {
             "routes or dead_letter name the handler {name}, which no module in {} is: put its .wasm there",
             config.handlers_dir.display()
         ));
+    }
+    for description in descriptions {
+        let name = &description.name;
+        let is_named = |route: &Route| route.handlers.contains(name);
+        if !router.routes().iter().any(is_named) && !config.dead_letter.contains(name) {
+            findings.warnings.push(format!(
+                "{name} is never run: no route names it, and it names no alerts itself. Name it in `routes`, or remove its file"
+            ));
+        }
     }
     if !router
         .routes()

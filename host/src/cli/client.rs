@@ -10,6 +10,9 @@ use super::args::ServerArgs;
 /// Longer than any answer of the API takes; a server that is gone is noticed.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Where a server listens that was told nothing else.
+const URL_DEFAULT: &str = "http://127.0.0.1:5000";
+
 /// A connection to one server's API.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -21,10 +24,12 @@ pub(super) struct Client {
 impl Client {
     /// Makes a client from the flags and variables of the asking commands.
     pub(super) fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        let base: url::Url = args
-            .url
+        // An empty variable is one that is not set.
+        let url = args.url.as_deref().filter(|url| !url.is_empty());
+        let url = url.unwrap_or(URL_DEFAULT);
+        let base: url::Url = url
             .parse()
-            .with_context(|| format!("{:?} is no URL: write http://HOST:PORT", args.url))?;
+            .with_context(|| format!("{url:?} is no URL: write http://HOST:PORT"))?;
         if !matches!(base.scheme(), "http" | "https") {
             bail!("{base} is neither http nor https");
         }

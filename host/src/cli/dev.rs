@@ -9,7 +9,8 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 use super::args::DevArgs;
-use super::{build, print, serve};
+use super::print::{self, Paint};
+use super::{build, serve};
 use crate::telemetry::log;
 
 /// An editor writes a file in several steps: the build waits for this much silence.
@@ -17,7 +18,11 @@ const SETTLE: Duration = Duration::from_millis(150);
 
 /// Builds and serves until a signal.
 pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
-    log::init(args.web.log_format, args.web.log_level);
+    log::init(
+        args.web.log_format,
+        args.web.log_level,
+        Paint::for_stderr().colours(),
+    );
     let dir = args.dir.clone();
     let projects = build::projects(&dir)?;
     if projects.is_empty() {

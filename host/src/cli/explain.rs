@@ -9,6 +9,7 @@ use super::args::ExplainArgs;
 use super::ask::{path_segment, text, word};
 use super::client::Client;
 use super::print::{self, Paint};
+use crate::runtime::render_kept;
 
 /// Tells the story.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -128,11 +129,20 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
         out,
         "\n{} at {}: {}{after_crash}",
         paint.bold(&format!("attempt {}", text(&attempt["attempt"]))),
-        word(&attempt["started_at"]),
-        word(&attempt["outcome"]),
+        moment(&word(&attempt["started_at"])),
+        attempt_ended(&word(&attempt["outcome"])),
     );
     for step in items(attempt, "steps") {
         tell_step(out, &step, paint);
+    }
+}
+
+/// The queue's words in a reader's.
+fn attempt_ended(outcome: &str) -> &str {
+    match outcome {
+        "yield" => "goes on",
+        "retry" => "to be tried again",
+        other => other,
     }
 }
 
@@ -211,6 +221,11 @@ fn tell_call(out: &mut String, call: &Value, paint: Paint) {
         print::first_line(&text(&call["result"]), 200),
         paint.dim(&format!("({})", micros(&call["duration_us"]))),
     );
+    if call["preview"].is_object() {
+        for line in render_kept(&call["preview"]).lines() {
+            let _ = writeln!(out, "         {}", paint.dim(&print::plain(line)));
+        }
+    }
 }
 
 fn dropped(out: &mut String, count: &Value, what: &str) {
@@ -239,6 +254,17 @@ fn waiting(out: &mut String, story: &Value, paint: Paint) {
 
 fn items(value: &Value, key: &str) -> Vec<Value> {
     value[key].as_array().cloned().unwrap_or_default()
+}
+
+/// Cuts a moment to milliseconds, as the others in a story are.
+fn moment(text: &str) -> String {
+    match text.split_once('.') {
+        Some((seconds, fraction)) => {
+            let digits = fraction.trim_end_matches('Z');
+            format!("{seconds}.{}Z", digits.get(..3).unwrap_or(digits))
+        }
+        None => text.to_owned(),
+    }
 }
 
 /// Keeps a text of several lines to the right of where it began.
@@ -270,6 +296,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn moments_have_milliseconds_at_most() {
+        for (given, told) in [
+            ("2026-01-02T03:04:05.678901234Z", "2026-01-02T03:04:05.678Z"),
+            ("2026-01-02T03:04:05.6Z", "2026-01-02T03:04:05.6Z"),
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ] {
+            assert_eq!(moment(given), told);
+        }
+    }
 
     #[test]
     fn an_alert_cannot_forge_a_part_of_its_story() {

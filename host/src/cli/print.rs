@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
+use crate::telemetry::log::Colours;
 use crate::text::{visible, visible_json};
 
 /// Writes to standard output; a reader that went away (`| head`) is no error.
@@ -25,8 +26,19 @@ pub(super) fn error(error: &anyhow::Error) {
     note(&format!(
         "{} {}",
         Paint::for_stderr().red("alert-manager:"),
-        plain(&format!("{error:#}"))
+        plain(&causes(error))
     ));
+}
+
+/// Returns an error with its causes after it, but for those that it names itself.
+pub(super) fn causes(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            let _ = write!(told, ": {cause}");
+        }
+    }
+    told
 }
 
 /// Writes a value as JSON.
@@ -37,12 +49,6 @@ pub(super) fn json(value: &serde_json::Value) {
 /// Colours, on a terminal alone (and not where `NO_COLOR` is set: no-color.org).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint(Colours);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Colours {
-    On,
-    Off,
-}
 
 impl Paint {
     pub(super) fn for_stdout() -> Self {
@@ -56,6 +62,10 @@ impl Paint {
     fn when(terminal: bool) -> Self {
         let wanted = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         Self(if wanted { Colours::On } else { Colours::Off })
+    }
+
+    pub(super) fn colours(self) -> Colours {
+        self.0
     }
 
     pub(super) fn is_on(self) -> bool {
@@ -143,6 +153,19 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let denied = || std::io::Error::other("denied");
+        let error = anyhow::Error::new(denied()).context("cannot read a.yml");
+        assert_eq!(causes(&error), "cannot read a.yml: denied");
+        let error =
+            anyhow::Error::new(denied()).context("cannot read a.yml: denied; make it readable");
+        assert_eq!(
+            causes(&error),
+            "cannot read a.yml: denied; make it readable"
+        );
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -27,6 +27,12 @@ pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
     };
     let config = serve::source(args.config.file.config_file.clone(), overrides)()
         .map_err(|problems| anyhow!("{problems}"))?;
+    if !config.handlers_dir.is_dir() {
+        print::note(&format!(
+            "{}: no such folder: only the routes of the configuration are known. Name another with --handlers DIR",
+            config.handlers_dir.display()
+        ));
+    }
     let descriptions = modules::load(&config)?.descriptions;
     let router = Router::with_described(config.routes.clone(), &descriptions);
     if args.json {

@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
-use super::{print, process};
+use super::print::{self, Paint};
+use super::process;
 use crate::app::{App, ConfigSource, Shared};
 use crate::config::{Config, Overrides};
 use crate::telemetry::log;
@@ -21,7 +22,11 @@ const USUAL_FILE: &str = "alert-manager.yml";
 
 /// Serves until a signal.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    log::init(args.web.log_format, args.web.log_level);
+    log::init(
+        args.web.log_format,
+        args.web.log_level,
+        Paint::for_stderr().colours(),
+    );
     let overrides = args.web.overrides(args.config.handlers.clone());
     process::keep_files_private();
     let file = args.config.file.config_file;

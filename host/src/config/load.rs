@@ -33,6 +33,11 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
 
+const HANDLERS_DIR_DEFAULT: &str = "handlers";
+
+/// The setting of every handler that says where stories are: `BASE/ID` is one. The SDK reads it too.
+const STORY_BASE: &str = "story_base";
+
 /// The name under which handlers are granted the channel of `SLACK_CHANNEL`.
 const CHANNEL_NAME: &str = "alerts";
 const CHANNEL_DEFAULT: &str = "#alerts";
@@ -110,6 +115,29 @@ impl Config {
             None => FileConfig::default(),
         };
         assemble(Some(reader), decoded, flags, env)
+    }
+
+    /// Returns the folder of handlers that [`load`](Self::load) would use, also where the rest of what it reads
+    /// is wrong: `check` looks at both.
+    #[must_use]
+    pub fn handlers_dir(
+        file: Option<&Path>,
+        flags: &Overrides,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> PathBuf {
+        let named = || env("ALERT_MANAGER_CONFIG").filter(|name| !name.is_empty());
+        let of_file = || {
+            let path = file.map(Path::to_owned).or(named().map(PathBuf::from))?;
+            let mut reader = Reader::new(&path);
+            let document = reader.parse(&read(&path).ok()?)?;
+            let mut config = FileConfig::default();
+            let mut top = reader.section(&document, "");
+            decode_basics(&mut reader, &mut top, &mut config);
+            config.handlers_dir
+        };
+        let flag = flags.handlers_dir.clone();
+        flag.or_else(of_file)
+            .unwrap_or_else(|| HANDLERS_DIR_DEFAULT.into())
     }
 }
 
@@ -249,10 +277,10 @@ fn assemble(
         .handlers_dir
         .clone()
         .or(file.handlers_dir)
-        .unwrap_or_else(|| "handlers".into());
+        .unwrap_or_else(|| HANDLERS_DIR_DEFAULT.into());
 
     let path = reader.as_ref().map(|reader| reader.file().to_owned());
-    let other_handlers = HandlerSettings {
+    let mut other_handlers = HandlerSettings {
         // Without a file nobody could grant anything, and a first start should show a message.
         grants: Arc::new(match path {
             Some(_) => Grants::default(),
@@ -267,6 +295,12 @@ fn assemble(
     problems.0.extend(outside.0);
     if !problems.0.is_empty() {
         return Err(problems);
+    }
+    if let Some(url) = &external_url {
+        tell_stories_base(&mut other_handlers, url);
+        for settings in file.handlers.values_mut() {
+            tell_stories_base(Arc::make_mut(settings), url);
+        }
     }
     Ok(Config {
         file: path,
@@ -291,6 +325,14 @@ fn assemble(
         handlers: file.handlers,
         other_handlers: Arc::new(other_handlers),
     })
+}
+
+/// Tells a handler where deliveries' stories are, for the links in its messages; its own setting goes first.
+fn tell_stories_base(settings: &mut HandlerSettings, external_url: &Url) {
+    let base = format!("{external_url}api/v1/deliveries");
+    Arc::make_mut(&mut settings.config)
+        .entry(STORY_BASE.to_owned())
+        .or_insert(base);
 }
 
 fn listen(file: &FileConfig, flags: &Overrides, env: Env<'_>, outside: &mut Outside) -> SocketAddr {

@@ -318,14 +318,14 @@ pub struct HandlerSettings {
 }
 
 impl HandlerSettings {
-    /// Returns the handler's `config` with that of the route laid over it.
+    /// Returns the handler's `config` with that of a route laid over it.
     #[must_use]
-    pub fn config_on(&self, route: &Route) -> Arc<BTreeMap<String, String>> {
-        if route.config.is_empty() {
+    pub fn config_under(&self, over: &BTreeMap<String, String>) -> Arc<BTreeMap<String, String>> {
+        if over.is_empty() {
             return Arc::clone(&self.config);
         }
         let mut config = (*self.config).clone();
-        config.extend(route.config.iter().map(|(k, v)| (k.clone(), v.clone())));
+        config.extend(over.iter().map(|(k, v)| (k.clone(), v.clone())));
         Arc::new(config)
     }
 }

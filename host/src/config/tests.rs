@@ -269,13 +269,17 @@ fn routes_and_handlers_are_read() {
             "deep=true",
             r#"list=["a",1,{"b":null}]"#,
             "none=",
+            "story_base=https://alerts.example.com/api/v1/deliveries",
             "version=1.10"
         ],
-        "scalars as written"
+        "scalars as written, and where stories are"
     );
-    assert_eq!(handler.config_on(route)["channel"], "oncall");
-    assert_eq!(handler.config_on(route)["version"], "1.10");
-    assert_eq!(handler.config_on(&config.routes[1]), handler.config);
+    assert_eq!(handler.config_under(&route.config)["channel"], "oncall");
+    assert_eq!(handler.config_under(&route.config)["version"], "1.10");
+    assert_eq!(
+        handler.config_under(&config.routes[1].config),
+        handler.config
+    );
     let other = config.handler(&HandlerName::new("slack-notify"));
     assert!(
         other.grants.slack.is_empty(),
@@ -518,6 +522,56 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:3");
     assert_eq!(config.handlers_dir, Path::new("flag"));
     assert_eq!(config.external_url.unwrap().as_str(), "http://h/base/");
+}
+
+#[test]
+fn a_file_that_is_no_mapping_is_named_as_such() {
+    let found = problems(Given::new(), "- a\n");
+    assert!(
+        found[0].contains("am.yml:1:1: the configuration is a list"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn every_handler_is_told_where_stories_are_unless_it_was_told_otherwise() {
+    let file = "slack: { preview: true }
+external_url: https://alerts.example.com/am
+handlers:
+  listed: { config: { a: b } }
+  set: { config: { story_base: https://stories.example.com } }
+";
+    let given = Given::new().file("am.yml", file);
+    let config = given.load(Some(&given.path("am.yml"))).unwrap();
+    let base = |name: &str| {
+        let settings = config.handler(&HandlerName::new(name));
+        settings.config.get("story_base").cloned()
+    };
+    let below_external_url = "https://alerts.example.com/am/api/v1/deliveries";
+    assert_eq!(base("listed").as_deref(), Some(below_external_url));
+    assert_eq!(base("not-listed").as_deref(), Some(below_external_url));
+    assert_eq!(base("set").as_deref(), Some("https://stories.example.com"));
+
+    let given = Given::new().file("am.yml", "slack: { preview: true }");
+    let config = given.load(Some(&given.path("am.yml"))).unwrap();
+    let settings = config.handler(&HandlerName::new("listed"));
+    assert!(settings.config.is_empty(), "no address, no link");
+}
+
+#[test]
+fn the_folder_of_handlers_is_known_although_the_rest_is_wrong() {
+    let given = Given::new().file("am.yml", "handlers_dir: mods\nnonsense: 1\nlisten: no\n");
+    let path = given.path("am.yml");
+    let none = |_: &str| None;
+    let dir = |file, flags: &Overrides| Config::handlers_dir(file, flags, &none);
+    assert!(given.load(Some(&path)).is_err());
+    assert_eq!(dir(Some(&path), &given.flags), given.path("mods"));
+    assert_eq!(dir(None, &given.flags), Path::new("handlers"));
+    let flag = Overrides {
+        handlers_dir: Some("flag".into()),
+        ..Overrides::default()
+    };
+    assert_eq!(dir(Some(&path), &flag), Path::new("flag"));
 }
 
 #[test]

@@ -300,9 +300,14 @@ impl Reader {
 
     fn expected(&mut self, node: &Node, path: &str, what: &str) {
         let found = node.described();
+        let name = if path.is_empty() {
+            "the configuration"
+        } else {
+            path
+        };
         self.fail(
             node.at,
-            format!("{path} is {found}"),
+            format!("{name} is {found}"),
             format!("it should be {what}"),
         );
     }

@@ -41,12 +41,15 @@ pub struct FolderError {
 }
 
 /// Tells one content of a file from the next without reading it. A replaced link or a rename over
-/// changes the inode where time and length may agree.
+/// changes the inode where time and length may agree; writing in place, with the old time put back
+/// (`rsync --inplace --times`), changes when the inode was changed, which nobody can put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Signature {
     length: u64,
     modified: Option<SystemTime>,
     inode: u64,
+    /// Seconds and nanoseconds.
+    inode_changed: (i64, i64),
     is_file: bool,
 }
 
@@ -55,13 +58,17 @@ impl Signature {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        let (inode, inode_changed) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+        };
         #[cfg(not(unix))]
-        let inode = 0;
+        let (inode, inode_changed) = (0, (0, 0));
         Some(Self {
             length: metadata.len(),
             modified: metadata.modified().ok(),
             inode,
+            inode_changed,
             is_file: metadata.is_file(),
         })
     }
@@ -398,12 +405,17 @@ impl Folder {
             file.refuse(name, why, true);
             return;
         }
+        file.stage = Stage::Loaded;
+        let is_known = |old: &Arc<Module>| old.sha256() == module.sha256();
+        if file.module.as_ref().is_some_and(is_known) {
+            // Touched, or its rights changed: the same bytes serve on.
+            return;
+        }
         tracing::info!(
             handler = %module.name(), version = module.description().version, sha256 = module.sha256(),
             "{name} serves {}", module.name()
         );
         file.module = Some(Arc::new(module));
-        file.stage = Stage::Loaded;
     }
 
     /// Returns the other file that serves `handler`.

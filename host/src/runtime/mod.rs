@@ -44,6 +44,7 @@ pub use cache::CacheError;
 pub use engine::{EngineError, open_page_map};
 pub use folder::FolderError;
 pub use loader::{LoadError, Module};
+pub(crate) use preview::render_kept;
 pub use quota::{LimitKey, Limits, Unit, format_size};
 pub use registry::{ModuleInfo, Pins, Registry};
 pub use services::{PreviewSink, ServiceOptions};

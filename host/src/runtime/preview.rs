@@ -9,23 +9,37 @@ const DEPTH_MAX: usize = 16;
 
 /// Returns the message as readable lines.
 pub(super) fn render(channel: &str, target: &str, text: &str, blocks: Option<&Value>) -> String {
-    let mut lines = vec![
-        format!("── Slack preview: {channel} ({})", inert(target)),
-        inert(text),
-    ];
+    let heading = format!("── Slack preview: {channel} ({})", inert(target));
+    indented(std::iter::once(heading).chain(lines_of(text, blocks)))
+}
+
+/// Returns a message that was kept with its delivery, `{ text, blocks }`, as readable lines.
+pub(crate) fn render_kept(message: &Value) -> String {
+    let text = message["text"].as_str().unwrap_or_default();
+    indented(lines_of(text, Some(&message["blocks"])).into_iter())
+}
+
+fn lines_of(text: &str, blocks: Option<&Value>) -> Vec<String> {
+    let mut lines = vec![inert(text)];
     if let Some(Value::Array(blocks)) = blocks {
         lines.push(String::new());
         for block in blocks {
             self::block(block, &mut lines, 0);
         }
     }
+    lines
+}
+
+fn indented(lines: impl Iterator<Item = String>) -> String {
     let mut shown = String::new();
-    for line in lines.iter().flat_map(|line| line.split('\n')) {
-        shown.push_str("  ");
-        shown.push_str(line.trim_end());
-        let kept = shown.trim_end_matches(' ').len();
-        shown.truncate(kept);
-        shown.push('\n');
+    for line in lines {
+        for line in line.split('\n') {
+            shown.push_str("  ");
+            shown.push_str(line.trim_end());
+            let kept = shown.trim_end_matches(' ').len();
+            shown.truncate(kept);
+            shown.push('\n');
+        }
     }
     shown
 }

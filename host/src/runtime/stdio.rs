@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::limits::LOG_LINE_BYTES_MAX;
 use super::recorder::Recorder;
+use super::trap::is_vain_advice;
 
 /// What one write may carry.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -59,7 +60,7 @@ impl GuestOutput {
     fn flush_line(&self, line: &mut Vec<u8>) {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
-        if !text.is_empty() {
+        if !text.is_empty() && !is_vain_advice(text) {
             let level = match self.channel {
                 Channel::Stdout => "stdout",
                 Channel::Stderr => "stderr",
@@ -155,6 +156,9 @@ mod tests {
         output.take(b"one\nt");
         output.take(b"wo\n");
         output.take(&vec![b'x'; 10 * LOG_LINE_BYTES_MAX]);
+        output.take(
+            b"\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        );
         output.take(b"\nlast");
         drop(output);
         let (trace, _) = recorder.finish();

@@ -8,8 +8,7 @@ pub(super) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
     let mut text = panic_in(stderr).unwrap_or_else(|| why.to_owned());
     let said: Vec<_> = stderr
         .lines()
-        // The variable is the guest's, which has none: the advice cannot be followed.
-        .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE="))
+        .filter(|line| !is_vain_advice(line))
         .collect();
     if !said.is_empty() {
         text.push_str("\nits last stderr:\n");
@@ -21,6 +20,11 @@ pub(super) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
         text.push_str(&frames.join("\n"));
     }
     text
+}
+
+/// Tells Rust's advice to set a variable: it would have to be the guest's, which has none.
+pub(super) fn is_vain_advice(line: &str) -> bool {
+    line.starts_with("note: run with `RUST_BACKTRACE=")
 }
 
 /// Finds a Rust panic among what was printed: `panicked at FILE:LINE:COLUMN: MESSAGE`.

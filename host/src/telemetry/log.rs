@@ -46,9 +46,18 @@ impl Verbosity {
     }
 }
 
+/// Whether lines for people are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// As terminals obey them.
+    On,
+    /// Text alone.
+    Off,
+}
+
 /// Starts logging to standard error, once a process. Without a format, people's where standard error is a
 /// terminal, and logfmt elsewhere.
-pub fn init(format: Option<Format>, verbosity: Verbosity) {
+pub fn init(format: Option<Format>, verbosity: Verbosity, colours: Colours) {
     let levels = tracing_subscriber::filter::Targets::new()
         // What libraries tell is for us, not for operators.
         .with_default(Level::WARN.min(verbosity.level()))
@@ -62,7 +71,7 @@ pub fn init(format: Option<Format>, verbosity: Verbosity) {
             .with(lines.event_format(Line(Style::Json)))
             .try_init(),
         (None, true) => registry
-            .with(lines.event_format(Line(Style::Terminal)))
+            .with(lines.event_format(Line(Style::Terminal(colours))))
             .try_init(),
         (Some(Format::Logfmt), _) | (None, false) => registry
             .with(lines.event_format(Line(Style::Logfmt)))
@@ -71,7 +80,7 @@ pub fn init(format: Option<Format>, verbosity: Verbosity) {
 }
 
 enum Style {
-    Terminal,
+    Terminal(Colours),
     Logfmt,
     Json,
 }
@@ -119,7 +128,9 @@ where
         let now = jiff::Timestamp::now();
         let level = event.metadata().level();
         match self.0 {
-            Style::Terminal => terminal_line(&mut out, now, *level, &fields)?,
+            Style::Terminal(colours) => {
+                terminal_line(&mut out, now, *level, &fields, colours)?;
+            }
             Style::Logfmt => logfmt_line(&mut out, now, *level, &fields)?,
             Style::Json => json_line(&mut out, now, *level, &fields)?,
         }
@@ -132,6 +143,7 @@ fn terminal_line(
     now: jiff::Timestamp,
     level: Level,
     fields: &Fields,
+    colours: Colours,
 ) -> fmt::Result {
     let (colour, word) = match level {
         Level::ERROR => ("\x1b[31m", "error"),
@@ -139,16 +151,17 @@ fn terminal_line(
         Level::INFO => ("\x1b[32m", "info "),
         _ => ("\x1b[2m", "debug"),
     };
+    let (colour, dim, plain) = match colours {
+        Colours::On => (colour, "\x1b[2m", "\x1b[0m"),
+        Colours::Off => ("", "", ""),
+    };
     let local = now.to_zoned(jiff::tz::TimeZone::system());
-    write!(
-        out,
-        "\x1b[2m{}\x1b[0m {colour}{word}\x1b[0m ",
-        local.strftime("%H:%M:%S%.3f")
-    )?;
+    let time = local.strftime("%H:%M:%S%.3f");
+    write!(out, "{dim}{time}{plain} {colour}{word}{plain} ")?;
     // A guest's own message may hold anything: only line breaks and printable text reach the terminal.
     out.write_str(&visible(&fields.message, "\n         ", " "))?;
     for (name, value) in &fields.pairs {
-        write!(out, " \x1b[2m{name}=\x1b[0m{}", visible(value, " ", " "))?;
+        write!(out, " {dim}{name}={plain}{}", visible(value, " ", " "))?;
     }
     Ok(())
 }
@@ -237,6 +250,31 @@ mod tests {
     }
 
     #[test]
+    fn a_line_for_people_has_colours_only_where_they_are_wanted() {
+        let fields = Fields {
+            message: "it broke".into(),
+            pairs: vec![("handler", "a-b".into())],
+        };
+        let shown = |colours| {
+            let mut line = String::new();
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            terminal_line(
+                &mut Writer::new(&mut line),
+                now,
+                Level::WARN,
+                &fields,
+                colours,
+            )
+            .expect("a string takes any text");
+            line
+        };
+        assert!(shown(Colours::On).contains("\x1b[33mwarn \x1b[0m it broke"));
+        let plain = shown(Colours::Off);
+        assert!(plain.ends_with(" warn  it broke handler=a-b"), "{plain}");
+        assert!(!plain.contains('\x1b'), "{plain}");
+    }
+
+    #[test]
     fn no_format_lets_an_escape_sequence_or_a_second_line_through() {
         let hostile = "a\u{1b}[2Jb\u{9b}31m\u{202e}c\u{e0041}\r\nts=0 level=error msg=forged";
         let fields = Fields {
@@ -257,7 +295,8 @@ mod tests {
         let json: serde_json::Value =
             serde_json::from_str(&written(json_line)).expect("it is JSON");
         assert_eq!(json["msg"], hostile);
-        let terminal = written(terminal_line);
+        let terminal =
+            written(|out, at, level, fields| terminal_line(out, at, level, fields, Colours::On));
         let own = ["\x1b[2m", "\x1b[0m", "\x1b[33m", "\n         "];
         let rest = own.iter().fold(terminal, |line, own| line.replace(own, ""));
         assert!(!rest.contains(is_unprintable), "{rest:?}");

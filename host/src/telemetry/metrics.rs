@@ -311,6 +311,10 @@ impl Metrics {
             self.handler_info
                 .with_label_values(&[handler, version, sha256])
                 .set(1);
+            for outcome in ["done", "dead"] {
+                // A series that exists before its first death shows that death as a rate.
+                self.deliveries.with_label_values(&[handler, outcome]);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use axum::Router as Endpoints;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
@@ -49,6 +49,7 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     };
     let claim = prove(&config.webhook, &head.headers, now).map_err(unproved)?;
     check_content_type(&head.headers)?;
+    check_content_encoding(&head.headers)?;
     if !shared.is_ready() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -302,6 +303,24 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         format!("content-type is {essence:?}: send application/json"),
     ))
+}
+
+/// No sender of alerts compresses, and what is not unpacked here cannot be larger than it came.
+fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(value) if !is_plain(value) => {
+            let coding: String = String::from_utf8_lossy(value.as_bytes())
+                .chars()
+                .take(40)
+                .collect();
+            Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("content-encoding is {coding:?}: send the JSON as it is"),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn read(body: Body, body_bytes_max: u64, share: &mut Share) -> Result<Bytes, ApiError> {

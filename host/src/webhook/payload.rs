@@ -120,29 +120,30 @@ fn read(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
 fn read_damaged(body: &[u8], at: usize, now: Timestamp) -> Result<Parsed, PayloadError> {
     let text = String::from_utf8_lossy(body);
     let mut parsed = read(&text, now).map_err(|_| PayloadError::NotUtf8(at))?;
-    let is_list = text.trim_start().starts_with('[');
-    let place = if is_list {
-        Place::Listed
-    } else {
-        Place::Grouped
-    };
+    let place = place_of_first(&text);
     for (index, entry) in parsed.alerts.iter_mut().enumerate() {
         if let Ok(good) = entry
             && let Some(field) = damaged_field(&good.alert)
         {
             let json = serde_json::to_string(&good.alert).unwrap_or_default();
-            *entry = Err(bad(
-                index,
-                place,
-                FieldError::new(field, "not UTF-8"),
-                &json,
-            ));
+            let problem = format!("not UTF-8 (the body's first bad byte is at {at})");
+            let error = FieldError::new(field, problem);
+            *entry = Err(bad(index, place, error, &json));
         }
     }
-    if parsed.alerts.iter().all(Result::is_err) {
-        return Err(PayloadError::NotUtf8(at));
+    check(parsed)
+}
+
+/// Tells how the alerts of a body that could be read are named.
+fn place_of_first(text: &str) -> Place {
+    if text.trim_start().starts_with('[') {
+        return Place::Listed;
     }
-    Ok(parsed)
+    let alerts = serde_json::from_str::<Value>(text).map(|body| body["alerts"].is_array());
+    match alerts {
+        Ok(true) => Place::Grouped,
+        _ => Place::Alone,
+    }
 }
 
 fn damaged_field(alert: &Alert) -> Option<&'static str> {

@@ -281,12 +281,8 @@ impl Run {
     fn route_config(&self, settings: &HandlerSettings) -> Arc<BTreeMap<String, String>> {
         let router = self.worker.router.load();
         match router.config_of(&self.leased.route) {
-            Some(over) if !over.is_empty() => {
-                let mut config = (*settings.config).clone();
-                config.extend(over.iter().map(|(k, v)| (k.clone(), v.clone())));
-                Arc::new(config)
-            }
-            _ => Arc::clone(&settings.config),
+            Some(over) => settings.config_under(over),
+            None => Arc::clone(&settings.config),
         }
     }
 

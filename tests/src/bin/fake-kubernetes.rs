@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use tests::fakes::time::unix_now;
 use tests::fakes::{Cluster, CrashLoop, Kubernetes};
 
@@ -14,7 +15,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            let _ = writeln!(std::io::stderr(), "fake-kubernetes: {e}. {USAGE}");
+            let _ = writeln!(std::io::stderr(), "fake-kubernetes: {e:#}. {USAGE}");
             ExitCode::FAILURE
         }
     }
@@ -22,20 +23,28 @@ async fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
-    let port = args.next().map_or(Ok(9999), |port| port.parse())?;
+    let port = args
+        .next()
+        .map_or(Ok(9999), |port| port.parse())
+        .context("the port is no number")?;
     let cluster = scenario(args.next().as_deref().unwrap_or("oom"))?;
     let kubernetes = Kubernetes::start_on(port, cluster).await?;
     let url = kubernetes.url();
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "The Kubernetes API's stand-in is at {url}. Grant it in alert-manager.yml:"
+        "The Kubernetes API's stand-in is at {url}. A file k8s.yml that grants it:\n"
     )?;
-    writeln!(out, "  handlers:\n    kube-pod-crash-looping:")?;
-    writeln!(out, "      allow: {{ http: [\"{url}\"], slack: [alerts] }}")?;
+    writeln!(out, "handlers:\n  kube-pod-crash-looping:")?;
+    writeln!(out, "    allow: {{ http: [\"{url}\"], slack: [alerts] }}")?;
     writeln!(
         out,
-        "      config: {{ kubernetes.url: \"{url}\", credential: \"\", cluster: cluster-main }}\n"
+        "    config: {{ kubernetes.url: \"{url}\", credential: \"\", cluster: cluster-main }}"
+    )?;
+    writeln!(out, "  slack-notify: {{ allow: {{ slack: [alerts] }} }}")?;
+    writeln!(
+        out,
+        "slack: {{ preview: true }}   # not where there is a token\n\nThen: cargo run -- dev --config.file k8s.yml\n"
     )?;
     let mut seen = 0;
     loop {

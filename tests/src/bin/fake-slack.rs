@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use tests::fakes::slack::TOKEN;
 use tests::fakes::slack_render::render;
 use tests::fakes::{Message, Slack};
@@ -14,7 +15,7 @@ async fn main() -> ExitCode {
         Err(e) => {
             let _ = writeln!(
                 std::io::stderr(),
-                "fake-slack: {e}. Usage: fake-slack [PORT]"
+                "fake-slack: {e:#}. Usage: fake-slack [PORT]"
             );
             ExitCode::FAILURE
         }
@@ -24,7 +25,8 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let port = std::env::args()
         .nth(1)
-        .map_or(Ok(9998), |port| port.parse())?;
+        .map_or(Ok(9998), |port| port.parse())
+        .context("the port is no number")?;
     let slack = Slack::start_on(port).await?;
     slack.accept_anyone();
     let mut out = std::io::stdout();
@@ -34,7 +36,7 @@ async fn run() -> anyhow::Result<()> {
     )?;
     writeln!(
         out,
-        "  SLACK_API_URL={} SLACK_TOKEN={TOKEN} alert-manager serve\n",
+        "  SLACK_API_URL={} SLACK_TOKEN={TOKEN} cargo run -- dev\n",
         slack.api_url()
     )?;
     let mut printed: Vec<Message> = Vec::new();

@@ -94,6 +94,13 @@ fn a_pod_that_is_gone_is_not_called_fixed() {
         ),
         "{answer}"
     );
+    assert!(
+        host.updates()[0]
+            .text
+            .contains(": ended after 23m 59s, the pod is gone, cluster-main"),
+        "{}",
+        host.updates()[0].text
+    );
     assert!(answer.contains("2/3 ready"), "{answer}");
     assert!(!answer.contains("Ready again"), "{answer}");
 }

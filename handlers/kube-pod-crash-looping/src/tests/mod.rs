@@ -508,6 +508,17 @@ fn an_init_container_and_an_eviction_are_recognised() {
 }
 
 #[test]
+fn the_deliverys_story_is_linked_where_the_server_has_an_address() {
+    let base = "https://alerts.example.com/api/v1/deliveries";
+    let told = host().config("story_base", base);
+    let shown = message(&told, &readme_alert()).visible();
+    let id = told.cx().call().delivery_id.clone();
+    assert!(shown.contains(&format!("<{base}/{id}|Story>")), "{shown}");
+    let without = message(&host(), &readme_alert()).visible();
+    assert!(!without.contains("Story"), "{without}");
+}
+
+#[test]
 fn a_late_message_says_so() {
     let late = host().now(Timestamp::from_seconds(NOW).plus(Duration::from_secs(600)));
     let shown = message(&late, &readme_alert()).visible();

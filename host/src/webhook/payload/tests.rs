@@ -245,11 +245,32 @@ fn a_bad_body_is_refused_with_the_field_that_is_wrong() {
     for (body, expected) in cases {
         assert_eq!(refused(body), expected, "{}", &body[..body.len().min(80)]);
     }
-    let error = parse(b"{\"labels\":{\"a\":\"\xff\"}}", now()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the body is not UTF-8: byte 16 is invalid"
-    );
+}
+
+#[test]
+fn damage_is_told_with_its_field_wherever_that_can_be_found() {
+    for (body, expected) in [
+        (
+            &b"{\"labels\":{\"a\":\"\xff\"}}"[..],
+            "labels: not UTF-8 (the body's first bad byte is at 16)",
+        ),
+        (
+            b"{\"labels\":{\"a\":\"b\"},\"annotations\":{\"a\":\"\xff\"}}",
+            "annotations: not UTF-8 (the body's first bad byte is at 40)",
+        ),
+        (
+            b"[{\"labels\":{\"a\":\"\xff\"}}]",
+            "[0].labels: not UTF-8 (the body's first bad byte is at 17)",
+        ),
+        (
+            b"{\"alerts\":[{\"labels\":{\"a\":\"\xff\"}}]}",
+            "alerts[0].labels: not UTF-8 (the body's first bad byte is at 27)",
+        ),
+        (b"\xff\xfe{\0", "the body is not UTF-8: byte 0 is invalid"),
+    ] {
+        let error = parse(body, now()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]
@@ -287,7 +308,10 @@ fn damage_in_one_alert_does_not_refuse_its_group() {
     let parsed = parse(body, now()).unwrap();
     assert!(parsed.alerts[0].is_ok());
     let bad = parsed.alerts[1].as_ref().unwrap_err();
-    assert_eq!(bad.error, "alerts[1].labels: not UTF-8");
+    assert_eq!(
+        bad.error,
+        "alerts[1].labels: not UTF-8 (the body's first bad byte is at 72)"
+    );
     assert_eq!(bad.alertname, "B");
 }
 
