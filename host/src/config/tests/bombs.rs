@@ -11,7 +11,7 @@ fn aliases_that_stand_for_a_thousand_million_are_refused() {
     );
     for level in 1..10 {
         let before = format!("*a{}", level - 1);
-        let ten = vec![before.as_str(); 10].join(", ");
+        let ten = [before.as_str(); 10].join(", ");
         let _ = writeln!(bomb, "  a{level}: &a{level} [{ten}]");
     }
     let found = problems(Given::new(), &bomb);
