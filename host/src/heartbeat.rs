@@ -60,6 +60,13 @@ impl Heartbeats {
         missing.collect()
     }
 
+    /// Takes up that a heartbeat was missing already before this start.
+    pub fn take_up(&self, name: &str, since: Timestamp) {
+        if let Some(beat) = self.0.lock().get_mut(name) {
+            beat.missing_since.get_or_insert(since);
+        }
+    }
+
     /// Takes note of an alert, before it is known whether it is a duplicate. Returns the end of an alert
     /// that this one ends.
     pub fn note(&self, alert: &Alert, now: Instant) -> Vec<Alert> {

@@ -637,6 +637,49 @@ async fn a_heartbeat_that_stops_is_told_and_so_is_its_return() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_that_returns_after_a_restart_ends_what_was_told_before() {
+    let slack = Slack::start().await;
+    let setup = |every: &str| {
+        let heartbeat =
+            format!("prometheus: {{ matchers: ['alertname=\"Watchdog\"'], every: {every} }}");
+        Setup::new()
+            .slack(&slack)
+            .module("slack-notify")
+            .config(SLACK)
+            .config(&format!("heartbeats: {{ {heartbeat} }}"))
+    };
+    let is_about = |delivery: &Value, status: &str| {
+        delivery["alertname"] == "AlertManagerHeartbeatMissing"
+            && delivery["status"] == status
+            && delivery["state"] == "done"
+    };
+    let server = setup("50ms").start().await;
+    let told = wait_for_delivery(&server, |delivery| is_about(delivery, "firing")).await;
+    let dir = server.stop().await;
+    // From now on nothing is overdue: what ends is what was told before.
+    let server = setup("1h").start_in(dir).await;
+    let gauge = "alert_manager_heartbeat_missing{heartbeat=\"prometheus\"} 1";
+    let taken_up = async {
+        while !server.get_text("/metrics").await.1.contains(gauge) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let taken_up = tokio::time::timeout(PATIENCE, taken_up).await;
+    taken_up.expect("it knows what was missing before");
+    server.accept(&alerts::firing("Watchdog", &[])).await;
+    let ended = wait_for_delivery(&server, |delivery| is_about(delivery, "resolved")).await;
+    let start = async |delivery: &Value| {
+        let story = server.story(delivery["id"].as_str().unwrap()).await;
+        story["alert"]["starts_at"].clone()
+    };
+    assert_eq!(
+        start(&told).await,
+        start(&ended).await,
+        "it is the same alert"
+    );
+}
+
+#[tokio::test]
 async fn a_dead_mans_switch_is_pinged_again_and_again() {
     let sink = Sink::start().await;
     let pings = format!(

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tests::alerts;
@@ -21,6 +22,8 @@ pub(crate) struct Load {
     url: watch::Sender<String>,
     permits: Arc<Semaphore>,
     acknowledged: Watched<BTreeSet<usize>>,
+    /// Why the last post failed.
+    failure: Arc<Mutex<String>>,
     granted: usize,
     senders: JoinSet<()>,
 }
@@ -32,10 +35,12 @@ impl Load {
         let permits = Arc::new(Semaphore::new(0));
         let acknowledged = Watched::new(BTreeSet::new());
         let next = Arc::new(AtomicUsize::new(0));
+        let failure = Arc::new(Mutex::new("none".to_owned()));
         let mut senders = JoinSet::new();
         for _ in 0..SENDERS {
             let mut to = url.subscribe();
             let (permits, next) = (Arc::clone(&permits), Arc::clone(&next));
+            let failure = Arc::clone(&failure);
             let acknowledged = acknowledged.clone();
             senders.spawn(async move {
                 let http = Client::new();
@@ -43,7 +48,7 @@ impl Load {
                     permit.forget();
                     let firing = next.fetch_add(2, Ordering::Relaxed);
                     for n in [firing, firing + 1] {
-                        send(&http, &mut to, n).await;
+                        send(&http, &mut to, n, &failure).await;
                         acknowledged.change(|all| all.insert(n));
                     }
                 }
@@ -53,6 +58,7 @@ impl Load {
             url,
             permits,
             acknowledged,
+            failure,
             granted: 0,
             senders,
         }
@@ -80,7 +86,11 @@ impl Load {
             .wait(
                 &format!("{n} acknowledged"),
                 |all| (all.len() >= n).then_some(()),
-                |all| format!("{} acknowledged", all.len()),
+                |all| {
+                    let (count, granted) = (all.len(), self.granted);
+                    let failure = self.failure.lock();
+                    format!("{count} of {granted} acknowledged; the last failure: {failure}")
+                },
             )
             .await;
     }
@@ -121,35 +131,44 @@ pub(crate) fn number(story: &Value) -> usize {
         .expect("a number")
 }
 
-async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize) {
+async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize, failure: &Mutex<String>) {
     loop {
         let url = to.borrow_and_update().clone();
-        if is_acknowledged(http, &url, n).await {
+        // Whatever went wrong, nothing was promised: again, once the server is back where it is gone.
+        let Err(error) = acknowledged(http, &url, n).await else {
             return;
+        };
+        let is_gone = error.is_connect() || error.is_builder();
+        *failure.lock() = format!("{error:?}");
+        if is_gone {
+            to.changed().await.unwrap();
         }
-        // Whatever went wrong, nothing was promised: again, once the server is back.
-        to.changed().await.unwrap();
     }
 }
 
-/// Posts once; returns status and answer, where there was one.
-pub(crate) async fn post(http: &Client, url: &str, n: usize) -> Option<(StatusCode, Value)> {
+/// Posts once; returns status and answer.
+///
+/// # Errors
+/// Where nobody answered.
+pub(crate) async fn post(
+    http: &Client,
+    url: &str,
+    n: usize,
+) -> reqwest::Result<(StatusCode, Value)> {
     let request = http
         .post(format!("{url}/webhook"))
         .header("content-type", "application/json")
         .body(alert(n).to_string());
-    let response = request.send().await.ok()?;
+    let response = request.send().await?;
     let status = response.status();
-    Some((status, response.json().await.ok()?))
+    Ok((status, response.json().await?))
 }
 
-/// Posts once; true where it was acknowledged.
-async fn is_acknowledged(http: &Client, url: &str, n: usize) -> bool {
-    let Some((status, answer)) = post(http, url, n).await else {
-        return false;
-    };
+/// Posts once; an error is where nobody answered.
+async fn acknowledged(http: &Client, url: &str, n: usize) -> reqwest::Result<()> {
+    let (status, answer) = post(http, url, n).await?;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     let known = answer["accepted"].as_u64().unwrap() + answer["duplicates"].as_u64().unwrap();
     assert_eq!(known, 1, "{answer}");
-    true
+    Ok(())
 }

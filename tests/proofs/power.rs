@@ -27,10 +27,11 @@ async fn cut_again_and_again(rig: Rig) -> Tally {
             load.wait_for_all().await;
             rig.wait_until_settled().await;
         }
+        let acknowledged = load.count();
         load.more(20);
         // The power goes in the moment of an acknowledgement: what it promised is seconds old at most.
         let more = dice.roll(10, 30);
-        load.wait_for(load.count() + more).await;
+        load.wait_for(acknowledged + more).await;
         rig.cut_power();
     }
     let url = rig.start(None).expect("nothing kills it now");

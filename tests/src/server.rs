@@ -215,12 +215,12 @@ impl Server {
 
     /// Asks for a text.
     pub async fn get_text(&self, path: &str) -> (StatusCode, String) {
-        let response = self
-            .http
-            .get(format!("{}{path}", self.url))
-            .send()
-            .await
-            .expect("the server answers");
+        let ask = || self.http.get(format!("{}{path}", self.url)).send();
+        let response = match ask().await {
+            Ok(response) => response,
+            // A connection that was kept may have been closed just then: that is no answer, and asking is harmless.
+            Err(_) => ask().await.expect("the server answers"),
+        };
         (
             response.status(),
             response.text().await.expect("a whole answer"),

@@ -1,17 +1,22 @@
 //! Raises an alert when an expected one stops coming, and tells a dead man's switch that this server lives.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::Shared;
-use crate::alert::{Alert, Timestamp};
+use crate::alert::{Alert, Status, Timestamp};
 use crate::config::Ping;
+use crate::heartbeat::MISSING;
+use crate::queue::Filter;
 use crate::webhook::submission;
 
 /// After this long, an alert about a heartbeat that could not be stored is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(5);
+
+/// Alerts about heartbeats that are looked at after a start, the newest of them.
+const TOLD_BEFORE_MAX: u32 = 100;
 
 /// A ping that takes longer has failed.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +48,7 @@ impl Shared {
     pub(super) async fn watch_heartbeats(self, mut beats_again: mpsc::UnboundedReceiver<Alert>) {
         // Before, no route would take them.
         self.ready().await;
+        self.take_up_missing().await;
         let mut reloads = self.reloads.subscribe();
         let mut unstored = VecDeque::new();
         loop {
@@ -65,6 +71,38 @@ impl Shared {
                     }
                 }
                 () = until(wake) => {}
+            }
+        }
+    }
+
+    /// Takes up which heartbeats were missing before this start, so that their return is told.
+    async fn take_up_missing(&self) {
+        if self.heartbeats.missing().is_empty() {
+            return;
+        }
+        let told = self.queue.list(Filter {
+            alertname: Some(MISSING.into()),
+            limit: TOLD_BEFORE_MAX,
+            ..Filter::default()
+        });
+        // Where the store does not answer there is more to worry about than the end of an old alert.
+        let told = told
+            .await
+            .map_or_else(|_| Vec::new(), |page| page.deliveries);
+        let mut seen = BTreeSet::new();
+        for delivery in told {
+            let Ok(Some(story)) = self.queue.story(delivery.id).await else {
+                continue;
+            };
+            let Ok(alert) = serde_json::from_value::<Alert>(story.alert) else {
+                continue;
+            };
+            let Some(name) = alert.labels.get("heartbeat") else {
+                continue;
+            };
+            // The newest comes first, and it alone counts.
+            if seen.insert(name.to_owned()) && alert.status == Status::Firing {
+                self.heartbeats.take_up(name, alert.starts_at);
             }
         }
     }

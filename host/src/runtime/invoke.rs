@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -347,7 +348,14 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
         ),
         (None, Some(trap)) => format!("it trapped: {trap}"),
         (None, None) => {
-            let cause = error.root_cause().to_string();
+            let cause = error.root_cause();
+            if let Some(ResourceTableError::Full) = cause.downcast_ref() {
+                return StepFailure::Limit(format!(
+                    "handles: more than the {HANDLES_MAX} timers and streams that it may hold at one time; \
+                     look for a loop that makes them and does not drop them"
+                ));
+            }
+            let cause = cause.to_string();
             if cause.contains("fuel allocated for hostcalls") {
                 let limits = state
                     .powers

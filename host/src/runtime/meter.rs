@@ -21,8 +21,8 @@ pub(super) struct MemoryMeter {
     bytes_max: u64,
     bytes: u64,
     bytes_peak: u64,
-    /// What a refused growth would have come to.
-    refused: Option<u64>,
+    /// The report of a growth that was refused.
+    refused: Option<String>,
     bounds: Bounds,
 }
 
@@ -47,18 +47,17 @@ impl MemoryMeter {
 
     /// Returns the limit's report where a growth was refused.
     pub(super) fn report(&self) -> Option<String> {
-        let wanted = self.refused?;
-        Some(format!(
-            "memory: it asked for {wanted} bytes in all, {} are allowed. \
-             Raise limits.memory of this handler, or make it keep less.",
-            self.bytes_max
-        ))
+        self.refused.clone()
     }
 
     fn grow(&mut self, by: u64) -> bool {
         let wanted = self.bytes.saturating_add(by);
         if wanted > self.bytes_max {
-            self.refused = Some(wanted);
+            self.refused = Some(format!(
+                "memory: it asked for {wanted} bytes in all, {} are allowed. \
+                 Raise limits.memory of this handler, or make it keep less.",
+                self.bytes_max
+            ));
             return false;
         }
         self.bytes = wanted;
@@ -83,6 +82,15 @@ impl ResourceLimiter for MemoryMeter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        let max = self.bounds.table_elements_max;
+        if desired > max {
+            self.refused = Some(format!(
+                "table_elements: it asked for {desired} in one table, {max} are allowed. \
+                 Raise sandbox.table_elements, or make it keep less."
+            ));
+            return Ok(false);
+        }
+        // The module's own bound: that growth fails is what it asked for.
         if maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
@@ -178,6 +186,19 @@ mod tests {
         assert!(!meter.memory_growing(600, 1_000, None).unwrap());
         assert!(meter.report().unwrap().contains("1080"));
         assert_eq!(meter.bytes_peak(), 680);
+    }
+
+    #[test]
+    fn a_table_that_grows_past_its_room_is_told_from_one_that_bounds_itself() {
+        let mut meter = MemoryMeter::new(1 << 30, Bounds::default());
+        assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
+        assert_eq!(meter.report(), None);
+        assert!(!meter.table_growing(0, 20_001, Some(20_000)).unwrap());
+        let report = meter.report().unwrap();
+        assert!(
+            report.starts_with("table_elements: it asked for 20001"),
+            "{report}"
+        );
     }
 
     #[tokio::test]

@@ -195,13 +195,9 @@ impl Slack {
     /// Waits until at least `n` calls of `method` have arrived, scripted faults included, and returns them.
     pub async fn wait_for_calls(&self, method: &str, n: usize) -> Vec<Call> {
         self.wait(&format!("{n} calls of {method}"), |w| {
-            let calls: Vec<_> = w
-                .calls
-                .iter()
-                .filter(|c| c.method == method)
-                .cloned()
-                .collect();
-            (calls.len() >= n).then_some(calls)
+            let calls = || w.calls.iter().filter(|c| c.method == method);
+            // Counted first: they may be many, and this looks again at every change.
+            (calls().count() >= n).then(|| calls().cloned().collect())
         })
         .await
     }
