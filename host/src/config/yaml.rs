@@ -1,9 +1,11 @@
 //! A small decoder over YAML that keeps going after a mistake and knows the place of each.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::problem::{Problem, Problems};
@@ -12,6 +14,11 @@ use super::units::{parse_duration, parse_size};
 
 /// Deeper than any configuration; a bound for the recursion over the document.
 const DEPTH_MAX: usize = 64;
+/// What a document may come to once every alias is what it stands for, in bytes: ten lines of aliases of
+/// aliases stand for a thousand million of anything.
+const LOADED_BYTES_MAX: usize = 64 << 20;
+/// What a node takes besides its text.
+const NODE_BYTES: usize = 64;
 
 /// A place in the file, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +113,49 @@ impl Node {
     }
 }
 
+/// Looks over the document before it is loaded: loading repeats what aliases stand for, and is as deep as the
+/// document is. What is no YAML is left for the loader to say.
+fn measure(text: &str) -> Result<(), (Place, String, &'static str)> {
+    let mut anchored: HashMap<usize, usize> = HashMap::new();
+    let mut open = Vec::new();
+    let mut bytes = 0usize;
+    for event in Parser::new_from_str(text) {
+        let Ok((event, span)) = event else {
+            return Ok(());
+        };
+        let at = place(span.start.line(), span.start.col());
+        match event {
+            Event::Alias(anchor) => {
+                bytes = bytes.saturating_add(anchored.get(&anchor).copied().unwrap_or(NODE_BYTES));
+            }
+            Event::Scalar(text, _, anchor, _) => {
+                bytes += text.len() + NODE_BYTES;
+                anchored.insert(anchor, text.len() + NODE_BYTES);
+            }
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                open.push((anchor, bytes));
+                bytes += NODE_BYTES;
+                if open.len() > DEPTH_MAX + 1 {
+                    let message = format!("the file is nested more than {DEPTH_MAX} levels deep");
+                    return Err((at, message, "flatten it"));
+                }
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some((anchor, before)) = open.pop() {
+                    anchored.insert(anchor, bytes - before);
+                }
+            }
+            _ => {}
+        }
+        if bytes > LOADED_BYTES_MAX {
+            let mib = LOADED_BYTES_MAX >> 20;
+            let message = format!("the aliases up to here stand for more than {mib} MiB");
+            return Err((at, message, "write out what is meant"));
+        }
+    }
+    Ok(())
+}
+
 /// Reads nodes and collects what is wrong with them.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -168,6 +218,10 @@ impl Reader {
 
     /// Parses the text; None where it is no YAML or empty.
     pub(super) fn parse(&mut self, text: &str) -> Option<Node> {
+        if let Err((at, message, advice)) = measure(text) {
+            self.fail(at, message, advice);
+            return None;
+        }
         let documents = match MarkedYaml::load_from_str(text) {
             Ok(documents) => documents,
             Err(error) => {
@@ -225,8 +279,10 @@ impl Reader {
                     .map(|(key, value)| self.convert_entry(key, value, text, depth))
                     .collect(),
             ),
-            YamlData::Tagged(_, inner) => return self.convert(inner, text, depth + 1),
-            YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
+            YamlData::Tagged(..)
+            | YamlData::Representation(..)
+            | YamlData::Alias(_)
+            | YamlData::BadValue => {
                 let message = "this value cannot be read".to_owned();
                 self.fail(at, message, "write it in quotes, without a tag");
                 Value::Null

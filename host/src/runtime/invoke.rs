@@ -14,7 +14,7 @@ use super::bindings::{hooks, types};
 use super::convert;
 use super::limits::{
     DESCRIBE_CPU_MAX, DESCRIBE_MEMORY_BYTES_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX,
-    FAILURE_BYTES_MAX, HANDLES_MAX, SLOT_WAIT_MAX,
+    FAILURE_BYTES_MAX, HANDLES_MAX, LONG_CPU, SLOT_WAIT_MAX,
 };
 use super::loader::Module;
 use super::meter::{CpuMeter, MemoryMeter};
@@ -217,6 +217,7 @@ fn state_for(
 /// Makes a store with every limit set.
 fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) -> Store<State> {
     let cpu_max = limits.cpu_max;
+    let long_turns = Arc::clone(&runtime.sandbox.long_turns);
     let mut store = Store::new(&runtime.sandbox.engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(limits.call_bytes_max);
@@ -232,10 +233,17 @@ fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) ->
             ))
             .into());
         }
-        // Others on this thread get their turn, and the wall clock gets to be looked at.
+        let (cpu, turns) = (cpu.clone(), Arc::clone(&long_turns));
         Ok(UpdateDeadline::YieldCustom(
             1,
-            Box::pin(tokio::task::yield_now()),
+            Box::pin(async move {
+                // Others on this thread go first, and the wall clock gets to be looked at.
+                tokio::task::yield_now().await;
+                if used >= LONG_CPU {
+                    // The semaphore is never closed.
+                    cpu.hold(turns.acquire_owned().await.ok());
+                }
+            }),
         ))
     });
     store

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::ResourceLimiter;
 
 use super::Bounds;
@@ -122,6 +124,8 @@ pub(super) struct CpuMeter(Arc<CpuTimes>);
 struct CpuTimes {
     finished_polls_ns: AtomicU64,
     poll_began_ns: AtomicU64,
+    /// Held while a guest that takes long computes; given back at the end of each poll.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl CpuMeter {
@@ -133,6 +137,11 @@ impl CpuMeter {
             began => thread_time_ns().saturating_sub(began),
         };
         Duration::from_nanos(self.0.finished_polls_ns.load(Ordering::Relaxed) + polling)
+    }
+
+    /// Keeps a turn until the guest waits for something, be it its next turn: what waits computes nothing.
+    pub(super) fn hold(&self, turn: Option<OwnedSemaphorePermit>) {
+        *self.0.turn.lock() = turn;
     }
 
     /// Wraps the future whose polls are measured.
@@ -167,6 +176,7 @@ impl<F: Future> Future for Measured<F> {
         let used = thread_time_ns().saturating_sub(began);
         times.finished_polls_ns.fetch_add(used, Ordering::Relaxed);
         times.poll_began_ns.store(0, Ordering::Relaxed);
+        times.turn.lock().take();
         poll
     }
 }

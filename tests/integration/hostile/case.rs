@@ -5,7 +5,7 @@ use std::path::Path;
 use super::raw;
 
 /// What a handler of the catalogue may use, where its case says nothing else.
-pub(crate) const LIMITS: &str = "cpu: 500ms, wall: 20s";
+pub(crate) const LIMITS: &str = "cpu: 500ms, wall: 40s";
 /// How it is tried again: once is enough to see why.
 pub(crate) const RETRY: &str =
     "max_attempts: 1, min_backoff: 10ms, max_backoff: 20ms, max_age: 500ms";

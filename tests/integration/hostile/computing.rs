@@ -68,7 +68,7 @@ fn loops() -> Vec<Case> {
         .tells(["cpu:"])
         .meets("cpu")
         .outlasts(),
-        guest("burns-what-it-may", "burn").within("cpu: 10s, wall: 20s").outlasts(),
+        guest("burns-what-it-may", "burn").within("cpu: 10s, wall: 40s").outlasts(),
         guest("recursion", "recursion").dies().tells(["recursion without end"]),
         guest("narrow-recursion", "narrow-recursion")
             .dies()
@@ -81,20 +81,20 @@ fn waits() -> Vec<Case> {
     vec![
         guest("sleep-in-poll", "sleep")
             .dies()
-            .within("wall: 1s")
-            .tells(["wall:", "1s", "limits.wall"])
+            .within("wall: 3s")
+            .tells(["wall:", "3s", "limits.wall"])
             .meets("wall")
             .outlasts(),
         guest("sleep-in-enrich", "sleep")
             .in_enrich()
-            .within("wall: 1s")
-            .tells(["\"kind\":\"enrich\"", "wall:", "1s"])
+            .within("wall: 3s")
+            .tells(["\"kind\":\"enrich\"", "wall:", "3s"])
             .meets("wall")
             .outlasts(),
         guest("sleep-in-many-steps", "sleep-in-steps")
             .dies()
-            .within("wall: 1s, cpu: 20s")
-            .tells(["wall:", "1s"])
+            .within("wall: 3s, cpu: 20s")
+            .tells(["wall:", "3s"])
             .meets("wall")
             .outlasts(),
     ]

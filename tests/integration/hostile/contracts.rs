@@ -206,8 +206,8 @@ fn wasi() -> Vec<Case> {
                 ..Core::default()
             },
         )
-        .within("wall: 1s")
-        .tells(["wall:", "1s"])
+        .within("wall: 3s")
+        .tells(["wall:", "3s"])
         .meets("wall")
         .outlasts(),
         wild(

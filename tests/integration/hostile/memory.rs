@@ -8,7 +8,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn memories() -> Vec<Case> {
-    const SMALL: &str = "memory: 16MiB, cpu: 5s, wall: 20s";
+    const SMALL: &str = "memory: 16MiB, cpu: 5s, wall: 40s";
     let memory = |name, mode| {
         guest(name, mode)
             .dies()

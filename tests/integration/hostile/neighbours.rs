@@ -157,7 +157,7 @@ fn slack() -> Vec<Case> {
         ),
         guest("blocks-as-deep-as-a-well", "slack-deep-blocks").tells(["blocks: not JSON"]),
         guest("a-message-of-a-megabyte", "slack-megabyte")
-            .within("cpu: 5s, wall: 20s")
+            .within("cpu: 5s, wall: 40s")
             .tells(["\"text\":"]),
         script(
             "an-emoji-that-is-a-request",

@@ -17,18 +17,18 @@ fn bodies() -> Vec<Case> {
         script("a-body-that-never-ends", "get {wire}/endless")
             .tells(["TooLarge(8388608)"])
             .meets("response_bytes"),
-        script("a-drip", "get-within 1500 {wire}/drip")
+        script("a-drip", "get-within 3000 {wire}/drip")
             .tells(["Error::Timeout"])
             .outlasts(),
         script("a-gzip-bomb", "get {wire}/bomb").tells(["200, 262164 bytes"]),
-        script("a-peer-that-says-nothing", "get-within 1500 {wire}/silence")
+        script("a-peer-that-says-nothing", "get-within 3000 {wire}/silence")
             .tells(["Error::Timeout", "no answer in time"])
             .outlasts(),
         guest("a-peer-that-outlasts-its-guest", "endless-timeout")
             .at("{wire}/silence")
             .dies()
-            .within("wall: 1s")
-            .tells(["wall:", "1s"])
+            .within("wall: 3s")
+            .tells(["wall:", "3s"])
             .meets("wall")
             .outlasts(),
         script("a-body-cut-short", "get {wire}/short").tells(["Unreachable"]),
@@ -47,18 +47,18 @@ fn bodies() -> Vec<Case> {
 
 fn heads() -> Vec<Case> {
     vec![
-        script("a-head-that-drips", "get-within 1500 {wire}/drip-head")
+        script("a-head-that-drips", "get-within 3000 {wire}/drip-head")
             .tells(["Error::Timeout"])
             .outlasts(),
         script("headers-without-end", "get-within 2000 {wire}/headers").tells(["Unreachable"]),
         script("a-header-without-end", "get-within 2000 {wire}/big-header").tells(["Unreachable"]),
-        script("continue-without-end", "get-within 1500 {wire}/continue")
+        script("continue-without-end", "get-within 3000 {wire}/continue")
             .tells(["Error::Timeout"])
             .outlasts(),
         script("no-http-at-all", "get {wire}/garbage").tells(["Unreachable"]),
         script("a-peer-that-hangs-up", "get {wire}/close").tells(["Unreachable"]),
         script("two-lengths-for-one-body", "get-within 2000 {wire}/lengths").tells(["Unreachable"]),
-        script("a-switch-of-protocols", "get-within 1500 {wire}/upgrade").tells(["101, 0 bytes"]),
+        script("a-switch-of-protocols", "get-within 3000 {wire}/upgrade").tells(["101, 0 bytes"]),
         script(
             "a-redirect-to-this-machine",
             "get {wire}/redirect/http://127.0.0.1:{forbidden_port}/stolen",

@@ -11,7 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn returned() -> Vec<Case> {
-    const ROOMY: &str = "cpu: 5s, wall: 20s";
+    const ROOMY: &str = "cpu: 5s, wall: 40s";
     let output = |name, mode, limit| guest(name, mode).within(ROOMY).dies().meets(limit);
     let lift = |name, mode| guest(name, mode).within(ROOMY).dies().meets("call_bytes");
     vec![

@@ -68,7 +68,7 @@ impl World {
             slack,
             reference: String::new(),
         };
-        world.put(&format!("{OWNER}.wasm"), &named("probe", "probe", OWNER));
+        world.put(&format!("{OWNER}.wasm"), &modules::named("probe", OWNER));
         world.loaded(OWNER).await;
         let script = format!("set secret {OWNERS_OWN}\nslack alerts mine\nreference");
         let owner = alert(OWNER, &[("step", "act")], &script);
@@ -88,12 +88,15 @@ impl World {
             Harm::File(put) => put(&self.server.handlers_dir().join(&file)),
             Harm::Component(make) => self.put(&file, &make(case.handler)),
             Harm::Describing(mode) => {
-                let module = named("hostile", "hostile", case.handler);
+                let module = modules::named("hostile", case.handler);
                 let mode = format!("describe:{mode}");
-                self.put(&file, &replaced(&module, "describe:well", &mode));
+                self.put(
+                    &file,
+                    &modules::with_text(&module, "describe:well", 32, &mode),
+                );
             }
-            Harm::Guest { .. } => self.put(&file, &named("hostile", "hostile", case.handler)),
-            Harm::Script { .. } => self.put(&file, &named("probe", "probe", case.handler)),
+            Harm::Guest { .. } => self.put(&file, &modules::named("hostile", case.handler)),
+            Harm::Script { .. } => self.put(&file, &modules::named("probe", case.handler)),
         }
         let told = if case.end == End::Refused {
             self.refused(case, &file).await
@@ -161,7 +164,7 @@ impl World {
         if case.outlasts {
             let at = |story: &Value| story["settled_at"].as_str().expect("a time").to_owned();
             assert!(
-                moment(&at(&honest)) < moment(&at(&story)),
+                moment(&at(&honest)) <= moment(&at(&story)),
                 "the honest alert waited for it: {} {}",
                 at(&honest),
                 at(&story)
@@ -263,26 +266,6 @@ impl World {
     }
 }
 
-/// Writes another name in the place of a guest's padded one.
-fn named(guest: &str, name: &str, other: &str) -> Vec<u8> {
-    let padded = format!("{name:<64}");
-    replaced(&modules::bytes(guest), &padded, &format!("{other:<64}"))
-}
-
-/// Replaces a text, padded, by one that is no longer than its room.
-fn replaced(module: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let from = format!("{from:<32}");
-    let to = format!("{to:<width$}", width = from.len());
-    assert_eq!(from.len(), to.len(), "{to:?} is too long");
-    let mut module = module.to_vec();
-    let at = module
-        .windows(from.len())
-        .position(|window| window == from.as_bytes())
-        .expect("the guest has the text");
-    module[at..at + to.len()].copy_from_slice(to.as_bytes());
-    module
-}
-
 fn alert(alertname: &str, labels: &[(&str, &str)], script: &str) -> Value {
     let mut alert = tests::alerts::firing(alertname, labels);
     if !script.is_empty() {
@@ -315,7 +298,7 @@ fn configuration(cases: &[Case]) -> String {
         };
         let settings = format!(
             "{{ {pin}allow: {{ {allow} }}, limits: {{ {limits} }}, retry: {{ {retry} }}, \
-             enrich: {{ attempts: 1, within: 20s }} }}"
+             enrich: {{ attempts: 1, within: 40s }} }}"
         );
         handlers.insert(case.handler, settings);
     }

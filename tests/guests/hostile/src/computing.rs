@@ -9,10 +9,15 @@ pub(super) fn harm(mode: &str) -> Option<Harm> {
         "loop" => loop {
             std::hint::black_box(0);
         },
-        // As much as it may, again and again, and no more: no limit is met and no breaker opens.
-        "burn" => {
+        // As much as it may and no more: no limit is met and no breaker opens.
+        "burn" | "burn-a-little" => {
             let mut n = 0u64;
-            for _ in 0..100_000_000 {
+            let times = if mode == "burn" {
+                300_000_000
+            } else {
+                50_000_000
+            };
+            for _ in 0..times {
                 n = std::hint::black_box(n.wrapping_mul(31).wrapping_add(7));
             }
             Ok((vec![pair("n", n.to_string())], vec![]))
