@@ -21,7 +21,7 @@ use crate::policy;
 use crate::queue::{self, Leases, Queue};
 use crate::router::Router;
 use crate::runtime::{
-    self, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
+    self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
     ServiceOptions,
 };
 use crate::server::{Server, Tls};
@@ -118,7 +118,8 @@ pub struct App {
 impl App {
     /// Opens the store, sets up the sandbox and starts the first scan of the folder.
     ///
-    /// `source` is asked again at each reload; `preview` shows messages that are not posted.
+    /// `source` is asked again at each reload; `preview` shows messages that are not posted; `compiler` is where
+    /// modules are compiled.
     ///
     /// # Errors
     /// Where the store, the folder or the sandbox cannot be opened.
@@ -126,13 +127,19 @@ impl App {
         config: Config,
         source: ConfigSource,
         preview: PreviewSink,
+        compiler: Compiler,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let tls = config.tls_server.clone().map(Tls::new).transpose()?;
         let Store::Sqlite(path) = &config.store;
         let (queue, leases) = Queue::open(path, queue_options(&config), caps(&config, &[]))?;
         let ref_key = queue.secret(MESSAGE_REFS);
-        let runtime = Runtime::new(runtime_options(&config, ref_key, Arc::clone(&preview)))?;
+        let runtime = Runtime::new(runtime_options(
+            &config,
+            ref_key,
+            Arc::clone(&preview),
+            compiler,
+        ))?;
         let registry = Registry::open(
             Arc::clone(&runtime),
             config.handlers_dir.clone(),
@@ -402,7 +409,7 @@ impl Shared {
     fn note_changes(&self, before: &[ModuleInfo], now: &[ModuleInfo]) {
         for module in now {
             let old = before.iter().find(|old| old.file == module.file);
-            if old.is_some_and(|old| old.sha256 == module.sha256 && old.error == module.error) {
+            if old.is_some_and(|old| is_same(old, module)) {
                 continue;
             }
             if module.error.is_some() {
@@ -410,19 +417,24 @@ impl Shared {
             }
             if let Some(name) = &module.name {
                 self.breakers.forget(name);
-                self.warn_if_limited(name, &module.imports);
+                self.warn_if_limited(name, module);
             }
         }
     }
 
-    fn warn_if_limited(&self, name: &HandlerName, imports: &[String]) {
-        if let Some(lines) = missing_grants(&self.config.load(), name, imports) {
+    fn warn_if_limited(&self, name: &HandlerName, module: &ModuleInfo) {
+        if let Some(lines) = missing_grants(&self.config.load(), module) {
             tracing::warn!(
                 handler = name.as_str(),
-                "handler {name} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}"
+                "handler {name} is limited: what it is not granted answers `denied`. To grant it, add:\n{lines}"
             );
         }
     }
+}
+
+/// Returns true where a look at the folder found nothing new about a file.
+fn is_same(old: &ModuleInfo, new: &ModuleInfo) -> bool {
+    (&old.sha256, &old.error, &old.exposure) == (&new.sha256, &new.error, &new.exposure)
 }
 
 /// Another `listen` counts after a restart: until then what is bound stays open to whoever reaches it.
@@ -448,23 +460,35 @@ fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {
 
 /// Returns the lines of configuration that a module lacks for what it imports.
 #[must_use]
-pub fn missing_grants(config: &Config, name: &HandlerName, imports: &[String]) -> Option<String> {
-    let imports: Vec<_> = imports.iter().map(String::as_str).collect();
-    policy::imports_missing(name, &config.handler(name).grants, &imports)
+pub fn missing_grants(config: &Config, module: &ModuleInfo) -> Option<String> {
+    let name = module.name.as_ref()?;
+    let settings = config.handler(name);
+    let imports: Vec<_> = module.imports.iter().map(String::as_str).collect();
+    let grants = policy::imports_missing(name, &settings.grants, &imports);
+    let is_withheld = settings.sha256.is_none() && !settings.grants.credentials.is_empty();
+    let pin = module
+        .exposure
+        .as_ref()
+        .filter(|_| is_withheld)
+        .map(|exposure| policy::MissingPin {
+            handler: name.clone(),
+            sha256: module.sha256.clone().unwrap_or_default(),
+            exposure: exposure.clone(),
+        });
+    let lines: Vec<_> = grants
         .map(|missing| missing.configuration)
+        .into_iter()
+        .chain(pin.map(|missing| missing.lines()))
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// Returns how a module stands, its grants considered.
 #[must_use]
 pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
-    match &module.name {
-        Some(name)
-            if module.state == ModuleState::Ready
-                && missing_grants(config, name, &module.imports).is_some() =>
-        {
-            ModuleState::Limited
-        }
-        _ => module.state,
+    match module.state {
+        ModuleState::Ready if missing_grants(config, module).is_some() => ModuleState::Limited,
+        state => state,
     }
 }
 
@@ -505,9 +529,11 @@ pub fn runtime_options(
     config: &Config,
     ref_key: [u8; 32],
     preview: PreviewSink,
+    compiler: Compiler,
 ) -> runtime::Options {
     runtime::Options {
         cache_dir: cache_dir(config),
+        compiler,
         bounds: config.sandbox,
         services: service_options(config, ref_key, preview),
     }

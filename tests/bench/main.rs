@@ -4,6 +4,7 @@
 
 mod drop_in;
 mod effects;
+mod hostile;
 mod ingest;
 mod load;
 mod peers;
@@ -22,7 +23,7 @@ use anyhow::{Context as _, bail};
 use show::Figures;
 
 /// Every benchmark, in the order in which they run.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "sandbox",
     "start",
     "drop-in",
@@ -30,6 +31,7 @@ const NAMES: [&str; 7] = [
     "end-to-end",
     "latency",
     "storm",
+    "hostile",
 ];
 
 /// How long each load lasts where nothing else is said.
@@ -46,8 +48,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let (names, load_time) = arguments()?;
-    if cfg!(debug_assertions) {
+    let (names, load_time, is_smoke) = arguments()?;
+    if cfg!(debug_assertions) && !is_smoke {
         bail!("figures of a debug build say nothing: cargo run --release -p tests --bin bench");
     }
     let mut figures = Figures::default();
@@ -73,18 +75,23 @@ fn measure(name: &str, load_time: Duration, figures: &mut Figures) -> anyhow::Re
         "ingest" => lean()?.block_on(ingest::run(load_time, figures)),
         "end-to-end" => lean()?.block_on(effects::rate(load_time, figures)),
         "latency" => lean()?.block_on(effects::latency(load_time, figures)),
+        "hostile" => lean()?.block_on(hostile::run(load_time, figures)),
         _ => lean()?.block_on(storm::run(figures)),
     }
 }
 
-fn arguments() -> anyhow::Result<(Vec<String>, Duration)> {
+/// `--smoke` runs a debug build too: to see that it runs, not how fast.
+fn arguments() -> anyhow::Result<(Vec<String>, Duration, bool)> {
     let mut names = Vec::new();
     let mut seconds = SECONDS_DEFAULT;
+    let mut is_smoke = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--seconds" {
             let value = arguments.next().context("--seconds takes a number")?;
             seconds = value.parse().context("--seconds takes a number")?;
+        } else if argument == "--smoke" {
+            is_smoke = true;
         } else if NAMES.contains(&argument.as_str()) {
             names.push(argument);
         } else {
@@ -97,5 +104,5 @@ fn arguments() -> anyhow::Result<(Vec<String>, Duration)> {
     if names.is_empty() {
         names = NAMES.map(str::to_owned).to_vec();
     }
-    Ok((names, Duration::from_secs(seconds)))
+    Ok((names, Duration::from_secs(seconds), is_smoke))
 }

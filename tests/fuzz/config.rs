@@ -97,7 +97,10 @@ fn check_problems(problems: &Problems, dir: &Path, text: &str) {
         if let Some(line) = line {
             let line: usize = line.parse().unwrap_or_else(|_| panic!("{shown}"));
             // A mistake at the end of the text stands on the line after its last.
-            assert!((1..=text.lines().count() + 1).contains(&line), "{shown}");
+            assert!(
+                (1..=text.lines().count() + 1).contains(&line),
+                "{shown} in {text:?}"
+            );
         }
     }
 }

@@ -308,3 +308,43 @@ async fn a_missing_folder_says_what_to_do() {
         "{why}"
     );
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_else_could_have_written_a_module_is_known_and_seen_to_change() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let chmod = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let shelf = Shelf::with(&["probe"]).await;
+    let exposure = |shelf: &Shelf| {
+        let module = shelf.registry.get(&HandlerName::new("probe"));
+        module.and_then(|module| module.exposure().map(str::to_owned))
+    };
+    chmod(&shelf.dir, 0o755);
+    chmod(&shelf.path("probe.wasm"), 0o644);
+    shelf.until(|shelf| exposure(shelf).is_none()).await;
+    for (place, open, closed) in [
+        (shelf.dir.clone(), 0o775, 0o755),
+        (shelf.path("probe.wasm"), 0o646, 0o644),
+    ] {
+        chmod(&place, open);
+        shelf.until(|shelf| exposure(shelf).is_some()).await;
+        let why = exposure(&shelf).unwrap();
+        assert!(
+            why.contains(&*place.to_string_lossy()) && why.contains(&format!("{open:o}")),
+            "{why}"
+        );
+        assert_eq!(shelf.info("probe.wasm").unwrap().exposure, Some(why));
+        chmod(&place, closed);
+        shelf.until(|shelf| exposure(shelf).is_none()).await;
+    }
+    // A link to where anybody may write is no better.
+    let common = shelf.bed.folder.path().join("common");
+    fs::create_dir(&common).unwrap();
+    fs::rename(shelf.path("probe.wasm"), common.join("probe.wasm")).unwrap();
+    chmod(&common, 0o777);
+    symlink(common.join("probe.wasm"), shelf.path("probe.wasm")).unwrap();
+    shelf.until(|shelf| exposure(shelf).is_some()).await;
+    assert!(exposure(&shelf).unwrap().contains("common"));
+}

@@ -240,7 +240,7 @@ handlers:
         .await;
     assert_eq!(server.wait_settled(&ids[0]).await["state"], "done");
     let (_, metrics) = server.get_text("/metrics").await;
-    let counted = r#"alert_manager_limits_total{handler="hostile",limit="log_lines"} 39986"#;
+    let counted = r#"alert_manager_limits_total{handler="hostile",limit="log_lines"} 19993"#;
     assert!(metrics.contains(counted), "{metrics}");
     let (_, handlers) = server.get("/api/v1/handlers").await;
     let limits = &handlers["handlers"][0]["limits"];

@@ -8,6 +8,7 @@ mod bulkhead;
 mod crash;
 mod faults;
 mod heartbeat;
+mod leak;
 mod load;
 mod outages;
 mod power;

@@ -13,7 +13,7 @@ use alert_manager::config::{Credential, Secret, SecretSource, Slack, SlackRate};
 use alert_manager::journal::{BoxFuture, Entry, KvChange, KvQuota, KvReply, Ledger, LedgerError};
 use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
-    Bounds, Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
+    Bounds, Compiler, Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
 };
 use axum::Router;
 use axum::body::Bytes;
@@ -52,14 +52,26 @@ impl Bed {
     }
 
     /// Makes a runtime with other services.
+    #[must_use]
+    pub fn with_services(change: impl FnOnce(&mut ServiceOptions)) -> Self {
+        Self::with(|options| change(&mut options.services))
+    }
+
+    /// Makes a runtime whose pool has so many slots.
+    #[must_use]
+    pub fn with_slots(slots: u32) -> Self {
+        Self::with(|options| options.bounds.invocations_max = slots)
+    }
+
+    /// Makes a runtime with other options.
     ///
     /// # Panics
     /// Where the runtime does not start.
     #[must_use]
-    pub fn with_services(change: impl FnOnce(&mut ServiceOptions)) -> Self {
+    pub fn with(change: impl FnOnce(&mut Options)) -> Self {
         let previews = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&previews);
-        let mut services = ServiceOptions {
+        let services = ServiceOptions {
             slack: Slack {
                 token: None,
                 preview: true,
@@ -77,17 +89,18 @@ impl Bed {
             message_ref_key: [7; 32],
             preview: Arc::new(move |text| shown.lock().push(text.to_owned())),
         };
-        change(&mut services);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let runtime = Runtime::new(Options {
+        let mut options = Options {
             cache_dir: folder.path().join("cache"),
+            compiler: Compiler::InProcess,
             bounds: Bounds {
                 invocations_max: 8,
                 ..Bounds::default()
             },
             services,
-        })
-        .expect("the runtime starts");
+        };
+        change(&mut options);
+        let runtime = Runtime::new(options).expect("the runtime starts");
         Self {
             runtime,
             previews,

@@ -43,3 +43,29 @@ pub fn path(name: &str) -> PathBuf {
 pub fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).expect("a built module can be read")
 }
+
+/// Returns the guest `hostile` or `probe` under another name, which it has room for: another module in every respect.
+///
+/// # Panics
+/// Where the name is longer than its room.
+#[must_use]
+pub fn named(guest: &str, name: &str) -> Vec<u8> {
+    with_text(&bytes(guest), guest, 64, name)
+}
+
+/// Writes `to` in the place of `from`, which stands in the module with spaces after it, `room` bytes in all.
+///
+/// # Panics
+/// Where it is not there, or is longer than its room.
+#[must_use]
+pub fn with_text(module: &[u8], from: &str, room: usize, to: &str) -> Vec<u8> {
+    let (from, to) = (format!("{from:<room$}"), format!("{to:<room$}"));
+    assert_eq!(from.len(), to.len(), "{to:?} is too long");
+    let mut module = module.to_vec();
+    let at = module
+        .windows(room)
+        .position(|window| window == from.as_bytes())
+        .expect("the module has the text");
+    module[at..at + room].copy_from_slice(to.as_bytes());
+    module
+}

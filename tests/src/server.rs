@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alert_manager::app::{App, ConfigSource, Shared};
 use alert_manager::config::{Config, Overrides};
+use alert_manager::runtime::Compiler;
 use parking_lot::Mutex;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -95,6 +96,8 @@ impl Setup {
             config,
             source,
             Arc::new(move |message: &str| seen.lock().push(message.to_owned())),
+            // This program is no server; `integration/compiler.rs` has the real way.
+            Compiler::InProcess,
         )
         .await
         .map_err(|error| error.to_string())?;

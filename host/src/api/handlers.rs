@@ -41,7 +41,7 @@ fn describe(
         "state": module_state(config, module),
         "alerts": module.alerts,
         "imports": module.imports,
-        "missing_grants": name.and_then(|name| missing_grants(config, name, &module.imports)),
+        "missing_grants": missing_grants(config, module),
         "grants": settings.as_ref().map(|s| grants(s)),
         "limits": settings.as_ref().map(|s| limits(s)),
         "counts": name.map(|name| {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::config::Overrides;
+use crate::runtime::COMPILE_COMMAND;
 use crate::telemetry::log::{Format, Verbosity};
 
 /// Answers alerts with sandboxed WebAssembly handlers.
@@ -37,6 +38,9 @@ pub(super) enum Command {
     Retry(RetryArgs),
     /// Give up deliveries that are not settled.
     Cancel(CancelArgs),
+    /// Compile standard input to standard output, within limits: a server runs this for each new module.
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileModule(CompileArgs),
 }
 
 /// Which file holds the configuration.
@@ -232,6 +236,16 @@ pub(super) struct RetryArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CompileArgs {
+    /// Bytes of address space.
+    #[arg(value_name = "BYTES")]
+    pub(super) memory_bytes_max: u64,
+    /// Seconds on processors.
+    #[arg(value_name = "SECONDS")]
+    pub(super) seconds_max: u64,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -99,10 +99,10 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
 fn check_grants(config: &Config, findings: &mut Findings) {
     for module in &findings.found.files {
         if let Some(name) = &module.name
-            && let Some(lines) = missing_grants(config, name, &module.imports)
+            && let Some(lines) = missing_grants(config, module)
         {
             findings.warnings.push(format!(
-                "{name} is limited: what it imports beyond its grants answers `denied`. To grant it, add:\n{lines}"
+                "{name} is limited: what it is not granted answers `denied`. To grant it, add:\n{lines}"
             ));
         }
     }

@@ -5,6 +5,7 @@ mod ask;
 mod build;
 mod check;
 mod client;
+mod compile;
 mod dev;
 mod explain;
 mod modules;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Retry(args) => ask::retry(&args),
         Command::Cancel(args) => ask::cancel(&args),
+        Command::CompileModule(args) => compile::run(&args),
     };
     match outcome {
         Ok(code) => code,

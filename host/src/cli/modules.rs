@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::serve;
 use crate::app;
 use crate::config::Config;
 use crate::runtime::{Description, ModuleInfo, Options, Registry, Runtime};
@@ -30,6 +31,8 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .block_on(async {
             let (runtime, _folder) = sandbox(config)?;
             let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
+            // Compiling has a bound of its own, which on a busy machine is longer than that of a rescan.
+            registry.ready().await;
             // Not only scanned: a file that looks half copied is given its time, and judged.
             registry.rescan().await;
             Ok(Found {
@@ -42,7 +45,9 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
 /// Compiles with the server's cache where this user may, else into a folder of its own that goes with the
 /// command: a check changes nothing on the machine.
 fn sandbox(config: &Config) -> anyhow::Result<(Arc<Runtime>, Option<tempfile::TempDir>)> {
-    let options = || app::runtime_options(config, [0; 32], Arc::new(|_: &str| ()));
+    let compiler = serve::compiler()?;
+    let options =
+        || app::runtime_options(config, [0; 32], Arc::new(|_: &str| ()), compiler.clone());
     let shared = options();
     if shared.cache_dir.is_dir()
         && rustix::fs::access(&shared.cache_dir, rustix::fs::Access::WRITE_OK).is_ok()

@@ -37,3 +37,30 @@ pub(super) fn harden() {
 pub(super) fn keep_files_private() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
+
+/// Files that a compiler has open at most: its three, and what a look at the machine takes.
+const COMPILER_FILES_MAX: u64 = 32;
+/// What serves goes first, about three to one: a new module is not to wait until a busy machine has nothing else to do.
+const COMPILER_NICE: i32 = 5;
+
+/// Limits this process to so much address space and time on processors; what exceeds that ends it.
+pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Result<()> {
+    let at_most = |n| Rlimit {
+        current: Some(n),
+        maximum: Some(n),
+    };
+    setrlimit(Resource::Core, at_most(0))?;
+    setrlimit(Resource::As, at_most(memory_bytes_max))?;
+    setrlimit(Resource::Fsize, at_most(memory_bytes_max))?;
+    setrlimit(Resource::Nofile, at_most(COMPILER_FILES_MAX))?;
+    let time = Rlimit {
+        current: Some(seconds_max),
+        // The first signal ends it already; the second cannot be caught.
+        maximum: Some(seconds_max.saturating_add(1)),
+    };
+    setrlimit(Resource::Cpu, time)?;
+    rustix::process::nice(COMPILER_NICE)?;
+    // Where the machine runs out of memory after all, this is what the kernel is to take, not the server.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    Ok(())
+}

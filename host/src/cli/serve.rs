@@ -15,6 +15,7 @@ use super::print::{self, Paint};
 use super::process;
 use crate::app::{App, ConfigSource, Shared};
 use crate::config::{Config, Overrides};
+use crate::runtime::Compiler;
 use crate::telemetry::log;
 
 /// The file that somebody may have written without naming it.
@@ -75,7 +76,7 @@ async fn listen_and_run(
         Some(_) => "https",
         None => "http",
     };
-    let app = App::start(config, source, Arc::new(show_preview)).await?;
+    let app = App::start(config, source, Arc::new(show_preview), compiler()?).await?;
     let shared = app.shared();
     tracing::info!(
         "listening on {scheme}://{address}, handlers from {}",
@@ -91,6 +92,11 @@ async fn listen_and_run(
     let signals = Signals::new().context("cannot listen for signals")?;
     app.run(listener, signals.shutdown(shared)).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Modules are compiled by this very program.
+pub(super) fn compiler() -> anyhow::Result<Compiler> {
+    Compiler::this_program().context("cannot find the file of this program, which compiles modules")
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

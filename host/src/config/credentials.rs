@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::sections::Env;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{Authorization, Credential, CredentialKind, Secret, SecretSource};
@@ -243,7 +245,7 @@ pub(super) fn secret(
     }
     let (node, path) = variable?;
     let name = reader.text(node, &path)?;
-    let Some(value) = env(name) else {
+    let Some(value) = env(name).map(Zeroizing::new) else {
         let message = format!("{path} names the variable {name}, which is not set");
         reader.fail(node.at, message, "set it before the server starts");
         return None;

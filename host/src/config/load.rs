@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::alarms::{self, HeartbeatsSection};
 use super::credentials::credentials;
@@ -103,7 +104,7 @@ impl Config {
         let Some(path) = file.map(Path::to_owned).or(named) else {
             return assemble(None, FileConfig::default(), flags, env);
         };
-        let text = read(&path)?;
+        let text = Zeroizing::new(read(&path)?);
         let mut reader = Reader::new(&path);
         let document = reader.parse(&text);
         if reader.has_problems() {
@@ -151,7 +152,12 @@ fn read(path: &Path) -> Result<String, Problems> {
     };
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .and_then(|file| {
+            // At once: a buffer that grows leaves copies of what it held, secrets among it.
+            let length = file.metadata()?.len().min(FILE_BYTES_MAX) + 64;
+            bytes.reserve_exact(usize::try_from(length).unwrap_or(0));
+            file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
+        })
         .map_err(|error| {
             let message = format!("the configuration cannot be read: {error}");
             fail(message, "correct --config.file or ALERT_MANAGER_CONFIG")
@@ -428,7 +434,7 @@ fn slack_token(
         // Nothing is posted, even where there is a token: that is what preview is for.
         return None;
     }
-    if let Some(token) = env("SLACK_TOKEN") {
+    if let Some(token) = env("SLACK_TOKEN").map(Zeroizing::new) {
         return Some(SecretSource::value(Secret::new(token.trim())));
     }
     if let Some(path) = env("SLACK_TOKEN_FILE") {

@@ -137,8 +137,10 @@ impl SecretFile {
         if version.length > SECRET_BYTES_MAX {
             return Err(SecretError::TooLarge(self.path.clone()));
         }
-        let text = Zeroizing::new(fs::read_to_string(&self.path).map_err(unreadable)?);
-        let text = text.trim();
+        let bytes = read_once(&self.path, version.length).map_err(unreadable)?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| SecretError::NotOneLine(self.path.clone()))?
+            .trim();
         if text.is_empty() {
             return Err(SecretError::Empty(self.path.clone()));
         }
@@ -149,6 +151,18 @@ impl SecretFile {
         *last = Some((version, secret.clone()));
         Ok(secret)
     }
+}
+
+/// Reads a file into one buffer that is wiped: one that grows would leave copies of what it held.
+fn read_once(path: &Path, length: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    use std::io::Read as _;
+    // More than it has, so that its end is found without growing.
+    let capacity = usize::try_from(length).unwrap_or(0) + 64;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    fs::File::open(path)?
+        .take(SECRET_BYTES_MAX)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl FileVersion {
@@ -184,6 +198,15 @@ mod tests {
         let source = SecretSource::value(Secret::new("hunter2"));
         assert!(!format!("{source:?}").contains("hunter2"));
         assert_eq!(source.read().unwrap().expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_secret_is_read_without_its_buffer_growing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "x".repeat(5_000)).unwrap();
+        let bytes = read_once(&path, 5_000).unwrap();
+        assert_eq!((bytes.len(), bytes.capacity()), (5_000, 5_064));
     }
 
     #[test]

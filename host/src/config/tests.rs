@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bombs;
 mod doors;
 mod limits;
 
@@ -446,6 +447,23 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         let found = problems(Given::new(), &format!("{CLOSED}{line}\n"));
         assert_eq!(found.len(), 1, "{line}: {found:#?}");
         assert!(found[0].contains(part), "{line}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for line in [
+        "webhook: { authorization: hunter2 }",
+        "webhook: { hmac: hunter2 }",
+        "api: { basic_auth: hunter2 }",
+        "api: { authorization: { type: \"hunter2 hunter2\" } }",
+        "credentials: { x: { authorization: { credentials: [hunter2] }, origins: [\"https://h\"] } }",
+        "credentials: { x: { header: hunter2, origins: [\"https://h\"] } }",
+        "credentials: { x: { service_account: hunter2, origins: [\"https://h\"] } }",
+        "heartbeats: { x: { every: 1m, ping_url: \"hunter2\" } }",
+    ] {
+        let found = problems(Given::new(), &format!("{CLOSED}{line}\n"));
+        assert!(!found.concat().contains("hunter2"), "{line}: {found:#?}");
     }
 }
 

@@ -1,9 +1,12 @@
 //! A small decoder over YAML that keeps going after a mistake and knows the place of each.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::problem::{Problem, Problems};
 use super::suggest::closest;
@@ -11,6 +14,11 @@ use super::units::{parse_duration, parse_size};
 
 /// Deeper than any configuration; a bound for the recursion over the document.
 const DEPTH_MAX: usize = 64;
+/// What a document may come to once every alias is what it stands for, in bytes: ten lines of aliases of
+/// aliases stand for a thousand million of anything.
+const LOADED_BYTES_MAX: usize = 64 << 20;
+/// What a node takes besides its text.
+const NODE_BYTES: usize = 64;
 
 /// A place in the file, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +54,18 @@ pub(super) struct Entry {
     pub(super) key: String,
     pub(super) at: Place,
     pub(super) value: Node,
+}
+
+/// Some of what stands in the file is secret, and which of it is known only later.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Value::Scalar(text, json) = &mut self.value {
+            text.zeroize();
+            if let serde_json::Value::String(text) = json {
+                text.zeroize();
+            }
+        }
+    }
 }
 
 impl Node {
@@ -91,6 +111,49 @@ impl Node {
                 .collect(),
         }
     }
+}
+
+/// Looks over the document before it is loaded: loading repeats what aliases stand for, and is as deep as the
+/// document is. What is no YAML is left for the loader to say.
+fn measure(text: &str) -> Result<(), (Place, String, &'static str)> {
+    let mut anchored: HashMap<usize, usize> = HashMap::new();
+    let mut open = Vec::new();
+    let mut bytes = 0usize;
+    for event in Parser::new_from_str(text) {
+        let Ok((event, span)) = event else {
+            return Ok(());
+        };
+        let at = place(span.start.line(), span.start.col());
+        match event {
+            Event::Alias(anchor) => {
+                bytes = bytes.saturating_add(anchored.get(&anchor).copied().unwrap_or(NODE_BYTES));
+            }
+            Event::Scalar(text, _, anchor, _) => {
+                bytes += text.len() + NODE_BYTES;
+                anchored.insert(anchor, text.len() + NODE_BYTES);
+            }
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                open.push((anchor, bytes));
+                bytes += NODE_BYTES;
+                if open.len() > DEPTH_MAX + 1 {
+                    let message = format!("the file is nested more than {DEPTH_MAX} levels deep");
+                    return Err((at, message, "flatten it"));
+                }
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some((anchor, before)) = open.pop() {
+                    anchored.insert(anchor, bytes - before);
+                }
+            }
+            _ => {}
+        }
+        if bytes > LOADED_BYTES_MAX {
+            let mib = LOADED_BYTES_MAX >> 20;
+            let message = format!("the aliases up to here stand for more than {mib} MiB");
+            return Err((at, message, "write out what is meant"));
+        }
+    }
+    Ok(())
 }
 
 /// Reads nodes and collects what is wrong with them.
@@ -155,6 +218,10 @@ impl Reader {
 
     /// Parses the text; None where it is no YAML or empty.
     pub(super) fn parse(&mut self, text: &str) -> Option<Node> {
+        if let Err((at, message, advice)) = measure(text) {
+            self.fail(at, message, advice);
+            return None;
+        }
         let documents = match MarkedYaml::load_from_str(text) {
             Ok(documents) => documents,
             Err(error) => {
@@ -170,7 +237,7 @@ impl Reader {
             let message = "the file holds more than one document".to_owned();
             self.fail(at, message, "take out the line ---");
         }
-        let characters: Vec<char> = text.chars().collect();
+        let characters: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().collect());
         documents
             .first()
             .map(|node| self.convert(node, &characters, 0))
@@ -212,8 +279,10 @@ impl Reader {
                     .map(|(key, value)| self.convert_entry(key, value, text, depth))
                     .collect(),
             ),
-            YamlData::Tagged(_, inner) => return self.convert(inner, text, depth + 1),
-            YamlData::Representation(..) | YamlData::Alias(_) | YamlData::BadValue => {
+            YamlData::Tagged(..)
+            | YamlData::Representation(..)
+            | YamlData::Alias(_)
+            | YamlData::BadValue => {
                 let message = "this value cannot be read".to_owned();
                 self.fail(at, message, "write it in quotes, without a tag");
                 Value::Null
@@ -243,7 +312,11 @@ impl Reader {
     }
 
     fn expected(&mut self, node: &Node, path: &str, what: &str) {
-        let found = node.described();
+        let found = match &node.value {
+            // Somebody wrote a secret where a mapping belongs, or in another's place.
+            Value::Scalar(..) if is_about_secrets(path) => "a text".to_owned(),
+            _ => node.described(),
+        };
         let name = if path.is_empty() {
             "the configuration"
         } else {
@@ -421,6 +494,22 @@ impl<'a> Section<'a> {
             reader.fail(entry.at, format!("unknown key {path}"), advice);
         }
     }
+}
+
+/// Returns true where what stands at `path` may be a secret, whatever it should be.
+fn is_about_secrets(path: &str) -> bool {
+    const KEYS: [&str; 9] = [
+        "authorization",
+        "basic_auth",
+        "credentials",
+        "header",
+        "hmac",
+        "password",
+        "ping_url",
+        "secret",
+        "service_account",
+    ];
+    path.split(['.', '[']).any(|key| KEYS.contains(&key))
 }
 
 fn place(line: usize, column_from_zero: usize) -> Place {

@@ -6,12 +6,13 @@ mod refusal;
 mod request;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use url::Url;
 
 pub(crate) use address::cannot_be_public;
 pub use grant::{AddressRange, GrantError, HttpGrant};
-pub use refusal::{MissingGrants, Refusal, imports_missing};
+pub use refusal::{MissingGrants, MissingPin, Refusal, imports_missing};
 
 /// What the operator granted one handler. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Grants {
     pub slack: BTreeSet<String>,
     /// Credentials, by name.
     pub credentials: BTreeSet<String>,
+    /// Why no credential may be used although it is granted.
+    pub withheld: Option<MissingPin>,
 }
 
 impl Grants {
@@ -50,9 +53,25 @@ impl Grants {
     /// # Errors
     /// [`Refusal`] says why not, with the lines of configuration that would change it.
     pub fn credential(&self, name: &str) -> Result<(), Refusal> {
-        if self.credentials.contains(name) {
-            return Ok(());
+        if !self.credentials.contains(name) {
+            return Err(Refusal::credential(name));
         }
-        Err(Refusal::credential(name))
+        match &self.withheld {
+            Some(missing) => Err(Refusal::withheld(name, missing)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns these grants for a module that others than its owner could have put there: without a pin, it is
+    /// given no credential.
+    #[must_use]
+    pub fn for_unpinned(self: &Arc<Self>, missing: impl FnOnce() -> MissingPin) -> Arc<Self> {
+        if self.credentials.is_empty() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            withheld: Some(missing()),
+            ..(**self).clone()
+        })
     }
 }

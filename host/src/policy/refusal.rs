@@ -47,6 +47,16 @@ impl Refusal {
         )
     }
 
+    pub(super) fn withheld(name: &str, missing: &MissingPin) -> Self {
+        let reason = format!(
+            "The credential {name:?} is withheld: {}. {} Or pin the module that you mean, by adding to the configuration:\n{}",
+            missing.exposure,
+            MissingPin::ADVICE,
+            missing.configuration()
+        );
+        Self::new(reason, Vec::new())
+    }
+
     /// Returns the refusal with the lines for the handler `name`.
     #[must_use]
     pub fn for_handler(mut self, name: &HandlerName) -> Self {
@@ -82,6 +92,37 @@ impl fmt::Display for Refusal {
             " To allow it, add to the configuration:\n{}",
             self.configuration()
         )
+    }
+}
+
+/// A module that is granted credentials, and that anybody could have put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingPin {
+    /// Whose it says to be.
+    pub handler: HandlerName,
+    /// Of its file.
+    pub sha256: String,
+    /// Who else could have written it.
+    pub exposure: String,
+}
+
+impl MissingPin {
+    const ADVICE: &str = "Let only its owner write there (chmod go-w).";
+
+    /// Returns the lines to add to the configuration, the reason as a comment above them.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        let Self { exposure, .. } = self;
+        format!(
+            "# {exposure}, so its credentials are withheld. {}\n# Or pin the module that you mean:\n{}",
+            Self::ADVICE,
+            self.configuration()
+        )
+    }
+
+    fn configuration(&self) -> String {
+        let handler = scalar(self.handler.as_str());
+        format!("handlers:\n  {handler}:\n    sha256: {}", self.sha256)
     }
 }
 
@@ -164,6 +205,8 @@ fn scalar(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -188,6 +231,32 @@ mod tests {
                 .configuration()
                 .ends_with(r#"credentials: ["a: b\n"]"#)
         );
+    }
+
+    #[test]
+    fn a_credential_is_withheld_from_a_module_that_anybody_could_have_put_there() {
+        let granted = Arc::new(Grants {
+            credentials: ["github".to_owned()].into(),
+            ..Grants::default()
+        });
+        let missing = || MissingPin {
+            handler: HandlerName::new("x"),
+            sha256: "9f86".to_owned(),
+            exposure: "/h can be written to by others".to_owned(),
+        };
+        assert!(granted.credential("github").is_ok());
+        let withheld = granted.for_unpinned(missing);
+        let told = withheld.credential("github").unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "The credential \"github\" is withheld: /h can be written to by others. Let only its owner write there \
+             (chmod go-w). Or pin the module that you mean, by adding to the configuration:\n\
+             handlers:\n  x:\n    sha256: 9f86"
+        );
+        let other = withheld.credential("other").unwrap_err();
+        assert!(other.reason().contains("not granted"), "{other}");
+        let none = Arc::new(Grants::default());
+        assert!(Arc::ptr_eq(&none, &none.for_unpinned(missing)));
     }
 
     #[test]

@@ -34,12 +34,12 @@ impl<'a> Target<'a> {
             );
         }
         let host = match url.host() {
-            Some(Host::Domain(name)) if !name.trim_end_matches('.').is_empty() => {
+            Some(Host::Domain(name)) if is_name(name) => {
                 TargetHost::Name(name.strip_suffix('.').unwrap_or(name))
             }
             Some(Host::Ipv4(v4)) => TargetHost::Address(v4.into()),
             Some(Host::Ipv6(v6)) => TargetHost::Address(address::canonical(v6.into())),
-            _ => return Err("The URL has no host.".into()),
+            _ => return Err("The URL has no host that a name or an address could be.".into()),
         };
         Ok(Self {
             scheme,
@@ -48,6 +48,13 @@ impl<'a> Target<'a> {
             path: url.path(),
         })
     }
+}
+
+/// Returns true for a name as hosts have them: URLs take more (`'`, `*`, `;`), and what stands in between may
+/// read that as it likes.
+fn is_name(name: &str) -> bool {
+    let is_label = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    !name.trim_end_matches('.').is_empty() && name.bytes().all(is_label)
 }
 
 /// Finds the first grant that covers a request.

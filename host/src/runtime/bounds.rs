@@ -26,7 +26,7 @@ pub struct Bounds {
     pub cache_bytes_max: u64,
     /// `compile_memory`: address space of the process that compiles a module. Python's interpreter takes 370 MB.
     pub compile_memory_bytes_max: u64,
-    /// `compile_time`: on processors, and from start to end, of that process.
+    /// `compile_time`: of that process, on processors; four times that from start to end.
     pub compile_time_max: Duration,
 }
 

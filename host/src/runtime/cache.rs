@@ -5,7 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -30,6 +33,9 @@ pub enum CacheError {
         "the folder for precompiled modules, {0}, belongs to another user: name one of your own"
     )]
     NotOurs(PathBuf),
+    /// It leads elsewhere.
+    #[error("the folder for precompiled modules, {0}, is a link or no folder: remove it")]
+    NotAFolder(PathBuf),
 }
 
 /// What a module says of itself, kept so that a start does not have to ask again.
@@ -43,6 +49,9 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Cache {
     dir: PathBuf,
+    /// The very folder that was found to be our own: whatever its path leads to later, this is what is used.
+    #[cfg(target_os = "linux")]
+    _held: fs::File,
     /// Code compiled for another engine, processor or version is another file.
     prefix: String,
     bytes_max: u64,
@@ -55,16 +64,21 @@ impl Cache {
             path: dir.clone(),
             source,
         };
-        make_private(&dir).map_err(unusable)?;
-        if !is_ours(&dir).map_err(unusable)? {
-            return Err(CacheError::NotOurs(dir));
-        }
+        let found = private(&dir).map_err(unusable)?;
+        let held = match found {
+            Found::Ours(held) => held,
+            Found::Another => return Err(CacheError::NotOurs(dir)),
+            Found::NoFolder => return Err(CacheError::NotAFolder(dir)),
+        };
+        let dir = path_of(&held, dir);
         let mut hasher = DefaultHasher::new();
         FORMAT.hash(&mut hasher);
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
             prefix: format!("{:016x}-", hasher.finish()),
             dir,
+            #[cfg(target_os = "linux")]
+            _held: held,
             bytes_max,
         })
     }
@@ -81,16 +95,27 @@ impl Cache {
         Some((component, known))
     }
 
+    /// Makes a file for code to be put into; gone unless it is kept.
+    pub(super) fn new_file(&self) -> io::Result<NamedTempFile> {
+        NamedTempFile::new_in(&self.dir)
+    }
+
+    /// Makes a file without a name.
+    pub(super) fn new_input(&self) -> io::Result<fs::File> {
+        tempfile::tempfile_in(&self.dir)
+    }
+
     /// Keeps compiled code and returns it as a module: mapped from the file, so that its pages are
     /// shared with the page cache.
     pub(super) fn put(
         &self,
         engine: &Engine,
         sha256: &str,
-        code: &[u8],
+        code: NamedTempFile,
     ) -> Result<Component, LoadFromCacheError> {
         let path = self.path(sha256, "cwasm");
-        self.write(&path, code)?;
+        code.as_file().sync_all()?;
+        code.persist(&path).map_err(|error| error.error)?;
         let component = deserialize(engine, &path).map_err(LoadFromCacheError::Code)?;
         self.evict(&path);
         Ok(component)
@@ -110,7 +135,7 @@ impl Cache {
     /// Writes whole or not at all, also where the machine stops in between.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::io::Write as _;
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let mut file = self.new_file()?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -162,37 +187,142 @@ fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize_file(engine, path) }
 }
 
-#[cfg(unix)]
-fn make_private(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+/// What is at the place of the folder.
+enum Found {
+    Ours(fs::File),
+    Another,
+    NoFolder,
+}
+
+/// Makes the folder where it is missing, and sees to it that nobody else can write to it, nor ever could.
+fn private(dir: &Path) -> io::Result<Found> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(dir)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).or_else(|error| {
-        // Another's folder cannot be changed: the next check says so in better words.
-        if error.kind() == io::ErrorKind::PermissionDenied {
-            Ok(())
-        } else {
-            Err(error)
+        .create(dir)
+        .or_else(|error| match error.kind() {
+            // Told in better words below.
+            io::ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error),
+        })?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let held = match rustix::fs::open(dir, flags, Mode::empty()) {
+        Ok(held) => fs::File::from(held),
+        Err(Errno::LOOP | Errno::NOTDIR) => return Ok(Found::NoFolder),
+        // It cannot even be read: that is another's.
+        Err(Errno::ACCESS) => return Ok(Found::Another),
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = held.metadata()?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Ok(Found::Another);
+    }
+    let mode = metadata.permissions().mode();
+    if mode & 0o077 != 0 {
+        held.set_permissions(fs::Permissions::from_mode(0o700))?;
+    }
+    if mode & 0o022 != 0 {
+        // Who knows what was put there.
+        for entry in fs::read_dir(dir)? {
+            fs::remove_file(entry?.path())?;
         }
-    })
+    }
+    Ok(Found::Ours(held))
 }
 
-#[cfg(not(unix))]
-fn make_private(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)
+/// Returns a path that leads to the folder that is held, also when another has taken its place.
+#[cfg(target_os = "linux")]
+fn path_of(held: &fs::File, dir: PathBuf) -> PathBuf {
+    use std::os::fd::AsRawFd as _;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+    if path.is_dir() { path } else { dir }
 }
 
-/// Compares the folder's owner with that of a file that this process makes in it.
-#[cfg(unix)]
-fn is_ours(dir: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let probe = tempfile::NamedTempFile::new_in(dir)?;
-    Ok(fs::metadata(dir)?.uid() == probe.as_file().metadata()?.uid())
+#[cfg(not(target_os = "linux"))]
+fn path_of(_held: &fs::File, dir: PathBuf) -> PathBuf {
+    dir
 }
 
-#[cfg(not(unix))]
-fn is_ours(_dir: &Path) -> io::Result<bool> {
-    Ok(true)
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn open(dir: &Path) -> Result<Cache, CacheError> {
+        Cache::open(dir.to_owned(), &Engine::default(), 1 << 20)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_folder_and_its_files_are_for_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("a/cache");
+        let cache = open(&dir).unwrap();
+        let file = cache.new_file().unwrap();
+        assert_eq!((mode(&dir), mode(file.path())), (0o700, 0o600));
+    }
+
+    #[test]
+    fn what_lay_in_a_folder_that_others_could_write_to_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("cache");
+        for (before, stays) in [(0o755, true), (0o775, false), (0o777, false)] {
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("planted.cwasm"), "code").unwrap();
+            fs::set_permissions(&dir, fs::Permissions::from_mode(before)).unwrap();
+            open(&dir).unwrap();
+            assert_eq!(mode(&dir), 0o700);
+            assert_eq!(dir.join("planted.cwasm").exists(), stays, "{before:o}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_folders_place_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("elsewhere")).unwrap();
+        let link = folder.path().join("cache");
+        symlink("elsewhere", &link).unwrap();
+        assert!(matches!(open(&link), Err(CacheError::NotAFolder(_))));
+        fs::write(folder.path().join("file"), "").unwrap();
+        let file = folder.path().join("file");
+        assert!(matches!(open(&file), Err(CacheError::NotAFolder(_))));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_takes_its_place_later_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("cache");
+        let cache = open(&dir).unwrap();
+        fs::rename(&dir, folder.path().join("moved")).unwrap();
+        fs::create_dir(&dir).unwrap();
+        cache.write(&cache.path("x", "json"), b"ours").unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        let kept = fs::read_dir(folder.path().join("moved")).unwrap().count();
+        assert_eq!(kept, 1);
+    }
+
+    #[test]
+    fn the_oldest_code_goes_when_there_is_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = open(&folder.path().join("cache")).unwrap();
+        for (name, seconds) in [("old", 1), ("older", 0), ("new", 2)] {
+            let path = cache.path(name, "cwasm");
+            cache.write(&path, &vec![0; 600 << 10]).unwrap();
+            let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            fs::File::open(&path).unwrap().set_modified(at).unwrap();
+        }
+        cache.evict(&cache.path("new", "cwasm"));
+        let left: Vec<_> = ["older", "old", "new"]
+            .map(|name| cache.path(name, "cwasm").exists())
+            .into();
+        assert_eq!(left, [false, false, true]);
+    }
 }

@@ -1,6 +1,9 @@
 //! The one engine of the server: how guests are compiled, how much room they get, what they are linked with.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -25,6 +28,9 @@ pub(super) struct Sandbox {
     pub(super) linker: Linker<State>,
     /// One permit for each slot of the pool, which fails instead of waiting where it is full.
     pub(super) slots: Slots,
+    /// Guests that take long compute in turns, an epoch each: however many they are, they leave processors to the
+    /// guests that take next to nothing.
+    pub(super) long_turns: Arc<Semaphore>,
     pub(super) bounds: Bounds,
 }
 
@@ -48,9 +54,15 @@ impl Sandbox {
             engine,
             linker,
             slots: Slots::new(bounds.invocations_max),
+            long_turns: Arc::new(Semaphore::new(long_turns())),
             bounds,
         })
     }
+}
+
+/// Half of the processors: the others are for what takes next to nothing, and for the server itself.
+fn long_turns() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1))
 }
 
 /// Makes and drops the smallest engine, which has this process open its own page map: once it has closed its
@@ -63,6 +75,11 @@ pub fn open_page_map() -> Result<(), EngineError> {
     let mut config = config(&bounds);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1, &bounds)));
     Engine::new(&config).map(drop).map_err(EngineError)
+}
+
+/// Makes an engine that compiles as the sandbox's does and has no room for instances.
+pub(super) fn for_compiling() -> Result<Engine, EngineError> {
+    Engine::new(&config(&Bounds::default())).map_err(EngineError)
 }
 
 /// Everything but where instances live: what decides about the code that is compiled is the same in a process that

@@ -51,11 +51,13 @@ struct Signature {
     /// Seconds and nanoseconds.
     inode_changed: (i64, i64),
     is_file: bool,
+    /// Others than its owner could write it: a change of that is a change of the file.
+    is_exposed: bool,
 }
 
 impl Signature {
-    /// Of what `path` leads to.
-    fn of(path: &Path) -> Option<Self> {
+    /// Of what `path` in the folder `dir` leads to.
+    fn of(dir: &Path, path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         #[cfg(unix)]
         let (inode, inode_changed) = {
@@ -70,6 +72,7 @@ impl Signature {
             inode,
             inode_changed,
             is_file: metadata.is_file(),
+            is_exposed: exposure(dir, path).is_some(),
         })
     }
 
@@ -298,9 +301,10 @@ impl Folder {
             }
             file.stage = Stage::Loading;
             let signature = file.signature;
-            let (runtime, path) = (Arc::clone(&self.runtime), self.dir.join(name));
+            let (runtime, dir) = (Arc::clone(&self.runtime), self.dir.clone());
+            let path = dir.join(name);
             let load = self.loads.spawn(async move {
-                let result = load(&runtime, path, signature).await;
+                let result = load(&runtime, &dir, path, signature).await;
                 (signature, result)
             });
             self.loading.insert(load.id(), name.clone());
@@ -528,6 +532,10 @@ impl File {
                 .as_ref()
                 .map(|m| m.imports().to_vec())
                 .unwrap_or_default(),
+            exposure: self
+                .module
+                .as_ref()
+                .and_then(|m| m.exposure().map(str::to_owned)),
             error,
         }
     }
@@ -559,14 +567,19 @@ fn names_in(dir: &Path) -> std::io::Result<BTreeMap<String, Signature>> {
         if name.starts_with('.') || !name.ends_with(".wasm") {
             continue;
         }
-        if let Some(signature) = Signature::of(&entry.path()) {
+        if let Some(signature) = Signature::of(dir, &entry.path()) {
             names.insert(name, signature);
         }
     }
     Ok(names)
 }
 
-async fn load(runtime: &Arc<Runtime>, path: PathBuf, signature: Signature) -> LoadResult {
+async fn load(
+    runtime: &Arc<Runtime>,
+    dir: &Path,
+    path: PathBuf,
+    signature: Signature,
+) -> LoadResult {
     if !signature.is_file {
         return Err(LoadError::NotAComponent(
             "it is not a regular file, nor a link to one".to_owned(),
@@ -579,11 +592,56 @@ async fn load(runtime: &Arc<Runtime>, path: PathBuf, signature: Signature) -> Lo
             signature.length
         )));
     }
-    let bytes = tokio::task::spawn_blocking(move || read(&path, bytes_max))
-        .await
-        .map_err(|error| LoadError::Host(error.to_string()))?
-        .map_err(|error| LoadError::NotAComponent(format!("it cannot be read: {error}")))?;
-    runtime.load(bytes).await
+    let dir = dir.to_owned();
+    let (bytes, exposure) = tokio::task::spawn_blocking(move || {
+        let bytes = read(&path, bytes_max)?;
+        // Looked at after the file was read: who may write to it now could have written it.
+        std::io::Result::Ok((bytes, exposure(&dir, &path)))
+    })
+    .await
+    .map_err(|error| LoadError::Host(error.to_string()))?
+    .map_err(|error| LoadError::NotAComponent(format!("it cannot be read: {error}")))?;
+    let mut module = runtime.load(bytes).await?;
+    module.exposure = exposure;
+    Ok(module)
+}
+
+/// Says who besides its owner could write to a module's file, or put another in its place: whoever may write to the
+/// folder, to that of the file that a link leads to, or to the file. None where nobody could.
+#[cfg(unix)]
+fn exposure(dir: &Path, path: &Path) -> Option<String> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let look = || {
+        let owner = fs::metadata(dir)?.uid();
+        let trusted = [owner, 0, rustix::process::geteuid().as_raw()];
+        let real = fs::canonicalize(path)?;
+        for place in [dir, real.parent().unwrap_or(dir), &real] {
+            let metadata = fs::metadata(place)?;
+            let mode = metadata.permissions().mode() & 0o7777;
+            if mode & 0o022 != 0 {
+                let place = place.display();
+                return Ok(Some(format!(
+                    "{place} can be written to by others than its owner (mode {mode:o})"
+                )));
+            }
+            if !trusted.contains(&metadata.uid()) {
+                let (place, dir) = (place.display(), dir.display());
+                return Ok(Some(format!("{place} belongs to another user than {dir}")));
+            }
+        }
+        std::io::Result::Ok(None)
+    };
+    look().unwrap_or_else(|error| {
+        Some(format!(
+            "who can write to {} cannot be seen ({error})",
+            path.display()
+        ))
+    })
+}
+
+#[cfg(not(unix))]
+fn exposure(_dir: &Path, _path: &Path) -> Option<String> {
+    None
 }
 
 /// Reads a file that may grow while it is read, or turn into something else.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -13,7 +14,7 @@ use super::bindings::{hooks, types};
 use super::convert;
 use super::limits::{
     DESCRIBE_CPU_MAX, DESCRIBE_MEMORY_BYTES_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX,
-    FAILURE_BYTES_MAX, HANDLES_MAX, SLOT_WAIT_MAX,
+    FAILURE_BYTES_MAX, HANDLES_MAX, LONG_CPU, SLOT_WAIT_MAX,
 };
 use super::loader::Module;
 use super::meter::{CpuMeter, MemoryMeter};
@@ -216,6 +217,7 @@ fn state_for(
 /// Makes a store with every limit set.
 fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) -> Store<State> {
     let cpu_max = limits.cpu_max;
+    let long_turns = Arc::clone(&runtime.sandbox.long_turns);
     let mut store = Store::new(&runtime.sandbox.engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(limits.call_bytes_max);
@@ -231,10 +233,17 @@ fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) ->
             ))
             .into());
         }
-        // Others on this thread get their turn, and the wall clock gets to be looked at.
+        let (cpu, turns) = (cpu.clone(), Arc::clone(&long_turns));
         Ok(UpdateDeadline::YieldCustom(
             1,
-            Box::pin(tokio::task::yield_now()),
+            Box::pin(async move {
+                // Others on this thread go first, and the wall clock gets to be looked at.
+                tokio::task::yield_now().await;
+                if used >= LONG_CPU {
+                    // The semaphore is never closed.
+                    cpu.hold(turns.acquire_owned().await.ok());
+                }
+            }),
         ))
     });
     store
@@ -347,7 +356,14 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
         ),
         (None, Some(trap)) => format!("it trapped: {trap}"),
         (None, None) => {
-            let cause = error.root_cause().to_string();
+            let cause = error.root_cause();
+            if let Some(ResourceTableError::Full) = cause.downcast_ref() {
+                return StepFailure::Limit(format!(
+                    "handles: more than the {HANDLES_MAX} timers and streams that it may hold at one time; \
+                     look for a loop that makes them and does not drop them"
+                ));
+            }
+            let cause = cause.to_string();
             if cause.contains("fuel allocated for hostcalls") {
                 let limits = state
                     .powers

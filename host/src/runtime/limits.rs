@@ -5,6 +5,9 @@ use std::time::Duration;
 
 /// Epochs are this long: how late a spinning guest is noticed.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);
+/// Time on a processor after which a guest waits for its turn among the others that take long. A usual one takes well
+/// under a millisecond, an interpreter's one or two.
+pub(super) const LONG_CPU: Duration = Duration::from_millis(5);
 /// Frames of a trap's backtrace.
 pub(super) const BACKTRACE_FRAMES_MAX: usize = 20;
 

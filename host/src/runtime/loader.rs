@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION, HandlerPre};
 use super::cache::Known;
+use super::compiler::blocking;
 use super::convert;
 use super::egress::Clients;
 use super::invoke::{self, DescribeFailure};
@@ -17,9 +19,6 @@ use super::state::State;
 use super::{Description, Limits, Runtime, StepFailure, hex};
 use crate::alert::HandlerName;
 
-/// From this size on, modules are compiled one at a time.
-const LARGE_BYTES: usize = 1 << 20;
-
 /// The interfaces of the contract that a handler may import.
 const INTERFACES: [&str; 6] = ["config", "http", "kv", "log", "slack", "types"];
 
@@ -28,6 +27,8 @@ pub struct Module {
     description: Description,
     sha256: String,
     imports: Vec<String>,
+    /// Who besides its file's owner could have written it.
+    pub(super) exposure: Option<String>,
     pub(super) pre: HandlerPre<State>,
     pub(super) clients: Arc<Clients>,
     pub(super) rates: Arc<Rates>,
@@ -50,6 +51,12 @@ impl Module {
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// Returns who besides the owner of its file could have written it, where anybody.
+    #[must_use]
+    pub fn exposure(&self) -> Option<&str> {
+        self.exposure.as_deref()
     }
 
     /// Returns the interfaces of the contract that it imports, by their bare names: `http`, `slack`.
@@ -77,6 +84,9 @@ pub enum LoadError {
     /// A component, but damaged or cut short.
     #[error("it does not compile, so it is damaged or not whole: {0}")]
     Damaged(String),
+    /// It, or what compiling it takes, is over a bound of the sandbox; begins with the bound's name.
+    #[error("{0}")]
+    Limit(String),
     /// A component of another world; names what does not fit.
     #[error("{0}")]
     OtherWorld(String),
@@ -94,19 +104,18 @@ impl Runtime {
     /// # Errors
     /// [`LoadError`] says what to change.
     pub async fn load(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Module, LoadError> {
-        // Small modules do not wait for an interpreter that takes seconds and hundreds of megabytes.
-        let _turn = match bytes.len() {
-            ..LARGE_BYTES => None,
-            _ => self.compiling_large.acquire().await.ok(),
+        let bytes = Arc::<[u8]>::from(bytes);
+        let (runtime, given) = (Arc::clone(self), Arc::clone(&bytes));
+        let (sha256, cached) = blocking(move || runtime.look_up(&given)).await?;
+        let (component, known) = match cached {
+            Some((component, known)) => (component, Some(known)),
+            None => {
+                let code = self.compile(bytes).await?;
+                let (runtime, hash) = (Arc::clone(self), sha256.clone());
+                let component = blocking(move || runtime.keep(&hash, code)).await?;
+                (component, None)
+            }
         };
-        let runtime = Arc::clone(self);
-        let loaded = tokio::task::spawn_blocking(move || runtime.compile_cached(&bytes)).await;
-        let loaded = loaded.map_err(|error| LoadError::Host(error.to_string()))??;
-        let Loaded {
-            sha256,
-            component,
-            known,
-        } = loaded;
         let imports = self.check_names(&component)?;
         let pre = self.link(&component)?;
         let known = match known {
@@ -126,41 +135,30 @@ impl Runtime {
             description: known.description,
             imports: known.imports,
             sha256,
+            exposure: None,
             pre,
             clients: Arc::default(),
             rates: Arc::default(),
         })
     }
 
-    fn compile_cached(&self, bytes: &[u8]) -> Result<Loaded, LoadError> {
+    /// Returns the hash of a module, and the module where it was loaded before.
+    fn look_up(&self, bytes: &[u8]) -> Result<(String, Option<(Component, Known)>), LoadError> {
         check_kind(bytes, self.sandbox.bounds.module_bytes_max)?;
         let sha256 = hex(&Sha256::digest(bytes));
-        let engine = &self.sandbox.engine;
-        if let Some((component, known)) = self.cache.get(engine, &sha256) {
-            return Ok(Loaded {
-                sha256,
-                component,
-                known: Some(known),
-            });
-        }
-        let code = self.compile(bytes)?;
-        let component = self
-            .cache
-            .put(engine, &sha256, &code)
-            .map_err(|error| LoadError::Host(format!("the cache: {error}")))?;
-        Ok(Loaded {
-            sha256,
-            component,
-            known: None,
-        })
+        let cached = self.cache.get(&self.sandbox.engine, &sha256);
+        Ok((sha256, cached))
     }
 
-    /// The one place where untrusted bytes meet the compiler.
-    fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
-        self.sandbox
-            .engine
-            .precompile_component(bytes)
-            .map_err(|error| LoadError::Damaged(format!("{error:#}")))
+    fn keep(&self, sha256: &str, code: NamedTempFile) -> Result<Component, LoadError> {
+        let kept = self.cache.put(&self.sandbox.engine, sha256, code);
+        kept.map_err(|error| {
+            let why = error.to_string();
+            match bound_in(&why) {
+                Some(bound) => LoadError::Limit(format!("{bound}: {why}")),
+                None => LoadError::Host(format!("the cache: {why}")),
+            }
+        })
     }
 
     /// Compares the names of imports and exports with the contract, and returns the interfaces of
@@ -239,10 +237,21 @@ impl Runtime {
     }
 }
 
-struct Loaded {
-    sha256: String,
-    component: Component,
-    known: Option<Known>,
+/// Returns the bound of the sandbox that a component does not fit into, by the words of the pool.
+fn bound_in(why: &str) -> Option<&'static str> {
+    [
+        ("memories count", "memories"),
+        ("linear memories", "memories"),
+        ("core module instances", "instances"),
+        ("tables, which exceeds", "tables"),
+        ("module table does not fit", "table_elements"),
+        ("module memory does not fit", "memory"),
+        ("instance size", "instances"),
+        ("instance allocation", "instances"),
+    ]
+    .iter()
+    .find(|(words, _)| why.contains(words))
+    .map(|(_, bound)| *bound)
 }
 
 fn mismatch(why: &str) -> LoadError {

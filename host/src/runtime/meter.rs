@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::ResourceLimiter;
 
 use super::Bounds;
@@ -21,8 +23,8 @@ pub(super) struct MemoryMeter {
     bytes_max: u64,
     bytes: u64,
     bytes_peak: u64,
-    /// What a refused growth would have come to.
-    refused: Option<u64>,
+    /// The report of a growth that was refused.
+    refused: Option<String>,
     bounds: Bounds,
 }
 
@@ -47,18 +49,17 @@ impl MemoryMeter {
 
     /// Returns the limit's report where a growth was refused.
     pub(super) fn report(&self) -> Option<String> {
-        let wanted = self.refused?;
-        Some(format!(
-            "memory: it asked for {wanted} bytes in all, {} are allowed. \
-             Raise limits.memory of this handler, or make it keep less.",
-            self.bytes_max
-        ))
+        self.refused.clone()
     }
 
     fn grow(&mut self, by: u64) -> bool {
         let wanted = self.bytes.saturating_add(by);
         if wanted > self.bytes_max {
-            self.refused = Some(wanted);
+            self.refused = Some(format!(
+                "memory: it asked for {wanted} bytes in all, {} are allowed. \
+                 Raise limits.memory of this handler, or make it keep less.",
+                self.bytes_max
+            ));
             return false;
         }
         self.bytes = wanted;
@@ -83,6 +84,15 @@ impl ResourceLimiter for MemoryMeter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        let max = self.bounds.table_elements_max;
+        if desired > max {
+            self.refused = Some(format!(
+                "table_elements: it asked for {desired} in one table, {max} are allowed. \
+                 Raise sandbox.table_elements, or make it keep less."
+            ));
+            return Ok(false);
+        }
+        // The module's own bound: that growth fails is what it asked for.
         if maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
@@ -114,6 +124,8 @@ pub(super) struct CpuMeter(Arc<CpuTimes>);
 struct CpuTimes {
     finished_polls_ns: AtomicU64,
     poll_began_ns: AtomicU64,
+    /// Held while a guest that takes long computes; given back at the end of each poll.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl CpuMeter {
@@ -125,6 +137,11 @@ impl CpuMeter {
             began => thread_time_ns().saturating_sub(began),
         };
         Duration::from_nanos(self.0.finished_polls_ns.load(Ordering::Relaxed) + polling)
+    }
+
+    /// Keeps a turn until the guest waits for something, be it its next turn: what waits computes nothing.
+    pub(super) fn hold(&self, turn: Option<OwnedSemaphorePermit>) {
+        *self.0.turn.lock() = turn;
     }
 
     /// Wraps the future whose polls are measured.
@@ -159,6 +176,7 @@ impl<F: Future> Future for Measured<F> {
         let used = thread_time_ns().saturating_sub(began);
         times.finished_polls_ns.fetch_add(used, Ordering::Relaxed);
         times.poll_began_ns.store(0, Ordering::Relaxed);
+        times.turn.lock().take();
         poll
     }
 }
@@ -178,6 +196,19 @@ mod tests {
         assert!(!meter.memory_growing(600, 1_000, None).unwrap());
         assert!(meter.report().unwrap().contains("1080"));
         assert_eq!(meter.bytes_peak(), 680);
+    }
+
+    #[test]
+    fn a_table_that_grows_past_its_room_is_told_from_one_that_bounds_itself() {
+        let mut meter = MemoryMeter::new(1 << 30, Bounds::default());
+        assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
+        assert_eq!(meter.report(), None);
+        assert!(!meter.table_growing(0, 20_001, Some(20_000)).unwrap());
+        let report = meter.report().unwrap();
+        assert!(
+            report.starts_with("table_elements: it asked for 20001"),
+            "{report}"
+        );
     }
 
     #[tokio::test]

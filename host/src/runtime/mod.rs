@@ -3,6 +3,7 @@
 mod bindings;
 mod bounds;
 mod cache;
+mod compiler;
 mod convert;
 mod egress;
 mod engine;
@@ -32,15 +33,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
 
 use cache::Cache;
+use compiler::Compilation;
 use engine::Sandbox;
 use services::Services;
 use slack::Paces;
 
 pub use bounds::Bounds;
 pub use cache::CacheError;
+pub use compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
 pub use engine::{EngineError, open_page_map};
 pub use folder::FolderError;
 pub use loader::{LoadError, Module};
@@ -79,6 +81,8 @@ pub struct Options {
     /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is
     /// run as machine code, so nobody else may write to it.
     pub cache_dir: PathBuf,
+    /// Where modules are compiled.
+    pub compiler: Compiler,
     /// What the sandbox may use as a whole.
     pub bounds: Bounds,
     /// Slack, credentials, preview.
@@ -105,8 +109,7 @@ pub struct Runtime {
     cache: Cache,
     services: ArcSwap<Services>,
     paces: Arc<Paces>,
-    /// One at a time: an interpreter's compilation takes hundreds of megabytes.
-    compiling_large: Semaphore,
+    compilation: Compilation,
 }
 
 impl Runtime {
@@ -129,7 +132,7 @@ impl Runtime {
             cache,
             services: ArcSwap::from_pointee(services),
             paces,
-            compiling_large: Semaphore::new(1),
+            compilation: Compilation::new(options.compiler),
         }))
     }
 

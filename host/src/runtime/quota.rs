@@ -166,7 +166,7 @@ limits! {
 }
 
 /// Limits that a handler meets and that are the sandbox's own.
-const OF_THE_SANDBOX: [&str; 2] = ["stack", "invocations"];
+const OF_THE_SANDBOX: [&str; 4] = ["handles", "invocations", "stack", "table_elements"];
 
 impl Limits {
     /// Returns the name of the limit that a report begins with.

@@ -34,6 +34,8 @@ pub struct ModuleInfo {
     pub alerts: Vec<String>,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// Who besides the file's owner could have written the module that serves, where anybody.
+    pub exposure: Option<String>,
     /// Why the file as it is now is not served.
     pub error: Option<String>,
 }

@@ -11,6 +11,7 @@ use super::outcome::{self, Circumstances};
 use super::{Attempt, Phase, StepStory, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
+use crate::policy::{Grants, MissingPin};
 use crate::queue::{Leased, Next, Queue, Settlement, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
@@ -248,7 +249,7 @@ impl Run {
             alert: Arc::clone(&self.leased.alert),
             found,
             config,
-            grants: Arc::clone(&settings.grants),
+            grants: grants_of(settings, module),
             limits: settings.limits,
             time_left,
             clock,
@@ -609,6 +610,18 @@ impl Run {
             story,
             last_error,
         });
+    }
+}
+
+/// What the operator granted; less the credentials where it is not certain whose module this is.
+fn grants_of(settings: &HandlerSettings, module: &Module) -> Arc<Grants> {
+    match (settings.sha256, module.exposure()) {
+        (None, Some(exposure)) => settings.grants.for_unpinned(|| MissingPin {
+            handler: module.name().clone(),
+            sha256: module.sha256().to_owned(),
+            exposure: exposure.to_owned(),
+        }),
+        _ => Arc::clone(&settings.grants),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod slack;
 pub mod slack_render;
 pub mod time;
 pub mod watched;
+pub mod wire;
 
 mod kubernetes_api;
 mod kubernetes_wire;
@@ -25,3 +26,4 @@ pub use kubernetes::Kubernetes;
 pub use scenario::{Cluster, CrashLoop, Workload};
 pub use sink::Sink;
 pub use slack::{Message, Slack};
+pub use wire::Wire;

@@ -136,6 +136,9 @@ fn a_grant_covers_its_origin_and_nothing_beside_it() {
         ("https://h.org", "https://h.org:0443/", true),
         ("https://h.org", "HTTPS://H%2eORG/", true),
         ("https://h.org", "https://h.org../", false),
+        ("https://*.h.org", "https://'a.h.org/", false),
+        ("https://*.h.org", "https://a;b.h.org/", false),
+        ("https://*.h.org", "https://a_b-1.h.org/", true),
         ("https://*.example.com", "https://a.example.com../", false),
         ("https://*.Example.COM.", "https://A.eXample.com/", true),
         (

@@ -96,7 +96,12 @@ impl State {
             (Some(powers), Ok(response)) => {
                 powers.count_in(response.body.len() + headers_bytes(&response.headers));
             }
-            (_, Err(Error::TooLarge(_))) => self.recorder.met("response_bytes:"),
+            (Some(powers), Err(Error::TooLarge(max))) => {
+                // Up to there it was read, whatever the guest hears of it.
+                powers.count_in(*max as usize);
+                let limit = limit_of_body(*max, &powers.limits);
+                self.recorder.met(&format!("{limit}:"));
+            }
             _ => {}
         }
     }
@@ -218,8 +223,9 @@ struct Prepared {
     /// What is masked in the answer.
     masks: Masks,
     handler: crate::alert::HandlerName,
-    /// What the answer's body may have.
+    /// What the answer's body may have, and the limit that says so.
     body_bytes_max: u32,
+    body_limit: &'static str,
 }
 
 fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
@@ -260,17 +266,26 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         .timeout_ms
         .map(|ms| Duration::from_millis(ms.into()));
     let left = powers.time_left();
+    let bytes_in_left = u32::try_from(powers.bytes_in_left()).unwrap_or(u32::MAX);
+    let body_bytes_max = powers.limits.response_bytes_max.min(bytes_in_left);
     Ok(Prepared {
         origin,
         request: builder,
         within: asked.map_or(left, |asked| asked.min(left)),
         masks,
         handler: powers.handler.clone(),
-        body_bytes_max: powers
-            .limits
-            .response_bytes_max
-            .min(u32::try_from(powers.bytes_in_left()).unwrap_or(u32::MAX)),
+        body_bytes_max,
+        body_limit: limit_of_body(body_bytes_max, &powers.limits),
     })
+}
+
+/// Names the limit by which a body may have `bytes_max`: its own, or what is left of that of the whole step.
+fn limit_of_body(bytes_max: u32, limits: &Limits) -> &'static str {
+    if bytes_max < limits.response_bytes_max {
+        "bytes_in"
+    } else {
+        "response_bytes"
+    }
 }
 
 /// Returns the URL, or what is wrong with the request.
@@ -360,13 +375,10 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
     let (reply, result) = match end {
         BodyEnd::Whole => (Ok(body), line),
         BodyEnd::TooLarge => {
-            let max = prepared.body_bytes_max;
+            let (max, limit) = (prepared.body_bytes_max, prepared.body_limit);
             (
                 Err(Error::TooLarge(max)),
-                format!(
-                    "{}, a body over {max} bytes (response_bytes)",
-                    status.as_u16()
-                ),
+                format!("{}, a body over {max} bytes ({limit})", status.as_u16()),
             )
         }
         // What it was to change is changed: a failure here would have it done twice.

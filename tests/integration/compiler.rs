@@ -1,0 +1,143 @@
+//! Modules are compiled by a process that has nothing to lose: it is limited, and its end is no end of the server.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use alert_manager::runtime::{Bounds, COMPILE_COMMAND, Compiler, EXIT_DAMAGED, LoadError};
+use tests::bed::Bed;
+use tests::{modules, process};
+
+fn bed(bounds: Bounds) -> Bed {
+    Bed::with(|options| {
+        options.compiler = Compiler::Program(process::binary().to_owned());
+        options.bounds = Bounds {
+            invocations_max: 8,
+            ..bounds
+        };
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_compiled_runs_here() {
+    let bed = bed(Bounds::default());
+    assert_eq!(bed.probe("attempt").await.facts().await, ["1"]);
+    let half = &modules::bytes("probe")[..20_000];
+    let error = bed.runtime.load(half.to_vec()).await.unwrap_err();
+    assert!(matches!(error, LoadError::Damaged(_)), "{error:?}");
+    // What is left is the module and what it says of itself: no input, no half of an output.
+    let left = std::fs::read_dir(bed.folder.path().join("cache")).unwrap();
+    let mut left: Vec<_> = left
+        .map(|entry| entry.unwrap().path().extension().unwrap().to_owned())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["cwasm", "json"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_that_name() {
+    let small = bed(Bounds {
+        compile_memory_bytes_max: 64 << 20,
+        ..Bounds::default()
+    });
+    let error = small.runtime.load(large_module()).await.unwrap_err();
+    let LoadError::Limit(why) = &error else {
+        panic!("{error:?}");
+    };
+    assert!(
+        why.starts_with("compile_memory:") && why.contains("64MiB"),
+        "{why}"
+    );
+    let short = bed(Bounds {
+        compile_time_max: Duration::from_millis(50),
+        ..Bounds::default()
+    });
+    let error = short.runtime.load(large_module()).await.unwrap_err();
+    let LoadError::Limit(why) = &error else {
+        panic!("{error:?}");
+    };
+    assert!(
+        why.starts_with("compile_time:") && why.contains("50ms"),
+        "{why}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
+    let bed = Bed::with(|options| options.compiler = Compiler::Program("/nowhere".into()));
+    let error = bed.runtime.load(modules::bytes("probe")).await.unwrap_err();
+    assert!(matches!(error, LoadError::Host(_)), "{error:?}");
+    assert!(error.to_string().contains("cannot be started"), "{error}");
+}
+
+#[test]
+fn the_command_says_by_its_exit_code_whose_fault_it_is() {
+    let damaged = compile(b"\0asm\x0d\0\x01\0\x01", "2000000000", "10");
+    assert_eq!(damaged.status.code(), Some(EXIT_DAMAGED.into()));
+    assert!(!damaged.stderr.is_empty() && damaged.stdout.is_empty());
+    let empty = compile(b"\0asm\x0d\0\x01\0", "2000000000", "10");
+    assert!(empty.status.success(), "{empty:?}");
+    assert!(empty.stdout.starts_with(b"\x7fELF"));
+    let endless = compile(&large_module(), "4000000000", "1");
+    let signal = std::os::unix::process::ExitStatusExt::signal(&endless.status);
+    assert_eq!(signal, Some(24), "SIGXCPU: {:?}", endless.status);
+    let helped = process::run(&std::env::temp_dir(), &["--help"]).stdout;
+    assert!(!helped.contains(COMPILE_COMMAND), "it is nobody's command");
+}
+
+fn compile(module: &[u8], memory: &str, seconds: &str) -> Output {
+    let mut child = Command::new(process::binary())
+        .args([COMPILE_COMMAND, memory, seconds])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may be gone before it has read all.
+    let _ = child.stdin.take().unwrap().write_all(module);
+    child.wait_with_output().unwrap()
+}
+
+/// A component of one core module with a great many functions, each as large as this: far more than any handler.
+fn large_module() -> Vec<u8> {
+    const FUNCTIONS: usize = 60_000;
+    let mut body = vec![0x00];
+    for _ in 0..40 {
+        // local.get 0, i32.const 1, i32.add, local.set 0
+        body.extend([0x20, 0x00, 0x41, 0x01, 0x6a, 0x21, 0x00]);
+    }
+    body.push(0x0b);
+    let mut code = leb(FUNCTIONS);
+    for _ in 0..FUNCTIONS {
+        code.extend(leb(body.len()));
+        code.extend(&body);
+    }
+    let mut functions = leb(FUNCTIONS);
+    functions.extend(vec![0; FUNCTIONS]);
+    let mut core = b"\0asm\x01\0\0\0".to_vec();
+    for (id, section) in [(1, vec![1, 0x60, 1, 0x7f, 0]), (3, functions), (10, code)] {
+        core.push(id);
+        core.extend(leb(section.len()));
+        core.extend(section);
+    }
+    let mut component = b"\0asm\x0d\0\x01\0\x01".to_vec();
+    component.extend(leb(core.len()));
+    component.extend(core);
+    component
+}
+
+/// Writes a number as WebAssembly does.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}

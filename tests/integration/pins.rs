@@ -1,0 +1,91 @@
+//! A module that anybody could have put there is given no credential, unless it is the one that its pin names.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+use tests::bed::{Answer, World};
+use tests::server::{Server, Setup};
+
+fn config(world: &World, pin: &str) -> String {
+    let url = &world.url;
+    format!(
+        r#"
+slack: {{ preview: true }}
+credentials:
+  github: {{ authorization: {{ credentials: hunter2-secret }}, origins: ["{url}"] }}
+handlers:
+  probe:
+    {pin}
+    allow: {{ http: ["{url}"], credentials: [github], slack: [alerts] }}
+"#
+    )
+}
+
+/// Has the probe send a request with its credential, and returns what it was told.
+async fn ask(server: &Server, world: &World, n: &str) -> String {
+    let mut alert = tests::alerts::firing("Probe", &[("n", n)]);
+    alert["annotations"] = json!({ "script": format!("credential github {}/a", world.url) });
+    let ids = server.accept(&alert).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done", "{story}");
+    story.to_string()
+}
+
+fn probe(handler: &Value) -> bool {
+    handler["name"] == "probe"
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_anybody_can_write_to_takes_a_pin_for_credentials() {
+    let world = World::start().await;
+    let server = Setup::new()
+        .module("probe")
+        .config(&config(&world, ""))
+        .start()
+        .await;
+    let dir = server.handlers_dir();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    server
+        .wait_for_handler(|h| probe(h) && h["state"] == "ready")
+        .await;
+    world.then(Answer::new(200, "first"));
+    assert!(ask(&server, &world, "1").await.contains("200 first"));
+    assert_eq!(
+        world.asked()[0].headers["authorization"],
+        "Bearer hunter2-secret"
+    );
+
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+    let limited = server
+        .wait_for_handler(|h| probe(h) && h["state"] == "limited")
+        .await;
+    let sha256 = limited["sha256"].as_str().unwrap().to_owned();
+    let lines = limited["missing_grants"].as_str().unwrap();
+    assert!(lines.contains(&format!("sha256: {sha256}")), "{lines}");
+    assert!(
+        lines.contains("mode 777") && lines.contains("chmod go-w"),
+        "{lines}"
+    );
+    let asked = world.asked().len();
+    let told = ask(&server, &world, "2").await;
+    assert!(
+        told.contains("is withheld") && told.contains(&sha256),
+        "{told}"
+    );
+    assert_eq!(world.asked().len(), asked, "nothing went out");
+
+    let folder = server.stop().await;
+    let pin = format!("sha256: {sha256}");
+    let server = Setup::new()
+        .config(&config(&world, &pin))
+        .start_in(folder)
+        .await;
+    server
+        .wait_for_handler(|h| probe(h) && h["state"] == "ready")
+        .await;
+    world.then(Answer::new(200, "pinned"));
+    assert!(ask(&server, &world, "3").await.contains("200 pinned"));
+}
