@@ -423,7 +423,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut pair = Pair {
-                bench: Bench::with(Options::default(), Caps::all(CAP)),
+                bench: Bench::in_memory(Options::default(), Caps::all(CAP)),
                 model: Model::default(),
                 held: Vec::new(),
             };
