@@ -106,6 +106,9 @@ async fn connection(
 
 /// One connection that is kept alive.
 pub(crate) struct Client {
+    address: SocketAddr,
+    /// The server said that it closes the connection: gunicorn does, after each answer.
+    is_closed: bool,
     stream: TcpStream,
     buffer: Vec<u8>,
     request: Vec<u8>,
@@ -113,10 +116,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         Ok(Self {
-            stream,
+            address,
+            is_closed: false,
+            stream: open(address).await?,
             buffer: Vec::with_capacity(4096),
             request: Vec::with_capacity(4096),
         })
@@ -147,13 +150,17 @@ impl Client {
 
     /// Sends the request and reads the whole answer; returns its status.
     async fn exchange(&mut self) -> anyhow::Result<u16> {
+        if self.is_closed {
+            self.stream = open(self.address).await?;
+        }
         self.stream.write_all(&self.request).await?;
         self.buffer.clear();
         loop {
-            if let Some((status, length)) = answer(&self.buffer)
-                && self.buffer.len() >= length
+            if let Some(answer) = Answer::read(&self.buffer)
+                && self.buffer.len() >= answer.length
             {
-                return Ok(status);
+                self.is_closed = answer.closes;
+                return Ok(answer.status);
             }
             anyhow::ensure!(
                 self.stream.read_buf(&mut self.buffer).await? > 0,
@@ -163,16 +170,37 @@ impl Client {
     }
 }
 
-/// Returns the status and the whole length of an answer, once its head is there.
-fn answer(bytes: &[u8]) -> Option<(u16, usize)> {
-    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&bytes[..head]).ok()?;
-    let status = text.get(9..12)?.parse().ok()?;
-    let length = text
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse::<usize>().ok())
-        .unwrap_or(0);
-    Some((status, head + length))
+async fn open(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The head of an answer.
+struct Answer {
+    status: u16,
+    /// Of head and body, in bytes.
+    length: usize,
+    closes: bool,
+}
+
+impl Answer {
+    /// Reads it once the whole head is there.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+        let text = std::str::from_utf8(&bytes[..head]).ok()?;
+        let status = text.get(9..12)?.parse().ok()?;
+        let header = |wanted: &str| {
+            text.lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value.trim())
+        };
+        let body = header("content-length").and_then(|length| length.parse::<usize>().ok());
+        Some(Self {
+            status,
+            length: head + body.unwrap_or(0),
+            closes: header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
+        })
+    }
 }

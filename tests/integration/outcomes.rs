@@ -63,7 +63,10 @@ async fn a_trap_has_two_tries_becomes_a_fact_and_again_and_again_opens_the_break
     let server = server(&slack).await;
     for mode in ["panic", "exit"] {
         let ids = server
-            .accept(&alerts::firing("Hostile", &[("mode", mode)]))
+            .accept(&alerts::firing(
+                "Hostile",
+                &[("mode", mode), ("step", "both")],
+            ))
             .await;
         let story = server.wait_settled(&ids[0]).await;
         assert_eq!(story["state"], "dead", "one actor died: {story:#}");
@@ -82,7 +85,10 @@ async fn a_trap_has_two_tries_becomes_a_fact_and_again_and_again_opens_the_break
     let mut last = Vec::new();
     for mode in ["memory", "recursion"] {
         last = server
-            .accept(&alerts::firing("Hostile", &[("mode", mode)]))
+            .accept(&alerts::firing(
+                "Hostile",
+                &[("mode", mode), ("step", "both")],
+            ))
             .await;
         let shown = message(&slack, mode).await;
         assert!(shown.contains("not enriched by hostile"), "{shown}");

@@ -1,5 +1,6 @@
 //! Takes deliveries out of the queue, each with a slot and a lease that is already on disk.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use super::types::{Leased, Next, Progress, Settlement, StepStatus};
 /// The one end at which deliveries come out.
 #[derive(Debug)]
 pub struct Leases {
-    pub(super) handed: mpsc::UnboundedReceiver<Handed>,
+    pub(super) handed: mpsc::UnboundedReceiver<Vec<Handed>>,
+    /// What came with the last group and was not taken out yet.
+    pub(super) waiting: VecDeque<Handed>,
     pub(super) queue: super::WeakQueue,
 }
 
@@ -24,7 +27,12 @@ impl Leases {
     /// Whoever takes it out settles it, and releases its slot when its invocation has ended.
     pub async fn next(&mut self) -> Option<Leased> {
         loop {
-            let handed = self.handed.recv().await?;
+            let handed = loop {
+                if let Some(handed) = self.waiting.pop_front() {
+                    break handed;
+                }
+                self.waiting.extend(self.handed.recv().await?);
+            };
             let queue = self.queue.upgrade()?;
             let (id, token) = (handed.grant.id, handed.grant.token);
             let handler = handed.grant.handler.clone();

@@ -17,6 +17,7 @@ mod sqlite;
 mod tests;
 mod types;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -164,6 +165,7 @@ impl Queue {
         });
         let leases = Leases {
             handed: started.handed,
+            waiting: VecDeque::new(),
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
         Ok((Self { inner }, leases))

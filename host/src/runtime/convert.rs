@@ -7,42 +7,16 @@ use super::limits;
 use super::quota::Limits;
 use super::recorder::cut;
 use super::{Description, StepFailure};
-use crate::alert::{Alert, Block, Enrichment, HandlerName, Labels, Origin, Status, Timestamp};
+use crate::alert::{Block, Enrichment, HandlerName, Labels, Status, Timestamp};
 
-pub(super) fn alert(alert: &Alert) -> types::Alert {
-    types::Alert {
-        fingerprint: alert.fingerprint.to_string(),
-        name: alert.name().to_owned(),
-        status: match alert.status {
-            Status::Firing => types::Status::Firing,
-            Status::Resolved => types::Status::Resolved,
-        },
-        labels: labels(&alert.labels),
-        annotations: labels(&alert.annotations),
-        starts_at: timestamp(alert.starts_at),
-        ends_at: alert.ends_at.map(timestamp),
-        generator_url: alert.generator_url.clone(),
-        received_at: timestamp(alert.received_at),
-        origin: origin(&alert.origin),
+pub(super) fn status(status: Status) -> types::Status {
+    match status {
+        Status::Firing => types::Status::Firing,
+        Status::Resolved => types::Status::Resolved,
     }
 }
 
-fn origin(origin: &Origin) -> types::Origin {
-    types::Origin {
-        sender: origin.sender.clone(),
-        receiver: origin.receiver.clone(),
-        group_key: origin.group_key.clone(),
-        group_labels: labels(&origin.group_labels),
-        external_url: origin.external_url.clone(),
-        extra: labels(&origin.extra),
-    }
-}
-
-fn labels(labels: &Labels) -> types::Labels {
-    labels.as_slice().to_vec()
-}
-
-fn timestamp(at: Timestamp) -> types::Timestamp {
+pub(super) fn timestamp(at: Timestamp) -> types::Timestamp {
     let (mut seconds, mut nanoseconds) = (at.as_second(), at.subsec_nanosecond());
     if nanoseconds < 0 {
         // Before 1970 ours counts back from the second after.
@@ -55,14 +29,7 @@ fn timestamp(at: Timestamp) -> types::Timestamp {
     }
 }
 
-pub(super) fn enrichment(found: &Enrichment) -> types::Enrichment {
-    types::Enrichment {
-        facts: labels(&found.facts),
-        blocks: found.blocks.iter().map(block).collect(),
-    }
-}
-
-fn block(block: &Block) -> types::Block {
+pub(super) fn block(block: &Block) -> types::Block {
     match block.clone() {
         Block::Markdown { text } => types::Block::Markdown(text),
         Block::Fields { fields } => types::Block::Fields(fields),

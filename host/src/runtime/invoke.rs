@@ -10,14 +10,16 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::bindings::{hooks, types};
+use super::bindings::{hooks as contract, types};
 use super::convert;
+use super::cpu::CpuMeter;
+use super::hooks::{Given, Hooks};
 use super::limits::{
     DESCRIBE_CPU_MAX, DESCRIBE_MEMORY_BYTES_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX,
     FAILURE_BYTES_MAX, HANDLES_MAX, LONG_CPU, SLOT_WAIT_MAX,
 };
 use super::loader::Module;
-use super::meter::{CpuMeter, MemoryMeter};
+use super::meter::MemoryMeter;
 use super::quota::Limits;
 use super::recorder::{LogBudget, Recorder, Speaker, cut, micros};
 use super::state::{Counts, Powers, State, Stop};
@@ -111,7 +113,7 @@ async fn run(
     let began = Instant::now();
     // Only now: what it waited for the others is none of its own time.
     let deadline = began + wall_max;
-    let call = hooks::Call {
+    let call = contract::Call {
         delivery_id: invocation.delivery.to_string(),
         attempt: invocation.attempt,
         time_left_ms: u32::try_from(wall_max.as_millis()).unwrap_or(u32::MAX),
@@ -121,7 +123,7 @@ async fn run(
     let limits = invocation.limits;
     let alert = Arc::clone(&invocation.alert);
     let found = Arc::clone(&invocation.found);
-    let cpu = CpuMeter::default();
+    let cpu = CpuMeter::new();
     let state = state_for(
         &runtime,
         &module,
@@ -131,16 +133,17 @@ async fn run(
     );
     let mut store = new_store(&runtime, state, cpu.clone(), &limits);
     let hook = cpu.measure(async {
-        let handler = module.pre.instantiate_async(&mut store).await?;
-        let hooks = handler.alert_manager_handler_hooks();
-        let (alert, found) = (convert::alert(&alert), convert::enrichment(&found));
+        let instance = module.hooks.instantiate(&mut store).await?;
+        let given = Given::new(&call, &alert, &found);
         wasmtime::Result::Ok(match step {
-            StepKind::Enrich => hooks
-                .call_enrich(&mut store, &call, &alert, &found)
+            StepKind::Enrich => module
+                .hooks
+                .enrich(&mut store, &instance, &given)
                 .await?
                 .map(Returned::Enrichment),
-            StepKind::Act => hooks
-                .call_act(&mut store, &call, &alert, &found)
+            StepKind::Act => module
+                .hooks
+                .act(&mut store, &instance, &given)
                 .await?
                 .map(Returned::Facts),
         })
@@ -263,9 +266,9 @@ pub(super) enum DescribeFailure {
 /// Says what ended it.
 pub(super) async fn describe(
     runtime: &Runtime,
-    pre: &super::bindings::HandlerPre<State>,
+    hooks: &Hooks,
     recorder: Arc<Recorder>,
-) -> Result<hooks::Description, DescribeFailure> {
+) -> Result<contract::Description, DescribeFailure> {
     let slots = &runtime.sandbox.slots;
     let _slot = slots
         .take_for_describe(DESCRIBE_WAIT_MAX)
@@ -280,16 +283,14 @@ pub(super) async fn describe(
     };
     let memory = MemoryMeter::new(limits.memory_bytes_max, runtime.sandbox.bounds);
     let state = State::new(recorder, memory, &limits, (Timestamp::now(), [0; 32]), None);
-    let cpu = CpuMeter::default();
+    let cpu = CpuMeter::new();
     let mut store = new_store(runtime, state, cpu.clone(), &limits);
     let mut is_instantiated = false;
     let described = cpu.measure(async {
-        let handler = pre.instantiate_async(&mut store).await?;
+        let instance = hooks.instantiate(&mut store).await?;
+        hooks.check(&mut store, &instance)?;
         is_instantiated = true;
-        handler
-            .alert_manager_handler_hooks()
-            .call_describe(&mut store)
-            .await
+        hooks.describe(&mut store, &instance).await
     });
     let described = tokio::time::timeout(DESCRIBE_WALL_MAX, described).await;
     match described {

@@ -7,15 +7,15 @@ use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use super::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION, HandlerPre};
+use super::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION};
 use super::cache::Known;
 use super::compiler::blocking;
 use super::convert;
 use super::egress::Clients;
+use super::hooks::Hooks;
 use super::invoke::{self, DescribeFailure};
 use super::rates::Rates;
 use super::recorder::{LogBudget, Recorder, Speaker};
-use super::state::State;
 use super::{Description, Limits, Runtime, StepFailure, hex};
 use crate::alert::HandlerName;
 
@@ -29,7 +29,7 @@ pub struct Module {
     imports: Vec<String>,
     /// Who besides its file's owner could have written it.
     pub(super) exposure: Option<String>,
-    pub(super) pre: HandlerPre<State>,
+    pub(super) hooks: Hooks,
     pub(super) clients: Arc<Clients>,
     pub(super) rates: Arc<Rates>,
 }
@@ -117,12 +117,12 @@ impl Runtime {
             }
         };
         let imports = self.check_names(&component)?;
-        let pre = self.link(&component)?;
+        let hooks = self.link(&component)?;
         let known = match known {
             Some(known) => known,
             None => {
                 let known = Known {
-                    description: self.ask(&pre).await?,
+                    description: self.ask(&hooks).await?,
                     imports,
                 };
                 if let Err(error) = self.cache.put_known(&sha256, &known) {
@@ -136,7 +136,7 @@ impl Runtime {
             imports: known.imports,
             sha256,
             exposure: None,
-            pre,
+            hooks,
             clients: Arc::default(),
             rates: Arc::default(),
         })
@@ -207,17 +207,19 @@ impl Runtime {
     }
 
     /// Resolves every import; a record that was changed under the same version is found here.
-    fn link(&self, component: &Component) -> Result<HandlerPre<State>, LoadError> {
+    fn link(&self, component: &Component) -> Result<Hooks, LoadError> {
         let mismatch = |error: wasmtime::Error| mismatch(&format!("{error:#}"));
         let pre = self
             .sandbox
             .linker
             .instantiate_pre(component)
             .map_err(mismatch)?;
-        HandlerPre::new(pre).map_err(mismatch)
+        Hooks::find(pre).ok_or_else(|| {
+            LoadError::OtherWorld("it does not export every function of `hooks`".to_owned())
+        })
     }
 
-    async fn ask(&self, pre: &HandlerPre<State>) -> Result<Description, LoadError> {
+    async fn ask(&self, hooks: &Hooks) -> Result<Description, LoadError> {
         let speaker = Speaker {
             handler: HandlerName::new("(describe)"),
             delivery: String::new(),
@@ -226,7 +228,7 @@ impl Runtime {
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         let recorder = Arc::new(Recorder::new(speaker, budget));
         let given =
-            invoke::describe(self, pre, recorder)
+            invoke::describe(self, hooks, recorder)
                 .await
                 .map_err(|failure| match failure {
                     DescribeFailure::Mismatch(why) => mismatch(&why),

@@ -1,15 +1,5 @@
-//! Measures what a guest uses: memory as it grows, time on a processor as it runs.
+//! Measures the memory of a guest as it grows.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use parking_lot::Mutex;
-use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::ResourceLimiter;
 
 use super::Bounds;
@@ -113,74 +103,6 @@ impl ResourceLimiter for MemoryMeter {
     }
 }
 
-/// Time on a processor over all polls of one invocation, in nanoseconds.
-///
-/// The thread's own clock is read, not the wall's: waiting for a host call or for another
-/// invocation on the same processor is no fault of the guest.
-#[derive(Clone, Debug, Default)]
-pub(super) struct CpuMeter(Arc<CpuTimes>);
-
-#[derive(Debug, Default)]
-struct CpuTimes {
-    finished_polls_ns: AtomicU64,
-    poll_began_ns: AtomicU64,
-    /// Held while a guest that takes long computes; given back at the end of each poll.
-    turn: Mutex<Option<OwnedSemaphorePermit>>,
-}
-
-impl CpuMeter {
-    /// Returns what was used up to now; to be asked on the thread that runs the guest.
-    pub(super) fn used(&self) -> Duration {
-        let began = self.0.poll_began_ns.load(Ordering::Relaxed);
-        let polling = match began {
-            0 => 0,
-            began => thread_time_ns().saturating_sub(began),
-        };
-        Duration::from_nanos(self.0.finished_polls_ns.load(Ordering::Relaxed) + polling)
-    }
-
-    /// Keeps a turn until the guest waits for something, be it its next turn: what waits computes nothing.
-    pub(super) fn hold(&self, turn: Option<OwnedSemaphorePermit>) {
-        *self.0.turn.lock() = turn;
-    }
-
-    /// Wraps the future whose polls are measured.
-    pub(super) fn measure<F: Future>(&self, future: F) -> Measured<F> {
-        Measured {
-            future: Box::pin(future),
-            meter: self.clone(),
-        }
-    }
-}
-
-fn thread_time_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
-}
-
-/// See [`CpuMeter::measure`].
-pub(super) struct Measured<F> {
-    future: Pin<Box<F>>,
-    meter: CpuMeter,
-}
-
-impl<F: Future> Future for Measured<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let times = Arc::clone(&self.meter.0);
-        let began = thread_time_ns();
-        times.poll_began_ns.store(began, Ordering::Relaxed);
-        let poll = self.future.as_mut().poll(cx);
-        let used = thread_time_ns().saturating_sub(began);
-        times.finished_polls_ns.fetch_add(used, Ordering::Relaxed);
-        times.poll_began_ns.store(0, Ordering::Relaxed);
-        times.turn.lock().take();
-        poll
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -209,14 +131,5 @@ mod tests {
             report.starts_with("table_elements: it asked for 20001"),
             "{report}"
         );
-    }
-
-    #[tokio::test]
-    async fn waiting_is_not_time_on_a_processor() {
-        let meter = CpuMeter::default();
-        meter
-            .measure(tokio::time::sleep(Duration::from_millis(30)))
-            .await;
-        assert!(meter.used() < Duration::from_millis(20));
     }
 }

@@ -5,9 +5,11 @@ mod bounds;
 mod cache;
 mod compiler;
 mod convert;
+mod cpu;
 mod egress;
 mod engine;
 mod folder;
+mod hooks;
 mod imports;
 mod invoke;
 mod limits;
@@ -55,7 +57,8 @@ pub use types::*;
 /// What the fuzz targets of `tests/fuzz` reach inside; no part of what this library offers.
 #[doc(hidden)]
 pub mod fuzzing {
-    use super::convert::{enrichment, enrichment_from};
+    use super::bindings::types;
+    use super::convert::{block, enrichment_from};
     use super::{Limits, StepFailure};
     use crate::alert::{Block, Enrichment};
 
@@ -67,11 +70,8 @@ pub mod fuzzing {
         facts: Vec<(String, String)>,
         blocks: Vec<Block>,
     ) -> Result<Enrichment, StepFailure> {
-        let mut given = enrichment(&Enrichment {
-            blocks,
-            ..Enrichment::default()
-        });
-        given.facts = facts;
+        let blocks = blocks.iter().map(block).collect();
+        let given = types::Enrichment { facts, blocks };
         enrichment_from(given, &Limits::default())
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct Group {
 pub(in crate::queue) struct Committer {
     pub(super) conn: Connection,
     pub(super) shared: Arc<Shared>,
-    pub(super) handed: mpsc::UnboundedSender<Handed>,
+    pub(super) handed: mpsc::UnboundedSender<Vec<Handed>>,
     pub(super) last_id: i64,
     pub(super) kv_usage: kv::Usage,
     pub(super) texts: rows::Shared,
@@ -266,9 +266,10 @@ impl Committer {
         }
         self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
         self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
-        for handed in group.handed {
-            // Nobody takes deliveries out any more: the lease is given back when the queue closes.
-            let _ = self.handed.send(handed);
+        if !group.handed.is_empty() {
+            // All of a group at once: each message may have to wake a thread.
+            // Where nobody takes deliveries out any more, the leases are given back when the queue closes.
+            let _ = self.handed.send(group.handed);
         }
         if group.died > 0 {
             self.shared

@@ -37,7 +37,7 @@ pub(in crate::queue) struct Started {
     pub(in crate::queue) shared: Arc<Shared>,
     pub(in crate::queue) reader: Reader,
     pub(in crate::queue) committer: Committer,
-    pub(in crate::queue) handed: mpsc::UnboundedReceiver<Handed>,
+    pub(in crate::queue) handed: mpsc::UnboundedReceiver<Vec<Handed>>,
 }
 
 /// Opens the store at `path` and loads everything that is not settled.

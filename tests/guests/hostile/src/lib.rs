@@ -1,4 +1,4 @@
-//! Means harm, in the way that the alert's label `mode` names; in `enrich` where the label `step` says so.
+//! Means harm, in the way that the alert's label `mode` names: in `act`, or where the label `step` says so in `enrich` or in `both`.
 
 #![allow(unsafe_code, reason = "the generated glue")]
 
@@ -69,7 +69,7 @@ impl Guest for Hostile {
 
     fn enrich(_: Call, alert: Alert, _: Enrichment) -> Result<Enrichment, Failure> {
         let (facts, blocks) = match label(&alert, "step") {
-            "enrich" => harm(&alert)?,
+            "enrich" | "both" => harm(&alert)?,
             _ => (vec![], vec![]),
         };
         Ok(Enrichment { facts, blocks })
