@@ -1,5 +1,8 @@
 //! What an author writes: the trait, and the adapter that puts it under the contract's exports.
 
+#[cfg(target_family = "wasm")]
+use std::mem::ManuallyDrop;
+
 use crate::bindings::alert_manager::handler::types;
 use crate::bindings::exports::alert_manager::handler::hooks;
 use crate::{Alert, Cx, Enrichment, Facts, Failure};
@@ -100,11 +103,16 @@ impl<H: Handler> hooks::Guest for Adapter<H> {
         H::describe()
     }
 
+    // An instance serves one call and is thrown away: to free every string of the alert before that would cost
+    // more than small handlers do themselves.
+
     fn enrich(call: types::Call, alert: Alert, so_far: Enrichment) -> Result<Enrichment, Failure> {
+        let (alert, so_far) = (ManuallyDrop::new(alert), ManuallyDrop::new(so_far));
         H::enrich(&Cx::new(call, crate::imports::Imports), &alert, &so_far)
     }
 
     fn act(call: types::Call, alert: Alert, found: Enrichment) -> Result<types::Labels, Failure> {
+        let (alert, found) = (ManuallyDrop::new(alert), ManuallyDrop::new(found));
         run_act::<H>(&Cx::new(call, crate::imports::Imports), &alert, &found)
             .map(Facts::into_labels)
     }

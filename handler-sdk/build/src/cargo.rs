@@ -12,12 +12,12 @@ use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET};
 /// The profile's name, and the folder below the target's that cargo gives it.
 const PROFILE: &str = "handler";
 
-/// Small and fast to instantiate. On the command line, because the workspace's own profiles are the host's,
-/// which must not abort on a panic. Symbols stay: without them a trap's backtrace names nothing.
+/// Fast, and no larger for it: what is inlined of the SDK falls away. On the command line, because the
+/// workspace's own profiles are the host's, which must not abort on a panic. Symbols stay: without them a trap's backtrace names nothing.
 const PROFILE_SETTINGS: [&str; 7] = [
     "inherits=\"release\"",
     "panic=\"abort\"",
-    "opt-level=\"s\"",
+    "opt-level=3",
     "lto=true",
     "codegen-units=1",
     "debug=false",

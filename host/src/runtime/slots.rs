@@ -68,19 +68,12 @@ impl Slots {
             Arc::clone(share.or_insert_with(|| Arc::new(Semaphore::new(self.share_max))))
         };
         let until = tokio::time::Instant::now() + wait_max;
-        let share = tokio::time::timeout_at(until, share.acquire_owned()).await;
-        let Ok(Ok(share)) = share else {
-            return Err(NoSlot::Share(wait_max));
-        };
-        let slot = Arc::clone(&self.all).acquire_owned();
-        match tokio::time::timeout_at(until, slot).await {
-            Ok(Ok(slot)) => Ok(Slot {
-                _slot: slot,
-                _share: Some(share),
-            }),
-            // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(NoSlot::Pool(wait_max)),
-        }
+        let share = take(share, until).await.ok_or(NoSlot::Share(wait_max))?;
+        let slot = take(Arc::clone(&self.all), until).await;
+        Ok(Slot {
+            _slot: slot.ok_or(NoSlot::Pool(wait_max))?,
+            _share: Some(share),
+        })
     }
 
     /// Takes a slot for `describe`.
@@ -88,15 +81,26 @@ impl Slots {
     /// # Errors
     /// Where none came free within `wait_max`.
     pub(super) async fn take_for_describe(&self, wait_max: Duration) -> Result<Slot, NoSlot> {
-        let slot = Arc::clone(&self.describes).acquire_owned();
-        match tokio::time::timeout(wait_max, slot).await {
-            Ok(Ok(slot)) => Ok(Slot {
-                _slot: slot,
-                _share: None,
-            }),
-            Ok(Err(_)) | Err(_) => Err(NoSlot::Pool(wait_max)),
-        }
+        let until = tokio::time::Instant::now() + wait_max;
+        let slot = take(Arc::clone(&self.describes), until).await;
+        Ok(Slot {
+            _slot: slot.ok_or(NoSlot::Pool(wait_max))?,
+            _share: None,
+        })
     }
+}
+
+/// Takes a permit; absent where none came free until then. Nearly always one is free, and a timer is not made.
+async fn take(
+    permits: Arc<Semaphore>,
+    until: tokio::time::Instant,
+) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+        return Some(permit);
+    }
+    // The semaphores are never closed.
+    let permit = tokio::time::timeout_at(until, permits.acquire_owned()).await;
+    permit.ok()?.ok()
 }
 
 #[cfg(test)]
