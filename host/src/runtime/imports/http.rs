@@ -59,7 +59,8 @@ impl Host for State {
         let Some(powers) = &mut self.powers else {
             return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
-        if let Err(limit) = powers.count(CallKind::Http, request_bytes(&request)) {
+        let counted = powers.count(CallKind::Http, request_bytes(&request));
+        if let Err(limit) = counted.and_then(|()| powers.check_in()) {
             self.recorder.turned_away(CallKind::Http, &limit);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
@@ -154,9 +155,11 @@ impl State {
 /// Takes the handler's turn at an origin; returns how long to wait for it, or why that would be too long.
 fn take_turn(powers: &Powers, prepared: &Prepared) -> Result<Duration, String> {
     let (rate, origin) = (powers.limits.requests_per_second_max, &prepared.origin);
+    // The other half is the origin's: it is not to be blamed for the time that its turn took to come.
+    let wait_max = prepared.within / 2;
     powers
         .rates
-        .take_request(origin, rate, prepared.within, Instant::now())
+        .take_request(origin, rate, wait_max, Instant::now())
         .map_err(|wait| {
             format!(
                 "requests_per_second: {origin} has had its {rate} requests a second from this handler; \
