@@ -1,11 +1,20 @@
 //! Invocations by the thousand, half of them trapping, on a pool that is too small: nothing grows, nothing is left over.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests, which print their figures"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use alert_manager::alert::{DeliveryId, StepKind};
 use alert_manager::runtime::{Invocation, StepFailure};
 use tests::bed::{Bed, facts};
+
+/// One at a time: what the one holds is counted by the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Of the pool. Twice as many invocations want in.
 const SLOTS: u32 = 4;
@@ -74,6 +83,7 @@ fn roomy(invocation: &mut Invocation, n: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_leaks_from_one_invocation_into_the_next() {
+    let _alone = ALONE.lock().await;
     let count = if is_long() { 100_000 } else { 3_000 };
     let bed = Arc::new(Bed::with_slots(SLOTS));
     // Until every slot, thread and pool of the allocator has seen its worst.
@@ -100,6 +110,7 @@ async fn nothing_leaks_from_one_invocation_into_the_next() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_finds_what_is_there() {
+    let _alone = ALONE.lock().await;
     let bed = Bed::with_slots(SLOTS);
     // The counter-test: what the same guest left in its own memory is found by the same scan.
     let call = bed.greedy("mark-and-scan").await;

@@ -8,7 +8,6 @@ mod bulkhead;
 mod crash;
 mod faults;
 mod heartbeat;
-mod leak;
 mod load;
 mod outages;
 mod power;

@@ -208,15 +208,13 @@ impl Runtime {
 
     /// Resolves every import; a record that was changed under the same version is found here.
     fn link(&self, component: &Component) -> Result<Hooks, LoadError> {
-        let mismatch = |error: wasmtime::Error| mismatch(&format!("{error:#}"));
+        let told = |error: wasmtime::Error| mismatch(&format!("{error:#}"));
         let pre = self
             .sandbox
             .linker
             .instantiate_pre(component)
-            .map_err(mismatch)?;
-        Hooks::find(pre).ok_or_else(|| {
-            LoadError::OtherWorld("it does not export every function of `hooks`".to_owned())
-        })
+            .map_err(told)?;
+        Hooks::find(pre).ok_or_else(|| mismatch("it does not export every function of `hooks`"))
     }
 
     async fn ask(&self, hooks: &Hooks) -> Result<Description, LoadError> {

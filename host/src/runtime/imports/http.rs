@@ -17,6 +17,7 @@ use crate::policy::{HttpGrant, Refusal};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
 use crate::runtime::egress::{judge_literal, refusal_in, root_cause};
 use crate::runtime::limits;
+use crate::runtime::rates::{ORIGINS_MAX, TooLate};
 use crate::runtime::state::{Powers, State};
 use crate::runtime::{Answered, Limits};
 
@@ -160,11 +161,15 @@ fn take_turn(powers: &Powers, prepared: &Prepared) -> Result<Duration, String> {
     powers
         .rates
         .take_request(origin, rate, wait_max, Instant::now())
-        .map_err(|wait| {
-            format!(
+        .map_err(|late| match late {
+            TooLate::Turn(wait) => format!(
                 "requests_per_second: {origin} has had its {rate} requests a second from this handler; \
                  the next turn is in {wait:.1?}"
-            )
+            ),
+            TooLate::Origins => format!(
+                "requests_per_second: this handler has asked {ORIGINS_MAX} origins within seconds, and {origin} is one \
+                 more; ask again when some of them have rested"
+            ),
         })
 }
 
