@@ -6,7 +6,9 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use alert_manager::runtime::{Bounds, COMPILE_COMMAND, Compiler, EXIT_DAMAGED, LoadError};
+use alert_manager::runtime::{
+    Bounds, COMPILE_COMMAND, Compiler, EXIT_DAMAGED, LoadError, ModuleState, Pins, Registry,
+};
 use tests::bed::Bed;
 use tests::{modules, process};
 
@@ -70,6 +72,33 @@ async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
     let error = bed.runtime.load(modules::bytes("probe")).await.unwrap_err();
     assert!(matches!(error, LoadError::Host(_)), "{error:?}");
     assert!(error.to_string().contains("cannot be started"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (compiler, dir) = (folder.path().join("compiler"), folder.path().join("on"));
+    // Ends as a full disk has it end, until it is replaced.
+    let fails = "#!/bin/sh\necho 'the code cannot be written (os error 28)' >&2\nexit 1\n";
+    std::fs::write(&compiler, fails).unwrap();
+    std::fs::set_permissions(&compiler, PermissionsExt::from_mode(0o700)).unwrap();
+    let bed = Bed::with(|options| options.compiler = Compiler::Program(compiler.clone()));
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::copy(modules::path("probe"), dir.join("probe.wasm")).unwrap();
+    let registry = Registry::open(bed.runtime.clone(), dir, Pins::new()).unwrap();
+    registry.rescan().await;
+    let refused = registry.list().remove(0);
+    assert_eq!(refused.state, ModuleState::Refused);
+    let why = refused.error.unwrap();
+    assert!(why.contains("this server cannot load it"), "{why}");
+    assert!(why.contains("os error 28"), "{why}");
+    std::fs::remove_file(&compiler).unwrap();
+    std::os::unix::fs::symlink(process::binary(), &compiler).unwrap();
+    registry.rescan().await;
+    let served = registry.list().remove(0);
+    assert_eq!(served.state, ModuleState::Ready, "{served:?}");
 }
 
 #[test]

@@ -133,7 +133,8 @@ async fn a_body_that_stops_or_trickles_is_told_to_come_again() {
 
 #[tokio::test]
 async fn large_bodies_at_one_time_share_their_room() {
-    let server = server("web: { bodies_bytes_max: 100KiB }").await;
+    let server =
+        server("web: { bodies_bytes_max: 100KiB }\nwebhook: { body_bytes_max: 100KiB }").await;
     let mut first = Peer::asking(&server, AWAITED).await;
     first.hears("100 Continue").await;
     first.send(&" ".repeat(80_000)).await;

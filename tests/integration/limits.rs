@@ -77,6 +77,15 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
         "{told:?}"
     );
     assert_eq!(met(&used_up), ["bytes_in"]);
+    let script = "get URL\nvalue k\nset k 1\nslack alerts hello\nconfig place";
+    let used_up = probe(&bed, &world, script, |l| l.bytes_in_max = 2).await;
+    let told = facts(&used_up);
+    assert!(told[1].contains("bytes_in:"), "a read: {told:?}");
+    assert!(
+        !told[2..].iter().any(|fact| fact.contains("bytes_in")),
+        "what brings nothing in: {told:?}"
+    );
+    assert_eq!(told.len(), 5, "the step went on to its end: {told:?}");
 
     let asked = world.asked().len();
     let long = format!("post URL {}", "x".repeat(1_000));

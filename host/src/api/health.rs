@@ -49,15 +49,16 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
     let oldest = counts
         .oldest
         .map_or(0.0, |at| at.as_duration().as_secs_f64());
+    let heartbeats = shared.heartbeats.missing();
+    let modules = shared.registry.modules();
+    let look = shared.metrics.look();
     shared.metrics.queue(counts.depth, counts.dead, oldest);
     shared.metrics.store(shared.queue.unwritable().as_deref());
-    let modules = shared.registry.modules();
     let breakers = modules.iter().map(|module| {
         let paused = shared.breakers.paused(module.name());
         (module.name().as_str(), i64::from(paused.is_some()))
     });
     shared.metrics.breakers(breakers);
-    let heartbeats = shared.heartbeats.missing();
     let heartbeats = heartbeats
         .iter()
         .map(|(name, missing)| (name.as_str(), i64::from(*missing)));
@@ -66,6 +67,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         .metrics
         .encode()
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    drop(look);
     Ok((
         [(
             header::CONTENT_TYPE,

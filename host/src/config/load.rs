@@ -187,7 +187,11 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     decode_basics(reader, &mut top, &mut config);
     config.retention = sections::retention(reader, top.take("retention"));
     config.sandbox = limits::sandbox(reader, top.take("sandbox"));
-    config.webhook = sections::webhook(reader, top.take("webhook"), env);
+    let webhook = top.take("webhook");
+    let largest = webhook
+        .as_ref()
+        .map(|(node, _)| node.place_of("body_bytes_max"));
+    config.webhook = sections::webhook(reader, webhook, env);
     config.api = sections::api(reader, top.take("api"), env);
     let slack = top.take("slack");
     config.places.slack = slack.as_ref().map(|(node, _)| node.at);
@@ -195,7 +199,13 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     config.slack.lay_over(env);
     config.credentials = credentials(reader, top.take("credentials"), env);
     config.routes = routes(reader, top.take("routes"));
-    config.web = web::web(reader, top.take("web"));
+    let web = top.take("web");
+    let room = web
+        .as_ref()
+        .map(|(node, _)| node.place_of("bodies_bytes_max"));
+    config.web = web::web(reader, web);
+    let at = room.flatten().or(largest.flatten());
+    web::check_room(reader, at.unwrap_or(node.at), &config.web, &config.webhook);
     config.tls_server = web::tls_server(reader, top.take("tls_server_config"));
     config.heartbeats = alarms::heartbeats(reader, top.take("heartbeats"), env);
     config.dead_letter = alarms::dead_letter(reader, top.take("dead_letter"));

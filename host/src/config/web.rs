@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::credentials::secret;
 use super::sections::Env;
-use super::yaml::{Node, Reader, Section};
-use super::{FileVersion, SecretError, SecretSource};
+use super::yaml::{Node, Place, Reader, Section};
+use super::{FileVersion, SecretError, SecretSource, Webhook};
+use crate::runtime::format_size;
 
 /// Larger than any bundle of certificates.
 const PEM_BYTES_MAX: u64 = 4 << 20;
@@ -28,13 +29,29 @@ pub struct Web {
     /// `body_timeout`: the longest pause in a body, and the time that a body has beside what
     /// `body_rate_min` gives it; 30 s by default.
     pub body_timeout: Duration,
-    /// `body_rate_min`: in bytes a second, 4 KiB by default. A sender that stays slower is cut off.
+    /// `body_rate_min`: in bytes a second, 4 KiB by default. A sender that stays slower is cut off, and so is one that is
+    /// not done after five minutes (or `body_timeout`, where that is longer).
     pub body_rate_min: u64,
     /// `bodies_bytes_max`: all bodies that are being read, or stored, at one time; 256 MiB by default. Past
-    /// it the answer is 503.
+    /// it the answer is 503. An eighth of it is kept for bodies of up to 1 MiB.
     pub bodies_bytes_max: u64,
     /// `idle_timeout`: how long a connection may wait for its next request, 2 minutes by default.
     pub idle_timeout: Duration,
+}
+
+/// A body up to here is small: large ones cannot keep it out.
+const SMALL_BODY_BYTES_MAX: u64 = 1 << 20;
+
+impl Web {
+    /// Returns how much of `bodies_bytes_max` there is for bodies of this size.
+    #[must_use]
+    pub fn room_for(&self, body_bytes: u64) -> u64 {
+        if body_bytes <= SMALL_BODY_BYTES_MAX {
+            self.bodies_bytes_max
+        } else {
+            self.bodies_bytes_max - self.bodies_bytes_max / 8
+        }
+    }
 }
 
 impl Default for Web {
@@ -218,6 +235,31 @@ pub(super) fn web(reader: &mut Reader, node: Option<(&Node, String)>) -> Web {
     }
     section.finish(reader);
     web
+}
+
+/// Checks that the largest body that is taken has room where there is no other: else it is refused for ever, with an
+/// answer that asks its sender to try again.
+pub(super) fn check_room(reader: &mut Reader, at: Place, web: &Web, webhook: &Webhook) {
+    let largest = webhook.body_bytes_max;
+    if web.room_for(largest) >= largest {
+        return;
+    }
+    let needed = if largest <= SMALL_BODY_BYTES_MAX {
+        largest
+    } else {
+        largest.div_ceil(7).saturating_mul(8)
+    };
+    let message = format!(
+        "web.bodies_bytes_max is {} (an eighth of it for small bodies), which has no room for one of \
+         webhook.body_bytes_max, {}",
+        format_size(web.bodies_bytes_max),
+        format_size(largest)
+    );
+    let advice = format!(
+        "write bodies_bytes_max: {} or more, or a smaller webhook.body_bytes_max",
+        format_size(needed.next_multiple_of(1 << 20))
+    );
+    reader.fail(at, message, advice);
 }
 
 pub(super) fn tls_server(reader: &mut Reader, node: Option<(&Node, String)>) -> Option<TlsServer> {

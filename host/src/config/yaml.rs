@@ -74,6 +74,15 @@ impl Node {
         matches!(self.value, Value::Null)
     }
 
+    /// Returns where the value of `key` stands.
+    pub(super) fn place_of(&self, key: &str) -> Option<Place> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        let entry = entries.iter().find(|entry| entry.key == key)?;
+        Some(entry.value.at)
+    }
+
     pub(super) fn is_mapping(&self) -> bool {
         matches!(self.value, Value::Map(_))
     }

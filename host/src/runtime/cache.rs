@@ -1,9 +1,11 @@
 //! Precompiled modules on disk, in a folder that only this server writes to: what is in it runs as machine code.
 
+use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -90,8 +92,7 @@ impl Cache {
         let known = serde_json::from_slice(&known).ok()?;
         let component = deserialize(engine, &code).ok()?;
         // The oldest by this go first where the folder is full.
-        let _ =
-            fs::File::open(&code).and_then(|file| file.set_modified(std::time::SystemTime::now()));
+        let _ = fs::File::open(&code).and_then(|file| file.set_modified(SystemTime::now()));
         Some((component, known))
     }
 
@@ -142,26 +143,37 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the files used longest ago until the rest is within the bound.
+    /// Removes what was used longest ago until the rest is within the bound: a module's code together with what is
+    /// known of it, for one is of no use without the other.
     fn evict(&self, kept: &Path) {
         let Ok(entries) = fs::read_dir(&self.dir) else {
             return;
         };
-        let mut files: Vec<_> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let metadata = entry.metadata().ok()?;
-                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-            })
-            .collect();
-        files.sort();
-        let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
-        for (_, length, path) in files {
+        let mut modules = HashMap::<_, (SystemTime, Vec<(u64, PathBuf)>)>::new();
+        let mut bytes = 0;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let (Ok(metadata), Some(stem)) = (entry.metadata(), path.file_stem()) else {
+                continue;
+            };
+            bytes += metadata.len();
+            let (used_at, files) = modules
+                .entry(stem.to_owned())
+                .or_insert((SystemTime::UNIX_EPOCH, Vec::new()));
+            *used_at = metadata.modified().unwrap_or(*used_at).max(*used_at);
+            files.push((metadata.len(), path));
+        }
+        modules.retain(|stem, _| kept.file_stem() != Some(stem));
+        let mut modules: Vec<_> = modules.into_values().collect();
+        modules.sort();
+        for (_, files) in modules {
             if bytes <= self.bytes_max {
                 break;
             }
-            if path != kept && fs::remove_file(&path).is_ok() {
-                bytes -= length;
+            for (length, path) in files {
+                if fs::remove_file(&path).is_ok() {
+                    bytes -= length;
+                }
             }
         }
     }
@@ -324,5 +336,28 @@ mod tests {
             .map(|name| cache.path(name, "cwasm").exists())
             .into();
         assert_eq!(left, [false, false, true]);
+    }
+
+    #[test]
+    fn what_is_known_of_a_module_stays_and_goes_with_its_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = open(&folder.path().join("cache")).unwrap();
+        let put = |name, extension, bytes, seconds| {
+            let path = cache.path(name, extension);
+            cache.write(&path, &vec![0; bytes]).unwrap();
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            fs::File::open(&path).unwrap().set_modified(at).unwrap();
+        };
+        // Described long ago and used today; the other's was described later, and used before.
+        put("daily", "json", 100, 0);
+        put("daily", "cwasm", 400 << 10, 9);
+        put("idle", "cwasm", 400 << 10, 2);
+        put("idle", "json", 100, 3);
+        put("new", "cwasm", 400 << 10, 10);
+        cache.evict(&cache.path("new", "cwasm"));
+        let has = |name, extension| cache.path(name, extension).exists();
+        assert!(has("daily", "json") && has("daily", "cwasm"));
+        assert!(!has("idle", "json") && !has("idle", "cwasm"));
+        assert!(has("new", "cwasm"));
     }
 }

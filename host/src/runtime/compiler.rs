@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
@@ -20,8 +21,21 @@ pub const COMPILE_COMMAND: &str = "compile-module";
 /// With this the process says that the module is at fault; its standard error has the reason.
 pub const EXIT_DAMAGED: u8 = 3;
 
+/// With this Rust ends a process whose main thread panicked.
+const EXIT_PANICKED: i32 = 101;
+/// The signals by which the compiler ends where a module is too much for it.
+const BREAKS: [Signal; 5] = [
+    Signal::ABORT,
+    Signal::BUS,
+    Signal::FPE,
+    Signal::ILL,
+    Signal::SEGV,
+];
+
 /// Threads of one compilation. Address space is limited, and each takes some.
 const THREADS_MAX: usize = 4;
+/// Address space that the allocator takes at a time.
+const ALLOCATOR_KIB: &str = "65536";
 /// How many times its time on processors it may take from start to end: it waits for those of a busy machine.
 const WAITS: u32 = 4;
 /// Of what the process says.
@@ -141,8 +155,8 @@ fn start(program: PathBuf, input: File, output: File, bounds: &Bounds) -> io::Re
         // It is told no secret, and nothing by which a module could find its way.
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
-        // Each arena of the C library takes address space by itself.
-        .env("MALLOC_ARENA_MAX", "2")
+        // The allocator takes address space ahead, in KiB at a time: by itself a whole GiB, most of what it may have.
+        .env("MIMALLOC_ARENA_RESERVE", ALLOCATOR_KIB)
         .current_dir("/")
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(output))
@@ -171,28 +185,38 @@ fn failure(status: ExitStatus, said: &str, bounds: &Bounds) -> LoadError {
     // What the allocator, the kernel and the thread pool say where there is no more address space.
     let is_short = [
         "memory allocation of",
-        "os error 12",
-        "os error 11",
+        "(os error 12)",
+        "(os error 11)",
+        "Os { code: 12,",
+        "Os { code: 11,",
         "Cannot allocate memory",
         "out of memory",
     ]
     .iter()
     .any(|words| said.contains(words));
-    let ended_by = |known: rustix::process::Signal| signal == Some(known.as_raw());
+    let ended_by = |known: Signal| signal == Some(known.as_raw());
     // Nobody else kills it but the kernel, where the machine has no more memory.
-    let is_short = is_short || ended_by(rustix::process::Signal::KILL);
+    let is_short = is_short || ended_by(Signal::KILL);
     if is_short {
         LoadError::Limit(format!(
             "compile_memory: compiling it takes more than {}, or than this machine has. Raise sandbox.compile_memory, or make the module smaller.",
             format_size(bounds.compile_memory_bytes_max)
         ))
-    } else if ended_by(rustix::process::Signal::XCPU) {
+    } else if ended_by(Signal::XCPU) {
         took_too_long(bounds)
     } else if status.code() == Some(EXIT_DAMAGED.into()) {
         LoadError::Damaged(said.to_owned())
     } else {
         let said = said.lines().next().unwrap_or("it said nothing");
-        LoadError::Damaged(format!("the compiler broke on it ({status}): {said}"))
+        let is_broken = match status.code() {
+            Some(code) => code == EXIT_PANICKED,
+            None => BREAKS.into_iter().any(ended_by),
+        };
+        if is_broken {
+            LoadError::Damaged(format!("the compiler broke on it ({status}): {said}"))
+        } else {
+            LoadError::Host(format!("the compiler failed ({status}): {said}"))
+        }
     }
 }
 
@@ -253,6 +277,19 @@ mod tests {
         assert!(told(24, "").starts_with("compile_time:"), "SIGXCPU");
         assert!(told(9, "").starts_with("compile_memory:"), "SIGKILL");
         assert!(told(11, "").contains("broke on it"), "SIGSEGV");
-        assert!(told(101 * EXITED, "panicked at x\ny").contains("panicked at x"));
+        assert!(told(101 * EXITED, "panicked at x\ny").contains("broke on it"));
+        let full = "the code cannot be written: No space left on device (os error 28)";
+        assert!(told(EXITED, full).starts_with("this server cannot load it: the compiler failed"));
+        assert!(told(EXITED, full).ends_with(full));
+        assert!(
+            told(15, "").starts_with("this server cannot load it"),
+            "SIGTERM"
+        );
+        let short = told(EXITED, "Cannot spawn a thread (os error 11)");
+        assert!(short.starts_with("compile_memory:"), "{short}");
+        let pool = "panicked at x\nThe pool: IOError(Os { code: 11, kind: WouldBlock })";
+        assert!(told(101 * EXITED, pool).starts_with("compile_memory:"));
+        let quota = told(EXITED, "the code cannot be written: quota (os error 122)");
+        assert!(quota.starts_with("this server cannot load it"), "{quota}");
     }
 }

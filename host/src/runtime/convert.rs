@@ -90,11 +90,13 @@ pub(super) fn enrichment_from(
     })
 }
 
-/// Takes what `act` returned.
+/// Takes what `act` returned. Facts of the host's that it passes on are left out: what it did is done, and no reason
+/// to fail.
 ///
 /// # Errors
 /// Names the bound that it is over.
-pub(super) fn facts_from(given: types::Labels, limits: &Limits) -> Result<Labels, StepFailure> {
+pub(super) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<Labels, StepFailure> {
+    given.retain(|(name, _)| hosts_prefix(name).is_none());
     let bytes = check_facts(&given, limits)?;
     check_output(bytes, limits)?;
     Ok(Labels::new(given))
@@ -127,12 +129,11 @@ fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFail
 
 /// Facts are read by other handlers and shown to people: a name is one, and none is the host's.
 fn check_fact_name(name: &str) -> Result<(), StepFailure> {
-    const RESERVED: [&str; 2] = ["enrich_failed.", "storm."];
     let why = if name.is_empty() {
         "without a name".to_owned()
     } else if name.contains(char::is_control) {
         format!("{name:?}, whose name holds a control character")
-    } else if let Some(prefix) = RESERVED.iter().find(|prefix| name.starts_with(**prefix)) {
+    } else if let Some(prefix) = hosts_prefix(name) {
         format!("{name:?}: names that begin with {prefix} are the host's")
     } else {
         return Ok(());
@@ -140,6 +141,13 @@ fn check_fact_name(name: &str) -> Result<(), StepFailure> {
     Err(StepFailure::Permanent(format!(
         "it returned a fact {why}: give it another name"
     )))
+}
+
+/// Returns what a name begins with that is the host's.
+fn hosts_prefix(name: &str) -> Option<&'static str> {
+    ["enrich_failed.", "storm."]
+        .into_iter()
+        .find(|prefix| name.starts_with(prefix))
 }
 
 fn check_output(bytes: usize, limits: &Limits) -> Result<(), StepFailure> {
@@ -380,19 +388,34 @@ mod tests {
 
     #[test]
     fn a_fact_has_a_name_that_is_not_the_hosts() {
-        for name in [
-            "",
-            "a\nb",
-            "\u{1b}[2J",
-            "enrich_failed.other",
-            "storm.count",
-        ] {
-            let facts = vec![(name.to_owned(), String::new())];
-            let failure = facts_from(facts, &Limits::default()).unwrap_err();
+        let facts = |name: &str| vec![(name.to_owned(), String::new())];
+        let enriched = |name: &str| {
+            let given = types::Enrichment {
+                facts: facts(name),
+                blocks: vec![],
+            };
+            enrichment_from(given, &Limits::default())
+        };
+        let hosts = ["enrich_failed.other", "storm.count"];
+        for name in ["", "a\nb", "\u{1b}[2J"] {
+            let failure = facts_from(facts(name), &Limits::default()).unwrap_err();
+            assert!(matches!(failure, StepFailure::Permanent(_)), "{name:?}");
+            assert!(enriched(name).is_err(), "{name:?}");
+        }
+        for name in hosts {
+            let failure = enriched(name).unwrap_err();
             assert!(matches!(failure, StepFailure::Permanent(_)), "{name:?}");
         }
-        let facts = vec![("owner.team-x".to_owned(), String::new())];
-        assert!(facts_from(facts, &Limits::default()).is_ok());
+        assert!(enriched("owner.team-x").is_ok());
+    }
+
+    #[test]
+    fn an_actor_may_pass_on_the_hosts_facts_and_they_are_not_kept_as_its_own() {
+        let names = ["enrich_failed.other", "ticket", "storm.count"];
+        let given = names.map(|name| (name.to_owned(), "x".to_owned()));
+        let kept = facts_from(given.to_vec(), &Limits::default()).unwrap();
+        let own = vec![("ticket".to_owned(), "x".to_owned())];
+        assert_eq!(kept, Labels::new(own));
     }
 
     #[test]

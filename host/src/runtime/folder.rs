@@ -27,6 +27,8 @@ pub(super) const RESCAN: Duration = Duration::from_secs(2);
 /// Whoever waits for the folder is answered after this long: a file that never settles, or takes
 /// long to compile, is not to hold up a reload.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// What this server was at fault for is tried again after this long: a full disk is emptied, and no file tells.
+const RETRY: Duration = Duration::from_secs(20);
 /// Files that are loaded at one time.
 const LOADS_MAX: usize = 8;
 
@@ -100,14 +102,42 @@ enum Stage {
     Loading,
     Loaded,
     /// Could not be loaded; told once it has not changed for a while.
-    Failed(String),
+    Failed(Refusal),
     Refused(Refusal),
 }
 
 struct Refusal {
     why: String,
+    cause: Cause,
+    since: Instant,
+}
+
+/// What has to change before a file that was refused can be served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    File,
     /// Another file has the name, or the pin differs: may end without a change of this file.
-    is_conflict: bool,
+    Conflict,
+    /// This server: may end at any time.
+    Host,
+}
+
+impl Refusal {
+    fn new(why: String, cause: Cause) -> Self {
+        Self {
+            why,
+            cause,
+            since: Instant::now(),
+        }
+    }
+
+    fn of(error: &LoadError) -> Self {
+        let cause = match error {
+            LoadError::Host(_) => Cause::Host,
+            _ => Cause::File,
+        };
+        Self::new(error.to_string(), cause)
+    }
 }
 
 type LoadResult = Result<Module, LoadError>;
@@ -177,7 +207,7 @@ impl Folder {
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(done) => {
-                        self.forget_conflicts();
+                        self.retry_refused();
                         waiting.push((Instant::now(), done));
                     }
                     None => return,
@@ -245,12 +275,15 @@ impl Folder {
                 continue;
             }
             let has_settled = file.is_unchanged_for(SETTLE_REFUSED, now);
-            if let Stage::Failed(why) = &mut file.stage
-                && has_settled
-            {
-                let why = std::mem::take(why);
-                file.refuse(name, why, false);
-                has_changed = true;
+            match std::mem::replace(&mut file.stage, Stage::Settling) {
+                Stage::Failed(refusal) if has_settled => {
+                    file.refuse(name, refusal);
+                    has_changed = true;
+                }
+                // Settles, and so is loaded again.
+                Stage::Refused(refusal)
+                    if refusal.cause == Cause::Host && now - refusal.since >= RETRY => {}
+                stage => file.stage = stage,
             }
         }
         for name in &gone {
@@ -264,17 +297,18 @@ impl Folder {
         }
         if !gone.is_empty() {
             // A name may have become free for another file.
-            self.forget_conflicts();
+            self.retry_refused();
         }
         if has_changed || !gone.is_empty() {
             self.publish();
         }
     }
 
-    fn forget_conflicts(&mut self) {
+    /// Has what may no longer be refused loaded again, although its file is the same.
+    fn retry_refused(&mut self) {
         for file in self.files.values_mut() {
             let may_differ = match &file.stage {
-                Stage::Refused(refusal) => refusal.is_conflict,
+                Stage::Refused(refusal) => refusal.cause != Cause::File,
                 Stage::Loaded => file
                     .module
                     .as_ref()
@@ -341,9 +375,9 @@ impl Folder {
         if let Some(file) = self.files.get_mut(name)
             && matches!(file.stage, Stage::Loading)
         {
-            file.stage = Stage::Failed(format!(
-                "loading failed inside the server, which is a bug of the server: {error}"
-            ));
+            let why =
+                format!("loading failed inside the server, which is a bug of the server: {error}");
+            file.stage = Stage::Failed(Refusal::new(why, Cause::File));
         }
     }
 
@@ -384,12 +418,14 @@ impl Folder {
         if file.signature != signature || !matches!(file.stage, Stage::Loading) {
             return;
         }
-        let module = match result {
+        let mut module = match result {
             Ok(module) => module,
             Err(error) => {
-                file.stage = Stage::Failed(error.to_string());
+                let refusal = Refusal::of(&error);
                 if file.is_unchanged_for(SETTLE_REFUSED, Instant::now()) {
-                    file.refuse(name, error.to_string(), false);
+                    file.refuse(name, refusal);
+                } else {
+                    file.stage = Stage::Failed(refusal);
                 }
                 return;
             }
@@ -399,20 +435,26 @@ impl Folder {
                 "the name {} is already served from {other}: remove one of the two files, or change the name in describe()",
                 module.name()
             );
-            file.refuse(name, why, true);
+            file.refuse(name, Refusal::new(why, Cause::Conflict));
             return;
         }
         if let Some(why) = self.shared.pin_error(&module) {
             // The one before goes on serving, but not where these are the very same bytes.
             file.module
                 .take_if(|old| self.shared.pin_error(old).is_some());
-            file.refuse(name, why, true);
+            file.refuse(name, Refusal::new(why, Cause::Conflict));
             return;
         }
         file.stage = Stage::Loaded;
-        let is_known = |old: &Arc<Module>| old.sha256() == module.sha256();
-        if file.module.as_ref().is_some_and(is_known) {
-            // Touched, or its rights changed: the same bytes serve on.
+        if let Some(old) = &file.module
+            && old.sha256() == module.sha256()
+        {
+            // Touched, or its rights changed: the same bytes serve on, with what they have open.
+            if old.exposure() != module.exposure() {
+                module.clients = Arc::clone(&old.clients);
+                module.rates = Arc::clone(&old.rates);
+                file.module = Some(Arc::new(module));
+            }
             return;
         }
         tracing::info!(
@@ -498,7 +540,8 @@ impl File {
         ) >= long
     }
 
-    fn refuse(&mut self, name: &str, why: String, is_conflict: bool) {
+    fn refuse(&mut self, name: &str, refusal: Refusal) {
+        let why = &refusal.why;
         match &self.module {
             Some(module) => tracing::error!(
                 handler = %module.name(),
@@ -506,7 +549,7 @@ impl File {
             ),
             None => tracing::error!("{name} is refused: {why}"),
         }
-        self.stage = Stage::Refused(Refusal { why, is_conflict });
+        self.stage = Stage::Refused(refusal);
     }
 
     fn info(&self, name: &str) -> ModuleInfo {

@@ -15,8 +15,8 @@ use super::convert;
 use super::cpu::CpuMeter;
 use super::hooks::{Given, Hooks};
 use super::limits::{
-    DESCRIBE_CPU_MAX, DESCRIBE_MEMORY_BYTES_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX,
-    FAILURE_BYTES_MAX, HANDLES_MAX, LONG_CPU, SLOT_WAIT_MAX,
+    DESCRIBE_CPU_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX, FAILURE_BYTES_MAX, HANDLES_MAX,
+    LONG_CPU, OF_DESCRIBE, SLOT_WAIT_MAX,
 };
 use super::loader::Module;
 use super::meter::MemoryMeter;
@@ -220,6 +220,10 @@ fn state_for(
 /// Makes a store with every limit set.
 fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) -> Store<State> {
     let cpu_max = limits.cpu_max;
+    let advice = match state.powers {
+        Some(_) => "Raise limits.cpu of this handler, or make it do less.",
+        None => OF_DESCRIBE,
+    };
     let long_turns = Arc::clone(&runtime.sandbox.long_turns);
     let mut store = Store::new(&runtime.sandbox.engine, state);
     store.limiter(|state| &mut state.memory);
@@ -231,8 +235,7 @@ fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) ->
         let used = cpu.used();
         if used >= cpu_max {
             return Err(Stop::Limit(format!(
-                "cpu: used {used:.0?}, {cpu_max:?} are allowed. \
-                 Raise limits.cpu of this handler, or make it do less."
+                "cpu: used {used:.0?}, {cpu_max:?} are allowed. {advice}"
             ))
             .into());
         }
@@ -276,12 +279,11 @@ pub(super) async fn describe(
         .map_err(|error| DescribeFailure::Failed(StepFailure::Host(error.to_string())))?;
     // Nobody set limits yet for a name that nobody knows.
     let limits = Limits {
-        memory_bytes_max: DESCRIBE_MEMORY_BYTES_MAX,
         cpu_max: DESCRIBE_CPU_MAX,
         wall_max: DESCRIBE_WALL_MAX,
         ..Limits::default()
     };
-    let memory = MemoryMeter::new(limits.memory_bytes_max, runtime.sandbox.bounds);
+    let memory = MemoryMeter::for_describe(runtime.sandbox.bounds);
     let state = State::new(recorder, memory, &limits, (Timestamp::now(), [0; 32]), None);
     let cpu = CpuMeter::new();
     let mut store = new_store(runtime, state, cpu.clone(), &limits);

@@ -18,6 +18,9 @@ pub(super) const HANDLES_MAX: usize = 1_024;
 /// Random bytes in one call.
 pub(super) const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
+/// What to do where `describe` meets a bound.
+pub(super) const OF_DESCRIBE: &str =
+    "describe has this bound whatever is configured: make it do less.";
 /// `describe`: time on a processor. An interpreter starts here too.
 pub(super) const DESCRIBE_CPU_MAX: Duration = Duration::from_secs(3);
 /// `describe`: in all.

@@ -244,6 +244,7 @@ fn bound_in(why: &str) -> Option<&'static str> {
         ("linear memories", "memories"),
         ("core module instances", "instances"),
         ("tables, which exceeds", "tables"),
+        ("defined tables count", "tables"),
         ("module table does not fit", "table_elements"),
         ("module memory does not fit", "memory"),
         ("instance size", "instances"),
@@ -379,6 +380,15 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn too_many_tables_are_told_from_too_large_a_one() {
+        let of_the_pool = |why: &str| format!("module table does not fit in pool: {why}");
+        let many = of_the_pool("defined tables count of 9 exceeds the per-instance limit of 8");
+        assert_eq!(bound_in(&many), Some("tables"));
+        let large = of_the_pool("table index 0 has a minimum element size of 30000");
+        assert_eq!(bound_in(&large), Some("table_elements"));
+    }
 
     #[test]
     fn what_is_no_component_is_told_by_its_name() {

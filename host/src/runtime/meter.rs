@@ -3,6 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 use super::Bounds;
+use super::limits::{DESCRIBE_MEMORY_BYTES_MAX, OF_DESCRIBE};
 
 /// Bytes of a table's element.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -16,6 +17,8 @@ pub(super) struct MemoryMeter {
     /// The report of a growth that was refused.
     refused: Option<String>,
     bounds: Bounds,
+    /// What to do where a growth is refused.
+    advice: &'static str,
 }
 
 impl MemoryMeter {
@@ -26,6 +29,15 @@ impl MemoryMeter {
             bytes_peak: 0,
             refused: None,
             bounds,
+            advice: "Raise limits.memory of this handler, or make it keep less.",
+        }
+    }
+
+    /// Measures `describe`, whose bound is its own.
+    pub(super) fn for_describe(bounds: Bounds) -> Self {
+        Self {
+            advice: OF_DESCRIBE,
+            ..Self::new(DESCRIBE_MEMORY_BYTES_MAX, bounds)
         }
     }
 
@@ -46,9 +58,8 @@ impl MemoryMeter {
         let wanted = self.bytes.saturating_add(by);
         if wanted > self.bytes_max {
             self.refused = Some(format!(
-                "memory: it asked for {wanted} bytes in all, {} are allowed. \
-                 Raise limits.memory of this handler, or make it keep less.",
-                self.bytes_max
+                "memory: it asked for {wanted} bytes in all, {} are allowed. {}",
+                self.bytes_max, self.advice
             ));
             return false;
         }
@@ -118,6 +129,15 @@ mod tests {
         assert!(!meter.memory_growing(600, 1_000, None).unwrap());
         assert!(meter.report().unwrap().contains("1080"));
         assert_eq!(meter.bytes_peak(), 680);
+    }
+
+    #[test]
+    fn describe_is_not_told_to_raise_what_does_not_hold_for_it() {
+        let mut meter = MemoryMeter::for_describe(Bounds::default());
+        assert!(!meter.memory_growing(0, 1 << 30, None).unwrap());
+        let report = meter.report().unwrap();
+        assert!(report.ends_with(OF_DESCRIBE), "{report}");
+        assert!(!report.contains("limits.memory"), "{report}");
     }
 
     #[test]

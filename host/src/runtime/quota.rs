@@ -132,7 +132,8 @@ limits! {
     request_bytes => request_bytes_max: usize, Size, 4 << 20, at most 64 << 20;
     /// a response's body.
     response_bytes => response_bytes_max: u32, Size, 8 << 20, at most 256 << 20;
-    /// all that host calls bring in: responses, values of kv and settings.
+    /// all that host calls bring in: responses, values of kv and settings. Once it is used up, requests and reads
+    /// of kv are refused.
     bytes_in => bytes_in_max: u64, Size, 32 << 20, at most 1 << 30;
     /// all that host calls take out: requests, messages, values of kv.
     bytes_out => bytes_out_max: u64, Size, 32 << 20, at most 1 << 30;
@@ -175,17 +176,6 @@ impl Limits {
         let (name, _) = report.split_once(':')?;
         let keys = Self::KEYS.iter().map(|key| key.name);
         keys.chain(OF_THE_SANDBOX).find(|known| *known == name)
-    }
-
-    /// Returns the limits with each as high as it can be set.
-    #[must_use]
-    pub fn highest() -> Self {
-        let mut limits = Self::default();
-        for key in Self::KEYS {
-            let most = if key.unit == Unit::Rate { 0 } else { key.most };
-            (key.set)(&mut limits, most);
-        }
-        limits
     }
 }
 

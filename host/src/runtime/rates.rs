@@ -6,9 +6,18 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 /// Origins that are told apart at one time; a grant may cover any number of names.
-const ORIGINS_MAX: usize = 1_000;
+pub(super) const ORIGINS_MAX: usize = 1_000;
 /// So much of a rate may come at once.
 const BURST: Duration = Duration::from_secs(10);
+
+/// Why a request does not get a turn in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooLate {
+    /// Its turn at the origin comes after this long.
+    Turn(Duration),
+    /// As many origins as are told apart are busy, and this is one more.
+    Origins,
+}
 
 /// The rates of one module, shared by its invocations.
 #[derive(Debug, Default)]
@@ -54,14 +63,14 @@ impl Rates {
     /// Takes a turn for a request to `origin`; returns how long to wait for it. A rate of 0 is off.
     ///
     /// # Errors
-    /// How long it would be, where that is longer than `wait_max`.
+    /// Why there is no turn within `wait_max`.
     pub(super) fn take_request(
         &self,
         origin: &str,
         per_second: u32,
         wait_max: Duration,
         now: Instant,
-    ) -> Result<Duration, Duration> {
+    ) -> Result<Duration, TooLate> {
         if per_second == 0 {
             return Ok(Duration::ZERO);
         }
@@ -70,11 +79,11 @@ impl Rates {
             // One whose turns are all through is as good as one never seen.
             origins.retain(|_, turns| turns.through_at > now);
             if origins.len() >= ORIGINS_MAX {
-                return Err(BURST);
+                return Err(TooLate::Origins);
             }
         }
         let mut turns = origins.get(origin).copied();
-        let wait = Turns::take(&mut turns, per_second, wait_max, now)?;
+        let wait = Turns::take(&mut turns, per_second, wait_max, now).map_err(TooLate::Turn)?;
         if let Some(turns) = turns {
             match origins.get_mut(origin) {
                 Some(known) => *known = turns,
@@ -102,11 +111,17 @@ mod tests {
         for _ in 0..=20 {
             assert_eq!(take(NONE, NONE), Ok(NONE));
         }
-        assert_eq!(take(NONE, NONE), Err(Duration::from_millis(500)));
+        assert_eq!(
+            take(NONE, NONE),
+            Err(TooLate::Turn(Duration::from_millis(500)))
+        );
         let second = Duration::from_secs(1);
         assert_eq!(take(second, NONE), Ok(Duration::from_millis(500)));
         assert_eq!(take(second, NONE), Ok(second));
-        assert_eq!(take(second, NONE), Err(Duration::from_millis(1_500)));
+        assert_eq!(
+            take(second, NONE),
+            Err(TooLate::Turn(Duration::from_millis(1_500)))
+        );
         assert_eq!(rates.take_request("http://b", 2, NONE, start), Ok(NONE));
         assert_eq!(take(NONE, 2 * second), Ok(NONE));
     }
@@ -118,7 +133,8 @@ mod tests {
             let origin = n.to_string();
             assert!(rates.take_request(&origin, 1, NONE, now).is_ok());
         }
-        assert!(rates.take_request("one more", 1, NONE, now).is_err());
+        let one_more = rates.take_request("one more", 1, NONE, now);
+        assert_eq!(one_more, Err(TooLate::Origins));
         assert!(rates.take_request("one more", 0, NONE, now).is_ok());
         let later = now + Duration::from_secs(2);
         assert!(rates.take_request("one more", 1, NONE, later).is_ok());

@@ -10,7 +10,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::egress::Clients;
-use super::limits::{HANDLES_MAX, RANDOM_BYTES_MAX};
+use super::limits::{HANDLES_MAX, OF_DESCRIBE, RANDOM_BYTES_MAX};
 use super::meter::MemoryMeter;
 use super::quota::Limits;
 use super::rates::Rates;
@@ -93,6 +93,14 @@ impl Powers {
             ));
         }
         counts.bytes_out = used;
+        Ok(())
+    }
+
+    /// Sees to it that a call which brings something in may do so.
+    ///
+    /// # Errors
+    /// The report of the limit that is used up.
+    pub(super) fn check_in(&self) -> Result<(), String> {
         if self.bytes_in_left() == 0 {
             return Err(format!(
                 "bytes_in: the host calls of this step have brought in all of the {} bytes that are allowed",
@@ -178,10 +186,13 @@ impl State {
         }
         self.random_bytes += bytes;
         let (used, max) = (self.random_bytes, self.random_bytes_max);
+        let advice = match self.powers {
+            Some(_) => "Raise limits.random_bytes of this handler, or make it draw less.",
+            None => OF_DESCRIBE,
+        };
         if used > max {
             return Err(Stop::Limit(format!(
-                "random_bytes: {used} bytes in all, {max} are allowed. \
-                 Raise limits.random_bytes of this handler, or make it draw less."
+                "random_bytes: {used} bytes in all, {max} are allowed. {advice}"
             ))
             .into());
         }

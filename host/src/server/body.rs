@@ -13,6 +13,10 @@ use super::guarded::Timer;
 use crate::config::Web;
 use crate::telemetry::{Cut, Metrics};
 
+/// What bytes buy ends here: a body takes its share of `web.bodies_bytes_max` before its sender has proved anything, and
+/// is not to hold it for hours. The largest by default, 64 MiB, makes it at 220 KiB a second.
+const WHOLE_MAX: Duration = Duration::from_secs(300);
+
 /// Why a body ended early. The endpoint that reads it says so to the sender.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
@@ -65,11 +69,12 @@ impl<B> TimedBody<B> {
     }
 
     /// A byte now and then would get around a bound on pauses alone, so what has come so far buys time
-    /// at the lowest rate.
+    /// at the lowest rate, up to a bound for the whole.
     fn deadline(&self) -> Instant {
         let earned_ms = self.received.saturating_mul(1_000) / self.rate_min;
-        let whole = self.started + self.pause_max + Duration::from_millis(earned_ms);
-        whole.min(self.progress + self.pause_max)
+        let whole = self.pause_max + Duration::from_millis(earned_ms);
+        let whole = whole.min(WHOLE_MAX.max(self.pause_max));
+        (self.started + whole).min(self.progress + self.pause_max)
     }
 }
 
@@ -133,5 +138,9 @@ mod tests {
         assert_eq!(body.deadline(), at(45));
         body.received = 1_000_000;
         assert_eq!(body.deadline(), at(50), "30 s after the last of them");
+        body.progress = at(299);
+        assert_eq!(body.deadline(), at(300), "not for ever, whatever has come");
+        body.pause_max = Duration::from_secs(400);
+        assert_eq!(body.deadline(), at(400), "what was configured counts");
     }
 }

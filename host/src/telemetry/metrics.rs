@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -14,6 +15,8 @@ use crate::alert::{HandlerName, Status, StepKind};
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Held by whoever takes series away to set them anew, and by a look at them meanwhile.
+    showing: Mutex<()>,
     webhook_alerts: IntCounterVec,
     webhook_truncated: IntCounter,
     unrouted: IntCounter,
@@ -189,6 +192,7 @@ impl Metrics {
                 "1 where the last read of the configuration succeeded.",
             )?,
             registry,
+            showing: Mutex::new(()),
         };
         metrics.reload_successful.set(1);
         let build = gauges(
@@ -297,6 +301,12 @@ impl Metrics {
             .inc_by(count);
     }
 
+    /// Returns what a look at the metrics holds from the first value that it sets until they are encoded: another look,
+    /// or a change of the handlers, would take series away in between.
+    pub fn look(&self) -> MutexGuard<'_, ()> {
+        self.showing.lock()
+    }
+
     /// Shows the queue as it is now.
     pub fn queue(&self, depth: usize, dead: u64, oldest_seconds: f64) {
         self.depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
@@ -306,6 +316,7 @@ impl Metrics {
 
     /// Shows the modules that serve now, and those alone.
     pub fn handlers<'a>(&self, serving: impl Iterator<Item = (&'a str, &'a str, &'a str)>) {
+        let _no_look_meanwhile = self.showing.lock();
         self.handler_info.reset();
         for (handler, version, sha256) in serving {
             self.handler_info

@@ -56,8 +56,8 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
             "the handlers are still being loaded; try again",
         ));
     }
-    // Held until the answer: what was parsed of the body takes as much again.
-    let mut share = shared.bodies.share(config.web.bodies_bytes_max);
+    // Held until it is stored: what was parsed of the body takes as much again.
+    let mut share = shared.bodies.share(&config.web);
     let body = read(body, config.webhook.body_bytes_max, &mut share).await?;
     drop(config);
     if let Some(claim) = claim {
@@ -70,8 +70,9 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
             .webhook_alerts(None, WebhookResult::Rejected, error.alerts());
         ApiError::new(status, error.to_string())
     })?;
+    drop(body);
     // A task of its own: what is stored is counted, even where the sender hangs up meanwhile.
-    let stored = tokio::spawn(store(shared.clone(), parsed));
+    let stored = tokio::spawn(store(shared.clone(), parsed, share));
     let answer = stored.await.map_err(|error| {
         tracing::error!(%error, "the task that stores alerts ended unexpectedly");
         ApiError::new(
@@ -82,7 +83,11 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
 }
 
-async fn store(shared: Shared, parsed: Parsed) -> Result<serde_json::Value, ApiError> {
+async fn store(
+    shared: Shared,
+    parsed: Parsed,
+    _given_back_at_the_end: Share,
+) -> Result<serde_json::Value, ApiError> {
     let sent = Sent::new(&shared, parsed);
     let receipt = shared
         .queue
@@ -339,7 +344,7 @@ async fn read(body: Body, body_bytes_max: u64, share: &mut Share) -> Result<Byte
         // A congested way is no fault of the alerts: 5xx is tried again.
         Err(error) if server::is_too_slow(&*error) => Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the body came too slowly (web.body_timeout, web.body_rate_min); try again",
+            "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",
         )),
         Err(_) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,

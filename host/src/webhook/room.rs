@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
+use crate::config::Web;
+
 /// Bytes that are held now.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Room(Arc<AtomicU64>);
@@ -23,16 +25,16 @@ pub(super) struct Full;
 pub(super) struct Share {
     room: Room,
     bytes: u64,
-    bytes_max: u64,
+    web: Web,
 }
 
 impl Room {
-    /// Returns a share that holds nothing yet; `bytes_max` is the room of all together.
-    pub(super) fn share(&self, bytes_max: u64) -> Share {
+    /// Returns a share that holds nothing yet; `web` says how much room there is.
+    pub(super) fn share(&self, web: &Web) -> Share {
         Share {
             room: self.clone(),
             bytes: 0,
-            bytes_max,
+            web: web.clone(),
         }
     }
 }
@@ -41,7 +43,7 @@ impl Share {
     fn take(&mut self, bytes: u64) -> Result<(), Full> {
         self.bytes += bytes;
         let before = self.room.0.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.bytes_max {
+        if before.saturating_add(bytes) > self.web.room_for(self.bytes) {
             return Err(Full);
         }
         Ok(())
@@ -98,18 +100,41 @@ mod tests {
 
     use super::*;
 
+    fn room_of(bodies_bytes_max: u64) -> Web {
+        Web {
+            bodies_bytes_max,
+            ..Web::default()
+        }
+    }
+
     #[test]
     fn what_a_body_held_is_given_back_however_it_ended() {
-        let room = Room::default();
-        let mut first = room.share(10);
+        let (room, web) = (Room::default(), room_of(10));
+        let mut first = room.share(&web);
         first.take(6).unwrap();
-        let mut second = room.share(10);
+        let mut second = room.share(&web);
         second.take(4).unwrap();
         second.take(1).unwrap_err();
         drop(second);
         first.take(4).unwrap();
         drop(first);
-        room.share(10).take(10).unwrap();
+        room.share(&web).take(10).unwrap();
         assert_eq!(room.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn large_bodies_leave_room_for_small_ones() {
+        let (room, web) = (Room::default(), room_of(32 << 20));
+        let mut large = room.share(&web);
+        large.take(28 << 20).unwrap();
+        let mut another = room.share(&web);
+        another.take(1 << 20).unwrap();
+        another.take(1).unwrap_err();
+        drop(another);
+        let mut small: Vec<_> = (0..4).map(|_| room.share(&web)).collect();
+        for share in &mut small {
+            share.take(1 << 20).unwrap();
+        }
+        room.share(&web).take(1).unwrap_err();
     }
 }

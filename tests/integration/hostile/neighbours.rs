@@ -26,8 +26,10 @@ fn surroundings() -> Vec<Case> {
             .tells(["Denied", "slack: [secret]", "TooLarge(512)", "NotFound"])
             .hides("Ok("),
         guest("a-fact-in-the-hosts-name", "host-fact")
-            .dies()
-            .tells(["names that begin with enrich_failed. are the host's"]),
+            .in_enrich()
+            .tells(["names that begin with enrich_failed. are the host's"])
+            .hides("forged"),
+        guest("a-fact-of-the-hosts-that-an-actor-returns", "host-fact").hides("forged"),
     ]
 }
 

@@ -8,7 +8,7 @@ use crate::config::{ClientAuth, TlsVersion, Web};
 const KEYS: &str = r#"
 web: { connections_max: 5, header_timeout: 1s, header_bytes_max: 8KiB, body_timeout: 2s, body_rate_min: 1KiB, bodies_bytes_max: 1MiB, idle_timeout: 3s }
 tls_server_config: { cert_file: c.pem, key_file: k.pem, client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.pem, min_version: TLS13 }
-webhook: { hmac: { secret_file: secret, header: X-Sign, timestamp_header: X-Time }, rate: { per_second: 2.5, burst: 7 } }
+webhook: { hmac: { secret_file: secret, header: X-Sign, timestamp_header: X-Time }, rate: { per_second: 2.5, burst: 7 }, body_bytes_max: 1MiB }
 dead_letter: { handlers: [slack-notify, page] }
 heartbeats:
   prometheus: { matchers: ['alertname="Watchdog"', 'cluster="a"'], every: 5m }
@@ -74,6 +74,19 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         (
             "web: { header_bytes_max: 1KiB }",
             "am.yml:2:26: web.header_bytes_max is \"1KiB\" — it should be a size from 8KiB to 1MiB",
+        ),
+        (
+            "web: { bodies_bytes_max: 64MiB }",
+            "am.yml:2:26: web.bodies_bytes_max is 64MiB (an eighth of it for small bodies), which has no room for one of \
+             webhook.body_bytes_max, 64MiB — write bodies_bytes_max: 74MiB or more",
+        ),
+        (
+            "webhook: { body_bytes_max: 225MiB }",
+            "am.yml:2:28: web.bodies_bytes_max is 256MiB",
+        ),
+        (
+            "web: { bodies_bytes_max: 1000 }\nwebhook: { body_bytes_max: 1001 }",
+            "write bodies_bytes_max: 1MiB or more",
         ),
         ("web: { idle_timeout: 0 }", "a duration of more than 0"),
         ("web: { timeout: 1s }", "unknown key web.timeout"),

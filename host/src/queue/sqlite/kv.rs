@@ -27,12 +27,15 @@ impl Used {
         }
     }
 
-    /// Returns what to answer where this is over the quota.
-    fn over(self, quota: KvQuota) -> Option<KvReply> {
-        if self.bytes > quota.bytes_max {
+    /// Returns what to answer where one value in the place of another makes this, and it is over the quota. Only
+    /// what makes more is refused: a quota that was lowered leaves what is there to be changed.
+    fn over(self, old: Option<u64>, new: u64, quota: KvQuota) -> Option<KvReply> {
+        if self.bytes > quota.bytes_max && new > old.unwrap_or(0) {
             Some(KvReply::QuotaExceeded)
+        } else if self.keys > quota.keys_max && old.is_none() {
+            Some(KvReply::TooManyKeys)
         } else {
-            (self.keys > quota.keys_max).then_some(KvReply::TooManyKeys)
+            None
         }
     }
 }
@@ -139,14 +142,14 @@ fn put(
     let old = old.map(|bytes| size(bytes.unsigned_abs()));
     let new = size(value.len() as u64);
     let mut next = used(conn, usage, handler)?.with(old, new);
-    if next.over(quota).is_some() {
+    if next.over(old, new, quota).is_some() {
         conn.prepare_cached(
             "DELETE FROM kv WHERE handler = ?1 AND key <> ?2 AND expires_at <= ?3",
         )?
         .execute(params![handler.as_str(), key, now.as_millisecond()])?;
         usage.remove(handler);
         next = used(conn, usage, handler)?.with(old, new);
-        if let Some(over) = next.over(quota) {
+        if let Some(over) = next.over(old, new, quota) {
             return Ok(Some(over));
         }
     }

@@ -162,6 +162,37 @@ async fn keys_are_counted_as_they_come_and_go() {
 }
 
 #[tokio::test]
+async fn what_is_there_can_be_changed_although_the_quota_was_lowered() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    let leased = bench.lease().await;
+    let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
+    let change = |key: &str, change: KvChange, quota: KvQuota| {
+        ledger.kv_change(key.into(), change, quota, Vec::new(), kv_entry(0))
+    };
+    for key in ["a", "b", "c"] {
+        let made = change(key, set("123"), KV_QUOTA).await;
+        assert_eq!(made, Ok(KvReply::Done));
+    }
+    let fewer = KvQuota {
+        keys_max: 2,
+        ..KV_QUOTA
+    };
+    assert_eq!(change("a", set("1234"), fewer).await, Ok(KvReply::Done));
+    assert_eq!(change("d", set("1"), fewer).await, Ok(KvReply::TooManyKeys));
+    let smaller = KvQuota {
+        bytes_max: 5,
+        ..KV_QUOTA
+    };
+    assert_eq!(change("a", set("4321"), smaller).await, Ok(KvReply::Done));
+    assert_eq!(change("a", set("1"), smaller).await, Ok(KvReply::Done));
+    for (key, value) in [("a", "12"), ("d", "")] {
+        let grown = change(key, set(value), smaller).await;
+        assert_eq!(grown, Ok(KvReply::QuotaExceeded), "{key}");
+    }
+}
+
+#[tokio::test]
 async fn state_is_bounded_and_expires() {
     let mut bench = Bench::new();
     let id = bench.accept_new(firing("A")).await;

@@ -2,7 +2,7 @@
 
 use crate::journal::CallKind;
 use crate::runtime::bindings::config::Host;
-use crate::runtime::state::{State, Stop};
+use crate::runtime::state::State;
 
 use super::{Done, Plan, name_of};
 
@@ -14,14 +14,6 @@ impl Host for State {
         };
         let value = powers.config.get(&key).cloned();
         powers.count_in(value.as_ref().map_or(0, String::len));
-        if powers.bytes_in_left() == 0 {
-            let max = powers.limits.bytes_in_max;
-            // There is no answer that would say so.
-            return Err(Stop::Limit(format!(
-                "bytes_in: the host calls of this step have brought in all of the {max} bytes that are allowed"
-            ))
-            .into());
-        }
         let name = name_of(None, &[b"config", key.as_bytes()]);
         let plan = Plan::new(CallKind::Config, name, key, false);
         if let Some(recorded) = self.recorded(&plan)? {

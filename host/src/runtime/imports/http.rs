@@ -17,6 +17,7 @@ use crate::policy::{HttpGrant, Refusal};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
 use crate::runtime::egress::{judge_literal, refusal_in, root_cause};
 use crate::runtime::limits;
+use crate::runtime::rates::{ORIGINS_MAX, TooLate};
 use crate::runtime::state::{Powers, State};
 use crate::runtime::{Answered, Limits};
 
@@ -59,7 +60,8 @@ impl Host for State {
         let Some(powers) = &mut self.powers else {
             return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
-        if let Err(limit) = powers.count(CallKind::Http, request_bytes(&request)) {
+        let counted = powers.count(CallKind::Http, request_bytes(&request));
+        if let Err(limit) = counted.and_then(|()| powers.check_in()) {
             self.recorder.turned_away(CallKind::Http, &limit);
             return Ok(Err(Error::BudgetExhausted(limit)));
         }
@@ -154,14 +156,20 @@ impl State {
 /// Takes the handler's turn at an origin; returns how long to wait for it, or why that would be too long.
 fn take_turn(powers: &Powers, prepared: &Prepared) -> Result<Duration, String> {
     let (rate, origin) = (powers.limits.requests_per_second_max, &prepared.origin);
+    // The other half is the origin's: it is not to be blamed for the time that its turn took to come.
+    let wait_max = prepared.within / 2;
     powers
         .rates
-        .take_request(origin, rate, prepared.within, Instant::now())
-        .map_err(|wait| {
-            format!(
+        .take_request(origin, rate, wait_max, Instant::now())
+        .map_err(|late| match late {
+            TooLate::Turn(wait) => format!(
                 "requests_per_second: {origin} has had its {rate} requests a second from this handler; \
                  the next turn is in {wait:.1?}"
-            )
+            ),
+            TooLate::Origins => format!(
+                "requests_per_second: this handler has asked {ORIGINS_MAX} origins within seconds, and {origin} is one \
+                 more; ask again when some of them have rested"
+            ),
         })
 }
 

@@ -17,7 +17,7 @@ type ReadReply = Result<Option<String>, Error>;
 impl Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         self.count_any()?;
-        if let Err(error) = self.admit(&key, b"") {
+        if let Err(error) = self.admit_read(&key) {
             return Ok(Err(error));
         }
         let name = name_of(None, &[b"get", key.as_bytes()]);
@@ -111,6 +111,16 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The same for a call that brings in what the key holds.
+    fn admit_read(&mut self, key: &str) -> Result<(), Error> {
+        self.admit(key, b"")?;
+        let left = self.powers.as_ref().map_or(Ok(()), Powers::check_in);
+        left.map_err(|limit| {
+            self.recorder.turned_away(CallKind::Kv, &limit);
+            Error::BudgetExhausted(limit)
+        })
     }
 
     fn count_value(&mut self, value: &Result<Option<Vec<u8>>, Error>) {
