@@ -26,10 +26,11 @@ pub(crate) fn module(number: u32) -> Vec<u8> {
         (NAME, format!("bench-handler-{number:03}")),
         (ALERTNAME, alertname(number)),
     ] {
-        let place = bytes.windows(old.len()).position(|w| w == old.as_bytes());
-        if let Some(at) = place {
-            bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
-        }
+        let at = bytes
+            .windows(old.len())
+            .position(|w| w == old.as_bytes())
+            .unwrap_or_else(|| panic!("{old} is not in the module's data"));
+        bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
     }
     bytes
 }
