@@ -33,8 +33,7 @@ impl Runtime {
     pub async fn invoke(self: &Arc<Self>, module: &Arc<Module>, invocation: Invocation) -> Invoked {
         let speaker = Speaker {
             handler: module.name().clone(),
-            delivery: invocation.delivery.to_string(),
-            alertname: invocation.alert.name().to_owned(),
+            about: Some((invocation.delivery, Arc::clone(&invocation.alert))),
         };
         let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
         let recorder = Arc::new(Recorder::new(speaker, budget));

@@ -220,8 +220,7 @@ impl Runtime {
     async fn ask(&self, hooks: &Hooks) -> Result<Description, LoadError> {
         let speaker = Speaker {
             handler: HandlerName::new("(describe)"),
-            delivery: String::new(),
-            alertname: String::new(),
+            about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         let recorder = Arc::new(Recorder::new(speaker, budget));

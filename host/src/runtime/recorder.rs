@@ -10,15 +10,15 @@ use super::limits;
 use super::quota::Limits;
 use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
-use crate::alert::HandlerName;
+use crate::alert::{Alert, DeliveryId, HandlerName};
 use crate::journal::CallKind;
 
 /// Who speaks, for the operator's log.
 #[derive(Clone, Debug)]
 pub(super) struct Speaker {
     pub(super) handler: HandlerName,
-    pub(super) delivery: String,
-    pub(super) alertname: String,
+    /// Its delivery and the alert; written out only where there is a line to log.
+    pub(super) about: Option<(DeliveryId, Arc<Alert>)>,
 }
 
 /// How much may be said.
@@ -122,11 +122,11 @@ impl Recorder {
     }
 
     fn emit(&self, line: &LogLine) {
-        let Speaker {
-            handler,
-            delivery,
-            alertname,
-        } = &self.speaker;
+        let Speaker { handler, about } = &self.speaker;
+        let (delivery, alertname) = match about {
+            Some((delivery, alert)) => (delivery.to_string(), alert.name()),
+            None => (String::new(), ""),
+        };
         let fields = line
             .fields
             .iter()
@@ -302,8 +302,7 @@ mod tests {
     fn recorder() -> Recorder {
         let speaker = Speaker {
             handler: HandlerName::new("test"),
-            delivery: String::new(),
-            alertname: String::new(),
+            about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         Recorder::new(speaker, budget)

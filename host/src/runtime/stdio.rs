@@ -147,8 +147,7 @@ mod tests {
     fn lines_are_put_together_from_writes_and_a_long_one_is_cut() {
         let speaker = Speaker {
             handler: HandlerName::new("test"),
-            delivery: String::new(),
-            alertname: String::new(),
+            about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         let recorder = Arc::new(Recorder::new(speaker, budget));
