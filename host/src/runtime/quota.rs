@@ -123,8 +123,8 @@ limits! {
     slack_calls => slack_calls_max: u32, Count, 50, at most 1_000;
     /// calls of kv.
     kv_calls => kv_calls_max: u32, Count, 1_000, at most 100_000;
-    /// of this handler's requests to one origin, over all its invocations. A request waits for its turn as long as
-    /// it may take; what would come later is answered `unavailable`.
+    /// of this handler's requests to one origin, over all its invocations. A request waits for its turn half as
+    /// long as it may take; what would come later is answered `unavailable`.
     requests_per_second => requests_per_second_max: u32, Rate, 10_000, at most 1_000_000;
     /// what may be passed to the host, or returned to it, in one call: what it allocates to read that.
     call_bytes => call_bytes_max: usize, Size, 8 << 20, at most 64 << 20;
