@@ -69,35 +69,7 @@ pub(crate) async fn latency(load_time: Duration, figures: &mut Figures) -> anyho
     let stand_in = StandIn::start().await?;
     let (_rig, server) = start(&stand_in)?;
     let count = u64::from(PER_SECOND) * load_time.as_secs();
-    let began = Instant::now();
-    let mut sends = tokio::task::JoinSet::new();
-    let clients = Arc::new(parking_lot::Mutex::new(Vec::new()));
-    let mut sent = HashMap::new();
-    for n in 0..count {
-        let due = began + Duration::from_secs(1) * u32::try_from(n)? / PER_SECOND;
-        tokio::time::sleep_until(due.into()).await;
-        let path = format!("/{n}");
-        let body = alert("Bench000", n, Some(&format!("{}{path}", stand_in.url)));
-        // From when it was due: a sender that comes late is the server's delay too, where it is the cause.
-        sent.insert(path, due);
-        let (clients, address) = (Arc::clone(&clients), server.address);
-        sends.spawn(async move {
-            let idle = clients.lock().pop();
-            let mut client = match idle {
-                Some(client) => client,
-                None => Client::connect(address).await?,
-            };
-            let status = client.post("/webhook", &body).await?;
-            clients.lock().push(client);
-            anyhow::Ok(status)
-        });
-        while let Some(answered) = sends.try_join_next() {
-            anyhow::ensure!(answered?? == 202, "an alert was refused");
-        }
-    }
-    while let Some(answered) = sends.join_next().await {
-        anyhow::ensure!(answered?? == 202, "an alert was refused");
-    }
+    let sent = open_loop(&server, &stand_in, PER_SECOND, 0..count).await?;
     server.settled().await?;
     let mut times: Vec<_> = stand_in
         .take()
@@ -120,6 +92,46 @@ pub(crate) async fn latency(load_time: Duration, figures: &mut Figures) -> anyho
         );
     }
     Ok(())
+}
+
+/// Sends an alert for each number, each at its time whatever became of the one before, and waits for the answers.
+/// Returns, by the path that its effect is posted to, when each was due: a sender that comes late is the server's
+/// delay too, where it is the cause.
+pub(crate) async fn open_loop(
+    server: &Server,
+    stand_in: &StandIn,
+    per_second: u32,
+    numbers: impl Iterator<Item = u64>,
+) -> anyhow::Result<HashMap<String, Instant>> {
+    let began = Instant::now();
+    let mut sends = tokio::task::JoinSet::new();
+    let clients = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let mut sent = HashMap::new();
+    for (tick, n) in (0u32..).zip(numbers) {
+        let due = began + Duration::from_secs(1) * tick / per_second;
+        tokio::time::sleep_until(due.into()).await;
+        let path = format!("/{n}");
+        let body = alert("Bench000", n, Some(&format!("{}{path}", stand_in.url)));
+        sent.insert(path, due);
+        let (clients, address) = (Arc::clone(&clients), server.address);
+        sends.spawn(async move {
+            let idle = clients.lock().pop();
+            let mut client = match idle {
+                Some(client) => client,
+                None => Client::connect(address).await?,
+            };
+            let status = client.post("/webhook", &body).await?;
+            clients.lock().push(client);
+            anyhow::Ok(status)
+        });
+        while let Some(answered) = sends.try_join_next() {
+            anyhow::ensure!(answered?? == 202, "an alert was refused");
+        }
+    }
+    while let Some(answered) = sends.join_next().await {
+        anyhow::ensure!(answered?? == 202, "an alert was refused");
+    }
+    Ok(sent)
 }
 
 fn start(stand_in: &StandIn) -> anyhow::Result<(Rig, Server)> {

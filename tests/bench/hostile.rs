@@ -1,18 +1,18 @@
 //! An honest handler's delays, quiet and under a flood of slow connections and of hostile modules at once.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::modules;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::effects::open_loop;
 use crate::load::Client;
-use crate::rig::{HANDLER, Rig, Server, alert, module};
+use crate::rig::{HANDLER, Rig, Server, module};
 use crate::show::{Figures, Target, ms, quantile};
 use crate::stand_in::StandIn;
 
@@ -111,32 +111,8 @@ async fn honest(
     numbers: &mut impl Iterator<Item = u64>,
 ) -> anyhow::Result<Vec<Duration>> {
     stand_in.take();
-    let count = u64::from(HONEST_PER_SECOND) * time.as_secs().max(1);
-    let began = Instant::now();
-    let clients = Arc::new(parking_lot::Mutex::new(Vec::new()));
-    let mut sends = JoinSet::new();
-    let mut sent = HashMap::new();
-    for (tick, n) in (0..count).zip(numbers) {
-        let due = began + Duration::from_secs(1) * u32::try_from(tick)? / HONEST_PER_SECOND;
-        tokio::time::sleep_until(due.into()).await;
-        let path = format!("/{n}");
-        let body = alert("Bench000", n, Some(&format!("{}{path}", stand_in.url)));
-        sent.insert(path, due);
-        let (clients, address) = (Arc::clone(&clients), server.address);
-        sends.spawn(async move {
-            let idle = clients.lock().pop();
-            let mut client = match idle {
-                Some(client) => client,
-                None => Client::connect(address).await?,
-            };
-            let status = client.post("/webhook", &body).await?;
-            clients.lock().push(client);
-            anyhow::Ok(status)
-        });
-    }
-    while let Some(answered) = sends.join_next().await {
-        anyhow::ensure!(answered?? == 202, "an honest alert was refused");
-    }
+    let count = usize::try_from(u64::from(HONEST_PER_SECOND) * time.as_secs().max(1))?;
+    let sent = open_loop(server, stand_in, HONEST_PER_SECOND, numbers.take(count)).await?;
     let arrived = stand_in.wait_for_more_than(sent.len() - 1);
     let arrived = tokio::time::timeout(Duration::from_secs(60), arrived).await;
     anyhow::ensure!(

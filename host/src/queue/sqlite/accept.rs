@@ -8,7 +8,7 @@ use crate::queue::scheduler::Entrant;
 use crate::queue::types::{Accepted, Plan, Refused, Verdict};
 
 use super::committer::{Committer, Group, Handed};
-use super::events::{self, Memory};
+use super::memory::Memory;
 use super::rows::{self, NewDelivery, Stored};
 use super::schema::{DEAD, DONE, QUEUED, RUNNING};
 
@@ -55,13 +55,13 @@ impl Committer {
             .as_ref()
             .map_or((&new.alert, &new.json), |(alert, json)| (alert, json));
         let event = alert.event();
-        let known = events::look_up(&self.conn, event)?;
+        let known = self.events.look_up(&self.conn, event)?;
         if event.status == Status::Firing && known.resolved {
             let resolved = crate::alert::Event {
                 status: Status::Resolved,
                 ..event
             };
-            events::seen_again(&self.conn, resolved, group.now)?;
+            self.events.seen_again(&self.conn, resolved, group.now)?;
             return Ok(Verdict::Stale);
         }
         let plans: Vec<&Plan> = new
@@ -80,7 +80,8 @@ impl Committer {
             if plans.is_empty() {
                 accepted.push(self.insert_unrouted(group, alert, json)?);
             }
-            events::remember(&self.conn, event, &memory, group.now)?;
+            let first = accepted[0].id;
+            self.events.remember(event, memory, first, group.now);
             return Ok(Verdict::Accepted(accepted));
         };
         let mut accepted = Vec::new();
@@ -91,10 +92,11 @@ impl Committer {
             }
         }
         if accepted.is_empty() {
-            events::seen_again(&self.conn, event, group.now)?;
+            self.events.seen_again(&self.conn, event, group.now)?;
             return Ok(Verdict::Duplicate);
         }
-        events::remember(&self.conn, event, &memory, group.now)?;
+        self.events
+            .runs_again(&self.conn, event, &memory, group.now)?;
         Ok(Verdict::Accepted(accepted))
     }
 
@@ -103,7 +105,7 @@ impl Committer {
         if !new.starts_at_missing {
             return Ok(None);
         }
-        let Some(starts_at) = events::open_firing(&self.conn, new.alert.fingerprint)? else {
+        let Some(starts_at) = self.events.open_firing(&self.conn, new.alert.fingerprint)? else {
             return Ok(None);
         };
         let alert = Alert {
@@ -250,6 +252,7 @@ impl Committer {
                 priority: Priority::Normal,
                 status: None,
                 fingerprint: None,
+                starts_at: None,
                 accepted_at: group.now,
                 settled_at: Some(group.now),
                 alertname: &refused.alertname,
@@ -273,6 +276,7 @@ fn of_alert<'a>(alert: &'a Alert, json: &'a str, now: Timestamp) -> NewDelivery<
         priority: Priority::of(&alert.labels),
         status: Some(alert.status),
         fingerprint: Some(alert.fingerprint),
+        starts_at: Some(alert.starts_at),
         accepted_at: now,
         settled_at: None,
         alertname: alert.name(),

@@ -20,7 +20,8 @@ use crate::queue::scheduler::{Ended, Grant};
 use crate::queue::types::{LeaseToken, Receipt};
 
 use super::accept::Part;
-use super::retention::Retention;
+use super::events::Events;
+use super::retention::{Limits, Retention};
 use super::schema::{QUEUED, reason};
 use super::settle::Answer;
 use super::{ID_COUNTER_BITS, kv, rows};
@@ -71,6 +72,7 @@ pub(in crate::queue) struct Committer {
     pub(super) shared: Arc<Shared>,
     pub(super) handed: mpsc::UnboundedSender<Vec<Handed>>,
     pub(super) last_id: i64,
+    pub(super) events: Events,
     pub(super) kv_usage: kv::Usage,
     pub(super) texts: rows::Shared,
     pub(super) retention: Retention,
@@ -132,7 +134,10 @@ impl Committer {
             scheduler.next_due()
         };
         let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
-        due.into_iter().chain(self.retention.next_step()).min()
+        due.into_iter()
+            .chain(self.retention.next_step())
+            .chain(self.events.next_step())
+            .min()
     }
 
     fn work(&mut self, taken: Taken) {
@@ -146,11 +151,13 @@ impl Committer {
 
     /// Removes a little of what is too old or too much, where that is due.
     fn retain(&mut self) {
-        let now = self.shared.clock.now();
-        let options = &self.shared.options;
-        let step =
-            self.retention
-                .step(&self.conn, (now, options), self.last_id, &mut self.kv_usage);
+        let limits = Limits {
+            now: self.shared.clock.now(),
+            options: &self.shared.options,
+            last_id: self.last_id,
+            needed_from: self.events.written_before(),
+        };
+        let step = self.retention.step(&self.conn, limits, &mut self.kv_usage);
         match step {
             Ok(dead) => {
                 self.shared.dead.fetch_sub(dead, Ordering::Relaxed);
@@ -222,7 +229,12 @@ impl Committer {
             alerts_max = alerts_max.saturating_sub(part.verdicts.len());
             parts.push(part);
         }
+        if self.events.is_due() {
+            self.begin(group)?;
+        }
         if group.begun {
+            let new = GROUP_ALERTS_MAX - alerts_max;
+            self.events.write(&self.conn, new, self.last_id)?;
             self.conn.prepare_cached("COMMIT")?.execute([])?;
         }
         Ok(())
@@ -257,6 +269,7 @@ impl Committer {
             tracing::info!("the store can be written again");
             self.shared.set_writable();
         }
+        self.events.commit();
         {
             let mut scheduler = self.shared.scheduler.lock();
             scheduler.commit(group.ticks);
@@ -309,6 +322,7 @@ impl Committer {
             tracing::error!(%error, "the store cannot take a transaction back");
         }
         self.shared.scheduler.lock().rollback(group.ticks);
+        self.events.rollback();
         self.kv_usage.clear();
         let why = reason(error);
         self.fail(&why);
@@ -397,7 +411,7 @@ impl Committer {
 
     /// A lease that no worker has begun is taken back as if it had never been; one that was begun and did
     /// not end counts as cut off, without counting as a death of the server.
-    fn give_back(&self) -> rusqlite::Result<()> {
+    fn give_back(&mut self) -> rusqlite::Result<()> {
         let leases = self.shared.scheduler.lock().close();
         let tx = self.conn.unchecked_transaction()?;
         for (id, started) in leases {
@@ -409,6 +423,7 @@ impl Committer {
             tx.prepare_cached(sql)?
                 .execute(rusqlite::params![id.as_raw(), QUEUED])?;
         }
+        self.events.write_all(&tx, self.last_id)?;
         tx.commit()?;
         // One file is easier to copy than two, and is opened faster.
         self.conn

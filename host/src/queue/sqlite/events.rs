@@ -1,31 +1,90 @@
 //! What is remembered of events: whether an alert is new, a duplicate, stale, due for a reminder, or the
 //! second chance of a dead delivery.
+//!
+//! The table is sorted by the events' starts and fingerprints, so that a new event belongs anywhere in it:
+//! written at once, each would cost a page of its own in the log. New ones therefore stay in memory until many
+//! can be written in the table's order. Nothing depends on that memory: whatever the table lacks follows from the
+//! deliveries, which are on disk, and is read from them after a crash.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::alert::{DeliveryId, Event, Fingerprint, Status, Timestamp};
-use crate::queue::clock::{from_nanos, nanos};
+use crate::queue::clock::{from_millis, from_nanos, nanos};
 
-use super::rows::status_code;
+use super::memory::Memory;
+use super::rows::{status_code, status_of};
 
-/// The last time that an event ran on one route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    /// A digest of the route's name.
-    route: u64,
-    /// What it ran as.
-    pub(super) delivery: DeliveryId,
-    /// When it was accepted, or revived, in milliseconds since 1970.
-    at_ms: i64,
+/// Events that gather in memory before they are written: about 100 bytes each, and twice as many at most.
+#[cfg(not(test))]
+const GATHERED: usize = 65_536;
+#[cfg(test)]
+const GATHERED: usize = 3;
+
+/// How long an event stays in memory at most while nothing else comes.
+const GATHERED_FOR: Duration = Duration::from_secs(60);
+
+/// Events written with each one that comes: those that leave are gone before as many have gathered again.
+const LEAVING_FOR_EACH: usize = 2;
+
+/// Events written at a time while nothing comes, and the pause between.
+const LEAVING_A_STEP: usize = 500;
+const PACE: Duration = Duration::from_millis(15);
+
+/// Events that are not written before this delivery's are in memory.
+const WRITTEN_BEFORE: &str = "events_before";
+
+/// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    fingerprint: Fingerprint,
+    /// In nanoseconds since 1970.
+    starts_at: i64,
+    is_resolved: bool,
 }
 
-/// The memory of one event.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// By route; empty where no route matched so far.
-    runs: Vec<Run>,
+impl From<Event> for Key {
+    fn from(event: Event) -> Self {
+        Self {
+            fingerprint: event.fingerprint,
+            starts_at: nanos(event.starts_at),
+            is_resolved: event.status == Status::Resolved,
+        }
+    }
+}
+
+impl Key {
+    fn resolved(self) -> Self {
+        Self {
+            is_resolved: true,
+            ..self
+        }
+    }
+
+    fn columns(self) -> (i64, i64, i64) {
+        let status = if self.is_resolved {
+            Status::Resolved
+        } else {
+            Status::Firing
+        };
+        (
+            self.starts_at,
+            self.fingerprint.0.cast_signed(),
+            status_code(status),
+        )
+    }
+}
+
+/// All that is kept of an event.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    memory: Memory,
+    last_seen_ms: i64,
+    duplicates: u64,
 }
 
 /// What is known when an alert comes.
@@ -37,174 +96,426 @@ pub(super) struct Known {
     pub(super) resolved: bool,
 }
 
-impl Memory {
-    /// Returns the last run on `route`.
-    pub(super) fn run_on(&self, route: &str) -> Option<Run> {
-        let route = digest(route);
-        self.runs.iter().find(|run| run.route == route).copied()
+/// The events that the table lacks.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    young: BTreeMap<Key, Kept>,
+    /// On their way into the table.
+    leaving: BTreeMap<Key, Kept>,
+}
+
+impl Gathered {
+    fn get(&self, key: Key) -> Option<&Kept> {
+        self.young.get(&key).or_else(|| self.leaving.get(&key))
     }
 
-    /// Returns true where no run on `route` is younger than `repeat_after`, counted from its end where
-    /// that is known. A route that is new to the
-    /// event follows its latest run on any other: renaming a route must not send everything again.
-    pub(super) fn is_due(
-        &self,
-        route: &str,
-        repeat_after: Duration,
-        ended: Option<Timestamp>,
-        now: Timestamp,
-    ) -> bool {
-        let latest = self
-            .run_on(route)
-            .or_else(|| self.runs.iter().max_by_key(|run| run.at_ms).copied());
-        let Some(latest) = latest else {
-            return true;
+    fn get_mut(&mut self, key: Key) -> Option<&mut Kept> {
+        match self.young.get_mut(&key) {
+            Some(kept) => Some(kept),
+            None => self.leaving.get_mut(&key),
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        if self.young.remove(&key).is_none() {
+            self.leaving.remove(&key);
+        }
+    }
+
+    /// Returns how often an event was sent again without being run, where the table lacks it.
+    pub(super) fn duplicates(&self, event: Event) -> Option<u64> {
+        self.get(event.into()).map(|kept| kept.duplicates)
+    }
+}
+
+/// The memory of events. What changes in it is provisional until [`Events::commit`] or [`Events::rollback`].
+#[derive(Debug)]
+pub(super) struct Events {
+    gathered: Arc<Mutex<Gathered>>,
+    /// The first delivery of the young ones, and when it came.
+    young_since: Option<(i64, Instant)>,
+    /// Those that leave, in the order of the table, the first of them last.
+    order: Vec<Key>,
+    /// How many of them this transaction has written.
+    written: usize,
+    /// What this transaction has changed, as it was before.
+    before: Vec<(Key, Option<Kept>)>,
+    /// The table has the events of all deliveries before this one.
+    written_before: i64,
+    /// The same once this transaction is on disk, where it changes it.
+    advanced_to: Option<i64>,
+    next_step: Instant,
+}
+
+impl Events {
+    /// Reads what the table lacks from the deliveries.
+    pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
+        let written_before = conn
+            .query_row(
+                "SELECT value FROM meta WHERE key = ?1",
+                [WRITTEN_BEFORE],
+                |row| row.get(0),
+            )
+            .optional()?
+            .unwrap_or(0);
+        let mut events = Self {
+            gathered: Arc::default(),
+            young_since: None,
+            order: Vec::new(),
+            written: 0,
+            before: Vec::new(),
+            written_before,
+            advanced_to: None,
+            next_step: Instant::now(),
         };
-        let ran_ms = ended.map_or(latest.at_ms, |at| at.as_millisecond().max(latest.at_ms));
-        let age_ms = now.as_millisecond() - ran_ms;
-        u128::try_from(age_ms).is_ok_and(|age| age >= repeat_after.as_millis())
+        let mut statement = conn.prepare(
+            "SELECT id, fingerprint, starts_at, status, route, handlers = '',
+                 coalesce(revived_at, accepted_at)
+             FROM deliveries WHERE id >= ?1 AND starts_at IS NOT NULL ORDER BY id",
+        )?;
+        let mut rows = statement.query([written_before])?;
+        while let Some(row) = rows.next()? {
+            let id = DeliveryId::from_raw(row.get(0)?);
+            let key = Key {
+                fingerprint: Fingerprint(row.get::<_, i64>(1)?.cast_unsigned()),
+                starts_at: row.get(2)?,
+                is_resolved: status_of(row.get(3)?) == Status::Resolved,
+            };
+            let at = from_millis(row.get(6)?);
+            let known = events.gathered.lock().young.remove(&key);
+            let mut kept = match known {
+                Some(kept) => kept,
+                None => stored(conn, key)?.unwrap_or_default(),
+            };
+            let is_unrouted: bool = row.get(5)?;
+            if !is_unrouted {
+                kept.memory.ran(row.get_ref(4)?.as_str()?, id, at);
+            }
+            kept.last_seen_ms = kept.last_seen_ms.max(at.as_millisecond());
+            events.gather(key, kept, id);
+        }
+        Ok(events)
     }
 
-    /// Notes a run on `route`.
-    pub(super) fn ran(&mut self, route: &str, delivery: DeliveryId, now: Timestamp) {
-        let route = digest(route);
-        self.runs.retain(|run| run.route != route);
-        self.runs.push(Run {
-            route,
-            delivery,
-            at_ms: now.as_millisecond(),
+    /// Returns what readers beside the committer may look at.
+    pub(super) fn gathered(&self) -> Arc<Mutex<Gathered>> {
+        Arc::clone(&self.gathered)
+    }
+
+    fn gather(&mut self, key: Key, kept: Kept, first: DeliveryId) {
+        self.young_since
+            .get_or_insert_with(|| (first.as_raw(), Instant::now()));
+        self.gathered.lock().young.insert(key, kept);
+    }
+
+    /// Looks an event up.
+    pub(super) fn look_up(&self, conn: &Connection, event: Event) -> rusqlite::Result<Known> {
+        let key = Key::from(event);
+        let mut known = {
+            let gathered = self.gathered.lock();
+            Known {
+                same: gathered.get(key).map(|kept| kept.memory.clone()),
+                resolved: gathered.get(key.resolved()).is_some(),
+            }
+        };
+        let mut statement = conn.prepare_cached(
+            "SELECT status, runs FROM events WHERE starts_at = ?1 AND fingerprint = ?2",
+        )?;
+        let mut rows = statement.query(params![key.starts_at, key.fingerprint.0.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            let is_resolved = status_of(row.get(0)?) == Status::Resolved;
+            if is_resolved == key.is_resolved && known.same.is_none() {
+                known.same = Some(Memory::from_bytes(row.get_ref(1)?.as_blob()?));
+            }
+            known.resolved |= is_resolved;
+        }
+        Ok(known)
+    }
+
+    /// Remembers an event that was not known, and whose first delivery is `first`.
+    pub(super) fn remember(
+        &mut self,
+        event: Event,
+        memory: Memory,
+        first: DeliveryId,
+        now: Timestamp,
+    ) {
+        let key = Key::from(event);
+        self.before.push((key, None));
+        let kept = Kept {
+            memory,
+            last_seen_ms: now.as_millisecond(),
+            duplicates: 0,
+        };
+        self.gather(key, kept, first);
+    }
+
+    /// Remembers that a known event runs again.
+    pub(super) fn runs_again(
+        &mut self,
+        conn: &Connection,
+        event: Event,
+        memory: &Memory,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let gathered = self.change(event.into(), |kept| {
+            kept.memory = memory.clone();
+            kept.last_seen_ms = now.as_millisecond();
         });
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(24 * self.runs.len());
-        for run in &self.runs {
-            bytes.extend(run.route.to_be_bytes());
-            bytes.extend(run.delivery.as_raw().to_be_bytes());
-            bytes.extend(run.at_ms.to_be_bytes());
+        if gathered {
+            return Ok(());
         }
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let (words, _) = bytes.as_chunks::<8>();
-        let (runs, _) = words.as_chunks::<3>();
-        let runs = runs
-            .iter()
-            .map(|[route, delivery, at]| Run {
-                route: u64::from_be_bytes(*route),
-                delivery: DeliveryId::from_raw(i64::from_be_bytes(*delivery)),
-                at_ms: i64::from_be_bytes(*at),
-            })
-            .collect();
-        Self { runs }
-    }
-}
-
-/// Looks an event up.
-pub(super) fn look_up(conn: &Connection, event: Event) -> rusqlite::Result<Known> {
-    let mut known = Known::default();
-    let mut statement = conn.prepare_cached(
-        "SELECT status, runs FROM events WHERE starts_at = ?1 AND fingerprint = ?2",
-    )?;
-    let mut rows = statement.query(params![
-        nanos(event.starts_at),
-        event.fingerprint.0.cast_signed()
-    ])?;
-    while let Some(row) = rows.next()? {
-        let status: i64 = row.get(0)?;
-        if status == status_code(event.status) {
-            known.same = Some(Memory::from_bytes(row.get_ref(1)?.as_blob()?));
-        }
-        known.resolved |= status == status_code(Status::Resolved);
-    }
-    Ok(known)
-}
-
-/// Remembers an event that was not known, or that runs again.
-pub(super) fn remember(
-    conn: &Connection,
-    event: Event,
-    memory: &Memory,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO events (starts_at, fingerprint, status, last_seen, runs)
-         VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (starts_at, fingerprint, status) DO UPDATE SET
-             last_seen = excluded.last_seen, runs = excluded.runs",
-    )?
-    .execute(params![
-        nanos(event.starts_at),
-        event.fingerprint.0.cast_signed(),
-        status_code(event.status),
-        now.as_millisecond(),
-        memory.to_bytes(),
-    ])?;
-    Ok(())
-}
-
-/// Notes that a known event was sent again and not run.
-pub(super) fn seen_again(conn: &Connection, event: Event, now: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "UPDATE events SET last_seen = ?4, duplicates = duplicates + 1
-         WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
-    )?
-    .execute(params![
-        nanos(event.starts_at),
-        event.fingerprint.0.cast_signed(),
-        status_code(event.status),
-        now.as_millisecond(),
-    ])?;
-    Ok(())
-}
-
-/// Returns how often an event was sent again without being run.
-pub(super) fn duplicates(conn: &Connection, event: Event) -> rusqlite::Result<u64> {
-    let found: Option<i64> = conn
-        .prepare_cached(
-            "SELECT duplicates FROM events
+        let (starts_at, fingerprint, status) = Key::from(event).columns();
+        conn.prepare_cached(
+            "UPDATE events SET last_seen = ?4, runs = ?5
              WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
         )?
-        .query_row(
-            params![
-                nanos(event.starts_at),
-                event.fingerprint.0.cast_signed(),
-                status_code(event.status)
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    Ok(found.unwrap_or(0).unsigned_abs())
+        .execute(params![
+            starts_at,
+            fingerprint,
+            status,
+            now.as_millisecond(),
+            memory.to_bytes(),
+        ])?;
+        Ok(())
+    }
+
+    /// Notes that a known event was sent again and not run.
+    pub(super) fn seen_again(
+        &mut self,
+        conn: &Connection,
+        event: Event,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let gathered = self.change(event.into(), |kept| {
+            kept.last_seen_ms = now.as_millisecond();
+            kept.duplicates += 1;
+        });
+        if gathered {
+            return Ok(());
+        }
+        let (starts_at, fingerprint, status) = Key::from(event).columns();
+        conn.prepare_cached(
+            "UPDATE events SET last_seen = ?4, duplicates = duplicates + 1
+             WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
+        )?
+        .execute(params![
+            starts_at,
+            fingerprint,
+            status,
+            now.as_millisecond(),
+        ])?;
+        Ok(())
+    }
+
+    /// Changes an event that the table lacks; returns false where it has it.
+    fn change(&mut self, key: Key, change: impl FnOnce(&mut Kept)) -> bool {
+        let mut gathered = self.gathered.lock();
+        let Some(kept) = gathered.get_mut(key) else {
+            return false;
+        };
+        self.before.push((key, Some(kept.clone())));
+        change(kept);
+        true
+    }
+
+    /// Returns when the fingerprint's firing began that no resolved has ended, the latest where there are
+    /// several.
+    ///
+    /// Only senders that give no start need this, so the index for it is made when the first one comes.
+    pub(super) fn open_firing(
+        &self,
+        conn: &Connection,
+        fingerprint: Fingerprint,
+    ) -> rusqlite::Result<Option<Timestamp>> {
+        conn.execute_batch(
+            "CREATE INDEX IF NOT EXISTS events_firing ON events (fingerprint) WHERE status = 0",
+        )?;
+        let gathered = self.gathered.lock();
+        let resolved = |starts_at| {
+            gathered
+                .get(Key {
+                    fingerprint,
+                    starts_at,
+                    is_resolved: true,
+                })
+                .is_some()
+        };
+        let bound = |starts_at| Key {
+            fingerprint,
+            starts_at,
+            is_resolved: false,
+        };
+        let mut open: Option<i64> = None;
+        for events in [&gathered.young, &gathered.leaving] {
+            let firings = events.range(bound(i64::MIN)..=bound(i64::MAX)).rev();
+            for (key, _) in firings.filter(|(key, _)| !key.is_resolved) {
+                if !resolved(key.starts_at) && stored(conn, key.resolved())?.is_none() {
+                    open = open.max(Some(key.starts_at));
+                    break;
+                }
+            }
+        }
+        let mut statement = conn.prepare_cached(
+            "SELECT starts_at FROM events AS firing INDEXED BY events_firing
+             WHERE fingerprint = ?1 AND status = 0 AND NOT EXISTS (
+                 SELECT 1 FROM events AS resolved
+                 WHERE resolved.starts_at = firing.starts_at
+                     AND resolved.fingerprint = firing.fingerprint AND resolved.status = 1)
+             ORDER BY starts_at DESC",
+        )?;
+        let mut rows = statement.query([fingerprint.0.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            let starts_at = row.get(0)?;
+            if !resolved(starts_at) {
+                open = open.max(Some(starts_at));
+                break;
+            }
+        }
+        Ok(open.map(from_nanos))
+    }
+
+    /// Returns when events are to be written though nothing comes.
+    pub(super) fn next_step(&self) -> Option<Instant> {
+        if !self.order.is_empty() {
+            return Some(self.next_step);
+        }
+        self.young_since.map(|(_, at)| at + GATHERED_FOR)
+    }
+
+    /// Returns true where events are to be written though nothing comes.
+    pub(super) fn is_due(&self) -> bool {
+        self.next_step().is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// Returns the delivery before which none is needed to know what happened: the table has their events.
+    pub(super) fn written_before(&self) -> i64 {
+        self.written_before
+    }
+
+    /// Writes some of what has gathered, within a transaction that brought `new` ones.
+    pub(super) fn write(
+        &mut self,
+        conn: &Connection,
+        new: usize,
+        last_id: i64,
+    ) -> rusqlite::Result<()> {
+        let step = if self.is_due() { LEAVING_A_STEP } else { 0 };
+        let is_ripe = step > 0 || self.gathered.lock().young.len() >= GATHERED;
+        if self.order.is_empty() && is_ripe {
+            self.let_go();
+        }
+        self.write_some(conn, step.max(new * LEAVING_FOR_EACH), last_id)
+    }
+
+    /// Writes everything, within a transaction that is the last one.
+    pub(super) fn write_all(&mut self, conn: &Connection, last_id: i64) -> rusqlite::Result<()> {
+        self.write_some(conn, usize::MAX, last_id)?;
+        self.commit();
+        self.let_go();
+        self.write_some(conn, usize::MAX, last_id)
+    }
+
+    /// Sends the young ones on their way.
+    fn let_go(&mut self) {
+        let mut gathered = self.gathered.lock();
+        gathered.leaving = std::mem::take(&mut gathered.young);
+        self.order = gathered.leaving.keys().copied().collect();
+        self.order
+            .sort_unstable_by_key(|key| std::cmp::Reverse(key.columns()));
+        self.young_since = None;
+    }
+
+    fn write_some(
+        &mut self,
+        conn: &Connection,
+        count: usize,
+        last_id: i64,
+    ) -> rusqlite::Result<()> {
+        if self.order.is_empty() {
+            return Ok(());
+        }
+        self.next_step = Instant::now() + PACE;
+        let gathered = self.gathered.lock();
+        let mut insert = conn.prepare_cached(
+            "INSERT INTO events (starts_at, fingerprint, status, last_seen, duplicates, runs)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (starts_at, fingerprint, status) DO UPDATE SET
+                 last_seen = excluded.last_seen, duplicates = excluded.duplicates,
+                 runs = excluded.runs",
+        )?;
+        for key in self.order.iter().rev().take(count) {
+            // Absent where the transaction that brought it was taken back.
+            if let Some(kept) = gathered.leaving.get(key) {
+                let (starts_at, fingerprint, status) = key.columns();
+                insert.execute(params![
+                    starts_at,
+                    fingerprint,
+                    status,
+                    kept.last_seen_ms,
+                    kept.duplicates.cast_signed(),
+                    kept.memory.to_bytes(),
+                ])?;
+            }
+            self.written += 1;
+        }
+        if self.written == self.order.len() {
+            let from = self.young_since.map_or(last_id + 1, |(id, _)| id);
+            conn.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
+                .execute(params![WRITTEN_BEFORE, from])?;
+            self.advanced_to = Some(from);
+        }
+        Ok(())
+    }
+
+    /// The transaction is on disk.
+    pub(super) fn commit(&mut self) {
+        self.before.clear();
+        let left = self.order.len() - std::mem::take(&mut self.written);
+        let mut gathered = self.gathered.lock();
+        for key in self.order.drain(left..) {
+            gathered.leaving.remove(&key);
+        }
+        if let Some(from) = self.advanced_to.take() {
+            self.written_before = from;
+        }
+    }
+
+    /// The transaction was taken back.
+    pub(super) fn rollback(&mut self) {
+        self.written = 0;
+        self.advanced_to = None;
+        let mut gathered = self.gathered.lock();
+        for (key, kept) in self.before.drain(..).rev() {
+            match kept {
+                None => gathered.remove(key),
+                Some(kept) => {
+                    if let Some(changed) = gathered.get_mut(key) {
+                        *changed = kept;
+                    }
+                }
+            }
+        }
+    }
 }
 
-/// Returns when the fingerprint's firing began that no resolved has ended, the latest where there are several.
-///
-/// Only senders that give no start need this, so the index for it is made when the first one comes.
-pub(super) fn open_firing(
-    conn: &Connection,
-    fingerprint: Fingerprint,
-) -> rusqlite::Result<Option<Timestamp>> {
-    conn.execute_batch(
-        "CREATE INDEX IF NOT EXISTS events_firing ON events (fingerprint) WHERE status = 0",
-    )?;
+fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
+    let (starts_at, fingerprint, status) = key.columns();
     conn.prepare_cached(
-        "SELECT starts_at FROM events AS firing INDEXED BY events_firing
-         WHERE fingerprint = ?1 AND status = 0 AND NOT EXISTS (
-             SELECT 1 FROM events AS resolved
-             WHERE resolved.starts_at = firing.starts_at
-                 AND resolved.fingerprint = firing.fingerprint AND resolved.status = 1)
-         ORDER BY starts_at DESC LIMIT 1",
+        "SELECT last_seen, duplicates, runs FROM events
+         WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
     )?
-    .query_row([fingerprint.0.cast_signed()], |row| {
-        row.get(0).map(from_nanos)
+    .query_row(params![starts_at, fingerprint, status], |row| {
+        Ok(Kept {
+            last_seen_ms: row.get(0)?,
+            duplicates: row.get::<_, i64>(1)?.unsigned_abs(),
+            memory: Memory::from_bytes(row.get_ref(2)?.as_blob()?),
+        })
     })
     .optional()
 }
 
-/// FNV-1a-64: stable over versions, and a route's name is the operator's own, not an attacker's.
-fn digest(route: &str) -> u64 {
-    route.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+/// Returns how often an event that the table has was sent again without being run.
+pub(super) fn duplicates(conn: &Connection, event: Event) -> rusqlite::Result<u64> {
+    Ok(stored(conn, event.into())?.map_or(0, |kept| kept.duplicates))
 }

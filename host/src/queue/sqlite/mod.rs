@@ -4,6 +4,7 @@ mod accept;
 mod committer;
 mod events;
 mod kv;
+mod memory;
 mod reader;
 mod recovery;
 mod retention;

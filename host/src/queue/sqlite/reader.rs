@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::types::Value;
@@ -13,8 +14,9 @@ use crate::queue::errors::ReadError;
 use crate::queue::inbox::Later;
 use crate::queue::types::{Delivery, Filter, Page, Progress, State, Story};
 
+use super::events::{self, Gathered};
 use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
-use super::{events, kv, rows};
+use super::{kv, rows};
 
 /// Connections kept open; more are made where more people ask at once.
 const IDLE_MAX: usize = 3;
@@ -28,13 +30,16 @@ pub(in crate::queue) type Lane = (DeliveryId, Fingerprint, String);
 #[derive(Debug)]
 pub(in crate::queue) struct Reader {
     path: PathBuf,
+    /// The events that the table lacks.
+    gathered: Arc<Mutex<Gathered>>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Reader {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, gathered: Arc<Mutex<Gathered>>) -> Self {
         Self {
             path,
+            gathered,
             idle: Mutex::default(),
         }
     }
@@ -46,7 +51,7 @@ impl Reader {
 
     /// Returns everything that is known of a delivery.
     pub(in crate::queue) fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
-        self.with(|conn| story(conn, id))
+        self.with(|conn| story(conn, &self.gathered, id))
     }
 
     /// Reads a value of a handler's own state.
@@ -218,7 +223,11 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     Ok(Page { deliveries, next })
 }
 
-fn story(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Story>> {
+fn story(
+    conn: &Connection,
+    gathered: &Mutex<Gathered>,
+    id: DeliveryId,
+) -> rusqlite::Result<Option<Story>> {
     let found = conn
         .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries WHERE id = ?1"))?
         .query_row([id.as_raw()], |row| {
@@ -234,7 +243,10 @@ fn story(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Story>> {
         .ok()
         .filter(|_| is_alert);
     let duplicates = match &parsed {
-        Some(alert) => events::duplicates(conn, alert.event())?,
+        Some(alert) => match gathered.lock().duplicates(alert.event()) {
+            Some(duplicates) => duplicates,
+            None => events::duplicates(conn, alert.event())?,
+        },
         None => 0,
     };
     let alert = match serde_json::from_str(&json) {
@@ -244,17 +256,10 @@ fn story(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Story>> {
     let progress = rows::progress_json(conn, id)?
         .and_then(|json| serde_json::from_str(&json).ok())
         .unwrap_or_else(|| Progress::new(&delivery.handlers));
-    let attempts = conn
-        .prepare_cached(
-            "SELECT story FROM runs WHERE delivery = ?1 AND story IS NOT NULL ORDER BY lease",
-        )?
-        .query_map([id.as_raw()], |row| row.get::<_, String>(0))?
-        .map(|story| {
-            story.map(|story| {
-                serde_json::from_str(&story).unwrap_or(serde_json::Value::String(story))
-            })
-        })
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let attempts = rows::stories(conn, id)?
+        .into_iter()
+        .map(|story| serde_json::from_str(&story).unwrap_or(serde_json::Value::String(story)))
+        .collect();
     Ok(Some(Story {
         alert,
         progress,

@@ -15,6 +15,7 @@ use crate::queue::options::{Caps, Options};
 use crate::queue::scheduler::{Entrant, Scheduler};
 
 use super::committer::{Committer, Handed};
+use super::events::Events;
 use super::reader::Reader;
 use super::retention::Retention;
 use super::rows::{STORED, Shared as Texts, Stored};
@@ -54,7 +55,8 @@ pub(in crate::queue) fn start(
     take_up(&opened.conn, clock.now()).map_err(failed)?;
     load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
-    let reader = Reader::new(path.into());
+    let events = Events::load(&opened.conn).map_err(failed)?;
+    let reader = Reader::new(path.into(), events.gathered());
     let dead = reader.count_dead().map_err(|e| OpenError::Failed {
         path: path.into(),
         reason: e.0,
@@ -72,6 +74,7 @@ pub(in crate::queue) fn start(
         shared: Arc::clone(&shared),
         handed: sender,
         last_id,
+        events,
         kv_usage: super::kv::Usage::new(),
         texts,
         retention: Retention::new(),

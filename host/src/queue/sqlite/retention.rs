@@ -28,6 +28,17 @@ const EVENTS_REST: Duration = Duration::from_secs(60 * 60);
 /// Free pages are used again first; only a file that has far too many of them shrinks.
 const FREE_PAGES_MIN: u64 = 1_024;
 
+/// What a step goes by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits<'a> {
+    pub(super) now: Timestamp,
+    pub(super) options: &'a Options,
+    /// The newest delivery that there ever was.
+    pub(super) last_id: i64,
+    /// Deliveries from this one on are still needed: what is remembered of their events is read from them.
+    pub(super) needed_from: i64,
+}
+
 /// Where the removal stands.
 #[derive(Debug)]
 pub(super) struct Retention {
@@ -58,8 +69,7 @@ impl Retention {
     pub(super) fn step(
         &mut self,
         conn: &Connection,
-        (now, options): (Timestamp, &Options),
-        last_id: i64,
+        limits: Limits<'_>,
         usage: &mut kv::Usage,
     ) -> rusqlite::Result<u64> {
         if Instant::now() < self.next {
@@ -67,7 +77,7 @@ impl Retention {
         }
         // Set first: a step that fails must not be tried again without a pause.
         self.next = Instant::now() + REST;
-        let removed = self.remove(conn, (now, options), last_id, usage)?;
+        let removed = self.remove(conn, limits, usage)?;
         let pace = if removed.more { PACE } else { REST };
         self.next = Instant::now() + pace;
         Ok(removed.dead)
@@ -77,20 +87,19 @@ impl Retention {
     fn remove(
         &mut self,
         conn: &Connection,
-        (now, options): (Timestamp, &Options),
-        last_id: i64,
+        limits: Limits<'_>,
         usage: &mut kv::Usage,
     ) -> rusqlite::Result<Removed> {
         let tx = conn.unchecked_transaction()?;
-        let too_large = live_bytes(&tx)? > options.retention_bytes_max;
-        let mut removed = self.remove_deliveries(&tx, (now, options), too_large)?;
+        let too_large = live_bytes(&tx)? > limits.options.retention_bytes_max;
+        let mut removed = self.remove_deliveries(&tx, limits, too_large)?;
         if removed.any {
             // The newest may be gone with the rest, and identifiers must not start again.
             tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_id', ?1)")?
-                .execute([last_id])?;
+                .execute([limits.last_id])?;
         }
-        removed.more |= self.forget_events(&tx, now)?;
-        removed.more |= kv::expire(&tx, usage, now, KV_A_STEP)? == KV_A_STEP as usize;
+        removed.more |= self.forget_events(&tx, limits.now)?;
+        removed.more |= kv::expire(&tx, usage, limits.now, KV_A_STEP)? == KV_A_STEP as usize;
         tx.commit()?;
         removed.more |= shrink(conn)?;
         Ok(removed)
@@ -99,10 +108,10 @@ impl Retention {
     fn remove_deliveries(
         &mut self,
         conn: &Connection,
-        (now, options): (Timestamp, &Options),
+        limits: Limits<'_>,
         too_large: bool,
     ) -> rusqlite::Result<Removed> {
-        let cutoff = before(now, options.retention_time);
+        let cutoff = before(limits.now, limits.options.retention_time);
         let batch = conn
             .prepare_cached(
                 "SELECT id, state, settled_at FROM deliveries WHERE id > ?1 ORDER BY id LIMIT ?2",
@@ -115,7 +124,8 @@ impl Retention {
         let mut young = batch.len() < DELIVERIES_A_STEP as usize;
         for (raw, state, settled_at) in batch {
             let id = DeliveryId::from_raw(raw);
-            if !too_large && raw >> ID_COUNTER_BITS > cutoff {
+            let is_old = too_large || raw >> ID_COUNTER_BITS <= cutoff;
+            if !is_old || raw >= limits.needed_from {
                 young = true;
                 break;
             }
@@ -212,9 +222,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::alert::{Event, Fingerprint, Priority, Status};
+    use crate::alert::{Fingerprint, Priority, Status};
     use crate::queue::clock::from_millis;
-    use crate::queue::sqlite::events::{self, Memory};
     use crate::queue::sqlite::rows::NewDelivery;
     use crate::queue::sqlite::schema::{self, QUEUED};
 
@@ -245,6 +254,7 @@ mod tests {
             priority: Priority::Normal,
             status: Some(Status::Firing),
             fingerprint: Some(Fingerprint(1)),
+            starts_at: Some(at),
             accepted_at: at,
             settled_at: (state >= DONE).then_some(at),
             alertname: "A",
@@ -254,19 +264,23 @@ mod tests {
             json,
         };
         rows::insert(conn, &delivery).unwrap();
-        rows::put_run(conn, delivery.id, 1, Some("{}"), None).unwrap();
+        rows::put_run(conn, delivery.id, 1, "{}", None).unwrap();
         id
     }
 
     /// Steps to the end of a round; returns how many dead ones went.
-    fn round(conn: &Connection, options: &Options) -> u64 {
+    fn round(conn: &Connection, options: &Options, needed_from: i64) -> u64 {
         let mut retention = Retention::new();
         let mut dead = 0;
         loop {
             let mut usage = kv::Usage::new();
-            let removed = retention
-                .remove(conn, (now(), options), 77, &mut usage)
-                .unwrap();
+            let limits = Limits {
+                now: now(),
+                options,
+                last_id: 77,
+                needed_from,
+            };
+            let removed = retention.remove(conn, limits, &mut usage).unwrap();
             dead += removed.dead;
             if !removed.more {
                 return dead;
@@ -290,7 +304,7 @@ mod tests {
         put(&conn, 80 * DAY_MS, DEAD, "{}");
         let waiting = put(&conn, 80 * DAY_MS, QUEUED, "{}");
         let recent = put(&conn, 94 * DAY_MS, DONE, "{}");
-        assert_eq!(round(&conn, &Options::default()), 1);
+        assert_eq!(round(&conn, &Options::default(), i64::MAX), 1);
         assert_eq!(ids(&conn, "SELECT id FROM deliveries"), [waiting, recent]);
         assert_eq!(ids(&conn, "SELECT id FROM alerts"), [waiting, recent]);
         assert_eq!(ids(&conn, "SELECT delivery FROM runs"), [waiting, recent]);
@@ -298,6 +312,23 @@ mod tests {
             ids(&conn, "SELECT value FROM meta WHERE key = 'last_id'"),
             [77]
         );
+    }
+
+    #[test]
+    fn what_the_memory_of_events_is_read_from_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        put(&conn, 80 * DAY_MS, DONE, "{}");
+        let needed = put(&conn, 80 * DAY_MS, DONE, "{}");
+        let later = put(&conn, 81 * DAY_MS, DONE, "{}");
+        let full = Options {
+            retention_bytes_max: 0,
+            ..Options::default()
+        };
+        for options in [&full, &Options::default()] {
+            round(&conn, options, needed);
+            assert_eq!(ids(&conn, "SELECT id FROM deliveries"), [needed, later]);
+        }
     }
 
     #[test]
@@ -313,7 +344,7 @@ mod tests {
             retention_bytes_max: 10 << 20,
             ..Options::default()
         };
-        round(&conn, &options);
+        round(&conn, &options, i64::MAX);
         let left = ids(&conn, "SELECT id FROM deliveries");
         assert!(live_bytes(&conn).unwrap() <= options.retention_bytes_max);
         assert!(
@@ -327,17 +358,17 @@ mod tests {
     fn an_event_is_remembered_for_seven_days_after_it_was_last_seen() {
         let dir = tempfile::tempdir().unwrap();
         let conn = unsynced(&dir);
-        let event = |fingerprint| Event {
-            fingerprint: Fingerprint(fingerprint),
-            starts_at: from_millis(0),
-            status: Status::Firing,
+        let put = |fingerprint: i64, seen: i64| {
+            conn.execute(
+                "INSERT INTO events VALUES (0, ?1, 0, ?2, 0, x'')",
+                [fingerprint, seen * DAY_MS],
+            )
+            .unwrap();
         };
-        let old = from_millis(92 * DAY_MS);
         for fingerprint in 0..1_200 {
-            events::remember(&conn, event(fingerprint), &Memory::default(), old).unwrap();
+            put(fingerprint, if fingerprint == 7 { 94 } else { 92 });
         }
-        events::seen_again(&conn, event(7), from_millis(94 * DAY_MS)).unwrap();
-        round(&conn, &Options::default());
+        round(&conn, &Options::default(), i64::MAX);
         assert_eq!(ids(&conn, "SELECT fingerprint FROM events"), [7]);
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct NewDelivery<'a> {
     pub(super) priority: Priority,
     pub(super) status: Option<Status>,
     pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) starts_at: Option<Timestamp>,
     pub(super) accepted_at: Timestamp,
     pub(super) settled_at: Option<Timestamp>,
     pub(super) alertname: &'a str,
@@ -31,9 +32,9 @@ pub(super) struct NewDelivery<'a> {
 /// Writes a delivery and its alert.
 pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, accepted_at,
-             settled_at, alertname, route, handlers, last_error)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
+             accepted_at, settled_at, alertname, route, handlers, last_error)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -42,6 +43,7 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         priority_code(new.priority),
         new.status.map(status_code),
         new.fingerprint.map(|f| f.0.cast_signed()),
+        new.starts_at.map(nanos),
         new.accepted_at.as_millisecond(),
         new.settled_at.map(Timestamp::as_millisecond),
         new.alertname,
@@ -123,41 +125,49 @@ pub(super) fn alert_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<
 
 /// Returns how far a delivery is, as JSON; absent before its first lease ended.
 pub(super) fn progress_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<String>> {
-    conn.prepare_cached(
-        "SELECT progress FROM runs WHERE delivery = ?1 AND progress IS NOT NULL
-         ORDER BY lease DESC LIMIT 1",
-    )?
-    .query_row([id.as_raw()], |row| row.get(0))
-    .optional()
+    conn.prepare_cached("SELECT progress FROM runs WHERE delivery = ?1")?
+        .query_row([id.as_raw()], |row| row.get(0))
+        .optional()
 }
 
-/// Stores what a lease came to. Only the latest progress of a delivery is kept.
+/// Stores what a lease came to, and how far the delivery is with it.
 pub(super) fn put_run(
     conn: &Connection,
     id: DeliveryId,
     lease: u32,
-    progress: Option<&str>,
+    progress: &str,
     story: Option<&str>,
 ) -> rusqlite::Result<()> {
+    if lease > 1 {
+        conn.prepare_cached(
+            "INSERT INTO earlier_runs (delivery, lease, story)
+             SELECT delivery, lease, story FROM runs
+             WHERE delivery = ?1 AND lease < ?2 AND story IS NOT NULL",
+        )?
+        .execute(params![id.as_raw(), lease])?;
+    }
     conn.prepare_cached(
         "INSERT INTO runs (delivery, lease, progress, story) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (delivery, lease) DO UPDATE SET
-             progress = coalesce(excluded.progress, progress),
-             story = coalesce(excluded.story, story)",
+         ON CONFLICT (delivery) DO UPDATE SET
+             progress = excluded.progress,
+             story = CASE lease WHEN excluded.lease THEN coalesce(excluded.story, story)
+                                ELSE excluded.story END,
+             lease = excluded.lease",
     )?
     .execute(params![id.as_raw(), lease, progress, story])?;
-    if lease > 1 && progress.is_some() {
-        // A delivery that is put off for hours has hundreds of leases with nothing to tell.
-        for sql in [
-            "DELETE FROM runs WHERE delivery = ?1 AND lease < ?2 AND story IS NULL",
-            "UPDATE runs SET progress = NULL
-             WHERE delivery = ?1 AND lease < ?2 AND progress IS NOT NULL",
-        ] {
-            conn.prepare_cached(sql)?
-                .execute(params![id.as_raw(), lease])?;
-        }
-    }
     Ok(())
+}
+
+/// Returns what each lease of a delivery told, in order.
+pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<String>> {
+    conn.prepare_cached(
+        "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
+         UNION ALL
+         SELECT lease, story FROM runs WHERE delivery = ?1 AND story IS NOT NULL
+         ORDER BY lease",
+    )?
+    .query_map([id.as_raw()], |row| row.get(1))?
+    .collect()
 }
 
 /// Appends to the record of a step. The same place written twice is the same call: the later one counts.
@@ -231,6 +241,7 @@ pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> 
         "DELETE FROM deliveries WHERE id = ?1",
         "DELETE FROM alerts WHERE id = ?1",
         "DELETE FROM runs WHERE delivery = ?1",
+        "DELETE FROM earlier_runs WHERE delivery = ?1",
         "DELETE FROM journal WHERE delivery = ?1",
     ] {
         conn.prepare_cached(sql)?.execute([id.as_raw()])?;
@@ -264,6 +275,13 @@ pub(super) fn status_code(status: Status) -> i64 {
     match status {
         Status::Firing => 0,
         Status::Resolved => 1,
+    }
+}
+
+pub(super) fn status_of(code: i64) -> Status {
+    match code {
+        0 => Status::Firing,
+        _ => Status::Resolved,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::queue::errors::OpenError;
 const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// Raised with every change of the tables.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 /// A large store is not read through at every start: what this time does not cover is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
@@ -27,8 +27,10 @@ pub(super) const RETRYING: i64 = 2;
 pub(super) const DONE: i64 = 3;
 pub(super) const DEAD: i64 = 4;
 
-// `events` begins with the time: those that come together lie together, so that a commit touches few
-// pages. Its index by fingerprint is made when the first alert without a start comes (`events.rs`).
+// `runs` has the latest lease of each delivery: a row that is found by its number may fill a page, where one
+// found by a composed key is cut at a quarter of it, and its rest takes a page alone.
+// `events` begins with the time: those that come together lie together. Its index by fingerprint is made when the
+// first alert without a start comes (`events.rs`).
 // `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
 const TABLES: &str = "
@@ -42,6 +44,7 @@ CREATE TABLE deliveries (
     priority INTEGER NOT NULL DEFAULT 2,
     status INTEGER,
     fingerprint INTEGER,
+    starts_at INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     accepted_at INTEGER NOT NULL,
     revived_at INTEGER,
@@ -56,13 +59,6 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
 CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
 CREATE TABLE alerts (id INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;
-CREATE TABLE runs (
-    delivery INTEGER NOT NULL,
-    lease INTEGER NOT NULL,
-    progress TEXT,
-    story TEXT,
-    PRIMARY KEY (delivery, lease)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE journal (
     delivery INTEGER NOT NULL,
     step INTEGER NOT NULL,
@@ -95,6 +91,33 @@ CREATE TABLE kv (
     PRIMARY KEY (handler, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kv_expiry ON kv (expires_at) WHERE expires_at IS NOT NULL;
+";
+
+const RUNS: &str = "
+CREATE TABLE runs (
+    delivery INTEGER PRIMARY KEY,
+    lease INTEGER NOT NULL,
+    progress TEXT NOT NULL,
+    story TEXT
+) STRICT;
+CREATE TABLE earlier_runs (
+    delivery INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    story TEXT NOT NULL,
+    PRIMARY KEY (delivery, lease)
+) STRICT, WITHOUT ROWID;
+";
+
+/// From the first layout, which had every lease in one table and knew no start of a delivery's event.
+const FROM_1: &str = "
+ALTER TABLE deliveries ADD COLUMN starts_at INTEGER;
+INSERT INTO meta SELECT 'events_before', coalesce(max(id), 0) + 1 FROM deliveries;
+INSERT INTO runs SELECT delivery, max(lease), coalesce(progress, '{\"steps\":[]}'), story
+    FROM runs_1 GROUP BY delivery;
+INSERT INTO earlier_runs SELECT delivery, lease, story FROM runs_1
+    WHERE story IS NOT NULL
+        AND lease < (SELECT lease FROM runs WHERE runs.delivery = runs_1.delivery);
+DROP TABLE runs_1;
 ";
 
 /// A store that this process alone may write.
@@ -213,6 +236,9 @@ fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
         });
     } else {
         quick_check(conn, path)?;
+        if layout < LAYOUT {
+            upgrade(conn).map_err(fail)?;
+        }
     }
     conn.query_one("SELECT value FROM meta WHERE key = 'secret'", [], |row| {
         row.get(0)
@@ -224,8 +250,18 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     let secret: [u8; 32] = rand::random();
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(RUNS)?;
     tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", LAYOUT)?;
+    tx.commit()
+}
+
+fn upgrade(conn: &Connection) -> rusqlite::Result<()> {
+    let tx = conn.unchecked_transaction()?;
+    tx.execute_batch("ALTER TABLE runs RENAME TO runs_1")?;
+    tx.execute_batch(RUNS)?;
+    tx.execute_batch(FROM_1)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }
@@ -315,5 +351,48 @@ mod tests {
         assert_eq!(pragma("synchronous"), 2.into());
         assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
         assert_eq!(pragma("auto_vacuum"), 2.into());
+    }
+
+    #[test]
+    fn a_store_of_the_first_layout_is_taken_over_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let conn = open(&path).unwrap().conn;
+        conn.execute_batch(
+            "DROP TABLE runs;
+             DROP TABLE earlier_runs;
+             ALTER TABLE deliveries DROP COLUMN starts_at;
+             CREATE TABLE runs (delivery INTEGER NOT NULL, lease INTEGER NOT NULL, progress TEXT,
+                 story TEXT, PRIMARY KEY (delivery, lease)) STRICT, WITHOUT ROWID;
+             INSERT INTO runs VALUES (7, 1, NULL, 'a'), (7, 2, NULL, 'b'), (7, 4, 'p', 'c'),
+                 (8, 1, 'q', NULL);
+             INSERT INTO deliveries (id, state, accepted_at, alertname, route, handlers)
+                 VALUES (8, 3, 1, 'A', 'r', ',h,');
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+        drop(conn);
+        let conn = open(&path).unwrap().conn;
+        let text = |sql| {
+            conn.query_one(sql, [], |row| row.get::<_, String>(0))
+                .unwrap()
+        };
+        assert_eq!(
+            text(
+                "SELECT group_concat(delivery || ' ' || lease || ' ' || progress || ' '
+                     || coalesce(story, '-'), ', ') FROM runs"
+            ),
+            "7 4 p c, 8 1 q -"
+        );
+        assert_eq!(
+            text("SELECT group_concat(lease || ' ' || story, ', ') FROM earlier_runs"),
+            "1 a, 2 b"
+        );
+        assert_eq!(
+            text("SELECT CAST(value AS TEXT) FROM meta WHERE key = 'events_before'"),
+            "9"
+        );
+        drop(conn);
+        assert!(open(&path).is_ok());
     }
 }

@@ -61,7 +61,7 @@ impl Committer {
             } => {
                 let lease = self.lease_of(group, *id, *token);
                 if let (Some(lease), false) = (lease, settled_too.contains(&(*id, *token))) {
-                    rows::put_run(&self.conn, *id, lease, Some(progress), None)?;
+                    rows::put_run(&self.conn, *id, lease, progress, None)?;
                 }
                 Answer::Nothing
             }
@@ -109,7 +109,7 @@ impl Committer {
             &self.conn,
             settle.id,
             lease,
-            Some(&settle.progress),
+            &settle.progress,
             settle.story.as_deref(),
         )?;
         let (state, settled_at, not_before, handler) = match &settle.outcome {
@@ -168,7 +168,7 @@ impl Committer {
                 &self.conn,
                 settle.id,
                 lease,
-                Some(&settle.progress),
+                &settle.progress,
                 settle.story.as_deref(),
             )?;
             group.ended.push((settle.id, settle.token, Ended::Settled));
@@ -270,7 +270,7 @@ impl Committer {
             handler = pending.map(|step| step.handler.clone()).or(handler);
             let json = serde_json::to_string(&progress)
                 .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-            rows::put_run(&self.conn, id, stored.leases, Some(&json), None)?;
+            rows::put_run(&self.conn, id, stored.leases, &json, None)?;
         }
         let (Some(handler), Some(fingerprint)) = (handler, stored.fingerprint) else {
             return Ok(());

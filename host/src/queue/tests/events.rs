@@ -20,9 +20,44 @@ async fn the_same_event_again_is_a_duplicate_even_after_a_restart() {
     let id = bench.accept_new(firing("A")).await;
     assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
     bench.run(Next::Done).await;
-    let bench = bench.crash();
+    let bench = bench.restart().await;
     assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
     assert_eq!(bench.story(id).await.duplicates, 2);
+    let bench = bench.crash();
+    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+}
+
+/// Events go from memory into their table in the background: a few at a time, in another order.
+#[tokio::test]
+async fn an_event_is_known_wherever_a_crash_met_it() {
+    let mut bench = Bench::with(Options::default(), Caps::all(0));
+    for i in 0..40 {
+        let mut submission = firing(&format!("A{i}"));
+        submission.alert.starts_at += Duration::from_secs(i * 7 % 5);
+        submission.plans.push(plan("other", &["notify"]));
+        bench.accept(submission.clone()).await;
+        if i % 3 == 0 {
+            submission.alert.status = Status::Resolved;
+            submission.plans.clear();
+            bench.accept(submission).await;
+        }
+        if i % 5 == 0 {
+            bench = bench.crash();
+        } else if i % 13 == 0 {
+            bench = bench.restart().await;
+        }
+        for known in 0..=i {
+            let mut again = firing(&format!("A{known}"));
+            again.alert.starts_at += Duration::from_secs(known * 7 % 5);
+            again.plans.push(plan("other", &["notify"]));
+            let expected = if known % 3 == 0 {
+                Verdict::Stale
+            } else {
+                Verdict::Duplicate
+            };
+            assert_eq!(bench.accept(again).await, expected, "A{known} after A{i}");
+        }
+    }
 }
 
 #[tokio::test]

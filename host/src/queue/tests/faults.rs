@@ -15,11 +15,12 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
     // No page more than the file has now.
     bench.sql("PRAGMA max_page_count = 1").await;
+    let mut large;
     let refused = loop {
-        let mut large = firing(&format!("Large{}", bench.queue.counts().depth));
+        large = firing(&format!("Large{}", bench.queue.counts().depth));
         let text = ("text".to_owned(), "x".repeat(50_000));
         large.alert.annotations = [text].into_iter().collect();
-        if let Err(error) = bench.queue.accept(vec![large], Vec::new()).await {
+        if let Err(error) = bench.queue.accept(vec![large.clone()], Vec::new()).await {
             break error;
         }
     };
@@ -38,7 +39,8 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     bench.flush().await;
     assert_eq!(bench.queue.unwritable(), None);
     assert_eq!(bench.state(id).await, State::Done);
-    bench.accept_new(firing("B")).await;
+    // What was refused is not remembered: sent again, it is new.
+    bench.accept_new(large).await;
 }
 
 #[tokio::test]
