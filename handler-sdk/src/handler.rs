@@ -41,7 +41,8 @@ pub trait Handler {
     /// Finds out what a person, or a later handler, needs to know, and returns what it adds to `so_far`.
     ///
     /// It holds back no notification: where it fails, or takes longer than the operator allows, the
-    /// pipeline goes on with a fact that says why. Slack is denied here. By default adds nothing.
+    /// pipeline goes on with a fact that says why. Slack is denied here. By default adds nothing; a handler
+    /// that leaves it at that says so with [`Description::act_only`], and is not called for it.
     ///
     /// # Errors
     /// A failure becomes the fact `enrich_failed.NAME` once its tries are used up.
@@ -88,6 +89,14 @@ impl Description {
     #[must_use]
     pub fn alerts<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.alerts = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Says that [`Handler::enrich`] is left at its default: the host then starts one instance for an alert
+    /// instead of two. A handler that says so and writes it all the same does not have it called.
+    #[must_use]
+    pub fn act_only(mut self) -> Self {
+        self.more.push(("steps".into(), "act".into()));
         self
     }
 }

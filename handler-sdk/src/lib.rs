@@ -26,6 +26,7 @@
 //!     fn describe() -> Description {
 //!         Description::new("disk-full", env!("CARGO_PKG_VERSION"), "Says which disk fills up.")
 //!             .alerts(["NodeFilesystemSpaceFillingUp"])
+//!             .act_only()
 //!     }
 //!
 //!     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {

@@ -71,9 +71,20 @@ pub enum StartError {
 #[error("cannot serve: {0}")]
 pub struct ServeError(#[from] tokio::task::JoinError);
 
-/// What the endpoints share.
+/// What the endpoints share; cheap to clone.
 #[derive(Clone)]
-pub struct Shared {
+pub struct Shared(Arc<Parts>);
+
+impl std::ops::Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of a server.
+pub struct Parts {
     pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) queue: Queue,
@@ -90,10 +101,10 @@ pub struct Shared {
     /// Ends of alerts about heartbeats, for the task that stores them.
     beats_again: mpsc::UnboundedSender<Alert>,
     /// Changes with each configuration.
-    reloads: Arc<watch::Sender<()>>,
+    reloads: watch::Sender<()>,
     /// True once the modules of the first scan are routed: what came before would find no route.
-    routed: Arc<watch::Sender<bool>>,
-    changes: Arc<Changes>,
+    routed: watch::Sender<bool>,
+    changes: Changes,
     source: ConfigSource,
 }
 
@@ -152,7 +163,7 @@ impl App {
         });
         let (beats_again, beats_seen) = mpsc::unbounded_channel();
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let shared = Shared {
+        let shared = Shared(Arc::new(Parts {
             router: Arc::new(ArcSwap::from_pointee(Router::default())),
             config,
             queue,
@@ -166,11 +177,11 @@ impl App {
             bodies: Room::default(),
             heartbeats: Arc::default(),
             beats_again,
-            reloads: Arc::new(watch::Sender::new(())),
-            routed: Arc::new(watch::Sender::new(false)),
-            changes: Arc::default(),
+            reloads: watch::Sender::new(()),
+            routed: watch::Sender::new(false),
+            changes: Changes::default(),
             source,
-        };
+        }));
         shared.rebuild();
         shared.expect_heartbeats();
         Ok(Self {

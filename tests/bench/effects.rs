@@ -135,7 +135,7 @@ pub(crate) async fn open_loop(
 }
 
 fn start(stand_in: &StandIn) -> anyhow::Result<(Rig, Server)> {
-    let mut config = crate::ingest::config();
+    let mut config = crate::ingest::config(HANDLER);
     let grant = format!("allow: {{ http: [\"{}\"] }}, limits:", stand_in.url);
     config = config.replace("limits:", &grant);
     let rig = Rig::new(&config)?;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tests::modules;
+
 use crate::load::{Outcome, Target as Load, Until, run as load};
 use crate::peers::Alertmanager;
-use crate::rig::{HANDLER, Rig, Server, alert, module};
+use crate::rig::{Rig, Server, alert};
 use crate::show::{Figures, Target};
 
 /// Both are measured in turn this often, so that neither has the machine's better minutes.
@@ -16,20 +18,20 @@ const TURNS: u32 = 2;
 const RATIOS: [(usize, f64); 2] = [(16, 1.0), (64, 1.5)];
 
 /// Returns a configuration whose queue is no limit.
-pub(crate) fn config() -> String {
+pub(crate) fn config(handler: &str) -> String {
     format!(
         "slack: {{ preview: true }}\n\
          webhook: {{ queue_depth_max: 10000000 }}\n\
-         routes:\n  - handlers: [{HANDLER}]\n\
-         handlers:\n  {HANDLER}: {{ limits: {{ concurrency: 64 }} }}\n"
+         routes:\n  - handlers: [{handler}]\n\
+         handlers:\n  {handler}: {{ limits: {{ concurrency: 64 }} }}\n"
     )
 }
 
 /// Measures each number of connections against both servers.
 pub(crate) async fn run(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
     let peer = Alertmanager::start().await?;
-    let rig = Rig::new(&config())?;
-    rig.put("bench.wasm", &module(0))?;
+    let rig = Rig::new(&config("noop"))?;
+    rig.put("noop.wasm", &modules::bytes("guest-noop"))?;
     let ours = rig.start()?;
     let numbers = Arc::new(AtomicU64::new(0));
     let turn = load_time / TURNS;

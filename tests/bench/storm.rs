@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::load::{Target as Load, Until, run as load};
-use crate::rig::{Rig, Server, module};
+use crate::rig::{HANDLER, Rig, Server, module};
 use crate::show::{Figures, Target};
 
 const ALERTS: u64 = 100_000;
@@ -26,7 +26,7 @@ pub(crate) async fn run(figures: &mut Figures) -> anyhow::Result<()> {
 async fn storm(name: &str, finished: u64, figures: &mut Figures) -> anyhow::Result<()> {
     let rig = Rig::new(&format!(
         "{}retention: {{ time: 7d, size: 20GiB }}\n",
-        crate::ingest::config()
+        crate::ingest::config(HANDLER)
     ))?;
     rig.put("bench.wasm", &module(0))?;
     if finished > 0 {

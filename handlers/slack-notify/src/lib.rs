@@ -24,6 +24,7 @@ impl Handler for SlackNotify {
             "Posts any alert to Slack, and updates the message when it resolves.",
         )
         .alerts(["*"])
+        .act_only()
     }
 
     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {

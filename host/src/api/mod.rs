@@ -25,10 +25,6 @@ pub(crate) use error::ApiError;
 
 /// Every route: the webhook's, and those of people and programs that ask.
 pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoints<Shared> {
-    let webhook = webhook.route_layer(middleware::from_fn_with_state(
-        shared.clone(),
-        guard_webhook,
-    ));
     let guarded = Endpoints::new()
         .route("/", get(health::index))
         .route("/api/v1/deliveries", get(deliveries::list))
@@ -63,18 +59,14 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     }
 }
 
-/// The webhook proves its senders itself; what it has in common with the rest is who may not come at all.
-async fn guard_webhook(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let config = shared.config.load();
-    let judged = judge(&shared, &config, config.webhook.is_closed(), &request);
-    drop(config);
-    match judged {
-        Ok(()) => next.run(request).await,
-        Err(error) => {
-            shared.metrics.request_refused(Refusal::Page);
-            error.into_response()
-        }
-    }
+/// Keeps web pages away from the webhook, which proves its senders itself.
+pub(crate) fn guard_webhook(
+    shared: &Shared,
+    config: &Config,
+    request: &Request,
+) -> Result<(), ApiError> {
+    judge(shared, config, config.webhook.is_closed(), request)
+        .inspect_err(|_| shared.metrics.request_refused(Refusal::Page))
 }
 
 fn judge(

@@ -28,6 +28,7 @@ fn described(name: &str, alerts: &[&str]) -> Description {
         version: "1.0.0".to_owned(),
         summary: String::new(),
         alerts: alerts.iter().map(|a| (*a).to_owned()).collect(),
+        act_only: false,
     }
 }
 

@@ -303,6 +303,10 @@ pub(super) fn description_from(given: hooks::Description) -> Result<Description,
         version: given.version,
         summary: summary.to_owned(),
         alerts,
+        act_only: given
+            .more
+            .iter()
+            .any(|(name, value)| name == "steps" && value == "act"),
     })
 }
 

@@ -237,4 +237,7 @@ pub struct Description {
     pub summary: String,
     /// The alertnames that it serves where no route says otherwise.
     pub alerts: Vec<String>,
+    /// Its `enrich` adds nothing, and need not be called.
+    #[serde(default)]
+    pub act_only: bool,
 }

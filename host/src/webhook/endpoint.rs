@@ -12,13 +12,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde_json::json;
+use serde::Serialize;
 
 use super::payload::{self, BadAlert, Parsed, ParsedAlert};
 use super::room::{Full, Share, Sharing};
 use super::signature::Claim;
-use crate::alert::{Alert, Labels, Priority, Status, Timestamp};
-use crate::api::{ApiError, authorize};
+use crate::alert::{
+    Alert, DeliveryId, Fingerprint, HandlerName, Labels, Priority, Status, Timestamp,
+};
+use crate::api::{ApiError, authorize, guard_webhook};
 use crate::app::Shared;
 use crate::config::Webhook;
 use crate::queue::{AcceptError, Accepted, Plan, Receipt, Refused, Submission, Verdict};
@@ -40,6 +42,7 @@ async fn take(State(shared): State<Shared>, request: Request) -> Response {
 
 async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
     let config = shared.config.load();
+    guard_webhook(shared, &config, &request)?;
     let (head, body) = request.into_parts();
     check_rate(shared, &config.webhook, &head)?;
     let now = Timestamp::now();
@@ -87,14 +90,14 @@ async fn store(
     shared: Shared,
     parsed: Parsed,
     _given_back_at_the_end: Share,
-) -> Result<serde_json::Value, ApiError> {
+) -> Result<Answer, ApiError> {
     let sent = Sent::new(&shared, parsed);
     let receipt = shared
         .queue
         .accept(sent.submissions, sent.refused)
         .await
         .map_err(|error| refuse(&error))?;
-    Ok(answer(&shared, &sent.described, &sent.bad, receipt))
+    Ok(answer(&shared, sent.described, sent.bad, receipt))
 }
 
 fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), ApiError> {
@@ -144,7 +147,7 @@ struct Sent {
 
 /// What the answer needs of an alert that the queue has taken over.
 struct Described {
-    fingerprint: String,
+    fingerprint: Fingerprint,
     alertname: String,
     status: Status,
     routed: bool,
@@ -176,7 +179,7 @@ impl Sent {
                     let submission = submission(&router, alert, starts_at_missing);
                     let alert = &submission.alert;
                     sent.described.push(Described {
-                        fingerprint: alert.fingerprint.to_string(),
+                        fingerprint: alert.fingerprint,
                         alertname: alert.name().to_owned(),
                         status: alert.status,
                         routed: !submission.plans.is_empty(),
@@ -222,18 +225,41 @@ fn plans(router: &Router, labels: &Labels) -> Vec<Plan> {
         .collect()
 }
 
+/// What became of a body.
+#[derive(Default, Serialize)]
+struct Answer {
+    accepted: u64,
+    duplicates: u64,
+    stale: u64,
+    rejected: Vec<Rejected>,
+    deliveries: Vec<Taken>,
+}
+
+#[derive(Serialize)]
+struct Rejected {
+    index: usize,
+    error: String,
+}
+
+#[derive(Serialize)]
+struct Taken {
+    id: DeliveryId,
+    fingerprint: Fingerprint,
+    alertname: String,
+    handlers: Vec<HandlerName>,
+}
+
 fn answer(
     shared: &Shared,
-    described: &[Described],
-    bad: &[BadAlert],
+    described: Vec<Described>,
+    bad: Vec<BadAlert>,
     receipt: Receipt,
-) -> serde_json::Value {
-    let (mut accepted, mut duplicates, mut stale) = (0u64, 0u64, 0u64);
-    let mut deliveries = Vec::new();
-    for (alert, verdict) in described.iter().zip(receipt.verdicts) {
+) -> Answer {
+    let mut answer = Answer::default();
+    for (alert, verdict) in described.into_iter().zip(receipt.verdicts) {
         let result = match verdict {
             Verdict::Accepted(taken) => {
-                accepted += 1;
+                answer.accepted += 1;
                 if !alert.routed {
                     shared.metrics.unrouted();
                     tracing::warn!(
@@ -242,43 +268,39 @@ fn answer(
                         alert.alertname
                     );
                 }
-                for Accepted { id, handlers } in taken {
-                    deliveries.push(json!({
-                        "id": id,
-                        "fingerprint": alert.fingerprint,
-                        "alertname": alert.alertname,
-                        "handlers": handlers,
+                answer
+                    .deliveries
+                    .extend(taken.into_iter().map(|Accepted { id, handlers }| Taken {
+                        id,
+                        fingerprint: alert.fingerprint,
+                        alertname: alert.alertname.clone(),
+                        handlers,
                     }));
-                }
                 WebhookResult::Accepted
             }
             Verdict::Duplicate => {
-                duplicates += 1;
+                answer.duplicates += 1;
                 WebhookResult::Duplicate
             }
             Verdict::Stale => {
-                stale += 1;
+                answer.stale += 1;
                 WebhookResult::Stale
             }
         };
         shared.metrics.webhook_alerts(Some(alert.status), result, 1);
     }
-    let rejected: Vec<_> = bad
-        .iter()
-        .map(|bad| json!({ "index": bad.index, "error": bad.error }))
-        .collect();
-    shared.metrics.webhook_alerts(
-        None,
-        WebhookResult::Rejected,
-        u64::try_from(rejected.len()).unwrap_or(u64::MAX),
-    );
-    json!({
-        "accepted": accepted,
-        "duplicates": duplicates,
-        "stale": stale,
-        "rejected": rejected,
-        "deliveries": deliveries,
-    })
+    let rejected = bad.into_iter().map(|bad| Rejected {
+        index: bad.index,
+        error: bad.error,
+    });
+    answer.rejected = rejected.collect();
+    if !answer.rejected.is_empty() {
+        let count = u64::try_from(answer.rejected.len()).unwrap_or(u64::MAX);
+        shared
+            .metrics
+            .webhook_alerts(None, WebhookResult::Rejected, count);
+    }
+    answer
 }
 
 // Alertmanager retries 5xx but not 429, so what may pass answers 503.

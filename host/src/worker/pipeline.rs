@@ -71,6 +71,15 @@ impl Run {
                 step.interrupted |= step.status == StepStatus::Pending;
             }
         }
+        for step in &mut leased.progress.steps {
+            let adds_nothing = |module: Arc<Module>| module.description().act_only;
+            if step.kind == StepKind::Enrich
+                && step.status == StepStatus::Pending
+                && worker.registry.get(&step.handler).is_some_and(adds_nothing)
+            {
+                step.status = StepStatus::Done;
+            }
+        }
         Self {
             slot: Some(Slot {
                 queue: worker.queue.clone(),

@@ -213,7 +213,7 @@ fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;
-         PRAGMA cache_size = -65536;
+         PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;
          PRAGMA busy_timeout = 5000;",
     )
