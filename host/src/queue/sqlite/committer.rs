@@ -279,11 +279,6 @@ impl Committer {
         }
         self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
         self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
-        if !group.handed.is_empty() {
-            // All of a group at once: each message may have to wake a thread.
-            // Where nobody takes deliveries out any more, the leases are given back when the queue closes.
-            let _ = self.handed.send(group.handed);
-        }
         if group.died > 0 {
             self.shared
                 .deaths
@@ -311,6 +306,12 @@ impl Committer {
                     .sum::<usize>();
                 self.shared.inbox.put_back_accept(job);
             }
+        }
+        if !group.handed.is_empty() {
+            // After the answers: a sender that waits sends nothing. All of a group at once: each message may
+            // have to wake a thread. Where nobody takes deliveries out any more, the leases are given back when
+            // the queue closes.
+            let _ = self.handed.send(group.handed);
         }
     }
 
