@@ -24,6 +24,10 @@ const PROFILE_SETTINGS: [&str; 7] = [
     "strip=\"debuginfo\"",
 ];
 
+/// A quarter of what rustc reserves for a guest's stack in its memory: every invocation has that memory cleared, and
+/// what was never touched has to be looked at too.
+const STACK_BYTES: u32 = 256 << 10;
+
 /// What an outer cargo, or its user, set for another target than ours.
 const FOREIGN_VARIABLES: [&str; 6] = [
     "CARGO_ENCODED_RUSTFLAGS",
@@ -119,6 +123,9 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
             .arg("--config")
             .arg(format!("profile.{PROFILE}.{setting}"));
     }
+    command.arg("--config").arg(format!(
+        "target.{RUST_TARGET}.rustflags=[\"-Clink-arg=-zstack-size={STACK_BYTES}\"]"
+    ));
     for name in &names {
         command.args(["--package", name]);
     }
