@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tests::modules;
+
 use crate::load::{Client, Target as Load, Until, run as load};
 use crate::peers::Gunicorn;
-use crate::rig::{HANDLER, Rig, Server, alert, module};
+use crate::rig::{POST, Rig, Server, alert};
 use crate::show::{Figures, Target, ms, quantile};
 use crate::stand_in::StandIn;
 
@@ -135,11 +137,11 @@ pub(crate) async fn open_loop(
 }
 
 fn start(stand_in: &StandIn) -> anyhow::Result<(Rig, Server)> {
-    let mut config = crate::ingest::config(HANDLER);
+    let mut config = crate::ingest::config(POST);
     let grant = format!("allow: {{ http: [\"{}\"] }}, limits:", stand_in.url);
     config = config.replace("limits:", &grant);
     let rig = Rig::new(&config)?;
-    rig.put(&format!("{HANDLER}.wasm"), &module(0))?;
+    rig.put("post.wasm", &modules::bytes("guest-post"))?;
     let server = rig.start()?;
     Ok((rig, server))
 }

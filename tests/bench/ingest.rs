@@ -8,7 +8,7 @@ use tests::modules;
 
 use crate::load::{Outcome, Target as Load, Until, run as load};
 use crate::peers::Alertmanager;
-use crate::rig::{Rig, Server, alert};
+use crate::rig::{POST, Rig, Server, alert};
 use crate::show::{Figures, Target};
 
 /// Both are measured in turn this often, so that neither has the machine's better minutes.
@@ -30,8 +30,8 @@ pub(crate) fn config(handler: &str) -> String {
 /// Measures each number of connections against both servers.
 pub(crate) async fn run(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
     let peer = Alertmanager::start().await?;
-    let rig = Rig::new(&config("noop"))?;
-    rig.put("noop.wasm", &modules::bytes("guest-noop"))?;
+    let rig = Rig::new(&config(POST))?;
+    rig.put("post.wasm", &modules::bytes("guest-post"))?;
     let ours = rig.start()?;
     let numbers = Arc::new(AtomicU64::new(0));
     let turn = load_time / TURNS;

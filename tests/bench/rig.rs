@@ -19,6 +19,9 @@ const ALERTNAME: &str = "Bench000";
 /// The handler that most benchmarks run.
 pub(crate) const HANDLER: &str = NAME;
 
+/// The handler that does nothing but post where an alert asks for it.
+pub(crate) const POST: &str = "post";
+
 /// Returns the benchmark's handler under another number: another module in every respect.
 pub(crate) fn module(number: u32) -> Vec<u8> {
     let mut bytes = modules::bytes("guest-bench");

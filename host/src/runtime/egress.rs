@@ -12,7 +12,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 use url::{Host, Url};
 
-use super::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX};
+use super::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX, HTTP_IDLE_FOR, HTTP_IDLE_MAX};
 use super::outages::Outages;
 use crate::policy::{HttpGrant, Refusal};
 
@@ -117,7 +117,8 @@ fn build(key: &ClientKey) -> Result<Client, ClientError> {
         .no_zstd()
         .referer(false)
         .connect_timeout(HTTP_CONNECT_MAX)
-        .pool_max_idle_per_host(8)
+        .pool_max_idle_per_host(HTTP_IDLE_MAX)
+        .pool_idle_timeout(HTTP_IDLE_FOR)
         .user_agent(concat!("alert-manager/", env!("CARGO_PKG_VERSION")))
         .dns_resolver(Arc::new(JudgingResolver {
             grant: key.grant.clone(),

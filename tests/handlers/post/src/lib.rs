@@ -1,0 +1,28 @@
+//! Posts where an alert asks for it, and does nothing else: what remains is what the server costs.
+
+use handler_sdk::prelude::*;
+
+/// The handler.
+#[derive(Debug)]
+pub struct Post;
+
+impl Handler for Post {
+    fn describe() -> Description {
+        Description::new("post", env!("CARGO_PKG_VERSION"), "Posts to `post_to`.")
+            .alerts(["Bench000"])
+            .act_only()
+    }
+
+    fn act(cx: &Cx, alert: &Alert, _: &Enrichment) -> Result<Facts, Failure> {
+        if let Some(url) = alert.label("post_to") {
+            cx.http()
+                .post(url)
+                .body(alert.name.clone())
+                .send()?
+                .error_for_status()?;
+        }
+        Ok(Facts::new())
+    }
+}
+
+handler_sdk::export!(Post);
