@@ -285,9 +285,6 @@ impl Committer {
                 .send_modify(|deaths| *deaths += group.died);
         }
         self.shared.commits.send_modify(|commits| *commits += 1);
-        for (message, answer) in taken.urgent.into_iter().zip(answers) {
-            answer.give(message);
-        }
         for (mut job, part) in taken.accepts.into_iter().zip(parts) {
             let taken = job.taken..job.taken + part.verdicts.len();
             job.taken = taken.end;
@@ -312,6 +309,9 @@ impl Committer {
             // have to wake a thread. Where nobody takes deliveries out any more, the leases are given back when
             // the queue closes.
             let _ = self.handed.send(group.handed);
+        }
+        for (message, answer) in taken.urgent.into_iter().zip(answers) {
+            answer.give(message);
         }
     }
 

@@ -31,8 +31,11 @@ const GATHERED_FOR: Duration = Duration::from_secs(60);
 /// Events written with each one that comes: those that leave are gone before as many have gathered again.
 const LEAVING_FOR_EACH: usize = 2;
 
-/// Events written at a time while nothing comes, and the pause between.
+/// Events written at a time: neighbours share their pages. While nothing comes, with a pause between.
+#[cfg(not(test))]
 const LEAVING_A_STEP: usize = 500;
+#[cfg(test)]
+const LEAVING_A_STEP: usize = 2;
 const PACE: Duration = Duration::from_millis(15);
 
 /// Events that are not written before this delivery's are in memory.
@@ -138,6 +141,8 @@ pub(super) struct Events {
     order: Vec<Key>,
     /// How many of them this transaction has written.
     written: usize,
+    /// How many are to be written for those that came.
+    owed: usize,
     /// What this transaction has changed, as it was before.
     before: Vec<(Key, Option<Kept>)>,
     /// The table has the events of all deliveries before this one.
@@ -163,6 +168,7 @@ impl Events {
             young_since: None,
             order: Vec::new(),
             written: 0,
+            owed: 0,
             before: Vec::new(),
             written_before,
             advanced_to: None,
@@ -400,12 +406,18 @@ impl Events {
         new: usize,
         last_id: i64,
     ) -> rusqlite::Result<()> {
-        let step = if self.is_due() { LEAVING_A_STEP } else { 0 };
-        let is_ripe = step > 0 || self.gathered.lock().young.len() >= GATHERED;
+        let is_due = self.is_due();
+        let is_ripe = is_due || self.gathered.lock().young.len() >= GATHERED;
         if self.order.is_empty() && is_ripe {
             self.let_go();
+            self.owed = 0;
         }
-        self.write_some(conn, step.max(new * LEAVING_FOR_EACH), last_id)
+        self.owed += new * LEAVING_FOR_EACH;
+        if !is_due && self.owed < LEAVING_A_STEP {
+            return Ok(());
+        }
+        let count = std::mem::take(&mut self.owed).max(LEAVING_A_STEP);
+        self.write_some(conn, count, last_id)
     }
 
     /// Writes everything, within a transaction that is the last one.
