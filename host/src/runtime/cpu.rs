@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::OwnedSemaphorePermit;
+
+use super::turns::Turn;
 
 /// How far the figure of one poll may be off. A thread's own clock is a system call, as dear as a small
 /// hook; within this span the wall's clock, which is none, stands in for it.
@@ -32,7 +33,7 @@ struct Times {
     /// What the thread's clock stood at then, [`PRECISION`] more or less.
     thread_began_ns: AtomicU64,
     /// Held while a guest that takes long computes; given back at the end of each poll.
-    turn: Mutex<Option<OwnedSemaphorePermit>>,
+    turn: Mutex<Option<Turn>>,
 }
 
 const NOT_POLLING: u64 = u64::MAX;
@@ -60,7 +61,7 @@ impl CpuMeter {
     }
 
     /// Keeps a turn until the guest waits for something, be it its next turn: what waits computes nothing.
-    pub(super) fn hold(&self, turn: Option<OwnedSemaphorePermit>) {
+    pub(super) fn hold(&self, turn: Option<Turn>) {
         *self.0.turn.lock() = turn;
     }
 

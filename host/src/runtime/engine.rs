@@ -1,9 +1,7 @@
 //! The one engine of the server: how guests are compiled, how much room they get, what they are linked with.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -16,6 +14,7 @@ use super::imports;
 use super::limits;
 use super::slots::Slots;
 use super::state::State;
+use super::turns::{Line, Turns};
 
 /// Why the engine cannot be made; the reason is the machine's (address space, processor).
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +27,10 @@ pub(super) struct Sandbox {
     pub(super) linker: Linker<State>,
     /// One permit for each slot of the pool, which fails instead of waiting where it is full.
     pub(super) slots: Slots,
-    /// Guests that take long compute in turns, an epoch each: however many they are, they leave processors to the
-    /// guests that take next to nothing.
-    pub(super) long_turns: Arc<Semaphore>,
+    /// Of the guests that take long.
+    pub(super) turns: Turns,
+    /// In which `describe` stands, of whatever module.
+    pub(super) line_of_describe: Line,
     pub(super) bounds: Bounds,
 }
 
@@ -61,19 +61,16 @@ impl Sandbox {
         imports::random::add_to_linker(&mut linker).map_err(EngineError)?;
         Handler::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(EngineError)?;
         tick(&engine).map_err(|error| EngineError(error.into()))?;
+        let turns = Turns::of_this_machine();
         Ok(Self {
             engine,
             linker,
             slots: Slots::new(bounds.invocations_max),
-            long_turns: Arc::new(Semaphore::new(long_turns())),
+            line_of_describe: turns.line(),
+            turns,
             bounds,
         })
     }
-}
-
-/// Half of the processors: the others are for what takes next to nothing, and for the server itself.
-fn long_turns() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1))
 }
 
 /// Makes and drops the smallest engine, which has this process open its own page map: once it has closed its

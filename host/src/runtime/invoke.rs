@@ -26,6 +26,7 @@ use super::meter::MemoryMeter;
 use super::quota::Limits;
 use super::recorder::{LogBudget, Recorder, Speaker, cut, micros};
 use super::state::{Counts, Powers, State, Stop};
+use super::turns::Line;
 use super::{Answered, Call, Invocation, Invoked, Output, Runtime, StepFailure};
 use crate::alert::{StepKind, Timestamp};
 use crate::journal::Replay;
@@ -133,7 +134,7 @@ async fn run(
         deadline,
         Arc::clone(&recorder),
     );
-    let mut store = new_store(&runtime, state, cpu.clone(), &limits);
+    let mut store = new_store(&runtime, state, cpu.clone(), &limits, &module.line);
     let hook = cpu.measure(async {
         let instance = module.hooks.instantiate(&mut store).await?;
         let given = Given::new(&call, &alert, &found);
@@ -220,13 +221,19 @@ fn state_for(
 }
 
 /// Makes a store with every limit set.
-fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) -> Store<State> {
+fn new_store(
+    runtime: &Runtime,
+    state: State,
+    cpu: CpuMeter,
+    limits: &Limits,
+    line: &Line,
+) -> Store<State> {
     let cpu_max = limits.cpu_max;
     let advice = match state.powers {
         Some(_) => "Raise limits.cpu of this handler, or make it do less.",
         None => OF_DESCRIBE,
     };
-    let long_turns = Arc::clone(&runtime.sandbox.long_turns);
+    let (turns, line) = (runtime.sandbox.turns.clone(), line.clone());
     let mut store = Store::new(&runtime.sandbox.engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(limits.call_bytes_max);
@@ -241,15 +248,14 @@ fn new_store(runtime: &Runtime, state: State, cpu: CpuMeter, limits: &Limits) ->
             ))
             .into());
         }
-        let (cpu, turns) = (cpu.clone(), Arc::clone(&long_turns));
+        let (cpu, turns, line) = (cpu.clone(), turns.clone(), line.clone());
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(async move {
                 // Others on this thread go first, and the wall clock gets to be looked at.
                 tokio::task::yield_now().await;
                 if used >= LONG_CPU {
-                    // The semaphore is never closed.
-                    cpu.hold(turns.acquire_owned().await.ok());
+                    cpu.hold(turns.take(&line).await);
                 }
             }),
         ))
@@ -288,7 +294,8 @@ pub(super) async fn describe(
     let memory = MemoryMeter::for_describe(runtime.sandbox.bounds);
     let state = State::new(recorder, memory, &limits, (Timestamp::now(), [0; 32]), None);
     let cpu = CpuMeter::new();
-    let mut store = new_store(runtime, state, cpu.clone(), &limits);
+    let line = &runtime.sandbox.line_of_describe;
+    let mut store = new_store(runtime, state, cpu.clone(), &limits, line);
     let mut is_instantiated = false;
     let described = cpu.measure(async {
         let instance = hooks.instantiate(&mut store).await?;

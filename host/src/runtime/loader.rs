@@ -16,6 +16,7 @@ use super::hooks::Hooks;
 use super::invoke::{self, DescribeFailure};
 use super::rates::Rates;
 use super::recorder::{LogBudget, Recorder, Speaker};
+use super::turns::Line;
 use super::{Description, Limits, Runtime, StepFailure, hex};
 use crate::alert::HandlerName;
 
@@ -32,6 +33,8 @@ pub struct Module {
     pub(super) hooks: Hooks,
     pub(super) clients: Arc<Clients>,
     pub(super) rates: Arc<Rates>,
+    /// In which its guests that take long wait for their turn.
+    pub(super) line: Line,
 }
 
 impl Module {
@@ -139,6 +142,7 @@ impl Runtime {
             hooks,
             clients: Arc::default(),
             rates: Arc::default(),
+            line: self.sandbox.turns.line(),
         })
     }
 

@@ -29,6 +29,7 @@ mod slots;
 mod state;
 mod stdio;
 mod trap;
+mod turns;
 mod types;
 
 use std::path::PathBuf;

@@ -20,6 +20,7 @@ use crate::queue::scheduler::{Ended, Grant};
 use crate::queue::types::{LeaseToken, Receipt};
 
 use super::accept::Part;
+use super::checkpoint::Checkpointer;
 use super::events::Events;
 use super::retention::{Limits, Retention};
 use super::schema::{QUEUED, reason};
@@ -76,6 +77,7 @@ pub(in crate::queue) struct Committer {
     pub(super) kv_usage: kv::Usage,
     pub(super) texts: rows::Shared,
     pub(super) retention: Retention,
+    pub(super) checkpointer: Checkpointer,
     pub(super) failing: Option<Failing>,
     /// Keeps other processes out for as long as this one writes.
     pub(super) _lock: File,
@@ -270,6 +272,8 @@ impl Committer {
             self.shared.set_writable();
         }
         self.events.commit();
+        let alerts = parts.iter().map(|part| part.verdicts.len()).sum::<usize>();
+        self.checkpointer.written(alerts + answers.len());
         {
             let mut scheduler = self.shared.scheduler.lock();
             scheduler.commit(group.ticks);
@@ -426,6 +430,7 @@ impl Committer {
         }
         self.events.write_all(&tx, self.last_id)?;
         tx.commit()?;
+        self.checkpointer.stop();
         // One file is easier to copy than two, and is opened faster.
         self.conn
             .query_one("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))

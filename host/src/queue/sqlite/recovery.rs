@@ -14,6 +14,7 @@ use crate::queue::errors::OpenError;
 use crate::queue::options::{Caps, Options};
 use crate::queue::scheduler::{Entrant, Scheduler};
 
+use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Handed};
 use super::events::Events;
 use super::reader::Reader;
@@ -56,6 +57,7 @@ pub(in crate::queue) fn start(
     load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
     let events = Events::load(&opened.conn).map_err(failed)?;
+    let checkpointer = Checkpointer::start(path).map_err(failed)?;
     let reader = Reader::new(path.into(), events.gathered());
     let dead = reader.count_dead().map_err(|e| OpenError::Failed {
         path: path.into(),
@@ -78,6 +80,7 @@ pub(in crate::queue) fn start(
         kv_usage: super::kv::Usage::new(),
         texts,
         retention: Retention::new(),
+        checkpointer,
         failing: None,
         _lock: opened.lock,
     };

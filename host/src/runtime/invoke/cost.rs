@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use super::*;
-use crate::alert::{Alert, Enrichment, Labels};
+use crate::alert::{Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status};
 use crate::config::{Slack, SlackRate};
 use crate::journal::{BoxFuture, Entry, KvChange, KvQuota, KvReply, Ledger, LedgerError};
 use crate::runtime::{Bounds, Compiler, Options, ServiceOptions};
@@ -86,16 +86,35 @@ fn guest() -> Vec<u8> {
     std::fs::read(out.join("guest-bench.wasm")).unwrap()
 }
 
+/// Returns the README's alert.
 fn alert() -> Alert {
-    let body = include_bytes!("../../../../tests/fixtures/readme-alert.json");
-    let parsed = crate::webhook::parse(body, Timestamp::now()).unwrap();
-    parsed.alerts.into_iter().next().unwrap().unwrap().alert
+    let body = include_str!("../../../../tests/fixtures/readme-alert.json");
+    let alert: serde_json::Value = serde_json::from_str(body).unwrap();
+    let pairs = |of: &str| {
+        let pairs = alert[of].as_object().unwrap().iter();
+        Labels::new(
+            pairs
+                .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+                .collect(),
+        )
+    };
+    Alert {
+        fingerprint: Fingerprint::of(&pairs("labels")),
+        status: Status::Firing,
+        labels: pairs("labels"),
+        annotations: pairs("annotations"),
+        starts_at: alert["startsAt"].as_str().unwrap().parse().unwrap(),
+        ends_at: None,
+        generator_url: None,
+        received_at: Timestamp::UNIX_EPOCH,
+        origin: Origin::default(),
+    }
 }
 
 fn invocation(step: StepKind, alert: &Arc<Alert>, found: Arc<Enrichment>) -> Invocation {
     Invocation {
         step,
-        delivery: crate::alert::DeliveryId::from_raw(1),
+        delivery: DeliveryId::from_raw(1),
         attempt: 1,
         dry_run: false,
         alert: Arc::clone(alert),
