@@ -96,6 +96,7 @@ impl Description {
     /// instead of two. A handler that says so and writes it all the same does not have it called.
     #[must_use]
     pub fn act_only(mut self) -> Self {
+        // In `handler.wit`, at `more`.
         self.more.push(("steps".into(), "act".into()));
         self
     }

@@ -42,6 +42,42 @@ async fn explain_tells_the_story_of_an_alert() {
 }
 
 #[tokio::test]
+async fn a_handler_that_only_acts_is_not_started_to_enrich() {
+    let slack = Slack::start().await;
+    let server = Setup::new()
+        .slack(&slack)
+        .module("kube-pod-crash-looping")
+        .module("slack-notify")
+        .config("routes:\n  - { name: both, handlers: [kube-pod-crash-looping, slack-notify] }\n")
+        .start()
+        .await;
+    let ids = server.accept(&alerts::readme()).await;
+    let story = server.wait_settled(&ids[0]).await;
+    let mut ran: Vec<_> = story["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|attempt| attempt["steps"].as_array().unwrap())
+        .map(|step| {
+            (
+                step["handler"].as_str().unwrap(),
+                step["step"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    ran.sort_unstable();
+    assert_eq!(
+        ran,
+        [
+            ("kube-pod-crash-looping", "act"),
+            ("kube-pod-crash-looping", "enrich"),
+            ("slack-notify", "act"),
+        ]
+    );
+    assert_eq!(slack.messages().len(), 2, "each has posted");
+}
+
+#[tokio::test]
 async fn lists_are_paged_newest_first() {
     let slack = Slack::start().await;
     let server = Setup::new()

@@ -25,7 +25,7 @@ const PROFILE_SETTINGS: [&str; 7] = [
 ];
 
 /// A quarter of what rustc reserves for a guest's stack in its memory: every invocation has that memory cleared, and
-/// what was never touched has to be looked at too.
+/// what was never touched has to be looked at too. Flags that a project has for the target replace this one.
 const STACK_BYTES: u32 = 256 << 10;
 
 /// What an outer cargo, or its user, set for another target than ours.
@@ -124,7 +124,7 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
             .arg(format!("profile.{PROFILE}.{setting}"));
     }
     command.arg("--config").arg(format!(
-        "target.{RUST_TARGET}.rustflags=[\"-Clink-arg=-zstack-size={STACK_BYTES}\"]"
+        "build.rustflags=[\"-Clink-arg=-zstack-size={STACK_BYTES}\"]"
     ));
     for name in &names {
         command.args(["--package", name]);

@@ -303,6 +303,7 @@ pub(super) fn description_from(given: hooks::Description) -> Result<Description,
         version: given.version,
         summary: summary.to_owned(),
         alerts,
+        // In `handler.wit`, at `more`.
         act_only: given
             .more
             .iter()

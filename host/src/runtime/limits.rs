@@ -45,7 +45,7 @@ pub(super) const HTTP_HEADERS_MAX: usize = 100;
 pub(super) const HTTP_URL_BYTES_MAX: usize = 8 << 10;
 /// Clients (connection pools) that one handler keeps.
 pub(super) const HTTP_CLIENTS_MAX: usize = 32;
-/// Connections to one host that stay open unused: with fewer than run at one time, each call would make one anew.
+/// Connections to one host that stay open unused, of each client: what calls at one time beyond it connects anew.
 pub(super) const HTTP_IDLE_MAX: usize = 64;
 pub(super) const HTTP_IDLE_FOR: Duration = Duration::from_secs(30);
 /// To connect, TLS included.

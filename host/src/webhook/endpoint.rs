@@ -28,7 +28,7 @@ use crate::router::Router;
 use crate::server;
 use crate::telemetry::{Refusal, WebhookResult};
 
-/// The webhook's routes.
+/// The webhook's routes. Each handler calls [`guard_webhook`] first: nothing around them does.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
     Endpoints::new().route("/webhook", post(take).put(take))
 }

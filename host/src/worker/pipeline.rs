@@ -77,7 +77,9 @@ impl Run {
                 && step.status == StepStatus::Pending
                 && worker.registry.get(&step.handler).is_some_and(adds_nothing)
             {
+                // Nothing is to be found, and so nothing to be told.
                 step.status = StepStatus::Done;
+                step.last_error = None;
             }
         }
         Self {

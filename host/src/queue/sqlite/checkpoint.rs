@@ -1,16 +1,24 @@
 //! Copies the log back into the database beside the committer, which would otherwise stand still for it.
 //!
-//! A copy that runs while the log grows never reaches its end, and only then is the log begun anew. The committer's
-//! own checkpoint does that: `SQLite` starts one after a commit that left many frames, and finds next to all copied.
+//! A copy that runs while the log grows never reaches its end, and only from there is the log begun anew. The committer's
+//! own checkpoint gets there: `SQLite` tries one after each commit once the log is [`LOG_FRAMES_MAX`] long, and finds next
+//! to all copied. It does not wait for a copy under way, so the thread here leaves it room from that length on.
 
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Rows written between two checkpoints, in alerts taken in and messages stored.
+use crate::queue::errors::OpenError;
+
+use super::schema::failed;
+
+/// Rows written between two copies, in alerts taken in and messages stored.
 const ROWS: usize = 1_000;
+
+/// From this length on the log is to be begun anew: 32 MB.
+pub(super) const LOG_FRAMES_MAX: i64 = 8_000;
 
 /// The thread that copies.
 #[derive(Debug)]
@@ -22,22 +30,16 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts the thread, on a connection of its own.
-    pub(super) fn start(store: &Path) -> rusqlite::Result<Self> {
-        let conn = Connection::open_with_flags(
-            store,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        // The log is synced before it is copied, the database before the log is begun anew.
-        conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -64;")?;
+    pub(super) fn start(store: &Path) -> Result<Self, OpenError> {
+        let conn = connect(store).map_err(|e| failed(store, &e))?;
         let (wake, woken) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("checkpointer".into())
-            .spawn(move || {
-                for () in woken {
-                    copy(&conn);
-                }
-            })
-            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            .spawn(move || run(&conn, &woken))
+            .map_err(|e| OpenError::Failed {
+                path: store.into(),
+                reason: e.to_string(),
+            })?;
         Ok(Self {
             wake: Some(wake),
             thread: Some(thread),
@@ -57,9 +59,7 @@ impl Checkpointer {
             self.rows = 0;
         }
     }
-}
 
-impl Checkpointer {
     /// Waits for the copy under way, and makes no more.
     pub(super) fn stop(&mut self) {
         self.wake = None;
@@ -77,9 +77,33 @@ impl Drop for Checkpointer {
     }
 }
 
-/// A failure shows in the committer's own checkpoint too, and loses nothing: the log has it all.
-fn copy(conn: &Connection) {
-    if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        tracing::debug!(%error, "the log cannot be copied back now");
+fn connect(store: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(
+        store,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    // The log is synced before it is copied, the database before the log is begun anew.
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -64;")?;
+    Ok(conn)
+}
+
+fn run(conn: &Connection, woken: &Receiver<()>) {
+    let mut failing = false;
+    while woken.recv().is_ok() {
+        let frames = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            row.get::<_, i64>(1)
+        });
+        match frames {
+            // What wants to be copied meanwhile is the committer's to copy, with the rest.
+            Ok(frames) if frames >= LOG_FRAMES_MAX => drop(woken.try_recv()),
+            Ok(_) => failing = false,
+            Err(error) => {
+                // Nothing is lost, the log has it all; but it grows.
+                if !failing {
+                    tracing::warn!(%error, "the store's log cannot be copied back now");
+                }
+                failing = true;
+            }
+        }
     }
 }

@@ -157,7 +157,7 @@ impl Committer {
             now: self.shared.clock.now(),
             options: &self.shared.options,
             last_id: self.last_id,
-            needed_from: self.events.written_before(),
+            needed_from: self.events.needed_from(),
         };
         let step = self.retention.step(&self.conn, limits, &mut self.kv_usage);
         match step {

@@ -4,7 +4,8 @@
 //! The table is sorted by the events' starts and fingerprints, so that a new event belongs anywhere in it:
 //! written at once, each would cost a page of its own in the log. New ones therefore stay in memory until many
 //! can be written in the table's order. Nothing depends on that memory: whatever the table lacks follows from the
-//! deliveries, which are on disk, and is read from them after a crash.
+//! deliveries, which are on disk, and is read from them after a crash. Only how often an event was sent again, and when
+//! last, is forgotten then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ const LEAVING_A_STEP: usize = 500;
 const LEAVING_A_STEP: usize = 2;
 const PACE: Duration = Duration::from_millis(15);
 
-/// Events that are not written before this delivery's are in memory.
+/// In `meta`: the table has the events of every delivery before this one.
 const WRITTEN_BEFORE: &str = "events_before";
 
 /// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
@@ -144,7 +145,7 @@ pub(super) struct Events {
     /// How many are to be written for those that came.
     owed: usize,
     /// What this transaction has changed, as it was before.
-    before: Vec<(Key, Option<Kept>)>,
+    undo: Vec<(Key, Option<Kept>)>,
     /// The table has the events of all deliveries before this one.
     written_before: i64,
     /// The same once this transaction is on disk, where it changes it.
@@ -169,7 +170,7 @@ impl Events {
             order: Vec::new(),
             written: 0,
             owed: 0,
-            before: Vec::new(),
+            undo: Vec::new(),
             written_before,
             advanced_to: None,
             next_step: Instant::now(),
@@ -247,7 +248,7 @@ impl Events {
         now: Timestamp,
     ) {
         let key = Key::from(event);
-        self.before.push((key, None));
+        self.undo.push((key, None));
         let kept = Kept {
             memory,
             last_seen_ms: now.as_millisecond(),
@@ -320,7 +321,7 @@ impl Events {
         let Some(kept) = gathered.get_mut(key) else {
             return false;
         };
-        self.before.push((key, Some(kept.clone())));
+        self.undo.push((key, Some(kept.clone())));
         change(kept);
         true
     }
@@ -394,8 +395,12 @@ impl Events {
         self.next_step().is_some_and(|at| Instant::now() >= at)
     }
 
-    /// Returns the delivery before which none is needed to know what happened: the table has their events.
-    pub(super) fn written_before(&self) -> i64 {
+    /// Returns the first delivery from which something may have to be read after a crash: the table has the events of
+    /// all before it.
+    pub(super) fn needed_from(&self) -> i64 {
+        if self.order.is_empty() && self.young_since.is_none() {
+            return i64::MAX;
+        }
         self.written_before
     }
 
@@ -482,7 +487,7 @@ impl Events {
 
     /// The transaction is on disk.
     pub(super) fn commit(&mut self) {
-        self.before.clear();
+        self.undo.clear();
         let left = self.order.len() - std::mem::take(&mut self.written);
         let mut gathered = self.gathered.lock();
         for key in self.order.drain(left..) {
@@ -498,7 +503,7 @@ impl Events {
         self.written = 0;
         self.advanced_to = None;
         let mut gathered = self.gathered.lock();
-        for (key, kept) in self.before.drain(..).rev() {
+        for (key, kept) in self.undo.drain(..).rev() {
             match kept {
                 None => gathered.remove(key),
                 Some(kept) => {
@@ -530,4 +535,38 @@ fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
 /// Returns how often an event that the table has was sent again without being run.
 pub(super) fn duplicates(conn: &Connection, event: Event) -> rusqlite::Result<u64> {
     Ok(stored(conn, event.into())?.map_or(0, |kept| kept.duplicates))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::queue::sqlite::schema;
+
+    #[test]
+    fn deliveries_are_needed_until_their_events_are_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        let mut events = Events::load(&conn).unwrap();
+        assert_eq!(events.needed_from(), i64::MAX, "there is nothing to read");
+        let event = Event {
+            fingerprint: Fingerprint(1),
+            starts_at: from_millis(0),
+            status: Status::Firing,
+        };
+        let now = from_millis(1);
+        events.remember(event, Memory::default(), DeliveryId::from_raw(7), now);
+        events.commit();
+        assert!(events.needed_from() <= 7);
+        events.let_go();
+        events.write_some(&conn, 1, 9).unwrap();
+        assert!(events.needed_from() <= 7, "not on disk yet");
+        events.rollback();
+        assert!(events.needed_from() <= 7);
+        events.write_some(&conn, 1, 9).unwrap();
+        events.commit();
+        assert_eq!(events.needed_from(), i64::MAX);
+        assert!(events.look_up(&conn, event).unwrap().same.is_some());
+    }
 }

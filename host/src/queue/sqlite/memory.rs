@@ -30,7 +30,8 @@ impl Memory {
     }
 
     /// Returns true where no run on `route` is younger than `repeat_after`, counted from its end where
-    /// that is known. A route that is new to the event follows its latest run on any other: renaming a route must not send everything again.
+    /// that is known. A route that is new to the event follows its latest run on any other: renaming a
+    /// route must not send everything again.
     pub(super) fn is_due(
         &self,
         route: &str,

@@ -243,10 +243,14 @@ fn story(
         .ok()
         .filter(|_| is_alert);
     let duplicates = match &parsed {
-        Some(alert) => match gathered.lock().duplicates(alert.event()) {
-            Some(duplicates) => duplicates,
-            None => events::duplicates(conn, alert.event())?,
-        },
+        Some(alert) => {
+            // The committer must not have to wait for what is read here.
+            let gathered = gathered.lock().duplicates(alert.event());
+            match gathered {
+                Some(duplicates) => duplicates,
+                None => events::duplicates(conn, alert.event())?,
+            }
+        }
         None => 0,
     };
     let alert = match serde_json::from_str(&json) {

@@ -57,7 +57,7 @@ pub(in crate::queue) fn start(
     load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
     let events = Events::load(&opened.conn).map_err(failed)?;
-    let checkpointer = Checkpointer::start(path).map_err(failed)?;
+    let checkpointer = Checkpointer::start(path)?;
     let reader = Reader::new(path.into(), events.gathered());
     let dead = reader.count_dead().map_err(|e| OpenError::Failed {
         path: path.into(),
@@ -159,8 +159,11 @@ fn load(
 
 fn last_id(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_one(
+        // Events are known to be written up to an identifier that a failed transaction may have used last: what is
+        // accepted from now on has to lie above, whatever the clock says.
         "SELECT max(coalesce((SELECT max(id) FROM deliveries), 0),
-                    coalesce((SELECT value FROM meta WHERE key = 'last_id'), 0))",
+                    coalesce((SELECT value FROM meta WHERE key = 'last_id'), 0),
+                    coalesce((SELECT value FROM meta WHERE key = 'events_before'), 0) - 1)",
         [],
         |row| row.get(0),
     )

@@ -11,6 +11,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::queue::errors::OpenError;
 
+use super::checkpoint::LOG_FRAMES_MAX;
+
 /// `AlMg`, so that `file` and this program tell a store from any other database.
 const APPLICATION_ID: i64 = 0x416c_4d67;
 
@@ -205,18 +207,18 @@ fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
 fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
     let fail = |e: rusqlite::Error| failed(path, &e);
     conn.set_prepared_statement_cache_capacity(128);
-    // The page size and the kind of vacuum count only before the first table is made. The log is copied
-    // back beside the commits (`checkpoint.rs`), and begun anew after 32 MB.
-    conn.execute_batch(
+    // The page size and the kind of vacuum count only before the first table is made. How long the
+    // log gets is for `checkpoint.rs` to say.
+    conn.execute_batch(&format!(
         "PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
-         PRAGMA wal_autocheckpoint = 8000;
+         PRAGMA wal_autocheckpoint = {LOG_FRAMES_MAX};
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;
-         PRAGMA busy_timeout = 5000;",
-    )
+         PRAGMA busy_timeout = 5000;"
+    ))
     .map_err(fail)?;
     let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = pragma("application_id").map_err(fail)?;

@@ -278,6 +278,42 @@ async fn a_body_larger_than_a_transaction_is_answered_when_all_of_it_is_stored()
 }
 
 #[tokio::test]
+async fn the_log_does_not_grow_with_what_is_written() {
+    let bench = Bench::with(Options::default(), Caps::all(0));
+    for body in 0..70 {
+        let body = (0..1_000)
+            .map(|i| firing(&format!("A{body}-{i}")))
+            .collect();
+        bench.queue.accept(body, Vec::new()).await.unwrap();
+    }
+    let log = bench.path().with_extension("db-wal");
+    let (log, store) = (log.metadata().unwrap(), bench.path().metadata().unwrap());
+    assert!(
+        log.len() < 50 << 20,
+        "{} bytes of log, {} of store",
+        log.len(),
+        store.len()
+    );
+}
+
+/// A transaction that failed used identifiers that no row has.
+#[tokio::test]
+async fn identifiers_go_on_after_what_events_are_known_up_to() {
+    let bench = Bench::new();
+    let far = (START_MS + 3_600_000) << 22;
+    bench
+        .sql(&format!(
+            "INSERT OR REPLACE INTO meta VALUES ('events_before', {far})"
+        ))
+        .await;
+    let bench = bench.crash();
+    let id = bench.accept_new(firing("A")).await;
+    assert!(id.as_raw() >= far);
+    let bench = bench.crash();
+    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+}
+
+#[tokio::test]
 async fn lists_are_narrowed_and_paged() {
     let mut bench = Bench::with(Options::default(), Caps::all(1));
     let mut ids = Vec::new();

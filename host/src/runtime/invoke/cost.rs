@@ -1,7 +1,7 @@
 //! What the limits cost: the same calls of the same guest, under its limits and in a twin of the sandbox that has none.
 //!
 //! The twin exists in tests alone: nothing that is shipped can run a guest without its limits. The benchmark `limits`
-//! runs this in a release build and reads its last line.
+//! runs this in a release build and reads the line that it prints.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
