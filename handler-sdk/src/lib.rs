@@ -55,7 +55,9 @@
 //! # }
 //! ```
 //!
-//! `alert-manager build` makes a component of it; dropped into the server's folder it serves at once.
+//! `alert-manager build` makes a component of it; dropped into the server's folder it serves at once. Its stack has
+//! 256 KiB; a project that needs more sets `rustflags = ["-Clink-arg=-zstack-size=1048576"]` for
+//! `[target.wasm32-wasip2]` in its `.cargo/config.toml`.
 //!
 //! # Errors
 //!

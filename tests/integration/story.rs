@@ -53,7 +53,7 @@ async fn a_handler_that_only_acts_is_not_started_to_enrich() {
         .await;
     let ids = server.accept(&alerts::readme()).await;
     let story = server.wait_settled(&ids[0]).await;
-    let mut ran: Vec<_> = story["attempts"]
+    let mut ran: Vec<_> = story["story"]
         .as_array()
         .unwrap()
         .iter()
@@ -74,7 +74,6 @@ async fn a_handler_that_only_acts_is_not_started_to_enrich() {
             ("slack-notify", "act"),
         ]
     );
-    assert_eq!(slack.messages().len(), 2, "each has posted");
 }
 
 #[tokio::test]

@@ -166,6 +166,7 @@ impl Committer {
             }
             Err(error) => {
                 tracing::warn!(%error, "the store cannot be tidied up now");
+                self.kv_usage.clear();
                 if !self.conn.is_autocommit() {
                     // A failed roll-back shows in the next transaction.
                     let _ = self.conn.execute_batch("ROLLBACK");

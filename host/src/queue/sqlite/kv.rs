@@ -7,7 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::alert::{HandlerName, Timestamp};
 use crate::journal::{KvChange, KvQuota, KvReply};
 
-/// What handlers keep, as far as it was asked for. Emptied when a transaction fails.
+/// Expired values that make room for a new one at most: a handler at its quota is to cost the committer next to nothing.
+const EXPIRED_AT_ONCE: u32 = 1_000;
+
+/// What handlers keep, as far as it was asked for. To count it takes a look at every value, so it is counted once, and
+/// followed from there; emptied when a transaction fails.
 pub(super) type Usage = HashMap<HandlerName, Used>;
 
 /// What one handler keeps.
@@ -114,13 +118,50 @@ pub(super) fn expire(
     let gone = conn
         .prepare_cached(
             "DELETE FROM kv WHERE (handler, key) IN (
-                 SELECT handler, key FROM kv WHERE expires_at <= ?1 LIMIT ?2)",
+                 SELECT handler, key FROM kv INDEXED BY kv_expiry WHERE expires_at <= ?1 LIMIT ?2)
+             RETURNING handler, length(CAST(key AS BLOB)) + length(value)",
         )?
-        .execute(params![now.as_millisecond(), rows_max])?;
-    if gone > 0 {
-        usage.clear();
+        .query_map(params![now.as_millisecond(), rows_max], |row| {
+            Ok((HandlerName::new(row.get_ref(0)?.as_str()?), row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<Vec<(HandlerName, i64)>>>()?;
+    for (handler, bytes) in &gone {
+        forget(usage, handler, bytes.unsigned_abs());
     }
-    Ok(gone)
+    Ok(gone.len())
+}
+
+/// Forgets some of what has expired of one handler, but for one key.
+fn expire_of(
+    conn: &Connection,
+    usage: &mut Usage,
+    (handler, key): (&HandlerName, &str),
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let gone = conn
+        .prepare_cached(
+            "DELETE FROM kv WHERE (handler, key) IN (
+                 SELECT handler, key FROM kv INDEXED BY kv_expiry
+                 WHERE expires_at <= ?3 AND handler = ?1 AND key <> ?2 LIMIT ?4)
+             RETURNING length(CAST(key AS BLOB)) + length(value)",
+        )?
+        .query_map(
+            params![handler.as_str(), key, now.as_millisecond(), EXPIRED_AT_ONCE],
+            |row| row.get(0),
+        )?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    for bytes in gone {
+        forget(usage, handler, bytes.unsigned_abs());
+    }
+    Ok(())
+}
+
+/// Takes one value out of what is known of a handler's use.
+fn forget(usage: &mut Usage, handler: &HandlerName, bytes: u64) {
+    if let Some(used) = usage.get_mut(handler) {
+        used.bytes -= bytes;
+        used.keys -= 1;
+    }
 }
 
 /// Sets a value, or returns what to answer instead.
@@ -143,11 +184,7 @@ fn put(
     let new = size(value.len() as u64);
     let mut next = used(conn, usage, handler)?.with(old, new);
     if next.over(old, new, quota).is_some() {
-        conn.prepare_cached(
-            "DELETE FROM kv WHERE handler = ?1 AND key <> ?2 AND expires_at <= ?3",
-        )?
-        .execute(params![handler.as_str(), key, now.as_millisecond()])?;
-        usage.remove(handler);
+        expire_of(conn, usage, (handler, key), now)?;
         next = used(conn, usage, handler)?.with(old, new);
         if let Some(over) = next.over(old, new, quota) {
             return Ok(Some(over));
@@ -172,9 +209,8 @@ fn remove(
         .prepare_cached("DELETE FROM kv WHERE handler = ?1 AND key = ?2 RETURNING length(value)")?
         .query_row(params![handler.as_str(), key], |row| row.get(0))
         .optional()?;
-    if let (Some(gone), Some(used)) = (gone, usage.get_mut(handler)) {
-        used.bytes -= key.len() as u64 + gone.unsigned_abs();
-        used.keys -= 1;
+    if let Some(gone) = gone {
+        forget(usage, handler, key.len() as u64 + gone.unsigned_abs());
     }
     Ok(())
 }
@@ -195,4 +231,60 @@ fn used(conn: &Connection, usage: &mut Usage, handler: &HandlerName) -> rusqlite
     };
     usage.insert(handler.clone(), used);
     Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::queue::clock::from_millis;
+    use crate::queue::sqlite::schema;
+
+    /// What is followed from change to change is what a count of every value says.
+    #[test]
+    fn the_use_that_is_followed_is_the_one_that_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        conn.pragma_update(None, "synchronous", "OFF").unwrap();
+        let handlers = [HandlerName::new("a"), HandlerName::new("b")];
+        let quota = KvQuota {
+            bytes_max: 400,
+            keys_max: 12,
+        };
+        let mut usage = Usage::new();
+        let mut refused = 0;
+        for step in 0..600_i64 {
+            let now = from_millis(step * 700);
+            let handler = &handlers[usize::from(step % 5 == 0)];
+            let key = format!("kö{}", step * 7 % 17);
+            let set = match step % 9 {
+                0 => KvChange::Remove,
+                n => KvChange::Set {
+                    value: vec![b'x'; usize::try_from(step * 13 % 60).unwrap()],
+                    ttl_seconds: (n % 2 == 0).then_some(3),
+                },
+            };
+            let (reply, _) = change(&conn, &mut usage, (handler, &key), &set, quota, now).unwrap();
+            refused += u32::from(matches!(
+                reply,
+                KvReply::QuotaExceeded | KvReply::TooManyKeys
+            ));
+            if step % 31 == 0 {
+                expire(&conn, &mut usage, now, 3).unwrap();
+            }
+            for handler in &handlers {
+                let counted = used(&conn, &mut Usage::new(), handler).unwrap();
+                if let Some(followed) = usage.get(handler) {
+                    assert_eq!(
+                        (followed.bytes, followed.keys),
+                        (counted.bytes, counted.keys),
+                        "after step {step}"
+                    );
+                }
+                assert!(counted.bytes <= quota.bytes_max && counted.keys <= quota.keys_max);
+            }
+        }
+        assert!(refused > 0);
+    }
 }
