@@ -95,9 +95,9 @@ pub struct Parts {
     pub(crate) bound: Arc<Bound>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
-    pub(crate) senders: Arc<SenderRates>,
+    pub(crate) senders: SenderRates,
     pub(crate) bodies: Room,
-    pub(crate) heartbeats: Arc<Heartbeats>,
+    pub(crate) heartbeats: Heartbeats,
     /// Ends of alerts about heartbeats, for the task that stores them.
     beats_again: mpsc::UnboundedSender<Alert>,
     /// Changes with each configuration.
@@ -173,9 +173,9 @@ impl App {
             bound,
             metrics,
             breakers: Arc::default(),
-            senders: Arc::default(),
+            senders: SenderRates::default(),
             bodies: Room::default(),
-            heartbeats: Arc::default(),
+            heartbeats: Heartbeats::default(),
             beats_again,
             reloads: watch::Sender::new(()),
             routed: watch::Sender::new(false),

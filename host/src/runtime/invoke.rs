@@ -35,12 +35,7 @@ impl Runtime {
     /// Calls a hook of `module` in a store of its own. Whatever the guest does, this returns:
     /// within its time, with the reason in the outcome.
     pub async fn invoke(self: &Arc<Self>, module: &Arc<Module>, invocation: Invocation) -> Invoked {
-        let speaker = Speaker {
-            handler: module.name().clone(),
-            about: Some((invocation.delivery, Arc::clone(&invocation.alert))),
-        };
-        let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
-        let recorder = Arc::new(Recorder::new(speaker, budget));
+        let recorder = recorder_of(module, &invocation);
         let run = run(
             Arc::clone(self),
             Arc::clone(module),
@@ -73,6 +68,24 @@ impl Runtime {
             trace,
             slack_token_refused,
         }
+    }
+}
+
+fn recorder_of(module: &Module, invocation: &Invocation) -> Arc<Recorder> {
+    let speaker = Speaker {
+        handler: module.name().clone(),
+        about: Some((invocation.delivery, Arc::clone(&invocation.alert))),
+    };
+    let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
+    Arc::new(Recorder::new(speaker, budget))
+}
+
+fn call_of(invocation: &Invocation, wall_max: Duration) -> contract::Call {
+    contract::Call {
+        delivery_id: invocation.delivery.to_string(),
+        attempt: invocation.attempt,
+        time_left_ms: u32::try_from(wall_max.as_millis()).unwrap_or(u32::MAX),
+        dry_run: invocation.dry_run,
     }
 }
 
@@ -116,12 +129,7 @@ async fn run(
     let began = Instant::now();
     // Only now: what it waited for the others is none of its own time.
     let deadline = began + wall_max;
-    let call = contract::Call {
-        delivery_id: invocation.delivery.to_string(),
-        attempt: invocation.attempt,
-        time_left_ms: u32::try_from(wall_max.as_millis()).unwrap_or(u32::MAX),
-        dry_run: invocation.dry_run,
-    };
+    let call = call_of(&invocation, wall_max);
     let step = invocation.step;
     let limits = invocation.limits;
     let alert = Arc::clone(&invocation.alert);

@@ -96,7 +96,7 @@ impl Committer {
             return Ok(Verdict::Duplicate);
         }
         self.events
-            .runs_again(&self.conn, event, &memory, group.now)?;
+            .runs_again(&self.conn, event, memory, group.now)?;
         Ok(Verdict::Accepted(accepted))
     }
 

@@ -48,7 +48,7 @@ struct Key {
     fingerprint: Fingerprint,
     /// In nanoseconds since 1970.
     starts_at: i64,
-    is_resolved: bool,
+    status: Status,
 }
 
 impl From<Event> for Key {
@@ -56,7 +56,7 @@ impl From<Event> for Key {
         Self {
             fingerprint: event.fingerprint,
             starts_at: nanos(event.starts_at),
-            is_resolved: event.status == Status::Resolved,
+            status: event.status,
         }
     }
 }
@@ -64,21 +64,16 @@ impl From<Event> for Key {
 impl Key {
     fn resolved(self) -> Self {
         Self {
-            is_resolved: true,
+            status: Status::Resolved,
             ..self
         }
     }
 
     fn columns(self) -> (i64, i64, i64) {
-        let status = if self.is_resolved {
-            Status::Resolved
-        } else {
-            Status::Firing
-        };
         (
             self.starts_at,
             self.fingerprint.0.cast_signed(),
-            status_code(status),
+            status_code(self.status),
         )
     }
 }
@@ -186,7 +181,7 @@ impl Events {
             let key = Key {
                 fingerprint: Fingerprint(row.get::<_, i64>(1)?.cast_unsigned()),
                 starts_at: row.get(2)?,
-                is_resolved: status_of(row.get(3)?) == Status::Resolved,
+                status: status_of(row.get(3)?),
             };
             let at = from_millis(row.get(6)?);
             let known = events.gathered.lock().young.remove(&key);
@@ -230,11 +225,11 @@ impl Events {
         )?;
         let mut rows = statement.query(params![key.starts_at, key.fingerprint.0.cast_signed()])?;
         while let Some(row) = rows.next()? {
-            let is_resolved = status_of(row.get(0)?) == Status::Resolved;
-            if is_resolved == key.is_resolved && known.same.is_none() {
+            let status = status_of(row.get(0)?);
+            if status == key.status && known.same.is_none() {
                 known.same = Some(Memory::from_bytes(row.get_ref(1)?.as_blob()?));
             }
-            known.resolved |= is_resolved;
+            known.resolved |= status == Status::Resolved;
         }
         Ok(known)
     }
@@ -262,29 +257,13 @@ impl Events {
         &mut self,
         conn: &Connection,
         event: Event,
-        memory: &Memory,
+        memory: Memory,
         now: Timestamp,
     ) -> rusqlite::Result<()> {
-        let gathered = self.change(event.into(), |kept| {
-            kept.memory = memory.clone();
+        self.change(conn, event.into(), |kept| {
+            kept.memory = memory;
             kept.last_seen_ms = now.as_millisecond();
-        });
-        if gathered {
-            return Ok(());
-        }
-        let (starts_at, fingerprint, status) = Key::from(event).columns();
-        conn.prepare_cached(
-            "UPDATE events SET last_seen = ?4, runs = ?5
-             WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
-        )?
-        .execute(params![
-            starts_at,
-            fingerprint,
-            status,
-            now.as_millisecond(),
-            memory.to_bytes(),
-        ])?;
-        Ok(())
+        })
     }
 
     /// Notes that a known event was sent again and not run.
@@ -294,36 +273,29 @@ impl Events {
         event: Event,
         now: Timestamp,
     ) -> rusqlite::Result<()> {
-        let gathered = self.change(event.into(), |kept| {
+        self.change(conn, event.into(), |kept| {
             kept.last_seen_ms = now.as_millisecond();
             kept.duplicates += 1;
-        });
-        if gathered {
-            return Ok(());
-        }
-        let (starts_at, fingerprint, status) = Key::from(event).columns();
-        conn.prepare_cached(
-            "UPDATE events SET last_seen = ?4, duplicates = duplicates + 1
-             WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
-        )?
-        .execute(params![
-            starts_at,
-            fingerprint,
-            status,
-            now.as_millisecond(),
-        ])?;
-        Ok(())
+        })
     }
 
-    /// Changes an event that the table lacks; returns false where it has it.
-    fn change(&mut self, key: Key, change: impl FnOnce(&mut Kept)) -> bool {
-        let mut gathered = self.gathered.lock();
-        let Some(kept) = gathered.get_mut(key) else {
-            return false;
+    /// Changes a known event where it is: in memory, or in the table.
+    fn change(
+        &mut self,
+        conn: &Connection,
+        key: Key,
+        change: impl FnOnce(&mut Kept),
+    ) -> rusqlite::Result<()> {
+        if let Some(kept) = self.gathered.lock().get_mut(key) {
+            self.undo.push((key, Some(kept.clone())));
+            change(kept);
+            return Ok(());
+        }
+        let Some(mut kept) = stored(conn, key)? else {
+            return Ok(());
         };
-        self.undo.push((key, Some(kept.clone())));
-        change(kept);
-        true
+        change(&mut kept);
+        put(conn, key, &kept)
     }
 
     /// Returns when the fingerprint's firing began that no resolved has ended, the latest where there are
@@ -339,24 +311,16 @@ impl Events {
             "CREATE INDEX IF NOT EXISTS events_firing ON events (fingerprint) WHERE status = 0",
         )?;
         let gathered = self.gathered.lock();
-        let resolved = |starts_at| {
-            gathered
-                .get(Key {
-                    fingerprint,
-                    starts_at,
-                    is_resolved: true,
-                })
-                .is_some()
-        };
-        let bound = |starts_at| Key {
+        let firing = |starts_at| Key {
             fingerprint,
             starts_at,
-            is_resolved: false,
+            status: Status::Firing,
         };
+        let resolved = |starts_at| gathered.get(firing(starts_at).resolved()).is_some();
         let mut open: Option<i64> = None;
         for events in [&gathered.young, &gathered.leaving] {
-            let firings = events.range(bound(i64::MIN)..=bound(i64::MAX)).rev();
-            for (key, _) in firings.filter(|(key, _)| !key.is_resolved) {
+            let firings = events.range(firing(i64::MIN)..=firing(i64::MAX)).rev();
+            for (key, _) in firings.filter(|(key, _)| key.status == Status::Firing) {
                 if !resolved(key.starts_at) && stored(conn, key.resolved())?.is_none() {
                     open = open.max(Some(key.starts_at));
                     break;
@@ -454,25 +418,10 @@ impl Events {
         }
         self.next_step = Instant::now() + PACE;
         let gathered = self.gathered.lock();
-        let mut insert = conn.prepare_cached(
-            "INSERT INTO events (starts_at, fingerprint, status, last_seen, duplicates, runs)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (starts_at, fingerprint, status) DO UPDATE SET
-                 last_seen = excluded.last_seen, duplicates = excluded.duplicates,
-                 runs = excluded.runs",
-        )?;
         for key in self.order.iter().rev().take(count) {
             // Absent where the transaction that brought it was taken back.
             if let Some(kept) = gathered.leaving.get(key) {
-                let (starts_at, fingerprint, status) = key.columns();
-                insert.execute(params![
-                    starts_at,
-                    fingerprint,
-                    status,
-                    kept.last_seen_ms,
-                    kept.duplicates.cast_signed(),
-                    kept.memory.to_bytes(),
-                ])?;
+                put(conn, *key, kept)?;
             }
             self.written += 1;
         }
@@ -530,6 +479,26 @@ fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
         })
     })
     .optional()
+}
+
+fn put(conn: &Connection, key: Key, kept: &Kept) -> rusqlite::Result<()> {
+    let (starts_at, fingerprint, status) = key.columns();
+    conn.prepare_cached(
+        "INSERT INTO events (starts_at, fingerprint, status, last_seen, duplicates, runs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (starts_at, fingerprint, status) DO UPDATE SET
+             last_seen = excluded.last_seen, duplicates = excluded.duplicates,
+             runs = excluded.runs",
+    )?
+    .execute(params![
+        starts_at,
+        fingerprint,
+        status,
+        kept.last_seen_ms,
+        kept.duplicates.cast_signed(),
+        kept.memory.to_bytes(),
+    ])?;
+    Ok(())
 }
 
 /// Returns how often an event that the table has was sent again without being run.

@@ -108,52 +108,36 @@ pub(super) fn change(
     })
 }
 
-/// Forgets some of what has expired; returns how many.
+/// Forgets some of what has expired: of all handlers, or of one but for one key. Returns how many.
 pub(super) fn expire(
     conn: &Connection,
     usage: &mut Usage,
+    of: Option<(&HandlerName, &str)>,
     now: Timestamp,
     rows_max: u32,
 ) -> rusqlite::Result<usize> {
+    let (handler, key) = of.unzip();
     let gone = conn
         .prepare_cached(
             "DELETE FROM kv WHERE (handler, key) IN (
-                 SELECT handler, key FROM kv INDEXED BY kv_expiry WHERE expires_at <= ?1 LIMIT ?2)
+                 SELECT handler, key FROM kv INDEXED BY kv_expiry
+                 WHERE expires_at <= ?1 AND (?2 IS NULL OR (handler = ?2 AND key <> ?3)) LIMIT ?4)
              RETURNING handler, length(CAST(key AS BLOB)) + length(value)",
         )?
-        .query_map(params![now.as_millisecond(), rows_max], |row| {
-            Ok((HandlerName::new(row.get_ref(0)?.as_str()?), row.get(1)?))
-        })?
+        .query_map(
+            params![
+                now.as_millisecond(),
+                handler.map(HandlerName::as_str),
+                key,
+                rows_max
+            ],
+            |row| Ok((HandlerName::new(row.get_ref(0)?.as_str()?), row.get(1)?)),
+        )?
         .collect::<rusqlite::Result<Vec<(HandlerName, i64)>>>()?;
     for (handler, bytes) in &gone {
         forget(usage, handler, bytes.unsigned_abs());
     }
     Ok(gone.len())
-}
-
-/// Forgets some of what has expired of one handler, but for one key.
-fn expire_of(
-    conn: &Connection,
-    usage: &mut Usage,
-    (handler, key): (&HandlerName, &str),
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    let gone = conn
-        .prepare_cached(
-            "DELETE FROM kv WHERE (handler, key) IN (
-                 SELECT handler, key FROM kv INDEXED BY kv_expiry
-                 WHERE expires_at <= ?3 AND handler = ?1 AND key <> ?2 LIMIT ?4)
-             RETURNING length(CAST(key AS BLOB)) + length(value)",
-        )?
-        .query_map(
-            params![handler.as_str(), key, now.as_millisecond(), EXPIRED_AT_ONCE],
-            |row| row.get(0),
-        )?
-        .collect::<rusqlite::Result<Vec<i64>>>()?;
-    for bytes in gone {
-        forget(usage, handler, bytes.unsigned_abs());
-    }
-    Ok(())
 }
 
 /// Takes one value out of what is known of a handler's use.
@@ -184,7 +168,7 @@ fn put(
     let new = size(value.len() as u64);
     let mut next = used(conn, usage, handler)?.with(old, new);
     if next.over(old, new, quota).is_some() {
-        expire_of(conn, usage, (handler, key), now)?;
+        expire(conn, usage, Some((handler, key)), now, EXPIRED_AT_ONCE)?;
         next = used(conn, usage, handler)?.with(old, new);
         if let Some(over) = next.over(old, new, quota) {
             return Ok(Some(over));
@@ -271,7 +255,7 @@ mod tests {
                 KvReply::QuotaExceeded | KvReply::TooManyKeys
             ));
             if step % 31 == 0 {
-                expire(&conn, &mut usage, now, 3).unwrap();
+                expire(&conn, &mut usage, None, now, 3).unwrap();
             }
             for handler in &handlers {
                 let counted = used(&conn, &mut Usage::new(), handler).unwrap();

@@ -292,12 +292,9 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             .map(|f| f.to_string())
             .unwrap_or_default(),
         alertname: row.get(2)?,
-        status: match status {
-            None => "",
-            Some(0) => "firing",
-            Some(_) => "resolved",
-        }
-        .into(),
+        status: status
+            .map_or("", |code| rows::status_of(code).as_str())
+            .into(),
         state: state_of(row.get(4)?),
         route: row.get(5)?,
         handlers: rows::split_handlers(row.get_ref(6)?.as_str()?),

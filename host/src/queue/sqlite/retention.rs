@@ -99,7 +99,7 @@ impl Retention {
                 .execute([limits.last_id])?;
         }
         removed.more |= self.forget_events(&tx, limits.now)?;
-        removed.more |= kv::expire(&tx, usage, limits.now, KV_A_STEP)? == KV_A_STEP as usize;
+        removed.more |= kv::expire(&tx, usage, None, limits.now, KV_A_STEP)? == KV_A_STEP as usize;
         tx.commit()?;
         removed.more |= shrink(conn)?;
         Ok(removed)

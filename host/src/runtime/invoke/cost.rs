@@ -133,21 +133,12 @@ fn invocation(step: StepKind, alert: &Arc<Alert>, found: Arc<Enrichment>) -> Inv
 
 /// Calls a hook as [`Runtime::invoke`] does, without a limit, a meter or a deadline.
 async fn unlimited(runtime: &Runtime, module: &Module, invocation: Invocation) -> Output {
-    let speaker = Speaker {
-        handler: module.name().clone(),
-        about: Some((invocation.delivery, Arc::clone(&invocation.alert))),
-    };
-    let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
-    let recorder = Arc::new(Recorder::new(speaker, budget));
+    let recorder = recorder_of(module, &invocation);
     let step = invocation.step;
     let (alert, found) = (Arc::clone(&invocation.alert), Arc::clone(&invocation.found));
-    let call = contract::Call {
-        delivery_id: invocation.delivery.to_string(),
-        attempt: invocation.attempt,
-        time_left_ms: 10_000,
-        dry_run: invocation.dry_run,
-    };
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let time_left = invocation.time_left;
+    let call = call_of(&invocation, time_left);
+    let deadline = Instant::now() + time_left;
     let given_recorder = Arc::clone(&recorder);
     let hook = Box::pin(async move {
         let state = state_for(runtime, module, invocation, deadline, given_recorder);
