@@ -27,7 +27,7 @@ use crate::runtime::{
 use crate::server::{Server, Tls};
 use crate::telemetry::Metrics;
 use crate::webhook::{self, Room, SenderRates};
-use crate::worker::{Breakers, Phase, Worker};
+use crate::worker::{Breakers, GuestThreads, Phase, Worker};
 
 pub use crate::server::TlsError;
 
@@ -64,6 +64,9 @@ pub enum StartError {
     /// The metrics.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// What guests run on.
+    #[error("cannot start threads for handlers: {0}")]
+    Threads(std::io::Error),
 }
 
 /// The listener's task ended by itself: a mistake of ours.
@@ -121,6 +124,7 @@ struct Changes {
 pub struct App {
     shared: Shared,
     leases: Leases,
+    guests: GuestThreads,
     tls: Option<Arc<Tls>>,
     pings: reqwest::Client,
     beats_again: mpsc::UnboundedReceiver<Alert>,
@@ -151,11 +155,10 @@ impl App {
             Arc::clone(&preview),
             compiler,
         ))?;
-        let registry = Registry::open(
-            Arc::clone(&runtime),
-            config.handlers_dir.clone(),
-            pins(&config),
-        )?;
+        let guests = GuestThreads::start().map_err(StartError::Threads)?;
+        let (folder, pinned) = (config.handlers_dir.clone(), pins(&config));
+        // A module is asked what it is, and that is guest code too.
+        let registry = guests.enter(|| Registry::open(Arc::clone(&runtime), folder, pinned))?;
         let pings = pulse::client()?;
         let bound = Arc::new(Bound {
             listen: config.listen,
@@ -187,6 +190,7 @@ impl App {
         Ok(Self {
             shared,
             leases,
+            guests,
             tls: tls.map(Arc::new),
             pings,
             beats_again: beats_seen,
@@ -212,6 +216,7 @@ impl App {
         let Self {
             shared,
             leases,
+            guests,
             tls,
             pings,
             beats_again,
@@ -244,14 +249,15 @@ impl App {
         }));
         // Nothing is run before the first scan has ended: a backlog would find its handlers missing.
         let ready = shared.clone();
-        let worker = tokio::spawn(async move {
+        let work = async move {
             let mut stop = phase_seen.clone();
             tokio::select! {
                 () = ready.ready() => {}
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}
             }
             worker.run(leases, phase_seen, DRAIN_MAX).await;
-        });
+        };
+        let worker = guests.enter(|| tokio::spawn(work));
         let served = tokio::select! {
             () = shutdown => None,
             ended = &mut serve => Some(ended),

@@ -79,6 +79,32 @@ async fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
     );
 }
 
+/// A body of over 1 MiB is worked on beside the others.
+#[tokio::test]
+async fn a_large_body_is_taken_or_refused_like_a_small_one() {
+    let server = Setup::new()
+        .config("slack: { preview: true }")
+        .module("slack-notify")
+        .start()
+        .await;
+    let alerts: Vec<_> = (0..8_000)
+        .map(|n| alerts::firing("Large", &[("pod", &format!("pod-{n}"))]))
+        .collect();
+    let body = json!(alerts).to_string();
+    assert!(body.len() > 1 << 20, "{} bytes", body.len());
+    let (status, answer) = server.post_raw(body.clone(), "application/json").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    assert_eq!(answer["accepted"], 8_000);
+    assert_eq!(answer["deliveries"].as_array().unwrap().len(), 8_000);
+    let (status, answer) = server
+        .post_raw(body[..body.len() - 1].to_owned(), "application/json")
+        .await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    let (_, metrics) = server.get_text("/metrics").await;
+    let accepted = r#"alert_manager_webhook_alerts_total{result="accepted",status="firing"} 8000"#;
+    assert!(metrics.contains(accepted), "{metrics}");
+}
+
 #[tokio::test]
 async fn another_content_type_path_or_method_is_told_what_to_send() {
     let server = server().await;

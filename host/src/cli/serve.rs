@@ -55,10 +55,17 @@ pub(super) fn serve(
         tracing::warn!("{warning}");
     }
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(http_threads())
+        .thread_name("http")
         .enable_all()
         .build()
         .context("cannot start the worker threads")?
         .block_on(listen_and_run(config, source, started))
+}
+
+/// Guests have threads of their own, one for each processor, and to serve senders is about half of the work of an alert.
+fn http_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1))
 }
 
 async fn listen_and_run(

@@ -13,6 +13,7 @@ use axum::routing::post;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::payload::{self, BadAlert, Parsed, ParsedAlert};
 use super::room::{Full, Share, Sharing};
@@ -27,6 +28,10 @@ use crate::queue::{AcceptError, Accepted, Plan, Receipt, Refused, Submission, Ve
 use crate::router::Router;
 use crate::server;
 use crate::telemetry::{Refusal, WebhookResult};
+
+/// A body above this takes milliseconds to check, parse and store: it gets a thread of its own meanwhile, so that those
+/// who send little do not wait for it.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// The webhook's routes. Each handler calls [`guard_webhook`] first: nothing around them does.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
@@ -46,11 +51,8 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     let (head, body) = request.into_parts();
     check_rate(shared, &config.webhook, &head)?;
     let now = Timestamp::now();
-    let unproved = |error| {
-        shared.metrics.request_refused(Refusal::Unauthorized);
-        error
-    };
-    let claim = prove(&config.webhook, &head.headers, now).map_err(unproved)?;
+    let claim = prove(&config.webhook, &head.headers, now)
+        .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
     check_content_type(&head.headers)?;
     check_content_encoding(&head.headers)?;
     if !shared.is_ready() {
@@ -63,8 +65,35 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     let mut share = shared.bodies.share(&config.web);
     let body = read(body, config.webhook.body_bytes_max, &mut share).await?;
     drop(config);
+    let is_large = body.len() > LARGE_BYTES;
+    let work = store(shared.clone(), body, claim, now, share);
+    // A task of its own: what is stored is counted, even where the sender hangs up meanwhile.
+    let stored = if is_large {
+        let here = Handle::current();
+        tokio::task::spawn_blocking(move || here.block_on(work))
+    } else {
+        tokio::spawn(work)
+    };
+    stored.await.map_err(|error| {
+        tracing::error!(%error, "the task that stores alerts ended unexpectedly");
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storing the alerts failed; try again",
+        )
+    })?
+}
+
+async fn store(
+    shared: Shared,
+    body: Bytes,
+    claim: Option<Claim>,
+    now: Timestamp,
+    _given_back_at_the_end: Share,
+) -> Result<Response, ApiError> {
     if let Some(claim) = claim {
-        claim.check(&body).map_err(unproved)?;
+        claim
+            .check(&body)
+            .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
     }
     let parsed = payload::parse(&body, now).map_err(|error| {
         let status = StatusCode::BAD_REQUEST;
@@ -74,30 +103,14 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         ApiError::new(status, error.to_string())
     })?;
     drop(body);
-    // A task of its own: what is stored is counted, even where the sender hangs up meanwhile.
-    let stored = tokio::spawn(store(shared.clone(), parsed, share));
-    let answer = stored.await.map_err(|error| {
-        tracing::error!(%error, "the task that stores alerts ended unexpectedly");
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "storing the alerts failed; try again",
-        )
-    })??;
-    Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
-}
-
-async fn store(
-    shared: Shared,
-    parsed: Parsed,
-    _given_back_at_the_end: Share,
-) -> Result<Answer, ApiError> {
     let sent = Sent::new(&shared, parsed);
     let receipt = shared
         .queue
         .accept(sent.submissions, sent.refused)
         .await
         .map_err(|error| refuse(&error))?;
-    Ok(answer(&shared, sent.described, sent.bad, receipt))
+    let answer = answer(&shared, sent.described, sent.bad, receipt);
+    Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
 }
 
 fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), ApiError> {

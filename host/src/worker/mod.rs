@@ -4,6 +4,7 @@ mod breaker;
 mod outcome;
 mod pipeline;
 mod story;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::telemetry::Metrics;
 
 pub(crate) use breaker::Breakers;
 use story::{Attempt, StepStory};
+pub(crate) use threads::GuestThreads;
 
 /// What a worker needs: handles that it shares with the rest of the server.
 #[derive(Clone)]
