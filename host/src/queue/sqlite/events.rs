@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::alert::{DeliveryId, Event, Fingerprint, Status, Timestamp};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
 
+use super::filter::Filter;
 use super::memory::Memory;
 use super::rows::{status_code, status_of};
 
@@ -44,7 +45,7 @@ const WRITTEN_BEFORE: &str = "events_before";
 
 /// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+pub(super) struct Key {
     fingerprint: Fingerprint,
     /// In nanoseconds since 1970.
     starts_at: i64,
@@ -67,6 +68,11 @@ impl Key {
             status: Status::Resolved,
             ..self
         }
+    }
+
+    /// Returns what an event and its resolved have in common.
+    pub(super) fn firing(self) -> (i64, u64) {
+        (self.starts_at, self.fingerprint.0)
     }
 
     fn columns(self) -> (i64, i64, i64) {
@@ -131,6 +137,7 @@ impl Gathered {
 #[derive(Debug)]
 pub(super) struct Events {
     gathered: Arc<Mutex<Gathered>>,
+    filter: Filter,
     /// The first delivery of the young ones, and when it came.
     young_since: Option<(i64, Instant)>,
     /// Those that leave, in the order of the table, the first of them last.
@@ -159,8 +166,12 @@ impl Events {
             )
             .optional()?
             .unwrap_or(0);
+        let latest = conn.query_row("SELECT max(starts_at) FROM events", [], |row| {
+            row.get::<_, Option<i64>>(0)
+        })?;
         let mut events = Self {
             gathered: Arc::default(),
+            filter: Filter::new(latest.unwrap_or(i64::MIN)),
             young_since: None,
             order: Vec::new(),
             written: 0,
@@ -220,6 +231,9 @@ impl Events {
                 resolved: gathered.get(key.resolved()).is_some(),
             }
         };
+        if !self.filter.may_have(key) {
+            return Ok(known);
+        }
         let mut statement = conn.prepare_cached(
             "SELECT status, runs FROM events WHERE starts_at = ?1 AND fingerprint = ?2",
         )?;
@@ -421,6 +435,7 @@ impl Events {
         for key in self.order.iter().rev().take(count) {
             // Absent where the transaction that brought it was taken back.
             if let Some(kept) = gathered.leaving.get(key) {
+                self.filter.insert(*key);
                 put(conn, *key, kept)?;
             }
             self.written += 1;

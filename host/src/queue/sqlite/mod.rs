@@ -4,6 +4,7 @@ mod accept;
 mod checkpoint;
 mod committer;
 mod events;
+mod filter;
 mod kv;
 mod memory;
 mod reader;

@@ -1,0 +1,121 @@
+//! Which events the table of events cannot have, known without a look at it.
+//!
+//! A new event is looked up to see that it is new, anywhere in a table that is larger than the cache. What this process
+//! has written is known here, with one mistake in a hundred, which costs a look; what an earlier one has written began
+//! no later than the last of its events.
+
+use fastbloom::BloomFilter;
+
+use super::events::Key;
+
+/// Events that the first filter is made for, and the largest: each is twice as large as the one before, and all of them
+/// take 10 MB.
+#[cfg(not(test))]
+const ROOM: (usize, usize) = (1 << 17, 1 << 22);
+#[cfg(test)]
+const ROOM: (usize, usize) = (2, 8);
+
+/// How often a filter says that the table may have what it has not.
+const FALSE_POSITIVES: f64 = 0.01;
+
+/// Knows what the table cannot have.
+#[derive(Debug)]
+pub(super) struct Filter {
+    /// Everything that began later, in nanoseconds since 1970, is in the filters where the table has it.
+    since: i64,
+    /// The latest start of all that the table has.
+    latest: i64,
+    filters: Vec<BloomFilter>,
+    /// How many more the last of them is made for.
+    room: usize,
+}
+
+impl Filter {
+    /// Returns the filter of a table whose latest event began at `latest`.
+    pub(super) fn new(latest: i64) -> Self {
+        Self {
+            since: latest,
+            latest,
+            filters: Vec::new(),
+            room: 0,
+        }
+    }
+
+    /// Returns false where the table has neither the event nor its resolved.
+    pub(super) fn may_have(&self, key: Key) -> bool {
+        let (starts_at, fingerprint) = key.firing();
+        starts_at <= self.since
+            || self
+                .filters
+                .iter()
+                .any(|filter| filter.contains(&(starts_at, fingerprint)))
+    }
+
+    /// Notes that the table gets an event.
+    pub(super) fn insert(&mut self, key: Key) {
+        if self.room == 0 {
+            self.grow();
+        }
+        self.room -= 1;
+        let (starts_at, fingerprint) = key.firing();
+        self.latest = self.latest.max(starts_at);
+        if let Some(filter) = self.filters.last_mut() {
+            filter.insert(&(starts_at, fingerprint));
+        }
+    }
+
+    fn grow(&mut self) {
+        self.room = ROOM.0 << self.filters.len();
+        if self.room > ROOM.1 {
+            // Enough memory: what came so far is looked up, like that of an earlier process.
+            self.since = self.latest;
+            self.filters.clear();
+            self.room = ROOM.0;
+        }
+        let filter = BloomFilter::with_false_pos(FALSE_POSITIVES);
+        self.filters.push(filter.expected_items(self.room));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{Event, Fingerprint, Status};
+    use crate::queue::clock::from_nanos;
+
+    fn key(starts_at: i64, fingerprint: u64, status: Status) -> Key {
+        Key::from(Event {
+            fingerprint: Fingerprint(fingerprint),
+            starts_at: from_nanos(starts_at),
+            status,
+        })
+    }
+
+    #[test]
+    fn what_the_table_has_is_never_denied() {
+        let mut filter = Filter::new(50);
+        assert!(
+            filter.may_have(key(50, 1, Status::Firing)),
+            "an earlier process may have written it"
+        );
+        // Past what all filters are made for.
+        for n in 0..100 {
+            let new = key(51 + n, n.unsigned_abs(), Status::Firing);
+            filter.insert(new);
+            for known in 0..=n {
+                let known = key(51 + known, known.unsigned_abs(), Status::Resolved);
+                assert!(filter.may_have(known), "after {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn most_of_what_is_new_needs_no_look() {
+        let mut filter = Filter::new(i64::MIN);
+        for n in 0..14 {
+            filter.insert(key(7, n, Status::Firing));
+        }
+        let looked_at = (1_000..2_000).filter(|n| filter.may_have(key(7, *n, Status::Firing)));
+        assert!(looked_at.count() < 200);
+    }
+}
