@@ -107,6 +107,9 @@ pub struct Parts {
     reloads: watch::Sender<()>,
     /// True once the modules of the first scan are routed: what came before would find no route.
     routed: watch::Sender<bool>,
+    /// The folder's files as of the last time that what they serve was routed, and how often that was.
+    listed: ArcSwap<Vec<ModuleInfo>>,
+    listings: watch::Sender<u64>,
     changes: Changes,
     source: ConfigSource,
 }
@@ -182,6 +185,8 @@ impl App {
             beats_again,
             reloads: watch::Sender::new(()),
             routed: watch::Sender::new(false),
+            listed: ArcSwap::default(),
+            listings: watch::Sender::new(0),
             changes: Changes::default(),
             source,
         }));
@@ -302,10 +307,15 @@ impl Shared {
         self.queue.commits()
     }
 
-    /// Changes with each module that is loaded, refused or removed.
+    /// Returns every file of the folder, refused ones too: one that serves is routed already.
+    pub(crate) fn handlers(&self) -> Arc<Vec<ModuleInfo>> {
+        self.listed.load_full()
+    }
+
+    /// Changes with each module that is loaded, refused or removed, once [`Self::handlers`] tells of it.
     #[must_use]
     pub fn folder_changes(&self) -> watch::Receiver<u64> {
-        self.registry.subscribe()
+        self.listings.subscribe()
     }
 
     /// Reads configuration and folder again. A bad configuration is refused, and the old one stays.
@@ -349,6 +359,8 @@ impl Shared {
         self.rebuild();
         self.expect_heartbeats();
         self.registry.set_pins(pins(&self.config.load())).await;
+        // Whoever asked is told once all that was found is routed.
+        self.rebuild();
         self.metrics.reloaded(Ok(()));
         tracing::info!("configuration and folder read again");
         Ok(())
@@ -403,9 +415,11 @@ impl Shared {
                 module.sha256.as_deref()?,
             ))
         }));
+        self.listed.store(Arc::new(modules));
         if has_scanned {
             self.routed.send_replace(true);
         }
+        self.listings.send_modify(|n| *n += 1);
     }
 
     /// Follows the drop folder: what is loaded is routed, what is refused is counted.

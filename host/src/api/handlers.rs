@@ -15,8 +15,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
     let config = shared.config.load();
     let counts = shared.queue.counts().handlers;
     let handlers: Vec<_> = shared
-        .registry
-        .list()
+        .handlers()
         .iter()
         .map(|module| describe(&shared, &config, &counts, module))
         .collect();
