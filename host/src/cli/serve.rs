@@ -84,6 +84,8 @@ async fn listen_and_run(
         None => "http",
     };
     let app = App::start(config, source, Arc::new(show_preview), compiler()?).await?;
+    // Before anybody can know that the server is there: a signal would end it out of order.
+    let signals = Signals::new().context("cannot listen for signals")?;
     let shared = app.shared();
     tracing::info!(
         "listening on {scheme}://{address}, handlers from {}",
@@ -96,7 +98,6 @@ async fn listen_and_run(
     }
     announce_ready(shared.clone());
     started(&shared);
-    let signals = Signals::new().context("cannot listen for signals")?;
     app.run(listener, signals.shutdown(shared)).await?;
     Ok(ExitCode::SUCCESS)
 }
