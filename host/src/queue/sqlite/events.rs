@@ -40,6 +40,9 @@ const LEAVING_A_STEP: usize = 500;
 const LEAVING_A_STEP: usize = 2;
 const PACE: Duration = Duration::from_millis(15);
 
+/// What began later than this from now is not dated by a clock that is only a little wrong.
+const AHEAD_MAX: Duration = Duration::from_secs(3_600);
+
 /// In `meta`: the table has the events of every delivery before this one.
 const WRITTEN_BEFORE: &str = "events_before";
 
@@ -157,7 +160,7 @@ pub(super) struct Events {
 
 impl Events {
     /// Reads what the table lacks from the deliveries.
-    pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn load(conn: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
         let written_before = conn
             .query_row(
                 "SELECT value FROM meta WHERE key = ?1",
@@ -166,12 +169,9 @@ impl Events {
             )
             .optional()?
             .unwrap_or(0);
-        let latest = conn.query_row("SELECT max(starts_at) FROM events", [], |row| {
-            row.get::<_, Option<i64>>(0)
-        })?;
         let mut events = Self {
             gathered: Arc::default(),
-            filter: Filter::new(latest.unwrap_or(i64::MIN)),
+            filter: filter_of(conn, now)?,
             young_since: None,
             order: Vec::new(),
             written: 0,
@@ -480,6 +480,29 @@ impl Events {
     }
 }
 
+/// Makes the filter of the table as it is. What is dated far ahead is put into it one by one: as the latest start it would
+/// have everything looked up until then.
+fn filter_of(conn: &Connection, now: Timestamp) -> rusqlite::Result<Filter> {
+    let near = nanos(now).saturating_add(i64::try_from(AHEAD_MAX.as_nanos()).unwrap_or(i64::MAX));
+    let latest: Option<i64> = conn.query_row(
+        "SELECT max(starts_at) FROM events WHERE starts_at <= ?1",
+        [near],
+        |row| row.get(0),
+    )?;
+    let mut filter = Filter::new(latest.unwrap_or(i64::MIN));
+    let mut ahead =
+        conn.prepare("SELECT starts_at, fingerprint, status FROM events WHERE starts_at > ?1")?;
+    let mut rows = ahead.query([near])?;
+    while let Some(row) = rows.next()? {
+        filter.insert(Key {
+            starts_at: row.get(0)?,
+            fingerprint: Fingerprint(row.get::<_, i64>(1)?.cast_unsigned()),
+            status: status_of(row.get(2)?),
+        });
+    }
+    Ok(filter)
+}
+
 fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
     let (starts_at, fingerprint, status) = key.columns();
     conn.prepare_cached(
@@ -532,7 +555,7 @@ mod tests {
     fn deliveries_are_needed_until_their_events_are_written() {
         let dir = tempfile::tempdir().unwrap();
         let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
-        let mut events = Events::load(&conn).unwrap();
+        let mut events = Events::load(&conn, from_millis(0)).unwrap();
         assert_eq!(events.needed_from(), i64::MAX, "there is nothing to read");
         let event = Event {
             fingerprint: Fingerprint(1),

@@ -56,7 +56,7 @@ pub(in crate::queue) fn start(
     take_up(&opened.conn, clock.now()).map_err(failed)?;
     load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
-    let events = Events::load(&opened.conn).map_err(failed)?;
+    let events = Events::load(&opened.conn, clock.now()).map_err(failed)?;
     let checkpointer = Checkpointer::start(path)?;
     let reader = Reader::new(path.into(), events.gathered());
     let dead = reader.count_dead().map_err(|e| OpenError::Failed {
