@@ -1,9 +1,13 @@
 //! The alert as the rest of the server knows it: parsed, sorted, fingerprinted.
 
+mod labels;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use labels::Labels;
 
 /// A moment in UTC with nanoseconds, as Prometheus writes it.
 pub type Timestamp = jiff::Timestamp;
@@ -67,109 +71,6 @@ impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// Names with values, sorted by name, each name once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Labels(Vec<(String, String)>);
-
-impl Labels {
-    /// Sorts the pairs; of a name given twice the last counts.
-    #[must_use]
-    pub fn new(mut pairs: Vec<(String, String)>) -> Self {
-        pairs.sort_by(|a, b| a.0.cmp(&b.0));
-        // `dedup_by` keeps the first of a run: swap values so that the last one stays.
-        pairs.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                std::mem::swap(&mut later.1, &mut earlier.1);
-            }
-            same
-        });
-        Self(pairs)
-    }
-
-    /// Returns the value of `name`.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .binary_search_by(|(n, _)| n.as_str().cmp(name))
-            .ok()
-            .map(|i| self.0[i].1.as_str())
-    }
-
-    /// Returns the pairs in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
-    }
-
-    /// Returns the sorted pairs.
-    #[must_use]
-    pub fn as_slice(&self) -> &[(String, String)] {
-        &self.0
-    }
-
-    /// Lays `later` over these: of a name in both, the later value counts.
-    #[must_use]
-    pub fn merged(&self, later: &Self) -> Self {
-        Self::new(self.0.iter().chain(&later.0).cloned().collect())
-    }
-
-    /// Takes out the pairs whose value is empty: to Prometheus they are no labels at all.
-    #[must_use]
-    pub fn without_empty_values(mut self) -> Self {
-        self.0.retain(|(_, value)| !value.is_empty());
-        self
-    }
-
-    /// Returns true where there is no pair.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns how many names there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl FromIterator<(String, String)> for Labels {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
-        Self::new(pairs.into_iter().collect())
-    }
-}
-
-impl Serialize for Labels {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
-}
-
-impl<'de> Deserialize<'de> for Labels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> serde::de::Visitor<'de> for Pairs {
-            type Value = Labels;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping of strings to strings")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Labels, A::Error> {
-                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Labels::new(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
     }
 }
 
@@ -529,16 +430,7 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn labels_are_sorted_and_of_a_name_given_twice_the_last_counts() {
-        let labels = labels(&[("b", "1"), ("a", "2"), ("b", "3")]);
-        assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
+        pairs.iter().copied().collect()
     }
 
     #[test]

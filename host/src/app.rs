@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::alert::{Alert, HandlerName};
@@ -22,9 +22,9 @@ use crate::queue::{self, Leases, Queue};
 use crate::router::Router;
 use crate::runtime::{
     self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
-    ServiceOptions,
+    ServiceOptions, Serving,
 };
-use crate::server::{Server, Tls};
+use crate::server::{self, Server, Tls};
 use crate::telemetry::Metrics;
 use crate::webhook::{self, Room, SenderRates};
 use crate::worker::{Breakers, GuestThreads, Phase, Worker};
@@ -100,6 +100,8 @@ pub struct Parts {
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) senders: SenderRates,
     pub(crate) bodies: Room,
+    /// Turns for large bodies: they are worked through, not all at once.
+    pub(crate) large_bodies: Semaphore,
     pub(crate) heartbeats: Heartbeats,
     /// Ends of alerts about heartbeats, for the task that stores them.
     beats_again: mpsc::UnboundedSender<Alert>,
@@ -181,6 +183,7 @@ impl App {
             breakers: Arc::default(),
             senders: SenderRates::default(),
             bodies: Room::default(),
+            large_bodies: Semaphore::new(server::half_of_the_processors()),
             heartbeats: Heartbeats::default(),
             beats_again,
             reloads: watch::Sender::new(()),
@@ -307,9 +310,14 @@ impl Shared {
         self.queue.commits()
     }
 
-    /// Returns every file of the folder, refused ones too: one that serves is routed already.
+    /// Returns every file of the folder, refused ones too: one that serves is routed already, once the server is ready.
     pub(crate) fn handlers(&self) -> Arc<Vec<ModuleInfo>> {
-        self.listed.load_full()
+        if *self.routed.borrow() {
+            self.listed.load_full()
+        } else {
+            // No alert is taken yet; the first scan is shown as far as it is.
+            Arc::new(self.registry.serving().files().to_vec())
+        }
     }
 
     /// Changes with each module that is loaded, refused or removed, once [`Self::handlers`] tells of it.
@@ -401,8 +409,8 @@ impl Shared {
         let _one_at_a_time = self.changes.rebuild.lock();
         let has_scanned = self.registry.is_ready();
         let config = self.config.load();
-        let modules = self.registry.list();
-        let descriptions = descriptions(&self.registry);
+        let serving = self.registry.serving();
+        let (modules, descriptions) = (serving.files(), serving.descriptions());
         self.router.store(Arc::new(Router::with_described(
             config.routes.clone(),
             &descriptions,
@@ -415,7 +423,7 @@ impl Shared {
                 module.sha256.as_deref()?,
             ))
         }));
-        self.listed.store(Arc::new(modules));
+        self.listed.store(Arc::new(modules.to_vec()));
         if has_scanned {
             self.routed.send_replace(true);
         }
@@ -425,11 +433,11 @@ impl Shared {
     /// Follows the drop folder: what is loaded is routed, what is refused is counted.
     async fn follow_folder(self) {
         let mut changes = self.registry.subscribe();
-        let mut known: Vec<ModuleInfo> = Vec::new();
+        let mut known = Arc::default();
         loop {
-            let modules = self.registry.list();
-            self.note_changes(&known, &modules);
-            known = modules;
+            let serving = self.registry.serving();
+            self.note_changes(Serving::files(&known), serving.files());
+            known = serving;
             self.rebuild();
             if changes.changed().await.is_err() {
                 return;
@@ -542,16 +550,6 @@ fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
             .collect(),
         default: runtime::Limits::default().concurrency_max,
     }
-}
-
-/// Returns what every module that serves says of itself.
-#[must_use]
-pub fn descriptions(registry: &Registry) -> Vec<Description> {
-    registry
-        .modules()
-        .iter()
-        .map(|module| module.description().clone())
-        .collect()
 }
 
 /// Returns how the sandbox is set up.

@@ -112,10 +112,10 @@ impl Heartbeats {
 }
 
 fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) -> Alert {
-    let labels = Labels::new(vec![
-        ("alertname".into(), MISSING.into()),
-        ("heartbeat".into(), name.into()),
-        ("severity".into(), "critical".into()),
+    let labels = Labels::from_iter([
+        ("alertname", MISSING),
+        ("heartbeat", name),
+        ("severity", "critical"),
     ]);
     let every = crate::config::format_duration(beat.expected.every);
     let matchers: Vec<_> = beat
@@ -124,13 +124,13 @@ fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) 
         .iter()
         .map(ToString::to_string)
         .collect();
-    let annotations = Labels::new(vec![
+    let annotations = Labels::from_iter([
         (
-            "summary".into(),
+            "summary",
             format!("The heartbeat {name} has not come for {every}."),
         ),
         (
-            "description".into(),
+            "description",
             format!(
                 "No alert with {} has arrived for {every}. Prometheus, Alertmanager or the way between them and this server is broken, and other alerts may not arrive either.",
                 matchers.join(", ")
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn watchdog(status: Status) -> Alert {
-        let labels = Labels::new(vec![("alertname".into(), "Watchdog".into())]);
+        let labels = Labels::from_iter([("alertname", "Watchdog")]);
         Alert {
             fingerprint: Fingerprint::of(&labels),
             status,

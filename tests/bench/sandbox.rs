@@ -125,11 +125,7 @@ fn natively(alert: &handler_sdk::Alert, calls: u32) -> Duration {
 fn labels(of: &str) -> Labels {
     let alert = alerts::readme();
     let pairs = alert[of].as_object().into_iter().flatten();
-    Labels::new(
-        pairs
-            .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
-            .collect(),
-    )
+    Labels::from_iter(pairs.map(|(name, value)| (name, value.as_str().unwrap_or_default())))
 }
 
 fn readme_alert() -> Alert {

@@ -79,7 +79,7 @@ async fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
     );
 }
 
-/// A body of over 1 MiB is worked on beside the others.
+/// A body of over 128 KiB is worked on beside the others.
 #[tokio::test]
 async fn a_large_body_is_taken_or_refused_like_a_small_one() {
     let server = Setup::new()

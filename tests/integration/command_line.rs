@@ -1,8 +1,9 @@
 //! The binary as its users type it: what it prints, and how it exits.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::alerts;
@@ -449,6 +450,38 @@ fn a_signal_ends_a_server_that_has_nothing_to_do_at_once() {
     let server = Process::start(command(dir.path(), &["serve"]));
     server.signal("INT");
     assert_eq!(server.wait(), Some(0), "nothing runs: the first is enough");
+}
+
+/// Whoever can connect may also stop it: even where it has not got as far as to say that it listens.
+#[test]
+fn a_signal_while_the_server_starts_ends_it_in_order() {
+    let dir = folder(&[]);
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut serve = command(dir.path(), &["serve", "--web.listen-address"]);
+    let mut server = serve.arg(address.to_string()).spawn().unwrap();
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it never listened"
+        );
+        std::thread::yield_now();
+    }
+    let pid = server.id().to_string();
+    for signal in ["HUP", "TERM"] {
+        let sent = std::process::Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+    assert_eq!(
+        server.wait().unwrap().code(),
+        Some(0),
+        "not ended by the signal itself"
+    );
 }
 
 #[test]

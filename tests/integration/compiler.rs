@@ -89,7 +89,7 @@ async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     std::fs::copy(modules::path("probe"), dir.join("probe.wasm")).unwrap();
     let registry = Registry::open(bed.runtime.clone(), dir, Pins::new()).unwrap();
     registry.rescan().await;
-    let refused = registry.list().remove(0);
+    let refused = registry.serving().files()[0].clone();
     assert_eq!(refused.state, ModuleState::Refused);
     let why = refused.error.unwrap();
     assert!(why.contains("this server cannot load it"), "{why}");
@@ -97,7 +97,7 @@ async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     std::fs::remove_file(&compiler).unwrap();
     std::os::unix::fs::symlink(process::binary(), &compiler).unwrap();
     registry.rescan().await;
-    let served = registry.list().remove(0);
+    let served = registry.serving().files()[0].clone();
     assert_eq!(served.state, ModuleState::Ready, "{served:?}");
 }
 

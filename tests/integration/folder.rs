@@ -40,10 +40,9 @@ impl Shelf {
     }
 
     fn info(&self, file: &str) -> Option<ModuleInfo> {
-        self.registry
-            .list()
-            .into_iter()
-            .find(|info| info.file == file)
+        let serving = self.registry.serving();
+        let found = serving.files().iter().find(|info| info.file == file);
+        found.cloned()
     }
 
     /// Waits until `check` holds, woken by the registry.
@@ -55,7 +54,11 @@ impl Shelf {
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
-        assert!(waited.is_ok(), "never came: {:?}", self.registry.list());
+        assert!(
+            waited.is_ok(),
+            "never came: {:?}",
+            self.registry.serving().files()
+        );
     }
 }
 

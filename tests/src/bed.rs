@@ -287,12 +287,12 @@ pub fn facts(invoked: &Invoked) -> Vec<String> {
 }
 
 fn alert(labels: Vec<(String, String)>, annotations: Vec<(String, String)>) -> Alert {
-    let labels = Labels::new(labels);
+    let labels = Labels::from_iter(labels);
     Alert {
         fingerprint: Fingerprint::of(&labels),
         status: Status::Firing,
         labels,
-        annotations: Labels::new(annotations),
+        annotations: Labels::from_iter(annotations),
         starts_at: Timestamp::UNIX_EPOCH,
         ends_at: None,
         generator_url: None,

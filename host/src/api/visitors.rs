@@ -6,6 +6,9 @@
 //! loaded (DNS rebinding), which makes it one origin with the server: then `Host` is a name that is not
 //! ours. The second counts only where nothing else has to be proved.
 
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
+
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
@@ -70,17 +73,21 @@ fn foreign_page() -> ApiError {
 }
 
 /// What the request calls this server: in `Host`, and in its target where that is a whole URL.
-fn named_hosts(uri: &Uri, headers: &HeaderMap) -> Vec<String> {
+fn named_hosts<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Vec<Cow<'a, str>> {
     let hosts = headers.get_all(header::HOST).iter();
     hosts
-        .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
-        .chain(uri.authority().map(ToString::to_string))
+        .map(|host| String::from_utf8_lossy(host.as_bytes()))
+        .chain(uri.authority().map(|named| named.as_str().into()))
         .collect()
 }
 
 /// An address, a name that no public resolver answers, or the name that the operator gave. A page's
 /// origin can be none of the first two: whoever answers for its name could not have sent it.
 fn is_ours(authority: &str, external_url: Option<&Url>) -> bool {
+    if authority.parse::<SocketAddr>().is_ok() || authority.parse::<Ipv4Addr>().is_ok() {
+        // What most senders write: it takes no look at it as a URL.
+        return true;
+    }
     let Ok(url) = Url::parse(&format!("http://{authority}/")) else {
         return false;
     };

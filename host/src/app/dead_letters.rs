@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp};
-use crate::queue::{AcceptError, Delivery, Filter, Plan, ReadError, State, Submission};
+use crate::queue::{AcceptError, Delivery, Filter, Parcel, Plan, ReadError, State, Submission};
 use crate::router::DEAD_LETTER;
 
 /// The name of the alert about a delivery that was given up.
@@ -106,7 +106,7 @@ impl Shared {
                 .map(|delivery| notice(delivery, handlers))
                 .collect();
             if !new.is_empty() {
-                self.queue.accept(new, Vec::new()).await?;
+                self.queue.accept(Parcel::new(new, Vec::new())).await?;
             }
             dead.extend(page.deliveries.iter().map(death));
             told.extend(dead.iter());
@@ -146,21 +146,18 @@ fn notice(delivery: &Delivery, handlers: &[HandlerName]) -> Submission {
         "" => "without a name",
         name => name,
     };
-    let labels = Labels::new(vec![
-        ("alertname".into(), ALERTNAME.into()),
-        ("dead_alertname".into(), delivery.alertname.clone()),
-        ("delivery".into(), id.clone()),
-        ("route".into(), delivery.route.clone()),
-        ("severity".into(), "critical".into()),
+    let labels = Labels::from_iter([
+        ("alertname", ALERTNAME),
+        ("dead_alertname", &delivery.alertname),
+        ("delivery", &id),
+        ("route", &delivery.route),
+        ("severity", "critical"),
     ])
     .without_empty_values();
-    let annotations = Labels::new(vec![
+    let annotations = Labels::from_iter([
+        ("summary", format!("The alert {name} was given up: {why}")),
         (
-            "summary".into(),
-            format!("The alert {name} was given up: {why}"),
-        ),
-        (
-            "description".into(),
+            "description",
             format!(
                 "Nothing more is tried for it. `alert-manager explain {id}` tells its story; `alert-manager retry {id}` sends it again."
             ),

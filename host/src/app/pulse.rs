@@ -9,7 +9,7 @@ use super::Shared;
 use crate::alert::{Alert, Status, Timestamp};
 use crate::config::Ping;
 use crate::heartbeat::MISSING;
-use crate::queue::Filter;
+use crate::queue::{Filter, Parcel};
 use crate::webhook::submission;
 
 /// After this long, an alert about a heartbeat that could not be stored is tried again.
@@ -118,7 +118,11 @@ impl Shared {
                     alert.name()
                 );
             }
-            if let Err(error) = self.queue.accept(vec![submission], Vec::new()).await {
+            if let Err(error) = self
+                .queue
+                .accept(Parcel::new(vec![submission], Vec::new()))
+                .await
+            {
                 tracing::error!(%error, "an alert about a heartbeat cannot be stored yet");
                 return Some(Instant::now() + STORE_AGAIN);
             }

@@ -35,9 +35,10 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
             registry.ready().await;
             // Not only scanned: a file that looks half copied is given its time, and judged.
             registry.rescan().await;
+            let serving = registry.serving();
             Ok(Found {
-                files: registry.list(),
-                descriptions: app::descriptions(&registry),
+                files: serving.files().to_vec(),
+                descriptions: serving.descriptions(),
             })
         })
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
@@ -16,10 +17,14 @@ use super::process;
 use crate::app::{App, ConfigSource, Shared};
 use crate::config::{Config, Overrides};
 use crate::runtime::Compiler;
+use crate::server;
 use crate::telemetry::log;
 
 /// The file that somebody may have written without naming it.
 const USUAL_FILE: &str = "alert-manager.yml";
+
+/// How long what nobody needs any more is waited for.
+const AFTER_THE_END_MAX: Duration = Duration::from_secs(1);
 
 /// Serves until a signal.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
@@ -54,18 +59,16 @@ pub(super) fn serve(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(http_threads())
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(server::half_of_the_processors())
         .thread_name("http")
         .enable_all()
         .build()
-        .context("cannot start the worker threads")?
-        .block_on(listen_and_run(config, source, started))
-}
-
-/// Guests have threads of their own, one for each processor, and to serve senders is about half of the work of an alert.
-fn http_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1))
+        .context("cannot start the worker threads")?;
+    let ended = threads.block_on(listen_and_run(config, source, started));
+    // Everything is on disk: what still reads or parses beside it is not waited for.
+    threads.shutdown_timeout(AFTER_THE_END_MAX);
+    ended
 }
 
 async fn listen_and_run(
@@ -73,6 +76,9 @@ async fn listen_and_run(
     source: ConfigSource,
     started: impl FnOnce(&Shared),
 ) -> anyhow::Result<ExitCode> {
+    // Before anybody can know that the server is there: a signal would end it out of order. One that comes while it
+    // starts counts when it has.
+    let signals = Signals::new().context("cannot listen for signals")?;
     // The port first: a second server on one machine should say so before it fails on the store.
     let listener = bind(config.listen).await?;
     let address = listener
@@ -84,8 +90,6 @@ async fn listen_and_run(
         None => "http",
     };
     let app = App::start(config, source, Arc::new(show_preview), compiler()?).await?;
-    // Before anybody can know that the server is there: a signal would end it out of order.
-    let signals = Signals::new().context("cannot listen for signals")?;
     let shared = app.shared();
     tracing::info!(
         "listening on {scheme}://{address}, handlers from {}",

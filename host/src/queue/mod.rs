@@ -39,7 +39,7 @@ pub use scheduler::HandlerCounts;
 pub use types::*;
 
 use clock::{Clock, Ticks};
-use inbox::{AcceptJob, Close, Inbox, NewAlert, Outcome, Settle, Urgent};
+use inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
 use ledger::StepLedger;
 use scheduler::Scheduler;
 use sqlite::Reader;
@@ -178,36 +178,18 @@ impl Queue {
     /// # Errors
     /// Where the queue is full or the store cannot write: the sender is to try again. A part of a large
     /// body may be stored even so; sent again, that part is a duplicate.
-    pub async fn accept(
-        &self,
-        submissions: Vec<Submission>,
-        refused: Vec<Refused>,
-    ) -> Result<Receipt, AcceptError> {
+    pub async fn accept(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
         let shared = &*self.inner.shared;
         if let Some(why) = shared.unwritable() {
             return Err(AcceptError::Unavailable(why));
         }
-        let _arriving = self.make_room(&submissions)?;
-        let alerts = submissions
-            .into_iter()
-            .map(|submission| {
-                let json = serde_json::to_string(&submission.alert)
-                    .map_err(|e| AcceptError::Unavailable(e.to_string()))?;
-                Ok(NewAlert {
-                    alert: Arc::new(submission.alert),
-                    json,
-                    starts_at_missing: submission.starts_at_missing,
-                    plans: submission.plans,
-                })
-            })
-            .collect::<Result<Vec<_>, AcceptError>>()?;
-        let bytes = alerts.iter().map(|a| a.json.len()).sum::<usize>()
-            + refused.iter().map(|r| r.json.len()).sum::<usize>();
+        let _arriving = self.make_room(parcel.deliveries())?;
+        let bytes = parcel.bytes();
         let (reply, answer) = oneshot::channel();
         shared.inbox.accept(AcceptJob {
-            alerts,
+            alerts: parcel.alerts,
             taken: 0,
-            refused,
+            refused: parcel.refused,
             verdicts: Vec::new(),
             bytes,
             reply,
@@ -223,9 +205,8 @@ impl Queue {
         }
     }
 
-    fn make_room(&self, submissions: &[Submission]) -> Result<Arriving<'_>, AcceptError> {
+    fn make_room(&self, deliveries: usize) -> Result<Arriving<'_>, AcceptError> {
         let shared = &*self.inner.shared;
-        let deliveries = submissions.iter().map(|s| s.plans.len()).sum();
         let arriving = shared.arriving.fetch_add(deliveries, Ordering::Relaxed);
         let room = Arriving(&shared.arriving, deliveries);
         let depth = shared.scheduler.lock().depth() + arriving;

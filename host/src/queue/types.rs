@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
 use crate::journal::Entry;
 
+use super::inbox::NewAlert;
 use super::scheduler::HandlerCounts;
 
 /// One alert, ready to be stored: parsed and routed.
@@ -44,6 +45,42 @@ pub struct Refused {
     pub json: String,
     /// Its alertname, where one could be read.
     pub alertname: String,
+}
+
+/// Alerts that are stored together, and what was refused of their body, in the form in which they are stored: to make one
+/// of thousands takes milliseconds.
+#[derive(Debug, Default)]
+pub struct Parcel {
+    pub(super) alerts: Vec<NewAlert>,
+    pub(super) refused: Vec<Refused>,
+}
+
+impl Parcel {
+    /// Turns them into what is stored.
+    #[must_use]
+    pub fn new(submissions: Vec<Submission>, refused: Vec<Refused>) -> Self {
+        let alerts = submissions.into_iter().map(|submission| NewAlert {
+            // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
+            json: serde_json::to_string(&submission.alert).unwrap_or_default(),
+            alert: Arc::new(submission.alert),
+            starts_at_missing: submission.starts_at_missing,
+            plans: submission.plans,
+        });
+        Self {
+            alerts: alerts.collect(),
+            refused,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let alerts = self.alerts.iter().map(|alert| alert.json.len());
+        let refused = self.refused.iter().map(|refused| refused.json.len());
+        alerts.chain(refused).sum()
+    }
+
+    pub(super) fn deliveries(&self) -> usize {
+        self.alerts.iter().map(|alert| alert.plans.len()).sum()
+    }
 }
 
 /// What became of one submission, once it is durable.

@@ -81,7 +81,7 @@ pub(super) fn enrichment_from(
     let bytes = facts_bytes + given.blocks.iter().map(block_bytes).sum::<usize>();
     check_output(bytes, limits)?;
     Ok(Enrichment {
-        facts: Labels::new(given.facts),
+        facts: Labels::from_iter(given.facts),
         blocks: given
             .blocks
             .into_iter()
@@ -99,7 +99,7 @@ pub(super) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<La
     given.retain(|(name, _)| hosts_prefix(name).is_none());
     let bytes = check_facts(&given, limits)?;
     check_output(bytes, limits)?;
-    Ok(Labels::new(given))
+    Ok(Labels::from_iter(given))
 }
 
 fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
@@ -420,7 +420,7 @@ mod tests {
         let given = names.map(|name| (name.to_owned(), "x".to_owned()));
         let kept = facts_from(given.to_vec(), &Limits::default()).unwrap();
         let own = vec![("ticket".to_owned(), "x".to_owned())];
-        assert_eq!(kept, Labels::new(own));
+        assert_eq!(kept, Labels::from_iter(own));
     }
 
     #[test]

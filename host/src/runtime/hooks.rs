@@ -25,7 +25,7 @@ pub(super) struct Hooks {
 }
 
 /// Pairs as the server holds them: lent to the guest's memory, not copied on the way.
-type Lent<'a> = &'a [(String, String)];
+type Lent<'a> = Vec<(&'a str, &'a str)>;
 
 /// The contract's `alert`, field by field.
 #[derive(ComponentType, Lower)]
@@ -172,8 +172,8 @@ impl<'a> Given<'a> {
             fingerprint: &self.fingerprint,
             name: self.alert.name(),
             status: convert::status(self.alert.status),
-            labels: labels.as_slice(),
-            annotations: annotations.as_slice(),
+            labels: labels.iter().collect(),
+            annotations: annotations.iter().collect(),
             starts_at: convert::timestamp(self.alert.starts_at),
             ends_at: self.alert.ends_at.map(convert::timestamp),
             generator_url: self.alert.generator_url.as_deref(),
@@ -182,16 +182,16 @@ impl<'a> Given<'a> {
                 sender: &origin.sender,
                 receiver: origin.receiver.as_deref(),
                 group_key: origin.group_key.as_deref(),
-                group_labels: origin.group_labels.as_slice(),
+                group_labels: origin.group_labels.iter().collect(),
                 external_url: origin.external_url.as_deref(),
-                extra: origin.extra.as_slice(),
+                extra: origin.extra.iter().collect(),
             },
         }
     }
 
     fn known(&self) -> Known<'_> {
         Known {
-            facts: self.facts.as_slice(),
+            facts: self.facts.iter().collect(),
             blocks: &self.blocks,
         }
     }

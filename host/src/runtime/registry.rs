@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::folder::{ANSWER_MAX, Folder, FolderError, RESCAN};
-use super::{Module, ModuleState, Runtime};
+use super::{Description, Module, ModuleState, Runtime};
 use crate::alert::HandlerName;
 
 /// The hash that a module of a name must have.
@@ -42,9 +42,24 @@ pub struct ModuleInfo {
 
 /// What is served at one moment.
 #[derive(Default)]
-pub(super) struct Serving {
+pub struct Serving {
     pub(super) modules: BTreeMap<HandlerName, Arc<Module>>,
     pub(super) files: Vec<ModuleInfo>,
+}
+
+impl Serving {
+    /// Returns every file of the folder, refused ones too, by file name.
+    #[must_use]
+    pub fn files(&self) -> &[ModuleInfo] {
+        &self.files
+    }
+
+    /// Returns what every module that serves says of itself, by name.
+    #[must_use]
+    pub fn descriptions(&self) -> Vec<Description> {
+        let modules = self.modules.values();
+        modules.map(|module| module.description().clone()).collect()
+    }
 }
 
 /// What the registry and its folder's task share.
@@ -107,10 +122,10 @@ impl Registry {
             .collect()
     }
 
-    /// Returns every file of the folder, refused ones too, by file name.
+    /// Returns what is served now, whole.
     #[must_use]
-    pub fn list(&self) -> Vec<ModuleInfo> {
-        self.shared.serving.load().files.clone()
+    pub fn serving(&self) -> Arc<Serving> {
+        self.shared.serving.load_full()
     }
 
     /// Returns a watch on the generation: it changes whenever what is served or refused does.

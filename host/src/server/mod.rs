@@ -173,6 +173,12 @@ impl Server {
     }
 }
 
+/// Returns how many threads do a server's work, where guests have threads of their own: to serve senders is about half of
+/// the work of an alert.
+pub(crate) fn half_of_the_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1))
+}
+
 async fn pause_after(error: &std::io::Error) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(

@@ -11,10 +11,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use serde::Serialize;
-use tokio::runtime::Handle;
 
+use super::outliving::Outliving;
 use super::payload::{self, BadAlert, Parsed, ParsedAlert};
 use super::room::{Full, Share, Sharing};
 use super::signature::Claim;
@@ -24,14 +24,14 @@ use crate::alert::{
 use crate::api::{ApiError, authorize, guard_webhook};
 use crate::app::Shared;
 use crate::config::Webhook;
-use crate::queue::{AcceptError, Accepted, Plan, Receipt, Refused, Submission, Verdict};
+use crate::queue::{AcceptError, Accepted, Parcel, Plan, Receipt, Refused, Submission, Verdict};
 use crate::router::Router;
 use crate::server;
 use crate::telemetry::{Refusal, WebhookResult};
 
-/// A body above this takes milliseconds to check, parse and store: it gets a thread of its own meanwhile, so that those
-/// who send little do not wait for it.
-const LARGE_BYTES: usize = 1 << 20;
+/// A body above this takes milliseconds to check and parse, and so does the answer to it: that is done on a thread of its
+/// own, so that those who send little do not wait for it.
+const LARGE_BYTES: u64 = 128 << 10;
 
 /// The webhook's routes. Each handler calls [`guard_webhook`] first: nothing around them does.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
@@ -65,52 +65,56 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     let mut share = shared.bodies.share(&config.web);
     let body = read(body, config.webhook.body_bytes_max, &mut share).await?;
     drop(config);
-    let is_large = body.len() > LARGE_BYTES;
-    let work = store(shared.clone(), body, claim, now, share);
-    // A task of its own: what is stored is counted, even where the sender hangs up meanwhile.
-    let stored = if is_large {
-        let here = Handle::current();
-        tokio::task::spawn_blocking(move || here.block_on(work))
-    } else {
-        tokio::spawn(work)
-    };
-    stored.await.map_err(|error| {
-        tracing::error!(%error, "the task that stores alerts ended unexpectedly");
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "storing the alerts failed; try again",
-        )
-    })?
+    // What is stored is counted, even where the sender hangs up meanwhile.
+    let stored = Outliving::new(store(shared.clone(), body, claim, now, share));
+    stored.await.unwrap_or_else(|| Err(failed()))
 }
 
 async fn store(
     shared: Shared,
-    body: Bytes,
+    body: Collected<Bytes>,
     claim: Option<Claim>,
     now: Timestamp,
-    _given_back_at_the_end: Share,
+    share: Share,
 ) -> Result<Response, ApiError> {
-    if let Some(claim) = claim {
-        claim
-            .check(&body)
-            .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
+    let is_large = share.bytes() > LARGE_BYTES;
+    let own = shared.clone();
+    let sent = move || Sent::read(&own, body, claim, now);
+    let Sent {
+        parcel,
+        described,
+        bad,
+    } = beside(&shared, is_large, sent).await??;
+    let accepted = shared.queue.accept(parcel).await;
+    let receipt = accepted.map_err(|error| refuse(&error))?;
+    let own = shared.clone();
+    let answer = move || axum::Json(answer(&own, described, bad, receipt)).into_response();
+    let mut answer = beside(&shared, is_large, answer).await?;
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    Ok(answer)
+}
+
+/// Does what takes long on a thread of its own, in its turn, and the rest here.
+async fn beside<T: Send + 'static>(
+    shared: &Shared,
+    is_long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    if !is_long {
+        return Ok(work());
     }
-    let parsed = payload::parse(&body, now).map_err(|error| {
-        let status = StatusCode::BAD_REQUEST;
-        shared
-            .metrics
-            .webhook_alerts(None, WebhookResult::Rejected, error.alerts());
-        ApiError::new(status, error.to_string())
-    })?;
-    drop(body);
-    let sent = Sent::new(&shared, parsed);
-    let receipt = shared
-        .queue
-        .accept(sent.submissions, sent.refused)
+    let _turn = shared.large_bodies.acquire().await;
+    tokio::task::spawn_blocking(work)
         .await
-        .map_err(|error| refuse(&error))?;
-    let answer = answer(&shared, sent.described, sent.bad, receipt);
-    Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
+        .map_err(|_| failed())
+}
+
+/// A panic, which the log has.
+fn failed() -> ApiError {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "storing the alerts failed; try again",
+    )
 }
 
 fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), ApiError> {
@@ -152,8 +156,7 @@ fn prove(
 
 /// A body, split into what is stored and what the answer tells of it.
 struct Sent {
-    submissions: Vec<Submission>,
-    refused: Vec<Refused>,
+    parcel: Parcel,
     described: Vec<Described>,
     bad: Vec<BadAlert>,
 }
@@ -167,6 +170,30 @@ struct Described {
 }
 
 impl Sent {
+    /// Checks whose the body is, where that is left to be done, and reads it.
+    fn read(
+        shared: &Shared,
+        body: Collected<Bytes>,
+        claim: Option<Claim>,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
+        let body = body.to_bytes();
+        if let Some(claim) = claim {
+            claim
+                .check(&body)
+                .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
+        }
+        let parsed = payload::parse(&body, now).map_err(|error| {
+            let status = StatusCode::BAD_REQUEST;
+            shared
+                .metrics
+                .webhook_alerts(None, WebhookResult::Rejected, error.alerts());
+            ApiError::new(status, error.to_string())
+        })?;
+        drop(body);
+        Ok(Self::new(shared, parsed))
+    }
+
     fn new(shared: &Shared, parsed: Parsed) -> Self {
         if parsed.truncated_alerts > 0 {
             shared.metrics.webhook_truncated(parsed.truncated_alerts);
@@ -176,12 +203,9 @@ impl Sent {
             );
         }
         let router = shared.router.load();
-        let mut sent = Self {
-            submissions: Vec::with_capacity(parsed.alerts.len()),
-            refused: Vec::new(),
-            described: Vec::with_capacity(parsed.alerts.len()),
-            bad: Vec::new(),
-        };
+        let mut submissions = Vec::with_capacity(parsed.alerts.len());
+        let mut described = Vec::with_capacity(parsed.alerts.len());
+        let (mut refused, mut all_bad) = (Vec::new(), Vec::new());
         for alert in parsed.alerts {
             match alert {
                 Ok(ParsedAlert {
@@ -191,25 +215,29 @@ impl Sent {
                     shared.note_heartbeat(&alert);
                     let submission = submission(&router, alert, starts_at_missing);
                     let alert = &submission.alert;
-                    sent.described.push(Described {
+                    described.push(Described {
                         fingerprint: alert.fingerprint,
                         alertname: alert.name().to_owned(),
                         status: alert.status,
                         routed: !submission.plans.is_empty(),
                     });
-                    sent.submissions.push(submission);
+                    submissions.push(submission);
                 }
                 Err(bad) => {
-                    sent.refused.push(Refused {
+                    refused.push(Refused {
                         error: bad.error.clone(),
                         json: bad.json.clone(),
                         alertname: bad.alertname.clone(),
                     });
-                    sent.bad.push(bad);
+                    all_bad.push(bad);
                 }
             }
         }
-        sent
+        Self {
+            parcel: Parcel::new(submissions, refused),
+            described,
+            bad: all_bad,
+        }
     }
 }
 
@@ -363,11 +391,15 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-async fn read(body: Body, body_bytes_max: u64, share: &mut Share) -> Result<Bytes, ApiError> {
+async fn read(
+    body: Body,
+    body_bytes_max: u64,
+    share: &mut Share,
+) -> Result<Collected<Bytes>, ApiError> {
     let limit = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
     let body = Sharing { inner: body, share };
     match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => Ok(collected),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is over {body_bytes_max} bytes (webhook.body_bytes_max)"),

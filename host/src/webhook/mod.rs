@@ -1,6 +1,7 @@
 //! Alerts in: what senders post, told apart and turned into alerts of ours.
 
 mod endpoint;
+mod outliving;
 mod payload;
 mod rate;
 mod room;

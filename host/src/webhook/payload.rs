@@ -107,13 +107,24 @@ fn read(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
     if !text.trim_start().starts_with('[') {
         return read_object(text, now);
     }
+    let origin = sent_by("prometheus");
+    if let Ok(alerts) = serde_json::from_str(text)
+        && let Some(parsed) = all_good(alerts, &origin, now)
+    {
+        return Ok(parsed);
+    }
     let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
-    Ok(read_list(
-        &items,
-        Place::Listed,
-        &sent_by("prometheus"),
-        now,
-    ))
+    Ok(read_list(&items, Place::Listed, &origin, now))
+}
+
+/// Takes alerts that were read in one go, as nearly all are; absent where one of them is bad, and its JSON is needed.
+fn all_good(alerts: Vec<WireAlert<'_>>, origin: &Origin, now: Timestamp) -> Option<Parsed> {
+    let alerts = alerts.into_iter();
+    let alerts = alerts.map(|wire| wire.into_alert(origin, now).map(Ok));
+    Some(Parsed {
+        alerts: alerts.collect::<Result<_, _>>().ok()?,
+        truncated_alerts: 0,
+    })
 }
 
 /// Reads a body that is not all UTF-8: an alert that the damage is in is bad, its group is not.
@@ -232,21 +243,31 @@ fn sent_by(sender: &str) -> Origin {
     }
 }
 
-/// Reads a group or an alert alone. The typed way is the fast one; what it does not take (a field given
-/// twice, a field of another type) is read again as a tree, which takes more and knows what is wrong.
+/// Reads a group or an alert alone. The typed way is the fast one, and for a group with a bad alert has each alert's own
+/// JSON; what it does not take (a field given twice, a field of another type) is read again as a tree, which takes more
+/// and knows what is wrong.
 fn read_object(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
-    if let Ok(mut group) = serde_json::from_str::<WireGroup<'_>>(text) {
-        return match group.alerts.take() {
-            Some(items) => {
-                let truncated_alerts = group.truncated_alerts.unwrap_or(0);
-                let parsed = read_list(&items, Place::Grouped, &group.into_origin(), now);
-                Ok(Parsed {
-                    truncated_alerts,
-                    ..parsed
-                })
-            }
-            None => Ok(alone(read_alert(text, &sent_by("json"), now), text)),
+    if let Ok(mut group) = serde_json::from_str::<WireGroup<'_, WireAlert<'_>>>(text) {
+        let Some(alerts) = group.alerts.take() else {
+            return Ok(alone(read_alert(text, &sent_by("json"), now), text));
         };
+        let truncated_alerts = group.truncated_alerts.unwrap_or(0);
+        if let Some(parsed) = all_good(alerts, &group.into_origin(), now) {
+            return Ok(Parsed {
+                truncated_alerts,
+                ..parsed
+            });
+        }
+    }
+    if let Ok(mut group) = serde_json::from_str::<WireGroup<'_, &RawValue>>(text)
+        && let Some(items) = group.alerts.take()
+    {
+        let truncated_alerts = group.truncated_alerts.unwrap_or(0);
+        let parsed = read_list(&items, Place::Grouped, &group.into_origin(), now);
+        return Ok(Parsed {
+            truncated_alerts,
+            ..parsed
+        });
     }
     let value: Value = serde_json::from_str(text).map_err(|e| json_error(&e))?;
     let Value::Object(fields) = &value else {
@@ -260,7 +281,7 @@ fn read_object(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
             Ok(alone(alert, text))
         }
         Some(Value::Array(items)) => {
-            let group = WireGroup::from_tree(fields);
+            let group = WireGroup::<&RawValue>::from_tree(fields);
             let truncated_alerts = group.truncated_alerts.unwrap_or(0);
             let origin = group.into_origin();
             let alerts = items.iter().enumerate().map(|(index, item)| {

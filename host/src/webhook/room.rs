@@ -40,6 +40,11 @@ impl Room {
 }
 
 impl Share {
+    /// Returns how long the body is, as far as it was read.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn take(&mut self, bytes: u64) -> Result<(), Full> {
         self.bytes += bytes;
         let before = self.room.0.fetch_add(bytes, Ordering::Relaxed);

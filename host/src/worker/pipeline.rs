@@ -337,7 +337,7 @@ impl Run {
                     // The whole of a trap's backtrace belongs in the story; people need its first line.
                     let reason = reason.lines().next().unwrap_or_default().to_owned();
                     found.add(Enrichment {
-                        facts: Labels::new(vec![(
+                        facts: Labels::from_iter([(
                             format!("enrich_failed.{}", step.handler),
                             reason,
                         )]),

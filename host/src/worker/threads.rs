@@ -1,5 +1,7 @@
 //! The threads that guests run on, apart from those that senders are served on.
 
+use std::num::NonZero;
+
 use tokio::runtime::{Builder, Runtime};
 
 /// Threads for guests alone, one for each processor: what they compute holds up neither a sender nor a question, since
@@ -14,6 +16,7 @@ impl GuestThreads {
     /// Where the system gives no more threads.
     pub(crate) fn start() -> std::io::Result<Self> {
         let threads = Builder::new_multi_thread()
+            .worker_threads(std::thread::available_parallelism().map_or(1, NonZero::get))
             .thread_name("guests")
             .enable_all()
             .build()?;
@@ -33,5 +36,24 @@ impl Drop for GuestThreads {
             // Whoever drops it may be on a thread that must not wait.
             threads.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_started_there_stays_there() {
+        let guests = GuestThreads::start().unwrap();
+        let on = || std::thread::current().name().map(str::to_owned);
+        let seen = guests.enter(|| {
+            tokio::spawn(async move { (on(), tokio::spawn(async move { on() }).await.unwrap()) })
+        });
+        let guests = Some("guests".to_owned());
+        assert_eq!(seen.await.unwrap(), (guests.clone(), guests));
+        assert_ne!(on().as_deref(), Some("guests"));
     }
 }

@@ -187,7 +187,10 @@ async fn nothing_is_handed_out_after_the_end() {
     bench.accept_new(firing("A")).await;
     bench.queue.shutdown().await;
     assert!(bench.leases.next().await.is_none());
-    let refused = bench.queue.accept(vec![firing("B")], Vec::new()).await;
+    let refused = bench
+        .queue
+        .accept(Parcel::new(vec![firing("B")], Vec::new()))
+        .await;
     assert!(matches!(refused, Err(AcceptError::Unavailable(_))));
     bench.queue.shutdown().await;
 }
@@ -225,7 +228,10 @@ async fn a_handler_with_half_of_the_queue_gets_no_more_and_the_others_do() {
         let id = bench.accept_new(other).await;
         assert_eq!(bench.state(id).await, State::Queued);
     }
-    let full = bench.queue.accept(vec![firing("C")], Vec::new()).await;
+    let full = bench
+        .queue
+        .accept(Parcel::new(vec![firing("C")], Vec::new()))
+        .await;
     assert_eq!(full, Err(AcceptError::QueueFull(4)));
     let counts = bench.queue.counts();
     assert_eq!((counts.depth, counts.dead), (4, 1));
@@ -244,7 +250,7 @@ async fn what_no_route_wants_is_done_and_what_is_no_alert_is_dead() {
     };
     let receipt = bench
         .queue
-        .accept(vec![unrouted], vec![refused])
+        .accept(Parcel::new(vec![unrouted], vec![refused]))
         .await
         .unwrap();
     let Verdict::Accepted(accepted) = &receipt.verdicts[0] else {
@@ -271,7 +277,11 @@ async fn what_no_route_wants_is_done_and_what_is_no_alert_is_dead() {
 async fn a_body_larger_than_a_transaction_is_answered_when_all_of_it_is_stored() {
     let bench = Bench::with(Options::default(), Caps::all(0));
     let body: Vec<_> = (0..2_500).map(|i| firing(&format!("A{i}"))).collect();
-    let receipt = bench.queue.accept(body, Vec::new()).await.unwrap();
+    let receipt = bench
+        .queue
+        .accept(Parcel::new(body, Vec::new()))
+        .await
+        .unwrap();
     assert_eq!(receipt.verdicts.len(), 2_500);
     let bench = bench.crash();
     assert_eq!(bench.queue.counts().depth, 2_500);
@@ -284,7 +294,11 @@ async fn the_log_does_not_grow_with_what_is_written() {
         let body = (0..1_000)
             .map(|i| firing(&format!("A{body}-{i}")))
             .collect();
-        bench.queue.accept(body, Vec::new()).await.unwrap();
+        bench
+            .queue
+            .accept(Parcel::new(body, Vec::new()))
+            .await
+            .unwrap();
     }
     let log = bench.path().with_extension("db-wal");
     let (log, store) = (log.metadata().unwrap(), bench.path().metadata().unwrap());

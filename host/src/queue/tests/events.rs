@@ -65,7 +65,10 @@ async fn a_duplicate_within_one_body_is_answered_with_its_original() {
     let bench = Bench::new();
     let receipt = bench
         .queue
-        .accept(vec![firing("A"), firing("A"), firing("B")], Vec::new())
+        .accept(Parcel::new(
+            vec![firing("A"), firing("A"), firing("B")],
+            Vec::new(),
+        ))
         .await
         .unwrap();
     assert!(matches!(receipt.verdicts[0], Verdict::Accepted(_)));

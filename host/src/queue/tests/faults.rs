@@ -20,7 +20,11 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
         large = firing(&format!("Large{}", bench.queue.counts().depth));
         let text = ("text".to_owned(), "x".repeat(50_000));
         large.alert.annotations = [text].into_iter().collect();
-        if let Err(error) = bench.queue.accept(vec![large.clone()], Vec::new()).await {
+        if let Err(error) = bench
+            .queue
+            .accept(Parcel::new(vec![large.clone()], Vec::new()))
+            .await
+        {
             break error;
         }
     };
@@ -54,7 +58,11 @@ async fn a_second_server_on_the_same_store_is_refused() {
 async fn a_damaged_store_says_so() {
     let bench = Bench::with(Options::default(), Caps::all(0));
     let body = (0..100).map(|i| firing(&format!("A{i}"))).collect();
-    bench.queue.accept(body, Vec::new()).await.unwrap();
+    bench
+        .queue
+        .accept(Parcel::new(body, Vec::new()))
+        .await
+        .unwrap();
     bench.queue.shutdown().await;
     let path = bench.path();
     drop(bench.queue);

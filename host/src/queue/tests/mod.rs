@@ -90,7 +90,7 @@ impl Bench {
     async fn accept(&self, submission: Submission) -> Verdict {
         let receipt = self
             .queue
-            .accept(vec![submission], Vec::new())
+            .accept(Parcel::new(vec![submission], Vec::new()))
             .await
             .unwrap();
         receipt.verdicts.into_iter().next().unwrap()

@@ -92,11 +92,7 @@ fn alert() -> Alert {
     let alert: serde_json::Value = serde_json::from_str(body).unwrap();
     let pairs = |of: &str| {
         let pairs = alert[of].as_object().unwrap().iter();
-        Labels::new(
-            pairs
-                .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
-                .collect(),
-        )
+        Labels::from_iter(pairs.map(|(name, value)| (name, value.as_str().unwrap())))
     };
     Alert {
         fingerprint: Fingerprint::of(&pairs("labels")),
@@ -149,13 +145,13 @@ async fn unlimited(runtime: &Runtime, module: &Module, invocation: Invocation) -
             StepKind::Enrich => {
                 let given = module.hooks.enrich(&mut store, &instance, &given).await;
                 Output::Enrichment(Enrichment {
-                    facts: Labels::new(given.unwrap().unwrap().facts),
+                    facts: Labels::from_iter(given.unwrap().unwrap().facts),
                     blocks: Vec::new(),
                 })
             }
             StepKind::Act => {
                 let given = module.hooks.act(&mut store, &instance, &given).await;
-                Output::Facts(Labels::new(given.unwrap().unwrap()))
+                Output::Facts(Labels::from_iter(given.unwrap().unwrap()))
             }
         }
     });

@@ -27,13 +27,13 @@ impl Text<'_> {
     }
 }
 
-/// A group's own fields; unknown ones are ignored.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct WireGroup<'a> {
-    #[serde(borrow)]
-    pub(super) alerts: Option<Vec<&'a RawValue>>,
+/// A group's own fields and its alerts, each read as an `A`; unknown ones are ignored.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "A: Deserialize<'de>"))]
+pub(super) struct WireGroup<'a, A> {
+    pub(super) alerts: Option<Vec<A>>,
     pub(super) truncated_alerts: Option<u64>,
+    #[serde(borrow)]
     version: Option<Text<'a>>,
     receiver: Option<Text<'a>>,
     group_key: Option<Text<'a>>,
@@ -46,7 +46,7 @@ pub(super) struct WireGroup<'a> {
     state: Option<Text<'a>>,
 }
 
-impl<'a> WireGroup<'a> {
+impl<'a, A> WireGroup<'a, A> {
     /// Takes what has the right type; nothing that a group says beside its alerts is worth losing them.
     pub(super) fn from_tree(fields: &'a Map<String, Value>) -> Self {
         let text = |name: &str| scalar(fields.get(name)).map(Text);
@@ -248,7 +248,7 @@ fn expected_string(field: impl Into<String>, value: &Value) -> FieldError {
 fn filled<const N: usize>(pairs: [(&str, Option<String>); N]) -> Labels {
     pairs
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .filter_map(|(name, value)| Some((name, value?)))
         .collect()
 }
 
@@ -268,7 +268,7 @@ fn pairs(value: &Value, name: &str) -> Result<Labels, FieldError> {
     fields
         .iter()
         .map(|(key, value)| match value {
-            Value::String(text) => Ok((key.clone(), text.clone())),
+            Value::String(text) => Ok((key, text)),
             other => Err(expected_string(format!("{name}.{key}"), other)),
         })
         .collect()

@@ -1,0 +1,260 @@
+//! Names with values: the labels and annotations of an alert, and what handlers found.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Room that is made for a JSON object's text and pairs at once: most alerts' labels need no more.
+const USUAL: (usize, usize) = (512, 16);
+
+/// Names with values, sorted by name, each name once.
+///
+/// All of the text is one string: an alert has dozens of names and values, and is dropped by another thread than the one
+/// that made it.
+#[derive(Clone, Default)]
+pub struct Labels {
+    text: String,
+    pairs: Vec<Pair>,
+}
+
+/// Where a name and, right after it, its value stand in the text.
+#[derive(Clone, Copy)]
+struct Pair {
+    name_at: usize,
+    value_at: usize,
+    end: usize,
+}
+
+impl Pair {
+    fn name(self, text: &str) -> &str {
+        &text[self.name_at..self.value_at]
+    }
+
+    fn value(self, text: &str) -> &str {
+        &text[self.value_at..self.end]
+    }
+}
+
+impl Labels {
+    /// Returns the value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self
+            .pairs
+            .binary_search_by(|pair| pair.name(&self.text).cmp(name));
+        found.ok().map(|i| self.pairs[i].value(&self.text))
+    }
+
+    /// Returns the pairs in the order of their names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+        let text = self.text.as_str();
+        self.pairs
+            .iter()
+            .map(move |pair| (pair.name(text), pair.value(text)))
+    }
+
+    /// Lays `later` over these: of a name in both, the later value counts.
+    #[must_use]
+    pub fn merged(&self, later: &Self) -> Self {
+        self.iter().chain(later.iter()).collect()
+    }
+
+    /// Takes out the pairs whose value is empty: to Prometheus they are no labels at all.
+    #[must_use]
+    pub fn without_empty_values(mut self) -> Self {
+        self.pairs.retain(|pair| pair.value_at < pair.end);
+        self
+    }
+
+    /// Returns true where there is no pair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Returns how many names there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Sorts the pairs; of a name given twice the last counts.
+    fn sorted(mut self) -> Self {
+        let text = self.text.as_str();
+        self.pairs.sort_by(|a, b| a.name(text).cmp(b.name(text)));
+        // `dedup_by` keeps the first of a run.
+        self.pairs.dedup_by(|later, earlier| {
+            let same = later.name(text) == earlier.name(text);
+            if same {
+                *earlier = *later;
+            }
+            same
+        });
+        self
+    }
+}
+
+/// Of a name given twice the last counts.
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut labels = Self::default();
+        for (name, value) in pairs {
+            let name_at = labels.text.len();
+            labels.text.push_str(name.as_ref());
+            let value_at = labels.text.len();
+            labels.text.push_str(value.as_ref());
+            labels.pairs.push(Pair {
+                name_at,
+                value_at,
+                end: labels.text.len(),
+            });
+        }
+        labels.sorted()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Labels {}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+struct Pairs;
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Labels;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping of strings to strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+        let mut labels = Labels::default();
+        loop {
+            let name_at = labels.text.len();
+            if map.next_key_seed(Appended(&mut labels))?.is_none() {
+                return Ok(labels.sorted());
+            }
+            let value_at = labels.text.len();
+            map.next_value_seed(Appended(&mut labels))?;
+            labels.pairs.push(Pair {
+                name_at,
+                value_at,
+                end: labels.text.len(),
+            });
+        }
+    }
+}
+
+/// A string of the input, put at the text's end without a copy of its own.
+struct Appended<'a>(&'a mut Labels);
+
+impl<'de> DeserializeSeed<'de> for Appended<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Appended<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let labels = self.0;
+        if labels.text.capacity() == 0 {
+            labels.text.reserve(USUAL.0);
+            labels.pairs.reserve(USUAL.1);
+        }
+        labels.text.push_str(text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn labels_are_sorted_and_of_a_name_given_twice_the_last_counts() {
+        let given = [("b", "1"), ("a", "2"), ("b", "3"), ("", "4")];
+        let expected = [("", "4"), ("a", "2"), ("b", "3")];
+        let labels: Labels = given.into_iter().collect();
+        assert!(labels.iter().eq(expected));
+        let json = r#"{"b":"1","a":"2","b":"3","":"4"}"#;
+        let read: Labels = serde_json::from_str(json).unwrap();
+        assert!(read.iter().eq(expected));
+        assert_eq!(read, labels);
+        assert_eq!(
+            serde_json::to_string(&labels).unwrap(),
+            r#"{"":"4","a":"2","b":"3"}"#
+        );
+        assert_eq!(
+            (labels.len(), labels.get("b"), labels.get("c")),
+            (3, Some("3"), None)
+        );
+    }
+
+    #[test]
+    fn texts_with_escapes_and_of_any_length_are_kept_as_they_are() {
+        let long = "ü".repeat(USUAL.0);
+        let labels: Labels = [("l", long.as_str()), ("e", "a\n\"b\"\u{1}")]
+            .into_iter()
+            .collect();
+        let json = serde_json::to_string(&labels).unwrap();
+        let read: Labels = serde_json::from_str(&json).unwrap();
+        assert!(read.iter().eq([("e", "a\n\"b\"\u{1}"), ("l", &long)]));
+    }
+
+    #[test]
+    fn what_is_no_string_is_an_error_and_an_empty_value_no_label() {
+        for json in [r#"{"a":1}"#, r#"{"a":null}"#, r#"["a"]"#, r#""a""#] {
+            assert!(serde_json::from_str::<Labels>(json).is_err(), "{json}");
+        }
+        let labels: Labels = [("a", ""), ("b", "1")].into_iter().collect();
+        assert!(
+            labels
+                .clone()
+                .without_empty_values()
+                .iter()
+                .eq([("b", "1")])
+        );
+        assert_ne!(labels.clone().without_empty_values(), labels);
+        assert!(Labels::default().is_empty());
+    }
+
+    #[test]
+    fn of_a_name_in_both_the_later_value_counts() {
+        let first: Labels = [("a", "1"), ("b", "2")].into_iter().collect();
+        let later: Labels = [("b", "3"), ("c", "4")].into_iter().collect();
+        let merged = first.merged(&later);
+        assert!(merged.iter().eq([("a", "1"), ("b", "3"), ("c", "4")]));
+    }
+}
