@@ -109,8 +109,9 @@ async fn beside<T: Send + 'static>(
         .map_err(|_| failed())
 }
 
-/// A panic, which the log has.
+/// The work on a body has panicked, which is a mistake of ours.
 fn failed() -> ApiError {
+    tracing::error!("the work on a body ended unexpectedly; its sender is told to try again");
     ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "storing the alerts failed; try again",
