@@ -4,20 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::alert::Alert;
 
+use super::Queue;
 use super::clock::Ticks;
 use super::sqlite::Handed;
-use super::types::{Leased, Next, Progress, Settlement, StepStatus};
+use super::types::{Leased, Next, Progress, Settlement, Stay, StepStatus};
 
 /// The one end at which deliveries come out.
 #[derive(Debug)]
 pub struct Leases {
     pub(super) handed: mpsc::UnboundedReceiver<Vec<Handed>>,
-    /// What came with the last group and was not taken out yet.
+    /// What came and was not taken out yet, for want of a slot too.
     pub(super) waiting: VecDeque<Handed>,
+    /// A slot was freed: one that waits may have it.
+    pub(super) slot_freed: Arc<Notify>,
     pub(super) queue: super::WeakQueue,
 }
 
@@ -27,20 +30,13 @@ impl Leases {
     /// Whoever takes it out settles it, and releases its slot when its invocation has ended.
     pub async fn next(&mut self) -> Option<Leased> {
         loop {
-            let handed = loop {
-                if let Some(handed) = self.waiting.pop_front() {
-                    break handed;
-                }
-                self.waiting.extend(self.handed.recv().await?);
-            };
-            let queue = self.queue.upgrade()?;
+            let (queue, handed) = self.with_slot().await?;
             let (id, token) = (handed.grant.id, handed.grant.token);
             let handler = handed.grant.handler.clone();
-            let ticks = queue.inner.shared.clock.ticks();
-            let (next, progress) = match read(handed, ticks) {
-                Ok(leased) if queue.inner.shared.scheduler.lock().start(id, token) => {
-                    return Some(leased);
-                }
+            let shared = &queue.inner.shared;
+            let started = shared.scheduler.lock().start(id, token, &handler);
+            let (next, progress) = match read(handed, shared.clock.ticks()) {
+                Ok(leased) if started => return Some(leased),
                 // Given up on its way here: its lane is held until somebody settles it.
                 Ok(leased) => (Next::Done, leased.progress),
                 Err(error) => {
@@ -49,7 +45,11 @@ impl Leases {
                     (Next::Dead(why), Progress::default())
                 }
             };
-            queue.release_slot(&handler);
+            if started {
+                queue.release_slot(&handler, Stay::Long);
+            } else {
+                shared.inbox.nudge();
+            }
             queue.settle(Settlement {
                 id,
                 token,
@@ -58,6 +58,27 @@ impl Leases {
                 story: None,
                 last_error: None,
             });
+        }
+    }
+
+    /// Waits for a lease for which there is a slot.
+    async fn with_slot(&mut self) -> Option<(Queue, Handed)> {
+        loop {
+            if !self.waiting.is_empty() {
+                let queue = self.queue.upgrade()?;
+                let place = {
+                    let scheduler = queue.inner.shared.scheduler.lock();
+                    let has_slot = |handed: &Handed| scheduler.has_slot(&handed.grant.handler);
+                    self.waiting.iter().position(has_slot)
+                };
+                if let Some(handed) = place.and_then(|place| self.waiting.remove(place)) {
+                    return Some((queue, handed));
+                }
+            }
+            tokio::select! {
+                group = self.handed.recv() => self.waiting.extend(group?),
+                () = self.slot_freed.notified() => {}
+            }
         }
     }
 }

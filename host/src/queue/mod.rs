@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::journal::Ledger;
@@ -88,6 +88,8 @@ struct Shared {
     commits: watch::Sender<u64>,
     /// How many deliveries were given up since the start.
     deaths: watch::Sender<u64>,
+    /// For leases that are ahead of their slots.
+    slot_freed: Arc<Notify>,
 }
 
 impl Shared {
@@ -109,6 +111,7 @@ impl Shared {
             secret,
             commits: watch::Sender::new(0),
             deaths: watch::Sender::new(0),
+            slot_freed: Arc::default(),
         }
     }
 
@@ -166,6 +169,7 @@ impl Queue {
         let leases = Leases {
             handed: started.handed,
             waiting: VecDeque::new(),
+            slot_freed: Arc::clone(&inner.shared.slot_freed),
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
         Ok((Self { inner }, leases))
@@ -270,10 +274,12 @@ impl Queue {
     }
 
     /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.
-    pub fn release_slot(&self, handler: &HandlerName) {
-        let waited_for = self.inner.shared.scheduler.lock().release_slot(handler);
+    pub fn release_slot(&self, handler: &HandlerName, stay: Stay) {
+        let shared = &self.inner.shared;
+        let waited_for = shared.scheduler.lock().release_slot(handler, stay);
+        shared.slot_freed.notify_one();
         if waited_for {
-            self.inner.shared.inbox.nudge();
+            shared.inbox.nudge();
         }
     }
 

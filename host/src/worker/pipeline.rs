@@ -11,12 +11,16 @@ use super::outcome::{self, Circumstances};
 use super::{Attempt, Phase, StepStory, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
+use crate::journal::CallKind;
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{Leased, Next, Queue, Settlement, StepStatus};
+use crate::queue::{Leased, Next, Queue, Settlement, Stay, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// An invocation that takes longer is not brief, whatever it did: a busy machine's delays are well below.
+const BRIEF_MAX: Duration = Duration::from_millis(10);
 
 /// A lease under way.
 pub(super) struct Run {
@@ -37,11 +41,38 @@ pub(super) struct Run {
 struct Slot {
     queue: Queue,
     handler: HandlerName,
+    since: Instant,
+    /// What ran in it so far; absent before anything has.
+    stay: Option<Stay>,
+}
+
+impl Slot {
+    fn new(queue: Queue, handler: HandlerName) -> Self {
+        Self {
+            queue,
+            handler,
+            since: Instant::now(),
+            stay: None,
+        }
+    }
+
+    /// Notes what an invocation did.
+    fn used(&mut self, invoked: &Invoked) {
+        let mut calls = invoked.trace.counts.iter();
+        let asked = calls.any(|calls| calls.kind != CallKind::Config);
+        if asked || invoked.outcome.is_err() {
+            self.stay = Some(Stay::Long);
+        } else {
+            self.stay.get_or_insert(Stay::Brief);
+        }
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.queue.release_slot(&self.handler);
+        let is_brief = self.stay == Some(Stay::Brief) && self.since.elapsed() < BRIEF_MAX;
+        let stay = if is_brief { Stay::Brief } else { Stay::Long };
+        self.queue.release_slot(&self.handler, stay);
     }
 }
 
@@ -83,10 +114,7 @@ impl Run {
             }
         }
         Self {
-            slot: Some(Slot {
-                queue: worker.queue.clone(),
-                handler: leased.handler.clone(),
-            }),
+            slot: Some(Slot::new(worker.queue.clone(), leased.handler.clone())),
             worker: worker.clone(),
             leased,
             cut_off,
@@ -190,10 +218,7 @@ impl Run {
         if !self.worker.queue.try_take_slot(&handler) {
             return false;
         }
-        self.slot = Some(Slot {
-            queue: self.worker.queue.clone(),
-            handler,
-        });
+        self.slot = Some(Slot::new(self.worker.queue.clone(), handler));
         true
     }
 
@@ -215,6 +240,9 @@ impl Run {
             return;
         };
         let invoked = self.invoke(place, &module, &settings).await;
+        if let Some(slot) = &mut self.slot {
+            slot.used(&invoked);
+        }
         self.count(&handler, &invoked.trace);
         self.tell_breaker(&handler, kind, &invoked);
         let module = format!(

@@ -39,7 +39,12 @@ impl Scheduler {
             })
             .collect();
         for item in self.items.values() {
-            if matches!(item.phase, Phase::Waiting | Phase::Staged(None)) {
+            let has_begun = match item.phase {
+                Phase::Waiting | Phase::Staged(_) | Phase::Granted(_) => false,
+                Phase::Leased { started, .. } => started,
+                Phase::Revoked(_) | Phase::Withdrawn => true,
+            };
+            if !has_begun {
                 counts[item.handler].waiting += 1;
             }
         }
@@ -64,6 +69,6 @@ impl Scheduler {
             || self
                 .handlers
                 .iter()
-                .any(|slots| !slots.is_idle() && slots.has_slot())
+                .any(|slots| !slots.is_idle() && slots.may_lease())
     }
 }

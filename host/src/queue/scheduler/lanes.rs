@@ -79,7 +79,7 @@ impl Scheduler {
             since: item.since,
             alert: item.alert.clone(),
         };
-        self.handlers[handler].running += 1;
+        self.handlers[handler].leased += 1;
         grant
     }
 

@@ -18,7 +18,7 @@ use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timest
 
 use super::clock::Ticks;
 use super::options::Caps;
-use super::types::LeaseToken;
+use super::types::{LeaseToken, Stay};
 use slots::Slots;
 
 pub use words::HandlerCounts;
@@ -147,7 +147,7 @@ impl Scheduler {
         let leasable = first
             && item.due <= now
             && self.handlers[item.handler].is_idle()
-            && self.handlers[item.handler].has_slot();
+            && self.handlers[item.handler].may_lease();
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -172,7 +172,7 @@ impl Scheduler {
         self.fire_timers(now);
         let mut grants = Vec::new();
         for key in 0..self.handlers.len() {
-            while self.handlers[key].has_slot() {
+            while self.handlers[key].may_lease() {
                 let Some(id) = self.handlers[key].pick() else {
                     break;
                 };
@@ -240,7 +240,7 @@ impl Scheduler {
                     let (handler, slot) =
                         (item.handler, matches!(item.phase, Phase::Staged(Some(_))));
                     if slot {
-                        self.handlers[handler].running -= 1;
+                        self.handlers[handler].leased -= 1;
                     }
                     self.remove(id, now);
                 }
@@ -249,7 +249,7 @@ impl Scheduler {
                     item.phase = Phase::Waiting;
                     item.leases -= 1;
                     let handler = item.handler;
-                    self.handlers[handler].running -= 1;
+                    self.handlers[handler].leased -= 1;
                     self.set_off(id, now);
                 }
                 Provisional::Withdrawn(id) => {
@@ -278,8 +278,21 @@ impl Scheduler {
         (item.phase == Phase::Revoked(token)).then_some(item.leases)
     }
 
-    /// Notes that a worker has taken the delivery out; returns false where it may not have it any more.
-    pub(super) fn start(&mut self, id: DeliveryId, token: LeaseToken) -> bool {
+    /// Returns true where a lease of `handler` has a slot to begin with.
+    pub(super) fn has_slot(&self, handler: &HandlerName) -> bool {
+        let key = self.handler_keys.get(handler);
+        key.is_none_or(|key| self.handlers[*key].has_slot())
+    }
+
+    /// Notes that a worker takes the delivery out, with a slot of `handler`; returns false where it may not have it any
+    /// more, and then has none.
+    pub(super) fn start(
+        &mut self,
+        id: DeliveryId,
+        token: LeaseToken,
+        handler: &HandlerName,
+    ) -> bool {
+        let key = self.handler_key(handler);
         if !self.closed
             && let Some(item) = self.items.get_mut(&id)
             && let Phase::Leased {
@@ -289,8 +302,11 @@ impl Scheduler {
             && *held == token
         {
             *started = true;
+            self.handlers[key].take();
             return true;
         }
+        let slots = &mut self.handlers[key];
+        slots.leased = slots.leased.saturating_sub(1);
         false
     }
 
@@ -320,21 +336,22 @@ impl Scheduler {
         }
     }
 
-    /// Gives a slot back; returns true where a delivery waits for it.
-    pub(super) fn release_slot(&mut self, handler: &HandlerName) -> bool {
+    /// Gives a slot back; returns true where a delivery waits for a lease.
+    pub(super) fn release_slot(&mut self, handler: &HandlerName, stay: Stay) -> bool {
         let key = self.handler_key(handler);
         let slots = &mut self.handlers[key];
-        slots.running = slots.running.saturating_sub(1);
-        !slots.is_idle()
+        slots.give_back(stay);
+        !slots.is_idle() && slots.may_lease()
     }
 
     /// Takes a slot outside of the leases' order, where nobody waits for one.
     pub(super) fn try_take_slot(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
         let slots = &mut self.handlers[key];
-        let free = slots.is_idle() && slots.has_slot();
+        let free = slots.is_idle() && slots.leased < slots.cap;
         if free {
-            slots.running += 1;
+            slots.leased += 1;
+            slots.take();
         }
         free
     }

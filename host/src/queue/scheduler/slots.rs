@@ -3,17 +3,29 @@
 use std::collections::BTreeSet;
 
 use crate::alert::{DeliveryId, HandlerName, Priority};
+use crate::queue::types::Stay;
 
 /// Every tenth lease goes to the oldest, so that nothing starves behind a flood of urgent ones.
 const OLDEST_EVERY: u64 = 10;
+
+/// How many leases a handler has ahead of its slots while its invocations are brief. A lease takes a commit, and such an
+/// invocation a small part of that time: without, its slots would be empty for most of it.
+const AHEAD: u32 = 64;
+
+/// Brief invocations in a row after which it does.
+const BRIEF_MIN: u32 = 64;
 
 #[derive(Debug)]
 pub(super) struct Slots {
     pub(super) name: HandlerName,
     /// How many may be taken at one time.
     pub(super) cap: u32,
-    /// How many are taken.
+    /// Leases given whose slot was not given back: those that have a slot, and those ahead of one.
+    pub(super) leased: u32,
+    /// Slots taken.
     pub(super) running: u32,
+    /// Brief invocations since the last other one.
+    brief: u32,
     /// Deliveries not settled whose turn is, or was last, this handler's.
     pub(super) depth: usize,
     /// By urgency, then by age.
@@ -27,15 +39,39 @@ impl Slots {
         Self {
             name,
             cap,
+            leased: 0,
             running: 0,
+            brief: 0,
             depth: 0,
             ready: Default::default(),
             turn: 0,
         }
     }
 
+    /// Returns true where a lease that is given now has a slot, or will soon.
+    pub(super) fn may_lease(&self) -> bool {
+        let ahead = if self.brief < BRIEF_MIN { 0 } else { AHEAD };
+        self.leased < self.cap.saturating_add(ahead)
+    }
+
+    /// Returns true where an invocation may begin.
     pub(super) fn has_slot(&self) -> bool {
         self.running < self.cap
+    }
+
+    /// Gives a slot to a delivery that is leased.
+    pub(super) fn take(&mut self) {
+        self.running += 1;
+    }
+
+    /// Takes back the slot of a lease.
+    pub(super) fn give_back(&mut self, stay: Stay) {
+        self.running = self.running.saturating_sub(1);
+        self.leased = self.leased.saturating_sub(1);
+        self.brief = match stay {
+            Stay::Brief => self.brief.saturating_add(1),
+            Stay::Long => 0,
+        };
     }
 
     /// Returns true where nothing waits for a slot.

@@ -57,8 +57,68 @@ fn grant(scheduler: &mut Scheduler, now: Ticks) -> Vec<i64> {
 
 /// Ends the lease of `id` and frees its slot.
 fn finish(scheduler: &mut Scheduler, grant: &Grant) {
-    scheduler.release_slot(&grant.handler);
+    scheduler.release_slot(&grant.handler, Stay::Long);
     scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
+}
+
+/// Runs so many deliveries one after the other, each in no time.
+fn run_briefly(scheduler: &mut Scheduler, ids: std::ops::Range<i64>) {
+    for id in ids {
+        let grant = admit(scheduler, id, Priority::Normal).unwrap();
+        assert!(scheduler.start(grant.id, grant.token, &grant.handler));
+        scheduler.release_slot(&grant.handler, Stay::Brief);
+        scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
+    }
+}
+
+#[test]
+fn brief_invocations_get_leases_ahead_of_their_slots_until_a_long_one() {
+    let mut scheduler = scheduler(2);
+    run_briefly(&mut scheduler, 0..63);
+    let ids = 100..300;
+    let few: Vec<_> = ids
+        .filter_map(|id| admit(&mut scheduler, id, Priority::Normal))
+        .collect();
+    assert_eq!(few.len(), 2, "too soon to tell");
+    assert!(scheduler.start(few[0].id, few[0].token, &few[0].handler));
+    assert!(
+        scheduler.release_slot(&few[0].handler, Stay::Brief),
+        "more may be leased now"
+    );
+    let more = scheduler.grant(NOW);
+    scheduler.commit(NOW);
+    assert_eq!(1 + more.len(), 2 + 64);
+    for grant in &more[..2] {
+        assert!(scheduler.has_slot(&grant.handler));
+        assert!(scheduler.start(grant.id, grant.token, &grant.handler));
+    }
+    assert!(!scheduler.has_slot(&name("a")), "but two run at a time");
+    assert!(!scheduler.try_take_slot(&name("a")));
+    let counts = &scheduler.counts()[0];
+    assert_eq!((counts.running, counts.waiting), (2, 197));
+    scheduler.release_slot(&name("a"), Stay::Long);
+    assert!(scheduler.has_slot(&name("a")));
+    assert_eq!(
+        grant(&mut scheduler, NOW),
+        [] as [i64; 0],
+        "no more ahead of their slots"
+    );
+}
+
+#[test]
+fn a_lease_that_is_given_up_ahead_of_its_slot_makes_room() {
+    let mut scheduler = scheduler(1);
+    run_briefly(&mut scheduler, 0..64);
+    let grants: Vec<_> = (100..165)
+        .map(|id| admit(&mut scheduler, id, Priority::Normal).unwrap())
+        .collect();
+    assert!(admit(&mut scheduler, 200, Priority::Normal).is_none());
+    let last = &grants[64];
+    assert_eq!(scheduler.withdraw(last.id), Withdrawn::Leased);
+    scheduler.commit(NOW);
+    assert!(!scheduler.start(last.id, last.token, &last.handler));
+    assert!(scheduler.has_slot(&last.handler), "it took none");
+    assert_eq!(grant(&mut scheduler, NOW), [200]);
 }
 
 #[test]
@@ -68,7 +128,7 @@ fn a_new_delivery_is_leased_at_once_where_a_slot_is_free() {
     assert_eq!(first.lease, 1);
     assert!(admit(&mut scheduler, 2, Priority::Critical).is_none());
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
-    scheduler.release_slot(&name("a"));
+    scheduler.release_slot(&name("a"), Stay::Long);
     assert_eq!(
         grant(&mut scheduler, NOW),
         [2],
@@ -81,7 +141,7 @@ fn one_fingerprint_on_one_route_runs_in_order() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     assert!(admit_to(&mut scheduler, 2, 7, "a", Priority::Critical).is_none());
-    scheduler.release_slot(&firing.handler);
+    scheduler.release_slot(&firing.handler, Stay::Long);
     assert_eq!(
         grant(&mut scheduler, NOW),
         [] as [i64; 0],
@@ -96,7 +156,7 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
-    scheduler.release_slot(&firing.handler);
+    scheduler.release_slot(&firing.handler, Stay::Long);
     let waits = Ended::Waits {
         handler: name("a"),
         due: NOW + 50,
@@ -157,7 +217,7 @@ fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_other
 fn what_moves_on_to_another_handler_counts_there() {
     let mut scheduler = Scheduler::new(Caps::all(1), 2, 1 << 20);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    scheduler.release_slot(&first.handler);
+    scheduler.release_slot(&first.handler, Stay::Long);
     let moves = Ended::Waits {
         handler: name("b"),
         due: 0,
@@ -175,7 +235,10 @@ fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     assert!(scheduler.try_take_slot(&name("a")));
     assert!(!scheduler.try_take_slot(&name("a")));
     admit(&mut scheduler, 1, Priority::Normal);
-    assert!(scheduler.release_slot(&name("a")), "somebody waits");
+    assert!(
+        scheduler.release_slot(&name("a"), Stay::Long),
+        "somebody waits"
+    );
     assert!(!scheduler.try_take_slot(&name("a")));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }

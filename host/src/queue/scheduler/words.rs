@@ -30,7 +30,7 @@ pub(in crate::queue) struct Entrant {
     pub(in crate::queue) alert_bytes: usize,
 }
 
-/// A lease that was given, with the slot of `handler`.
+/// A lease that was given, to begin with a slot of `handler`.
 #[derive(Clone, Debug)]
 pub(in crate::queue) struct Grant {
     pub(in crate::queue) id: DeliveryId,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::task::Poll;
+
 use super::*;
 
 #[tokio::test]
@@ -88,7 +90,7 @@ async fn a_retry_waits_for_its_time_over_a_restart() {
         },
     );
     settlement.last_error = Some("Slack answers 500".into());
-    bench.queue.release_slot(&leased.handler);
+    bench.queue.release_slot(&leased.handler, Stay::Long);
     bench.queue.settle(settlement);
     let mut bench = bench.restart().await;
     let story = bench.story(id).await;
@@ -118,7 +120,7 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
     bench.accept_new(submission).await;
     let leased = bench.lease().await;
     assert!(bench.queue.try_take_slot(&name("second")));
-    bench.queue.release_slot(&name("first"));
+    bench.queue.release_slot(&name("first"), Stay::Long);
     assert!(!bench.queue.try_take_slot(&name("second")));
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
@@ -134,10 +136,77 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
     });
     bench.flush().await;
     assert_eq!(bench.state(leased.id).await, State::Queued);
-    bench.queue.release_slot(&name("second"));
+    bench.queue.release_slot(&name("second"), Stay::Long);
     let leased = bench.lease().await;
     assert_eq!((leased.handler, leased.lease), (name("second"), 2));
     assert_eq!(leased.progress.steps[0].status, StepStatus::Done);
+}
+
+/// A bench with one slot, whose invocations so far were all brief.
+async fn brief_bench() -> Bench {
+    let mut bench = Bench::with(Options::default(), Caps::all(1));
+    for n in 0..64 {
+        bench.accept_new(firing(&format!("Brief{n}"))).await;
+        let leased = bench.lease().await;
+        bench.queue.release_slot(&leased.handler, Stay::Brief);
+        bench.queue.settle(settlement(&leased, Next::Done));
+        bench.flush().await;
+    }
+    bench
+}
+
+#[tokio::test]
+async fn what_is_leased_ahead_waits_for_a_slot_and_a_restart_gives_it_back() {
+    let mut bench = brief_bench().await;
+    let body = (0..3).map(|n| firing(&format!("A{n}"))).collect();
+    bench
+        .queue
+        .accept(Parcel::new(body, Vec::new()))
+        .await
+        .unwrap();
+    let first = bench.lease().await;
+    {
+        let mut second = std::pin::pin!(bench.leases.next());
+        let polled = std::future::poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "there is one slot");
+        bench.queue.release_slot(&first.handler, Stay::Brief);
+        let second = second.await.unwrap();
+        assert_eq!(second.lease, 1);
+        bench.queue.release_slot(&second.handler, Stay::Brief);
+        bench.queue.settle(settlement(&second, Next::Done));
+    }
+    bench.queue.settle(settlement(&first, Next::Done));
+    let mut bench = bench.restart().await;
+    let third = bench.lease().await;
+    assert_eq!(
+        (third.lease, third.after_crash),
+        (1, false),
+        "it had not begun"
+    );
+}
+
+#[tokio::test]
+async fn what_was_leased_ahead_of_a_crash_runs_after_it() {
+    let mut bench = brief_bench().await;
+    let body = (0..3).map(|n| firing(&format!("A{n}"))).collect();
+    bench
+        .queue
+        .accept(Parcel::new(body, Vec::new()))
+        .await
+        .unwrap();
+    let first = bench.lease().await;
+    let mut bench = bench.crash();
+    for _ in 0..3 {
+        let leased = bench.lease().await;
+        assert_eq!(
+            (leased.lease, leased.after_crash),
+            (2, true),
+            "{:?}",
+            first.id
+        );
+        bench.settle(&leased, Next::Done);
+    }
+    bench.flush().await;
 }
 
 #[tokio::test]
@@ -437,7 +506,7 @@ async fn leases_with_nothing_to_tell_leave_nothing_behind() {
         let handler = name("notify");
         let mut settlement = settlement(&leased, Next::Yield { handler });
         settlement.story = None;
-        bench.queue.release_slot(&leased.handler);
+        bench.queue.release_slot(&leased.handler, Stay::Long);
         bench.queue.settle(settlement);
     }
     bench.lease().await;

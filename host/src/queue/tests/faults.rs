@@ -36,7 +36,7 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     assert!(matches!(ledger.ready(), Err(LedgerError::Unavailable(_))));
     let mut settlement = settlement(&leased, Next::Done);
     settlement.story = Some(format!("\"{}\"", "x".repeat(100_000)));
-    bench.queue.release_slot(&leased.handler);
+    bench.queue.release_slot(&leased.handler, Stay::Long);
     bench.queue.settle(settlement);
     let room = Urgent::SqlFirst("PRAGMA max_page_count = 1073741823".into());
     bench.queue.inner.shared.inbox.push(room);

@@ -110,7 +110,7 @@ impl Bench {
 
     /// Ends an invocation.
     fn settle(&self, leased: &Leased, next: Next) {
-        self.queue.release_slot(&leased.handler);
+        self.queue.release_slot(&leased.handler, Stay::Long);
         self.queue.settle(settlement(leased, next));
     }
 
