@@ -5,7 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Room that is made for a JSON object's text and pairs at once: most alerts' labels need no more.
+/// Room that is made for a JSON object's text and pairs at once: most alerts' labels need no more. What is not needed is
+/// given back.
 const USUAL: (usize, usize) = (512, 16);
 
 /// Names with values, sorted by name, each name once.
@@ -154,6 +155,10 @@ impl<'de> Visitor<'de> for Pairs {
         loop {
             let name_at = labels.text.len();
             if map.next_key_seed(Appended(&mut labels))?.is_none() {
+                if labels.text.len() < USUAL.0 / 4 {
+                    labels.text.shrink_to_fit();
+                    labels.pairs.shrink_to_fit();
+                }
                 return Ok(labels.sorted());
             }
             let value_at = labels.text.len();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
@@ -76,9 +77,8 @@ async fn listen_and_run(
     source: ConfigSource,
     started: impl FnOnce(&Shared),
 ) -> anyhow::Result<ExitCode> {
-    // Before anybody can know that the server is there: a signal would end it out of order. One that comes while it
-    // starts counts when it has.
-    let signals = Signals::new().context("cannot listen for signals")?;
+    // Before anybody can know that the server is there: a signal would end it out of order.
+    let mut signals = Signals::new().context("cannot listen for signals")?;
     // The port first: a second server on one machine should say so before it fails on the store.
     let listener = bind(config.listen).await?;
     let address = listener
@@ -89,7 +89,18 @@ async fn listen_and_run(
         Some(_) => "https",
         None => "http",
     };
-    let app = App::start(config, source, Arc::new(show_preview), compiler()?).await?;
+    let compiler = compiler()?;
+    // On a thread that may wait for the disk, so that a signal ends a start that hangs.
+    let starting = tokio::task::spawn_blocking(move || {
+        Handle::current().block_on(App::start(config, source, Arc::new(show_preview), compiler))
+    });
+    let app = tokio::select! {
+        app = starting => app.context("the start has failed")??,
+        () = signals.stop() => {
+            tracing::info!("stopped before it had started");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let shared = app.shared();
     tracing::info!(
         "listening on {scheme}://{address}, handlers from {}",
@@ -178,6 +189,14 @@ impl Signals {
         })
     }
 
+    /// Resolves at a SIGTERM or SIGINT.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     /// Resolves at the first SIGTERM or SIGINT; the second ends the process at once. SIGHUP reloads.
     async fn shutdown(mut self, shared: Shared) {
         loop {
@@ -192,10 +211,7 @@ impl Signals {
             }
         }
         tokio::spawn(async move {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+            self.stop().await;
             tracing::warn!(
                 "second signal: stopping at once; what runs goes on after the next start"
             );

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use crate::alert::Alert;
 
@@ -13,14 +14,18 @@ use super::clock::Ticks;
 use super::sqlite::Handed;
 use super::types::{Leased, Next, Progress, Settlement, Stay, StepStatus};
 
+/// How long a lease waits for its slot, where it was given ahead of one: past that the handler's invocations are not brief
+/// any more, and the delivery waits in the queue, where urgency and patience count.
+const AHEAD_FOR: Duration = Duration::from_millis(100);
+
 /// The one end at which deliveries come out.
 #[derive(Debug)]
 pub struct Leases {
     pub(super) handed: mpsc::UnboundedReceiver<Vec<Handed>>,
-    /// What came and was not taken out yet, for want of a slot too.
-    pub(super) waiting: VecDeque<Handed>,
-    /// A slot was freed: one that waits may have it.
-    pub(super) slot_freed: Arc<Notify>,
+    /// What came and was not taken out yet, for want of a slot too, and when it came.
+    pub(super) waiting: VecDeque<(Instant, Handed)>,
+    /// One that waits may have become startable.
+    pub(super) startable: Arc<Notify>,
     pub(super) queue: super::WeakQueue,
 }
 
@@ -30,15 +35,20 @@ impl Leases {
     /// Whoever takes it out settles it, and releases its slot when its invocation has ended.
     pub async fn next(&mut self) -> Option<Leased> {
         loop {
-            let (queue, handed) = self.with_slot().await?;
+            let (queue, handed) = self.take().await?;
             let (id, token) = (handed.grant.id, handed.grant.token);
             let handler = handed.grant.handler.clone();
             let shared = &queue.inner.shared;
-            let started = shared.scheduler.lock().start(id, token, &handler);
+            let started = shared.scheduler.lock().start(&handed.grant);
             let (next, progress) = match read(handed, shared.clock.ticks()) {
                 Ok(leased) if started => return Some(leased),
-                // Given up on its way here: its lane is held until somebody settles it.
-                Ok(leased) => (Next::Done, leased.progress),
+                Ok(mut leased) => {
+                    if leased.after_crash {
+                        leased.progress.interrupt();
+                    }
+                    let handler = handler.clone();
+                    (Next::Yield { handler }, leased.progress)
+                }
                 Err(error) => {
                     tracing::error!(delivery = %id, %error, "delivery {id} cannot be read from the store");
                     let why = format!("what is stored of it cannot be read: {error}");
@@ -47,9 +57,8 @@ impl Leases {
             };
             if started {
                 queue.release_slot(&handler, Stay::Long);
-            } else {
-                shared.inbox.nudge();
             }
+            // Where it was given up on its way here, this ends it: its lane is held until somebody does.
             queue.settle(Settlement {
                 id,
                 token,
@@ -61,25 +70,48 @@ impl Leases {
         }
     }
 
-    /// Waits for a lease for which there is a slot.
-    async fn with_slot(&mut self) -> Option<(Queue, Handed)> {
+    /// Waits for a lease that can be started, or has waited for too long.
+    async fn take(&mut self) -> Option<(Queue, Handed)> {
         loop {
             if !self.waiting.is_empty() {
                 let queue = self.queue.upgrade()?;
-                let place = {
-                    let scheduler = queue.inner.shared.scheduler.lock();
-                    let has_slot = |handed: &Handed| scheduler.has_slot(&handed.grant.handler);
-                    self.waiting.iter().position(has_slot)
-                };
-                if let Some(handed) = place.and_then(|place| self.waiting.remove(place)) {
+                if let Some(handed) = self.pick(&queue) {
                     return Some((queue, handed));
                 }
             }
+            let oldest = self.waiting.front().map(|(since, _)| *since + AHEAD_FOR);
+            let too_long = async {
+                match oldest {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                group = self.handed.recv() => self.waiting.extend(group?),
-                () = self.slot_freed.notified() => {}
+                group = self.handed.recv() => {
+                    let now = Instant::now();
+                    self.waiting.extend(group?.into_iter().map(|handed| (now, handed)));
+                }
+                () = self.startable.notified() => {}
+                () = too_long => {}
             }
         }
+    }
+
+    /// Takes out the most urgent of those that can be started, else one that has waited for too long.
+    fn pick(&mut self, queue: &Queue) -> Option<Handed> {
+        let startable = {
+            let scheduler = queue.inner.shared.scheduler.lock();
+            let waiting = self.waiting.iter().enumerate();
+            waiting
+                .filter(|(_, (_, handed))| scheduler.is_startable(&handed.grant))
+                .min_by_key(|(place, (_, handed))| (handed.grant.priority, *place))
+                .map(|(place, _)| place)
+        };
+        let place = startable.or_else(|| {
+            let (since, _) = self.waiting.front()?;
+            (since.elapsed() >= AHEAD_FOR).then_some(0)
+        })?;
+        self.waiting.remove(place).map(|(_, handed)| handed)
     }
 }
 

@@ -88,8 +88,8 @@ struct Shared {
     commits: watch::Sender<u64>,
     /// How many deliveries were given up since the start.
     deaths: watch::Sender<u64>,
-    /// For leases that are ahead of their slots.
-    slot_freed: Arc<Notify>,
+    /// A lease that is ahead of its slot may have become startable.
+    startable: Arc<Notify>,
 }
 
 impl Shared {
@@ -111,7 +111,7 @@ impl Shared {
             secret,
             commits: watch::Sender::new(0),
             deaths: watch::Sender::new(0),
-            slot_freed: Arc::default(),
+            startable: Arc::default(),
         }
     }
 
@@ -169,7 +169,7 @@ impl Queue {
         let leases = Leases {
             handed: started.handed,
             waiting: VecDeque::new(),
-            slot_freed: Arc::clone(&inner.shared.slot_freed),
+            startable: Arc::clone(&inner.shared.startable),
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
         Ok((Self { inner }, leases))
@@ -276,9 +276,11 @@ impl Queue {
     /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.
     pub fn release_slot(&self, handler: &HandlerName, stay: Stay) {
         let shared = &self.inner.shared;
-        let waited_for = shared.scheduler.lock().release_slot(handler, stay);
-        shared.slot_freed.notify_one();
-        if waited_for {
+        let freed = shared.scheduler.lock().release_slot(handler, stay);
+        if freed.for_a_lease {
+            shared.startable.notify_one();
+        }
+        if freed.for_one_that_waits {
             shared.inbox.nudge();
         }
     }
@@ -340,8 +342,10 @@ impl Queue {
 
     /// Changes how many invocations of each handler may run. Those under way go on.
     pub fn set_caps(&self, caps: Caps) {
-        self.inner.shared.scheduler.lock().set_caps(caps);
-        self.inner.shared.inbox.nudge();
+        let shared = &self.inner.shared;
+        shared.scheduler.lock().set_caps(caps);
+        shared.startable.notify_one();
+        shared.inbox.nudge();
     }
 
     /// Commits what was settled, gives every lease back and closes the store. The worker is to have

@@ -240,6 +240,14 @@ impl Progress {
         }
     }
 
+    /// Notes that the server died under what is not finished: any of it may have had an effect under way, and which
+    /// one is not known.
+    pub fn interrupt(&mut self) {
+        for step in &mut self.steps {
+            step.interrupted |= step.status == StepStatus::Pending;
+        }
+    }
+
     /// Returns the most attempts that any step has used.
     #[must_use]
     pub fn attempts(&self) -> u32 {

@@ -12,6 +12,10 @@ use crate::alert::{Alert, Labels, Origin, Timestamp};
 
 use self::wire::{WireAlert, WireGroup, found};
 
+/// Bodies up to this are read in one go. In larger ones the alerts are read one by one: parsed and not yet taken over,
+/// small ones are ten times as large as their JSON.
+const ONE_GO_BYTES_MAX: usize = 1 << 20;
+
 /// Of an alert that is kept because it could not be read, this much of its JSON.
 const BAD_JSON_BYTES_MAX: usize = 64 << 10;
 
@@ -108,7 +112,8 @@ fn read(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
         return read_object(text, now);
     }
     let origin = sent_by("prometheus");
-    if let Ok(alerts) = serde_json::from_str(text)
+    if text.len() <= ONE_GO_BYTES_MAX
+        && let Ok(alerts) = serde_json::from_str(text)
         && let Some(parsed) = all_good(alerts, &origin, now)
     {
         return Ok(parsed);
@@ -247,7 +252,9 @@ fn sent_by(sender: &str) -> Origin {
 /// JSON; what it does not take (a field given twice, a field of another type) is read again as a tree, which takes more
 /// and knows what is wrong.
 fn read_object(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
-    if let Ok(mut group) = serde_json::from_str::<WireGroup<'_, WireAlert<'_>>>(text) {
+    if text.len() <= ONE_GO_BYTES_MAX
+        && let Ok(mut group) = serde_json::from_str::<WireGroup<'_, WireAlert<'_>>>(text)
+    {
         let Some(alerts) = group.alerts.take() else {
             return Ok(alone(read_alert(text, &sent_by("json"), now), text));
         };
@@ -259,9 +266,10 @@ fn read_object(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
             });
         }
     }
-    if let Ok(mut group) = serde_json::from_str::<WireGroup<'_, &RawValue>>(text)
-        && let Some(items) = group.alerts.take()
-    {
+    if let Ok(mut group) = serde_json::from_str::<WireGroup<'_, &RawValue>>(text) {
+        let Some(items) = group.alerts.take() else {
+            return Ok(alone(read_alert(text, &sent_by("json"), now), text));
+        };
         let truncated_alerts = group.truncated_alerts.unwrap_or(0);
         let parsed = read_list(&items, Place::Grouped, &group.into_origin(), now);
         return Ok(Parsed {

@@ -97,10 +97,7 @@ impl Run {
         // day was set to meanwhile.
         leased.progress.make_due(now);
         if leased.after_crash {
-            // Any of them may have had an effect under way when the server died: which one is not known.
-            for step in &mut leased.progress.steps {
-                step.interrupted |= step.status == StepStatus::Pending;
-            }
+            leased.progress.interrupt();
         }
         for step in &mut leased.progress.steps {
             let adds_nothing = |module: Arc<Module>| module.description().act_only;

@@ -74,6 +74,8 @@ impl Scheduler {
             route: Arc::clone(&self.routes[lane.0]),
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].name.clone(),
+            slots: handler,
+            priority: item.priority,
             lease: item.leases,
             after_crash: item.after_crash,
             since: item.since,

@@ -22,7 +22,7 @@ use super::types::{LeaseToken, Stay};
 use slots::Slots;
 
 pub use words::HandlerCounts;
-pub(super) use words::{Ended, Entrant, Grant, Withdrawn};
+pub(super) use words::{Ended, Entrant, Freed, Grant, Withdrawn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -278,22 +278,18 @@ impl Scheduler {
         (item.phase == Phase::Revoked(token)).then_some(item.leases)
     }
 
-    /// Returns true where a lease of `handler` has a slot to begin with.
-    pub(super) fn has_slot(&self, handler: &HandlerName) -> bool {
-        let key = self.handler_keys.get(handler);
-        key.is_none_or(|key| self.handlers[*key].has_slot())
+    /// Returns true where there is no reason to wait with a lease: it has a slot to begin with, or was taken away.
+    pub(super) fn is_startable(&self, grant: &Grant) -> bool {
+        self.handlers[grant.slots].has_slot() || self.lease_of(grant.id, grant.token).is_none()
     }
 
-    /// Notes that a worker takes the delivery out, with a slot of `handler`; returns false where it may not have it any
-    /// more, and then has none.
-    pub(super) fn start(
-        &mut self,
-        id: DeliveryId,
-        token: LeaseToken,
-        handler: &HandlerName,
-    ) -> bool {
-        let key = self.handler_key(handler);
+    /// Notes that a worker takes the delivery out, with a slot; returns false where it may not have it any more, or has
+    /// no slot, and the lease is to be settled as it is.
+    pub(super) fn start(&mut self, grant: &Grant) -> bool {
+        let (id, token) = (grant.id, grant.token);
+        let slots = &mut self.handlers[grant.slots];
         if !self.closed
+            && slots.has_slot()
             && let Some(item) = self.items.get_mut(&id)
             && let Phase::Leased {
                 token: held,
@@ -302,11 +298,10 @@ impl Scheduler {
             && *held == token
         {
             *started = true;
-            self.handlers[key].take();
+            slots.take();
             return true;
         }
-        let slots = &mut self.handlers[key];
-        slots.leased = slots.leased.saturating_sub(1);
+        slots.unlease();
         false
     }
 
@@ -336,12 +331,15 @@ impl Scheduler {
         }
     }
 
-    /// Gives a slot back; returns true where a delivery waits for a lease.
-    pub(super) fn release_slot(&mut self, handler: &HandlerName, stay: Stay) -> bool {
+    /// Gives a slot back.
+    pub(super) fn release_slot(&mut self, handler: &HandlerName, stay: Stay) -> Freed {
         let key = self.handler_key(handler);
         let slots = &mut self.handlers[key];
         slots.give_back(stay);
-        !slots.is_idle() && slots.may_lease()
+        Freed {
+            for_a_lease: slots.leased > slots.running,
+            for_one_that_waits: !slots.is_idle() && slots.may_lease(),
+        }
     }
 
     /// Takes a slot outside of the leases' order, where nobody waits for one.

@@ -8,9 +8,9 @@ use crate::queue::types::Stay;
 /// Every tenth lease goes to the oldest, so that nothing starves behind a flood of urgent ones.
 const OLDEST_EVERY: u64 = 10;
 
-/// How many leases a handler has ahead of its slots while its invocations are brief. A lease takes a commit, and such an
-/// invocation a small part of that time: without, its slots would be empty for most of it.
-const AHEAD: u32 = 64;
+/// How many leases a handler has ahead for each of its slots, and in all, while its invocations are brief. A lease takes a
+/// commit, and such an invocation a small part of that time: without, its slots would be empty for most of it.
+const AHEAD: (u32, u32) = (8, 64);
 
 /// Brief invocations in a row after which it does.
 const BRIEF_MIN: u32 = 64;
@@ -50,7 +50,11 @@ impl Slots {
 
     /// Returns true where a lease that is given now has a slot, or will soon.
     pub(super) fn may_lease(&self) -> bool {
-        let ahead = if self.brief < BRIEF_MIN { 0 } else { AHEAD };
+        let ahead = if self.brief < BRIEF_MIN {
+            0
+        } else {
+            self.cap.saturating_mul(AHEAD.0).min(AHEAD.1)
+        };
         self.leased < self.cap.saturating_add(ahead)
     }
 
@@ -62,6 +66,12 @@ impl Slots {
     /// Gives a slot to a delivery that is leased.
     pub(super) fn take(&mut self) {
         self.running += 1;
+    }
+
+    /// Takes back a lease that never had its slot: invocations are not brief any more.
+    pub(super) fn unlease(&mut self) {
+        self.leased = self.leased.saturating_sub(1);
+        self.brief = 0;
     }
 
     /// Takes back the slot of a lease.

@@ -65,7 +65,7 @@ fn finish(scheduler: &mut Scheduler, grant: &Grant) {
 fn run_briefly(scheduler: &mut Scheduler, ids: std::ops::Range<i64>) {
     for id in ids {
         let grant = admit(scheduler, id, Priority::Normal).unwrap();
-        assert!(scheduler.start(grant.id, grant.token, &grant.handler));
+        assert!(scheduler.start(&grant));
         scheduler.release_slot(&grant.handler, Stay::Brief);
         scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
     }
@@ -80,24 +80,28 @@ fn brief_invocations_get_leases_ahead_of_their_slots_until_a_long_one() {
         .filter_map(|id| admit(&mut scheduler, id, Priority::Normal))
         .collect();
     assert_eq!(few.len(), 2, "too soon to tell");
-    assert!(scheduler.start(few[0].id, few[0].token, &few[0].handler));
+    assert!(scheduler.start(&few[0]));
     assert!(
-        scheduler.release_slot(&few[0].handler, Stay::Brief),
+        scheduler
+            .release_slot(&few[0].handler, Stay::Brief)
+            .for_one_that_waits,
         "more may be leased now"
     );
     let more = scheduler.grant(NOW);
     scheduler.commit(NOW);
-    assert_eq!(1 + more.len(), 2 + 64);
+    // The second of the few has not begun.
+    assert_eq!(1 + more.len(), 2 + 16, "eight for each slot");
     for grant in &more[..2] {
-        assert!(scheduler.has_slot(&grant.handler));
-        assert!(scheduler.start(grant.id, grant.token, &grant.handler));
+        assert!(scheduler.is_startable(grant));
+        assert!(scheduler.start(grant));
     }
-    assert!(!scheduler.has_slot(&name("a")), "but two run at a time");
+    assert!(!scheduler.is_startable(&more[2]), "but two run at a time");
     assert!(!scheduler.try_take_slot(&name("a")));
     let counts = &scheduler.counts()[0];
     assert_eq!((counts.running, counts.waiting), (2, 197));
-    scheduler.release_slot(&name("a"), Stay::Long);
-    assert!(scheduler.has_slot(&name("a")));
+    let freed = scheduler.release_slot(&name("a"), Stay::Long);
+    assert!(freed.for_a_lease && !freed.for_one_that_waits);
+    assert!(scheduler.is_startable(&more[2]));
     assert_eq!(
         grant(&mut scheduler, NOW),
         [] as [i64; 0],
@@ -106,19 +110,47 @@ fn brief_invocations_get_leases_ahead_of_their_slots_until_a_long_one() {
 }
 
 #[test]
-fn a_lease_that_is_given_up_ahead_of_its_slot_makes_room() {
+fn a_lease_ahead_of_its_slot_that_does_not_start_is_none_any_more() {
     let mut scheduler = scheduler(1);
     run_briefly(&mut scheduler, 0..64);
-    let grants: Vec<_> = (100..165)
+    let grants: Vec<_> = (100..109)
         .map(|id| admit(&mut scheduler, id, Priority::Normal).unwrap())
         .collect();
     assert!(admit(&mut scheduler, 200, Priority::Normal).is_none());
-    let last = &grants[64];
-    assert_eq!(scheduler.withdraw(last.id), Withdrawn::Leased);
+    assert!(scheduler.start(&grants[0]));
+    // Given up: there is nothing to wait for.
+    assert!(!scheduler.is_startable(&grants[8]));
+    assert_eq!(scheduler.withdraw(grants[8].id), Withdrawn::Leased);
     scheduler.commit(NOW);
-    assert!(!scheduler.start(last.id, last.token, &last.handler));
-    assert!(scheduler.has_slot(&last.handler), "it took none");
-    assert_eq!(grant(&mut scheduler, NOW), [200]);
+    assert!(scheduler.is_startable(&grants[8]));
+    assert!(!scheduler.start(&grants[8]));
+    // Waited for too long: the others are not leased ahead from here on.
+    for grant in &grants[1..8] {
+        assert!(!scheduler.start(grant), "the slot is taken");
+        let ended = Ended::Waits {
+            handler: name("a"),
+            due: Ticks::MIN,
+        };
+        scheduler.end(grant.id, grant.token, ended, NOW);
+    }
+    assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+    finish(&mut scheduler, &grants[0]);
+    assert_eq!(grant(&mut scheduler, NOW), [101]);
+}
+
+#[test]
+fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
+    let mut scheduler = scheduler(1);
+    let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    assert_eq!(scheduler.withdraw(lease.id), Withdrawn::Leased);
+    assert!(!scheduler.start(&lease), "it is about to be given up");
+    scheduler.rollback(NOW);
+    let ended = Ended::Waits {
+        handler: name("a"),
+        due: Ticks::MIN,
+    };
+    scheduler.end(lease.id, lease.token, ended, NOW);
+    assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
 #[test]
@@ -235,10 +267,8 @@ fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     assert!(scheduler.try_take_slot(&name("a")));
     assert!(!scheduler.try_take_slot(&name("a")));
     admit(&mut scheduler, 1, Priority::Normal);
-    assert!(
-        scheduler.release_slot(&name("a"), Stay::Long),
-        "somebody waits"
-    );
+    let freed = scheduler.release_slot(&name("a"), Stay::Long);
+    assert!(freed.for_one_that_waits);
     assert!(!scheduler.try_take_slot(&name("a")));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }

@@ -38,6 +38,9 @@ pub(in crate::queue) struct Grant {
     pub(in crate::queue) route: Arc<str>,
     pub(in crate::queue) pipeline: Arc<[HandlerName]>,
     pub(in crate::queue) handler: HandlerName,
+    /// The scheduler's number of that handler.
+    pub(super) slots: usize,
+    pub(in crate::queue) priority: Priority,
     /// The place of this lease among the delivery's, from 1.
     pub(in crate::queue) lease: u32,
     pub(in crate::queue) after_crash: bool,
@@ -45,6 +48,15 @@ pub(in crate::queue) struct Grant {
     pub(in crate::queue) since: Ticks,
     /// Absent where memory had no room for it.
     pub(in crate::queue) alert: Option<Arc<Alert>>,
+}
+
+/// What a slot that was given back is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::queue) struct Freed {
+    /// A lease is ahead of its slot.
+    pub(in crate::queue) for_a_lease: bool,
+    /// A delivery waits for a lease, and may have one.
+    pub(in crate::queue) for_one_that_waits: bool,
 }
 
 /// How a lease ended, once that is durable.

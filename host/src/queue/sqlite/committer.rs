@@ -316,6 +316,10 @@ impl Committer {
             let _ = self.handed.send(group.handed);
         }
         for (message, answer) in taken.urgent.into_iter().zip(answers) {
+            if matches!(answer, Answer::Cancel(Ok(()))) {
+                // It may have been leased ahead of its slot.
+                self.shared.startable.notify_one();
+            }
             answer.give(message);
         }
     }

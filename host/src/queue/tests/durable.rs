@@ -142,8 +142,8 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
     assert_eq!(leased.progress.steps[0].status, StepStatus::Done);
 }
 
-/// A bench with one slot, whose invocations so far were all brief.
-async fn brief_bench() -> Bench {
+/// A bench with one slot whose invocations were all brief, and three deliveries that are leased, the first one begun.
+async fn leased_ahead() -> (Bench, Leased, [DeliveryId; 2]) {
     let mut bench = Bench::with(Options::default(), Caps::all(1));
     for n in 0..64 {
         bench.accept_new(firing(&format!("Brief{n}"))).await;
@@ -152,61 +152,109 @@ async fn brief_bench() -> Bench {
         bench.queue.settle(settlement(&leased, Next::Done));
         bench.flush().await;
     }
-    bench
+    let first = bench.accept_new(firing("A0")).await;
+    let begun = bench.lease().await;
+    assert_eq!(begun.id, first);
+    let ahead = [
+        bench.accept_new(firing("A1")).await,
+        bench.accept_new(firing("A2")).await,
+    ];
+    for id in ahead {
+        assert_eq!(
+            bench.state(id).await,
+            State::Running,
+            "leased before it has a slot"
+        );
+    }
+    (bench, begun, ahead)
 }
 
 #[tokio::test]
 async fn what_is_leased_ahead_waits_for_a_slot_and_a_restart_gives_it_back() {
-    let mut bench = brief_bench().await;
-    let body = (0..3).map(|n| firing(&format!("A{n}"))).collect();
-    bench
-        .queue
-        .accept(Parcel::new(body, Vec::new()))
-        .await
-        .unwrap();
-    let first = bench.lease().await;
-    {
-        let mut second = std::pin::pin!(bench.leases.next());
-        let polled = std::future::poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx))).await;
-        assert!(polled.is_pending(), "there is one slot");
-        bench.queue.release_slot(&first.handler, Stay::Brief);
-        let second = second.await.unwrap();
-        assert_eq!(second.lease, 1);
-        bench.queue.release_slot(&second.handler, Stay::Brief);
-        bench.queue.settle(settlement(&second, Next::Done));
-    }
-    bench.queue.settle(settlement(&first, Next::Done));
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    bench.queue.release_slot(&begun.handler, Stay::Brief);
+    let second = bench.lease().await;
+    assert_eq!((second.id, second.lease), (ahead[0], 1));
+    bench.settle(&second, Next::Done);
+    bench.queue.settle(settlement(&begun, Next::Done));
     let mut bench = bench.restart().await;
     let third = bench.lease().await;
-    assert_eq!(
-        (third.lease, third.after_crash),
-        (1, false),
-        "it had not begun"
-    );
+    assert_eq!((third.id, third.lease), (ahead[1], 1));
+    assert!(!third.after_crash, "it had not begun");
 }
 
 #[tokio::test]
 async fn what_was_leased_ahead_of_a_crash_runs_after_it() {
-    let mut bench = brief_bench().await;
-    let body = (0..3).map(|n| firing(&format!("A{n}"))).collect();
-    bench
-        .queue
-        .accept(Parcel::new(body, Vec::new()))
-        .await
-        .unwrap();
-    let first = bench.lease().await;
+    let (bench, begun, ahead) = leased_ahead().await;
     let mut bench = bench.crash();
-    for _ in 0..3 {
+    for id in [begun.id, ahead[0], ahead[1]] {
         let leased = bench.lease().await;
-        assert_eq!(
-            (leased.lease, leased.after_crash),
-            (2, true),
-            "{:?}",
-            first.id
-        );
+        assert_eq!((leased.id, leased.lease, leased.after_crash), (id, 2, true));
         bench.settle(&leased, Next::Done);
     }
     bench.flush().await;
+}
+
+#[tokio::test]
+async fn what_is_leased_ahead_of_a_slot_that_is_not_freed_waits_in_the_queue() {
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    // It waits, in vain: the two go back by themselves.
+    let mut commits = bench.queue.commits();
+    let queue = bench.queue.clone();
+    let both_wait = async {
+        loop {
+            let mut states = Vec::new();
+            for id in ahead {
+                states.push(queue.story(id).await.unwrap().unwrap().delivery.state);
+            }
+            if states == [State::Queued, State::Queued] {
+                return;
+            }
+            commits.changed().await.unwrap();
+        }
+    };
+    tokio::select! {
+        leased = bench.leases.next() => panic!("without a slot: {leased:?}"),
+        () = both_wait => {}
+    }
+    let mut urgent = firing("Urgent");
+    urgent.plans[0].priority = Priority::Critical;
+    let urgent = bench.accept_new(urgent).await;
+    bench.settle(&begun, Next::Done);
+    for expected in [urgent, ahead[0], ahead[1]] {
+        let leased = bench.lease().await;
+        assert_eq!(leased.id, expected);
+        assert_eq!(leased.progress.attempts(), 0);
+        bench.settle(&leased, Next::Done);
+    }
+}
+
+#[tokio::test]
+async fn more_slots_start_what_is_leased_ahead() {
+    let (mut bench, _begun, ahead) = leased_ahead().await;
+    bench.queue.set_caps(Caps::all(3));
+    for id in ahead {
+        assert_eq!(bench.lease().await.id, id);
+    }
+}
+
+#[tokio::test]
+async fn what_is_cancelled_ahead_of_its_slot_ends_and_is_not_run() {
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    bench.queue.cancel(ahead[0]).await.unwrap();
+    let next = {
+        let queue = bench.queue.clone();
+        let mut next = std::pin::pin!(bench.leases.next());
+        let polled = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "the slot is taken");
+        queue.release_slot(&begun.handler, Stay::Brief);
+        next.await.unwrap()
+    };
+    assert_eq!(next.id, ahead[1]);
+    bench.flush().await;
+    let story = bench.story(ahead[0]).await;
+    assert_eq!(story.delivery.state, State::Dead);
+    assert_eq!(story.attempts.len(), 0);
 }
 
 #[tokio::test]
