@@ -11,16 +11,12 @@ use super::outcome::{self, Circumstances};
 use super::{Attempt, Phase, StepStory, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
-use crate::journal::CallKind;
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{Leased, Next, Queue, Settlement, Stay, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
-
-/// An invocation that takes longer is not brief, whatever it did: a busy machine's delays are well below.
-const BRIEF_MAX: Duration = Duration::from_millis(10);
 
 /// A lease under way.
 pub(super) struct Run {
@@ -42,7 +38,7 @@ struct Slot {
     queue: Queue,
     handler: HandlerName,
     since: Instant,
-    /// What ran in it so far; absent before anything has.
+    /// Of what ran in it so far, the longest; absent before anything has.
     stay: Option<Stay>,
 }
 
@@ -58,20 +54,17 @@ impl Slot {
 
     /// Notes what an invocation did.
     fn used(&mut self, invoked: &Invoked) {
-        let mut calls = invoked.trace.counts.iter();
-        let asked = calls.any(|calls| calls.kind != CallKind::Config);
-        if asked || invoked.outcome.is_err() {
-            self.stay = Some(Stay::Long);
-        } else {
-            self.stay.get_or_insert(Stay::Brief);
+        let stay = outcome::stay(invoked, self.since.elapsed());
+        if self.stay != Some(Stay::Long) {
+            self.stay = Some(stay);
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let is_brief = self.stay == Some(Stay::Brief) && self.since.elapsed() < BRIEF_MAX;
-        let stay = if is_brief { Stay::Brief } else { Stay::Long };
+        // Where nothing ran, nothing is known of it.
+        let stay = self.stay.unwrap_or(Stay::Long);
         self.queue.release_slot(&self.handler, stay);
     }
 }
