@@ -80,6 +80,15 @@ impl Labels {
         self.pairs.len()
     }
 
+    /// Adds the pair whose value is the end of the text.
+    fn push(&mut self, name_at: usize, value_at: usize) {
+        self.pairs.push(Pair {
+            name_at,
+            value_at,
+            end: self.text.len(),
+        });
+    }
+
     /// Sorts the pairs; of a name given twice the last counts.
     fn sorted(mut self) -> Self {
         let text = self.text.as_str();
@@ -105,11 +114,7 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
             labels.text.push_str(name.as_ref());
             let value_at = labels.text.len();
             labels.text.push_str(value.as_ref());
-            labels.pairs.push(Pair {
-                name_at,
-                value_at,
-                end: labels.text.len(),
-            });
+            labels.push(name_at, value_at);
         }
         labels.sorted()
     }
@@ -163,11 +168,7 @@ impl<'de> Visitor<'de> for Pairs {
             }
             let value_at = labels.text.len();
             map.next_value_seed(Appended(&mut labels))?;
-            labels.pairs.push(Pair {
-                name_at,
-                value_at,
-                end: labels.text.len(),
-            });
+            labels.push(name_at, value_at);
         }
     }
 }
