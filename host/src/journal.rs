@@ -146,8 +146,9 @@ pub enum LedgerError {
 
 /// Where one step's calls are made durable. Each method returns once it is on disk.
 pub trait Ledger: Send + Sync {
-    /// Returns `Ok` where the lease is still held and the store takes writes: asked before each effect.
-    fn ready(&self) -> Result<(), LedgerError>;
+    /// Returns `Ok` where the lease is still held and the store takes writes: asked before each effect. From then on
+    /// a crash leaves open whether the effect has happened, and the store knows it.
+    fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// Appends entries to the step's record.
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>>;

@@ -327,8 +327,8 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    fn ready(&self) -> Result<(), LedgerError> {
-        self.check()
+    fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async { self.check() })
     }
 
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {

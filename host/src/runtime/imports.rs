@@ -153,19 +153,6 @@ impl State {
         Ok(Some(reply))
     }
 
-    /// Asks whether an effect may start now. The inner error is for the guest: the store cannot
-    /// record, so nothing may happen.
-    fn may_start(&self) -> wasmtime::Result<Result<(), String>> {
-        let Some(powers) = &self.powers else {
-            return Ok(Err(NOT_IN_DESCRIBE.to_owned()));
-        };
-        match powers.ledger.ready() {
-            Ok(()) => Ok(Ok(())),
-            Err(error @ LedgerError::Unavailable(_)) => Ok(Err(error.to_string())),
-            Err(error @ LedgerError::LeaseLost) => Err(Stop::Host(error.to_string()).into()),
-        }
-    }
-
     /// Notes that the call goes out now.
     fn begin(&mut self, plan: &Plan) {
         self.recorder.begin(plan.kind, &plan.request, plan.changes);
@@ -196,6 +183,19 @@ impl State {
         };
         self.recorder.call(call, done.reply.is_ok());
         Ok(done.reply)
+    }
+}
+
+/// Asks whether an effect may start now. The inner error is for the guest: the store cannot
+/// record, so nothing may happen.
+async fn may_start(powers: Option<&Powers>) -> wasmtime::Result<Result<(), String>> {
+    let Some(powers) = powers else {
+        return Ok(Err(NOT_IN_DESCRIBE.to_owned()));
+    };
+    match powers.ledger.ready().await {
+        Ok(()) => Ok(Ok(())),
+        Err(error @ LedgerError::Unavailable(_)) => Ok(Err(error.to_string())),
+        Err(error @ LedgerError::LeaseLost) => Err(Stop::Host(error.to_string()).into()),
     }
 }
 

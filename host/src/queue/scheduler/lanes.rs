@@ -44,6 +44,7 @@ impl Scheduler {
             accepted_at: entrant.accepted_at,
             since: entrant.since,
             leases: entrant.leases,
+            ahead: false,
             after_crash: entrant.after_crash,
             alert,
             alert_bytes: entrant.alert_bytes,
@@ -63,8 +64,10 @@ impl Scheduler {
         self.stop_timer(id);
         self.last_token += 1;
         let token = LeaseToken(self.last_token);
+        let ahead = self.handlers[self.items[&id].handler].is_full();
         let item = self.item(id);
         item.phase = phase(token);
+        item.ahead = ahead;
         item.leases += 1;
         let (handler, lane) = (item.handler, item.lane);
         let item = &self.items[&id];
@@ -77,6 +80,7 @@ impl Scheduler {
             slots: handler,
             priority: item.priority,
             lease: item.leases,
+            ahead,
             after_crash: item.after_crash,
             since: item.since,
             alert: item.alert.clone(),

@@ -55,6 +55,8 @@ struct Item {
     accepted_at: Timestamp,
     since: Ticks,
     leases: u32,
+    /// Its lease was given ahead of a slot, and under it nothing has been recorded and no effect begun.
+    ahead: bool,
     after_crash: bool,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
@@ -272,6 +274,18 @@ impl Scheduler {
             .then_some(item.leases)
     }
 
+    /// Returns true where a delivery's lease was given ahead of a slot, and nothing was recorded under it so far.
+    pub(super) fn is_ahead(&self, id: DeliveryId) -> bool {
+        self.items.get(&id).is_some_and(|item| item.ahead)
+    }
+
+    /// Notes that a delivery's lease counts as any other, once that is durable.
+    pub(super) fn catch_up(&mut self, id: DeliveryId) {
+        if let Some(item) = self.items.get_mut(&id) {
+            item.ahead = false;
+        }
+    }
+
     /// Returns the number of a lease that was taken away from its worker by giving the delivery up.
     pub(super) fn revoked_lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
         let item = self.items.get(&id)?;
@@ -346,7 +360,7 @@ impl Scheduler {
     pub(super) fn try_take_slot(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
         let slots = &mut self.handlers[key];
-        let free = slots.is_idle() && slots.leased < slots.cap;
+        let free = slots.is_idle() && !slots.is_full();
         if free {
             slots.leased += 1;
             slots.take();

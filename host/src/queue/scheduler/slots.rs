@@ -58,6 +58,11 @@ impl Slots {
         self.leased < self.cap.saturating_add(ahead)
     }
 
+    /// Returns true where every slot has a lease already.
+    pub(super) fn is_full(&self) -> bool {
+        self.leased >= self.cap
+    }
+
     /// Returns true where an invocation may begin.
     pub(super) fn has_slot(&self) -> bool {
         self.running < self.cap

@@ -43,6 +43,8 @@ pub(in crate::queue) struct Grant {
     pub(in crate::queue) priority: Priority,
     /// The place of this lease among the delivery's, from 1.
     pub(in crate::queue) lease: u32,
+    /// True where no slot was free for it.
+    pub(in crate::queue) ahead: bool,
     pub(in crate::queue) after_crash: bool,
     /// When it was accepted, as in [`Entrant`].
     pub(in crate::queue) since: Ticks,

@@ -10,7 +10,7 @@ use crate::queue::types::{Accepted, Plan, Refused, Verdict};
 use super::committer::{Committer, Group, Handed};
 use super::memory::Memory;
 use super::rows::{self, NewDelivery, Stored};
-use super::schema::{DEAD, DONE, QUEUED, RUNNING};
+use super::schema::{DEAD, DONE, QUEUED};
 
 /// Why a delivery is done that no route wanted.
 const UNROUTED: &str = "unrouted";
@@ -189,7 +189,7 @@ impl Committer {
         };
         let state = match (room, &grant) {
             (false, _) => DEAD,
-            (true, Some(_)) => RUNNING,
+            (true, Some(grant)) => rows::leased(grant),
             (true, None) => QUEUED,
         };
         group.died += u64::from(!room);

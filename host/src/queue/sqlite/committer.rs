@@ -59,6 +59,8 @@ pub(super) struct Group {
     pub(super) ticks: Ticks,
     pub(super) handed: Vec<Handed>,
     pub(super) ended: Vec<(DeliveryId, LeaseToken, Ended)>,
+    /// Deliveries that are no longer only leased ahead.
+    pub(super) caught_up: Vec<DeliveryId>,
     /// Deliveries whose lease ended within this transaction.
     pub(super) gone: HashSet<DeliveryId>,
     pub(super) died: u64,
@@ -182,6 +184,7 @@ impl Committer {
             ticks: self.shared.clock.ticks(),
             handed: Vec::new(),
             ended: Vec::new(),
+            caught_up: Vec::new(),
             gone: HashSet::new(),
             died: 0,
             revived: 0,
@@ -254,7 +257,7 @@ impl Committer {
     /// Records a lease, and reads what its worker needs.
     fn lease(&self, grant: Grant) -> rusqlite::Result<Handed> {
         let id = grant.id;
-        rows::mark_leased(&self.conn, id)?;
+        rows::mark_leased(&self.conn, &grant)?;
         let mut handed = Handed::new(grant);
         if handed.grant.alert.is_none() {
             handed.json = Some(rows::alert_json(&self.conn, id)?);
@@ -278,6 +281,9 @@ impl Committer {
         {
             let mut scheduler = self.shared.scheduler.lock();
             scheduler.commit(group.ticks);
+            for id in group.caught_up {
+                scheduler.catch_up(id);
+            }
             for (id, token, ended) in group.ended {
                 scheduler.end(id, token, ended, group.ticks);
             }

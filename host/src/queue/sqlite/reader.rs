@@ -15,7 +15,7 @@ use crate::queue::inbox::Later;
 use crate::queue::types::{Delivery, Filter, Page, Progress, State, Story};
 
 use super::events::{self, Gathered};
-use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
+use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
 use super::{kv, rows};
 
 /// Connections kept open; more are made where more people ask at once.
@@ -194,11 +194,13 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     )];
     if let Some(state) = filter.state {
         // Written out, not bound: the indexes by state are found by their own condition.
-        let code = state_code(state);
-        sql.push_str(&format!(" AND state = {code}"));
-        if code < DONE {
-            sql.push_str(" AND state < 3");
-        }
+        sql.push_str(match state {
+            State::Queued => " AND state = 0 AND state < 3",
+            State::Running => " AND state IN (-1, 1) AND state < 3",
+            State::Retrying => " AND state = 2 AND state < 3",
+            State::Done => " AND state = 3",
+            State::Dead => " AND state = 4",
+        });
     }
     if let Some(alertname) = &filter.alertname {
         sql.push_str(" AND alertname = ?");
@@ -305,20 +307,10 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     })
 }
 
-fn state_code(state: State) -> i64 {
-    match state {
-        State::Queued => QUEUED,
-        State::Running => RUNNING,
-        State::Retrying => RETRYING,
-        State::Done => DONE,
-        State::Dead => DEAD,
-    }
-}
-
 fn state_of(code: i64) -> State {
     match code {
         QUEUED => State::Queued,
-        RUNNING => State::Running,
+        RUNNING | AHEAD => State::Running,
         RETRYING => State::Retrying,
         DONE => State::Done,
         _ => State::Dead,

@@ -20,7 +20,7 @@ use super::events::Events;
 use super::reader::Reader;
 use super::retention::Retention;
 use super::rows::{STORED, Shared as Texts, Stored};
-use super::schema::{self, DEAD, QUEUED, RUNNING};
+use super::schema::{self, AHEAD, DEAD, QUEUED, RUNNING};
 
 /// Deaths of the server under a delivery that end it.
 const DEATHS_MAX: u32 = 3;
@@ -92,7 +92,8 @@ pub(in crate::queue) fn start(
     })
 }
 
-/// What is still marked as running is what the last process died under.
+/// What is still marked as running is what the last process died under. What was leased ahead of a slot waits again: no
+/// effect had begun, and there is no saying that it had anything to do with that death.
 fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
     tx.execute(
@@ -106,6 +107,11 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
          SET state = ?1, deaths = deaths + 1, after_crash = 1
          WHERE state < 3 AND state = ?2",
         params![QUEUED, RUNNING],
+    )?;
+    tx.execute(
+        "UPDATE deliveries INDEXED BY deliveries_unsettled SET state = ?1
+         WHERE state < 3 AND state = ?2",
+        params![QUEUED, AHEAD],
     )?;
     tx.commit()
 }

@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Priority, Status, Timestamp};
 use crate::journal::{CallKind, CallName, Entry};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
+use crate::queue::scheduler::Grant;
 
-use super::schema::RUNNING;
+use super::schema::{AHEAD, RUNNING};
 
 /// A delivery that is written for the first time.
 pub(super) struct NewDelivery<'a> {
@@ -108,12 +109,24 @@ impl Stored {
     }
 }
 
+/// Returns the state of a delivery with this lease.
+pub(super) fn leased(grant: &Grant) -> i64 {
+    if grant.ahead { AHEAD } else { RUNNING }
+}
+
 /// Marks a delivery as leased once more.
-pub(super) fn mark_leased(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+pub(super) fn mark_leased(conn: &Connection, grant: &Grant) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE deliveries SET state = ?2, leases = leases + 1, not_before = NULL WHERE id = ?1",
     )?
-    .execute(params![id.as_raw(), RUNNING])?;
+    .execute(params![grant.id.as_raw(), leased(grant)])?;
+    Ok(())
+}
+
+/// Marks a delivery that was leased ahead of a slot as one that is under way.
+pub(super) fn mark_running(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE deliveries SET state = ?2 WHERE id = ?1")?
+        .execute(params![id.as_raw(), RUNNING])?;
     Ok(())
 }
 

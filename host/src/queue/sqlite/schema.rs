@@ -23,6 +23,9 @@ const LAYOUT: i64 = 2;
 const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// States of a delivery as they are stored. Below [`DONE`] it is not settled.
+///
+/// [`AHEAD`] is leased ahead of a slot: no effect has begun under that lease, which is then [`RUNNING`].
+pub(super) const AHEAD: i64 = -1;
 pub(super) const QUEUED: i64 = 0;
 pub(super) const RUNNING: i64 = 1;
 pub(super) const RETRYING: i64 = 2;

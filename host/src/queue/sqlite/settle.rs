@@ -13,7 +13,7 @@ use crate::queue::types::{LeaseToken, Progress, StepStatus};
 
 use super::committer::{Committer, Group, Handed};
 use super::rows::{self, Stored};
-use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING};
+use super::schema::{DEAD, DONE, QUEUED, RETRYING};
 use super::{CANCELLED, kv, reader};
 
 /// What a message is answered once its transaction is durable.
@@ -74,6 +74,7 @@ impl Committer {
             } => Answer::Record(match self.lease_of(group, *id, *token) {
                 None => Err(LedgerError::LeaseLost),
                 Some(_) => {
+                    self.catch_up(group, *id)?;
                     rows::append(&self.conn, *id, *step, entries)?;
                     Ok(())
                 }
@@ -99,6 +100,15 @@ impl Committer {
             return None;
         }
         self.shared.scheduler.lock().lease_of(id, token)
+    }
+
+    /// What is asked under a lease that was given ahead of a slot shows that it is under way.
+    fn catch_up(&self, group: &mut Group, id: DeliveryId) -> rusqlite::Result<()> {
+        if self.shared.scheduler.lock().is_ahead(id) {
+            rows::mark_running(&self.conn, id)?;
+            group.caught_up.push(id);
+        }
+        Ok(())
     }
 
     fn settle(&mut self, group: &mut Group, settle: &Settle) -> rusqlite::Result<()> {
@@ -291,7 +301,7 @@ impl Committer {
             alert_bytes: 0,
         };
         let grant = self.shared.scheduler.lock().admit(entrant, group.ticks);
-        let leased = grant.is_some();
+        let state = grant.as_ref().map_or(QUEUED, rows::leased);
         self.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0,
@@ -301,8 +311,8 @@ impl Committer {
             )?
             .execute(params![
                 id.as_raw(),
-                if leased { RUNNING } else { QUEUED },
-                leased,
+                state,
+                grant.is_some(),
                 group.now.as_millisecond(),
                 handler.as_str(),
             ])?;

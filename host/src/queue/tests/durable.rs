@@ -184,15 +184,56 @@ async fn what_is_leased_ahead_waits_for_a_slot_and_a_restart_gives_it_back() {
 }
 
 #[tokio::test]
-async fn what_was_leased_ahead_of_a_crash_runs_after_it() {
+async fn what_was_leased_ahead_of_a_crash_runs_after_it_as_if_for_the_first_time() {
     let (bench, begun, ahead) = leased_ahead().await;
     let mut bench = bench.crash();
-    for id in [begun.id, ahead[0], ahead[1]] {
+    for (id, under_way) in [(begun.id, true), (ahead[0], false), (ahead[1], false)] {
         let leased = bench.lease().await;
-        assert_eq!((leased.id, leased.lease, leased.after_crash), (id, 2, true));
+        assert_eq!(
+            (leased.id, leased.lease, leased.after_crash),
+            (id, 2, under_way)
+        );
+        assert_eq!(deaths(&bench, id), u32::from(under_way));
         bench.settle(&leased, Next::Done);
     }
     bench.flush().await;
+}
+
+#[tokio::test]
+async fn what_was_leased_ahead_is_under_way_from_its_first_change_on() {
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    for (id, changes) in [(ahead[0], true), (ahead[1], false)] {
+        bench.queue.release_slot(&begun.handler, Stay::Brief);
+        let leased = bench.lease().await;
+        assert_eq!(leased.id, id);
+        let ledger = bench
+            .queue
+            .ledger(leased.id, leased.token, 0, &leased.handler);
+        if changes {
+            assert_eq!(ledger.ready().await, Ok(()));
+        }
+    }
+    let running = Filter {
+        state: Some(State::Running),
+        limit: 10,
+        ..Filter::default()
+    };
+    assert_eq!(bench.queue.list(running).await.unwrap().deliveries.len(), 3);
+    let mut bench = bench.crash();
+    for (id, under_way) in [(begun.id, true), (ahead[0], true), (ahead[1], false)] {
+        let leased = bench.lease().await;
+        assert_eq!((leased.id, leased.after_crash), (id, under_way));
+        assert_eq!(deaths(&bench, id), u32::from(under_way));
+        bench.settle(&leased, Next::Done);
+    }
+    bench.flush().await;
+}
+
+fn deaths(bench: &Bench, id: DeliveryId) -> u32 {
+    let conn = rusqlite::Connection::open(bench.path()).unwrap();
+    let sql = "SELECT deaths FROM deliveries WHERE id = ?1";
+    conn.query_one(sql, [id.as_raw()], |row| row.get(0))
+        .unwrap()
 }
 
 #[tokio::test]

@@ -33,7 +33,10 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
         bench.queue.unwritable().as_deref(),
         Some("the disk is full")
     );
-    assert!(matches!(ledger.ready(), Err(LedgerError::Unavailable(_))));
+    assert!(matches!(
+        ledger.ready().await,
+        Err(LedgerError::Unavailable(_))
+    ));
     let mut settlement = settlement(&leased, Next::Done);
     settlement.story = Some(format!("\"{}\"", "x".repeat(100_000)));
     bench.queue.release_slot(&leased.handler, Stay::Long);

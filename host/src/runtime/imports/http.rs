@@ -21,7 +21,7 @@ use crate::runtime::rates::{ORIGINS_MAX, TooLate};
 use crate::runtime::state::{Powers, State};
 use crate::runtime::{Answered, Limits};
 
-use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
+use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, may_start, name_of, optional};
 
 use headers::AddedHeader;
 use mask::Masks;
@@ -137,7 +137,7 @@ impl State {
         }
         // Last: the lease may have been lost while it waited.
         if plan.changes
-            && let Err(why) = self.may_start()?
+            && let Err(why) = may_start(Some(powers)).await?
         {
             return Ok(failed(Error::Unavailable(why)));
         }

@@ -9,7 +9,7 @@ use crate::runtime::recorder::micros;
 use crate::runtime::state::{Powers, State, Stop};
 use crate::runtime::{Answered, Call, Limits};
 
-use super::{Done, NOT_IN_DESCRIBE, Plan, name_of, optional};
+use super::{Done, NOT_IN_DESCRIBE, Plan, may_start, name_of, optional};
 
 /// A read as it is recorded: the value in base64.
 type ReadReply = Result<Option<String>, Error>;
@@ -160,7 +160,7 @@ impl State {
         if self.powers.as_ref().is_some_and(|powers| powers.dry_run) {
             return self.hold_back(plan, key, change).await;
         }
-        if let Err(why) = self.may_start()? {
+        if let Err(why) = may_start(self.powers.as_ref()).await? {
             let error = Error::Unavailable(why);
             let line = explain(&error);
             return self.finish(plan, Done::live(Err(error), line)).await;

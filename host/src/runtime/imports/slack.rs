@@ -15,7 +15,7 @@ use crate::runtime::preview;
 use crate::runtime::slack::{Method, SlackFailure};
 use crate::runtime::state::{Powers, State};
 
-use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, name_of, optional};
+use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, may_start, name_of, optional};
 
 use disarm::{Outside, Unfit};
 
@@ -123,7 +123,7 @@ impl State {
         if powers.dry_run {
             return Ok(shown(powers, plan, &outgoing, false));
         }
-        if let Err(why) = self.may_start()? {
+        if let Err(why) = may_start(Some(powers)).await? {
             return Ok(failed(Error::Unavailable(why)));
         }
         if powers.services.slack.settings.preview {

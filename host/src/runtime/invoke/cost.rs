@@ -26,7 +26,7 @@ const CALLS_A_ROUND: u32 = 1_000;
 struct NoCalls;
 
 impl Ledger for NoCalls {
-    fn ready(&self) -> Result<(), LedgerError> {
+    fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
         unreachable!()
     }
 
