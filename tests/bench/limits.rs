@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Context as _;
-use tests::modules;
+use tests::{modules, process};
 
 use crate::show::{Figures, Target};
 
@@ -25,9 +25,7 @@ pub(crate) fn run(figures: &mut Figures) -> anyhow::Result<()> {
         "alert-manager",
         "--lib",
     ]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
+    command.args(process::profile());
     command.args(["--", "--ignored", "--exact", "--nocapture", TEST]);
     let output = command.output().context("cargo does not run")?;
     let said = String::from_utf8_lossy(&output.stdout);

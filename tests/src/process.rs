@@ -22,12 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        // The test's own binary is in target/PROFILE/deps: the server's is built beside it.
-        let mut dir = std::env::current_exe().expect("this program has a path");
-        dir.pop();
-        if dir.ends_with("deps") {
-            dir.pop();
-        }
         let mut build = Command::new(env!("CARGO"));
         build
             .args(["build", "--quiet", "--bin", "alert-manager", "--locked"])
@@ -39,17 +33,36 @@ pub fn binary() -> &'static Path {
                 build.env_remove(name);
             }
         }
-        if dir.ends_with("release") {
-            build.arg("--release");
-        }
+        build.args(profile());
         let built = build.output().expect("cargo runs");
         assert!(
             built.status.success(),
             "the server does not build:\n{}",
             String::from_utf8_lossy(&built.stderr)
         );
-        dir.join("alert-manager")
+        folder().join("alert-manager")
     })
+}
+
+/// Returns what tells cargo to build in the profile of this program.
+#[must_use]
+pub fn profile() -> Vec<String> {
+    let folder = folder();
+    let name = folder.file_name().and_then(std::ffi::OsStr::to_str);
+    match name {
+        Some(name) if name != "debug" => vec!["--profile".into(), name.into()],
+        _ => Vec::new(),
+    }
+}
+
+/// Returns `target/PROFILE`: a test's own binary is there or in `deps` below it, and the server's is built there.
+fn folder() -> PathBuf {
+    let mut folder = std::env::current_exe().expect("this program has a path");
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    folder
 }
 
 /// Returns the command with no variable of ours inherited, in a folder.

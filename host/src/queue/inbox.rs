@@ -80,6 +80,12 @@ pub(super) enum Urgent {
         token: LeaseToken,
         progress: String,
     },
+    /// A call that may change something is to begin under a lease that was given ahead of a slot.
+    Begin {
+        id: DeliveryId,
+        token: LeaseToken,
+        reply: oneshot::Sender<Result<(), LedgerError>>,
+    },
     Record {
         id: DeliveryId,
         token: LeaseToken,

@@ -36,8 +36,7 @@ impl Ledger for StepLedger {
         match held {
             None => Box::pin(ready(Err(LedgerError::LeaseLost))),
             Some(false) => Box::pin(ready(Ok(()))),
-            // Whatever is recorded under a lease shows that it is under way, also nothing.
-            Some(true) => self.record(Vec::new()),
+            Some(true) => Box::pin(self.begin()),
         }
     }
 
@@ -91,6 +90,25 @@ impl Ledger for StepLedger {
             .inbox
             .push(Urgent::Kv(Box::new(message), reply));
         Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
+    }
+}
+
+impl StepLedger {
+    /// Waits until the store knows that the lease, given ahead of a slot, is under way.
+    async fn begin(&self) -> Result<(), LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        let shared = &self.inner.shared;
+        shared.inbox.push(Urgent::Begin {
+            id: self.id,
+            token: self.token,
+            reply,
+        });
+        answer.await.unwrap_or_else(|_| Err(closed()))?;
+        // It may have been given up meanwhile, in the same transaction too.
+        match shared.scheduler.lock().lease_of(self.id, self.token) {
+            Some(_) => Ok(()),
+            None => Err(LedgerError::LeaseLost),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::alert::{DeliveryId, Priority, Timestamp};
 use crate::queue::clock::Ticks;
 
-use super::{HandlerCounts, Phase, Scheduler};
+use super::{HandlerCounts, Left, Phase, Scheduler};
 
 impl Scheduler {
     /// Returns when something becomes due by itself.
@@ -51,13 +51,15 @@ impl Scheduler {
         counts
     }
 
-    /// Hands nothing out any more; returns every lease, and whether a worker has taken it out.
-    pub(in crate::queue) fn close(&mut self) -> Vec<(DeliveryId, bool)> {
+    /// Hands nothing out any more; returns every lease, and how far it had come.
+    pub(in crate::queue) fn close(&mut self) -> Vec<(DeliveryId, Left)> {
         self.closed = true;
         self.items
             .iter()
             .filter_map(|(id, item)| match item.phase {
-                Phase::Leased { started, .. } => Some((*id, started)),
+                Phase::Leased { started: false, .. } => Some((*id, Left::Unbegun)),
+                Phase::Leased { .. } if item.ahead => Some((*id, Left::Unchanged)),
+                Phase::Leased { .. } => Some((*id, Left::UnderWay)),
                 _ => None,
             })
             .collect()

@@ -22,7 +22,7 @@ use super::types::{LeaseToken, Stay};
 use slots::Slots;
 
 pub use words::HandlerCounts;
-pub(super) use words::{Ended, Entrant, Freed, Grant, Withdrawn};
+pub(super) use words::{Ended, Entrant, Freed, Grant, Left, Withdrawn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -55,7 +55,7 @@ struct Item {
     accepted_at: Timestamp,
     since: Ticks,
     leases: u32,
-    /// Its lease was given ahead of a slot, and under it nothing has been recorded and no effect begun.
+    /// Its lease was given ahead of a slot, and no call that may change something has begun under it.
     ahead: bool,
     after_crash: bool,
     alert: Option<Arc<Alert>>,
@@ -274,13 +274,14 @@ impl Scheduler {
             .then_some(item.leases)
     }
 
-    /// Returns true where a delivery's lease was given ahead of a slot, and nothing was recorded under it so far.
+    /// Returns true where a delivery's lease was given ahead of a slot, and no call that may change something has begun
+    /// under it.
     pub(super) fn is_ahead(&self, id: DeliveryId) -> bool {
         self.items.get(&id).is_some_and(|item| item.ahead)
     }
 
-    /// Notes that a delivery's lease counts as any other, once that is durable.
-    pub(super) fn catch_up(&mut self, id: DeliveryId) {
+    /// Notes that such a call begins, once that is durable: from then on the lease is as any other.
+    pub(super) fn begin_ahead(&mut self, id: DeliveryId) {
         if let Some(item) = self.items.get_mut(&id) {
             item.ahead = false;
         }

@@ -70,6 +70,17 @@ pub(in crate::queue) enum Ended {
     Waits { handler: HandlerName, due: Ticks },
 }
 
+/// How far a lease had come that nobody will end any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::queue) enum Left {
+    /// No worker has taken it out.
+    Unbegun,
+    /// One has, but it was given ahead of a slot and nothing was to be changed under it so far.
+    Unchanged,
+    /// What was asked of the world may have been done.
+    UnderWay,
+}
+
 /// What a delivery that is given up was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::queue) enum Withdrawn {

@@ -11,12 +11,12 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alert::{DeliveryId, Timestamp};
-use crate::journal::Entry;
+use crate::journal::{Entry, LedgerError};
 use crate::queue::Shared;
 use crate::queue::clock::Ticks;
 use crate::queue::errors::{AcceptError, CancelError, RetryError};
 use crate::queue::inbox::{AcceptJob, Close, GROUP_ALERTS_MAX, Taken, Urgent};
-use crate::queue::scheduler::{Ended, Grant};
+use crate::queue::scheduler::{Ended, Grant, Left};
 use crate::queue::types::{LeaseToken, Receipt};
 
 use super::accept::Part;
@@ -59,8 +59,8 @@ pub(super) struct Group {
     pub(super) ticks: Ticks,
     pub(super) handed: Vec<Handed>,
     pub(super) ended: Vec<(DeliveryId, LeaseToken, Ended)>,
-    /// Deliveries that are no longer only leased ahead.
-    pub(super) caught_up: Vec<DeliveryId>,
+    /// Deliveries leased ahead of a slot under which a call begins that may change something.
+    pub(super) begun_ahead: Vec<DeliveryId>,
     /// Deliveries whose lease ended within this transaction.
     pub(super) gone: HashSet<DeliveryId>,
     pub(super) died: u64,
@@ -184,7 +184,7 @@ impl Committer {
             ticks: self.shared.clock.ticks(),
             handed: Vec::new(),
             ended: Vec::new(),
-            caught_up: Vec::new(),
+            begun_ahead: Vec::new(),
             gone: HashSet::new(),
             died: 0,
             revived: 0,
@@ -281,8 +281,8 @@ impl Committer {
         {
             let mut scheduler = self.shared.scheduler.lock();
             scheduler.commit(group.ticks);
-            for id in group.caught_up {
-                scheduler.catch_up(id);
+            for id in group.begun_ahead {
+                scheduler.begin_ahead(id);
             }
             for (id, token, ended) in group.ended {
                 scheduler.end(id, token, ended, group.ticks);
@@ -350,6 +350,9 @@ impl Committer {
                 }
                 Urgent::Cancel { reply, .. } => {
                     let _ = reply.send(Err(CancelError::Unavailable(why.clone())));
+                }
+                Urgent::Begin { reply, .. } => {
+                    let _ = reply.send(Err(LedgerError::Unavailable(why.clone())));
                 }
                 other => again.push(other),
             }
@@ -430,11 +433,13 @@ impl Committer {
     fn give_back(&mut self) -> rusqlite::Result<()> {
         let leases = self.shared.scheduler.lock().close();
         let tx = self.conn.unchecked_transaction()?;
-        for (id, started) in leases {
-            let sql = if started {
-                "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1"
-            } else {
-                "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1"
+        for (id, left) in leases {
+            let sql = match left {
+                Left::Unbegun => {
+                    "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1"
+                }
+                Left::Unchanged => "UPDATE deliveries SET state = ?2 WHERE id = ?1",
+                Left::UnderWay => "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1",
             };
             tx.prepare_cached(sql)?
                 .execute(rusqlite::params![id.as_raw(), QUEUED])?;

@@ -30,7 +30,9 @@ impl Answer {
     /// Answers `message`. Whoever asked may have gone: what was stored stays stored.
     pub(super) fn give(self, message: Urgent) {
         match (self, message) {
-            (Self::Record(result), Urgent::Record { reply, .. }) => drop(reply.send(result)),
+            (Self::Record(result), Urgent::Record { reply, .. } | Urgent::Begin { reply, .. }) => {
+                drop(reply.send(result));
+            }
             (Self::Kv(result), Urgent::Kv(_, reply)) => drop(reply.send(result)),
             (Self::Retry(result), Urgent::Retry { reply, .. }) => drop(reply.send(result)),
             (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
@@ -65,6 +67,16 @@ impl Committer {
                 }
                 Answer::Nothing
             }
+            Urgent::Begin { id, token, .. } => {
+                Answer::Record(match self.lease_of(group, *id, *token) {
+                    None => Err(LedgerError::LeaseLost),
+                    Some(_) => {
+                        rows::mark_running(&self.conn, *id)?;
+                        group.begun_ahead.push(*id);
+                        Ok(())
+                    }
+                })
+            }
             Urgent::Record {
                 id,
                 token,
@@ -74,7 +86,6 @@ impl Committer {
             } => Answer::Record(match self.lease_of(group, *id, *token) {
                 None => Err(LedgerError::LeaseLost),
                 Some(_) => {
-                    self.catch_up(group, *id)?;
                     rows::append(&self.conn, *id, *step, entries)?;
                     Ok(())
                 }
@@ -100,15 +111,6 @@ impl Committer {
             return None;
         }
         self.shared.scheduler.lock().lease_of(id, token)
-    }
-
-    /// What is asked under a lease that was given ahead of a slot shows that it is under way.
-    fn catch_up(&self, group: &mut Group, id: DeliveryId) -> rusqlite::Result<()> {
-        if self.shared.scheduler.lock().is_ahead(id) {
-            rows::mark_running(&self.conn, id)?;
-            group.caught_up.push(id);
-        }
-        Ok(())
     }
 
     fn settle(&mut self, group: &mut Group, settle: &Settle) -> rusqlite::Result<()> {

@@ -143,7 +143,7 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
 }
 
 /// A bench with one slot whose invocations were all brief, and three deliveries that are leased, the first one begun.
-async fn leased_ahead() -> (Bench, Leased, [DeliveryId; 2]) {
+pub(super) async fn leased_ahead() -> (Bench, Leased, [DeliveryId; 2]) {
     let mut bench = Bench::with(Options::default(), Caps::all(1));
     for n in 0..64 {
         bench.accept_new(firing(&format!("Brief{n}"))).await;
@@ -181,6 +181,26 @@ async fn what_is_leased_ahead_waits_for_a_slot_and_a_restart_gives_it_back() {
     let third = bench.lease().await;
     assert_eq!((third.id, third.lease), (ahead[1], 1));
     assert!(!third.after_crash, "it had not begun");
+}
+
+#[tokio::test]
+async fn what_was_leased_ahead_and_changed_nothing_is_not_cut_off_by_a_restart() {
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    for _ in ahead {
+        bench.queue.release_slot(&begun.handler, Stay::Brief);
+        bench.lease().await;
+    }
+    let mut bench = bench.restart().await;
+    for (id, cut_off) in [(begun.id, true), (ahead[0], false), (ahead[1], false)] {
+        let leased = bench.lease().await;
+        assert_eq!(
+            (leased.id, leased.lease, leased.after_crash),
+            (id, 2, cut_off)
+        );
+        assert_eq!(deaths(&bench, id), 0);
+        bench.settle(&leased, Next::Done);
+    }
+    bench.flush().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use super::durable::leased_ahead;
 use super::*;
 use crate::journal::LedgerError;
 
@@ -48,6 +49,26 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     assert_eq!(bench.state(id).await, State::Done);
     // What was refused is not remembered: sent again, it is new.
     bench.accept_new(large).await;
+}
+
+#[tokio::test]
+async fn no_call_begins_under_a_lease_ahead_that_the_store_cannot_note() {
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    bench.queue.release_slot(&begun.handler, Stay::Brief);
+    let leased = bench.lease().await;
+    assert_eq!(leased.id, ahead[0]);
+    let ledger = bench
+        .queue
+        .ledger(leased.id, leased.token, 0, &leased.handler);
+    bench.sql("PRAGMA query_only = ON").await;
+    assert!(matches!(
+        ledger.ready().await,
+        Err(LedgerError::Unavailable(_))
+    ));
+    let room = Urgent::SqlFirst("PRAGMA query_only = OFF".into());
+    bench.queue.inner.shared.inbox.push(room);
+    bench.flush().await;
+    assert_eq!(ledger.ready().await, Ok(()));
 }
 
 #[tokio::test]

@@ -141,6 +141,7 @@ impl State {
         {
             return Ok(failed(Error::Unavailable(why)));
         }
+        prepared.within = prepared.within.min(powers.time_left());
         self.begin(plan);
         let sent = exchange(prepared, plan.changes).await;
         let answered = match &sent.reply {
