@@ -1,6 +1,5 @@
 //! Where one step's calls are made durable: the journal's end in the queue.
 
-use std::future::ready;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -23,21 +22,17 @@ pub(super) struct StepLedger {
 
 impl Ledger for StepLedger {
     fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        let shared = &self.inner.shared;
-        if let Some(why) = shared.unwritable() {
-            return Box::pin(ready(Err(LedgerError::Unavailable(why))));
-        }
-        let held = {
-            let scheduler = shared.scheduler.lock();
-            scheduler
-                .lease_of(self.id, self.token)
-                .map(|_| scheduler.is_ahead(self.id))
-        };
-        match held {
-            None => Box::pin(ready(Err(LedgerError::LeaseLost))),
-            Some(false) => Box::pin(ready(Ok(()))),
-            Some(true) => Box::pin(self.begin()),
-        }
+        Box::pin(async {
+            if let Some(why) = self.inner.shared.unwritable() {
+                return Err(LedgerError::Unavailable(why));
+            }
+            if self.is_ahead()? {
+                self.begin().await?;
+                // It may have been given up meanwhile, in the same transaction too.
+                self.is_ahead()?;
+            }
+            Ok(())
+        })
     }
 
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -94,21 +89,24 @@ impl Ledger for StepLedger {
 }
 
 impl StepLedger {
-    /// Waits until the store knows that the lease, given ahead of a slot, is under way.
+    /// Returns true where the lease was given ahead of a slot, and the store does not know yet that it is under way.
+    fn is_ahead(&self) -> Result<bool, LedgerError> {
+        let scheduler = self.inner.shared.scheduler.lock();
+        match scheduler.lease_of(self.id, self.token) {
+            Some(_) => Ok(scheduler.is_ahead(self.id)),
+            None => Err(LedgerError::LeaseLost),
+        }
+    }
+
+    /// Waits until the store knows that it is.
     async fn begin(&self) -> Result<(), LedgerError> {
         let (reply, answer) = oneshot::channel();
-        let shared = &self.inner.shared;
-        shared.inbox.push(Urgent::Begin {
+        self.inner.shared.inbox.push(Urgent::Begin {
             id: self.id,
             token: self.token,
             reply,
         });
-        answer.await.unwrap_or_else(|_| Err(closed()))?;
-        // It may have been given up meanwhile, in the same transaction too.
-        match shared.scheduler.lock().lease_of(self.id, self.token) {
-            Some(_) => Ok(()),
-            None => Err(LedgerError::LeaseLost),
-        }
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 

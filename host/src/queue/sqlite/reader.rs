@@ -179,29 +179,24 @@ pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::R
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
     accepted_at, settled_at, last_error, not_before";
 
+/// Goes with the condition of that index.
+const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
+
 fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     let limit = filter.limit.clamp(1, LIST_MAX);
-    let index = match filter.state {
-        Some(State::Dead) => " INDEXED BY deliveries_dead",
-        Some(State::Queued | State::Running | State::Retrying) => {
-            " INDEXED BY deliveries_unsettled"
-        }
-        _ => "",
+    // Written out, not bound: the indexes by state are found by their own condition.
+    let (index, state) = match filter.state {
+        None => ("", ""),
+        Some(State::Queued) => (UNSETTLED, " AND state < 3 AND state = 0"),
+        Some(State::Running) => (UNSETTLED, " AND state < 3 AND state IN (-1, 1)"),
+        Some(State::Retrying) => (UNSETTLED, " AND state < 3 AND state = 2"),
+        Some(State::Done) => ("", " AND state = 3"),
+        Some(State::Dead) => (" INDEXED BY deliveries_dead", " AND state = 4"),
     };
-    let mut sql = format!("SELECT {DELIVERY} FROM deliveries{index} WHERE id < ?");
+    let mut sql = format!("SELECT {DELIVERY} FROM deliveries{index} WHERE id < ?{state}");
     let mut values = vec![Value::from(
         filter.before.map_or(i64::MAX, DeliveryId::as_raw),
     )];
-    if let Some(state) = filter.state {
-        // Written out, not bound: the indexes by state are found by their own condition.
-        sql.push_str(match state {
-            State::Queued => " AND state = 0 AND state < 3",
-            State::Running => " AND state IN (-1, 1) AND state < 3",
-            State::Retrying => " AND state = 2 AND state < 3",
-            State::Done => " AND state = 3",
-            State::Dead => " AND state = 4",
-        });
-    }
     if let Some(alertname) = &filter.alertname {
         sql.push_str(" AND alertname = ?");
         values.push(alertname.clone().into());

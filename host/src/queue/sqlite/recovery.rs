@@ -104,14 +104,9 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     )?;
     tx.execute(
         "UPDATE deliveries INDEXED BY deliveries_unsettled
-         SET state = ?1, deaths = deaths + 1, after_crash = 1
-         WHERE state < 3 AND state = ?2",
-        params![QUEUED, RUNNING],
-    )?;
-    tx.execute(
-        "UPDATE deliveries INDEXED BY deliveries_unsettled SET state = ?1
-         WHERE state < 3 AND state = ?2",
-        params![QUEUED, AHEAD],
+         SET state = ?1, deaths = deaths + (state = ?2), after_crash = after_crash OR state = ?2
+         WHERE state < 3 AND state IN (?2, ?3)",
+        params![QUEUED, RUNNING, AHEAD],
     )?;
     tx.commit()
 }

@@ -24,7 +24,7 @@ const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// States of a delivery as they are stored. Below [`DONE`] it is not settled.
 ///
-/// [`AHEAD`] is leased ahead of a slot: no effect has begun under that lease, which is then [`RUNNING`].
+/// [`AHEAD`] is leased ahead of a slot; before the first effect under that lease it becomes [`RUNNING`].
 pub(super) const AHEAD: i64 = -1;
 pub(super) const QUEUED: i64 = 0;
 pub(super) const RUNNING: i64 = 1;

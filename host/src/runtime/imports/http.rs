@@ -112,7 +112,7 @@ impl State {
         let Some(powers) = &self.powers else {
             return Ok(failed(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
-        let mut prepared = match prepare(powers, request) {
+        let prepared = match prepare(powers, request) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(failed(error)),
         };
@@ -126,10 +126,7 @@ impl State {
         }
         match take_turn(powers, &prepared) {
             Ok(Duration::ZERO) => {}
-            Ok(wait) => {
-                tokio::time::sleep(wait).await;
-                prepared.within = prepared.within.saturating_sub(wait);
-            }
+            Ok(wait) => tokio::time::sleep(wait).await,
             Err(why) => {
                 self.recorder.met(&why);
                 return Ok(failed(Error::Unavailable(why)));
@@ -141,7 +138,6 @@ impl State {
         {
             return Ok(failed(Error::Unavailable(why)));
         }
-        prepared.within = prepared.within.min(powers.time_left());
         self.begin(plan);
         let sent = exchange(prepared, plan.changes).await;
         let answered = match &sent.reply {
@@ -158,7 +154,7 @@ impl State {
 fn take_turn(powers: &Powers, prepared: &Prepared) -> Result<Duration, String> {
     let (rate, origin) = (powers.limits.requests_per_second_max, &prepared.origin);
     // The other half is the origin's: it is not to be blamed for the time that its turn took to come.
-    let wait_max = prepared.within / 2;
+    let wait_max = prepared.deadline.saturating_duration_since(Instant::now()) / 2;
     powers
         .rates
         .take_request(origin, rate, wait_max, Instant::now())
@@ -228,7 +224,8 @@ fn method_name(method: Method) -> &'static str {
 struct Prepared {
     origin: String,
     request: reqwest::RequestBuilder,
-    within: Duration,
+    /// When its time is up, waiting for its turn and for the store included.
+    deadline: Instant,
     /// What is masked in the answer.
     masks: Masks,
     handler: crate::alert::HandlerName,
@@ -280,7 +277,7 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     Ok(Prepared {
         origin,
         request: builder,
-        within: asked.map_or(left, |asked| asked.min(left)),
+        deadline: Instant::now() + asked.map_or(left, |asked| asked.min(left)),
         masks,
         handler: powers.handler.clone(),
         body_bytes_max,
@@ -358,7 +355,7 @@ fn ca_file<'a>(
 
 /// Sends the request and reads the answer, within its time and the bound of its body.
 async fn exchange(prepared: Prepared, changes: bool) -> Sent {
-    let deadline = tokio::time::Instant::now() + prepared.within;
+    let deadline = prepared.deadline.into();
     let mut response = match tokio::time::timeout_at(deadline, prepared.request.send()).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return not_answered(&error, &prepared.handler, changes),
