@@ -369,6 +369,13 @@ impl Scheduler {
         free
     }
 
+    /// As after many brief invocations of a handler.
+    #[cfg(test)]
+    pub(super) fn expect_brief(&mut self, handler: &HandlerName) {
+        let key = self.handler_key(handler);
+        self.handlers[key].expect_brief();
+    }
+
     /// Changes how many of each handler may run at one time. Those that run go on.
     pub(super) fn set_caps(&mut self, caps: Caps) {
         for slots in &mut self.handlers {

@@ -89,6 +89,12 @@ impl Slots {
         };
     }
 
+    /// As after many brief invocations.
+    #[cfg(test)]
+    pub(super) fn expect_brief(&mut self) {
+        self.brief = BRIEF_MIN;
+    }
+
     /// Returns true where nothing waits for a slot.
     pub(super) fn is_idle(&self) -> bool {
         self.ready.iter().all(BTreeSet::is_empty)

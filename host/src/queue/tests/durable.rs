@@ -5,6 +5,7 @@
 use std::task::Poll;
 
 use super::*;
+use crate::journal::LedgerError;
 
 #[tokio::test]
 async fn an_accepted_alert_survives_a_crash() {
@@ -247,6 +248,32 @@ async fn what_was_leased_ahead_is_under_way_from_its_first_change_on() {
         bench.settle(&leased, Next::Done);
     }
     bench.flush().await;
+}
+
+#[tokio::test]
+async fn no_call_begins_under_a_lease_ahead_that_is_cancelled_in_the_same_transaction() {
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    bench.queue.release_slot(&begun.handler, Stay::Brief);
+    let leased = bench.lease().await;
+    assert_eq!(leased.id, ahead[0]);
+    let ledger = bench
+        .queue
+        .ledger(leased.id, leased.token, 0, &leased.handler);
+    // What is sent while a transaction waits for another writer is taken together after it.
+    let other = rusqlite::Connection::open(bench.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let accepted = bench
+        .queue
+        .accept(Parcel::new(vec![firing("B")], Vec::new()));
+    let calls = async { tokio::join!(accepted, ledger.ready(), bench.queue.cancel(leased.id)) };
+    let mut calls = std::pin::pin!(calls);
+    let polled = std::future::poll_fn(|cx| Poll::Ready(calls.as_mut().poll(cx))).await;
+    assert!(polled.is_pending(), "nothing can be stored");
+    other.execute_batch("ROLLBACK").unwrap();
+    let (accepted, began, cancelled) = calls.await;
+    accepted.unwrap();
+    assert_eq!(cancelled, Ok(()));
+    assert_eq!(began, Err(LedgerError::LeaseLost));
 }
 
 fn deaths(bench: &Bench, id: DeliveryId) -> u32 {

@@ -8,10 +8,16 @@ use std::collections::BTreeMap;
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
+use rusqlite::Connection;
 
 use super::*;
 
+/// Below the number of lanes, so that leases are given ahead of slots too.
 const CAP: u32 = 2;
+const ALERTS: u8 = 4;
+/// Brief invocations in a row after which they are, and how a store calls such a lease.
+const BRIEF_MIN: u32 = 64;
+const AHEAD: i64 = -1;
 const REPEAT_AFTER_S: u64 = 100;
 const DEATHS_MAX: u32 = 3;
 
@@ -19,8 +25,12 @@ const DEATHS_MAX: u32 = 3;
 enum Op {
     /// Of an alert, its start and whether it is resolved.
     Accept(u8, i64, bool),
-    /// The lease at this place, modulo.
-    Settle(usize, End),
+    /// The lease at this place, modulo, after an invocation that was brief or not.
+    Settle(usize, End, Stay),
+    /// The first call that may change something, under the lease at this place.
+    Begin(usize),
+    /// Many brief invocations went before.
+    Warm,
     Advance(u64),
     Crash,
     Restart,
@@ -43,9 +53,12 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..60_u64).prop_map(End::RetryIn),
         1 => Just(End::Yield),
     ];
+    let stay = prop_oneof![4 => Just(Stay::Brief), 1 => Just(Stay::Long)];
     prop_oneof![
-        8 => (0..3_u8, 0..2_i64, any::<bool>()).prop_map(|(a, s, r)| Op::Accept(a, s, r)),
-        8 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
+        10 => (0..ALERTS, 0..2_i64, any::<bool>()).prop_map(|(a, s, r)| Op::Accept(a, s, r)),
+        8 => (any::<usize>(), end, stay).prop_map(|(p, end, stay)| Op::Settle(p, end, stay)),
+        3 => any::<usize>().prop_map(Op::Begin),
+        2 => Just(Op::Warm),
         3 => (0..150_u64).prop_map(Op::Advance),
         1 => Just(Op::Crash),
         1 => Just(Op::Restart),
@@ -63,10 +76,26 @@ enum Stage {
         due: u64,
         put_off: bool,
     },
-    Leased,
+    /// Its lease waits for a slot.
+    Ahead,
+    /// A worker has it. Where its lease was given ahead of a slot, nothing may have been changed under it yet.
+    Held {
+        ahead: bool,
+    },
     Done,
     Dead,
     Cancelled,
+}
+
+impl Stage {
+    const WAITS: Self = Self::Waits {
+        due: 0,
+        put_off: false,
+    };
+
+    fn is_leased(self) -> bool {
+        matches!(self, Self::Ahead | Self::Held { .. })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -81,13 +110,15 @@ struct Known {
 
 impl Known {
     fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Waits { .. } | Stage::Leased)
+        self.stage.is_leased() || matches!(self.stage, Stage::Waits { .. })
     }
 }
 
 #[derive(Default)]
 struct Model {
     now_s: u64,
+    /// Brief invocations since the last other one.
+    brief: u32,
     deliveries: BTreeMap<DeliveryId, Known>,
     /// The latest delivery of each event.
     events: BTreeMap<Event, DeliveryId>,
@@ -140,34 +171,76 @@ impl Model {
         })
     }
 
-    /// A lease was handed out: was it this one's turn?
-    fn lease(&mut self, leased: &Leased) {
-        let known = &self.deliveries[&leased.id];
+    /// A lease was given: was it this one's turn?
+    fn lease(&mut self, id: DeliveryId, to: Stage) {
+        let known = &self.deliveries[&id];
         assert!(
             matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s),
             "{known:?}"
         );
-        for (id, other) in self.lane(known.event) {
-            assert!(other.stage != Stage::Leased, "two of one lane run");
+        for (other_id, other) in self.lane(known.event) {
+            assert!(!other.stage.is_leased(), "two of one lane run");
             // One that has begun keeps its lane, also where an older one was sent again since.
             assert!(
-                !other.is_open() || *id >= leased.id || known.leases > 0,
+                !other.is_open() || *other_id >= id || known.leases > 0,
                 "an older one of its lane waits"
             );
         }
-        let known = self.deliveries.get_mut(&leased.id).unwrap();
-        known.stage = Stage::Leased;
+        let known = self.deliveries.get_mut(&id).unwrap();
+        known.stage = to;
         known.leases += 1;
+    }
+
+    /// A worker took a lease out.
+    fn start(&mut self, leased: &Leased) {
+        let known = self.deliveries.get_mut(&leased.id).unwrap();
+        if known.stage == Stage::Ahead && leased.lease == known.leases + 1 {
+            // On a machine that had other things to do it waited for too long, and was given anew.
+            known.stage = Stage::WAITS;
+            self.brief = 0;
+        }
+        match known.stage {
+            Stage::Ahead => known.stage = Stage::Held { ahead: true },
+            _ => self.lease(leased.id, Stage::Held { ahead: false }),
+        }
+        let known = &self.deliveries[&leased.id];
         assert_eq!(
             (leased.lease, leased.after_crash),
             (known.leases, known.after_crash)
         );
     }
 
+    /// What the store says of a delivery that no worker has.
+    fn see(&mut self, id: DeliveryId, state: i64, leases: u32) {
+        let known = self.deliveries.get_mut(&id).unwrap();
+        match (known.stage, state == AHEAD) {
+            (Stage::Ahead, false) => {
+                // As in `start`.
+                known.stage = Stage::WAITS;
+                self.brief = 0;
+            }
+            (Stage::Waits { .. }, true) => {
+                assert!(self.brief >= BRIEF_MIN, "ahead of a slot, and not brief");
+                self.lease(id, Stage::Ahead);
+            }
+            _ => {}
+        }
+        let known = &self.deliveries[&id];
+        let is_given_anew = known.stage == Stage::Ahead && leases > known.leases;
+        assert!(leases == known.leases || is_given_anew, "{known:?}");
+    }
+
     /// Nothing waits that could run.
     fn check_idle(&self, held: usize) {
         assert!(held <= CAP as usize);
-        if held == CAP as usize {
+        let count =
+            |stage: fn(Stage) -> bool| self.deliveries.values().filter(|k| stage(k.stage)).count();
+        let ahead = count(|stage| stage == Stage::Ahead);
+        assert!(
+            ahead == 0 || held == CAP as usize,
+            "a slot is free for what is ahead of one"
+        );
+        if held + ahead >= CAP as usize && self.brief < BRIEF_MIN {
             return;
         }
         for known in self.deliveries.values().filter(|k| k.is_open()) {
@@ -184,6 +257,27 @@ impl Model {
                 _ => true,
             });
             assert!(blocked, "a lane is free and does not move: {open:?}");
+        }
+    }
+
+    /// The process has ended: what was under way waits again, and has died where it was killed.
+    fn end(&mut self, killed: bool) {
+        self.brief = 0;
+        for known in self.deliveries.values_mut() {
+            if known.stage == (Stage::Held { ahead: false }) {
+                known.after_crash = true;
+                known.deaths += u32::from(killed);
+                known.ended_s = self.now_s;
+                known.stage = if known.deaths >= DEATHS_MAX {
+                    Stage::Dead
+                } else {
+                    Stage::WAITS
+                };
+            } else if known.stage.is_leased() {
+                // A lease that no worker had is given back in order, as if there had been none.
+                known.leases -= u32::from(!killed && known.stage == Stage::Ahead);
+                known.stage = Stage::WAITS;
+            }
         }
     }
 
@@ -218,37 +312,25 @@ impl Pair {
     async fn step(mut self, op: Op) -> Self {
         match op {
             Op::Accept(alert, start, resolved) => self.accept((alert, start, resolved)).await,
-            Op::Settle(place, end) => self.settle(place, &end),
+            Op::Settle(place, end, stay) => self.settle(place, &end, stay),
             Op::Advance(by_s) => {
                 self.model.now_s += by_s;
                 self.bench.advance(Duration::from_secs(by_s));
             }
+            Op::Begin(place) => self.begin(place).await,
+            Op::Warm => {
+                self.model.brief = BRIEF_MIN;
+                let shared = &self.bench.queue.inner.shared;
+                shared.scheduler.lock().expect_brief(&name("notify"));
+            }
             Op::Crash => {
-                for leased in self.held.drain(..) {
-                    let known = self.model.deliveries.get_mut(&leased.id).unwrap();
-                    known.deaths += 1;
-                    known.after_crash = true;
-                    known.ended_s = self.model.now_s;
-                    known.stage = if known.deaths >= DEATHS_MAX {
-                        Stage::Dead
-                    } else {
-                        Stage::Waits {
-                            due: 0,
-                            put_off: false,
-                        }
-                    };
-                }
+                self.held.clear();
+                self.model.end(true);
                 self.bench = self.bench.crash();
             }
             Op::Restart => {
-                for leased in self.held.drain(..) {
-                    let known = self.model.deliveries.get_mut(&leased.id).unwrap();
-                    known.after_crash = true;
-                    known.stage = Stage::Waits {
-                        due: 0,
-                        put_off: false,
-                    };
-                }
+                self.held.clear();
+                self.model.end(false);
                 self.bench = self.bench.restart().await;
             }
             Op::Retry(place) => self.retry(place).await,
@@ -273,10 +355,7 @@ impl Pair {
                 assert!(newest < Some(id));
                 let known = Known {
                     event,
-                    stage: Stage::Waits {
-                        due: 0,
-                        put_off: false,
-                    },
+                    stage: Stage::WAITS,
                     leases: 0,
                     deaths: 0,
                     after_crash: false,
@@ -288,7 +367,7 @@ impl Pair {
         }
     }
 
-    fn settle(&mut self, place: usize, end: &End) {
+    fn settle(&mut self, place: usize, end: &End, stay: Stay) {
         if self.held.is_empty() {
             return;
         }
@@ -309,16 +388,31 @@ impl Pair {
                     Next::Retry { until, handler },
                 )
             }
-            End::Yield => (
-                Stage::Waits {
-                    due: 0,
-                    put_off: false,
-                },
-                Next::Yield { handler },
-            ),
+            End::Yield => (Stage::WAITS, Next::Yield { handler }),
         };
         known.stage = stage;
-        self.bench.settle(&leased, next);
+        self.let_go(&leased, stay, next);
+    }
+
+    fn let_go(&mut self, leased: &Leased, stay: Stay, next: Next) {
+        self.model.brief = match stay {
+            Stay::Brief => self.model.brief.saturating_add(1),
+            Stay::Long => 0,
+        };
+        self.bench.queue.release_slot(&leased.handler, stay);
+        self.bench.queue.settle(settlement(leased, next));
+    }
+
+    async fn begin(&mut self, place: usize) {
+        if self.held.is_empty() {
+            return;
+        }
+        let leased = &self.held[place % self.held.len()];
+        let queue = &self.bench.queue;
+        let ledger = queue.ledger(leased.id, leased.token, 0, &leased.handler);
+        assert_eq!(ledger.ready().await, Ok(()));
+        let known = self.model.deliveries.get_mut(&leased.id).unwrap();
+        known.stage = Stage::Held { ahead: false };
     }
 
     fn pick(&self, place: usize) -> Option<DeliveryId> {
@@ -360,27 +454,56 @@ impl Pair {
             return assert_eq!(answer, Err(CancelError::Settled));
         }
         assert_eq!(answer, Ok(()));
+        if known.stage == Stage::Ahead {
+            // Its lease is given back without having had its slot.
+            self.model.brief = 0;
+        }
         known.stage = Stage::Cancelled;
         if let Some(held) = self.held.iter().position(|leased| leased.id == id) {
             let leased = self.held.swap_remove(held);
-            self.bench.settle(&leased, Next::Done);
+            self.let_go(&leased, Stay::Long, Next::Done);
         }
     }
 
     async fn compare(&mut self) {
-        // What ends in one transaction makes way for what is leased in the next.
-        self.bench.flush().await;
-        self.bench.flush().await;
-        while let Some(Some(leased)) = self.bench.leases.next().now_or_never() {
-            self.model.lease(&leased);
-            self.held.push(leased);
+        // What ends in one transaction makes way for what is leased in the next; a lease that is given back ends in one.
+        for _ in 0..2 {
+            self.bench.flush().await;
+            self.bench.flush().await;
+            while let Some(Some(leased)) = self.bench.leases.next().now_or_never() {
+                self.model.start(&leased);
+                self.held.push(leased);
+            }
         }
+        self.see();
         self.model.check_idle(self.held.len());
         let counts = self.bench.queue.counts();
         assert_eq!(
             (counts.depth, counts.dead),
             (self.model.depth(), self.model.dead())
         );
+    }
+
+    /// Reads in the store what is leased and has no slot yet.
+    fn see(&mut self) {
+        let store = Connection::open(self.bench.path()).unwrap();
+        let sql = "SELECT id, state, leases FROM deliveries WHERE state < 3";
+        let mut open = store.prepare(sql).unwrap();
+        let rows = open.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        for row in rows.unwrap() {
+            let (id, state, leases): (i64, i64, u32) = row.unwrap();
+            let id = DeliveryId::from_raw(id);
+            match self.held.iter().find(|leased| leased.id == id) {
+                Some(_) => {
+                    let known = &self.model.deliveries[&id];
+                    let ahead = Stage::Held {
+                        ahead: state == AHEAD,
+                    };
+                    assert_eq!(known.stage, ahead, "{known:?}");
+                }
+                None => self.model.see(id, state, leases),
+            }
+        }
     }
 
     async fn compare_all(&self) {
@@ -394,7 +517,7 @@ impl Pair {
             let expected = match self.model.deliveries[&delivery.id].stage {
                 Stage::Waits { put_off: false, .. } => State::Queued,
                 Stage::Waits { put_off: true, .. } => State::Retrying,
-                Stage::Leased => State::Running,
+                Stage::Ahead | Stage::Held { .. } => State::Running,
                 Stage::Done => State::Done,
                 Stage::Dead | Stage::Cancelled => State::Dead,
             };
