@@ -4,6 +4,10 @@ use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
 
+/// How much less urgent than the rest guests are, in steps of `nice(2)`: where processors are short they get a third of
+/// what a sender's answer and the store's next transaction do. It costs guests no time where there is enough for all.
+const NICER: i32 = 5;
+
 /// Threads for guests alone, one for each processor: what they compute holds up neither a sender nor a question, since
 /// it is the system that shares the processors out. Ends without waiting for what still runs.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ impl GuestThreads {
         let threads = Builder::new_multi_thread()
             .worker_threads(std::thread::available_parallelism().map_or(1, NonZero::get))
             .thread_name("guests")
+            .on_thread_start(be_nicer)
             .enable_all()
             .build()?;
         Ok(Self(Some(threads)))
@@ -39,6 +44,15 @@ impl Drop for GuestThreads {
     }
 }
 
+/// Makes the thread that calls it less urgent. Elsewhere than on Linux it would be the whole process.
+fn be_nicer() {
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::nice(NICER)
+    {
+        tracing::debug!(%error, "guests are as urgent as the rest");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -55,5 +69,15 @@ mod tests {
         let guests = Some("guests".to_owned());
         assert_eq!(seen.await.unwrap(), (guests.clone(), guests));
         assert_ne!(on().as_deref(), Some("guests"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn guests_are_less_urgent_than_who_started_them() {
+        let own = || rustix::process::getpriority_process(None).unwrap();
+        let guests = GuestThreads::start().unwrap();
+        let theirs = guests.enter(|| tokio::spawn(async move { own() }));
+        // 19 is the least urgent that there is.
+        assert_eq!(theirs.await.unwrap(), (own() + NICER).min(19));
     }
 }
