@@ -1,8 +1,8 @@
 //! Whatever comes in from outside, thrown at what reads it: bodies, matchers, configurations, modules, what
 //! guests return, URLs.
 //!
-//! A short run is part of the suite. The long one: `ALERT_MANAGER_FUZZ_SECONDS=600 cargo test --release -p
-//! tests --test fuzz -- --nocapture` (for each target). A failure prints the two variables that bring it back.
+//! A short run is part of the suite; `tests/README.md` has the command of the long one. A failure prints the two
+//! variables that bring it back.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -40,8 +40,9 @@ pub(super) fn keep_files_private() {
 
 /// Files that a compiler has open at most: its three, and what a look at the machine takes.
 const COMPILER_FILES_MAX: u64 = 32;
-/// What serves goes first, about three to one: a new module is not to wait until a busy machine has nothing else to do.
-const COMPILER_NICE: i32 = 5;
+/// Beyond what guests' threads, which start it, are already. What serves goes first, about five to one, and no more: a new
+/// module is not to wait until a busy machine has nothing else to do.
+const COMPILER_NICE: i32 = 2;
 
 /// Limits this process to so much address space and time on processors; what exceeds that ends it.
 pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Result<()> {
@@ -59,8 +60,7 @@ pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Resul
         maximum: Some(seconds_max.saturating_add(1)),
     };
     setrlimit(Resource::Cpu, time)?;
-    // No protection, only a courtesy, and not everywhere allowed: the unit in `deploy/` filters the call (`@resources`),
-    // and compiling must not fail for it.
+    // No protection, only a courtesy, and not everywhere allowed: compiling must not fail for it.
     let _ = rustix::process::nice(COMPILER_NICE);
     // Where the machine runs out of memory after all, this is what the kernel is to take, not the server.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");

@@ -255,6 +255,13 @@ impl Inbox {
         };
     }
 
+    /// Returns true where the committer has taken everything.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.state.lock();
+        state.urgent.is_empty() && state.accepts.is_empty()
+    }
+
     /// Waits until there is something to do, at most until `deadline`; takes no more than `urgent_max`
     /// urgent messages.
     pub(super) fn take(&self, deadline: Option<Instant>, urgent_max: usize) -> Taken {

@@ -16,7 +16,7 @@ use super::types::{Leased, Next, Progress, Settlement, Stay, StepStatus};
 
 /// How long a lease waits for its slot, where it was given ahead of one: past that the handler's invocations are not brief
 /// any more, and the delivery waits in the queue, where urgency and patience count.
-const AHEAD_FOR: Duration = Duration::from_millis(100);
+pub(super) const AHEAD_FOR: Duration = Duration::from_millis(100);
 
 /// The one end at which deliveries come out.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Leases {
     pub(super) waiting: VecDeque<(Instant, Handed)>,
     /// One that waits may have become startable.
     pub(super) startable: Arc<Notify>,
+    /// How long one waits for its slot at most.
+    pub(super) ahead_for: Duration,
     pub(super) queue: super::WeakQueue,
 }
 
@@ -79,7 +81,10 @@ impl Leases {
                     return Some((queue, handed));
                 }
             }
-            let oldest = self.waiting.front().map(|(since, _)| *since + AHEAD_FOR);
+            let oldest = self
+                .waiting
+                .front()
+                .map(|(since, _)| *since + self.ahead_for);
             let too_long = async {
                 match oldest {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -109,7 +114,7 @@ impl Leases {
         };
         let place = startable.or_else(|| {
             let (since, _) = self.waiting.front()?;
-            (since.elapsed() >= AHEAD_FOR).then_some(0)
+            (since.elapsed() >= self.ahead_for).then_some(0)
         })?;
         self.waiting.remove(place).map(|(_, handed)| handed)
     }

@@ -170,6 +170,7 @@ impl Queue {
             handed: started.handed,
             waiting: VecDeque::new(),
             startable: Arc::clone(&inner.shared.startable),
+            ahead_for: leases::AHEAD_FOR,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
         Ok((Self { inner }, leases))

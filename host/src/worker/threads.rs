@@ -4,9 +4,11 @@ use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// How much less urgent than the rest guests are, in steps of `nice(2)`: where processors are short they get a third of
-/// what a sender's answer and the store's next transaction do. It costs guests no time where there is enough for all.
+/// How much less urgent than the rest of the process guests are, as for `nice(2)`: where processors are short they get a
+/// third of what a sender's answer and the store's next transaction do.
 const NICER: i32 = 5;
+/// The nicest that there is.
+const NICENESS_MAX: i32 = 19;
 
 /// Threads for guests alone, one for each processor: what they compute holds up neither a sender nor a question, since
 /// it is the system that shares the processors out. Ends without waiting for what still runs.
@@ -19,10 +21,11 @@ impl GuestThreads {
     /// # Errors
     /// Where the system gives no more threads.
     pub(crate) fn start() -> std::io::Result<Self> {
+        let niceness = niceness();
         let threads = Builder::new_multi_thread()
             .worker_threads(std::thread::available_parallelism().map_or(1, NonZero::get))
             .thread_name("guests")
-            .on_thread_start(be_nicer)
+            .on_thread_start(move || be_nice(niceness))
             .enable_all()
             .build()?;
         Ok(Self(Some(threads)))
@@ -44,10 +47,22 @@ impl Drop for GuestThreads {
     }
 }
 
-/// Makes the thread that calls it less urgent. Elsewhere than on Linux it would be the whole process.
-fn be_nicer() {
-    if cfg!(target_os = "linux")
-        && let Err(error) = rustix::process::nice(NICER)
+/// Returns how nice guests are; nothing where the system does not say, or niceness is the whole process's.
+///
+/// A number, not a step: a thread inherits what the one that starts it has, and guests' threads start some for what blocks.
+fn niceness() -> Option<i32> {
+    if cfg!(target_os = "linux") {
+        let own = rustix::process::getpriority_process(None).ok()?;
+        Some((own + NICER).min(NICENESS_MAX))
+    } else {
+        None
+    }
+}
+
+/// Makes the thread that calls it so nice.
+fn be_nice(niceness: Option<i32>) {
+    if let Some(niceness) = niceness
+        && let Err(error) = rustix::process::setpriority_process(None, niceness)
     {
         tracing::debug!(%error, "guests are as urgent as the rest");
     }
@@ -76,8 +91,13 @@ mod tests {
     async fn guests_are_less_urgent_than_who_started_them() {
         let own = || rustix::process::getpriority_process(None).unwrap();
         let guests = GuestThreads::start().unwrap();
-        let theirs = guests.enter(|| tokio::spawn(async move { own() }));
-        // 19 is the least urgent that there is.
-        assert_eq!(theirs.await.unwrap(), (own() + NICER).min(19));
+        let theirs = guests.enter(|| {
+            tokio::spawn(async move {
+                let blocking = tokio::task::spawn_blocking(own).await.unwrap();
+                (own(), blocking)
+            })
+        });
+        let nicer = (own() + NICER).min(NICENESS_MAX);
+        assert_eq!(theirs.await.unwrap(), (nicer, nicer));
     }
 }

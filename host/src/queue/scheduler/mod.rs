@@ -21,6 +21,8 @@ use super::options::Caps;
 use super::types::{LeaseToken, Stay};
 use slots::Slots;
 
+#[cfg(test)]
+pub(super) use slots::BRIEF_MIN;
 pub use words::HandlerCounts;
 pub(super) use words::{Ended, Entrant, Freed, Grant, Left, Withdrawn};
 

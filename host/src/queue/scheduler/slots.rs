@@ -13,7 +13,7 @@ const OLDEST_EVERY: u64 = 10;
 const AHEAD: (u32, u32) = (8, 64);
 
 /// Brief invocations in a row after which it does.
-const BRIEF_MIN: u32 = 64;
+pub(in crate::queue) const BRIEF_MIN: u32 = 64;
 
 #[derive(Debug)]
 pub(super) struct Slots {

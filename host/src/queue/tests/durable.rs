@@ -4,6 +4,8 @@
 
 use std::task::Poll;
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::journal::LedgerError;
 
@@ -262,16 +264,18 @@ async fn no_call_begins_under_a_lease_ahead_that_is_cancelled_in_the_same_transa
     // What is sent while a transaction waits for another writer is taken together after it.
     let other = rusqlite::Connection::open(bench.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let accepted = bench
-        .queue
-        .accept(Parcel::new(vec![firing("B")], Vec::new()));
-    let calls = async { tokio::join!(accepted, ledger.ready(), bench.queue.cancel(leased.id)) };
-    let mut calls = std::pin::pin!(calls);
-    let polled = std::future::poll_fn(|cx| Poll::Ready(calls.as_mut().poll(cx))).await;
-    assert!(polled.is_pending(), "nothing can be stored");
+    let body = Parcel::new(vec![firing("B")], Vec::new());
+    let mut accepted = Box::pin(bench.queue.accept(body));
+    assert!(accepted.as_mut().now_or_never().is_none());
+    while !bench.queue.inner.shared.inbox.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let calls = async { tokio::join!(ledger.ready(), bench.queue.cancel(leased.id)) };
+    let mut calls = Box::pin(calls);
+    assert!(calls.as_mut().now_or_never().is_none());
     other.execute_batch("ROLLBACK").unwrap();
-    let (accepted, began, cancelled) = calls.await;
-    accepted.unwrap();
+    let (began, cancelled) = calls.await;
+    accepted.await.unwrap();
     assert_eq!(cancelled, Ok(()));
     assert_eq!(began, Err(LedgerError::LeaseLost));
 }
