@@ -478,12 +478,15 @@ impl Pair {
     /// Reads in the store what is leased and has no slot yet.
     fn see(&mut self) {
         let store = Connection::open(self.bench.path()).unwrap();
-        let sql = "SELECT id, state, leases FROM deliveries WHERE state < 3";
+        let sql = "SELECT id, state, leases, deaths FROM deliveries WHERE state < 3";
         let mut open = store.prepare(sql).unwrap();
-        let rows = open.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let rows = open.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
         for row in rows.unwrap() {
-            let (id, state, leases): (i64, i64, u32) = row.unwrap();
+            let (id, state, leases, deaths): (i64, i64, u32, u32) = row.unwrap();
             let id = DeliveryId::from_raw(id);
+            assert_eq!(deaths, self.model.deliveries[&id].deaths);
             match self.held.iter().find(|leased| leased.id == id) {
                 Some(_) => {
                     let known = &self.model.deliveries[&id];
