@@ -23,11 +23,8 @@ pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        // Of the workspace, since its features are unified with those that these tests' were: else most dependencies
-        // would be built twice.
         build
-            .args(["build", "--quiet", "--workspace", "--locked"])
-            .args(["--bin", "alert-manager"])
+            .args(["build", "--quiet", "--bin", "alert-manager", "--locked"])
             .current_dir(workspace());
         // Some build scripts look at what cargo tells of the package that is being built; what it tells of
         // these tests would have half of the dependencies built anew, back and forth.

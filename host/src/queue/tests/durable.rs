@@ -146,13 +146,12 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
 }
 
 /// A bench with one slot whose invocations were all brief, and three deliveries that are leased, the first one begun.
-pub(super) async fn leased_ahead() -> (Bench, Leased, [DeliveryId; 2]) {
+async fn leased_ahead() -> (Bench, Leased, [DeliveryId; 2]) {
     let mut bench = Bench::with(Options::default(), Caps::all(1));
     for n in 0..64 {
         bench.accept_new(firing(&format!("Brief{n}"))).await;
         let leased = bench.lease().await;
-        bench.queue.release_slot(&leased.handler, Stay::Brief);
-        bench.queue.settle(settlement(&leased, Next::Done));
+        bench.settle_after(Stay::Brief, &leased, Next::Done);
         bench.flush().await;
     }
     let first = bench.accept_new(firing("A0")).await;
@@ -170,6 +169,15 @@ pub(super) async fn leased_ahead() -> (Bench, Leased, [DeliveryId; 2]) {
         );
     }
     (bench, begun, ahead)
+}
+
+/// The same, and the first of those that were leased ahead has its slot.
+pub(super) async fn started_ahead() -> (Bench, Leased) {
+    let (mut bench, begun, ahead) = leased_ahead().await;
+    bench.queue.release_slot(&begun.handler, Stay::Brief);
+    let leased = bench.lease().await;
+    assert_eq!(leased.id, ahead[0]);
+    (bench, leased)
 }
 
 #[tokio::test]
@@ -229,11 +237,8 @@ async fn what_was_leased_ahead_is_under_way_from_its_first_change_on() {
         bench.queue.release_slot(&begun.handler, Stay::Brief);
         let leased = bench.lease().await;
         assert_eq!(leased.id, id);
-        let ledger = bench
-            .queue
-            .ledger(leased.id, leased.token, 0, &leased.handler);
         if changes {
-            assert_eq!(ledger.ready().await, Ok(()));
+            assert_eq!(bench.ledger(&leased).ready().await, Ok(()));
         }
     }
     let running = Filter {
@@ -254,13 +259,8 @@ async fn what_was_leased_ahead_is_under_way_from_its_first_change_on() {
 
 #[tokio::test]
 async fn no_call_begins_under_a_lease_ahead_that_is_cancelled_in_the_same_transaction() {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    bench.queue.release_slot(&begun.handler, Stay::Brief);
-    let leased = bench.lease().await;
-    assert_eq!(leased.id, ahead[0]);
-    let ledger = bench
-        .queue
-        .ledger(leased.id, leased.token, 0, &leased.handler);
+    let (bench, leased) = started_ahead().await;
+    let ledger = bench.ledger(&leased);
     // What is sent while a transaction waits for another writer is taken together after it.
     let other = rusqlite::Connection::open(bench.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -4,7 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::durable::leased_ahead;
+use super::durable::started_ahead;
 use super::*;
 use crate::journal::LedgerError;
 
@@ -53,13 +53,8 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
 
 #[tokio::test]
 async fn no_call_begins_under_a_lease_ahead_that_the_store_cannot_note() {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    bench.queue.release_slot(&begun.handler, Stay::Brief);
-    let leased = bench.lease().await;
-    assert_eq!(leased.id, ahead[0]);
-    let ledger = bench
-        .queue
-        .ledger(leased.id, leased.token, 0, &leased.handler);
+    let (bench, leased) = started_ahead().await;
+    let ledger = bench.ledger(&leased);
     bench.sql("PRAGMA query_only = ON").await;
     assert!(matches!(
         ledger.ready().await,

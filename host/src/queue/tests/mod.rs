@@ -110,8 +110,19 @@ impl Bench {
 
     /// Ends an invocation.
     fn settle(&self, leased: &Leased, next: Next) {
-        self.queue.release_slot(&leased.handler, Stay::Long);
+        self.settle_after(Stay::Long, leased, next);
+    }
+
+    /// Ends an invocation that was brief or not.
+    fn settle_after(&self, stay: Stay, leased: &Leased, next: Next) {
+        self.queue.release_slot(&leased.handler, stay);
         self.queue.settle(settlement(leased, next));
+    }
+
+    /// Returns where the calls of a lease's first step are recorded.
+    fn ledger(&self, leased: &Leased) -> Arc<dyn Ledger> {
+        self.queue
+            .ledger(leased.id, leased.token, 0, &leased.handler)
     }
 
     /// Waits until everything that was sent so far is stored.

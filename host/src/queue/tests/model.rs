@@ -390,8 +390,7 @@ impl Pair {
             Stay::Brief => self.model.brief.saturating_add(1),
             Stay::Long => 0,
         };
-        self.bench.queue.release_slot(&leased.handler, stay);
-        self.bench.queue.settle(settlement(leased, next));
+        self.bench.settle_after(stay, leased, next);
     }
 
     async fn begin(&mut self, place: usize) {
@@ -399,9 +398,7 @@ impl Pair {
             return;
         }
         let leased = &self.held[place % self.held.len()];
-        let queue = &self.bench.queue;
-        let ledger = queue.ledger(leased.id, leased.token, 0, &leased.handler);
-        assert_eq!(ledger.ready().await, Ok(()));
+        assert_eq!(self.bench.ledger(leased).ready().await, Ok(()));
         let known = self.model.deliveries.get_mut(&leased.id).unwrap();
         known.stage = Stage::Held { ahead: false };
     }
