@@ -8,6 +8,9 @@ use crate::http::encode;
 
 pub use types::{Alert, Origin, Status, Timestamp};
 
+/// Among the sender's other fields, the host's own note of the occurrence, from the second on.
+const OCCURRENCE: &str = "alert_manager.occurrence";
+
 impl Alert {
     /// Returns a firing alert with the label `alertname`, begun and received at 1970-01-01: a start for tests.
     ///
@@ -149,12 +152,26 @@ impl Alert {
     }
 
     /// Returns a key that the firing alert and its resolved share and no other does, fit for
-    /// [`Kv`](crate::kv::Kv): the fingerprint, and when it began to the nanosecond.
+    /// [`Kv`](crate::kv::Kv): the fingerprint, when it began to the nanosecond, and from the second on its
+    /// [`occurrence`](Self::occurrence).
     pub fn incident_key(&self) -> String {
-        format!(
+        let mut key = format!(
             "{}@{}.{:09}",
             self.fingerprint, self.starts_at.seconds, self.starts_at.nanoseconds
-        )
+        );
+        let occurrence = self.occurrence();
+        if occurrence > 1 {
+            key.push_str(&format!("#{occurrence}"));
+        }
+        key
+    }
+
+    /// Returns how often the alert has begun to fire with this start, from 1. It is more than 1 if the alert fired on after
+    /// its resolved was sent: Prometheus was cut off from Alertmanager for a while.
+    pub fn occurrence(&self) -> u32 {
+        self.extra(OCCURRENCE)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(1)
     }
 
     /// Returns the runbook: the annotation `runbook_url`.
@@ -268,6 +285,19 @@ mod tests {
                 .with_label("zone", "b")
                 .fingerprint
         );
+    }
+
+    #[test]
+    fn each_occurrence_is_an_incident_of_its_own() {
+        let mut alert = Alert::new("A").with_start(Timestamp::from_seconds(7));
+        let first = alert.incident_key();
+        assert_eq!(first, format!("{}@7.000000000", alert.fingerprint));
+        let occurrence = |n: &str| ("alert_manager.occurrence".to_owned(), n.to_owned());
+        alert.origin.extra = vec![occurrence("2")];
+        assert_eq!(alert.occurrence(), 2);
+        assert_eq!(alert.incident_key(), format!("{first}#2"));
+        alert.origin.extra = vec![occurrence("many")];
+        assert_eq!(alert.incident_key(), first);
     }
 
     #[test]

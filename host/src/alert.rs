@@ -163,7 +163,74 @@ impl Alert {
             fingerprint: self.fingerprint,
             starts_at: self.starts_at,
             status: self.status,
+            occurrence: self.occurrence(),
         }
+    }
+
+    /// Returns which occurrence of its event this is, as [`Alert::set_occurrence`] has noted it.
+    #[must_use]
+    pub fn occurrence(&self) -> Occurrence {
+        let noted = self.origin.extra.get(OCCURRENCE);
+        noted
+            .and_then(|text| text.parse().ok())
+            .map_or(Occurrence::FIRST, Occurrence::from_raw)
+    }
+
+    /// Notes which occurrence of its event this is, in [`OCCURRENCE`], in place of whatever a sender wrote there. The
+    /// first one has no note.
+    pub fn set_occurrence(&mut self, occurrence: Occurrence) {
+        let extra = &mut self.origin.extra;
+        if extra.get(OCCURRENCE).is_some() {
+            *extra = extra
+                .iter()
+                .filter(|(name, _)| *name != OCCURRENCE)
+                .collect();
+        }
+        if occurrence > Occurrence::FIRST {
+            *extra = extra.merged(&Labels::from_iter([(OCCURRENCE, occurrence.to_string())]));
+        }
+    }
+}
+
+/// The name in [`Origin::extra`] under which handlers find the occurrence, from the second one on: the contract's records
+/// are frozen and have no field for it.
+pub const OCCURRENCE: &str = "alert_manager.occurrence";
+
+/// How often an alert has begun to fire with the same labels and the same `startsAt`, from 1.
+///
+/// The second occurrence begins if an alert fires on after its resolved was sent: Prometheus was cut off from Alertmanager
+/// for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Occurrence(u32);
+
+impl Occurrence {
+    /// The first one.
+    pub const FIRST: Self = Self(1);
+    /// The last one that can be counted.
+    pub const LAST: Self = Self(u32::MAX);
+
+    /// Wraps a stored number.
+    #[must_use]
+    pub fn from_raw(raw: u32) -> Self {
+        Self(raw.max(1))
+    }
+
+    /// Returns the number to store.
+    #[must_use]
+    pub fn as_raw(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the one after this.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Occurrence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
     }
 }
 
@@ -176,6 +243,8 @@ pub struct Event {
     pub starts_at: Timestamp,
     /// Firing or resolved.
     pub status: Status,
+    /// A firing after its resolved begins the next one.
+    pub occurrence: Occurrence,
 }
 
 /// How urgent a delivery is; leases go to the most urgent first.
@@ -497,6 +566,22 @@ mod tests {
         for text in ["", "xyz", "+1", "11112222333344445"] {
             assert_eq!(text.parse::<Fingerprint>(), Err(FingerprintError), "{text}");
         }
+    }
+
+    #[test]
+    fn an_occurrence_is_noted_from_the_second_one_on_and_nobody_else_s_note_counts() {
+        let mut alert = crate::queue::tests::alert("A", 0);
+        let extra = [("title", "T"), (OCCURRENCE, "7")];
+        alert.origin.extra = extra.into_iter().collect();
+        alert.set_occurrence(Occurrence::FIRST);
+        assert_eq!(alert.origin.extra, labels(&[("title", "T")]));
+        assert_eq!(alert.occurrence(), Occurrence::FIRST);
+        let second = Occurrence::FIRST.next();
+        alert.set_occurrence(second);
+        alert.set_occurrence(second);
+        let noted = labels(&[("title", "T"), (OCCURRENCE, "2")]);
+        assert_eq!(alert.origin.extra, noted);
+        assert_eq!(alert.event().occurrence, second);
     }
 
     #[test]

@@ -45,7 +45,8 @@ enum TellError {
     Accept(#[from] AcceptError),
 }
 
-/// One death of one delivery: sent again, it may die again.
+/// One delivery and when it first died: sent again by a person, it may die anew. What dies once more after its sender sent it
+/// again is told already.
 type Death = (i64, Option<Timestamp>);
 
 impl Shared {
@@ -99,7 +100,7 @@ impl Shared {
                 .iter()
                 // It would go the same way.
                 .filter(|delivery| delivery.route != DEAD_LETTER)
-                .filter(|delivery| delivery.settled_at.is_some_and(|at| at > oldest))
+                .filter(|delivery| died_at(delivery).is_some_and(|at| at > oldest))
                 // Whoever cancelled it knows.
                 .filter(|delivery| delivery.last_error.as_deref() != Some(CANCELLED))
                 .filter(|delivery| !told.contains(&death(delivery)))
@@ -132,12 +133,16 @@ async fn changed(
 }
 
 fn death(delivery: &Delivery) -> Death {
-    (delivery.id.as_raw(), delivery.settled_at)
+    (delivery.id.as_raw(), died_at(delivery))
+}
+
+fn died_at(delivery: &Delivery) -> Option<Timestamp> {
+    delivery.first_died_at.or(delivery.settled_at)
 }
 
 fn notice(delivery: &Delivery, handlers: &[HandlerName]) -> Submission {
     let id = delivery.id.to_string();
-    let died_at = delivery.settled_at.unwrap_or(delivery.received_at);
+    let died_at = died_at(delivery).unwrap_or(delivery.received_at);
     let why = delivery
         .last_error
         .as_deref()

@@ -14,7 +14,7 @@ mod options;
 mod scheduler;
 mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 
 use std::collections::VecDeque;

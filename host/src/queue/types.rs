@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
+use crate::alert::{
+    Alert, Block, DeliveryId, HandlerName, Labels, Occurrence, Priority, StepKind, Timestamp,
+};
 use crate::journal::Entry;
 
 use super::inbox::NewAlert;
@@ -59,12 +61,16 @@ impl Parcel {
     /// Turns them into what is stored.
     #[must_use]
     pub fn new(submissions: Vec<Submission>, refused: Vec<Refused>) -> Self {
-        let alerts = submissions.into_iter().map(|submission| NewAlert {
-            // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
-            json: serde_json::to_string(&submission.alert).unwrap_or_default(),
-            alert: Arc::new(submission.alert),
-            starts_at_missing: submission.starts_at_missing,
-            plans: submission.plans,
+        let alerts = submissions.into_iter().map(|mut submission| {
+            // The queue alone counts occurrences: a sender's own note of one is left out.
+            submission.alert.set_occurrence(Occurrence::FIRST);
+            NewAlert {
+                // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
+                json: serde_json::to_string(&submission.alert).unwrap_or_default(),
+                alert: Arc::new(submission.alert),
+                starts_at_missing: submission.starts_at_missing,
+                plans: submission.plans,
+            }
         });
         Self {
             alerts: alerts.collect(),
@@ -90,7 +96,7 @@ pub enum Verdict {
     Accepted(Vec<Accepted>),
     /// The same event was taken before.
     Duplicate,
-    /// A firing whose resolved was already taken.
+    /// A firing that has not run and comes shortly after its resolved.
     Stale,
 }
 
@@ -356,6 +362,10 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// When it ended.
     pub settled_at: Option<Timestamp>,
+    /// When it died for the first time since it was accepted, or since a person sent it again: sent again by its sender, it
+    /// may die once more, and is the same dead letter.
+    #[serde(skip)]
+    pub first_died_at: Option<Timestamp>,
     /// Why it is dead or waits, or how it was done without running (`unrouted`).
     pub last_error: Option<String>,
 }

@@ -7,8 +7,9 @@ use super::{HandlerCounts, Left, Phase, Scheduler};
 
 impl Scheduler {
     /// Returns when something becomes due by itself.
-    pub(in crate::queue) fn next_due(&self) -> Option<Ticks> {
-        self.timers.first().map(|(due, _)| *due)
+    pub(in crate::queue) fn next_due(&self, now: Ticks) -> Option<Ticks> {
+        let timer = self.timers.first().map(|(due, _)| *due);
+        timer.into_iter().chain(self.alone.ends_at(now)).min()
     }
 
     /// Returns when the oldest that is not settled was accepted.
@@ -67,10 +68,14 @@ impl Scheduler {
 
     /// Returns true where `grant` would lease something.
     pub(in crate::queue) fn can_grant(&self, now: Ticks) -> bool {
-        self.timers.first().is_some_and(|(due, _)| *due <= now)
-            || self
-                .handlers
-                .iter()
-                .any(|slots| !slots.is_idle() && slots.may_lease())
+        if self.timers.first().is_some_and(|(due, _)| *due <= now) {
+            return true;
+        }
+        if self.alone.is_on(now) {
+            return !self.has_one_alone();
+        }
+        self.handlers
+            .iter()
+            .any(|slots| !slots.is_idle() && slots.may_lease())
     }
 }

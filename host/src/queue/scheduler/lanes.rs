@@ -1,4 +1,7 @@
-//! Lanes and timers: what may run next of what has the same fingerprint and route.
+//! Order and timers: what may run next of what has the same fingerprint.
+//!
+//! A delivery waits for the earlier ones of its fingerprint on its own route, and for those on routes that its alert did not
+//! take: the configuration has changed since. Where an alert takes several routes, they do not wait for each other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,13 +11,88 @@ use crate::queue::clock::Ticks;
 use crate::queue::types::LeaseToken;
 
 use super::slots::Slots;
-use super::{Entrant, Grant, Item, PATIENCE_MS, Phase, Scheduler};
+use super::{Beside, Entrant, Grant, Item, PATIENCE_MS, Phase, Scheduler};
+
+/// The deliveries of one fingerprint that are not settled, by their ids but for those that came behind one that ran.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    places: VecDeque<Place>,
+    /// How many of them have other routes beside their own: without any, only the first can run.
+    with_others: usize,
+}
+
+#[derive(Debug)]
+struct Place {
+    id: DeliveryId,
+    route: Arc<str>,
+    beside: Beside,
+}
+
+impl Place {
+    /// Returns true if this one runs only after `earlier`, which stands before it.
+    fn waits_for(&self, earlier: &Self) -> bool {
+        self.route == earlier.route || !self.beside.has(&earlier.route)
+    }
+
+    fn has_others(&self) -> bool {
+        self.beside != Beside::Nothing
+    }
+}
+
+impl Line {
+    /// Puts a delivery behind all that are older, and behind what `runs` and has to do with it. Returns which it overtakes.
+    fn insert(&mut self, new: Place, runs: impl Fn(DeliveryId) -> bool) -> Vec<DeliveryId> {
+        let goes_behind = |other: &Place| {
+            other.id < new.id || ((new.waits_for(other) || other.waits_for(&new)) && runs(other.id))
+        };
+        let place = self.places.iter().rposition(goes_behind);
+        let place = place.map_or(0, |last_ahead| last_ahead + 1);
+        let behind = self.places.iter().skip(place);
+        let overtaken = behind.filter(|other| other.waits_for(&new));
+        let overtaken = overtaken.map(|other| other.id).collect();
+        self.with_others += usize::from(new.has_others());
+        self.places.insert(place, new);
+        overtaken
+    }
+
+    /// Returns true if a delivery need not wait for another.
+    fn is_next(&self, id: DeliveryId) -> bool {
+        if self.with_others == 0 {
+            return self.places.front().is_some_and(|first| first.id == id);
+        }
+        let Some(place) = self.places.iter().position(|place| place.id == id) else {
+            return false;
+        };
+        let waits = |earlier| self.places[place].waits_for(earlier);
+        !self.places.range(..place).any(waits)
+    }
+
+    /// Takes a delivery out; returns which need not wait for another any more.
+    fn remove(&mut self, id: DeliveryId) -> Vec<DeliveryId> {
+        let place = self.places.iter().position(|place| place.id == id);
+        let Some((place, gone)) = place.and_then(|i| Some((i, self.places.remove(i)?))) else {
+            return Vec::new();
+        };
+        self.with_others -= usize::from(gone.has_others());
+        let mut freed = Vec::new();
+        for (i, waiting) in self.places.iter().enumerate().skip(place) {
+            if i > 0 && self.with_others == 0 {
+                break;
+            }
+            let waits = |earlier| waiting.waits_for(earlier);
+            if waits(&gone) && !self.places.range(..i).any(waits) {
+                freed.push(waiting.id);
+            }
+        }
+        freed
+    }
+}
 
 impl Scheduler {
-    /// Puts a delivery on its lane, by its id but behind one that runs; returns true where it is the first.
+    /// Puts a delivery in line; returns true if it need not wait for another.
     pub(super) fn insert(&mut self, entrant: Entrant) -> bool {
         let id = entrant.id;
-        let lane = (self.route_key(&entrant.route), entrant.fingerprint);
+        let route = self.route_key(&entrant.route);
         let handler = self.handler_key(&entrant.handler);
         self.handlers[handler].depth += 1;
         self.criticals += usize::from(entrant.priority == Priority::Critical);
@@ -23,18 +101,20 @@ impl Scheduler {
         if alert.is_some() {
             self.alert_bytes += entrant.alert_bytes;
         }
+        let new = Place {
+            id,
+            route: Arc::clone(&self.routes[route]),
+            beside: entrant.beside,
+        };
         let items = &self.items;
-        let waiting = self.lanes.entry(lane).or_default();
-        let place = waiting
-            .iter()
-            .rposition(|other| {
-                *other < id || items.get(other).is_some_and(|i| i.phase != Phase::Waiting)
-            })
-            .map_or(0, |last_ahead| last_ahead + 1);
-        let overtaken = (place == 0).then(|| waiting.front().copied()).flatten();
-        waiting.insert(place, id);
+        let line = self.lines.entry(entrant.fingerprint).or_default();
+        let overtaken = line.insert(new, |other| {
+            items.get(&other).is_some_and(|i| i.phase != Phase::Waiting)
+        });
+        let is_next = line.is_next(id);
         let item = Item {
-            lane,
+            route,
+            fingerprint: entrant.fingerprint,
             pipeline: entrant.pipeline,
             handler,
             priority: entrant.priority,
@@ -46,14 +126,15 @@ impl Scheduler {
             leases: entrant.leases,
             ahead: false,
             after_crash: entrant.after_crash,
+            suspected: entrant.suspected,
             alert,
             alert_bytes: entrant.alert_bytes,
         };
         self.items.insert(id, item);
-        if let Some(overtaken) = overtaken {
+        for overtaken in overtaken {
             self.call_off(overtaken);
         }
-        place == 0
+        is_next
     }
 
     pub(super) fn lease(
@@ -69,12 +150,12 @@ impl Scheduler {
         item.phase = phase(token);
         item.ahead = ahead;
         item.leases += 1;
-        let (handler, lane) = (item.handler, item.lane);
+        let (handler, route) = (item.handler, item.route);
         let item = &self.items[&id];
         let grant = Grant {
             id,
             token,
-            route: Arc::clone(&self.routes[lane.0]),
+            route: Arc::clone(&self.routes[route]),
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].name.clone(),
             slots: handler,
@@ -112,23 +193,21 @@ impl Scheduler {
         if item.alert.is_some() {
             self.alert_bytes -= item.alert_bytes;
         }
-        let Some(lane) = self.lanes.get_mut(&item.lane) else {
+        let Some(line) = self.lines.get_mut(&item.fingerprint) else {
             return;
         };
-        let was_first = lane.front() == Some(&id);
-        lane.retain(|other| *other != id);
-        match lane.front().copied() {
-            None => {
-                self.lanes.remove(&item.lane);
+        let freed = line.remove(id);
+        if line.places.is_empty() {
+            self.lines.remove(&item.fingerprint);
+        }
+        for freed in freed {
+            if self.items[&freed].phase == Phase::Waiting {
+                self.set_off(freed, now);
             }
-            Some(next) if was_first && self.items[&next].phase == Phase::Waiting => {
-                self.set_off(next, now);
-            }
-            Some(_) => {}
         }
     }
 
-    /// Makes the first of a lane wait for its time, or for a slot.
+    /// Makes one that need not wait for another wait for its time, or for a slot.
     pub(super) fn set_off(&mut self, id: DeliveryId, now: Ticks) {
         let item = &self.items[&id];
         if item.due > now {
@@ -195,9 +274,9 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn is_first(&self, id: DeliveryId) -> bool {
-        let lane = self.lanes.get(&self.items[&id].lane);
-        lane.and_then(VecDeque::front) == Some(&id)
+    pub(super) fn is_next(&self, id: DeliveryId) -> bool {
+        let line = self.lines.get(&self.items[&id].fingerprint);
+        line.is_some_and(|line| line.is_next(id))
     }
 
     #[allow(

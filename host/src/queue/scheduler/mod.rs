@@ -4,6 +4,7 @@
 //! transaction: [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are provisional
 //! until [`Scheduler::commit`] or [`Scheduler::rollback`].
 
+mod alone;
 mod ask;
 mod lanes;
 mod slots;
@@ -11,7 +12,7 @@ mod slots;
 mod tests;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
@@ -19,12 +20,14 @@ use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timest
 use super::clock::Ticks;
 use super::options::Caps;
 use super::types::{LeaseToken, Stay};
+use alone::Alone;
+use lanes::Line;
 use slots::Slots;
 
 #[cfg(test)]
 pub(super) use slots::BRIEF_MIN;
 pub use words::HandlerCounts;
-pub(super) use words::{Ended, Entrant, Freed, Grant, Left, Withdrawn};
+pub(super) use words::{Beside, Ended, Entrant, Freed, Grant, Left, Withdrawn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -46,7 +49,8 @@ enum Phase {
 
 #[derive(Debug)]
 struct Item {
-    lane: LaneKey,
+    route: usize,
+    fingerprint: Fingerprint,
     pipeline: Arc<[HandlerName]>,
     handler: usize,
     priority: Priority,
@@ -60,15 +64,24 @@ struct Item {
     /// Its lease was given ahead of a slot, and no call that may change something has begun under it.
     ahead: bool,
     after_crash: bool,
+    suspected: u32,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
+}
+
+impl Item {
+    /// Returns true if somebody has it, or is about to.
+    fn is_leased(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Staged(None) | Phase::Waiting | Phase::Withdrawn
+        )
+    }
 }
 
 /// How long a delivery waits for a slot of one handler before it asks the next of its pipeline, in
 /// milliseconds: a handler whose slots are all taken is not to hold back the others' steps.
 const PATIENCE_MS: Ticks = 10_000;
-
-type LaneKey = (usize, Fingerprint);
 
 /// What a provisional step was, for [`Scheduler::rollback`].
 #[derive(Clone, Copy, Debug)]
@@ -83,8 +96,8 @@ enum Provisional {
 #[derive(Debug)]
 pub(super) struct Scheduler {
     items: BTreeMap<DeliveryId, Item>,
-    /// In the order in which they run; only the first may.
-    lanes: HashMap<LaneKey, VecDeque<DeliveryId>>,
+    /// What has the same fingerprint, in the order in which it runs.
+    lines: HashMap<Fingerprint, Line>,
     routes: Vec<Arc<str>>,
     route_keys: HashMap<Arc<str>, usize>,
     handlers: Vec<Slots>,
@@ -98,6 +111,7 @@ pub(super) struct Scheduler {
     alert_bytes_max: usize,
     criticals: usize,
     last_token: u64,
+    alone: Alone,
     closed: bool,
 }
 
@@ -105,7 +119,7 @@ impl Scheduler {
     pub(super) fn new(caps: Caps, depth_max: usize, alert_bytes_max: usize) -> Self {
         Self {
             items: BTreeMap::new(),
-            lanes: HashMap::new(),
+            lines: HashMap::new(),
             routes: Vec::new(),
             route_keys: HashMap::new(),
             handlers: Vec::new(),
@@ -118,6 +132,7 @@ impl Scheduler {
             alert_bytes_max,
             criticals: 0,
             last_token: 0,
+            alone: Alone::default(),
             closed: false,
         }
     }
@@ -142,13 +157,14 @@ impl Scheduler {
         })
     }
 
-    /// Takes a delivery in: leased at once where its lane is empty and a slot is free that nobody waits for.
+    /// Takes a delivery in: leased at once if it need not wait for another and a slot is free that nobody waits for.
     pub(super) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;
         let alert = entrant.alert.clone();
         let first = self.insert(entrant);
         let item = &self.items[&id];
         let leasable = first
+            && !self.alone.is_on(now)
             && item.due <= now
             && self.handlers[item.handler].is_idle()
             && self.handlers[item.handler].may_lease();
@@ -164,16 +180,23 @@ impl Scheduler {
     /// Takes a delivery in that the store had before this process started.
     pub(super) fn restore(&mut self, entrant: Entrant, now: Ticks) {
         let id = entrant.id;
+        let suspected = entrant.suspected;
         let first = self.insert(entrant);
         self.item(id).phase = Phase::Waiting;
         if first {
             self.set_off(id, now);
+        }
+        if suspected > 0 {
+            self.alone.suspect(id, suspected, now);
         }
     }
 
     /// Leases as many as there are free slots for.
     pub(super) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
         self.fire_timers(now);
+        if self.alone.is_on(now) {
+            return self.grant_alone().into_iter().collect();
+        }
         let mut grants = Vec::new();
         for key in 0..self.handlers.len() {
             while self.handlers[key].may_lease() {
@@ -219,7 +242,7 @@ impl Scheduler {
                     Phase::Staged(Some(token)) => self.begin(id, token),
                     _ => {
                         self.item(id).phase = Phase::Waiting;
-                        if self.is_first(id) {
+                        if self.is_next(id) {
                             self.set_off(id, now);
                         }
                     }
@@ -258,7 +281,7 @@ impl Scheduler {
                 }
                 Provisional::Withdrawn(id) => {
                     self.item(id).phase = Phase::Waiting;
-                    if self.is_first(id) {
+                    if self.is_next(id) {
                         self.set_off(id, now);
                     }
                 }
@@ -340,7 +363,11 @@ impl Scheduler {
                 item.due = due;
                 item.phase = Phase::Waiting;
                 item.after_crash = false;
-                if self.is_first(id) {
+                // One that yielded has more to run at once.
+                if due > Ticks::MIN {
+                    item.suspected = 0;
+                }
+                if self.is_next(id) {
                     self.set_off(id, now);
                 }
             }

@@ -108,6 +108,11 @@ impl Slots {
         self.ready[class(priority)].remove(&id);
     }
 
+    /// Returns true if a delivery waits for a slot.
+    pub(super) fn is_ready(&self, priority: Priority, id: DeliveryId) -> bool {
+        self.ready[class(priority)].contains(&id)
+    }
+
     /// Takes out the delivery whose turn it is.
     pub(super) fn pick(&mut self) -> Option<DeliveryId> {
         let firsts = self

@@ -18,6 +18,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
     Entrant {
         id: DeliveryId::from_raw(id),
         route: "route".into(),
+        beside: Beside::Nothing,
         fingerprint: Fingerprint(fingerprint),
         pipeline: [name(handler)].into(),
         handler: name(handler),
@@ -27,6 +28,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
         since: NOW,
         leases: 0,
         after_crash: false,
+        suspected: 0,
         alert: None,
         alert_bytes: 0,
     }
@@ -195,7 +197,7 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
     };
     scheduler.end(firing.id, firing.token, waits, NOW);
     assert_eq!(grant(&mut scheduler, NOW + 49), [] as [i64; 0]);
-    assert_eq!(scheduler.next_due(), Some(NOW + 50));
+    assert_eq!(scheduler.next_due(NOW), Some(NOW + 50));
     let again = scheduler.grant(NOW + 50);
     scheduler.commit(NOW + 50);
     assert_eq!((again[0].id, again[0].lease), (firing.id, 2));
@@ -398,5 +400,126 @@ fn one_that_waits_too_long_for_a_slot_asks_the_next_of_its_pipeline() {
     finish(&mut scheduler, &grants[0]);
     finish(&mut scheduler, &hanging);
     assert_eq!(scheduler.depth(), 0);
-    assert!(scheduler.next_due().is_none(), "no timer is left behind");
+    assert!(scheduler.next_due(NOW).is_none(), "no timer is left behind");
+}
+
+fn routed(id: i64, route: &str, beside: &[&str]) -> Entrant {
+    Entrant {
+        route: route.into(),
+        beside: Beside::of(beside.iter().map(|route| Arc::from(*route))),
+        ..entrant(id, 7, "a", Priority::Normal)
+    }
+}
+
+fn admit_routed(scheduler: &mut Scheduler, entrant: Entrant) -> Option<Grant> {
+    let grant = scheduler.admit(entrant, NOW);
+    scheduler.commit(NOW);
+    grant
+}
+
+#[test]
+fn one_on_a_new_route_waits_for_all_on_routes_that_are_gone_and_not_for_its_siblings() {
+    let mut scheduler = scheduler(9);
+    let old = ["old", "other old"].map(|route| {
+        let id = if route == "old" { 1 } else { 2 };
+        admit_routed(&mut scheduler, routed(id, route, &["old", "other old"])).unwrap()
+    });
+    assert!(admit_routed(&mut scheduler, routed(3, "new", &["new", "second"])).is_none());
+    assert!(admit_routed(&mut scheduler, routed(4, "second", &["new", "second"])).is_none());
+    assert!(admit_routed(&mut scheduler, routed(5, "new", &["new", "second"])).is_none());
+    finish(&mut scheduler, &old[0]);
+    assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+    finish(&mut scheduler, &old[1]);
+    assert_eq!(grant(&mut scheduler, NOW), [3, 4], "each route by itself");
+    // What is sent again on a route that is gone goes first, but for what runs.
+    assert!(admit_routed(&mut scheduler, routed(1, "old", &["old", "other old"])).is_none());
+    let ended = |scheduler: &mut Scheduler, id: i64| {
+        let id = DeliveryId::from_raw(id);
+        let Phase::Leased { token, .. } = scheduler.items[&id].phase else {
+            panic!("not leased");
+        };
+        scheduler.release_slot(&name("a"), Stay::Long);
+        scheduler.end(id, token, Ended::Settled, NOW);
+    };
+    ended(&mut scheduler, 3);
+    assert_eq!(
+        grant(&mut scheduler, NOW),
+        [] as [i64; 0],
+        "4 runs beside it"
+    );
+    ended(&mut scheduler, 4);
+    assert_eq!(grant(&mut scheduler, NOW), [1]);
+    ended(&mut scheduler, 1);
+    assert_eq!(grant(&mut scheduler, NOW), [5]);
+    ended(&mut scheduler, 5);
+    assert!(scheduler.lines.is_empty());
+}
+
+#[test]
+fn one_of_an_earlier_version_waits_for_its_own_route_alone() {
+    let mut scheduler = scheduler(9);
+    assert!(admit_routed(&mut scheduler, routed(1, "a", &[])).is_some());
+    let unknown = Entrant {
+        beside: Beside::Anything,
+        ..routed(2, "b", &[])
+    };
+    assert!(admit_routed(&mut scheduler, unknown).is_some());
+}
+
+fn restore_suspect(scheduler: &mut Scheduler, id: i64, suspected: u32) {
+    let entrant = Entrant {
+        suspected,
+        ..entrant(id, id.cast_unsigned(), "a", Priority::Normal)
+    };
+    scheduler.restore(entrant, NOW);
+}
+
+#[test]
+fn suspects_run_one_at_a_time_and_everything_else_after_them() {
+    let mut scheduler = scheduler(9);
+    for (id, suspected) in [(1, 1), (2, 2), (3, 0), (4, 1)] {
+        restore_suspect(&mut scheduler, id, suspected);
+    }
+    for expected in [2, 1, 4] {
+        assert!(scheduler.can_grant(NOW));
+        let grants = scheduler.grant(NOW);
+        scheduler.commit(NOW);
+        assert_eq!(grants.len(), 1);
+        assert_eq!(grants[0].id.as_raw(), expected);
+        assert!(!scheduler.can_grant(NOW), "alone");
+        assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+        assert!(admit(&mut scheduler, 100 + expected, Priority::Critical).is_none());
+        assert!(scheduler.start(&grants[0]));
+        let ended = match expected {
+            2 => Ended::Settled,
+            // It failed: it waits, and is no suspect any more.
+            _ => Ended::Waits {
+                handler: name("a"),
+                due: NOW,
+            },
+        };
+        scheduler.release_slot(&name("a"), Stay::Long);
+        scheduler.end(grants[0].id, grants[0].token, ended, NOW);
+    }
+    assert!(scheduler.can_grant(NOW));
+    assert_eq!(
+        grant(&mut scheduler, NOW),
+        [] as [i64; 0],
+        "no suspect is left"
+    );
+    assert_eq!(grant(&mut scheduler, NOW).len(), 6);
+    assert!(!scheduler.can_grant(NOW));
+}
+
+#[test]
+fn a_slow_suspect_holds_the_others_back_for_a_while_only() {
+    let mut scheduler = scheduler(9);
+    for (id, suspected) in [(1, 1), (2, 0), (3, 1)] {
+        restore_suspect(&mut scheduler, id, suspected);
+    }
+    assert_eq!(grant(&mut scheduler, NOW), [1]);
+    assert_eq!(scheduler.next_due(NOW), Some(NOW + alone::ALONE_FOR));
+    assert!(!scheduler.can_grant(NOW + alone::ALONE_FOR - 1));
+    assert!(scheduler.can_grant(NOW + alone::ALONE_FOR));
+    assert_eq!(grant(&mut scheduler, NOW + alone::ALONE_FOR), [2, 3]);
 }

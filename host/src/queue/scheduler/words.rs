@@ -6,11 +6,44 @@ use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timest
 use crate::queue::clock::Ticks;
 use crate::queue::types::LeaseToken;
 
+/// Which other routes the alert of a delivery took when it was accepted. An earlier delivery of its fingerprint on any
+/// further route is of a configuration that is no more, and goes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::queue) enum Beside {
+    /// None.
+    #[default]
+    Nothing,
+    /// These; its own may be among them.
+    Routes(Arc<[Arc<str>]>),
+    /// Not known: an earlier version accepted it. It waits for its own route alone.
+    Anything,
+}
+
+impl Beside {
+    /// Returns the routes of an alert as each of its deliveries has them.
+    pub(in crate::queue) fn of(routes: impl ExactSizeIterator<Item = Arc<str>>) -> Self {
+        match routes.len() {
+            0 | 1 => Self::Nothing,
+            _ => Self::Routes(routes.collect()),
+        }
+    }
+
+    /// Returns true if the alert took `route`, which is not the delivery's own.
+    pub(in crate::queue) fn has(&self, route: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Routes(routes) => routes.iter().any(|other| **other == *route),
+            Self::Anything => true,
+        }
+    }
+}
+
 /// A delivery that enters, new or sent again.
 #[derive(Clone, Debug)]
 pub(in crate::queue) struct Entrant {
     pub(in crate::queue) id: DeliveryId,
     pub(in crate::queue) route: Arc<str>,
+    pub(in crate::queue) beside: Beside,
     pub(in crate::queue) fingerprint: Fingerprint,
     pub(in crate::queue) pipeline: Arc<[HandlerName]>,
     /// Whose slot it needs next.
@@ -24,6 +57,8 @@ pub(in crate::queue) struct Entrant {
     /// Leases taken so far.
     pub(in crate::queue) leases: u32,
     pub(in crate::queue) after_crash: bool,
+    /// How often the server died while it ran, and no lease of it ended since. Above 0 it is first to run alone.
+    pub(in crate::queue) suspected: u32,
     /// Kept in memory as long as there is room, to save reading it again.
     pub(in crate::queue) alert: Option<Arc<Alert>>,
     /// The size of its JSON.

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::alert::{Alert, DeliveryId, Priority, Status, Timestamp};
+use crate::alert::{Alert, DeliveryId, Event, Occurrence, Priority, Timestamp};
 use crate::queue::inbox::{AcceptJob, NewAlert};
-use crate::queue::scheduler::Entrant;
+use crate::queue::scheduler::{Beside, Entrant};
 use crate::queue::types::{Accepted, Plan, Refused, Verdict};
 
 use super::committer::{Committer, Group, Handed};
-use super::memory::Memory;
+use super::memory::{Memory, Run};
+use super::recognize::{News, Recognized};
+use super::recovery::DEATHS_MAX;
 use super::rows::{self, NewDelivery, Stored};
 use super::schema::{DEAD, DONE, QUEUED};
+use super::settle::Reviver;
 
 /// Why a delivery is done that no route wanted.
 const UNROUTED: &str = "unrouted";
@@ -50,44 +53,68 @@ impl Committer {
     }
 
     fn accept_alert(&mut self, group: &mut Group, new: &NewAlert) -> rusqlite::Result<Verdict> {
-        let dated = self.with_start(new)?;
-        let (alert, json) = dated
-            .as_ref()
-            .map_or((&new.alert, &new.json), |(alert, json)| (alert, json));
-        let event = alert.event();
-        let known = self.events.look_up(&self.conn, event)?;
-        if event.status == Status::Firing && known.resolved {
-            let resolved = crate::alert::Event {
-                status: Status::Resolved,
-                ..event
-            };
+        let Recognized { event, news, sent } =
+            self.events
+                .recognize(&self.conn, &new.alert, new.starts_at_missing, group.now)?;
+        if let News::Stale(resolved) = news {
             self.events.seen_again(&self.conn, resolved, group.now)?;
             return Ok(Verdict::Stale);
         }
-        let plans: Vec<&Plan> = new
-            .plans
-            .iter()
-            .filter(|p| !p.handlers.is_empty())
-            .collect();
-        let Some(mut memory) = known.same else {
-            let mut memory = Memory::default();
-            let mut accepted = Vec::with_capacity(plans.len().max(1));
-            for plan in &plans {
-                let taken = self.insert(group, alert, json, plan)?;
-                memory.ran(&plan.route, taken.id, group.now);
-                accepted.push(taken);
-            }
-            if plans.is_empty() {
-                accepted.push(self.insert_unrouted(group, alert, json)?);
-            }
-            let first = accepted[0].id;
-            self.events.remember(event, memory, first, group.now);
-            return Ok(Verdict::Accepted(accepted));
+        let changed = as_event(new, event)?;
+        let (alert, json) = changed
+            .as_ref()
+            .map_or((&new.alert, &new.json), |(alert, json)| (alert, json));
+        let arrival = Arrival {
+            alert,
+            json,
+            sent,
+            plans: &new.plans,
+            beside: Beside::of(new.plans.iter().map(|plan| Arc::clone(&plan.route))),
         };
+        match news {
+            News::Known(memory) => self.accept_again(group, &arrival, event, memory),
+            _ => self.accept_new(group, &arrival, event),
+        }
+    }
+
+    fn accept_new(
+        &mut self,
+        group: &mut Group,
+        new: &Arrival<'_>,
+        event: Event,
+    ) -> rusqlite::Result<Verdict> {
+        let mut memory = Memory::default();
+        let mut accepted = Vec::with_capacity(new.plans.len().max(1));
+        for plan in new.runnable() {
+            let taken = self.insert(group, new, plan)?;
+            memory.ran(&plan.route, taken.id, group.now);
+            accepted.push(taken);
+        }
+        if accepted.is_empty() {
+            accepted.push(self.insert_unrouted(group, new)?);
+        }
+        let first = accepted[0].id;
+        self.events.remember(event, memory, first, group.now);
+        if let Some(sent) = new.sent {
+            self.events.remember_sent(event, sent, first, group.now);
+        }
+        Ok(Verdict::Accepted(accepted))
+    }
+
+    fn accept_again(
+        &mut self,
+        group: &mut Group,
+        new: &Arrival<'_>,
+        event: Event,
+        mut memory: Memory,
+    ) -> rusqlite::Result<Verdict> {
+        if let Some(sent) = new.sent {
+            self.events.sent_again(&self.conn, event, sent, group.now)?;
+        }
         let mut accepted = Vec::new();
-        for plan in plans {
-            if let Some(again) = self.run_again(group, alert, json, plan, &memory)? {
-                memory.ran(&plan.route, again.id, group.now);
+        for plan in new.runnable() {
+            if let Some((route, again)) = self.run_again(group, new, plan, &memory)? {
+                memory.ran(&route, again.id, group.now);
                 accepted.push(again);
             }
         }
@@ -100,65 +127,91 @@ impl Committer {
         Ok(Verdict::Accepted(accepted))
     }
 
-    /// Gives an alert without a start that of the firing it belongs to.
-    fn with_start(&self, new: &NewAlert) -> rusqlite::Result<Option<(Arc<Alert>, String)>> {
-        if !new.starts_at_missing {
-            return Ok(None);
-        }
-        let Some(starts_at) = self.events.open_firing(&self.conn, new.alert.fingerprint)? else {
-            return Ok(None);
-        };
-        let alert = Alert {
-            starts_at,
-            ..Alert::clone(&new.alert)
-        };
-        let json = serde_json::to_string(&alert)
-            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        Ok(Some((Arc::new(alert), json)))
-    }
-
     /// A known event comes again: a dead delivery of it is revived, and one that ran long enough ago
-    /// runs again as a reminder. Returns nothing where it is a duplicate on this route.
+    /// runs again as a reminder. Returns nothing where it is a duplicate on this route, else the route on which it runs.
     fn run_again(
         &mut self,
         group: &mut Group,
-        alert: &Arc<Alert>,
-        json: &str,
+        new: &Arrival<'_>,
         plan: &Plan,
         memory: &Memory,
-    ) -> rusqlite::Result<Option<Accepted>> {
-        let mut ended = None;
-        if let Some(run) = memory.run_on(&plan.route) {
-            if self.shared.scheduler.lock().contains(run.delivery) {
+    ) -> rusqlite::Result<Option<(Arc<str>, Accepted)>> {
+        if let Some(earlier) = self.earlier_run(new, plan, memory)? {
+            let is_open = self.shared.scheduler.lock().contains(earlier.run.delivery);
+            if is_open && earlier.on != RunOn::Beside {
                 return Ok(None);
             }
-            let stored = Stored::load(&self.conn, run.delivery)?;
-            ended = stored.as_ref().and_then(|s| s.settled_at);
-            if let Some(stored) = stored.filter(|s| s.state == DEAD) {
-                let given_up = stored.last_error.as_deref() == Some(super::CANCELLED);
-                let room = self.shared.scheduler.lock().has_room(&stored.pipeline);
-                if given_up || !room {
-                    return Ok(None);
+            match earlier.if_dead(plan) {
+                Some(IfDead::Stays) => return Ok(None),
+                Some(IfDead::Revives(stored)) => {
+                    if !self.shared.scheduler.lock().has_room(&stored.pipeline) {
+                        return Ok(None);
+                    }
+                    self.revive(group, stored, Reviver::Resend)?;
+                    let accepted = Accepted {
+                        id: stored.id,
+                        handlers: stored.pipeline.clone(),
+                    };
+                    return Ok(Some((stored.route.as_str().into(), accepted)));
                 }
-                let accepted = Accepted {
-                    id: stored.id,
-                    handlers: stored.pipeline.clone(),
-                };
-                self.revive(group, &stored)?;
-                return Ok(Some(accepted));
+                Some(IfDead::RunsAnew) => {}
+                None => {
+                    let ended = earlier.stored.as_ref().and_then(|s| s.settled_at);
+                    if !earlier.run.is_due(plan.repeat_after, ended, group.now) {
+                        return Ok(None);
+                    }
+                }
             }
         }
-        if !memory.is_due(&plan.route, plan.repeat_after, ended, group.now) {
-            return Ok(None);
+        let accepted = self.insert(group, new, plan)?;
+        Ok(Some((Arc::clone(&plan.route), accepted)))
+    }
+
+    /// Returns the run that a route of a known event goes by: its own last one. A route that is new to the event goes by a
+    /// run on a route that the alert no longer takes, since the configuration was edited: by that with the same handlers, or
+    /// with no others, or by a dead one, or by the latest. Else it goes by the latest run on any route: to rename or add a
+    /// route must not send everything again.
+    fn earlier_run(
+        &self,
+        new: &Arrival<'_>,
+        plan: &Plan,
+        memory: &Memory,
+    ) -> rusqlite::Result<Option<EarlierRun>> {
+        let load = |run: Run, on| {
+            Ok::<_, rusqlite::Error>(EarlierRun {
+                run,
+                on,
+                stored: Stored::load(&self.conn, run.delivery)?,
+            })
+        };
+        if let Some(run) = memory.run_on(&plan.route) {
+            return load(run, RunOn::Same).map(Some);
         }
-        self.insert(group, alert, json, plan).map(Some)
+        let mut gone = Vec::new();
+        for run in memory.runs_off(new.plans.iter().map(|plan| &*plan.route)) {
+            gone.push(load(run, RunOn::Gone)?);
+        }
+        // The first of equals counts.
+        let best = gone.into_iter().min_by_key(|earlier| {
+            let stored = earlier.stored.as_ref();
+            match stored {
+                Some(stored) if stored.pipeline == plan.handlers => 0,
+                Some(stored) if stored.pipeline.iter().all(|h| plan.handlers.contains(h)) => 1,
+                Some(stored) if stored.state == DEAD => 2,
+                _ => 3,
+            }
+        });
+        match (best, memory.latest()) {
+            (Some(best), _) => Ok(Some(best)),
+            (None, Some(latest)) => load(latest, RunOn::Beside).map(Some),
+            (None, None) => Ok(None),
+        }
     }
 
     fn insert(
         &mut self,
         group: &mut Group,
-        alert: &Arc<Alert>,
-        json: &str,
+        new: &Arrival<'_>,
         plan: &Plan,
     ) -> rusqlite::Result<Accepted> {
         let id = self.next_id(group.now);
@@ -171,7 +224,8 @@ impl Committer {
                 let entrant = Entrant {
                     id,
                     route,
-                    fingerprint: alert.fingerprint,
+                    beside: new.beside.clone(),
+                    fingerprint: new.alert.fingerprint,
                     pipeline: Arc::clone(&pipeline),
                     handler: pipeline[0].clone(),
                     priority: plan.priority,
@@ -180,8 +234,9 @@ impl Committer {
                     since: group.ticks,
                     leases: 0,
                     after_crash: false,
-                    alert: Some(Arc::clone(alert)),
-                    alert_bytes: json.len(),
+                    suspected: 0,
+                    alert: Some(Arc::clone(new.alert)),
+                    alert_bytes: new.json.len(),
                 };
                 scheduler.admit(entrant, group.ticks)
             });
@@ -203,8 +258,9 @@ impl Committer {
                 last_error: (!room).then_some(BACKLOG),
                 handlers: &rows::join_handlers(&pipeline),
                 route: &plan.route,
+                beside: rows::beside_text(&new.beside).as_deref(),
                 priority: plan.priority,
-                ..of_alert(alert, json, group.now)
+                ..new.delivery(group.now)
             },
         )?;
         group.handed.extend(grant.map(Handed::new));
@@ -214,12 +270,7 @@ impl Committer {
         })
     }
 
-    fn insert_unrouted(
-        &mut self,
-        group: &Group,
-        alert: &Alert,
-        json: &str,
-    ) -> rusqlite::Result<Accepted> {
+    fn insert_unrouted(&mut self, group: &Group, new: &Arrival<'_>) -> rusqlite::Result<Accepted> {
         let id = self.next_id(group.now);
         rows::insert(
             &self.conn,
@@ -228,7 +279,7 @@ impl Committer {
                 state: DONE,
                 settled_at: Some(group.now),
                 last_error: Some(UNROUTED),
-                ..of_alert(alert, json, group.now)
+                ..new.delivery(group.now)
             },
         )?;
         Ok(Accepted {
@@ -253,10 +304,13 @@ impl Committer {
                 status: None,
                 fingerprint: None,
                 starts_at: None,
+                occurrence: Occurrence::FIRST,
+                sent_starts_at: None,
                 accepted_at: group.now,
                 settled_at: Some(group.now),
                 alertname: &refused.alertname,
                 route: "",
+                beside: None,
                 handlers: "",
                 last_error: Some(&refused.error),
                 json: &refused.json,
@@ -267,22 +321,110 @@ impl Committer {
     }
 }
 
-/// Returns what is always the same of an alert's delivery; the rest is that of one without a route.
-fn of_alert<'a>(alert: &'a Alert, json: &'a str, now: Timestamp) -> NewDelivery<'a> {
-    NewDelivery {
-        id: DeliveryId::from_raw(0),
-        state: QUEUED,
-        leases: 0,
-        priority: Priority::of(&alert.labels),
-        status: Some(alert.status),
-        fingerprint: Some(alert.fingerprint),
-        starts_at: Some(alert.starts_at),
-        accepted_at: now,
-        settled_at: None,
-        alertname: alert.name(),
-        route: "",
-        handlers: "",
-        last_error: None,
-        json,
+/// An alert whose event is known.
+struct Arrival<'a> {
+    alert: &'a Arc<Alert>,
+    json: &'a str,
+    /// The start that the sender gave, if that of the event is another.
+    sent: Option<Timestamp>,
+    plans: &'a [Plan],
+    beside: Beside,
+}
+
+impl Arrival<'_> {
+    /// Returns the plans that have something to run.
+    fn runnable(&self) -> impl Iterator<Item = &Plan> {
+        self.plans.iter().filter(|plan| !plan.handlers.is_empty())
+    }
+
+    /// Returns what is always the same of an alert's delivery; the rest is that of one without a route.
+    fn delivery(&self, now: Timestamp) -> NewDelivery<'_> {
+        NewDelivery {
+            id: DeliveryId::from_raw(0),
+            state: QUEUED,
+            leases: 0,
+            priority: Priority::of(&self.alert.labels),
+            status: Some(self.alert.status),
+            fingerprint: Some(self.alert.fingerprint),
+            starts_at: Some(self.alert.starts_at),
+            occurrence: self.alert.occurrence(),
+            sent_starts_at: self.sent,
+            accepted_at: now,
+            settled_at: None,
+            alertname: self.alert.name(),
+            route: "",
+            beside: None,
+            handlers: "",
+            last_error: None,
+            json: self.json,
+        }
+    }
+}
+
+/// Gives an alert the start and the occurrence of its event, where it has others.
+fn as_event(new: &NewAlert, event: Event) -> rusqlite::Result<Option<(Arc<Alert>, String)>> {
+    if new.alert.event() == event {
+        return Ok(None);
+    }
+    let mut alert = Alert {
+        starts_at: event.starts_at,
+        ..Alert::clone(&new.alert)
+    };
+    alert.set_occurrence(event.occurrence);
+    let json = serde_json::to_string(&alert)
+        .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    Ok(Some((Arc::new(alert), json)))
+}
+
+/// On which route a known event ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunOn {
+    /// On the route that is asked about.
+    Same,
+    /// On one that the alert no longer takes.
+    Gone,
+    /// On another one that it takes.
+    Beside,
+}
+
+/// The run that decides about a known event.
+struct EarlierRun {
+    run: Run,
+    on: RunOn,
+    /// Absent where retention has removed it.
+    stored: Option<Stored>,
+}
+
+/// What a re-send does about a dead delivery.
+enum IfDead<'a> {
+    /// It is a duplicate.
+    Stays,
+    /// The delivery goes on with its record.
+    Revives(&'a Stored),
+    /// The route that replaces the delivery's own runs the event as a delivery of its own.
+    RunsAnew,
+}
+
+impl EarlierRun {
+    /// Decides what becomes of a dead delivery; nothing where it is not dead, or is to be treated like one that is done.
+    fn if_dead(&self, plan: &Plan) -> Option<IfDead<'_>> {
+        let dead = self.stored.as_ref().filter(|s| s.state == DEAD)?;
+        if self.on == RunOn::Beside {
+            return None;
+        }
+        let has = |handler| plan.handlers.contains(handler);
+        let is_edited = self.on == RunOn::Gone;
+        let killed = dead.deaths >= DEATHS_MAX;
+        let cancelled = dead.last_error.as_deref() == Some(super::CANCELLED);
+        // What killed the server must not run by itself again, on whatever route; what it was is one of its handlers.
+        if cancelled || (killed && !(is_edited && !dead.pipeline.iter().any(has))) {
+            return Some(IfDead::Stays);
+        }
+        // A pipeline is fixed: one with a handler that the operator has taken out is not run.
+        if is_edited && !dead.pipeline.iter().all(has) {
+            return Some(IfDead::RunsAnew);
+        }
+        // A second death is for a person, and after `repeat_after` it is time for a reminder.
+        (!dead.resent).then_some(IfDead::Revives(dead))
     }
 }

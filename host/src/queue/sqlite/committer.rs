@@ -135,7 +135,7 @@ impl Committer {
             if scheduler.can_grant(ticks) {
                 return Some(now);
             }
-            scheduler.next_due()
+            scheduler.next_due(ticks)
         };
         let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
         due.into_iter()

@@ -1,5 +1,4 @@
-//! What is remembered of events: whether an alert is new, a duplicate, stale, due for a reminder, or the
-//! second chance of a dead delivery.
+//! What is remembered of events, so that `recognize.rs` can tell whether an alert is new, a duplicate or stale.
 //!
 //! The table is sorted by the events' starts and fingerprints, so that a new event belongs anywhere in it:
 //! written at once, each would cost a page of its own in the log. New ones therefore stay in memory until many
@@ -12,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::alert::{DeliveryId, Event, Fingerprint, Status, Timestamp};
+use crate::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status, Timestamp};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
 
 use super::filter::Filter;
@@ -43,6 +42,9 @@ const PACE: Duration = Duration::from_millis(15);
 /// What began later than this from now is not dated by a clock that is only a little wrong.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
 
+/// How many of a fingerprint's firings are looked at for one that is open.
+const OPEN_AMONG: u8 = 100;
+
 /// In `meta`: the table has the events of every delivery before this one.
 const WRITTEN_BEFORE: &str = "events_before";
 
@@ -52,6 +54,7 @@ pub(super) struct Key {
     fingerprint: Fingerprint,
     /// In nanoseconds since 1970.
     starts_at: i64,
+    occurrence: Occurrence,
     status: Status,
 }
 
@@ -60,6 +63,7 @@ impl From<Event> for Key {
         Self {
             fingerprint: event.fingerprint,
             starts_at: nanos(event.starts_at),
+            occurrence: event.occurrence,
             status: event.status,
         }
     }
@@ -73,15 +77,31 @@ impl Key {
         }
     }
 
-    /// Returns what an event and its resolved have in common.
-    pub(super) fn firing(self) -> (i64, u64) {
+    /// Returns what all events of one start have in common.
+    pub(super) fn start(self) -> (i64, u64) {
         (self.starts_at, self.fingerprint.0)
     }
 
-    fn columns(self) -> (i64, i64, i64) {
+    /// Returns the keys of all events with the same start, from the first to the last.
+    fn same_start(self) -> std::ops::RangeInclusive<Self> {
+        let first = Self {
+            occurrence: Occurrence::FIRST,
+            status: Status::Firing,
+            ..self
+        };
+        let last = Self {
+            occurrence: Occurrence::LAST,
+            status: Status::Resolved,
+            ..self
+        };
+        first..=last
+    }
+
+    fn columns(self) -> (i64, i64, u32, i64) {
         (
             self.starts_at,
             self.fingerprint.0.cast_signed(),
+            self.occurrence.as_raw(),
             status_code(self.status),
         )
     }
@@ -89,19 +109,41 @@ impl Key {
 
 /// All that is kept of an event.
 #[derive(Clone, Debug, Default)]
-struct Kept {
-    memory: Memory,
+pub(super) struct Kept {
+    pub(super) memory: Memory,
+    /// When it was first accepted.
+    pub(super) accepted_ms: i64,
     last_seen_ms: i64,
     duplicates: u64,
+    /// Of a resolved under the start that its sender gave: the start of the firing that it ended.
+    pub(super) ends: Option<i64>,
 }
 
-/// What is known when an alert comes.
+/// What is known of a start: its current occurrence.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Of the same event.
-    pub(super) same: Option<Memory>,
-    /// True where the resolved of the same firing was taken before.
-    pub(super) resolved: bool,
+    /// Absent where nothing is known.
+    pub(super) occurrence: Option<Occurrence>,
+    pub(super) firing: Option<Kept>,
+    pub(super) resolved: Option<Kept>,
+}
+
+impl Known {
+    /// Adds what is kept of an event, unless that of a later occurrence, or newer, is here already.
+    fn add(&mut self, occurrence: Occurrence, status: Status, kept: impl FnOnce() -> Kept) {
+        if self.occurrence < Some(occurrence) {
+            *self = Self {
+                occurrence: Some(occurrence),
+                ..Self::default()
+            };
+        }
+        if self.occurrence == Some(occurrence) {
+            match status {
+                Status::Firing => self.firing.get_or_insert_with(kept),
+                Status::Resolved => self.resolved.get_or_insert_with(kept),
+            };
+        }
+    }
 }
 
 /// The events that the table lacks.
@@ -122,6 +164,34 @@ impl Gathered {
             Some(kept) => Some(kept),
             None => self.leaving.get_mut(&key),
         }
+    }
+
+    /// Adds the events of the latest occurrence of a start.
+    fn add_latest(&self, key: Key, known: &mut Known) {
+        for events in [&self.young, &self.leaving] {
+            for (key, kept) in events.range(key.same_start()).rev().take(2) {
+                known.add(key.occurrence, key.status, || kept.clone());
+            }
+        }
+    }
+
+    /// Returns the firings of a fingerprint.
+    fn firings(&self, fingerprint: Fingerprint) -> Vec<Key> {
+        let at = |starts_at| Key {
+            fingerprint,
+            starts_at,
+            occurrence: Occurrence::FIRST,
+            status: Status::Firing,
+        };
+        let all = *at(i64::MIN).same_start().start()..=*at(i64::MAX).same_start().end();
+        let keys = |events: &BTreeMap<Key, Kept>| {
+            let latest = events.range(all.clone()).rev().map(|(key, _)| *key);
+            let firings = latest.filter(|key| key.status == Status::Firing);
+            firings.take(usize::from(OPEN_AMONG)).collect::<Vec<_>>()
+        };
+        let mut firings = keys(&self.young);
+        firings.extend(keys(&self.leaving));
+        firings
     }
 
     fn remove(&mut self, key: Key) {
@@ -182,8 +252,8 @@ impl Events {
             next_step: Instant::now(),
         };
         let mut statement = conn.prepare(
-            "SELECT id, fingerprint, starts_at, status, route, handlers = '',
-                 coalesce(revived_at, accepted_at)
+            "SELECT id, fingerprint, starts_at, status, route, handlers = '', accepted_at,
+                 coalesce(revived_at, accepted_at), occurrence, sent_starts_at
              FROM deliveries WHERE id >= ?1 AND starts_at IS NOT NULL ORDER BY id",
         )?;
         let mut rows = statement.query([written_before])?;
@@ -192,20 +262,24 @@ impl Events {
             let key = Key {
                 fingerprint: Fingerprint(row.get::<_, i64>(1)?.cast_unsigned()),
                 starts_at: row.get(2)?,
+                occurrence: Occurrence::from_raw(row.get(8)?),
                 status: status_of(row.get(3)?),
             };
-            let at = from_millis(row.get(6)?);
-            let known = events.gathered.lock().young.remove(&key);
-            let mut kept = match known {
-                Some(kept) => kept,
-                None => stored(conn, key)?.unwrap_or_default(),
-            };
+            let (accepted_ms, at) = (row.get(6)?, from_millis(row.get(7)?));
+            let mut kept = events.take(conn, key, accepted_ms)?;
             let is_unrouted: bool = row.get(5)?;
             if !is_unrouted {
                 kept.memory.ran(row.get_ref(4)?.as_str()?, id, at);
             }
             kept.last_seen_ms = kept.last_seen_ms.max(at.as_millisecond());
             events.gather(key, kept, id);
+            if let Some(sent) = row.get(9)? {
+                let alias = alias(key, sent);
+                let mut kept = events.take(conn, alias, accepted_ms)?;
+                kept.ends = Some(key.starts_at);
+                kept.last_seen_ms = kept.last_seen_ms.max(accepted_ms);
+                events.gather(alias, kept, id);
+            }
         }
         Ok(events)
     }
@@ -215,35 +289,43 @@ impl Events {
         Arc::clone(&self.gathered)
     }
 
+    /// Takes out what is kept of an event while the deliveries are read; new where nothing is.
+    fn take(&mut self, conn: &Connection, key: Key, accepted_ms: i64) -> rusqlite::Result<Kept> {
+        let known = self.gathered.lock().young.remove(&key);
+        let known = match known {
+            Some(kept) => Some(kept),
+            None => stored(conn, key)?,
+        };
+        Ok(known.unwrap_or_else(|| Kept {
+            accepted_ms,
+            ..Kept::default()
+        }))
+    }
+
     fn gather(&mut self, key: Key, kept: Kept, first: DeliveryId) {
         self.young_since
             .get_or_insert_with(|| (first.as_raw(), Instant::now()));
         self.gathered.lock().young.insert(key, kept);
     }
 
-    /// Looks an event up.
+    /// Looks up what is known of an event's start.
     pub(super) fn look_up(&self, conn: &Connection, event: Event) -> rusqlite::Result<Known> {
         let key = Key::from(event);
-        let mut known = {
-            let gathered = self.gathered.lock();
-            Known {
-                same: gathered.get(key).map(|kept| kept.memory.clone()),
-                resolved: gathered.get(key.resolved()).is_some(),
-            }
-        };
+        let mut known = Known::default();
+        self.gathered.lock().add_latest(key, &mut known);
         if !self.filter.may_have(key) {
             return Ok(known);
         }
         let mut statement = conn.prepare_cached(
-            "SELECT status, runs FROM events WHERE starts_at = ?1 AND fingerprint = ?2",
+            "SELECT accepted_at, last_seen, duplicates, ends, runs, occurrence, status FROM events
+             WHERE starts_at = ?1 AND fingerprint = ?2
+             ORDER BY occurrence DESC, status DESC LIMIT 2",
         )?;
         let mut rows = statement.query(params![key.starts_at, key.fingerprint.0.cast_signed()])?;
         while let Some(row) = rows.next()? {
-            let status = status_of(row.get(0)?);
-            if status == key.status && known.same.is_none() {
-                known.same = Some(Memory::from_bytes(row.get_ref(1)?.as_blob()?));
-            }
-            known.resolved |= status == Status::Resolved;
+            let (occurrence, status) = (row.get(5)?, status_of(row.get(6)?));
+            let kept = read_kept(row)?;
+            known.add(Occurrence::from_raw(occurrence), status, || kept);
         }
         Ok(known)
     }
@@ -256,13 +338,32 @@ impl Events {
         first: DeliveryId,
         now: Timestamp,
     ) {
-        let key = Key::from(event);
-        self.undo.push((key, None));
         let kept = Kept {
             memory,
-            last_seen_ms: now.as_millisecond(),
-            duplicates: 0,
+            ..seen_first(now)
         };
+        self.remember_kept(event.into(), kept, first);
+    }
+
+    /// Remembers under which other start a resolved was sent that ended the firing of its event's.
+    pub(super) fn remember_sent(
+        &mut self,
+        event: Event,
+        sent: Timestamp,
+        first: DeliveryId,
+        now: Timestamp,
+    ) {
+        let key = Key::from(event);
+        let kept = Kept {
+            ends: Some(key.starts_at),
+            ..seen_first(now)
+        };
+        self.remember_kept(alias(key, nanos(sent)), kept, first);
+    }
+
+    fn remember_kept(&mut self, key: Key, kept: Kept, first: DeliveryId) {
+        let before = self.gathered.lock().young.get(&key).cloned();
+        self.undo.push((key, before));
         self.gather(key, kept, first);
     }
 
@@ -293,6 +394,19 @@ impl Events {
         })
     }
 
+    /// Notes that a resolved was sent again under another start than its event's.
+    pub(super) fn sent_again(
+        &mut self,
+        conn: &Connection,
+        event: Event,
+        sent: Timestamp,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        self.change(conn, alias(event.into(), nanos(sent)), |kept| {
+            kept.last_seen_ms = now.as_millisecond();
+        })
+    }
+
     /// Changes a known event where it is: in memory, or in the table.
     fn change(
         &mut self,
@@ -312,52 +426,56 @@ impl Events {
         put(conn, key, &kept)
     }
 
-    /// Returns when the fingerprint's firing began that no resolved has ended, the latest where there are
-    /// several.
+    /// Returns the fingerprint's firings that no resolved has ended, among its latest [`OPEN_AMONG`]: the two that began
+    /// last, the last of them first.
     ///
-    /// Only senders that give no start need this, so the index for it is made when the first one comes.
-    pub(super) fn open_firing(
+    /// Only an alert whose start says nothing needs this, so the index for it is made when the first one comes.
+    pub(super) fn open_firings(
         &self,
         conn: &Connection,
         fingerprint: Fingerprint,
-    ) -> rusqlite::Result<Option<Timestamp>> {
+    ) -> rusqlite::Result<Vec<Event>> {
         conn.execute_batch(
             "CREATE INDEX IF NOT EXISTS events_firing ON events (fingerprint) WHERE status = 0",
         )?;
         let gathered = self.gathered.lock();
-        let firing = |starts_at| Key {
-            fingerprint,
-            starts_at,
-            status: Status::Firing,
-        };
-        let resolved = |starts_at| gathered.get(firing(starts_at).resolved()).is_some();
-        let mut open: Option<i64> = None;
-        for events in [&gathered.young, &gathered.leaving] {
-            let firings = events.range(firing(i64::MIN)..=firing(i64::MAX)).rev();
-            for (key, _) in firings.filter(|(key, _)| key.status == Status::Firing) {
-                if !resolved(key.starts_at) && stored(conn, key.resolved())?.is_none() {
-                    open = open.max(Some(key.starts_at));
-                    break;
-                }
-            }
-        }
+        let mut firings = gathered.firings(fingerprint);
         let mut statement = conn.prepare_cached(
-            "SELECT starts_at FROM events AS firing INDEXED BY events_firing
-             WHERE fingerprint = ?1 AND status = 0 AND NOT EXISTS (
-                 SELECT 1 FROM events AS resolved
-                 WHERE resolved.starts_at = firing.starts_at
-                     AND resolved.fingerprint = firing.fingerprint AND resolved.status = 1)
-             ORDER BY starts_at DESC",
+            "SELECT starts_at, occurrence FROM events INDEXED BY events_firing
+             WHERE fingerprint = ?1 AND status = 0 ORDER BY starts_at DESC LIMIT ?2",
         )?;
-        let mut rows = statement.query([fingerprint.0.cast_signed()])?;
+        let mut rows = statement.query(params![fingerprint.0.cast_signed(), OPEN_AMONG])?;
         while let Some(row) = rows.next()? {
-            let starts_at = row.get(0)?;
-            if !resolved(starts_at) {
-                open = open.max(Some(starts_at));
+            firings.push(Key {
+                fingerprint,
+                starts_at: row.get(0)?,
+                occurrence: Occurrence::from_raw(row.get(1)?),
+                status: Status::Firing,
+            });
+        }
+        firings.sort_unstable_by(|a, b| b.cmp(a));
+        firings.dedup();
+        let mut open: Vec<Event> = Vec::new();
+        for firing in firings.into_iter().take(usize::from(OPEN_AMONG)) {
+            let resolved = firing.resolved();
+            let ended = match gathered.get(resolved) {
+                Some(kept) => Some(kept.ends),
+                None => stored(conn, resolved)?.map(|kept| kept.ends),
+            };
+            // A resolved that was sent under this start and ended another firing did not end this one.
+            if ended.is_none_or(|ends| ends.is_some()) {
+                open.push(Event {
+                    fingerprint,
+                    starts_at: from_nanos(firing.starts_at),
+                    status: Status::Firing,
+                    occurrence: firing.occurrence,
+                });
+            }
+            if open.len() == 2 {
                 break;
             }
         }
-        Ok(open.map(from_nanos))
+        Ok(open)
     }
 
     /// Returns when events are to be written though nothing comes.
@@ -491,49 +609,75 @@ fn filter_of(conn: &Connection, now: Timestamp) -> rusqlite::Result<Filter> {
     )?;
     let mut filter = Filter::new(latest.unwrap_or(i64::MIN));
     let mut ahead =
-        conn.prepare("SELECT starts_at, fingerprint, status FROM events WHERE starts_at > ?1")?;
+        conn.prepare("SELECT DISTINCT starts_at, fingerprint FROM events WHERE starts_at > ?1")?;
     let mut rows = ahead.query([near])?;
     while let Some(row) = rows.next()? {
         filter.insert(Key {
             starts_at: row.get(0)?,
             fingerprint: Fingerprint(row.get::<_, i64>(1)?.cast_unsigned()),
-            status: status_of(row.get(2)?),
+            occurrence: Occurrence::FIRST,
+            status: Status::Firing,
         });
     }
     Ok(filter)
 }
 
+/// Returns the key under which a resolved is found that was sent with another start than its event's.
+fn alias(key: Key, sent: i64) -> Key {
+    Key {
+        starts_at: sent,
+        occurrence: Occurrence::FIRST,
+        ..key
+    }
+}
+
+fn seen_first(now: Timestamp) -> Kept {
+    Kept {
+        accepted_ms: now.as_millisecond(),
+        last_seen_ms: now.as_millisecond(),
+        ..Kept::default()
+    }
+}
+
 fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
-    let (starts_at, fingerprint, status) = key.columns();
+    let (starts_at, fingerprint, occurrence, status) = key.columns();
     conn.prepare_cached(
-        "SELECT last_seen, duplicates, runs FROM events
-         WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
+        "SELECT accepted_at, last_seen, duplicates, ends, runs FROM events
+         WHERE starts_at = ?1 AND fingerprint = ?2 AND occurrence = ?3 AND status = ?4",
     )?
-    .query_row(params![starts_at, fingerprint, status], |row| {
-        Ok(Kept {
-            last_seen_ms: row.get(0)?,
-            duplicates: row.get::<_, i64>(1)?.unsigned_abs(),
-            memory: Memory::from_bytes(row.get_ref(2)?.as_blob()?),
-        })
-    })
+    .query_row(
+        params![starts_at, fingerprint, occurrence, status],
+        read_kept,
+    )
     .optional()
 }
 
+fn read_kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+    Ok(Kept {
+        accepted_ms: row.get(0)?,
+        last_seen_ms: row.get(1)?,
+        duplicates: row.get::<_, i64>(2)?.unsigned_abs(),
+        ends: row.get(3)?,
+        memory: Memory::from_bytes(row.get_ref(4)?.as_blob()?),
+    })
+}
+
 fn put(conn: &Connection, key: Key, kept: &Kept) -> rusqlite::Result<()> {
-    let (starts_at, fingerprint, status) = key.columns();
+    let (starts_at, fingerprint, occurrence, status) = key.columns();
     conn.prepare_cached(
-        "INSERT INTO events (starts_at, fingerprint, status, last_seen, duplicates, runs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (starts_at, fingerprint, status) DO UPDATE SET
-             last_seen = excluded.last_seen, duplicates = excluded.duplicates,
-             runs = excluded.runs",
+        "INSERT OR REPLACE INTO events (starts_at, fingerprint, occurrence, status, accepted_at,
+             last_seen, duplicates, ends, runs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         starts_at,
         fingerprint,
+        occurrence,
         status,
+        kept.accepted_ms,
         kept.last_seen_ms,
         kept.duplicates.cast_signed(),
+        kept.ends,
         kept.memory.to_bytes(),
     ])?;
     Ok(())
@@ -561,6 +705,7 @@ mod tests {
             fingerprint: Fingerprint(1),
             starts_at: from_millis(0),
             status: Status::Firing,
+            occurrence: Occurrence::FIRST,
         };
         let now = from_millis(1);
         events.remember(event, Memory::default(), DeliveryId::from_raw(7), now);
@@ -574,6 +719,6 @@ mod tests {
         events.write_some(&conn, 1, 9).unwrap();
         events.commit();
         assert_eq!(events.needed_from(), i64::MAX);
-        assert!(events.look_up(&conn, event).unwrap().same.is_some());
+        assert!(events.look_up(&conn, event).unwrap().firing.is_some());
     }
 }

@@ -41,9 +41,9 @@ impl Filter {
         }
     }
 
-    /// Returns false where the table has neither the event nor its resolved.
+    /// Returns false where the table has no event of the same start.
     pub(super) fn may_have(&self, key: Key) -> bool {
-        let (starts_at, fingerprint) = key.firing();
+        let (starts_at, fingerprint) = key.start();
         starts_at <= self.since
             || self
                 .filters
@@ -56,7 +56,7 @@ impl Filter {
         if self.room == 0 {
             self.grow();
         }
-        let (starts_at, fingerprint) = key.firing();
+        let (starts_at, fingerprint) = key.start();
         self.latest = self.latest.max(starts_at);
         if let Some(filter) = self.filters.last_mut()
             && !filter.insert(&(starts_at, fingerprint))
@@ -81,7 +81,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{Event, Fingerprint, Status};
+    use crate::alert::{Event, Fingerprint, Occurrence, Status};
     use crate::queue::clock::from_nanos;
 
     fn key(starts_at: i64, fingerprint: u64, status: Status) -> Key {
@@ -89,6 +89,7 @@ mod tests {
             fingerprint: Fingerprint(fingerprint),
             starts_at: from_nanos(starts_at),
             status,
+            occurrence: Occurrence::FIRST,
         })
     }
 

@@ -15,6 +15,20 @@ pub(super) struct Run {
     at_ms: i64,
 }
 
+impl Run {
+    /// Returns true if this is no younger than `repeat_after`, counted from its end where that is known.
+    pub(super) fn is_due(
+        &self,
+        repeat_after: Duration,
+        ended: Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
+        let ran_ms = ended.map_or(self.at_ms, |at| at.as_millisecond().max(self.at_ms));
+        let age_ms = now.as_millisecond() - ran_ms;
+        u128::try_from(age_ms).is_ok_and(|age| age >= repeat_after.as_millis())
+    }
+}
+
 /// The memory of one event.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
@@ -29,25 +43,18 @@ impl Memory {
         self.runs.iter().find(|run| run.route == route).copied()
     }
 
-    /// Returns true where no run on `route` is younger than `repeat_after`, counted from its end where
-    /// that is known. A route that is new to the event follows its latest run on any other: renaming a
-    /// route must not send everything again.
-    pub(super) fn is_due(
-        &self,
-        route: &str,
-        repeat_after: Duration,
-        ended: Option<Timestamp>,
-        now: Timestamp,
-    ) -> bool {
-        let latest = self
-            .run_on(route)
-            .or_else(|| self.runs.iter().max_by_key(|run| run.at_ms).copied());
-        let Some(latest) = latest else {
-            return true;
-        };
-        let ran_ms = ended.map_or(latest.at_ms, |at| at.as_millisecond().max(latest.at_ms));
-        let age_ms = now.as_millisecond() - ran_ms;
-        u128::try_from(age_ms).is_ok_and(|age| age >= repeat_after.as_millis())
+    /// Returns the latest run.
+    pub(super) fn latest(&self) -> Option<Run> {
+        self.runs.iter().max_by_key(|run| run.at_ms).copied()
+    }
+
+    /// Returns the runs on other routes than these, the youngest delivery first.
+    pub(super) fn runs_off<'a>(&self, routes: impl Iterator<Item = &'a str>) -> Vec<Run> {
+        let routes: Vec<u64> = routes.map(digest).collect();
+        let mut off = self.runs.clone();
+        off.retain(|run| !routes.contains(&run.route));
+        off.sort_by_key(|run| std::cmp::Reverse(run.delivery));
+        off
     }
 
     /// Notes a run on `route`, unless a later delivery's is known.

@@ -8,6 +8,7 @@ mod filter;
 mod kv;
 mod memory;
 mod reader;
+mod recognize;
 mod recovery;
 mod retention;
 mod rows;

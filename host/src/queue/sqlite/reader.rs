@@ -139,28 +139,34 @@ impl Reader {
 /// Looks at every delivery after `from` for what is later on each lane.
 pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::Result<Vec<Later>> {
     let mut found = vec![Later::default(); lanes.len()];
-    let mut places: HashMap<(i64, &str), Vec<usize>> = HashMap::new();
-    for (place, (_, fingerprint, route)) in lanes.iter().enumerate() {
-        let lane = (fingerprint.0.cast_signed(), route.as_str());
-        places.entry(lane).or_default().push(place);
+    let mut places: HashMap<i64, Vec<usize>> = HashMap::new();
+    for (place, (_, fingerprint, _)) in lanes.iter().enumerate() {
+        let fingerprint = fingerprint.0.cast_signed();
+        places.entry(fingerprint).or_default().push(place);
     }
     let mut scanned_to = from;
     let mut statement = conn.prepare_cached(
-        "SELECT id, fingerprint, route, state, leases FROM deliveries WHERE id > ?1 ORDER BY id",
+        "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
+         WHERE id > ?1 ORDER BY id",
     )?;
     let mut rows = statement.query([from])?;
     while let Some(row) = rows.next()? {
         scanned_to = row.get(0)?;
-        let Some(fingerprint) = row.get(1)? else {
+        let Some(fingerprint) = row.get::<_, Option<i64>>(1)? else {
             continue;
         };
-        let Some(places) = places.get(&(fingerprint, row.get_ref(2)?.as_str()?)) else {
+        let Some(places) = places.get(&fingerprint) else {
             continue;
         };
+        let route = row.get_ref(2)?.as_str()?;
         let (state, leases): (i64, i64) = (row.get(3)?, row.get(4)?);
+        let beside = rows::beside_of(row.get_ref(5)?.as_str_or_null()?);
+        let id = DeliveryId::from_raw(scanned_to);
         for place in places {
-            let id = DeliveryId::from_raw(scanned_to);
-            if id <= lanes[*place].0 {
+            let (of, _, its_route) = &lanes[*place];
+            // What no route wanted did not run; nor did one wait for what was on a route that its own alert took too.
+            let apart = route.is_empty() || (its_route != route && beside.has(its_route));
+            if id <= *of || apart {
                 continue;
             }
             if state == DONE || (state < DONE && leases > 0) {
@@ -177,7 +183,7 @@ pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::R
 }
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
-    accepted_at, settled_at, last_error, not_before";
+    accepted_at, settled_at, last_error, not_before, first_died_at";
 
 /// Goes with the condition of that index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
@@ -298,6 +304,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         attempts: row.get(7)?,
         received_at: from_millis(row.get(8)?),
         settled_at: row.get::<_, Option<i64>>(9)?.map(from_millis),
+        first_died_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
         last_error: row.get(10)?,
     })
 }

@@ -22,8 +22,8 @@ use super::retention::Retention;
 use super::rows::{STORED, Shared as Texts, Stored};
 use super::schema::{self, AHEAD, DEAD, QUEUED, RUNNING};
 
-/// Deaths of the server under a delivery that end it.
-const DEATHS_MAX: u32 = 3;
+/// Deaths of the server under a delivery that ran alone, that end it.
+pub(super) const DEATHS_MAX: u32 = 3;
 
 /// JSON bytes of waiting alerts that are kept in memory; the rest is read when its turn comes.
 const ALERT_BYTES_MAX: usize = 16 << 20;
@@ -93,20 +93,32 @@ pub(in crate::queue) fn start(
 }
 
 /// What is still marked as running is what the last process died under. What was leased ahead of a slot waits again: no
-/// effect had begun, and there is no saying that it had anything to do with that death.
+/// effect had begun.
+///
+/// A death counts against a delivery that was under lease alone. Of several, each is suspected, and is to run alone
+/// (`scheduler/alone.rs`).
 fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
+    let under_lease: i64 = tx.query_one(
+        "SELECT count(*) FROM deliveries INDEXED BY deliveries_unsettled
+         WHERE state < 3 AND state IN (?1, ?2)",
+        [RUNNING, AHEAD],
+        |row| row.get(0),
+    )?;
+    let alone = under_lease == 1;
     tx.execute(
         "UPDATE deliveries INDEXED BY deliveries_unsettled
-         SET state = ?1, settled_at = ?2, last_error = ?3, deaths = deaths + 1, after_crash = 1
-         WHERE state < 3 AND state = ?4 AND deaths + 1 >= ?5",
-        params![DEAD, now.as_millisecond(), DIED, RUNNING, DEATHS_MAX],
+         SET state = ?1, settled_at = ?2, last_error = ?3, deaths = deaths + 1, after_crash = 1,
+             first_died_at = coalesce(first_died_at, ?2)
+         WHERE ?6 AND state < 3 AND state = ?4 AND deaths + 1 >= ?5",
+        params![DEAD, now.as_millisecond(), DIED, RUNNING, DEATHS_MAX, alone],
     )?;
     tx.execute(
         "UPDATE deliveries INDEXED BY deliveries_unsettled
-         SET state = ?1, deaths = deaths + (state = ?2), after_crash = after_crash OR state = ?2
+         SET state = ?1, deaths = deaths + (?4 AND state = ?2), suspected = suspected + 1,
+             after_crash = after_crash OR state = ?2
          WHERE state < 3 AND state IN (?2, ?3)",
-        params![QUEUED, RUNNING, AHEAD],
+        params![QUEUED, RUNNING, AHEAD, alone],
     )?;
     tx.commit()
 }
@@ -141,6 +153,7 @@ fn load(
         let entrant = Entrant {
             id: stored.id,
             route: texts.route(&stored.route),
+            beside: stored.beside.clone(),
             fingerprint,
             pipeline: texts.pipeline(&stored.pipeline),
             handler,
@@ -150,6 +163,7 @@ fn load(
             since: ticks.saturating_sub(age_ms),
             leases: stored.leases,
             after_crash: stored.after_crash,
+            suspected: stored.suspected,
             alert: None,
             alert_bytes: 0,
         };

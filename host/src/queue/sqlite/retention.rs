@@ -28,6 +28,9 @@ const EVENTS_REST: Duration = Duration::from_secs(60 * 60);
 /// Free pages are used again first; only a file that has far too many of them shrinks.
 const FREE_PAGES_MIN: u64 = 1_024;
 
+/// Before every event, in the order of their table.
+const NO_EVENT: (i64, i64, i64, i64) = (i64::MIN, i64::MIN, i64::MIN, i64::MIN);
+
 /// What a step goes by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits<'a> {
@@ -46,7 +49,7 @@ pub(super) struct Retention {
     /// Deliveries up to this one were looked at in this round.
     deliveries_to: i64,
     /// Events up to this one were looked at in this round.
-    events_to: (i64, i64, i64),
+    events_to: (i64, i64, i64, i64),
     events_next: Instant,
 }
 
@@ -55,7 +58,7 @@ impl Retention {
         Self {
             next: Instant::now() + PACE,
             deliveries_to: i64::MIN,
-            events_to: (i64::MIN, i64::MIN, i64::MIN),
+            events_to: NO_EVENT,
             events_next: Instant::now(),
         }
     }
@@ -150,30 +153,34 @@ impl Retention {
             return Ok(false);
         }
         let cutoff = before(now, EVENT_MEMORY);
-        let (starts_at, fingerprint, status) = self.events_to;
+        let (starts_at, fingerprint, occurrence, status) = self.events_to;
         let batch = conn
             .prepare_cached(
-                "SELECT starts_at, fingerprint, status, last_seen FROM events
-                 WHERE (starts_at, fingerprint, status) > (?1, ?2, ?3)
-                 ORDER BY starts_at, fingerprint, status LIMIT ?4",
+                "SELECT starts_at, fingerprint, occurrence, status, last_seen FROM events
+                 WHERE (starts_at, fingerprint, occurrence, status) > (?1, ?2, ?3, ?4)
+                 ORDER BY starts_at, fingerprint, occurrence, status LIMIT ?5",
             )?
             .query_map(
-                params![starts_at, fingerprint, status, EVENTS_A_STEP],
-                |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)),
+                params![starts_at, fingerprint, occurrence, status, EVENTS_A_STEP],
+                |row| {
+                    let key = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+                    Ok((key, row.get(4)?))
+                },
             )?
-            .collect::<rusqlite::Result<Vec<((i64, i64, i64), i64)>>>()?;
+            .collect::<rusqlite::Result<Vec<((i64, i64, i64, i64), i64)>>>()?;
         let more = batch.len() == EVENTS_A_STEP as usize;
-        for ((starts_at, fingerprint, status), last_seen) in batch {
-            self.events_to = (starts_at, fingerprint, status);
+        for (key, last_seen) in batch {
+            self.events_to = key;
             if last_seen <= cutoff {
                 conn.prepare_cached(
-                    "DELETE FROM events WHERE starts_at = ?1 AND fingerprint = ?2 AND status = ?3",
+                    "DELETE FROM events WHERE starts_at = ?1 AND fingerprint = ?2
+                         AND occurrence = ?3 AND status = ?4",
                 )?
-                .execute(params![starts_at, fingerprint, status])?;
+                .execute(params![key.0, key.1, key.2, key.3])?;
             }
         }
         if !more {
-            self.events_to = (i64::MIN, i64::MIN, i64::MIN);
+            self.events_to = NO_EVENT;
             self.events_next = Instant::now() + EVENTS_REST;
         }
         Ok(more)
@@ -222,7 +229,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::alert::{Fingerprint, Priority, Status};
+    use crate::alert::{Fingerprint, Occurrence, Priority, Status};
     use crate::queue::clock::from_millis;
     use crate::queue::sqlite::rows::NewDelivery;
     use crate::queue::sqlite::schema::{self, QUEUED};
@@ -255,10 +262,13 @@ mod tests {
             status: Some(Status::Firing),
             fingerprint: Some(Fingerprint(1)),
             starts_at: Some(at),
+            occurrence: Occurrence::FIRST,
+            sent_starts_at: None,
             accepted_at: at,
             settled_at: (state >= DONE).then_some(at),
             alertname: "A",
             route: "route",
+            beside: None,
             handlers: ",a,",
             last_error: None,
             json,
@@ -360,7 +370,7 @@ mod tests {
         let conn = unsynced(&dir);
         let put = |fingerprint: i64, seen: i64| {
             conn.execute(
-                "INSERT INTO events VALUES (0, ?1, 0, ?2, 0, x'')",
+                "INSERT INTO events VALUES (0, ?1, 1, 0, 0, ?2, 0, NULL, x'')",
                 [fingerprint, seen * DAY_MS],
             )
             .unwrap();

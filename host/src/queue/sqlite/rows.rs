@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::alert::{DeliveryId, Fingerprint, HandlerName, Priority, Status, Timestamp};
+use crate::alert::{DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp};
 use crate::journal::{CallKind, CallName, Entry};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
-use crate::queue::scheduler::Grant;
+use crate::queue::scheduler::{Beside, Grant};
 
 use super::schema::{AHEAD, RUNNING};
 
@@ -20,10 +20,15 @@ pub(super) struct NewDelivery<'a> {
     pub(super) status: Option<Status>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) starts_at: Option<Timestamp>,
+    pub(super) occurrence: Occurrence,
+    /// The start that the sender gave, if that of the event is another.
+    pub(super) sent_starts_at: Option<Timestamp>,
     pub(super) accepted_at: Timestamp,
     pub(super) settled_at: Option<Timestamp>,
     pub(super) alertname: &'a str,
     pub(super) route: &'a str,
+    /// As [`beside_text`] writes it.
+    pub(super) beside: Option<&'a str>,
     pub(super) handlers: &'a str,
     pub(super) last_error: Option<&'a str>,
     /// The alert, or what was refused.
@@ -34,8 +39,10 @@ pub(super) struct NewDelivery<'a> {
 pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
-             accepted_at, settled_at, alertname, route, handlers, last_error)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
+             sent_starts_at, beside, first_died_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+             CASE ?2 WHEN 4 THEN ?9 END)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -51,6 +58,9 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.route,
         new.handlers,
         new.last_error,
+        new.occurrence.as_raw(),
+        new.sent_starts_at.map(nanos),
+        new.beside,
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
         .execute(params![new.id.as_raw(), new.json])?;
@@ -63,7 +73,13 @@ pub(super) struct Stored {
     pub(super) id: DeliveryId,
     pub(super) state: i64,
     pub(super) leases: u32,
+    /// How often the server died while this ran alone.
+    pub(super) deaths: u32,
+    /// How often it died while this ran, since a lease of it last ended.
+    pub(super) suspected: u32,
     pub(super) after_crash: bool,
+    /// True if a re-send has revived it since a person last sent it again.
+    pub(super) resent: bool,
     pub(super) priority: Priority,
     /// Absent for what was refused.
     pub(super) fingerprint: Option<Fingerprint>,
@@ -71,6 +87,7 @@ pub(super) struct Stored {
     pub(super) since: Timestamp,
     pub(super) not_before: Option<i64>,
     pub(super) route: String,
+    pub(super) beside: Beside,
     pub(super) pipeline: Vec<HandlerName>,
     pub(super) next_handler: Option<String>,
     pub(super) last_error: Option<String>,
@@ -80,7 +97,7 @@ pub(super) struct Stored {
 /// The columns of [`Stored`], in its order.
 pub(super) const STORED: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, last_error,
-    settled_at";
+    settled_at, deaths, suspected, resent, beside";
 
 impl Stored {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -98,6 +115,10 @@ impl Stored {
             next_handler: row.get(10)?,
             last_error: row.get(11)?,
             settled_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
+            deaths: row.get(13)?,
+            suspected: row.get(14)?,
+            resent: row.get(15)?,
+            beside: beside_of(row.get_ref(16)?.as_str_or_null()?),
         })
     }
 
@@ -278,6 +299,33 @@ pub(super) fn split_handlers(text: &str) -> Vec<HandlerName> {
         .filter(|name| !name.is_empty())
         .map(HandlerName::new)
         .collect()
+}
+
+/// What stands for routes that are not known.
+const ANY_ROUTE: &str = "*";
+
+/// Returns the other routes of a delivery's alert as they are stored: a JSON list, or nothing where there are none.
+pub(super) fn beside_text(beside: &Beside) -> Option<String> {
+    match beside {
+        Beside::Nothing => None,
+        // A list of strings: there is nothing in it that JSON cannot hold.
+        Beside::Routes(routes) => {
+            let names: Vec<&str> = routes.iter().map(|route| &**route).collect();
+            serde_json::to_string(&names).ok()
+        }
+        Beside::Anything => Some(ANY_ROUTE.into()),
+    }
+}
+
+/// The opposite of [`beside_text`].
+pub(super) fn beside_of(stored: Option<&str>) -> Beside {
+    match stored {
+        None => Beside::Nothing,
+        Some(ANY_ROUTE) => Beside::Anything,
+        Some(json) => serde_json::from_str::<Vec<String>>(json).map_or(Beside::Anything, |names| {
+            Beside::of(names.into_iter().map(Arc::from))
+        }),
+    }
 }
 
 pub(super) fn fingerprint_of(stored: Option<i64>) -> Option<Fingerprint> {

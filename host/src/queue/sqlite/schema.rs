@@ -17,7 +17,7 @@ use super::checkpoint::LOG_FRAMES_MAX;
 const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// Raised with every change of the tables.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 /// A large store is not read through at every start: what this time does not cover is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
@@ -36,6 +36,12 @@ pub(super) const DEAD: i64 = 4;
 // found by a composed key is cut at a quarter of it, and its rest takes a page alone.
 // `events` begins with the time: those that come together lie together. Its index by fingerprint is made when the
 // first alert without a start comes (`events.rs`).
+// An event has a row for each occurrence, so that what is remembered of one goes with it. `ends` is the start of the firing
+// that a resolved has ended, if it named another one.
+// `occurrence` and `sent_starts_at` (the start that the sender gave, if the event has another) are what the events of
+// deliveries are read from after a crash. `beside` has the other routes that the same alert took (`rows.rs`). `suspected`
+// counts the times that the server died while this and others ran. `resent` is 1 from the revival by a re-send to the
+// retry by a person; `first_died_at` is the first death since that retry.
 // `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
 const TABLES: &str = "
@@ -45,18 +51,24 @@ CREATE TABLE deliveries (
     state INTEGER NOT NULL,
     leases INTEGER NOT NULL DEFAULT 0,
     deaths INTEGER NOT NULL DEFAULT 0,
+    suspected INTEGER NOT NULL DEFAULT 0,
     after_crash INTEGER NOT NULL DEFAULT 0,
+    resent INTEGER NOT NULL DEFAULT 0,
     priority INTEGER NOT NULL DEFAULT 2,
     status INTEGER,
     fingerprint INTEGER,
     starts_at INTEGER,
+    occurrence INTEGER NOT NULL DEFAULT 1,
+    sent_starts_at INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     accepted_at INTEGER NOT NULL,
     revived_at INTEGER,
     settled_at INTEGER,
+    first_died_at INTEGER,
     not_before INTEGER,
     alertname TEXT NOT NULL,
     route TEXT NOT NULL,
+    beside TEXT,
     handlers TEXT NOT NULL,
     next_handler TEXT,
     last_error TEXT
@@ -79,15 +91,6 @@ CREATE TABLE journal (
     clock INTEGER NOT NULL,
     PRIMARY KEY (delivery, step, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE events (
-    starts_at INTEGER NOT NULL,
-    fingerprint INTEGER NOT NULL,
-    status INTEGER NOT NULL,
-    last_seen INTEGER NOT NULL,
-    duplicates INTEGER NOT NULL DEFAULT 0,
-    runs BLOB NOT NULL,
-    PRIMARY KEY (starts_at, fingerprint, status)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE kv (
     handler TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -96,6 +99,21 @@ CREATE TABLE kv (
     PRIMARY KEY (handler, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kv_expiry ON kv (expires_at) WHERE expires_at IS NOT NULL;
+";
+
+const EVENTS: &str = "
+CREATE TABLE events (
+    starts_at INTEGER NOT NULL,
+    fingerprint INTEGER NOT NULL,
+    occurrence INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    duplicates INTEGER NOT NULL DEFAULT 0,
+    ends INTEGER,
+    runs BLOB NOT NULL,
+    PRIMARY KEY (starts_at, fingerprint, occurrence, status)
+) STRICT, WITHOUT ROWID;
 ";
 
 const RUNS: &str = "
@@ -123,6 +141,20 @@ INSERT INTO earlier_runs SELECT delivery, lease, story FROM runs_1
     WHERE story IS NOT NULL
         AND lease < (SELECT lease FROM runs WHERE runs.delivery = runs_1.delivery);
 DROP TABLE runs_1;
+";
+
+/// From the second layout, which knew one occurrence of each event, and no routes but a delivery's own: which others its
+/// alert took is written as "any". When its resolved events were accepted is not known, so none makes a firing stale.
+const FROM_2: &str = "
+ALTER TABLE deliveries ADD COLUMN occurrence INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE deliveries ADD COLUMN sent_starts_at INTEGER;
+ALTER TABLE deliveries ADD COLUMN beside TEXT DEFAULT '*';
+ALTER TABLE deliveries ADD COLUMN suspected INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN resent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN first_died_at INTEGER;
+UPDATE deliveries SET first_died_at = settled_at WHERE state = 4;
+INSERT INTO events SELECT starts_at, fingerprint, 1, status, 0, last_seen, duplicates, NULL, runs FROM events_2;
+DROP TABLE events_2;
 ";
 
 /// A store that this process alone may write.
@@ -242,7 +274,7 @@ fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
     } else {
         quick_check(conn, path)?;
         if layout < LAYOUT {
-            upgrade(conn).map_err(fail)?;
+            upgrade(conn, layout).map_err(fail)?;
         }
     }
     conn.query_one("SELECT value FROM meta WHERE key = 'secret'", [], |row| {
@@ -255,6 +287,7 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     let secret: [u8; 32] = rand::random();
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(EVENTS)?;
     tx.execute_batch(RUNS)?;
     tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -262,11 +295,19 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-fn upgrade(conn: &Connection) -> rusqlite::Result<()> {
+fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
-    tx.execute_batch("ALTER TABLE runs RENAME TO runs_1")?;
-    tx.execute_batch(RUNS)?;
-    tx.execute_batch(FROM_1)?;
+    if from < 2 {
+        tx.execute_batch("ALTER TABLE runs RENAME TO runs_1")?;
+        tx.execute_batch(RUNS)?;
+        tx.execute_batch(FROM_1)?;
+    }
+    tx.execute_batch(
+        "DROP INDEX IF EXISTS events_firing;
+         ALTER TABLE events RENAME TO events_2;",
+    )?;
+    tx.execute_batch(EVENTS)?;
+    tx.execute_batch(FROM_2)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }
@@ -358,11 +399,66 @@ mod tests {
         assert_eq!(pragma("auto_vacuum"), 2.into());
     }
 
+    /// The tables of the second layout that later ones have changed.
+    const LAYOUT_2: &str = "
+        DROP TABLE events;
+        CREATE TABLE events (starts_at INTEGER NOT NULL, fingerprint INTEGER NOT NULL,
+            status INTEGER NOT NULL, last_seen INTEGER NOT NULL,
+            duplicates INTEGER NOT NULL DEFAULT 0, runs BLOB NOT NULL,
+            PRIMARY KEY (starts_at, fingerprint, status)) STRICT, WITHOUT ROWID;
+        ALTER TABLE deliveries DROP COLUMN occurrence;
+        ALTER TABLE deliveries DROP COLUMN sent_starts_at;
+        ALTER TABLE deliveries DROP COLUMN beside;
+        ALTER TABLE deliveries DROP COLUMN suspected;
+        ALTER TABLE deliveries DROP COLUMN resent;
+        ALTER TABLE deliveries DROP COLUMN first_died_at;
+        PRAGMA user_version = 2;";
+
+    fn text(conn: &Connection, sql: &str) -> String {
+        conn.query_one(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_store_of_the_second_layout_keeps_its_events_and_deliveries() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let conn = open(&path).unwrap().conn;
+        conn.execute_batch(LAYOUT_2).unwrap();
+        conn.execute_batch(
+            "CREATE INDEX events_firing ON events (fingerprint) WHERE status = 0;
+             INSERT INTO events VALUES (5, 6, 0, 7, 8, x'09'), (5, 6, 1, 7, 0, x'');
+             INSERT INTO deliveries (id, state, accepted_at, settled_at, alertname, route, handlers)
+                 VALUES (8, 3, 1, 2, 'A', 'r', ',h,'), (9, 4, 1, 2, 'A', 'r', ',h,');",
+        )
+        .unwrap();
+        drop(conn);
+        let conn = open(&path).unwrap().conn;
+        assert_eq!(
+            text(
+                &conn,
+                "SELECT group_concat(concat_ws(' ', starts_at, fingerprint, occurrence, status,
+                     accepted_at, last_seen, duplicates, hex(runs)), ', ') FROM events"
+            ),
+            "5 6 1 0 0 7 8 09, 5 6 1 1 0 7 0 "
+        );
+        assert_eq!(
+            text(
+                &conn,
+                "SELECT group_concat(concat_ws(' ', id, occurrence, beside, suspected, resent,
+                     first_died_at), ', ') FROM deliveries"
+            ),
+            "8 1 * 0 0, 9 1 * 0 0 2"
+        );
+        drop(conn);
+        assert!(open(&path).is_ok());
+    }
+
     #[test]
     fn a_store_of_the_first_layout_is_taken_over_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.db");
         let conn = open(&path).unwrap().conn;
+        conn.execute_batch(LAYOUT_2).unwrap();
         conn.execute_batch(
             "DROP TABLE runs;
              DROP TABLE earlier_runs;
@@ -378,23 +474,26 @@ mod tests {
         .unwrap();
         drop(conn);
         let conn = open(&path).unwrap().conn;
-        let text = |sql| {
-            conn.query_one(sql, [], |row| row.get::<_, String>(0))
-                .unwrap()
-        };
         assert_eq!(
             text(
+                &conn,
                 "SELECT group_concat(delivery || ' ' || lease || ' ' || progress || ' '
                      || coalesce(story, '-'), ', ') FROM runs"
             ),
             "7 4 p c, 8 1 q -"
         );
         assert_eq!(
-            text("SELECT group_concat(lease || ' ' || story, ', ') FROM earlier_runs"),
+            text(
+                &conn,
+                "SELECT group_concat(lease || ' ' || story, ', ') FROM earlier_runs"
+            ),
             "1 a, 2 b"
         );
         assert_eq!(
-            text("SELECT CAST(value AS TEXT) FROM meta WHERE key = 'events_before'"),
+            text(
+                &conn,
+                "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'events_before'"
+            ),
             "9"
         );
         drop(conn);

@@ -43,6 +43,15 @@ impl Answer {
     }
 }
 
+/// Who sends a dead delivery again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reviver {
+    /// Its sender, with the same event. Once: what dies after that stays dead, and is no new dead letter.
+    Resend,
+    /// An operator, as often as they like.
+    Person,
+}
+
 impl Committer {
     /// Writes what a message asks for.
     pub(super) fn apply(
@@ -124,6 +133,13 @@ impl Committer {
             &settle.progress,
             settle.story.as_deref(),
         )?;
+        let yields = matches!(
+            settle.outcome,
+            Outcome::Wait {
+                not_before: None,
+                ..
+            }
+        );
         let (state, settled_at, not_before, handler) = match &settle.outcome {
             Outcome::Done => (DONE, Some(group.now.as_millisecond()), None, None),
             Outcome::Dead => (DEAD, Some(group.now.as_millisecond()), None, None),
@@ -143,7 +159,10 @@ impl Committer {
         self.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
-                     next_handler = ?5, attempts = ?6, last_error = ?7, after_crash = 0
+                     next_handler = ?5, attempts = ?6, last_error = ?7, after_crash = 0,
+                     suspected = suspected * ?8,
+                     first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
+                                             ELSE first_died_at END
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -154,6 +173,7 @@ impl Committer {
                 handler,
                 settle.attempts,
                 settle.last_error,
+                yields,
             ])?;
         group.died += u64::from(state == DEAD);
         group.gone.insert(settle.id);
@@ -242,7 +262,7 @@ impl Committer {
                 return Ok(Err(RetryError::Unavailable("the queue is full".into())));
             }
         }
-        self.revive(group, &stored)?;
+        self.revive(group, &stored, Reviver::Person)?;
         Ok(Ok(()))
     }
 
@@ -266,7 +286,12 @@ impl Committer {
     }
 
     /// Sends a dead delivery again: what failed starts anew, what was done stays done, and so does the record.
-    pub(super) fn revive(&mut self, group: &mut Group, stored: &Stored) -> rusqlite::Result<()> {
+    pub(super) fn revive(
+        &mut self,
+        group: &mut Group,
+        stored: &Stored,
+        by: Reviver,
+    ) -> rusqlite::Result<()> {
         let id = stored.id;
         let mut handler = stored.pipeline.first().cloned();
         if let Some(json) = rows::progress_json(&self.conn, id)? {
@@ -290,6 +315,7 @@ impl Committer {
         let entrant = Entrant {
             id,
             route: self.texts.route(&stored.route),
+            beside: stored.beside.clone(),
             fingerprint,
             pipeline: self.texts.pipeline(&stored.pipeline),
             handler: handler.clone(),
@@ -299,6 +325,7 @@ impl Committer {
             since: group.ticks,
             leases: stored.leases,
             after_crash: stored.after_crash,
+            suspected: 0,
             alert: None,
             alert_bytes: 0,
         };
@@ -306,7 +333,8 @@ impl Committer {
         let state = grant.as_ref().map_or(QUEUED, rows::leased);
         self.conn
             .prepare_cached(
-                "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0,
+                "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
+                     resent = ?6, first_died_at = CASE WHEN ?6 THEN first_died_at END,
                      revived_at = ?4, settled_at = NULL, not_before = NULL, next_handler = ?5,
                      last_error = NULL
                  WHERE id = ?1",
@@ -317,6 +345,7 @@ impl Committer {
                 grant.is_some(),
                 group.now.as_millisecond(),
                 handler.as_str(),
+                by == Reviver::Resend,
             ])?;
         group.revived += 1;
         if let Some(grant) = grant {

@@ -4,16 +4,6 @@
 
 use super::*;
 
-impl Bench {
-    /// Runs what is leased next to its end.
-    async fn run(&mut self, next: Next) -> DeliveryId {
-        let leased = self.lease().await;
-        self.settle(&leased, next);
-        self.flush().await;
-        leased.id
-    }
-}
-
 #[tokio::test]
 async fn the_same_event_again_is_a_duplicate_even_after_a_restart() {
     let mut bench = Bench::new();
@@ -35,12 +25,11 @@ async fn an_event_is_known_wherever_a_crash_met_it() {
         let mut submission = firing(&format!("A{i}"));
         submission.alert.starts_at += Duration::from_secs(i * 7 % 5);
         submission.plans.push(plan("other", &["notify"]));
-        bench.accept(submission.clone()).await;
         if i % 3 == 0 {
             submission.alert.status = Status::Resolved;
             submission.plans.clear();
-            bench.accept(submission).await;
         }
+        bench.accept(submission).await;
         if i % 5 == 0 {
             bench = bench.crash();
         } else if i % 13 == 0 {
@@ -192,6 +181,38 @@ async fn a_re_sent_dead_event_revives_the_same_delivery_with_its_record() {
     bench.flush().await;
     assert_eq!(bench.story(id).await.attempts.len(), 2);
     assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+}
+
+#[tokio::test]
+async fn a_re_send_revives_once_and_a_person_as_often_as_they_like() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    bench.run(Next::Dead("first".into())).await;
+    let first_died_at = bench.story(id).await.delivery.first_died_at;
+    assert_eq!(first_died_at, Some(bench.clock.now()));
+    bench.clock.advance(Duration::from_secs(60));
+    assert_eq!(bench.accept_new(firing("A")).await, id);
+    assert_eq!(bench.run(Next::Dead("second".into())).await, id);
+    let mut bench = bench.crash();
+    for _ in 0..2 {
+        assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    }
+    let delivery = bench.story(id).await.delivery;
+    assert_eq!(delivery.state, State::Dead);
+    assert_eq!(
+        delivery.first_died_at, first_died_at,
+        "the same dead letter"
+    );
+    bench.queue.retry(id, Force::No).await.unwrap();
+    assert_eq!(bench.run(Next::Dead("third".into())).await, id);
+    let delivery = bench.story(id).await.delivery;
+    assert_eq!(delivery.first_died_at, delivery.settled_at, "another one");
+    assert_eq!(bench.accept_new(firing("A")).await, id);
+    assert_eq!(bench.run(Next::Dead("fourth".into())).await, id);
+    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    bench.clock.advance(firing("A").plans[0].repeat_after);
+    let reminder = bench.accept_new(firing("A")).await;
+    assert!(reminder > id);
 }
 
 #[tokio::test]

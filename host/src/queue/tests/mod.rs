@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod durable;
+mod edited;
 mod events;
 mod faults;
 mod journal;
 mod model;
+mod occurrences;
+mod suspects;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,6 +82,14 @@ impl Bench {
             queue,
             leases,
         }
+    }
+
+    /// Runs what is leased next to its end.
+    async fn run(&mut self, next: Next) -> DeliveryId {
+        let leased = self.lease().await;
+        self.settle(&leased, next);
+        self.flush().await;
+        leased.id
     }
 
     /// Moves the clock, and lets the queue notice.
@@ -176,7 +187,7 @@ fn settlement(leased: &Leased, next: Next) -> Settlement {
 }
 
 /// A firing alert named `alertname` that began `started` seconds after the start.
-pub(in crate::queue) fn alert(alertname: &str, started: i64) -> Alert {
+pub(crate) fn alert(alertname: &str, started: i64) -> Alert {
     let labels: Labels = [("alertname".to_owned(), alertname.to_owned())]
         .into_iter()
         .collect();

@@ -20,6 +20,8 @@ const ALERTS: u8 = 4;
 const AHEAD: i64 = -1;
 const REPEAT_AFTER_S: u64 = 100;
 const DEATHS_MAX: u32 = 3;
+const STALE_WITHIN_S: u64 = 300;
+const ALONE_FOR_S: u64 = 10;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -36,6 +38,8 @@ enum Op {
     Restart,
     Retry(usize),
     Cancel(usize),
+    /// The route gets another name.
+    EditRoute,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +68,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Restart),
         2 => any::<usize>().prop_map(Op::Retry),
         1 => any::<usize>().prop_map(Op::Cancel),
+        1 => Just(Op::EditRoute),
     ]
 }
 
@@ -102,9 +107,13 @@ impl Stage {
 struct Known {
     event: Event,
     stage: Stage,
+    occurrence: u32,
     leases: u32,
     deaths: u32,
+    suspected: u32,
     after_crash: bool,
+    /// A re-send has revived it since a person last did.
+    resent: bool,
     ended_s: u64,
 }
 
@@ -114,14 +123,36 @@ impl Known {
     }
 }
 
+/// The current occurrence of one start: the latest delivery of each event, and when its resolved was first accepted.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    occurrence: u32,
+    firing: Option<DeliveryId>,
+    resolved: Option<DeliveryId>,
+    resolved_s: u64,
+}
+
+impl Current {
+    const FIRST: Self = Self {
+        occurrence: 1,
+        firing: None,
+        resolved: None,
+        resolved_s: 0,
+    };
+}
+
 #[derive(Default)]
 struct Model {
     now_s: u64,
     /// Brief invocations since the last other one.
     brief: u32,
     deliveries: BTreeMap<DeliveryId, Known>,
-    /// The latest delivery of each event.
-    events: BTreeMap<Event, DeliveryId>,
+    /// By alert and start.
+    starts: BTreeMap<(u8, i64), Current>,
+    /// The start of the firing that a resolved with another start has ended.
+    moved: BTreeMap<(u8, i64), i64>,
+    /// Only suspects run until then.
+    alone_until_s: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -133,23 +164,75 @@ enum Expected {
 }
 
 impl Model {
-    fn expect(&self, event: Event) -> Expected {
-        let (alert, start, resolved) = event;
-        if !resolved && self.events.contains_key(&(alert, start, true)) {
-            return Expected::Stale;
+    fn current(&self, alert: u8, start: i64) -> Current {
+        let known = self.starts.get(&(alert, start));
+        known.copied().unwrap_or(Current::FIRST)
+    }
+
+    /// Returns the event that an alert belongs to.
+    fn event_of(&self, (alert, start, resolved): Event) -> Event {
+        let named = self.current(alert, start);
+        if !resolved || named.firing.is_some() || named.resolved.is_some() {
+            return (alert, start, resolved);
         }
-        let Some(id) = self.events.get(&event) else {
+        if let Some(firing) = self.moved.get(&(alert, start)) {
+            return (alert, *firing, true);
+        }
+        let mut open = self.starts.iter().filter(|((other, _), current)| {
+            *other == alert && current.firing.is_some() && current.resolved.is_none()
+        });
+        match (open.next(), open.next()) {
+            (Some(((_, firing), _)), None) => (alert, *firing, true),
+            _ => (alert, start, true),
+        }
+    }
+
+    fn expect(&self, (alert, start, resolved): Event) -> Expected {
+        let current = self.current(alert, start);
+        let id = match (resolved, current) {
+            (true, current) => current.resolved,
+            (false, Current { resolved: None, .. }) => current.firing,
+            (false, Current { firing: None, .. })
+                if self.now_s - current.resolved_s < STALE_WITHIN_S =>
+            {
+                return Expected::Stale;
+            }
+            (false, _) => return Expected::New,
+        };
+        let Some(id) = id else {
             return Expected::New;
         };
-        let known = &self.deliveries[id];
+        let known = &self.deliveries[&id];
+        let is_due = self.now_s - known.ended_s >= REPEAT_AFTER_S;
         match known.stage {
-            Stage::Dead => Expected::Revived(*id),
-            Stage::Done if self.now_s - known.ended_s >= REPEAT_AFTER_S => Expected::New,
+            Stage::Dead if known.deaths >= DEATHS_MAX => Expected::Duplicate,
+            Stage::Dead if !known.resent => Expected::Revived(id),
+            Stage::Dead | Stage::Done if is_due => Expected::New,
             _ => Expected::Duplicate,
         }
     }
 
-    fn revive(&mut self, id: DeliveryId) {
+    /// Notes a new delivery of an event, and returns its occurrence.
+    fn took(&mut self, (alert, start, resolved): Event, id: DeliveryId) -> u32 {
+        let now_s = self.now_s;
+        let current = self.starts.entry((alert, start)).or_insert(Current::FIRST);
+        if resolved {
+            if current.resolved.replace(id).is_none() {
+                current.resolved_s = now_s;
+            }
+        } else {
+            if current.resolved.is_some() {
+                *current = Current {
+                    occurrence: current.occurrence + 1,
+                    ..Current::FIRST
+                };
+            }
+            current.firing = Some(id);
+        }
+        current.occurrence
+    }
+
+    fn revive(&mut self, id: DeliveryId, resent: bool) {
         let due = self.now_s;
         let known = self.deliveries.get_mut(&id).unwrap();
         known.stage = Stage::Waits {
@@ -157,6 +240,35 @@ impl Model {
             put_off: false,
         };
         known.deaths = 0;
+        known.suspected = 0;
+        known.resent = resent;
+    }
+
+    fn leased(&self) -> usize {
+        let leased = |known: &&Known| known.stage.is_leased();
+        self.deliveries.values().filter(leased).count()
+    }
+
+    /// Returns true where a suspect could run: it is due, and the first of its lane.
+    fn has_ready_suspect(&self) -> bool {
+        self.deliveries.iter().any(|(id, known)| {
+            known.suspected > 0
+                && matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s)
+                && !self
+                    .lane(known.event)
+                    .any(|(other, k)| other < id && k.is_open())
+        })
+    }
+
+    /// While suspects run alone, a lease is one of theirs and the only one; another says that no suspect could run.
+    fn check_alone(&mut self, id: DeliveryId) {
+        if self.now_s >= self.alone_until_s {
+            return;
+        }
+        if self.deliveries[&id].suspected == 0 || self.leased() > 0 {
+            assert!(!self.has_ready_suspect(), "a suspect is to run alone");
+            self.alone_until_s = 0;
+        }
     }
 
     fn lane(&self, of: Event) -> impl Iterator<Item = (&DeliveryId, &Known)> {
@@ -173,6 +285,7 @@ impl Model {
 
     /// A lease was given: was it this one's turn?
     fn lease(&mut self, id: DeliveryId, to: Stage) {
+        self.check_alone(id);
         let known = &self.deliveries[&id];
         assert!(
             matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s),
@@ -220,7 +333,7 @@ impl Model {
     }
 
     /// Nothing waits that could run.
-    fn check_idle(&self, held: usize) {
+    fn check_idle(&mut self, held: usize) {
         assert!(held <= CAP as usize);
         let count =
             |stage: fn(Stage) -> bool| self.deliveries.values().filter(|k| stage(k.stage)).count();
@@ -231,6 +344,12 @@ impl Model {
         );
         if held + ahead >= CAP as usize && self.brief < BRIEF_MIN {
             return;
+        }
+        if self.now_s < self.alone_until_s {
+            if held + ahead > 0 {
+                return;
+            }
+            self.alone_until_s = 0;
         }
         for known in self.deliveries.values().filter(|k| k.is_open()) {
             let open: Vec<_> = self
@@ -249,25 +368,36 @@ impl Model {
         }
     }
 
-    /// The process has ended: what was under way waits again, and has died where it was killed.
+    /// The process has ended: what was under way waits again, and has died where it was killed alone.
     fn end(&mut self, killed: bool) {
         self.brief = 0;
+        let alone = self.leased() == 1;
         for known in self.deliveries.values_mut() {
+            if !known.stage.is_leased() {
+                continue;
+            }
+            known.suspected += u32::from(killed);
             if known.stage == (Stage::Held { ahead: false }) {
                 known.after_crash = true;
-                known.deaths += u32::from(killed);
+                known.deaths += u32::from(killed && alone);
                 known.ended_s = self.now_s;
                 known.stage = if known.deaths >= DEATHS_MAX {
                     Stage::Dead
                 } else {
                     Stage::WAITS
                 };
-            } else if known.stage.is_leased() {
+            } else {
                 // A lease that no worker had is given back in order, as if there had been none.
                 known.leases -= u32::from(!killed && known.stage == Stage::Ahead);
                 known.stage = Stage::WAITS;
             }
         }
+        let suspected = self.deliveries.values().filter(|known| known.is_open());
+        let most = suspected.map(|known| known.suspected).max().unwrap_or(0);
+        self.alone_until_s = match most {
+            0 => 0,
+            most => self.now_s + (ALONE_FOR_S << (most - 1)),
+        };
     }
 
     fn depth(&self) -> usize {
@@ -280,8 +410,9 @@ impl Model {
     }
 }
 
-fn submission((alert, start, resolved): Event) -> Submission {
+fn submission((alert, start, resolved): Event, route: u32) -> Submission {
     let mut submission = firing(&format!("A{alert}"));
+    submission.plans[0].route = format!("route{route}").into();
     submission.alert.starts_at += Duration::from_secs(start.unsigned_abs());
     if resolved {
         submission.alert.status = Status::Resolved;
@@ -295,6 +426,7 @@ struct Pair {
     bench: Bench,
     model: Model,
     held: Vec<Leased>,
+    route: u32,
 }
 
 impl Pair {
@@ -326,34 +458,41 @@ impl Pair {
             }
             Op::Retry(place) => self.retry(place).await,
             Op::Cancel(place) => self.cancel(place).await,
+            Op::EditRoute => self.route += 1,
         }
         self.compare().await;
         self
     }
 
-    async fn accept(&mut self, event: Event) {
+    async fn accept(&mut self, sent: Event) {
+        let event = self.model.event_of(sent);
         let expected = self.model.expect(event);
         let newest = self.model.deliveries.last_key_value().map(|(id, _)| *id);
-        match self.bench.accept(submission(event)).await {
+        match self.bench.accept(submission(sent, self.route)).await {
             Verdict::Duplicate => assert_eq!(expected, Expected::Duplicate),
             Verdict::Stale => assert_eq!(expected, Expected::Stale),
             Verdict::Accepted(accepted) => {
                 let id = accepted[0].id;
                 if expected == Expected::Revived(id) {
-                    return self.model.revive(id);
+                    return self.model.revive(id, true);
                 }
                 assert_eq!(expected, Expected::New);
                 assert!(newest < Some(id));
                 let known = Known {
                     event,
                     stage: Stage::WAITS,
+                    occurrence: self.model.took(event, id),
                     leases: 0,
                     deaths: 0,
+                    suspected: 0,
                     after_crash: false,
+                    resent: false,
                     ended_s: 0,
                 };
                 self.model.deliveries.insert(id, known);
-                self.model.events.insert(event, id);
+                if event != sent {
+                    self.model.moved.insert((sent.0, sent.1), event.1);
+                }
             }
         }
     }
@@ -366,6 +505,9 @@ impl Pair {
         let known = self.model.deliveries.get_mut(&leased.id).unwrap();
         known.after_crash = false;
         known.ended_s = self.model.now_s;
+        if !matches!(end, End::Yield) {
+            known.suspected = 0;
+        }
         let now_s = self.model.now_s;
         let handler = name("notify");
         let (stage, next) = match end {
@@ -428,7 +570,7 @@ impl Pair {
         };
         assert_eq!(answer, expected);
         if answer.is_ok() {
-            self.model.revive(id);
+            self.model.revive(id, false);
         }
     }
 
@@ -475,15 +617,18 @@ impl Pair {
     /// Reads in the store what is leased and has no slot yet.
     fn see(&mut self) {
         let store = Connection::open(self.bench.path()).unwrap();
-        let sql = "SELECT id, state, leases, deaths FROM deliveries WHERE state < 3";
+        let sql = "SELECT id, state, leases, deaths, suspected FROM deliveries WHERE state < 3";
         let mut open = store.prepare(sql).unwrap();
         let rows = open.query_map([], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            let counts = (row.get(2)?, row.get(3)?, row.get(4)?);
+            Ok((row.get(0)?, row.get(1)?, counts))
         });
         for row in rows.unwrap() {
-            let (id, state, leases, deaths): (i64, i64, u32, u32) = row.unwrap();
+            let (id, state, counts): (i64, i64, (u32, u32, u32)) = row.unwrap();
             let id = DeliveryId::from_raw(id);
-            assert_eq!(deaths, self.model.deliveries[&id].deaths);
+            let (leases, deaths, suspected) = counts;
+            let known = &self.model.deliveries[&id];
+            assert_eq!((deaths, suspected), (known.deaths, known.suspected));
             match self.held.iter().find(|leased| leased.id == id) {
                 Some(_) => {
                     let known = &self.model.deliveries[&id];
@@ -514,6 +659,15 @@ impl Pair {
             };
             assert_eq!(delivery.state, expected, "{delivery:?}");
         }
+        let store = Connection::open(self.bench.path()).unwrap();
+        for (id, known) in &self.model.deliveries {
+            let sql = "SELECT occurrence FROM deliveries WHERE id = ?1";
+            let occurrence = store.query_one(sql, [id.as_raw()], |row| row.get::<_, u32>(0));
+            assert_eq!(occurrence.unwrap(), known.occurrence);
+            let alert = self.bench.story(*id).await.alert;
+            let alert: Alert = serde_json::from_value(alert).unwrap();
+            assert_eq!(alert.occurrence().as_raw(), known.occurrence);
+        }
     }
 }
 
@@ -540,6 +694,7 @@ proptest! {
                 bench: Bench::in_memory(Options::default(), Caps::all(CAP)),
                 model: Model::default(),
                 held: Vec::new(),
+                route: 0,
             };
             for op in ops {
                 pair = pair.step(op).await;

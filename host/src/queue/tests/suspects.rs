@@ -1,0 +1,141 @@
+//! What kills the server ends dead after a few deaths, and what ran beside it ends done.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use futures_util::FutureExt as _;
+
+use super::*;
+
+/// Runs everything to its end. The server dies as soon as one of these begins to run; returns how often it did.
+async fn run_all(bench: &mut Option<Bench>, poison: impl Fn(&str) -> bool) -> u32 {
+    let mut crashes = 0;
+    while bench.as_ref().unwrap().queue.counts().depth > 0 {
+        let this = bench.as_mut().unwrap();
+        this.flush().await;
+        this.flush().await;
+        let mut held = Vec::new();
+        while let Some(Some(leased)) = this.leases.next().now_or_never() {
+            held.push(leased);
+        }
+        if held.iter().any(|leased| poison(leased.alert.name())) {
+            crashes += 1;
+            assert!(crashes < 1_000);
+            *bench = Some(bench.take().unwrap().crash());
+            continue;
+        }
+        for leased in &held {
+            this.settle(leased, Next::Done);
+        }
+        this.flush().await;
+    }
+    crashes
+}
+
+async fn check(poisons: u32, innocents: u32) {
+    let bench = Bench::in_memory(Options::default(), Caps::all(8));
+    let mut ids = Vec::new();
+    for n in 0..poisons.max(innocents) {
+        for (kind, count) in [("Innocent", innocents), ("Poison", poisons)] {
+            if n < count {
+                let id = bench.accept_new(firing(&format!("{kind}{n}"))).await;
+                ids.push((id, kind));
+            }
+        }
+    }
+    let mut bench = Some(bench);
+    let crashes = run_all(&mut bench, |name| name.starts_with("Poison")).await;
+    let bench = bench.unwrap();
+    assert!(
+        crashes >= 3 * poisons && crashes <= 4 * poisons,
+        "{crashes} crashes by {poisons}"
+    );
+    for (id, kind) in ids {
+        let delivery = bench.story(id).await.delivery;
+        let expected = match kind {
+            "Poison" => State::Dead,
+            _ => State::Done,
+        };
+        assert_eq!(delivery.state, expected, "{delivery:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_kills_the_server_ends_dead_and_twenty_beside_it_end_done() {
+    check(1, 20).await;
+}
+
+#[tokio::test]
+async fn twenty_that_kill_the_server_end_dead_and_twenty_among_them_end_done() {
+    check(20, 20).await;
+}
+
+#[tokio::test]
+async fn what_killed_the_server_stays_dead_until_a_person_sends_it_again() {
+    let mut bench = Some(Bench::new());
+    let id = bench.as_ref().unwrap().accept_new(firing("A")).await;
+    for _ in 0..2 {
+        assert_eq!(run_all(&mut bench, |_| true).await, 3);
+        let this = bench.as_ref().unwrap();
+        for _ in 0..3 {
+            assert_eq!(this.accept(firing("A")).await, Verdict::Duplicate);
+            let mut edited = firing("A");
+            edited.plans = vec![plan("edited", &["notify"])];
+            assert_eq!(this.accept(edited).await, Verdict::Duplicate);
+            this.clock.advance(Duration::from_secs(5 * 3_600));
+        }
+        let delivery = this.story(id).await.delivery;
+        assert_eq!(delivery.state, State::Dead);
+        let why = delivery.last_error.unwrap();
+        assert!(why.contains("died three times"), "{why}");
+        this.queue.retry(id, Force::No).await.unwrap();
+    }
+    assert_eq!(run_all(&mut bench, |_| false).await, 0);
+    assert_eq!(bench.unwrap().state(id).await, State::Done);
+}
+
+/// The suspect that is to blame comes after slow ones that take all of the time in which suspects run alone.
+#[tokio::test]
+async fn slow_suspects_do_not_hide_the_one_that_is_to_blame() {
+    let mut bench = Bench::new();
+    let mut slow = Vec::new();
+    for n in 0..3 {
+        slow.push(bench.accept_new(firing(&format!("Slow{n}"))).await);
+    }
+    let poison = bench.accept_new(firing("Poison")).await;
+    let mut crashes = 0;
+    while bench.state(poison).await != State::Dead {
+        let mut held = Vec::new();
+        loop {
+            bench.flush().await;
+            bench.flush().await;
+            while let Some(Some(leased)) = bench.leases.next().now_or_never() {
+                held.push(leased);
+            }
+            if held.iter().any(|leased| leased.id == poison) {
+                break;
+            }
+            // Each takes half a minute.
+            bench.advance(Duration::from_secs(15));
+            bench.flush().await;
+            bench.flush().await;
+            while let Some(Some(leased)) = bench.leases.next().now_or_never() {
+                held.push(leased);
+            }
+            if held.iter().any(|leased| leased.id == poison) {
+                break;
+            }
+            bench.advance(Duration::from_secs(15));
+            for leased in held.drain(..) {
+                let until = bench.clock.now();
+                let handler = name("notify");
+                bench.settle(&leased, Next::Retry { until, handler });
+            }
+        }
+        crashes += 1;
+        assert!(crashes < 20);
+        bench = bench.crash();
+    }
+    for id in slow {
+        assert_ne!(bench.state(id).await, State::Dead);
+    }
+}
