@@ -10,6 +10,7 @@ mod delivery;
 mod doors;
 mod drop_in;
 mod effects;
+mod events;
 mod folder;
 mod limits;
 mod main_job;

@@ -266,7 +266,10 @@ impl Events {
                 status: status_of(row.get(3)?),
             };
             let (accepted_ms, at) = (row.get(6)?, from_millis(row.get(7)?));
-            let mut kept = events.take(conn, key, accepted_ms)?;
+            let known = events.take(conn, key)?;
+            // What another resolved was sent under may have come to be a resolved of its own.
+            let known = known.filter(|kept| kept.ends.is_none());
+            let mut kept = known.unwrap_or_else(|| seen_first(from_millis(accepted_ms)));
             let is_unrouted: bool = row.get(5)?;
             if !is_unrouted {
                 kept.memory.ran(row.get_ref(4)?.as_str()?, id, at);
@@ -275,9 +278,10 @@ impl Events {
             events.gather(key, kept, id);
             if let Some(sent) = row.get(9)? {
                 let alias = alias(key, sent);
-                let mut kept = events.take(conn, alias, accepted_ms)?;
-                kept.ends = Some(key.starts_at);
-                kept.last_seen_ms = kept.last_seen_ms.max(accepted_ms);
+                let kept = events.take(conn, alias)?.unwrap_or_else(|| Kept {
+                    ends: Some(key.starts_at),
+                    ..seen_first(from_millis(accepted_ms))
+                });
                 events.gather(alias, kept, id);
             }
         }
@@ -289,17 +293,13 @@ impl Events {
         Arc::clone(&self.gathered)
     }
 
-    /// Takes out what is kept of an event while the deliveries are read; new where nothing is.
-    fn take(&mut self, conn: &Connection, key: Key, accepted_ms: i64) -> rusqlite::Result<Kept> {
+    /// Takes out what is kept of an event while the deliveries are read.
+    fn take(&mut self, conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
         let known = self.gathered.lock().young.remove(&key);
-        let known = match known {
-            Some(kept) => Some(kept),
-            None => stored(conn, key)?,
-        };
-        Ok(known.unwrap_or_else(|| Kept {
-            accepted_ms,
-            ..Kept::default()
-        }))
+        match known {
+            Some(kept) => Ok(Some(kept)),
+            None => stored(conn, key),
+        }
     }
 
     fn gather(&mut self, key: Key, kept: Kept, first: DeliveryId) {

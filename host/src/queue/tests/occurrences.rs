@@ -131,12 +131,14 @@ async fn a_dead_one_of_an_earlier_occurrence_is_not_revived_by_a_later() {
 #[tokio::test]
 async fn a_sender_cannot_note_an_occurrence() {
     let bench = Bench::new();
-    let mut forged = firing("A");
-    let note = [(OCCURRENCE, "9"), ("title", "T")];
-    forged.alert.origin.extra = note.into_iter().collect();
-    let id = bench.accept_new(forged).await;
-    assert_eq!(bench.occurrence(id).await, None);
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    for (alertname, note) in [("A", "9"), ("B", "many")] {
+        let mut forged = firing(alertname);
+        let extra = [(OCCURRENCE, note), ("title", "T")];
+        forged.alert.origin.extra = extra.into_iter().collect();
+        let id = bench.accept_new(forged).await;
+        assert_eq!(bench.occurrence(id).await, None);
+        assert_eq!(bench.accept(firing(alertname)).await, Verdict::Duplicate);
+    }
 }
 
 #[tokio::test]
@@ -175,8 +177,11 @@ async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that_is_open() 
         bench.starts_at(its_end).await,
         started(firing("A"), 600).alert.starts_at
     );
-    let again = bench.accept_new(firing("A")).await;
-    assert_eq!(bench.occurrence(again).await.as_deref(), Some("2"));
+    let bench = bench.crash();
+    for ended in [firing("A"), started(firing("A"), 600)] {
+        let again = bench.accept_new(ended).await;
+        assert_eq!(bench.occurrence(again).await.as_deref(), Some("2"));
+    }
 }
 
 #[tokio::test]
