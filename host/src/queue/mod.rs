@@ -1,7 +1,8 @@
 //! The durable queue: what it takes is on disk before it says so, and ends done or dead.
 //!
 //! Alerts go in through [`Queue::accept`], deliveries come out of [`Leases::next`], and end with
-//! [`Queue::settle`]. A slot is one invocation of a handler; a lane is one fingerprint on one route. The
+//! [`Queue::settle`]. A slot is one invocation of a handler; a lane is one fingerprint on one route, and on those that
+//! are gone since the configuration was edited. The
 //! slot is released when the invocation ends, the lane when the settlement is durable.
 
 mod ask;

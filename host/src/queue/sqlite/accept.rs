@@ -8,12 +8,10 @@ use crate::queue::scheduler::{Beside, Entrant};
 use crate::queue::types::{Accepted, Plan, Refused, Verdict};
 
 use super::committer::{Committer, Group, Handed};
-use super::memory::{Memory, Run};
+use super::memory::Memory;
 use super::recognize::{News, Recognized};
-use super::recovery::DEATHS_MAX;
-use super::rows::{self, NewDelivery, Stored};
+use super::rows::{self, NewDelivery};
 use super::schema::{DEAD, DONE, QUEUED};
-use super::settle::Reviver;
 
 /// Why a delivery is done that no route wanted.
 const UNROUTED: &str = "unrouted";
@@ -127,88 +125,7 @@ impl Committer {
         Ok(Verdict::Accepted(accepted))
     }
 
-    /// A known event comes again: a dead delivery of it is revived, and one that ran long enough ago
-    /// runs again as a reminder. Returns nothing where it is a duplicate on this route, else the route on which it runs.
-    fn run_again(
-        &mut self,
-        group: &mut Group,
-        new: &Arrival<'_>,
-        plan: &Plan,
-        memory: &Memory,
-    ) -> rusqlite::Result<Option<(Arc<str>, Accepted)>> {
-        if let Some(earlier) = self.earlier_run(new, plan, memory)? {
-            let is_open = self.shared.scheduler.lock().contains(earlier.run.delivery);
-            if is_open && earlier.on != RunOn::Beside {
-                return Ok(None);
-            }
-            match earlier.if_dead(plan) {
-                Some(IfDead::Stays) => return Ok(None),
-                Some(IfDead::Revives(stored)) => {
-                    if !self.shared.scheduler.lock().has_room(&stored.pipeline) {
-                        return Ok(None);
-                    }
-                    self.revive(group, stored, Reviver::Resend)?;
-                    let accepted = Accepted {
-                        id: stored.id,
-                        handlers: stored.pipeline.clone(),
-                    };
-                    return Ok(Some((stored.route.as_str().into(), accepted)));
-                }
-                Some(IfDead::RunsAnew) => {}
-                None => {
-                    let ended = earlier.stored.as_ref().and_then(|s| s.settled_at);
-                    if !earlier.run.is_due(plan.repeat_after, ended, group.now) {
-                        return Ok(None);
-                    }
-                }
-            }
-        }
-        let accepted = self.insert(group, new, plan)?;
-        Ok(Some((Arc::clone(&plan.route), accepted)))
-    }
-
-    /// Returns the run that a route of a known event goes by: its own last one. A route that is new to the event goes by a
-    /// run on a route that the alert no longer takes, since the configuration was edited: by that with the same handlers, or
-    /// with no others, or by a dead one, or by the latest. Else it goes by the latest run on any route: to rename or add a
-    /// route must not send everything again.
-    fn earlier_run(
-        &self,
-        new: &Arrival<'_>,
-        plan: &Plan,
-        memory: &Memory,
-    ) -> rusqlite::Result<Option<EarlierRun>> {
-        let load = |run: Run, on| {
-            Ok::<_, rusqlite::Error>(EarlierRun {
-                run,
-                on,
-                stored: Stored::load(&self.conn, run.delivery)?,
-            })
-        };
-        if let Some(run) = memory.run_on(&plan.route) {
-            return load(run, RunOn::Same).map(Some);
-        }
-        let mut gone = Vec::new();
-        for run in memory.runs_off(new.plans.iter().map(|plan| &*plan.route)) {
-            gone.push(load(run, RunOn::Gone)?);
-        }
-        // The first of equals counts.
-        let best = gone.into_iter().min_by_key(|earlier| {
-            let stored = earlier.stored.as_ref();
-            match stored {
-                Some(stored) if stored.pipeline == plan.handlers => 0,
-                Some(stored) if stored.pipeline.iter().all(|h| plan.handlers.contains(h)) => 1,
-                Some(stored) if stored.state == DEAD => 2,
-                _ => 3,
-            }
-        });
-        match (best, memory.latest()) {
-            (Some(best), _) => Ok(Some(best)),
-            (None, Some(latest)) => load(latest, RunOn::Beside).map(Some),
-            (None, None) => Ok(None),
-        }
-    }
-
-    fn insert(
+    pub(super) fn insert(
         &mut self,
         group: &mut Group,
         new: &Arrival<'_>,
@@ -322,12 +239,12 @@ impl Committer {
 }
 
 /// An alert whose event is known.
-struct Arrival<'a> {
+pub(super) struct Arrival<'a> {
     alert: &'a Arc<Alert>,
     json: &'a str,
     /// The start that the sender gave, if that of the event is another.
     sent: Option<Timestamp>,
-    plans: &'a [Plan],
+    pub(super) plans: &'a [Plan],
     beside: Beside,
 }
 
@@ -374,57 +291,4 @@ fn as_event(new: &NewAlert, event: Event) -> rusqlite::Result<Option<(Arc<Alert>
     let json = serde_json::to_string(&alert)
         .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
     Ok(Some((Arc::new(alert), json)))
-}
-
-/// On which route a known event ran.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RunOn {
-    /// On the route that is asked about.
-    Same,
-    /// On one that the alert no longer takes.
-    Gone,
-    /// On another one that it takes.
-    Beside,
-}
-
-/// The run that decides about a known event.
-struct EarlierRun {
-    run: Run,
-    on: RunOn,
-    /// Absent where retention has removed it.
-    stored: Option<Stored>,
-}
-
-/// What a re-send does about a dead delivery.
-enum IfDead<'a> {
-    /// It is a duplicate.
-    Stays,
-    /// The delivery goes on with its record.
-    Revives(&'a Stored),
-    /// The route that replaces the delivery's own runs the event as a delivery of its own.
-    RunsAnew,
-}
-
-impl EarlierRun {
-    /// Decides what becomes of a dead delivery; nothing where it is not dead, or is to be treated like one that is done.
-    fn if_dead(&self, plan: &Plan) -> Option<IfDead<'_>> {
-        let dead = self.stored.as_ref().filter(|s| s.state == DEAD)?;
-        if self.on == RunOn::Beside {
-            return None;
-        }
-        let has = |handler| plan.handlers.contains(handler);
-        let is_edited = self.on == RunOn::Gone;
-        let killed = dead.deaths >= DEATHS_MAX;
-        let cancelled = dead.last_error.as_deref() == Some(super::CANCELLED);
-        // What killed the server must not run by itself again, on whatever route; what it was is one of its handlers.
-        if cancelled || (killed && !(is_edited && !dead.pipeline.iter().any(has))) {
-            return Some(IfDead::Stays);
-        }
-        // A pipeline is fixed: one with a handler that the operator has taken out is not run.
-        if is_edited && !dead.pipeline.iter().all(has) {
-            return Some(IfDead::RunsAnew);
-        }
-        // A second death is for a person, and after `repeat_after` it is time for a reminder.
-        (!dead.resent).then_some(IfDead::Revives(dead))
-    }
 }

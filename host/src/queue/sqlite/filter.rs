@@ -6,7 +6,7 @@
 
 use fastbloom::BloomFilter;
 
-use super::events::Key;
+use super::gathered::Key;
 
 /// Events that the first filter is made for, and the largest: each is twice as large as the one before, and all of them
 /// take 10 MB.

@@ -14,7 +14,7 @@ use crate::queue::errors::ReadError;
 use crate::queue::inbox::Later;
 use crate::queue::types::{Delivery, Filter, Page, Progress, State, Story};
 
-use super::events::{self, Gathered};
+use super::gathered::{self, Gathered};
 use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
 use super::{kv, rows};
 
@@ -248,10 +248,10 @@ fn story(
     let duplicates = match &parsed {
         Some(alert) => {
             // The committer must not have to wait for what is read here.
-            let gathered = gathered.lock().duplicates(alert.event());
-            match gathered {
+            let in_memory = gathered.lock().duplicates(alert.event());
+            match in_memory {
                 Some(duplicates) => duplicates,
-                None => events::duplicates(conn, alert.event())?,
+                None => gathered::duplicates(conn, alert.event())?,
             }
         }
         None => 0,

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use crate::alert::{Alert, Event, Occurrence, Status, Timestamp};
 use crate::queue::clock::from_nanos;
 
-use super::events::{Events, Known};
+use super::events::Events;
+use super::gathered::Known;
 use super::memory::Memory;
 
 /// A firing that has not run and comes this soon after its resolved was accepted was overtaken by it. Later, it fires:
