@@ -262,6 +262,15 @@ impl<'a> Call<'a> {
         self.bed.runtime.invoke(&self.module, self.invocation).await
     }
 
+    /// Runs it until it ends, or until `cut_off` resolves to why it is cut off.
+    pub async fn run_until(mut self, cut_off: impl Future<Output = String> + Send) -> Invoked {
+        self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
+        let runtime = &self.bed.runtime;
+        runtime
+            .invoke_until(&self.module, self.invocation, cut_off)
+            .await
+    }
+
     /// Runs it and returns the facts, by the lines of the script.
     ///
     /// # Panics
@@ -410,6 +419,7 @@ pub struct World {
 #[derive(Default)]
 struct Shared {
     asked: Mutex<Vec<Asked>>,
+    news: tokio::sync::Notify,
     answers: Mutex<VecDeque<Answer>>,
 }
 
@@ -468,6 +478,17 @@ impl World {
         self.shared.answers.lock().push_back(answer);
     }
 
+    /// Waits until so many requests have come.
+    pub async fn wait_for(&self, count: usize) {
+        loop {
+            let news = self.shared.news.notified();
+            if self.shared.asked.lock().len() >= count {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// Returns what was asked so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
@@ -506,6 +527,7 @@ async fn answer(
         body: String::from_utf8_lossy(&body).into_owned(),
         peer,
     });
+    shared.news.notify_one();
     let next = shared.answers.lock().pop_front();
     match next {
         None => "ok".into_response(),

@@ -245,6 +245,13 @@ mod tests {
         replay.record(&entry(3, "post", true));
         assert_eq!((replay.used().entries, replay.recorded_to()), (4, 4));
         assert_eq!(replay.used().bytes, 2 * RecordUse::of(&record).bytes);
-        assert!(replay.held(RecordUse { entries: 9, bytes: 9_999 }).is_empty());
+        assert!(
+            replay
+                .held(RecordUse {
+                    entries: 9,
+                    bytes: 9_999
+                })
+                .is_empty()
+        );
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::alert::{Alert, DeliveryId, HandlerName};
-use crate::journal::{Entry, KvChange, KvQuota, KvOutcome, LedgerError};
+use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
@@ -120,9 +120,7 @@ impl Urgent {
             Self::Settle(s) => s.progress.len() + s.story.as_ref().map_or(0, String::len) + 256,
             Self::Progress { progress, .. } => progress.len() + 64,
             Self::Record { entries, .. } => entries.iter().map(Entry::bytes).sum(),
-            Self::Kv(kv, _) => {
-                kv.entry.bytes() + kv.before.iter().map(Entry::bytes).sum::<usize>()
-            }
+            Self::Kv(kv, _) => kv.entry.bytes() + kv.before.iter().map(Entry::bytes).sum::<usize>(),
             _ => 256,
         }
     }

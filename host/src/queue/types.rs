@@ -211,9 +211,7 @@ impl Step {
         let mut doubts = self.doubts.clone();
         doubts.settle(recorded);
         let by_flag = self.interrupted && self.doubts.is_empty();
-        let cut_off = self
-            .cut_off
-            .or(by_flag.then_some(lease.saturating_sub(1)));
+        let cut_off = self.cut_off.or(by_flag.then_some(lease.saturating_sub(1)));
         if let Some(attempt) = cut_off {
             let recorded_to = recorded.last().map_or(0, |entry| entry.seq + 1);
             doubts.cut_off(attempt, "the attempt was cut off", recorded_to);

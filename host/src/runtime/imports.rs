@@ -171,8 +171,7 @@ impl State {
     /// Notes that the call goes out now.
     fn begin(&mut self, plan: &Plan) {
         let recorded_to = self.powers.as_ref().map_or(0, |p| p.replay.recorded_to());
-        self.recorder
-            .begin(plan.named(), plan.changes, recorded_to);
+        self.recorder.begin(plan.named(), plan.changes, recorded_to);
     }
 
     /// Records the call, tells the story, and gives the guest its answer.

@@ -136,7 +136,13 @@ impl Powers {
         let all = own.plus(self.recorded_elsewhere);
         let limits = &self.limits;
         for (used, needed, max, name, whose) in [
-            (own.entries, 1, limits.record_entries_max, "record_entries", "step"),
+            (
+                own.entries,
+                1,
+                limits.record_entries_max,
+                "record_entries",
+                "step",
+            ),
             (
                 own.bytes,
                 RECORDED_EFFECT_BYTES_MIN,

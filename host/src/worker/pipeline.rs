@@ -688,7 +688,7 @@ impl Run {
             left_out: Vec::new(),
         };
         let told = !attempt.steps.is_empty();
-        let story = told.then(|| attempt.to_json(STORY_BYTES_MAX)).flatten();
+        let story = told.then(|| attempt.tell(STORY_BYTES_MAX)).flatten();
         if !attempt.left_out.is_empty() {
             for step in &attempt.steps {
                 self.worker.metrics.limits(&step.handler, STORY_LIMIT, 1);

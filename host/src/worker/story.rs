@@ -36,8 +36,11 @@ const CUT_CALLS_MAX: usize = 20;
 /// The error of a step whose story is cut, in bytes.
 const CUT_ERROR_BYTES_MAX: usize = 1 << 10;
 
+/// Something that is left out of a step's story, and its name.
+type Cut = (&'static str, fn(&mut StepStory));
+
 /// What is left out of a story that is too large, in this order.
-const CUTS: [(&str, fn(&mut StepStory)); 5] = [
+const CUTS: [Cut; 5] = [
     ("previews", |step| {
         for call in &mut step.trace.calls {
             call.preview = None;
@@ -64,7 +67,7 @@ const CUTS: [(&str, fn(&mut StepStory)); 5] = [
 
 impl Attempt {
     /// Returns it as JSON. What is too much is left out, and named: the largest and least needed first.
-    pub(super) fn to_json(&mut self, bytes_max: usize) -> Option<String> {
+    pub(super) fn tell(&mut self, bytes_max: usize) -> Option<String> {
         // Only what can't be written as JSON fails here, and the story holds nothing of that kind.
         let mut json = serde_json::to_string(self).ok()?;
         for (what, cut) in CUTS {
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn a_story_within_the_bound_is_told_whole() {
         let mut small = attempt(3, "x");
-        let json = small.to_json(STORY_BYTES_MAX).unwrap();
+        let json = small.tell(STORY_BYTES_MAX).unwrap();
         assert_eq!(json, serde_json::to_string(&attempt(3, "x")).unwrap());
         assert!(!json.contains("left_out"));
     }
@@ -174,18 +177,21 @@ mod tests {
     fn a_story_that_is_too_large_loses_what_is_needed_least_and_says_so() {
         let line = "x".repeat(300);
         let mut large = attempt(1, &line);
-        let whole = large.to_json(usize::MAX).unwrap().len();
-        let json = large.to_json(whole - 1).unwrap();
+        let whole = large.tell(usize::MAX).unwrap().len();
+        let json = large.tell(whole - 1).unwrap();
         assert_eq!(large.left_out, ["previews"]);
         assert!(json.len() < whole && json.contains(r#""left_out":["previews"]"#));
 
         let mut larger = attempt(200, &line);
-        let json = larger.to_json(16 << 10).unwrap();
+        let json = larger.tell(16 << 10).unwrap();
         assert!(json.len() <= 16 << 10, "{}", json.len());
         let step = &larger.steps[0];
         assert_eq!(larger.left_out.len(), CUTS.len());
         assert_eq!(step.trace.calls.len(), CUT_CALLS_MAX);
-        assert_eq!((step.trace.calls_dropped, step.trace.logs_dropped), (180, 10));
+        assert_eq!(
+            (step.trace.calls_dropped, step.trace.logs_dropped),
+            (180, 10)
+        );
         assert_eq!(step.outcome, "retry");
     }
 }

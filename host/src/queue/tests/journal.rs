@@ -122,13 +122,7 @@ async fn state_changes_together_with_its_record() {
     let (before, change) = (vec![entry(2)], absent.clone());
     let taken = ledger.kv_change("n".into(), change, KV_QUOTA, before, kv_entry(3));
     assert_eq!(taken.await, unchanged(KvReply::WasAbsent(false)));
-    let gone = ledger.kv_change(
-        "o".into(),
-        KvChange::Remove,
-        KV_QUOTA,
-        vec![],
-        kv_entry(3),
-    );
+    let gone = ledger.kv_change("o".into(), KvChange::Remove, KV_QUOTA, vec![], kv_entry(3));
     assert_eq!(gone.await, unchanged(KvReply::Done));
     let before = vec![entry(4)];
     let free = ledger.kv_change("m".into(), absent, KV_QUOTA, before, kv_entry(5));

@@ -7,6 +7,7 @@ mod events;
 mod faults;
 mod journal;
 mod model;
+mod steps;
 
 use std::path::PathBuf;
 use std::time::Duration;
