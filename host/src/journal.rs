@@ -2,6 +2,7 @@
 //!
 //! The runtime asks and replays, the queue makes it durable; both meet here, in [`Ledger`].
 
+mod doubt;
 mod replay;
 
 use std::future::Future;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
 
+pub use doubt::{DOUBTS_MAX, Doubt, Doubts, NamedCall, Suspect};
 pub use replay::Replay;
 
 /// A future that a trait object can return.
@@ -53,6 +55,9 @@ pub enum CallName {
     Digest(String),
 }
 
+/// What an entry takes besides its texts: numbers, times and their index.
+pub const ENTRY_BYTES: usize = 128;
+
 /// One call, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -64,7 +69,8 @@ pub struct Entry {
     pub name: CallName,
     /// True where it changed something outside and succeeded.
     pub effect: bool,
-    /// True where a crash had left unknown whether it had happened before.
+    /// True if it may have happened before: it carries what an attempt that was cut off, or a call without a clear
+    /// answer, had left in doubt.
     pub in_doubt: bool,
     /// One line for people: the method and URL, the channel, the key. No secret, no body.
     pub request: String,
@@ -76,6 +82,54 @@ pub struct Entry {
     pub at: Timestamp,
     /// What the guest's clock stood at: a retry is answered under the same.
     pub clock: Timestamp,
+}
+
+impl Entry {
+    /// Returns how much of a bound on records it takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let (CallName::Key(name) | CallName::Digest(name)) = &self.name;
+        self.reply.len() + self.request.len() + self.result.len() + name.len() + ENTRY_BYTES
+    }
+}
+
+/// How much is on record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordUse {
+    /// Entries.
+    pub entries: u64,
+    /// Their bytes, by [`Entry::bytes`].
+    pub bytes: u64,
+}
+
+impl RecordUse {
+    /// Returns what these entries take.
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut used = Self::default();
+        for entry in entries {
+            used.entries += 1;
+            used.bytes += entry.bytes() as u64;
+        }
+        used
+    }
+
+    /// Adds up.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_add(other.entries),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
+/// What a step has on record, and how much the other steps of its delivery have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Up to the last effect, in order: what is past it answers no retry.
+    pub entries: Vec<Entry>,
+    /// Of the delivery's other steps.
+    pub elsewhere: RecordUse,
 }
 
 /// A change to a handler's own state, made in the same transaction as its record.
@@ -133,6 +187,15 @@ pub enum KvReply {
     NotANumber,
 }
 
+/// What a change to the state came to, and whether anything is different now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvOutcome {
+    /// For the guest.
+    pub reply: KvReply,
+    /// False if nothing was changed: then nothing was recorded either.
+    pub changed: bool,
+}
+
 /// The store cannot record now: no effect may start, and an answer in hand waits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
@@ -157,8 +220,8 @@ pub trait Ledger: Send + Sync {
     fn kv_get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>>;
 
     /// Changes the handler's state and appends `before` and the change's own entry in one transaction.
-    /// `entry.reply` and `entry.result` are filled in by the store from the [`KvReply`] (its JSON);
-    /// `entry.effect` becomes false where nothing was changed.
+    /// `entry.reply` and `entry.result` are filled in by the store from the [`KvReply`] (its JSON). If nothing is
+    /// different now, nothing is appended: the call is a read like any other, to be kept until the next effect.
     fn kv_change(
         &self,
         key: String,
@@ -166,5 +229,5 @@ pub trait Ledger: Send + Sync {
         quota: KvQuota,
         before: Vec<Entry>,
         entry: Entry,
-    ) -> BoxFuture<'_, Result<KvReply, LedgerError>>;
+    ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>>;
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
+use alert_manager::journal::{Doubts, Recorded};
 use alert_manager::runtime::{Invocation, Limits, Module, Output};
 use guest_bench::Bench;
 use handler_sdk::Handler as _;
@@ -80,6 +81,7 @@ async fn sandboxed(bed: &Bed, module: &Arc<Module>, alert: &Arc<Alert>) -> anyho
         step,
         delivery: DeliveryId::from_raw(1),
         attempt: 1,
+        lease: 1,
         dry_run: false,
         alert: Arc::clone(alert),
         found,
@@ -89,9 +91,9 @@ async fn sandboxed(bed: &Bed, module: &Arc<Module>, alert: &Arc<Alert>) -> anyho
         time_left: Duration::from_secs(10),
         clock: Timestamp::UNIX_EPOCH,
         seed: [3; 32],
-        journal: Vec::new(),
+        recorded: Recorded::default(),
+        doubts: Doubts::default(),
         ledger: Arc::new(MemoryLedger::default()),
-        after_crash: false,
     };
     let nothing = Arc::new(Enrichment::default());
     let enriched = bed

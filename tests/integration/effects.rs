@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager::journal::{CallKind, LedgerError};
+use alert_manager::journal::{CallKind, Doubts, LedgerError};
 use alert_manager::runtime::{Answered, Invoked, StepFailure};
 use serde_json::{Value, json};
 use tests::bed::{Answer, Bed, MemoryLedger, World, bearer, facts};
@@ -149,7 +149,9 @@ async fn only_the_first_effect_past_a_crash_is_ambiguous() {
     let url = &world.url;
     let script = format!("get {url}/r\npost {url}/a x\npost {url}/b x");
     let call = bed.probe(&script).await.http(url);
-    let invoked = call.with(|i| i.after_crash = true).run().await;
+    let mut doubts = Doubts::default();
+    doubts.cut_off(1, "the server died", 0);
+    let invoked = call.with(|i| i.doubts = doubts).run().await;
     use Answered::{Ambiguous, Live};
     assert_eq!(answered(&invoked), [Live, Ambiguous, Live]);
 }

@@ -8,6 +8,7 @@ mod command_line;
 mod compiler;
 mod delivery;
 mod doors;
+mod doubts;
 mod drop_in;
 mod effects;
 mod events;

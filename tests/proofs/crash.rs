@@ -101,8 +101,8 @@ async fn a_server_that_forgets_its_journal_is_caught() {
     for _ in 0..6 {
         // The question finds nothing: every retry makes all of its effects anew.
         let rig = Rig::new().await.broken(
-            "FROM journal WHERE delivery = ?1 ORDER",
-            "FROM journal WHERE delivery =-?1 ORDER",
+            "FROM journal WHERE delivery = ?1 AND step = ?2 ORDER",
+            "FROM journal WHERE delivery =-?1 AND step = ?2 ORDER",
         );
         let (tally, _) = kill_again_and_again(rig, 6).await;
         println!(

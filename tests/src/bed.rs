@@ -10,7 +10,9 @@ use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
 use alert_manager::config::{Credential, Secret, SecretSource, Slack, SlackRate};
-use alert_manager::journal::{BoxFuture, Entry, KvChange, KvQuota, KvReply, Ledger, LedgerError};
+use alert_manager::journal::{
+    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger, LedgerError, Recorded,
+};
 use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
     Bounds, Compiler, Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
@@ -170,6 +172,7 @@ impl<'a> Call<'a> {
             step: StepKind::Act,
             delivery: DeliveryId::from_raw(1),
             attempt: 1,
+            lease: 1,
             dry_run: false,
             alert: Arc::new(alert(vec![], vec![])),
             found: Arc::new(Enrichment::default()),
@@ -182,9 +185,9 @@ impl<'a> Call<'a> {
             time_left: Duration::from_secs(20),
             clock: "2024-05-06T07:08:09Z".parse().expect("a moment"),
             seed: [3; 32],
-            journal: Vec::new(),
+            recorded: Recorded::default(),
+            doubts: Doubts::default(),
             ledger: Arc::new(MemoryLedger::default()),
-            after_crash: false,
         };
         Self {
             bed,
@@ -239,7 +242,8 @@ impl<'a> Call<'a> {
     /// Makes it an attempt over what `ledger` has recorded.
     #[must_use]
     pub fn over(mut self, ledger: &Arc<MemoryLedger>, attempt: u32) -> Self {
-        self.invocation.journal = ledger.entries();
+        self.invocation.recorded.entries = ledger.entries();
+        self.invocation.lease = attempt;
         self.invocation.ledger = Arc::clone(ledger) as Arc<dyn Ledger>;
         self.invocation.attempt = attempt;
         self
@@ -256,6 +260,15 @@ impl<'a> Call<'a> {
     pub async fn run(mut self) -> Invoked {
         self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
         self.bed.runtime.invoke(&self.module, self.invocation).await
+    }
+
+    /// Runs it until it ends, or until `cut_off` resolves to why it is cut off.
+    pub async fn run_until(mut self, cut_off: impl Future<Output = String> + Send) -> Invoked {
+        self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
+        let runtime = &self.bed.runtime;
+        runtime
+            .invoke_until(&self.module, self.invocation, cut_off)
+            .await
     }
 
     /// Runs it and returns the facts, by the lines of the script.
@@ -350,10 +363,11 @@ impl Ledger for MemoryLedger {
         _quota: KvQuota,
         before: Vec<Entry>,
         mut entry: Entry,
-    ) -> BoxFuture<'_, Result<KvReply, LedgerError>> {
+    ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
         Box::pin(async move {
             self.check()?;
             let mut kv = self.kv.lock();
+            let mut changed = true;
             let reply = match change {
                 KvChange::Set { value, .. } => {
                     kv.insert(key, value);
@@ -378,16 +392,18 @@ impl Ledger for MemoryLedger {
                     }
                 }
                 KvChange::Remove => {
-                    kv.remove(&key);
+                    changed = kv.remove(&key).is_some();
                     KvReply::Done
                 }
             };
-            entry.effect = !matches!(reply, KvReply::WasAbsent(false) | KvReply::NotANumber);
-            entry.reply = serde_json::to_string(&reply).unwrap_or_default();
-            let mut entries = self.entries.lock();
-            entries.extend(before);
-            entries.push(entry);
-            Ok(reply)
+            changed &= !matches!(reply, KvReply::WasAbsent(false) | KvReply::NotANumber);
+            if changed {
+                entry.reply = serde_json::to_string(&reply).unwrap_or_default();
+                let mut entries = self.entries.lock();
+                entries.extend(before);
+                entries.push(entry);
+            }
+            Ok(KvOutcome { reply, changed })
         })
     }
 }
@@ -403,6 +419,7 @@ pub struct World {
 #[derive(Default)]
 struct Shared {
     asked: Mutex<Vec<Asked>>,
+    news: tokio::sync::Notify,
     answers: Mutex<VecDeque<Answer>>,
 }
 
@@ -461,6 +478,17 @@ impl World {
         self.shared.answers.lock().push_back(answer);
     }
 
+    /// Waits until so many requests have come.
+    pub async fn wait_for(&self, count: usize) {
+        loop {
+            let news = self.shared.news.notified();
+            if self.shared.asked.lock().len() >= count {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// Returns what was asked so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
@@ -499,6 +527,7 @@ async fn answer(
         body: String::from_utf8_lossy(&body).into_owned(),
         peer,
     });
+    shared.news.notify_one();
     let next = shared.answers.lock().pop_front();
     match next {
         None => "ok".into_response(),

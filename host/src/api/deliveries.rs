@@ -115,6 +115,7 @@ pub(super) async fn story(
         fields.insert("steps".into(), json!(story.progress.steps));
         fields.insert("not_before".into(), json!(story.not_before));
         fields.insert("story".into(), json!(story.attempts));
+        fields.insert("attempts_omitted".into(), json!(story.attempts_omitted));
         fields.insert("journal".into(), json!(effects));
         fields.insert("duplicates".into(), json!(story.duplicates));
     }

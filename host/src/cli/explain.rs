@@ -27,6 +27,12 @@ fn tell(story: &Value, paint: Paint) -> String {
     let mut out = String::new();
     heading(&mut out, story, paint);
     alert(&mut out, &story["alert"], paint);
+    if let Some(omitted) = story["attempts_omitted"].as_u64().filter(|n| *n > 0) {
+        let _ = writeln!(
+            out,
+            "\n{omitted} attempts between the first and the last are not kept."
+        );
+    }
     for attempt in items(story, "story") {
         tell_attempt(&mut out, &attempt, paint);
     }
@@ -135,6 +141,14 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     for step in items(attempt, "steps") {
         tell_step(out, &step, paint);
     }
+    let left_out: Vec<_> = items(attempt, "left_out").iter().map(word).collect();
+    if !left_out.is_empty() {
+        let _ = writeln!(
+            out,
+            "  left out, since it was too much for a story (story_bytes): {}",
+            left_out.join(", ")
+        );
+    }
 }
 
 /// The queue's words in a reader's.
@@ -178,6 +192,9 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
         tell_call(out, &call, paint);
     }
     dropped(out, &step["calls_dropped"], "host calls");
+    for doubt in items(step, "in_doubt") {
+        tell_doubt(out, &doubt, step["outcome"] == "retry", paint);
+    }
     for log in items(step, "logs") {
         let fields: String = items(&log, "fields")
             .iter()
@@ -202,13 +219,37 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
     }
 }
 
+fn tell_doubt(out: &mut String, doubt: &Value, goes_on: bool, paint: Paint) {
+    let what = match doubt["suspect"]["call"]["request"].as_str() {
+        Some(request) => print::one_line(request),
+        None if doubt["suspect"] == "several" => "more calls than are listed".to_owned(),
+        None => "a call that was under way".to_owned(),
+    };
+    let times = match doubt["times"].as_u64() {
+        None | Some(0 | 1) => String::new(),
+        Some(times) => format!(" up to {times} times"),
+    };
+    let end = if goes_on {
+        ""
+    } else {
+        ", and was not repeated"
+    };
+    let _ = writeln!(
+        out,
+        "    {} {what} may have happened{times}, last at attempt {}{end} ({})",
+        paint.yellow("in doubt"),
+        text(&doubt["attempt"]),
+        print::first_line(&text(&doubt["why"]), 200),
+    );
+}
+
 fn tell_call(out: &mut String, call: &Value, paint: Paint) {
     let answered = text(&call["answered"]);
     let how = match answered.as_str() {
         "live" => String::new(),
         "ambiguous" => format!(
             " [{}]",
-            paint.yellow("ambiguous: it may have happened twice")
+            paint.yellow("ambiguous: it may have happened, or have happened twice")
         ),
         "recorded" => format!(" [{}]", paint.dim("from the record of an earlier attempt")),
         _ => format!(" [{}]", paint.yellow(&answered)),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{CallKind, CallName, Entry};
+use super::{CallKind, CallName, Entry, RecordUse};
 
 /// Reads that wait to be recorded with the next effect, bounded in bytes; past it the oldest go.
 const WAITING_BYTES_MAX: usize = 2 << 20;
@@ -17,22 +17,26 @@ pub struct Replay {
     recorded: HashMap<(CallKind, CallName), VecDeque<Entry>>,
     effects_left: usize,
     next_seq: u32,
-    crash_unaccounted: bool,
+    /// What is on record is before this place.
+    recorded_to: u32,
+    used: RecordUse,
     waiting: VecDeque<Entry>,
     waiting_bytes: usize,
 }
 
 impl Replay {
-    /// Takes what earlier attempts recorded, in order. `after_crash` says that the attempt before
-    /// this one did not end by itself: it may have got one effect further than its record.
+    /// Takes what earlier attempts recorded, in order. What is past its last effect answers nothing, and what is recorded
+    /// from now on takes its place.
     #[must_use]
-    pub fn new(entries: Vec<Entry>, after_crash: bool) -> Self {
-        let next_seq = entries.iter().map(|e| e.seq + 1).max().unwrap_or(0);
+    pub fn new(entries: Vec<Entry>) -> Self {
         let prefix_len = entries.iter().rposition(|e| e.effect).map_or(0, |i| i + 1);
         let mut recorded: HashMap<_, VecDeque<_>> = HashMap::new();
         let mut effects_left = 0;
+        let mut next_seq = 0;
+        let used = RecordUse::of(&entries[..prefix_len]);
         for entry in entries.into_iter().take(prefix_len) {
             effects_left += usize::from(entry.effect);
+            next_seq = entry.seq + 1;
             recorded
                 .entry((entry.kind, entry.name.clone()))
                 .or_default()
@@ -42,7 +46,8 @@ impl Replay {
             recorded,
             effects_left,
             next_seq,
-            crash_unaccounted: after_crash,
+            recorded_to: next_seq,
+            used,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         }
@@ -58,15 +63,6 @@ impl Replay {
         Some(entry)
     }
 
-    /// Returns true where the effect that is about to start may have happened already: it is the
-    /// first past the record of an attempt that a crash ended. To be asked once for each.
-    ///
-    /// A change to `kv` is never in doubt, since it is committed together with its record; that it
-    /// is not recorded proves that the crash came before it.
-    pub fn starts_in_doubt(&mut self, kind: CallKind) -> bool {
-        std::mem::take(&mut self.crash_unaccounted) && kind != CallKind::Kv
-    }
-
     /// Returns the place of the next entry.
     pub fn take_seq(&mut self) -> u32 {
         let seq = self.next_seq;
@@ -74,22 +70,53 @@ impl Replay {
         seq
     }
 
+    /// Returns the first place that nothing is recorded at.
+    #[must_use]
+    pub fn recorded_to(&self) -> u32 {
+        self.recorded_to
+    }
+
+    /// Returns how much this step has on record, over all its attempts.
+    #[must_use]
+    pub fn used(&self) -> RecordUse {
+        self.used
+    }
+
     /// Keeps a read until the next effect is recorded.
     pub fn hold(&mut self, entry: Entry) {
-        self.waiting_bytes += entry.reply.len();
+        self.waiting_bytes += entry.bytes();
         self.waiting.push_back(entry);
         while self.waiting_bytes > WAITING_BYTES_MAX {
-            let Some(oldest) = self.waiting.pop_front() else {
-                break;
-            };
-            self.waiting_bytes -= oldest.reply.len();
+            self.drop_oldest();
         }
     }
 
-    /// Returns the reads to record before the effect that just succeeded.
-    pub fn take_held(&mut self) -> Vec<Entry> {
+    /// Returns the reads to record before the next effect, the oldest of them dropped where there is no room for all.
+    pub fn held(&mut self, room: RecordUse) -> Vec<Entry> {
+        while !self.waiting.is_empty()
+            && (self.waiting.len() as u64 > room.entries || self.waiting_bytes as u64 > room.bytes)
+        {
+            self.drop_oldest();
+        }
+        self.waiting.iter().cloned().collect()
+    }
+
+    /// Notes that the reads held so far are on record, and this effect after them.
+    pub fn record(&mut self, effect: &Entry) {
+        let reads = RecordUse {
+            entries: self.waiting.len() as u64,
+            bytes: self.waiting_bytes as u64,
+        };
+        self.used = self.used.plus(reads).plus(RecordUse::of([effect]));
+        self.recorded_to = effect.seq + 1;
+        self.waiting.clear();
         self.waiting_bytes = 0;
-        self.waiting.drain(..).collect()
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.waiting.pop_front() {
+            self.waiting_bytes -= oldest.bytes();
+        }
     }
 
     /// Returns the recorded effects that this attempt did not ask for, in order.
@@ -140,9 +167,8 @@ mod tests {
 
     #[test]
     fn an_empty_record_answers_nothing() {
-        let mut replay = Replay::new(vec![], false);
+        let mut replay = Replay::new(vec![]);
         assert_eq!(asked(&mut replay, "a"), None);
-        assert!(!replay.starts_in_doubt(CallKind::Http));
         assert_eq!(replay.take_seq(), 0);
     }
 
@@ -153,19 +179,19 @@ mod tests {
             entry(1, "post", true),
             entry(2, "read", false),
         ];
-        let mut replay = Replay::new(record, false);
+        let mut replay = Replay::new(record);
         assert_eq!(asked(&mut replay, "read").unwrap(), "read 0");
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
         assert_eq!(asked(&mut replay, "read"), None);
         assert_eq!(asked(&mut replay, "post"), None);
         assert!(replay.diverged().is_empty());
-        assert_eq!(replay.take_seq(), 3);
+        assert_eq!(replay.take_seq(), 2, "what no retry needs is replaced");
     }
 
     #[test]
     fn equal_requests_are_told_apart_by_their_place() {
         let record = vec![entry(0, "post", true), entry(1, "post", true)];
-        let mut replay = Replay::new(record, false);
+        let mut replay = Replay::new(record);
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 0");
         assert_eq!(asked(&mut replay, "post").unwrap(), "post 1");
         assert_eq!(asked(&mut replay, "post"), None);
@@ -174,7 +200,7 @@ mod tests {
     #[test]
     fn the_order_of_different_requests_does_not_matter() {
         let record = vec![entry(0, "a", true), entry(1, "b", true)];
-        let mut replay = Replay::new(record, false);
+        let mut replay = Replay::new(record);
         assert_eq!(asked(&mut replay, "b").unwrap(), "b 1");
         assert_eq!(asked(&mut replay, "new"), None);
         assert_eq!(asked(&mut replay, "a").unwrap(), "a 0");
@@ -187,33 +213,45 @@ mod tests {
             entry(1, "a", true),
             entry(2, "b", true),
         ];
-        let mut replay = Replay::new(record, false);
+        let mut replay = Replay::new(record);
         assert!(asked(&mut replay, "a").is_some());
         let left: Vec<_> = replay.diverged().iter().map(|e| e.seq).collect();
         assert_eq!(left, [2]);
     }
 
     #[test]
-    fn only_the_first_effect_after_a_crash_is_in_doubt_and_kv_never() {
-        let mut replay = Replay::new(vec![], true);
-        assert!(replay.starts_in_doubt(CallKind::Slack));
-        assert!(!replay.starts_in_doubt(CallKind::Slack));
-        let mut replay = Replay::new(vec![], true);
-        assert!(!replay.starts_in_doubt(CallKind::Kv));
-        assert!(!replay.starts_in_doubt(CallKind::Http));
-    }
-
-    #[test]
     fn held_reads_are_bounded_and_the_oldest_go() {
-        let mut replay = Replay::new(vec![], false);
+        let mut replay = Replay::new(vec![]);
         for seq in 0..3 {
             replay.hold(Entry {
-                reply: "x".repeat(WAITING_BYTES_MAX / 2),
+                reply: "x".repeat(WAITING_BYTES_MAX / 2 - 500),
                 ..entry(seq, "read", false)
             });
         }
-        let held: Vec<_> = replay.take_held().iter().map(|e| e.seq).collect();
-        assert_eq!(held, [1, 2]);
-        assert!(replay.take_held().is_empty());
+        let room = |entries, bytes| RecordUse { entries, bytes };
+        let mut held = |room| -> Vec<_> { replay.held(room).iter().map(|e| e.seq).collect() };
+        assert_eq!(held(room(9, u64::MAX)), [1, 2]);
+        assert_eq!(held(room(1, u64::MAX)), [2]);
+        assert!(held(room(9, 1_000)).is_empty());
+    }
+
+    #[test]
+    fn what_is_recorded_is_counted_over_all_attempts() {
+        let record = vec![entry(0, "read", false), entry(1, "post", true)];
+        let mut replay = Replay::new(record.clone());
+        assert_eq!(replay.used(), RecordUse::of(&record));
+        replay.hold(entry(2, "read", false));
+        assert_eq!(replay.used().entries, 2, "not on record yet");
+        replay.record(&entry(3, "post", true));
+        assert_eq!((replay.used().entries, replay.recorded_to()), (4, 4));
+        assert_eq!(replay.used().bytes, 2 * RecordUse::of(&record).bytes);
+        assert!(
+            replay
+                .held(RecordUse {
+                    entries: 9,
+                    bytes: 9_999
+                })
+                .is_empty()
+        );
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::alert::{Alert, DeliveryId, HandlerName};
-use crate::journal::{Entry, KvChange, KvQuota, KvReply, LedgerError};
+use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
@@ -95,7 +95,7 @@ pub(super) enum Urgent {
     },
     Kv(
         Box<KvMessage>,
-        oneshot::Sender<Result<KvReply, LedgerError>>,
+        oneshot::Sender<Result<KvOutcome, LedgerError>>,
     ),
     Retry {
         id: DeliveryId,
@@ -119,17 +119,11 @@ impl Urgent {
         match self {
             Self::Settle(s) => s.progress.len() + s.story.as_ref().map_or(0, String::len) + 256,
             Self::Progress { progress, .. } => progress.len() + 64,
-            Self::Record { entries, .. } => entries.iter().map(entry_bytes).sum(),
-            Self::Kv(kv, _) => {
-                entry_bytes(&kv.entry) + kv.before.iter().map(entry_bytes).sum::<usize>()
-            }
+            Self::Record { entries, .. } => entries.iter().map(Entry::bytes).sum(),
+            Self::Kv(kv, _) => kv.entry.bytes() + kv.before.iter().map(Entry::bytes).sum::<usize>(),
             _ => 256,
         }
     }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    entry.reply.len() + entry.request.len() + entry.result.len() + 128
 }
 
 /// One alert on its way in.

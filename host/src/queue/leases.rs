@@ -12,7 +12,7 @@ use crate::alert::Alert;
 use super::Queue;
 use super::clock::Ticks;
 use super::sqlite::Handed;
-use super::types::{Leased, Next, Progress, Settlement, Stay, StepStatus};
+use super::types::{Leased, Next, Progress, Settlement, Stay};
 
 /// How long a lease waits for its slot, where it was given ahead of one: past that the handler's invocations are not brief
 /// any more, and the delivery waits in the queue, where urgency and patience count.
@@ -46,8 +46,9 @@ impl Leases {
                 Ok(leased) if started => return Some(leased),
                 Ok(mut leased) => {
                     if leased.after_crash {
-                        leased.progress.interrupt();
+                        leased.progress.interrupt(leased.lease.saturating_sub(1));
                     }
+                    leased.progress.end_lease(leased.lease);
                     let handler = handler.clone();
                     (Next::Yield { handler }, leased.progress)
                 }
@@ -130,21 +131,12 @@ fn read(handed: Handed, now: Ticks) -> Result<Leased, serde_json::Error> {
         Some(json) => serde_json::from_str(&json)?,
         None => Progress::new(&grant.pipeline),
     };
-    let unfinished = |step: u32| {
-        let step = usize::try_from(step)
-            .ok()
-            .and_then(|i| progress.steps.get(i));
-        step.is_some_and(|s| s.status == StepStatus::Pending)
-    };
-    let mut journal = handed.journal;
-    journal.retain(|(step, _)| unfinished(*step));
     Ok(Leased {
         id: grant.id,
         token: grant.token,
         alert,
         route: grant.route,
         progress,
-        journal,
         handler: grant.handler,
         lease: grant.lease,
         after_crash: grant.after_crash,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::alert::{DeliveryId, HandlerName};
-use crate::journal::{BoxFuture, Entry, KvChange, KvQuota, KvReply, Ledger, LedgerError};
+use crate::journal::{BoxFuture, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError};
 
 use super::Inner;
 use super::inbox::{KvMessage, Urgent};
@@ -67,7 +67,7 @@ impl Ledger for StepLedger {
         quota: KvQuota,
         before: Vec<Entry>,
         entry: Entry,
-    ) -> BoxFuture<'_, Result<KvReply, LedgerError>> {
+    ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
         let (reply, answer) = oneshot::channel();
         let message = KvMessage {
             id: self.id,

@@ -30,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
-use crate::journal::Ledger;
+use crate::journal::{Ledger, Recorded};
 
 pub use ask::Force;
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
@@ -240,6 +240,17 @@ impl Queue {
             step,
             handler: handler.clone(),
         })
+    }
+
+    /// Returns what earlier attempts of a step recorded. Read only when the step has its slot: what waits for one, or is
+    /// prefetched, holds no record in memory.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.recorded(id, step))
+            .await
     }
 
     /// Returns a step's own random seed: the same on every attempt, unknown outside of this store.

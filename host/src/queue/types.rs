@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{
     Alert, Block, DeliveryId, HandlerName, Labels, Occurrence, Priority, StepKind, Timestamp,
 };
-use crate::journal::Entry;
+use crate::journal::{Doubts, Entry};
 
 use super::inbox::NewAlert;
 use super::scheduler::HandlerCounts;
@@ -146,18 +146,31 @@ pub struct Step {
     pub kind: StepKind,
     /// How it stands.
     pub status: StepStatus,
-    /// Attempts used up.
+    /// Attempts used up, of those that the retry policy allows.
     #[serde(default)]
     pub attempts: u32,
+    /// Tries that began, whatever they came to: what a handler is told.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
+    /// The lease up to which `tries` is counted. After a crash the leases since then count, too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub counted_to: u32,
     /// Traps, exits and limits met: two end it.
     #[serde(default)]
     pub traps: u32,
     /// Tries that ended because what it depends on did not answer: they use up no attempt.
     #[serde(default)]
     pub unavailable: u32,
-    /// True where the last try was cut off, so that an effect it had under way may or may not have happened.
+    /// True while it is in doubt whether a call of an earlier try happened. Says so to readers; `cut_off` and `doubts`
+    /// say what.
     #[serde(default)]
     pub interrupted: bool,
+    /// The last lease that the server died under before it was seen what that left in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<u32>,
+    /// Which calls may have happened without a record.
+    #[serde(default, skip_serializing_if = "Doubts::is_empty")]
+    pub doubts: Doubts,
     /// Not before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -176,6 +189,48 @@ pub struct Step {
     /// What an enrichment found, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl Step {
+    /// Counts a try that begins under this lease, and returns its number.
+    pub fn begin(&mut self, lease: u32) -> u32 {
+        if self.counted_to == 0 {
+            // Stored by a version that counted only how tries ended.
+            self.tries = self.tries.max(self.attempts + self.unavailable);
+        }
+        self.tries += 1;
+        self.counted_to = lease;
+        self.tries
+    }
+
+    /// Returns what is in doubt, given that the step's record ends before `recorded`'s last place.
+    #[must_use]
+    pub fn doubts_over(&self, recorded: &[Entry], lease: u32) -> Doubts {
+        let mut doubts = self.doubts.clone();
+        doubts.settle(recorded);
+        let by_flag = self.interrupted && self.doubts.is_empty();
+        let cut_off = self.cut_off.or(by_flag.then_some(lease.saturating_sub(1)));
+        if let Some(attempt) = cut_off {
+            let recorded_to = recorded.last().map_or(0, |entry| entry.seq + 1);
+            doubts.cut_off(attempt, "the attempt was cut off", recorded_to);
+        }
+        doubts
+    }
+
+    /// Sets what is in doubt, of every attempt so far.
+    pub fn set_doubts(&mut self, doubts: Doubts) {
+        self.interrupted = !doubts.is_empty();
+        self.cut_off = None;
+        self.doubts = doubts;
+    }
 }
 
 /// How far a delivery is: its steps, every enrichment before every actor.
@@ -197,9 +252,13 @@ impl Progress {
                     kind,
                     status: StepStatus::Pending,
                     attempts: 0,
+                    tries: 0,
+                    counted_to: 0,
                     traps: 0,
                     unavailable: 0,
                     interrupted: false,
+                    cut_off: None,
+                    doubts: Doubts::default(),
                     not_before: None,
                     started_at: None,
                     used_ms: 0,
@@ -246,12 +305,27 @@ impl Progress {
         }
     }
 
-    /// Notes that the server died under what is not finished: any of it may have had an effect under way, and which
-    /// one is not known.
-    pub fn interrupt(&mut self) {
-        for step in &mut self.steps {
-            step.interrupted |= step.status == StepStatus::Pending;
+    /// Notes that the server died under every lease from the last that was settled to this one: each step that is not
+    /// finished may have been tried, and may have had an effect under way.
+    pub fn interrupt(&mut self, lease: u32) {
+        for step in self.pending() {
+            step.tries += lease.saturating_sub(step.counted_to);
+            step.counted_to = lease;
+            step.interrupted = true;
+            step.cut_off = Some(lease);
         }
+    }
+
+    /// Notes that this lease has ended in order: of it, what was tried is counted.
+    pub fn end_lease(&mut self, lease: u32) {
+        for step in self.pending() {
+            step.counted_to = lease;
+        }
+    }
+
+    fn pending(&mut self) -> impl Iterator<Item = &mut Step> {
+        let steps = self.steps.iter_mut();
+        steps.filter(|step| step.status == StepStatus::Pending)
     }
 
     /// Returns the most attempts that any step has used.
@@ -278,8 +352,6 @@ pub struct Leased {
     pub route: Arc<str>,
     /// How far it is.
     pub progress: Progress,
-    /// What its unfinished steps have recorded, by the step's place in the pipeline.
-    pub journal: Vec<(u32, Entry)>,
     /// Whose slot is held: the handler of the first due step.
     pub handler: HandlerName,
     /// 1 for the first lease of this delivery, one more for each later one.
@@ -381,9 +453,11 @@ pub struct Story {
     pub progress: Progress,
     /// Not before this, where it waits.
     pub not_before: Option<Timestamp>,
-    /// What each lease told, in order: the JSON of [`Settlement::story`].
+    /// What the leases told, in order: the JSON of [`Settlement::story`]. Of many the first and the last.
     pub attempts: Vec<serde_json::Value>,
-    /// What is recorded of its calls, by step.
+    /// How many leases between them are not kept.
+    pub attempts_omitted: u32,
+    /// What is recorded of its calls, by step; without the replies.
     pub journal: Vec<(u32, Entry)>,
     /// How many times the same event was sent again since.
     pub duplicates: u64,

@@ -13,12 +13,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::endings::{Change, Ending, change_of};
 use super::limits::{EFFECT_KEY_BYTES_MAX, RECORDED_READ_BYTES_MAX};
 use super::recorder::{cut, micros};
 use super::state::{Powers, State, Stop};
 use super::{Answered, Call};
 use crate::alert::Timestamp;
-use crate::journal::{CallKind, CallName, Entry, LedgerError};
+use crate::journal::{CallKind, CallName, Entry, LedgerError, NamedCall};
 
 /// How often a record that the store did not take is tried again. An answer in hand waits.
 const RECORD_RETRY: Duration = Duration::from_millis(200);
@@ -43,8 +44,8 @@ struct Done<R> {
     reply: R,
     /// One line for people.
     result: String,
-    /// True where something outside was changed.
-    effect: bool,
+    /// What is known of the change, if it was to make one.
+    change: Change,
     answered: Answered,
     preview: Option<serde_json::Value>,
 }
@@ -73,7 +74,7 @@ impl<R> Done<R> {
         Self {
             reply,
             result: result.into(),
-            effect: false,
+            change: change_of(Ending::Withheld),
             answered: Answered::Live,
             preview: None,
         }
@@ -95,6 +96,14 @@ impl Plan {
             request: crate::text::inert(&request).replace('\n', " "),
             changes,
             began: Instant::now(),
+        }
+    }
+
+    fn named(&self) -> NamedCall {
+        NamedCall {
+            kind: self.kind,
+            name: self.name.clone(),
+            request: self.request.clone(),
         }
     }
 
@@ -153,24 +162,42 @@ impl State {
         Ok(Some(reply))
     }
 
+    /// Sees to it that an effect can be recorded; otherwise it is counted as turned away, by the limit's name.
+    fn check_record(&self, kind: CallKind) -> Result<(), String> {
+        let checked = self.powers.as_ref().map_or(Ok(()), Powers::check_record);
+        checked.inspect_err(|limit| self.recorder.turned_away(kind, limit))
+    }
+
     /// Notes that the call goes out now.
     fn begin(&mut self, plan: &Plan) {
-        self.recorder.begin(plan.kind, &plan.request, plan.changes);
+        let recorded_to = self.powers.as_ref().map_or(0, |p| p.replay.recorded_to());
+        self.recorder.begin(plan.named(), plan.changes, recorded_to);
     }
 
     /// Records the call, tells the story, and gives the guest its answer.
     async fn finish<R: Reply>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
         if let Some(powers) = &mut self.powers {
-            if done.effect && done.answered == Answered::Live {
-                // Asked of effects alone: a refused or failed call did not get past the crash.
-                if powers.replay.starts_in_doubt(plan.kind) {
-                    done.answered = Answered::Ambiguous;
+            match done.change {
+                _ if !plan.changes => hold(powers, &plan, &done),
+                Change::Made => {
+                    let in_doubt = self.recorder.is_in_doubt(plan.kind, &plan.name);
+                    if in_doubt && done.answered == Answered::Live {
+                        done.answered = Answered::Ambiguous;
+                    }
+                    record(powers, &plan, &done, in_doubt).await?;
+                    self.recorder.carried(plan.kind, &plan.name);
+                    self.recorder.recorded(powers.replay.used());
                 }
-            }
-            if done.effect {
-                record(powers, &plan, &done).await?;
-            } else if !plan.changes {
-                hold(powers, &plan, &done);
+                Change::Unknown => {
+                    done.answered = Answered::Ambiguous;
+                    let recorded_to = powers.replay.recorded_to();
+                    self.recorder.sent(&plan.named(), &done.result, recorded_to);
+                }
+                // What policy refuses was not under way before either.
+                Change::NotSent | Change::Refused if done.answered == Answered::Live => {
+                    self.recorder.failed(&plan.named());
+                }
+                Change::NotSent | Change::Refused => {}
             }
         }
         let call = Call {
@@ -204,19 +231,24 @@ async fn record<R: Serialize>(
     powers: &mut Powers,
     plan: &Plan,
     done: &Done<R>,
+    in_doubt: bool,
 ) -> wasmtime::Result<()> {
-    let mut entries = powers.replay.take_held();
     let reply = serde_json::to_string(&done.reply)
         .map_err(|error| Stop::Host(format!("an answer cannot be recorded: {error}")))?;
     let seq = powers.replay.take_seq();
-    let entry = plan.entry(powers.clock, seq, true, done.result.clone(), reply);
-    entries.push(Entry {
-        in_doubt: done.answered == Answered::Ambiguous,
-        ..entry
-    });
+    let entry = Entry {
+        in_doubt,
+        ..plan.entry(powers.clock, seq, true, done.result.clone(), reply)
+    };
+    let room = powers.room_for_reads(entry.bytes());
+    let mut entries = powers.replay.held(room);
+    entries.push(entry.clone());
     loop {
         match powers.ledger.record(entries.clone()).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                powers.replay.record(&entry);
+                return Ok(());
+            }
             Err(error @ LedgerError::LeaseLost) => return Err(Stop::Host(error.to_string()).into()),
             // The effect has happened: the guest must not hear of it before the record has.
             Err(LedgerError::Unavailable(_)) => tokio::time::sleep(RECORD_RETRY).await,

@@ -24,7 +24,7 @@ use super::limits::{
 use super::loader::Module;
 use super::meter::MemoryMeter;
 use super::quota::Limits;
-use super::recorder::{LogBudget, Recorder, Speaker, cut, micros};
+use super::recorder::{Kept, LogBudget, Recorder, Speaker, cut, micros};
 use super::state::{Counts, Powers, State, Stop};
 use super::turns::Line;
 use super::{Answered, Call, Invocation, Invoked, Output, Runtime, StepFailure};
@@ -35,7 +35,20 @@ impl Runtime {
     /// Calls a hook of `module` in a store of its own. Whatever the guest does, this returns:
     /// within its time, with the reason in the outcome.
     pub async fn invoke(self: &Arc<Self>, module: &Arc<Module>, invocation: Invocation) -> Invoked {
+        self.invoke_until(module, invocation, std::future::pending())
+            .await
+    }
+
+    /// As [`Self::invoke`], but cut off once `cut_off` resolves to the reason. What it did until then is told, and which
+    /// call it had under way is known.
+    pub async fn invoke_until(
+        self: &Arc<Self>,
+        module: &Arc<Module>,
+        invocation: Invocation,
+        cut_off: impl Future<Output = String> + Send,
+    ) -> Invoked {
         let recorder = recorder_of(module, &invocation);
+        let began = Instant::now();
         let run = run(
             Arc::clone(self),
             Arc::clone(module),
@@ -44,14 +57,19 @@ impl Runtime {
         );
         // A panic in host code ends this invocation alone. Caught here rather than by a task of its own:
         // handing each invocation to another thread and back costs as much as the guest itself.
-        let finished = match AssertUnwindSafe(Box::pin(run)).catch_unwind().await {
-            Ok(finished) => finished,
-            Err(panic) => Finished {
+        let run = AssertUnwindSafe(Box::pin(run)).catch_unwind();
+        let finished = tokio::select! {
+            biased;
+            finished = run => finished.unwrap_or_else(|panic| Finished {
                 outcome: Err(StepFailure::Trap(format!(
                     "the server failed inside this invocation, which is a bug of the server: {}",
                     message_of(panic.as_ref())
                 ))),
                 usage: Usage::default(),
+            }),
+            why = cut_off => Finished {
+                outcome: Err(StepFailure::Host(why)),
+                usage: Usage { wall: began.elapsed(), ..Usage::default() },
             },
         };
         if let Err(StepFailure::Limit(why) | StepFailure::Timeout(why) | StepFailure::Host(why)) =
@@ -59,14 +77,21 @@ impl Runtime {
         {
             recorder.met(why);
         }
-        let (mut trace, slack_token_refused) = recorder.finish();
+        let Kept {
+            mut trace,
+            token_refused,
+            doubts,
+            recorded,
+        } = recorder.finish();
         trace.cpu_us = micros(finished.usage.cpu);
         trace.wall_us = micros(finished.usage.wall);
         trace.memory_bytes = finished.usage.memory_bytes;
         Invoked {
             outcome: finished.outcome,
             trace,
-            slack_token_refused,
+            slack_token_refused: token_refused,
+            doubts: Some(doubts),
+            recorded,
         }
     }
 }
@@ -77,7 +102,8 @@ fn recorder_of(module: &Module, invocation: &Invocation) -> Arc<Recorder> {
         about: Some((invocation.delivery, Arc::clone(&invocation.alert))),
     };
     let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
-    Arc::new(Recorder::new(speaker, budget))
+    let recorder = Recorder::new(speaker, budget);
+    Arc::new(recorder.in_doubt(invocation.lease, invocation.doubts.clone()))
 }
 
 fn call_of(invocation: &Invocation, wall_max: Duration) -> contract::Call {
@@ -215,11 +241,12 @@ fn state_for(
         limits: invocation.limits,
         deadline,
         clock: invocation.clock,
-        replay: Replay::new(invocation.journal, invocation.after_crash),
+        replay: Replay::new(invocation.recorded.entries),
         ledger: invocation.ledger,
         clients: Arc::clone(&module.clients),
         rates: Arc::clone(&module.rates),
         services: runtime.services.load_full(),
+        recorded_elsewhere: invocation.recorded.elsewhere,
         counts: Counts::default(),
         kv_held_back: std::collections::BTreeMap::new(),
     };

@@ -65,6 +65,13 @@ pub(super) const EFFECT_KEY_BYTES_MAX: usize = 256;
 /// A read whose answer is larger is not recorded: a retry asks again.
 pub(super) const RECORDED_READ_BYTES_MAX: usize = 256 << 10;
 
+/// What an effect takes of the record at least, in bytes: its lines, and an answer without a body.
+pub(super) const RECORDED_EFFECT_BYTES_MIN: u64 = 16 << 10;
+/// Entries on record of one delivery, all its steps and their attempts together.
+pub(super) const DELIVERY_RECORD_ENTRIES_MAX: u64 = 100_000;
+/// Bytes of these entries.
+pub(super) const DELIVERY_RECORD_BYTES_MAX: u64 = 64 << 20;
+
 /// One line.
 pub(super) const LOG_LINE_BYTES_MAX: usize = 4 << 10;
 /// The name of a line's field.

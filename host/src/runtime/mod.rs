@@ -7,6 +7,7 @@ mod compiler;
 mod convert;
 mod cpu;
 mod egress;
+mod endings;
 mod engine;
 mod folder;
 mod hooks;

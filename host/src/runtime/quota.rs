@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::limits::SLOT_MEMORY_BYTES_MAX;
+use super::limits::{
+    DELIVERY_RECORD_BYTES_MAX, DELIVERY_RECORD_ENTRIES_MAX, SLOT_MEMORY_BYTES_MAX,
+};
 
 /// How an operator writes a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +139,11 @@ limits! {
     bytes_in => bytes_in_max: u64, Size, 32 << 20, at most 1 << 30;
     /// all that host calls take out: requests, messages, values of kv.
     bytes_out => bytes_out_max: u64, Size, 32 << 20, at most 1 << 30;
+    /// entries that a step has on record, over all its attempts: its effects, and the reads before each. Once they are
+    /// used up, no further effect starts.
+    record_entries => record_entries_max: u64, Count, 10_000, at most DELIVERY_RECORD_ENTRIES_MAX;
+    /// bytes of these entries. An effect's answer is kept whole, so it can have three quarters of what is left at most.
+    record_bytes => record_bytes_max: u64, Size, 8 << 20, at most DELIVERY_RECORD_BYTES_MAX;
     /// facts that it returns.
     facts => facts_max: usize, Count, 256, at most 10_000;
     /// a fact's name.
@@ -167,7 +174,14 @@ limits! {
 }
 
 /// Limits that a handler meets and that are the sandbox's own.
-const OF_THE_SANDBOX: [&str; 4] = ["handles", "invocations", "stack", "table_elements"];
+const OF_THE_SANDBOX: [&str; 6] = [
+    "delivery_record_bytes",
+    "delivery_record_entries",
+    "handles",
+    "invocations",
+    "stack",
+    "table_elements",
+];
 
 impl Limits {
     /// Returns the name of the limit that a report begins with.

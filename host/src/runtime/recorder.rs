@@ -11,7 +11,7 @@ use super::quota::Limits;
 use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::{Alert, DeliveryId, HandlerName};
-use crate::journal::CallKind;
+use crate::journal::{CallKind, CallName, Doubts, NamedCall, RecordUse};
 
 /// Who speaks, for the operator's log.
 #[derive(Clone, Debug)]
@@ -45,7 +45,19 @@ impl LogBudget {
 pub(super) struct Recorder {
     speaker: Speaker,
     budget: LogBudget,
+    /// As the story numbers it.
+    attempt: u32,
     inner: Mutex<Inner>,
+}
+
+/// What is kept of an invocation when it has ended.
+pub(super) struct Kept {
+    pub(super) trace: Trace,
+    pub(super) token_refused: Option<String>,
+    /// Which calls may have happened without a record.
+    pub(super) doubts: Doubts,
+    /// What the step has on record, if it recorded anything.
+    pub(super) recorded: RecordUse,
 }
 
 #[derive(Default)]
@@ -55,13 +67,23 @@ struct Inner {
     stderr_tail: VecDeque<u8>,
     in_flight: Option<InFlight>,
     token_refused: Option<String>,
+    doubts: Doubts,
+    recorded: RecordUse,
 }
 
 struct InFlight {
-    kind: CallKind,
-    request: String,
+    call: NamedCall,
     changes: bool,
+    /// The step's record when it began.
+    recorded_to: u32,
     since: Instant,
+}
+
+impl InFlight {
+    /// Returns true if it may have happened without a record: a change to `kv` is committed together with its own.
+    fn leaves_doubt(&self) -> bool {
+        self.changes && self.call.kind != CallKind::Kv
+    }
 }
 
 impl Recorder {
@@ -69,8 +91,16 @@ impl Recorder {
         Self {
             speaker,
             budget,
+            attempt: 1,
             inner: Mutex::default(),
         }
+    }
+
+    /// Makes it the recorder of this attempt, before which so much is in doubt.
+    pub(super) fn in_doubt(mut self, attempt: u32, doubts: Doubts) -> Self {
+        self.attempt = attempt;
+        self.inner.get_mut().doubts = doubts;
+        self
     }
 
     /// Keeps a line and passes it to the operator's log; past the bound it is counted alone. Never waits.
@@ -166,13 +196,39 @@ impl Recorder {
     }
 
     /// Notes a call that is about to go out, in case that no answer comes.
-    pub(super) fn begin(&self, kind: CallKind, request: &str, changes: bool) {
+    pub(super) fn begin(&self, call: NamedCall, changes: bool, recorded_to: u32) {
         self.inner.lock().in_flight = Some(InFlight {
-            kind,
-            request: request.to_owned(),
+            call,
             changes,
+            recorded_to,
             since: Instant::now(),
         });
+    }
+
+    /// Returns true if an effect by this name is ambiguous.
+    pub(super) fn is_in_doubt(&self, kind: CallKind, name: &CallName) -> bool {
+        self.inner.lock().doubts.are_carried_by(kind, name)
+    }
+
+    /// Notes that an effect by this name is on record: it carries what was in doubt.
+    pub(super) fn carried(&self, kind: CallKind, name: &CallName) {
+        self.inner.lock().doubts.carried(kind, name);
+    }
+
+    /// Notes what the step has on record now.
+    pub(super) fn recorded(&self, used: RecordUse) {
+        self.inner.lock().recorded = used;
+    }
+
+    /// Notes that a call ended without saying whether it happened.
+    pub(super) fn sent(&self, call: &NamedCall, why: &str, recorded_to: u32) {
+        let mut inner = self.inner.lock();
+        inner.doubts.sent(self.attempt, call, why, recorded_to);
+    }
+
+    /// Notes that a call did not succeed.
+    pub(super) fn failed(&self, call: &NamedCall) {
+        self.inner.lock().doubts.failed(call);
     }
 
     /// Keeps a call that was answered. `is_ok` is what the guest heard.
@@ -205,27 +261,39 @@ impl Recorder {
 
     /// Ends the story: a call still out is told as unanswered, and, where it may have changed
     /// something, as ambiguous.
-    pub(super) fn finish(&self) -> (Trace, Option<String>) {
+    pub(super) fn finish(&self) -> Kept {
+        const UNANSWERED: &str = "no answer when the invocation ended";
         let mut inner = self.inner.lock();
-        if let Some(call) = inner.in_flight.take() {
+        if let Some(out) = inner.in_flight.take() {
+            let leaves_doubt = out.leaves_doubt();
+            if leaves_doubt {
+                inner
+                    .doubts
+                    .sent(self.attempt, &out.call, UNANSWERED, out.recorded_to);
+            }
             push_call(
                 &mut inner.trace,
                 Call {
-                    kind: call.kind,
-                    request: call.request,
-                    result: "no answer when the invocation ended".to_owned(),
-                    answered: if call.changes {
+                    kind: out.call.kind,
+                    request: out.call.request,
+                    result: UNANSWERED.to_owned(),
+                    answered: if leaves_doubt {
                         Answered::Ambiguous
                     } else {
                         Answered::Live
                     },
-                    duration_us: micros(call.since.elapsed()),
+                    duration_us: micros(out.since.elapsed()),
                     preview: None,
                 },
                 false,
             );
         }
-        (std::mem::take(&mut inner.trace), inner.token_refused.take())
+        Kept {
+            trace: std::mem::take(&mut inner.trace),
+            token_refused: inner.token_refused.take(),
+            doubts: std::mem::take(&mut inner.doubts),
+            recorded: inner.recorded,
+        }
     }
 }
 
@@ -314,7 +382,7 @@ mod tests {
         for _ in 0..1_000 {
             recorder.log("info", "again", &[]);
         }
-        let (trace, _) = recorder.finish();
+        let trace = recorder.finish().trace;
         assert_eq!(trace.logs.len(), 200);
         assert_eq!(trace.logs_dropped, 800);
         assert_eq!(trace.limits, [("log_lines", 800)]);
@@ -334,7 +402,7 @@ mod tests {
                     ..recorder()
                 };
                 (0..100).for_each(|_| recorder.log("info", "again", &[]));
-                let (trace, _) = recorder.finish();
+                let trace = recorder.finish().trace;
                 assert_eq!((trace.logs.len(), trace.logs_dropped), (100, 0));
                 trace.limits.iter().map(|(_, count)| count).sum::<u32>()
             })
@@ -346,7 +414,7 @@ mod tests {
     fn long_lines_use_up_the_bytes() {
         let recorder = recorder();
         (0..100).for_each(|_| recorder.log("info", &"x".repeat(10_000), &[]));
-        let (trace, _) = recorder.finish();
+        let trace = recorder.finish().trace;
         assert_eq!(trace.logs.len(), 16);
         assert_eq!(trace.limits, [("log_bytes", 84)]);
     }
@@ -377,7 +445,7 @@ mod tests {
         }
         recorder.call(call(Answered::Recorded), false);
         recorder.turned_away(CallKind::Http, "http_calls: all are used up");
-        let (trace, _) = recorder.finish();
+        let trace = recorder.finish().trace;
         assert_eq!(trace.calls.len(), limits::TRACE_CALLS_MAX);
         let counts: Vec<_> = trace
             .counts
@@ -394,11 +462,27 @@ mod tests {
     }
 
     #[test]
-    fn a_change_without_an_answer_is_ambiguous() {
-        let recorder = recorder();
-        recorder.begin(CallKind::Slack, "post to alerts", true);
-        let (trace, _) = recorder.finish();
-        assert_eq!(trace.calls[0].answered, Answered::Ambiguous);
+    fn a_change_without_an_answer_is_ambiguous_and_neither_a_read_nor_kv_is() {
+        for (kind, changes, is_ambiguous) in [
+            (CallKind::Slack, true, true),
+            (CallKind::Http, true, true),
+            (CallKind::Http, false, false),
+            (CallKind::Kv, true, false),
+        ] {
+            let recorder = recorder().in_doubt(4, Doubts::default());
+            let call = NamedCall {
+                kind,
+                name: CallName::Key("k".to_owned()),
+                request: "a call".to_owned(),
+            };
+            recorder.begin(call, changes, 7);
+            let kept = recorder.finish();
+            let answered = kept.trace.calls[0].answered;
+            assert_eq!(answered == Answered::Ambiguous, is_ambiguous, "{kind:?}");
+            let left = kept.doubts.iter().map(|d| (d.attempt, d.since_seq));
+            let expected: &[_] = if is_ambiguous { &[(4, 7)] } else { &[] };
+            assert_eq!(left.collect::<Vec<_>>(), expected, "{kind:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::egress::root_cause;
+use super::endings::{Change, Ending, Reported, SlackCode, change_of, slack_code};
 use super::limits;
 pub(super) use super::pace::Paces;
 use crate::config::Slack;
@@ -69,46 +70,12 @@ pub(super) enum SlackFailure {
     NotFound,
     /// Come back after this long.
     RateLimited(Duration),
-    /// Nothing happened, and it may pass.
+    /// Nothing happened, and the next try may succeed.
     Unavailable(String),
-    /// Done or not: unknown; why.
-    Unknown(String),
+    /// Done or not: unknown; why, and what the guest is told.
+    Unknown(String, Reported),
     /// The token is refused, or none can be read: only the operator can help.
     TokenRefused(String),
-}
-
-/// What one of Slack's error codes means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
-    AlreadyDone,
-    Passing,
-    Unknown,
-    TokenRefused,
-    ChannelRefused,
-    BlocksRefused,
-    Gone,
-    Other,
-}
-
-fn meaning(code: &str) -> Meaning {
-    match code {
-        "already_reacted" => Meaning::AlreadyDone,
-        "ratelimited"
-        | "rate_limited"
-        | "internal_error"
-        | "service_unavailable"
-        | "request_timeout" => Meaning::Passing,
-        // Slack: the operation may have been completed.
-        "fatal_error" => Meaning::Unknown,
-        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired"
-        | "missing_scope" => Meaning::TokenRefused,
-        "channel_not_found" | "not_in_channel" | "is_archived" | "restricted_action" => {
-            Meaning::ChannelRefused
-        }
-        "invalid_blocks" | "msg_blocks_too_long" | "msg_too_long" => Meaning::BlocksRefused,
-        "message_not_found" | "edit_window_closed" | "cant_update_message" => Meaning::Gone,
-        _ => Meaning::Other,
-    }
 }
 
 /// What the operator or the author can do about a code.
@@ -179,7 +146,7 @@ impl SlackApi {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = match tokio::time::timeout(left, self.ask(method, channel, &body)).await {
                 Ok(answer) => answer?,
-                Err(_) => return Err(SlackFailure::Unknown("no answer in time".to_owned())),
+                Err(_) => return Err(ended(Ending::NotAnswered, "no answer in time".to_owned())),
             };
             if answer.ok {
                 return Ok(Posted {
@@ -189,7 +156,7 @@ impl SlackApi {
                 });
             }
             let code = code_of(answer.error);
-            if meaning(&code) == Meaning::BlocksRefused
+            if slack_code(&code) == SlackCode::BlocksRefused
                 && degraded.is_none()
                 && make_plain(&mut body, method.text_chars_max())
             {
@@ -247,18 +214,18 @@ impl SlackApi {
             self.paces.close(channel, wait, Instant::now());
             return Err(SlackFailure::RateLimited(wait));
         }
-        if status.is_server_error() {
-            return Err(SlackFailure::Unavailable(format!(
-                "Slack answered {status}"
-            )));
-        }
         if !status.is_success() {
-            return Err(SlackFailure::Invalid(format!(
-                "Slack answered {status}: check slack.api_url"
-            )));
+            return Err(refused_by_status(
+                status,
+                response.headers().contains_key(header::RETRY_AFTER),
+            ));
         }
-        let unreadable =
-            |why: &str| SlackFailure::Unknown(format!("Slack answered {status}, but {why}"));
+        let unreadable = |why: &str| {
+            ended(
+                Ending::SlackUnreadable,
+                format!("Slack answered {status}, but {why}"),
+            )
+        };
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -277,9 +244,36 @@ impl SlackApi {
 fn not_sent(error: &reqwest::Error) -> SlackFailure {
     let cause = root_cause(error);
     if error.is_connect() || error.is_builder() {
-        SlackFailure::Unavailable(format!("Slack cannot be reached: {cause}"))
+        ended(
+            Ending::NotConnected,
+            format!("Slack cannot be reached: {cause}"),
+        )
     } else {
-        SlackFailure::Unknown(format!("the connection to Slack broke: {cause}"))
+        ended(
+            Ending::NotAnswered,
+            format!("the connection to Slack broke: {cause}"),
+        )
+    }
+}
+
+/// Returns the failure of a call that ended without Slack's own word.
+fn ended(ending: Ending<'_>, why: String) -> SlackFailure {
+    match change_of(ending) {
+        Change::Unknown => SlackFailure::Unknown(why, Reported::AsTimeout),
+        _ => SlackFailure::Unavailable(why),
+    }
+}
+
+fn refused_by_status(status: StatusCode, says_when: bool) -> SlackFailure {
+    let why = format!("Slack answered {status}");
+    let ending = Ending::SlackStatus {
+        status: status.as_u16(),
+        says_when,
+    };
+    match change_of(ending) {
+        Change::Unknown => SlackFailure::Unknown(why, Reported::AsUnavailable),
+        _ if status.is_server_error() => SlackFailure::Unavailable(why),
+        _ => SlackFailure::Invalid(format!("{why}: check slack.api_url")),
     }
 }
 
@@ -303,19 +297,22 @@ fn code_of(error: String) -> String {
 
 /// Returns what a code means for the caller; `None` where it is as good as success.
 fn failure(code: &str) -> Option<SlackFailure> {
+    if change_of(Ending::SlackError(code)) == Change::Made {
+        return None;
+    }
     let explained = format!("{code}: {}", advice(code));
-    Some(match meaning(code) {
-        Meaning::AlreadyDone => return None,
-        Meaning::Passing if code.starts_with("rate") => {
-            SlackFailure::RateLimited(RETRY_AFTER_DEFAULT)
+    Some(match slack_code(code) {
+        SlackCode::RateLimited => SlackFailure::RateLimited(RETRY_AFTER_DEFAULT),
+        SlackCode::Transient => SlackFailure::Unavailable(format!("Slack answered {code}")),
+        SlackCode::MayBeDone(reported) => {
+            SlackFailure::Unknown(format!("Slack answered {code}"), reported)
         }
-        Meaning::Passing => SlackFailure::Unavailable(format!("Slack answered {code}")),
-        Meaning::Unknown => SlackFailure::Unknown(format!("Slack answered {code}")),
-        Meaning::TokenRefused => SlackFailure::TokenRefused(explained),
-        Meaning::Gone => SlackFailure::NotFound,
-        Meaning::ChannelRefused | Meaning::BlocksRefused | Meaning::Other => {
-            SlackFailure::Invalid(explained)
-        }
+        SlackCode::TokenRefused => SlackFailure::TokenRefused(explained),
+        SlackCode::Gone => SlackFailure::NotFound,
+        SlackCode::ChannelRefused
+        | SlackCode::BlocksRefused
+        | SlackCode::AlreadyDone
+        | SlackCode::Other => SlackFailure::Invalid(explained),
     })
 }
 
@@ -351,16 +348,24 @@ mod tests {
                 "{code}"
             );
         }
-        for code in ["internal_error", "service_unavailable", "request_timeout"] {
+        for code in [
+            "service_unavailable",
+            "request_timeout",
+            "team_added_to_org",
+            "org_login_required",
+        ] {
             assert!(
                 matches!(failure(code), Some(SlackFailure::Unavailable(_))),
                 "{code}"
             );
         }
-        assert!(matches!(
-            failure("fatal_error"),
-            Some(SlackFailure::Unknown(_))
-        ));
+        for (code, reported) in [
+            ("internal_error", Reported::AsUnavailable),
+            ("fatal_error", Reported::AsTimeout),
+        ] {
+            let unknown = SlackFailure::Unknown(format!("Slack answered {code}"), reported);
+            assert_eq!(failure(code), Some(unknown));
+        }
         for code in [
             "invalid_auth",
             "not_authed",

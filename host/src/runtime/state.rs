@@ -10,7 +10,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::egress::Clients;
-use super::limits::{HANDLES_MAX, OF_DESCRIBE, RANDOM_BYTES_MAX};
+use super::limits::{
+    DELIVERY_RECORD_BYTES_MAX, DELIVERY_RECORD_ENTRIES_MAX, HANDLES_MAX, OF_DESCRIBE,
+    RANDOM_BYTES_MAX, RECORDED_EFFECT_BYTES_MIN,
+};
 use super::meter::MemoryMeter;
 use super::quota::Limits;
 use super::rates::Rates;
@@ -18,7 +21,7 @@ use super::recorder::Recorder;
 use super::services::Services;
 use super::stdio::{Channel, GuestOutput};
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, StepKind, Timestamp};
-use crate::journal::{CallKind, Ledger, Replay};
+use crate::journal::{CallKind, Ledger, RecordUse, Replay};
 use crate::policy::Grants;
 
 /// One store's data.
@@ -50,6 +53,8 @@ pub(super) struct Powers {
     /// What the guest's clock stands at, for the record.
     pub(super) clock: Timestamp,
     pub(super) replay: Replay,
+    /// What the other steps of its delivery have on record.
+    pub(super) recorded_elsewhere: RecordUse,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) clients: Arc<Clients>,
     pub(super) rates: Arc<Rates>,
@@ -120,6 +125,94 @@ impl Powers {
         self.limits
             .bytes_in_max
             .saturating_sub(self.counts.bytes_in)
+    }
+
+    /// Sees to it that an effect which starts now can be recorded, whatever it is answered.
+    ///
+    /// # Errors
+    /// The report of the limit that is used up.
+    pub(super) fn check_record(&self) -> Result<(), String> {
+        let own = self.replay.used();
+        let all = own.plus(self.recorded_elsewhere);
+        let limits = &self.limits;
+        for (used, needed, max, name, whose) in [
+            (
+                own.entries,
+                1,
+                limits.record_entries_max,
+                "record_entries",
+                "step",
+            ),
+            (
+                own.bytes,
+                RECORDED_EFFECT_BYTES_MIN,
+                limits.record_bytes_max,
+                "record_bytes",
+                "step",
+            ),
+            (
+                all.entries,
+                1,
+                DELIVERY_RECORD_ENTRIES_MAX,
+                "delivery_record_entries",
+                "delivery",
+            ),
+            (
+                all.bytes,
+                RECORDED_EFFECT_BYTES_MIN,
+                DELIVERY_RECORD_BYTES_MAX,
+                "delivery_record_bytes",
+                "delivery",
+            ),
+        ] {
+            if used.saturating_add(needed) > max {
+                return Err(format!(
+                    "{name}: this {whose} has {used} of the {max} that may be on record over all attempts, so no further \
+                     effect can be recorded, and none starts"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how much may still be recorded.
+    fn record_left(&self) -> RecordUse {
+        let own = self.replay.used();
+        let all = own.plus(self.recorded_elsewhere);
+        let left = |own_max: u64, own: u64, all_max: u64, all: u64| {
+            own_max.saturating_sub(own).min(all_max.saturating_sub(all))
+        };
+        let limits = &self.limits;
+        RecordUse {
+            entries: left(
+                limits.record_entries_max,
+                own.entries,
+                DELIVERY_RECORD_ENTRIES_MAX,
+                all.entries,
+            ),
+            bytes: left(
+                limits.record_bytes_max,
+                own.bytes,
+                DELIVERY_RECORD_BYTES_MAX,
+                all.bytes,
+            ),
+        }
+    }
+
+    /// Returns how much of the record the reads before an effect of so many bytes may take.
+    pub(super) fn room_for_reads(&self, effect_bytes: usize) -> RecordUse {
+        let left = self.record_left();
+        RecordUse {
+            entries: left.entries.saturating_sub(1),
+            bytes: left.bytes.saturating_sub(effect_bytes as u64),
+        }
+    }
+
+    /// Returns how large a body can be that is recorded in base64, in bytes.
+    pub(super) fn recorded_body_bytes_max(&self) -> u32 {
+        let left = self.record_left().bytes;
+        let body = left.saturating_sub(RECORDED_EFFECT_BYTES_MIN) / 4 * 3;
+        u32::try_from(body).unwrap_or(u32::MAX)
     }
 
     /// Returns what is left of the step's time.

@@ -160,7 +160,7 @@ mod tests {
         );
         output.take(b"\nlast");
         drop(output);
-        let (trace, _) = recorder.finish();
+        let trace = recorder.finish().trace;
         let lengths: Vec<_> = trace.logs.iter().map(|l| l.message.len()).collect();
         assert_eq!(lengths, [3, 3, LOG_LINE_BYTES_MAX, 4]);
         assert_eq!(trace.logs[1].message, "two");

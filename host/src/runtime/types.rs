@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quota::Limits;
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
-use crate::journal::{CallKind, Entry, Ledger};
+use crate::journal::{CallKind, Doubts, Ledger, RecordUse, Recorded};
 use crate::policy::Grants;
 
 /// Everything that one call of a hook needs.
@@ -17,8 +17,10 @@ pub struct Invocation {
     pub step: StepKind,
     /// For `call.delivery-id` and the logs.
     pub delivery: DeliveryId,
-    /// For `call.attempt`: 1 at first.
+    /// For `call.attempt`: 1 at first, and one more for each try of the step that began.
     pub attempt: u32,
+    /// Which attempt of the delivery it is, as the story numbers them.
+    pub lease: u32,
     /// True where effects are held back.
     pub dry_run: bool,
     /// The alert.
@@ -37,12 +39,12 @@ pub struct Invocation {
     pub clock: Timestamp,
     /// Where the guest's random bytes come from: the step's own on every attempt.
     pub seed: [u8; 32],
-    /// What earlier attempts of this step recorded, in order.
-    pub journal: Vec<Entry>,
+    /// What earlier attempts of this step recorded.
+    pub recorded: Recorded,
+    /// Which calls of earlier attempts may have happened without a record.
+    pub doubts: Doubts,
     /// Where this attempt's calls are recorded.
     pub ledger: Arc<dyn Ledger>,
-    /// True where the attempt before this one ended in a crash: the first effect past the record is ambiguous.
-    pub after_crash: bool,
 }
 
 /// What one call of a hook came to.
@@ -54,6 +56,24 @@ pub struct Invoked {
     pub trace: Trace,
     /// Set where Slack refused the token: the handler's breaker opens, and nothing is lost.
     pub slack_token_refused: Option<String>,
+    /// Which calls of the step may have happened without a record; absent if nothing ran, and so nothing is new.
+    pub doubts: Option<Doubts>,
+    /// What the step has on record after it; nothing if it recorded nothing.
+    pub recorded: RecordUse,
+}
+
+impl Invoked {
+    /// Returns the end of an invocation that did not begin.
+    #[must_use]
+    pub fn not_begun(failure: StepFailure) -> Self {
+        Self {
+            outcome: Err(failure),
+            trace: Trace::default(),
+            slack_token_refused: None,
+            doubts: None,
+            recorded: RecordUse::default(),
+        }
+    }
 }
 
 /// What a hook returned.
@@ -175,7 +195,7 @@ pub enum Answered {
     Live,
     /// From the record of an earlier attempt.
     Recorded,
-    /// By the world, where a crash or a timeout leaves unknown whether it had happened before.
+    /// By the world, and it may have happened before; or not clearly answered, and it may have happened.
     Ambiguous,
     /// Refused by policy or limit; nothing went out.
     Denied,

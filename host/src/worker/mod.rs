@@ -20,7 +20,6 @@ use crate::runtime::{Registry, Runtime};
 use crate::telemetry::Metrics;
 
 pub(crate) use breaker::Breakers;
-use story::{Attempt, StepStory};
 pub(crate) use threads::GuestThreads;
 
 /// What a worker needs: handles that it shares with the rest of the server.

@@ -16,6 +16,10 @@ const TRAPS_MAX: u32 = 2;
 /// How long after a failure of the host itself (a store that cannot record) a step is tried again.
 const HOST_RETRY: Duration = Duration::from_secs(1);
 
+/// However often a step has ended, what it asks to wait is not raised above this: a handler that waits for its turn at
+/// Slack says exactly when that is.
+const AFTER_FLOOR_MAX: Duration = Duration::from_secs(30);
+
 /// What a decision depends on besides the failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
@@ -35,13 +39,15 @@ pub(super) fn actor_failed(
     at: Circumstances,
 ) {
     step.last_error = Some(failure.to_string());
-    step.interrupted |= matches!(failure, StepFailure::Timeout(_) | StepFailure::Host(_));
     let wait = match failure {
         StepFailure::Permanent(_) => None,
         StepFailure::Retryable { after, .. } => {
             step.attempts += 1;
+            let asked = after.map_or(Duration::ZERO, |after| {
+                after.max(after_floor(policy, step.attempts))
+            });
             (step.attempts < policy.attempts_max)
-                .then(|| backoff(policy, step.attempts, at.jitter).max(after.unwrap_or_default()))
+                .then(|| backoff(policy, step.attempts, at.jitter).max(asked))
         }
         StepFailure::Trap(_) | StepFailure::Limit(_) => {
             step.attempts += 1;
@@ -49,10 +55,15 @@ pub(super) fn actor_failed(
             (step.traps < TRAPS_MAX && step.attempts < policy.attempts_max)
                 .then(|| backoff(policy, step.attempts, at.jitter))
         }
-        // What it waits for has said how long: a place in Slack's queue is no reason to wait ever longer.
+        // What it waits for has said how long: a place in Slack's queue is no reason to wait ever longer. But nothing
+        // else bounds how often a handler is told to wait next to no time.
         StepFailure::Unavailable {
             after: Some(after), ..
-        } => Some(*after + policy.backoff_min.mul_f64(at.jitter.clamp(0.0, 1.0))),
+        } => {
+            step.unavailable += 1;
+            let asked = *after + policy.backoff_min.mul_f64(at.jitter.clamp(0.0, 1.0));
+            Some(asked.max(after_floor(policy, step.unavailable)))
+        }
         StepFailure::Unavailable { after: None, .. } | StepFailure::Timeout(_) => {
             step.unavailable += 1;
             Some(backoff(policy, step.unavailable, at.jitter))
@@ -126,6 +137,12 @@ fn backoff(policy: &Retry, tries: u32, jitter: f64) -> Duration {
         .mul_f64(jitter.clamp(0.0, 1.0))
 }
 
+/// Returns the least that a handler waits which has asked to wait for the so manieth time: it doubles each time, so that
+/// one that always asks for next to nothing costs less and less.
+fn after_floor(policy: &Retry, ends: u32) -> Duration {
+    backoff(policy, ends, 1.0).min(AFTER_FLOOR_MAX)
+}
+
 /// Returns the moment `wait` after `now`.
 pub(super) fn later(now: Timestamp, wait: Duration) -> Timestamp {
     SignedDuration::try_from(wait)
@@ -180,6 +197,7 @@ pub(super) fn stay(invoked: &Invoked, took: Duration) -> Stay {
 mod tests {
     use super::*;
     use crate::alert::{HandlerName, Labels};
+    use crate::journal::RecordUse;
     use crate::runtime::{CallCount, Output, Trace};
 
     #[test]
@@ -195,6 +213,8 @@ mod tests {
                 ..Trace::default()
             },
             slack_token_refused: None,
+            doubts: None,
+            recorded: RecordUse::default(),
         };
         let at_once = Duration::from_micros(20);
         for kind in [CallKind::Http, CallKind::Slack, CallKind::Kv] {
@@ -309,6 +329,35 @@ mod tests {
                 "what was asked, and the jitter"
             );
         }
+    }
+
+    #[test]
+    fn a_handler_that_asks_for_next_to_nothing_waits_longer_each_time_and_uses_up_no_attempt() {
+        let policy = Retry {
+            attempts_max: 20,
+            backoff_max: Duration::from_secs(300),
+            age_max: Duration::from_secs(1_000_000),
+            ..policy()
+        };
+        let unjittered = Circumstances {
+            jitter: 0.0,
+            ..at(0)
+        };
+        let waits = |failure: StepFailure| {
+            let mut step = actor();
+            let waits: Vec<_> = (0..8)
+                .map(|_| {
+                    actor_failed(&mut step, &failure, &policy, unjittered);
+                    wait_seconds(&step, 0)
+                })
+                .collect();
+            (waits, step.attempts)
+        };
+        let floor = [1, 2, 4, 8, 16, 30, 30, 30].map(Some).to_vec();
+        assert_eq!(waits(unavailable(Some(0))), (floor.clone(), 0));
+        assert_eq!(waits(retryable(Some(0))), (floor, 8));
+        let asked = waits(unavailable(Some(60))).0;
+        assert_eq!(asked, vec![Some(60); 8], "what is asked for stays");
     }
 
     #[test]

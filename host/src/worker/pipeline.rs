@@ -8,11 +8,13 @@ use tokio::sync::watch;
 
 use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances};
-use super::{Attempt, Phase, StepStory, Worker};
+use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
+use super::{Phase, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
+use crate::journal::{RecordUse, Recorded};
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{Leased, Next, Queue, Settlement, Stay, StepStatus};
+use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
@@ -29,6 +31,8 @@ pub(super) struct Run {
     /// The steps that this lease has tried. Each is tried once a lease: what it recorded is read with the next.
     tried: Vec<usize>,
     told: Vec<StepStory>,
+    /// What its steps have recorded under this lease.
+    recorded_now: RecordUse,
     /// When the steps that failed are due, on the clock that only runs forwards.
     due: BTreeMap<usize, Instant>,
 }
@@ -90,7 +94,7 @@ impl Run {
         // day was set to meanwhile.
         leased.progress.make_due(now);
         if leased.after_crash {
-            leased.progress.interrupt();
+            leased.progress.interrupt(leased.lease.saturating_sub(1));
         }
         for step in &mut leased.progress.steps {
             let adds_nothing = |module: Arc<Module>| module.description().act_only;
@@ -112,6 +116,7 @@ impl Run {
             began: Instant::now(),
             tried: Vec::new(),
             told: Vec::new(),
+            recorded_now: RecordUse::default(),
             due: BTreeMap::new(),
         }
     }
@@ -188,6 +193,7 @@ impl Run {
             step.handler
         );
         outcome::give_up(step, &busy);
+        self.tell_doubts_of_end(place);
         true
     }
 
@@ -249,21 +255,19 @@ impl Run {
         module: &Arc<Module>,
         settings: &HandlerSettings,
     ) -> Invoked {
-        let id = self.leased.id;
+        let (id, lease) = (self.leased.id, self.leased.lease);
         let number = u32::try_from(place).unwrap_or(u32::MAX);
-        let journal: Vec<_> = self
-            .leased
-            .journal
-            .iter()
-            .filter(|(step, _)| *step == number)
-            .map(|(_, entry)| entry.clone())
-            .collect();
+        let recorded = match self.recorded(number).await {
+            Ok(recorded) => recorded,
+            Err(error) => return Invoked::not_begun(StepFailure::Host(error.to_string())),
+        };
         let found = Arc::new(self.found(place));
         let config = self.route_config(settings);
         let time_left = self.time_left(place, settings);
         let step = &mut self.leased.progress.steps[place];
         // An attempt whose effects are on record is retried under the clock that it had then.
-        let clock = journal
+        let clock = recorded
+            .entries
             .first()
             .map(|entry| entry.clock)
             .or(step.started_at)
@@ -273,7 +277,8 @@ impl Run {
         let invocation = Invocation {
             step: step.kind,
             delivery: id,
-            attempt: step.attempts + step.unavailable + 1,
+            attempt: step.begin(lease),
+            lease,
             dry_run: false,
             alert: Arc::clone(&self.leased.alert),
             found,
@@ -283,8 +288,8 @@ impl Run {
             time_left,
             clock,
             seed: self.worker.queue.seed(id, number),
-            journal,
-            after_crash: step.interrupted,
+            doubts: step.doubts_over(&recorded.entries, lease),
+            recorded,
             ledger: self
                 .worker
                 .queue
@@ -295,16 +300,36 @@ impl Run {
             .metrics
             .step_duration(&step.handler, step.kind)
             .start_timer();
-        let invoked = tokio::select! {
-            invoked = self.worker.runtime.invoke(module, invocation) => invoked,
-            _ = self.cut_off.wait_for(|phase| *phase == Phase::CutOff) => Invoked {
-                outcome: Err(StepFailure::Host("the server was shut down meanwhile".into())),
-                trace: Trace::default(),
-                slack_token_refused: None,
-            },
+        let cut_off = &mut self.cut_off;
+        let cut_off = async {
+            // The sender lives as long as the worker; without it, nothing is cut off any more.
+            if cut_off
+                .wait_for(|phase| *phase == Phase::CutOff)
+                .await
+                .is_err()
+            {
+                std::future::pending::<()>().await;
+            }
+            "the server was shut down meanwhile".to_owned()
         };
+        let invoked = self
+            .worker
+            .runtime
+            .invoke_until(module, invocation, cut_off)
+            .await;
         timer.observe_duration();
         invoked
+    }
+
+    /// Returns what earlier attempts of a step recorded: of a delivery's first lease there are none.
+    async fn recorded(&self, step: u32) -> Result<Recorded, ReadError> {
+        if self.leased.lease <= 1 {
+            return Ok(Recorded {
+                elsewhere: self.recorded_now,
+                ..Recorded::default()
+            });
+        }
+        self.worker.queue.recorded(self.leased.id, step).await
     }
 
     /// The route's settings over the handler's own.
@@ -380,13 +405,10 @@ impl Run {
         let wall = Duration::from_micros(invoked.trace.wall_us);
         let step = &mut self.leased.progress.steps[place];
         step.used_ms += u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        // A call that a crash left in doubt stays so until it went out again and was told as ambiguous.
-        let told = invoked
-            .trace
-            .calls
-            .iter()
-            .any(|call| call.answered == Answered::Ambiguous);
-        step.interrupted &= invoked.outcome.is_err() && !told;
+        self.recorded_now = self.recorded_now.plus(invoked.recorded);
+        if let Some(doubts) = invoked.doubts {
+            step.set_doubts(doubts);
+        }
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => {
@@ -426,8 +448,10 @@ impl Run {
             not_before: step.not_before,
             facts: step.facts.clone(),
             blocks: step.blocks.clone(),
+            in_doubt: step.doubts_over(&[], self.leased.lease),
             trace: invoked.trace,
         });
+        self.warn_of_doubts(place);
         self.finished(place);
         if self.leased.progress.steps.len() > place + 1 && step_is_worth_keeping(wall) {
             self.worker
@@ -458,6 +482,43 @@ impl Run {
             let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
             self.due.insert(place, Instant::now() + wait);
         }
+    }
+
+    /// Tells what is in doubt of a step that ended without another try.
+    fn tell_doubts_of_end(&mut self, place: usize) {
+        let step = &self.leased.progress.steps[place];
+        let in_doubt = step.doubts_over(&[], self.leased.lease);
+        if step.status != StepStatus::Failed || in_doubt.is_empty() {
+            return;
+        }
+        self.told.push(StepStory {
+            handler: step.handler.clone(),
+            step: step.kind,
+            module: None,
+            started_at: Timestamp::now(),
+            outcome: "failed".to_owned(),
+            error: step.last_error.clone(),
+            not_before: None,
+            facts: Labels::default(),
+            blocks: Vec::new(),
+            in_doubt,
+            trace: Trace::default(),
+        });
+        self.warn_of_doubts(place);
+    }
+
+    /// Says in the log that a step ended with something in doubt; its story has what.
+    fn warn_of_doubts(&self, place: usize) {
+        let step = &self.leased.progress.steps[place];
+        if step.status == StepStatus::Pending || !step.interrupted {
+            return;
+        }
+        let (handler, kind) = (step.handler.as_str(), step.kind.as_str());
+        let (delivery, alertname) = (self.leased.id, self.leased.alert.name());
+        tracing::warn!(
+            handler, step = kind, %delivery, alertname,
+            "a call of {handler} may have happened and was not repeated: explain {delivery} says which"
+        );
     }
 
     /// Counts an actor that ended.
@@ -501,6 +562,7 @@ impl Run {
                 outcome::wait_or_age(step, wait, &settings.retry, circumstances);
             }
         }
+        self.tell_doubts_of_end(place);
         self.finished(place);
     }
 
@@ -516,17 +578,13 @@ impl Run {
         };
         let mut settings = settings.clone();
         settings.retry.backoff_max = settings.retry.backoff_max.min(MODULE_RETRY_MAX);
-        let invoked = Invoked {
-            outcome: Err(match self.leased.progress.steps[place].kind {
-                StepKind::Enrich => StepFailure::Permanent(message),
-                StepKind::Act => StepFailure::Unavailable {
-                    message,
-                    after: None,
-                },
-            }),
-            trace: Trace::default(),
-            slack_token_refused: None,
-        };
+        let invoked = Invoked::not_begun(match self.leased.progress.steps[place].kind {
+            StepKind::Enrich => StepFailure::Permanent(message),
+            StepKind::Act => StepFailure::Unavailable {
+                message,
+                after: None,
+            },
+        });
         self.ended(place, None, started_at, invoked, &settings);
     }
 
@@ -591,6 +649,7 @@ impl Run {
     fn settle(self, waits_for: Option<HandlerName>) {
         let now = Timestamp::now();
         let mut progress = self.leased.progress;
+        progress.end_lease(self.leased.lease);
         for (place, due) in self.due {
             let step = &mut progress.steps[place];
             if step.not_before.is_some() {
@@ -619,18 +678,22 @@ impl Run {
                 .filter(|step| step.status == StepStatus::Pending)
                 .find_map(|step| step.last_error.clone()),
         };
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             attempt: self.leased.lease,
             started_at: self.started_at,
             ended_at: now,
             outcome: outcome.to_owned(),
             after_crash: self.leased.after_crash,
             steps: self.told,
+            left_out: Vec::new(),
         };
-        // Only what can't be written as JSON fails here, and the story holds nothing of that kind.
-        let story = (!attempt.steps.is_empty())
-            .then(|| serde_json::to_string(&attempt).ok())
-            .flatten();
+        let told = !attempt.steps.is_empty();
+        let story = told.then(|| attempt.tell(STORY_BYTES_MAX)).flatten();
+        if !attempt.left_out.is_empty() {
+            for step in &attempt.steps {
+                self.worker.metrics.limits(&step.handler, STORY_LIMIT, 1);
+            }
+        }
         self.worker.queue.settle(Settlement {
             id: self.leased.id,
             token: self.leased.token,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Block, HandlerName, Labels, StepKind, Timestamp};
+use crate::journal::Doubts;
 use crate::runtime::Trace;
 
 /// One lease of a delivery: an attempt, in the words of the API.
@@ -21,6 +22,64 @@ pub(super) struct Attempt {
     pub(super) after_crash: bool,
     /// What ran.
     pub(super) steps: Vec<StepStory>,
+    /// What was left out to keep within [`STORY_BYTES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) left_out: Vec<String>,
+}
+
+/// The story of one attempt, in bytes of JSON.
+pub(super) const STORY_BYTES_MAX: usize = 512 << 10;
+/// The same as a limit, for metrics.
+pub(super) const STORY_LIMIT: &str = "story_bytes";
+/// Calls of a step whose story is cut.
+const CUT_CALLS_MAX: usize = 20;
+/// The error of a step whose story is cut, in bytes.
+const CUT_ERROR_BYTES_MAX: usize = 1 << 10;
+
+/// Something that is left out of a step's story, and its name.
+type Cut = (&'static str, fn(&mut StepStory));
+
+/// What is left out of a story that is too large, in this order.
+const CUTS: [Cut; 5] = [
+    ("previews", |step| {
+        for call in &mut step.trace.calls {
+            call.preview = None;
+        }
+    }),
+    ("blocks", |step| step.blocks.clear()),
+    ("log lines", |step| {
+        let dropped = u32::try_from(step.trace.logs.len()).unwrap_or(u32::MAX);
+        step.trace.logs_dropped = step.trace.logs_dropped.saturating_add(dropped);
+        step.trace.logs.clear();
+    }),
+    ("facts", |step| step.facts = Labels::default()),
+    ("calls and errors", |step| {
+        let calls = &mut step.trace.calls;
+        let dropped = calls.len().saturating_sub(CUT_CALLS_MAX);
+        calls.truncate(CUT_CALLS_MAX);
+        let dropped = u32::try_from(dropped).unwrap_or(u32::MAX);
+        step.trace.calls_dropped = step.trace.calls_dropped.saturating_add(dropped);
+        if let Some(error) = &mut step.error {
+            error.truncate(error.floor_char_boundary(CUT_ERROR_BYTES_MAX));
+        }
+    }),
+];
+
+impl Attempt {
+    /// Returns it as JSON. What is too much is left out, and named: the largest and least needed first.
+    pub(super) fn tell(&mut self, bytes_max: usize) -> Option<String> {
+        // Only what can't be written as JSON fails here, and the story holds nothing of that kind.
+        let mut json = serde_json::to_string(self).ok()?;
+        for (what, cut) in CUTS {
+            if json.len() <= bytes_max {
+                break;
+            }
+            self.steps.iter_mut().for_each(cut);
+            self.left_out.push(what.to_owned());
+            json = serde_json::to_string(self).ok()?;
+        }
+        Some(json)
+    }
 }
 
 /// One try of one step.
@@ -49,7 +108,90 @@ pub(super) struct StepStory {
     /// What it found for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) blocks: Vec<Block>,
+    /// Which calls may have happened without a record, after this try. At the step's end: and were not repeated.
+    #[serde(default, skip_serializing_if = "Doubts::is_empty")]
+    pub(super) in_doubt: Doubts,
     /// Its host calls, log lines and use of the machine.
     #[serde(flatten)]
     pub(super) trace: Trace,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::journal::CallKind;
+    use crate::runtime::{Answered, Call, LogLine};
+
+    fn attempt(calls: usize, line: &str) -> Attempt {
+        let call = Call {
+            kind: CallKind::Slack,
+            request: "post to alerts".to_owned(),
+            result: line.to_owned(),
+            answered: Answered::Preview,
+            duration_us: 1,
+            preview: Some(line.into()),
+        };
+        let log = LogLine {
+            level: "info".to_owned(),
+            message: line.to_owned(),
+            fields: Vec::new(),
+        };
+        Attempt {
+            attempt: 1,
+            started_at: Timestamp::UNIX_EPOCH,
+            ended_at: Timestamp::UNIX_EPOCH,
+            outcome: "retry".to_owned(),
+            after_crash: false,
+            steps: vec![StepStory {
+                handler: HandlerName::new("h"),
+                step: StepKind::Act,
+                module: None,
+                started_at: Timestamp::UNIX_EPOCH,
+                outcome: "retry".to_owned(),
+                error: Some(line.repeat(100)),
+                not_before: None,
+                facts: Labels::from_iter([("fact".to_owned(), line.to_owned())]),
+                blocks: Vec::new(),
+                in_doubt: Doubts::default(),
+                trace: Trace {
+                    calls: vec![call; calls],
+                    logs: vec![log; 10],
+                    ..Trace::default()
+                },
+            }],
+            left_out: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_story_within_the_bound_is_told_whole() {
+        let mut small = attempt(3, "x");
+        let json = small.tell(STORY_BYTES_MAX).unwrap();
+        assert_eq!(json, serde_json::to_string(&attempt(3, "x")).unwrap());
+        assert!(!json.contains("left_out"));
+    }
+
+    #[test]
+    fn a_story_that_is_too_large_loses_what_is_needed_least_and_says_so() {
+        let line = "x".repeat(300);
+        let mut large = attempt(1, &line);
+        let whole = large.tell(usize::MAX).unwrap().len();
+        let json = large.tell(whole - 1).unwrap();
+        assert_eq!(large.left_out, ["previews"]);
+        assert!(json.len() < whole && json.contains(r#""left_out":["previews"]"#));
+
+        let mut larger = attempt(200, &line);
+        let json = larger.tell(16 << 10).unwrap();
+        assert!(json.len() <= 16 << 10, "{}", json.len());
+        let step = &larger.steps[0];
+        assert_eq!(larger.left_out.len(), CUTS.len());
+        assert_eq!(step.trace.calls.len(), CUT_CALLS_MAX);
+        assert_eq!(
+            (step.trace.calls_dropped, step.trace.logs_dropped),
+            (180, 10)
+        );
+        assert_eq!(step.outcome, "retry");
+    }
 }

@@ -97,6 +97,15 @@ fn calls() -> Vec<Case> {
             .within("cpu: 10s, wall: 30s, kv_keys: 10")
             .tells(["QuotaExceeded"])
             .meets("kv_keys"),
+        script(
+            "a-record-that-grows-with-each-try",
+            "unkeyed {sink}/grow\nset k 1\nunavailable not yet",
+        )
+        .dies()
+        .within("cpu: 10s, wall: 30s, record_entries: 3")
+        .retries("max_attempts: 1, min_backoff: 10ms, max_backoff: 20ms, max_age: 2s")
+        .tells(["record_entries: this step has 3 of the 3", "retry.max_age"])
+        .meets("record_entries"),
         script("counting-what-is-no-number", "set n text\nincrement n 1").tells(["not a number"]),
     ]
 }

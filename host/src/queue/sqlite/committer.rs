@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alert::{DeliveryId, Timestamp};
-use crate::journal::{Entry, LedgerError};
+use crate::journal::LedgerError;
 use crate::queue::Shared;
 use crate::queue::clock::Ticks;
 use crate::queue::errors::{AcceptError, CancelError, RetryError};
@@ -38,7 +38,6 @@ pub(in crate::queue) struct Handed {
     pub(in crate::queue) json: Option<String>,
     /// How far it is, as JSON; absent where it has not begun.
     pub(in crate::queue) progress: Option<String>,
-    pub(in crate::queue) journal: Vec<(u32, Entry)>,
 }
 
 impl Handed {
@@ -47,7 +46,6 @@ impl Handed {
             grant,
             json: None,
             progress: None,
-            journal: Vec::new(),
         }
     }
 }
@@ -264,7 +262,6 @@ impl Committer {
         }
         if handed.grant.lease > 1 {
             handed.progress = rows::progress_json(&self.conn, id)?;
-            handed.journal = rows::journal(&self.conn, id)?;
         }
         Ok(handed)
     }

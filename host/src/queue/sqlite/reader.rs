@@ -9,6 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Timestamp};
+use crate::journal::Recorded;
 use crate::queue::clock::from_millis;
 use crate::queue::errors::ReadError;
 use crate::queue::inbox::Later;
@@ -52,6 +53,15 @@ impl Reader {
     /// Returns everything that is known of a delivery.
     pub(in crate::queue) fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
         self.with(|conn| story(conn, &self.gathered, id))
+    }
+
+    /// Returns what a step has on record.
+    pub(in crate::queue) fn recorded(
+        &self,
+        id: DeliveryId,
+        step: u32,
+    ) -> Result<Recorded, ReadError> {
+        self.with(|conn| rows::recorded(conn, id, step))
     }
 
     /// Reads a value of a handler's own state.
@@ -263,7 +273,8 @@ fn story(
     let progress = rows::progress_json(conn, id)?
         .and_then(|json| serde_json::from_str(&json).ok())
         .unwrap_or_else(|| Progress::new(&delivery.handlers));
-    let attempts = rows::stories(conn, id)?
+    let (stories, attempts_omitted) = rows::stories(conn, id)?;
+    let attempts = stories
         .into_iter()
         .map(|story| serde_json::from_str(&story).unwrap_or(serde_json::Value::String(story)))
         .collect();
@@ -272,6 +283,7 @@ fn story(
         progress,
         not_before: not_before.map(from_millis),
         attempts,
+        attempts_omitted,
         journal: rows::journal(conn, id)?,
         duplicates,
         delivery,

@@ -31,8 +31,8 @@ const ALERT_BYTES_MAX: usize = 16 << 20;
 /// The longest that a delivery waits after a start, whatever the clock was when it was told to wait.
 const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
 
-const DIED: &str = "the server died three times while it ran this alone; see the log of those \
-                    times, then retry it: a re-send of the alert does not";
+const DIED: &str = "the server died three times while it ran this alone, and a call that was under way may have \
+                    happened; see the log of those times, then retry it: a re-send of the alert does not";
 
 /// A store, ready to work.
 pub(in crate::queue) struct Started {

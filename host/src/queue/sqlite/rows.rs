@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp};
-use crate::journal::{CallKind, CallName, Entry};
+use crate::journal::{CallKind, CallName, ENTRY_BYTES, Entry, RecordUse, Recorded};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
 use crate::queue::scheduler::{Beside, Grant};
 
@@ -180,6 +180,16 @@ pub(super) fn put_run(
         )?
         .execute(params![id.as_raw(), lease])?;
     }
+    if stories_omitted(lease) > 0 {
+        conn.prepare_cached(
+            "DELETE FROM earlier_runs WHERE delivery = ?1 AND lease > ?2 AND lease <= ?3",
+        )?
+        .execute(params![
+            id.as_raw(),
+            STORIES_FIRST_MAX,
+            lease - STORIES_LAST_MAX
+        ])?;
+    }
     conn.prepare_cached(
         "INSERT INTO runs (delivery, lease, progress, story) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (delivery) DO UPDATE SET
@@ -192,16 +202,32 @@ pub(super) fn put_run(
     Ok(())
 }
 
-/// Returns what each lease of a delivery told, in order.
-pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<String>> {
-    conn.prepare_cached(
-        "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
-         UNION ALL
-         SELECT lease, story FROM runs WHERE delivery = ?1 AND story IS NOT NULL
-         ORDER BY lease",
-    )?
-    .query_map([id.as_raw()], |row| row.get(1))?
-    .collect()
+/// Of how many first and how many last leases of a delivery the stories are kept.
+const STORIES_FIRST_MAX: u32 = 3;
+const STORIES_LAST_MAX: u32 = 20;
+
+/// Returns of how many leases the story is not kept, given the latest.
+fn stories_omitted(lease: u32) -> u32 {
+    lease.saturating_sub(STORIES_FIRST_MAX + STORIES_LAST_MAX)
+}
+
+/// Returns what the leases of a delivery told, in order, and of how many of them that is not kept.
+pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<(Vec<String>, u32)> {
+    let mut latest = 0;
+    let stories = conn
+        .prepare_cached(
+            "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
+             UNION ALL
+             SELECT lease, story FROM runs WHERE delivery = ?1
+             ORDER BY lease",
+        )?
+        .query_map([id.as_raw()], |row| {
+            latest = row.get(0)?;
+            row.get(1)
+        })?
+        .collect::<rusqlite::Result<Vec<Option<String>>>>()?;
+    let stories = stories.into_iter().flatten().collect();
+    Ok((stories, stories_omitted(latest)))
 }
 
 /// Appends to the record of a step. The same place written twice is the same call: the later one counts.
@@ -239,33 +265,65 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Returns everything that a delivery's steps have recorded, in order.
+const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
+
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<(u32, Entry)> {
+    let name: String = row.get(4)?;
+    let effect: i64 = row.get(5)?;
+    let entry = Entry {
+        seq: row.get(1)?,
+        kind: kind_of(row.get(2)?),
+        name: if row.get(3)? {
+            CallName::Key(name)
+        } else {
+            CallName::Digest(name)
+        },
+        effect: effect > 0,
+        in_doubt: effect > 1,
+        request: row.get(6)?,
+        result: row.get(7)?,
+        reply: row.get(8)?,
+        at: from_nanos(row.get(9)?),
+        clock: from_nanos(row.get(10)?),
+    };
+    Ok((row.get(0)?, entry))
+}
+
+/// Returns what a step has recorded up to its last effect, in order, and how much the others have.
+pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite::Result<Recorded> {
+    let mut entries = conn
+        .prepare_cached(&format!(
+            "SELECT {ENTRY} FROM journal WHERE delivery = ?1 AND step = ?2 ORDER BY seq"
+        ))?
+        .query_map(params![id.as_raw(), step], read_entry)?
+        .map(|row| row.map(|(_, entry)| entry))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let needed = entries.iter().rposition(|entry| entry.effect);
+    entries.truncate(needed.map_or(0, |last| last + 1));
+    let elsewhere = conn
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(octet_length(name) + octet_length(request)
+                 + octet_length(result) + octet_length(reply)), 0)
+             FROM journal WHERE delivery = ?1 AND step <> ?2",
+        )?
+        .query_row(params![id.as_raw(), step], |row| {
+            let (entries, texts): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let entries = entries.unsigned_abs();
+            Ok(RecordUse {
+                entries,
+                bytes: texts.unsigned_abs() + entries * ENTRY_BYTES as u64,
+            })
+        })?;
+    Ok(Recorded { entries, elsewhere })
+}
+
+/// Returns what is told of a delivery's record, in order: all but the replies, which are for retries alone.
 pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
-    conn.prepare_cached(
-        "SELECT step, seq, kind, keyed, name, effect, request, result, reply, at, clock
-         FROM journal WHERE delivery = ?1 ORDER BY step, seq",
-    )?
-    .query_map([id.as_raw()], |row| {
-        let name: String = row.get(4)?;
-        let effect: i64 = row.get(5)?;
-        let entry = Entry {
-            seq: row.get(1)?,
-            kind: kind_of(row.get(2)?),
-            name: if row.get(3)? {
-                CallName::Key(name)
-            } else {
-                CallName::Digest(name)
-            },
-            effect: effect > 0,
-            in_doubt: effect > 1,
-            request: row.get(6)?,
-            result: row.get(7)?,
-            reply: row.get(8)?,
-            at: from_nanos(row.get(9)?),
-            clock: from_nanos(row.get(10)?),
-        };
-        Ok((row.get(0)?, entry))
-    })?
+    let told = ENTRY.replace("reply", "''");
+    conn.prepare_cached(&format!(
+        "SELECT {told} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
+    ))?
+    .query_map([id.as_raw()], read_entry)?
     .collect()
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::params;
 
 use crate::alert::DeliveryId;
-use crate::journal::{KvReply, LedgerError};
+use crate::journal::{KvOutcome, LedgerError};
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
@@ -21,7 +21,7 @@ use super::{CANCELLED, kv, reader};
 pub(super) enum Answer {
     Nothing,
     Record(Result<(), LedgerError>),
-    Kv(Result<KvReply, LedgerError>),
+    Kv(Result<KvOutcome, LedgerError>),
     Retry(Result<(), RetryError>),
     Cancel(Result<(), CancelError>),
 }
@@ -212,7 +212,7 @@ impl Committer {
         &mut self,
         group: &Group,
         message: &KvMessage,
-    ) -> rusqlite::Result<Result<KvReply, LedgerError>> {
+    ) -> rusqlite::Result<Result<KvOutcome, LedgerError>> {
         if self.lease_of(group, message.id, message.token).is_none() {
             return Ok(Err(LedgerError::LeaseLost));
         }
@@ -224,15 +224,16 @@ impl Committer {
             message.quota,
             group.now,
         )?;
-        rows::append(&self.conn, message.id, message.step, &message.before)?;
-        let json = serde_json::to_string(&reply)
-            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        let mut entry = message.entry.clone();
-        entry.effect = entry.effect && changed;
-        entry.result.clone_from(&json);
-        entry.reply = json;
-        rows::append(&self.conn, message.id, message.step, &[entry])?;
-        Ok(Ok(reply))
+        if changed {
+            rows::append(&self.conn, message.id, message.step, &message.before)?;
+            let json = serde_json::to_string(&reply)
+                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            let mut entry = message.entry.clone();
+            entry.result.clone_from(&json);
+            entry.reply = json;
+            rows::append(&self.conn, message.id, message.step, &[entry])?;
+        }
+        Ok(Ok(KvOutcome { reply, changed }))
     }
 
     fn retry(
@@ -352,7 +353,6 @@ impl Committer {
             group.handed.push(Handed {
                 json: Some(rows::alert_json(&self.conn, id)?),
                 progress: rows::progress_json(&self.conn, id)?,
-                journal: rows::journal(&self.conn, id)?,
                 grant,
             });
         }

@@ -167,7 +167,8 @@ async fn a_re_sent_dead_event_revives_the_same_delivery_with_its_record() {
     assert_eq!(bench.queue.counts().dead, 0);
     let leased = bench.lease().await;
     assert_eq!((leased.id, leased.lease), (id, 2));
-    assert_eq!(leased.journal, [(0, journal::entry(0))]);
+    let recorded = bench.queue.recorded(id, 0).await.unwrap();
+    assert_eq!(recorded.entries, [journal::entry(0)]);
     assert_eq!(leased.age, Duration::ZERO, "its age begins anew");
     assert_eq!(leased.progress.attempts(), 0);
     assert!(

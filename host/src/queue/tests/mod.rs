@@ -9,6 +9,7 @@ mod faults;
 mod journal;
 mod model;
 mod occurrences;
+mod steps;
 mod suspects;
 
 use std::path::PathBuf;

@@ -16,6 +16,7 @@ use crate::journal::CallKind;
 use crate::policy::{HttpGrant, Refusal};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
 use crate::runtime::egress::{judge_literal, refusal_in, root_cause};
+use crate::runtime::endings::{Change, Ending, change_of};
 use crate::runtime::limits;
 use crate::runtime::rates::{ORIGINS_MAX, TooLate};
 use crate::runtime::state::{Powers, State};
@@ -81,7 +82,7 @@ impl Host for State {
         let done = Done {
             reply: kept,
             result: done.result,
-            effect: done.effect,
+            change: done.change,
             answered: done.answered,
             preview: done.preview,
         };
@@ -94,17 +95,16 @@ type Sent = Done<Result<Response, Error>>;
 
 impl State {
     fn count_response(&mut self, reply: &Result<Response, Error>) {
-        match (&mut self.powers, reply) {
-            (Some(powers), Ok(response)) => {
+        let Some(powers) = &mut self.powers else {
+            return;
+        };
+        match reply {
+            Ok(response) => {
                 powers.count_in(response.body.len() + headers_bytes(&response.headers));
             }
-            (Some(powers), Err(Error::TooLarge(max))) => {
-                // Up to there it was read, whatever the guest hears of it.
-                powers.count_in(*max as usize);
-                let limit = limit_of_body(*max, &powers.limits);
-                self.recorder.met(&format!("{limit}:"));
-            }
-            _ => {}
+            // Up to there it was read, whatever the guest hears of it.
+            Err(Error::TooLarge(max)) => powers.count_in(*max as usize),
+            Err(_) => {}
         }
     }
 
@@ -112,12 +112,18 @@ impl State {
         let Some(powers) = &self.powers else {
             return Ok(failed(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
-        let prepared = match prepare(powers, request) {
+        let prepared = match prepare(powers, request, plan.changes) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(failed(error)),
         };
         if plan.changes && powers.dry_run {
             return Ok(held_back());
+        }
+        if plan.changes
+            && let Err(limit) = powers.check_record()
+        {
+            self.recorder.met(&limit);
+            return Ok(failed(Error::BudgetExhausted(limit)));
         }
         let clients = Arc::clone(&powers.clients);
         let origin = prepared.origin.clone();
@@ -139,7 +145,11 @@ impl State {
             return Ok(failed(Error::Unavailable(why)));
         }
         self.begin(plan);
-        let sent = exchange(prepared, plan.changes).await;
+        let body_limit = prepared.body_limit;
+        let sent = exchange(prepared).await;
+        if let Err(Error::TooLarge(_)) = sent.reply {
+            self.recorder.met(&format!("{body_limit}:"));
+        }
         let answered = match &sent.reply {
             Err(Error::Unreachable(why)) => Err(why.as_str()),
             Err(Error::Timeout) => Err("no answer in time"),
@@ -229,12 +239,14 @@ struct Prepared {
     /// What is masked in the answer.
     masks: Masks,
     handler: crate::alert::HandlerName,
+    /// True if it is to change something.
+    changes: bool,
     /// What the answer's body may have, and the limit that says so.
     body_bytes_max: u32,
     body_limit: &'static str,
 }
 
-fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
+fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared, Error> {
     let denied = |refusal: Refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string());
     let url = check(&request, &powers.limits).map_err(Error::InvalidRequest)?;
     let method = method_name(request.method);
@@ -273,15 +285,21 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         .map(|ms| Duration::from_millis(ms.into()));
     let left = powers.time_left();
     let bytes_in_left = u32::try_from(powers.bytes_in_left()).unwrap_or(u32::MAX);
-    let body_bytes_max = powers.limits.response_bytes_max.min(bytes_in_left);
+    let mut body_bytes_max = powers.limits.response_bytes_max.min(bytes_in_left);
+    let mut body_limit = limit_of_body(body_bytes_max, &powers.limits);
+    if changes && powers.recorded_body_bytes_max() < body_bytes_max {
+        body_bytes_max = powers.recorded_body_bytes_max();
+        body_limit = "record_bytes";
+    }
     Ok(Prepared {
         origin,
         request: builder,
         deadline: Instant::now() + asked.map_or(left, |asked| asked.min(left)),
         masks,
         handler: powers.handler.clone(),
+        changes,
         body_bytes_max,
-        body_limit: limit_of_body(body_bytes_max, &powers.limits),
+        body_limit,
     })
 }
 
@@ -354,15 +372,24 @@ fn ca_file<'a>(
 }
 
 /// Sends the request and reads the answer, within its time and the bound of its body.
-async fn exchange(prepared: Prepared, changes: bool) -> Sent {
+///
+/// Whether the change was made is judged as if every request were to make one: of one that reads, nobody asks.
+async fn exchange(prepared: Prepared) -> Sent {
     let deadline = prepared.deadline.into();
     let mut response = match tokio::time::timeout_at(deadline, prepared.request.send()).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return not_answered(&error, &prepared.handler, changes),
-        Err(_) => return timed_out(changes),
+        Ok(Err(error)) => return not_answered(&error, &prepared.handler),
+        Err(_) => return ended(Ending::NotAnswered, Error::Timeout),
     };
     let status = response.status();
-    let effect = changes && (status.is_success() || status.is_redirection());
+    let change = change_of(Ending::Status {
+        status: status.as_u16(),
+        says_when: response
+            .headers()
+            .contains_key(reqwest::header::RETRY_AFTER),
+    });
+    // What is changed stays changed: a failure here would have it done twice.
+    let keeps = prepared.changes && change == Change::Made;
     let headers = response
         .headers()
         .iter()
@@ -387,9 +414,8 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
                 format!("{}, a body over {max} bytes ({limit})", status.as_u16()),
             )
         }
-        // What it was to change is changed: a failure here would have it done twice.
-        BodyEnd::Broken(why) if effect => (Ok(body), format!("{line}, then {why}")),
-        BodyEnd::Late if effect => (Ok(body), format!("{line}, then no more in time")),
+        BodyEnd::Broken(why) if keeps => (Ok(body), format!("{line}, then {why}")),
+        BodyEnd::Late if keeps => (Ok(body), format!("{line}, then no more in time")),
         BodyEnd::Broken(why) => (
             Err(Error::Unreachable(why.clone())),
             format!("{line}, then {why}"),
@@ -405,7 +431,7 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
         prepared.masks.apply(response);
     }
     Done {
-        effect,
+        change,
         ..Done::live(reply, result)
     }
 }
@@ -432,11 +458,7 @@ async fn read_body(response: &mut reqwest::Response, bytes_max: u32) -> (Vec<u8>
     }
 }
 
-fn not_answered(
-    error: &reqwest::Error,
-    handler: &crate::alert::HandlerName,
-    changes: bool,
-) -> Sent {
+fn not_answered(error: &reqwest::Error, handler: &crate::alert::HandlerName) -> Sent {
     if let Some(refusal) = refusal_in(error) {
         let refusal = refusal.clone().for_handler(handler);
         return failed(Error::Denied(refusal.to_string()));
@@ -445,19 +467,19 @@ fn not_answered(
     if error.is_builder() {
         return failed(Error::InvalidRequest(cause));
     }
-    let mut done = failed(Error::Unreachable(cause));
-    if changes && !error.is_connect() {
-        done.answered = Answered::Ambiguous;
-    }
-    done
+    let ending = if error.is_connect() {
+        Ending::NotConnected
+    } else {
+        Ending::NotAnswered
+    };
+    ended(ending, Error::Unreachable(cause))
 }
 
-fn timed_out(changes: bool) -> Sent {
-    let mut done = failed(Error::Timeout);
-    if changes {
-        done.answered = Answered::Ambiguous;
+fn ended(ending: Ending<'_>, error: Error) -> Sent {
+    Done {
+        change: change_of(ending),
+        ..failed(error)
     }
-    done
 }
 
 fn failed(error: Error) -> Sent {
@@ -471,7 +493,9 @@ fn failed(error: Error) -> Sent {
         Error::Unavailable(why) => format!("unavailable: {why}"),
     };
     match error {
-        Error::Denied(_) | Error::InvalidRequest(_) => Done::refused(Err(error), line),
+        Error::Denied(_) | Error::InvalidRequest(_) | Error::BudgetExhausted(_) => {
+            Done::refused(Err(error), line)
+        }
         _ => Done::live(Err(error), line),
     }
 }

@@ -160,6 +160,9 @@ impl State {
         if self.powers.as_ref().is_some_and(|powers| powers.dry_run) {
             return self.hold_back(plan, key, change).await;
         }
+        if let Err(limit) = self.check_record(CallKind::Kv) {
+            return Ok(Err(Error::BudgetExhausted(limit)));
+        }
         if let Err(why) = may_start(self.powers.as_ref()).await? {
             let error = Error::Unavailable(why);
             let line = explain(&error);
@@ -172,6 +175,7 @@ impl State {
         let limits = powers.limits;
         match commit(powers, &plan, &key, change).await {
             Ok(reply) => {
+                self.recorder.recorded(powers.replay.used());
                 match reply {
                     KvReply::QuotaExceeded => self.recorder.met("kv_bytes:"),
                     KvReply::TooManyKeys => self.recorder.met("kv_keys:"),
@@ -229,29 +233,28 @@ async fn commit(
     key: &str,
     change: KvChange,
 ) -> Result<KvReply, LedgerError> {
-    let before = powers.replay.take_held();
+    let before = powers.replay.held(powers.room_for_reads(0));
     let seq = powers.replay.take_seq();
     // What the store then knows is filled in by it.
-    let entry = plan.entry(powers.clock, seq, true, String::new(), String::new());
+    let mut entry = plan.entry(powers.clock, seq, true, String::new(), String::new());
     let quota = KvQuota {
         bytes_max: powers.limits.kv_bytes_max,
         keys_max: powers.limits.kv_keys_max,
     };
-    let reply = powers
+    let outcome = powers
         .ledger
-        .kv_change(key.to_owned(), change, quota, before.clone(), entry)
-        .await;
-    match &reply {
-        // A change that is committed together with its record leaves no doubt about a crash before it.
-        Ok(_) => {
-            powers.replay.starts_in_doubt(CallKind::Kv);
-        }
-        // Nothing was written: the reads are still to be recorded.
-        Err(_) => before
-            .into_iter()
-            .for_each(|entry| powers.replay.hold(entry)),
+        .kv_change(key.to_owned(), change, quota, before, entry.clone())
+        .await?;
+    entry.reply = serde_json::to_string(&outcome.reply).unwrap_or_default();
+    entry.result.clone_from(&entry.reply);
+    if outcome.changed {
+        powers.replay.record(&entry);
+    } else {
+        // As with every read: recorded once an effect comes after it, which it may have led to.
+        entry.effect = false;
+        powers.replay.hold(entry);
     }
-    reply
+    Ok(outcome.reply)
 }
 
 fn refuse(error: LedgerError) -> wasmtime::Result<Error> {

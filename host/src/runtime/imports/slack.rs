@@ -10,6 +10,7 @@ use crate::alert::StepKind;
 use crate::journal::CallKind;
 use crate::runtime::Answered;
 use crate::runtime::bindings::slack::{Error, Host, Message};
+use crate::runtime::endings::{Change, Ending, Reported, change_of};
 use crate::runtime::message_ref::PostedMessage;
 use crate::runtime::preview;
 use crate::runtime::slack::{Method, SlackFailure};
@@ -123,6 +124,10 @@ impl State {
         if powers.dry_run {
             return Ok(shown(powers, plan, &outgoing, false));
         }
+        if let Err(limit) = powers.check_record() {
+            self.recorder.met(&limit);
+            return Ok(failed(Error::BudgetExhausted(limit)));
+        }
         if let Err(why) = may_start(Some(powers)).await? {
             return Ok(failed(Error::Unavailable(why)));
         }
@@ -176,7 +181,7 @@ impl State {
                     ),
                 };
                 Done {
-                    effect: true,
+                    change: change_of(Ending::SlackOk),
                     ..Done::live(Ok(reference), result)
                 }
             }
@@ -193,13 +198,17 @@ impl State {
             SlackFailure::NotFound => failed(Error::NotFound),
             SlackFailure::RateLimited(wait) => failed(rate_limited(wait)),
             SlackFailure::Unavailable(why) => failed(Error::Unavailable(why)),
-            SlackFailure::Unknown(why) => Done {
-                answered: Answered::Ambiguous,
-                ..Done::live(
-                    Err(Error::Timeout),
-                    format!("posted or not: unknown; {why}"),
-                )
-            },
+            SlackFailure::Unknown(why, reported) => {
+                let line = format!("posted or not: unknown; {why}");
+                let error = match reported {
+                    Reported::AsTimeout => Error::Timeout,
+                    Reported::AsUnavailable => Error::Unavailable(why),
+                };
+                Done {
+                    change: Change::Unknown,
+                    ..Done::live(Err(error), line)
+                }
+            }
             SlackFailure::TokenRefused(why) => {
                 self.recorder.token_refused(why.clone());
                 failed(Error::Unavailable(format!(
@@ -416,7 +425,11 @@ fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> 
         Method::PostMessage | Method::Update => reference,
     };
     Done {
-        effect: to_people,
+        change: if to_people {
+            Change::Made
+        } else {
+            Change::NotSent
+        },
         answered: Answered::Preview,
         preview: Some(json!({
             "channel": channel,
@@ -444,7 +457,7 @@ fn failed(error: Error) -> Done<Reply> {
         Error::BudgetExhausted(which) => which.clone(),
     };
     match error {
-        Error::Denied(_) => Done::refused(Err(error), line),
+        Error::Denied(_) | Error::BudgetExhausted(_) => Done::refused(Err(error), line),
         _ => Done::live(Err(error), line),
     }
 }

@@ -11,7 +11,9 @@ use std::path::Path;
 use super::*;
 use crate::alert::{Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status};
 use crate::config::{Slack, SlackRate};
-use crate::journal::{BoxFuture, Entry, KvChange, KvQuota, KvReply, Ledger, LedgerError};
+use crate::journal::{
+    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Recorded,
+};
 use crate::runtime::{Bounds, Compiler, Options, ServiceOptions};
 
 // As the server's.
@@ -45,7 +47,7 @@ impl Ledger for NoCalls {
         _: KvQuota,
         _: Vec<Entry>,
         _: Entry,
-    ) -> BoxFuture<'_, Result<KvReply, LedgerError>> {
+    ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
         unreachable!()
     }
 }
@@ -112,6 +114,7 @@ fn invocation(step: StepKind, alert: &Arc<Alert>, found: Arc<Enrichment>) -> Inv
         step,
         delivery: DeliveryId::from_raw(1),
         attempt: 1,
+        lease: 1,
         dry_run: false,
         alert: Arc::clone(alert),
         found,
@@ -121,9 +124,9 @@ fn invocation(step: StepKind, alert: &Arc<Alert>, found: Arc<Enrichment>) -> Inv
         time_left: Duration::from_secs(10),
         clock: Timestamp::UNIX_EPOCH,
         seed: [3; 32],
-        journal: Vec::new(),
+        recorded: Recorded::default(),
+        doubts: Doubts::default(),
         ledger: Arc::new(NoCalls),
-        after_crash: false,
     }
 }
 
