@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::alert::{Alert, DeliveryId, Priority, Status, Timestamp};
 use crate::queue::inbox::{AcceptJob, NewAlert};
 use crate::queue::scheduler::Entrant;
-use crate::queue::types::{Accepted, Plan, Refused, Verdict};
+use crate::queue::types::{Accepted, KeptRefused, Plan, Refused, Verdict};
 
 use super::committer::{Committer, Group, Handed};
 use super::memory::Memory;
+use super::refused;
 use super::rows::{self, NewDelivery, Stored};
 use super::schema::{DEAD, DONE, QUEUED};
 
@@ -23,7 +24,7 @@ const BACKLOG: &str = "backlog: half of the queue already waits for a handler of
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) verdicts: Vec<Verdict>,
-    pub(super) refused_ids: Vec<DeliveryId>,
+    pub(super) refused: Vec<KeptRefused>,
     pub(super) whole: bool,
 }
 
@@ -43,7 +44,7 @@ impl Committer {
         part.whole = job.taken + part.verdicts.len() == job.alerts.len();
         if part.whole {
             for refused in &job.refused {
-                part.refused_ids.push(self.keep_refused(group, refused)?);
+                part.refused.push(self.keep_refused(group, refused)?);
             }
         }
         Ok(part)
@@ -241,8 +242,12 @@ impl Committer {
         &mut self,
         group: &mut Group,
         refused: &Refused,
-    ) -> rusqlite::Result<DeliveryId> {
+    ) -> rusqlite::Result<KeptRefused> {
+        if let Some(id) = refused::seen_again(&self.conn, &refused.digest, group.now)? {
+            return Ok(KeptRefused { id, is_known: true });
+        }
         let id = self.next_id(group.now);
+        refused::remember(&self.conn, &refused.digest, id, group.now)?;
         rows::insert(
             &self.conn,
             &NewDelivery {
@@ -263,7 +268,10 @@ impl Committer {
             },
         )?;
         group.died += 1;
-        Ok(id)
+        Ok(KeptRefused {
+            id,
+            is_known: false,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ mod kv;
 mod memory;
 mod reader;
 mod recovery;
+mod refused;
 mod retention;
 mod rows;
 mod schema;

@@ -17,7 +17,7 @@ use super::checkpoint::LOG_FRAMES_MAX;
 const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// Raised with every change of the tables.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 /// A large store is not read through at every start: what this time does not cover is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
@@ -123,6 +123,12 @@ INSERT INTO earlier_runs SELECT delivery, lease, story FROM runs_1
     WHERE story IS NOT NULL
         AND lease < (SELECT lease FROM runs WHERE runs.delivery = runs_1.delivery);
 DROP TABLE runs_1;
+";
+
+/// From the second layout, which did not remember refused parts of bodies.
+const FROM_2: &str = "
+CREATE TABLE refused_parts (digest BLOB PRIMARY KEY, delivery INTEGER NOT NULL, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX refused_parts_age ON refused_parts (last_seen);
 ";
 
 /// A store that this process alone may write.
@@ -242,7 +248,7 @@ fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
     } else {
         quick_check(conn, path)?;
         if layout < LAYOUT {
-            upgrade(conn).map_err(fail)?;
+            upgrade(conn, layout).map_err(fail)?;
         }
     }
     conn.query_one("SELECT value FROM meta WHERE key = 'secret'", [], |row| {
@@ -256,17 +262,21 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
     tx.execute_batch(RUNS)?;
+    tx.execute_batch(FROM_2)?;
     tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }
 
-fn upgrade(conn: &Connection) -> rusqlite::Result<()> {
+fn upgrade(conn: &Connection, layout: i64) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
-    tx.execute_batch("ALTER TABLE runs RENAME TO runs_1")?;
-    tx.execute_batch(RUNS)?;
-    tx.execute_batch(FROM_1)?;
+    if layout < 2 {
+        tx.execute_batch("ALTER TABLE runs RENAME TO runs_1")?;
+        tx.execute_batch(RUNS)?;
+        tx.execute_batch(FROM_1)?;
+    }
+    tx.execute_batch(FROM_2)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }
@@ -364,7 +374,8 @@ mod tests {
         let path = dir.path().join("store.db");
         let conn = open(&path).unwrap().conn;
         conn.execute_batch(
-            "DROP TABLE runs;
+            "DROP TABLE refused_parts;
+             DROP TABLE runs;
              DROP TABLE earlier_runs;
              ALTER TABLE deliveries DROP COLUMN starts_at;
              CREATE TABLE runs (delivery INTEGER NOT NULL, lease INTEGER NOT NULL, progress TEXT,
@@ -399,5 +410,28 @@ mod tests {
         );
         drop(conn);
         assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_store_of_the_second_layout_is_taken_over_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let conn = open(&path).unwrap().conn;
+        conn.execute_batch(
+            "DROP TABLE refused_parts;
+             INSERT INTO runs VALUES (7, 1, 'p', 'a');
+             PRAGMA user_version = 2;",
+        )
+        .unwrap();
+        drop(conn);
+        for _ in 0..2 {
+            let conn = open(&path).unwrap().conn;
+            let count = |table| {
+                let sql = format!("SELECT count(*) FROM {table}");
+                conn.query_one(&sql, [], |row| row.get::<_, i64>(0))
+                    .unwrap()
+            };
+            assert_eq!((count("runs"), count("refused_parts")), (1, 0));
+        }
     }
 }
