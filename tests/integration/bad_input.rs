@@ -13,6 +13,14 @@ async fn server() -> Server {
         .await
 }
 
+/// A server without handlers: what is good is done as soon as it is accepted.
+async fn unrouted() -> Server {
+    Setup::new()
+        .config("slack: { preview: true }")
+        .start()
+        .await
+}
+
 #[tokio::test]
 async fn each_mistake_is_named() {
     let server = server().await;
@@ -204,7 +212,7 @@ async fn a_query_that_is_not_understood_says_what_would_be() {
 
 #[tokio::test]
 async fn what_stands_beside_an_alert_never_costs_the_alert() {
-    let server = server().await;
+    let server = unrouted().await;
     let bodies = [
         "\u{feff}{\"version\":\"4\",\"alerts\":[{\"labels\":{\"alertname\":\"Mark\"}}]}",
         r#"{"version":"1","orgId":1,"title":"disk \ud83d","alerts":[
@@ -233,7 +241,7 @@ async fn what_stands_beside_an_alert_never_costs_the_alert() {
 
 #[tokio::test]
 async fn a_bad_part_that_is_sent_again_is_kept_and_told_once() {
-    let server = server().await;
+    let server = unrouted().await;
     let bad = json!({ "status": "firing", "labels": { "alertname": "Broken", "n": 1 } });
     let post = async |good: &str, after: &[serde_json::Value]| {
         let mut group = vec![alerts::firing(good, &[]), bad.clone()];
@@ -267,11 +275,7 @@ async fn a_bad_part_that_is_sent_again_is_kept_and_told_once() {
 
 #[tokio::test]
 async fn of_bad_parts_without_end_the_first_are_kept_and_the_rest_is_counted() {
-    let server = Setup::new()
-        .config("slack: { preview: true }")
-        .module("slack-notify")
-        .start()
-        .await;
+    let server = unrouted().await;
     let body = format!("[{}{}]", alerts::firing("Good", &[]), ",1".repeat(500_000));
     let (status, answer) = server.post_raw(body, "application/json").await;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
@@ -288,10 +292,7 @@ async fn of_bad_parts_without_end_the_first_are_kept_and_the_rest_is_counted() {
 
 #[tokio::test]
 async fn what_a_group_says_of_itself_is_not_stored_with_each_of_thousands() {
-    let server = Setup::new()
-        .config("slack: { preview: true }")
-        .start()
-        .await;
+    let server = unrouted().await;
     let alerts: Vec<_> = (0..20_000)
         .map(|n| json!({ "labels": { "n": n.to_string() } }))
         .collect();

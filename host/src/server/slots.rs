@@ -168,6 +168,11 @@ impl Standing {
         self.0.cut.load(Ordering::Relaxed)
     }
 
+    /// Returns true where the whole connection had to make room, which is counted as that.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.0.displaced.load(Ordering::Relaxed)
+    }
+
     /// Resolves once the body has to end.
     pub(crate) async fn cut_off(&self) {
         // A notification may be left of an earlier request.

@@ -128,7 +128,7 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         read = reading.read(body) => read,
     };
     standing.has_body();
-    read.map_err(|error| refuse_body(shared, &reading, &error))?;
+    read.map_err(|error| refuse_body(shared, &standing, &reading, &error))?;
     let Reading {
         claim,
         mut share,
@@ -145,7 +145,7 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         }
         None => share.complete(),
     };
-    settled.map_err(|full| refuse_full(shared, &full))?;
+    settled.map_err(|full| refuse_full(shared, &standing, &full))?;
     // What is stored is counted, even where the sender hangs up meanwhile.
     let stored = Outliving::new(store(shared.clone(), body, now, share));
     stored.await.unwrap_or_else(|| Err(failed()))
@@ -349,7 +349,12 @@ impl Reading {
     }
 }
 
-fn refuse_body(shared: &Shared, reading: &Reading, error: &ReadError) -> ApiError {
+fn refuse_body(
+    shared: &Shared,
+    standing: &Standing,
+    reading: &Reading,
+    error: &ReadError,
+) -> ApiError {
     match error {
         ReadError::TooLong => ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -358,7 +363,7 @@ fn refuse_body(shared: &Shared, reading: &Reading, error: &ReadError) -> ApiErro
                 reading.bytes_max
             ),
         ),
-        ReadError::Full(full) => refuse_full(shared, full),
+        ReadError::Full(full) => refuse_full(shared, standing, full),
         // A congested way is no fault of the alerts: 5xx is tried again.
         ReadError::Broken(error) if server::is_too_slow(error) => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -370,11 +375,13 @@ fn refuse_body(shared: &Shared, reading: &Reading, error: &ReadError) -> ApiErro
     }
 }
 
-fn refuse_full(shared: &Shared, full: &Full) -> ApiError {
+fn refuse_full(shared: &Shared, standing: &Standing, full: &Full) -> ApiError {
     let message = match full {
         Full::Everywhere => "too many large bodies at one time (web.bodies_bytes_max); try again",
         Full::Displaced => {
-            shared.metrics.connection_cut(Cut::DisplacedBody);
+            if !standing.is_displaced() {
+                shared.metrics.connection_cut(Cut::DisplacedBody);
+            }
             "the body made room for others before it proved its sender (web.bodies_bytes_max, web.connections_max); try again"
         }
     };
