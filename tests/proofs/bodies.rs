@@ -14,6 +14,12 @@ const TIMES_BODY_MAX: u64 = 6;
 
 const MIB: usize = 1 << 20;
 
+/// The short form has bodies of a quarter of the size, so a quarter of the alerts that the names say.
+fn parts() -> usize {
+    let is_long = std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some();
+    if is_long { 1 } else { 4 }
+}
+
 /// A kind of body, and what is answered.
 struct Kind {
     name: &'static str,
@@ -44,6 +50,7 @@ fn listed(count: usize, item: impl Fn(usize) -> String) -> String {
 
 fn kinds() -> Vec<Kind> {
     use StatusCode as S;
+    let (mib, thousand) = (MIB / parts(), 1_000 / parts());
     let usual = |n: usize| {
         format!(
             r#"{{"status":"firing","labels":{{"alertname":"A","pod":"pod-{n}","team":"{}"}},"annotations":{{"description":"{}"}},"startsAt":"2026-11-01T10:00:00Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p/graph?{}","fingerprint":"{n:016x}"}}"#,
@@ -54,34 +61,37 @@ fn kinds() -> Vec<Kind> {
     };
     let short = |n: usize| format!(r#"{{"labels":{{"a":"{n}"}}}}"#);
     let good = r#"{"labels":{"a":"b"}}"#;
-    let long = "x".repeat(10 * MIB);
-    let nested = "[".repeat(5 * MIB) + &"]".repeat(5 * MIB);
-    let pairs = listed(MIB, |n| format!(r#""k{n:07}":"""#));
+    let long = "x".repeat(10 * mib);
+    let nested = "[".repeat(5 * mib) + &"]".repeat(5 * mib);
+    let pairs = listed(mib, |n| format!(r#""k{n:07}":"""#));
     vec![
         Kind::new(
-            "a group of 10,000 alerts",
+            "a usual group (10,000 alerts)",
             S::ACCEPTED,
-            group(r#""receiver":"r","groupKey":"k","#, &listed(10_000, usual)),
+            group(
+                r#""receiver":"r","groupKey":"k","#,
+                &listed(10 * thousand, usual),
+            ),
         ),
         Kind::new(
-            "100,000 of the shortest alerts",
+            "the shortest alerts (100,000)",
             S::ACCEPTED,
-            format!("[{}]", listed(100_000, short)),
+            format!("[{}]", listed(100 * thousand, short)),
         ),
         Kind::new(
             "`1,1,1,…`, none of it good",
             S::BAD_REQUEST,
-            format!("[1{}]", ",1".repeat(5 * MIB)),
+            format!("[1{}]", ",1".repeat(5 * mib)),
         ),
         Kind::new(
             "`1,1,1,…` after an alert",
             S::ACCEPTED,
-            format!("[{good}{}]", ",1".repeat(5 * MIB)),
+            format!("[{good}{}]", ",1".repeat(5 * mib)),
         ),
         Kind::new(
             "empty objects after an alert",
             S::ACCEPTED,
-            format!("[{good}{}]", ",{}".repeat(3 * MIB)),
+            format!("[{good}{}]", ",{}".repeat(3 * mib)),
         ),
         Kind::new(
             "nested lists",
@@ -108,20 +118,20 @@ fn kinds() -> Vec<Kind> {
             S::ACCEPTED,
             format!(
                 r#"{{"labels":{{"a":"b"}},"values":[1{}],"status":"firing"}}"#,
-                ",1".repeat(5 * MIB)
+                ",1".repeat(5 * mib)
             ),
         ),
         Kind::new(
-            "long fields of a group of 20,000",
+            "long fields of a group (20,000 alerts)",
             S::ACCEPTED,
             group(
                 &format!(
                     r#""groupKey":"{}","title":"{}","groupLabels":{{"a":"{}"}},"#,
-                    &long[..MIB],
-                    &long[..MIB],
-                    &long[..MIB]
+                    &long[..mib],
+                    &long[..mib],
+                    &long[..mib]
                 ),
-                &listed(20_000, short),
+                &listed(20 * thousand, short),
             ),
         ),
         Kind::new(
@@ -144,7 +154,7 @@ fn kinds() -> Vec<Kind> {
             S::ACCEPTED,
             format!(
                 r#"{{"labels":{{"a":"b"}},"annotations":{{"long":"{}"}}}}"#,
-                "\\u0001".repeat(10 * MIB / 6)
+                "\\u0001".repeat(10 * mib / 6)
             ),
         ),
         Kind::new(
@@ -152,10 +162,10 @@ fn kinds() -> Vec<Kind> {
             S::ACCEPTED,
             format!(
                 r#"{{"labels":{{"a":"b"}},"annotations":{{"long":"{}"}}}}"#,
-                "\\ud83d".repeat(10 * MIB / 6)
+                "\\ud83d".repeat(10 * mib / 6)
             ),
         ),
-        Kind::new("white space", S::BAD_REQUEST, " ".repeat(10 * MIB)),
+        Kind::new("white space", S::BAD_REQUEST, " ".repeat(10 * mib)),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! Who is connected, what each connection is doing, and which one has to make room.
 
+mod standing;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+pub(crate) use standing::Standing;
 
 /// Kept for loopback peers beyond the limit: probes and the asking commands get in under a flood.
 const LOOPBACK_RESERVE: usize = 16;
@@ -123,61 +127,6 @@ impl Slot {
             Phase::Fresh => true,
             Phase::Head => self.displaced.load(Ordering::Relaxed),
             Phase::Unproved | Phase::Busy | Phase::Idle => false,
-        }
-    }
-}
-
-/// What the endpoint of a request says to the server of who is behind it.
-#[derive(Clone, Debug)]
-pub(crate) struct Standing(Arc<Slot>);
-
-impl Standing {
-    pub(super) fn new(slot: Arc<Slot>) -> Self {
-        Self(slot)
-    }
-
-    /// Returns the standing of a request that came over no connection of this server.
-    pub(crate) fn unwatched() -> Self {
-        Self(Arc::new(Slot::new(Instant::now())))
-    }
-
-    /// The sender has proved who it is: this connection is the last to make room for another.
-    pub(crate) fn prove(&self) {
-        self.0.prove();
-        self.0.busy();
-    }
-
-    /// The body is to be read of a sender who has proved nothing: until it is whole it may be cut off.
-    pub(crate) fn awaits_body(&self) {
-        self.0.cut.store(false, Ordering::Relaxed);
-        self.0.phase.store(Phase::Unproved as u8, Ordering::Relaxed);
-    }
-
-    /// The body is whole: nothing more is waited for.
-    pub(crate) fn has_body(&self) {
-        self.0.busy();
-    }
-
-    /// Has the body end now, to make room for another.
-    pub(crate) fn cut_body(&self) {
-        self.0.cut_body();
-    }
-
-    /// Returns true where the body has to end now.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.0.cut.load(Ordering::Relaxed)
-    }
-
-    /// Returns true where the whole connection had to make room, which is counted as that.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.0.displaced.load(Ordering::Relaxed)
-    }
-
-    /// Resolves once the body has to end.
-    pub(crate) async fn cut_off(&self) {
-        // A notification may be left of an earlier request.
-        while !self.is_cut() {
-            self.0.cut_now.notified().await;
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::queue::{Accepted, KeptRefused, Parcel, Plan, Receipt, Refused, Submis
 use crate::router::Router;
 use crate::telemetry::WebhookResult;
 
+/// Of an alert's name, in a line of the log.
+const SHOWN_BYTES_MAX: usize = 256;
+
 /// What is left of a body, and what became of the rest.
 pub(super) struct Intake {
     payload: Payload,
@@ -241,10 +244,10 @@ impl Described {
             return;
         }
         shared.metrics.unrouted();
+        let name = &self.alertname[..self.alertname.floor_char_boundary(SHOWN_BYTES_MAX)];
         tracing::warn!(
-            alertname = self.alertname,
-            "no route matches {:?}: stored as done, handled by nobody. A route without matchers would catch it",
-            self.alertname
+            alertname = name,
+            "no route matches {name:?}: stored as done, handled by nobody. A route without matchers would catch it"
         );
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use super::group::Group;
+use super::reader::{ONE_GO_BYTES_MAX, PORTION_ALERTS_MAX};
+use super::wire::WireAlert;
 use super::*;
 use crate::alert::{Fingerprint, Labels, Status};
 
