@@ -1,5 +1,6 @@
 //! The alert as the rest of the server knows it: parsed, sorted, fingerprinted.
 
+mod common;
 mod labels;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use common::Common;
 pub use labels::Labels;
 
 /// A moment in UTC with nanoseconds, as Prometheus writes it.
@@ -101,26 +103,30 @@ impl fmt::Display for Status {
     }
 }
 
-/// Where an alert came from.
+/// Where an alert came from. What its group says of itself is shared by all alerts of the group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// `alertmanager`, `grafana`, `prometheus` or `json`.
     pub sender: String,
     /// Alertmanager's receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receiver: Option<String>,
+    pub receiver: Option<Common<str>>,
     /// Alertmanager's group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group_key: Option<String>,
+    pub group_key: Option<Common<str>>,
     /// The labels that the group shares by name.
-    #[serde(default, skip_serializing_if = "Labels::is_empty")]
-    pub group_labels: Labels,
+    #[serde(default, skip_serializing_if = "no_labels")]
+    pub group_labels: Common<Labels>,
     /// The sender's own pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_url: Option<String>,
+    pub external_url: Option<Common<str>>,
     /// The sender's other fields by their JSON names.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub extra: Labels,
+}
+
+fn no_labels(labels: &Common<Labels>) -> bool {
+    labels.is_empty()
 }
 
 /// One alert.

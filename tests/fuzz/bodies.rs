@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::engine::{Dice, corpus, fuzz};
 
-const DICTIONARY: [&str; 22] = [
+const DICTIONARY: [&str; 25] = [
     "\"labels\":{",
     "\"annotations\":{",
     "\"alerts\":[",
@@ -23,6 +23,9 @@ const DICTIONARY: [&str; 22] = [
     "1e999",
     "-0",
     "\\ud800",
+    "\\udfff",
+    "\"title\":\"\\ud83d\"",
+    "\"endsAt\":\"0001-01-01T08:05:43+08:05\"",
     "\\u0000",
     "\u{feff}",
     "\"version\":\"4\"",
@@ -151,41 +154,40 @@ fn counted(body: &[u8]) -> Option<usize> {
 }
 
 fn check(parsed: &Parsed, body: &[u8]) {
-    let good = parsed.alerts.iter().filter(|alert| alert.is_ok()).count();
+    let good = parsed.alerts.len();
     assert!(good > 0, "a body of bad alerts alone is an error");
+    let all = good + usize::try_from(parsed.bad.count()).unwrap();
     // A key that stands twice has no one meaning.
     if let Some(counted) = counted(body)
         && String::from_utf8_lossy(body).matches("\"alerts\"").count() <= 1
     {
-        assert_eq!(
-            parsed.alerts.len(),
-            counted,
-            "accepted and rejected are all that came"
+        assert_eq!(all, counted, "accepted and rejected are all that came");
+    }
+    for parsed in &parsed.alerts {
+        let alert = &parsed.alert;
+        assert!(!alert.labels.is_empty());
+        let names: Vec<_> = alert.labels.iter().map(|(name, _)| name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        let own: Fingerprint = alert.fingerprint.to_string().parse().unwrap();
+        assert_eq!(own, alert.fingerprint);
+        let stored = serde_json::to_string(alert).unwrap();
+        assert_eq!(serde_json::from_str::<Alert>(&stored).unwrap(), *alert);
+    }
+    let places: Vec<_> = parsed.bad.first.iter().map(|bad| bad.index).collect();
+    assert!(places.is_sorted_by(|a, b| a < b) && places.iter().all(|place| *place < all));
+    for bad in &parsed.bad.first {
+        assert!(
+            !bad.error.is_empty() && bad.error.len() <= 400,
+            "{}",
+            bad.error
         );
+        assert!(bad.json.len() <= 64 << 10 && bad.alertname.len() <= 256);
     }
-    for (place, alert) in parsed.alerts.iter().enumerate() {
-        match alert {
-            Ok(parsed) => {
-                let alert = &parsed.alert;
-                assert!(!alert.labels.is_empty());
-                let names: Vec<_> = alert.labels.iter().map(|(name, _)| name).collect();
-                assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
-                let own: Fingerprint = alert.fingerprint.to_string().parse().unwrap();
-                assert_eq!(own, alert.fingerprint);
-                let stored = serde_json::to_string(alert).unwrap();
-                assert_eq!(serde_json::from_str::<Alert>(&stored).unwrap(), *alert);
-            }
-            Err(bad) => {
-                assert_eq!(bad.index, place);
-                assert!(
-                    !bad.error.is_empty() && bad.error.len() <= 400,
-                    "{}",
-                    bad.error
-                );
-                assert!(bad.json.len() <= 64 << 10 && bad.alertname.len() <= 256);
-            }
-        }
-    }
+}
+
+/// White space may stand anywhere: a longer body is read in portions, and has to come to the same.
+fn stretched(body: &[u8]) -> Vec<u8> {
+    [&[b' '; 130 << 10], body].concat()
 }
 
 #[test]
@@ -202,7 +204,14 @@ fn bodies() {
             Ok(parsed) => {
                 taken += 1;
                 check(&parsed, &body);
-                assert_eq!(webhook::parse(&body, now).as_ref(), Ok(&parsed));
+                let again = if body.starts_with("\u{feff}".as_bytes()) || !dice.one_in(10) {
+                    webhook::parse(&body, now)
+                } else {
+                    webhook::parse(&stretched(&body), now)
+                };
+                if std::str::from_utf8(&body).is_ok() {
+                    assert_eq!(again, Ok(parsed));
+                }
             }
             Err(error) => {
                 refused += 1;

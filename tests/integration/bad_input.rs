@@ -13,6 +13,14 @@ async fn server() -> Server {
         .await
 }
 
+/// A server without handlers: what is good is done as soon as it is accepted.
+async fn unrouted() -> Server {
+    Setup::new()
+        .config("slack: { preview: true }")
+        .start()
+        .await
+}
+
 #[tokio::test]
 async fn each_mistake_is_named() {
     let server = server().await;
@@ -200,4 +208,159 @@ async fn a_query_that_is_not_understood_says_what_would_be() {
     let empty = "/api/v1/deliveries?state=&alertname=&handler=&fingerprint=&limit=&before=";
     let (status, answer) = server.get(empty).await;
     assert_eq!(status, StatusCode::OK, "empty is not given: {answer}");
+}
+
+#[tokio::test]
+async fn what_stands_beside_an_alert_never_costs_the_alert() {
+    let server = unrouted().await;
+    let bodies = [
+        "\u{feff}{\"version\":\"4\",\"alerts\":[{\"labels\":{\"alertname\":\"Mark\"}}]}",
+        r#"{"version":"1","orgId":1,"title":"disk \ud83d","alerts":[
+            {"labels":{"alertname":"Cut"},"annotations":{"summary":"cut \ud83d"}},{"labels":{"alertname":"Whole"}}]}"#,
+        r#"{"groupLabels":[],"title":7,"receiver":null,"truncatedAlerts":"x","alerts":[{"labels":{"alertname":"Odd"}}]}"#,
+        r#"[{"status":"firing","labels":{"alertname":"Zone"},"startsAt":"2026-11-01T18:00:00+08:00","endsAt":"0001-01-01T08:05:43+08:05"}]"#,
+        r#"[{"labels":{"alertname":"Ever"},"startsAt":"2026-11-01T18:00:00Z","endsAt":"9999-12-31T23:59:59Z"}]"#,
+    ];
+    for body in bodies {
+        let (status, answer) = server.post_raw(body, "application/json").await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{body}: {answer}");
+        assert_eq!(answer["rejected"], json!([]), "{body}: {answer}");
+        for id in tests::server::ids(&answer) {
+            assert_eq!(server.wait_settled(&id).await["state"], "done", "{body}");
+        }
+        if body.contains("Zone") {
+            let id = &tests::server::ids(&answer)[0];
+            let story = server.story(id).await;
+            assert!(story["alert"]["ends_at"].is_null(), "{story:#}");
+            assert_eq!(story["alert"]["starts_at"], "2026-11-01T10:00:00Z");
+        }
+    }
+    let (_, list) = server.get("/api/v1/deliveries").await;
+    assert_eq!(list["deliveries"].as_array().unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn a_bad_part_that_is_sent_again_is_kept_and_told_once() {
+    let server = unrouted().await;
+    let bad = json!({ "status": "firing", "labels": { "alertname": "Broken", "n": 1 } });
+    let post = async |good: &str, after: &[serde_json::Value]| {
+        let mut group = vec![alerts::firing(good, &[]), bad.clone()];
+        group.extend_from_slice(after);
+        let (status, answer) = server
+            .post(&json!({ "version": "4", "alerts": group }))
+            .await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        answer["rejected"].clone()
+    };
+    let first = post("A", &[]).await;
+    assert!(first[0].get("duplicate").is_none(), "{first}");
+    let again = post("A", &[]).await;
+    assert_eq!(again[0]["duplicate"], true, "{again}");
+    assert_eq!(again[0]["id"], first[0]["id"]);
+    assert_eq!(again[0]["error"], first[0]["error"]);
+    // Another one beside it is kept by itself.
+    let other = post("B", &[json!({ "labels": 7 })]).await;
+    assert_eq!(other[0]["duplicate"], true, "{other}");
+    assert!(other[1].get("duplicate").is_none(), "{other}");
+    let (_, list) = server.get("/api/v1/deliveries?state=dead").await;
+    assert_eq!(list["deliveries"].as_array().unwrap().len(), 2, "{list:#}");
+    let (_, metrics) = server.get_text("/metrics").await;
+    assert!(
+        metrics.contains("alert_manager_dead_deliveries 2"),
+        "{metrics}"
+    );
+    let rejected = r#"alert_manager_webhook_alerts_total{result="rejected",status="firing"} 4"#;
+    assert!(metrics.contains(rejected), "{metrics}");
+}
+
+#[tokio::test]
+async fn of_bad_parts_without_end_the_first_are_kept_and_the_rest_is_counted() {
+    let server = unrouted().await;
+    let body = format!("[{}{}]", alerts::firing("Good", &[]), ",1".repeat(500_000));
+    let (status, answer) = server.post_raw(body, "application/json").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    assert_eq!(answer["accepted"], 1);
+    assert_eq!(answer["rejected"].as_array().unwrap().len(), 16);
+    assert_eq!(answer["rejected_more"], 500_000 - 16);
+    let (_, list) = server.get("/api/v1/deliveries?state=dead").await;
+    let why = "they are the same part";
+    assert_eq!(list["deliveries"].as_array().unwrap().len(), 1, "{why}");
+    let (_, metrics) = server.get_text("/metrics").await;
+    let line = r#"alert_manager_webhook_alerts_total{result="rejected",status="firing"} 500000"#;
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_a_group_says_of_itself_is_not_stored_with_each_of_thousands() {
+    let server = unrouted().await;
+    let alerts: Vec<_> = (0..20_000)
+        .map(|n| json!({ "labels": { "n": n.to_string() } }))
+        .collect();
+    let group = json!({ "version": "4", "groupKey": "k".repeat(200_000), "receiver": "r", "alerts": alerts });
+    let body = group.to_string();
+    let (status, answer) = server.post_raw(body.clone(), "application/json").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    assert_eq!(answer["accepted"], 20_000);
+    let id = &tests::server::ids(&answer)[0];
+    let origin = server.story(id).await["alert"]["origin"].clone();
+    assert_eq!(origin["receiver"], "r");
+    assert_eq!(origin["extra"]["alert_manager.left_out"], "groupKey");
+    let (_, metrics) = server.get_text("/metrics").await;
+    assert!(
+        metrics.contains("alert_manager_webhook_fields_left_out_total 1\n"),
+        "{metrics}"
+    );
+    let store = server.stop().await;
+    let stored = store
+        .path()
+        .join("alert-manager.db")
+        .metadata()
+        .unwrap()
+        .len();
+    assert!(
+        stored < 40 << 20,
+        "{stored} bytes for a body of {}",
+        body.len()
+    );
+}
+
+#[tokio::test]
+async fn prometheus_and_vmalert_post_below_their_path_prefix() {
+    let server = Setup::new()
+        .config("slack: { preview: true }\nwebhook: { authorization: { credentials: a } }")
+        .module("slack-notify")
+        .start()
+        .await;
+    let client = reqwest::Client::new();
+    let post = async |path: &str, alert: &str, proof: &str, origin: Option<&str>| {
+        let mut request = client
+            .post(format!("{}{path}", server.url))
+            .bearer_auth(proof);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let body = json!([{ "labels": { "alertname": alert }, "annotations": {}, "startsAt": "2026-11-01T10:00:00Z",
+            "endsAt": "2099-01-01T00:00:00Z", "generatorURL": "http://p/graph" }]);
+        let answer = request.json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    for (path, alert) in [
+        ("/webhook/api/v2/alerts", "Prefixed"),
+        ("/api/v2/alerts", "Bare"),
+    ] {
+        let (status, answer) = post(path, alert, "a", None).await;
+        assert_eq!(status, 202, "{path}: {answer}");
+        assert!(answer.contains(r#""accepted":1"#), "{answer}");
+        assert_eq!(post(path, "C", "b", None).await.0, 401, "{path}");
+        assert_eq!(
+            post(path, "C", "a", Some("http://evil.example")).await.0,
+            403
+        );
+    }
+    for path in ["/webhook/api/v1/alerts", "/api/v1/alerts"] {
+        let (status, answer) = post(path, "C", "a", None).await;
+        assert_eq!(status, 410, "{path}: {answer}");
+        assert!(answer.contains("api_version: v2"), "{answer}");
+        assert_eq!(post(path, "C", "b", None).await.0, 401, "{path}");
+    }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "a proof prints its figures")]
 
+mod bodies;
 mod bulkhead;
 mod crash;
 mod faults;

@@ -80,6 +80,27 @@ impl Labels {
         self.pairs.len()
     }
 
+    /// Collects the pairs that `gather` adds; of a name given twice the last counts.
+    pub(crate) fn gathered(gather: impl FnOnce(&mut dyn FnMut(&str, &str))) -> Self {
+        let mut labels = Self::default();
+        gather(&mut |name, value| labels.add(name, value));
+        labels.sorted()
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        let name_at = self.text.len();
+        self.text.push_str(name);
+        let value_at = self.text.len();
+        self.text.push_str(value);
+        self.push(name_at, value_at);
+    }
+
+    /// Returns how long names and values are together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.pairs.iter().map(|pair| pair.end - pair.name_at).sum()
+    }
+
     /// Adds the pair whose value is the end of the text.
     fn push(&mut self, name_at: usize, value_at: usize) {
         self.pairs.push(Pair {
@@ -110,11 +131,7 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut labels = Self::default();
         for (name, value) in pairs {
-            let name_at = labels.text.len();
-            labels.text.push_str(name.as_ref());
-            let value_at = labels.text.len();
-            labels.text.push_str(value.as_ref());
-            labels.push(name_at, value_at);
+            labels.add(name.as_ref(), value.as_ref());
         }
         labels.sorted()
     }

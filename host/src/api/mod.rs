@@ -9,13 +9,15 @@ mod visitors;
 
 use axum::Router as Endpoints;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::app::Shared;
 use crate::config::Config;
+use crate::server::Standing;
 use crate::telemetry::Refusal;
 
 use visitors::Proof;
@@ -50,8 +52,22 @@ pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoint
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let config = shared.config.load();
     let wanted = config.api.authorization.as_ref();
-    let judged = judge(&shared, &config, wanted.is_some(), &request)
-        .and_then(|()| authorize(wanted, request.headers()));
+    let (method, uri) = (request.method(), request.uri());
+    let judged = judge(
+        &shared,
+        &config,
+        wanted.is_some(),
+        method,
+        uri,
+        request.headers(),
+    )
+    .and_then(|()| authorize(wanted, request.headers()));
+    if wanted.is_some()
+        && judged.is_ok()
+        && let Some(standing) = request.extensions().get::<Standing>()
+    {
+        standing.prove();
+    }
     drop(config);
     match judged {
         Ok(()) => next.run(request).await,
@@ -63,23 +79,31 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
 pub(crate) fn guard_webhook(
     shared: &Shared,
     config: &Config,
-    request: &Request,
+    head: &Parts,
 ) -> Result<(), ApiError> {
-    judge(shared, config, config.webhook.is_closed(), request)
-        .inspect_err(|_| shared.metrics.request_refused(Refusal::Page))
+    let is_closed = config.webhook.is_closed();
+    judge(
+        shared,
+        config,
+        is_closed,
+        &head.method,
+        &head.uri,
+        &head.headers,
+    )
+    .inspect_err(|_| shared.metrics.request_refused(Refusal::Page))
 }
 
 fn judge(
     shared: &Shared,
     config: &Config,
     is_closed: bool,
-    request: &Request,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
 ) -> Result<(), ApiError> {
     let is_asked = is_closed || config.insecure || shared.bound.requires_client_certificate();
     let proof = if is_asked { Proof::Asked } else { Proof::None };
-    let (method, uri) = (request.method(), request.uri());
-    let external_url = config.external_url.as_ref();
-    visitors::judge(proof, method, uri, request.headers(), external_url)
+    visitors::judge(proof, method, uri, headers, config.external_url.as_ref())
 }
 
 async fn unknown_path(request: Request) -> ApiError {
@@ -96,7 +120,9 @@ async fn wrong_method(request: Request) -> ApiError {
     let (path, method) = (request.uri().path(), request.method());
     // A browser, mostly: somebody looks whether this is the right address.
     let advice = match path {
-        "/webhook" => ": POST alerts to it; what became of them is at /api/v1/deliveries",
+        "/webhook" | "/webhook/api/v2/alerts" | "/api/v2/alerts" => {
+            ": POST alerts to it; what became of them is at /api/v1/deliveries"
+        }
         _ => "",
     };
     ApiError::new(

@@ -4,23 +4,24 @@
 //! with whatever the browser holds for it (basic authentication too): such a request names its page in
 //! `Origin`, which no other client sends. And a page's own name may be turned to 127.0.0.1 after it was
 //! loaded (DNS rebinding), which makes it one origin with the server: then `Host` is a name that is not
-//! ours. The second counts only where nothing else has to be proved.
+//! ours. The second counts only where nothing else has to be proved, which is on loopback. Nobody on another machine can
+//! reach the server there, so that no name but this machine's own is let in: names without a dot and those under `.local` and
+//! `.lan` are no safer than public ones, since whoever answers multicast DNS or DHCP in a network can give them any address.
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
 use super::ApiError;
-use crate::policy::cannot_be_public;
 
 /// What a request has to prove beside where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// Credentials, a signature or a client's certificate; or the operator wants none.
     Asked,
-    /// Nothing: whoever reaches the address is let in.
+    /// Nothing: the address is loopback, and whoever reaches it is let in.
     None,
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn judge(
         return Err(ApiError::new(
             StatusCode::MISDIRECTED_REQUEST,
             format!(
-                "this server is not known as {shown:?}: ask it as localhost or by its address, set external_url, or add authorization"
+                "this server is not known as {shown:?}: ask it as localhost or 127.0.0.1, set external_url to a URL with this name, or add authorization (webhook.authorization, api.authorization)"
             ),
         ));
     }
@@ -81,12 +82,12 @@ fn named_hosts<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Vec<Cow<'a, str>> {
         .collect()
 }
 
-/// An address, a name that no public resolver answers, or the name that the operator gave. A page's
-/// origin can be none of the first two: whoever answers for its name could not have sent it.
+/// A loopback address, `localhost`, or the name that the operator gave. A page's origin can be none of these: it would have to
+/// come from this machine, or from where the operator said that the server is.
 fn is_ours(authority: &str, external_url: Option<&Url>) -> bool {
-    if authority.parse::<SocketAddr>().is_ok() || authority.parse::<Ipv4Addr>().is_ok() {
+    if let Ok(address) = authority.parse::<SocketAddr>() {
         // What most senders write: it takes no look at it as a URL.
-        return true;
+        return is_loopback(address.ip());
     }
     let Ok(url) = Url::parse(&format!("http://{authority}/")) else {
         return false;
@@ -94,15 +95,23 @@ fn is_ours(authority: &str, external_url: Option<&Url>) -> bool {
     if !url.username().is_empty() || url.password().is_some() {
         return false;
     }
+    if url.host().is_some() && url.host() == external_url.and_then(Url::host) {
+        return true;
+    }
     match url.host() {
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        Some(Host::Ipv4(address)) => is_loopback(address.into()),
+        Some(Host::Ipv6(address)) => is_loopback(address.into()),
         Some(Host::Domain(name)) => {
             let name = name.strip_suffix('.').unwrap_or(name);
             let is_external = external_url.and_then(Url::host_str) == Some(name);
-            is_external || name.ends_with(".localhost") || cannot_be_public(name)
+            is_external || name == "localhost" || name.ends_with(".localhost")
         }
         None => false,
     }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 /// Returns true where the origin's host and port are those that the request was sent to. The scheme is
@@ -140,14 +149,12 @@ mod tests {
         for host in [
             "127.0.0.1:5000",
             "[::1]:5000",
-            "10.1.2.3",
+            "127.8.9.10",
+            "[::ffff:127.0.0.1]:5000",
             "localhost:5000",
             "LOCALHOST",
             "localhost.",
             "a.localhost",
-            "alert-manager",
-            "alert-manager.monitoring.svc:5000",
-            "alert-manager.monitoring.svc.cluster.local",
             "alerts.example.com",
             "alerts.example.com:8443",
         ] {
@@ -160,6 +167,21 @@ mod tests {
             "evil.example",
             "evil.example:5000",
             "evil.example.",
+            // Names that somebody in the same network can answer for, and addresses that are no loopback.
+            "x.local",
+            "x.lan:5000",
+            "router",
+            "alert-manager",
+            "alert-manager.monitoring.svc:5000",
+            "alert-manager.monitoring.svc.cluster.local",
+            "x.internal",
+            "localhost.local",
+            "notlocalhost",
+            "10.1.2.3",
+            "0.0.0.0:5000",
+            "[::]:5000",
+            "[::ffff:10.1.2.3]",
+            "[fe80::1]:5000",
             "127.0.0.1.nip.io",
             "localhost.evil.example",
             "alerts.example.com.evil.example",

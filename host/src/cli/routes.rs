@@ -118,15 +118,13 @@ fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
     }
     let parsed = webhook::parse(&body, Timestamp::now())
         .map_err(|error| anyhow!("{}: {error}", file.display()))?;
-    let mut sets = Vec::new();
-    for alert in parsed.alerts {
-        match alert {
-            Ok(parsed) => sets.push(parsed.alert.labels),
-            Err(bad) => print::note(&print::plain(&format!(
-                "alert {}: {}",
-                bad.index, bad.error
-            ))),
-        }
+    for bad in parsed.bad.first {
+        let line = format!("alert {}: {}", bad.index, bad.error);
+        print::note(&print::plain(&line));
     }
-    Ok(sets)
+    if parsed.bad.more > 0 {
+        print::note(&format!("{} more parts are no alerts", parsed.bad.more));
+    }
+    let alerts = parsed.alerts.into_iter();
+    Ok(alerts.map(|parsed| parsed.alert.labels).collect())
 }

@@ -33,7 +33,8 @@ pub struct Web {
     /// not done after five minutes (or `body_timeout`, where that is longer).
     pub body_rate_min: u64,
     /// `bodies_bytes_max`: all bodies that are being read, or stored, at one time; 256 MiB by default. Past
-    /// it the answer is 503. An eighth of it is kept for bodies of up to 1 MiB.
+    /// it the answer is 503. An eighth of it is kept for bodies of up to 1 MiB. Bodies that are to prove their sender by a
+    /// signature have room of their own beside it until they have, see [`Web::room_for_unproved`].
     pub bodies_bytes_max: u64,
     /// `idle_timeout`: how long a connection may wait for its next request, 2 minutes by default.
     pub idle_timeout: Duration,
@@ -50,6 +51,18 @@ impl Web {
             self.bodies_bytes_max
         } else {
             self.bodies_bytes_max - self.bodies_bytes_max / 8
+        }
+    }
+
+    /// Returns how much room there is for all bodies that are being read and whose senders have proved nothing yet. Where
+    /// nobody is asked for a proof that is `bodies_bytes_max`; else an eighth of that beside it, or as much as the largest body
+    /// takes.
+    #[must_use]
+    pub fn room_for_unproved(&self, webhook: &Webhook) -> u64 {
+        if webhook.is_closed() {
+            (self.bodies_bytes_max / 8).max(webhook.body_bytes_max)
+        } else {
+            self.bodies_bytes_max
         }
     }
 }

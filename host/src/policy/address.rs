@@ -146,7 +146,7 @@ fn embedded(v6: Ipv6Addr) -> Option<Embedded> {
 
 /// Returns true for a name that no public resolver answers, so that a private address behind it
 /// is no surprise. `host` is in lower case and without a trailing dot.
-pub(crate) fn cannot_be_public(host: &str) -> bool {
+pub(super) fn cannot_be_public(host: &str) -> bool {
     const PRIVATE_SUFFIXES: [&str; 5] = [".svc", ".cluster.local", ".internal", ".local", ".lan"];
     !host.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub(crate) use address::cannot_be_public;
 pub use grant::{AddressRange, GrantError, HttpGrant};
 pub use refusal::{MissingGrants, MissingPin, Refusal, imports_missing};
 

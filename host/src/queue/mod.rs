@@ -185,11 +185,24 @@ impl Queue {
     /// Where the queue is full or the store cannot write: the sender is to try again. A part of a large
     /// body may be stored even so; sent again, that part is a duplicate.
     pub async fn accept(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
+        let _arriving = self.make_room(parcel.deliveries())?;
+        self.store(parcel).await
+    }
+
+    /// Stores the next parcel of a body whose first one was accepted. A body is taken as a whole or not at all: the queue may
+    /// be full by now.
+    ///
+    /// # Errors
+    /// Where the store cannot write.
+    pub async fn accept_rest(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
+        self.store(parcel).await
+    }
+
+    async fn store(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
         let shared = &*self.inner.shared;
         if let Some(why) = shared.unwritable() {
             return Err(AcceptError::Unavailable(why));
         }
-        let _arriving = self.make_room(parcel.deliveries())?;
         let bytes = parcel.bytes();
         let (reply, answer) = oneshot::channel();
         shared.inbox.accept(AcceptJob {

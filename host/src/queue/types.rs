@@ -45,6 +45,8 @@ pub struct Refused {
     pub error: String,
     /// What was sent, cut to a bounded length.
     pub json: String,
+    /// Of all that was sent: a part that comes again is known by it, and not kept anew.
+    pub digest: [u8; 32],
     /// Its alertname, where one could be read.
     pub alertname: String,
 }
@@ -486,7 +488,16 @@ pub struct Receipt {
     /// One for each submission.
     pub verdicts: Vec<Verdict>,
     /// One for each refused part.
-    pub refused_ids: Vec<DeliveryId>,
+    pub refused: Vec<KeptRefused>,
+}
+
+/// Where a refused part of a body is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptRefused {
+    /// The dead delivery that has its JSON.
+    pub id: DeliveryId,
+    /// True where the same part came before: it is kept as that, and reported once.
+    pub is_known: bool,
 }
 
 /// Part of a list.

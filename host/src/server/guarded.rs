@@ -62,7 +62,7 @@ impl<I> Guarded<I> {
                 self.reading_for = phase;
                 self.reading.set_at(match phase {
                     Phase::Fresh | Phase::Head => Instant::now() + self.header_timeout,
-                    Phase::Busy => Instant::now() + self.idle_timeout,
+                    Phase::Unproved | Phase::Busy => Instant::now() + self.idle_timeout,
                     Phase::Idle => self.slot.since() + self.idle_timeout,
                 });
             }
@@ -71,7 +71,7 @@ impl<I> Guarded<I> {
                 // The body has its own clock, and an answer takes as long as the store does. The timer
                 // runs on all the same: hyper does not read again when it has answered, so that nothing
                 // else would notice that the connection has become idle.
-                Phase::Busy => self.reading.set(self.idle_timeout),
+                Phase::Unproved | Phase::Busy => self.reading.set(self.idle_timeout),
                 Phase::Idle => return Poll::Ready(ErrorKind::TimedOut.into()),
                 Phase::Fresh | Phase::Head => {
                     self.metrics.connection_cut(Cut::SlowHeaders);

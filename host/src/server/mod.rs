@@ -37,6 +37,8 @@ use body::TimedBody;
 use guarded::Guarded;
 use slots::{Admission, Held, Slots};
 
+pub(crate) use slots::Standing;
+
 pub(crate) use body::is_too_slow;
 pub(crate) use tls::Tls;
 pub use tls::TlsError;
@@ -124,7 +126,12 @@ impl Server {
             () = held.asked_to_leave() => return,
         };
         match shaken {
-            Ok(Ok(stream)) => self.http(stream, peer, &web, held).await,
+            Ok(Ok(stream)) => {
+                if tls.requires_client_certificate() {
+                    held.slot().prove();
+                }
+                self.http(stream, peer, &web, held).await;
+            }
             Ok(Err(error)) => {
                 self.metrics.connection_cut(Cut::Tls);
                 tracing::debug!(%peer, %error, "no TLS connection came about");
@@ -141,6 +148,7 @@ impl Server {
         let service = service_fn(|mut request: Request<Incoming>| {
             held.slot().busy();
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(Standing::new(held.slot()));
             let cache = harden::cache_of(request.uri().path());
             let request = request.map(|body| Body::new(TimedBody::new(body, web, &self.metrics)));
             let answer = self.endpoints.clone().call(request);

@@ -1,5 +1,7 @@
 //! Who is connected, what each connection is doing, and which one has to make room.
 
+mod standing;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+pub(crate) use standing::Standing;
 
 /// Kept for loopback peers beyond the limit: probes and the asking commands get in under a flood.
 const LOOPBACK_RESERVE: usize = 16;
@@ -23,7 +27,9 @@ pub(super) enum Phase {
     Fresh,
     /// Is sending the headers of a request.
     Head,
-    /// A request is being answered.
+    /// Is sending the body of a request, and has proved nothing: the body itself is to prove it, or nobody asks for a proof.
+    Unproved,
+    /// A request is being answered, or its body comes from somebody who has proved who it is.
     Busy,
     /// Waits for the next request.
     Idle,
@@ -37,7 +43,12 @@ pub(super) struct Slot {
     since_ms: AtomicU64,
     /// Whether it gave up its place.
     displaced: AtomicBool,
+    /// Whether somebody has proved on it who it is.
+    proved: AtomicBool,
     leave: Notify,
+    /// Whether the body that is being read is to end now, to make room.
+    cut: AtomicBool,
+    cut_now: Notify,
     start: Instant,
 }
 
@@ -47,7 +58,10 @@ impl Slot {
             phase: AtomicU8::new(Phase::Fresh as u8),
             since_ms: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
+            proved: AtomicBool::new(false),
             leave: Notify::new(),
+            cut: AtomicBool::new(false),
+            cut_now: Notify::new(),
             start,
         };
         slot.enter(Phase::Fresh);
@@ -64,12 +78,13 @@ impl Slot {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Fresh,
             1 => Phase::Head,
-            2 => Phase::Busy,
+            2 => Phase::Unproved,
+            3 => Phase::Busy,
             _ => Phase::Idle,
         }
     }
 
-    /// Returns when the phase began.
+    /// Returns when the phase began; while a request is being read or answered, when its first bytes came.
     pub(super) fn since(&self) -> tokio::time::Instant {
         let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
         (self.start + since).into()
@@ -82,7 +97,23 @@ impl Slot {
 
     /// A request is whole up to its body.
     pub(super) fn busy(&self) {
-        self.enter(Phase::Busy);
+        self.phase.store(Phase::Busy as u8, Ordering::Relaxed);
+    }
+
+    /// Somebody has proved on this connection who it is.
+    pub(super) fn prove(&self) {
+        self.proved.store(true, Ordering::Relaxed);
+    }
+
+    fn make_room(&self) {
+        self.displaced.store(true, Ordering::Relaxed);
+        self.cut_body();
+        self.leave.notify_one();
+    }
+
+    fn cut_body(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+        self.cut_now.notify_one();
     }
 
     /// The answer is decided.
@@ -95,7 +126,7 @@ impl Slot {
         match self.phase() {
             Phase::Fresh => true,
             Phase::Head => self.displaced.load(Ordering::Relaxed),
-            Phase::Busy | Phase::Idle => false,
+            Phase::Unproved | Phase::Busy | Phase::Idle => false,
         }
     }
 }
@@ -130,7 +161,7 @@ pub(super) enum Admission {
     Free(Held),
     /// There is room because another was asked to leave.
     Displaces(Held),
-    /// Everybody has a request under way. With a permit, there is time to say so.
+    /// Everybody has a request under way, and has proved who it is or waits for an answer alone. With a permit, there is time to say so.
     Full(Option<OwnedSemaphorePermit>),
 }
 
@@ -149,8 +180,7 @@ impl Slots {
             return Admission::Free(self.hold(&mut open));
         }
         if let Some(idlest) = open.idlest() {
-            idlest.displaced.store(true, Ordering::Relaxed);
-            idlest.leave.notify_one();
+            idlest.make_room();
             return Admission::Displaces(self.hold(&mut open));
         }
         if peer.to_canonical().is_loopback() && count < connections_max + LOOPBACK_RESERVE {
@@ -180,18 +210,23 @@ impl Slots {
 }
 
 impl Open {
-    /// Returns the connection that is missed least: the oldest that never finished sending a request,
-    /// else the one that has waited longest for its next.
+    /// Returns the connection that is missed least: of those on which nobody has proved anything, and on which none is being
+    /// answered, the one whose request, or wait for one, began first; else the proved one that has waited longest.
+    ///
+    /// By age and not by phase: a flood fills every phase, and an honest sender, whose request takes milliseconds, is among
+    /// the youngest of each.
     fn idlest(&self) -> Option<&Arc<Slot>> {
         self.slots
-            .values()
-            .filter(|slot| !slot.displaced.load(Ordering::Relaxed))
-            .filter_map(|slot| match slot.phase() {
-                Phase::Fresh | Phase::Head => Some((0, slot)),
-                Phase::Idle => Some((1, slot)),
+            .iter()
+            .filter(|(_, slot)| !slot.displaced.load(Ordering::Relaxed))
+            .filter_map(|(id, slot)| match slot.phase() {
                 Phase::Busy => None,
+                Phase::Fresh | Phase::Head | Phase::Unproved | Phase::Idle => {
+                    let since = slot.since_ms.load(Ordering::Relaxed);
+                    Some(((slot.proved.load(Ordering::Relaxed), since, *id), slot))
+                }
             })
-            .min_by_key(|(rank, slot)| (*rank, slot.since_ms.load(Ordering::Relaxed)))
+            .min_by_key(|(rank, _)| *rank)
             .map(|(_, slot)| slot)
     }
 }
@@ -229,27 +264,84 @@ mod tests {
         }
     }
 
+    fn displaced_for_another(slots: &Arc<Slots>, max: usize) -> Held {
+        match slots.admit(REMOTE, max) {
+            Admission::Displaces(held) => {
+                held.slot.busy();
+                held
+            }
+            _ => panic!("one makes room"),
+        }
+    }
+
+    fn is_displaced(held: &Held) -> bool {
+        held.slot.displaced.load(Ordering::Relaxed)
+    }
+
     #[test]
     fn a_new_connection_takes_the_place_of_one_that_asks_nothing() {
         let slots = Arc::new(Slots::default());
         let [asking, silent, waiting] = [(); 3].map(|()| free(&slots, REMOTE, 3));
         asking.slot.busy();
         waiting.slot.idle();
-        let Admission::Displaces(new) = slots.admit(REMOTE, 3) else {
-            panic!("the silent one leaves");
-        };
-        new.slot.busy();
+        let _new = displaced_for_another(&slots, 3);
         assert!(silent.slot.is_unanswerable());
-        assert!(silent.slot.displaced.load(Ordering::Relaxed));
-        let Admission::Displaces(_new) = slots.admit(REMOTE, 3) else {
-            panic!("then the waiting one");
-        };
-        assert!(waiting.slot.displaced.load(Ordering::Relaxed));
+        assert!(is_displaced(&silent));
+        let _new = displaced_for_another(&slots, 3);
+        assert!(is_displaced(&waiting));
         assert!(
             !waiting.slot.is_unanswerable(),
             "its last answer may still be on its way"
         );
-        assert!(!asking.slot.displaced.load(Ordering::Relaxed));
+        assert!(!is_displaced(&asking));
+    }
+
+    #[test]
+    fn who_has_proved_nothing_makes_room_first_and_the_oldest_of_those() {
+        let slots = Arc::new(Slots::default());
+        let all = [(); 6].map(|()| free(&slots, REMOTE, 6));
+        let [known, young, upload, silent, known_idle, old_idle] = &all;
+        let at = |held: &Held, ms| held.slot.since_ms.store(ms, Ordering::Relaxed);
+        Standing::new(known.slot()).prove();
+        Standing::new(known_idle.slot()).prove();
+        known_idle.slot.idle();
+        old_idle.slot.idle();
+        Standing::new(young.slot()).awaits_body();
+        Standing::new(upload.slot()).awaits_body();
+        for (held, ms) in [
+            (old_idle, 1),
+            (upload, 2),
+            (silent, 3),
+            (young, 4),
+            (known_idle, 0),
+        ] {
+            at(held, ms);
+        }
+        let mut new = Vec::new();
+        for goes in [old_idle, upload, silent, young, known_idle] {
+            assert!(!is_displaced(goes));
+            new.push(displaced_for_another(&slots, 6));
+            assert!(is_displaced(goes));
+        }
+        assert!(Standing::new(upload.slot()).is_cut());
+        assert!(!upload.slot.is_unanswerable(), "it is told why");
+        assert!(!is_displaced(known), "its body is read on");
+        assert!(matches!(slots.admit(REMOTE, 6), Admission::Full(_)));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_cut_off_does_not_cut_the_next_one() {
+        let standing = Standing::unwatched();
+        standing.awaits_body();
+        standing.cut_body();
+        standing.cut_off().await;
+        standing.awaits_body();
+        let cut = tokio::select! {
+            biased;
+            () = standing.cut_off() => true,
+            () = tokio::task::yield_now() => false,
+        };
+        assert!(!cut);
     }
 
     #[test]

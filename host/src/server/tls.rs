@@ -59,6 +59,11 @@ impl Tls {
         })
     }
 
+    /// Returns true where nobody comes in without a certificate.
+    pub(super) fn requires_client_certificate(&self) -> bool {
+        self.settings.requires_client_certificate()
+    }
+
     /// Returns what the next connection is encrypted with. Files that have changed are read again; where
     /// they cannot be used, the old ones stay.
     pub(super) fn acceptor(&self) -> TlsAcceptor {

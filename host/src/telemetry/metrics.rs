@@ -19,6 +19,7 @@ pub struct Metrics {
     showing: Mutex<()>,
     webhook_alerts: IntCounterVec,
     webhook_truncated: IntCounter,
+    webhook_fields_left_out: IntCounter,
     unrouted: IntCounter,
     deliveries: IntCounterVec,
     dead: IntGauge,
@@ -76,6 +77,11 @@ impl Metrics {
                 "alert_manager_webhook_alerts_total",
                 "Alerts received by the webhook, by status and by what became of them.",
                 &["status", "result"],
+            )?,
+            webhook_fields_left_out: counter(
+                &registry,
+                "alert_manager_webhook_fields_left_out_total",
+                "Fields of alerts and their groups that were too long and are cut or not kept.",
             )?,
             webhook_truncated: counter(
                 &registry,
@@ -232,6 +238,11 @@ impl Metrics {
         self.webhook_truncated.inc_by(count);
     }
 
+    /// Counts fields of bodies that were too long and are cut or not kept.
+    pub fn webhook_fields_left_out(&self, count: u64) {
+        self.webhook_fields_left_out.inc_by(count);
+    }
+
     /// Counts an alert that no route matched.
     pub fn unrouted(&self) {
         self.unrouted.inc();
@@ -369,8 +380,10 @@ impl Metrics {
 pub(crate) enum Cut {
     /// There were too many, each with a request under way.
     Full,
-    /// It asked nothing, and another took its place.
+    /// It had proved nothing, or asked nothing, and another took its place.
     Displaced,
+    /// Its body, whose sender had proved nothing, made room for another.
+    DisplacedBody,
     /// Its headers did not come in time.
     SlowHeaders,
     /// Its body paused too long or was too slow.
@@ -386,6 +399,7 @@ impl Cut {
         match self {
             Self::Full => "full",
             Self::Displaced => "displaced",
+            Self::DisplacedBody => "displaced_body",
             Self::SlowHeaders => "slow_headers",
             Self::SlowBody => "slow_body",
             Self::SlowReader => "slow_reader",

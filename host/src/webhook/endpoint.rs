@@ -1,4 +1,5 @@
-//! `POST /webhook`: takes what senders post, and answers once it is durable.
+//! `POST /webhook`, and the paths that Prometheus and vmalert append to theirs: takes what senders post, and answers once it is
+//! durable.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -9,33 +10,38 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
-use serde::Serialize;
+use axum::routing::{any, post};
+use http_body_util::BodyExt as _;
 
+use super::intake::Intake;
 use super::outliving::Outliving;
-use super::payload::{self, BadAlert, Parsed, ParsedAlert};
-use super::room::{Full, Share, Sharing};
+use super::payload::PayloadError;
+use super::room::{Bounds, Full, Share};
 use super::signature::Claim;
-use crate::alert::{
-    Alert, DeliveryId, Fingerprint, HandlerName, Labels, Priority, Status, Timestamp,
-};
+use crate::alert::Timestamp;
 use crate::api::{ApiError, authorize, guard_webhook};
 use crate::app::Shared;
-use crate::config::Webhook;
-use crate::queue::{AcceptError, Accepted, Parcel, Plan, Receipt, Refused, Submission, Verdict};
-use crate::router::Router;
-use crate::server;
-use crate::telemetry::{Refusal, WebhookResult};
+use crate::config::{Config, Webhook};
+use crate::queue::AcceptError;
+use crate::server::{self, Standing};
+use crate::telemetry::{Cut, Refusal, WebhookResult};
 
 /// A body above this takes milliseconds to check and parse, and so does the answer to it: that is done on a thread of its
 /// own, so that those who send little do not wait for it.
 const LARGE_BYTES: u64 = 128 << 10;
 
+/// Room that is made for a body at first, in bytes: what its length claims may never come.
+const FIRST_BYTES_MAX: usize = 64 << 10;
+
 /// The webhook's routes. Each handler calls [`guard_webhook`] first: nothing around them does.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
-    Endpoints::new().route("/webhook", post(take).put(take))
+    Endpoints::new()
+        .route("/webhook", post(take).put(take))
+        // Prometheus and vmalert append these to their path_prefix, `/webhook` or none.
+        .route("/webhook/api/v2/alerts", post(take).put(take))
+        .route("/api/v2/alerts", post(take).put(take))
+        .route("/webhook/api/v1/alerts", any(gone))
+        .route("/api/v1/alerts", any(gone))
 }
 
 async fn take(State(shared): State<Shared>, request: Request) -> Response {
@@ -45,14 +51,48 @@ async fn take(State(shared): State<Shared>, request: Request) -> Response {
     }
 }
 
-async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
+async fn gone(State(shared): State<Shared>, request: Request) -> ApiError {
+    let (head, _) = request.into_parts();
     let config = shared.config.load();
-    guard_webhook(shared, &config, &request)?;
-    let (head, body) = request.into_parts();
-    check_rate(shared, &config.webhook, &head)?;
-    let now = Timestamp::now();
+    let standing = standing(&head);
+    let judged = admit(&shared, &config, &head, &standing, Timestamp::now());
+    judged.err().unwrap_or_else(|| {
+        ApiError::new(
+            StatusCode::GONE,
+            "this is Alertmanager's API of before version 0.27: post to /api/v2/alerts (Prometheus: alerting.alertmanagers[].api_version: v2)",
+        )
+    })
+}
+
+fn standing(head: &Parts) -> Standing {
+    let standing = head.extensions.get::<Standing>();
+    standing.cloned().unwrap_or_else(Standing::unwatched)
+}
+
+/// Judges a request by its head: where it comes from, how often, and what it proves. What is left to prove is returned.
+fn admit(
+    shared: &Shared,
+    config: &Config,
+    head: &Parts,
+    standing: &Standing,
+    now: Timestamp,
+) -> Result<Option<Claim>, ApiError> {
+    guard_webhook(shared, config, head)?;
+    check_rate(shared, &config.webhook, head)?;
     let claim = prove(&config.webhook, &head.headers, now)
         .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
+    if config.webhook.is_closed() && claim.is_none() {
+        standing.prove();
+    }
+    Ok(claim)
+}
+
+async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
+    let config = shared.config.load();
+    let (head, body) = request.into_parts();
+    let now = Timestamp::now();
+    let standing = standing(&head);
+    let claim = admit(shared, &config, &head, &standing, now)?;
     check_content_type(&head.headers)?;
     check_content_encoding(&head.headers)?;
     if !shared.is_ready() {
@@ -61,37 +101,97 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
             "the handlers are still being loaded; try again",
         ));
     }
+    let bounds = Bounds {
+        web: config.web.clone(),
+        unproved_bytes_max: config.web.room_for_unproved(&config.webhook),
+    };
+    let is_known = shared.bound.requires_client_certificate()
+        || (config.webhook.is_closed() && claim.is_none());
     // Held until it is stored: what was parsed of the body takes as much again.
-    let mut share = shared.bodies.share(&config.web);
-    let body = read(body, config.webhook.body_bytes_max, &mut share).await?;
+    let share = if is_known {
+        shared.bodies.proved(bounds)
+    } else {
+        standing.awaits_body();
+        shared.bodies.unproved(bounds, standing.clone())
+    };
+    let mut reading = Reading {
+        claim,
+        share,
+        bytes_max: config.webhook.body_bytes_max,
+        body: Vec::new(),
+    };
     drop(config);
+    let read = tokio::select! {
+        biased;
+        // Nobody cuts a body off whose sender is known.
+        () = standing.cut_off(), if !is_known => Err(ReadError::Full(Full::Displaced)),
+        read = reading.read(body) => read,
+    };
+    standing.has_body();
+    read.map_err(|error| refuse_body(shared, &standing, &reading, &error))?;
+    let Reading {
+        claim,
+        mut share,
+        body,
+        ..
+    } = reading;
+    let settled = match claim {
+        Some(claim) => {
+            claim
+                .verify()
+                .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
+            standing.prove();
+            share.prove()
+        }
+        None => share.complete(),
+    };
+    settled.map_err(|full| refuse_full(shared, &standing, &full))?;
     // What is stored is counted, even where the sender hangs up meanwhile.
-    let stored = Outliving::new(store(shared.clone(), body, claim, now, share));
+    let stored = Outliving::new(store(shared.clone(), body, now, share));
     stored.await.unwrap_or_else(|| Err(failed()))
 }
 
 async fn store(
     shared: Shared,
-    body: Collected<Bytes>,
-    claim: Option<Claim>,
+    body: Vec<u8>,
     now: Timestamp,
     share: Share,
 ) -> Result<Response, ApiError> {
     let is_large = share.bytes() > LARGE_BYTES;
     let own = shared.clone();
-    let sent = move || Sent::read(&own, body, claim, now);
-    let Sent {
-        parcel,
-        described,
-        bad,
-    } = beside(&shared, is_large, sent).await??;
-    let accepted = shared.queue.accept(parcel).await;
-    let receipt = accepted.map_err(|error| refuse(&error))?;
-    let own = shared.clone();
-    let answer = move || axum::Json(answer(&own, described, bad, receipt)).into_response();
-    let mut answer = beside(&shared, is_large, answer).await?;
-    *answer.status_mut() = StatusCode::ACCEPTED;
-    Ok(answer)
+    let opened = beside(&shared, is_large, move || Intake::open(&own, body, now));
+    let mut intake = opened.await?.map_err(|error| unusable(&shared, &error))?;
+    let (mut receipt, mut is_first) = (None, true);
+    loop {
+        let own = shared.clone();
+        let advance = move || {
+            let parcel = intake.advance(&own, receipt);
+            (intake, parcel)
+        };
+        let parcel;
+        (intake, parcel) = beside(&shared, is_large, advance).await?;
+        let Some(parcel) = parcel.map_err(|error| unusable(&shared, &error))? else {
+            break;
+        };
+        let accepted = if is_first {
+            shared.queue.accept(parcel).await
+        } else {
+            shared.queue.accept_rest(parcel).await
+        };
+        receipt = Some(accepted.map_err(|error| refuse(&error))?);
+        is_first = false;
+    }
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    Ok((StatusCode::ACCEPTED, kind, intake.into_answer()).into_response())
+}
+
+/// Nothing of the body can be taken.
+fn unusable(shared: &Shared, error: &PayloadError) -> ApiError {
+    let rejected = WebhookResult::Rejected;
+    shared
+        .metrics
+        .webhook_alerts(None, rejected, error.alerts());
+    ApiError::new(StatusCode::BAD_REQUEST, error.to_string())
 }
 
 /// Does what takes long on a thread of its own, in its turn, and the rest here.
@@ -155,196 +255,6 @@ fn prove(
     Ok(claim)
 }
 
-/// A body, split into what is stored and what the answer tells of it.
-struct Sent {
-    parcel: Parcel,
-    described: Vec<Described>,
-    bad: Vec<BadAlert>,
-}
-
-/// What the answer needs of an alert that the queue has taken over.
-struct Described {
-    fingerprint: Fingerprint,
-    alertname: String,
-    status: Status,
-    routed: bool,
-}
-
-impl Sent {
-    /// Checks whose the body is, where that is left to be done, and reads it.
-    fn read(
-        shared: &Shared,
-        body: Collected<Bytes>,
-        claim: Option<Claim>,
-        now: Timestamp,
-    ) -> Result<Self, ApiError> {
-        let body = body.to_bytes();
-        if let Some(claim) = claim {
-            claim
-                .check(&body)
-                .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
-        }
-        let parsed = payload::parse(&body, now).map_err(|error| {
-            let status = StatusCode::BAD_REQUEST;
-            shared
-                .metrics
-                .webhook_alerts(None, WebhookResult::Rejected, error.alerts());
-            ApiError::new(status, error.to_string())
-        })?;
-        drop(body);
-        Ok(Self::new(shared, parsed))
-    }
-
-    fn new(shared: &Shared, parsed: Parsed) -> Self {
-        if parsed.truncated_alerts > 0 {
-            shared.metrics.webhook_truncated(parsed.truncated_alerts);
-            tracing::warn!(
-                alerts = parsed.truncated_alerts,
-                "the sender cut its list: these alerts, and their resolves, never arrive. Raise or remove `max_alerts` in its webhook_configs"
-            );
-        }
-        let router = shared.router.load();
-        let mut submissions = Vec::with_capacity(parsed.alerts.len());
-        let mut described = Vec::with_capacity(parsed.alerts.len());
-        let (mut refused, mut all_bad) = (Vec::new(), Vec::new());
-        for alert in parsed.alerts {
-            match alert {
-                Ok(ParsedAlert {
-                    alert,
-                    starts_at_missing,
-                }) => {
-                    shared.note_heartbeat(&alert);
-                    let submission = submission(&router, alert, starts_at_missing);
-                    let alert = &submission.alert;
-                    described.push(Described {
-                        fingerprint: alert.fingerprint,
-                        alertname: alert.name().to_owned(),
-                        status: alert.status,
-                        routed: !submission.plans.is_empty(),
-                    });
-                    submissions.push(submission);
-                }
-                Err(bad) => {
-                    refused.push(Refused {
-                        error: bad.error.clone(),
-                        json: bad.json.clone(),
-                        alertname: bad.alertname.clone(),
-                    });
-                    all_bad.push(bad);
-                }
-            }
-        }
-        Self {
-            parcel: Parcel::new(submissions, refused),
-            described,
-            bad: all_bad,
-        }
-    }
-}
-
-/// Routes an alert.
-pub(crate) fn submission(router: &Router, alert: Alert, starts_at_missing: bool) -> Submission {
-    Submission {
-        plans: plans(router, &alert.labels),
-        alert,
-        starts_at_missing,
-    }
-}
-
-fn plans(router: &Router, labels: &Labels) -> Vec<Plan> {
-    router
-        .matching(labels)
-        .into_iter()
-        .map(|place| {
-            let route = &router.routes()[place];
-            Plan {
-                route: route.name.clone(),
-                handlers: route.handlers.clone(),
-                priority: route.priority.unwrap_or_else(|| Priority::of(labels)),
-                repeat_after: route.repeat_after,
-            }
-        })
-        .collect()
-}
-
-/// What became of a body.
-#[derive(Default, Serialize)]
-struct Answer {
-    accepted: u64,
-    duplicates: u64,
-    stale: u64,
-    rejected: Vec<Rejected>,
-    deliveries: Vec<Taken>,
-}
-
-#[derive(Serialize)]
-struct Rejected {
-    index: usize,
-    error: String,
-}
-
-#[derive(Serialize)]
-struct Taken {
-    id: DeliveryId,
-    fingerprint: Fingerprint,
-    alertname: String,
-    handlers: Vec<HandlerName>,
-}
-
-fn answer(
-    shared: &Shared,
-    described: Vec<Described>,
-    bad: Vec<BadAlert>,
-    receipt: Receipt,
-) -> Answer {
-    let mut answer = Answer::default();
-    for (alert, verdict) in described.into_iter().zip(receipt.verdicts) {
-        let result = match verdict {
-            Verdict::Accepted(taken) => {
-                answer.accepted += 1;
-                if !alert.routed {
-                    shared.metrics.unrouted();
-                    tracing::warn!(
-                        alertname = alert.alertname,
-                        "no route matches {:?}: stored as done, handled by nobody. A route without matchers would catch it",
-                        alert.alertname
-                    );
-                }
-                answer
-                    .deliveries
-                    .extend(taken.into_iter().map(|Accepted { id, handlers }| Taken {
-                        id,
-                        fingerprint: alert.fingerprint,
-                        alertname: alert.alertname.clone(),
-                        handlers,
-                    }));
-                WebhookResult::Accepted
-            }
-            Verdict::Duplicate => {
-                answer.duplicates += 1;
-                WebhookResult::Duplicate
-            }
-            Verdict::Stale => {
-                answer.stale += 1;
-                WebhookResult::Stale
-            }
-        };
-        shared.metrics.webhook_alerts(Some(alert.status), result, 1);
-    }
-    let rejected = bad.into_iter().map(|bad| Rejected {
-        index: bad.index,
-        error: bad.error,
-    });
-    answer.rejected = rejected.collect();
-    if !answer.rejected.is_empty() {
-        let count = u64::try_from(answer.rejected.len()).unwrap_or(u64::MAX);
-        shared
-            .metrics
-            .webhook_alerts(None, WebhookResult::Rejected, count);
-    }
-    answer
-}
-
 // Alertmanager retries 5xx but not 429, so what may pass answers 503.
 fn refuse(error: &AcceptError) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
@@ -392,31 +302,88 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-async fn read(
-    body: Body,
-    body_bytes_max: u64,
-    share: &mut Share,
-) -> Result<Collected<Bytes>, ApiError> {
-    let limit = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
-    let body = Sharing { inner: body, share };
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
+/// A body on its way in.
+struct Reading {
+    /// Fed with the body.
+    claim: Option<Claim>,
+    share: Share,
+    bytes_max: u64,
+    /// What has come, in one piece: kept as it comes, each byte of a sender that writes them one by one would hold a buffer.
+    body: Vec<u8>,
+}
+
+/// Why a body was not read to its end.
+enum ReadError {
+    TooLong,
+    Full(Full),
+    Broken(axum::Error),
+}
+
+impl Reading {
+    async fn read(&mut self, mut body: Body) -> Result<(), ReadError> {
+        use hyper::body::Body as _;
+
+        let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        self.body.reserve(expected.min(FIRST_BYTES_MAX));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(ReadError::Broken)?;
+            if let Ok(data) = frame.into_data() {
+                self.take(&data)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, data: &[u8]) -> Result<(), ReadError> {
+        if self.share.bytes() + data.len() as u64 > self.bytes_max {
+            return Err(ReadError::TooLong);
+        }
+        self.share
+            .take(data.len() as u64)
+            .map_err(ReadError::Full)?;
+        if let Some(claim) = &mut self.claim {
+            claim.update(data);
+        }
+        self.body.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+fn refuse_body(
+    shared: &Shared,
+    standing: &Standing,
+    reading: &Reading,
+    error: &ReadError,
+) -> ApiError {
+    match error {
+        ReadError::TooLong => ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is over {body_bytes_max} bytes (webhook.body_bytes_max)"),
-        )),
-        Err(error) if error.is::<Full>() => Err(ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many large bodies at one time (web.bodies_bytes_max); try again",
-        )),
+            format!(
+                "the body is over {} bytes (webhook.body_bytes_max)",
+                reading.bytes_max
+            ),
+        ),
+        ReadError::Full(full) => refuse_full(shared, standing, full),
         // A congested way is no fault of the alerts: 5xx is tried again.
-        Err(error) if server::is_too_slow(&*error) => Err(ApiError::new(
+        ReadError::Broken(error) if server::is_too_slow(error) => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",
-        )),
-        Err(_) => Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "the body ended before its end",
-        )),
+        ),
+        ReadError::Broken(_) => {
+            ApiError::new(StatusCode::BAD_REQUEST, "the body ended before its end")
+        }
     }
+}
+
+fn refuse_full(shared: &Shared, standing: &Standing, full: &Full) -> ApiError {
+    let message = match full {
+        Full::Everywhere => "too many large bodies at one time (web.bodies_bytes_max); try again",
+        Full::Displaced => {
+            if !standing.is_displaced() {
+                shared.metrics.connection_cut(Cut::DisplacedBody);
+            }
+            "the body made room for others before it proved its sender (web.bodies_bytes_max, web.connections_max); try again"
+        }
+    };
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
 }

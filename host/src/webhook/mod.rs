@@ -1,13 +1,15 @@
 //! Alerts in: what senders post, told apart and turned into alerts of ours.
 
 mod endpoint;
+mod intake;
 mod outliving;
 mod payload;
 mod rate;
 mod room;
 mod signature;
 
-pub(crate) use endpoint::{endpoints, submission};
-pub use payload::{BadAlert, Parsed, ParsedAlert, PayloadError, parse};
+pub(crate) use endpoint::endpoints;
+pub(crate) use intake::submission;
+pub use payload::{Bad, BadAlert, Parsed, ParsedAlert, PayloadError, parse};
 pub(crate) use rate::SenderRates;
 pub(crate) use room::Room;

@@ -1,20 +1,24 @@
 //! Reads every body that senders post, and says of a bad one which field is wrong.
 
+mod group;
+mod left_out;
+mod lenient;
+mod reader;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
-use crate::alert::{Alert, Labels, Origin, Timestamp};
+use crate::alert::{Alert, Timestamp};
 
-use self::wire::{WireAlert, WireGroup, found};
+use self::lenient::pick;
 
-/// Bodies up to this are read in one go. In larger ones the alerts are read one by one: parsed and not yet taken over,
-/// small ones are ten times as large as their JSON.
-const ONE_GO_BYTES_MAX: usize = 1 << 20;
+pub(super) use self::reader::Payload;
+
+/// Of the parts of a body that are no alerts, so many are kept with their JSON; the others are counted.
+const BAD_KEPT_MAX: usize = 16;
 
 /// Of an alert that is kept because it could not be read, this much of its JSON.
 const BAD_JSON_BYTES_MAX: usize = 64 << 10;
@@ -28,10 +32,14 @@ const BAD_ALERTNAME_BYTES_MAX: usize = 256;
 /// What a body held, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// At least one of them is good.
-    pub alerts: Vec<Result<ParsedAlert, BadAlert>>,
+    /// The good ones; there is at least one.
+    pub alerts: Vec<ParsedAlert>,
+    /// The parts that are no alerts.
+    pub bad: Bad,
     /// Alerts that the sender left out of the group (`max_alerts`): they never come.
     pub truncated_alerts: u64,
+    /// Fields that were too long and are cut or not kept.
+    pub fields_left_out: u64,
 }
 
 /// A good alert.
@@ -43,6 +51,32 @@ pub struct ParsedAlert {
     pub starts_at_missing: bool,
 }
 
+/// The parts of a body that are no alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bad {
+    /// The first of them.
+    pub first: Vec<BadAlert>,
+    /// How many there are besides.
+    pub more: u64,
+}
+
+impl Bad {
+    /// Returns how many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.more
+            .saturating_add(u64::try_from(self.first.len()).unwrap_or(u64::MAX))
+    }
+
+    fn add(&mut self, make: impl FnOnce() -> BadAlert) {
+        if self.first.len() < BAD_KEPT_MAX {
+            self.first.push(make());
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
 /// A part of a body that is no alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAlert {
@@ -52,6 +86,8 @@ pub struct BadAlert {
     pub error: String,
     /// What was sent, cut to 64 KiB.
     pub json: String,
+    /// Of all that was sent: the same part again has the same.
+    pub digest: [u8; 32],
     /// Its alertname, empty where none could be read.
     pub alertname: String,
 }
@@ -77,7 +113,7 @@ pub enum PayloadError {
         /// What is wrong with the first.
         error: String,
         /// How many there are.
-        alerts: usize,
+        alerts: u64,
     },
 }
 
@@ -86,100 +122,32 @@ impl PayloadError {
     #[must_use]
     pub fn alerts(&self) -> u64 {
         match self {
-            Self::NoGoodAlert { alerts, .. } => u64::try_from(*alerts).unwrap_or(u64::MAX),
+            Self::NoGoodAlert { alerts, .. } => *alerts,
             Self::NoAlerts(_) | Self::NotUtf8(_) | Self::NotJson(_) | Self::TooDeep => 0,
         }
     }
 }
 
-/// Reads Alertmanager's group (version 4), Grafana's (version 1), Prometheus' bare list and one alert
-/// alone. `now` is the time of receipt; an alert without status is resolved where its end has passed.
+/// Reads a body whole; see [`Payload`].
 ///
 /// # Errors
 /// Where the body does not parse, holds no alert, or no alert in it is good.
 pub fn parse(body: &[u8], now: Timestamp) -> Result<Parsed, PayloadError> {
-    match std::str::from_utf8(body) {
-        Ok(text) => check(read(text, now)?),
-        Err(error) => read_damaged(body, error.valid_up_to(), now),
+    let mut payload = Payload::open(body.to_vec(), now)?;
+    let mut alerts = Vec::new();
+    while !payload.is_read() {
+        alerts.extend(payload.next_portion()?);
     }
-}
-
-fn read(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
-    if text.trim().is_empty() {
-        return Err(PayloadError::NoAlerts("the body is empty".to_owned()));
-    }
-    if !text.trim_start().starts_with('[') {
-        return read_object(text, now);
-    }
-    let origin = sent_by("prometheus");
-    if text.len() <= ONE_GO_BYTES_MAX
-        && let Ok(alerts) = serde_json::from_str(text)
-        && let Some(parsed) = all_good(alerts, &origin, now)
-    {
-        return Ok(parsed);
-    }
-    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
-    Ok(read_list(&items, Place::Listed, &origin, now))
-}
-
-/// Takes alerts that were read in one go, as nearly all are; absent where one of them is bad, and its JSON is needed.
-fn all_good(alerts: Vec<WireAlert<'_>>, origin: &Origin, now: Timestamp) -> Option<Parsed> {
-    let alerts = alerts.into_iter();
-    let alerts = alerts.map(|wire| wire.into_alert(origin, now).map(Ok));
-    Some(Parsed {
-        alerts: alerts.collect::<Result<_, _>>().ok()?,
-        truncated_alerts: 0,
+    Ok(Parsed {
+        alerts,
+        truncated_alerts: payload.truncated_alerts(),
+        fields_left_out: payload.take_fields_left_out(),
+        bad: std::mem::take(payload.bad()),
     })
 }
 
-/// Reads a body that is not all UTF-8: an alert that the damage is in is bad, its group is not.
-fn read_damaged(body: &[u8], at: usize, now: Timestamp) -> Result<Parsed, PayloadError> {
-    let text = String::from_utf8_lossy(body);
-    let mut parsed = read(&text, now).map_err(|_| PayloadError::NotUtf8(at))?;
-    let place = place_of_first(&text);
-    for (index, entry) in parsed.alerts.iter_mut().enumerate() {
-        if let Ok(good) = entry
-            && let Some(field) = damaged_field(&good.alert)
-        {
-            let json = serde_json::to_string(&good.alert).unwrap_or_default();
-            let problem = format!("not UTF-8 (the body's first bad byte is at {at})");
-            let error = FieldError::new(field, problem);
-            *entry = Err(bad(index, place, error, &json));
-        }
-    }
-    check(parsed)
-}
-
-/// Tells how the alerts of a body that could be read are named.
-fn place_of_first(text: &str) -> Place {
-    if text.trim_start().starts_with('[') {
-        return Place::Listed;
-    }
-    let alerts = serde_json::from_str::<Value>(text).map(|body| body["alerts"].is_array());
-    match alerts {
-        Ok(true) => Place::Grouped,
-        _ => Place::Alone,
-    }
-}
-
-fn damaged_field(alert: &Alert) -> Option<&'static str> {
-    let is_damaged = |labels: &Labels| {
-        let replaced = char::REPLACEMENT_CHARACTER;
-        labels
-            .iter()
-            .any(|(name, value)| name.contains(replaced) || value.contains(replaced))
-    };
-    if is_damaged(&alert.labels) {
-        Some("labels")
-    } else if is_damaged(&alert.annotations) {
-        Some("annotations")
-    } else {
-        None
-    }
-}
-
 /// Where in a body an alert stands, for the names of its fields.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Place {
     /// Alone: `labels.x`.
     Alone,
@@ -202,6 +170,7 @@ impl Place {
 }
 
 /// What is wrong with one field of an alert.
+#[derive(Debug)]
 struct FieldError {
     /// Empty where the whole alert is meant.
     field: String,
@@ -217,21 +186,6 @@ impl FieldError {
     }
 }
 
-fn check(parsed: Parsed) -> Result<Parsed, PayloadError> {
-    let first_bad = parsed.alerts.iter().find_map(|alert| alert.as_ref().err());
-    match first_bad {
-        None if parsed.alerts.is_empty() => {
-            let why = "alerts: the list is empty".to_owned();
-            Err(PayloadError::NoAlerts(why))
-        }
-        Some(bad) if parsed.alerts.iter().all(Result::is_err) => Err(PayloadError::NoGoodAlert {
-            error: bad.error.clone(),
-            alerts: parsed.alerts.len(),
-        }),
-        _ => Ok(parsed),
-    }
-}
-
 fn json_error(error: &serde_json::Error) -> PayloadError {
     let text = error.to_string();
     // serde_json has no kind of its own for it.
@@ -241,122 +195,15 @@ fn json_error(error: &serde_json::Error) -> PayloadError {
     PayloadError::NotJson(text)
 }
 
-fn sent_by(sender: &str) -> Origin {
-    Origin {
-        sender: sender.to_owned(),
-        ..Origin::default()
+fn bad(index: usize, place: Place, mut error: FieldError, json: &str) -> BadAlert {
+    if matches!(place, Place::Alone) && error.field == "labels" && error.problem == wire::MISSING {
+        error = FieldError::new(
+            "body",
+            "it has neither alerts (a group) nor labels (one alert)",
+        );
     }
-}
-
-/// Reads a group or an alert alone. The typed way is the fast one, and for a group with a bad alert has each alert's own
-/// JSON; what it does not take (a field given twice, a field of another type) is read again as a tree, which takes more
-/// and knows what is wrong.
-fn read_object(text: &str, now: Timestamp) -> Result<Parsed, PayloadError> {
-    if text.len() <= ONE_GO_BYTES_MAX
-        && let Ok(mut group) = serde_json::from_str::<WireGroup<'_, WireAlert<'_>>>(text)
-    {
-        let Some(alerts) = group.alerts.take() else {
-            return Ok(alone(read_alert(text, &sent_by("json"), now), text));
-        };
-        let truncated_alerts = group.truncated_alerts.unwrap_or(0);
-        if let Some(parsed) = all_good(alerts, &group.into_origin(), now) {
-            return Ok(Parsed {
-                truncated_alerts,
-                ..parsed
-            });
-        }
-    }
-    if let Ok(mut group) = serde_json::from_str::<WireGroup<'_, &RawValue>>(text) {
-        let Some(items) = group.alerts.take() else {
-            return Ok(alone(read_alert(text, &sent_by("json"), now), text));
-        };
-        let truncated_alerts = group.truncated_alerts.unwrap_or(0);
-        let parsed = read_list(&items, Place::Grouped, &group.into_origin(), now);
-        return Ok(Parsed {
-            truncated_alerts,
-            ..parsed
-        });
-    }
-    let value: Value = serde_json::from_str(text).map_err(|e| json_error(&e))?;
-    let Value::Object(fields) = &value else {
-        let what = found(&value);
-        let why = format!("the body is {what}: an object or a list of alerts is expected");
-        return Err(PayloadError::NoAlerts(why));
-    };
-    match fields.get("alerts") {
-        None | Some(Value::Null) => {
-            let alert = alert_from_tree(&value, &sent_by("json"), now);
-            Ok(alone(alert, text))
-        }
-        Some(Value::Array(items)) => {
-            let group = WireGroup::<&RawValue>::from_tree(fields);
-            let truncated_alerts = group.truncated_alerts.unwrap_or(0);
-            let origin = group.into_origin();
-            let alerts = items.iter().enumerate().map(|(index, item)| {
-                alert_from_tree(item, &origin, now)
-                    .map_err(|error| bad(index, Place::Grouped, error, &item.to_string()))
-            });
-            Ok(Parsed {
-                alerts: alerts.collect(),
-                truncated_alerts,
-            })
-        }
-        Some(other) => Err(PayloadError::NoAlerts(format!(
-            "alerts: expected a list, found {}",
-            found(other)
-        ))),
-    }
-}
-
-fn alone(alert: Result<ParsedAlert, FieldError>, text: &str) -> Parsed {
-    let alert = alert.map_err(|mut error| {
-        if error.field == "labels" && error.problem == wire::MISSING {
-            error = FieldError::new(
-                "body",
-                "it has neither alerts (a group) nor labels (one alert)",
-            );
-        }
-        bad(0, Place::Alone, error, text)
-    });
-    Parsed {
-        alerts: vec![alert],
-        truncated_alerts: 0,
-    }
-}
-
-fn read_list(items: &[&RawValue], place: Place, origin: &Origin, now: Timestamp) -> Parsed {
-    let alerts = items.iter().enumerate().map(|(index, item)| {
-        read_alert(item.get(), origin, now).map_err(|error| bad(index, place, error, item.get()))
-    });
-    Parsed {
-        alerts: alerts.collect(),
-        truncated_alerts: 0,
-    }
-}
-
-fn read_alert(text: &str, origin: &Origin, now: Timestamp) -> Result<ParsedAlert, FieldError> {
-    if let Ok(wire) = serde_json::from_str::<WireAlert<'_>>(text) {
-        return wire.into_alert(origin, now);
-    }
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| FieldError::new("", json_error(&error).to_string()))?;
-    alert_from_tree(&value, origin, now)
-}
-
-fn alert_from_tree(
-    value: &Value,
-    origin: &Origin,
-    now: Timestamp,
-) -> Result<ParsedAlert, FieldError> {
-    WireAlert::from_tree(value)?.into_alert(origin, now)
-}
-
-fn bad(index: usize, place: Place, error: FieldError, json: &str) -> BadAlert {
     let name = place.name(index, &error.field);
     let separator = if name.is_empty() { "" } else { ": " };
-    let alertname = serde_json::from_str::<Value>(json)
-        .ok()
-        .and_then(|value| Some(value.get("labels")?.get("alertname")?.as_str()?.to_owned()));
     BadAlert {
         index,
         error: cut(
@@ -364,8 +211,15 @@ fn bad(index: usize, place: Place, error: FieldError, json: &str) -> BadAlert {
             BAD_ERROR_BYTES_MAX,
         ),
         json: json[..json.floor_char_boundary(BAD_JSON_BYTES_MAX)].to_owned(),
-        alertname: cut(alertname.unwrap_or_default(), BAD_ALERTNAME_BYTES_MAX),
+        digest: Sha256::digest(json).into(),
+        alertname: cut(alertname(json).unwrap_or_default(), BAD_ALERTNAME_BYTES_MAX),
     }
+}
+
+fn alertname(json: &str) -> Option<String> {
+    let [labels] = pick(json, ["labels"]).ok()?;
+    let [name] = pick(labels?.get(), ["alertname"]).ok()?;
+    lenient::string(name?).map(|name| name.0.into_owned())
 }
 
 /// Shortens a text at a character's boundary.

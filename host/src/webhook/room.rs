@@ -1,41 +1,118 @@
-//! Room for the bodies that are being read: however many senders there are, together they take so much memory.
+//! Room for the bodies that are being read: however many senders there are, together they take so much memory. Senders who
+//! have proved who they are have room of their own, and among the others the oldest body makes room for a new one.
 
-use std::error::Error;
-use std::pin::Pin;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 
 use crate::config::Web;
+use crate::server::Standing;
 
 /// Bytes that are held now.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Room(Arc<AtomicU64>);
+pub(crate) struct Room(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    proved: u64,
+    /// Of `reading`, and of those that came whole and are being stored.
+    unproved: u64,
+    /// Bodies of senders who have proved nothing, in the order in which they began.
+    reading: BTreeMap<u64, Reading>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Reading {
+    bytes: u64,
+    standing: Standing,
+}
+
+/// How much room there is.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    /// Says how much of `bodies_bytes_max` there is for a body of its size.
+    pub(super) web: Web,
+    /// For all bodies of senders who have proved nothing.
+    pub(super) unproved_bytes_max: u64,
+}
 
 /// Why a body is not read on: there is no room for it now.
-#[derive(Debug, thiserror::Error)]
-#[error("no room for another body")]
-pub(super) struct Full;
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(super) enum Full {
+    /// For none of its size.
+    #[error("no room for another body")]
+    Everywhere,
+    /// It was the oldest of those whose senders have proved nothing.
+    #[error("the body made room for another")]
+    Displaced,
+}
 
 /// What one body holds of the room, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     room: Room,
     bytes: u64,
-    web: Web,
+    bounds: Bounds,
+    account: Account,
+}
+
+/// On whose account a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Account {
+    Proved,
+    /// By its number in [`Held::reading`].
+    Reading(u64),
+    /// Whole, and nobody asked for a proof.
+    Unproved,
 }
 
 impl Room {
-    /// Returns a share that holds nothing yet; `web` says how much room there is.
-    pub(super) fn share(&self, web: &Web) -> Share {
+    /// Returns a share for the body of a sender who has proved who it is.
+    pub(super) fn proved(&self, bounds: Bounds) -> Share {
         Share {
             room: self.clone(),
             bytes: 0,
-            web: web.clone(),
+            bounds,
+            account: Account::Proved,
         }
+    }
+
+    /// Returns a share for the body of a sender who has proved nothing; `standing` hears of it where the body has to make
+    /// room.
+    pub(super) fn unproved(&self, bounds: Bounds, standing: Standing) -> Share {
+        let mut held = self.0.lock();
+        let number = held.next;
+        held.next += 1;
+        held.reading.insert(number, Reading { bytes: 0, standing });
+        drop(held);
+        Share {
+            room: self.clone(),
+            bytes: 0,
+            bounds,
+            account: Account::Reading(number),
+        }
+    }
+}
+
+impl Held {
+    /// Has the oldest bodies make room until there is enough for what the body `number` holds.
+    fn displace(&mut self, number: u64, bytes_max: u64) -> Result<(), Full> {
+        while self.unproved > bytes_max {
+            let (oldest, reading) = self.reading.pop_first().ok_or(Full::Everywhere)?;
+            self.unproved -= reading.bytes;
+            if oldest == number {
+                let is_alone = self.reading.is_empty();
+                return Err(if is_alone {
+                    Full::Everywhere
+                } else {
+                    Full::Displaced
+                });
+            }
+            reading.standing.cut_body();
+        }
+        Ok(())
     }
 }
 
@@ -45,11 +122,52 @@ impl Share {
         self.bytes
     }
 
-    fn take(&mut self, bytes: u64) -> Result<(), Full> {
-        self.bytes += bytes;
-        let before = self.room.0.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.web.room_for(self.bytes) {
-            return Err(Full);
+    /// Takes room for what has come of the body.
+    pub(super) fn take(&mut self, bytes: u64) -> Result<(), Full> {
+        let mut held = self.room.0.lock();
+        match self.account {
+            Account::Proved => {
+                self.bytes += bytes;
+                held.proved += bytes;
+                if held.proved > self.bounds.web.room_for(self.bytes) {
+                    return Err(Full::Everywhere);
+                }
+            }
+            Account::Reading(number) => {
+                let reading = held.reading.get_mut(&number).ok_or(Full::Displaced)?;
+                reading.bytes += bytes;
+                self.bytes += bytes;
+                held.unproved += bytes;
+                held.displace(number, self.bounds.unproved_bytes_max)?;
+            }
+            Account::Unproved => {}
+        }
+        Ok(())
+    }
+
+    /// The body is whole, and nobody asked for a proof: it goes on to be stored, and makes room for no other.
+    pub(super) fn complete(&mut self) -> Result<(), Full> {
+        let Account::Reading(number) = self.account else {
+            return Ok(());
+        };
+        let mut held = self.room.0.lock();
+        held.reading.remove(&number).ok_or(Full::Displaced)?;
+        self.account = Account::Unproved;
+        Ok(())
+    }
+
+    /// The body is whole, and proves its sender: it moves to the room of those.
+    pub(super) fn prove(&mut self) -> Result<(), Full> {
+        let Account::Reading(number) = self.account else {
+            return Ok(());
+        };
+        let mut held = self.room.0.lock();
+        held.reading.remove(&number).ok_or(Full::Displaced)?;
+        held.unproved -= self.bytes;
+        held.proved += self.bytes;
+        self.account = Account::Proved;
+        if held.proved > self.bounds.web.room_for(self.bytes) {
+            return Err(Full::Everywhere);
         }
         Ok(())
     }
@@ -57,45 +175,17 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.room.0.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// A body whose bytes take their share as they come.
-pub(super) struct Sharing<'a, B> {
-    pub(super) inner: B,
-    pub(super) share: &'a mut Share,
-}
-
-impl<B> Body for Sharing<'_, B>
-where
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
-{
-    type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.get_mut();
-        let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
-            return Poll::Ready(None);
-        };
-        let frame = frame.map_err(Into::into).and_then(|frame| {
-            let bytes = frame.data_ref().map_or(0, Bytes::len);
-            this.share.take(bytes as u64)?;
-            Ok(frame)
-        });
-        Poll::Ready(Some(frame))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let mut held = self.room.0.lock();
+        match self.account {
+            Account::Proved => held.proved -= self.bytes,
+            Account::Unproved => held.unproved -= self.bytes,
+            // Where it is not there, it was displaced, and holds nothing.
+            Account::Reading(number) => {
+                if let Some(reading) = held.reading.remove(&number) {
+                    held.unproved -= reading.bytes;
+                }
+            }
+        }
     }
 }
 
@@ -105,41 +195,82 @@ mod tests {
 
     use super::*;
 
-    fn room_of(bodies_bytes_max: u64) -> Web {
-        Web {
-            bodies_bytes_max,
-            ..Web::default()
+    fn room_of(bodies_bytes_max: u64, unproved_bytes_max: u64) -> Bounds {
+        Bounds {
+            web: Web {
+                bodies_bytes_max,
+                ..Web::default()
+            },
+            unproved_bytes_max,
         }
+    }
+
+    fn held(room: &Room) -> (u64, u64) {
+        let held = room.0.lock();
+        (held.proved, held.unproved)
     }
 
     #[test]
     fn what_a_body_held_is_given_back_however_it_ended() {
-        let (room, web) = (Room::default(), room_of(10));
-        let mut first = room.share(&web);
+        let (room, bounds) = (Room::default(), room_of(10, 0));
+        let mut first = room.proved(bounds.clone());
         first.take(6).unwrap();
-        let mut second = room.share(&web);
+        let mut second = room.proved(bounds.clone());
         second.take(4).unwrap();
         second.take(1).unwrap_err();
         drop(second);
         first.take(4).unwrap();
         drop(first);
-        room.share(&web).take(10).unwrap();
-        assert_eq!(room.0.load(Ordering::Relaxed), 0);
+        room.proved(bounds).take(10).unwrap();
+        assert_eq!(held(&room), (0, 0));
     }
 
     #[test]
     fn large_bodies_leave_room_for_small_ones() {
-        let (room, web) = (Room::default(), room_of(32 << 20));
-        let mut large = room.share(&web);
+        let (room, bounds) = (Room::default(), room_of(32 << 20, 0));
+        let mut large = room.proved(bounds.clone());
         large.take(28 << 20).unwrap();
-        let mut another = room.share(&web);
+        let mut another = room.proved(bounds.clone());
         another.take(1 << 20).unwrap();
         another.take(1).unwrap_err();
         drop(another);
-        let mut small: Vec<_> = (0..4).map(|_| room.share(&web)).collect();
+        let mut small: Vec<_> = (0..4).map(|_| room.proved(bounds.clone())).collect();
         for share in &mut small {
             share.take(1 << 20).unwrap();
         }
-        room.share(&web).take(1).unwrap_err();
+        room.proved(bounds).take(1).unwrap_err();
+    }
+
+    #[test]
+    fn the_oldest_body_without_proof_makes_room_for_a_new_one() {
+        let (room, bounds) = (Room::default(), room_of(100, 10));
+        let standings = [(); 3].map(|()| Standing::unwatched());
+        let [mut first, mut second, mut third] = standings.clone().map(|standing| {
+            standing.awaits_body();
+            room.unproved(bounds.clone(), standing)
+        });
+        first.take(5).unwrap();
+        second.take(5).unwrap();
+        third.take(5).unwrap();
+        let is_cut = |n: usize| standings[n].is_cut();
+        assert_eq!([0, 1, 2].map(is_cut), [true, false, false]);
+        assert_eq!(first.take(1), Err(Full::Displaced));
+        assert_eq!(first.complete(), Err(Full::Displaced));
+        // Who proves itself leaves this room; who is whole is no longer cut.
+        second.prove().unwrap();
+        assert_eq!(held(&room), (5, 5));
+        third.complete().unwrap();
+        let mut fourth = room.unproved(bounds.clone(), Standing::unwatched());
+        fourth.take(5).unwrap();
+        assert_eq!(fourth.take(1), Err(Full::Everywhere));
+        assert!(!is_cut(2));
+        drop((first, second, third, fourth));
+        assert_eq!(held(&room), (0, 0));
+        // Alone it may fill all of the room, and no more.
+        let mut alone = room.unproved(bounds, Standing::unwatched());
+        alone.take(10).unwrap();
+        assert_eq!(alone.take(1), Err(Full::Everywhere));
+        drop(alone);
+        assert_eq!(held(&room), (0, 0));
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::alert::{Alert, DeliveryId, Event, Occurrence, Priority, Timestamp};
 use crate::queue::inbox::{AcceptJob, NewAlert};
 use crate::queue::scheduler::{Beside, Entrant};
-use crate::queue::types::{Accepted, Plan, Refused, Verdict};
+use crate::queue::types::{Accepted, KeptRefused, Plan, Refused, Verdict};
 
 use super::committer::{Committer, Group, Handed};
 use super::memory::Memory;
 use super::recognize::{News, Recognized};
+use super::refused;
 use super::rows::{self, NewDelivery};
 use super::schema::{DEAD, DONE, QUEUED};
 
@@ -24,7 +25,7 @@ const BACKLOG: &str = "backlog: half of the queue already waits for a handler of
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) verdicts: Vec<Verdict>,
-    pub(super) refused_ids: Vec<DeliveryId>,
+    pub(super) refused: Vec<KeptRefused>,
     pub(super) whole: bool,
 }
 
@@ -44,7 +45,7 @@ impl Committer {
         part.whole = job.taken + part.verdicts.len() == job.alerts.len();
         if part.whole {
             for refused in &job.refused {
-                part.refused_ids.push(self.keep_refused(group, refused)?);
+                part.refused.push(self.keep_refused(group, refused)?);
             }
         }
         Ok(part)
@@ -209,8 +210,12 @@ impl Committer {
         &mut self,
         group: &mut Group,
         refused: &Refused,
-    ) -> rusqlite::Result<DeliveryId> {
+    ) -> rusqlite::Result<KeptRefused> {
+        if let Some(id) = refused::seen_again(&self.conn, &refused.digest, group.now)? {
+            return Ok(KeptRefused { id, is_known: true });
+        }
         let id = self.next_id(group.now);
+        refused::remember(&self.conn, &refused.digest, id, group.now)?;
         rows::insert(
             &self.conn,
             &NewDelivery {
@@ -234,7 +239,10 @@ impl Committer {
             },
         )?;
         group.died += 1;
-        Ok(id)
+        Ok(KeptRefused {
+            id,
+            is_known: false,
+        })
     }
 }
 

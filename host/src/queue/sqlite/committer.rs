@@ -300,7 +300,7 @@ impl Committer {
             if part.whole {
                 let receipt = Receipt {
                     verdicts: job.verdicts,
-                    refused_ids: part.refused_ids,
+                    refused: part.refused,
                 };
                 // The sender may have hung up; what it sent is stored all the same.
                 let _ = job.reply.send(Ok(receipt));

@@ -11,6 +11,7 @@ mod memory;
 mod reader;
 mod recognize;
 mod recovery;
+mod refused;
 mod rerun;
 mod retention;
 mod rows;

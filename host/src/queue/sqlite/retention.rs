@@ -8,10 +8,11 @@ use crate::alert::{DeliveryId, Timestamp};
 use crate::queue::options::Options;
 
 use super::schema::{DEAD, DONE};
-use super::{ID_COUNTER_BITS, kv, rows};
+use super::{ID_COUNTER_BITS, kv, refused, rows};
 
 const DELIVERIES_A_STEP: u32 = 300;
 const EVENTS_A_STEP: u32 = 500;
+const REFUSED_A_STEP: u32 = 200;
 const KV_A_STEP: u32 = 200;
 const PAGES_A_STEP: u32 = 128;
 
@@ -102,6 +103,8 @@ impl Retention {
                 .execute([limits.last_id])?;
         }
         removed.more |= self.forget_events(&tx, limits.now)?;
+        let forgotten = refused::forget(&tx, before(limits.now, EVENT_MEMORY), REFUSED_A_STEP)?;
+        removed.more |= forgotten == REFUSED_A_STEP as usize;
         removed.more |= kv::expire(&tx, usage, None, limits.now, KV_A_STEP)? == KV_A_STEP as usize;
         tx.commit()?;
         removed.more |= shrink(conn)?;

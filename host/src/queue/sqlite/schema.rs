@@ -143,6 +143,12 @@ INSERT INTO earlier_runs SELECT delivery, lease, story FROM runs_1
 DROP TABLE runs_1;
 ";
 
+/// Refused parts of bodies by the digest of their JSON, so that one that is sent again is neither kept nor reported anew.
+const REFUSED_PARTS: &str = "
+CREATE TABLE refused_parts (digest BLOB PRIMARY KEY, delivery INTEGER NOT NULL, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX refused_parts_age ON refused_parts (last_seen);
+";
+
 /// From the second layout, which knew one occurrence of each event, and no routes but a delivery's own: which others its
 /// alert took is written as "any". When its resolved events were accepted is not known, so none makes a firing stale.
 const FROM_2: &str = "
@@ -289,6 +295,7 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     tx.execute_batch(TABLES)?;
     tx.execute_batch(EVENTS)?;
     tx.execute_batch(RUNS)?;
+    tx.execute_batch(REFUSED_PARTS)?;
     tx.execute("INSERT INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
@@ -307,6 +314,7 @@ fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
          ALTER TABLE events RENAME TO events_2;",
     )?;
     tx.execute_batch(EVENTS)?;
+    tx.execute_batch(REFUSED_PARTS)?;
     tx.execute_batch(FROM_2)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
@@ -412,6 +420,7 @@ mod tests {
         ALTER TABLE deliveries DROP COLUMN suspected;
         ALTER TABLE deliveries DROP COLUMN resent;
         ALTER TABLE deliveries DROP COLUMN first_died_at;
+        DROP TABLE refused_parts;
         PRAGMA user_version = 2;";
 
     fn text(conn: &Connection, sql: &str) -> String {
@@ -427,6 +436,7 @@ mod tests {
         conn.execute_batch(
             "CREATE INDEX events_firing ON events (fingerprint) WHERE status = 0;
              INSERT INTO events VALUES (5, 6, 0, 7, 8, x'09'), (5, 6, 1, 7, 0, x'');
+             INSERT INTO runs VALUES (8, 1, 'p', 'a');
              INSERT INTO deliveries (id, state, accepted_at, settled_at, alertname, route, handlers)
                  VALUES (8, 3, 1, 2, 'A', 'r', ',h,'), (9, 4, 1, 2, 'A', 'r', ',h,');",
         )
@@ -448,6 +458,13 @@ mod tests {
                      first_died_at), ', ') FROM deliveries"
             ),
             "8 1 * 0 0, 9 1 * 0 0 2"
+        );
+        assert_eq!(
+            text(
+                &conn,
+                "SELECT concat_ws(' ', (SELECT count(*) FROM runs), (SELECT count(*) FROM refused_parts))"
+            ),
+            "1 0"
         );
         drop(conn);
         assert!(open(&path).is_ok());

@@ -455,6 +455,7 @@ async fn what_no_route_wants_is_done_and_what_is_no_alert_is_dead() {
     let refused = Refused {
         error: "alerts[1].labels: a mapping is wanted".into(),
         json: r#"{"labels":7}"#.into(),
+        digest: [7; 32],
         alertname: String::new(),
     };
     let receipt = bench
@@ -471,15 +472,44 @@ async fn what_no_route_wants_is_done_and_what_is_no_alert_is_dead() {
         (State::Done, Some("unrouted"))
     );
     assert!(accepted[0].handlers.is_empty());
-    let dead = bench.story(receipt.refused_ids[0]).await;
+    let dead = bench.story(receipt.refused[0].id).await;
     assert_eq!(dead.delivery.state, State::Dead);
     assert_eq!(
         dead.alert,
         serde_json::Value::String(r#"{"labels":7}"#.into())
     );
     assert_eq!(dead.delivery.fingerprint, "");
-    let again = bench.queue.retry(receipt.refused_ids[0], Force::Yes).await;
+    let again = bench.queue.retry(receipt.refused[0].id, Force::Yes).await;
     assert_eq!(again, Err(RetryError::NoAlert));
+}
+
+#[tokio::test]
+async fn a_refused_part_that_comes_again_is_kept_once() {
+    let mut bench = Bench::new();
+    let part = |digest: u8| Refused {
+        error: "alerts[1].labels: a mapping is wanted".into(),
+        json: r#"{"labels":7}"#.into(),
+        digest: [digest; 32],
+        alertname: String::new(),
+    };
+    let post = async |bench: &Bench, digests: &[u8]| {
+        let parts = digests.iter().copied().map(part).collect();
+        let receipt = bench.queue.accept(Parcel::new(vec![firing("A")], parts));
+        receipt.await.unwrap().refused
+    };
+    let first = post(&bench, &[1, 2, 1]).await;
+    let known: Vec<_> = first.iter().map(|kept| kept.is_known).collect();
+    assert_eq!(known, [false, false, true]);
+    assert_eq!(first[0].id, first[2].id);
+    for restart in [false, true] {
+        if restart {
+            bench = bench.crash();
+        }
+        let again = post(&bench, &[2, 1]).await;
+        assert!(again.iter().all(|kept| kept.is_known));
+        assert_eq!((again[0].id, again[1].id), (first[1].id, first[0].id));
+        assert_eq!(bench.queue.counts().dead, 2);
+    }
 }
 
 #[tokio::test]

@@ -1,94 +1,37 @@
-//! The JSON of Alertmanager, Grafana and Prometheus, field by field.
+//! The JSON of one alert of Alertmanager, Grafana and Prometheus, field by field.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use super::group::Group;
+use super::left_out::{self, LeftOut};
+use super::lenient::{Text, expected, lenient_pairs, pick, scalar, strict_pairs, string};
 use super::{FieldError, ParsedAlert};
-use crate::alert::{Alert, Fingerprint, Labels, Origin, Status, Timestamp};
+use crate::alert::{Alert, Fingerprint, Labels, Status, Timestamp};
 
 /// What is said of a field that must be there.
 pub(super) const MISSING: &str = "missing; an alert needs at least one label";
 
+/// Names and values of an alert's labels together. They are what it is: with some of them cut it would be another.
+const LABELS_BYTES_MAX: usize = 1 << 20;
+
+/// Names and values of an alert's annotations together. What is over is cut.
+const ANNOTATIONS_BYTES_MAX: usize = 1 << 20;
+
+/// Of each other field of an alert: a cut URL would lead elsewhere, so a longer one is left out.
+const FIELD_BYTES_MAX: usize = 64 << 10;
+
+/// Stands at the end of a text that was cut.
+const CUT: &str = "…";
+
 /// The Go zero time, 0001-01-01T00:00:00Z, in seconds since 1970: senders write it for "not set".
 const GO_ZERO_SECONDS: i64 = -62_135_596_800;
 
-/// A text that is borrowed from the body where it has no escapes. (Serde does not borrow inside
-/// `Option<Cow<str>>` by itself.)
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Text<'_> {
-    fn into_filled(self) -> Option<String> {
-        (!self.0.is_empty()).then(|| self.0.into_owned())
-    }
-}
-
-/// A group's own fields and its alerts, each read as an `A`; unknown ones are ignored.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "A: Deserialize<'de>"))]
-pub(super) struct WireGroup<'a, A> {
-    pub(super) alerts: Option<Vec<A>>,
-    pub(super) truncated_alerts: Option<u64>,
-    #[serde(borrow)]
-    version: Option<Text<'a>>,
-    receiver: Option<Text<'a>>,
-    group_key: Option<Text<'a>>,
-    group_labels: Option<Labels>,
-    #[serde(rename = "externalURL")]
-    external_url: Option<Text<'a>>,
-    // Grafana's. Its `message` is left out: it renders all alerts, and would be kept with each.
-    org_id: Option<i64>,
-    title: Option<Text<'a>>,
-    state: Option<Text<'a>>,
-}
-
-impl<'a, A> WireGroup<'a, A> {
-    /// Takes what has the right type; nothing that a group says beside its alerts is worth losing them.
-    pub(super) fn from_tree(fields: &'a Map<String, Value>) -> Self {
-        let text = |name: &str| scalar(fields.get(name)).map(Text);
-        Self {
-            alerts: None,
-            truncated_alerts: fields.get("truncatedAlerts").and_then(Value::as_u64),
-            version: text("version"),
-            receiver: text("receiver"),
-            group_key: text("groupKey"),
-            group_labels: fields
-                .get("groupLabels")
-                .and_then(|value| pairs(value, "groupLabels").ok()),
-            external_url: text("externalURL"),
-            org_id: fields.get("orgId").and_then(Value::as_i64),
-            title: text("title"),
-            state: text("state"),
-        }
-    }
-
-    pub(super) fn into_origin(self) -> Origin {
-        let version = self.version.as_ref().map_or("", |version| &*version.0);
-        let sender = match (version, self.org_id, &self.group_key) {
-            ("4", _, _) => "alertmanager",
-            ("1", _, _) | (_, Some(_), _) => "grafana",
-            (_, None, Some(_)) => "alertmanager",
-            (_, None, None) => "json",
-        };
-        let extra = [
-            ("orgId", self.org_id.map(|id| id.to_string())),
-            ("title", self.title.and_then(Text::into_filled)),
-            ("state", self.state.and_then(Text::into_filled)),
-        ];
-        Origin {
-            sender: sender.to_owned(),
-            receiver: self.receiver.and_then(Text::into_filled),
-            group_key: self.group_key.and_then(Text::into_filled),
-            group_labels: self.group_labels.unwrap_or_default(),
-            external_url: self.external_url.and_then(Text::into_filled),
-            extra: filled(extra),
-        }
-    }
-}
+/// Go writes an offset without its seconds, which offsets of before 1901 have (Shanghai's was +08:05:43): the same moment
+/// is then off by as many.
+const OFFSET_SECONDS_MAX: u64 = 59;
 
 /// An alert's fields, of all senders; unknown ones are ignored.
 #[derive(Debug, Default, Deserialize)]
@@ -116,179 +59,219 @@ pub(super) struct WireAlert<'a> {
     rule_uid: Option<Text<'a>>,
     value_string: Option<Text<'a>>,
     values: Option<&'a RawValue>,
-    /// `values` where the alert is read from a tree.
-    #[serde(skip)]
-    values_tree: Option<String>,
 }
 
 impl<'a> WireAlert<'a> {
-    /// Takes an alert from a tree: what decides (labels, annotations, status, times) must have the right
-    /// type, what only informs is left out where it does not.
-    pub(super) fn from_tree(value: &'a Value) -> Result<Self, FieldError> {
-        let Value::Object(fields) = value else {
-            let problem = format!("expected an object, found {}", found(value));
-            return Err(FieldError::new("", problem));
+    /// Reads an alert field by field: what decides (labels, status, start) must have the right type, of what only informs
+    /// what can be used is taken.
+    pub(super) fn lenient(json: &'a str) -> Result<Self, FieldError> {
+        const FIELDS: [&str; 14] = [
+            "status",
+            "labels",
+            "annotations",
+            "startsAt",
+            "endsAt",
+            "generatorURL",
+            "fingerprint",
+            "silenceURL",
+            "dashboardURL",
+            "panelURL",
+            "imageURL",
+            "ruleUID",
+            "valueString",
+            "values",
+        ];
+        let whole: &RawValue = serde_json::from_str(json).map_err(unreadable)?;
+        if !whole.get().starts_with('{') {
+            return Err(expected("an object", "", whole));
+        }
+        let fields = pick(json, FIELDS).map_err(unreadable)?;
+        let [status, labels, annotations, starts_at, ends_at, rest @ ..] = fields;
+        let [
+            generator_url,
+            fingerprint,
+            silence_url,
+            dashboard_url,
+            rest @ ..,
+        ] = rest;
+        let [panel_url, image_url, rule_uid, value_string, values] = rest;
+        let strict = |name: &str, raw: Option<&'a RawValue>| {
+            raw.map(|raw| string(raw).ok_or_else(|| expected("a string", name, raw)))
+                .transpose()
         };
-        let text = |name: &str| scalar(fields.get(name)).map(Text);
-        let strict = |name: &str| match fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(Text(Cow::Borrowed(text.as_str())))),
-            Some(other) => Err(expected_string(name, other)),
-        };
-        let named = |name: &str| match fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => pairs(value, name).map(Some),
-        };
+        let text = |raw: Option<&'a RawValue>| raw.and_then(scalar);
         Ok(Self {
-            status: strict("status")?,
-            labels: named("labels")?,
-            annotations: named("annotations")?,
-            starts_at: strict("startsAt")?,
-            ends_at: strict("endsAt")?,
-            generator_url: text("generatorURL"),
-            fingerprint: text("fingerprint"),
-            silence_url: text("silenceURL"),
-            dashboard_url: text("dashboardURL"),
-            panel_url: text("panelURL"),
-            image_url: text("imageURL"),
-            rule_uid: text("ruleUID"),
-            value_string: text("valueString"),
-            values: None,
-            values_tree: fields
-                .get("values")
-                .filter(|values| !values.is_null())
-                .map(Value::to_string),
+            status: strict("status", status)?,
+            labels: labels.map(|raw| strict_pairs(raw, "labels")).transpose()?,
+            annotations: annotations.map(lenient_pairs),
+            starts_at: strict("startsAt", starts_at)?,
+            ends_at: text(ends_at),
+            generator_url: text(generator_url),
+            fingerprint: text(fingerprint),
+            silence_url: text(silence_url),
+            dashboard_url: text(dashboard_url),
+            panel_url: text(panel_url),
+            image_url: text(image_url),
+            rule_uid: text(rule_uid),
+            value_string: text(value_string),
+            values,
         })
     }
 
+    /// Returns the alert, and how many of its fields were too long.
     pub(super) fn into_alert(
         self,
-        origin: &Origin,
+        group: &Group,
         now: Timestamp,
-    ) -> Result<ParsedAlert, FieldError> {
+    ) -> Result<(ParsedAlert, u64), FieldError> {
         let Some(labels) = self.labels else {
             return Err(FieldError::new("labels", MISSING));
         };
         let labels = labels.without_empty_values();
-        if labels.is_empty() {
-            let problem = "there is none; an alert needs at least one label with a value";
-            return Err(FieldError::new("labels", problem));
-        }
-        if labels.get("").is_some() {
-            return Err(FieldError::new("labels", "a label has no name"));
-        }
+        check_labels(&labels)?;
         let starts_at = moment("startsAt", self.starts_at.as_ref())?;
-        let ends_at = moment("endsAt", self.ends_at.as_ref())?;
-        let status = match self.status.as_ref().map(|text| &*text.0) {
-            Some("firing") => Status::Firing,
-            Some("resolved") => Status::Resolved,
-            None | Some("") if ends_at.is_some_and(|end| end <= now) => Status::Resolved,
-            None | Some("") => Status::Firing,
-            Some(_) => {
-                let problem = "expected \"firing\" or \"resolved\"";
-                return Err(FieldError::new("status", problem));
-            }
+        let ends_at = moment("endsAt", self.ends_at.as_ref());
+        let status =
+            match self.status.as_ref().map_or("", |text| &*text.0) {
+                "" => group.status,
+                text => Some(status_of(text).ok_or_else(|| {
+                    FieldError::new("status", "expected \"firing\" or \"resolved\"")
+                })?),
+            };
+        let (status, ends_at) = match (status, ends_at) {
+            (Some(status), ends_at) => (status, ends_at.unwrap_or_default()),
+            (None, Err(error)) => return Err(error),
+            (None, Ok(Some(end))) if end <= now => (Status::Resolved, Some(end)),
+            (None, Ok(end)) => (Status::Firing, end),
         };
-        let sent = self.fingerprint.filter(|text| text.0.len() == 16);
-        let fingerprint = sent.and_then(|text| text.0.parse().ok());
-        let extra = filled([
-            ("silenceURL", self.silence_url.and_then(Text::into_filled)),
-            (
-                "dashboardURL",
-                self.dashboard_url.and_then(Text::into_filled),
-            ),
-            ("panelURL", self.panel_url.and_then(Text::into_filled)),
-            ("imageURL", self.image_url.and_then(Text::into_filled)),
-            ("ruleUID", self.rule_uid.and_then(Text::into_filled)),
-            ("valueString", self.value_string.and_then(Text::into_filled)),
-            (
-                "values",
-                self.values
-                    .map(|raw| raw.get().to_owned())
-                    .or(self.values_tree),
-            ),
-        ]);
-        let mut origin = origin.clone();
+        let mut left_out = group.left_out.clone();
+        let (of_group, mut origin) = (left_out.count(), group.origin.clone());
+        let annotations = bounded(self.annotations.unwrap_or_default(), &mut left_out);
+        let mut field = |name: &'static str, text: Option<Text<'_>>| {
+            let text = text.and_then(Text::into_filled)?;
+            if text.len() <= FIELD_BYTES_MAX {
+                return Some(text);
+            }
+            left_out.add(name);
+            None
+        };
+        let values = self.values.map(|raw| Text(Cow::Borrowed(raw.get())));
+        let generator_url = field("generatorURL", self.generator_url);
+        let extra = [
+            ("silenceURL", self.silence_url),
+            ("dashboardURL", self.dashboard_url),
+            ("panelURL", self.panel_url),
+            ("imageURL", self.image_url),
+            ("ruleUID", self.rule_uid),
+            ("valueString", self.value_string),
+            ("values", values.filter(|values| values.0 != "null")),
+        ]
+        .map(|(name, text)| (name, field(name, text)));
+        let own = left_out.count() - of_group;
+        let said = (left_out.count() > 0).then(|| left_out.to_string());
+        let extra: Labels = extra
+            .into_iter()
+            .chain([(left_out::NAME, said)])
+            .filter_map(|(name, text)| Some((name, text?)))
+            .collect();
         if !extra.is_empty() {
             origin.extra = origin.extra.merged(&extra);
         }
-        Ok(ParsedAlert {
+        let sent = self.fingerprint.filter(|text| text.0.len() == 16);
+        let fingerprint = sent.and_then(|text| text.0.parse().ok());
+        let parsed = ParsedAlert {
             starts_at_missing: starts_at.is_none(),
             alert: Alert {
                 fingerprint: fingerprint.unwrap_or_else(|| Fingerprint::of(&labels)),
                 status,
                 labels,
-                annotations: self.annotations.unwrap_or_default(),
+                annotations,
                 starts_at: starts_at.unwrap_or(now),
                 ends_at,
-                generator_url: self.generator_url.and_then(Text::into_filled),
+                generator_url,
                 received_at: now,
                 origin,
             },
-        })
+        };
+        Ok((parsed, own))
     }
 }
 
-/// Returns how a sentence names a value's type.
-pub(super) fn found(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
+fn unreadable(error: serde_json::Error) -> FieldError {
+    FieldError::new("", super::json_error(&error).to_string())
 }
 
-fn expected_string(field: impl Into<String>, value: &Value) -> FieldError {
-    FieldError::new(field, format!("expected a string, found {}", found(value)))
-}
-
-fn filled<const N: usize>(pairs: [(&str, Option<String>); N]) -> Labels {
-    pairs
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
-}
-
-fn scalar(value: Option<&Value>) -> Option<Cow<'_, str>> {
-    match value? {
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        other @ (Value::Number(_) | Value::Bool(_)) => Some(Cow::Owned(other.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn pairs(value: &Value, name: &str) -> Result<Labels, FieldError> {
-    let Value::Object(fields) = value else {
-        let problem = format!("expected an object, found {}", found(value));
-        return Err(FieldError::new(name, problem));
+fn check_labels(labels: &Labels) -> Result<(), FieldError> {
+    let problem = if labels.is_empty() {
+        "there is none; an alert needs at least one label with a value".to_owned()
+    } else if labels.get("").is_some() {
+        "a label has no name".to_owned()
+    } else if labels.bytes() > LABELS_BYTES_MAX {
+        let bytes = labels.bytes();
+        format!("they have {bytes} bytes; an alert's labels may have {LABELS_BYTES_MAX}")
+    } else {
+        return Ok(());
     };
-    fields
-        .iter()
-        .map(|(key, value)| match value {
-            Value::String(text) => Ok((key, text)),
-            other => Err(expected_string(format!("{name}.{key}"), other)),
-        })
-        .collect()
+    Err(FieldError::new("labels", problem))
 }
 
-/// Reads an RFC 3339 time; absent where it is missing, empty or Go's zero time.
+/// Cuts annotations to [`ANNOTATIONS_BYTES_MAX`], the last by name first.
+fn bounded(annotations: Labels, left_out: &mut LeftOut) -> Labels {
+    if annotations.bytes() <= ANNOTATIONS_BYTES_MAX {
+        return annotations;
+    }
+    let mut bytes_left = ANNOTATIONS_BYTES_MAX;
+    Labels::gathered(|add| {
+        for (name, value) in annotations.iter() {
+            let room = bytes_left.saturating_sub(name.len());
+            if value.len() <= room {
+                bytes_left = room - value.len();
+                add(name, value);
+                continue;
+            }
+            left_out.add(&format!("annotations.{name}"));
+            if room > CUT.len() {
+                let kept = &value[..value.floor_char_boundary(room - CUT.len())];
+                bytes_left = 0;
+                add(name, &format!("{kept}{CUT}"));
+            }
+        }
+    })
+}
+
+/// Reads a status, in whatever case.
+pub(super) fn status_of(text: &str) -> Option<Status> {
+    [Status::Firing, Status::Resolved]
+        .into_iter()
+        .find(|status| text.eq_ignore_ascii_case(status.as_str()))
+}
+
+/// Reads an RFC 3339 time; absent where it is missing, empty or Go's zero time, in whatever zone that is written.
 fn moment(field: &str, text: Option<&Text<'_>>) -> Result<Option<Timestamp>, FieldError> {
     let Some(text) = text.map(|text| &*text.0).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let moment: Timestamp = text.parse().map_err(|_| {
-        let problem = "expected a time as in RFC 3339, such as 2022-03-02T07:31:57.339Z";
-        FieldError::new(field, problem)
-    })?;
-    if moment.as_second() == GO_ZERO_SECONDS && moment.subsec_nanosecond() == 0 {
-        return Ok(None);
-    }
-    if i64::try_from(moment.as_nanosecond()).is_err() {
-        let problem = "the time is not between the years 1678 and 2261";
-        return Err(FieldError::new(field, problem));
-    }
-    Ok(Some(moment))
+    let moment = text
+        .parse()
+        .ok()
+        .or_else(|| last_moment(text))
+        .ok_or_else(|| {
+            let problem = "expected a time as in RFC 3339, such as 2022-03-02T07:31:57.339Z";
+            FieldError::new(field, problem)
+        })?;
+    let is_unset = moment.as_second().abs_diff(GO_ZERO_SECONDS) <= OFFSET_SECONDS_MAX;
+    Ok((!is_unset).then_some(moment))
+}
+
+/// The last hours of the year 9999, as which senders write "for ever", are past what a [`Timestamp`] holds: its last moment
+/// stands for them.
+fn last_moment(text: &str) -> Option<Timestamp> {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let offset = pieces.to_numeric_offset()?;
+    let local = pieces.date().to_datetime(pieces.time()?);
+    let utc = local.checked_sub(jiff::SignedDuration::from_secs(offset.seconds().into()));
+    let last = jiff::tz::Offset::UTC.to_datetime(Timestamp::MAX);
+    // One that cannot be counted back from is at the end as well: no offset is as long as a year.
+    let is_past = utc.map_or(local.year() == last.year(), |utc| utc >= last);
+    is_past.then_some(Timestamp::MAX)
 }

@@ -32,19 +32,19 @@ impl<'a> Outside<'a> {
         for labels in [
             &alert.labels,
             &alert.annotations,
-            &origin.group_labels,
+            &*origin.group_labels,
             &origin.extra,
             &found.facts,
         ] {
             texts.extend(labels.iter().flat_map(|(name, value)| [name, value]));
         }
         let senders = [
-            &alert.generator_url,
-            &origin.external_url,
-            &origin.group_key,
-            &origin.receiver,
+            alert.generator_url.as_deref(),
+            origin.external_url.as_deref(),
+            origin.group_key.as_deref(),
+            origin.receiver.as_deref(),
         ];
-        texts.extend(senders.into_iter().flatten().map(String::as_str));
+        texts.extend(senders.into_iter().flatten());
         found
             .blocks
             .iter()

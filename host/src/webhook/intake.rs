@@ -1,0 +1,278 @@
+//! One body on its way into the queue: a parcel for each portion, and what the answer says of all of them.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::payload::{Bad, ParsedAlert, Payload, PayloadError};
+use crate::alert::{
+    Alert, DeliveryId, Fingerprint, HandlerName, Labels, Priority, Status, Timestamp,
+};
+use crate::app::Shared;
+use crate::queue::{Accepted, KeptRefused, Parcel, Plan, Receipt, Refused, Submission, Verdict};
+use crate::router::Router;
+use crate::telemetry::WebhookResult;
+
+/// Of an alert's name, in a line of the log.
+const SHOWN_BYTES_MAX: usize = 256;
+
+/// What is left of a body, and what became of the rest.
+pub(super) struct Intake {
+    payload: Payload,
+    /// What the parcel that was handed in last holds, in its order.
+    described: Vec<Described>,
+    is_begun: bool,
+    bad: Bad,
+    answer: Answer,
+    /// The JSON of the deliveries, with commas between: as structures they would take several times as much.
+    deliveries: Vec<u8>,
+}
+
+/// What the answer needs of an alert that the queue has taken over.
+struct Described {
+    fingerprint: Fingerprint,
+    alertname: String,
+    status: Status,
+    routed: bool,
+}
+
+/// What became of a body, but for its deliveries.
+#[derive(Default, Serialize)]
+struct Answer {
+    accepted: u64,
+    duplicates: u64,
+    stale: u64,
+    rejected: Vec<Rejected>,
+    /// Those that `rejected` does not list, and that are not kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    rejected_more: u64,
+}
+
+#[derive(Serialize)]
+struct Rejected {
+    index: usize,
+    error: String,
+    /// Where it is kept.
+    id: DeliveryId,
+    /// The same part came before, and is kept as that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+#[derive(Serialize)]
+struct Taken<'a> {
+    id: DeliveryId,
+    fingerprint: Fingerprint,
+    alertname: &'a str,
+    handlers: &'a [HandlerName],
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Intake {
+    /// Looks through a body.
+    ///
+    /// # Errors
+    /// Where it is none that a sender posts.
+    pub(super) fn open(
+        shared: &Shared,
+        body: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Self, PayloadError> {
+        let payload = Payload::open(body, now)?;
+        let truncated = payload.truncated_alerts();
+        if truncated > 0 {
+            shared.metrics.webhook_truncated(truncated);
+            tracing::warn!(
+                alerts = truncated,
+                "the sender cut its list: these alerts, and their resolves, never arrive. Raise or remove `max_alerts` in its webhook_configs"
+            );
+        }
+        Ok(Self {
+            payload,
+            described: Vec::new(),
+            is_begun: false,
+            bad: Bad::default(),
+            answer: Answer::default(),
+            deliveries: Vec::new(),
+        })
+    }
+
+    /// Notes what became of the last parcel, and returns the next; None after the last.
+    ///
+    /// # Errors
+    /// Where no alert of the body is good, which shows before the first parcel.
+    pub(super) fn advance(
+        &mut self,
+        shared: &Shared,
+        receipt: Option<Receipt>,
+    ) -> Result<Option<Parcel>, PayloadError> {
+        if let Some(receipt) = receipt {
+            self.note(shared, receipt);
+        }
+        if self.is_begun && self.payload.is_read() {
+            return Ok(None);
+        }
+        self.is_begun = true;
+        let alerts = self.payload.next_portion()?;
+        let router = shared.router.load();
+        let submissions = alerts
+            .into_iter()
+            .map(
+                |ParsedAlert {
+                     alert,
+                     starts_at_missing,
+                 }| {
+                    shared.note_heartbeat(&alert);
+                    let submission = submission(&router, alert, starts_at_missing);
+                    self.described.push(Described::of(&submission));
+                    submission
+                },
+            )
+            .collect();
+        let left_out = self.payload.take_fields_left_out();
+        if left_out > 0 {
+            shared.metrics.webhook_fields_left_out(left_out);
+            tracing::warn!(
+                fields = left_out,
+                "these fields are too long and are cut or left out; `alert_manager.left_out` in an alert's origin names them"
+            );
+        }
+        // A part that is refused again and again is known by its text: all of a body's are handed in together.
+        let mut refused = Vec::new();
+        if self.payload.is_read() {
+            self.bad = std::mem::take(self.payload.bad());
+            refused.extend(self.bad.first.iter_mut().map(|bad| Refused {
+                error: bad.error.clone(),
+                json: std::mem::take(&mut bad.json),
+                digest: bad.digest,
+                alertname: std::mem::take(&mut bad.alertname),
+            }));
+        }
+        Ok(Some(Parcel::new(submissions, refused)))
+    }
+
+    fn note(&mut self, shared: &Shared, receipt: Receipt) {
+        let described = std::mem::take(&mut self.described);
+        for (alert, verdict) in described.into_iter().zip(receipt.verdicts) {
+            let result = match verdict {
+                Verdict::Accepted(taken) => {
+                    self.answer.accepted += 1;
+                    alert.warn_if_unrouted(shared);
+                    taken.iter().for_each(|taken| self.list(&alert, taken));
+                    WebhookResult::Accepted
+                }
+                Verdict::Duplicate => {
+                    self.answer.duplicates += 1;
+                    WebhookResult::Duplicate
+                }
+                Verdict::Stale => {
+                    self.answer.stale += 1;
+                    WebhookResult::Stale
+                }
+            };
+            shared.metrics.webhook_alerts(Some(alert.status), result, 1);
+        }
+        if !self.payload.is_read() {
+            return;
+        }
+        let bad = std::mem::take(&mut self.bad);
+        if bad.count() > 0 {
+            let rejected = WebhookResult::Rejected;
+            shared.metrics.webhook_alerts(None, rejected, bad.count());
+        }
+        if bad.more > 0 {
+            tracing::warn!(
+                parts = bad.more,
+                "a body has more parts that are no alerts than are kept: these are only counted"
+            );
+        }
+        self.answer.rejected_more = bad.more;
+        let kept = bad.first.into_iter().zip(receipt.refused);
+        self.answer.rejected = kept
+            .map(|(bad, KeptRefused { id, is_known })| Rejected {
+                index: bad.index,
+                error: bad.error,
+                id,
+                duplicate: is_known,
+            })
+            .collect();
+    }
+
+    fn list(&mut self, alert: &Described, taken: &Accepted) {
+        if !self.deliveries.is_empty() {
+            self.deliveries.push(b',');
+        }
+        let taken = Taken {
+            id: taken.id,
+            fingerprint: alert.fingerprint,
+            alertname: &alert.alertname,
+            handlers: &taken.handlers,
+        };
+        // Texts and numbers into memory: there is nothing in it that could fail.
+        let _ = serde_json::to_writer(&mut self.deliveries, &taken);
+    }
+
+    /// Returns the JSON of the answer.
+    pub(super) fn into_answer(self) -> Bytes {
+        let mut json = serde_json::to_vec(&self.answer).unwrap_or_else(|_| b"{}".to_vec());
+        // Its closing brace comes after the deliveries.
+        json.pop();
+        json.reserve_exact(self.deliveries.len() + 20);
+        json.extend_from_slice(b",\"deliveries\":[");
+        json.extend_from_slice(&self.deliveries);
+        json.extend_from_slice(b"]}");
+        json.into()
+    }
+}
+
+impl Described {
+    fn of(submission: &Submission) -> Self {
+        let alert = &submission.alert;
+        Self {
+            fingerprint: alert.fingerprint,
+            alertname: alert.name().to_owned(),
+            status: alert.status,
+            routed: !submission.plans.is_empty(),
+        }
+    }
+
+    fn warn_if_unrouted(&self, shared: &Shared) {
+        if self.routed {
+            return;
+        }
+        shared.metrics.unrouted();
+        let name = &self.alertname[..self.alertname.floor_char_boundary(SHOWN_BYTES_MAX)];
+        tracing::warn!(
+            alertname = name,
+            "no route matches {name:?}: stored as done, handled by nobody. A route without matchers would catch it"
+        );
+    }
+}
+
+/// Routes an alert.
+pub(crate) fn submission(router: &Router, alert: Alert, starts_at_missing: bool) -> Submission {
+    Submission {
+        plans: plans(router, &alert.labels),
+        alert,
+        starts_at_missing,
+    }
+}
+
+fn plans(router: &Router, labels: &Labels) -> Vec<Plan> {
+    router
+        .matching(labels)
+        .into_iter()
+        .map(|place| {
+            let route = &router.routes()[place];
+            Plan {
+                route: route.name.clone(),
+                handlers: route.handlers.clone(),
+                priority: route.priority.unwrap_or_else(|| Priority::of(labels)),
+                repeat_after: route.repeat_after,
+            }
+        })
+        .collect()
+}
