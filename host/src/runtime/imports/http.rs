@@ -15,7 +15,7 @@ use crate::config::{Credential, CredentialKind};
 use crate::journal::CallKind;
 use crate::policy::{HttpGrant, Refusal};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
-use crate::runtime::egress::{judge_literal, refusal_in, root_cause};
+use crate::runtime::egress::{HttpClient, SendError, judge_literal, refusal_in, root_cause};
 use crate::runtime::limits;
 use crate::runtime::rates::{ORIGINS_MAX, TooLate};
 use crate::runtime::state::{Powers, State};
@@ -223,6 +223,7 @@ fn method_name(method: Method) -> &'static str {
 /// A request that may go out.
 struct Prepared {
     origin: String,
+    client: HttpClient,
     request: reqwest::RequestBuilder,
     /// When its time is up, waiting for its turn and for the store included.
     deadline: Instant,
@@ -250,7 +251,12 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     };
     let client = powers
         .clients
-        .get(grant, ca_file(grant, credential), &url)
+        .get(
+            grant,
+            ca_file(grant, credential),
+            &url,
+            powers.services.proxy.as_ref(),
+        )
         .map_err(|error| Error::Unreachable(error.to_string()))?;
     let origin = url.origin().ascii_serialization();
     let method = reqwest::Method::from_bytes(method.as_bytes())
@@ -276,6 +282,7 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     let body_bytes_max = powers.limits.response_bytes_max.min(bytes_in_left);
     Ok(Prepared {
         origin,
+        client,
         request: builder,
         deadline: Instant::now() + asked.map_or(left, |asked| asked.min(left)),
         masks,
@@ -356,7 +363,8 @@ fn ca_file<'a>(
 /// Sends the request and reads the answer, within its time and the bound of its body.
 async fn exchange(prepared: Prepared, changes: bool) -> Sent {
     let deadline = prepared.deadline.into();
-    let mut response = match tokio::time::timeout_at(deadline, prepared.request.send()).await {
+    let sending = prepared.client.send(prepared.request);
+    let mut response = match tokio::time::timeout_at(deadline, sending).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return not_answered(&error, &prepared.handler, changes),
         Err(_) => return timed_out(changes),
@@ -432,11 +440,7 @@ async fn read_body(response: &mut reqwest::Response, bytes_max: u32) -> (Vec<u8>
     }
 }
 
-fn not_answered(
-    error: &reqwest::Error,
-    handler: &crate::alert::HandlerName,
-    changes: bool,
-) -> Sent {
+fn not_answered(error: &SendError, handler: &crate::alert::HandlerName, changes: bool) -> Sent {
     if let Some(refusal) = refusal_in(error) {
         let refusal = refusal.clone().for_handler(handler);
         return failed(Error::Denied(refusal.to_string()));
