@@ -131,7 +131,7 @@ pub struct App {
     leases: Leases,
     guests: GuestThreads,
     tls: Option<Arc<Tls>>,
-    pings: reqwest::Client,
+    pings: pulse::Client,
     beats_again: mpsc::UnboundedReceiver<Alert>,
 }
 
@@ -164,7 +164,7 @@ impl App {
         let (folder, pinned) = (config.handlers_dir.clone(), pins(&config));
         // A module is asked what it is, and that is guest code too.
         let registry = guests.enter(|| Registry::open(Arc::clone(&runtime), folder, pinned))?;
-        let pings = pulse::client()?;
+        let pings = pulse::Client::new()?;
         let bound = Arc::new(Bound {
             listen: config.listen,
             tls: config.tls_server.clone(),
@@ -579,6 +579,7 @@ fn cache_dir(config: &Config) -> PathBuf {
 fn service_options(config: &Config, ref_key: [u8; 32], preview: PreviewSink) -> ServiceOptions {
     ServiceOptions {
         slack: config.slack.clone(),
+        proxy: config.proxy.clone(),
         credentials: config.credentials.clone(),
         message_ref_key: ref_key,
         preview,

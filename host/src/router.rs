@@ -1,6 +1,7 @@
 //! Which routes an alert takes, by its labels alone.
 
 mod matcher;
+mod re2;
 #[cfg(test)]
 mod tests;
 

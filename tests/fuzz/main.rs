@@ -10,9 +10,11 @@
 )]
 
 mod addresses;
+mod amtool;
 mod bodies;
 mod config;
 mod engine;
+mod expressions;
 mod matchers;
 mod modules;
 mod returned;

@@ -44,9 +44,13 @@ fn labels(dice: &mut Dice, matchers: &[Matcher]) -> Labels {
     labels.into_iter().collect()
 }
 
-/// Returns the expression of a matcher, compiled without our code.
+/// Returns the expression of a matcher, compiled without our code, if RE2 and the regex crate read it alike;
+/// `amtool.rs` compares the others.
 fn expression(matcher: &Matcher) -> Option<Regex> {
-    if matches!(matcher.op(), MatchOp::Equal | MatchOp::NotEqual) {
+    let is_common = |c: char| c.is_ascii_alphanumeric() || " .*+?|,:/-_".contains(c);
+    if matches!(matcher.op(), MatchOp::Equal | MatchOp::NotEqual)
+        || !matcher.value().chars().all(is_common)
+    {
         return None;
     }
     let anchored = format!("^(?:{})$", matcher.value());

@@ -17,6 +17,7 @@ mod limits;
 mod main_job;
 mod outcomes;
 mod pins;
+mod proxy;
 mod readme;
 mod real_alertmanager;
 mod sandbox;

@@ -1,15 +1,18 @@
 //! Raises an alert when an expected one stops coming, and tells a dead man's switch that this server lives.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use url::Url;
 
 use super::Shared;
 use crate::alert::{Alert, Status, Timestamp};
-use crate::config::Ping;
+use crate::config::{Ping, Proxy};
 use crate::heartbeat::MISSING;
 use crate::queue::{Filter, Parcel};
+use crate::runtime::{HttpClient, Roots, Route, without_url};
 use crate::webhook::submission;
 
 /// After this long, an alert about a heartbeat that could not be stored is tried again.
@@ -24,15 +27,44 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server whose critical deliveries wait for longer does not do its work: its pings stop.
 const CRITICAL_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Returns what pings are sent with.
-pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .timeout(PING_TIMEOUT)
-        // A proxy of the environment would read the URL, which is a secret.
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(0)
-        .build()
+/// What pings are sent with.
+#[derive(Clone)]
+pub(super) struct Client(reqwest::Client);
+
+impl Client {
+    pub(super) fn new() -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .timeout(PING_TIMEOUT)
+            // A proxy of the environment would read the URL, which is a secret.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self(client))
+    }
+
+    /// Asks for `url`; returns what went wrong, without the URL.
+    async fn ping(
+        self,
+        url: &str,
+        via_proxy: bool,
+        proxy: Option<&Arc<Proxy>>,
+    ) -> Result<(), String> {
+        let url: Url = url.parse().map_err(|_| "it is no URL")?;
+        let roots = match url.scheme() {
+            "https" => Roots::System,
+            _ => Roots::None,
+        };
+        let client = HttpClient::new(self.0, proxy, Route::trusted(via_proxy), roots);
+        let client = client.map_err(|error| error.to_string())?;
+        let asked = client.send(client.request(reqwest::Method::GET, url));
+        match tokio::time::timeout(PING_TIMEOUT, asked).await {
+            Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
+            Ok(Ok(answer)) => Err(format!("it answered {}", answer.status())),
+            Ok(Err(error)) => Err(without_url(error)),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
 }
 
 impl Shared {
@@ -132,20 +164,21 @@ impl Shared {
     }
 
     /// Pings each URL of the configuration at its interval, as long as critical deliveries do not wait.
-    pub(super) async fn send_pings(self, client: reqwest::Client) {
+    pub(super) async fn send_pings(self, client: Client) {
         let mut reloads = self.reloads.subscribe();
         let mut due: BTreeMap<String, Instant> = BTreeMap::new();
         let mut is_late = false;
         loop {
             let now = Instant::now();
-            let pings = self.config.load().pings.clone();
+            let config = self.config.load_full();
+            let pings = config.pings.clone();
             due.retain(|name, _| pings.iter().any(|ping| ping.name == *name));
             for ping in &pings {
                 let at = due.entry(ping.name.clone()).or_insert(now);
                 if *at <= now {
                     *at = now + ping.every;
                     if !self.is_late(&mut is_late) {
-                        tokio::spawn(send(client.clone(), ping.clone()));
+                        tokio::spawn(send(client.clone(), ping.clone(), config.proxy.clone()));
                     }
                 }
             }
@@ -192,16 +225,17 @@ async fn until(wake: Option<Instant>) {
 }
 
 /// Whoever knows the URL can pretend to be this server: it is in no log line.
-async fn send(client: reqwest::Client, ping: Ping) {
-    let failed = match ping.url.read() {
-        Err(error) => error.to_string(),
-        Ok(url) => match client.get(url.expose()).send().await {
-            Ok(answer) if answer.status().is_success() => return,
-            Ok(answer) => format!("it answered {}", answer.status()),
-            Err(error) => error.without_url().to_string(),
-        },
+async fn send(client: Client, ping: Ping, proxy: Option<Arc<Proxy>>) {
+    let sent = match ping.url.read() {
+        Err(error) => Err(error.to_string()),
+        Ok(url) => {
+            let proxy = proxy.as_ref();
+            client.ping(url.expose(), ping.via_proxy, proxy).await
+        }
     };
-    tracing::warn!(heartbeat = ping.name, "cannot ping: {failed}");
+    if let Err(why) = sent {
+        tracing::warn!(heartbeat = ping.name, "cannot ping: {why}");
+    }
 }
 
 #[cfg(test)]

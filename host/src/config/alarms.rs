@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::SecretSource;
 use super::credentials::secret;
 use super::handlers::is_kebab_case;
+use super::proxy::via_proxy;
 use super::routes::matchers;
 use super::sections::Env;
-use super::yaml::{Node, Reader};
+use super::yaml::{Entry, Node, Reader};
 use crate::alert::HandlerName;
 use crate::heartbeat::Expected;
 
@@ -21,6 +22,8 @@ pub struct Ping {
     pub url: SecretSource,
     /// `every`.
     pub every: Duration,
+    /// `via_proxy`: the proxy resolves the URL's name.
+    pub via_proxy: bool,
 }
 
 /// `heartbeats`, told apart by what they hold.
@@ -34,6 +37,7 @@ pub(super) fn heartbeats(
     reader: &mut Reader,
     node: Option<(&Node, String)>,
     env: Env<'_>,
+    has_proxy: bool,
 ) -> HeartbeatsSection {
     let mut heartbeats = HeartbeatsSection::default();
     let Some((node, path)) = node else {
@@ -41,26 +45,19 @@ pub(super) fn heartbeats(
     };
     for entry in reader.entries(node, &path) {
         let path = format!("{path}.{}", entry.key);
-        heartbeat(
-            reader,
-            &entry.key,
-            &entry.value,
-            &path,
-            env,
-            &mut heartbeats,
-        );
+        heartbeat(reader, entry, &path, (env, has_proxy), &mut heartbeats);
     }
     heartbeats
 }
 
 fn heartbeat(
     reader: &mut Reader,
-    name: &str,
-    node: &Node,
+    entry: &Entry,
     path: &str,
-    env: Env<'_>,
+    (env, has_proxy): (Env<'_>, bool),
     into: &mut HeartbeatsSection,
 ) {
+    let (name, node) = (&entry.key, &entry.value);
     const URL: [&str; 3] = ["ping_url", "ping_url_file", "ping_url_env"];
     let mut section = reader.section(node, path);
     let every = section
@@ -97,14 +94,16 @@ fn heartbeat(
                 );
             }
             into.expected
-                .insert(name.to_owned(), Expected { matchers, every });
+                .insert(name.clone(), Expected { matchers, every });
         }
     } else if let Some(url) = secret(reader, &mut section, URL, env) {
         check_url(reader, node, path, &url);
+        let via_proxy = via_proxy(reader, section.take("via_proxy"), has_proxy);
         into.pings.extend(every.map(|every| Ping {
-            name: name.to_owned(),
+            name: name.clone(),
             url,
             every,
+            via_proxy,
         }));
     }
     section.finish(reader);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::limits;
+use super::proxy::via_proxy;
 use super::yaml::{Node, Reader, Section};
 use super::{EnrichBudget, HandlerSettings, Retry};
 use crate::alert::HandlerName;
@@ -13,6 +14,8 @@ use crate::policy::{Grants, HttpGrant};
 pub(super) struct Grantable {
     pub(super) channels: BTreeSet<String>,
     pub(super) credentials: BTreeSet<String>,
+    /// Whether there is a `proxy_url`.
+    pub(super) has_proxy: bool,
 }
 
 pub(super) fn handlers(
@@ -111,7 +114,8 @@ fn grants(reader: &mut Reader, node: &Node, path: &str, grantable: &Grantable) -
     let mut grants = Grants::default();
     if let Some((node, path)) = section.take("http") {
         for item in reader.items(node, &path) {
-            grants.http.extend(http_grant(reader, item, &path));
+            let grant = http_grant(reader, item, &path, grantable.has_proxy);
+            grants.http.extend(grant);
         }
     }
     if let Some((node, path)) = section.take("slack") {
@@ -155,8 +159,8 @@ fn names(
     names
 }
 
-/// Reads an origin, or `{ url, methods, addresses, ca_file }`.
-fn http_grant(reader: &mut Reader, node: &Node, path: &str) -> Option<HttpGrant> {
+/// Reads an origin, or `{ url, methods, addresses, ca_file, via_proxy }`.
+fn http_grant(reader: &mut Reader, node: &Node, path: &str, has_proxy: bool) -> Option<HttpGrant> {
     const ADVICE: &str = "write an origin such as https://api.github.com";
     if !node.is_mapping() {
         let text = reader.text(node, path)?;
@@ -169,6 +173,7 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str) -> Option<HttpGrant>
     let methods = section.take("methods");
     let addresses = section.take("addresses");
     let ca_file = section.take("ca_file");
+    let via_proxy = via_proxy(reader, section.take("via_proxy"), has_proxy);
     section.finish(reader);
     let Some((url_node, url_path)) = url else {
         let message = format!("{path} has an entry without url");
@@ -203,6 +208,9 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str) -> Option<HttpGrant>
             reader.warn(node.at, message, "until it is there, those requests fail");
         }
         grant = grant.with_ca_file(file);
+    }
+    if via_proxy {
+        grant = grant.with_names_resolved_by_proxy();
     }
     Some(grant)
 }

@@ -15,13 +15,14 @@ use super::credentials::credentials;
 use super::handlers::{Grantable, handlers};
 use super::limits;
 use super::problem::{Problem, Problems};
+use super::proxy;
 use super::routes::routes;
 use super::sections::{self, Env, SlackSection};
 use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
-    Api, Bound, Config, Credential, HandlerSettings, Overrides, Retention, Secret, SecretSource,
-    Slack, Store, TlsServer, Web, Webhook, open_doors,
+    Api, Bound, Config, Credential, HandlerSettings, Overrides, Proxy, Retention, Secret,
+    SecretSource, Slack, Store, TlsServer, Web, Webhook, open_doors,
 };
 use crate::alert::HandlerName;
 use crate::policy::Grants;
@@ -58,6 +59,7 @@ struct FileConfig {
     slack: SlackSection,
     credentials: BTreeMap<String, Arc<Credential>>,
     routes: Vec<Route>,
+    proxy: Option<Arc<Proxy>>,
     web: Web,
     tls_server: Option<TlsServer>,
     heartbeats: HeartbeatsSection,
@@ -187,6 +189,8 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     decode_basics(reader, &mut top, &mut config);
     config.retention = sections::retention(reader, top.take("retention"));
     config.sandbox = limits::sandbox(reader, top.take("sandbox"));
+    let no_proxy = proxy::no_proxy(reader, top.take("no_proxy"));
+    config.proxy = proxy::proxy(reader, &mut top, env, &no_proxy);
     let webhook = top.take("webhook");
     let largest = webhook
         .as_ref()
@@ -195,7 +199,7 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     config.api = sections::api(reader, top.take("api"), env);
     let slack = top.take("slack");
     config.places.slack = slack.as_ref().map(|(node, _)| node.at);
-    config.slack = sections::slack(reader, slack);
+    config.slack = sections::slack(reader, slack, env, &no_proxy, config.proxy.as_ref());
     config.slack.lay_over(env);
     config.credentials = credentials(reader, top.take("credentials"), env);
     config.routes = routes(reader, top.take("routes"));
@@ -207,11 +211,13 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     let at = room.flatten().or(largest.flatten());
     web::check_room(reader, at.unwrap_or(node.at), &config.web, &config.webhook);
     config.tls_server = web::tls_server(reader, top.take("tls_server_config"));
-    config.heartbeats = alarms::heartbeats(reader, top.take("heartbeats"), env);
+    let has_proxy = config.proxy.is_some();
+    config.heartbeats = alarms::heartbeats(reader, top.take("heartbeats"), env, has_proxy);
     config.dead_letter = alarms::dead_letter(reader, top.take("dead_letter"));
     let grantable = Grantable {
         channels: config.slack.channels().into_keys().collect(),
         credentials: config.credentials.keys().cloned().collect(),
+        has_proxy,
     };
     config.handlers = handlers(reader, top.take("handlers"), &grantable);
     top.finish(reader);
@@ -329,6 +335,7 @@ fn assemble(
         sandbox: file.sandbox,
         webhook: file.webhook,
         api: file.api,
+        proxy: file.proxy,
         slack,
         credentials: file.credentials,
         routes: file.routes,
@@ -425,6 +432,8 @@ fn slack(
         channels: file.slack.channels(),
         rate: file.slack.rate.unwrap_or_default(),
         api_url: api_url.unwrap_or_else(default_api_url),
+        proxy: file.slack.proxy.clone(),
+        via_proxy: file.slack.via_proxy,
     }
 }
 

@@ -6,6 +6,7 @@ mod handlers;
 mod limits;
 mod load;
 mod problem;
+mod proxy;
 mod routes;
 mod secret;
 mod sections;
@@ -33,6 +34,7 @@ use crate::runtime::{Bounds, Limits};
 
 pub use alarms::Ping;
 pub use problem::{Problem, Problems};
+pub use proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use secret::{FileVersion, Secret, SecretError, SecretSource};
 pub use units::{format_duration, parse_duration, parse_size};
 pub use web::{ClientAuth, Hmac, SenderRate, TlsFiles, TlsServer, TlsVersion, Web};
@@ -75,6 +77,8 @@ pub struct Config {
     pub web: Web,
     /// `tls_server_config`; absent where HTTP is plain.
     pub tls_server: Option<TlsServer>,
+    /// `proxy_url`, `no_proxy`: for what handlers and pings ask. Absent if everything is asked directly.
+    pub proxy: Option<Arc<Proxy>>,
     /// `slack`.
     pub slack: Slack,
     /// `credentials`, by name.
@@ -242,6 +246,10 @@ pub struct Slack {
     pub rate: SlackRate,
     /// `api_url`, ends with a slash: `https://slack.com/api/` by default.
     pub api_url: Url,
+    /// `proxy_url`: the configuration's by default.
+    pub proxy: Option<Arc<Proxy>>,
+    /// `via_proxy`: the proxy resolves Slack's name.
+    pub via_proxy: bool,
 }
 
 /// How many messages one channel takes.

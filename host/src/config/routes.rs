@@ -84,9 +84,12 @@ pub(super) fn matchers(reader: &mut Reader, node: Option<(&Node, String)>) -> Op
     };
     for (at, text) in reader.texts(node, &path) {
         match Matcher::parse(text) {
-            Ok(more) => matchers
-                .iter_mut()
-                .for_each(|list| list.extend_from_slice(&more)),
+            Ok(more) => {
+                warn_of(reader, at, &path, text, &more);
+                matchers
+                    .iter_mut()
+                    .for_each(|list| list.extend_from_slice(&more));
+            }
             Err(error) => {
                 let advice = "the syntax is Alertmanager's: = != =~ !~";
                 reader.fail(at, format!("{path}: {error}"), advice);
@@ -95,6 +98,20 @@ pub(super) fn matchers(reader: &mut Reader, node: Option<(&Node, String)>) -> Op
         }
     }
     matchers
+}
+
+/// Warns of what Alertmanager takes and hardly anybody means.
+fn warn_of(reader: &mut Reader, at: Place, path: &str, text: &str, matchers: &[Matcher]) {
+    if matchers.is_empty() {
+        let message = format!("{path}: {text:?} holds no matcher, so it matches every alert");
+        reader.warn(at, message, "leave it out, or write alertname=\"Name\"");
+    }
+    for matcher in matchers {
+        if matcher.value().starts_with('=') {
+            let message = format!("{path}: {matcher} compares with a text that begins with =");
+            reader.warn(at, message, "the operator is =, not ==");
+        }
+    }
 }
 
 fn handlers(reader: &mut Reader, section: &mut Section<'_>) -> Option<Vec<HandlerName>> {

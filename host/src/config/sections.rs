@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use url::Url;
 
 use super::credentials::authorization;
+use super::proxy::{proxy, via_proxy};
 use super::web::{hmac, sender_rate};
 use super::yaml::{Node, Place, Reader, Section};
-use super::{Api, Authorization, Retention, SlackRate, Store, Webhook};
+use super::{Api, Authorization, NoProxy, Proxy, Retention, SlackRate, Store, Webhook};
 
 /// Looks a variable up; the empty text counts as unset.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -22,6 +24,8 @@ pub(super) struct SlackSection {
     pub(super) rate: Option<SlackRate>,
     pub(super) preview: bool,
     pub(super) api_url: Option<Url>,
+    pub(super) proxy: Option<Arc<Proxy>>,
+    pub(super) via_proxy: bool,
 }
 
 /// Reads `HOST:PORT`; `:PORT` is every address of the machine, as Prometheus has it.
@@ -135,8 +139,18 @@ fn inbound(reader: &mut Reader, section: &mut Section<'_>, env: Env<'_>) -> Opti
     Some(authorization)
 }
 
-pub(super) fn slack(reader: &mut Reader, node: Option<(&Node, String)>) -> SlackSection {
-    let mut slack = SlackSection::default();
+/// Reads `slack`; `default` is the proxy of the whole configuration.
+pub(super) fn slack(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+    env: Env<'_>,
+    no_proxy: &Arc<NoProxy>,
+    default: Option<&Arc<Proxy>>,
+) -> SlackSection {
+    let mut slack = SlackSection {
+        proxy: default.cloned(),
+        ..SlackSection::default()
+    };
     let Some((node, path)) = node else {
         return slack;
     };
@@ -159,6 +173,9 @@ pub(super) fn slack(reader: &mut Reader, node: Option<(&Node, String)>) -> Slack
         let what = "a URL such as https://slack.com/api/";
         slack.api_url = reader.scalar(node, &path, what, parse_base_url);
     }
+    slack.proxy = proxy(reader, &mut section, env, no_proxy).or(slack.proxy);
+    let has_proxy = slack.proxy.is_some();
+    slack.via_proxy = via_proxy(reader, section.take("via_proxy"), has_proxy);
     section.finish(reader);
     slack
 }

@@ -290,13 +290,13 @@ fn routes_and_handlers_are_read() {
 
 #[test]
 fn three_mistakes_are_reported_at_once_with_their_lines() {
-    let text = "slack:\n  preview: true\nhandler:\n  x: {}\nretention:\n  time: 7 days\nroutes:\n  - matchers: ['alertname==X']\n    handlers: [a]\n";
+    let text = "slack:\n  preview: true\nhandler:\n  x: {}\nretention:\n  time: 7 days\nroutes:\n  - matchers: ['alertname=~X**']\n    handlers: [a]\n";
     assert_eq!(
         problems(Given::new(), text),
         [
             "am.yml:3:1: unknown key handler — did you mean handlers?",
             "am.yml:6:9: retention.time is \"7 days\" — it should be a duration such as 30s, 5m or 1h30m",
-            "am.yml:8:16: routes[0].matchers: \"alertname==X\" is no matcher: the operator is =, not ==; write it as alertname=\"Name\" — the syntax is Alertmanager's: = != =~ !~",
+            "am.yml:8:16: routes[0].matchers: the regular expression \"X**\" is refused: ** repeats a repetition: put the inner one into a group, as in (?:a*)* — the syntax is Alertmanager's: = != =~ !~",
         ]
     );
 }
@@ -727,4 +727,86 @@ handlers:
         (a.config["x"].as_str(), a.config["y"].as_str()),
         ("1.50", "2.50")
     );
+}
+
+#[test]
+fn the_proxy_of_the_whole_is_slacks_unless_it_has_its_own() {
+    let config = good("proxy_url: http://proxy:3128\nslack: { preview: true }");
+    let address = |proxy: &Option<std::sync::Arc<Proxy>>| {
+        proxy.as_ref().unwrap().address().unwrap().to_string()
+    };
+    assert_eq!(address(&config.proxy), "http://proxy:3128");
+    assert_eq!(address(&config.slack.proxy), "http://proxy:3128");
+    let text = "slack: { preview: true, proxy_url: 'https://u:p@other', via_proxy: true }";
+    let config = good(text);
+    assert!(config.proxy.is_none() && config.slack.via_proxy);
+    assert_eq!(address(&config.slack.proxy), "https://other:443");
+    // The environment's own variables are nobody's wish.
+    let given = Given::new().variable("HTTPS_PROXY", "http://elsewhere");
+    let config = given
+        .variable("https_proxy", "http://elsewhere")
+        .bare()
+        .unwrap();
+    assert!(config.proxy.is_none() && config.slack.proxy.is_none());
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_told_without_its_password() {
+    let text =
+        "proxy_url: 'socks5://user:hunter2@proxy'\nno_proxy: 'https://x'\nslack: { preview: true }";
+    let told = problems(Given::new(), text);
+    assert_eq!(told.len(), 2, "{told:?}");
+    let all = told.join("\n");
+    assert!(
+        all.contains(":2:11: no_proxy: \"https://x\" is no name"),
+        "{all}"
+    );
+    assert!(all.contains("the proxy's scheme is http or https"), "{all}");
+    assert!(!told.concat().contains("hunter2"), "{told:?}");
+    let text = "proxy_url: 'http://a'\nproxy_url_file: b\nslack: { preview: true }";
+    let told = problems(Given::new(), text);
+    assert!(
+        told[0].contains("there is more than one of proxy_url, proxy_url_file, proxy_url_env"),
+        "{told:?}"
+    );
+    let text = "slack: { preview: true, via_proxy: true }\n\
+        heartbeats: { self: { ping_url: 'http://x', every: 1m, via_proxy: true } }\n\
+        handlers: { x: { allow: { http: [{ url: 'http://x', via_proxy: true }] } } }";
+    let told = problems(Given::new(), text);
+    assert_eq!(told.len(), 3, "{told:?}");
+    for line in told {
+        assert!(
+            line.contains("via_proxy is set, and there is no proxy — add proxy_url"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn what_re2_refuses_is_refused_with_line_and_remedy_and_what_is_hardly_meant_is_warned_of() {
+    let routes = |matchers: &str| {
+        format!(
+            "slack: {{ preview: true }}\nroutes:\n  - matchers: [{matchers}]\n    handlers: [x]\n"
+        )
+    };
+    for (matcher, part) in [
+        (
+            "'a=~\"b**\"'",
+            "** repeats a repetition: put the inner one into a group",
+        ),
+        ("'a=~\"b{1001}\"'", "{1001} is over 1,000"),
+        ("'a!~\"(?=b)\"'", "RE2 has no group (?="),
+    ] {
+        let told = problems(Given::new(), &routes(matcher));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("am.yml:3:16: routes[0].matchers: the regular expression"),
+            "{told:?}"
+        );
+        assert!(told[0].contains(part), "{told:?}");
+    }
+    let warned = |matcher: &str| good(&routes(matcher)).warnings[0].to_string();
+    assert!(warned("'{}'").contains("holds no matcher, so it matches every alert"));
+    assert!(warned("'a==b'").contains("the operator is =, not =="));
+    assert!(good(&routes(r#"'volume="D:\backup"'"#)).warnings.is_empty());
 }

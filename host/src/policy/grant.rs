@@ -25,6 +25,7 @@ pub struct HttpGrant {
     methods: BTreeSet<String>,
     addresses: Vec<AddressRange>,
     ca_file: Option<PathBuf>,
+    via_proxy: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,7 @@ impl HttpGrant {
             methods: BTreeSet::new(),
             addresses: Vec::new(),
             ca_file: None,
+            via_proxy: false,
         })
     }
 
@@ -166,6 +168,20 @@ impl HttpGrant {
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
+    }
+
+    /// Has the proxy resolve the names that the grant covers, if requests go through one. Where a name leads is then
+    /// judged by nobody here.
+    #[must_use]
+    pub fn with_names_resolved_by_proxy(mut self) -> Self {
+        self.via_proxy = true;
+        self
+    }
+
+    /// Returns true if the proxy resolves the names that the grant covers.
+    #[must_use]
+    pub fn has_names_resolved_by_proxy(&self) -> bool {
+        self.via_proxy
     }
 
     /// Returns the methods that it is narrowed to, none where it covers all.

@@ -65,7 +65,7 @@ fn matchers_are_read_as_alertmanager_reads_them() {
         (r#"a=~"\\d+""#, &[r#"a=~"\\d+""#]),
         (r#"a=~"\d+""#, &[r#"a=~"\\d+""#]),
         (r#"a=~\d+"#, &[r#"a=~"\\d+""#]),
-        (r#"a="\u00e9\x41""#, &[r#"a="éA""#]),
+        (r#"ä="\u00e9\x41""#, &[r#""ä"="éA""#]),
         (r#"a="b,c}""#, &[r#"a="b,c}""#]),
         ("{}", &[]),
     ];
@@ -83,18 +83,98 @@ fn matchers_are_read_as_alertmanager_reads_them() {
 }
 
 #[test]
+fn where_both_parsers_take_a_text_the_classic_reading_counts() {
+    let cases = [
+        // Classic: a backslash that escapes nothing is itself. UTF-8: Go's escapes.
+        (r#"volume="D:\backup""#, r"D:\backup"),
+        (r#"volume="D:\x41""#, r"D:\x41"),
+        (r#"a=~"\u00e9|\101""#, "é|A"),
+        (r#"a="\t""#, r"\t"),
+        (r#"a=~"\x28""#, r"\x28"),
+        // Only the classic one takes these.
+        (r"path=C:\temp", r"C:\temp"),
+        ("a=", ""),
+        ("a==b", "=b"),
+        ("a=b c", "b c"),
+        ("a={b", "{b"),
+        ("a=b}", "b"),
+        ("{a=b", "b"),
+        ("a=it's", "it's"),
+        ("a=\"b\nc\"", "b\nc"),
+        // Only the UTF-8 one takes these.
+        (r#""a"="\u00e9\x41\n\101""#, "éA\nA"),
+        (" {a=b} ", "b"),
+        ("a\u{a0}=b", "b"),
+        ("größe=x", "x"),
+        ("host.name=x", "x"),
+        ("1st=x", "x"),
+        (r#""" = x"#, "x"),
+    ];
+    for (text, expected) in cases {
+        let matchers = Matcher::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let values: Vec<_> = matchers.iter().map(Matcher::value).collect();
+        assert_eq!(values, [expected], "{text}");
+    }
+    for text in ["", "  ", "{}", " { } "] {
+        assert_eq!(Matcher::parse(text), Ok(Vec::new()), "{text:?}");
+    }
+    let lists = [
+        (r#"{a="b,c", d=e}"#, 2),
+        (r#"{a="\",", d=~"[,}]+",}"#, 2),
+        ("a=b,c!=d,e!~f ,", 3),
+        (r#"{"größe"="x", a="D:\\b"}"#, 2),
+    ];
+    for (text, expected) in lists {
+        assert_eq!(Matcher::parse(text).unwrap().len(), expected, "{text}");
+    }
+}
+
+/// The inputs of people who met them; Alertmanager's answers.
+#[test]
+fn matchers_from_the_field_match_as_they_do_in_alertmanager() {
+    let cases = [
+        (r#"volume="D:\backup""#, "volume", r"D:\backup", true),
+        (r#"path=~"[\w-,]+""#, "path", "a-b,c", true),
+        (
+            r#"uri=~"/v[1-9]/.*/{gid}/{uid}""#,
+            "uri",
+            "/v2/x/{gid}/{uid}",
+            true,
+        ),
+        (r#"team=~"\\w+""#, "team", "führung", false),
+        (r#"team=~"\\w+""#, "team", "fuehrung", true),
+    ];
+    for (text, name, value, expected) in cases {
+        let alert = labels(&[("alertname", "X"), (name, value)]);
+        let matches = Matcher::parse(text).unwrap()[0].matches(&alert);
+        assert_eq!(matches, expected, "{text}");
+    }
+}
+
+#[test]
 fn a_matcher_that_cannot_be_read_says_why() {
     let cases = [
-        ("", "it is empty"),
         ("alertname", "one of = != =~ !~"),
-        ("alertname==Down", "the operator is =, not =="),
         ("=Down", "a label's name is expected"),
+        (",a=b", "a label's name is expected"),
+        ("a=b,,c=d", "a label's name is expected"),
         (r#"a="b"#, "the closing quote is missing"),
         (r#"a="b" c="d""#, "a comma is expected"),
-        (r#"a=b"c"#, "a quote stands inside"),
-        (r#"a=~"(""#, "is not a regular expression"),
-        (r#"a=~"b)(c""#, "is not a regular expression"),
-        (r#"a=~"(x{1000}){1000}""#, "too large"),
+        (r#"a=b"c""#, "a comma is expected"),
+        (r#""a"="\q""#, "has an escape that is none"),
+        (r#""a"="\ud800""#, "has an escape that is none"),
+        (r#""a"="\xff""#, "has an escape that is none"),
+        ("\"a\"=\"b\nc\"", "has an escape that is none"),
+        ("ä=b}", "the opening brace is missing"),
+        ("{ä=b", "the closing brace is missing"),
+        ("{ä=b}c", "nothing is expected after the closing brace"),
+        ("ä=", "a value is expected"),
+        ("ä!b", "the operators are = != =~ !~"),
+        ("ä=it's", "' stands outside of quotes"),
+        (r#"a=~"(""#, "is refused: a closing ) is missing"),
+        (r#"größe=~"(""#, "is refused: a closing ) is missing"),
+        (r#"a=~"(x{1000}){1000}""#, "{1000} is over 1,000"),
+        (r#"a=~"(?:\\pL{100}){10}""#, "too large"),
     ];
     for (text, part) in cases {
         let error = Matcher::parse(text).unwrap_err().to_string();

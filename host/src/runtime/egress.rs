@@ -1,5 +1,8 @@
 //! The HTTP clients of one handler: every address that they connect to is judged by the grant, none is shared with another handler.
 
+mod client;
+mod proxy;
+
 use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,17 +13,25 @@ use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use url::{Host, Url};
 
 use super::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX, HTTP_IDLE_FOR, HTTP_IDLE_MAX};
 use super::outages::Outages;
+use crate::config::Proxy;
 use crate::policy::{HttpGrant, Refusal};
+
+pub(crate) use client::{AGENT, HttpClient, Roots, SendError, without_url};
+use proxy::ProxyError;
+pub(crate) use proxy::Route;
 
 /// Connection pools by the grant that opened them: a connection made under one grant is never used
 /// under another.
 #[derive(Default)]
 pub(super) struct Clients {
-    open: Mutex<Vec<(ClientKey, Client)>>,
+    open: Mutex<Vec<(ClientKey, HttpClient)>>,
     /// Which origins do not answer this handler.
     pub(super) outages: Outages,
 }
@@ -32,10 +43,23 @@ struct ClientKey {
     /// Of the file as it was read: a cluster turns its certificates over.
     ca_version: Option<CaVersion>,
     https: bool,
+    proxy: Option<SameProxy>,
 }
 
+/// A proxy of one reading of the configuration: the next one may name another.
+#[derive(Clone)]
+struct SameProxy(Arc<Proxy>);
+
+impl PartialEq for SameProxy {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SameProxy {}
+
 impl ClientKey {
-    /// Returns true where the two differ in the file's content alone.
+    /// Returns true where the two differ in the file's content or the proxy alone.
     fn is_of_same_use(&self, other: &Self) -> bool {
         (&self.grant, &self.ca_file, self.https) == (&other.grant, &other.ca_file, other.https)
     }
@@ -67,24 +91,29 @@ pub(super) enum ClientError {
         source: Box<dyn StdError + Send + Sync>,
     },
     #[error("no HTTP client can be made: {}", root_cause(.0))]
-    Build(reqwest::Error),
+    Build(#[from] reqwest::Error),
+    #[error("no HTTP client can be made: TLS: {0}")]
+    Tls(#[from] rustls::Error),
 }
 
 impl Clients {
-    /// Returns the client for requests to `url` under `grant`; `ca_file` replaces the public roots.
+    /// Returns the client for requests to `url` under `grant`, through `proxy` if that is for them; `ca_file` replaces
+    /// the public roots.
     pub(super) fn get(
         &self,
         grant: &HttpGrant,
         ca_file: Option<&Path>,
         url: &Url,
-    ) -> Result<Client, ClientError> {
+        proxy: Option<&Arc<Proxy>>,
+    ) -> Result<HttpClient, ClientError> {
         let key = ClientKey {
             grant: grant.clone(),
             ca_file: ca_file.map(Path::to_owned),
             ca_version: ca_file.and_then(CaVersion::of),
             https: url.scheme() == "https",
+            proxy: proxy.cloned().map(SameProxy),
         };
-        let known = |clients: &[(ClientKey, Client)]| {
+        let known = |clients: &[(ClientKey, HttpClient)]| {
             let found = clients.iter().find(|(known, _)| *known == key);
             found.map(|(_, client)| client.clone())
         };
@@ -106,7 +135,7 @@ impl Clients {
     }
 }
 
-fn build(key: &ClientKey) -> Result<Client, ClientError> {
+fn build(key: &ClientKey) -> Result<HttpClient, ClientError> {
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .no_proxy()
@@ -119,26 +148,57 @@ fn build(key: &ClientKey) -> Result<Client, ClientError> {
         .connect_timeout(HTTP_CONNECT_MAX)
         .pool_max_idle_per_host(HTTP_IDLE_MAX)
         .pool_idle_timeout(HTTP_IDLE_FOR)
-        .user_agent(concat!("alert-manager/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
         .dns_resolver(Arc::new(JudgingResolver {
             grant: key.grant.clone(),
         }));
-    if let Some(path) = &key.ca_file {
-        builder = builder.tls_certs_only(read_certificates(path)?);
+    let roots = if let Some(path) = &key.ca_file {
+        let pem = read_pem(path)?;
+        builder = builder.tls_certs_only(read_certificates(path, &pem)?);
+        Roots::Only(read_roots(path, &pem)?)
     } else if !key.https {
         // Nothing to verify: a machine without root certificates can still ask over plain HTTP.
         builder = builder.tls_certs_only([]);
-    }
-    builder.build().map_err(ClientError::Build)
+        Roots::None
+    } else {
+        Roots::System
+    };
+    let route = if key.grant.has_names_resolved_by_proxy() {
+        Route::ByName
+    } else {
+        Route::Judged(key.grant.clone())
+    };
+    let proxy = key.proxy.as_ref().map(|proxy| &proxy.0);
+    Ok(HttpClient::new(builder.build()?, proxy, route, roots)?)
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
+fn read_pem(path: &Path) -> Result<Vec<u8>, ClientError> {
+    std::fs::read(path).map_err(|error| ClientError::CaFile {
+        path: path.to_owned(),
+        source: error.into(),
+    })
+}
+
+fn read_roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+        added.map_err(|error| ClientError::CaFile {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+    }
+    Ok(roots)
+}
+
+fn read_certificates(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, ClientError> {
     let fail = |source| ClientError::CaFile {
         path: path.to_owned(),
         source,
     };
-    let pem = std::fs::read(path).map_err(|error| fail(error.into()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| fail(error.into()))?;
+    let certificates = Certificate::from_pem_bundle(pem).map_err(|error| fail(error.into()))?;
     if certificates.is_empty() {
         return Err(fail("it holds no certificate in PEM".into()));
     }
@@ -195,13 +255,16 @@ impl Resolve for JudgingResolver {
 struct NoSuchName;
 
 /// Returns the refusal among an error's causes.
-pub(super) fn refusal_in(error: &reqwest::Error) -> Option<&Refusal> {
+pub(super) fn refusal_in<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Refusal> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// Returns the deepest cause in a few words, without URL or library names.
-pub(super) fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
     for cause in causes(error) {
+        if let Some(proxy) = cause.downcast_ref::<ProxyError>() {
+            return proxy.to_string();
+        }
         if cause.is::<NoSuchName>() {
             return "no such name".to_owned();
         }
@@ -223,14 +286,17 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
             return format!("TLS: {tls}");
         }
     }
-    if error.is_timeout() {
+    let is_timeout = |error: &reqwest::Error| error.is_timeout();
+    if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_timeout)) {
         return "no connection in time".to_owned();
     }
     let deepest = causes(error).last().map(ToString::to_string);
     deepest.unwrap_or_else(|| "the request failed".to_owned())
 }
 
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     std::iter::from_fn(move || {
         let current = next?;
@@ -268,11 +334,12 @@ mod tests {
         HttpGrant::parse(text).unwrap()
     }
 
-    async fn error_of(grant: &HttpGrant, url: &str) -> reqwest::Error {
+    async fn error_of(grant: &HttpGrant, url: &str) -> SendError {
         super::super::install_crypto();
         let url: Url = url.parse().unwrap();
-        let client = Clients::default().get(grant, None, &url).unwrap();
-        client.get(url).send().await.unwrap_err()
+        let client = Clients::default().get(grant, None, &url, None).unwrap();
+        let request = client.request(reqwest::Method::GET, url);
+        client.send(request).await.unwrap_err()
     }
 
     #[tokio::test]
@@ -316,14 +383,14 @@ mod tests {
         let (clients, grant) = (Clients::default(), grant("https://127.0.0.1:1"));
         let url: Url = "https://127.0.0.1:1".parse().unwrap();
         std::fs::write(&path, PEM).unwrap();
-        clients.get(&grant, Some(&path), &url).unwrap();
+        clients.get(&grant, Some(&path), &url, None).unwrap();
         std::fs::write(&path, "turned over").unwrap();
         assert!(matches!(
-            clients.get(&grant, Some(&path), &url),
+            clients.get(&grant, Some(&path), &url, None),
             Err(ClientError::CaFile { .. })
         ));
         std::fs::write(&path, format!("\n\n{PEM}")).unwrap();
-        clients.get(&grant, Some(&path), &url).unwrap();
+        clients.get(&grant, Some(&path), &url, None).unwrap();
         assert_eq!(clients.open.lock().len(), 1, "the old one is gone");
     }
 
@@ -333,7 +400,7 @@ mod tests {
         let clients = Clients::default();
         for port in 1..=2 * u16::try_from(HTTP_CLIENTS_MAX).unwrap() {
             let url: Url = format!("http://127.0.0.1:{port}").parse().unwrap();
-            clients.get(&grant(url.as_str()), None, &url).unwrap();
+            clients.get(&grant(url.as_str()), None, &url, None).unwrap();
         }
         assert_eq!(clients.open.lock().len(), HTTP_CLIENTS_MAX);
     }

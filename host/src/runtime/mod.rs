@@ -47,6 +47,7 @@ use slack::Paces;
 pub use bounds::Bounds;
 pub use cache::CacheError;
 pub use compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
+pub(crate) use egress::{HttpClient, Roots, Route, without_url};
 pub use engine::{EngineError, open_page_map};
 pub use folder::FolderError;
 pub use loader::{LoadError, Module};
@@ -102,7 +103,7 @@ pub enum RuntimeError {
     Cache(#[from] CacheError),
     /// The client for Slack cannot be made.
     #[error("the client for Slack cannot be made: {0}")]
-    Slack(#[from] reqwest::Error),
+    Slack(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Loads modules and calls their hooks.
@@ -139,7 +140,8 @@ impl Runtime {
             options.bounds.cache_bytes_max,
         )?;
         let paces = Arc::<Paces>::default();
-        let services = Services::new(options.services, Arc::clone(&paces))?;
+        let services = Services::new(options.services, Arc::clone(&paces))
+            .map_err(|error| RuntimeError::Slack(error.into()))?;
         Ok(Arc::new(Self {
             sandbox,
             cache,
@@ -154,7 +156,8 @@ impl Runtime {
     /// # Errors
     /// Where the client for Slack cannot be made; the old settings stay.
     pub fn reconfigure(&self, options: ServiceOptions) -> Result<(), RuntimeError> {
-        let services = Services::new(options, Arc::clone(&self.paces))?;
+        let services = Services::new(options, Arc::clone(&self.paces))
+            .map_err(|error| RuntimeError::Slack(error.into()))?;
         self.services.store(Arc::new(services));
         Ok(())
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::egress::ClientError;
 use super::message_ref::RefKey;
 use super::slack::{Paces, SlackApi};
-use crate::config::{Credential, Slack};
+use crate::config::{Credential, Proxy, Slack};
 
 /// Shown each message that is previewed instead of posted: readable lines, free of control characters.
 pub type PreviewSink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -15,6 +16,8 @@ pub type PreviewSink = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct ServiceOptions {
     /// `slack`.
     pub slack: Slack,
+    /// `proxy_url`: for what handlers ask.
+    pub proxy: Option<Arc<Proxy>>,
     /// `credentials`, by name.
     pub credentials: BTreeMap<String, Arc<Credential>>,
     /// Signs message references, so that no handler can make one up. The same over restarts: a
@@ -27,6 +30,7 @@ pub struct ServiceOptions {
 /// The services that one invocation uses.
 pub(super) struct Services {
     pub(super) slack: SlackApi,
+    pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) credentials: BTreeMap<String, Arc<Credential>>,
     pub(super) ref_key: RefKey,
     pub(super) preview: PreviewSink,
@@ -34,9 +38,10 @@ pub(super) struct Services {
 
 impl Services {
     /// Builds them; the paces of Slack's channels outlive a reload.
-    pub(super) fn new(options: ServiceOptions, paces: Arc<Paces>) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(options: ServiceOptions, paces: Arc<Paces>) -> Result<Self, ClientError> {
         Ok(Self {
             slack: SlackApi::new(options.slack, paces)?,
+            proxy: options.proxy,
             credentials: options.credentials,
             ref_key: RefKey::new(options.message_ref_key),
             preview: options.preview,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::egress::root_cause;
+use super::egress::{AGENT, ClientError, HttpClient, Roots, Route, SendError, root_cause};
 use super::endings::{Change, Ending, Reported, SlackCode, change_of, slack_code};
 use super::limits;
 pub(super) use super::pace::Paces;
@@ -23,7 +23,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 pub(super) struct SlackApi {
     pub(super) settings: Slack,
     pub(super) paces: Arc<Paces>,
-    client: Client,
+    client: HttpClient,
 }
 
 /// A method of the API that changes something.
@@ -111,20 +111,24 @@ struct Answer {
 }
 
 impl SlackApi {
-    pub(super) fn new(settings: Slack, paces: Arc<Paces>) -> Result<Self, reqwest::Error> {
-        let mut client = Client::builder()
+    pub(super) fn new(settings: Slack, paces: Arc<Paces>) -> Result<Self, ClientError> {
+        let mut client = reqwest::Client::builder()
             .redirect(Policy::none())
             // A variable of the environment is not to send the token by way of somebody else.
             .no_proxy()
             .referer(false)
             .connect_timeout(limits::HTTP_CONNECT_MAX)
-            .user_agent(concat!("alert-manager/", env!("CARGO_PKG_VERSION")));
+            .user_agent(AGENT);
+        let mut roots = Roots::System;
         if settings.api_url.scheme() == "http" {
             // A stand-in: there is nothing to verify, and this machine may have no root certificates.
             client = client.tls_certs_only([]);
+            roots = Roots::None;
         }
+        let route = Route::trusted(settings.via_proxy);
+        let proxy = settings.proxy.as_ref();
         Ok(Self {
-            client: client.build()?,
+            client: HttpClient::new(client.build()?, proxy, route, roots)?,
             settings,
             paces,
         })
@@ -195,15 +199,14 @@ impl SlackApi {
         };
         let body = serde_json::to_vec(body)
             .map_err(|error| SlackFailure::Invalid(format!("the message: {error}")))?;
-        let response = self
+        let request = self
             .client
-            .post(url)
+            .request(reqwest::Method::POST, url)
             .bearer_auth(token.expose())
             .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| not_sent(&error))?;
+            .body(body);
+        let response = self.client.send(request).await;
+        let response = response.map_err(|error| not_sent(&error))?;
         self.read(channel, response).await
     }
 
@@ -241,7 +244,7 @@ impl SlackApi {
     }
 }
 
-fn not_sent(error: &reqwest::Error) -> SlackFailure {
+fn not_sent(error: &SendError) -> SlackFailure {
     let cause = root_cause(error);
     if error.is_connect() || error.is_builder() {
         ended(

@@ -6,6 +6,7 @@
 pub mod blocks;
 pub mod faults;
 pub mod kubernetes;
+pub mod proxy;
 pub mod raw_http;
 pub mod scenario;
 pub mod sink;
@@ -23,6 +24,7 @@ mod slack_api;
 
 pub use faults::{Fault, Faults, Gate};
 pub use kubernetes::Kubernetes;
+pub use proxy::Proxy;
 pub use scenario::{Cluster, CrashLoop, Workload};
 pub use sink::Sink;
 pub use slack::{Message, Slack};

@@ -15,7 +15,7 @@ use crate::config::{Credential, CredentialKind};
 use crate::journal::CallKind;
 use crate::policy::{HttpGrant, Refusal};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
-use crate::runtime::egress::{judge_literal, refusal_in, root_cause};
+use crate::runtime::egress::{HttpClient, SendError, judge_literal, refusal_in, root_cause};
 use crate::runtime::endings::{Change, Ending, change_of};
 use crate::runtime::limits;
 use crate::runtime::rates::{ORIGINS_MAX, TooLate};
@@ -233,6 +233,7 @@ fn method_name(method: Method) -> &'static str {
 /// A request that may go out.
 struct Prepared {
     origin: String,
+    client: HttpClient,
     request: reqwest::RequestBuilder,
     /// When its time is up, waiting for its turn and for the store included.
     deadline: Instant,
@@ -262,7 +263,12 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
     };
     let client = powers
         .clients
-        .get(grant, ca_file(grant, credential), &url)
+        .get(
+            grant,
+            ca_file(grant, credential),
+            &url,
+            powers.services.proxy.as_ref(),
+        )
         .map_err(|error| Error::Unreachable(error.to_string()))?;
     let origin = url.origin().ascii_serialization();
     let method = reqwest::Method::from_bytes(method.as_bytes())
@@ -293,6 +299,7 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
     }
     Ok(Prepared {
         origin,
+        client,
         request: builder,
         deadline: Instant::now() + asked.map_or(left, |asked| asked.min(left)),
         masks,
@@ -376,7 +383,8 @@ fn ca_file<'a>(
 /// Whether the change was made is judged as if every request were to make one: of one that reads, nobody asks.
 async fn exchange(prepared: Prepared) -> Sent {
     let deadline = prepared.deadline.into();
-    let mut response = match tokio::time::timeout_at(deadline, prepared.request.send()).await {
+    let sending = prepared.client.send(prepared.request);
+    let mut response = match tokio::time::timeout_at(deadline, sending).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return not_answered(&error, &prepared.handler),
         Err(_) => return ended(Ending::NotAnswered, Error::Timeout),
@@ -458,7 +466,7 @@ async fn read_body(response: &mut reqwest::Response, bytes_max: u32) -> (Vec<u8>
     }
 }
 
-fn not_answered(error: &reqwest::Error, handler: &crate::alert::HandlerName) -> Sent {
+fn not_answered(error: &SendError, handler: &crate::alert::HandlerName) -> Sent {
     if let Some(refusal) = refusal_in(error) {
         let refusal = refusal.clone().for_handler(handler);
         return failed(Error::Denied(refusal.to_string()));

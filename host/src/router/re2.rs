@@ -1,0 +1,81 @@
+//! RE2's syntax, as Go's `regexp` package reads it, compiled for the engine of the regex crate.
+//!
+//! The two syntaxes look alike and are not: `\w`, `\d`, `\s` and `\b` are ASCII here, a dash after a class is itself,
+//! `&&` in a class means nothing, a brace that begins no repetition is itself, and there are `\Q…\E` and octal
+//! escapes. So an expression is parsed by the rules of Go's `regexp/syntax` (1.25, with the flags `syntax.Perl`)
+//! and handed to the engine as a tree, not as text.
+
+mod class;
+mod error;
+mod escape;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use regex_automata::meta;
+
+pub(super) use error::Re2Error;
+
+/// What a compiled expression may take. `.{1000}` takes 0.4 MiB; the usual expression takes 5 KiB.
+const PROGRAM_BYTES_MAX: usize = 8 << 20;
+/// What the engine may remember of an expression's states while it matches.
+const CACHE_BYTES_MAX: usize = 1 << 20;
+
+/// Expressions with more groups are compiled on a thread with [`STACK_BYTES`].
+const GROUPS_ON_THIS_STACK_MAX: usize = 50;
+/// Enough for the deepest nesting that is taken, in a debug build too.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What stands behind an expression that must match a whole value.
+const SUFFIX: &str = ")$";
+
+/// A compiled expression.
+#[derive(Clone)]
+pub(super) struct Re2(meta::Regex);
+
+/// The compiled program is of no use to anybody who reads.
+impl fmt::Debug for Re2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Re2")
+    }
+}
+
+impl Re2 {
+    /// Compiles an expression that must match a whole value. It is put between `^(?:` and `)$` before it is parsed, as
+    /// Alertmanager does (pkg/labels/matcher.go), so `b)|(c` is good, if not what anybody means.
+    pub(super) fn whole(expression: &str) -> Result<Self, Re2Error> {
+        // Nothing is nested without a group, and the engine goes down a tree by recursion.
+        if expression.bytes().filter(|byte| *byte == b'(').count() <= GROUPS_ON_THIS_STACK_MAX {
+            return Self::compile(expression);
+        }
+        let compiled = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let thread = thread.spawn_scoped(scope, || Self::compile(expression));
+            thread.map(|thread| thread.join())
+        });
+        match compiled {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Re2Error::TooLarge),
+        }
+    }
+
+    fn compile(expression: &str) -> Result<Self, Re2Error> {
+        let tree = parse::parse(&format!("^(?:{expression}{SUFFIX}"))
+            .map_err(|error| error.without(SUFFIX))?;
+        let config = meta::Config::new()
+            .nfa_size_limit(Some(PROGRAM_BYTES_MAX))
+            .hybrid_cache_capacity(CACHE_BYTES_MAX);
+        let regex = meta::Builder::new()
+            .configure(config)
+            .build_from_hir(&tree)
+            .map_err(|_| Re2Error::TooLarge)?;
+        Ok(Self(regex))
+    }
+
+    pub(super) fn is_match(&self, value: &str) -> bool {
+        self.0.is_match(value)
+    }
+}

@@ -1,0 +1,621 @@
+//! Turns an expression into the engine's tree, by the rules of Go's `regexp/syntax/parse.go`.
+
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
+
+use super::error::Re2Error;
+use super::{class, escape};
+
+/// How often anything may be repeated, the counts of nested repetitions multiplied.
+const REPETITIONS_MAX: u32 = 1_000;
+/// How deep groups, repetitions and alternatives may be nested.
+const NESTING_MAX: u32 = 1_000;
+/// How many ranges of characters all classes may have: `\pL` has 670, and the compiled program would be too large
+/// long before.
+const CLASS_RANGES_MAX: usize = 200_000;
+
+/// Parses a whole expression.
+pub(super) fn parse(expression: &str) -> Result<Hir, Re2Error> {
+    let mut parser = Parser {
+        rest: expression,
+        flags: Flags::default(),
+        outer: Vec::new(),
+        group: Group::default(),
+        class_ranges: 0,
+    };
+    parser.run()?;
+    if !parser.outer.is_empty() {
+        return Err(Re2Error::MissingParenthesis);
+    }
+    Ok(parser.group.close()?.tree)
+}
+
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    /// `i`
+    fold_case: bool,
+    /// `m`
+    multi_line: bool,
+    /// `s`
+    dot_is_newline: bool,
+}
+
+struct Parser<'e> {
+    rest: &'e str,
+    flags: Flags,
+    /// The groups around [`Self::group`].
+    outer: Vec<Group>,
+    group: Group,
+    class_ranges: usize,
+}
+
+impl<'e> Parser<'e> {
+    fn run(&mut self) -> Result<(), Re2Error> {
+        // Where the repetition began that ends here, if one does.
+        let mut repetition: Option<&str> = None;
+        while let Some(c) = self.rest.chars().next() {
+            let start = self.rest;
+            let repeated = repetition.take();
+            match c {
+                '(' if start.starts_with("(?") => self.flags_or_group()?,
+                '\\' => self.escape()?,
+                '[' => self.class()?,
+                '*' | '+' | '?' | '{' => {
+                    if self.repeat(repeated)? {
+                        repetition = Some(start);
+                    }
+                }
+                _ => {
+                    self.rest = &start[c.len_utf8()..];
+                    self.symbol(c)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a character that is read alone, and was.
+    fn symbol(&mut self, c: char) -> Result<(), Re2Error> {
+        match c {
+            '(' => self.open(self.flags),
+            ')' => self.close()?,
+            '|' => self.group.next_branch()?,
+            '^' if self.flags.multi_line => self.look(Look::StartLF),
+            '^' => self.look(Look::Start),
+            '$' if self.flags.multi_line => self.look(Look::EndLF),
+            '$' => self.look(Look::End),
+            '.' => {
+                let newline = ClassUnicodeRange::new('\n', '\n');
+                let mut any = ClassUnicode::empty();
+                if !self.flags.dot_is_newline {
+                    any.push(newline);
+                }
+                any.negate();
+                self.push_class(any)?;
+            }
+            c => self.literal(c.into())?,
+        }
+        Ok(())
+    }
+
+    /// Opens a group, at whose end the flags are `after`.
+    fn open(&mut self, after: Flags) {
+        let group = Group {
+            flags_after: after,
+            ..Group::default()
+        };
+        self.outer.push(std::mem::replace(&mut self.group, group));
+    }
+
+    fn close(&mut self) -> Result<(), Re2Error> {
+        let outer = self.outer.pop();
+        let outer = outer.ok_or(Re2Error::UnexpectedParenthesis)?;
+        let group = std::mem::replace(&mut self.group, outer);
+        self.flags = group.flags_after;
+        let is_capture = group.is_capture;
+        let mut node = group.close()?;
+        if is_capture {
+            node = node.captured()?;
+        }
+        self.group.items.push(node);
+        Ok(())
+    }
+
+    fn look(&mut self, look: Look) {
+        self.group.items.push(Node::new(Hir::look(look)));
+    }
+
+    fn literal(&mut self, character: u32) -> Result<(), Re2Error> {
+        let mut class = ClassUnicode::new(class::ranges(character, character));
+        if self.flags.fold_case {
+            class::fold(&mut class);
+        }
+        self.push_class(class)?;
+        let kind = Kind::Literal(self.flags.fold_case);
+        self.group.items.last_mut().expect("just pushed").kind = kind;
+        Ok(())
+    }
+
+    fn push_class(&mut self, class: ClassUnicode) -> Result<(), Re2Error> {
+        self.spend(class.ranges().len())?;
+        let tree = Hir::class(Class::Unicode(class));
+        self.group.items.push(Node::new(tree));
+        Ok(())
+    }
+
+    fn spend(&mut self, ranges: usize) -> Result<(), Re2Error> {
+        self.class_ranges += ranges;
+        if self.class_ranges > CLASS_RANGES_MAX {
+            return Err(Re2Error::TooLarge);
+        }
+        Ok(())
+    }
+
+    /// Reads `*`, `+`, `?` or `{…}`; `repeated` is where a repetition that ends here began. Returns false for a brace
+    /// that is itself.
+    fn repeat(&mut self, repeated: Option<&'e str>) -> Result<bool, Re2Error> {
+        let start = self.rest;
+        let (min, max, after) = match start.as_bytes()[0] {
+            b'*' => (0, None, &start[1..]),
+            b'+' => (1, None, &start[1..]),
+            b'?' => (0, Some(1), &start[1..]),
+            _ => {
+                let Some(bounds) = Bounds::read(start) else {
+                    self.rest = &start[1..];
+                    self.literal('{'.into())?;
+                    return Ok(false);
+                };
+                (bounds.min, bounds.max, bounds.after)
+            }
+        };
+        let is_counted = start.starts_with('{');
+        let written = |from: &str, after: &str| from[..from.len() - after.len()].to_owned();
+        let most = max.unwrap_or(min);
+        if is_counted && (min > REPETITIONS_MAX || most > REPETITIONS_MAX || most < min) {
+            return Err(Re2Error::RepetitionSize(written(start, after)));
+        }
+        // Which of several matches is preferred makes no difference to whether there is one.
+        let after = after.strip_prefix('?').unwrap_or(after);
+        if let Some(repeated) = repeated {
+            return Err(Re2Error::RepeatedRepetition(written(repeated, after)));
+        }
+        let Some(node) = self.group.items.pop() else {
+            return Err(Re2Error::NothingToRepeat(written(start, after)));
+        };
+        let node = node.repeated(min, max, is_counted)?;
+        if is_counted && most >= 2 && node.copies > REPETITIONS_MAX {
+            return Err(Re2Error::RepetitionSize(written(start, after)));
+        }
+        self.group.items.push(node);
+        self.rest = after;
+        Ok(true)
+    }
+
+    /// Reads `(?P<name>`, `(?<name>`, `(?flags:` or `(?flags)`.
+    fn flags_or_group(&mut self) -> Result<(), Re2Error> {
+        let start = self.rest;
+        let name = start
+            .strip_prefix("(?P<")
+            .or_else(|| start.strip_prefix("(?<"));
+        if let Some(name) = name {
+            if name.starts_with(['=', '!']) {
+                return Err(Re2Error::Group(start[..4].to_owned()));
+            }
+            let Some((name, after)) = name.split_once('>') else {
+                return Err(Re2Error::GroupName(start.to_owned()));
+            };
+            let is_named = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty() || !name.chars().all(is_named) {
+                let written = &start[..start.len() - after.len()];
+                return Err(Re2Error::GroupName(written.to_owned()));
+            }
+            self.rest = after;
+            self.open(self.flags);
+            return Ok(());
+        }
+        let mut flags = self.flags;
+        let mut value = true;
+        let mut has_flag = false;
+        let mut chars = start[2..].chars();
+        while let Some(c) = chars.next() {
+            match c {
+                'i' => flags.fold_case = value,
+                'm' => flags.multi_line = value,
+                's' => flags.dot_is_newline = value,
+                'U' => {}
+                '-' if value => {
+                    value = false;
+                    has_flag = false;
+                    continue;
+                }
+                ':' | ')' if value || has_flag => {
+                    self.rest = chars.as_str();
+                    if c == ':' {
+                        self.open(self.flags);
+                        self.group.is_capture = false;
+                    }
+                    self.flags = flags;
+                    return Ok(());
+                }
+                _ => break,
+            }
+            has_flag = true;
+        }
+        let written = &start[..start.len() - chars.as_str().len()];
+        Err(Re2Error::Group(written.to_owned()))
+    }
+
+    /// Reads an escape outside of classes.
+    fn escape(&mut self) -> Result<(), Re2Error> {
+        let start = self.rest;
+        let look = match start.as_bytes().get(1) {
+            Some(b'A') => Some(Look::Start),
+            Some(b'z') => Some(Look::End),
+            Some(b'b') => Some(Look::WordAscii),
+            Some(b'B') => Some(Look::WordAsciiNegate),
+            _ => None,
+        };
+        if let Some(look) = look {
+            self.rest = &start[2..];
+            self.look(look);
+            return Ok(());
+        }
+        if let Some(quoted) = start.strip_prefix("\\Q") {
+            let (quoted, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
+            for c in quoted.chars() {
+                self.literal(c.into())?;
+            }
+            self.rest = after;
+            return Ok(());
+        }
+        if let Some(class) = self.class_escape()? {
+            let mut set = ClassUnicode::new(class.folding);
+            if self.flags.fold_case {
+                class::fold(&mut set);
+            }
+            set.union(&ClassUnicode::new(class.closed));
+            return self.push_class(set);
+        }
+        let (character, after) = escape::character(start)?;
+        self.rest = after;
+        self.literal(character)
+    }
+
+    /// Reads `\d` and its like, or `\pN` and its like, if one stands here.
+    fn class_escape(&mut self) -> Result<Option<Members>, Re2Error> {
+        let mut chars = self.rest.chars();
+        chars.next();
+        let Some(letter) = chars.next() else {
+            return Ok(None);
+        };
+        let mut negated = letter.is_ascii_uppercase();
+        let set = if matches!(letter, 'p' | 'P') {
+            let written = chars.as_str();
+            let name = match written.strip_prefix('{') {
+                Some(braced) => braced.split_once('}').map(|(name, _)| name),
+                None => written.chars().next().map(|c| &written[..c.len_utf8()]),
+            };
+            let fail = |written: &str| Re2Error::ClassName(format!("\\{letter}{written}"));
+            let Some(name) = name else {
+                return Err(fail(written));
+            };
+            let braces = if written.starts_with('{') { 2 } else { 0 };
+            let (written, after) = written.split_at(name.len() + braces);
+            chars = after.chars();
+            let positive = name.strip_prefix('^');
+            negated ^= positive.is_some();
+            let set = class::unicode(positive.unwrap_or(name));
+            set.ok_or_else(|| fail(written))?
+        } else {
+            match class::perl(letter.to_ascii_lowercase()) {
+                Some(set) => set,
+                None => return Ok(None),
+            }
+        };
+        self.rest = chars.as_str();
+        self.members(set, negated).map(Some)
+    }
+
+    /// Returns a named set's characters. A negated set is what is left beside the folded one.
+    fn members(&mut self, mut set: ClassUnicode, negated: bool) -> Result<Members, Re2Error> {
+        if negated {
+            if self.flags.fold_case {
+                class::fold(&mut set);
+            }
+            set.negate();
+        }
+        self.spend(set.ranges().len())?;
+        let ranges = set.ranges().to_vec();
+        Ok(if negated {
+            Members::closed(ranges)
+        } else {
+            Members::folding(ranges)
+        })
+    }
+
+    /// Reads `[…]`.
+    fn class(&mut self) -> Result<(), Re2Error> {
+        let start = self.rest;
+        self.rest = &start[1..];
+        let mut is_negated = false;
+        if let Some(after) = self.rest.strip_prefix('^') {
+            is_negated = true;
+            self.rest = after;
+        }
+        let mut members = Members::default();
+        let mut is_first = true;
+        while is_first || !self.rest.starts_with(']') {
+            is_first = false;
+            let more = match self.named_class()? {
+                Some(named) => Some(named),
+                None if self.rest.starts_with('\\') => self.class_escape()?,
+                None => None,
+            };
+            match more {
+                Some(more) => members.extend(more),
+                None => {
+                    let (first, last) = self.class_range(start)?;
+                    members.folding.extend(class::ranges(first, last));
+                    self.spend(1)?;
+                }
+            }
+        }
+        self.rest = &self.rest[1..];
+        let mut set = ClassUnicode::new(members.folding);
+        if self.flags.fold_case {
+            class::fold(&mut set);
+        }
+        set.union(&ClassUnicode::new(members.closed));
+        if is_negated {
+            set.negate();
+        }
+        self.push_class(set)
+    }
+
+    /// Reads `[:name:]` or `[:^name:]`, if one stands here: where no `:]` follows at all, the bracket is itself.
+    fn named_class(&mut self) -> Result<Option<Members>, Re2Error> {
+        let Some((name, after)) = self
+            .rest
+            .strip_prefix("[:")
+            .and_then(|rest| rest.split_once(":]"))
+        else {
+            return Ok(None);
+        };
+        let positive = name.strip_prefix('^');
+        let Some(set) = class::posix(positive.unwrap_or(name)) else {
+            return Err(Re2Error::ClassName(format!("[:{name}:]")));
+        };
+        self.rest = after;
+        self.members(set, positive.is_some()).map(Some)
+    }
+
+    /// Reads `a` or `a-z` in the class that begins at `class`.
+    fn class_range(&mut self, class: &str) -> Result<(u32, u32), Re2Error> {
+        let start = self.rest;
+        let first = self.class_character(class)?;
+        let after = self.rest.strip_prefix('-');
+        let Some(after) = after.filter(|after| !after.is_empty() && !after.starts_with(']')) else {
+            return Ok((first, first));
+        };
+        self.rest = after;
+        let last = self.class_character(class)?;
+        if last < first {
+            let written = &start[..start.len() - self.rest.len()];
+            return Err(Re2Error::Range(written.to_owned()));
+        }
+        Ok((first, last))
+    }
+
+    fn class_character(&mut self, class: &str) -> Result<u32, Re2Error> {
+        let Some(c) = self.rest.chars().next() else {
+            return Err(Re2Error::MissingBracket(class.to_owned()));
+        };
+        if c == '\\' {
+            let (character, after) = escape::character(self.rest)?;
+            self.rest = after;
+            return Ok(character);
+        }
+        self.rest = &self.rest[c.len_utf8()..];
+        Ok(c.into())
+    }
+}
+
+/// Characters of a class.
+#[derive(Default)]
+struct Members {
+    /// Whose other cases belong to it too, if case is folded.
+    folding: Vec<ClassUnicodeRange>,
+    /// Which are folded already.
+    closed: Vec<ClassUnicodeRange>,
+}
+
+impl Members {
+    fn folding(folding: Vec<ClassUnicodeRange>) -> Self {
+        Self {
+            folding,
+            closed: Vec::new(),
+        }
+    }
+
+    fn closed(closed: Vec<ClassUnicodeRange>) -> Self {
+        Self {
+            folding: Vec::new(),
+            closed,
+        }
+    }
+
+    fn extend(&mut self, more: Self) {
+        self.folding.extend(more.folding);
+        self.closed.extend(more.closed);
+    }
+}
+
+/// `{n}`, `{n,}` or `{n,m}`.
+struct Bounds<'e> {
+    min: u32,
+    max: Option<u32>,
+    after: &'e str,
+}
+
+impl<'e> Bounds<'e> {
+    /// Returns None for a brace that is itself.
+    fn read(text: &'e str) -> Option<Self> {
+        let (min, after) = number(text.strip_prefix('{')?)?;
+        let (max, after) = match after.strip_prefix(',') {
+            None => (Some(min), after),
+            Some(after) if after.starts_with('}') => (None, after),
+            Some(after) => {
+                let (max, after) = number(after)?;
+                (Some(max), after)
+            }
+        };
+        let after = after.strip_prefix('}')?;
+        Some(Self { min, max, after })
+    }
+}
+
+/// Reads a number without leading zeros; one that is too large counts as the largest.
+fn number(text: &str) -> Option<(u32, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (digits, after) = text.split_at(end.unwrap_or(text.len()));
+    if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
+        return None;
+    }
+    Some((digits.parse().unwrap_or(u32::MAX), after))
+}
+
+/// What stands between two brackets, as far as it is read.
+struct Group {
+    flags_after: Flags,
+    is_capture: bool,
+    /// The alternatives before this one.
+    branches: Vec<Node>,
+    items: Vec<Node>,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            flags_after: Flags::default(),
+            is_capture: true,
+            branches: Vec::new(),
+            items: Vec::new(),
+        }
+    }
+}
+
+impl Group {
+    fn next_branch(&mut self) -> Result<(), Re2Error> {
+        let branch = Node::concatenated(std::mem::take(&mut self.items))?;
+        self.branches.push(branch);
+        Ok(())
+    }
+
+    fn close(mut self) -> Result<Node, Re2Error> {
+        self.next_branch()?;
+        Node::alternated(self.branches)
+    }
+}
+
+/// A part of the tree, with what the limits ask of it.
+struct Node {
+    tree: Hir,
+    kind: Kind,
+    /// 1 for a leaf, as Go counts: neighbouring characters are one leaf, and lists of lists one list.
+    height: u32,
+    /// How often its most repeated leaf is repeated.
+    copies: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A character; true where its case is folded.
+    Literal(bool),
+    Concatenation,
+    Alternation,
+    Other,
+}
+
+impl Node {
+    fn new(tree: Hir) -> Self {
+        Self {
+            tree,
+            kind: Kind::Other,
+            height: 1,
+            copies: 1,
+        }
+    }
+
+    /// Captures are counted, not kept: nobody asks what a group matched.
+    fn captured(self) -> Result<Self, Re2Error> {
+        let Self {
+            tree,
+            height,
+            copies,
+            ..
+        } = self;
+        Self::of(tree, Kind::Other, height + 1, copies)
+    }
+
+    fn repeated(self, min: u32, max: Option<u32>, is_counted: bool) -> Result<Self, Re2Error> {
+        let copies = match (is_counted, max.unwrap_or(min)) {
+            (false, _) => self.copies,
+            // Nothing is left of what is in it, so its own counts do not matter.
+            (true, 0) if max == Some(0) => 1,
+            (true, most) => self.copies.saturating_mul(most.max(1)),
+        };
+        let tree = Hir::repetition(Repetition {
+            min,
+            max,
+            greedy: true,
+            sub: Box::new(self.tree),
+        });
+        Self::of(tree, Kind::Other, self.height + 1, copies)
+    }
+
+    fn concatenated(nodes: Vec<Self>) -> Result<Self, Re2Error> {
+        let mut leaves = 0;
+        let mut before = None;
+        for node in &nodes {
+            let joins = matches!(node.kind, Kind::Literal(_)) && before == Some(node.kind);
+            leaves += usize::from(!joins);
+            before = Some(node.kind);
+        }
+        Self::listed(nodes, leaves, Kind::Concatenation, Hir::concat)
+    }
+
+    fn alternated(nodes: Vec<Self>) -> Result<Self, Re2Error> {
+        let count = nodes.len();
+        Self::listed(nodes, count, Kind::Alternation, Hir::alternation)
+    }
+
+    fn listed(
+        mut nodes: Vec<Self>,
+        leaves: usize,
+        kind: Kind,
+        join: impl Fn(Vec<Hir>) -> Hir,
+    ) -> Result<Self, Re2Error> {
+        if nodes.len() == 1
+            && let Some(only) = nodes.pop()
+        {
+            return Ok(only);
+        }
+        let copies = nodes.iter().map(|node| node.copies).max().unwrap_or(1);
+        let below = |node: &Self| node.height - u32::from(node.kind == kind);
+        let below = nodes.iter().map(below).max().unwrap_or(0);
+        let height = below + u32::from(leaves != 1);
+        let tree = join(nodes.into_iter().map(|node| node.tree).collect());
+        Self::of(tree, kind, height.max(1), copies)
+    }
+
+    fn of(tree: Hir, kind: Kind, height: u32, copies: u32) -> Result<Self, Re2Error> {
+        if height > NESTING_MAX {
+            return Err(Re2Error::Nesting);
+        }
+        Ok(Self {
+            tree,
+            kind,
+            height,
+            copies,
+        })
+    }
+}
