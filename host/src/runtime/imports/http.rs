@@ -2,6 +2,7 @@
 
 mod headers;
 mod mask;
+mod readable;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use crate::runtime::{Answered, Limits};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, may_start, name_of, optional};
 
-use headers::AddedHeader;
+use headers::{AddedHeader, Echo};
 use mask::Masks;
 
 /// A reply as it is recorded: the body in base64.
@@ -228,6 +229,7 @@ struct Prepared {
     deadline: Instant,
     /// What is masked in the answer.
     masks: Masks,
+    echo: Echo,
     handler: crate::alert::HandlerName,
     /// What the answer's body may have, and the limit that says so.
     body_bytes_max: u32,
@@ -238,7 +240,15 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     let denied = |refusal: Refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string());
     let url = check(&request, &powers.limits).map_err(Error::InvalidRequest)?;
     let method = method_name(request.method);
-    let grant = powers.grants.http(method, &url).map_err(denied)?;
+    let names: Vec<&str> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let grant = powers
+        .grants
+        .request(method, &url, &names)
+        .map_err(denied)?;
     judge_literal(grant, &url).map_err(denied)?;
     let credential = match &request.credential {
         Some(name) => Some(credential_for(powers, name, &url)?),
@@ -255,15 +265,20 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
     let origin = url.origin().ascii_serialization();
     let method = reqwest::Method::from_bytes(method.as_bytes())
         .map_err(|error| Error::InvalidRequest(error.to_string()))?;
+    let mut masks = masks_at(powers, &url, request.credential.as_deref());
+    let echo = match (&added, masks.is_empty()) {
+        (None, true) => Echo::Impossible,
+        _ => Echo::Possible,
+    };
+    let given =
+        headers::check(&request.headers, added.as_ref(), echo).map_err(Error::InvalidRequest)?;
     let mut builder = client.request(method, url);
-    let given = headers::check(&request.headers, added.as_ref()).map_err(Error::InvalidRequest)?;
     for (name, value) in given {
         builder = builder.header(name, value);
     }
-    let mut masks = Masks::default();
     if let Some(added) = added {
         builder = builder.header(added.name, added.value);
-        masks = added.masks;
+        masks.extend(added.masks);
     }
     if let Some(body) = request.body {
         builder = builder.body(body);
@@ -279,10 +294,30 @@ fn prepare(powers: &Powers, request: Request) -> Result<Prepared, Error> {
         request: builder,
         deadline: Instant::now() + asked.map_or(left, |asked| asked.min(left)),
         masks,
+        echo,
         handler: powers.handler.clone(),
         body_bytes_max,
         body_limit: limit_of_body(body_bytes_max, &powers.limits),
     })
+}
+
+/// Returns the masks of the other credentials that the handler may send there: what one request left at a service,
+/// the next one could read without it.
+fn masks_at(powers: &Powers, url: &Url, sent: Option<&str>) -> Masks {
+    let mut masks = Masks::default();
+    if powers.grants.withheld.is_some() {
+        return masks;
+    }
+    for name in &powers.grants.credentials {
+        let credential = powers.services.credentials.get(name);
+        if let Some(credential) = credential.filter(|own| Some(name.as_str()) != sent && own.is_for(url))
+            // One that cannot be read was not sent.
+            && let Ok(added) = AddedHeader::of(credential)
+        {
+            masks.extend(added.masks);
+        }
+    }
+    masks
 }
 
 /// Names the limit by which a body may have `bytes_max`: its own, or what is left of that of the whole step.
@@ -371,14 +406,34 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
             (name.as_str().to_owned(), value)
         })
         .collect();
+    let unreadable = match prepared.echo {
+        Echo::Possible => readable::why_not(status, response.headers()),
+        Echo::Impossible => None,
+    };
     let body =
         tokio::time::timeout_at(deadline, read_body(&mut response, prepared.body_bytes_max)).await;
     let (body, end) = match body {
         Ok((body, end)) => (body, end),
         Err(_) => (Vec::new(), BodyEnd::Late),
     };
+    let end = match (end, unreadable) {
+        (BodyEnd::Whole, Some(why)) if !body.is_empty() => BodyEnd::Unreadable(why),
+        (end, _) => end,
+    };
     let line = format!("{}, {} bytes", status.as_u16(), body.len());
+    // A part of a body may end within the credential.
+    let part = |body| match prepared.echo {
+        Echo::Possible => Vec::new(),
+        Echo::Impossible => body,
+    };
     let (reply, result) = match end {
+        BodyEnd::Unreadable(why) => {
+            let line = format!("{line}, withheld: {why}");
+            match effect {
+                true => (Ok(Vec::new()), line),
+                false => (Err(Error::Denied(readable::refusal(why))), line),
+            }
+        }
         BodyEnd::Whole => (Ok(body), line),
         BodyEnd::TooLarge => {
             let (max, limit) = (prepared.body_bytes_max, prepared.body_limit);
@@ -388,8 +443,8 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
             )
         }
         // What it was to change is changed: a failure here would have it done twice.
-        BodyEnd::Broken(why) if effect => (Ok(body), format!("{line}, then {why}")),
-        BodyEnd::Late if effect => (Ok(body), format!("{line}, then no more in time")),
+        BodyEnd::Broken(why) if effect => (Ok(part(body)), format!("{line}, then {why}")),
+        BodyEnd::Late if effect => (Ok(part(body)), format!("{line}, then no more in time")),
         BodyEnd::Broken(why) => (
             Err(Error::Unreachable(why.clone())),
             format!("{line}, then {why}"),
@@ -412,6 +467,8 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
 
 enum BodyEnd {
     Whole,
+    /// All of it has come, and a credential cannot be looked for in it.
+    Unreadable(&'static str),
     TooLarge,
     Broken(String),
     Late,
