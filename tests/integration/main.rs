@@ -14,6 +14,7 @@ mod folder;
 mod limits;
 mod main_job;
 mod outcomes;
+mod outgoing;
 mod pins;
 mod readme;
 mod real_alertmanager;

@@ -6,6 +6,7 @@ mod kv;
 mod log;
 pub(super) mod random;
 mod slack;
+mod spelling;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use super::state::{Powers, State, Stop};
 use super::{Answered, Call};
 use crate::alert::Timestamp;
 use crate::journal::{CallKind, CallName, Entry, LedgerError};
+use crate::shapes;
 
 /// How often a record that the store did not take is tried again. An answer in hand waits.
 const RECORD_RETRY: Duration = Duration::from_millis(200);
@@ -92,7 +94,7 @@ impl Plan {
         Self {
             kind,
             name,
-            request: crate::text::inert(&request).replace('\n', " "),
+            request: shapes::masked(&crate::text::inert(&request).replace('\n', " ")).into_owned(),
             changes,
             began: Instant::now(),
         }
@@ -160,6 +162,7 @@ impl State {
 
     /// Records the call, tells the story, and gives the guest its answer.
     async fn finish<R: Reply>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
+        shapes::mask(&mut done.result);
         if let Some(powers) = &mut self.powers {
             if done.effect && done.answered == Answered::Live {
                 // Asked of effects alone: a refused or failed call did not get past the crash.
