@@ -84,6 +84,7 @@ struct Shapes {
 
 #[derive(Deserialize)]
 struct Rule {
+    #[cfg(test)]
     id: String,
     #[serde(flatten)]
     expression: Expression,

@@ -27,6 +27,9 @@ use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, may_start, name_of, optional
 use headers::{AddedHeader, Echo};
 use mask::Masks;
 
+/// A body that is searched for credentials by the thread that read it; larger ones have a thread of their own.
+const MASKED_AT_ONCE_BYTES_MAX: usize = 64 << 10;
+
 /// A reply as it is recorded: the body in base64.
 type Reply = Result<Recorded, Error>;
 
@@ -456,13 +459,28 @@ async fn exchange(prepared: Prepared, changes: bool) -> Sent {
         headers,
         body,
     });
-    if let Ok(response) = &mut reply {
-        prepared.masks.apply(response);
+    if let Ok(response) = reply {
+        reply = masked(prepared.masks, response).await;
     }
     Done {
         effect,
         ..Done::live(reply, result)
     }
+}
+
+/// Masks the credentials in a response. A large body takes a while, in which nobody else is to wait.
+async fn masked(masks: Masks, mut response: Response) -> Result<Response, Error> {
+    if response.body.len() <= MASKED_AT_ONCE_BYTES_MAX || masks.is_empty() {
+        masks.apply(&mut response);
+        return Ok(response);
+    }
+    let masked = tokio::task::spawn_blocking(move || {
+        masks.apply(&mut response);
+        response
+    });
+    masked.await.map_err(|error| {
+        Error::Unavailable(format!("the answer could not be searched for the credential: {error}"))
+    })
 }
 
 enum BodyEnd {

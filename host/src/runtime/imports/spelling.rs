@@ -131,6 +131,17 @@ pub(in crate::runtime::imports) fn is_lead(byte: u8) -> bool {
     matches!(byte, b'%' | b'\\' | b'&' | b'=')
 }
 
+/// Most leads are none, which the next byte tells.
+fn goes_on(lead: u8, next: u8) -> bool {
+    is_lead(next)
+        || match lead {
+            b'%' => next.is_ascii_hexdigit() || matches!(next, b'u' | b'U'),
+            b'=' => next.is_ascii_hexdigit(),
+            b'&' => next.is_ascii_alphabetic() || next == b'#',
+            _ => true,
+        }
+}
+
 /// Finds every reading of what begins at `at`.
 pub(in crate::runtime::imports) fn read(text: &[u8], at: usize, layers: u8, found: Found<'_>) {
     let Some(&byte) = text.get(at) else {
@@ -143,8 +154,8 @@ pub(in crate::runtime::imports) fn read(text: &[u8], at: usize, layers: u8, foun
     if byte == b'+' {
         found(Unit::Byte(b' '), at + 1);
     }
-    if !is_lead(byte) {
-        // The first byte of every escape, escaped or not, is one of these.
+    // The first byte of every escape, escaped or not, is one of these.
+    if !is_lead(byte) || !goes_on(byte, text.get(at + 1).copied().unwrap_or_default()) {
         return;
     }
     let inner = layers - 1;
@@ -253,7 +264,10 @@ fn reference(text: &[u8], at: usize, layers: u8, found: Found<'_>) {
             number(text, to, layers, Digits::upto(16, 8), &mut ends);
         });
     });
-    for (name, char) in NAMED {
+    let first = text.get(at).copied().unwrap_or_default();
+    let may_follow =
+        |name: &str| is_lead(first) || name.as_bytes()[0].eq_ignore_ascii_case(&first);
+    for (name, char) in NAMED.into_iter().filter(|(name, _)| may_follow(name)) {
         literal(text, at, layers, name.as_bytes(), &mut |to| {
             literal(text, to, layers, b";", &mut |to| {
                 found(Unit::Byte(char), to)
