@@ -479,7 +479,9 @@ async fn masked(masks: Masks, mut response: Response) -> Result<Response, Error>
         response
     });
     masked.await.map_err(|error| {
-        Error::Unavailable(format!("the answer could not be searched for the credential: {error}"))
+        Error::Unavailable(format!(
+            "the answer could not be searched for the credential: {error}"
+        ))
     })
 }
 

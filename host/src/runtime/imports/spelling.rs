@@ -265,8 +265,7 @@ fn reference(text: &[u8], at: usize, layers: u8, found: Found<'_>) {
         });
     });
     let first = text.get(at).copied().unwrap_or_default();
-    let may_follow =
-        |name: &str| is_lead(first) || name.as_bytes()[0].eq_ignore_ascii_case(&first);
+    let may_follow = |name: &str| is_lead(first) || name.as_bytes()[0].eq_ignore_ascii_case(&first);
     for (name, char) in NAMED.into_iter().filter(|(name, _)| may_follow(name)) {
         literal(text, at, layers, name.as_bytes(), &mut |to| {
             literal(text, to, layers, b";", &mut |to| {
