@@ -12,6 +12,7 @@ pub mod queue;
 pub mod router;
 pub mod runtime;
 mod server;
+pub mod shapes;
 pub mod telemetry;
 mod text;
 pub mod webhook;

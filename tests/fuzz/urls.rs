@@ -142,7 +142,7 @@ const PORTS: [&str; 10] = [
     "", ":443", ":80", ":9999", ":8000", ":8999", ":9000", ":0443", ":", ":99999",
 ];
 
-const SEGMENTS: [&str; 30] = [
+const SEGMENTS: [&str; 46] = [
     "v1",
     "hooks",
     "a",
@@ -170,6 +170,22 @@ const SEGMENTS: [&str; 30] = [
     "%09..",
     ".\t.",
     "%c0%ae%c0%ae",
+    "%e0%80%ae%e0%80%ae",
+    "%f0%80%80%ae.",
+    "%25e0%2580%25ae.",
+    "．．",
+    "%ef%bc%8e.",
+    "..%ef%bc%8f",
+    "／..",
+    "\u{2025}",
+    "\u{fe52}\u{2024}",
+    "..\u{2215}",
+    "\u{ff3c}..",
+    "%u002e%u002e",
+    "%25u002e.",
+    "..%u002f",
+    ".%e2%80%8b.",
+    "％2e％2e",
     "%61",
     "é",
     "secret",
@@ -244,6 +260,49 @@ fn taken_apart(url: &str) -> Sent {
     }
 }
 
+/// As a server does that brings a path into a normal form: what looks like a mark is one.
+fn normal(text: &str) -> String {
+    let mut normal = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let wide = rest
+            .strip_prefix("%u")
+            .and_then(|after| after.get(..4))
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .and_then(char::from_u32);
+        match (wide, first) {
+            (Some(wide), _) => normal.push(wide),
+            (_, '\u{200b}' | '\u{feff}' | '\u{ad}') => {}
+            (_, '\u{2024}' | '\u{fe52}' | '\u{ff0e}') => normal.push('.'),
+            (_, '\u{2025}' | '\u{fe30}') => normal.push_str(".."),
+            (_, '\u{2044}' | '\u{2215}' | '\u{ff0f}') => normal.push('/'),
+            (_, '\u{2216}' | '\u{fe68}' | '\u{ff3c}') => normal.push('\\'),
+            (_, '\u{fe6a}' | '\u{ff05}') => normal.push('%'),
+            (_, other) => normal.push(other),
+        }
+        rest = &rest[if wide.is_some() { 6 } else { first.len_utf8() }..];
+    }
+    normal
+}
+
+/// As a decoder does that does not look how many bytes a character takes.
+fn overlong_read(bytes: &[u8]) -> Vec<u8> {
+    let low = |byte: u8| byte & 0x3f;
+    let mut read = Vec::new();
+    let mut rest = bytes;
+    while let [first, after @ ..] = rest {
+        let (byte, taken) = match (*first, after) {
+            (0xc0 | 0xc1, [a, ..]) => ((first & 1) << 6 | low(*a), 2),
+            (0xe0, [a @ 0x80..=0x81, b, ..]) => ((a & 1) << 6 | low(*b), 3),
+            (0xf0, [0x80, b @ 0x80..=0x81, c, ..]) => ((b & 1) << 6 | low(*c), 4),
+            _ => (*first, 1),
+        };
+        read.push(byte);
+        rest = &rest[taken..];
+    }
+    read
+}
+
 /// The path as the most obliging of servers would read it: decoded until nothing changes, with either slash,
 /// without parameters and control characters, its steps taken. None where it leads out of the root.
 fn obliged(path: &str) -> Option<String> {
@@ -271,7 +330,11 @@ fn obliged(path: &str) -> Option<String> {
         }
         bytes = decoded;
     }
-    let text = String::from_utf8_lossy(&bytes).replace('\\', "/");
+    let text = normal(&String::from_utf8_lossy(&overlong_read(&bytes)));
+    if text != normal(&text) || text.contains("%2e") || text.contains("%2E") {
+        return obliged(&text);
+    }
+    let text = text.replace('\\', "/");
     let mut steps = Vec::new();
     for segment in text.split('/') {
         let name: String = segment

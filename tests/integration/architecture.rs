@@ -138,7 +138,11 @@ fn nothing_points_back_up() {
     uses_only("router", &["alert", "runtime"]);
     uses_only("queue", &["alert", "journal"]);
     uses_only("text", &[]);
-    uses_only("runtime", &["alert", "journal", "policy", "config", "text"]);
+    uses_only("shapes", &[]);
+    uses_only(
+        "runtime",
+        &["alert", "journal", "policy", "config", "shapes", "text"],
+    );
 }
 
 #[test]

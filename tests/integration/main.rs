@@ -16,6 +16,7 @@ mod folder;
 mod limits;
 mod main_job;
 mod outcomes;
+mod outgoing;
 mod pins;
 mod proxy;
 mod readme;

@@ -15,7 +15,20 @@ fn secrets_are_masked_by_their_shape() {
         "git clone with ghp_abcdefghijklmnopqrstuvwxyz0123456789",
         "git clone with ghp_[masked]",
     );
-    check("xoxb-1234567890-abcdef", "xoxb-[masked]");
+    check(
+        "xoxb-123456789012-1234567890123-aBcDeFgHiJkLmNoPqRsTuVwX",
+        "xoxb-[masked]",
+    );
+    check(
+        "CLOJARS_fcdf65d226beb9215468c59de2dddf076ee60ff0253a87643939a0ad19f8",
+        "CLOJARS_[masked]",
+    );
+    check(
+        "AKCpKNAg7rjdmxQCzf72uzkUlXQ9E8pUH5RCC5wjNdnDAgzHLjVRuBklcDrHXJS9lg54DYQNH",
+        "AKCp[masked]",
+    );
+    check("A3-JVSSPB-RLABEBDBCRB-YCSSR-LFLCM-NWNUK", "A3-[masked]");
+    check("whsec_abcdefghijkl", "whsec_[masked]");
     check(
         "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_DEF-1, gone",
         "got [masked], gone",
@@ -27,6 +40,16 @@ fn secrets_are_masked_by_their_shape() {
     check(
         "cut -----BEGIN PRIVATE KEY-----\nMIIE",
         "cut -----BEGIN PRIVATE KEY-----[masked]",
+    );
+}
+
+#[test]
+fn the_list_of_prefixes_is_in_byte_order() {
+    assert!(PREFIXES.is_sorted_by_key(|(prefix, ..)| prefix));
+    assert!(
+        PREFIXES
+            .iter()
+            .all(|(prefix, _, least, most)| prefix.is_ascii() && *least >= 8 && least <= most)
     );
 }
 
@@ -78,6 +101,8 @@ fn what_is_no_secret_stays() {
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
         "Grüße – ünïcode 🦀 stays whole",
+        "pod api-gateway-controller-manager-7d9c5b6f4-x2x9z of hf-deployments",
+        "API-gateway-controller-manager-0",
         "AKIA is a prefix, AKIAIOSFODNN7EXAMPLEX no key",
         "",
     ] {

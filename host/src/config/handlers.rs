@@ -159,7 +159,7 @@ fn names(
     names
 }
 
-/// Reads an origin, or `{ url, methods, addresses, ca_file, via_proxy }`.
+/// Reads an origin, or `{ url, methods, headers, addresses, ca_file, via_proxy }`.
 fn http_grant(reader: &mut Reader, node: &Node, path: &str, has_proxy: bool) -> Option<HttpGrant> {
     const ADVICE: &str = "write an origin such as https://api.github.com";
     if !node.is_mapping() {
@@ -171,6 +171,7 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str, has_proxy: bool) -> 
     let mut section = reader.section(node, path);
     let url = section.take("url");
     let methods = section.take("methods");
+    let headers = section.take("headers");
     let addresses = section.take("addresses");
     let ca_file = section.take("ca_file");
     let via_proxy = via_proxy(reader, section.take("via_proxy"), has_proxy);
@@ -189,6 +190,14 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str, has_proxy: bool) -> 
         let advice = "write methods as in [GET, POST]";
         grant = grant
             .with_methods(methods.iter().map(|(_, text)| *text))
+            .map_err(|error| reader.fail(node.at, format!("{path}: {error}"), advice))
+            .ok()?;
+    }
+    if let Some((node, path)) = headers {
+        let headers = reader.texts(node, &path);
+        let advice = "write headers as in [X-HTTP-Method-Override]";
+        grant = grant
+            .with_headers(headers.iter().map(|(_, text)| *text))
             .map_err(|error| reader.fail(node.at, format!("{path}: {error}"), advice))
             .ok()?;
     }

@@ -416,6 +416,10 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
             "\"BREW\" is none of GET",
         ),
         (
+            "handlers: { x: { allow: { http: [{ url: 'https://h.org', headers: [Accept] }] } } }",
+            "needs no grant",
+        ),
+        (
             "handlers: { x: { allow: { http: [{ url: 'https://h.org', addresses: [127.0.0.1] }] } } }",
             "only a grant whose url is the very address",
         ),

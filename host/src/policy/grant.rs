@@ -23,6 +23,8 @@ pub struct HttpGrant {
     path: String,
     /// In upper case; empty is any.
     methods: BTreeSet<String>,
+    /// Headers that steer a request, which are sent only where they are named here. Folded.
+    pub(super) headers: BTreeSet<String>,
     addresses: Vec<AddressRange>,
     ca_file: Option<PathBuf>,
     via_proxy: bool,
@@ -74,6 +76,12 @@ pub enum AddressRange {
 #[error("{0}")]
 pub struct GrantError(String);
 
+impl GrantError {
+    pub(super) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 /// The methods that the contract has.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -118,6 +126,7 @@ impl HttpGrant {
             },
             path: parse_path(path).map_err(fail)?,
             methods: BTreeSet::new(),
+            headers: BTreeSet::new(),
             addresses: Vec::new(),
             ca_file: None,
             via_proxy: false,

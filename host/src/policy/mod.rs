@@ -4,6 +4,7 @@ mod address;
 mod grant;
 mod refusal;
 mod request;
+mod steering;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use url::Url;
 
 pub use grant::{AddressRange, GrantError, HttpGrant};
 pub use refusal::{MissingGrants, MissingPin, Refusal, imports_missing};
+pub(crate) use steering::folded;
 
 /// What the operator granted one handler. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +35,20 @@ impl Grants {
     /// # Errors
     /// [`Refusal`] says why not, with the lines of configuration that would change it.
     pub fn http(&self, method: &str, url: &Url) -> Result<&HttpGrant, Refusal> {
-        request::judge(&self.http, method, url)
+        self.request(method, url, &[])
+    }
+
+    /// Returns the grant under which `method` on `url` may go out with headers of these names.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    pub fn request(
+        &self,
+        method: &str,
+        url: &Url,
+        headers: &[&str],
+    ) -> Result<&HttpGrant, Refusal> {
+        request::judge(&self.http, method, url, headers)
     }
 
     /// Returns Ok where the handler may post to the channel that the configuration calls `channel`.

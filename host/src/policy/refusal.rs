@@ -6,6 +6,7 @@ use std::fmt;
 use crate::alert::HandlerName;
 
 use super::Grants;
+use super::grant::HttpGrant;
 
 /// Stands where a refusal was not told whose it is.
 const UNNAMED: &str = "HANDLER";
@@ -44,6 +45,35 @@ impl Refusal {
         Self::new(
             format!("The credential {name:?} is not granted."),
             vec![format!("credentials: [{}]", scalar(name))],
+        )
+    }
+
+    pub(super) fn method(grant: &HttpGrant, method: &str) -> Self {
+        let granted = grant.methods().collect::<Vec<_>>().join(", ");
+        let mut lines = grant_lines(grant);
+        lines.push(format!("    methods: [{granted}, {}]", scalar(method)));
+        Self::new(
+            format!("{method} to {grant} is not granted; {granted} is."),
+            lines,
+        )
+    }
+
+    /// A header that could steer the request past the grant.
+    pub(super) fn header(grant: &HttpGrant, name: &str) -> Self {
+        let mut lines = grant_lines(grant);
+        let methods = grant.methods().collect::<Vec<_>>().join(", ");
+        if !methods.is_empty() {
+            lines.push(format!("    methods: [{methods}]"));
+        }
+        let granted = grant.headers().iter().map(String::as_str);
+        let granted = granted.chain([name]).map(scalar).collect::<Vec<_>>();
+        lines.push(format!("    headers: [{}]", granted.join(", ")));
+        Self::new(
+            format!(
+                "The header {name} could have {grant} taken for another method, path, host or user, so it is sent \
+                 only where the grant names it."
+            ),
+            lines,
         )
     }
 
@@ -174,6 +204,11 @@ pub fn imports_missing(
         imports: missing,
         configuration: allow_lines(handler.as_str(), &lines),
     })
+}
+
+/// Returns the first lines of the entry of `allow.http` that widens `grant`.
+fn grant_lines(grant: &HttpGrant) -> Vec<String> {
+    vec!["http:".to_owned(), format!("  - url: \"{grant}\"")]
 }
 
 /// Returns block YAML down to `allow:` and the lines below it.

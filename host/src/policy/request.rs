@@ -7,6 +7,7 @@ use url::{Host, Url};
 use super::address;
 use super::grant::{HttpGrant, Scheme};
 use super::refusal::Refusal;
+use super::steering::methods_in_query;
 
 /// The parts of a request's URL that grants are compared with.
 pub(super) struct Target<'a> {
@@ -57,34 +58,34 @@ fn is_name(name: &str) -> bool {
     !name.trim_end_matches('.').is_empty() && name.bytes().all(is_label)
 }
 
-/// Finds the first grant that covers a request.
+/// Finds the first grant that covers a request with headers of these names.
 pub(super) fn judge<'a>(
     grants: &'a [HttpGrant],
     method: &str,
     url: &Url,
+    headers: &[&str],
 ) -> Result<&'a HttpGrant, Refusal> {
     let target = Target::of(url).map_err(|why| Refusal::new(why, Vec::new()))?;
-    let method = method.to_ascii_uppercase();
+    let mut methods = methods_in_query(url);
+    methods.insert(0, method.to_ascii_uppercase());
     let mut other_methods = None;
+    let mut other_headers = None;
     for grant in grants.iter().filter(|grant| grant.covers_target(&target)) {
-        if grant.has_method(&method) {
+        if let Some(method) = methods.iter().find(|method| !grant.has_method(method)) {
+            other_methods.get_or_insert((grant, method));
+        } else if let Some(name) = grant.header_missing(headers) {
+            other_headers.get_or_insert((grant, name));
+        } else {
             return Ok(grant);
         }
-        other_methods.get_or_insert(grant);
+    }
+    if let Some((grant, name)) = other_headers {
+        return Err(Refusal::header(grant, name));
+    }
+    if let Some((grant, method)) = other_methods {
+        return Err(Refusal::method(grant, method));
     }
     let origin = url.origin().ascii_serialization();
-    if let Some(grant) = other_methods {
-        let methods = grant.methods().collect::<Vec<_>>();
-        let methods = methods.join(", ");
-        return Err(Refusal::new(
-            format!("{method} to {grant} is not granted; {methods} is."),
-            vec![
-                "http:".to_owned(),
-                format!("  - url: \"{grant}\""),
-                format!("    methods: [{methods}, {method}]"),
-            ],
-        ));
-    }
     let reason = match grants {
         [] => format!("No HTTP is granted, so {method} to {origin} is not sent."),
         _ => {
@@ -95,6 +96,7 @@ pub(super) fn judge<'a>(
             } else {
                 origin.clone()
             };
+            let method = &methods[0];
             format!("{method} to {at} is not granted; these are: {granted}.")
         }
     };
@@ -117,12 +119,16 @@ pub(super) fn path_is_below(path: &str, prefix: &str) -> bool {
 /// How often a path is decoded at most; what is still encoded then is refused.
 const DECODINGS_MAX: usize = 4;
 
-/// Returns true where a segment may be read as a step upwards.
+/// Returns true where a segment may be read as a step upwards, or holds what only disguises have.
 fn has_hidden_steps(path: &[u8]) -> bool {
     let mut path = path.to_vec();
     for _ in 0..DECODINGS_MAX {
         let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
-        if segments.any(is_step_upwards) || is_overlong(&path) {
+        if segments.any(is_step_upwards)
+            || is_overlong(&path)
+            || has_lookalikes(&path)
+            || has_wide_escapes(&path)
+        {
             return true;
         }
         let decoded = percent_decoded(&path);
@@ -137,14 +143,66 @@ fn has_hidden_steps(path: &[u8]) -> bool {
 /// `..`, and what some servers take for it: with parameters (`..;x`), or with bytes that they skip.
 fn is_step_upwards(segment: &[u8]) -> bool {
     let name = segment.split(|byte| *byte == b';').next();
-    let mut name = name.unwrap_or_default().to_vec();
-    name.retain(|byte| !byte.is_ascii_control() && *byte != b' ');
-    name == b".."
+    let name = String::from_utf8_lossy(name.unwrap_or_default());
+    let is_skipped = |c: char| c.is_control() || c.is_whitespace() || INVISIBLE.contains(&c);
+    name.chars().filter(|c| !is_skipped(*c)).eq(['.', '.'])
 }
 
-/// `.`, `/` and `\` spelled in more bytes than they take, which no UTF-8 has and some decoders read.
+/// Characters without a width, which some servers drop.
+const INVISIBLE: [char; 8] = [
+    '\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}',
+];
+
+/// Characters spelled in more bytes than they take, which no UTF-8 has and some decoders read: two bytes for
+/// what takes one, three for what takes two, and so on.
 fn is_overlong(path: &[u8]) -> bool {
-    path.iter().any(|byte| matches!(byte, 0xc0 | 0xc1))
+    let starts = |pair: &[u8]| {
+        matches!(
+            pair,
+            [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f] | [0xf8, 0x80..=0x87] | [0xfc, 0x80..=0x83]
+        )
+    };
+    path.iter().any(|byte| matches!(byte, 0xc0 | 0xc1)) || path.windows(2).any(starts)
+}
+
+/// What servers that bring a path into a normal form (NFKC, Windows' best fit) take for `.`, `/`, `\`, `%` or
+/// `;`, by itself or as a part of it.
+const LOOKALIKES: [char; 22] = [
+    '\u{2024}', // one dot leader
+    '\u{2025}', // two dot leader
+    '\u{2026}', // horizontal ellipsis
+    '\u{fe19}', // vertical ellipsis
+    '\u{fe30}', // vertical two dot leader
+    '\u{fe52}', // small full stop
+    '\u{ff0e}', // fullwidth full stop
+    '\u{ff61}', // halfwidth ideographic full stop
+    '\u{3002}', // ideographic full stop
+    '\u{2044}', // fraction slash
+    '\u{2215}', // division slash
+    '\u{29f8}', // big solidus
+    '\u{ff0f}', // fullwidth solidus
+    '\u{2216}', // set minus
+    '\u{29f5}', // reverse solidus operator
+    '\u{29f9}', // big reverse solidus
+    '\u{fe68}', // small reverse solidus
+    '\u{ff3c}', // fullwidth reverse solidus
+    '\u{fe6a}', // small percent sign
+    '\u{ff05}', // fullwidth percent sign
+    '\u{fe54}', // small semicolon
+    '\u{ff1b}', // fullwidth semicolon
+];
+
+fn has_lookalikes(path: &[u8]) -> bool {
+    // Most paths are ASCII.
+    !path.is_ascii() && String::from_utf8_lossy(path).contains(LOOKALIKES)
+}
+
+/// `%u002e`, which is no URL and which IIS reads.
+fn has_wide_escapes(path: &[u8]) -> bool {
+    path.windows(6).any(|escape| match escape {
+        [b'%', b'u' | b'U', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        _ => false,
+    })
 }
 
 fn percent_decoded(path: &[u8]) -> Vec<u8> {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::bindings::{hooks, types};
 use super::limits;
 use super::quota::Limits;
-use super::recorder::cut;
+use super::recorder::{cut, masked};
 use super::{Description, StepFailure};
 use crate::alert::{Block, Enrichment, HandlerName, Labels, Status, Timestamp};
+use crate::shapes;
 
 pub(super) fn status(status: Status) -> types::Status {
     match status {
@@ -81,11 +82,11 @@ pub(super) fn enrichment_from(
     let bytes = facts_bytes + given.blocks.iter().map(block_bytes).sum::<usize>();
     check_output(bytes, limits)?;
     Ok(Enrichment {
-        facts: Labels::from_iter(given.facts),
+        facts: facts_without_secrets(given.facts),
         blocks: given
             .blocks
             .into_iter()
-            .map(block_from)
+            .map(|block| block_from(without_secrets(block)))
             .collect::<Result<_, _>>()?,
     })
 }
@@ -99,7 +100,44 @@ pub(super) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<La
     given.retain(|(name, _)| hosts_prefix(name).is_none());
     let bytes = check_facts(&given, limits)?;
     check_output(bytes, limits)?;
-    Ok(Labels::from_iter(given))
+    Ok(facts_without_secrets(given))
+}
+
+/// Facts go into stories. By their shape alone: programs read them, and a name says little of what they are.
+fn facts_without_secrets(mut facts: types::Labels) -> Labels {
+    for (_, value) in &mut facts {
+        shapes::mask(value);
+    }
+    Labels::from_iter(facts)
+}
+
+/// What people read of a block, with secrets masked.
+fn without_secrets(mut block: types::Block) -> types::Block {
+    match &mut block {
+        types::Block::Markdown(text) => shapes::mask(text),
+        types::Block::Fields(fields) => {
+            for (name, value) in fields {
+                shapes::mask_named(name, value);
+            }
+        }
+        types::Block::Table(table) => {
+            let cells = table.header.iter_mut();
+            let cells = cells.chain(table.rows.iter_mut().flatten());
+            cells.for_each(shapes::mask);
+            shapes::mask(&mut table.title);
+        }
+        types::Block::Excerpt(excerpt) => {
+            shapes::mask(&mut excerpt.title);
+            shapes::mask(&mut excerpt.text);
+        }
+        types::Block::Link(link) => shapes::mask(&mut link.title),
+        types::Block::Image(image) => shapes::mask(&mut image.title),
+        types::Block::Custom(custom) => {
+            shapes::mask(&mut custom.fallback);
+            shapes::mask(&mut custom.data);
+        }
+    }
+    block
 }
 
 fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
@@ -244,7 +282,7 @@ pub(super) fn failure_from(failure: types::Failure) -> StepFailure {
         if text.is_empty() {
             "the handler gave no reason".to_owned()
         } else {
-            cut(&text, limits::FAILURE_BYTES_MAX).to_owned()
+            masked(&text, limits::FAILURE_BYTES_MAX)
         }
     };
     match failure {

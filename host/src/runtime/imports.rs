@@ -6,6 +6,7 @@ mod kv;
 mod log;
 pub(super) mod random;
 mod slack;
+mod spelling;
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::state::{Powers, State, Stop};
 use super::{Answered, Call};
 use crate::alert::Timestamp;
 use crate::journal::{CallKind, CallName, Entry, LedgerError, NamedCall};
+use crate::shapes;
 
 /// How often a record that the store did not take is tried again. An answer in hand waits.
 const RECORD_RETRY: Duration = Duration::from_millis(200);
@@ -93,7 +95,7 @@ impl Plan {
         Self {
             kind,
             name,
-            request: crate::text::inert(&request).replace('\n', " "),
+            request: shapes::masked(&crate::text::inert(&request).replace('\n', " ")).into_owned(),
             changes,
             began: Instant::now(),
         }
@@ -176,6 +178,7 @@ impl State {
 
     /// Records the call, tells the story, and gives the guest its answer.
     async fn finish<R: Reply>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
+        shapes::mask(&mut done.result);
         if let Some(powers) = &mut self.powers {
             match done.change {
                 _ if !plan.changes => hold(powers, &plan, &done),

@@ -74,6 +74,8 @@ pub(super) const DELIVERY_RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// One line.
 pub(super) const LOG_LINE_BYTES_MAX: usize = 4 << 10;
+/// How far past a cut a text is looked at for a secret that the cut would leave a part of.
+pub(super) const SECRET_BYTES_MAX: usize = 1 << 10;
 /// The name of a line's field.
 pub(super) const LOG_FIELD_NAME_BYTES_MAX: usize = 256;
 /// Fields of one line.

@@ -12,6 +12,7 @@ use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::{Alert, DeliveryId, HandlerName};
 use crate::journal::{CallKind, CallName, Doubts, NamedCall, RecordUse};
+use crate::shapes;
 
 /// Who speaks, for the operator's log.
 #[derive(Clone, Debug)]
@@ -111,15 +112,15 @@ impl Recorder {
         }
         let line = LogLine {
             level: level.to_owned(),
-            message: cut(message, limits::LOG_LINE_BYTES_MAX).to_owned(),
+            message: masked(message, limits::LOG_LINE_BYTES_MAX),
             fields: fields
                 .iter()
                 .take(limits::LOG_FIELDS_MAX)
                 .map(|(name, value)| {
-                    (
-                        cut(name, limits::LOG_FIELD_NAME_BYTES_MAX).to_owned(),
-                        cut(value, limits::LOG_LINE_BYTES_MAX).to_owned(),
-                    )
+                    let name = masked(name, limits::LOG_FIELD_NAME_BYTES_MAX);
+                    let mut value = masked(value, limits::LOG_LINE_BYTES_MAX);
+                    shapes::mask_named(&name, &mut value);
+                    (name, value)
                 })
                 .collect(),
         };
@@ -190,9 +191,8 @@ impl Recorder {
     /// Returns the end of what was printed to stderr.
     pub(super) fn stderr_tail(&self) -> String {
         let mut inner = self.inner.lock();
-        String::from_utf8_lossy(inner.stderr_tail.make_contiguous())
-            .trim()
-            .to_owned()
+        let tail = String::from_utf8_lossy(inner.stderr_tail.make_contiguous());
+        shapes::masked(tail.trim()).into_owned()
     }
 
     /// Notes a call that is about to go out, in case that no answer comes.
@@ -358,6 +358,12 @@ pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Returns the beginning of `text` with secrets masked: also one that the cut would leave a part of.
+pub(super) fn masked(text: &str, bytes_max: usize) -> String {
+    let more = cut(text, bytes_max + limits::SECRET_BYTES_MAX);
+    cut(&shapes::masked(more), bytes_max).to_owned()
+}
+
 /// Returns the longest beginning of `text` within `bytes_max` that ends between characters.
 pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
@@ -417,6 +423,33 @@ mod tests {
         let trace = recorder.finish().trace;
         assert_eq!(trace.logs.len(), 16);
         assert_eq!(trace.limits, [("log_bytes", 84)]);
+    }
+
+    #[test]
+    fn no_line_holds_a_secret_also_where_it_is_cut_within_one() {
+        let recorder = recorder();
+        let token = format!("CLOJARS_{}", "fcdf65d226beb9215468".repeat(3));
+        let filled = "x".repeat(limits::LOG_LINE_BYTES_MAX - 30);
+        recorder.log("info", &format!("{filled} {token}"), &[]);
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let secret = "Zx81kqP0v7Tn3Lw9";
+        let fields = [
+            field("token", &token),
+            field("db_password", secret),
+            field("pod", secret),
+        ];
+        recorder.log("info", &format!("got {token}"), &fields);
+        recorder.stderr(format!("panicked: {token}").as_bytes());
+        assert_eq!(recorder.stderr_tail(), "panicked: [masked]");
+        let trace = recorder.finish().trace;
+        assert!(trace.logs[0].message.ends_with(" [masked]"));
+        assert_eq!(trace.logs[1].message, "got [masked]");
+        let values: Vec<_> = trace.logs[1]
+            .fields
+            .iter()
+            .map(|(_, value)| value.as_str())
+            .collect();
+        assert_eq!(values, ["[masked]", "[masked]", secret]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod headers;
 mod mask;
+mod readable;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,8 +25,11 @@ use crate::runtime::{Answered, Limits};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, may_start, name_of, optional};
 
-use headers::AddedHeader;
+use headers::{AddedHeader, Echo};
 use mask::Masks;
+
+/// A body that is searched for credentials by the thread that read it; larger ones have a thread of their own.
+const MASKED_AT_ONCE_BYTES_MAX: usize = 64 << 10;
 
 /// A reply as it is recorded: the body in base64.
 type Reply = Result<Recorded, Error>;
@@ -239,6 +243,7 @@ struct Prepared {
     deadline: Instant,
     /// What is masked in the answer.
     masks: Masks,
+    echo: Echo,
     handler: crate::alert::HandlerName,
     /// True if it is to change something.
     changes: bool,
@@ -251,7 +256,15 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
     let denied = |refusal: Refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string());
     let url = check(&request, &powers.limits).map_err(Error::InvalidRequest)?;
     let method = method_name(request.method);
-    let grant = powers.grants.http(method, &url).map_err(denied)?;
+    let names: Vec<&str> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let grant = powers
+        .grants
+        .request(method, &url, &names)
+        .map_err(denied)?;
     judge_literal(grant, &url).map_err(denied)?;
     let credential = match &request.credential {
         Some(name) => Some(credential_for(powers, name, &url)?),
@@ -273,15 +286,20 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
     let origin = url.origin().ascii_serialization();
     let method = reqwest::Method::from_bytes(method.as_bytes())
         .map_err(|error| Error::InvalidRequest(error.to_string()))?;
+    let mut masks = masks_at(powers, &url, request.credential.as_deref());
+    let echo = match (&added, masks.is_empty()) {
+        (None, true) => Echo::Impossible,
+        _ => Echo::Possible,
+    };
+    let given =
+        headers::check(&request.headers, added.as_ref(), echo).map_err(Error::InvalidRequest)?;
     let mut builder = client.request(method, url);
-    let given = headers::check(&request.headers, added.as_ref()).map_err(Error::InvalidRequest)?;
     for (name, value) in given {
         builder = builder.header(name, value);
     }
-    let mut masks = Masks::default();
     if let Some(added) = added {
         builder = builder.header(added.name, added.value);
-        masks = added.masks;
+        masks.extend(added.masks);
     }
     if let Some(body) = request.body {
         builder = builder.body(body);
@@ -303,11 +321,31 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
         request: builder,
         deadline: Instant::now() + asked.map_or(left, |asked| asked.min(left)),
         masks,
+        echo,
         handler: powers.handler.clone(),
         changes,
         body_bytes_max,
         body_limit,
     })
+}
+
+/// Returns the masks of the other credentials that the handler may send there: what one request left at a service,
+/// the next one could read without it.
+fn masks_at(powers: &Powers, url: &Url, sent: Option<&str>) -> Masks {
+    let mut masks = Masks::default();
+    if powers.grants.withheld.is_some() {
+        return masks;
+    }
+    for name in &powers.grants.credentials {
+        let credential = powers.services.credentials.get(name);
+        if let Some(credential) = credential.filter(|own| Some(name.as_str()) != sent && own.is_for(url))
+            // One that cannot be read was not sent.
+            && let Ok(added) = AddedHeader::of(credential)
+        {
+            masks.extend(added.masks);
+        }
+    }
+    masks
 }
 
 /// Names the limit by which a body may have `bytes_max`: its own, or what is left of that of the whole step.
@@ -406,14 +444,34 @@ async fn exchange(prepared: Prepared) -> Sent {
             (name.as_str().to_owned(), value)
         })
         .collect();
+    let unreadable = match prepared.echo {
+        Echo::Possible => readable::why_not(status, response.headers()),
+        Echo::Impossible => None,
+    };
     let body =
         tokio::time::timeout_at(deadline, read_body(&mut response, prepared.body_bytes_max)).await;
     let (body, end) = match body {
         Ok((body, end)) => (body, end),
         Err(_) => (Vec::new(), BodyEnd::Late),
     };
+    let end = match (end, unreadable) {
+        (BodyEnd::Whole, Some(why)) if !body.is_empty() => BodyEnd::Unreadable(why),
+        (end, _) => end,
+    };
     let line = format!("{}, {} bytes", status.as_u16(), body.len());
+    // A part of a body may end within the credential.
+    let part = |body| match prepared.echo {
+        Echo::Possible => Vec::new(),
+        Echo::Impossible => body,
+    };
     let (reply, result) = match end {
+        BodyEnd::Unreadable(why) => {
+            let line = format!("{line}, withheld: {why}");
+            match keeps {
+                true => (Ok(Vec::new()), line),
+                false => (Err(Error::Denied(readable::refusal(why))), line),
+            }
+        }
         BodyEnd::Whole => (Ok(body), line),
         BodyEnd::TooLarge => {
             let (max, limit) = (prepared.body_bytes_max, prepared.body_limit);
@@ -422,8 +480,8 @@ async fn exchange(prepared: Prepared) -> Sent {
                 format!("{}, a body over {max} bytes ({limit})", status.as_u16()),
             )
         }
-        BodyEnd::Broken(why) if keeps => (Ok(body), format!("{line}, then {why}")),
-        BodyEnd::Late if keeps => (Ok(body), format!("{line}, then no more in time")),
+        BodyEnd::Broken(why) if keeps => (Ok(part(body)), format!("{line}, then {why}")),
+        BodyEnd::Late if keeps => (Ok(part(body)), format!("{line}, then no more in time")),
         BodyEnd::Broken(why) => (
             Err(Error::Unreachable(why.clone())),
             format!("{line}, then {why}"),
@@ -435,8 +493,8 @@ async fn exchange(prepared: Prepared) -> Sent {
         headers,
         body,
     });
-    if let Ok(response) = &mut reply {
-        prepared.masks.apply(response);
+    if let Ok(response) = reply {
+        reply = masked(prepared.masks, response).await;
     }
     Done {
         change,
@@ -444,8 +502,27 @@ async fn exchange(prepared: Prepared) -> Sent {
     }
 }
 
+/// Masks the credentials in a response. A large body takes a while, in which nobody else is to wait.
+async fn masked(masks: Masks, mut response: Response) -> Result<Response, Error> {
+    if response.body.len() <= MASKED_AT_ONCE_BYTES_MAX || masks.is_empty() {
+        masks.apply(&mut response);
+        return Ok(response);
+    }
+    let masked = tokio::task::spawn_blocking(move || {
+        masks.apply(&mut response);
+        response
+    });
+    masked.await.map_err(|error| {
+        Error::Unavailable(format!(
+            "the answer could not be searched for the credential: {error}"
+        ))
+    })
+}
+
 enum BodyEnd {
     Whole,
+    /// All of it has come, and a credential cannot be looked for in it.
+    Unreadable(&'static str),
     TooLarge,
     Broken(String),
     Late,

@@ -1,7 +1,9 @@
 //! `slack`: messages to granted channels, at the channel's pace; shown instead of sent in preview.
 
 mod disarm;
+mod pieces;
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -15,6 +17,7 @@ use crate::runtime::message_ref::PostedMessage;
 use crate::runtime::preview;
 use crate::runtime::slack::{Method, SlackFailure};
 use crate::runtime::state::{Powers, State};
+use crate::shapes;
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, may_start, name_of, optional};
 
@@ -335,13 +338,19 @@ fn content(
     powers: &Powers,
     message: &Message,
 ) -> Result<(Map<String, Value>, Option<String>), Error> {
+    const MASKED: &str = "what looks like a secret was masked";
     const MADE_INERT: &str = "markup that came with the alert was made inert";
     check_key(message.key.as_deref()).map_err(Error::Invalid)?;
     let mut body = Map::new();
     let mut outside = Outside::of(&powers.alert, &powers.found);
-    let text = outside.disarm(&message.text);
-    let mut changed = text.is_some().then(|| MADE_INERT.to_owned());
-    body.insert("text".into(), json!(text.as_ref().unwrap_or(&message.text)));
+    // First: a secret that is escaped has another shape.
+    let text = shapes::masked(&message.text);
+    let mut changed = matches!(text, Cow::Owned(_)).then(|| MASKED.to_owned());
+    let inert = outside.disarm(&text);
+    if inert.is_some() {
+        add(&mut changed, MADE_INERT);
+    }
+    body.insert("text".into(), json!(inert.as_deref().unwrap_or(&text)));
     if let Some(text) = &message.blocks {
         let mut blocks: Value = serde_json::from_str(text)
             .map_err(|error| Error::Invalid(format!("blocks: not JSON: {error}")))?;
@@ -352,8 +361,11 @@ fn content(
         }
         match outside.disarm_blocks(&mut blocks) {
             Ok(inert) => {
-                if inert {
-                    changed = Some(MADE_INERT.to_owned());
+                if inert.masked {
+                    add(&mut changed, MASKED);
+                }
+                if inert.markup {
+                    add(&mut changed, MADE_INERT);
                 }
                 body.insert("blocks".into(), blocks);
             }
@@ -362,6 +374,18 @@ fn content(
         }
     }
     Ok((body, changed))
+}
+
+/// Adds what else was changed, once.
+fn add(changed: &mut Option<String>, what: &str) {
+    match changed {
+        Some(known) if known.contains(what) => {}
+        Some(known) => {
+            known.push_str("; ");
+            known.push_str(what);
+        }
+        None => *changed = Some(what.to_owned()),
+    }
 }
 
 /// Only new messages take a turn; everything heeds Slack's own word.

@@ -2,11 +2,16 @@
 //! elsewhere than to the web.
 //!
 //! The SDKs escape what alerts say. This is for the handler that puts a label into its blocks as it is: a
-//! mention that it writes itself goes out, one that a label brought along is shown and pings nobody.
+//! mention that it writes itself goes out, one that labels brought along is shown and pings nobody, whether one
+//! label has it or several come together to it in the finished text (`pieces.rs`).
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::pieces::Pieces;
 use crate::alert::{Alert, Block, Enrichment};
+use crate::shapes;
 
 /// Mentions of one message that may go out; any further are made inert.
 const MENTIONS_MAX: usize = 100;
@@ -16,17 +21,26 @@ const MENTION_BYTES_MAX: usize = 256;
 const DEPTH_MAX: usize = 32;
 
 /// Everything that a handler was given and did not write itself.
-pub(super) struct Outside<'a> {
-    texts: Vec<&'a str>,
+pub(super) struct Outside {
+    pieces: Pieces,
     mentions: usize,
+}
+
+/// What was changed in blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// Markup was made inert.
+    pub(super) markup: bool,
+    /// Secrets were masked.
+    pub(super) masked: bool,
 }
 
 /// Blocks that cannot go out, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unfit(pub(super) String);
 
-impl<'a> Outside<'a> {
-    pub(super) fn of(alert: &'a Alert, found: &'a Enrichment) -> Self {
+impl Outside {
+    pub(super) fn of(alert: &Alert, found: &Enrichment) -> Self {
         let mut texts = Vec::new();
         let origin = &alert.origin;
         for labels in [
@@ -49,14 +63,17 @@ impl<'a> Outside<'a> {
             .blocks
             .iter()
             .for_each(|block| push(&mut texts, block));
-        // What has no `<` has no mention, and what is one character is in every text.
-        texts.retain(|text| text.len() > 1 && text.contains('<'));
-        Self { texts, mentions: 0 }
+        Self {
+            pieces: Pieces::of(texts.into_iter()),
+            mentions: 0,
+        }
     }
 
     /// Returns the text with its alien markup escaped; None where it has none.
     pub(super) fn disarm(&mut self, text: &str) -> Option<String> {
         let mut safe = String::new();
+        let mut seen = None;
+        let mut mentions = self.mentions;
         let mut taken = 0;
         let mut from = 0;
         while let Some(open) = text[from..].find('<').map(|at| from + at) {
@@ -68,7 +85,16 @@ impl<'a> Outside<'a> {
                 continue;
             }
             let end = close + 1;
-            if self.is_alien(text, open, end) {
+            let is_alien = match Markup::of(&text[open + 1..close]) {
+                Markup::Web => false,
+                Markup::Other => true,
+                Markup::Mention => {
+                    mentions += 1;
+                    let seen = seen.get_or_insert_with(|| self.pieces.seen_in(text));
+                    mentions > MENTIONS_MAX || seen.is_alien(open, end)
+                }
+            };
+            if is_alien {
                 safe.push_str(&text[taken..open]);
                 safe.push_str("&lt;");
                 safe.push_str(&text[open + 1..close]);
@@ -77,6 +103,8 @@ impl<'a> Outside<'a> {
             }
             from = end;
         }
+        drop(seen);
+        self.mentions = mentions;
         if taken == 0 {
             return None;
         }
@@ -84,34 +112,40 @@ impl<'a> Outside<'a> {
         Some(safe)
     }
 
-    /// Disarms every text of the blocks that Slack reads markup in; true where there was something to.
+    /// Disarms every text of the blocks that Slack reads markup in, and masks secrets in every text that it shows.
     ///
     /// # Errors
     /// Where a link leads elsewhere than to the web.
-    pub(super) fn disarm_blocks(&mut self, blocks: &mut Value) -> Result<bool, Unfit> {
-        self.walk(blocks, 0)
+    pub(super) fn disarm_blocks(&mut self, blocks: &mut Value) -> Result<Changed, Unfit> {
+        let mut changed = Changed::default();
+        self.walk(blocks, 0, &mut changed)?;
+        Ok(changed)
     }
 
-    fn walk(&mut self, value: &mut Value, depth: usize) -> Result<bool, Unfit> {
+    fn walk(
+        &mut self,
+        value: &mut Value,
+        depth: usize,
+        changed: &mut Changed,
+    ) -> Result<(), Unfit> {
         if depth > DEPTH_MAX {
             return Err(Unfit("blocks are nested too deeply".to_owned()));
         }
-        let mut changed = false;
         match value {
             Value::Array(items) => {
                 for item in items {
-                    changed |= self.walk(item, depth + 1)?;
+                    self.walk(item, depth + 1, changed)?;
                 }
             }
             Value::Object(fields) => {
                 // Slack reads no markup in plain text, nor in the leaves of rich text.
                 let is_plain = matches!(
                     fields.get("type").and_then(Value::as_str),
-                    Some("plain_text" | "text" | "link")
+                    Some("plain_text" | "raw_text" | "text" | "link")
                 );
                 for (key, field) in fields {
                     let Value::String(text) = field else {
-                        changed |= self.walk(field, depth + 1)?;
+                        self.walk(field, depth + 1, changed)?;
                         continue;
                     };
                     if (key == "url" || key.ends_with("_url")) && !leads_to_the_web(text) {
@@ -120,50 +154,50 @@ impl<'a> Outside<'a> {
                             "{key} is {shown:?}: links lead to http and https alone"
                         )));
                     }
+                    if SHOWN.contains(&key.as_str())
+                        && let Cow::Owned(masked) = shapes::masked(text)
+                    {
+                        *text = masked;
+                        changed.masked = true;
+                    }
                     if key == "text"
                         && !is_plain
                         && let Some(safe) = self.disarm(text)
                     {
                         *text = safe;
-                        changed = true;
+                        changed.markup = true;
                     }
                 }
             }
             _ => {}
         }
-        Ok(changed)
+        Ok(())
     }
+}
 
-    /// `<!channel>`, `<@U1>` and `<#C1>` are alien where the alert brought them; anything else that is no
-    /// link to the web is no markup that a handler needs.
-    fn is_alien(&mut self, text: &str, open: usize, end: usize) -> bool {
-        let mention = &text[open..end];
-        let inner = &mention[1..mention.len() - 1];
-        if !inner.starts_with(['!', '@', '#']) {
-            let target = inner.split('|').next().unwrap_or_default();
-            return !leads_to_the_web(target);
-        }
-        if inner.starts_with("!date^") {
-            return false;
-        }
-        if mention.len() > MENTION_BYTES_MAX {
-            return true;
-        }
-        self.mentions += 1;
-        self.mentions > MENTIONS_MAX
-            || self.texts.iter().any(|outside| outside.contains(mention))
-            || self.begins_outside(text, open, end)
-    }
+/// Fields whose text Slack shows to people. A link is left as it is: without a part it leads nowhere.
+const SHOWN: [&str; 5] = ["text", "alt_text", "title", "description", "fallback"];
 
-    /// True where the text of an alert stops within the mention: its end and what the handler wrote after
-    /// it would make one together.
-    fn begins_outside(&self, text: &str, open: usize, end: usize) -> bool {
-        (open + 1..end)
-            .filter(|at| text.is_char_boundary(*at))
-            .any(|at| {
-                let mut outside = self.texts.iter().filter(|text| text.len() >= at - open);
-                outside.any(|outside| text[..at].ends_with(outside))
-            })
+/// What stands between `<` and `>`.
+enum Markup {
+    /// A date, or a link to the web.
+    Web,
+    /// `!channel`, `@U1`, `#C1`: of whoever wrote it.
+    Mention,
+    /// None that a handler needs.
+    Other,
+}
+
+impl Markup {
+    fn of(inner: &str) -> Self {
+        let target = inner.split('|').next().unwrap_or_default();
+        if inner.starts_with("!date^") || leads_to_the_web(target) {
+            return Self::Web;
+        }
+        match inner.starts_with(['!', '@', '#']) {
+            true if inner.len() <= MENTION_BYTES_MAX => Self::Mention,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -251,12 +285,12 @@ mod tests {
             let embedded = format!("a {mention} b");
             assert!(!disarmed(&[&embedded], &text).contains(mention));
             // Cut in two over labels that the handler puts side by side.
-            let (one, other) = mention.split_at(3);
-            assert!(
-                !disarmed(&[one, other], &text).contains(mention),
-                "{mention}"
-            );
-            let before = format!("pod {one}");
+            for at in 1..mention.len() {
+                let (one, other) = mention.split_at(at);
+                let safe = disarmed(&[one, other], &text);
+                assert!(!safe.contains(mention), "{one} and {other}");
+            }
+            let before = format!("pod {}", &mention[..3]);
             assert!(!disarmed(&[&before], &text).contains(mention), "{mention}");
         }
     }
@@ -294,23 +328,33 @@ mod tests {
              "fields": [{"type": "mrkdwn", "text": "<!channel>"}]},
             {"type": "header", "text": {"type": "plain_text", "text": "<!channel>"}},
             {"type": "markdown", "text": "<!channel>"},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": "<!channel>"}]},
+            {"type": "actions", "elements": [{"type": "button", "confirm": {"text": {"type": "mrkdwn", "text": "<!channel>"}}}]},
+            {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "<!channel>"}]}]},
+            {"type": "table", "rows": [[{"type": "raw_text", "text": "<!channel>"}]]},
         ]);
         assert!(
             Outside::of(&alert, &found)
                 .disarm_blocks(&mut blocks)
                 .unwrap()
+                .markup
         );
         let expected = json!([
             {"type": "section", "text": {"type": "mrkdwn", "text": "a &lt;!channel&gt; <!here>"},
              "fields": [{"type": "mrkdwn", "text": "&lt;!channel&gt;"}]},
             {"type": "header", "text": {"type": "plain_text", "text": "<!channel>"}},
             {"type": "markdown", "text": "&lt;!channel&gt;"},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": "&lt;!channel&gt;"}]},
+            {"type": "actions", "elements": [{"type": "button", "confirm": {"text": {"type": "mrkdwn", "text": "&lt;!channel&gt;"}}}]},
+            {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "<!channel>"}]}]},
+            {"type": "table", "rows": [[{"type": "raw_text", "text": "<!channel>"}]]},
         ]);
         assert_eq!(blocks, expected);
         assert!(
             !Outside::of(&alert, &found)
                 .disarm_blocks(&mut blocks)
                 .unwrap()
+                .markup
         );
     }
 
@@ -320,7 +364,7 @@ mod tests {
         let button =
             |url: &str| json!([{"type": "actions", "elements": [{"type": "button", "url": url}]}]);
         let judged = |url: &str| Outside::of(&alert, &found).disarm_blocks(&mut button(url));
-        assert_eq!(judged("https://a.example"), Ok(false));
+        assert_eq!(judged("https://a.example"), Ok(Changed::default()));
         for url in [
             "javascript:alert(1)",
             "data:text/html,x",
