@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Priority, Status, Timestamp};
+use crate::queue::dead_letters::DeathKind;
 use crate::queue::inbox::{AcceptJob, NewAlert};
 use crate::queue::scheduler::Entrant;
 use crate::queue::types::{Accepted, Plan, Refused, Verdict};
@@ -49,7 +50,11 @@ impl Committer {
         Ok(part)
     }
 
-    fn accept_alert(&mut self, group: &mut Group, new: &NewAlert) -> rusqlite::Result<Verdict> {
+    pub(super) fn accept_alert(
+        &mut self,
+        group: &mut Group,
+        new: &NewAlert,
+    ) -> rusqlite::Result<Verdict> {
         let dated = self.with_start(new)?;
         let (alert, json) = dated
             .as_ref()
@@ -192,7 +197,6 @@ impl Committer {
             (true, Some(grant)) => rows::leased(grant),
             (true, None) => QUEUED,
         };
-        group.died += u64::from(!room);
         rows::insert(
             &self.conn,
             &NewDelivery {
@@ -207,6 +211,9 @@ impl Committer {
                 ..of_alert(alert, json, group.now)
             },
         )?;
+        if !room {
+            self.die(group, id, DeathKind::Backlog)?;
+        }
         group.handed.extend(grant.map(Handed::new));
         Ok(Accepted {
             id,
@@ -262,7 +269,7 @@ impl Committer {
                 json: &refused.json,
             },
         )?;
-        group.died += 1;
+        self.die(group, id, DeathKind::Refused)?;
         Ok(id)
     }
 }

@@ -6,6 +6,7 @@ use rusqlite::params;
 
 use crate::alert::DeliveryId;
 use crate::journal::{KvReply, LedgerError};
+use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
@@ -155,7 +156,9 @@ impl Committer {
                 settle.attempts,
                 settle.last_error,
             ])?;
-        group.died += u64::from(state == DEAD);
+        if state == DEAD {
+            self.die(group, settle.id, DeathKind::Failed)?;
+        }
         group.gone.insert(settle.id);
         let ended = match &settle.outcome {
             Outcome::Done | Outcome::Dead => Ended::Settled,
@@ -308,7 +311,7 @@ impl Committer {
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0,
                      revived_at = ?4, settled_at = NULL, not_before = NULL, next_handler = ?5,
-                     last_error = NULL
+                     last_error = NULL, dead_bytes = NULL
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -360,7 +363,7 @@ impl Committer {
                 group.now.as_millisecond(),
                 CANCELLED
             ])?;
-        group.died += 1;
+        self.die(group, id, DeathKind::Cancelled)?;
         Ok(Ok(()))
     }
 }

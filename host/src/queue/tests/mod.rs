@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod dead_letters;
 mod durable;
 mod events;
 mod faults;
 mod journal;
 mod model;
+mod retry;
 
 use std::path::PathBuf;
 use std::time::Duration;
