@@ -123,6 +123,7 @@ impl Committer {
             let urgent_max = if resting { 0 } else { usize::MAX };
             let mut taken = self.shared.inbox.take(self.deadline(), urgent_max);
             let close = taken.close.take();
+            self.retries.append(&mut taken.retries);
             match close {
                 Some(Close::Abandon) => return,
                 Some(Close::Orderly(done)) => return self.close(taken, done),
@@ -155,8 +156,7 @@ impl Committer {
             .min()
     }
 
-    fn work(&mut self, mut taken: Taken) {
-        self.retries.append(&mut taken.retries);
+    fn work(&mut self, taken: Taken) {
         let idle = taken.urgent.is_empty() && taken.accepts.is_empty();
         if idle && self.failing.is_some() && !self.probe() {
             return;
@@ -373,9 +373,7 @@ impl Committer {
         self.shared.scheduler.lock().rollback(group.ticks);
         self.events.rollback();
         self.kv_usage.clear();
-        for class in &group.noticed {
-            self.reports.give_back(class);
-        }
+        self.reports.rollback(&group.noticed, group.ticks);
         let why = reason(error);
         self.fail(&why);
         self.end_retry(RestReason::Store(why.clone()));

@@ -101,10 +101,18 @@ impl Reports {
     }
 
     /// Takes a notice back that was not stored after all.
-    pub(super) fn give_back(&mut self, class: &str) {
+    fn give_back(&mut self, class: &str) {
         if let Some(window) = self.windows.get_mut(class) {
             window.notices = window.notices.saturating_sub(1);
         }
+    }
+
+    /// The transaction was rolled back: its notices are not stored, and what it reported together is still unreported.
+    pub(super) fn rollback(&mut self, noticed: &[String], now: Ticks) {
+        for class in noticed {
+            self.give_back(class);
+        }
+        self.gathered(now + WINDOW_MS);
     }
 
     /// Begins a window with some notices.

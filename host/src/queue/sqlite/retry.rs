@@ -312,6 +312,8 @@ impl Committer {
         let Some(job) = self.retries.front_mut() else {
             return;
         };
+        self.checkpointer
+            .written(slice.retried.len() + slice.left.len());
         if let Some(why) = job.advance(slice) {
             self.end_retry(why);
         }

@@ -221,3 +221,26 @@ async fn deaths_of_the_time_before_are_reported_unless_they_were() {
         [format!("one {known}"), format!("one {unknown}")]
     );
 }
+
+#[tokio::test]
+async fn what_is_reported_together_survives_a_transaction_that_fails() {
+    let mut bench = Bench::new();
+    let refuse = "CREATE TRIGGER refuses BEFORE INSERT ON deliveries WHEN NEW.route = 'dead-letter'
+                  BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    for n in 0..7 {
+        bench.die(&format!("A{n}")).await;
+    }
+    bench.sql(refuse).await;
+    let bench = bench.reporting();
+    bench.advance(WINDOW);
+    while bench.queue.unwritable().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let heal = Urgent::SqlFirst("DROP TRIGGER refuses".into());
+    bench.queue.inner.shared.inbox.push(heal);
+    while bench.queue.unwritable().is_some() {
+        tokio::task::yield_now().await;
+    }
+    bench.advance(WINDOW);
+    assert_eq!(bench.reported().await, ["7 failed notify"]);
+}
