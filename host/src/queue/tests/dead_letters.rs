@@ -28,6 +28,16 @@ impl DeadLetterNotices for Notices {
     }
 }
 
+async fn eventually(mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, waited).await.unwrap();
+}
+
 impl Bench {
     fn reporting(self) -> Self {
         self.queue.set_dead_letters(Some(Arc::new(Notices)));
@@ -79,9 +89,7 @@ async fn a_death_and_its_notice_are_stored_together_or_not_at_all() {
     let id = bench.accept_new(firing("A")).await;
     let leased = bench.lease().await;
     bench.settle(&leased, Next::Dead("why".into()));
-    while bench.queue.unwritable().is_none() {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || bench.queue.unwritable().is_some()).await;
     assert_eq!(
         bench.state(id).await,
         State::Running,
@@ -89,9 +97,7 @@ async fn a_death_and_its_notice_are_stored_together_or_not_at_all() {
     );
     let heal = Urgent::SqlFirst("DROP TRIGGER refuses".into());
     bench.queue.inner.shared.inbox.push(heal);
-    while bench.state(id).await != State::Dead {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || bench.state(id).await == State::Dead).await;
     let bench = bench.crash();
     assert_eq!(bench.reported().await, [format!("one {id}")]);
 }
@@ -211,11 +217,7 @@ async fn deaths_of_the_time_before_are_reported_unless_they_were() {
         ))
         .await;
     let bench = bench.crash().reporting();
-    let mut steps = 0;
-    while bench.reported().await.len() < 2 && steps < 10 {
-        bench.advance(Duration::ZERO);
-        steps += 1;
-    }
+    eventually(async || bench.reported().await.len() == 2).await;
     assert_eq!(
         bench.reported().await,
         [format!("one {known}"), format!("one {unknown}")]
@@ -233,14 +235,10 @@ async fn what_is_reported_together_survives_a_transaction_that_fails() {
     bench.sql(refuse).await;
     let bench = bench.reporting();
     bench.advance(WINDOW);
-    while bench.queue.unwritable().is_none() {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || bench.queue.unwritable().is_some()).await;
     let heal = Urgent::SqlFirst("DROP TRIGGER refuses".into());
     bench.queue.inner.shared.inbox.push(heal);
-    while bench.queue.unwritable().is_some() {
-        tokio::task::yield_now().await;
-    }
+    eventually(async || bench.queue.unwritable().is_none()).await;
     bench.advance(WINDOW);
     assert_eq!(bench.reported().await, ["7 failed notify"]);
 }
