@@ -412,7 +412,12 @@ impl StepKind {
     }
 }
 
-/// The identity of a delivery: milliseconds since 1970 and a counter, so that identifiers sort by time.
+/// The route of alerts about dead letters. No route of the configuration may have its name; a death on it is counted, and not
+/// reported.
+pub const DEAD_LETTER_ROUTE: &str = "dead-letter";
+
+/// The identity of a delivery: milliseconds since 1970 and a counter. Identifiers sort by the order of acceptance, and by time
+/// as long as the clock is right: whatever goes by time has to read the time that is stored.
 ///
 /// Written as 13 characters of Crockford's base 32, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -195,6 +195,7 @@ impl App {
         }));
         shared.rebuild();
         shared.expect_heartbeats();
+        shared.report_dead_letters();
         Ok(Self {
             shared,
             leases,
@@ -243,7 +244,6 @@ impl App {
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
-        background.spawn(shared.clone().tell_dead_letters());
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {
@@ -366,6 +366,7 @@ impl Shared {
         self.config.store(Arc::new(config));
         self.rebuild();
         self.expect_heartbeats();
+        self.report_dead_letters();
         self.registry.set_pins(pins(&self.config.load())).await;
         // Whoever asked is told once all that was found is routed.
         self.rebuild();
@@ -398,6 +399,12 @@ impl Shared {
         let expected = &self.config.load().heartbeats;
         self.heartbeats.expect(expected, Instant::now());
         self.reloads.send_replace(());
+    }
+
+    fn report_dead_letters(&self) {
+        let notices = dead_letters::Notices::new(&self.config.load().dead_letter);
+        self.queue
+            .set_dead_letters(notices.map(|notices| Arc::new(notices) as _));
     }
 
     fn ref_key(&self) -> [u8; 32] {

@@ -14,14 +14,11 @@ use sha2::{Digest as _, Sha256};
 use crate::alert::{HandlerName, Labels, Priority};
 use crate::runtime::Description;
 
+pub use crate::alert::DEAD_LETTER_ROUTE as DEAD_LETTER;
 pub use matcher::{MatchOp, Matcher, MatcherError};
 
 /// Just under Alertmanager's own `repeat_interval` of 4 hours, so that each of its reminders runs.
 pub const REPEAT_AFTER_DEFAULT: Duration = Duration::from_secs((3 * 60 + 50) * 60);
-
-/// The route of alerts about deliveries that were given up. No route of the configuration may have its name:
-/// what dies on it is counted, and not told again.
-pub const DEAD_LETTER: &str = "dead-letter";
 
 /// What to do about the alerts that match.
 #[derive(Clone, Debug)]

@@ -113,6 +113,67 @@ async fn every_dead_one_of_a_handler_is_sent_again() {
     assert_eq!(slack.messages().len(), 3);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_of_many_says_how_many_were_sent_and_why_others_were_left() {
+    let slack = Slack::start().await;
+    slack
+        .faults()
+        .next_n(POST, 3, Fault::slack_error("is_archived"));
+    let server = server(&slack).await;
+    for name in ["A", "B", "C"] {
+        let ids = server.accept(&alerts::firing(name, &[])).await;
+        assert_eq!(server.wait_settled(&ids[0]).await["state"], "dead");
+    }
+    let resolved = server.accept(&alerts::resolved("A", &[])).await;
+    server.wait_settled(&resolved[0]).await;
+    let ask = |json: &'static str| {
+        let (url, dir) = (server.url.clone(), Arc::clone(&server.dir));
+        tokio::task::spawn_blocking(move || {
+            let mut args = vec!["retry", "--handler", "slack-notify", "--url", &url];
+            args.extend(Some(json).filter(|json| !json.is_empty()));
+            tests::process::run(dir.path(), &args)
+        })
+    };
+    let sent = ask("").await.unwrap();
+    assert_eq!((sent.code, &*sent.stdout), (Some(0), "2 sent again\n"));
+    let left = "1 left dead: a later event of this alert has already run";
+    assert!(sent.stderr.starts_with(left), "{}", sent.stderr);
+    let again = ask("--json").await.unwrap();
+    let again: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again["retried"], json!([]), "{again:#}");
+    assert_eq!(again["left_counts"][0]["count"], 1, "{again:#}");
+    assert_eq!(again["rest"], json!(null), "{again:#}");
+}
+
+#[tokio::test]
+async fn what_retention_removes_is_counted_by_why_and_what_it_was() {
+    let slack = Slack::start().await;
+    let server = server(&slack).await;
+    let ids = server.accept(&alerts::firing("A", &[])).await;
+    assert_eq!(server.wait_settled(&ids[0]).await["state"], "done");
+    let removed = |reason: &str, state: &str, count: u32| {
+        format!(
+            "alert_manager_retention_removed_total{{reason=\"{reason}\",state=\"{state}\"}} {count}\n"
+        )
+    };
+    let (_, metrics) = server.get_text("/metrics").await;
+    assert!(metrics.contains(&removed("time", "dead", 0)), "{metrics}");
+    let dir = server.stop().await;
+    let server = setup(&slack)
+        .config("retention: { size: 1KiB }")
+        .start_in(dir)
+        .await;
+    let counted = async {
+        let counted = removed("size", "done", 1);
+        while !server.get_text("/metrics").await.1.contains(&counted) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(tests::server::PATIENCE, counted)
+        .await
+        .expect("it is removed, and counted");
+}
+
 #[tokio::test]
 async fn a_resolved_never_overtakes_its_firing() {
     let slack = Slack::start().await;

@@ -157,18 +157,26 @@ pub(super) async fn retry(
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryAllQuery {
     handler: Option<String>,
+    after: Option<String>,
 }
 
-/// Sends every dead delivery again, or those of one handler.
+/// Sends every dead delivery again, or those of one handler: as many as the queue has room for and as a request has time for.
+/// `rest` says what was not looked at, and where the next request goes on.
 pub(super) async fn retry_all(
     State(shared): State<Shared>,
     query: Result<Query<RetryAllQuery>, QueryRejection>,
 ) -> Result<axum::Json<Value>, ApiError> {
     let query = query.map_err(|error| bad(error.body_text()))?.0;
+    // `handler=` is no handler's name, not every handler: a variable that is not set must not send everything.
     let handler = query.handler.as_deref().map(HandlerName::new);
+    let after = query
+        .after
+        .filter(|text| !text.is_empty())
+        .map(|text| parse_id(&text))
+        .transpose()?;
     let outcome = shared
         .queue
-        .retry_all(handler)
+        .retry_all(handler, after)
         .await
         .map_err(|e| store(&e))?;
     let left: Vec<_> = outcome
@@ -176,9 +184,25 @@ pub(super) async fn retry_all(
         .iter()
         .map(|(id, why)| json!({ "id": id, "error": why.to_string() }))
         .collect();
-    Ok(axum::Json(
-        json!({ "retried": outcome.retried, "left": left }),
-    ))
+    let left_counts: Vec<_> = outcome
+        .left_counts
+        .iter()
+        .map(|(why, count)| json!({ "error": why.to_string(), "count": count }))
+        .collect();
+    let rest = outcome.rest.map(|rest| {
+        json!({
+            "after": rest.after,
+            "count": rest.count,
+            "reason": rest.why.as_str(),
+            "error": rest.why.to_string(),
+        })
+    });
+    Ok(axum::Json(json!({
+        "retried": outcome.retried,
+        "left": left,
+        "left_counts": left_counts,
+        "rest": rest,
+    })))
 }
 
 /// Gives up a delivery that is not settled.

@@ -53,6 +53,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
     let modules = shared.registry.modules();
     let look = shared.metrics.look();
     shared.metrics.queue(counts.depth, counts.dead, oldest);
+    shared.metrics.losses(&counts.losses);
     shared.metrics.store(shared.queue.unwritable().as_deref());
     let breakers = modules.iter().map(|module| {
         let paused = shared.breakers.paused(module.name());

@@ -1,148 +1,70 @@
-//! Has a delivery that was given up told by the handlers that are configured for it, as an alert of its own.
-//!
-//! Whether one was told already is known by the store, not by this task: the alert about a death is an event
-//! like any other, named by the delivery and the time of its death, so that handing it in again after a
-//! restart makes a duplicate and no second message.
+//! Makes the alert about a dead letter, for the handlers that are configured for it. The queue stores it with the death.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
-use super::Shared;
 use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp};
-use crate::queue::{AcceptError, Delivery, Filter, Parcel, Plan, ReadError, State, Submission};
+use crate::queue::{
+    DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, Delivery, Plan, Submission,
+};
 use crate::router::DEAD_LETTER;
 
 /// The name of the alert about a delivery that was given up.
 const ALERTNAME: &str = "AlertManagerDeadLetter";
 
-/// What the queue says of a delivery that an operator cancelled.
-const CANCELLED: &str = "cancelled";
-
-/// Deaths come in crowds: they are looked for at most this often.
-const PACE: Duration = Duration::from_millis(100);
-
-/// After this long it is tried again where the store did not answer or was full.
-const AGAIN: Duration = Duration::from_secs(5);
-
-/// Deaths before this are not told after a start: just under the 7 days for which the store knows that it
-/// has told them.
-const AGE_MAX: Duration = Duration::from_secs(6 * 24 * 60 * 60);
-
-/// Told in one commit, and listed in one question.
-const PAGE: u32 = 1_000;
-
 /// A time that no store lives for: the same death is never told as a reminder.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Why deaths could not be told now.
-#[derive(Debug, thiserror::Error)]
-enum TellError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Accept(#[from] AcceptError),
+/// `dead_letter.handlers`.
+#[derive(Debug)]
+pub(super) struct Notices {
+    handlers: Vec<HandlerName>,
 }
 
-/// One delivery and when it first died: sent again by a person, it may die anew. What dies once more after its sender sent it
-/// again is told already.
-type Death = (i64, Option<Timestamp>);
+impl Notices {
+    /// Returns nothing if no handler is configured.
+    pub(super) fn new(handlers: &[HandlerName]) -> Option<Self> {
+        (!handlers.is_empty()).then(|| Self {
+            handlers: handlers.to_vec(),
+        })
+    }
+}
 
-impl Shared {
-    /// Hands in an alert for each delivery that is given up, those of the time before a crash too.
-    pub(super) async fn tell_dead_letters(self) {
-        self.ready().await;
-        let mut deaths = self.queue.deaths();
-        let mut reloads = self.reloads.subscribe();
-        let mut told = HashSet::new();
-        loop {
-            deaths.mark_unchanged();
-            reloads.mark_unchanged();
-            let handlers = self.config.load().dead_letter.clone();
-            if !handlers.is_empty()
-                && let Err(error) = self.tell(&handlers, &mut told).await
-            {
-                tracing::error!(%error, "dead letters cannot be told yet");
-                tokio::time::sleep(AGAIN).await;
-                continue;
-            }
-            if changed(&mut deaths, &mut reloads).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(PACE).await;
+impl DeadLetterNotices for Notices {
+    fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Submission {
+        let (labels, annotations, starts_at) = match about {
+            DeadLetter::One(delivery) => about_one(delivery),
+            DeadLetter::Many(letters) => about_many(letters, now),
+        };
+        Submission {
+            alert: Alert {
+                fingerprint: Fingerprint::of(&labels),
+                status: Status::Firing,
+                labels,
+                annotations,
+                starts_at,
+                ends_at: None,
+                generator_url: None,
+                received_at: now,
+                origin: Origin {
+                    sender: "json".into(),
+                    ..Origin::default()
+                },
+            },
+            starts_at_missing: false,
+            plans: vec![Plan {
+                route: DEAD_LETTER.into(),
+                handlers: self.handlers.clone(),
+                priority: Priority::Critical,
+                repeat_after: NEVER,
+            }],
         }
     }
-
-    /// Goes through all that are dead; `told` spares those that this process has told.
-    async fn tell(
-        &self,
-        handlers: &[HandlerName],
-        told: &mut HashSet<Death>,
-    ) -> Result<(), TellError> {
-        let oldest = Timestamp::now()
-            .checked_sub(AGE_MAX)
-            .unwrap_or(Timestamp::MIN);
-        let mut dead = HashSet::new();
-        let mut before = None;
-        loop {
-            let page = self
-                .queue
-                .list(Filter {
-                    state: Some(State::Dead),
-                    before,
-                    limit: PAGE,
-                    ..Filter::default()
-                })
-                .await?;
-            let new: Vec<_> = page
-                .deliveries
-                .iter()
-                // It would go the same way.
-                .filter(|delivery| delivery.route != DEAD_LETTER)
-                .filter(|delivery| died_at(delivery).is_some_and(|at| at > oldest))
-                // Whoever cancelled it knows.
-                .filter(|delivery| delivery.last_error.as_deref() != Some(CANCELLED))
-                .filter(|delivery| !told.contains(&death(delivery)))
-                .map(|delivery| notice(delivery, handlers))
-                .collect();
-            if !new.is_empty() {
-                self.queue.accept(Parcel::new(new, Vec::new())).await?;
-            }
-            dead.extend(page.deliveries.iter().map(death));
-            told.extend(dead.iter());
-            before = page.next;
-            if before.is_none() {
-                break;
-            }
-        }
-        // What is no longer dead, or no longer there, is forgotten.
-        *told = dead;
-        Ok(())
-    }
 }
 
-async fn changed(
-    deaths: &mut watch::Receiver<u64>,
-    reloads: &mut watch::Receiver<()>,
-) -> Result<(), watch::error::RecvError> {
-    tokio::select! {
-        changed = deaths.changed() => changed,
-        changed = reloads.changed() => changed,
-    }
-}
-
-fn death(delivery: &Delivery) -> Death {
-    (delivery.id.as_raw(), died_at(delivery))
-}
-
-fn died_at(delivery: &Delivery) -> Option<Timestamp> {
-    delivery.first_died_at.or(delivery.settled_at)
-}
-
-fn notice(delivery: &Delivery, handlers: &[HandlerName]) -> Submission {
+fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
     let id = delivery.id.to_string();
-    let died_at = died_at(delivery).unwrap_or(delivery.received_at);
+    let died_at = delivery.first_died_at.or(delivery.settled_at);
+    let died_at = died_at.unwrap_or(delivery.received_at);
     let why = delivery
         .last_error
         .as_deref()
@@ -168,27 +90,42 @@ fn notice(delivery: &Delivery, handlers: &[HandlerName]) -> Submission {
             ),
         ),
     ]);
-    Submission {
-        alert: Alert {
-            fingerprint: Fingerprint::of(&labels),
-            status: Status::Firing,
-            labels,
-            annotations,
-            starts_at: died_at,
-            ends_at: None,
-            generator_url: None,
-            received_at: Timestamp::now(),
-            origin: Origin {
-                sender: "json".into(),
-                ..Origin::default()
-            },
-        },
-        starts_at_missing: false,
-        plans: vec![Plan {
-            route: DEAD_LETTER.into(),
-            handlers: handlers.to_vec(),
-            priority: Priority::Critical,
-            repeat_after: NEVER,
-        }],
-    }
+    (labels, annotations, died_at)
+}
+
+fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Timestamp) {
+    let handlers: Vec<_> = letters.handlers.iter().map(|h| h.as_str()).collect();
+    let handlers = handlers.join(",");
+    let (count, since) = (letters.count, letters.since);
+    let why = match letters.kind {
+        DeathKind::Backlog => "half of the queue already waited for their handlers",
+        DeathKind::ServerDied => "the server died under each of them three times",
+        DeathKind::Refused => "they are parts of bodies that are no alerts",
+        DeathKind::Cancelled => "they were cancelled",
+        DeathKind::Failed => "they failed",
+    };
+    let next = match letters.handlers.first() {
+        Some(first) => format!(
+            "`alert-manager deliveries --state dead --handler {first}` lists them; `alert-manager retry --handler {first}` sends them again."
+        ),
+        None => "`alert-manager deliveries --state dead` lists them.".to_owned(),
+    };
+    let labels = Labels::from_iter([
+        ("alertname", ALERTNAME),
+        ("handlers", &handlers),
+        ("reason", letters.kind.as_str()),
+        ("severity", "critical"),
+    ])
+    .without_empty_values();
+    let annotations = Labels::from_iter([
+        (
+            "summary",
+            format!("{count} deliveries were dead-lettered since {since}: {why}"),
+        ),
+        (
+            "description",
+            format!("Nothing more is tried for them. {next}"),
+        ),
+    ]);
+    (labels, annotations, now)
 }

@@ -1,6 +1,7 @@
 //! `handlers`, `deliveries`, `retry`, `cancel`: ask a running server.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,9 @@ use super::print::{self, Paint};
 
 /// The widest that a reason gets in a list; `explain` tells all of it.
 const REASON_CHARS: usize = 100;
+
+/// How long `retry --handler` waits for room in the queue while nothing gets on.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Lists the handlers.
 pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
@@ -139,26 +143,7 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
 /// Sends dead deliveries again.
 pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     if let Some(handler) = &args.handler {
-        let query = [("handler", handler.clone())];
-        let body = Client::new(&args.server)?.post("/api/v1/deliveries/retry", &query)?;
-        if args.json {
-            print::json(&body);
-        } else {
-            match list(&body, "retried").len() {
-                0 => print::line(&format!(
-                    "0 sent again: no dead delivery waits for {handler}"
-                )),
-                sent => print::line(&format!("{sent} sent again")),
-            }
-            for left in list(&body, "left") {
-                print::note(&format!(
-                    "{} left dead: {}",
-                    word(&left["id"]),
-                    word(&left["error"])
-                ));
-            }
-        }
-        return Ok(ExitCode::SUCCESS);
+        return retry_many(args, handler);
     }
     let query: Vec<_> = args
         .force
@@ -173,6 +158,117 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         args.json,
         "sent again",
     )
+}
+
+/// Sends every dead delivery of a handler again, as the queue has room for them.
+fn retry_many(args: &RetryArgs, handler: &str) -> anyhow::Result<ExitCode> {
+    let client = Client::new(&args.server)?;
+    let mut done = RetriedMany::default();
+    let mut progressed = Instant::now();
+    let failed = loop {
+        let mut query = vec![("handler", handler.to_owned())];
+        query.extend(done.after().map(|after| ("after", after)));
+        let body = match client.post("/api/v1/deliveries/retry", &query) {
+            Ok(body) => body,
+            Err(error) => break Some(error),
+        };
+        if done.add(&body) {
+            progressed = Instant::now();
+        }
+        let may_go_on = matches!(done.rest["reason"].as_str(), Some("room" | "time"));
+        if !may_go_on || progressed.elapsed() > ROOM_WAIT_MAX {
+            break None;
+        }
+        print::progress(&format!(
+            "{} sent again, {} to go",
+            done.retried.len(),
+            text(&done.rest["count"])
+        ));
+    };
+    print::progress("");
+    if args.json {
+        print::json(&done.to_json());
+    } else {
+        done.print(handler);
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// What several requests to send many again came to.
+#[derive(Default)]
+struct RetriedMany {
+    retried: Vec<Value>,
+    left: Vec<Value>,
+    left_counts: Vec<(String, u64)>,
+    /// What the last request did not get to.
+    rest: Value,
+    /// The part of `left` that belongs to it.
+    rest_left: Vec<Value>,
+}
+
+impl RetriedMany {
+    /// Adds one answer; returns true if it got on.
+    fn add(&mut self, body: &Value) -> bool {
+        let before = (self.retried.len(), self.left_counts.clone());
+        self.retried.extend(list(body, "retried"));
+        self.rest = body["rest"].clone();
+        // One that was not looked at may be sent by the next request.
+        let (rest, left) = list(body, "left")
+            .into_iter()
+            .partition(|left| is_of_rest(left, &self.rest));
+        self.rest_left = rest;
+        let left: Vec<Value> = left;
+        self.left.extend(left);
+        for counted in list(body, "left_counts") {
+            let (error, count) = (word(&counted["error"]), counted["count"].as_u64());
+            let count = count.unwrap_or_default();
+            match self
+                .left_counts
+                .iter_mut()
+                .find(|(known, _)| *known == error)
+            {
+                Some((_, sum)) => *sum += count,
+                None => self.left_counts.push((error, count)),
+            }
+        }
+        before != (self.retried.len(), self.left_counts.clone())
+    }
+
+    fn after(&self) -> Option<String> {
+        self.rest["after"].as_str().map(str::to_owned)
+    }
+
+    fn to_json(&self) -> Value {
+        let left: Vec<_> = self.left.iter().chain(&self.rest_left).collect();
+        let counts: Vec<_> = self
+            .left_counts
+            .iter()
+            .map(|(error, count)| json!({ "error": error, "count": count }))
+            .collect();
+        json!({ "retried": self.retried, "left": left, "left_counts": counts, "rest": self.rest })
+    }
+
+    fn print(&self, handler: &str) {
+        let left = self.left_counts.is_empty() && self.rest.is_null();
+        match self.retried.len() {
+            0 if left => print::line(&format!(
+                "0 sent again: no dead delivery waits for {handler}"
+            )),
+            sent => print::line(&format!("{sent} sent again")),
+        }
+        for (error, count) in &self.left_counts {
+            print::note(&format!("{count} left dead: {error}"));
+        }
+        if !self.rest.is_null() {
+            let (count, error) = (text(&self.rest["count"]), word(&self.rest["error"]));
+            print::note(&format!("{count} left dead: {error}"));
+        }
+    }
+}
+
+fn is_of_rest(left: &Value, rest: &Value) -> bool {
+    let (left, rest) = (left["error"].as_str(), rest["error"].as_str());
+    rest.is_some_and(|rest| left.is_some_and(|left| left.ends_with(rest)))
 }
 
 /// Gives up deliveries.

@@ -21,6 +21,15 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Shows how far something is, on a terminal alone: the next such line, or an empty one, takes its place.
+pub(super) fn progress(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K{text}");
+        let _ = stderr.flush();
+    }
+}
+
 /// Says what failed, its causes after it.
 pub(super) fn error(error: &anyhow::Error) {
     note(&format!(

@@ -9,7 +9,7 @@ use crate::alert::{DeliveryId, HandlerName};
 
 use super::errors::{CancelError, ReadError, RetryError};
 use super::inbox::{Later, Urgent};
-use super::sqlite::Lane;
+use super::sqlite::RetryJob;
 use super::types::{Counts, Filter, Page, Retried, Story};
 use super::{Inner, Queue};
 
@@ -50,27 +50,27 @@ impl Queue {
         self.retry_seen(id, force, seen).await
     }
 
-    /// Sends all dead deliveries again, or those with `handler` in their pipeline, oldest first.
+    /// Sends all dead deliveries again that come after `after`, or those of them with `handler` in their pipeline, in the order
+    /// of acceptance. As many as the queue has room for, and as a bounded time suffices for: the answer says where the
+    /// next request goes on.
     ///
     /// # Errors
     /// Where the store does not answer.
-    pub async fn retry_all(&self, handler: Option<HandlerName>) -> Result<Retried, ReadError> {
-        let (dead, later) = self
+    pub async fn retry_all(
+        &self,
+        handler: Option<HandlerName>,
+        after: Option<DeliveryId>,
+    ) -> Result<Retried, ReadError> {
+        let dead = self
             .inner
-            .read(move |inner| {
-                let dead: Vec<Lane> = inner.reader.dead(handler.as_ref())?;
-                let later = inner.reader.later(&dead)?;
-                Ok((dead, later))
-            })
+            .read(move |inner| inner.reader.dead(handler.as_ref(), after))
             .await?;
-        let mut answer = Retried::default();
-        for ((id, ..), later) in dead.into_iter().zip(later) {
-            match self.retry_seen(id, Force::No, later).await {
-                Ok(()) => answer.retried.push(id),
-                Err(why) => answer.left.push((id, why)),
-            }
-        }
-        Ok(answer)
+        let (reply, answer) = oneshot::channel();
+        let job = RetryJob::new(dead, after, reply);
+        self.inner.shared.inbox.retry_many(job);
+        answer
+            .await
+            .map_err(|_| ReadError("it has been closed".into()))
     }
 
     async fn retry_seen(
@@ -115,6 +115,7 @@ impl Queue {
             oldest: scheduler.oldest(),
             oldest_critical: scheduler.oldest_critical(),
             handlers: scheduler.counts(),
+            losses: *shared.losses.lock(),
         }
     }
 }

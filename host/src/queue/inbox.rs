@@ -7,12 +7,13 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use crate::alert::{Alert, DeliveryId, HandlerName};
+use crate::alert::{Alert, DeliveryId, HandlerName, Occurrence};
 use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
-use super::types::{LeaseToken, Plan, Receipt, Refused, Verdict};
+use super::sqlite::RetryJob;
+use super::types::{LeaseToken, Plan, Receipt, Refused, Submission, Verdict};
 
 /// The sizes at which one transaction is full.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -135,6 +136,20 @@ pub(super) struct NewAlert {
     pub(super) plans: Vec<Plan>,
 }
 
+impl From<Submission> for NewAlert {
+    fn from(mut submission: Submission) -> Self {
+        // The queue alone counts occurrences: a sender's own note of one is left out.
+        submission.alert.set_occurrence(Occurrence::FIRST);
+        Self {
+            // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
+            json: serde_json::to_string(&submission.alert).unwrap_or_default(),
+            alert: Arc::new(submission.alert),
+            starts_at_missing: submission.starts_at_missing,
+            plans: submission.plans,
+        }
+    }
+}
+
 /// One body on its way in. A large one takes several transactions, and is answered after the last.
 #[derive(Debug)]
 pub(super) struct AcceptJob {
@@ -161,6 +176,7 @@ pub(super) enum Close {
 pub(super) struct Taken {
     pub(super) urgent: Vec<Urgent>,
     pub(super) accepts: Vec<AcceptJob>,
+    pub(super) retries: VecDeque<RetryJob>,
     pub(super) close: Option<Close>,
 }
 
@@ -169,6 +185,8 @@ struct State {
     urgent: VecDeque<Urgent>,
     accepts: VecDeque<AcceptJob>,
     accept_bytes: usize,
+    /// Requests to send many again; each takes many transactions.
+    retries: VecDeque<RetryJob>,
     nudged: bool,
     close: Option<Close>,
     closed: bool,
@@ -208,6 +226,15 @@ impl Inbox {
         state.accepts.push_back(job);
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// Adds a request to send many again.
+    pub(super) fn retry_many(&self, job: RetryJob) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.retries.push_back(job);
+            self.wake.notify_one();
+        }
     }
 
     /// Puts back what a failed transaction held, in its order.
@@ -263,6 +290,7 @@ impl Inbox {
         loop {
             let something = (urgent_max > 0 && !state.urgent.is_empty())
                 || !state.accepts.is_empty()
+                || !state.retries.is_empty()
                 || state.nudged
                 || state.close.is_some();
             if something {
@@ -280,7 +308,10 @@ impl Inbox {
             }
         }
         state.nudged = false;
-        let mut taken = Taken::default();
+        let mut taken = Taken {
+            retries: std::mem::take(&mut state.retries),
+            ..Taken::default()
+        };
         let mut bytes = 0;
         while taken.urgent.len() < urgent_max.min(GROUP_MESSAGES_MAX)
             && bytes < GROUP_BYTES_MAX

@@ -7,6 +7,7 @@
 
 mod ask;
 mod clock;
+mod dead_letters;
 mod errors;
 mod inbox;
 mod leases;
@@ -33,6 +34,7 @@ use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::journal::{Ledger, Recorded};
 
 pub use ask::Force;
+pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
 pub use options::{Caps, Options};
@@ -87,8 +89,10 @@ struct Shared {
     secret: [u8; 32],
     /// Goes up with each commit.
     commits: watch::Sender<u64>,
-    /// How many deliveries were given up since the start.
-    deaths: watch::Sender<u64>,
+    /// Who makes the alerts about dead letters; absent if nobody is to be notified.
+    dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
+    /// What was discarded or coalesced since the start.
+    losses: Mutex<Losses>,
     /// A lease that is ahead of its slot may have become startable.
     startable: Arc<Notify>,
 }
@@ -111,7 +115,8 @@ impl Shared {
             arriving: AtomicUsize::new(0),
             secret,
             commits: watch::Sender::new(0),
-            deaths: watch::Sender::new(0),
+            dead_letters: Mutex::default(),
+            losses: Mutex::default(),
             startable: Arc::default(),
         }
     }
@@ -293,10 +298,12 @@ impl Queue {
         self.inner.shared.commits.subscribe()
     }
 
-    /// Changes with each commit that gave deliveries up.
-    #[must_use]
-    pub fn deaths(&self) -> watch::Receiver<u64> {
-        self.inner.shared.deaths.subscribe()
+    /// Changes who makes the alerts about dead letters. Each alert is stored in the transaction of the death that it is about;
+    /// what died while nobody was to be notified is reported once somebody is, many of a kind in one alert.
+    pub fn set_dead_letters(&self, notices: Option<Arc<dyn DeadLetterNotices>>) {
+        let shared = &self.inner.shared;
+        *shared.dead_letters.lock() = notices;
+        shared.inbox.nudge();
     }
 
     /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{
-    Alert, Block, DeliveryId, HandlerName, Labels, Occurrence, Priority, StepKind, Timestamp,
-};
+use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
 use crate::journal::{Doubts, Entry};
 
 use super::inbox::NewAlert;
@@ -63,19 +61,8 @@ impl Parcel {
     /// Turns them into what is stored.
     #[must_use]
     pub fn new(submissions: Vec<Submission>, refused: Vec<Refused>) -> Self {
-        let alerts = submissions.into_iter().map(|mut submission| {
-            // The queue alone counts occurrences: a sender's own note of one is left out.
-            submission.alert.set_occurrence(Occurrence::FIRST);
-            NewAlert {
-                // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
-                json: serde_json::to_string(&submission.alert).unwrap_or_default(),
-                alert: Arc::new(submission.alert),
-                starts_at_missing: submission.starts_at_missing,
-                plans: submission.plans,
-            }
-        });
         Self {
-            alerts: alerts.collect(),
+            alerts: submissions.into_iter().map(NewAlert::from).collect(),
             refused,
         }
     }
@@ -522,13 +509,73 @@ pub struct Counts {
     pub oldest_critical: Option<Timestamp>,
     /// By handler, those without any deliveries included once they had one.
     pub handlers: Vec<HandlerCounts>,
+    /// What was discarded or coalesced.
+    pub losses: Losses,
 }
 
-/// What sending the dead ones again came to.
+/// What was discarded or coalesced since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Done deliveries removed because they were settled longer ago than `retention.time`.
+    pub done_by_time: u64,
+    /// The same of dead ones.
+    pub dead_by_time: u64,
+    /// Done deliveries removed before that, because the store was larger than `retention.size`.
+    pub done_by_size: u64,
+    /// The same of dead ones.
+    pub dead_by_size: u64,
+    /// Dead letters that were reported together.
+    pub reported_together: u64,
+}
+
+/// What sending dead ones again came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retried {
     /// Sent again.
     pub retried: Vec<DeliveryId>,
-    /// Left dead, and why.
+    /// Left dead, and why: the first 1,000 of them.
     pub left: Vec<(DeliveryId, super::RetryError)>,
+    /// How many were left for each reason, but for the rest.
+    pub left_counts: Vec<(super::RetryError, u64)>,
+    /// What was not looked at.
+    pub rest: Option<Rest>,
+}
+
+/// Dead deliveries that one request did not get to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// They come after this one.
+    pub after: DeliveryId,
+    /// How many there are.
+    pub count: u64,
+    /// Why.
+    pub why: RestReason,
+}
+
+/// Why a request did not get to all of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestReason {
+    /// The queue keeps room for new alerts.
+    #[error(
+        "as many deliveries wait already as a retry of many may add (a quarter of webhook.queue_depth_max for each handler, half of it in all); send the rest when some of them are settled"
+    )]
+    Room,
+    /// A request takes a bounded time.
+    #[error("this request has taken its time; send the rest with another")]
+    Time,
+    /// The store cannot write.
+    #[error("{0}")]
+    Store(String),
+}
+
+impl RestReason {
+    /// Returns the word for it in the API.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Room => "room",
+            Self::Time => "time",
+            Self::Store(_) => "store",
+        }
+    }
 }

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use crate::alert::{HandlerName, Status, StepKind};
+use crate::queue::Losses;
 
 /// Every metric, registered once for each server (a test runs many in one process).
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Metrics {
     unrouted: IntCounter,
     deliveries: IntCounterVec,
     dead: IntGauge,
+    retention_removed: IntCounterVec,
+    coalesced: IntCounterVec,
     depth: IntGauge,
     oldest: Gauge,
     step_duration: HistogramVec,
@@ -103,6 +106,18 @@ impl Metrics {
                 &registry,
                 "alert_manager_dead_deliveries",
                 "Deliveries given up that a person can send again.",
+            )?,
+            retention_removed: counters(
+                &registry,
+                "alert_manager_retention_removed_total",
+                "Settled deliveries removed from the store, by why (time, or size: before their time) and by how they had ended.",
+                &["reason", "state"],
+            )?,
+            coalesced: counters(
+                &registry,
+                "alert_manager_deliveries_coalesced_total",
+                "Deliveries that were reported or handled together with others, by reason.",
+                &["reason"],
             )?,
             depth: gauge(
                 &registry,
@@ -323,6 +338,21 @@ impl Metrics {
         self.depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
         self.dead.set(i64::try_from(dead).unwrap_or(i64::MAX));
         self.oldest.set(oldest_seconds);
+    }
+
+    /// Shows what the queue has discarded or coalesced since its start. To be called while [`Self::look`] is held.
+    pub fn losses(&self, losses: &Losses) {
+        for (reason, state, total) in [
+            ("time", "done", losses.done_by_time),
+            ("time", "dead", losses.dead_by_time),
+            ("size", "done", losses.done_by_size),
+            ("size", "dead", losses.dead_by_size),
+        ] {
+            let counter = self.retention_removed.with_label_values(&[reason, state]);
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+        let counter = self.coalesced.with_label_values(&["dead_letter"]);
+        counter.inc_by(losses.reported_together.saturating_sub(counter.get()));
     }
 
     /// Shows the modules that serve now, and those alone.

@@ -12,9 +12,10 @@ impl Scheduler {
         timer.into_iter().chain(self.alone.ends_at(now)).min()
     }
 
-    /// Returns when the oldest that is not settled was accepted.
+    /// Returns when the oldest that is not settled was accepted, or sent again. Not that of the first identifier: one that was
+    /// sent again has its old one, and one that came while the clock was wrong has any time.
     pub(in crate::queue) fn oldest(&self) -> Option<Timestamp> {
-        self.items.first_key_value().map(|(_, i)| i.accepted_at)
+        self.items.values().map(|i| i.accepted_at).min()
     }
 
     /// Returns when the oldest critical one that is not settled was accepted.
@@ -24,8 +25,9 @@ impl Scheduler {
         }
         self.items
             .values()
-            .find(|i| i.priority == Priority::Critical)
+            .filter(|i| i.priority == Priority::Critical)
             .map(|i| i.accepted_at)
+            .min()
     }
 
     /// Returns what each handler has.

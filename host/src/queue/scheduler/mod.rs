@@ -157,6 +157,17 @@ impl Scheduler {
         })
     }
 
+    /// Returns true where one of many that are sent again may come in: as many again of each handler, and of all, are left for
+    /// what is new.
+    pub(super) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
+        let each_max = (self.depth_max / 4).max(1);
+        let has_room = |handler: &HandlerName| {
+            let key = self.handler_keys.get(handler);
+            key.is_none_or(|key| self.handlers[*key].depth < each_max)
+        };
+        self.depth() < (self.depth_max / 2).max(1) && pipeline.iter().all(has_room)
+    }
+
     /// Takes a delivery in: leased at once if it need not wait for another and a slot is free that nobody waits for.
     pub(super) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;

@@ -523,3 +523,20 @@ fn a_slow_suspect_holds_the_others_back_for_a_while_only() {
     assert!(scheduler.can_grant(NOW + alone::ALONE_FOR));
     assert_eq!(grant(&mut scheduler, NOW + alone::ALONE_FOR), [2, 3]);
 }
+
+#[test]
+fn the_oldest_is_told_by_its_time_and_not_by_its_identifier() {
+    let mut scheduler = scheduler(0);
+    let at = |second| Timestamp::from_second(second).unwrap();
+    // The first was sent again just now; the last came while the clock was right again.
+    for (id, second) in [(1, 900), (2, 5_000), (3, 100)] {
+        let entrant = Entrant {
+            accepted_at: at(second),
+            ..entrant(id, id.cast_unsigned(), "a", Priority::Critical)
+        };
+        scheduler.admit(entrant, NOW);
+        scheduler.commit(NOW);
+    }
+    assert_eq!(scheduler.oldest(), Some(at(100)));
+    assert_eq!(scheduler.oldest_critical(), Some(at(100)));
+}

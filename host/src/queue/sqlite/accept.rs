@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Event, Occurrence, Priority, Timestamp};
+use crate::queue::dead_letters::DeathKind;
 use crate::queue::inbox::{AcceptJob, NewAlert};
 use crate::queue::scheduler::{Beside, Entrant};
 use crate::queue::types::{Accepted, KeptRefused, Plan, Refused, Verdict};
@@ -51,7 +52,11 @@ impl Committer {
         Ok(part)
     }
 
-    fn accept_alert(&mut self, group: &mut Group, new: &NewAlert) -> rusqlite::Result<Verdict> {
+    pub(super) fn accept_alert(
+        &mut self,
+        group: &mut Group,
+        new: &NewAlert,
+    ) -> rusqlite::Result<Verdict> {
         let Recognized { event, news, sent } =
             self.events
                 .recognize(&self.conn, &new.alert, new.starts_at_missing, group.now)?;
@@ -165,7 +170,6 @@ impl Committer {
             (true, Some(grant)) => rows::leased(grant),
             (true, None) => QUEUED,
         };
-        group.died += u64::from(!room);
         rows::insert(
             &self.conn,
             &NewDelivery {
@@ -181,6 +185,9 @@ impl Committer {
                 ..new.delivery(group.now)
             },
         )?;
+        if !room {
+            self.die(group, id, DeathKind::Backlog)?;
+        }
         group.handed.extend(grant.map(Handed::new));
         Ok(Accepted {
             id,
@@ -238,7 +245,7 @@ impl Committer {
                 json: &refused.json,
             },
         )?;
-        group.died += 1;
+        self.die(group, id, DeathKind::Refused)?;
         Ok(KeptRefused {
             id,
             is_known: false,

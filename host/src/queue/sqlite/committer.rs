@@ -1,7 +1,7 @@
 //! The one thread that writes: it takes what has gathered, commits it as one transaction, and only then
 //! answers, hands out and releases.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,12 +17,14 @@ use crate::queue::clock::Ticks;
 use crate::queue::errors::{AcceptError, CancelError, RetryError};
 use crate::queue::inbox::{AcceptJob, Close, GROUP_ALERTS_MAX, Taken, Urgent};
 use crate::queue::scheduler::{Ended, Grant, Left};
-use crate::queue::types::{LeaseToken, Receipt};
+use crate::queue::types::{LeaseToken, Receipt, RestReason};
 
 use super::accept::Part;
 use super::checkpoint::Checkpointer;
+use super::deaths::Reports;
 use super::events::Events;
-use super::retention::{Limits, Retention};
+use super::retention::{Limits, Removed, Retention};
+use super::retry::{RetryJob, Slice};
 use super::schema::{QUEUED, reason};
 use super::settle::Answer;
 use super::{ID_COUNTER_BITS, kv, rows};
@@ -63,6 +65,10 @@ pub(super) struct Group {
     pub(super) gone: HashSet<DeliveryId>,
     pub(super) died: u64,
     pub(super) revived: u64,
+    /// The class of each death that was reported in a notice of its own.
+    pub(super) noticed: Vec<String>,
+    /// Deaths that were reported together.
+    pub(super) coalesced: u64,
     begun: bool,
 }
 
@@ -77,6 +83,9 @@ pub(in crate::queue) struct Committer {
     pub(super) kv_usage: kv::Usage,
     pub(super) texts: rows::Shared,
     pub(super) retention: Retention,
+    pub(super) reports: Reports,
+    /// Requests to send many again, the first of them under way.
+    pub(super) retries: VecDeque<RetryJob>,
     pub(super) checkpointer: Checkpointer,
     pub(super) failing: Option<Failing>,
     /// Keeps other processes out for as long as this one writes.
@@ -112,6 +121,7 @@ impl Committer {
             let urgent_max = if resting { 0 } else { usize::MAX };
             let mut taken = self.shared.inbox.take(self.deadline(), urgent_max);
             let close = taken.close.take();
+            self.retries.append(&mut taken.retries);
             match close {
                 Some(Close::Abandon) => return,
                 Some(Close::Orderly(done)) => return self.close(taken, done),
@@ -135,9 +145,11 @@ impl Committer {
             }
             scheduler.next_due(ticks)
         };
+        let due = due.into_iter().chain(self.next_report()).min();
         let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
         due.into_iter()
             .chain(self.retention.next_step())
+            .chain(self.retries.front().map(RetryJob::deadline))
             .chain(self.events.next_step())
             .min()
     }
@@ -161,9 +173,7 @@ impl Committer {
         };
         let step = self.retention.step(&self.conn, limits, &mut self.kv_usage);
         match step {
-            Ok(dead) => {
-                self.shared.dead.fetch_sub(dead, Ordering::Relaxed);
-            }
+            Ok(removed) => self.note_removed(removed),
             Err(error) => {
                 tracing::warn!(%error, "the store cannot be tidied up now");
                 self.kv_usage.clear();
@@ -173,6 +183,17 @@ impl Committer {
                 }
             }
         }
+    }
+
+    fn note_removed(&self, removed: Removed) {
+        self.shared
+            .dead
+            .fetch_sub(removed.dead(), Ordering::Relaxed);
+        let mut losses = self.shared.losses.lock();
+        losses.done_by_time += removed.by_time.done;
+        losses.dead_by_time += removed.by_time.dead;
+        losses.done_by_size += removed.by_size.done;
+        losses.dead_by_size += removed.by_size.dead;
     }
 
     /// Commits one transaction of what was taken and of what can be leased.
@@ -186,6 +207,8 @@ impl Committer {
             gone: HashSet::new(),
             died: 0,
             revived: 0,
+            noticed: Vec::new(),
+            coalesced: 0,
             begun: false,
         };
         #[cfg(test)]
@@ -200,7 +223,12 @@ impl Committer {
         let mut parts = Vec::with_capacity(taken.accepts.len());
         let written = self.write(&mut group, &taken, &mut answers, &mut parts);
         match written {
-            Ok(()) => self.follow_up(group, taken, answers, parts),
+            Ok(slice) => {
+                self.follow_up(group, taken, answers, parts);
+                if let Some(slice) = slice {
+                    self.retried(slice);
+                }
+            }
             Err(error) => self.undo(&group, taken, &error),
         }
     }
@@ -211,7 +239,7 @@ impl Committer {
         taken: &Taken,
         answers: &mut Vec<Answer>,
         parts: &mut Vec<Part>,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Option<Slice>> {
         if !taken.urgent.is_empty() || !taken.accepts.is_empty() {
             self.begin(group)?;
         }
@@ -233,6 +261,15 @@ impl Committer {
             alerts_max = alerts_max.saturating_sub(part.verdicts.len());
             parts.push(part);
         }
+        if self.next_report().is_some_and(|due| due <= group.ticks) {
+            self.begin(group)?;
+            self.report_gathered(group)?;
+        }
+        let mut slice = None;
+        if !self.retries.is_empty() {
+            self.begin(group)?;
+            slice = Some(self.retry_slice(group)?);
+        }
         if self.events.is_due() {
             self.begin(group)?;
         }
@@ -241,7 +278,7 @@ impl Committer {
             self.events.write(&self.conn, new, self.last_id)?;
             self.conn.prepare_cached("COMMIT")?.execute([])?;
         }
-        Ok(())
+        Ok(slice)
     }
 
     fn begin(&self, group: &mut Group) -> rusqlite::Result<()> {
@@ -287,11 +324,7 @@ impl Committer {
         }
         self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
         self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
-        if group.died > 0 {
-            self.shared
-                .deaths
-                .send_modify(|deaths| *deaths += group.died);
-        }
+        self.shared.losses.lock().reported_together += group.coalesced;
         self.shared.commits.send_modify(|commits| *commits += 1);
         for (mut job, part) in taken.accepts.into_iter().zip(parts) {
             let taken = job.taken..job.taken + part.verdicts.len();
@@ -337,8 +370,10 @@ impl Committer {
         self.shared.scheduler.lock().rollback(group.ticks);
         self.events.rollback();
         self.kv_usage.clear();
+        self.reports.rollback(&group.noticed, group.ticks);
         let why = reason(error);
         self.fail(&why);
+        self.end_retry(RestReason::Store(why.clone()));
         let mut again = Vec::with_capacity(taken.urgent.len());
         for message in taken.urgent {
             match message {

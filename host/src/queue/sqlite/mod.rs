@@ -3,6 +3,7 @@
 mod accept;
 mod checkpoint;
 mod committer;
+mod deaths;
 mod events;
 mod filter;
 mod gathered;
@@ -14,13 +15,15 @@ mod recovery;
 mod refused;
 mod rerun;
 mod retention;
+mod retry;
 mod rows;
 mod schema;
 mod settle;
 
 pub(super) use committer::Handed;
-pub(super) use reader::{Lane, Reader};
+pub(super) use reader::Reader;
 pub(super) use recovery::start;
+pub(super) use retry::RetryJob;
 
 /// An identifier is the milliseconds since 1970, then this many bits of counter.
 const ID_COUNTER_BITS: u32 = 22;

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Timestamp};
 use crate::journal::Recorded;
 use crate::queue::clock::from_millis;
 use crate::queue::errors::ReadError;
 use crate::queue::inbox::Later;
+use crate::queue::scheduler::Beside;
 use crate::queue::types::{Delivery, Filter, Page, Progress, State, Story};
 
 use super::gathered::{self, Gathered};
+use super::retry::Tails;
 use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
 use super::{kv, rows};
 
@@ -23,6 +25,9 @@ use super::{kv, rows};
 const IDLE_MAX: usize = 3;
 
 const LIST_MAX: u32 = 1_000;
+
+/// Dead deliveries that one request may send again: each takes about 100 bytes meanwhile.
+const RETRIED_MAX: u32 = 100_000;
 
 /// A delivery, its fingerprint and its route.
 pub(in crate::queue) type Lane = (DeliveryId, Fingerprint, String);
@@ -74,21 +79,38 @@ impl Reader {
         self.with(|conn| kv::get(conn, handler, key, now))
     }
 
-    /// Returns the dead deliveries that held an alert, oldest first: all of them, or those of `handler`.
+    /// Returns the dead deliveries after `after` that held an alert, in the order of acceptance: all of them, or those of
+    /// `handler`, with what is later on their ordering keys; and how many there are beyond the most that one request takes.
     pub(in crate::queue) fn dead(
         &self,
         handler: Option<&HandlerName>,
-    ) -> Result<Vec<Lane>, ReadError> {
+        after: Option<DeliveryId>,
+    ) -> Result<(Vec<Lane>, Tails, u64), ReadError> {
         let handler = handler.map(|h| format!(",{h},"));
         self.with(|conn| {
-            conn.prepare_cached(
-                "SELECT id, fingerprint, route FROM deliveries INDEXED BY deliveries_dead
-                 WHERE state = 4 AND fingerprint IS NOT NULL
-                     AND (?1 IS NULL OR instr(handlers, ?1) > 0)
-                 ORDER BY id",
-            )?
-            .query_map([handler], read_lane)?
-            .collect()
+            let after = after.map_or(i64::MIN, DeliveryId::as_raw);
+            let dead = conn
+                .prepare_cached(
+                    "SELECT id, fingerprint, route FROM deliveries INDEXED BY deliveries_dead
+                     WHERE state = 4 AND id > ?2 AND fingerprint IS NOT NULL
+                         AND (?1 IS NULL OR instr(handlers, ?1) > 0)
+                     ORDER BY id LIMIT ?3",
+                )?
+                .query_map(params![handler, after, RETRIED_MAX], read_lane)?
+                .collect::<rusqlite::Result<Vec<Lane>>>()?;
+            let beyond = match dead.last() {
+                Some((last, ..)) if dead.len() == RETRIED_MAX as usize => conn
+                    .prepare_cached(
+                        // What was refused has no handlers.
+                        "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead_by_handlers
+                         WHERE state = 4 AND id > ?2 AND instr(handlers, coalesce(?1, ',')) > 0",
+                    )?
+                    .query_one(params![handler, last.as_raw()], |row| row.get::<_, i64>(0))?
+                    .unsigned_abs(),
+                _ => 0,
+            };
+            let tails = Tails::read(conn, &dead)?;
+            Ok((dead, tails, beyond))
         })
     }
 
@@ -174,9 +196,7 @@ pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::R
         let id = DeliveryId::from_raw(scanned_to);
         for place in places {
             let (of, _, its_route) = &lanes[*place];
-            // What no route wanted did not run; nor did one wait for what was on a route that its own alert took too.
-            let apart = route.is_empty() || (its_route != route && beside.has(its_route));
-            if id <= *of || apart {
+            if id <= *of || is_apart(its_route, route, &beside) {
                 continue;
             }
             if state == DONE || (state < DONE && leases > 0) {
@@ -190,6 +210,12 @@ pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::R
         later.scanned_to = scanned_to;
     }
     Ok(found)
+}
+
+/// Returns true if a delivery on `route` does not wait for an earlier one of its fingerprint that is on `of`. What no route
+/// wanted did not run, and nothing waits for what is on a route that its own alert took too.
+pub(super) fn is_apart(of: &str, route: &str, beside: &Beside) -> bool {
+    route.is_empty() || (of != route && beside.has(of))
 }
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
@@ -234,6 +260,27 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     deliveries.truncate(limit as usize);
     let next = deliveries.last().filter(|_| more).map(|d| d.id);
     Ok(Page { deliveries, next })
+}
+
+/// Returns a delivery as it is listed.
+pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    conn.prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries WHERE id = ?1"))?
+        .query_row([id.as_raw()], read_delivery)
+        .optional()
+}
+
+/// Returns the first dead deliveries after `from`, in the order of acceptance.
+pub(super) fn dead_after(
+    conn: &Connection,
+    from: i64,
+    count: u32,
+) -> rusqlite::Result<Vec<Delivery>> {
+    conn.prepare_cached(&format!(
+        "SELECT {DELIVERY} FROM deliveries INDEXED BY deliveries_dead
+         WHERE state = 4 AND id > ?1 ORDER BY id LIMIT ?2"
+    ))?
+    .query_map(params![from, count], read_delivery)?
+    .collect()
 }
 
 fn story(

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use rusqlite::{Connection, params};
 use tokio::sync::mpsc;
 
-use crate::alert::Timestamp;
+use crate::alert::{DeliveryId, Timestamp};
 use crate::queue::Shared;
 use crate::queue::clock::Clock;
 use crate::queue::errors::OpenError;
@@ -16,6 +16,7 @@ use crate::queue::scheduler::{Entrant, Scheduler};
 
 use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Handed};
+use super::deaths::{self, Reports};
 use super::events::Events;
 use super::reader::Reader;
 use super::retention::Retention;
@@ -31,7 +32,7 @@ const ALERT_BYTES_MAX: usize = 16 << 20;
 /// The longest that a delivery waits after a start, whatever the clock was when it was told to wait.
 const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
 
-const DIED: &str = "the server died three times while it ran this alone, and a call that was under way may have \
+pub(super) const DIED: &str = "the server died three times while it ran this alone, and a call that was under way may have \
                     happened; see the log of those times, then retry it: a re-send of the alert does not";
 
 /// A store, ready to work.
@@ -57,6 +58,7 @@ pub(in crate::queue) fn start(
     load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
     let events = Events::load(&opened.conn, clock.now()).map_err(failed)?;
+    let reports = Reports::load(&opened.conn).map_err(failed)?;
     let checkpointer = Checkpointer::start(path)?;
     let reader = Reader::new(path.into(), events.gathered());
     let dead = reader.count_dead().map_err(|e| OpenError::Failed {
@@ -80,6 +82,8 @@ pub(in crate::queue) fn start(
         kv_usage: super::kv::Usage::new(),
         texts,
         retention: Retention::new(),
+        reports,
+        retries: std::collections::VecDeque::new(),
         checkpointer,
         failing: None,
         _lock: opened.lock,
@@ -106,13 +110,22 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
         |row| row.get(0),
     )?;
     let alone = under_lease == 1;
-    tx.execute(
-        "UPDATE deliveries INDEXED BY deliveries_unsettled
-         SET state = ?1, settled_at = ?2, last_error = ?3, deaths = deaths + 1, after_crash = 1,
-             first_died_at = coalesce(first_died_at, ?2)
-         WHERE ?6 AND state < 3 AND state = ?4 AND deaths + 1 >= ?5",
-        params![DEAD, now.as_millisecond(), DIED, RUNNING, DEATHS_MAX, alone],
-    )?;
+    let died = tx
+        .prepare(
+            "UPDATE deliveries INDEXED BY deliveries_unsettled
+             SET state = ?1, settled_at = ?2, last_error = ?3, deaths = deaths + 1, after_crash = 1,
+                 first_died_at = coalesce(first_died_at, ?2)
+             WHERE ?6 AND state < 3 AND state = ?4 AND deaths + 1 >= ?5
+             RETURNING id",
+        )?
+        .query_map(
+            params![DEAD, now.as_millisecond(), DIED, RUNNING, DEATHS_MAX, alone],
+            |row| row.get(0).map(DeliveryId::from_raw),
+        )?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for id in died {
+        deaths::found_dead(&tx, id)?;
+    }
     tx.execute(
         "UPDATE deliveries INDEXED BY deliveries_unsettled
          SET state = ?1, deaths = deaths + (?4 AND state = ?2), suspected = suspected + 1,

@@ -1,20 +1,31 @@
 //! Removes what is too old or too much, a little at a time, so that no commit waits long for it.
+//!
+//! By time, settled deliveries go once they were settled longer ago than `retention.time`. By size, done ones go first, the
+//! oldest of them first. Dead letters are the last to go, and only for other dead letters: not before nothing that is done is
+//! left, and only while dead letters take more than [`DEAD_SHARE`] of the size; those of the pipeline that has most of them go
+//! first. What is not settled never goes.
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::alert::{DeliveryId, Timestamp};
 use crate::queue::options::Options;
 
 use super::schema::{DEAD, DONE};
-use super::{ID_COUNTER_BITS, kv, refused, rows};
+use super::{kv, refused, rows};
 
 const DELIVERIES_A_STEP: u32 = 300;
 const EVENTS_A_STEP: u32 = 500;
 const REFUSED_A_STEP: u32 = 200;
 const KV_A_STEP: u32 = 200;
 const PAGES_A_STEP: u32 = 128;
+
+/// After so many the store is measured again: no more than needed is to go.
+const DONE_AT_ONCE: u32 = 16;
+
+/// Dead letters are left alone while they take less than this part of `retention.size`: a half.
+const DEAD_SHARE: u64 = 2;
 
 /// How long an event is remembered after it was last seen.
 const EVENT_MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -26,11 +37,14 @@ const REST: Duration = Duration::from_secs(10);
 /// Events have no index by age: all of them are looked at, this long after the last time.
 const EVENTS_REST: Duration = Duration::from_secs(60 * 60);
 
-/// Free pages are used again first; only a file that has far too many of them shrinks.
+/// Free pages are used again first; only a file that has far too many of them shrinks, or one that is too large with them.
 const FREE_PAGES_MIN: u64 = 1_024;
 
 /// Before every event, in the order of their table.
 const NO_EVENT: (i64, i64, i64, i64) = (i64::MIN, i64::MIN, i64::MIN, i64::MIN);
+
+/// What was removed before its time is logged at most this often.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// What a step goes by.
 #[derive(Clone, Copy, Debug)]
@@ -43,24 +57,66 @@ pub(super) struct Limits<'a> {
     pub(super) needed_from: i64,
 }
 
+/// How many deliveries were removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Removed {
+    /// Because they were settled longer ago than `retention.time`.
+    pub(super) by_time: Settled,
+    /// Before that, because the store was larger than `retention.size`.
+    pub(super) by_size: Settled,
+}
+
+/// Deliveries by how they had ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) done: u64,
+    pub(super) dead: u64,
+}
+
+impl Settled {
+    fn sum(self) -> u64 {
+        self.done + self.dead
+    }
+
+    fn add(&mut self, other: Self) {
+        self.done += other.done;
+        self.dead += other.dead;
+    }
+}
+
+impl Removed {
+    /// Returns how many dead ones there are less.
+    pub(super) fn dead(self) -> u64 {
+        self.by_time.dead + self.by_size.dead
+    }
+
+    /// Returns how many a step may still remove.
+    fn left(self) -> u32 {
+        let sum = u32::try_from(self.by_time.sum() + self.by_size.sum()).unwrap_or(u32::MAX);
+        DELIVERIES_A_STEP.saturating_sub(sum)
+    }
+}
+
 /// Where the removal stands.
 #[derive(Debug)]
 pub(super) struct Retention {
     next: Instant,
-    /// Deliveries up to this one were looked at in this round.
-    deliveries_to: i64,
     /// Events up to this one were looked at in this round.
     events_to: (i64, i64, i64, i64),
     events_next: Instant,
+    /// Removed before its time, and not logged yet.
+    unlogged: Settled,
+    log_next: Instant,
 }
 
 impl Retention {
     pub(super) fn new() -> Self {
         Self {
             next: Instant::now() + PACE,
-            deliveries_to: i64::MIN,
             events_to: NO_EVENT,
             events_next: Instant::now(),
+            unlogged: Settled::default(),
+            log_next: Instant::now(),
         }
     }
 
@@ -69,85 +125,69 @@ impl Retention {
         Some(self.next)
     }
 
-    /// Makes one step where it is due; returns how many dead deliveries it removed.
+    /// Makes one step where it is due; returns what it removed.
     pub(super) fn step(
         &mut self,
         conn: &Connection,
         limits: Limits<'_>,
         usage: &mut kv::Usage,
-    ) -> rusqlite::Result<u64> {
+    ) -> rusqlite::Result<Removed> {
         if Instant::now() < self.next {
-            return Ok(0);
+            return Ok(Removed::default());
         }
         // Set first: a step that fails must not be tried again without a pause.
         self.next = Instant::now() + REST;
-        let removed = self.remove(conn, limits, usage)?;
-        let pace = if removed.more { PACE } else { REST };
+        let (removed, more) = self.remove(conn, limits, usage)?;
+        let pace = if more { PACE } else { REST };
         self.next = Instant::now() + pace;
-        Ok(removed.dead)
+        self.unlogged.add(removed.by_size);
+        if !more {
+            self.log(limits.options);
+        }
+        Ok(removed)
     }
 
-    /// Makes one step.
+    /// Makes one step; returns what it removed, and true where there is more to look at.
     fn remove(
         &mut self,
         conn: &Connection,
         limits: Limits<'_>,
         usage: &mut kv::Usage,
-    ) -> rusqlite::Result<Removed> {
+    ) -> rusqlite::Result<(Removed, bool)> {
         let tx = conn.unchecked_transaction()?;
-        let too_large = live_bytes(&tx)? > limits.options.retention_bytes_max;
-        let mut removed = self.remove_deliveries(&tx, limits, too_large)?;
-        if removed.any {
+        let mut removed = Removed::default();
+        remove_old(&tx, limits, &mut removed)?;
+        remove_done(&tx, limits, &mut removed)?;
+        remove_dead(&tx, limits, &mut removed)?;
+        if removed != Removed::default() {
             // The newest may be gone with the rest, and identifiers must not start again.
             tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_id', ?1)")?
                 .execute([limits.last_id])?;
         }
-        removed.more |= self.forget_events(&tx, limits.now)?;
+        let mut more = removed.left() == 0;
+        more |= self.forget_events(&tx, limits.now)?;
         let forgotten = refused::forget(&tx, before(limits.now, EVENT_MEMORY), REFUSED_A_STEP)?;
-        removed.more |= forgotten == REFUSED_A_STEP as usize;
-        removed.more |= kv::expire(&tx, usage, None, limits.now, KV_A_STEP)? == KV_A_STEP as usize;
+        more |= forgotten == REFUSED_A_STEP as usize;
+        more |= kv::expire(&tx, usage, None, limits.now, KV_A_STEP)? == KV_A_STEP as usize;
         tx.commit()?;
-        removed.more |= shrink(conn)?;
-        Ok(removed)
+        more |= shrink(conn, limits.options.retention_bytes_max)?;
+        Ok((removed, more))
     }
 
-    fn remove_deliveries(
-        &mut self,
-        conn: &Connection,
-        limits: Limits<'_>,
-        too_large: bool,
-    ) -> rusqlite::Result<Removed> {
-        let cutoff = before(limits.now, limits.options.retention_time);
-        let batch = conn
-            .prepare_cached(
-                "SELECT id, state, settled_at FROM deliveries WHERE id > ?1 ORDER BY id LIMIT ?2",
-            )?
-            .query_map(params![self.deliveries_to, DELIVERIES_A_STEP], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?
-            .collect::<rusqlite::Result<Vec<(i64, i64, Option<i64>)>>>()?;
-        let mut removed = Removed::default();
-        let mut young = batch.len() < DELIVERIES_A_STEP as usize;
-        for (raw, state, settled_at) in batch {
-            let id = DeliveryId::from_raw(raw);
-            let is_old = too_large || raw >> ID_COUNTER_BITS <= cutoff;
-            if !is_old || raw >= limits.needed_from {
-                young = true;
-                break;
-            }
-            self.deliveries_to = raw;
-            let old = settled_at.is_some_and(|at| at <= cutoff);
-            if state >= DONE && (old || too_large) {
-                rows::delete(conn, id)?;
-                removed.any = true;
-                removed.dead += u64::from(state == DEAD);
-            }
+    /// Says what was removed before its time.
+    fn log(&mut self, options: &Options) {
+        if self.unlogged.sum() == 0 || Instant::now() < self.log_next {
+            return;
         }
-        removed.more = !young;
-        if young {
-            self.deliveries_to = i64::MIN;
-        }
-        Ok(removed)
+        self.log_next = Instant::now() + LOG_EVERY;
+        let Settled { done, dead } = std::mem::take(&mut self.unlogged);
+        tracing::warn!(
+            done,
+            dead,
+            bytes_max = options.retention_bytes_max,
+            "the store is larger than retention.size: {done} done and {dead} dead deliveries were removed before \
+             retention.time; raise retention.size, or lower retention.time"
+        );
     }
 
     /// Returns true where the round is not at its end.
@@ -190,12 +230,111 @@ impl Retention {
     }
 }
 
-#[derive(Debug, Default)]
-struct Removed {
-    any: bool,
-    dead: u64,
-    /// There is more to look at.
-    more: bool,
+/// Removes what was settled too long ago.
+fn remove_old(
+    conn: &Connection,
+    limits: Limits<'_>,
+    removed: &mut Removed,
+) -> rusqlite::Result<()> {
+    let cutoff = before(limits.now, limits.options.retention_time);
+    for state in [DONE, DEAD] {
+        for id in oldest(conn, state, cutoff, limits.needed_from, removed.left())? {
+            rows::delete(conn, id)?;
+            match state {
+                DONE => removed.by_time.done += 1,
+                _ => removed.by_time.dead += 1,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes done deliveries, the oldest first, while the store is too large.
+fn remove_done(
+    conn: &Connection,
+    limits: Limits<'_>,
+    removed: &mut Removed,
+) -> rusqlite::Result<()> {
+    while removed.left() > 0 && is_too_large(conn, limits)? {
+        let count = removed.left().min(DONE_AT_ONCE);
+        let ids = oldest(conn, DONE, i64::MAX, limits.needed_from, count)?;
+        if ids.is_empty() {
+            break;
+        }
+        for id in ids {
+            rows::delete(conn, id)?;
+            removed.by_size.done += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Removes dead deliveries while the store is too large, nothing that is done is left, and dead ones take more than their
+/// share: the oldest of the pipeline whose dead ones take most.
+fn remove_dead(
+    conn: &Connection,
+    limits: Limits<'_>,
+    removed: &mut Removed,
+) -> rusqlite::Result<()> {
+    if removed.left() == 0 || !is_too_large(conn, limits)? {
+        return Ok(());
+    }
+    let mut pipelines = conn
+        .prepare_cached(
+            "SELECT handlers, sum(dead_bytes) FROM deliveries INDEXED BY deliveries_dead_by_handlers
+             WHERE state = 4 GROUP BY handlers",
+        )?
+        .query_map([], |row| {
+            let bytes: Option<i64> = row.get(1)?;
+            Ok((row.get(0)?, bytes.unwrap_or(0).unsigned_abs()))
+        })?
+        .collect::<rusqlite::Result<Vec<(String, u64)>>>()?;
+    let mut dead_bytes: u64 = pipelines.iter().map(|(_, bytes)| bytes).sum();
+    let share = limits.options.retention_bytes_max / DEAD_SHARE;
+    let mut oldest_of = conn.prepare_cached(
+        "SELECT id, coalesce(dead_bytes, 0)
+         FROM deliveries INDEXED BY deliveries_dead_by_handlers
+         WHERE state = 4 AND handlers = ?1 AND id < ?2 ORDER BY settled_at LIMIT 1",
+    )?;
+    while removed.left() > 0 && dead_bytes > share && is_too_large(conn, limits)? {
+        let largest = (0..pipelines.len()).max_by_key(|place| pipelines[*place].1);
+        let Some(largest) = largest else {
+            break;
+        };
+        let found = oldest_of
+            .query_row(params![pipelines[largest].0, limits.needed_from], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+            })
+            .optional()?;
+        let Some((id, bytes)) = found else {
+            pipelines.swap_remove(largest);
+            continue;
+        };
+        rows::delete(conn, DeliveryId::from_raw(id))?;
+        removed.by_size.dead += 1;
+        dead_bytes = dead_bytes.saturating_sub(bytes);
+        pipelines[largest].1 = pipelines[largest].1.saturating_sub(bytes);
+    }
+    Ok(())
+}
+
+/// Returns deliveries that ended so until `cutoff`, the oldest first.
+fn oldest(
+    conn: &Connection,
+    state: i64,
+    cutoff: i64,
+    needed_from: i64,
+    count: u32,
+) -> rusqlite::Result<Vec<DeliveryId>> {
+    conn.prepare_cached(
+        "SELECT id FROM deliveries INDEXED BY deliveries_settled
+         WHERE state >= 3 AND state = ?1 AND settled_at <= ?2 AND id < ?3
+         ORDER BY settled_at LIMIT ?4",
+    )?
+    .query_map(params![state, cutoff, needed_from, count], |row| {
+        row.get(0).map(DeliveryId::from_raw)
+    })?
+    .collect()
 }
 
 /// Returns the milliseconds since 1970 at `ago` before `now`.
@@ -209,15 +348,24 @@ fn pragma(conn: &Connection, name: &str) -> rusqlite::Result<u64> {
         .map(i64::unsigned_abs)
 }
 
+fn is_too_large(conn: &Connection, limits: Limits<'_>) -> rusqlite::Result<bool> {
+    Ok(live_bytes(conn)? > limits.options.retention_bytes_max)
+}
+
+/// Returns the size of what is stored. Free pages are no part of it: they are used again, or given back. Nor is the log,
+/// which has a bound of its own (`checkpoint.rs`) and gets no shorter by what is removed.
 fn live_bytes(conn: &Connection) -> rusqlite::Result<u64> {
     let pages = pragma(conn, "page_count")? - pragma(conn, "freelist_count")?;
     Ok(pages * pragma(conn, "page_size")?)
 }
 
 /// Gives some free pages at the end of the file back; returns true where there are more.
-fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
-    let free = pragma(conn, "freelist_count")?;
-    if free < FREE_PAGES_MIN || free * 4 < pragma(conn, "page_count")? {
+fn shrink(conn: &Connection, bytes_max: u64) -> rusqlite::Result<bool> {
+    let (free, pages) = (pragma(conn, "freelist_count")?, pragma(conn, "page_count")?);
+    let has_many = free >= FREE_PAGES_MIN && free * 4 >= pages;
+    let is_too_large =
+        free >= u64::from(PAGES_A_STEP) && pages * pragma(conn, "page_size")? > bytes_max;
+    if !has_many && !is_too_large {
         return Ok(false);
     }
     let mut statement = conn.prepare(&format!("PRAGMA incremental_vacuum({PAGES_A_STEP})"))?;
@@ -234,6 +382,7 @@ mod tests {
     use super::*;
     use crate::alert::{Fingerprint, Occurrence, Priority, Status};
     use crate::queue::clock::from_millis;
+    use crate::queue::sqlite::ID_COUNTER_BITS;
     use crate::queue::sqlite::rows::NewDelivery;
     use crate::queue::sqlite::schema::{self, QUEUED};
 
@@ -250,6 +399,10 @@ mod tests {
     }
 
     fn put(conn: &Connection, accepted_ms: i64, state: i64, json: &str) -> i64 {
+        put_for(conn, accepted_ms, state, ",a,", json)
+    }
+
+    fn put_for(conn: &Connection, accepted_ms: i64, state: i64, handlers: &str, json: &str) -> i64 {
         let at = from_millis(accepted_ms);
         let last: i64 = conn
             .query_one("SELECT coalesce(max(id), 0) FROM deliveries", [], |row| {
@@ -272,19 +425,22 @@ mod tests {
             alertname: "A",
             route: "route",
             beside: None,
-            handlers: ",a,",
+            handlers,
             last_error: None,
             json,
         };
         rows::insert(conn, &delivery).unwrap();
         rows::put_run(conn, delivery.id, 1, "{}", None).unwrap();
+        if state == DEAD {
+            rows::measure_dead(conn, delivery.id).unwrap();
+        }
         id
     }
 
-    /// Steps to the end of a round; returns how many dead ones went.
-    fn round(conn: &Connection, options: &Options, needed_from: i64) -> u64 {
+    /// Steps to the end of a round; returns what went.
+    fn round(conn: &Connection, options: &Options, needed_from: i64) -> Removed {
         let mut retention = Retention::new();
-        let mut dead = 0;
+        let mut all = Removed::default();
         loop {
             let mut usage = kv::Usage::new();
             let limits = Limits {
@@ -293,11 +449,19 @@ mod tests {
                 last_id: 77,
                 needed_from,
             };
-            let removed = retention.remove(conn, limits, &mut usage).unwrap();
-            dead += removed.dead;
-            if !removed.more {
-                return dead;
+            let (removed, more) = retention.remove(conn, limits, &mut usage).unwrap();
+            all.by_time.add(removed.by_time);
+            all.by_size.add(removed.by_size);
+            if !more {
+                return all;
             }
+        }
+    }
+
+    fn up_to(bytes_max: u64) -> Options {
+        Options {
+            retention_bytes_max: bytes_max,
+            ..Options::default()
         }
     }
 
@@ -317,7 +481,12 @@ mod tests {
         put(&conn, 80 * DAY_MS, DEAD, "{}");
         let waiting = put(&conn, 80 * DAY_MS, QUEUED, "{}");
         let recent = put(&conn, 94 * DAY_MS, DONE, "{}");
-        assert_eq!(round(&conn, &Options::default(), i64::MAX), 1);
+        let removed = round(&conn, &Options::default(), i64::MAX);
+        let expected = Settled {
+            done: 1_000,
+            dead: 1,
+        };
+        assert_eq!((removed.by_time, removed.by_size.sum()), (expected, 0));
         assert_eq!(ids(&conn, "SELECT id FROM deliveries"), [waiting, recent]);
         assert_eq!(ids(&conn, "SELECT id FROM alerts"), [waiting, recent]);
         assert_eq!(ids(&conn, "SELECT delivery FROM runs"), [waiting, recent]);
@@ -334,10 +503,7 @@ mod tests {
         put(&conn, 80 * DAY_MS, DONE, "{}");
         let needed = put(&conn, 80 * DAY_MS, DONE, "{}");
         let later = put(&conn, 81 * DAY_MS, DONE, "{}");
-        let full = Options {
-            retention_bytes_max: 0,
-            ..Options::default()
-        };
+        let full = up_to(0);
         for options in [&full, &Options::default()] {
             round(&conn, options, needed);
             assert_eq!(ids(&conn, "SELECT id FROM deliveries"), [needed, later]);
@@ -353,17 +519,23 @@ mod tests {
             .map(|_| put(&conn, 99 * DAY_MS, DONE, &json))
             .collect();
         let before = pragma(&conn, "page_count").unwrap();
-        let options = Options {
-            retention_bytes_max: 10 << 20,
-            ..Options::default()
-        };
-        round(&conn, &options, i64::MAX);
+        let options = up_to(10 << 20);
+        let removed = round(&conn, &options, i64::MAX);
         let left = ids(&conn, "SELECT id FROM deliveries");
         assert!(live_bytes(&conn).unwrap() <= options.retention_bytes_max);
         assert!(
             !left.is_empty() && all.ends_with(&left),
             "the oldest go, and no more than needed"
         );
+        let gone = (all.len() - left.len()) as u64;
+        assert_eq!(
+            removed.by_size,
+            Settled {
+                done: gone,
+                dead: 0
+            }
+        );
+        assert!(live_bytes(&conn).unwrap() > options.retention_bytes_max * 9 / 10);
         assert!(pragma(&conn, "page_count").unwrap() < before * 2 / 3);
     }
 
@@ -383,5 +555,97 @@ mod tests {
         }
         round(&conn, &Options::default(), i64::MAX);
         assert_eq!(ids(&conn, "SELECT fingerprint FROM events"), [7]);
+    }
+
+    #[test]
+    fn one_that_came_while_the_clock_was_ahead_holds_nothing_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let early = put(&conn, 80 * DAY_MS, DONE, "{}");
+        let ahead = put(&conn, 5_000 * DAY_MS, DONE, "{}");
+        // Numbered after it, so by their ids they come years from now.
+        let old = [DONE, DEAD].map(|state| put(&conn, 81 * DAY_MS, state, "{}"));
+        let recent = put(&conn, 99 * DAY_MS, DONE, "{}");
+        assert!(early < ahead && old.iter().all(|id| *id > ahead));
+        let removed = round(&conn, &Options::default(), i64::MAX);
+        assert_eq!(ids(&conn, "SELECT id FROM deliveries"), [ahead, recent]);
+        assert_eq!(removed.by_time, Settled { done: 2, dead: 1 });
+    }
+
+    #[test]
+    fn dead_letters_stay_while_anything_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let json = "x".repeat(20_000);
+        let dead: Vec<i64> = (0..50)
+            .map(|_| put(&conn, 95 * DAY_MS, DEAD, &json))
+            .collect();
+        for _ in 0..500 {
+            put_for(&conn, 96 * DAY_MS, DONE, ",b,", &json);
+        }
+        let removed = round(&conn, &up_to(4 << 20), i64::MAX);
+        assert!(removed.by_size.done > 300);
+        assert_eq!(removed.by_size.dead, 0, "though they are the oldest");
+        let left = ids(&conn, "SELECT id FROM deliveries WHERE state = 4");
+        assert_eq!(left, dead);
+    }
+
+    #[test]
+    fn whose_dead_letters_fill_the_store_loses_them_before_others_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let (small, large) = ("x".repeat(2_000), "x".repeat(40_000));
+        // More of them, and older.
+        let others: Vec<i64> = (0..300)
+            .map(|_| put_for(&conn, 95 * DAY_MS, DEAD, ",b,", &small))
+            .collect();
+        let own: Vec<i64> = (0..200)
+            .map(|_| put_for(&conn, 96 * DAY_MS, DEAD, ",a,", &large))
+            .collect();
+        let options = up_to(4 << 20);
+        let removed = round(&conn, &options, i64::MAX);
+        let left = |handlers: &str| {
+            let sql = format!("SELECT id FROM deliveries WHERE handlers = '{handlers}'");
+            ids(&conn, &sql)
+        };
+        assert_eq!(left(",b,"), others);
+        let kept = left(",a,");
+        assert!(!kept.is_empty() && own.ends_with(&kept), "the oldest go");
+        assert_eq!(removed.by_size.dead, (own.len() - kept.len()) as u64);
+        assert!(live_bytes(&conn).unwrap() <= options.retention_bytes_max);
+    }
+
+    #[test]
+    fn no_dead_letter_goes_for_what_is_not_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let json = "x".repeat(20_000);
+        let dead = put(&conn, 95 * DAY_MS, DEAD, &json);
+        for _ in 0..100 {
+            put_for(&conn, 96 * DAY_MS, QUEUED, ",b,", &json);
+        }
+        let removed = round(&conn, &up_to(1 << 20), i64::MAX);
+        assert_eq!(removed, Removed::default());
+        assert_eq!(
+            ids(&conn, "SELECT id FROM deliveries WHERE state = 4"),
+            [dead]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_with_its_free_pages_shrinks() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let json = "x".repeat(20_000);
+        for _ in 0..400 {
+            put(&conn, 99 * DAY_MS, DONE, &json);
+        }
+        // Less than a quarter of the file is free then.
+        let all = live_bytes(&conn).unwrap();
+        let options = up_to(all * 9 / 10);
+        round(&conn, &options, i64::MAX);
+        let file = pragma(&conn, "page_count").unwrap() * pragma(&conn, "page_size").unwrap();
+        let slack = u64::from(PAGES_A_STEP) * pragma(&conn, "page_size").unwrap();
+        assert!(file <= options.retention_bytes_max + slack, "{file} bytes");
     }
 }

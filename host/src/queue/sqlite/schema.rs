@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::queue::errors::OpenError;
 
 use super::checkpoint::LOG_FRAMES_MAX;
+use super::rows::DEAD_BYTES;
 
 /// `AlMg`, so that `file` and this program tell a store from any other database.
 const APPLICATION_ID: i64 = 0x416c_4d67;
@@ -44,6 +45,10 @@ pub(super) const DEAD: i64 = 4;
 // retry by a person; `first_died_at` is the first death since that retry.
 // `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
+// `dead_bytes` is what a dead delivery takes of the store, with everything that belongs to it.
+// `unreported` has the deaths that no notice was made of yet, by why they died and their handlers (`deaths.rs`).
+// Retention goes by when deliveries were settled, never by their ids: those follow the order of acceptance, also while the
+// clock is wrong.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE deliveries (
@@ -71,10 +76,13 @@ CREATE TABLE deliveries (
     beside TEXT,
     handlers TEXT NOT NULL,
     next_handler TEXT,
-    last_error TEXT
+    last_error TEXT,
+    dead_bytes INTEGER
 ) STRICT;
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
 CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
+CREATE INDEX deliveries_settled ON deliveries (state, settled_at) WHERE state >= 3;
+CREATE INDEX deliveries_dead_by_handlers ON deliveries (handlers, settled_at, dead_bytes) WHERE state = 4;
 CREATE TABLE alerts (id INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;
 CREATE TABLE journal (
     delivery INTEGER NOT NULL,
@@ -99,6 +107,12 @@ CREATE TABLE kv (
     PRIMARY KEY (handler, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kv_expiry ON kv (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE unreported (
+    class TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    ids TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 const EVENTS: &str = "
@@ -150,7 +164,8 @@ CREATE INDEX refused_parts_age ON refused_parts (last_seen);
 ";
 
 /// From the second layout, which knew one occurrence of each event, and no routes but a delivery's own: which others its
-/// alert took is written as "any". When its resolved events were accepted is not known, so none makes a firing stale.
+/// alert took is written as "any". When its resolved events were accepted is not known, so none makes a firing stale. Its
+/// retention went by identifiers, and did not know what a dead letter takes.
 const FROM_2: &str = "
 ALTER TABLE deliveries ADD COLUMN occurrence INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE deliveries ADD COLUMN sent_starts_at INTEGER;
@@ -161,6 +176,11 @@ ALTER TABLE deliveries ADD COLUMN first_died_at INTEGER;
 UPDATE deliveries SET first_died_at = settled_at WHERE state = 4;
 INSERT INTO events SELECT starts_at, fingerprint, 1, status, 0, last_seen, duplicates, NULL, runs FROM events_2;
 DROP TABLE events_2;
+ALTER TABLE deliveries ADD COLUMN dead_bytes INTEGER;
+CREATE INDEX deliveries_settled ON deliveries (state, settled_at) WHERE state >= 3;
+CREATE INDEX deliveries_dead_by_handlers ON deliveries (handlers, settled_at, dead_bytes) WHERE state = 4;
+CREATE TABLE unreported (class TEXT PRIMARY KEY, count INTEGER NOT NULL, since INTEGER NOT NULL, ids TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('earlier_deaths_until', CAST(unixepoch('subsec') * 1000 AS INTEGER));
 ";
 
 /// A store that this process alone may write.
@@ -316,6 +336,10 @@ fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     tx.execute_batch(EVENTS)?;
     tx.execute_batch(REFUSED_PARTS)?;
     tx.execute_batch(FROM_2)?;
+    tx.execute(
+        &format!("UPDATE deliveries SET dead_bytes = {DEAD_BYTES} WHERE state = 4"),
+        [],
+    )?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }
@@ -480,6 +504,10 @@ mod tests {
             "DROP TABLE runs;
              DROP TABLE earlier_runs;
              ALTER TABLE deliveries DROP COLUMN starts_at;
+             DROP INDEX deliveries_settled;
+             DROP INDEX deliveries_dead_by_handlers;
+             DROP TABLE unreported;
+             ALTER TABLE deliveries DROP COLUMN dead_bytes;
              CREATE TABLE runs (delivery INTEGER NOT NULL, lease INTEGER NOT NULL, progress TEXT,
                  story TEXT, PRIMARY KEY (delivery, lease)) STRICT, WITHOUT ROWID;
              INSERT INTO runs VALUES (7, 1, NULL, 'a'), (7, 2, NULL, 'b'), (7, 4, 'p', 'c'),
@@ -513,6 +541,36 @@ mod tests {
             ),
             "9"
         );
+        drop(conn);
+        assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_store_of_the_second_layout_knows_what_its_dead_letters_take() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let conn = open(&path).unwrap().conn;
+        conn.execute_batch(
+            "DROP INDEX deliveries_settled;
+             DROP INDEX deliveries_dead_by_handlers;
+             DROP TABLE unreported;
+             ALTER TABLE deliveries DROP COLUMN dead_bytes;
+             INSERT INTO deliveries (id, state, accepted_at, settled_at, alertname, route, handlers)
+                 VALUES (7, 3, 1, 2, 'A', 'r', ',h,'), (8, 4, 1, 2, 'A', 'r', ',h,');
+             INSERT INTO alerts VALUES (7, '{}'), (8, 'four');
+             INSERT INTO runs VALUES (8, 2, '{}', 'story');
+             INSERT INTO earlier_runs VALUES (8, 1, 'earlier');
+             PRAGMA user_version = 2;",
+        )
+        .unwrap();
+        drop(conn);
+        let conn = open(&path).unwrap().conn;
+        let bytes = |id: i64| {
+            let sql = "SELECT dead_bytes FROM deliveries WHERE id = ?1";
+            conn.query_one(sql, [id], |row| row.get::<_, Option<i64>>(0))
+                .unwrap()
+        };
+        assert_eq!((bytes(7), bytes(8)), (None, Some(512 + 4 + 2 + 5 + 7)));
         drop(conn);
         assert!(open(&path).is_ok());
     }

@@ -6,6 +6,7 @@ use rusqlite::params;
 
 use crate::alert::DeliveryId;
 use crate::journal::{KvOutcome, LedgerError};
+use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
@@ -175,7 +176,9 @@ impl Committer {
                 settle.last_error,
                 yields,
             ])?;
-        group.died += u64::from(state == DEAD);
+        if state == DEAD {
+            self.die(group, settle.id, DeathKind::Failed)?;
+        }
         group.gone.insert(settle.id);
         let ended = match &settle.outcome {
             Outcome::Done | Outcome::Dead => Ended::Settled,
@@ -337,7 +340,7 @@ impl Committer {
                 "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
                      resent = ?6, first_died_at = CASE WHEN ?6 THEN first_died_at END,
                      revived_at = ?4, settled_at = NULL, not_before = NULL, next_handler = ?5,
-                     last_error = NULL
+                     last_error = NULL, dead_bytes = NULL
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -389,7 +392,7 @@ impl Committer {
                 group.now.as_millisecond(),
                 CANCELLED
             ])?;
-        group.died += 1;
+        self.die(group, id, DeathKind::Cancelled)?;
         Ok(Ok(()))
     }
 }

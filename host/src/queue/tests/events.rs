@@ -304,7 +304,7 @@ async fn all_dead_ones_are_sent_again_in_their_order() {
         dead.push(bench.accept_new(submission).await);
         bench.run(Next::Dead("why".into())).await;
     }
-    let retried = bench.queue.retry_all(Some(name("notify"))).await.unwrap();
+    let retried = bench.retry_all(None).await;
     assert_eq!(retried.retried, dead);
     assert_eq!(retried.left, []);
     let mut ran = Vec::new();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod dead_letters;
 mod durable;
 mod edited;
 mod events;
@@ -9,6 +10,7 @@ mod faults;
 mod journal;
 mod model;
 mod occurrences;
+mod retry;
 mod steps;
 mod suspects;
 

@@ -1,0 +1,141 @@
+//! Many dead deliveries are sent again, and nobody suffers for it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+impl Bench {
+    /// Sends all of `notify` again that come after this one.
+    pub(super) async fn retry_all(&self, after: Option<DeliveryId>) -> Retried {
+        let handler = Some(name("notify"));
+        self.queue.retry_all(handler, after).await.unwrap()
+    }
+
+    /// Returns a queue with so many dead ones, on ordering keys of their own, and nothing else.
+    async fn with_dead(count: usize, options: Options) -> (Self, Vec<DeliveryId>) {
+        let full = Options {
+            queue_depth_max: 2,
+            ..Options::default()
+        };
+        let bench = Self::with(full, Caps::all(0));
+        let body = (0..=count).map(|i| firing(&format!("A{i}"))).collect();
+        let parcel = Parcel::new(body, Vec::new());
+        let receipt = bench.queue.accept(parcel).await.unwrap();
+        let mut ids = receipt.verdicts.iter().map(|verdict| match verdict {
+            Verdict::Accepted(accepted) => accepted[0].id,
+            other => panic!("not accepted: {other:?}"),
+        });
+        let first = ids.next().unwrap();
+        let dead = ids.collect();
+        bench
+            .sql(&format!(
+                "DELETE FROM deliveries WHERE id = {}",
+                first.as_raw()
+            ))
+            .await;
+        let Self {
+            dir,
+            clock,
+            caps,
+            queue,
+            leases,
+            ..
+        } = bench;
+        drop((queue, leases));
+        (Self::again(dir, clock, options, caps), dead)
+    }
+}
+
+#[tokio::test]
+async fn many_are_sent_again_in_slices_with_other_work_between_them() {
+    let (bench, dead) = Bench::with_dead(2_000, Options::default()).await;
+    let before = *bench.queue.commits().borrow();
+    let retried = bench.retry_all(None).await;
+    assert_eq!((retried.retried, retried.rest), (dead, None));
+    let commits = *bench.queue.commits().borrow() - before;
+    assert!(commits >= 2_000 / 256, "{commits} transactions");
+    let counts = bench.queue.counts();
+    assert_eq!((counts.depth, counts.dead), (2_000, 0));
+    let bench = bench.crash();
+    assert_eq!(bench.queue.counts().depth, 2_000);
+}
+
+#[tokio::test]
+async fn many_leave_room_for_what_is_new_and_the_rest_is_sent_when_there_is_some() {
+    let options = Options {
+        queue_depth_max: 16,
+        ..Options::default()
+    };
+    let (mut bench, dead) = Bench::with_dead(10, options).await;
+    let first = bench.retry_all(None).await;
+    assert_eq!(first.retried, dead[..4], "a quarter of the queue");
+    let rest = first.rest.unwrap();
+    assert_eq!(
+        (rest.after, rest.count, &rest.why),
+        (dead[3], 6, &RestReason::Room)
+    );
+    let left: Vec<_> = first.left.iter().map(|(id, _)| *id).collect();
+    assert_eq!(left, dead[4..]);
+    assert!(
+        first.left[0].1.to_string().contains("queue_depth_max"),
+        "{:?}",
+        first.left[0]
+    );
+    assert_eq!(first.left_counts, []);
+    for started in 0..4 {
+        let id = bench.accept_new(firing(&format!("New{started}"))).await;
+        assert_eq!(bench.state(id).await, State::Queued, "no backlog");
+    }
+
+    bench.queue.set_caps(Caps::all(8));
+    for _ in 0..8 {
+        let leased = bench.lease().await;
+        bench.settle(&leased, Next::Done);
+    }
+    bench.flush().await;
+    let second = bench.retry_all(Some(rest.after)).await;
+    assert_eq!(second.retried[..4], dead[4..8]);
+}
+
+#[tokio::test]
+async fn those_that_a_later_event_has_passed_are_left_and_counted() {
+    let mut bench = Bench::new();
+    let mut dead = Vec::new();
+    for alert in ["A", "B", "C"] {
+        dead.push(bench.accept_new(firing(alert)).await);
+        let leased = bench.lease().await;
+        bench.settle(&leased, Next::Dead("why".into()));
+    }
+    // Of A a later one has run, of B one runs.
+    bench.accept_new(resolved("A")).await;
+    let leased = bench.lease().await;
+    bench.settle(&leased, Next::Done);
+    bench.accept_new(resolved("B")).await;
+    let _running = bench.lease().await;
+    let retried = bench.retry_all(None).await;
+    assert_eq!(retried.retried, dead[2..]);
+    let passed = |id| (id, RetryError::Passed);
+    assert_eq!(retried.left, [passed(dead[0]), passed(dead[1])]);
+    assert_eq!(retried.left_counts, [(RetryError::Passed, 2)]);
+    assert_eq!(retried.rest, None);
+}
+
+#[tokio::test]
+async fn one_that_fails_to_be_stored_is_left_with_the_reason() {
+    let (bench, dead) = Bench::with_dead(3, Options::default()).await;
+    bench
+        .sql(
+            "CREATE TRIGGER refuses BEFORE UPDATE OF revived_at ON deliveries
+             BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        )
+        .await;
+    let answer = bench.retry_all(None).await;
+    assert_eq!(answer.retried, []);
+    let rest = answer.rest.unwrap();
+    assert_eq!(rest.count, 3);
+    assert!(
+        matches!(&rest.why, RestReason::Store(why) if why.contains("refused")),
+        "{rest:?}"
+    );
+    assert_eq!(bench.state(dead[0]).await, State::Dead);
+}
