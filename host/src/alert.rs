@@ -580,22 +580,6 @@ mod tests {
     }
 
     #[test]
-    fn an_occurrence_is_noted_from_the_second_one_on_and_nobody_else_s_note_counts() {
-        let mut alert = crate::queue::tests::alert("A", 0);
-        let extra = [("title", "T"), (OCCURRENCE, "7")];
-        alert.origin.extra = extra.into_iter().collect();
-        alert.set_occurrence(Occurrence::FIRST);
-        assert_eq!(alert.origin.extra, labels(&[("title", "T")]));
-        assert_eq!(alert.occurrence(), Occurrence::FIRST);
-        let second = Occurrence::FIRST.next();
-        alert.set_occurrence(second);
-        alert.set_occurrence(second);
-        let noted = labels(&[("title", "T"), (OCCURRENCE, "2")]);
-        assert_eq!(alert.origin.extra, noted);
-        assert_eq!(alert.event().occurrence, second);
-    }
-
-    #[test]
     fn severity_decides_the_priority_in_whatever_case() {
         for (severity, expected) in [
             ("CRITICAL", Priority::Critical),

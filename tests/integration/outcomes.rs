@@ -182,17 +182,17 @@ async fn what_is_given_up_while_it_runs_frees_its_line_and_stays_given_up() {
     let server = server(&slack).await;
     let firing = server.accept(&alerts::firing("A", &[])).await;
     slack.wait_for_calls(POST, 1).await;
-    let resolved = server.accept(&alerts::resolved("A", &[])).await;
     let path = format!("/api/v1/deliveries/{}/cancel", firing[0]);
     let (status, answer) = server.command(&path).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     assert_eq!(server.story(&firing[0]).await["state"], "dead");
     let (status, _) = server.command(&path).await;
     assert_eq!(status, StatusCode::CONFLICT, "only once");
-    gate.open();
-    assert_eq!(server.wait_settled(&resolved[0]).await["state"], "done");
     let (_, answer) = server.post(&alerts::firing("A", &[])).await;
     assert_eq!(answer["accepted"], 0, "no re-send brings it back: {answer}");
+    let resolved = server.accept(&alerts::resolved("A", &[])).await;
+    gate.open();
+    assert_eq!(server.wait_settled(&resolved[0]).await["state"], "done");
     assert_eq!(server.story(&firing[0]).await["state"], "dead");
     metric(&server, "alert_manager_queue_depth 0").await;
 }

@@ -16,7 +16,7 @@ mod options;
 mod scheduler;
 mod sqlite;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod types;
 
 use std::collections::VecDeque;

@@ -190,7 +190,7 @@ fn settlement(leased: &Leased, next: Next) -> Settlement {
 }
 
 /// A firing alert named `alertname` that began `started` seconds after the start.
-pub(crate) fn alert(alertname: &str, started: i64) -> Alert {
+pub(in crate::queue) fn alert(alertname: &str, started: i64) -> Alert {
     let labels: Labels = [("alertname".to_owned(), alertname.to_owned())]
         .into_iter()
         .collect();

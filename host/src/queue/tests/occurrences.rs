@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::alert::OCCURRENCE;
+use crate::alert::{OCCURRENCE, Occurrence};
 
 impl Bench {
     /// Returns what handlers are told of a delivery's occurrence.
@@ -218,4 +218,20 @@ async fn a_resolved_without_a_start_ends_the_occurrence_that_is_open() {
     let id = bench.accept_new(undated).await;
     assert_eq!(bench.starts_at(id).await, firing("A").alert.starts_at);
     assert_eq!(bench.occurrence(id).await.as_deref(), Some("2"));
+}
+
+#[test]
+fn an_occurrence_is_noted_from_the_second_one_on_and_nobody_else_s_note_counts() {
+    let mut alert = alert("A", 0);
+    let extra = [("title", "T"), (OCCURRENCE, "7")];
+    alert.origin.extra = extra.into_iter().collect();
+    alert.set_occurrence(Occurrence::FIRST);
+    assert_eq!(alert.origin.extra, Labels::from_iter([("title", "T")]));
+    assert_eq!(alert.occurrence(), Occurrence::FIRST);
+    let second = Occurrence::FIRST.next();
+    alert.set_occurrence(second);
+    alert.set_occurrence(second);
+    let noted = Labels::from_iter([("title", "T"), (OCCURRENCE, "2")]);
+    assert_eq!(alert.origin.extra, noted);
+    assert_eq!(alert.event().occurrence, second);
 }
