@@ -18,5 +18,6 @@ mod outcomes;
 mod pins;
 mod readme;
 mod real_alertmanager;
+mod record;
 mod sandbox;
 mod story;
