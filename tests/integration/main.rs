@@ -21,5 +21,6 @@ mod pins;
 mod proxy;
 mod readme;
 mod real_alertmanager;
+mod record;
 mod sandbox;
 mod story;

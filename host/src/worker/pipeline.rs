@@ -12,7 +12,7 @@ use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::config::HandlerSettings;
-use crate::journal::{RecordUse, Recorded};
+use crate::journal::{RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
@@ -507,10 +507,13 @@ impl Run {
         self.warn_of_doubts(place);
     }
 
-    /// Says in the log that a step ended with something in doubt; its story has what.
+    /// Says in the log that a step ended with a call in doubt; its story has which. What a crash leaves of a step that may
+    /// not have called anything is in the story alone.
     fn warn_of_doubts(&self, place: usize) {
         let step = &self.leased.progress.steps[place];
-        if step.status == StepStatus::Pending || !step.interrupted {
+        let mut doubts = step.doubts.iter();
+        let is_known = doubts.any(|doubt| doubt.suspect != Suspect::UnderWay);
+        if step.status == StepStatus::Pending || !is_known {
             return;
         }
         let (handler, kind) = (step.handler.as_str(), step.kind.as_str());

@@ -66,13 +66,15 @@ async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_was_carried(
         progress,
         ..settlement(
             &leased,
-            Next::Yield {
+            Next::Retry {
+                until: clock::from_millis(START_MS + 60_000),
                 handler: leased.handler.clone(),
             },
         )
     });
     bench.flush().await;
     let mut bench = bench.crash();
+    bench.advance(Duration::from_secs(60));
     let leased = bench.lease().await;
     assert!(!leased.after_crash, "it waited");
     let call = ("post to alerts".to_owned(), 1);
