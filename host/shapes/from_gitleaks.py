@@ -52,7 +52,7 @@ def rule(given):
 
 PREFIXES = """//! What the secrets of services begin with, by the rules of gitleaks {version}.
 //!
-//! Made by host/shapes/from_gitleaks.py; host/shapes/gitleaks.json has gitleaks' licence (MIT).
+//! Made by `host/shapes/from_gitleaks.py`; `host/shapes/gitleaks.json` has gitleaks' licence (MIT).
 
 /// In byte order: how a secret begins, which letters follow (a bit for each of [`super::KINDS`]), and how many, at
 /// least and at most.

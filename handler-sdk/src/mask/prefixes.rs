@@ -1,6 +1,6 @@
 //! What the secrets of services begin with, by the rules of gitleaks 8.30.1.
 //!
-//! Made by host/shapes/from_gitleaks.py; host/shapes/gitleaks.json has gitleaks' licence (MIT).
+//! Made by `host/shapes/from_gitleaks.py`; `host/shapes/gitleaks.json` has gitleaks' licence (MIT).
 
 /// In byte order: how a secret begins, which letters follow (a bit for each of [`super::KINDS`]), and how many, at
 /// least and at most.

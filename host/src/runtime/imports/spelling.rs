@@ -245,7 +245,7 @@ fn braced(text: &[u8], at: usize, layers: u8, found: Found<'_>) {
     literal(text, at, layers, b"{", &mut |to| {
         number(text, to, layers, Digits::upto(16, 6), &mut |value, to| {
             literal(text, to, layers, b"}", &mut |to| {
-                found_char(value, to, found)
+                found_char(value, to, found);
             });
         });
     });
@@ -256,7 +256,7 @@ fn reference(text: &[u8], at: usize, layers: u8, found: Found<'_>) {
     literal(text, at, layers, b"#", &mut |to| {
         let mut ends = |value, to| {
             literal(text, to, layers, b";", &mut |to| {
-                found_char(value, to, found)
+                found_char(value, to, found);
             });
         };
         number(text, to, layers, Digits::upto(10, 10), &mut ends);
@@ -269,7 +269,7 @@ fn reference(text: &[u8], at: usize, layers: u8, found: Found<'_>) {
     for (name, char) in NAMED.into_iter().filter(|(name, _)| may_follow(name)) {
         literal(text, at, layers, name.as_bytes(), &mut |to| {
             literal(text, to, layers, b";", &mut |to| {
-                found(Unit::Byte(char), to)
+                found(Unit::Byte(char), to);
             });
         });
     }

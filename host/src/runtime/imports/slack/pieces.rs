@@ -71,7 +71,7 @@ impl Pieces {
         let is_in_word = |word: &&str| word.contains(&flat(piece));
         if has_marks(piece) && self.marked.len() <= PIECES_MAX {
             self.marked.insert(flat(piece));
-        } else if piece.len() <= 8 && BROADCASTS.iter().any(|word| is_in_word(&word)) {
+        } else if piece.len() <= 8 && BROADCASTS.iter().any(is_in_word) {
             self.words.insert(flat(piece));
         }
     }
