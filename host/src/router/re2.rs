@@ -9,8 +9,10 @@ mod class;
 mod error;
 mod escape;
 mod parse;
+mod repeat;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::fmt;
 
@@ -18,7 +20,7 @@ use regex_automata::meta;
 
 pub(super) use error::Re2Error;
 
-/// What a compiled expression may take. `.{1000}` takes 0.4 MiB; the usual expression takes 5 KiB.
+/// What a compiled expression may take. The usual one takes 6 KiB, `.{1000}` 1 MiB, `\pL{100}` 4.7 MiB.
 const PROGRAM_BYTES_MAX: usize = 8 << 20;
 /// What the engine may remember of an expression's states while it matches.
 const CACHE_BYTES_MAX: usize = 1 << 20;

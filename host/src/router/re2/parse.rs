@@ -1,15 +1,13 @@
 //! Turns an expression into the engine's tree, by the rules of Go's `regexp/syntax/parse.go`.
 
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look};
 
 use super::error::Re2Error;
+use super::repeat::{Bounds, REPETITIONS_MAX};
+use super::tree::{Flags, Group, Kind, Node};
 use super::{class, escape};
 
-/// How often anything may be repeated, the counts of nested repetitions multiplied.
-const REPETITIONS_MAX: u32 = 1_000;
-/// How deep groups, repetitions and alternatives may be nested.
-const NESTING_MAX: u32 = 1_000;
-/// How many ranges of characters all classes may have: `\pL` has 670, and the compiled program would be too large
+/// How many ranges of characters all classes may have: `\pL` has 677, and the compiled program would be too large
 /// long before.
 const CLASS_RANGES_MAX: usize = 200_000;
 
@@ -26,17 +24,7 @@ pub(super) fn parse(expression: &str) -> Result<Hir, Re2Error> {
     if !parser.outer.is_empty() {
         return Err(Re2Error::MissingParenthesis);
     }
-    Ok(parser.group.close()?.tree)
-}
-
-#[derive(Clone, Copy, Default)]
-struct Flags {
-    /// `i`
-    fold_case: bool,
-    /// `m`
-    multi_line: bool,
-    /// `s`
-    dot_is_newline: bool,
+    Ok(parser.group.close()?.into_tree())
 }
 
 struct Parser<'e> {
@@ -446,176 +434,5 @@ impl Members {
     fn extend(&mut self, more: Self) {
         self.folding.extend(more.folding);
         self.closed.extend(more.closed);
-    }
-}
-
-/// `{n}`, `{n,}` or `{n,m}`.
-struct Bounds<'e> {
-    min: u32,
-    max: Option<u32>,
-    after: &'e str,
-}
-
-impl<'e> Bounds<'e> {
-    /// Returns None for a brace that is itself.
-    fn read(text: &'e str) -> Option<Self> {
-        let (min, after) = number(text.strip_prefix('{')?)?;
-        let (max, after) = match after.strip_prefix(',') {
-            None => (Some(min), after),
-            Some(after) if after.starts_with('}') => (None, after),
-            Some(after) => {
-                let (max, after) = number(after)?;
-                (Some(max), after)
-            }
-        };
-        let after = after.strip_prefix('}')?;
-        Some(Self { min, max, after })
-    }
-}
-
-/// Reads a number without leading zeros; one that is too large counts as the largest.
-fn number(text: &str) -> Option<(u32, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit());
-    let (digits, after) = text.split_at(end.unwrap_or(text.len()));
-    if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
-        return None;
-    }
-    Some((digits.parse().unwrap_or(u32::MAX), after))
-}
-
-/// What stands between two brackets, as far as it is read.
-struct Group {
-    flags_after: Flags,
-    is_capture: bool,
-    /// The alternatives before this one.
-    branches: Vec<Node>,
-    items: Vec<Node>,
-}
-
-impl Default for Group {
-    fn default() -> Self {
-        Self {
-            flags_after: Flags::default(),
-            is_capture: true,
-            branches: Vec::new(),
-            items: Vec::new(),
-        }
-    }
-}
-
-impl Group {
-    fn next_branch(&mut self) -> Result<(), Re2Error> {
-        let branch = Node::concatenated(std::mem::take(&mut self.items))?;
-        self.branches.push(branch);
-        Ok(())
-    }
-
-    fn close(mut self) -> Result<Node, Re2Error> {
-        self.next_branch()?;
-        Node::alternated(self.branches)
-    }
-}
-
-/// A part of the tree, with what the limits ask of it.
-struct Node {
-    tree: Hir,
-    kind: Kind,
-    /// 1 for a leaf, as Go counts: neighbouring characters are one leaf, and lists of lists one list.
-    height: u32,
-    /// How often its most repeated leaf is repeated.
-    copies: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A character; true where its case is folded.
-    Literal(bool),
-    Concatenation,
-    Alternation,
-    Other,
-}
-
-impl Node {
-    fn new(tree: Hir) -> Self {
-        Self {
-            tree,
-            kind: Kind::Other,
-            height: 1,
-            copies: 1,
-        }
-    }
-
-    /// Captures are counted, not kept: nobody asks what a group matched.
-    fn captured(self) -> Result<Self, Re2Error> {
-        let Self {
-            tree,
-            height,
-            copies,
-            ..
-        } = self;
-        Self::of(tree, Kind::Other, height + 1, copies)
-    }
-
-    fn repeated(self, min: u32, max: Option<u32>, is_counted: bool) -> Result<Self, Re2Error> {
-        let copies = match (is_counted, max.unwrap_or(min)) {
-            (false, _) => self.copies,
-            // Nothing is left of what is in it, so its own counts do not matter.
-            (true, 0) if max == Some(0) => 1,
-            (true, most) => self.copies.saturating_mul(most.max(1)),
-        };
-        let tree = Hir::repetition(Repetition {
-            min,
-            max,
-            greedy: true,
-            sub: Box::new(self.tree),
-        });
-        Self::of(tree, Kind::Other, self.height + 1, copies)
-    }
-
-    fn concatenated(nodes: Vec<Self>) -> Result<Self, Re2Error> {
-        let mut leaves = 0;
-        let mut before = None;
-        for node in &nodes {
-            let joins = matches!(node.kind, Kind::Literal(_)) && before == Some(node.kind);
-            leaves += usize::from(!joins);
-            before = Some(node.kind);
-        }
-        Self::listed(nodes, leaves, Kind::Concatenation, Hir::concat)
-    }
-
-    fn alternated(nodes: Vec<Self>) -> Result<Self, Re2Error> {
-        let count = nodes.len();
-        Self::listed(nodes, count, Kind::Alternation, Hir::alternation)
-    }
-
-    fn listed(
-        mut nodes: Vec<Self>,
-        leaves: usize,
-        kind: Kind,
-        join: impl Fn(Vec<Hir>) -> Hir,
-    ) -> Result<Self, Re2Error> {
-        if nodes.len() == 1
-            && let Some(only) = nodes.pop()
-        {
-            return Ok(only);
-        }
-        let copies = nodes.iter().map(|node| node.copies).max().unwrap_or(1);
-        let below = |node: &Self| node.height - u32::from(node.kind == kind);
-        let below = nodes.iter().map(below).max().unwrap_or(0);
-        let height = below + u32::from(leaves != 1);
-        let tree = join(nodes.into_iter().map(|node| node.tree).collect());
-        Self::of(tree, kind, height.max(1), copies)
-    }
-
-    fn of(tree: Hir, kind: Kind, height: u32, copies: u32) -> Result<Self, Re2Error> {
-        if height > NESTING_MAX {
-            return Err(Re2Error::Nesting);
-        }
-        Ok(Self {
-            tree,
-            kind,
-            height,
-            copies,
-        })
     }
 }

@@ -46,14 +46,15 @@ impl World {
         let proxy = listener.local_addr().unwrap();
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let heads = Arc::clone(&asked);
-        let mut answers = answers.to_vec().into_iter();
+        let mut answers = answers.to_vec();
+        answers.reverse();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let head = head_of(&mut stream).await;
                 let is_tls = head.lines().next().unwrap_or_default().contains(":443 ");
                 heads.lock().push(head);
                 let answer = answers
-                    .next()
+                    .pop()
                     .unwrap_or("HTTP/1.1 200 Connection established\r\n\r\n");
                 let _ = stream.write_all(answer.as_bytes()).await;
                 if !answer.contains(" 200 ") {
