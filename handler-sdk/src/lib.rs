@@ -81,11 +81,14 @@ pub mod failure;
 pub mod handler;
 pub mod http;
 pub mod kv;
+pub mod layout;
 pub mod log;
 pub mod mask;
 #[cfg(not(target_family = "wasm"))]
 pub mod mock;
+pub mod severity;
 pub mod slack;
+pub mod subject;
 pub mod time;
 
 #[doc(hidden)]
@@ -109,6 +112,7 @@ pub use context::{Call, Cx};
 pub use enrichment::{Block, Enrichment, Facts};
 pub use failure::Failure;
 pub use handler::{Description, Handler};
+pub use severity::Severity;
 pub use time::Timestamp;
 
 /// JSON, as [`http::Response::json`] and [`http::RequestBuilder::json`] read and write it.

@@ -101,6 +101,17 @@ impl State {
         }
     }
 
+    /// Returns the blocks that a message shows.
+    pub(super) fn blocks_of(&self, at: &str) -> Vec<serde_json::Value> {
+        let updated = self.updates.iter().rev().find(|update| update.at.0 == at);
+        let posted = self.posts.iter().find(|post| post.at.0 == at);
+        updated
+            .map(|update| &update.blocks)
+            .or(posted.map(|post| &post.blocks))
+            .cloned()
+            .unwrap_or_default()
+    }
+
     pub(super) fn kv_live(&self, key: &str) -> Option<Vec<u8>> {
         let (value, ends_at) = self.kv.get(key)?;
         ends_at
