@@ -99,7 +99,11 @@ impl<'a> Notice<'a> {
 
     /// Returns the line that phones show: `[FIRING] critical WHO: WHAT, CLUSTER`.
     pub fn text(&self, who: &str, what: &str) -> Mrkdwn {
-        let status = if self.alert.is_firing() { "FIRING" } else { "RESOLVED" };
+        let status = if self.alert.is_firing() {
+            "FIRING"
+        } else {
+            "RESOLVED"
+        };
         let severity = self
             .alert
             .severity()
@@ -114,8 +118,11 @@ impl<'a> Notice<'a> {
             .label("cluster")
             .map(|cluster| format!(", {}", clip(cluster, 60)))
             .unwrap_or_default();
-        Mrkdwn::from(clip(&format!("[{status}]{severity} {who}{what}{cluster}"), TEXT_CHARS_MAX))
-            .truncated(TEXT_CHARS_MAX)
+        Mrkdwn::from(clip(
+            &format!("[{status}]{severity} {who}{what}{cluster}"),
+            TEXT_CHARS_MAX,
+        ))
+        .truncated(TEXT_CHARS_MAX)
     }
 
     /// Returns the header: the alert's name, and the place.
@@ -127,7 +134,11 @@ impl<'a> Notice<'a> {
     /// Returns status, severity and priority in a line, with an emoji that tells them from afar:
     /// `🔴 *FIRING* · critical · P0`.
     pub fn status(&self) -> Mrkdwn {
-        let status = if self.alert.is_firing() { "FIRING" } else { "RESOLVED" };
+        let status = if self.alert.is_firing() {
+            "FIRING"
+        } else {
+            "RESOLVED"
+        };
         let status = match self.emoji() {
             Some(emoji) => Mrkdwn::from(format!("{emoji} ")).bold(status),
             None => Mrkdwn::new().bold(status),
@@ -139,7 +150,10 @@ impl<'a> Notice<'a> {
     }
 
     fn emoji(&self) -> Option<String> {
-        if matches!(self.cx.config("emoji").as_deref(), Some("off" | "false" | "no")) {
+        if matches!(
+            self.cx.config("emoji").as_deref(),
+            Some("off" | "false" | "no")
+        ) {
             return None;
         }
         let (name, usual) = match self.alert.level() {
@@ -164,19 +178,34 @@ impl<'a> Notice<'a> {
         Mrkdwn::from(clip(&format!("Stands for {count} alerts{first}."), 120))
     }
 
+    /// Returns summary and description, without one that speaks of the exporter.
+    fn own_words(&self) -> [&'a str; 2] {
+        [self.alert.summary(), self.alert.description()].map(|text| {
+            text.filter(|text| !self.subject.is_misled(text))
+                .unwrap_or_default()
+        })
+    }
+
     /// Returns what the alert itself says: its summary, and its description below.
     pub fn said(&self) -> Mrkdwn {
-        let summary = Mrkdwn::new().bold(cut_words(self.alert.summary().unwrap_or_default(), SUMMARY_CHARS_MAX));
-        let description = cut_words(self.alert.description().unwrap_or_default(), DESCRIPTION_CHARS_MAX);
-        let description = card::cut(&Mrkdwn::new().prose(description), DESCRIPTION_LINES_MAX, usize::MAX);
+        let [summary, description] = self.own_words();
+        let summary = Mrkdwn::new().bold(cut_words(summary, SUMMARY_CHARS_MAX));
+        let description = cut_words(description, DESCRIPTION_CHARS_MAX);
+        let description = card::cut(
+            &Mrkdwn::new().prose(description),
+            DESCRIPTION_LINES_MAX,
+            usize::MAX,
+        );
         Mrkdwn::join([summary, description], "\n")
     }
 
     /// Returns the same in one line without emphasis, for a message in which a verdict stands above it.
     pub fn said_briefly(&self) -> Mrkdwn {
-        let parts = [self.alert.summary(), self.alert.description()];
-        let said: Vec<&str> = parts.into_iter().flatten().collect();
-        let line: Vec<&str> = said.iter().flat_map(|part| part.split_whitespace()).collect();
+        let parts = self.own_words();
+        let line: Vec<&str> = parts
+            .iter()
+            .flat_map(|part| part.split_whitespace())
+            .collect();
         Mrkdwn::new().prose(cut_words(&line.join(" "), DESCRIPTION_CHARS_MAX))
     }
 
@@ -249,17 +278,29 @@ impl<'a> Notice<'a> {
         let mut parts = vec![self.since()];
         if self.alert.delay() >= MINUTE {
             // Not "late": one that is sent again, as a reminder, arrives hours after it began.
-            let event = if self.alert.is_firing() { "began" } else { "ended" };
+            let event = if self.alert.is_firing() {
+                "began"
+            } else {
+                "ended"
+            };
             let delay = human(self.alert.delay());
             parts.push(Mrkdwn::from(format!("arrived {delay} after it {event}")));
         }
         parts.extend(self.lateness().map(Mrkdwn::from));
         let receiver = self.alert.origin.receiver.as_deref();
-        parts.extend(receiver.map(|receiver| Mrkdwn::from(format!("receiver {}", clip(receiver, 60)))));
+        parts.extend(
+            receiver.map(|receiver| Mrkdwn::from(format!("receiver {}", clip(receiver, 60)))),
+        );
         parts.extend(more);
-        let delivery = Mrkdwn::from(clip(&format!("delivery {}", self.cx.call().delivery_id), 60));
+        let delivery = Mrkdwn::from(clip(
+            &format!("delivery {}", self.cx.call().delivery_id),
+            60,
+        ));
         let room = CONTEXT_CHARS_MAX - delivery.as_str().chars().count() - " · ".len();
-        Mrkdwn::join([Mrkdwn::join(parts, " · ").truncated(room), delivery], " · ")
+        Mrkdwn::join(
+            [Mrkdwn::join(parts, " · ").truncated(room), delivery],
+            " · ",
+        )
     }
 
     /// Returns the handlers that could not enrich, each with a reason in a few words.
@@ -274,7 +315,9 @@ impl<'a> Notice<'a> {
         let began = Mrkdwn::raw(self.alert.starts_at.slack_date());
         let length = human(self.alert.duration(&self.cx.now()));
         match self.alert.is_firing() {
-            true => Mrkdwn::from("since ").then(began).text(format!(" ({length})")),
+            true => Mrkdwn::from("since ")
+                .then(began)
+                .text(format!(" ({length})")),
             false => Mrkdwn::from(format!("fired for {length}, from ")).then(began),
         }
     }
@@ -288,7 +331,10 @@ impl<'a> Notice<'a> {
             0 | 1 => "it waited in the queue".to_owned(),
             attempt => format!("this is attempt {attempt}"),
         };
-        Some(format!("posted {} after it was received: {why}", human(waited)))
+        Some(format!(
+            "posted {} after it was received: {why}",
+            human(waited)
+        ))
     }
 
     fn fact(&self, name: &str) -> Option<&'a str> {
@@ -317,7 +363,9 @@ pub fn pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V
                 .text(clip(value.as_ref(), VALUE_CHARS_MAX))
         })
         .collect();
-    let lines = shown.chunks(2).map(|pair| Mrkdwn::join(pair.iter().cloned(), "   "));
+    let lines = shown
+        .chunks(2)
+        .map(|pair| Mrkdwn::join(pair.iter().cloned(), "   "));
     Mrkdwn::join(lines, "\n")
 }
 

@@ -29,23 +29,61 @@ const WORDS: [(Severity, &[&str]); 3] = [
     (
         Severity::Critical,
         &[
-            "critical", "crit", "page", "pager", "paging", "emergency", "emerg", "fatal", "disaster", "high",
-            "highest", "major", "error", "err", "alert", "urgent", "blocker", "down", "p0", "p1", "sev0", "sev1",
-            "sev-0", "sev-1", "s0", "s1",
+            "critical",
+            "crit",
+            "page",
+            "pager",
+            "paging",
+            "emergency",
+            "emerg",
+            "fatal",
+            "disaster",
+            "high",
+            "highest",
+            "major",
+            "error",
+            "err",
+            "alert",
+            "urgent",
+            "blocker",
+            "down",
+            "p0",
+            "p1",
+            "sev0",
+            "sev1",
+            "sev-0",
+            "sev-1",
+            "s0",
+            "s1",
         ],
     ),
     (
         Severity::Warning,
         &[
-            "warning", "warn", "average", "medium", "moderate", "minor", "normal", "ticket", "p2", "p3", "sev2",
-            "sev3", "sev-2", "sev-3", "s2", "s3",
+            "warning", "warn", "average", "medium", "moderate", "minor", "normal", "ticket", "p2",
+            "p3", "sev2", "sev3", "sev-2", "sev-3", "s2", "s3",
         ],
     ),
     (
         Severity::Info,
         &[
-            "info", "information", "informational", "notice", "low", "lowest", "debug", "none", "ok", "p4", "p5",
-            "sev4", "sev5", "sev-4", "sev-5", "s4", "s5",
+            "info",
+            "information",
+            "informational",
+            "notice",
+            "low",
+            "lowest",
+            "debug",
+            "none",
+            "ok",
+            "p4",
+            "p5",
+            "sev4",
+            "sev5",
+            "sev-4",
+            "sev-5",
+            "s4",
+            "s5",
         ],
     ),
 ];
@@ -84,9 +122,16 @@ mod tests {
 
     #[test]
     fn each_word_stands_in_the_table_once() {
-        let all: Vec<&str> = WORDS.iter().flat_map(|(_, words)| words.iter().copied()).collect();
+        let all: Vec<&str> = WORDS
+            .iter()
+            .flat_map(|(_, words)| words.iter().copied())
+            .collect();
         for word in &all {
-            assert_eq!(all.iter().filter(|other| *other == word).count(), 1, "{word}");
+            assert_eq!(
+                all.iter().filter(|other| *other == word).count(),
+                1,
+                "{word}"
+            );
             assert_eq!(*word, word.to_lowercase());
         }
     }
@@ -112,7 +157,9 @@ mod tests {
 
     #[test]
     fn a_severity_that_says_nothing_leaves_it_to_the_priority() {
-        let alert = Alert::new("A").with_label("severity", "team-a").with_label("priority", "P1");
+        let alert = Alert::new("A")
+            .with_label("severity", "team-a")
+            .with_label("priority", "P1");
         assert_eq!(alert.level(), Severity::Critical);
         let alert = alert.with_label("severity", "info");
         assert_eq!(alert.level(), Severity::Info);

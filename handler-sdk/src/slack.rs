@@ -101,10 +101,13 @@ impl<'a> Slack<'a> {
     pub fn reply(&self, parent: &MessageRef, reply: Message) -> Result<Reply, Error> {
         let refused = match self.post(reply.thread(parent)) {
             Ok(at) => return Ok(Reply::Posted(at)),
-            Err(error @ (Error::RateLimited(_) | Error::Unavailable(_) | Error::Timeout)) => return Err(error),
+            Err(error @ (Error::RateLimited(_) | Error::Unavailable(_) | Error::Timeout)) => {
+                return Err(error);
+            }
             Err(error) => error.to_string(),
         };
-        crate::log::Log::new(self.imports).warn("the thread could not be answered", &[("why", &refused)]);
+        crate::log::Log::new(self.imports)
+            .warn("the thread could not be answered", &[("why", &refused)]);
         Ok(Reply::Refused(refused))
     }
 

@@ -141,11 +141,8 @@ impl<'a> Subject<'a> {
     /// Returns a label of the thing: `exported_pod` before `pod`, and none if it is the exporter's own.
     pub fn label(&self, name: &str) -> Option<&'a str> {
         let alert: &'a Alert = self.alert;
-        self.exported(name).or_else(|| {
-            alert
-                .label(name)
-                .filter(|_| !self.is_exporters(name))
-        })
+        self.exported(name)
+            .or_else(|| alert.label(name).filter(|_| !self.is_exporters(name)))
     }
 
     /// Returns the place in words: `namespace/name`, the name, or the namespace; none if the alert names nothing.
@@ -161,7 +158,12 @@ impl<'a> Subject<'a> {
     /// and with `exported_pod` as `pod`.
     pub fn labels(&self) -> Vec<(&'a str, &'a str)> {
         let alert: &'a Alert = self.alert;
-        let rank = |name: &str| TELLING.iter().position(|known| *known == name).unwrap_or(TELLING.len());
+        let rank = |name: &str| {
+            TELLING
+                .iter()
+                .position(|known| *known == name)
+                .unwrap_or(TELLING.len())
+        };
         let mut labels: Vec<(&str, &str)> = alert
             .labels
             .iter()
@@ -177,12 +179,27 @@ impl<'a> Subject<'a> {
         labels
     }
 
+    /// Returns whether a text speaks of the exporter's pod where the thing's was meant: a rule that was not written for
+    /// `exported_…` labels puts them into its annotations.
+    pub fn is_misled(&self, text: &str) -> bool {
+        ["pod", "container"].iter().any(|name| {
+            let exporters = self
+                .alert
+                .label(name)
+                .filter(|value| self.exported(name) != Some(value));
+            self.exported(name).is_some()
+                && exporters.is_some_and(|exporters| text.contains(exporters))
+        })
+    }
+
     fn exported(&self, name: &str) -> Option<&'a str> {
         let alert: &'a Alert = self.alert;
         alert
             .labels
             .iter()
-            .find(|(known, value)| known.strip_prefix("exported_") == Some(name) && !value.is_empty())
+            .find(|(known, value)| {
+                known.strip_prefix("exported_") == Some(name) && !value.is_empty()
+            })
             .map(|(_, value)| value.as_str())
     }
 
@@ -193,7 +210,10 @@ impl<'a> Subject<'a> {
             "namespace" => self.is_namespace_exporters,
             "job" | "service" | "endpoint" | "metrics_path" => self.exporter.is_about_others(),
             // The address of node_exporter, the kubelet or a probe is the thing's; that of kube-state-metrics is not.
-            "instance" => matches!(self.exporter, Exporter::KubeStateMetrics | Exporter::Operator),
+            "instance" => matches!(
+                self.exporter,
+                Exporter::KubeStateMetrics | Exporter::Operator
+            ),
             _ => false,
         }
     }
@@ -221,7 +241,10 @@ impl<'a> Subject<'a> {
     fn looks_like_the_exporter(&self) -> bool {
         self.exporter == Exporter::KubeStateMetrics
             && (self.alert.label("container") == Some("kube-state-metrics")
-                || self.alert.label("pod").is_some_and(|pod| pod.contains("kube-state-metrics")))
+                || self
+                    .alert
+                    .label("pod")
+                    .is_some_and(|pod| pod.contains("kube-state-metrics")))
     }
 
     fn has_a_thing_beside_its_pod(&self) -> bool {

@@ -80,7 +80,7 @@ impl Imports {
         if let Some(grant) = &state.slack_denied {
             return Err(slack::Error::Denied(grant.clone()));
         }
-        match state.slack_errors.pop_front() {
+        match state.slack_errors.pop_front().flatten() {
             Some(error) => Err(error),
             None => Ok(()),
         }

@@ -180,7 +180,10 @@ impl Blocks {
             let mut texts = Texts::default();
             fields.iter().for_each(|field| texts.push(field.clone()));
             self.push(
-                format!(r#"{{"type":"section","fields":[{}]}}"#, texts.json.join(",")),
+                format!(
+                    r#"{{"type":"section","fields":[{}]}}"#,
+                    texts.json.join(",")
+                ),
                 texts.size,
             );
         }
@@ -199,7 +202,10 @@ impl Blocks {
             .for_each(|text| elements.push(mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX)));
         if !elements.json.is_empty() {
             self.push(
-                format!(r#"{{"type":"context","elements":[{}]}}"#, elements.json.join(",")),
+                format!(
+                    r#"{{"type":"context","elements":[{}]}}"#,
+                    elements.json.join(",")
+                ),
                 elements.size,
             );
         }
@@ -242,13 +248,17 @@ impl Blocks {
             .for_each(|(index, (title, url))| {
                 let (text, size) = plain_text(title.as_ref(), limits::BUTTON_CHARS_MAX);
                 let url = quoted(url.as_ref());
-                let button =
-                    format!(r#"{{"type":"button","action_id":"link-{index}","text":{text},"url":{url}}}"#);
+                let button = format!(
+                    r#"{{"type":"button","action_id":"link-{index}","text":{text},"url":{url}}}"#
+                );
                 elements.push((button, size));
             });
         if !elements.json.is_empty() {
             self.push(
-                format!(r#"{{"type":"actions","elements":[{}]}}"#, elements.json.join(",")),
+                format!(
+                    r#"{{"type":"actions","elements":[{}]}}"#,
+                    elements.json.join(",")
+                ),
                 elements.size,
             );
         }
@@ -342,7 +352,10 @@ impl Blocks {
         let shown = limits::BLOCKS_MAX - 1;
         let missing =
             Self::new().context([format!("… and {} more blocks", self.blocks.len() - shown)]);
-        array(&self.blocks[..shown], &format!(",{}", missing.blocks[0].json))
+        array(
+            &self.blocks[..shown],
+            &format!(",{}", missing.blocks[0].json),
+        )
     }
 
     fn push(&mut self, json: String, size: Size) {
@@ -418,7 +431,10 @@ impl Blocks {
 fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> (String, Size) {
     let text = truncate(text.as_str(), chars_max);
     (
-        format!(r#"{{"type":"mrkdwn","text":{},"verbatim":true}}"#, quoted(&text)),
+        format!(
+            r#"{{"type":"mrkdwn","text":{},"verbatim":true}}"#,
+            quoted(&text)
+        ),
         Size::of_text(&text),
     )
 }
@@ -432,7 +448,10 @@ fn plain_text(text: &str, chars_max: usize) -> (String, Size) {
         text.chars().take(chars_max - 1).chain(['…']).collect()
     };
     (
-        format!(r#"{{"type":"plain_text","text":{},"emoji":false}}"#, quoted(&text)),
+        format!(
+            r#"{{"type":"plain_text","text":{},"emoji":false}}"#,
+            quoted(&text)
+        ),
         Size::of_text(&text),
     )
 }

@@ -15,7 +15,14 @@ const DETAILS: [&str; 7] = [
     "phase",
 ];
 /// Labels that differ between the pods of one workload, or between two looks at it.
-const PASSING: [&str; 6] = ["container", "node", "instance", "reason", "pod_ip", "host_ip"];
+const PASSING: [&str; 6] = [
+    "container",
+    "node",
+    "instance",
+    "reason",
+    "pod_ip",
+    "host_ip",
+];
 /// What Kubernetes makes suffixes of: no vowels, and nothing that looks like one (apimachinery, `util/rand`).
 const RANDOM: &str = "[b-df-hj-np-tv-xz0-9]+";
 
@@ -48,7 +55,10 @@ impl Subject<'_> {
             .as_deref()
             .filter(|url| is_web_url(url))?;
         let filter = encode(&format!("{{{}}}", self.matchers(workload).join(", ")));
-        Some(format!("{}/#/silences/new?filter={filter}", base.trim_end_matches('/')))
+        Some(format!(
+            "{}/#/silences/new?filter={filter}",
+            base.trim_end_matches('/')
+        ))
     }
 
     fn matchers(&self, workload: Option<(&str, &str)>) -> Vec<String> {
@@ -60,7 +70,8 @@ impl Subject<'_> {
             .into_iter()
             .collect();
         for (name, value) in self.labels() {
-            let is_of_thing = Some(name) == self.kind() || (name == "namespace" && self.namespace().is_some());
+            let is_of_thing =
+                Some(name) == self.kind() || (name == "namespace" && self.namespace().is_some());
             let is_wanted = match self.row {
                 _ if name == "cluster" || is_of_thing => true,
                 Some(_) => DETAILS.contains(&name),
@@ -74,7 +85,10 @@ impl Subject<'_> {
                 None => name.to_owned(),
             };
             let pods = (name == "pod").then(|| pods_of(value, workload)).flatten();
-            matchers.push(pods.map_or_else(|| equal(&label, value), |pods| format!("{label}=~{}", quoted(&pods))));
+            matchers.push(pods.map_or_else(
+                || equal(&label, value),
+                |pods| format!("{label}=~{}", quoted(&pods)),
+            ));
         }
         matchers
     }
@@ -94,9 +108,9 @@ fn quoted(value: &str) -> String {
 fn pods_of(pod: &str, workload: Option<(&str, &str)>) -> Option<String> {
     let is_plain = |name: &str| {
         !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
+            && name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+            })
     };
     let (name, suffixes) = match workload {
         Some((kind, name)) => {
@@ -115,7 +129,9 @@ fn pods_of(pod: &str, workload: Option<(&str, &str)>) -> Option<String> {
             None => {
                 let (rest, last) = pod.rsplit_once('-')?;
                 match last {
-                    _ if last.bytes().all(|byte| byte.is_ascii_digit()) => (rest, "[0-9]+".to_owned()),
+                    _ if last.bytes().all(|byte| byte.is_ascii_digit()) => {
+                        (rest, "[0-9]+".to_owned())
+                    }
                     _ if is_suffix(last, 5..=5) => (rest, RANDOM.to_owned()),
                     _ => return None,
                 }

@@ -26,7 +26,10 @@ impl Exporter {
         let container = alert.label("container").unwrap_or_default();
         if job.contains("kube-state-metrics") || container == "kube-state-metrics" {
             Self::KubeStateMetrics
-        } else if job.contains("node-exporter") || job.contains("node_exporter") || container == "node-exporter" {
+        } else if job.contains("node-exporter")
+            || job.contains("node_exporter")
+            || container == "node-exporter"
+        {
             Self::NodeExporter
         } else if job == "kubelet" || job.contains("cadvisor") {
             Self::Kubelet
@@ -72,15 +75,39 @@ static ROWS: [Row; 22] = [
     ),
     row("CPUThrottlingHigh", "pod", Exporter::Kubelet),
     row("KubeDeployment*", "deployment", Exporter::KubeStateMetrics),
-    row("KubeStatefulSet*", "statefulset", Exporter::KubeStateMetrics),
+    row(
+        "KubeStatefulSet*",
+        "statefulset",
+        Exporter::KubeStateMetrics,
+    ),
     row("KubeDaemonSet*", "daemonset", Exporter::KubeStateMetrics),
     row("KubeJob*", "job_name", Exporter::KubeStateMetrics),
     row("KubeCronJob*", "cronjob", Exporter::KubeStateMetrics),
-    row("KubeHpa*", "horizontalpodautoscaler hpa", Exporter::KubeStateMetrics),
-    row("KubePdb*", "poddisruptionbudget", Exporter::KubeStateMetrics),
-    row("KubeQuota*", "resourcequota namespace", Exporter::KubeStateMetrics),
-    row("KubePersistentVolumeErrors", "persistentvolume", Exporter::KubeStateMetrics),
-    row("KubePersistentVolume*", "persistentvolumeclaim", Exporter::Kubelet),
+    row(
+        "KubeHpa*",
+        "horizontalpodautoscaler hpa",
+        Exporter::KubeStateMetrics,
+    ),
+    row(
+        "KubePdb*",
+        "poddisruptionbudget",
+        Exporter::KubeStateMetrics,
+    ),
+    row(
+        "KubeQuota*",
+        "resourcequota namespace",
+        Exporter::KubeStateMetrics,
+    ),
+    row(
+        "KubePersistentVolumeErrors",
+        "persistentvolume",
+        Exporter::KubeStateMetrics,
+    ),
+    row(
+        "KubePersistentVolume*",
+        "persistentvolumeclaim",
+        Exporter::Kubelet,
+    ),
     row(
         "KubeAPIInstanceUnreachable KubeSchedulerInstanceUnreachable KubeControllerManagerInstanceUnreachable \
          KubeProxyInstanceUnreachable",
@@ -132,14 +159,19 @@ pub(super) const PROBE_THINGS: &str = "instance target";
 /// Returns the row of an alertname.
 pub(super) fn row_of(name: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| {
-        row.names.split_whitespace().any(|pattern| match pattern.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => name == pattern,
-        })
+        row.names
+            .split_whitespace()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(start) => name.starts_with(start),
+                None => name == pattern,
+            })
     })
 }
 
 /// Returns whether what this label names is in no namespace.
 pub(super) fn is_cluster_scoped(label: &str) -> bool {
-    matches!(label, "node" | "nodename" | "persistentvolume" | "namespace")
+    matches!(
+        label,
+        "node" | "nodename" | "persistentvolume" | "namespace"
+    )
 }

@@ -31,13 +31,22 @@ const KUBELET: &[(&str, &str)] = &[
 const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
     (
         "KubePodCrashLooping KubeContainerWaiting",
-        &[("namespace", "shop"), ("pod", "web-0"), ("container", "app"), ("job", "kube-state-metrics")],
+        &[
+            ("namespace", "shop"),
+            ("pod", "web-0"),
+            ("container", "app"),
+            ("job", "kube-state-metrics"),
+        ],
         &[],
         "shop/web-0",
     ),
     (
         "KubePodNotReady",
-        &[("namespace", "shop"), ("pod", "web-0"), ("job", "kube-state-metrics")],
+        &[
+            ("namespace", "shop"),
+            ("pod", "web-0"),
+            ("job", "kube-state-metrics"),
+        ],
         &[],
         "shop/web-0",
     ),
@@ -65,7 +74,12 @@ const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
         STATE_METRICS,
         "shop/backup-1",
     ),
-    ("KubeCronJobRunning", &[("namespace", "shop"), ("cronjob", "backup")], STATE_METRICS, "shop/backup"),
+    (
+        "KubeCronJobRunning",
+        &[("namespace", "shop"), ("cronjob", "backup")],
+        STATE_METRICS,
+        "shop/backup",
+    ),
     (
         "KubeHpaReplicasMismatch KubeHpaMaxedOut",
         &[("namespace", "shop"), ("horizontalpodautoscaler", "web")],
@@ -80,31 +94,52 @@ const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
     ),
     (
         "KubeQuotaAlmostFull KubeQuotaFullyUsed KubeQuotaExceeded",
-        &[("namespace", "shop"), ("resource", "pods"), ("resourcequota", "team")],
+        &[
+            ("namespace", "shop"),
+            ("resource", "pods"),
+            ("resourcequota", "team"),
+        ],
         STATE_METRICS,
         "shop/team",
     ),
     (
         "KubePersistentVolumeErrors",
-        &[("persistentvolume", "pvc-1"), ("phase", "Failed"), ("namespace", "exporter-monitoring")],
+        &[
+            ("persistentvolume", "pvc-1"),
+            ("phase", "Failed"),
+            ("namespace", "exporter-monitoring"),
+        ],
         STATE_METRICS,
         "pvc-1",
     ),
     (
         "KubePersistentVolumeFillingUp KubePersistentVolumeInodesFillingUp",
-        &[("namespace", "shop"), ("persistentvolumeclaim", "data-db-0"), ("node", "n1"), ("instance", "10.0.0.7:10250")],
+        &[
+            ("namespace", "shop"),
+            ("persistentvolumeclaim", "data-db-0"),
+            ("node", "n1"),
+            ("instance", "10.0.0.7:10250"),
+        ],
         KUBELET,
         "shop/data-db-0",
     ),
     (
         "CPUThrottlingHigh",
-        &[("namespace", "shop"), ("pod", "web-0"), ("container", "app")],
+        &[
+            ("namespace", "shop"),
+            ("pod", "web-0"),
+            ("container", "app"),
+        ],
         &[],
         "shop/web-0",
     ),
     (
         "KubeNodeNotReady KubeNodePressure KubeNodeUnreachable KubeNodeReadinessFlapping",
-        &[("node", "n1"), ("condition", "Ready"), ("namespace", "exporter-monitoring")],
+        &[
+            ("node", "n1"),
+            ("condition", "Ready"),
+            ("namespace", "exporter-monitoring"),
+        ],
         STATE_METRICS,
         "n1",
     ),
@@ -112,7 +147,11 @@ const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
         "KubeletTooManyPods KubeNodeEviction KubeletPlegDurationHigh KubeletPodStartUpLatencyHigh \
          KubeletClientCertificateExpiration KubeletServerCertificateExpiration KubeletClientCertificateRenewalErrors \
          KubeletServerCertificateRenewalErrors KubeletInstanceUnreachable",
-        &[("node", "n1"), ("instance", "10.0.0.7:10250"), ("namespace", "exporter-kube-system")],
+        &[
+            ("node", "n1"),
+            ("instance", "10.0.0.7:10250"),
+            ("namespace", "exporter-kube-system"),
+        ],
         KUBELET,
         "n1",
     ),
@@ -123,7 +162,11 @@ const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
          NodeClockNotSynchronising NodeRAIDDegraded NodeRAIDDiskFailure NodeFileDescriptorLimit NodeCPUHighUsage \
          NodeSystemSaturation NodeMemoryMajorPagesFaults NodeMemoryHighUtilization NodeDiskIOSaturation \
          NodeSystemdServiceFailed NodeSystemdServiceCrashlooping NodeBondingDegraded NodeNetworkInterfaceFlapping",
-        &[("instance", "10.0.0.7:9100"), ("device", "sda1"), ("mountpoint", "/var")],
+        &[
+            ("instance", "10.0.0.7:9100"),
+            ("device", "sda1"),
+            ("mountpoint", "/var"),
+        ],
         NODE_EXPORTER,
         "10.0.0.7:9100",
     ),
@@ -141,14 +184,23 @@ const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
          PrometheusOperatorSyncFailed PrometheusOperatorNodeLookupErrors PrometheusOperatorRejectedResources \
          KubeAPIInstanceUnreachable KubeSchedulerInstanceUnreachable KubeControllerManagerInstanceUnreachable \
          KubeProxyInstanceUnreachable etcdNoLeader etcdMemberCommunicationSlow etcdHighFsyncDurations",
-        &[("namespace", "monitoring"), ("pod", "prometheus-k8s-0"), ("instance", "10.0.0.9:9090"), ("job", "it")],
+        &[
+            ("namespace", "monitoring"),
+            ("pod", "prometheus-k8s-0"),
+            ("instance", "10.0.0.9:9090"),
+            ("job", "it"),
+        ],
         &[],
         "monitoring/prometheus-k8s-0",
     ),
     (
         "AlertmanagerClusterFailedToSendAlerts AlertmanagerConfigInconsistent AlertmanagerClusterDown \
          AlertmanagerClusterCrashlooping TargetDown",
-        &[("namespace", "monitoring"), ("service", "alertmanager-main"), ("job", "alertmanager-main")],
+        &[
+            ("namespace", "monitoring"),
+            ("service", "alertmanager-main"),
+            ("job", "alertmanager-main"),
+        ],
         &[],
         "monitoring/alertmanager-main",
     ),
@@ -173,7 +225,10 @@ const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
     ),
     (
         "KubeAggregatedAPIErrors KubeAggregatedAPIDown",
-        &[("name", "v1beta1.metrics.k8s.io"), ("namespace", "exporter-default")],
+        &[
+            ("name", "v1beta1.metrics.k8s.io"),
+            ("namespace", "exporter-default"),
+        ],
         &[],
         "v1beta1.metrics.k8s.io",
     ),
@@ -216,16 +271,26 @@ fn alert(name: &str, parts: &[&[(&str, &str)]]) -> Alert {
     parts
         .iter()
         .flat_map(|part| part.iter())
-        .fold(Alert::new(name), |alert, (label, value)| alert.with_label(*label, *value))
+        .fold(Alert::new(name), |alert, (label, value)| {
+            alert.with_label(*label, *value)
+        })
 }
 
 #[track_caller]
 fn check(alert: &Alert, place: &str) {
     let subject = alert.subject();
-    assert_eq!(subject.place().as_deref().unwrap_or_default(), place, "{alert:?}");
+    assert_eq!(
+        subject.place().as_deref().unwrap_or_default(),
+        place,
+        "{alert:?}"
+    );
     let shown = format!("{:?} {:?}", subject.labels(), subject.silence_url(None));
     assert!(!shown.contains("exporter-"), "{}: {shown}", alert.name);
-    assert!(!shown.contains("kube-state-metrics"), "{}: {shown}", alert.name);
+    assert!(
+        !shown.contains("kube-state-metrics"),
+        "{}: {shown}",
+        alert.name
+    );
 }
 
 #[test]
@@ -250,7 +315,9 @@ fn without_honor_labels_the_exported_ones_count() {
                 "namespace" if !value.starts_with("exporter-") => ("exported_namespace", *value),
                 label => (label, *value),
             });
-            let renamed: Vec<_> = renamed.chain([("namespace", "exporter-monitoring")]).collect();
+            let renamed: Vec<_> = renamed
+                .chain([("namespace", "exporter-monitoring")])
+                .collect();
             check(&alert(name, &[&renamed, target]), place);
         }
     }
@@ -272,9 +339,22 @@ fn the_pod_behind_exported_labels_is_found() {
     );
     check(&alert, "shop/checkout-6c9f8d7b5c-x2xkz");
     assert_eq!(alert.subject().label("container"), Some("app"));
+    assert!(
+        alert
+            .subject()
+            .is_misled("Pod exporter-monitoring/kube-state-metrics is waiting.")
+    );
+    assert!(!alert.subject().is_misled("Pod shop/checkout is waiting."));
+    let own =
+        Alert::new("KubeStateMetricsListErrors").with_label("container", "kube-state-metrics");
+    assert!(!own.subject().is_misled("kube-state-metrics has errors."));
     assert_eq!(
         alert.subject().labels(),
-        [("namespace", "shop"), ("pod", "checkout-6c9f8d7b5c-x2xkz"), ("container", "app")]
+        [
+            ("namespace", "shop"),
+            ("pod", "checkout-6c9f8d7b5c-x2xkz"),
+            ("container", "app")
+        ]
     );
 }
 
@@ -282,16 +362,52 @@ fn the_pod_behind_exported_labels_is_found() {
 fn an_alert_that_no_row_knows_is_read_by_its_labels() {
     let own = |labels: &[(&str, &str)]| alert("Custom", &[labels]).subject().place();
     for (labels, place) in [
-        (&[("namespace", "shop"), ("service", "web"), ("instance", "a")][..], "shop/web"),
-        (&[("namespace", "shop"), ("pod", "web-0"), ("node", "n1")], "shop/web-0"),
+        (
+            &[("namespace", "shop"), ("service", "web"), ("instance", "a")][..],
+            "shop/web",
+        ),
+        (
+            &[("namespace", "shop"), ("pod", "web-0"), ("node", "n1")],
+            "shop/web-0",
+        ),
         (&[("namespace", "shop")], "shop"),
-        (&[("instance", "10.0.0.7:9100"), ("job", "node-exporter"), ("pod", "x"), ("namespace", "m")], "10.0.0.7:9100"),
-        (&[("pod", "web-0"), ("namespace", "shop"), ("job", "kube-state-metrics")], "shop/web-0"),
+        (
+            &[
+                ("instance", "10.0.0.7:9100"),
+                ("job", "node-exporter"),
+                ("pod", "x"),
+                ("namespace", "m"),
+            ],
+            "10.0.0.7:9100",
+        ),
+        (
+            &[
+                ("pod", "web-0"),
+                ("namespace", "shop"),
+                ("job", "kube-state-metrics"),
+            ],
+            "shop/web-0",
+        ),
     ] {
         assert_eq!(own(labels).as_deref(), Some(place), "{labels:?}");
     }
-    check(&alert("Custom", &[STATE_METRICS, &[("namespace", "shop"), ("rollout", "web")]]), "shop/web");
-    check(&alert("Custom", &[STATE_METRICS, &[("node", "n1"), ("namespace", "exporter-monitoring")]]), "n1");
+    check(
+        &alert(
+            "Custom",
+            &[STATE_METRICS, &[("namespace", "shop"), ("rollout", "web")]],
+        ),
+        "shop/web",
+    );
+    check(
+        &alert(
+            "Custom",
+            &[
+                STATE_METRICS,
+                &[("node", "n1"), ("namespace", "exporter-monitoring")],
+            ],
+        ),
+        "n1",
+    );
     assert_eq!(own(&[("team", "a")]), None);
 }
 
@@ -302,7 +418,9 @@ fn a_silence_covers_the_workload() {
         alert.origin.external_url = Some("https://am.example/".to_owned());
         let url = alert.subject().silence_url(workload).unwrap();
         let filter = url.split_once("filter=").unwrap().1.to_owned();
-        let encoded = ["%7B", "%7D", "%22", "%3D", "%2C", "%20", "%5B", "%5D", "%2B", "%5C", "%2F"];
+        let encoded = [
+            "%7B", "%7D", "%22", "%3D", "%2C", "%20", "%5B", "%5D", "%2B", "%5C", "%2F",
+        ];
         encoded
             .iter()
             .zip(["{", "}", "\"", "=", ",", " ", "[", "]", "+", "\\", "/"])
@@ -311,29 +429,71 @@ fn a_silence_covers_the_workload() {
     let pod = |name: &str| {
         alert(
             "KubePodCrashLooping",
-            &[&[("namespace", "shop"), ("pod", name), ("container", "app"), ("cluster", "c1"), ("severity", "page")]],
+            &[&[
+                ("namespace", "shop"),
+                ("pod", name),
+                ("container", "app"),
+                ("cluster", "c1"),
+                ("severity", "page"),
+            ]],
         )
     };
     let random = "[b-df-hj-np-tv-xz0-9]+";
     for (name, workload, pods) in [
-        ("web-6c9f8d7b5c-x2xkz", None, format!("web-{random}-{random}")),
-        ("web-6c9f8d7b5c-x2xkz", Some(("Deployment", "web")), format!("web-{random}-{random}")),
+        (
+            "web-6c9f8d7b5c-x2xkz",
+            None,
+            format!("web-{random}-{random}"),
+        ),
+        (
+            "web-6c9f8d7b5c-x2xkz",
+            Some(("Deployment", "web")),
+            format!("web-{random}-{random}"),
+        ),
         ("db-0", Some(("StatefulSet", "db")), "db-[0-9]+".to_owned()),
-        ("agent-x2lqk", Some(("DaemonSet", "agent")), format!("agent-{random}")),
-        ("backup-28391234-x2lqk", Some(("CronJob", "backup")), format!("backup-[0-9]+-{random}")),
-        ("a.b-6c9f8d7b5c-x2xkz", None, format!("a[.]b-{random}-{random}")),
+        (
+            "agent-x2lqk",
+            Some(("DaemonSet", "agent")),
+            format!("agent-{random}"),
+        ),
+        (
+            "backup-28391234-x2lqk",
+            Some(("CronJob", "backup")),
+            format!("backup-[0-9]+-{random}"),
+        ),
+        (
+            "a.b-6c9f8d7b5c-x2xkz",
+            None,
+            format!("a[.]b-{random}-{random}"),
+        ),
     ] {
         assert_eq!(
             filter(&pod(name), workload),
-            format!("{{alertname=\"KubePodCrashLooping\", cluster=\"c1\", namespace=\"shop\", pod=~\"{pods}\"}}")
+            format!(
+                "{{alertname=\"KubePodCrashLooping\", cluster=\"c1\", namespace=\"shop\", pod=~\"{pods}\"}}"
+            )
         );
     }
-    for (name, workload) in [("etcd-n1", Some(("Node", "n1"))), ("alone", None), ("x-1", Some(("Kafka", "y")))] {
-        assert!(filter(&pod(name), workload).ends_with(&format!("pod=\"{name}\"}}")), "{name}");
+    for (name, workload) in [
+        ("etcd-n1", Some(("Node", "n1"))),
+        ("alone", None),
+        ("x-1", Some(("Kafka", "y"))),
+    ] {
+        assert!(
+            filter(&pod(name), workload).ends_with(&format!("pod=\"{name}\"}}")),
+            "{name}"
+        );
     }
     let disk = alert(
         "NodeFilesystemSpaceFillingUp",
-        &[NODE_EXPORTER, &[("instance", "a:9100"), ("mountpoint", "/var"), ("region", "x")]],
+        &[
+            NODE_EXPORTER,
+            &[
+                ("instance", "a:9100"),
+                ("mountpoint", "/var"),
+                ("region", "x"),
+            ],
+        ],
     );
     assert_eq!(
         filter(&disk, None),
@@ -342,7 +502,11 @@ fn a_silence_covers_the_workload() {
     let exported = pod("exporter-1").with_label("exported_pod", "web-6c9f8d7b5c-x2xkz");
     assert!(filter(&exported, None).contains(&format!("exported_pod=~\"web-{random}-{random}\"")));
     let odd = Alert::new("A\"\\\u{1}").with_label("team", "x");
-    assert!(filter(&odd, None).starts_with(r#"{alertname="A\"\\\u0001""#), "{}", filter(&odd, None));
+    assert!(
+        filter(&odd, None).starts_with(r#"{alertname="A\"\\\u0001""#),
+        "{}",
+        filter(&odd, None)
+    );
 }
 
 #[test]

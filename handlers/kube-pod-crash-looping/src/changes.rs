@@ -11,7 +11,10 @@ use crate::pod::controller;
 use crate::words::{image_repository, image_tag, roughly, span};
 
 /// Where a Deployment and an Argo Rollout number their sets.
-const REVISIONS: [&str; 2] = ["deployment.kubernetes.io/revision", "rollout.argoproj.io/revision"];
+const REVISIONS: [&str; 2] = [
+    "deployment.kubernetes.io/revision",
+    "rollout.argoproj.io/revision",
+];
 /// A rollout that is older than this is not what broke the pod.
 const RECENT_SECONDS: u64 = 7 * 86_400;
 /// A rollout that was this long before the first crash may well be what broke it: to undo it is worth a thought.
@@ -170,14 +173,24 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
     found.extend(of_volumes(before, after));
     found.extend(of_annotations(before, after));
     if found.is_empty() && before["spec"] != after["spec"] {
-        found.push(format!("other parts of the template ({})", other_parts(&before["spec"], &after["spec"])));
+        found.push(format!(
+            "other parts of the template ({})",
+            other_parts(&before["spec"], &after["spec"])
+        ));
     }
-    found.iter().map(|what| clip(what, 120)).take(DIFFERENCES_MAX).collect()
+    found
+        .iter()
+        .map(|what| clip(what, 120))
+        .take(DIFFERENCES_MAX)
+        .collect()
 }
 
 /// Volumes whose ConfigMap or Secret is another one now: generators put a hash into its name.
 fn of_volumes(before: &Value, after: &Value) -> Vec<String> {
-    let (old, new) = (by_name(before, "/spec/volumes"), by_name(after, "/spec/volumes"));
+    let (old, new) = (
+        by_name(before, "/spec/volumes"),
+        by_name(after, "/spec/volumes"),
+    );
     new.iter()
         .filter_map(|(name, volume)| {
             let old = old.get(name)?;
@@ -193,7 +206,12 @@ fn of_volumes(before: &Value, after: &Value) -> Vec<String> {
 /// A restart by hand, and the checksums that charts put there for the content of a ConfigMap.
 fn of_annotations(before: &Value, after: &Value) -> Vec<String> {
     const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
-    let at = |template: &Value| template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    let at = |template: &Value| {
+        template["metadata"]["annotations"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default()
+    };
     let (old, new) = (at(before), at(after));
     new.iter()
         .filter(|(name, value)| old.get(*name) != Some(value))
@@ -209,8 +227,13 @@ fn of_annotations(before: &Value, after: &Value) -> Vec<String> {
 /// Names what differs, a level deep.
 fn other_parts(before: &Value, after: &Value) -> String {
     let empty = handler_sdk::serde_json::Map::new();
-    let (old, new) = (before.as_object().unwrap_or(&empty), after.as_object().unwrap_or(&empty));
-    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+    let (old, new) = (
+        before.as_object().unwrap_or(&empty),
+        after.as_object().unwrap_or(&empty),
+    );
+    let names = old
+        .keys()
+        .chain(new.keys().filter(|name| !old.contains_key(*name)));
     let differing: Vec<&str> = names
         .filter(|name| old.get(*name) != new.get(*name))
         .map(String::as_str)
@@ -273,18 +296,28 @@ fn of_container(old: &Value, new: &Value) -> Vec<String> {
     if ["command", "args"].iter().any(|key| old[key] != new[key]) {
         found.push("command".to_owned());
     }
-    for (key, what) in [("livenessProbe", "liveness probe"), ("startupProbe", "startup probe")] {
+    for (key, what) in [
+        ("livenessProbe", "liveness probe"),
+        ("startupProbe", "startup probe"),
+    ] {
         if old[key] != new[key] {
             found.push(what.to_owned());
         }
     }
     let sources = |container: &Value| -> Vec<String> {
-        items(container, "/envFrom").iter().filter_map(source).collect()
+        items(container, "/envFrom")
+            .iter()
+            .filter_map(source)
+            .collect()
     };
     let (before, after) = (sources(old), sources(new));
     if before != after {
         let only = |some: &[String], others: &[String]| {
-            let some: Vec<&str> = some.iter().filter(|one| !others.contains(one)).map(String::as_str).collect();
+            let some: Vec<&str> = some
+                .iter()
+                .filter(|one| !others.contains(one))
+                .map(String::as_str)
+                .collect();
             (!some.is_empty()).then(|| some.join(" and "))
         };
         let (gone, come) = (only(&before, &after), only(&after, &before));
@@ -309,11 +342,15 @@ fn changed_variables(old: &Value, new: &Value) -> Vec<String> {
     names
         .filter(|name| before.get(*name) != after.get(*name))
         .map(|name| {
-            let from = |variables: &BTreeMap<&str, &Value>| variables.get(name).and_then(|variable| source(variable));
+            let from = |variables: &BTreeMap<&str, &Value>| {
+                variables.get(name).and_then(|variable| source(variable))
+            };
             match (from(&before), from(&after)) {
                 (None, None) => (*name).to_owned(),
                 (before, after) if before == after => format!("{name} (another key)"),
-                (before, after) => format!("{name} ({})", arrow(before.as_deref(), after.as_deref())),
+                (before, after) => {
+                    format!("{name} ({})", arrow(before.as_deref(), after.as_deref()))
+                }
             }
         })
         .take(3)
@@ -369,12 +406,17 @@ mod tests {
                     "envFrom": [{ "configMapRef": { "name": format!("app-env-{hash}") } }, { "secretRef": { "name": "s" } }] }],
                 "volumes": [{ "name": "conf", "configMap": { "name": format!("app-conf-{hash}") } }] } })
         };
-        let from = |secret: &str, key: &str| json!([
-            { "name": "DB", "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } },
-            { "name": "PLAIN", "value": secret },
-        ]);
+        let from = |secret: &str, key: &str| {
+            json!([
+                { "name": "DB", "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } },
+                { "name": "PLAIN", "value": secret },
+            ])
+        };
         assert_eq!(
-            differences(&template("a", from("db-1", "url")), &template("b", from("db-2", "url"))),
+            differences(
+                &template("a", from("db-1", "url")),
+                &template("b", from("db-2", "url"))
+            ),
             [
                 "variables from ConfigMap app-env-a → ConfigMap app-env-b",
                 "variables DB (Secret db-1 → Secret db-2), PLAIN",
@@ -383,14 +425,18 @@ mod tests {
             ]
         );
         assert_eq!(
-            differences(&template("a", from("db-1", "url")), &template("a", from("db-1", "dsn"))),
+            differences(
+                &template("a", from("db-1", "url")),
+                &template("a", from("db-1", "dsn"))
+            ),
             ["variables DB (another key)"]
         );
     }
 
     #[test]
     fn whatever_else_differs_is_named() {
-        let template = |account: &str| json!({ "spec": { "serviceAccountName": account, "containers": [] } });
+        let template =
+            |account: &str| json!({ "spec": { "serviceAccountName": account, "containers": [] } });
         assert_eq!(
             differences(&template("a"), &template("b")),
             ["other parts of the template (serviceAccountName)"]
@@ -405,7 +451,11 @@ mod tests {
                     "ownerReferences": [{ "controller": true, "kind": "Rollout", "name": "d" }] },
                 "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": format!("r/app:{tag}") }] } } } })
         };
-        let change = of_sets(&set("3", "b"), &[set("2", "a"), set("3", "b")], ("Rollout", "d"));
+        let change = of_sets(
+            &set("3", "b"),
+            &[set("2", "a"), set("3", "b")],
+            ("Rollout", "d"),
+        );
         assert_eq!(change.told(None).unwrap(), "rev 3, image a → b");
     }
 
@@ -417,12 +467,24 @@ mod tests {
             ..Change::default()
         };
         assert!(change.supports_undo(1_000_600));
-        assert!(!change.supports_undo(999_000), "it crashed before the rollout");
+        assert!(
+            !change.supports_undo(999_000),
+            "it crashed before the rollout"
+        );
         assert!(!change.supports_undo(1_200_000), "it ran well for days");
         let other = |change: Change| change.supports_undo(1_000_600);
-        assert!(!other(Change { is_spec_changed: false, ..change.clone() }));
-        assert!(!other(Change { is_rollback: true, ..change.clone() }));
-        assert!(other(Change { first_crash: Some(1_000_100), ..change }));
+        assert!(!other(Change {
+            is_spec_changed: false,
+            ..change.clone()
+        }));
+        assert!(!other(Change {
+            is_rollback: true,
+            ..change.clone()
+        }));
+        assert!(other(Change {
+            first_crash: Some(1_000_100),
+            ..change
+        }));
     }
 
     #[test]

@@ -115,7 +115,12 @@ impl Look<'_> {
             self.owners(pod);
             return;
         }
-        if let Some(container) = self.findings.container.clone().filter(|_| settings.logs != Logs::Off) {
+        if let Some(container) = self
+            .findings
+            .container
+            .clone()
+            .filter(|_| settings.logs != Logs::Off)
+        {
             let log = log_tail::fetch(&self.kube, self.namespace, self.pod_name, &container);
             self.findings.log = self.noted("log", log);
         }
@@ -183,7 +188,9 @@ impl Look<'_> {
             match kind {
                 // Its own name ends with a hash, which changes with each rollout.
                 "ReplicaSet" => {
-                    if let Some(name) = pod::without_hash(pod, name).or_else(|| workload_of_pod(self.pod_name)) {
+                    if let Some(name) =
+                        pod::without_hash(pod, name).or_else(|| workload_of_pod(self.pod_name))
+                    {
                         self.owner_unread("", name);
                     }
                 }
@@ -251,8 +258,10 @@ impl Look<'_> {
         if let Some(sets) = self.listed("rollout", listed) {
             let mut change = changes::of_sets(current, &sets, (kind, owner));
             let container = self.findings.container.as_ref();
-            change.first_crash =
-                events::first_crash(&self.findings.events, container.map(|container| container.name.as_str()));
+            change.first_crash = events::first_crash(
+                &self.findings.events,
+                container.map(|container| container.name.as_str()),
+            );
             self.findings.change = Some(change);
         }
     }

@@ -48,7 +48,9 @@ pub(crate) fn events(listed: &[Value]) -> Vec<Event> {
             ),
         };
         let is_same = |known: &&mut Event| {
-            known.reason == new.reason && known.message == new.message && known.container == new.container
+            known.reason == new.reason
+                && known.message == new.message
+                && known.container == new.container
         };
         match found.iter_mut().find(is_same) {
             Some(known) => {
@@ -90,8 +92,14 @@ impl Event {
 
     /// Returns whether it happened while the container ran that ended with this exit; what has no time is taken to.
     pub(crate) fn is_in_time(&self, exit: &Exit) -> bool {
-        let is_too_late = self.first.zip(exit.finished).is_some_and(|(first, finished)| first > finished + SLACK_SECONDS);
-        let is_too_early = self.last.zip(exit.started).is_some_and(|(last, started)| last < started - SLACK_SECONDS);
+        let is_too_late = self
+            .first
+            .zip(exit.finished)
+            .is_some_and(|(first, finished)| first > finished + SLACK_SECONDS);
+        let is_too_early = self
+            .last
+            .zip(exit.started)
+            .is_some_and(|(last, started)| last < started - SLACK_SECONDS);
         !is_too_late && !is_too_early
     }
 }
@@ -179,9 +187,18 @@ mod tests {
             finished: Some(1_100),
             ..Exit::default()
         };
-        assert!(event(500, 2_000).is_in_time(&exit), "repeated before and after");
-        assert!(event(1_105, 1_105).is_in_time(&exit), "reported a little later");
-        assert!(!event(1_200, 1_300).is_in_time(&exit), "the next container's");
+        assert!(
+            event(500, 2_000).is_in_time(&exit),
+            "repeated before and after"
+        );
+        assert!(
+            event(1_105, 1_105).is_in_time(&exit),
+            "reported a little later"
+        );
+        assert!(
+            !event(1_200, 1_300).is_in_time(&exit),
+            "the next container's"
+        );
         assert!(!event(500, 900).is_in_time(&exit), "an earlier container's");
         assert!(Event::default().is_in_time(&exit));
     }

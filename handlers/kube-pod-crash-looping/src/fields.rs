@@ -46,7 +46,11 @@ impl Source<'_> {
             _ => false,
         };
         let labels = self.notice.labels(&[]);
-        shown.extend(labels.into_iter().filter(|(name, value)| !is_said(name, value)));
+        shown.extend(
+            labels
+                .into_iter()
+                .filter(|(name, value)| !is_said(name, value)),
+        );
         let below = shown.split_off(shown.len().min(PAIRS_MAX));
         let below = below.iter().map(|(name, value)| {
             Mrkdwn::new()

@@ -248,7 +248,10 @@ impl Findings {
             }
         }
         if let Some(workload) = &self.workload {
-            facts.insert("workload", format!("{}/{}", workload.kind, workload.name).trim_start_matches('/'));
+            facts.insert(
+                "workload",
+                format!("{}/{}", workload.kind, workload.name).trim_start_matches('/'),
+            );
             if let Some((ready, wanted)) = workload.ready {
                 facts.insert("workload.ready", format!("{ready}/{wanted}"));
             }
@@ -283,7 +286,14 @@ impl Findings {
         name.starts_with("crash.")
             || matches!(
                 name,
-                "image" | "workload" | "workload.ready" | "owner" | "node" | "rollout.revision" | "pod" | "not_fetched"
+                "image"
+                    | "workload"
+                    | "workload.ready"
+                    | "owner"
+                    | "node"
+                    | "rollout.revision"
+                    | "pod"
+                    | "not_fetched"
             )
     }
 

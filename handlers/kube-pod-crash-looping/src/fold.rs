@@ -63,7 +63,9 @@ fn shape(line: &str) -> (String, Vec<&str>) {
     let mut numbers = Vec::new();
     let mut rest = line;
     while let Some(next) = rest.chars().next() {
-        let end = rest.find(|char: char| !is_of_word(char)).unwrap_or(rest.len());
+        let end = rest
+            .find(|char: char| !is_of_word(char))
+            .unwrap_or(rest.len());
         let (word, after) = match end {
             0 => rest.split_at(next.len_utf8()),
             end => rest.split_at(end),
@@ -87,7 +89,15 @@ fn is_of_word(char: char) -> bool {
 /// Returns whether a line reads like the report of an error.
 pub(crate) fn is_error(line: &str) -> bool {
     const SIGNS: [&str; 9] = [
-        "error", "fatal", "panic", "exception", "critical", "traceback", "failed", "cannot", "refused",
+        "error",
+        "fatal",
+        "panic",
+        "exception",
+        "critical",
+        "traceback",
+        "failed",
+        "cannot",
+        "refused",
     ];
     let line = line.to_ascii_lowercase();
     SIGNS.iter().any(|sign| line.contains(sign))
@@ -111,8 +121,18 @@ mod tests {
     #[test]
     fn runs_that_differ_in_numbers_become_their_last_line() {
         assert_eq!(
-            folded(&["batch=1 rows=5", "batch=2 rows=5", "batch=3 rows=5", "FATAL no space", "batch=4 rows=5"]),
-            ["batch=3 rows=5 (×3, differing in a number)", "FATAL no space", "batch=4 rows=5"]
+            folded(&[
+                "batch=1 rows=5",
+                "batch=2 rows=5",
+                "batch=3 rows=5",
+                "FATAL no space",
+                "batch=4 rows=5"
+            ]),
+            [
+                "batch=3 rows=5 (×3, differing in a number)",
+                "FATAL no space",
+                "batch=4 rows=5"
+            ]
         );
         assert_eq!(folded(&["retry", "retry", "retry"]), ["retry (×3)"]);
         assert_eq!(
@@ -121,13 +141,24 @@ mod tests {
                 "2026-11-01T10:00:01.2Z GET /a 500",
                 "2026-11-01T10:00:02.3Z GET /b 200"
             ]),
-            ["2026-11-01T10:00:01.2Z GET /a 500 (×2, differing in numbers)", "2026-11-01T10:00:02.3Z GET /b 200"]
+            [
+                "2026-11-01T10:00:01.2Z GET /a 500 (×2, differing in numbers)",
+                "2026-11-01T10:00:02.3Z GET /b 200"
+            ]
         );
     }
 
     #[test]
     fn lines_that_differ_in_words_stay() {
-        let lines = ["connecting to a", "connecting to b", "ERROR x=1", "WARN x=1", "x", "", ""];
+        let lines = [
+            "connecting to a",
+            "connecting to b",
+            "ERROR x=1",
+            "WARN x=1",
+            "x",
+            "",
+            "",
+        ];
         assert_eq!(folded(&lines[..5]), &lines[..5]);
         assert_eq!(folded(&lines[4..]), ["x", " (×2)"]);
         assert!(fold(&[]).is_empty());
@@ -135,7 +166,11 @@ mod tests {
 
     #[test]
     fn errors_are_known_by_their_words() {
-        for line in ["FATAL no database", "thread 'main' panicked at x", "java.lang.IllegalStateException: x"] {
+        for line in [
+            "FATAL no database",
+            "thread 'main' panicked at x",
+            "java.lang.IllegalStateException: x",
+        ] {
             assert!(is_error(line), "{line}");
         }
         assert!(!is_error("level=info msg=\"transformed batch\""));

@@ -27,7 +27,10 @@ pub(crate) struct Shown {
 impl Source<'_> {
     /// Returns the end of the log within this room: runs of nearly equal lines folded, the last error kept.
     pub(crate) fn log(&self, room: Size) -> Shown {
-        let Some(log) = self.log_to_show().filter(|_| self.settings.logs == Logs::Message) else {
+        let Some(log) = self
+            .log_to_show()
+            .filter(|_| self.settings.logs == Logs::Message)
+        else {
             return Shown::default();
         };
         let title = log_title(log, "");
@@ -42,7 +45,11 @@ impl Source<'_> {
         let text: Vec<&str> = shown.iter().map(|line| line.text.as_str()).collect();
         Shown {
             text: title.text("\n").then(fenced(&text.join("\n"))),
-            whole: shown.iter().filter(|line| line.is_whole).map(|line| line.at).collect(),
+            whole: shown
+                .iter()
+                .filter(|line| line.is_whole)
+                .map(|line| line.at)
+                .collect(),
         }
     }
 
@@ -71,7 +78,11 @@ impl Source<'_> {
             left = &left[..left.len() - lines.len()];
             sections.push(lines);
         }
-        let more = if shown.whole.is_empty() { "" } else { "More of the " };
+        let more = if shown.whole.is_empty() {
+            ""
+        } else {
+            "More of the "
+        };
         let start = Blocks::new().section(log_title(log, more));
         sections.iter().rev().fold(start, |blocks, lines| {
             let text: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();

@@ -36,14 +36,19 @@ pub(crate) fn fetch(
     let name = &container.name;
     if container.is_exit_present {
         let log = tail(kube, namespace, pod, name, false)?;
-        return Ok(Log { is_of_crash: true, ..log });
+        return Ok(Log {
+            is_of_crash: true,
+            ..log
+        });
     }
     match tail(kube, namespace, pod, name, true) {
-        Err(unread) if unread.status == Some(400) => match tail(kube, namespace, pod, name, false) {
-            // It has not run yet, or nothing is left of it.
-            Err(unread) if unread.status == Some(400) => Err(Unread::no_log()),
-            result => result,
-        },
+        Err(unread) if unread.status == Some(400) => {
+            match tail(kube, namespace, pod, name, false) {
+                // It has not run yet, or nothing is left of it.
+                Err(unread) if unread.status == Some(400) => Err(Unread::no_log()),
+                result => result,
+            }
+        }
         result => result,
     }
 }

@@ -57,9 +57,16 @@ impl Source<'_> {
             self.notice.text(&self.who(), &self.what_happens()),
             &self.notice.header(Some(&self.place())),
         )
-        .end(self.notice.links(self.workload()), self.notice.context(self.not_fetched()))
+        .end(
+            self.notice.links(self.workload()),
+            self.notice.context(self.not_fetched()),
+        )
         .section(Mrkdwn::join(
-            [self.notice.status(), self.notice.storm(), self.verdict_line()],
+            [
+                self.notice.status(),
+                self.notice.storm(),
+                self.verdict_line(),
+            ],
             "\n",
         ));
         if self.is_said_apart() {
@@ -178,7 +185,11 @@ impl Source<'_> {
                     .bold("The pod is gone:")
                     .text(" deleted or replaced since the alert began.");
                 match self.end_of_pod() {
-                    Some(event) => line.text(format!(" {}: {}", clip(&event.reason, 40), clip(&event.message, 160))),
+                    Some(event) => line.text(format!(
+                        " {}: {}",
+                        clip(&event.reason, 40),
+                        clip(&event.message, 160)
+                    )),
                     None => line,
                 }
             }
@@ -208,7 +219,8 @@ impl Source<'_> {
     /// What Kubernetes reports of how a pod that is gone came to its end.
     fn end_of_pod(&self) -> Option<&Event> {
         let is_end = |event: &&Event| {
-            ["Evicted", "Preempting", "Preempted", "TaintManagerEviction"].contains(&event.reason.as_str())
+            ["Evicted", "Preempting", "Preempted", "TaintManagerEviction"]
+                .contains(&event.reason.as_str())
         };
         self.findings?.events.iter().find(is_end)
     }

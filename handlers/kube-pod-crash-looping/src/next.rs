@@ -31,43 +31,68 @@ impl Source<'_> {
         let Some(limit) = &container.memory_limit else {
             return Mrkdwn::new();
         };
-        let line = Mrkdwn::new().bold("Memory limit:").text(format!(" {limit}, "));
+        let line = Mrkdwn::new()
+            .bold("Memory limit:")
+            .text(format!(" {limit}, "));
         if container.is_limit_a_default {
             return line.text("the default of a LimitRange of the namespace");
         }
-        let place = match self.object() {
-            Some((resource, name)) => format!("{resource}/{name}"),
-            None => "its pod".to_owned(),
+        let line = match self.object() {
+            Some((resource, name)) => line.text("set in ").code(format!("{resource}/{name}")),
+            None => line.text("set in the pod's specification"),
         };
-        line.text("set in ")
-            .code(place)
-            .text(format!(", container {}, ", container.name))
+        line.text(format!(", container {}, ", container.name))
             .code("resources.limits.memory")
     }
 
     fn commands(&self) -> Mrkdwn {
-        let Some((namespace, pod)) = self.names().filter(|_| self.state() == PodState::Present) else {
+        let Some((namespace, pod)) = self.names().filter(|_| self.state() == PodState::Present)
+        else {
             return Mrkdwn::new();
         };
         let mut commands = Vec::new();
-        if let Some(container) = self.container().filter(|container| is_name(&container.name)) {
-            let has_log = self.findings.is_some_and(|findings| findings.log.as_ref().is_some_and(|log| log.is_of_crash));
-            let previous = if container.is_exit_present { "" } else { " --previous" };
+        if let Some(container) = self
+            .container()
+            .filter(|container| is_name(&container.name))
+        {
+            let has_log = self
+                .findings
+                .is_some_and(|findings| findings.log.as_ref().is_some_and(|log| log.is_of_crash));
+            let previous = if container.is_exit_present {
+                ""
+            } else {
+                " --previous"
+            };
             let kind = self.verdict().map_or("", |verdict| verdict.kind.as_str());
             if has_log {
-                commands.push(format!("kubectl -n {namespace} logs {pod} -c {}{previous}", container.name));
+                commands.push(format!(
+                    "kubectl -n {namespace} logs {pod} -c {}{previous}",
+                    container.name
+                ));
             }
-            if matches!(kind, "not-started" | "liveness-probe" | "startup-probe" | "post-start-hook" | "exit-not-on-record") {
+            if matches!(
+                kind,
+                "not-started"
+                    | "liveness-probe"
+                    | "startup-probe"
+                    | "post-start-hook"
+                    | "exit-not-on-record"
+            ) {
                 commands.push(format!("kubectl -n {namespace} describe pod {pod}"));
             }
         }
         let change = self.findings.and_then(|findings| findings.change.as_ref());
-        let supports_undo = change.is_some_and(|change| change.supports_undo(self.alert.starts_at.seconds));
+        let supports_undo =
+            change.is_some_and(|change| change.supports_undo(self.alert.starts_at.seconds));
         if supports_undo
-            && self.verdict().is_some_and(|verdict| verdict.kind != "evicted")
+            && self
+                .verdict()
+                .is_some_and(|verdict| verdict.kind != "evicted")
             && let Some(("deployment", name)) = self.object()
         {
-            commands.push(format!("kubectl -n {namespace} rollout undo deployment/{name}"));
+            commands.push(format!(
+                "kubectl -n {namespace} rollout undo deployment/{name}"
+            ));
         }
         if commands.is_empty() {
             return Mrkdwn::new();

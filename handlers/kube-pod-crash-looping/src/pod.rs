@@ -47,9 +47,9 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
     let present_exit = exit(&status["state"]["terminated"]);
     let is_exit_present = present_exit.is_some();
     let last_exit = present_exit.or_else(|| exit(&status["lastState"]["terminated"]));
-    let restarts_always =
-        spec.is_some_and(|spec| text(spec, "/restartPolicy") == Some("Always"));
-    let limiter = text(pod, "/metadata/annotations/kubernetes.io~1limit-ranger").unwrap_or_default();
+    let restarts_always = spec.is_some_and(|spec| text(spec, "/restartPolicy") == Some("Always"));
+    let limiter =
+        text(pod, "/metadata/annotations/kubernetes.io~1limit-ranger").unwrap_or_default();
     Some(Container {
         role: match (is_init, restarts_always) {
             (false, _) => Role::Main,
@@ -111,7 +111,8 @@ pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
 /// Returns the uid under which the kubelet reports events about a pod: of a static pod it is that of the file's own
 /// pod, which the one in the API mirrors (kubelet, `pod/mirror_client.go`).
 pub(crate) fn events_uid(pod: &Value) -> Option<&str> {
-    text(pod, "/metadata/annotations/kubernetes.io~1config.mirror").or_else(|| text(pod, "/metadata/uid"))
+    text(pod, "/metadata/annotations/kubernetes.io~1config.mirror")
+        .or_else(|| text(pod, "/metadata/uid"))
 }
 
 /// Returns the name of a pod's `ReplicaSet` without the hash of its template; none if the pod does not tell the hash.

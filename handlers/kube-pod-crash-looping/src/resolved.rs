@@ -31,7 +31,10 @@ pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, F
         let at = cx.slack().post(message.key("message"))?;
         return Ok(facts(&at));
     };
-    let at = match cx.slack().update_or_post(&MessageRef::from(record.at), message)? {
+    let at = match cx
+        .slack()
+        .update_or_post(&MessageRef::from(record.at), message)?
+    {
         Shown::Updated(at) => at,
         Shown::Posted(at) => return Ok(facts(&at)),
     };
@@ -60,10 +63,12 @@ fn card(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -
     }
     context.extend(source.not_fetched());
     // Both are mrkdwn of this handler's own making, kept by the firing alert.
-    let was = record.filter(|record| !record.verdict.is_empty()).map(|record| {
-        let was = Mrkdwn::from("It was: ").then(Mrkdwn::raw(&record.verdict));
-        Mrkdwn::join([was, Mrkdwn::raw(&record.change)], "\n").truncated(1_200)
-    });
+    let was = record
+        .filter(|record| !record.verdict.is_empty())
+        .map(|record| {
+            let was = Mrkdwn::from("It was: ").then(Mrkdwn::raw(&record.verdict));
+            Mrkdwn::join([was, Mrkdwn::raw(&record.change)], "\n").truncated(1_200)
+        });
     Card::new(
         notice.text(&source.who(), &what),
         &notice.header(Some(&source.place())),
@@ -74,9 +79,11 @@ fn card(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -
         "\n",
     ))
     .section(was.unwrap_or_else(|| notice.said()))
-    .section(handler_sdk::layout::pairs(
-        notice.labels(&["cluster", "namespace", "pod"]),
-    ))
+    .section(handler_sdk::layout::pairs(notice.labels(&[
+        "cluster",
+        "namespace",
+        "pod",
+    ])))
 }
 
 /// What became of the pod: an alert also ends when the pod it was about is no more.

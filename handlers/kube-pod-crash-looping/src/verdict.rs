@@ -3,10 +3,13 @@
 //! It claims no more than Kubernetes says. What each combination proves stands in the handler's README.
 
 use crate::findings::{Container, Event, Exit, Findings, Log, Role, Verdict};
+use crate::fold::is_error;
 use crate::words::between;
 use handler_sdk::layout::clip;
 
 const SAID_CHARS_MAX: usize = 160;
+/// An error further up than this may be of another time.
+const ERROR_LINES_MAX: usize = 20;
 /// Waiting for these says nothing of what is wrong: the last exit does.
 const WAITS_FOR_NOTHING: [&str; 5] = [
     "CrashLoopBackOff",
@@ -33,9 +36,15 @@ pub(crate) fn verdict(findings: &Findings, may_quote_log: bool) -> Option<Verdic
     let evidence = Evidence {
         container,
         events: &findings.events,
-        log: findings.log.as_ref().filter(|log| may_quote_log && log.is_of_crash),
-        is_node_short_of_memory: node
-            .is_some_and(|node| node.troubles.iter().any(|trouble| trouble == "MemoryPressure")),
+        log: findings
+            .log
+            .as_ref()
+            .filter(|log| may_quote_log && log.is_of_crash),
+        is_node_short_of_memory: node.is_some_and(|node| {
+            node.troubles
+                .iter()
+                .any(|trouble| trouble == "MemoryPressure")
+        }),
     };
     let mut verdict = evidence.verdict()?;
     let place = match container.role {
@@ -73,7 +82,9 @@ impl Evidence<'_> {
             .as_ref()
             .filter(|(reason, _)| !WAITS_FOR_NOTHING.contains(&reason.as_str()));
         match (waiting, &self.container.last_exit) {
-            (Some((reason, message)), exit) => Some(self.of_waiting(reason, message, exit.as_ref())),
+            (Some((reason, message)), exit) => {
+                Some(self.of_waiting(reason, message, exit.as_ref()))
+            }
             (None, Some(exit)) => Some(self.of_exit(exit)),
             (None, None) => self.without_exit(),
         }
@@ -82,17 +93,35 @@ impl Evidence<'_> {
     /// It is not started, for a reason that Kubernetes gives.
     fn of_waiting(&self, reason: &str, message: &str, exit: Option<&Exit>) -> Verdict {
         let before = exit
-            .map(|exit| format!("; before that it ended with {} ({})", exit.reason, exit.code))
+            .map(|exit| {
+                format!(
+                    "; before that it ended with {} ({})",
+                    exit.reason, exit.code
+                )
+            })
             .unwrap_or_default();
         if reason == "PostStartHookError" {
-            let rest = format!("Kubernetes ends the container then: {}{before}", said(message));
-            return build("post-start-hook", "postStart hook failed", "Its postStart hook fails", &rest);
+            let rest = format!(
+                "Kubernetes ends the container then: {}{before}",
+                said(message)
+            );
+            return build(
+                "post-start-hook",
+                "postStart hook failed",
+                "Its postStart hook fails",
+                &rest,
+            );
         }
         let lead = match exit.is_none() && self.container.restarts == 0 {
             true => "It does not even start",
             false => "It is not started again",
         };
-        build("not-started", reason, lead, &format!("{reason}: {}{before}", said(message)))
+        build(
+            "not-started",
+            reason,
+            lead,
+            &format!("{reason}: {}{before}", said(message)),
+        )
     }
 
     /// It waits to be started again, and nothing is left of how it ended: its remains were collected, or the kubelet
@@ -102,8 +131,15 @@ impl Evidence<'_> {
         let restarts = self.container.restarts;
         match reason.as_str() {
             "CrashLoopBackOff" => {
-                let rest = format!("it waits in {reason} after {restarts} restarts, and Kubernetes keeps no state of the container that ended");
-                Some(build("exit-not-on-record", reason, "Its last exit is not on record", &rest))
+                let rest = format!(
+                    "it waits in {reason} after {restarts} restarts, and Kubernetes keeps no state of the container that ended"
+                );
+                Some(build(
+                    "exit-not-on-record",
+                    reason,
+                    "Its last exit is not on record",
+                    &rest,
+                ))
             }
             "RunContainerError" => Some(self.of_waiting(reason, message, None)),
             _ => None,
@@ -117,12 +153,25 @@ impl Evidence<'_> {
             ("OOMKilled", _) => return self.out_of_memory(code, &lived),
             // The kubelet and containerd put a number there that no process ended with.
             ("ContainerStatusUnknown", _) | ("Unknown", 255) => {
-                let rest = format!("Kubernetes lost sight of the container, as after a restart of its node or of the container runtime; the code {code} stands for that");
-                return build("exit-unknown", "exit unknown", "How it ended is not known", &rest);
+                let rest = format!(
+                    "Kubernetes lost sight of the container, as after a restart of its node or of the container runtime; the code {code} stands for that"
+                );
+                return build(
+                    "exit-unknown",
+                    "exit unknown",
+                    "How it ended is not known",
+                    &rest,
+                );
             }
             ("RestartingAllContainers", _) => {
-                let rest = "another container of its pod ended, and its rules restart all of them then";
-                return build("restarted-with-pod", "restarted with its pod", "Restarted with its pod", rest);
+                let rest =
+                    "another container of its pod ended, and its rules restart all of them then";
+                return build(
+                    "restarted-with-pod",
+                    "restarted with its pod",
+                    "Restarted with its pod",
+                    rest,
+                );
             }
             _ => {}
         }
@@ -135,10 +184,16 @@ impl Evidence<'_> {
         let limit = &self.container.memory_limit;
         let rest = match (code, limit) {
             (137, Some(limit)) => format!("killed at {limit}{lived}"),
-            (137, None) => format!("killed{lived}; it has no memory limit, so its node or pod ran short"),
+            (137, None) => {
+                format!("killed{lived}; it has no memory limit, so its node or pod ran short")
+            }
             // The runtime calls it so if any process of the container was killed in its life.
-            (_, Some(limit)) => format!("a process in it was killed at {limit}; it ended by itself then, with exit {code}{lived}"),
-            (_, None) => format!("a process in it was killed; it ended by itself then, with exit {code}{lived}"),
+            (_, Some(limit)) => format!(
+                "a process in it was killed at {limit}; it ended by itself then, with exit {code}{lived}"
+            ),
+            (_, None) => format!(
+                "a process in it was killed; it ended by itself then, with exit {code}{lived}"
+            ),
         };
         build("out-of-memory", &short, "Likely out of memory", &rest)
     }
@@ -148,8 +203,14 @@ impl Evidence<'_> {
     fn of_events(&self, exit: &Exit, lived: &str) -> Option<Verdict> {
         let code = exit.code;
         let is_stopped = matches!(code, 0 | 137 | 143);
-        let events = || self.events.iter().filter(|event| event.is_of(Some(&self.container.name)) && event.is_in_time(exit));
-        let says = |reason: &str, part: &str| events().find(|event| event.reason == reason && event.message.contains(part));
+        let events = || {
+            self.events
+                .iter()
+                .filter(|event| event.is_of(Some(&self.container.name)) && event.is_in_time(exit))
+        };
+        let says = |reason: &str, part: &str| {
+            events().find(|event| event.reason == reason && event.message.contains(part))
+        };
         for (kind, probe) in [("liveness-probe", "Liveness"), ("startup-probe", "Startup")] {
             let lower = probe.to_lowercase();
             let killing = says("Killing", &format!("failed {lower} probe"));
@@ -160,20 +221,41 @@ impl Evidence<'_> {
                 (None, Some(_)) if is_stopped => format!("Likely killed by its {lower} probe"),
                 _ => continue,
             };
-            let what = failed.or(killing).map(|event| event.message.as_str()).unwrap_or_default();
-            let what = what.trim_start_matches(probe).trim_start_matches(" probe failed: ");
+            let what = failed
+                .or(killing)
+                .map(|event| event.message.as_str())
+                .unwrap_or_default();
+            let what = what
+                .trim_start_matches(probe)
+                .trim_start_matches(" probe failed: ");
             let rest = format!("{}{lived} ({code})", clip(what, SAID_CHARS_MAX));
-            return Some(build(kind, &format!("{lower} probe ({code})"), &lead, &rest));
+            return Some(build(
+                kind,
+                &format!("{lower} probe ({code})"),
+                &lead,
+                &rest,
+            ));
         }
-        let hook = says("FailedPostStartHook", "").or_else(|| says("Killing", "FailedPostStartHook"));
+        let hook =
+            says("FailedPostStartHook", "").or_else(|| says("Killing", "FailedPostStartHook"));
         if let Some(hook) = hook.filter(|_| is_stopped) {
             let rest = format!("{}{lived} ({code})", clip(&hook.message, SAID_CHARS_MAX));
             let short = format!("postStart hook ({code})");
-            return Some(build("post-start-hook", &short, "Killed after its postStart hook failed", &rest));
+            return Some(build(
+                "post-start-hook",
+                &short,
+                "Killed after its postStart hook failed",
+                &rest,
+            ));
         }
         if let Some(changed) = says("Killing", "definition changed") {
             let rest = format!("{}{lived} ({code})", clip(&changed.message, SAID_CHARS_MAX));
-            return Some(build("restarted", &format!("restarted ({code})"), "Restarted for a changed definition", &rest));
+            return Some(build(
+                "restarted",
+                &format!("restarted ({code})"),
+                "Restarted for a changed definition",
+                &rest,
+            ));
         }
         // A pod that is evicted or preempted runs nothing again, so these speak of its end.
         let evicted = ["Evicted", "Preempting", "Preempted"]
@@ -220,7 +302,12 @@ impl Evidence<'_> {
                 "Illegal instruction",
                 format!("built for another processor? (132){lived}{quoted}"),
             ),
-            134 => ("abort", "aborted (134)", "It aborted itself", format!("SIGABRT (134){lived}{quoted}")),
+            134 => (
+                "abort",
+                "aborted (134)",
+                "It aborted itself",
+                format!("SIGABRT (134){lived}{quoted}"),
+            ),
             137 => ("killed", "killed (137)", "Killed", self.killed(lived)),
             139 => (
                 "segmentation-fault",
@@ -234,7 +321,12 @@ impl Evidence<'_> {
                 "Told to stop",
                 format!("SIGTERM (143){lived}; no event says by whom{quoted}"),
             ),
-            _ => ("error", "", "It fails", format!("exit {code}{lived}{quoted}")),
+            _ => (
+                "error",
+                "",
+                "It fails",
+                format!("exit {code}{lived}{quoted}"),
+            ),
         };
         let short = match short {
             "" => format!("exit {code}"),
@@ -249,17 +341,32 @@ impl Evidence<'_> {
         let memory = match (&self.container.memory_limit, self.is_node_short_of_memory) {
             (_, true) => "memory is possible: its node is short of it".to_owned(),
             (Some(limit), false) => format!("memory is possible (limit {limit})"),
-            (None, false) => "memory is possible, if its node ran short: it has no limit".to_owned(),
+            (None, false) => {
+                "memory is possible, if its node ran short: it has no limit".to_owned()
+            }
         };
-        format!("SIGKILL (137){lived}; Kubernetes does not say by whom, and no event tells of a probe or an eviction; {memory}, since such a kill is not always reported as OOMKilled")
+        format!(
+            "SIGKILL (137){lived}; Kubernetes does not say by whom, and no event tells of a probe or an eviction; {memory}, since such a kill is not always reported as OOMKilled"
+        )
     }
 
     fn quoted(&self, exit: &Exit) -> String {
-        let last_line = self.log.and_then(|log| log.lines.last());
-        match (last_line, exit.message.as_str()) {
-            (_, message) if !message.is_empty() => format!("; it says: {}", clip(message, SAID_CHARS_MAX)),
-            (Some(line), _) => format!("; its last line: {}", clip(line, SAID_CHARS_MAX)),
-            (None, _) => String::new(),
+        if !exit.message.is_empty() {
+            return format!("; it says: {}", clip(&exit.message, SAID_CHARS_MAX));
+        }
+        let Some((last, before)) = self.log.and_then(|log| log.lines.split_last()) else {
+            return String::new();
+        };
+        // A program that ends in good order says so after what went wrong.
+        let error = before
+            .iter()
+            .rev()
+            .take(ERROR_LINES_MAX)
+            .find(|line| is_error(line))
+            .filter(|_| !is_error(last));
+        match error {
+            Some(error) => format!("; its last error: {}", clip(error, SAID_CHARS_MAX)),
+            None => format!("; its last line: {}", clip(last, SAID_CHARS_MAX)),
         }
     }
 }

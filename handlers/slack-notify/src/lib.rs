@@ -45,7 +45,10 @@ impl Handler for SlackNotify {
         let original = MessageRef::from(kept);
         let card = message::card(cx, alert, found);
         let channel = message::channel(cx);
-        match cx.slack().update_or_post(&original, card.message(&channel))? {
+        match cx
+            .slack()
+            .update_or_post(&original, card.message(&channel))?
+        {
             Shown::Updated(at) => {
                 let reply = message::reply(cx, alert).key("reply");
                 let thread = match cx.slack().reply(&at, reply)? {

@@ -3,11 +3,14 @@
 
 mod cluster;
 mod ends;
+mod field;
+mod messages;
 
 use std::time::Duration;
 
 use handler_sdk::http::{ErrorKind, Method};
-use handler_sdk::mock::Reply;
+use handler_sdk::layout::Notice;
+use handler_sdk::mock::{Host, Reply};
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::json;
 
@@ -32,21 +35,26 @@ fn out_of_memory_is_told_with_what_changed_and_the_log() {
         "*Node:* ip-10-0-4-17.us-west-1.compute.internal, MemoryPressure   *Owner:* team-ingest",
         "*Changed:* rev 42, image 1.41.3 → 1.42.0, 12m before the first crash",
         "*BackOff* ×203, 20s ago: Back-off restarting failed container",
-        "batch=49\n",
-        "batch=60```",
+        "🔴 *FIRING* · critical · P0\n*Likely out of memory:*",
+        "Pod is crash looping. Pod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
+        "*region:* us-west-1",
+        "*Memory limit:* 512Mi, set in `deployment/customer-rs-transformer`, container rs-transformer, `resources.limits.memory`",
+        "```kubectl -n customer logs customer-rs-transformer-9b75b488c-cpfd7 -c rs-transformer --previous\nkubectl -n customer rollout undo deployment/customer-rs-transformer```",
+        "batch=60 (×60, differing in a number)```",
         "<https://runbooks.example.com/KubePodCrashLooping|Runbook>",
     ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
-    assert!(
-        !shown.contains("batch=48"),
-        "more than twelve lines of log:\n{shown}"
-    );
     assert!(!shown.contains("kube-state-metrics"), "{shown}");
     assert!(!shown.contains("not fetched"), "{shown}");
+    let thread = thread(&host);
     assert!(
-        thread(&host).contains("batch=1\n"),
-        "the thread has the whole tail"
+        thread.contains("batch=1\n") && thread.contains("batch=59```"),
+        "{thread}"
+    );
+    assert!(
+        !thread.contains("batch=60"),
+        "the thread has the rest, not the same again:\n{thread}"
     );
 }
 
@@ -90,7 +98,7 @@ fn nothing_but_the_granted_reads_is_asked() {
     assert_eq!(
         asked[2],
         format!(
-            "GET {URL}/api/v1/namespaces/customer/events?fieldSelector=involvedObject.uid%3D{UID}%2Ctype%3DWarning"
+            "GET {URL}/api/v1/namespaces/customer/events?fieldSelector=involvedObject.uid%3D{UID}&limit=100"
         )
     );
     assert_eq!(asked.len(), 7);
@@ -122,10 +130,10 @@ fn without_kubernetes_the_message_still_names_the_pod() {
     let shown = post.visible();
     for part in [
         "KubePodCrashLooping · customer/customer-rs-transformer",
-        "*Pod is crash looping.* Pod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
+        "*Pod is crash looping.*\nPod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
         "*Pod:* customer-rs-transformer-9b75b488c-cpfd7 / rs-transformer",
         "*region:* us-west-1",
-        "*priority:* P0",
+        "🔴 *FIRING* · critical · P0",
         "not fetched: pod, events, log, rollout: Kubernetes not granted",
     ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
@@ -420,7 +428,7 @@ fn other_handlers_findings_are_shown() {
         "{shown}"
     );
     assert!(
-        shown.contains("owners could not enrich: the rota did not answer"),
+        shown.contains("not enriched by owners: the rota did not answer"),
         "{shown}"
     );
 
@@ -507,15 +515,209 @@ fn an_init_container_and_an_eviction_are_recognised() {
     );
 }
 
+/// The fallback posts these parts of [`Notice`]: whoever is told more must not be told less.
 #[test]
-fn the_deliverys_story_is_linked_where_the_server_has_an_address() {
-    let base = "https://alerts.example.com/api/v1/deliveries";
-    let told = host().config("story_base", base);
-    let shown = message(&told, &readme_alert()).visible();
-    let id = told.cx().call().delivery_id.clone();
-    assert!(shown.contains(&format!("<{base}/{id}|Story>")), "{shown}");
-    let without = message(&host(), &readme_alert()).visible();
-    assert!(!without.contains("Story"), "{without}");
+fn nothing_that_the_fallback_says_is_missing() {
+    let mut alert = readme_alert()
+        .with_label("tenant", "t-7")
+        .with_label("zone", "b")
+        .with_label("team", "team-b")
+        .with_annotation("dashboard_url", "https://grafana.example.com/d/1");
+    alert.origin.external_url = Some("https://am.example.com".to_owned());
+    alert.origin.receiver = Some("oncall".to_owned());
+    let others = Enrichment::new()
+        .with_fact("deploy", "4711")
+        .with_fact("storm.count", 12)
+        .with_fact("enrich_failed.rota", "it did not answer")
+        .with_block(Block::markdown("A **deploy** is under way."));
+    let host = Cluster::default().host();
+    host.run_after::<KubePodCrashLooping>(&alert, &others);
+    let post = &host.posts()[0];
+    let shown = post.visible();
+    let cx = host.cx();
+    let notice = Notice::new(&cx, &alert, &others);
+    let [failure] = notice.failures().try_into().unwrap();
+    let parts = [
+        notice.status().to_string(),
+        notice.storm().to_string(),
+        notice.facts(|_| false).to_string(),
+        format!("not enriched by {}: {}", failure.0, failure.1),
+        "A *deploy* is under way.".to_owned(),
+        "receiver oncall".to_owned(),
+        "posted 14m 29s after it was received".to_owned(),
+    ];
+    let labels = notice.labels(&[]).into_iter().map(|(_, value)| value);
+    let annotations = alert.annotations.iter().map(|(_, text)| text.clone());
+    for part in parts.into_iter().chain(labels).chain(annotations) {
+        assert!(
+            !part.is_empty() && shown.contains(&part),
+            "no {part:?} in\n{shown}"
+        );
+    }
+    for (title, _) in notice.links(None) {
+        assert!(
+            shown.contains(&format!("|{title}>")),
+            "no link {title} in\n{shown}"
+        );
+    }
+    assert!(post.text.contains("critical") && post.text.contains("cluster-main"));
+}
+
+#[test]
+fn no_link_leads_to_json() {
+    let host = host().config("story_base", "https://alerts.example.com/api/v1/deliveries");
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(!shown.contains("/api/v1/"), "{shown}");
+    assert!(
+        shown.ends_with(&format!("delivery {}", host.cx().call().delivery_id)),
+        "{shown}"
+    );
+}
+
+#[test]
+fn next_steps_are_those_that_the_findings_support() {
+    let next = |host: &Host| {
+        let shown = message(host, &readme_alert()).visible();
+        let steps: Vec<String> = shown
+            .lines()
+            .filter(|line| line.contains("kubectl") || line.contains("*Memory limit:*"))
+            .map(str::to_owned)
+            .collect();
+        steps.join("\n")
+    };
+    let off = Cluster::default().host().config("next_steps", "off");
+    assert_eq!(next(&off), "");
+
+    let exits = Cluster {
+        pod: pod(1, "Error"),
+        ..Cluster::default()
+    };
+    let steps = next(&exits.host());
+    assert!(
+        steps.contains("logs") && steps.contains("rollout undo") && !steps.contains("Memory"),
+        "{steps}"
+    );
+
+    // Weeks after the rollout it is not what broke the pod.
+    let mut alert = readme_alert();
+    alert.starts_at = Timestamp::from_seconds(NOW + 20 * 86_400);
+    let quiet = Cluster {
+        events: vec![],
+        ..Cluster::default()
+    };
+    let shown = message(&quiet.host(), &alert).visible();
+    assert!(!shown.contains("undo"), "{shown}");
+
+    // A log that could not be read is not offered, and the default of a LimitRange is not the workload's own.
+    let mut defaulted = pod(137, "OOMKilled");
+    defaulted["metadata"]["annotations"] = json!({ "kubernetes.io/limit-ranger": "LimitRanger plugin set: cpu, memory limit for container rs-transformer" });
+    let cluster = Cluster {
+        pod: defaulted,
+        ..Cluster::default()
+    };
+    let steps = next(&status(
+        cluster.host(),
+        &format!("{}/log?*", pod_url()),
+        403,
+    ));
+    assert!(!steps.contains("logs"), "{steps}");
+    assert!(
+        steps.contains("*Memory limit:* 512Mi, the default of a LimitRange of the namespace"),
+        "{steps}"
+    );
+
+    let gone = status(Cluster::default().host(), &pod_url(), 404);
+    assert_eq!(next(&gone), "");
+}
+
+#[test]
+fn the_last_error_is_kept_above_lines_that_tell_less() {
+    let mut log: Vec<String> = vec![
+        "listening on :8080".to_owned(),
+        "FATAL cannot write /data/x: no space left".to_owned(),
+    ];
+    log.extend((0..40).map(|n| format!("shutting down worker {}", ["a", "b"][n % 2])));
+    let cluster = Cluster {
+        pod: pod(1, "Error"),
+        log: log.join("\n"),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("```FATAL cannot write /data/x: no space left\n…\nshutting"),
+        "{shown}"
+    );
+    let thread = thread(&host);
+    assert!(
+        thread.contains("listening on :8080") && !thread.contains("FATAL"),
+        "{thread}"
+    );
+}
+
+#[test]
+fn a_container_that_has_just_ended_shows_the_log_of_that_end() {
+    let mut just_ended = pod(1, "Error");
+    let status = &mut just_ended["status"]["containerStatuses"][0];
+    status["state"] = json!({ "terminated": status["lastState"]["terminated"].clone() });
+    let cluster = Cluster {
+        pod: just_ended,
+        log: "the newest end".to_owned(),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(shown.contains("its last line: the newest end"), "{shown}");
+    assert!(
+        !host
+            .requests()
+            .iter()
+            .any(|request| request.url.contains("previous")),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("logs customer-rs-transformer-9b75b488c-cpfd7 -c rs-transformer\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn lists_are_read_to_their_end_or_said_to_be_cut() {
+    let events = format!(
+        "{URL}/api/v1/namespaces/customer/events?fieldSelector=involvedObject.uid%3D{UID}&limit=100"
+    );
+    let page = |reason: &str, more: &str| {
+        json!({ "metadata": { "continue": more }, "items": [event(reason, "m", 1, 20)] })
+            .to_string()
+    };
+    let paged = || {
+        let host = Cluster::default()
+            .host()
+            .http_get(&events, 200, page("First", "a/b"));
+        host.http_get(&format!("{events}&continue=a%2Fb"), 200, page("Second", ""))
+    };
+    let shown = message(&paged(), &readme_alert()).visible();
+    assert!(
+        shown.contains("*First*") && shown.contains("*Second*") && !shown.contains("not fetched"),
+        "{shown}"
+    );
+
+    let endless =
+        Cluster::default()
+            .host()
+            .http_get(&format!("{events}*"), 200, page("Again", "x"));
+    let shown = message(&endless, &readme_alert()).visible();
+    assert!(
+        shown.contains("not fetched: events: only the first 3 were read"),
+        "{shown}"
+    );
+
+    let expired = status(paged(), &format!("{events}&continue=*"), 410);
+    let shown = message(&expired, &readme_alert()).visible();
+    assert!(
+        shown.contains("not fetched: events: only the first 1 were read"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -523,7 +725,7 @@ fn a_late_message_says_so() {
     let late = host().now(Timestamp::from_seconds(NOW).plus(Duration::from_secs(600)));
     let shown = message(&late, &readme_alert()).visible();
     assert!(
-        shown.contains("told 24m 30s after it arrived: it waited in the queue"),
+        shown.contains("posted 24m 29s after it was received: it waited in the queue"),
         "{shown}"
     );
 }
