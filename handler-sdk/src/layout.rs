@@ -12,15 +12,18 @@
 mod card;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::time::Duration;
 
 use crate::slack::Mrkdwn;
 use crate::subject::Subject;
 use crate::time::{MINUTE, human};
-use crate::{Alert, Cx, Enrichment, Severity, mask};
+use crate::{Alert, Cx, Enrichment, Severity};
+use words::{NAME_CHARS_MAX, VALUE_CHARS_MAX, cut_words, reason};
 
 pub use card::{BLOCKS_MAX, CHARS_MAX, Card, LINES_MAX};
+pub use words::{clip, pairs};
 
 const TEXT_CHARS_MAX: usize = 300;
 const SUMMARY_CHARS_MAX: usize = 200;
@@ -28,12 +31,9 @@ const DESCRIPTION_CHARS_MAX: usize = 600;
 const DESCRIPTION_LINES_MAX: usize = 6;
 /// Labels that every message shows, if the alert has so many.
 pub const LABELS_MAX: usize = 8;
-const NAME_CHARS_MAX: usize = 30;
-const VALUE_CHARS_MAX: usize = 100;
 const FACTS_MAX: usize = 12;
 const LINKS_CHARS_MAX: usize = 800;
 const CONTEXT_CHARS_MAX: usize = 800;
-const REASON_CHARS_MAX: usize = 120;
 /// A message that comes later than this says so, and why.
 const LATE_AFTER: Duration = Duration::from_secs(120);
 
@@ -51,7 +51,8 @@ const LATE_AFTER: Duration = Duration::from_secs(120);
 ///     .with_label("priority", "P1")
 ///     .with_label("instance", "db-1")
 ///     .with_annotation("summary", "No space is left.");
-/// let notice = Notice::new(&cx, &alert, &Enrichment::new());
+/// let found = Enrichment::new();
+/// let notice = Notice::new(&cx, &alert, &found);
 /// assert_eq!(notice.text("db-1", "no space").as_str(), "[FIRING] critical db-1: no space");
 /// assert_eq!(notice.status().as_str(), "🔴 *FIRING* · critical · P1");
 ///
@@ -178,19 +179,28 @@ impl<'a> Notice<'a> {
         Mrkdwn::from(clip(&format!("Stands for {count} alerts{first}."), 120))
     }
 
-    /// Returns summary and description, without one that speaks of the exporter.
-    fn own_words(&self) -> [&'a str; 2] {
-        [self.alert.summary(), self.alert.description()].map(|text| {
-            text.filter(|text| !self.subject.is_misled(text))
-                .unwrap_or_default()
-        })
+    /// Returns the alert's summary, unless it speaks of the exporter in place of the thing.
+    pub fn summary(&self) -> Option<&'a str> {
+        self.alert
+            .summary()
+            .filter(|text| !self.subject.is_misled(text))
+    }
+
+    /// Returns the alert's description, unless it speaks of the exporter in place of the thing.
+    pub fn description(&self) -> Option<&'a str> {
+        self.alert
+            .description()
+            .filter(|text| !self.subject.is_misled(text))
     }
 
     /// Returns what the alert itself says: its summary, and its description below.
     pub fn said(&self) -> Mrkdwn {
-        let [summary, description] = self.own_words();
-        let summary = Mrkdwn::new().bold(cut_words(summary, SUMMARY_CHARS_MAX));
-        let description = cut_words(description, DESCRIPTION_CHARS_MAX);
+        let summary = cut_words(self.summary().unwrap_or_default(), SUMMARY_CHARS_MAX);
+        let summary = Mrkdwn::new().bold(summary);
+        let description = cut_words(
+            self.description().unwrap_or_default(),
+            DESCRIPTION_CHARS_MAX,
+        );
         let description = card::cut(
             &Mrkdwn::new().prose(description),
             DESCRIPTION_LINES_MAX,
@@ -201,11 +211,8 @@ impl<'a> Notice<'a> {
 
     /// Returns the same in one line without emphasis, for a message in which a verdict stands above it.
     pub fn said_briefly(&self) -> Mrkdwn {
-        let parts = self.own_words();
-        let line: Vec<&str> = parts
-            .iter()
-            .flat_map(|part| part.split_whitespace())
-            .collect();
+        let parts = [self.summary(), self.description()].into_iter().flatten();
+        let line: Vec<&str> = parts.flat_map(str::split_whitespace).collect();
         Mrkdwn::new().prose(cut_words(&line.join(" "), DESCRIPTION_CHARS_MAX))
     }
 
@@ -342,66 +349,5 @@ impl<'a> Notice<'a> {
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, value)| *value)
-    }
-}
-
-/// Returns names with values, two on a line.
-///
-/// ```
-/// use handler_sdk::layout::pairs;
-///
-/// let fields = pairs([("Cluster", "c1"), ("Restarts", "14"), ("Node", "n1")]);
-/// assert_eq!(fields.as_str(), "*Cluster:* c1   *Restarts:* 14\n*Node:* n1");
-/// ```
-pub fn pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Mrkdwn {
-    let shown: Vec<Mrkdwn> = pairs
-        .into_iter()
-        .map(|(name, value)| {
-            Mrkdwn::new()
-                .bold(format!("{}:", clip(name.as_ref(), NAME_CHARS_MAX)))
-                .text(" ")
-                .text(clip(value.as_ref(), VALUE_CHARS_MAX))
-        })
-        .collect();
-    let lines = shown
-        .chunks(2)
-        .map(|pair| Mrkdwn::join(pair.iter().cloned(), "   "));
-    Mrkdwn::join(lines, "\n")
-}
-
-/// Returns text on one line, with an ellipsis if it was longer than so many characters.
-pub fn clip(text: &str, chars_max: usize) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= chars_max {
-        return line;
-    }
-    line.chars()
-        .take(chars_max.saturating_sub(1))
-        .chain(['…'])
-        .collect()
-}
-
-/// Cuts between words where there is a gap near enough, so that no half of a link is left.
-fn cut_words(text: &str, chars_max: usize) -> String {
-    const WORD_CHARS_MAX: usize = 200;
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(chars_max - 1).collect();
-    let gap = kept.rfind(char::is_whitespace);
-    let near = gap.filter(|gap| kept[*gap..].chars().count() <= WORD_CHARS_MAX.min(chars_max / 2));
-    format!("{}…", kept[..near.unwrap_or(kept.len())].trim_end())
-}
-
-/// A failure's reason may go on with lines of configuration, which are for the operator's log.
-fn reason(why: &str) -> String {
-    let line = why
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("no reason given");
-    match line.split_once("not granted") {
-        Some(_) => "not granted".to_owned(),
-        None => clip(&mask::text(line), REASON_CHARS_MAX),
     }
 }

@@ -65,6 +65,11 @@
 //! again, a rate limit with its wait, and what can't pass is told to a person at once. A handler that
 //! knows better matches on the error first.
 //!
+//! # Messages for people
+//!
+//! [`layout`] words and bounds a message about an alert, so that those of all handlers read alike; [`subject`] tells what
+//! an alert is about, whatever exported its metric; [`severity`] knows the words for how bad it is.
+//!
 //! # What a component imports
 //!
 //! Only the parts of [`Cx`] that its code calls. A handler that never calls [`Cx::http`] has no HTTP to be

@@ -3,6 +3,7 @@
 mod blocks;
 mod markdown;
 mod mrkdwn;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +14,9 @@ use crate::Failure;
 use crate::bindings::alert_manager::handler::slack as wire;
 use crate::imports::Imports;
 
-pub use blocks::{Blocks, Size, limits};
+pub use blocks::{Blocks, limits};
 pub use mrkdwn::Mrkdwn;
+pub use size::Size;
 
 pub(crate) use mrkdwn::truncate;
 

@@ -221,7 +221,7 @@ impl<'a> Subject<'a> {
     fn pod_is_exporters(&self) -> bool {
         let knows_pods = |row: &Row| row.things.split(' ').any(|thing| thing == "pod");
         match self.exporter {
-            Exporter::NodeExporter | Exporter::Probe | Exporter::Operator => true,
+            Exporter::Node | Exporter::Probe | Exporter::Operator => true,
             Exporter::KubeStateMetrics | Exporter::Kubelet => {
                 let is_shadowed = ["namespace", "pod", "container"]
                     .iter()
@@ -257,7 +257,7 @@ impl<'a> Subject<'a> {
 
     fn namespace_is_exporters(&self) -> bool {
         match self.exporter {
-            Exporter::NodeExporter | Exporter::Probe => true,
+            Exporter::Node | Exporter::Probe => true,
             Exporter::KubeStateMetrics | Exporter::Kubelet | Exporter::Operator => {
                 self.kind()
                     .is_some_and(|kind| kind != "namespace" && table::is_cluster_scoped(kind))
@@ -277,7 +277,7 @@ impl<'a> Subject<'a> {
         match (self.row, self.exporter) {
             (Some(row), _) if row.things.is_empty() => None,
             (Some(row), _) => first(row.things).or_else(|| first(table::THINGS)),
-            (None, Exporter::NodeExporter) => first(table::NODE_THINGS),
+            (None, Exporter::Node) => first(table::NODE_THINGS),
             (None, Exporter::Probe) => first(table::PROBE_THINGS),
             (None, _) => first(table::THINGS),
         }

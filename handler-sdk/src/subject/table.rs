@@ -8,7 +8,7 @@ pub(super) enum Exporter {
     /// kube-state-metrics: about objects of Kubernetes.
     KubeStateMetrics,
     /// `node_exporter`: about its node.
-    NodeExporter,
+    Node,
     /// The kubelet, with cAdvisor: about its node, and the pods and volumes on it.
     Kubelet,
     /// The blackbox exporter, or the API server about those behind it: about what it probes.
@@ -30,7 +30,7 @@ impl Exporter {
             || job.contains("node_exporter")
             || container == "node-exporter"
         {
-            Self::NodeExporter
+            Self::Node
         } else if job == "kubelet" || job.contains("cadvisor") {
             Self::Kubelet
         } else if job.contains("blackbox") || container == "blackbox-exporter" {
@@ -134,7 +134,7 @@ static ROWS: [Row; 22] = [
         "NodeFilesystem* NodeNetwork* NodeHighNumberConntrack* NodeTextFileCollector* NodeClock* NodeRAID* \
          NodeFileDescriptor* NodeCPU* NodeSystem* NodeMemory* NodeDisk* NodeBonding*",
         NODE_THINGS,
-        Exporter::NodeExporter,
+        Exporter::Node,
     ),
     row("CertManager*", "name", Exporter::Operator),
     row("Blackbox* ProbeFailed", PROBE_THINGS, Exporter::Probe),

@@ -3,8 +3,10 @@
 
 use super::*;
 
+type Labels = &'static [(&'static str, &'static str)];
+
 /// What the exporter's own target adds to an alert: none of it may be shown as the thing.
-const STATE_METRICS: &[(&str, &str)] = &[
+const STATE_METRICS: Labels = &[
     ("job", "kube-state-metrics"),
     ("pod", "exporter-kube-state-metrics-6f664bc8c4-5lwq6"),
     ("container", "kube-state-metrics"),
@@ -12,7 +14,7 @@ const STATE_METRICS: &[(&str, &str)] = &[
     ("endpoint", "http"),
     ("instance", "10.42.1.28:8080"),
 ];
-const NODE_EXPORTER: &[(&str, &str)] = &[
+const NODE_EXPORTER: Labels = &[
     ("job", "node-exporter"),
     ("namespace", "exporter-monitoring"),
     ("pod", "exporter-node-exporter-x2lqk"),
@@ -20,7 +22,7 @@ const NODE_EXPORTER: &[(&str, &str)] = &[
     ("service", "exporter-node-exporter"),
     ("endpoint", "metrics"),
 ];
-const KUBELET: &[(&str, &str)] = &[
+const KUBELET: Labels = &[
     ("job", "kubelet"),
     ("service", "exporter-kubelet"),
     ("endpoint", "https-metrics"),
@@ -28,7 +30,7 @@ const KUBELET: &[(&str, &str)] = &[
 ];
 
 /// Alertnames, the labels that their rule leaves, whose target's labels come along, and the place.
-const CASES: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
+const CASES: &[(&str, Labels, Labels, &str)] = &[
     (
         "KubePodCrashLooping KubeContainerWaiting",
         &[

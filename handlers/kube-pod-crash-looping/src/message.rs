@@ -168,7 +168,7 @@ impl Source<'_> {
                 container.restarts
             );
         }
-        let summary = self.alert.summary().unwrap_or("crash looping");
+        let summary = self.notice.summary().unwrap_or("crash looping");
         let said = clip(summary.trim_end_matches('.'), 120);
         match self.state() {
             PodState::Gone => format!("{said} (the pod is gone)"),

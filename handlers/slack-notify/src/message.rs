@@ -18,7 +18,7 @@ pub(crate) fn card(cx: &Cx, alert: &Alert, found: &Enrichment) -> Card {
         failures.map(|(handler, why)| Mrkdwn::from(format!("not enriched by {handler}: {why}")));
     let lead = Mrkdwn::join([notice.status(), notice.storm(), notice.said()], "\n");
     Card::new(
-        notice.text(&who, alert.summary().unwrap_or_default()),
+        notice.text(&who, notice.summary().unwrap_or_default()),
         &notice.header(place.as_deref()),
     )
     .end(notice.links(None), notice.context(failures))
