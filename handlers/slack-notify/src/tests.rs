@@ -169,6 +169,24 @@ fn the_message_keeps_to_its_bounds_and_its_thread_has_the_rest() {
 }
 
 #[test]
+fn a_finding_of_too_many_lines_goes_into_the_thread() {
+    let found = Enrichment::new().with_block(Block::excerpt("Folders", "/var/log\n".repeat(20)));
+    let host = host();
+    host.run_after::<SlackNotify>(&disk_alert(), &found);
+    let posts = host.posts();
+    assert!(
+        !posts[0].visible().contains("Folders"),
+        "{}",
+        posts[0].visible()
+    );
+    assert!(
+        posts[1].visible().contains("*Folders*"),
+        "{}",
+        posts[1].visible()
+    );
+}
+
+#[test]
 fn a_channel_without_threads_is_no_reason_to_die() {
     let refused = Error::Invalid("restricted_action_non_threadable_channel".to_owned());
     let host = host();
