@@ -169,21 +169,26 @@ fn the_message_keeps_to_its_bounds_and_its_thread_has_the_rest() {
 }
 
 #[test]
-fn a_finding_of_too_many_lines_goes_into_the_thread() {
-    let found = Enrichment::new().with_block(Block::excerpt("Folders", "/var/log\n".repeat(20)));
-    let host = host();
-    host.run_after::<SlackNotify>(&disk_alert(), &found);
-    let posts = host.posts();
-    assert!(
-        !posts[0].visible().contains("Folders"),
-        "{}",
-        posts[0].visible()
-    );
-    assert!(
-        posts[1].visible().contains("*Folders*"),
-        "{}",
-        posts[1].visible()
-    );
+fn findings_of_too_many_lines_or_blocks_go_into_the_thread() {
+    let tall = Enrichment::new().with_block(Block::excerpt("finding 9", "/var/log\n".repeat(20)));
+    let many = (0..10).fold(Enrichment::new(), |found, n| {
+        found.with_block(Block::markdown(format!("finding {n}")))
+    });
+    for found in [tall, many] {
+        let host = host();
+        host.run_after::<SlackNotify>(&disk_alert(), &found);
+        let posts = host.posts();
+        assert!(
+            !posts[0].visible().contains("finding"),
+            "{}",
+            posts[0].visible()
+        );
+        assert!(
+            posts[1].visible().contains("finding 9"),
+            "{}",
+            posts[1].visible()
+        );
+    }
 }
 
 #[test]
