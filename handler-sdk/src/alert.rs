@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::bindings::alert_manager::handler::types;
 use crate::enrichment::{look_up, put};
-use crate::http::encode;
 
 pub use types::{Alert, Origin, Status, Timestamp};
 
@@ -199,44 +198,21 @@ impl Alert {
         self.generator_url.as_deref().filter(|url| is_web_url(url))
     }
 
-    /// Returns the page where a silence of this alert is made: Grafana's own link, or the form of the
-    /// Alertmanager that sent it, filled in with the alert's labels.
+    /// Returns the page where a silence is made; see [`Subject::silence_url`](crate::subject::Subject::silence_url),
+    /// which takes the workload of a pod too.
     ///
     /// ```
     /// use handler_sdk::Alert;
     ///
-    /// let mut alert = Alert::new("Down").with_label("pod", "a");
+    /// let mut alert = Alert::new("Down").with_label("team", "a");
     /// alert.origin.external_url = Some("https://am.example.com/".to_owned());
     /// assert_eq!(
     ///     alert.silence_url().as_deref(),
-    ///     Some("https://am.example.com/#/silences/new?filter=%7Balertname%3D%22Down%22%2C%20pod%3D%22a%22%7D"),
+    ///     Some("https://am.example.com/#/silences/new?filter=%7Balertname%3D%22Down%22%2C%20team%3D%22a%22%7D"),
     /// );
     /// ```
     pub fn silence_url(&self) -> Option<String> {
-        if let Some(url) = self.extra("silenceURL") {
-            return is_web_url(url).then(|| url.to_owned());
-        }
-        let base = self
-            .origin
-            .external_url
-            .as_deref()
-            .filter(|url| is_web_url(url))?;
-        let matchers: Vec<String> = self
-            .labels
-            .iter()
-            .map(|(name, value)| {
-                let value = value
-                    .replace('\\', r"\\")
-                    .replace('"', r#"\""#)
-                    .replace('\n', r"\n");
-                format!("{name}=\"{value}\"")
-            })
-            .collect();
-        let filter = encode(&format!("{{{}}}", matchers.join(", ")));
-        Some(format!(
-            "{}/#/silences/new?filter={filter}",
-            base.trim_end_matches('/')
-        ))
+        self.subject().silence_url(None)
     }
 }
 

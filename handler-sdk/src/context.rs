@@ -104,8 +104,9 @@ impl Cx {
             .transpose()
     }
 
-    /// Returns the address of this delivery's story on the server, for a link in a message: the setting
-    /// `story_base`, which the server sets itself where it has an `external_url`, and the delivery's id.
+    /// Returns the address of this delivery's story in the server's API: the setting `story_base`, which the server
+    /// sets itself where it has an `external_url`, and the delivery's id. It leads to JSON under the API's
+    /// authorization, so it is for programs: a message for people names the delivery instead.
     pub fn story_url(&self) -> Option<String> {
         let base = self.config("story_base").filter(|base| !base.is_empty())?;
         let base = base.trim_end_matches('/');

@@ -65,6 +65,11 @@
 //! again, a rate limit with its wait, and what can't pass is told to a person at once. A handler that
 //! knows better matches on the error first.
 //!
+//! # Messages for people
+//!
+//! [`layout`] words and bounds a message about an alert, so that those of all handlers read alike; [`subject`] tells what
+//! an alert is about, whatever exported its metric; [`severity`] knows the words for how bad it is.
+//!
 //! # What a component imports
 //!
 //! Only the parts of [`Cx`] that its code calls. A handler that never calls [`Cx::http`] has no HTTP to be
@@ -81,11 +86,14 @@ pub mod failure;
 pub mod handler;
 pub mod http;
 pub mod kv;
+pub mod layout;
 pub mod log;
 pub mod mask;
 #[cfg(not(target_family = "wasm"))]
 pub mod mock;
+pub mod severity;
 pub mod slack;
+pub mod subject;
 pub mod time;
 
 #[doc(hidden)]
@@ -109,6 +117,7 @@ pub use context::{Call, Cx};
 pub use enrichment::{Block, Enrichment, Facts};
 pub use failure::Failure;
 pub use handler::{Description, Handler};
+pub use severity::Severity;
 pub use time::Timestamp;
 
 /// JSON, as [`http::Response::json`] and [`http::RequestBuilder::json`] read and write it.

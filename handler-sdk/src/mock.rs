@@ -38,10 +38,12 @@ mod host;
 mod imports;
 mod reply;
 mod sent;
+mod snapshot;
 
 pub use alert::alert_from_json;
 pub use host::{Host, Run};
 pub use reply::Reply;
 pub use sent::{LogLine, Post, Reaction, Request, Update};
+pub use snapshot::assert_snapshot;
 
 pub(crate) use imports::Imports;

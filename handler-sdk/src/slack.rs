@@ -3,6 +3,7 @@
 mod blocks;
 mod markdown;
 mod mrkdwn;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use crate::imports::Imports;
 
 pub use blocks::{Blocks, limits};
 pub use mrkdwn::Mrkdwn;
+pub use size::Size;
 
 pub(crate) use mrkdwn::truncate;
 
@@ -60,22 +62,55 @@ impl<'a> Slack<'a> {
     }
 
     /// Puts another text and blocks in the place of a message; the channel and thread of `message` are not
-    /// looked at.
+    /// looked at. Without blocks the message becomes plain text: the old ones go.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the message is gone or too old to be changed: post anew.
     pub fn update(&self, at: &MessageRef, message: Message) -> Result<MessageRef, Error> {
         let mut message = message.into_wire(limits::UPDATE_TEXT_CHARS_MAX);
-        let answer = match self.imports.slack_update(&at.0, &message) {
+        let answer = match self.imports.slack_update(&at.0, &with_no_blocks(&message)) {
             Err(wire::Error::Invalid(why))
                 if message.blocks.is_some() && refuses_the_form(&why) =>
             {
                 degrade(&mut message);
-                self.imports.slack_update(&at.0, &message)
+                self.imports.slack_update(&at.0, &with_no_blocks(&message))
             }
             answer => answer,
         };
         Ok(MessageRef(answer?))
+    }
+
+    /// Puts another text and blocks in the place of a message, or posts them anew if Slack does not change it: it is
+    /// gone, too old, locked, or the change is refused. The effects are named `update` and `message`.
+    ///
+    /// # Errors
+    /// If Slack cannot be reached or asks to wait, for the step to be tried again; and if it refuses the new message too.
+    pub fn update_or_post(&self, at: &MessageRef, message: Message) -> Result<Shown, Error> {
+        match self.update(at, message.clone().key("update")) {
+            Ok(at) => Ok(Shown::Updated(at)),
+            Err(Error::NotFound | Error::Invalid(_)) => {
+                self.post(message.key("message")).map(Shown::Posted)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Answers in the thread of a message that is out already. A reply that is refused, as in a channel without
+    /// threads, is a warning in the log: it takes nothing back.
+    ///
+    /// # Errors
+    /// If Slack cannot be reached or asks to wait, for the step to be tried again.
+    pub fn reply(&self, parent: &MessageRef, reply: Message) -> Result<Reply, Error> {
+        let refused = match self.post(reply.thread(parent)) {
+            Ok(at) => return Ok(Reply::Posted(at)),
+            Err(error @ (Error::RateLimited(_) | Error::Unavailable(_) | Error::Timeout)) => {
+                return Err(error);
+            }
+            Err(error) => error.to_string(),
+        };
+        crate::log::Log::new(self.imports)
+            .warn("the thread could not be answered", &[("why", &refused)]);
+        Ok(Reply::Refused(refused))
     }
 
     /// Adds an emoji, by name without colons; one that is there already is no error.
@@ -92,6 +127,13 @@ fn refuses_the_form(why: &str) -> bool {
     ["invalid_blocks", "msg_blocks_too_long", "msg_too_long"]
         .iter()
         .any(|code| why.contains(code))
+}
+
+/// Slack's documentation differs by its age on whether an update without blocks keeps the old ones: an empty list does not.
+fn with_no_blocks(message: &wire::Message) -> wire::Message {
+    let mut message = message.clone();
+    message.blocks.get_or_insert_with(|| "[]".to_owned());
+    message
 }
 
 fn degrade(message: &mut wire::Message) {
@@ -156,6 +198,24 @@ impl Message {
             key: self.key,
         }
     }
+}
+
+/// What became of a message that was to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// The old one was changed.
+    Updated(MessageRef),
+    /// A new one was posted.
+    Posted(MessageRef),
+}
+
+/// What became of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// It is in the thread.
+    Posted(MessageRef),
+    /// It is not; why. The log has a warning.
+    Refused(String),
 }
 
 /// A posted message. Opaque; it may be kept in [`Kv`](crate::kv::Kv) and used by a later delivery of the

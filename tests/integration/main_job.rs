@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tests::alerts;
-use tests::fakes::{CrashLoop, Kubernetes, Slack};
+use tests::fakes::{CrashLoop, Fault, Kubernetes, Slack};
 use tests::server::Setup;
 
 const POD: &str = "customer-rs-transformer-9b75b488c-cpfd7";
@@ -66,7 +66,7 @@ async fn with_kubernetes_granted_it_says_why_the_pod_crashed() {
 }
 
 #[tokio::test]
-async fn the_message_links_to_the_deliverys_story() {
+async fn the_message_names_its_delivery_and_links_to_no_json() {
     let slack = Slack::start().await;
     let config = r##"
 external_url: https://alerts.example.com
@@ -79,12 +79,86 @@ handlers:
     let server = bundled(setup).start().await;
     for alert in [alerts::readme(), alerts::firing("Other", &[])] {
         let ids = server.accept(&alert).await;
-        let link = format!(
-            "https://alerts.example.com/api/v1/deliveries/{}|Story",
-            ids[0]
-        );
-        slack.wait_for(|m| m.contains(&link)).await;
+        let message = slack.wait_for(|m| m.contains(&ids[0])).await;
+        assert!(!message.contains("/api/v1/"), "{}", message.shown());
     }
+}
+
+#[tokio::test]
+async fn the_kubelets_own_kill_is_told() {
+    let slack = Slack::start().await;
+    let kubernetes = Kubernetes::start(CrashLoop::probe_failed(now()).cluster()).await;
+    let server = bundled(with_kubernetes(&slack, &kubernetes)).start().await;
+    server.accept(&alerts::readme()).await;
+    let message = slack.wait_for(|m| m.contains(POD)).await;
+    let shown = message.shown();
+    assert!(shown.contains("*Killed by its liveness probe:*"), "{shown}");
+    assert!(
+        shown.contains("rollout undo deployment/customer-rs-transformer"),
+        "{shown}"
+    );
+}
+
+/// A firing alert's message is out; its resolved one meets what a test scripts.
+async fn fired_and_resolving(slack: &Slack) -> (tests::server::Server, serde_json::Value, String) {
+    let server = bundled(Setup::new().slack(slack)).start().await;
+    let alert = alerts::firing("DiskFillsUp", &[("severity", "warning")]);
+    let ids = server.accept(&alert).await;
+    server.wait_settled(&ids[0]).await;
+    let first = slack.wait_for(|m| m.contains("DiskFillsUp")).await;
+    let mut resolved = alert;
+    resolved["status"] = json!("resolved");
+    resolved["endsAt"] = json!("2026-11-01T10:30:00Z");
+    (server, resolved, first.ts)
+}
+
+#[tokio::test]
+async fn an_update_whose_blocks_are_refused_shows_its_text_alone() {
+    let slack = Slack::start().await;
+    let (server, resolved, ts) = fired_and_resolving(&slack).await;
+    slack
+        .faults()
+        .next("chat.update", Fault::slack_error("invalid_blocks"));
+    let ids = server.accept(&resolved).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    let messages = slack.messages();
+    let updated = messages.iter().find(|m| m.ts == ts).unwrap();
+    assert!(
+        updated.text.starts_with("[RESOLVED]"),
+        "{}",
+        updated.shown()
+    );
+    assert!(
+        updated.blocks.is_empty(),
+        "it would go on showing FIRING: {}",
+        updated.shown()
+    );
+}
+
+#[tokio::test]
+async fn a_channel_without_threads_makes_no_dead_delivery() {
+    let slack = Slack::start().await;
+    let (server, resolved, ts) = fired_and_resolving(&slack).await;
+    let refused = Fault::slack_error("restricted_action_non_threadable_channel");
+    slack.faults().until_cleared("chat.postMessage", refused);
+    let ids = server.accept(&resolved).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    assert!(
+        story
+            .to_string()
+            .contains("the thread could not be answered"),
+        "{story:#}"
+    );
+    let messages = slack.messages();
+    let updated = messages.iter().find(|m| m.ts == ts).unwrap();
+    assert!(
+        updated.text.starts_with("[RESOLVED]"),
+        "{}",
+        updated.shown()
+    );
+    assert!(slack.thread(&ts).is_empty());
 }
 
 #[tokio::test]
@@ -93,7 +167,7 @@ async fn kubernetes_that_hangs_holds_the_message_back_no_longer_than_its_budget(
     let kubernetes = Kubernetes::start(CrashLoop::oom_killed(now()).cluster()).await;
     kubernetes
         .faults()
-        .until_cleared(tests::fakes::faults::ANY, tests::fakes::Fault::Hang);
+        .until_cleared(tests::fakes::faults::ANY, Fault::Hang);
     let setup = with_kubernetes(&slack, &kubernetes);
     let server = bundled(setup).start().await;
     server.accept(&alerts::readme()).await;

@@ -39,7 +39,7 @@ pub(super) struct State {
     routes: Vec<Route>,
     pub(super) requests: Vec<Request>,
     pub(super) slack_denied: Option<String>,
-    pub(super) slack_errors: VecDeque<slack::Error>,
+    pub(super) slack_errors: VecDeque<Option<slack::Error>>,
     pub(super) messages: usize,
     pub(super) posts: Vec<Post>,
     pub(super) updates: Vec<Update>,
@@ -99,6 +99,17 @@ impl State {
                 )))
             }
         }
+    }
+
+    /// Returns the blocks that a message shows.
+    pub(super) fn blocks_of(&self, at: &str) -> Vec<serde_json::Value> {
+        let updated = self.updates.iter().rev().find(|update| update.at.0 == at);
+        let posted = self.posts.iter().find(|post| post.at.0 == at);
+        updated
+            .map(|update| &update.blocks)
+            .or(posted.map(|post| &post.blocks))
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(super) fn kv_live(&self, key: &str) -> Option<Vec<u8>> {
@@ -183,6 +194,12 @@ impl Host {
     /// Lets the next call to Slack fail, and so on in the order of the script.
     #[must_use]
     pub fn slack_error(self, error: crate::slack::Error) -> Self {
+        self.slack_error_after(0, error)
+    }
+
+    /// Lets so many calls to Slack succeed that no error is scripted for yet, and then one fail.
+    #[must_use]
+    pub fn slack_error_after(self, calls: usize, error: crate::slack::Error) -> Self {
         use crate::slack::Error;
         let error = match error {
             Error::Denied(grant) => slack::Error::Denied(grant),
@@ -195,7 +212,10 @@ impl Host {
             Error::Timeout => slack::Error::Timeout,
             Error::BudgetExhausted(limit) => slack::Error::BudgetExhausted(limit),
         };
-        self.with(|state| state.slack_errors.push_back(error))
+        self.with(|state| {
+            state.slack_errors.extend(std::iter::repeat_n(None, calls));
+            state.slack_errors.push_back(Some(error));
+        })
     }
 
     /// Lets the next call to kv fail, and so on in the order of the script.

@@ -47,7 +47,11 @@ impl Imports {
     ) -> Result<String, slack::Error> {
         self.slack_is_open()?;
         let mut state = self.host.state();
-        let blocks = checked_blocks(message, limits::UPDATE_TEXT_CHARS_MAX);
+        let mut blocks = checked_blocks(message, limits::UPDATE_TEXT_CHARS_MAX);
+        if message.blocks.is_none() {
+            // As Slack may do.
+            blocks = state.blocks_of(at);
+        }
         state.updates.push(Update {
             at: MessageRef(at.to_owned()),
             text: message.text.clone(),
@@ -76,7 +80,7 @@ impl Imports {
         if let Some(grant) = &state.slack_denied {
             return Err(slack::Error::Denied(grant.clone()));
         }
-        match state.slack_errors.pop_front() {
+        match state.slack_errors.pop_front().flatten() {
             Some(error) => Err(error),
             None => Ok(()),
         }

@@ -2,6 +2,7 @@
 
 use super::markdown;
 use super::mrkdwn::{Mrkdwn, is_invisible, truncate};
+use super::size::Size;
 use crate::enrichment::{Block, Enrichment, Table};
 use crate::mask;
 
@@ -52,8 +53,28 @@ pub mod limits {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Blocks {
-    /// Each block as JSON: written directly, a JSON tree would double a small component's size.
-    blocks: Vec<String>,
+    blocks: Vec<Built>,
+}
+
+/// A block as JSON (written directly: a JSON tree would double a small component's size), and how much of it is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Built {
+    json: String,
+    size: Size,
+}
+
+/// Texts of one block, as JSON, with their size.
+#[derive(Default)]
+struct Texts {
+    json: Vec<String>,
+    size: Size,
+}
+
+impl Texts {
+    fn push(&mut self, object: (String, Size)) {
+        self.json.push(object.0);
+        self.size = self.size.plus(object.1);
+    }
 }
 
 impl Blocks {
@@ -71,9 +92,8 @@ impl Blocks {
             .collect::<Vec<_>>()
             .join(" ");
         if !line.is_empty() {
-            let text = plain_text(&line, limits::HEADER_CHARS_MAX);
-            self.blocks
-                .push(format!(r#"{{"type":"header","text":{text}}}"#));
+            let (text, size) = plain_text(&line, limits::HEADER_CHARS_MAX);
+            self.push(format!(r#"{{"type":"header","text":{text}}}"#), size);
         }
         self
     }
@@ -83,9 +103,8 @@ impl Blocks {
     pub fn section(mut self, text: impl Into<Mrkdwn>) -> Self {
         let text = text.into();
         if !text.is_empty() {
-            let text = mrkdwn_object(&text, limits::SECTION_CHARS_MAX);
-            self.blocks
-                .push(format!(r#"{{"type":"section","text":{text}}}"#));
+            let (text, size) = mrkdwn_object(&text, limits::SECTION_CHARS_MAX);
+            self.push(format!(r#"{{"type":"section","text":{text}}}"#), size);
         }
         self
     }
@@ -96,7 +115,7 @@ impl Blocks {
         mut self,
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        let fields: Vec<String> = pairs
+        let fields: Vec<(String, Size)> = pairs
             .into_iter()
             .map(|(name, value)| {
                 let value = value.into();
@@ -112,10 +131,15 @@ impl Blocks {
             })
             .collect();
         for fields in fields.chunks(limits::FIELDS_MAX) {
-            self.blocks.push(format!(
-                r#"{{"type":"section","fields":[{}]}}"#,
-                fields.join(",")
-            ));
+            let mut texts = Texts::default();
+            fields.iter().for_each(|field| texts.push(field.clone()));
+            self.push(
+                format!(
+                    r#"{{"type":"section","fields":[{}]}}"#,
+                    texts.json.join(",")
+                ),
+                texts.size,
+            );
         }
         self
     }
@@ -123,18 +147,21 @@ impl Blocks {
     /// Adds small grey text: when, how late, from where. Of more than ten the last are left out.
     #[must_use]
     pub fn context<T: Into<Mrkdwn>>(mut self, texts: impl IntoIterator<Item = T>) -> Self {
-        let elements: Vec<String> = texts
+        let mut elements = Texts::default();
+        texts
             .into_iter()
             .map(Into::into)
             .filter(|text| !text.is_empty())
             .take(limits::CONTEXT_ELEMENTS_MAX)
-            .map(|text| mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX))
-            .collect();
-        if !elements.is_empty() {
-            self.blocks.push(format!(
-                r#"{{"type":"context","elements":[{}]}}"#,
-                elements.join(",")
-            ));
+            .for_each(|text| elements.push(mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX)));
+        if !elements.json.is_empty() {
+            self.push(
+                format!(
+                    r#"{{"type":"context","elements":[{}]}}"#,
+                    elements.json.join(",")
+                ),
+                elements.size,
+            );
         }
         self
     }
@@ -162,7 +189,8 @@ impl Blocks {
         mut self,
         buttons: impl IntoIterator<Item = (T, U)>,
     ) -> Self {
-        let elements: Vec<String> = buttons
+        let mut elements = Texts::default();
+        buttons
             .into_iter()
             .filter(|(title, url)| {
                 let url = url.as_ref();
@@ -171,19 +199,22 @@ impl Blocks {
             })
             .take(limits::ACTIONS_MAX)
             .enumerate()
-            .map(|(index, (title, url))| {
-                let text = plain_text(title.as_ref(), limits::BUTTON_CHARS_MAX);
+            .for_each(|(index, (title, url))| {
+                let (text, size) = plain_text(title.as_ref(), limits::BUTTON_CHARS_MAX);
                 let url = quoted(url.as_ref());
-                format!(
+                let button = format!(
                     r#"{{"type":"button","action_id":"link-{index}","text":{text},"url":{url}}}"#
-                )
-            })
-            .collect();
-        if !elements.is_empty() {
-            self.blocks.push(format!(
-                r#"{{"type":"actions","elements":[{}]}}"#,
-                elements.join(",")
-            ));
+                );
+                elements.push((button, size));
+            });
+        if !elements.json.is_empty() {
+            self.push(
+                format!(
+                    r#"{{"type":"actions","elements":[{}]}}"#,
+                    elements.json.join(",")
+                ),
+                elements.size,
+            );
         }
         self
     }
@@ -191,7 +222,7 @@ impl Blocks {
     /// Adds a line across.
     #[must_use]
     pub fn divider(mut self) -> Self {
-        self.blocks.push(r#"{"type":"divider"}"#.to_owned());
+        self.push(r#"{"type":"divider"}"#.to_owned(), Size::default());
         self
     }
 
@@ -256,19 +287,34 @@ impl Blocks {
         self.blocks.is_empty()
     }
 
+    /// Returns how much a person sees of them.
+    pub fn size(&self) -> Size {
+        self.blocks
+            .iter()
+            .fold(Size::default(), |sum, block| sum.plus(block.size))
+    }
+
     /// Returns the JSON array that Slack takes.
     pub fn to_json(&self) -> String {
+        let array = |blocks: &[Built], end: &str| {
+            let json: Vec<&str> = blocks.iter().map(|block| block.json.as_str()).collect();
+            format!("[{}{end}]", json.join(","))
+        };
         if self.blocks.len() <= limits::BLOCKS_MAX {
-            return format!("[{}]", self.blocks.join(","));
+            return array(&self.blocks, "");
         }
         let shown = limits::BLOCKS_MAX - 1;
         let missing =
             Self::new().context([format!("… and {} more blocks", self.blocks.len() - shown)]);
-        format!(
-            "[{},{}]",
-            self.blocks[..shown].join(","),
-            missing.blocks.join(",")
+        array(
+            &self.blocks[..shown],
+            &format!(",{}", missing.blocks[0].json),
         )
+    }
+
+    fn push(&mut self, json: String, size: Size) {
+        let size = Size { blocks: 1, ..size };
+        self.blocks.push(Built { json, size });
     }
 
     fn block(self, block: &Block) -> Self {
@@ -336,14 +382,18 @@ impl Blocks {
 }
 
 /// `verbatim` keeps Slack from looking for mentions and channel names in text that was written elsewhere.
-fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> String {
-    format!(
-        r#"{{"type":"mrkdwn","text":{},"verbatim":true}}"#,
-        quoted(&truncate(text.as_str(), chars_max))
+fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> (String, Size) {
+    let text = truncate(text.as_str(), chars_max);
+    (
+        format!(
+            r#"{{"type":"mrkdwn","text":{},"verbatim":true}}"#,
+            quoted(&text)
+        ),
+        Size::of_text(&text),
     )
 }
 
-fn plain_text(text: &str, chars_max: usize) -> String {
+fn plain_text(text: &str, chars_max: usize) -> (String, Size) {
     // Nothing in it is markup, but what reorders or hides text does so here too.
     let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let text = if text.chars().count() <= chars_max {
@@ -351,9 +401,12 @@ fn plain_text(text: &str, chars_max: usize) -> String {
     } else {
         text.chars().take(chars_max - 1).chain(['…']).collect()
     };
-    format!(
-        r#"{{"type":"plain_text","text":{},"emoji":false}}"#,
-        quoted(&text)
+    (
+        format!(
+            r#"{{"type":"plain_text","text":{},"emoji":false}}"#,
+            quoted(&text)
+        ),
+        Size::of_text(&text),
     )
 }
 

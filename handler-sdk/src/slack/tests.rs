@@ -243,6 +243,108 @@ fn errors_become_the_failure_that_fits() {
     }
 }
 
+/// A message with blocks that is out.
+fn posted(host: &Host) -> MessageRef {
+    let blocks = Blocks::new().section("firing");
+    host.cx()
+        .slack()
+        .post(Message::new("alerts", "firing").blocks(blocks))
+        .unwrap()
+}
+
+#[test]
+fn a_plain_update_takes_the_old_blocks_away() {
+    let host = Host::new();
+    let at = posted(&host);
+    let resolved = || Message::new("alerts", "resolved").blocks(Blocks::new().section("resolved"));
+    // Refused once for its blocks, as in python-slack-sdk#523.
+    let host = host.slack_error(Error::Invalid("invalid_blocks: see the errors".to_owned()));
+    host.cx().slack().update(&at, resolved()).unwrap();
+    host.cx()
+        .slack()
+        .update(&at, Message::new("alerts", "plain"))
+        .unwrap();
+    let updates = host.updates();
+    assert_eq!(
+        (updates[0].text.as_str(), updates[0].visible()),
+        ("resolved", String::new())
+    );
+    assert_eq!(
+        (updates[1].text.as_str(), updates[1].visible()),
+        ("plain", String::new())
+    );
+}
+
+#[test]
+fn a_change_that_slack_refuses_becomes_a_new_message() {
+    for error in [Error::NotFound, Error::Invalid("update_failed".to_owned())] {
+        let host = Host::new();
+        let at = posted(&host);
+        let host = host.slack_error(error);
+        let shown = host
+            .cx()
+            .slack()
+            .update_or_post(&at, Message::new("alerts", "ended"))
+            .unwrap();
+        assert_eq!(shown, Shown::Posted(host.posts()[1].at.clone()));
+        assert_eq!(host.posts()[1].key.as_deref(), Some("message"));
+    }
+    let host = Host::new();
+    let at = posted(&host);
+    for error in [
+        Error::Timeout,
+        Error::Unavailable("internal_error".to_owned()),
+    ] {
+        let host = host.clone().slack_error(error.clone());
+        assert_eq!(
+            host.cx()
+                .slack()
+                .update_or_post(&at, Message::new("alerts", "ended")),
+            Err(error)
+        );
+    }
+    let shown = host
+        .cx()
+        .slack()
+        .update_or_post(&at, Message::new("alerts", "ended"))
+        .unwrap();
+    assert_eq!(shown, Shown::Updated(at));
+    assert_eq!(host.posts().len(), 1);
+}
+
+#[test]
+fn a_refused_reply_is_a_warning_and_a_late_one_is_tried_again() {
+    let host = Host::new();
+    let at = posted(&host);
+    let reply = || Message::new("alerts", "resolved");
+    let code = "restricted_action_non_threadable_channel";
+    for error in [
+        Error::Invalid(code.to_owned()),
+        Error::Denied("x".to_owned()),
+        Error::NotFound,
+    ] {
+        let host = host.clone().slack_error(error);
+        assert!(matches!(
+            host.cx().slack().reply(&at, reply()),
+            Ok(Reply::Refused(_))
+        ));
+    }
+    assert!(
+        host.logs()[0].fields[0].1.contains(code),
+        "{:?}",
+        host.logs()
+    );
+    assert_eq!(host.logs().len(), 3);
+    let limited = Error::RateLimited(Duration::from_secs(1));
+    let host = host.slack_error(limited.clone());
+    assert_eq!(host.cx().slack().reply(&at, reply()), Err(limited));
+    assert!(matches!(
+        host.cx().slack().reply(&at, reply()),
+        Ok(Reply::Posted(_))
+    ));
+    assert_eq!(host.posts()[1].thread.as_ref(), Some(&at));
+}
+
 #[test]
 fn slack_is_denied_during_enrichment() {
     struct TooEarly;

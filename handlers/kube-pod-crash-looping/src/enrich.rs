@@ -2,11 +2,11 @@
 
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::Value;
+use handler_sdk::subject::workload_of_pod;
 
-use crate::findings::{Findings, PodState};
-use crate::kube::{Kube, Unread, is_name, text};
+use crate::findings::{Findings, PodState, Workload};
+use crate::kube::{Kube, Listed, Unread, is_name, text};
 use crate::settings::{self, Logs, Settings};
-use crate::words::workload_of;
 use crate::{changes, events, log_tail, pod, verdict};
 
 /// Runs the step.
@@ -42,8 +42,9 @@ fn server_and_names<'a>(
     alert: &'a Alert,
 ) -> Result<(Kube<'a>, &'a str, &'a str), String> {
     let server = settings::server(cx, alert)?;
+    let subject = alert.subject();
     let name = |label: &str| {
-        let value = alert
+        let value = subject
             .label(label)
             .ok_or_else(|| format!("the alert has no label `{label}`"))?;
         Some(value)
@@ -108,23 +109,22 @@ impl Look<'_> {
     }
 
     fn at_present_pod(&mut self, pod: &Value, settings: &Settings) {
-        self.findings.container = pod::container(pod, self.alert.label("container"));
+        self.findings.container = pod::container(pod, self.alert.subject().label("container"));
         self.findings.owner = pod::owner(pod);
         if self.alert.is_resolved() {
             self.owners(pod);
             return;
         }
-        if settings.logs != Logs::Off
-            && let Some(container) = self
-                .findings
-                .container
-                .as_ref()
-                .map(|container| container.name.clone())
+        if let Some(container) = self
+            .findings
+            .container
+            .clone()
+            .filter(|_| settings.logs != Logs::Off)
         {
             let log = log_tail::fetch(&self.kube, self.namespace, self.pod_name, &container);
             self.findings.log = self.noted("log", log);
         }
-        let uid = text(pod, "/metadata/uid").unwrap_or_default();
+        let uid = pod::events_uid(pod).unwrap_or_default();
         self.events(&format!("involvedObject.uid={uid}"));
         self.owners(pod);
         if let Some(node) = text(pod, "/spec/nodeName") {
@@ -154,7 +154,7 @@ impl Look<'_> {
             };
             self.events(&selector);
         }
-        if let Some(name) = workload_of(self.pod_name)
+        if let Some(name) = workload_of_pod(self.pod_name)
             && let Ok(deployment) = self
                 .kube
                 .workload("apps", self.namespace, "deployments", name)
@@ -168,9 +168,9 @@ impl Look<'_> {
         if let Some(why) = self.is_over.clone() {
             return self.findings.missed("events", &why);
         }
-        let listed = self.kube.warnings(self.namespace, selector);
-        if let Some(listed) = self.noted("events", listed) {
-            self.findings.warnings = events::warnings(&listed);
+        let listed = self.kube.events(self.namespace, selector);
+        if let Some(listed) = self.listed("events", listed) {
+            self.findings.events = events::events(&listed);
         }
     }
 
@@ -180,26 +180,54 @@ impl Look<'_> {
             return;
         };
         let Some((group, resource)) = resource(kind) else {
+            // A node's static pod, or a kind that this handler is not granted: its name is what is known.
+            self.owner_unread(kind, name);
             return;
         };
         let Some(object) = self.workload("workload", group, resource, name) else {
+            match kind {
+                // Its own name ends with a hash, which changes with each rollout.
+                "ReplicaSet" => {
+                    if let Some(name) =
+                        pod::without_hash(pod, name).or_else(|| workload_of_pod(self.pod_name))
+                    {
+                        self.owner_unread("", name);
+                    }
+                }
+                kind => self.owner_unread(kind, name),
+            }
             return;
         };
         match (kind, pod::controller(&object)) {
-            ("ReplicaSet", Some(("Deployment", deployment))) => {
+            ("ReplicaSet", Some((kind, owner))) => {
                 if self.alert.is_firing() {
-                    self.rollout(&object, deployment);
+                    self.rollout(&object, kind, owner);
                 }
-                if let Some(found) = self.workload("workload", "apps", "deployments", deployment) {
-                    self.workload_found("Deployment", deployment, &found);
+                let found = match kind {
+                    "Deployment" => self.workload("workload", "apps", "deployments", owner),
+                    _ => None,
+                };
+                match found {
+                    Some(found) => self.workload_found(kind, owner, &found),
+                    None => self.owner_unread(kind, owner),
                 }
             }
+            ("Job", Some((kind, owner))) => self.owner_unread(kind, owner),
             _ => {
                 self.findings.change =
                     changes::of_other(kind, &object).filter(|_| self.alert.is_firing());
                 self.workload_found(kind, name, &object);
             }
         }
+    }
+
+    /// Notes a workload of which only the name is known, from what it owns.
+    fn owner_unread(&mut self, kind: &str, name: &str) {
+        self.findings.workload = Some(Workload {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            ..Workload::default()
+        });
     }
 
     fn workload_found(&mut self, kind: &str, name: &str, object: &Value) {
@@ -209,15 +237,15 @@ impl Look<'_> {
         }
     }
 
-    fn rollout(&mut self, current: &Value, deployment: &str) {
+    fn rollout(&mut self, current: &Value, kind: &str, owner: &str) {
         let labels = current
             .pointer("/spec/selector/matchLabels")
             .and_then(Value::as_object);
         let selector: Vec<String> = labels
             .into_iter()
             .flatten()
-            // Each ReplicaSet has its own hash; the others are those of the Deployment.
-            .filter(|(name, _)| *name != "pod-template-hash")
+            // Each ReplicaSet has its own hash; the others are those of its owner.
+            .filter(|(name, _)| !name.ends_with("pod-template-hash"))
             .filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)))
             .collect();
         if selector.is_empty() {
@@ -227,9 +255,13 @@ impl Look<'_> {
             return self.findings.missed("rollout", &why);
         }
         let listed = self.kube.replica_sets(self.namespace, &selector.join(","));
-        if let Some(sets) = self.noted("rollout", listed) {
-            let mut change = changes::of_deployment(current, &sets, deployment);
-            change.first_crash = events::first_crash(&self.findings.warnings);
+        if let Some(sets) = self.listed("rollout", listed) {
+            let mut change = changes::of_sets(current, &sets, (kind, owner));
+            let container = self.findings.container.as_ref();
+            change.first_crash = events::first_crash(
+                &self.findings.events,
+                container.map(|container| container.name.as_str()),
+            );
             self.findings.change = Some(change);
         }
     }
@@ -241,6 +273,16 @@ impl Look<'_> {
         }
         let read = self.kube.workload(group, self.namespace, resource, name);
         self.noted(what, read)
+    }
+
+    /// Notes what could not be read of a list, its end too.
+    fn listed(&mut self, what: &str, listed: Result<Listed, Unread>) -> Option<Vec<Value>> {
+        let listed = self.noted(what, listed)?;
+        if listed.is_cut {
+            let why = format!("only the first {} were read", listed.items.len());
+            self.findings.missed(what, &why);
+        }
+        Some(listed.items)
     }
 
     /// Notes what could not be read, and that nothing more should be asked where that is so.
@@ -258,17 +300,12 @@ impl Look<'_> {
     }
 
     fn judge(&mut self, settings: &Settings) {
-        let Some(container) = &self.findings.container else {
+        if self.findings.container.is_none() {
             self.findings
                 .missed("container", "the pod has no container of the alert's name");
             return;
-        };
-        let quotable = self
-            .findings
-            .log
-            .as_ref()
-            .filter(|_| settings.logs == Logs::Message);
-        self.findings.verdict = verdict::verdict(container, &self.findings.warnings, quotable);
+        }
+        self.findings.verdict = verdict::verdict(&self.findings, settings.logs == Logs::Message);
     }
 }
 

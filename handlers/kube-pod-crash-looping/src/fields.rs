@@ -1,98 +1,105 @@
 //! The names with values of the message: which of them, in what order, in what words.
 
+use handler_sdk::layout::{clip, pairs};
 use handler_sdk::prelude::*;
 
-use crate::findings::{Exit, Workload};
+use crate::findings::{Exit, Findings, Workload};
 use crate::message::Source;
-use crate::words::{between, clip, image_tag};
+use crate::words::{between, image_tag};
 
-const FIELDS_MAX: usize = 8;
-
-/// Labels that tell of the exporter or are said elsewhere, not of the pod.
-const NOT_DISTINGUISHING: [&str; 14] = [
-    "alertname",
-    "severity",
-    "cluster",
-    "namespace",
-    "pod",
-    "container",
-    "uid",
-    "fingerprint",
-    "job",
-    "service",
-    "endpoint",
-    "instance",
-    "prometheus",
-    "replica",
-];
+const PAIRS_MAX: usize = 8;
 
 impl Source<'_> {
-    /// Returns up to eight names with values, two on a line: real fields would take sixteen lines.
+    /// Returns up to eight names with values, two on a line, and below them, in one line each, the labels that found no
+    /// room among them and what other handlers found out.
     pub(crate) fn fields(&self) -> Mrkdwn {
-        let label = |name: &str| self.alert.label(name).map(str::to_owned);
+        let subject = self.notice.subject();
+        let label = |name: &str| subject.label(name).map(str::to_owned);
         let container = self.container();
         let exit = container.and_then(|container| container.last_exit.as_ref());
-        let mut fields: Vec<(String, Option<String>)> = vec![
-            ("Cluster".to_owned(), label("cluster")),
-            ("Workload".to_owned(), self.workload_words()),
-            ("Pod".to_owned(), self.pod_words()),
+        let (node, owner) = (self.node_words().or_else(|| label("node")), self.owner());
+        let fields = [
+            ("Cluster", label("cluster")),
+            ("Workload", self.workload_words()),
+            ("Pod", self.pod_words()),
             (
-                "Restarts".to_owned(),
+                "Restarts",
                 container.map(|container| container.restarts.to_string()),
             ),
+            ("Last exit", exit.map(|exit| self.exit_words(exit))),
             (
-                "Last exit".to_owned(),
-                exit.map(|exit| self.exit_words(exit)),
-            ),
-            (
-                "Image".to_owned(),
+                "Image",
                 container
                     .and_then(|container| container.image.as_deref())
                     .map(image_tag),
             ),
-            (
-                "Node".to_owned(),
-                self.node_words().or_else(|| label("node")),
-            ),
-            ("Owner".to_owned(), self.owner()),
+            ("Node", node),
+            ("Owner", owner.clone()),
         ];
-        let distinguishing = self.alert.labels.iter().filter(|(name, value)| {
-            !NOT_DISTINGUISHING.contains(&name.as_str())
-                && !value.is_empty()
-                && !["node", "owner", "team"].contains(&name.as_str())
-        });
-        fields.extend(distinguishing.map(|(name, value)| (clip(name, 30), Some(value.clone()))));
-        let shown: Vec<Mrkdwn> = fields
+        let mut shown: Vec<(String, String)> = fields
             .into_iter()
-            .filter_map(|(name, value)| Some((name, clip(&value?, 90))))
-            .take(FIELDS_MAX)
-            .map(|(name, value)| Mrkdwn::new().bold(format!("{name}:")).text(" ").text(value))
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .collect();
-        let lines = shown
-            .chunks(2)
-            .map(|pair| Mrkdwn::join(pair.iter().cloned(), "   "));
-        Mrkdwn::join(lines, "\n").truncated(800)
+        let is_said = |name: &str, value: &str| match name {
+            "cluster" | "namespace" | "pod" | "container" | "node" => true,
+            "owner" | "team" => owner.as_deref() == Some(value),
+            _ => false,
+        };
+        let labels = self.notice.labels(&[]);
+        shown.extend(
+            labels
+                .into_iter()
+                .filter(|(name, value)| !is_said(name, value)),
+        );
+        let below = shown.split_off(shown.len().min(PAIRS_MAX));
+        let below = below.iter().map(|(name, value)| {
+            Mrkdwn::new()
+                .bold(format!("{}:", clip(name, 30)))
+                .text(" ")
+                .text(clip(value, 60))
+        });
+        let lines = [
+            pairs(shown).truncated(800),
+            Mrkdwn::join(below, " · ").truncated(300),
+            self.notice.facts(Findings::is_own_fact).truncated(300),
+        ];
+        Mrkdwn::join(lines, "\n")
     }
 
     fn workload_words(&self) -> Option<String> {
-        let Some(Workload { kind, name, ready }) = self
+        let Some(workload) = self
             .findings
             .and_then(|findings| findings.workload.as_ref())
         else {
             return self.workload_name().map(str::to_owned);
         };
+        let Workload {
+            kind,
+            name,
+            made_by,
+            ready,
+        } = workload;
+        if kind == "Node" {
+            return Some(format!("static pod of {name}"));
+        }
+        let name = format!("{kind} {name}");
+        let name = name.trim_start();
+        let made_by = made_by
+            .as_ref()
+            .map(|made_by| format!(" (of {made_by})"))
+            .unwrap_or_default();
         Some(match ready {
-            Some((ready, wanted)) => format!("{kind} {name}, {ready}/{wanted} ready"),
-            None => format!("{kind} {name}"),
+            Some((ready, wanted)) => format!("{name}{made_by}, {ready}/{wanted} ready"),
+            None => format!("{name}{made_by}"),
         })
     }
 
     fn pod_words(&self) -> Option<String> {
-        let pod = self.alert.label("pod")?;
+        let pod = self.notice.subject().label("pod")?;
         let container = self
             .container()
             .map(|container| container.name.as_str())
-            .or(self.alert.label("container"));
+            .or_else(|| self.notice.subject().label("container"));
         Some(container.map_or_else(
             || pod.to_owned(),
             |container| format!("{pod} / {container}"),

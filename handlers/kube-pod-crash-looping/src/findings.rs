@@ -20,7 +20,7 @@ pub(crate) struct Findings {
     pub(crate) owner: Option<String>,
     pub(crate) change: Option<Change>,
     /// The most telling first.
-    pub(crate) warnings: Vec<Warning>,
+    pub(crate) events: Vec<Event>,
     pub(crate) log: Option<Log>,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) unread: Vec<NotFetched>,
@@ -43,15 +43,30 @@ pub(crate) enum PodState {
 #[serde(default)]
 pub(crate) struct Container {
     pub(crate) name: String,
-    pub(crate) is_init: bool,
+    pub(crate) role: Role,
     pub(crate) is_ready: bool,
     pub(crate) restarts: u64,
     pub(crate) image: Option<String>,
     pub(crate) memory_limit: Option<String>,
+    /// True if the namespace's `LimitRange` set the limit, and not the workload.
+    pub(crate) is_limit_a_default: bool,
     pub(crate) running_since: Option<i64>,
     /// Why it waits, and Kubernetes' words about it: `CrashLoopBackOff`.
     pub(crate) waiting: Option<(String, String)>,
     pub(crate) last_exit: Option<Exit>,
+    /// True if the last exit is the container's present state: it has not been started again yet.
+    pub(crate) is_exit_present: bool,
+}
+
+/// What a container is to its pod.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Role {
+    #[default]
+    Main,
+    /// It has to end before the main ones start.
+    Init,
+    /// An init container with `restartPolicy: Always`.
+    Sidecar,
 }
 
 /// How it ended last.
@@ -66,12 +81,15 @@ pub(crate) struct Exit {
     pub(crate) finished: Option<i64>,
 }
 
-/// What owns the pod.
+/// What owns the pod, as far up as its owners lead: a `ReplicaSet` of a Deployment is not it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Workload {
+    /// Empty if only the name is known; `Node` for a static pod.
     pub(crate) kind: String,
     pub(crate) name: String,
+    /// What made it, if that is not a person: `Prometheus k8s`.
+    pub(crate) made_by: Option<String>,
     /// Ready and wanted pods.
     pub(crate) ready: Option<(u64, u64)>,
 }
@@ -97,14 +115,20 @@ pub(crate) struct Change {
     pub(crate) first_crash: Option<i64>,
     /// True where the template is older than the one before it.
     pub(crate) is_rollback: bool,
+    /// True if the pods' specification differs, which an undo takes back.
+    pub(crate) is_spec_changed: bool,
     /// What is known instead where there are no revisions to compare.
     pub(crate) note: Option<String>,
 }
 
-/// A warning event.
+/// An event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Warning {
+pub(crate) struct Event {
+    /// False for what Kubernetes calls normal: that it kills a container is.
+    pub(crate) is_warning: bool,
+    /// The container that it is about; none if it is about the pod.
+    pub(crate) container: Option<String>,
     pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) count: u64,
@@ -118,7 +142,7 @@ pub(crate) struct Warning {
 pub(crate) struct Log {
     pub(crate) lines: Vec<String>,
     /// True where it is the crashed container's, false where it is the present one's.
-    pub(crate) is_previous: bool,
+    pub(crate) is_of_crash: bool,
     /// True where the newest lines are missing, since the lines are too long.
     pub(crate) is_cut: bool,
 }
@@ -192,7 +216,7 @@ impl Findings {
         })
     }
 
-    /// Returns what other handlers found.
+    /// Returns the blocks that other handlers found.
     pub(crate) fn of_others(found: &Enrichment) -> Enrichment {
         let is_own = |block: &&Block| matches!(block, Block::Custom(custom) if custom.kind == KIND);
         let blocks = found
@@ -224,7 +248,10 @@ impl Findings {
             }
         }
         if let Some(workload) = &self.workload {
-            facts.insert("workload", format!("{}/{}", workload.kind, workload.name));
+            facts.insert(
+                "workload",
+                format!("{}/{}", workload.kind, workload.name).trim_start_matches('/'),
+            );
             if let Some((ready, wanted)) = workload.ready {
                 facts.insert("workload.ready", format!("{ready}/{wanted}"));
             }
@@ -252,6 +279,22 @@ impl Findings {
             facts.insert("not_fetched", self.missed_for_people().join("; "));
         }
         facts
+    }
+
+    /// Returns whether a fact of this name is one of [`Findings::facts`], which the message says in its own words.
+    pub(crate) fn is_own_fact(name: &str) -> bool {
+        name.starts_with("crash.")
+            || matches!(
+                name,
+                "image"
+                    | "workload"
+                    | "workload.ready"
+                    | "owner"
+                    | "node"
+                    | "rollout.revision"
+                    | "pod"
+                    | "not_fetched"
+            )
     }
 
     /// Markdown for a handler that does not know the kind.

@@ -8,7 +8,11 @@ use handler_sdk::serde_json::{self, Value};
 
 /// Requests that one enrichment makes at most, the pod's own counted twice: each gets its share of the step's time,
 /// since a handler's clock stands still and can't be asked how much is left.
-const SHARES: u32 = 11;
+const SHARES: u32 = 14;
+/// Pages of a list that are read; what is behind them is said to be missing.
+const PAGES_MAX: usize = 3;
+/// Objects of a page: a Deployment keeps ten `ReplicaSets` by default, and a pod's events are repeated in one object.
+const PAGE_ITEMS: &str = "100";
 const TIMEOUT_MIN: Duration = Duration::from_millis(250);
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
 
@@ -43,6 +47,17 @@ pub(crate) struct Unread {
 impl Unread {
     pub(crate) fn is_not_found(&self) -> bool {
         self.status == Some(404)
+    }
+
+    /// Returns it for a log that Kubernetes has no more.
+    pub(crate) fn no_log() -> Self {
+        let why = "no log available, the kubelet has it no more".to_owned();
+        Self {
+            status: None,
+            ends_all: false,
+            failure: Failure::permanent(why.clone()),
+            why,
+        }
     }
 
     /// Tells whether another try may do better.
@@ -80,6 +95,14 @@ impl From<Error> for Unread {
             failure: error.into(),
         }
     }
+}
+
+/// The objects of a list.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) items: Vec<Value>,
+    /// True if there are more.
+    pub(crate) is_cut: bool,
 }
 
 /// The client. Names that go into paths are checked by [`is_name`] beforehand.
@@ -126,19 +149,15 @@ impl<'a> Kube<'a> {
     }
 
     /// Lists the `ReplicaSets` that carry these labels.
-    pub(crate) fn replica_sets(&self, namespace: &str, labels: &str) -> Result<Vec<Value>, Unread> {
+    pub(crate) fn replica_sets(&self, namespace: &str, labels: &str) -> Result<Listed, Unread> {
         let path = format!("/apis/apps/v1/namespaces/{}/replicasets", encode(namespace));
-        // A Deployment keeps ten by default; a page bounds the answer where the labels fit other workloads too.
-        self.list(&path, &[("labelSelector", labels), ("limit", "50")])
+        self.list(&path, ("labelSelector", labels))
     }
 
-    /// Lists the warning events that a field selector picks.
-    pub(crate) fn warnings(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, Unread> {
+    /// Lists the events that a field selector picks, normal ones too: that a container is killed is one of them.
+    pub(crate) fn events(&self, namespace: &str, selector: &str) -> Result<Listed, Unread> {
         let path = format!("/api/v1/namespaces/{}/events", encode(namespace));
-        self.list(
-            &path,
-            &[("fieldSelector", &format!("{selector},type=Warning"))],
-        )
+        self.list(&path, ("fieldSelector", selector))
     }
 
     /// Reads a node.
@@ -161,12 +180,31 @@ impl<'a> Kube<'a> {
         Ok(self.get(&path, query, self.share)?.text())
     }
 
-    fn list(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, Unread> {
-        let mut list = self.read(path, query, self.share)?;
-        match list.get_mut("items").map(Value::take) {
-            Some(Value::Array(items)) => Ok(items),
-            _ => Ok(Vec::new()),
+    fn list(&self, path: &str, selector: (&str, &str)) -> Result<Listed, Unread> {
+        let mut listed = Listed::default();
+        let mut after: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let mut query = vec![selector, ("limit", PAGE_ITEMS)];
+            query.extend(after.as_deref().map(|after| ("continue", after)));
+            let mut page = match self.read(path, &query, self.share) {
+                Ok(page) => page,
+                // The list changed too much since, or the server is slow: the pages before are worth having.
+                Err(_) if after.is_some() => {
+                    listed.is_cut = true;
+                    return Ok(listed);
+                }
+                Err(unread) => return Err(unread),
+            };
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                listed.items.extend(items);
+            }
+            after = text(&page, "/metadata/continue").map(str::to_owned);
+            if after.is_none() {
+                return Ok(listed);
+            }
         }
+        listed.is_cut = true;
+        Ok(listed)
     }
 
     fn read(&self, path: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value, Unread> {
@@ -217,9 +255,11 @@ pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
         .filter(|text| !text.is_empty())
 }
 
-/// Returns the moment at a JSON pointer, in seconds since 1970.
+/// Returns the moment at a JSON pointer, in seconds since 1970; none if it is not set.
 pub(crate) fn moment(value: &Value, pointer: &str) -> Option<i64> {
-    Some(text(value, pointer)?.parse::<Timestamp>().ok()?.seconds)
+    let seconds = text(value, pointer)?.parse::<Timestamp>().ok()?.seconds;
+    // What never started did so in 1970 or in the year 1: a container runtime's and Go's word for "not set".
+    (seconds > 0).then_some(seconds)
 }
 
 /// Returns the items of the array at a JSON pointer.

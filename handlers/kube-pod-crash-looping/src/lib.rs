@@ -6,8 +6,9 @@
 //! |---|---|---|
 //! | `channel` | `alerts` | the Slack channel, by its name in the grants |
 //! | `logs` | `message` | where the crashed container's log goes: `message` (its end there, more in the thread), `thread`, or `off` (it is not even read) |
+//! | `next_steps` | `on` | whether the message says what to do next, in commands to copy: `on` or `off` |
+//! | `emoji` | `on` | the emoji of the severity: `on` or `off`; `emoji.critical`, `emoji.warning`, `emoji.info`, `emoji.unknown`, `emoji.resolved` name others |
 //! | `runbook_base` | none | where the alert names no runbook: `BASE/KubePodCrashLooping` |
-//! | `story_base` | of the server's `external_url` | `BASE/ID` is linked as the delivery's story: `https://alerts.example.com/api/v1/deliveries` |
 //! | `kubernetes.url` | `https://kubernetes.default.svc` | the default API server |
 //! | `cluster` | none | which cluster the default API server is |
 //! | `credential` | `kubernetes` | the credential for it; empty for none |
@@ -17,6 +18,8 @@
 //! Facts about the wrong cluster are worse than none. An alert with a label `cluster` is looked up only on the API
 //! server that is configured for that very name, by `cluster.NAME.url` or by `cluster: NAME`; an alert without one, on
 //! the default API server. Where there is none for it, the message says so and goes out with what the alert itself says.
+//!
+//! What each verdict rests on stands in the README.
 
 mod act;
 mod changes;
@@ -24,11 +27,12 @@ mod enrich;
 mod events;
 mod fields;
 mod findings;
+mod fold;
 mod kube;
-mod links;
 mod log_shown;
 mod log_tail;
 mod message;
+mod next;
 mod pod;
 mod record;
 mod resolved;

@@ -1,74 +1,180 @@
-//! The log as it is shown: its end in the message, all that was read in the thread.
+//! The log as it is shown: its end in the message, the rest in the thread.
 
+use handler_sdk::layout::clip;
 use handler_sdk::prelude::*;
+use handler_sdk::slack::Size;
 
 use crate::findings::Log;
+use crate::fold::{Fold, fold, is_error};
 use crate::message::Source;
 use crate::settings::Logs;
-use crate::words::clip;
 
 const LOG_LINES_MAX: usize = 12;
 const LOG_CHARS_MAX: usize = 1_500;
 /// A log that is shown shorter than this says less than the line that announces it.
 const LOG_CHARS_MIN: usize = 120;
+/// A line that stands for others keeps room for their number.
+const FOLDED_CHARS_MAX: usize = 300;
+
+/// The end of a log as the message shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) text: Mrkdwn,
+    /// The lines that it has in full, by their place in the log.
+    whole: Vec<usize>,
+}
 
 impl Source<'_> {
-    /// Returns the end of the log within so many characters, and whether that is all of it.
-    pub(crate) fn log(&self, chars_left: usize) -> (Mrkdwn, bool) {
-        let Some(log) = self.findings.and_then(|findings| findings.log.as_ref()) else {
-            return (Mrkdwn::new(), true);
+    /// Returns the end of the log within this room: runs of nearly equal lines folded, the last error kept.
+    pub(crate) fn log(&self, room: Size) -> Shown {
+        let Some(log) = self
+            .log_to_show()
+            .filter(|_| self.settings.logs == Logs::Message)
+        else {
+            return Shown::default();
         };
-        if log.lines.is_empty() || self.settings.logs == Logs::Off {
-            return (Mrkdwn::new(), true);
-        }
-        let title = log_title(log);
+        let title = log_title(log, "");
         let title_chars = title.as_str().chars().count() + 10;
-        let room = chars_left.saturating_sub(title_chars).min(LOG_CHARS_MAX);
-        if self.settings.logs == Logs::Thread || room < LOG_CHARS_MIN {
-            return (Mrkdwn::new(), false);
+        let chars = room.chars.saturating_sub(title_chars).min(LOG_CHARS_MAX);
+        let lines = room.lines.saturating_sub(1).min(LOG_LINES_MAX);
+        if room.blocks == 0 || lines == 0 || chars < LOG_CHARS_MIN {
+            return Shown::default();
         }
-        let shown = last_lines(&log.lines, LOG_LINES_MAX, room);
-        let is_whole =
-            shown.len() == log.lines.len() && shown.iter().zip(&log.lines).all(|(a, b)| a == b);
-        (title.text("\n").then(fenced(&shown.join("\n"))), is_whole)
+        let folds = fold(&log.lines);
+        let shown = with_last_error(log, &folds, lines, chars);
+        let text: Vec<&str> = shown.iter().map(|line| line.text.as_str()).collect();
+        Shown {
+            text: title.text("\n").then(fenced(&text.join("\n"))),
+            whole: shown
+                .iter()
+                .filter(|line| line.is_whole)
+                .map(|line| line.at)
+                .collect(),
+        }
     }
 
-    /// Returns the whole log that was read, in as many sections as it takes.
-    pub(crate) fn whole_log(&self) -> Blocks {
+    /// Returns what the message does not show of the log that was read, in as many sections as it takes.
+    pub(crate) fn rest_of_log(&self, shown: &Shown) -> Blocks {
         const SECTION_CHARS: usize = 2_800;
         const SECTIONS_MAX: usize = 12;
-        let Some(log) = self.findings.and_then(|findings| findings.log.as_ref()) else {
+        let Some(log) = self.log_to_show() else {
             return Blocks::new();
         };
-        let mut sections: Vec<Vec<String>> = Vec::new();
-        let mut end = log.lines.len();
-        while end > 0 && sections.len() < SECTIONS_MAX {
-            let lines = last_lines(&log.lines[..end], usize::MAX, SECTION_CHARS);
-            end -= lines.len();
+        let rest: Vec<Line> = (0..log.lines.len())
+            .filter(|at| !shown.whole.contains(at))
+            .map(|at| Line {
+                at,
+                text: log.lines[at].clone(),
+                is_whole: true,
+            })
+            .collect();
+        if rest.is_empty() {
+            return Blocks::new();
+        }
+        let mut sections: Vec<Vec<Line>> = Vec::new();
+        let mut left = rest.as_slice();
+        while !left.is_empty() && sections.len() < SECTIONS_MAX {
+            let lines = last_lines(left, usize::MAX, SECTION_CHARS);
+            left = &left[..left.len() - lines.len()];
             sections.push(lines);
         }
-        let start = Blocks::new().section(log_title(log));
+        let more = if shown.whole.is_empty() {
+            ""
+        } else {
+            "More of the "
+        };
+        let start = Blocks::new().section(log_title(log, more));
         sections.iter().rev().fold(start, |blocks, lines| {
-            blocks.section(fenced(&lines.join("\n")))
+            let text: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+            blocks.section(fenced(&text.join("\n")))
         })
+    }
+
+    fn log_to_show(&self) -> Option<&Log> {
+        let log = self.findings?.log.as_ref()?;
+        (!log.lines.is_empty() && self.settings.logs != Logs::Off).then_some(log)
     }
 }
 
-fn log_title(log: &Log) -> Mrkdwn {
-    let which = if log.is_previous {
-        "Log before the crash:"
-    } else {
-        "Log (of the present container):"
+/// A line to show.
+#[derive(Debug, Clone)]
+struct Line {
+    /// Its place in the log.
+    at: usize,
+    text: String,
+    /// False if it was cut.
+    is_whole: bool,
+}
+
+fn line(log: &Log, fold: &Fold) -> Line {
+    let text = &log.lines[fold.last];
+    match fold.words() {
+        None => Line {
+            at: fold.last,
+            text: text.clone(),
+            is_whole: true,
+        },
+        Some(words) => Line {
+            at: fold.last,
+            text: format!("{} {words}", clip_spaced(text, FOLDED_CHARS_MAX)),
+            is_whole: text.chars().count() <= FOLDED_CHARS_MAX,
+        },
+    }
+}
+
+/// Keeps the blanks of a line that need not be cut.
+fn clip_spaced(text: &str, chars_max: usize) -> String {
+    match text.chars().count() <= chars_max {
+        true => text.to_owned(),
+        false => clip(text, chars_max),
+    }
+}
+
+/// The last lines that fit; if the last error stands further up, it comes first in place of the oldest.
+fn with_last_error(log: &Log, folds: &[Fold], lines_max: usize, chars_max: usize) -> Vec<Line> {
+    let all: Vec<Line> = folds.iter().map(|fold| line(log, fold)).collect();
+    let shown = last_lines(&all, lines_max, chars_max);
+    let first = shown.first().map_or(0, |line| line.at);
+    let error = all
+        .iter()
+        .rev()
+        .find(|line| is_error(&log.lines[line.at]))
+        .filter(|line| line.at < first && lines_max >= 3);
+    let Some(error) = error else {
+        return shown;
     };
-    Mrkdwn::new().bold(which)
+    let mut top = vec![error.clone()];
+    top[0].text = clip_spaced(&error.text, chars_max / 2);
+    top[0].is_whole = top[0].text == error.text && error.is_whole;
+    if all.iter().any(|line| line.at > error.at && line.at < first) {
+        top.push(Line {
+            at: usize::MAX,
+            text: "…".to_owned(),
+            is_whole: false,
+        });
+    }
+    let used: usize = top.iter().map(|line| escaped_chars(&line.text) + 1).sum();
+    let below = last_lines(&all, lines_max - top.len(), chars_max.saturating_sub(used));
+    top.extend(below);
+    top
+}
+
+fn log_title(log: &Log, more: &str) -> Mrkdwn {
+    let which = match (log.is_of_crash, more.is_empty()) {
+        (true, true) => "Log before the crash:",
+        (true, false) => "log before the crash:",
+        (false, true) => "Log (of the present container):",
+        (false, false) => "log (of the present container):",
+    };
+    Mrkdwn::new().bold(format!("{more}{which}"))
 }
 
 /// Returns the last lines that fit, measured as Slack counts them: escaped.
-fn last_lines(lines: &[String], lines_max: usize, chars_max: usize) -> Vec<String> {
+fn last_lines(lines: &[Line], lines_max: usize, chars_max: usize) -> Vec<Line> {
     let mut left = chars_max;
-    let mut shown: Vec<String> = Vec::new();
+    let mut shown: Vec<Line> = Vec::new();
     for line in lines.iter().rev().take(lines_max) {
-        let chars = escaped_chars(line) + 1;
+        let chars = escaped_chars(&line.text) + 1;
         if chars <= left {
             left -= chars;
             shown.push(line.clone());
@@ -76,12 +182,16 @@ fn last_lines(lines: &[String], lines_max: usize, chars_max: usize) -> Vec<Strin
         }
         if shown.is_empty() {
             // Not even the last line fits: its beginning is what there is room for. Escaping makes at most five of one.
-            let fitting = if line.chars().count() == escaped_chars(line) {
+            let fitting = if line.text.chars().count() == escaped_chars(&line.text) {
                 chars_max
             } else {
                 chars_max / 5
             };
-            shown.push(clip(line, fitting.saturating_sub(1)));
+            shown.push(Line {
+                at: line.at,
+                text: clip(&line.text, fitting.saturating_sub(1)),
+                is_whole: false,
+            });
         }
         break;
     }
@@ -94,7 +204,7 @@ fn escaped_chars(text: &str) -> usize {
 }
 
 /// Fences without line ends of their own, which would count as lines.
-fn fenced(text: &str) -> Mrkdwn {
+pub(crate) fn fenced(text: &str) -> Mrkdwn {
     // A zero-width space keeps three backticks of the text from ending the block.
     let inert = Mrkdwn::from(text.replace("```", "``\u{200b}`"));
     Mrkdwn::raw("```").then(inert).then(Mrkdwn::raw("```"))

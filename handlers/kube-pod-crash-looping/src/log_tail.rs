@@ -1,10 +1,10 @@
 //! The end of the crashed container's log, fit to be shown.
 
+use handler_sdk::layout::clip;
 use handler_sdk::mask;
 
-use crate::findings::Log;
+use crate::findings::{Container, Log};
 use crate::kube::{Kube, Unread};
-use crate::words::clip;
 
 /// Lines asked for: the last twelve for the message, all of them for its thread.
 const LINES: &str = "60";
@@ -14,15 +14,41 @@ const LIMIT_BYTES: usize = 262_144;
 /// Longer lines are cut: what is wrong stands at their beginning.
 const LINE_CHARS_MAX: usize = 1_000;
 
-/// Reads the log of the container that crashed; of the present one where Kubernetes has no other.
+/// How the kubelet says, with status 200 and in the log's place, that it has no log (kubelet,
+/// `kuberuntime_container.go`; cri-client, `logs.go`; Docker's engine).
+const EXCUSES: [&str; 6] = [
+    "unable to retrieve container logs for ",
+    "failed to try resolving symlinks in path \"/var/log/",
+    "failed to open log file \"/var/log/",
+    "failed to tail ",
+    "failed to get parse function: unsupported log format",
+    "Error grabbing logs: ",
+];
+
+/// Reads the log of the container that crashed; of the present one where Kubernetes has no other. A container that
+/// ended and was not started again yet is itself the present one.
 pub(crate) fn fetch(
     kube: &Kube<'_>,
     namespace: &str,
     pod: &str,
-    container: &str,
+    container: &Container,
 ) -> Result<Log, Unread> {
-    match tail(kube, namespace, pod, container, true) {
-        Err(unread) if unread.status == Some(400) => tail(kube, namespace, pod, container, false),
+    let name = &container.name;
+    if container.is_exit_present {
+        let log = tail(kube, namespace, pod, name, false)?;
+        return Ok(Log {
+            is_of_crash: true,
+            ..log
+        });
+    }
+    match tail(kube, namespace, pod, name, true) {
+        Err(unread) if unread.status == Some(400) => {
+            match tail(kube, namespace, pod, name, false) {
+                // It has not run yet, or nothing is left of it.
+                Err(unread) if unread.status == Some(400) => Err(Unread::no_log()),
+                result => result,
+            }
+        }
         result => result,
     }
 }
@@ -54,11 +80,22 @@ fn tail(
         text = ask(FEWER_LINES)?;
     }
     let is_cut = text.len() >= LIMIT_BYTES;
+    let mut lines = lines(&text);
+    if lines.last().is_some_and(|line| is_excuse(line)) {
+        lines.pop();
+        if lines.is_empty() {
+            return Err(Unread::no_log());
+        }
+    }
     Ok(Log {
-        lines: lines(&text),
-        is_previous,
+        lines,
+        is_of_crash: is_previous,
         is_cut,
     })
+}
+
+fn is_excuse(line: &str) -> bool {
+    EXCUSES.iter().any(|excuse| line.starts_with(excuse))
 }
 
 /// Returns the lines with secrets masked, and without colours.

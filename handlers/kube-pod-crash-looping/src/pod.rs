@@ -1,11 +1,11 @@
 //! Reads what matters out of the API's objects: the container that crashes, owners, readiness, a node's troubles.
 
+use handler_sdk::layout::clip;
 use handler_sdk::mask;
 use handler_sdk::serde_json::Value;
 
-use crate::findings::{Container, Exit, Node, Workload};
+use crate::findings::{Container, Exit, Node, Role, Workload};
 use crate::kube::{items, moment, text};
-use crate::words::clip;
 
 /// Returns the state of the container of this name, or, without a name, of the one that seems to crash.
 pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
@@ -44,10 +44,20 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
         )
     });
     // What ended just now, before Kubernetes has started it again, is the newest exit.
-    let last_exit =
-        exit(&status["state"]["terminated"]).or_else(|| exit(&status["lastState"]["terminated"]));
+    let present_exit = exit(&status["state"]["terminated"]);
+    let is_exit_present = present_exit.is_some();
+    let last_exit = present_exit.or_else(|| exit(&status["lastState"]["terminated"]));
+    let restarts_always = spec.is_some_and(|spec| text(spec, "/restartPolicy") == Some("Always"));
+    let limiter =
+        text(pod, "/metadata/annotations/kubernetes.io~1limit-ranger").unwrap_or_default();
     Some(Container {
-        is_init,
+        role: match (is_init, restarts_always) {
+            (false, _) => Role::Main,
+            (true, false) => Role::Init,
+            (true, true) => Role::Sidecar,
+        },
+        is_limit_a_default: sets_memory_limit(limiter, &name),
+        is_exit_present,
         is_ready: status["ready"] == true,
         restarts: status["restartCount"].as_u64().unwrap_or(0),
         image: spec
@@ -61,6 +71,17 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
         waiting,
         last_exit,
         name,
+    })
+}
+
+/// The plugin lists what it set: `LimitRanger plugin set: cpu, memory limit for container a; memory request for …`.
+fn sets_memory_limit(annotation: &str, container: &str) -> bool {
+    let set = annotation.split_once("set: ").map_or("", |(_, set)| set);
+    set.split(';').any(|part| {
+        part.trim()
+            .strip_suffix(container)
+            .and_then(|part| part.strip_suffix(" limit for container "))
+            .is_some_and(|resources| resources.split(", ").any(|resource| resource == "memory"))
     })
 }
 
@@ -85,6 +106,21 @@ pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
         .iter()
         .find(|owner| owner["controller"] == true)?;
     Some((text(owner, "/kind")?, text(owner, "/name")?))
+}
+
+/// Returns the uid under which the kubelet reports events about a pod: of a static pod it is that of the file's own
+/// pod, which the one in the API mirrors (kubelet, `pod/mirror_client.go`).
+pub(crate) fn events_uid(pod: &Value) -> Option<&str> {
+    text(pod, "/metadata/annotations/kubernetes.io~1config.mirror")
+        .or_else(|| text(pod, "/metadata/uid"))
+}
+
+/// Returns the name of a pod's `ReplicaSet` without the hash of its template; none if the pod does not tell the hash.
+pub(crate) fn without_hash<'v>(pod: &Value, replica_set: &'v str) -> Option<&'v str> {
+    ["pod-template-hash", "rollouts-pod-template-hash"]
+        .iter()
+        .filter_map(|label| pod["metadata"]["labels"][label].as_str())
+        .find_map(|hash| replica_set.strip_suffix(hash)?.strip_suffix('-'))
 }
 
 /// Returns who answers for an object, by the labels and annotations that are in use for it.
@@ -119,6 +155,7 @@ pub(crate) fn workload(kind: &str, name: &str, object: &Value) -> Workload {
     Workload {
         kind: kind.to_owned(),
         name: name.to_owned(),
+        made_by: controller(object).map(|(kind, name)| format!("{kind} {name}")),
         ready,
     }
 }

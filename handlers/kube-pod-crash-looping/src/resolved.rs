@@ -1,108 +1,89 @@
 //! Tells the end of an incident: changes its message, and answers in its thread.
 
+use handler_sdk::layout::{Card, clip};
 use handler_sdk::prelude::*;
-use handler_sdk::slack::Error;
+use handler_sdk::slack::{Reply, Shown};
 use handler_sdk::time::human;
 
-use crate::act::in_thread;
 use crate::findings::{Findings, PodState};
 use crate::message::Source;
 use crate::record::Record;
 use crate::settings::Settings;
-use crate::words::{between, clip};
+use crate::words::between;
 
 /// Runs the step.
 pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
     let settings = Settings::read(cx);
     let findings = Findings::from_enrichment(found);
     let others = Findings::of_others(found);
-    let source = Source {
-        alert,
-        findings: findings.as_ref(),
-        others: &others,
-        settings: &settings,
-        delivery_id: &cx.call().delivery_id,
-        now: cx.now().seconds,
-    };
+    let source = Source::new(cx, alert, findings.as_ref(), &others, &settings);
     let end = End::of(findings.as_ref(), source.now);
     let lasted = human(alert.duration(&cx.now()));
     let record = Record::read(cx, alert);
-    let message = || {
-        let what = match end.caveat {
-            "" => format!("{} after {lasted}", end.short),
-            caveat => format!("{} after {lasted}, {caveat}", end.short),
-        };
-        let text = source.text("RESOLVED", &what);
-        Message::new(&settings.channel, text).blocks(blocks(
-            &source,
-            &end,
-            &lasted,
-            record.as_ref(),
-        ))
+    let message = card(&source, &end, &lasted, record.as_ref()).message(&settings.channel);
+    let facts = |at: &MessageRef| {
+        Facts::new()
+            .with("slack.channel", &settings.channel)
+            .with("slack.message", at.as_str())
+            .with("end", end.kind)
     };
-    let facts = Facts::new()
-        .with("slack.channel", &settings.channel)
-        .with("end", end.kind);
-
-    if let Some(record) = &record {
-        let at = MessageRef::from(record.at.clone());
-        match cx.slack().update(&at, message().key("update")) {
-            Ok(at) => {
-                let text = Mrkdwn::new()
-                    .bold(format!("Resolved after {lasted}."))
-                    .text(" ")
-                    .then(end.sentence.clone());
-                let answer = Message::new(&settings.channel, text)
-                    .thread(&at)
-                    .key("answer");
-                return Ok(facts
-                    .with("slack.message", at.as_str())
-                    .with("slack.thread", in_thread(cx, answer)?));
-            }
-            // Deleted, or too old for Slack to change: a new message then.
-            Err(Error::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let at = cx.slack().post(message().key("message"))?;
-    Ok(facts.with("slack.message", at.as_str()))
+    let Some(record) = record else {
+        let at = cx.slack().post(message.key("message"))?;
+        return Ok(facts(&at));
+    };
+    let at = match cx
+        .slack()
+        .update_or_post(&MessageRef::from(record.at), message)?
+    {
+        Shown::Updated(at) => at,
+        Shown::Posted(at) => return Ok(facts(&at)),
+    };
+    let answer = Message::new(&settings.channel, end.in_words(&lasted)).key("answer");
+    let outcome = match cx.slack().reply(&at, answer)? {
+        Reply::Posted(_) => "posted",
+        Reply::Refused(_) => "failed",
+    };
+    Ok(facts(&at).with("slack.thread", outcome))
 }
 
-fn blocks(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -> Blocks {
-    let alert = source.alert;
-    let header = clip(
-        &format!("Resolved: {} · {}", alert.name, source.subject()),
-        150,
-    );
-    let outcome = Mrkdwn::new()
-        .bold(format!("Resolved after {lasted}."))
-        .text(" ")
-        .then(end.sentence.clone());
-    let mut blocks = Blocks::new().header(header).section(outcome);
-    if let Some(record) = record.filter(|record| !record.verdict.is_empty()) {
-        // Both are mrkdwn of this handler's own making, kept by the firing alert.
-        let was = Mrkdwn::from("It was: ").then(Mrkdwn::raw(&record.verdict));
-        blocks =
-            blocks.section(Mrkdwn::join([was, Mrkdwn::raw(&record.change)], "\n").truncated(1_200));
-    }
-    let names = [("cluster", "cluster"), ("pod", "pod")];
-    let labels = names
+fn card(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -> Card {
+    let notice = &source.notice;
+    let what = match end.caveat {
+        "" => format!("{} after {lasted}", end.short),
+        caveat => format!("{} after {lasted}, {caveat}", end.short),
+    };
+    let subject = notice.subject();
+    let mut context: Vec<Mrkdwn> = ["cluster", "pod"]
         .iter()
-        .filter_map(|(title, label)| Some(format!("{title} {}", clip(alert.label(label)?, 120))));
-    let mut context = vec![source.since()];
-    if let Some(ended) = &alert.ends_at {
+        .filter_map(|label| Some(format!("{label} {}", clip(subject.label(label)?, 120))))
+        .map(Mrkdwn::from)
+        .collect();
+    if let Some(ended) = &source.alert.ends_at {
         context.push(Mrkdwn::from("until ").then(Mrkdwn::raw(ended.slack_date())));
     }
-    context.extend(labels.map(Mrkdwn::from));
-    context.extend(
-        source
-            .not_fetched()
-            .into_iter()
-            .map(|missed| Mrkdwn::from(clip(&missed, 200))),
-    );
-    blocks
-        .links(source.links())
-        .context([Mrkdwn::join(context, " · ").truncated(800)])
+    context.extend(source.not_fetched());
+    // Both are mrkdwn of this handler's own making, kept by the firing alert.
+    let was = record
+        .filter(|record| !record.verdict.is_empty())
+        .map(|record| {
+            let was = Mrkdwn::from("It was: ").then(Mrkdwn::raw(&record.verdict));
+            Mrkdwn::join([was, Mrkdwn::raw(&record.change)], "\n").truncated(1_200)
+        });
+    Card::new(
+        notice.text(&source.who(), &what),
+        &notice.header(Some(&source.place())),
+    )
+    .end(notice.links(None), notice.context(context))
+    .section(Mrkdwn::join(
+        [notice.status(), notice.storm(), end.in_words(lasted)],
+        "\n",
+    ))
+    .section(was.unwrap_or_else(|| notice.said()))
+    .section(handler_sdk::layout::pairs(notice.labels(&[
+        "cluster",
+        "namespace",
+        "pod",
+    ])))
 }
 
 /// What became of the pod: an alert also ends when the pod it was about is no more.
@@ -118,15 +99,20 @@ struct End {
 }
 
 impl End {
+    fn in_words(&self, lasted: &str) -> Mrkdwn {
+        Mrkdwn::new()
+            .bold(format!("Resolved after {lasted}."))
+            .text(" ")
+            .then(self.sentence.clone())
+    }
+
     fn of(findings: Option<&Findings>, now: i64) -> Self {
         let readiness = findings
             .and_then(|findings| findings.workload.as_ref())
             .and_then(|workload| {
                 let (ready, wanted) = workload.ready?;
-                Some(format!(
-                    " {} {}: {ready}/{wanted} ready.",
-                    workload.kind, workload.name
-                ))
+                let name = format!("{} {}", workload.kind, workload.name);
+                Some(format!(" {}: {ready}/{wanted} ready.", name.trim_start()))
             });
         let readiness = readiness.unwrap_or_default();
         let build = |kind, (short, caveat), lead: &str, rest: String| {

@@ -23,9 +23,8 @@ pub(crate) enum Logs {
 pub(crate) struct Settings {
     pub(crate) channel: String,
     pub(crate) logs: Logs,
-    pub(crate) runbook_base: Option<String>,
-    /// Where this delivery's story is read.
-    pub(crate) story_url: Option<String>,
+    /// Whether the message says what to do next.
+    pub(crate) has_next_steps: bool,
     /// What is wrong with them, for people: a bad setting holds back no notification.
     pub(crate) complaints: Vec<String>,
 }
@@ -36,7 +35,8 @@ impl Settings {
         let logs = match cx.config_or("logs", "message").as_str() {
             "message" => Logs::Message,
             "thread" => Logs::Thread,
-            "off" => Logs::Off,
+            // YAML's own `off` comes as it was written, JSON's as `false`.
+            "off" | "false" => Logs::Off,
             other => {
                 // The careful reading: somebody who misspells this may well have meant to keep logs out of Slack.
                 complaints.push(format!(
@@ -46,15 +46,21 @@ impl Settings {
                 Logs::Off
             }
         };
-        let base = |key: &str| {
-            cx.config(key)
-                .map(|url| url.trim_end_matches('/').to_owned())
+        let has_next_steps = match cx.config_or("next_steps", "on").as_str() {
+            "on" | "true" => true,
+            "off" | "false" => false,
+            other => {
+                complaints.push(format!(
+                    "the setting `next_steps` is `{}`: taken for `on`; write on or off",
+                    other.chars().take(20).collect::<String>()
+                ));
+                true
+            }
         };
         Self {
             channel: cx.config_or("channel", "alerts"),
             logs,
-            runbook_base: base("runbook_base"),
-            story_url: cx.story_url(),
+            has_next_steps,
             complaints,
         }
     }
@@ -74,7 +80,7 @@ pub(crate) fn server(cx: &Cx, alert: &Alert) -> Result<Server, String> {
             credential("credential"),
         )
     };
-    let Some(cluster) = alert.label("cluster") else {
+    let Some(cluster) = alert.subject().label("cluster") else {
         return Ok(default());
     };
     if let Some(url) = cx.config(&format!("cluster.{cluster}.url")) {

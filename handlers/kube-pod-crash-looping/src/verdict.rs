@@ -1,179 +1,234 @@
 //! Why the container crashes, judged by its last exit, the events and the log. Pure.
+//!
+//! It claims no more than Kubernetes says. What each combination proves stands in the handler's README.
 
-use crate::findings::{Container, Exit, Log, Verdict, Warning};
-use crate::words::{between, clip};
+use crate::findings::{Container, Event, Exit, Findings, Log, Role, Verdict};
+use crate::fold::is_error;
+use crate::words::between;
+use handler_sdk::layout::clip;
 
-/// Returns the verdict; none where nothing is known of an exit. `log` is none where it must not be quoted.
-pub(crate) fn verdict(
-    container: &Container,
-    warnings: &[Warning],
-    log: Option<&Log>,
-) -> Option<Verdict> {
-    let mut verdict = match &container.last_exit {
-        Some(exit) => of_exit(container, exit, warnings, log),
-        None => of_waiting(container)?,
+const SAID_CHARS_MAX: usize = 160;
+/// An error further up than this may be of another time.
+const ERROR_LINES_MAX: usize = 20;
+/// Waiting for these says nothing of what is wrong: the last exit does.
+const WAITS_FOR_NOTHING: [&str; 5] = [
+    "CrashLoopBackOff",
+    "ContainerCreating",
+    "PodInitializing",
+    "RestartingAllContainers",
+    "RunContainerError",
+];
+
+/// All that a verdict goes by.
+#[derive(Debug, Clone, Copy)]
+struct Evidence<'a> {
+    container: &'a Container,
+    events: &'a [Event],
+    /// None if it must not be quoted.
+    log: Option<&'a Log>,
+    is_node_short_of_memory: bool,
+}
+
+/// Returns the verdict; none where nothing is known of an exit. A log is quoted only if that is allowed.
+pub(crate) fn verdict(findings: &Findings, may_quote_log: bool) -> Option<Verdict> {
+    let container = findings.container.as_ref()?;
+    let node = findings.node.as_ref();
+    let evidence = Evidence {
+        container,
+        events: &findings.events,
+        log: findings
+            .log
+            .as_ref()
+            .filter(|log| may_quote_log && log.is_of_crash),
+        is_node_short_of_memory: node.is_some_and(|node| {
+            node.troubles
+                .iter()
+                .any(|trouble| trouble == "MemoryPressure")
+        }),
     };
-    if container.is_init {
-        verdict.rest = format!("in the init container {}: {}", container.name, verdict.rest);
-    }
+    let mut verdict = evidence.verdict()?;
+    let place = match container.role {
+        Role::Main => return Some(verdict),
+        Role::Init => "init container",
+        Role::Sidecar => "sidecar",
+    };
+    verdict.rest = format!("in the {place} {}: {}", container.name, verdict.rest);
     Some(verdict)
 }
 
-/// Returns the verdict on a pod that Kubernetes itself has given up: evicted, or lost with its node.
+/// Returns the verdict on a pod that Kubernetes itself has ended: evicted, preempted, lost with its node.
 pub(crate) fn of_pod(reason: &str, message: &str) -> Verdict {
-    let said = if message.is_empty() {
+    let kind = match reason {
+        "Evicted" => "evicted",
+        "Preempting" | "Preempted" => "preempted",
+        _ => "pod-ended",
+    };
+    build(kind, reason, reason, said(message))
+}
+
+fn said(message: &str) -> &str {
+    if message.is_empty() {
         "Kubernetes says no more"
     } else {
         message
-    };
-    build("evicted", reason, reason, said)
-}
-
-fn of_waiting(container: &Container) -> Option<Verdict> {
-    let (reason, message) = container.waiting.as_ref()?;
-    let said = if message.is_empty() {
-        "Kubernetes says no more"
-    } else {
-        message
-    };
-    Some(build(
-        "not-started",
-        reason,
-        "It does not even start",
-        &format!("{reason}: {said}"),
-    ))
-}
-
-fn of_exit(container: &Container, exit: &Exit, warnings: &[Warning], log: Option<&Log>) -> Verdict {
-    let code = exit.code;
-    let lived = match (exit.started, exit.finished) {
-        (Some(started), Some(finished)) => format!(", {} after start", between(started, finished)),
-        _ => String::new(),
-    };
-    if exit.reason == "OOMKilled" {
-        return out_of_memory(container, code, &lived);
     }
-    if let Some(verdict) = of_events(code, &lived, warnings) {
-        return verdict;
-    }
-    let last_line = log
-        .filter(|log| log.is_previous)
-        .and_then(|log| log.lines.last())
-        .map(|line| clip(line, 160));
-    let quoted = match (&last_line, exit.message.as_str()) {
-        (_, message) if !message.is_empty() => format!("; it says: {}", clip(message, 160)),
-        (Some(line), _) => format!("; its last line: {line}"),
-        (None, _) => String::new(),
-    };
-    let (kind, short, lead, rest) = match code {
-        0 => (
-            "completed",
-            "ends by itself (0)",
-            "It ends by itself",
-            format!("exit 0{lived}, and its pod restarts what ends"),
-        ),
-        126 => (
-            "bad-command",
-            "command not executable (126)",
-            "Bad command",
-            format!("found but not executable (126){quoted}"),
-        ),
-        127 => (
-            "bad-command",
-            "command not found (127)",
-            "Bad command",
-            format!("not found (127){lived}{quoted}"),
-        ),
-        128 if is_start_error(exit) => (
-            "bad-command",
-            "could not be started (128)",
-            "It could not be started",
-            format!("{}{quoted}", exit.reason),
-        ),
-        132 => (
-            "illegal-instruction",
-            "illegal instruction (132)",
-            "Illegal instruction",
-            format!("built for another processor? (132){lived}{quoted}"),
-        ),
-        134 => (
-            "abort",
-            "aborted (134)",
-            "It aborted itself",
-            format!("SIGABRT (134){lived}{quoted}"),
-        ),
-        137 => (
-            "killed",
-            "killed (137)",
-            "Killed from outside",
-            format!(
-                "SIGKILL (137){lived}; not for its memory limit, and no event tells of a probe or an eviction"
-            ),
-        ),
-        139 => (
-            "segmentation-fault",
-            "segmentation fault (139)",
-            "Segmentation fault",
-            format!("SIGSEGV (139){lived}{quoted}"),
-        ),
-        143 => (
-            "terminated",
-            "terminated (143)",
-            "Told to stop",
-            format!("SIGTERM (143){lived}; no event tells of a probe or an eviction"),
-        ),
-        _ => (
-            "error",
-            "",
-            "It fails",
-            format!("exit {code}{lived}{quoted}"),
-        ),
-    };
-    let short = if short.is_empty() {
-        format!("exit {code}")
-    } else {
-        short.to_owned()
-    };
-    build(kind, &short, lead, &rest)
 }
 
-fn out_of_memory(container: &Container, code: i64, lived: &str) -> Verdict {
-    let short = format!("OOMKilled ({code})");
-    match &container.memory_limit {
-        Some(limit) => build(
-            "out-of-memory",
-            &short,
-            "Likely out of memory",
-            &format!("killed at {limit}{lived}"),
-        ),
-        None => {
-            let rest =
-                format!("killed{lived}; it has no memory limit, so its node or pod ran short");
-            build("out-of-memory", &short, "Likely out of memory", &rest)
+impl Evidence<'_> {
+    fn verdict(&self) -> Option<Verdict> {
+        let waiting = self
+            .container
+            .waiting
+            .as_ref()
+            .filter(|(reason, _)| !WAITS_FOR_NOTHING.contains(&reason.as_str()));
+        match (waiting, &self.container.last_exit) {
+            (Some((reason, message)), exit) => {
+                Some(self.of_waiting(reason, message, exit.as_ref()))
+            }
+            (None, Some(exit)) => Some(self.of_exit(exit)),
+            (None, None) => self.without_exit(),
         }
     }
-}
 
-/// Kubernetes' own kills end with whatever code the program gives to SIGTERM, or with 137.
-fn of_events(code: i64, lived: &str, warnings: &[Warning]) -> Option<Verdict> {
-    if !matches!(code, 0 | 137 | 143) {
-        return None;
+    /// It is not started, for a reason that Kubernetes gives.
+    fn of_waiting(&self, reason: &str, message: &str, exit: Option<&Exit>) -> Verdict {
+        let before = exit
+            .map(|exit| {
+                format!(
+                    "; before that it ended with {} ({})",
+                    exit.reason, exit.code
+                )
+            })
+            .unwrap_or_default();
+        if reason == "PostStartHookError" {
+            let rest = format!(
+                "Kubernetes ends the container then: {}{before}",
+                said(message)
+            );
+            return build(
+                "post-start-hook",
+                "postStart hook failed",
+                "Its postStart hook fails",
+                &rest,
+            );
+        }
+        let lead = match exit.is_none() && self.container.restarts == 0 {
+            true => "It does not even start",
+            false => "It is not started again",
+        };
+        build(
+            "not-started",
+            reason,
+            lead,
+            &format!("{reason}: {}{before}", said(message)),
+        )
     }
-    let says = |part: &str| {
-        warnings
-            .iter()
-            .find(move |warning| warning.message.contains(part))
-    };
-    for (kind, probe) in [("liveness-probe", "Liveness"), ("startup-probe", "Startup")] {
-        let lower = probe.to_lowercase();
-        let failed = says(&format!("{probe} probe failed"));
-        if let Some(event) = failed.or_else(|| says(&format!("failed {lower} probe"))) {
-            let lead = format!("Killed by its {lower} probe");
-            let what = event
-                .message
+
+    /// It waits to be started again, and nothing is left of how it ended: its remains were collected, or the kubelet
+    /// itself was restarted.
+    fn without_exit(&self) -> Option<Verdict> {
+        let (reason, message) = self.container.waiting.as_ref()?;
+        let restarts = self.container.restarts;
+        match reason.as_str() {
+            "CrashLoopBackOff" => {
+                let rest = format!(
+                    "it waits in {reason} after {restarts} restarts, and Kubernetes keeps no state of the container that ended"
+                );
+                Some(build(
+                    "exit-not-on-record",
+                    reason,
+                    "Its last exit is not on record",
+                    &rest,
+                ))
+            }
+            "RunContainerError" => Some(self.of_waiting(reason, message, None)),
+            _ => None,
+        }
+    }
+
+    fn of_exit(&self, exit: &Exit) -> Verdict {
+        let code = exit.code;
+        let lived = lived(exit);
+        match (exit.reason.as_str(), code) {
+            ("OOMKilled", _) => return self.out_of_memory(code, &lived),
+            // The kubelet and containerd put a number there that no process ended with.
+            ("ContainerStatusUnknown", _) | ("Unknown", 255) => {
+                let rest = format!(
+                    "Kubernetes lost sight of the container, as after a restart of its node or of the container runtime; the code {code} stands for that"
+                );
+                return build(
+                    "exit-unknown",
+                    "exit unknown",
+                    "How it ended is not known",
+                    &rest,
+                );
+            }
+            ("RestartingAllContainers", _) => {
+                let rest =
+                    "another container of its pod ended, and its rules restart all of them then";
+                return build(
+                    "restarted-with-pod",
+                    "restarted with its pod",
+                    "Restarted with its pod",
+                    rest,
+                );
+            }
+            _ => {}
+        }
+        self.of_events(exit, &lived)
+            .unwrap_or_else(|| self.of_code(exit, &lived))
+    }
+
+    fn out_of_memory(&self, code: i64, lived: &str) -> Verdict {
+        let short = format!("OOMKilled ({code})");
+        let limit = &self.container.memory_limit;
+        let rest = match (code, limit) {
+            (137, Some(limit)) => format!("killed at {limit}{lived}"),
+            (137, None) => {
+                format!("killed{lived}; it has no memory limit, so its node or pod ran short")
+            }
+            // The runtime calls it so if any process of the container was killed in its life.
+            (_, Some(limit)) => format!(
+                "a process in it was killed at {limit}; it ended by itself then, with exit {code}{lived}"
+            ),
+            (_, None) => format!(
+                "a process in it was killed; it ended by itself then, with exit {code}{lived}"
+            ),
+        };
+        build("out-of-memory", &short, "Likely out of memory", &rest)
+    }
+
+    /// Kubernetes' own kills, by what it reports of them. A container that is told to stop ends with a code of its own
+    /// choice; only if the kubelet says that it killed it is that code its doing.
+    fn of_events(&self, exit: &Exit, lived: &str) -> Option<Verdict> {
+        let code = exit.code;
+        let is_stopped = matches!(code, 0 | 137 | 143);
+        let events = || {
+            self.events
+                .iter()
+                .filter(|event| event.is_of(Some(&self.container.name)) && event.is_in_time(exit))
+        };
+        let says = |reason: &str, part: &str| {
+            events().find(|event| event.reason == reason && event.message.contains(part))
+        };
+        for (kind, probe) in [("liveness-probe", "Liveness"), ("startup-probe", "Startup")] {
+            let lower = probe.to_lowercase();
+            let killing = says("Killing", &format!("failed {lower} probe"));
+            let failed = says("Unhealthy", &format!("{probe} probe failed"));
+            let lead = match (killing, failed) {
+                (Some(_), _) => format!("Killed by its {lower} probe"),
+                // It failed, and the container was stopped: likely, but the kubelet does not say that it did.
+                (None, Some(_)) if is_stopped => format!("Likely killed by its {lower} probe"),
+                _ => continue,
+            };
+            let what = failed
+                .or(killing)
+                .map(|event| event.message.as_str())
+                .unwrap_or_default();
+            let what = what
                 .trim_start_matches(probe)
                 .trim_start_matches(" probe failed: ");
-            let rest = format!("{}{lived} ({code})", clip(what, 160));
+            let rest = format!("{}{lived} ({code})", clip(what, SAID_CHARS_MAX));
             return Some(build(
                 kind,
                 &format!("{lower} probe ({code})"),
@@ -181,17 +236,146 @@ fn of_events(code: i64, lived: &str, warnings: &[Warning]) -> Option<Verdict> {
                 &rest,
             ));
         }
+        let hook =
+            says("FailedPostStartHook", "").or_else(|| says("Killing", "FailedPostStartHook"));
+        if let Some(hook) = hook.filter(|_| is_stopped) {
+            let rest = format!("{}{lived} ({code})", clip(&hook.message, SAID_CHARS_MAX));
+            let short = format!("postStart hook ({code})");
+            return Some(build(
+                "post-start-hook",
+                &short,
+                "Killed after its postStart hook failed",
+                &rest,
+            ));
+        }
+        if let Some(changed) = says("Killing", "definition changed") {
+            let rest = format!("{}{lived} ({code})", clip(&changed.message, SAID_CHARS_MAX));
+            return Some(build(
+                "restarted",
+                &format!("restarted ({code})"),
+                "Restarted for a changed definition",
+                &rest,
+            ));
+        }
+        // A pod that is evicted or preempted runs nothing again, so these speak of its end.
+        let evicted = ["Evicted", "Preempting", "Preempted"]
+            .iter()
+            .find_map(|reason| says(reason, ""))
+            .filter(|_| is_stopped)?;
+        let rest = format!("{} ({code}){lived}", clip(&evicted.message, SAID_CHARS_MAX));
+        let short = format!("{} ({code})", evicted.reason);
+        Some(build("evicted", &short, "Evicted or preempted", &rest))
     }
-    let evicted = warnings.iter().find(|w| {
-        ["Evicted", "Preempting", "Preempted", "NodeNotReady"].contains(&w.reason.as_str())
-    })?;
-    let rest = format!("{} ({code}){lived}", clip(&evicted.message, 160));
-    Some(build(
-        "evicted",
-        &format!("{} ({code})", evicted.reason),
-        "Evicted or preempted",
-        &rest,
-    ))
+
+    /// What the code says by itself. Above 128 it is a signal's by the shells' and the runtimes' convention.
+    fn of_code(&self, exit: &Exit, lived: &str) -> Verdict {
+        let code = exit.code;
+        let quoted = self.quoted(exit);
+        let (kind, short, lead, rest) = match code {
+            0 => (
+                "completed",
+                "ends by itself (0)",
+                "It ends by itself",
+                format!("exit 0{lived}, and its pod restarts what ends"),
+            ),
+            128 if is_start_error(exit) => (
+                "bad-command",
+                "could not be started (128)",
+                "It could not be started",
+                format!("{}{quoted}", exit.reason),
+            ),
+            126 => (
+                "bad-command",
+                "command not executable (126)",
+                "Bad command",
+                format!("found but not executable (126){quoted}"),
+            ),
+            127 => (
+                "bad-command",
+                "command not found (127)",
+                "Bad command",
+                format!("not found (127){lived}{quoted}"),
+            ),
+            132 => (
+                "illegal-instruction",
+                "illegal instruction (132)",
+                "Illegal instruction",
+                format!("built for another processor? (132){lived}{quoted}"),
+            ),
+            134 => (
+                "abort",
+                "aborted (134)",
+                "It aborted itself",
+                format!("SIGABRT (134){lived}{quoted}"),
+            ),
+            137 => ("killed", "killed (137)", "Killed", self.killed(lived)),
+            139 => (
+                "segmentation-fault",
+                "segmentation fault (139)",
+                "Segmentation fault",
+                format!("SIGSEGV (139){lived}{quoted}"),
+            ),
+            143 => (
+                "terminated",
+                "terminated (143)",
+                "Told to stop",
+                format!("SIGTERM (143){lived}; no event says by whom{quoted}"),
+            ),
+            _ => (
+                "error",
+                "",
+                "It fails",
+                format!("exit {code}{lived}{quoted}"),
+            ),
+        };
+        let short = match short {
+            "" => format!("exit {code}"),
+            short => short.to_owned(),
+        };
+        build(kind, &short, lead, &rest)
+    }
+
+    /// SIGKILL with the reason `Error`: by a person, a program, or the kernel. With cgroup v1, or if the runtime missed
+    /// it, the kernel's kill for memory is not called `OOMKilled` (kubernetes/kubernetes#19825, #53669).
+    fn killed(&self, lived: &str) -> String {
+        let memory = match (&self.container.memory_limit, self.is_node_short_of_memory) {
+            (_, true) => "memory is possible: its node is short of it".to_owned(),
+            (Some(limit), false) => format!("memory is possible (limit {limit})"),
+            (None, false) => {
+                "memory is possible, if its node ran short: it has no limit".to_owned()
+            }
+        };
+        format!(
+            "SIGKILL (137){lived}; Kubernetes does not say by whom, and no event tells of a probe or an eviction; {memory}, since such a kill is not always reported as OOMKilled"
+        )
+    }
+
+    fn quoted(&self, exit: &Exit) -> String {
+        if !exit.message.is_empty() {
+            return format!("; it says: {}", clip(&exit.message, SAID_CHARS_MAX));
+        }
+        let Some((last, before)) = self.log.and_then(|log| log.lines.split_last()) else {
+            return String::new();
+        };
+        // A program that ends in good order says so after what went wrong.
+        let error = before
+            .iter()
+            .rev()
+            .take(ERROR_LINES_MAX)
+            .find(|line| is_error(line))
+            .filter(|_| !is_error(last));
+        match error {
+            Some(error) => format!("; its last error: {}", clip(error, SAID_CHARS_MAX)),
+            None => format!("; its last line: {}", clip(last, SAID_CHARS_MAX)),
+        }
+    }
+}
+
+fn lived(exit: &Exit) -> String {
+    match (exit.started, exit.finished) {
+        (Some(started), Some(finished)) => format!(", {} after start", between(started, finished)),
+        _ => String::new(),
+    }
 }
 
 fn is_start_error(exit: &Exit) -> bool {
@@ -215,144 +399,5 @@ fn build(kind: &str, short: &str, lead: &str, rest: &str) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    fn container(code: i64, reason: &str) -> Container {
-        let exit = Exit {
-            code,
-            reason: reason.to_owned(),
-            started: Some(1_000),
-            finished: Some(1_041),
-            ..Exit::default()
-        };
-        Container {
-            name: "app".to_owned(),
-            memory_limit: Some("512Mi".to_owned()),
-            last_exit: Some(exit),
-            ..Container::default()
-        }
-    }
-
-    fn sentence(container: &Container, warnings: &[Warning], log: Option<&str>) -> String {
-        let log = log.map(|line| Log {
-            lines: vec![line.to_owned()],
-            is_previous: true,
-            is_cut: false,
-        });
-        let verdict = verdict(container, warnings, log.as_ref()).unwrap();
-        format!("{} | {}: {}", verdict.short, verdict.lead, verdict.rest)
-    }
-
-    fn event(reason: &str, message: &str) -> Warning {
-        Warning {
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            ..Warning::default()
-        }
-    }
-
-    #[test]
-    fn each_way_to_die_has_its_sentence() {
-        let cases = [
-            (
-                137,
-                "OOMKilled",
-                None,
-                "OOMKilled (137) | Likely out of memory: killed at 512Mi, 41s after start.",
-            ),
-            (
-                1,
-                "Error",
-                Some("no database"),
-                "exit 1 | It fails: exit 1, 41s after start; its last line: no database.",
-            ),
-            (
-                1,
-                "Error",
-                None,
-                "exit 1 | It fails: exit 1, 41s after start.",
-            ),
-            (
-                139,
-                "Error",
-                None,
-                "segmentation fault (139) | Segmentation fault: SIGSEGV (139), 41s after start.",
-            ),
-            (
-                127,
-                "Error",
-                None,
-                "command not found (127) | Bad command: not found (127), 41s after start.",
-            ),
-            (
-                126,
-                "Error",
-                None,
-                "command not executable (126) | Bad command: found but not executable (126).",
-            ),
-            (
-                0,
-                "Completed",
-                None,
-                "ends by itself (0) | It ends by itself: exit 0, 41s after start, and its pod restarts what ends.",
-            ),
-        ];
-        for (code, reason, log, expected) in cases {
-            assert_eq!(sentence(&container(code, reason), &[], log), expected);
-        }
-    }
-
-    #[test]
-    fn a_kill_is_explained_by_the_events() {
-        let killed = container(137, "Error");
-        let probe = event(
-            "Unhealthy",
-            "Liveness probe failed: HTTP probe failed with statuscode: 503",
-        );
-        assert_eq!(
-            sentence(&killed, &[probe], None),
-            "liveness probe (137) | Killed by its liveness probe: HTTP probe failed with statuscode: 503, 41s after start (137)."
-        );
-        let evicted = event("Evicted", "The node was low on resource: memory.");
-        assert!(
-            sentence(&killed, &[evicted], None)
-                .starts_with("Evicted (137) | Evicted or preempted: The node was low")
-        );
-        assert!(sentence(&killed, &[], None).contains("no event tells of a probe"));
-    }
-
-    #[test]
-    fn a_failing_probe_does_not_explain_an_exit_of_its_own() {
-        let probe = event("Unhealthy", "Readiness probe failed: connection refused");
-        assert!(sentence(&container(1, "Error"), &[probe], None).starts_with("exit 1"));
-    }
-
-    #[test]
-    fn a_container_that_never_ran_says_why_it_waits() {
-        let waiting = Some((
-            "CreateContainerConfigError".to_owned(),
-            "configmap \"x\" not found".to_owned(),
-        ));
-        let never = Container {
-            waiting,
-            ..Container::default()
-        };
-        assert_eq!(
-            sentence(&never, &[], None),
-            "CreateContainerConfigError | It does not even start: CreateContainerConfigError: configmap \"x\" not found."
-        );
-        assert_eq!(verdict(&Container::default(), &[], None), None);
-    }
-
-    #[test]
-    fn an_init_container_is_named() {
-        let init = Container {
-            is_init: true,
-            ..container(1, "Error")
-        };
-        assert!(sentence(&init, &[], None).contains("in the init container app: exit 1"));
-    }
-}
+#[path = "tests/verdicts.rs"]
+mod tests;

@@ -1,20 +1,9 @@
-//! Small words: ages, images, text cut to a line.
+//! Small words: ages and images.
 
 use std::time::Duration;
 
+use handler_sdk::layout::clip;
 use handler_sdk::time::human;
-
-/// Returns text on one line, cut to so many characters.
-pub(crate) fn clip(text: &str, chars_max: usize) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= chars_max {
-        return line;
-    }
-    line.chars()
-        .take(chars_max.saturating_sub(1))
-        .chain(['…'])
-        .collect()
-}
 
 /// Returns the time between two moments: `12m 3s`; `0s` where the second is the earlier one.
 pub(crate) fn between(earlier: i64, later: i64) -> String {
@@ -57,21 +46,6 @@ fn split_tag(image: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Returns the Deployment that a pod's name tells of: `a-9b75b488c-cpfd7` is a pod of `a`. Only a guess.
-pub(crate) fn workload_of(pod: &str) -> Option<&str> {
-    let (rest, random) = pod.rsplit_once('-')?;
-    let (workload, hash) = rest.rsplit_once('-')?;
-    // Kubernetes' own alphabet for suffixes leaves out vowels and what looks like them (apimachinery, util/rand).
-    let is_suffix = |text: &str| {
-        text.bytes()
-            .all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte))
-    };
-    let fits =
-        random.len() == 5 && (6..=10).contains(&hash.len()) && is_suffix(random) && is_suffix(hash);
-    fits.then_some(workload)
-        .filter(|workload| !workload.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,22 +63,5 @@ mod tests {
             "registry.example.com:5000/a/b"
         );
         assert_eq!(image_repository("a/b:1@sha256:00"), "a/b");
-    }
-
-    #[test]
-    fn a_pods_name_tells_its_deployment() {
-        assert_eq!(
-            workload_of("customer-rs-transformer-9b75b488c-cpfd7"),
-            Some("customer-rs-transformer")
-        );
-        assert_eq!(workload_of("db-0"), None);
-        assert_eq!(workload_of("node-exporter-x2lqk"), None);
-        assert_eq!(workload_of(""), None);
-    }
-
-    #[test]
-    fn text_is_cut_by_characters() {
-        assert_eq!(clip("a\n b  c", 10), "a b c");
-        assert_eq!(clip("äöüß", 3), "äö…");
     }
 }

@@ -1,12 +1,13 @@
 //! The fallback: says every alert that no other handler knows, firing and resolved, in Slack.
 //!
-//! Settings: `channel`, the Slack channel's name in the grants, `alerts` by default; `story_base`, where
-//! deliveries' stories are read, below the server's `external_url` by default.
+//! Settings: `channel`, the Slack channel's name in the grants, `alerts` by default; those of
+//! [`handler_sdk::layout`] (`emoji`, `runbook_base`).
 
 mod message;
 
+use handler_sdk::layout::Card;
 use handler_sdk::prelude::*;
-use handler_sdk::slack;
+use handler_sdk::slack::{Reply, Shown};
 use handler_sdk::time::DAY;
 
 /// Alertnames of Prometheus' own plumbing: one says that all is well, the other only mutes others.
@@ -42,17 +43,21 @@ impl Handler for SlackNotify {
             return post_anew(cx, alert, found);
         };
         let original = MessageRef::from(kept);
+        let card = message::card(cx, alert, found);
+        let channel = message::channel(cx);
         match cx
             .slack()
-            .update(&original, message::full(cx, alert, found))
+            .update_or_post(&original, card.message(&channel))?
         {
-            Ok(original) => {
-                cx.slack()
-                    .post(message::reply(cx, alert).thread(&original).key("reply"))?;
-                Ok(posted(&original, "updated"))
+            Shown::Updated(at) => {
+                let reply = message::reply(cx, alert).key("reply");
+                let thread = match cx.slack().reply(&at, reply)? {
+                    Reply::Posted(_) => "posted",
+                    Reply::Refused(_) => "failed",
+                };
+                Ok(posted(&at, "updated").with("slack.thread", thread))
             }
-            Err(slack::Error::NotFound) => post_anew(cx, alert, found),
-            Err(error) => Err(error.into()),
+            Shown::Posted(at) => with_thread(cx, &card, &channel, &at, posted(&at, "posted")),
         }
     }
 }
@@ -60,10 +65,10 @@ impl Handler for SlackNotify {
 handler_sdk::export!(SlackNotify);
 
 fn post_anew(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
+    let card = message::card(cx, alert, found);
+    let channel = message::channel(cx);
     // The text says how long it has been: on a retry it differs, and the key tells that it is the same.
-    let at = cx
-        .slack()
-        .post(message::full(cx, alert, found).key("message"))?;
+    let at = cx.slack().post(card.message(&channel).key("message"))?;
     if alert.is_firing() {
         // The longest that a message stays worth finding again; an alert that fires longer gets reminders,
         // and each of them is kept in turn.
@@ -76,7 +81,22 @@ fn post_anew(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failur
             );
         }
     }
-    Ok(posted(&at, "posted"))
+    with_thread(cx, &card, &channel, &at, posted(&at, "posted"))
+}
+
+/// Posts what found no room in the message.
+fn with_thread(
+    cx: &Cx,
+    card: &Card,
+    channel: &str,
+    at: &MessageRef,
+    facts: Facts,
+) -> Result<Facts, Failure> {
+    let outcome = card.post_thread(cx, channel, "Further findings", at)?;
+    Ok(match outcome {
+        Some(outcome) => facts.with("slack.findings", outcome),
+        None => facts,
+    })
 }
 
 fn posted(at: &MessageRef, how: &str) -> Facts {

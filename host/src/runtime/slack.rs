@@ -322,6 +322,10 @@ fn failure(code: &str) -> Option<SlackFailure> {
 /// Leaves the text alone, cut to what Slack takes; returns false where nothing would change.
 fn make_plain(body: &mut Map<String, Value>, chars_max: usize) -> bool {
     let had_blocks = body.remove("blocks").is_some();
+    if body.contains_key("ts") {
+        // An update without blocks keeps the old ones (slackapi/python-slack-sdk#523).
+        body.insert("blocks".into(), Value::Array(Vec::new()));
+    }
     let Some(Value::String(text)) = body.get_mut("text") else {
         return false;
     };
@@ -443,6 +447,10 @@ mod tests {
         );
         body.insert("text".into(), json!(""));
         body.insert("blocks".into(), json!([]));
+        body.insert("ts".into(), json!("1.1"));
+        assert!(make_plain(&mut body, 2_000));
+        assert_eq!(body["blocks"], json!([]), "the old ones go");
+        body.remove("ts");
         assert!(make_plain(&mut body, 2_000));
         assert!(
             !make_plain(&mut body, 2_000),

@@ -131,8 +131,9 @@ impl Server {
         };
         // Items of a list carry neither kind nor apiVersion in the real API.
         let items: Vec<Value> = items.into_iter().map(without_type).collect();
+        let (items, metadata) = page(items, asked)?;
         let body = json!({
-            "kind": kind, "apiVersion": target.api_version, "metadata": { "resourceVersion": "81734500" }, "items": items,
+            "kind": kind, "apiVersion": target.api_version, "metadata": metadata, "items": items,
         });
         Ok(json_response(StatusCode::OK, &body))
     }
@@ -268,6 +269,33 @@ impl Server {
             },
         }
     }
+}
+
+/// Returns the page of a list that `limit` and `continue` ask for, with the metadata that leads to the next.
+fn page(items: Vec<Value>, asked: &Asked) -> Result<(Vec<Value>, Value), Status> {
+    let mut metadata = json!({ "resourceVersion": "81734500" });
+    let number = |name: &str| {
+        query(asked, name)
+            .filter(|text| !text.is_empty())
+            .map(str::parse)
+    };
+    let skipped: usize = match number("continue") {
+        None => 0,
+        Some(Ok(skipped)) => skipped,
+        Some(Err(_)) => return Err(Status::bad_request("continue key is not valid".to_owned())),
+    };
+    let limit = match number("limit") {
+        None | Some(Ok(0)) => usize::MAX,
+        Some(Ok(limit)) => limit,
+        Some(Err(_)) => return Err(Status::bad_request("invalid value for limit".to_owned())),
+    };
+    let left = items.len().saturating_sub(skipped.saturating_add(limit));
+    if left > 0 {
+        metadata["continue"] = json!((skipped + limit).to_string());
+        metadata["remainingItemCount"] = json!(left);
+    }
+    let page = items.into_iter().skip(skipped).take(limit).collect();
+    Ok((page, metadata))
 }
 
 fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {

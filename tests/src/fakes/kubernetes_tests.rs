@@ -56,6 +56,30 @@ async fn the_crash_loop_is_told_in_the_apis_own_shapes() {
 }
 
 #[tokio::test]
+async fn lists_come_in_pages() {
+    let kubernetes = Kubernetes::start(CrashLoop::probe_failed(NOW).cluster()).await;
+    let mut reasons = Vec::new();
+    let mut more = String::new();
+    loop {
+        let path = format!("/api/v1/namespaces/customer/events?limit=1&continue={more}");
+        let page = ask(&kubernetes, &path).await.json();
+        let [event] = page["items"].as_array().unwrap().as_slice() else {
+            panic!("{page}")
+        };
+        reasons.push((event["reason"].clone(), event["type"].clone()));
+        match page["metadata"]["continue"].as_str() {
+            Some(next) => next.clone_into(&mut more),
+            None => break,
+        }
+    }
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
+    assert!(
+        reasons.contains(&(json!("Killing"), json!("Normal"))),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test]
 async fn logs_are_cut_as_the_real_api_cuts_them() {
     let kubernetes = Kubernetes::start(CrashLoop::exit(NOW, 1, "the end").cluster()).await;
     let log = |query: &str| format!("{POD}/log?container=rs-transformer&previous=true&{query}");

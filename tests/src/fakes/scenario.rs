@@ -51,7 +51,7 @@ pub struct CrashLoop {
     pub ran_seconds: i64,
     /// The previous container's last lines.
     pub log: Vec<String>,
-    /// Warning events besides `BackOff`: reason, message, count, seconds since the last.
+    /// Events besides `BackOff` (warnings; `Killing` is a normal one): reason, message, count, seconds since the last.
     pub warnings: Vec<(String, String, u32, i64)>,
     /// True once it runs and is ready again.
     pub is_recovered: bool,

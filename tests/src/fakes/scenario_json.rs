@@ -284,7 +284,17 @@ impl CrashLoop {
             .warnings
             .iter()
             .chain([&back_off])
-            .map(|w| self.event("Warning", w))
+            // That the kubelet kills a container is normal to it.
+            .map(|w| {
+                self.event(
+                    if w.0 == "Killing" {
+                        "Normal"
+                    } else {
+                        "Warning"
+                    },
+                    w,
+                )
+            })
             .collect();
         let pulled = format!(
             "Container image \"{}\" already present on machine",

@@ -155,9 +155,14 @@ impl Workspace {
     fn update(&mut self, body: &Value) -> Result<Value, Refusal> {
         let message = self.existing(body, "ts")?;
         let shown = content(body, 4_000)?;
+        // Without blocks, which is not an empty list of them, Slack goes on showing the old ones.
+        let blocks = match body["blocks"] {
+            Value::Null => message.blocks.clone(),
+            _ => shown.blocks,
+        };
         let before = Shown {
             text: std::mem::replace(&mut message.text, shown.text),
-            blocks: std::mem::replace(&mut message.blocks, shown.blocks),
+            blocks: std::mem::replace(&mut message.blocks, blocks),
         };
         message.before_updates.push(before);
         let (channel, ts, text) = (&message.channel, &message.ts, &message.text);

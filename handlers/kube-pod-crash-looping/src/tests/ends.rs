@@ -59,8 +59,8 @@ fn the_message_is_changed_and_answered_with_duration_and_readiness() {
     );
     let shown = updates[0].visible();
     for part in [
-        "Resolved: KubePodCrashLooping · customer/customer-rs-transformer",
-        "*Resolved after 23m 59s.* *Ready again:* rs-transformer has been up for 11m 30s, after 14 restarts.",
+        "KubePodCrashLooping · customer/customer-rs-transformer",
+        "✅ *RESOLVED* · critical · P0\n*Resolved after 23m 59s.* *Ready again:* rs-transformer has been up for 11m 30s, after 14 restarts.",
         "Deployment customer-rs-transformer: 3/3 ready.",
         "It was: *Likely out of memory:* killed at 512Mi, 41s after start.",
         "*Changed:* rev 42, image 1.41.3 → 1.42.0",
@@ -131,6 +131,42 @@ fn without_kubernetes_nothing_is_claimed() {
         "{shown}"
     );
     assert!(shown.contains(POD), "{shown}");
+}
+
+#[test]
+fn a_channel_without_threads_is_told_the_end_by_the_message_alone() {
+    let quiet = Cluster {
+        log: String::new(),
+        ..Cluster::default()
+    };
+    let refused = Error::Invalid("restricted_action_non_threadable_channel".to_owned());
+    let host = fired(&quiet);
+    // The update succeeds, and its answer is refused.
+    let ended = host.clone().slack_error_after(1, refused);
+    run(&ended);
+    assert_eq!(ended.updates().len(), 1);
+    assert_eq!(ended.posts().len(), 1);
+    assert!(
+        ended
+            .logs()
+            .iter()
+            .any(|line| line.message.contains("thread could not be answered"))
+    );
+}
+
+#[test]
+fn an_update_that_fails_inside_slack_becomes_a_new_message() {
+    let quiet = Cluster {
+        log: String::new(),
+        ..Cluster::default()
+    };
+    let host = fired(&quiet).slack_error(Error::Invalid("update_failed".to_owned()));
+    run(&host);
+    assert!(
+        host.posts()[1].text.starts_with("[RESOLVED]"),
+        "{:?}",
+        host.posts()
+    );
 }
 
 #[test]

@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cluster;
+mod content;
 mod ends;
+mod field;
+mod logs;
+mod messages;
 
 use std::time::Duration;
 
@@ -32,21 +36,26 @@ fn out_of_memory_is_told_with_what_changed_and_the_log() {
         "*Node:* ip-10-0-4-17.us-west-1.compute.internal, MemoryPressure   *Owner:* team-ingest",
         "*Changed:* rev 42, image 1.41.3 → 1.42.0, 12m before the first crash",
         "*BackOff* ×203, 20s ago: Back-off restarting failed container",
-        "batch=49\n",
-        "batch=60```",
+        "🔴 *FIRING* · critical · P0\n*Likely out of memory:*",
+        "Pod is crash looping. Pod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
+        "*region:* us-west-1",
+        "*Memory limit:* 512Mi, set in `deployment/customer-rs-transformer`, container rs-transformer, `resources.limits.memory`",
+        "```kubectl -n customer logs customer-rs-transformer-9b75b488c-cpfd7 -c rs-transformer --previous\nkubectl -n customer rollout undo deployment/customer-rs-transformer```",
+        "batch=60 (×60, differing in a number)```",
         "<https://runbooks.example.com/KubePodCrashLooping|Runbook>",
     ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
-    assert!(
-        !shown.contains("batch=48"),
-        "more than twelve lines of log:\n{shown}"
-    );
     assert!(!shown.contains("kube-state-metrics"), "{shown}");
     assert!(!shown.contains("not fetched"), "{shown}");
+    let thread = thread(&host);
     assert!(
-        thread(&host).contains("batch=1\n"),
-        "the thread has the whole tail"
+        thread.contains("batch=1\n") && thread.contains("batch=59```"),
+        "{thread}"
+    );
+    assert!(
+        !thread.contains("batch=60"),
+        "the thread has the rest, not the same again:\n{thread}"
     );
 }
 
@@ -90,7 +99,7 @@ fn nothing_but_the_granted_reads_is_asked() {
     assert_eq!(
         asked[2],
         format!(
-            "GET {URL}/api/v1/namespaces/customer/events?fieldSelector=involvedObject.uid%3D{UID}%2Ctype%3DWarning"
+            "GET {URL}/api/v1/namespaces/customer/events?fieldSelector=involvedObject.uid%3D{UID}&limit=100"
         )
     );
     assert_eq!(asked.len(), 7);
@@ -122,10 +131,10 @@ fn without_kubernetes_the_message_still_names_the_pod() {
     let shown = post.visible();
     for part in [
         "KubePodCrashLooping · customer/customer-rs-transformer",
-        "*Pod is crash looping.* Pod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
+        "*Pod is crash looping.*\nPod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
         "*Pod:* customer-rs-transformer-9b75b488c-cpfd7 / rs-transformer",
         "*region:* us-west-1",
-        "*priority:* P0",
+        "🔴 *FIRING* · critical · P0",
         "not fetched: pod, events, log, rollout: Kubernetes not granted",
     ] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
@@ -249,158 +258,6 @@ fn an_exit_of_its_own_quotes_the_last_line() {
 }
 
 #[test]
-fn a_container_without_a_previous_log_shows_its_present_one() {
-    let previous = format!("{}/log?container=rs-transformer&previous=true*", pod_url());
-    let host = status(Cluster::default().host(), &previous, 400);
-    let shown = message(&host, &readme_alert()).visible();
-    assert!(
-        shown.contains("*Log (of the present container):*") && shown.contains("batch=60"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn a_log_over_the_limit_is_asked_for_again_with_fewer_lines() {
-    let few = format!(
-        "{}/log?container=rs-transformer&previous=true&tailLines=5&*",
-        pod_url()
-    );
-    let cluster = Cluster {
-        log: "x".repeat(262_144),
-        ..Cluster::default()
-    };
-    let host = cluster.host().http_get(&few, 200, "the newest line");
-    assert!(
-        message(&host, &readme_alert())
-            .visible()
-            .contains("the newest line")
-    );
-    let shown = message(&cluster.host(), &readme_alert()).visible();
-    assert!(
-        shown.contains("the log's newest lines are missing"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn logs_go_where_the_operator_wants_them() {
-    let secretive = Cluster {
-        pod: pod(1, "Error"),
-        ..Cluster::default()
-    };
-    let host = secretive.host().config("logs", "thread");
-    assert!(!message(&host, &readme_alert()).visible().contains("batch="));
-    assert!(thread(&host).contains("batch=60"));
-    for off in ["off", "offf"] {
-        let host = secretive.host().config("logs", off);
-        let shown = message(&host, &readme_alert()).visible();
-        assert!(!shown.contains("batch=") && thread(&host).is_empty());
-        assert!(
-            !host
-                .requests()
-                .iter()
-                .any(|request| request.url.contains("/log"))
-        );
-        assert_eq!(
-            shown.contains("the setting `logs` is `offf`"),
-            off == "offf",
-            "{shown}"
-        );
-    }
-}
-
-#[test]
-fn secrets_of_the_log_stay_out_of_slack_and_of_the_findings() {
-    let cluster = Cluster {
-        pod: pod(1, "Error"),
-        log: "connecting to postgres://app:hunter2@db/x\nDB_PASSWORD=hunter2\n".to_owned(),
-        ..Cluster::default()
-    };
-    let host = cluster.host();
-    let found = host
-        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
-        .unwrap();
-    assert!(!format!("{found:?}").contains("hunter2"));
-    let shown = message(&host, &readme_alert()).visible();
-    assert!(
-        shown.contains("postgres://app:[masked]@db/x") && !shown.contains("hunter2"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn hostile_labels_are_inert() {
-    let nasty = "<!channel> `x` *b* <https://evil.example|click>";
-    let alert = [
-        "namespace",
-        "pod",
-        "container",
-        "cluster",
-        "severity",
-        "region",
-    ]
-    .iter()
-    .fold(readme_alert(), |alert, label| {
-        alert.with_label(*label, nasty)
-    })
-    .with_annotation("summary", nasty)
-    .with_annotation("description", nasty);
-    let host = host().config(&format!("cluster.{nasty}.url"), URL);
-    let post = message(&host, &alert);
-    assert!(host.requests().is_empty(), "no such name goes into a path");
-    // A header is plain text, in which Slack looks for nothing. An address may become a link, but shows itself.
-    let marked_up = post.visible().lines().skip(1).collect::<String>() + &post.text;
-    assert!(
-        !marked_up.contains("<!channel>") && !marked_up.contains("|click>"),
-        "{marked_up}"
-    );
-    assert!(
-        post.visible()
-            .contains("the label `namespace` is no name of Kubernetes")
-    );
-}
-
-#[test]
-fn the_longest_of_everything_keeps_to_the_limits() {
-    let long = |n: usize| "&<>long ".repeat(n);
-    let mut pod = pod(1, "Error");
-    pod["metadata"]["labels"]["owner"] = json!(long(100));
-    pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["message"] = json!(long(100));
-    let events = (0..9)
-        .map(|n| event(&format!("Reason{n}{}", long(20)), &long(200), 1, n))
-        .collect();
-    let log = (0..60)
-        .map(|n| format!("{n} {}", long(300)))
-        .collect::<Vec<_>>()
-        .join("\n");
-    let host = Cluster { pod, log, events }.host();
-    let mut alert = (0..30).fold(readme_alert(), |alert, n| {
-        alert.with_label(format!("label{n}"), long(50))
-    });
-    alert = alert
-        .with_annotation("summary", long(200))
-        .with_annotation(
-            "runbook_url",
-            format!("https://r.example/{}", "r".repeat(300)),
-        )
-        .with_annotation(
-            "dashboard_url",
-            format!("https://d.example/{}", "d".repeat(3_500)),
-        );
-    alert.generator_url = Some(format!(
-        "https://prometheus.example/graph?g0.expr={}",
-        "e".repeat(2_000)
-    ));
-    alert.origin.external_url = Some("https://alertmanager.example".to_owned());
-    let shown = message(&host, &alert).visible();
-    assert!(
-        shown.contains("|Runbook>") && shown.contains("|Silence>"),
-        "{shown}"
-    );
-    assert!(thread(&host).contains("59 "), "the log is in the thread");
-}
-
-#[test]
 fn other_handlers_findings_are_shown() {
     let few = Enrichment::new()
         .with_fact("owner", "team-b")
@@ -420,7 +277,7 @@ fn other_handlers_findings_are_shown() {
         "{shown}"
     );
     assert!(
-        shown.contains("owners could not enrich: the rota did not answer"),
+        shown.contains("not enriched by owners: the rota did not answer"),
         "{shown}"
     );
 
@@ -508,14 +365,42 @@ fn an_init_container_and_an_eviction_are_recognised() {
 }
 
 #[test]
-fn the_deliverys_story_is_linked_where_the_server_has_an_address() {
-    let base = "https://alerts.example.com/api/v1/deliveries";
-    let told = host().config("story_base", base);
-    let shown = message(&told, &readme_alert()).visible();
-    let id = told.cx().call().delivery_id.clone();
-    assert!(shown.contains(&format!("<{base}/{id}|Story>")), "{shown}");
-    let without = message(&host(), &readme_alert()).visible();
-    assert!(!without.contains("Story"), "{without}");
+fn lists_are_read_to_their_end_or_said_to_be_cut() {
+    let events = format!(
+        "{URL}/api/v1/namespaces/customer/events?fieldSelector=involvedObject.uid%3D{UID}&limit=100"
+    );
+    let page = |reason: &str, more: &str| {
+        json!({ "metadata": { "continue": more }, "items": [event(reason, "m", 1, 20)] })
+            .to_string()
+    };
+    let paged = || {
+        let host = Cluster::default()
+            .host()
+            .http_get(&events, 200, page("First", "a/b"));
+        host.http_get(&format!("{events}&continue=a%2Fb"), 200, page("Second", ""))
+    };
+    let shown = message(&paged(), &readme_alert()).visible();
+    assert!(
+        shown.contains("*First*") && shown.contains("*Second*") && !shown.contains("not fetched"),
+        "{shown}"
+    );
+
+    let endless =
+        Cluster::default()
+            .host()
+            .http_get(&format!("{events}*"), 200, page("Again", "x"));
+    let shown = message(&endless, &readme_alert()).visible();
+    assert!(
+        shown.contains("not fetched: events: only the first 3 were read"),
+        "{shown}"
+    );
+
+    let expired = status(paged(), &format!("{events}&continue=*"), 410);
+    let shown = message(&expired, &readme_alert()).visible();
+    assert!(
+        shown.contains("not fetched: events: only the first 1 were read"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -523,7 +408,7 @@ fn a_late_message_says_so() {
     let late = host().now(Timestamp::from_seconds(NOW).plus(Duration::from_secs(600)));
     let shown = message(&late, &readme_alert()).visible();
     assert!(
-        shown.contains("told 24m 30s after it arrived: it waited in the queue"),
+        shown.contains("posted 24m 29s after it was received: it waited in the queue"),
         "{shown}"
     );
 }

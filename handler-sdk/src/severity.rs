@@ -1,0 +1,167 @@
+//! How bad an alert is: the words that rules use for it, in one table.
+
+use crate::Alert;
+
+/// How bad an alert is, from what its rule says.
+///
+/// ```
+/// use handler_sdk::{Alert, Severity};
+///
+/// assert_eq!(Alert::new("A").with_label("severity", "PAGE").level(), Severity::Critical);
+/// assert_eq!(Alert::new("A").with_label("priority", "P2").level(), Severity::Warning);
+/// assert_eq!(Alert::new("A").level(), Severity::Unknown);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// Somebody is to act now.
+    Critical,
+    /// Somebody is to act today.
+    Warning,
+    /// Good to know.
+    Info,
+    /// The alert does not say, or in a word that is not in the table.
+    Unknown,
+}
+
+/// The words in lower case, from Prometheus' mixins, `PagerDuty`, Opsgenie, Zabbix, Nagios, syslog (RFC 5424) and
+/// the numbered scales that teams use.
+const WORDS: [(Severity, &[&str]); 3] = [
+    (
+        Severity::Critical,
+        &[
+            "critical",
+            "crit",
+            "page",
+            "pager",
+            "paging",
+            "emergency",
+            "emerg",
+            "fatal",
+            "disaster",
+            "high",
+            "highest",
+            "major",
+            "error",
+            "err",
+            "alert",
+            "urgent",
+            "blocker",
+            "down",
+            "p0",
+            "p1",
+            "sev0",
+            "sev1",
+            "sev-0",
+            "sev-1",
+            "s0",
+            "s1",
+        ],
+    ),
+    (
+        Severity::Warning,
+        &[
+            "warning", "warn", "average", "medium", "moderate", "minor", "normal", "ticket", "p2",
+            "p3", "sev2", "sev3", "sev-2", "sev-3", "s2", "s3",
+        ],
+    ),
+    (
+        Severity::Info,
+        &[
+            "info",
+            "information",
+            "informational",
+            "notice",
+            "low",
+            "lowest",
+            "debug",
+            "none",
+            "ok",
+            "p4",
+            "p5",
+            "sev4",
+            "sev5",
+            "sev-4",
+            "sev-5",
+            "s4",
+            "s5",
+        ],
+    ),
+];
+
+impl Severity {
+    /// Returns what a word means, in any case; [`Severity::Unknown`] for a word that is not in the table.
+    pub fn of_word(word: &str) -> Self {
+        let word = word.trim();
+        WORDS
+            .iter()
+            .find(|(_, words)| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
+            .map_or(Self::Unknown, |(severity, _)| *severity)
+    }
+}
+
+impl Alert {
+    /// Returns how bad it is: by the label `severity`, or by `priority` if that says nothing.
+    pub fn level(&self) -> Severity {
+        ["severity", "priority"]
+            .iter()
+            .filter_map(|name| self.label(name))
+            .map(Severity::of_word)
+            .find(|severity| *severity != Severity::Unknown)
+            .unwrap_or(Severity::Unknown)
+    }
+
+    /// Returns the label `priority` as it is written: `P0`.
+    pub fn priority(&self) -> Option<&str> {
+        self.label("priority")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_stands_in_the_table_once() {
+        let all: Vec<&str> = WORDS
+            .iter()
+            .flat_map(|(_, words)| words.iter().copied())
+            .collect();
+        for word in &all {
+            assert_eq!(
+                all.iter().filter(|other| *other == word).count(),
+                1,
+                "{word}"
+            );
+            assert_eq!(*word, word.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn words_mean_the_same_in_any_case() {
+        for (word, severity) in [
+            ("CRITICAL", Severity::Critical),
+            (" Page ", Severity::Critical),
+            ("sev1", Severity::Critical),
+            ("High", Severity::Critical),
+            ("disaster", Severity::Critical),
+            ("Warn", Severity::Warning),
+            ("average", Severity::Warning),
+            ("P2", Severity::Warning),
+            ("informational", Severity::Info),
+            ("<!channel>", Severity::Unknown),
+            ("", Severity::Unknown),
+        ] {
+            assert_eq!(Severity::of_word(word), severity, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_severity_that_says_nothing_leaves_it_to_the_priority() {
+        let alert = Alert::new("A")
+            .with_label("severity", "team-a")
+            .with_label("priority", "P1");
+        assert_eq!(alert.level(), Severity::Critical);
+        let alert = alert.with_label("severity", "info");
+        assert_eq!(alert.level(), Severity::Info);
+    }
+}

@@ -1,0 +1,285 @@
+//! What an alert is about, told apart from what merely exported its metric.
+//!
+//! A metric that kube-state-metrics or `node_exporter` exports about something else carries the labels of the exporter's
+//! own pod too, and those of the object are called `exported_…` where `honorLabels` is off. [`Subject`] sorts that out
+//! by the alert's name and by its labels, for every alert of kube-prometheus and for those that it does not know.
+
+mod silence;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use crate::Alert;
+use table::{Exporter, Row};
+
+pub use silence::workload_of_pod;
+
+/// Labels that say nothing of the thing: how the alert was named and rated (said elsewhere), which Prometheus sent it,
+/// and which path of a target was scraped.
+const NEVER_SHOWN: [&str; 11] = [
+    "alertname",
+    "severity",
+    "priority",
+    "endpoint",
+    "prometheus",
+    "prometheus_replica",
+    "replica",
+    "uid",
+    "fingerprint",
+    "metrics_path",
+    "id",
+];
+
+/// Labels that tell alerts of one name apart, the most telling first.
+const TELLING: [&str; 31] = [
+    "cluster",
+    "namespace",
+    "deployment",
+    "statefulset",
+    "daemonset",
+    "rollout",
+    "cronjob",
+    "job_name",
+    "persistentvolumeclaim",
+    "persistentvolume",
+    "horizontalpodautoscaler",
+    "poddisruptionbudget",
+    "resourcequota",
+    "workload",
+    "name",
+    "pod",
+    "container",
+    "service",
+    "node",
+    "instance",
+    "device",
+    "mountpoint",
+    "condition",
+    "eviction_signal",
+    "resource",
+    "reason",
+    "region",
+    "team",
+    "owner",
+    "phase",
+    "job",
+];
+
+/// What an alert is about.
+///
+/// ```
+/// use handler_sdk::Alert;
+///
+/// // kube-state-metrics says that a Deployment lacks pods; `pod` and `container` are its own.
+/// let alert = Alert::new("KubeDeploymentReplicasMismatch")
+///     .with_label("job", "kube-state-metrics")
+///     .with_label("namespace", "kube-system")
+///     .with_label("deployment", "metrics-server")
+///     .with_label("pod", "kube-state-metrics-6f664bc8c4-5lwq6")
+///     .with_label("container", "kube-state-metrics");
+/// let subject = alert.subject();
+/// assert_eq!(subject.place().as_deref(), Some("kube-system/metrics-server"));
+/// assert_eq!(subject.kind(), Some("deployment"));
+/// assert_eq!(subject.label("pod"), None);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    alert: &'a Alert,
+    exporter: Exporter,
+    row: Option<&'static Row>,
+    /// True if the plain labels `pod` and `container` are the exporter's.
+    is_pod_exporters: bool,
+    /// True if the plain label `namespace` is the exporter's.
+    is_namespace_exporters: bool,
+    /// The label that names the thing, and its value.
+    thing: Option<(&'static str, &'a str)>,
+}
+
+impl Alert {
+    /// Returns what the alert is about.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject::of(self)
+    }
+}
+
+impl<'a> Subject<'a> {
+    fn of(alert: &'a Alert) -> Self {
+        let row = table::row_of(&alert.name);
+        let exporter = row.map_or_else(|| Exporter::of(alert), |row| row.exporter);
+        let mut subject = Self {
+            alert,
+            exporter,
+            row,
+            is_pod_exporters: false,
+            is_namespace_exporters: false,
+            thing: None,
+        };
+        subject.is_pod_exporters = subject.pod_is_exporters();
+        subject.thing = subject.find_thing();
+        subject.is_namespace_exporters = subject.namespace_is_exporters();
+        subject
+    }
+
+    /// Returns the label that names the thing: `deployment`, `job_name`, `node`.
+    pub fn kind(&self) -> Option<&'static str> {
+        Some(self.thing?.0)
+    }
+
+    /// Returns the thing's name.
+    pub fn name(&self) -> Option<&'a str> {
+        Some(self.thing?.1)
+    }
+
+    /// Returns the namespace of the thing; none for what is in no namespace, whatever the exporter's own is.
+    pub fn namespace(&self) -> Option<&'a str> {
+        match self.kind() {
+            Some(kind) if table::is_cluster_scoped(kind) => None,
+            _ => self.label("namespace"),
+        }
+    }
+
+    /// Returns a label of the thing: `exported_pod` before `pod`, and none if it is the exporter's own.
+    pub fn label(&self, name: &str) -> Option<&'a str> {
+        let alert: &'a Alert = self.alert;
+        self.exported(name)
+            .or_else(|| alert.label(name).filter(|_| !self.is_exporters(name)))
+    }
+
+    /// Returns the place in words: `namespace/name`, the name, or the namespace; none if the alert names nothing.
+    pub fn place(&self) -> Option<String> {
+        match (self.namespace(), self.name()) {
+            (Some(namespace), Some(name)) => Some(format!("{namespace}/{name}")),
+            (None, Some(one)) | (Some(one), None) => Some(one.to_owned()),
+            (None, None) => None,
+        }
+    }
+
+    /// Returns the labels that tell it from others of its name, the most telling first: without the exporter's own,
+    /// and with `exported_pod` as `pod`.
+    pub fn labels(&self) -> Vec<(&'a str, &'a str)> {
+        let alert: &'a Alert = self.alert;
+        let rank = |name: &str| {
+            TELLING
+                .iter()
+                .position(|known| *known == name)
+                .unwrap_or(TELLING.len())
+        };
+        let mut labels: Vec<(&str, &str)> = alert
+            .labels
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .filter_map(|(name, value)| match name.strip_prefix("exported_") {
+                Some(plain) => Some((plain, value.as_str())),
+                None if self.exported(name).is_some() || self.is_exporters(name) => None,
+                None => Some((name.as_str(), value.as_str())),
+            })
+            .filter(|(name, _)| !NEVER_SHOWN.contains(name) && !name.starts_with("__"))
+            .collect();
+        labels.sort_unstable_by_key(|(name, _)| (rank(name), *name));
+        labels
+    }
+
+    /// Returns whether a text speaks of the exporter's pod where the thing's was meant: a rule that was not written for
+    /// `exported_…` labels puts them into its annotations.
+    pub fn is_misled(&self, text: &str) -> bool {
+        ["pod", "container"].iter().any(|name| {
+            let exporters = self
+                .alert
+                .label(name)
+                .filter(|value| self.exported(name) != Some(value));
+            self.exported(name).is_some()
+                && exporters.is_some_and(|exporters| text.contains(exporters))
+        })
+    }
+
+    fn exported(&self, name: &str) -> Option<&'a str> {
+        let alert: &'a Alert = self.alert;
+        alert
+            .labels
+            .iter()
+            .find(|(known, value)| {
+                known.strip_prefix("exported_") == Some(name) && !value.is_empty()
+            })
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Returns whether the plain label of this name is the exporter's own.
+    fn is_exporters(&self, name: &str) -> bool {
+        match name {
+            "pod" | "container" => self.is_pod_exporters,
+            "namespace" => self.is_namespace_exporters,
+            "job" | "service" | "endpoint" | "metrics_path" => self.exporter.is_about_others(),
+            // The address of node_exporter, the kubelet or a probe is the thing's; that of kube-state-metrics is not.
+            "instance" => matches!(
+                self.exporter,
+                Exporter::KubeStateMetrics | Exporter::Operator
+            ),
+            _ => false,
+        }
+    }
+
+    fn pod_is_exporters(&self) -> bool {
+        let knows_pods = |row: &Row| row.things.split(' ').any(|thing| thing == "pod");
+        match self.exporter {
+            Exporter::Node | Exporter::Probe | Exporter::Operator => true,
+            Exporter::KubeStateMetrics | Exporter::Kubelet => {
+                let is_shadowed = ["namespace", "pod", "container"]
+                    .iter()
+                    .any(|name| self.exported(name).is_some());
+                is_shadowed
+                    || match self.row {
+                        Some(row) => !knows_pods(row),
+                        None => self.looks_like_the_exporter() || self.has_a_thing_beside_its_pod(),
+                    }
+            }
+            Exporter::Itself => false,
+        }
+    }
+
+    /// An alert that the table does not know, about metrics of kube-state-metrics: its pod stands there if the metric
+    /// names none.
+    fn looks_like_the_exporter(&self) -> bool {
+        self.exporter == Exporter::KubeStateMetrics
+            && (self.alert.label("container") == Some("kube-state-metrics")
+                || self
+                    .alert
+                    .label("pod")
+                    .is_some_and(|pod| pod.contains("kube-state-metrics")))
+    }
+
+    fn has_a_thing_beside_its_pod(&self) -> bool {
+        self.exporter == Exporter::KubeStateMetrics
+            && table::THINGS
+                .split(' ')
+                .take_while(|thing| *thing != "pod")
+                .any(|thing| self.alert.label(thing).is_some())
+    }
+
+    fn namespace_is_exporters(&self) -> bool {
+        match self.exporter {
+            Exporter::Node | Exporter::Probe => true,
+            Exporter::KubeStateMetrics | Exporter::Kubelet | Exporter::Operator => {
+                self.kind()
+                    .is_some_and(|kind| kind != "namespace" && table::is_cluster_scoped(kind))
+                    || self.row.is_some_and(|row| row.things.is_empty())
+            }
+            Exporter::Itself => false,
+        }
+    }
+
+    fn find_thing(&self) -> Option<(&'static str, &'a str)> {
+        let first = |things: &'static str| {
+            things
+                .split(' ')
+                .filter(|thing| !thing.is_empty())
+                .find_map(|thing| Some((thing, self.label(thing)?)))
+        };
+        match (self.row, self.exporter) {
+            (Some(row), _) if row.things.is_empty() => None,
+            (Some(row), _) => first(row.things).or_else(|| first(table::THINGS)),
+            (None, Exporter::Node) => first(table::NODE_THINGS),
+            (None, Exporter::Probe) => first(table::PROBE_THINGS),
+            (None, _) => first(table::THINGS),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The link to a silence that covers the thing, and not one of its pods.
+
+use super::Subject;
+use crate::alert::is_web_url;
+use crate::http::encode;
+
+/// Labels that tell two alerts about one thing apart: the disk of a node, the condition of another.
+const DETAILS: [&str; 7] = [
+    "device",
+    "mountpoint",
+    "condition",
+    "eviction_signal",
+    "integration",
+    "resource",
+    "phase",
+];
+/// Labels that differ between the pods of one workload, or between two looks at it.
+const PASSING: [&str; 6] = [
+    "container",
+    "node",
+    "instance",
+    "reason",
+    "pod_ip",
+    "host_ip",
+];
+/// What Kubernetes makes suffixes of: no vowels, and nothing that looks like one (apimachinery, `util/rand`).
+const RANDOM: &str = "[b-df-hj-np-tv-xz0-9]+";
+
+impl Subject<'_> {
+    /// Returns the page where a silence is made: Grafana's own link, or the form of the Alertmanager that sent the
+    /// alert, filled in with the labels that identify the thing.
+    ///
+    /// A pod's name changes with each rollout, so its workload's pods are named by a regular expression. `workload` is
+    /// its kind and name as far as they were found out; if not, the shape of the pod's name decides.
+    ///
+    /// ```
+    /// use handler_sdk::Alert;
+    ///
+    /// let mut alert = Alert::new("KubePodNotReady").with_label("namespace", "shop").with_label("pod", "db-0");
+    /// alert.origin.external_url = Some("https://am.example.com/".to_owned());
+    /// assert_eq!(
+    ///     alert.subject().silence_url(Some(("StatefulSet", "db"))).as_deref(),
+    ///     Some("https://am.example.com/#/silences/new?filter=%7Balertname%3D%22KubePodNotReady%22%2C%20\
+    ///           namespace%3D%22shop%22%2C%20pod%3D~%22db-%5B0-9%5D%2B%22%7D"),
+    /// );
+    /// ```
+    pub fn silence_url(&self, workload: Option<(&str, &str)>) -> Option<String> {
+        if let Some(url) = self.alert.extra("silenceURL") {
+            return is_web_url(url).then(|| url.to_owned());
+        }
+        let base = self
+            .alert
+            .origin
+            .external_url
+            .as_deref()
+            .filter(|url| is_web_url(url))?;
+        let filter = encode(&format!("{{{}}}", self.matchers(workload).join(", ")));
+        Some(format!(
+            "{}/#/silences/new?filter={filter}",
+            base.trim_end_matches('/')
+        ))
+    }
+
+    fn matchers(&self, workload: Option<(&str, &str)>) -> Vec<String> {
+        let is_pod = self.kind() == Some("pod");
+        let mut matchers: Vec<String> = self
+            .alert
+            .label("alertname")
+            .map(|name| equal("alertname", name))
+            .into_iter()
+            .collect();
+        for (name, value) in self.labels() {
+            let is_of_thing =
+                Some(name) == self.kind() || (name == "namespace" && self.namespace().is_some());
+            let is_wanted = match self.row {
+                _ if name == "cluster" || is_of_thing => true,
+                Some(_) => DETAILS.contains(&name),
+                None => !(is_pod && PASSING.contains(&name)),
+            };
+            if !is_wanted {
+                continue;
+            }
+            let label = match self.exported(name) {
+                Some(_) => format!("exported_{name}"),
+                None => name.to_owned(),
+            };
+            let pods = (name == "pod").then(|| pods_of(value, workload)).flatten();
+            matchers.push(pods.map_or_else(
+                || equal(&label, value),
+                |pods| format!("{label}=~{}", quoted(&pods)),
+            ));
+        }
+        matchers
+    }
+}
+
+fn equal(label: &str, value: &str) -> String {
+    format!("{label}={}", quoted(value))
+}
+
+/// The form reads a value as a JSON string (Alertmanager, `ui/app/src/Utils/Filter.elm`).
+fn quoted(value: &str) -> String {
+    // Text alone is always writable as JSON.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Returns the expression that fits the pods of a pod's workload; none if the name does not tell.
+fn pods_of(pod: &str, workload: Option<(&str, &str)>) -> Option<String> {
+    let is_plain = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+            })
+    };
+    let (name, suffixes) = match workload {
+        Some((kind, name)) => {
+            pod.strip_prefix(name)?.strip_prefix('-')?;
+            let suffixes = match kind {
+                "StatefulSet" => "[0-9]+".to_owned(),
+                "Deployment" | "Rollout" | "" => format!("{RANDOM}-{RANDOM}"),
+                "CronJob" => format!("[0-9]+-{RANDOM}"),
+                "Node" => return None,
+                _ => RANDOM.to_owned(),
+            };
+            (name, suffixes)
+        }
+        None => match workload_of_pod(pod) {
+            Some(deployment) => (deployment, format!("{RANDOM}-{RANDOM}")),
+            None => {
+                let (rest, last) = pod.rsplit_once('-')?;
+                match last {
+                    _ if last.bytes().all(|byte| byte.is_ascii_digit()) => {
+                        (rest, "[0-9]+".to_owned())
+                    }
+                    _ if is_suffix(last, 5..=5) => (rest, RANDOM.to_owned()),
+                    _ => return None,
+                }
+            }
+        },
+    };
+    is_plain(name).then(|| format!("{}-{suffixes}", name.replace('.', "[.]")))
+}
+
+/// Returns the Deployment that a pod's name tells of: `a-9b75b488c-cpfd7` is a pod of `a`. Only a guess.
+pub fn workload_of_pod(pod: &str) -> Option<&str> {
+    let (rest, random) = pod.rsplit_once('-')?;
+    let (workload, hash) = rest.rsplit_once('-')?;
+    let fits = is_suffix(random, 5..=5) && is_suffix(hash, 6..=10) && !workload.is_empty();
+    fits.then_some(workload)
+}
+
+fn is_suffix(text: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
+    lengths.contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte))
+}

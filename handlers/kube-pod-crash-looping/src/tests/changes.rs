@@ -1,0 +1,170 @@
+//! What the last rollout is said to have changed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use handler_sdk::serde_json::json;
+
+use super::*;
+
+fn set(revision: &str, created: &str, container: Value) -> Value {
+    json!({
+        "metadata": { "annotations": { REVISIONS[0]: revision }, "creationTimestamp": created,
+            "ownerReferences": [{ "controller": true, "kind": "Deployment", "name": "d" }] },
+        "spec": { "template": { "spec": { "containers": [container] } } },
+    })
+}
+
+fn container(image: &str, memory: &str) -> Value {
+    json!({ "name": "app", "image": image, "resources": { "limits": { "memory": memory } },
+        "env": [{ "name": "MODE", "value": memory }, { "name": "SAME", "value": "x" }] })
+}
+
+#[test]
+fn the_revision_before_is_compared() {
+    let current = set("42", "2026-06-04T03:00:00Z", container("r/app:2", "512Mi"));
+    let all = [
+        set("9", "2026-05-01T00:00:00Z", container("r/app:0", "1Gi")),
+        set("41", "2026-05-20T00:00:00Z", container("r/app:1", "1Gi")),
+        current.clone(),
+    ];
+    let mut change = of_sets(&current, &all, ("Deployment", "d"));
+    assert_eq!(
+        change.differences,
+        ["image 1 → 2", "memory limit 1Gi → 512Mi", "variables MODE"]
+    );
+    change.first_crash = Some(change.rolled_out.unwrap() + 12 * 60 + 5);
+    assert_eq!(
+        change.told(None).unwrap(),
+        "rev 42, image 1 → 2, memory limit 1Gi → 512Mi, variables MODE, 12m before the first crash"
+    );
+}
+
+#[test]
+fn where_variables_come_from_is_told_and_their_values_are_not() {
+    let template = |hash: &str, env: Value| {
+        json!({ "metadata": { "annotations": { "checksum/config": hash } }, "spec": {
+            "containers": [{ "name": "app", "image": "x", "env": env,
+                "envFrom": [{ "configMapRef": { "name": format!("app-env-{hash}") } }, { "secretRef": { "name": "s" } }] }],
+            "volumes": [{ "name": "conf", "configMap": { "name": format!("app-conf-{hash}") } }] } })
+    };
+    let from = |secret: &str, key: &str| {
+        json!([
+            { "name": "DB", "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } },
+            { "name": "PLAIN", "value": secret },
+        ])
+    };
+    assert_eq!(
+        differences(
+            &template("a", from("db-1", "url")),
+            &template("b", from("db-2", "url"))
+        ),
+        [
+            "variables from ConfigMap app-env-a → ConfigMap app-env-b",
+            "variables DB (Secret db-1 → Secret db-2), PLAIN",
+            "volume conf: ConfigMap app-conf-a → ConfigMap app-conf-b",
+            "annotation checksum/config",
+        ]
+    );
+    assert_eq!(
+        differences(
+            &template("a", from("db-1", "url")),
+            &template("a", from("db-1", "dsn"))
+        ),
+        ["variables DB (another key)"]
+    );
+}
+
+#[test]
+fn whatever_else_differs_is_named() {
+    let template =
+        |account: &str| json!({ "spec": { "serviceAccountName": account, "containers": [] } });
+    assert_eq!(
+        differences(&template("a"), &template("b")),
+        ["other parts of the template (serviceAccountName)"]
+    );
+    assert!(differences(&template("a"), &template("a")).is_empty());
+}
+
+#[test]
+fn a_rollouts_sets_are_compared_too() {
+    let set = |revision: &str, tag: &str| {
+        json!({ "metadata": { "annotations": { REVISIONS[1]: revision }, "creationTimestamp": "2026-06-04T03:00:00Z",
+                "ownerReferences": [{ "controller": true, "kind": "Rollout", "name": "d" }] },
+            "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": format!("r/app:{tag}") }] } } } })
+    };
+    let change = of_sets(
+        &set("3", "b"),
+        &[set("2", "a"), set("3", "b")],
+        ("Rollout", "d"),
+    );
+    assert_eq!(change.told(None).unwrap(), "rev 3, image a → b");
+}
+
+#[test]
+fn to_undo_is_supported_by_a_change_before_the_first_crash_alone() {
+    let change = Change {
+        rolled_out: Some(1_000_000),
+        is_spec_changed: true,
+        ..Change::default()
+    };
+    assert!(change.supports_undo(1_000_600));
+    assert!(
+        !change.supports_undo(999_000),
+        "it crashed before the rollout"
+    );
+    assert!(!change.supports_undo(1_200_000), "it ran well for days");
+    let other = |change: Change| change.supports_undo(1_000_600);
+    assert!(!other(Change {
+        is_spec_changed: false,
+        ..change.clone()
+    }));
+    assert!(!other(Change {
+        is_rollback: true,
+        ..change.clone()
+    }));
+    assert!(other(Change {
+        first_crash: Some(1_000_100),
+        ..change
+    }));
+}
+
+#[test]
+fn another_deployments_sets_are_not_compared() {
+    let current = set("2", "2026-06-04T03:00:00Z", container("r/app:2", "512Mi"));
+    let others = [set("1", "2026-05-01T00:00:00Z", container("x", "1"))];
+    let change = of_sets(&current, &others, ("Deployment", "other"));
+    assert_eq!(
+        change.told(None).unwrap(),
+        "rev 2, no earlier revision is kept to compare with"
+    );
+}
+
+#[test]
+fn an_old_rollout_and_a_rollback_are_told_as_such() {
+    let old = set("41", "2026-05-01T00:00:00Z", container("r/app:1", "1Gi"));
+    let new = set("42", "2026-06-04T00:00:00Z", container("r/app:2", "1Gi"));
+    let began = moment(&new, "/metadata/creationTimestamp").unwrap() + 21 * 86_400;
+    let change = of_sets(&new, &[old.clone(), new.clone()], ("Deployment", "d"));
+    assert_eq!(
+        change.told(Some(began)).unwrap(),
+        "no rollout in the 21d before the alert (rev 42)"
+    );
+
+    let again = set("43", "2026-05-01T00:00:00Z", container("r/app:1", "1Gi"));
+    let change = of_sets(&again, &[new, again.clone()], ("Deployment", "d"));
+    assert_eq!(
+        change.told(Some(began)).unwrap(),
+        "rev 43, image 2 → 1, rolled back to an older template"
+    );
+}
+
+#[test]
+fn a_rollout_under_way_is_told() {
+    let object = json!({ "spec": { "replicas": 3 },
+        "status": { "updatedReplicas": 1, "currentRevision": "a", "updateRevision": "b" } });
+    let change = of_other("StatefulSet", &object).unwrap();
+    assert_eq!(
+        change.told(None).unwrap(),
+        "a rollout is under way: 1 of 3 pods updated"
+    );
+    assert_eq!(of_other("Job", &object), None);
+}

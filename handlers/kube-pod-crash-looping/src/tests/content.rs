@@ -1,0 +1,196 @@
+//! What the message holds, and what it never does.
+
+use handler_sdk::layout::Notice;
+use handler_sdk::mock::Host;
+use handler_sdk::prelude::*;
+use handler_sdk::serde_json::json;
+
+use super::cluster::*;
+use crate::KubePodCrashLooping;
+
+#[test]
+fn hostile_labels_are_inert() {
+    let nasty = "<!channel> `x` *b* <https://evil.example|click>";
+    let alert = [
+        "namespace",
+        "pod",
+        "container",
+        "cluster",
+        "severity",
+        "region",
+    ]
+    .iter()
+    .fold(readme_alert(), |alert, label| {
+        alert.with_label(*label, nasty)
+    })
+    .with_annotation("summary", nasty)
+    .with_annotation("description", nasty);
+    let host = host().config(&format!("cluster.{nasty}.url"), URL);
+    let post = message(&host, &alert);
+    assert!(host.requests().is_empty(), "no such name goes into a path");
+    // A header is plain text, in which Slack looks for nothing. An address may become a link, but shows itself.
+    let marked_up = post.visible().lines().skip(1).collect::<String>() + &post.text;
+    assert!(
+        !marked_up.contains("<!channel>") && !marked_up.contains("|click>"),
+        "{marked_up}"
+    );
+    assert!(
+        post.visible()
+            .contains("the label `namespace` is no name of Kubernetes")
+    );
+}
+
+#[test]
+fn the_longest_of_everything_keeps_to_the_limits() {
+    let long = |n: usize| "&<>long ".repeat(n);
+    let mut pod = pod(1, "Error");
+    pod["metadata"]["labels"]["owner"] = json!(long(100));
+    pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["message"] = json!(long(100));
+    let events = (0..9)
+        .map(|n| event(&format!("Reason{n}{}", long(20)), &long(200), 1, n))
+        .collect();
+    let log = (0..60)
+        .map(|n| format!("{n} {}", long(300)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let host = Cluster { pod, log, events }.host();
+    let mut alert = (0..30).fold(readme_alert(), |alert, n| {
+        alert.with_label(format!("label{n}"), long(50))
+    });
+    alert = alert
+        .with_annotation("summary", long(200))
+        .with_annotation(
+            "runbook_url",
+            format!("https://r.example/{}", "r".repeat(300)),
+        )
+        .with_annotation(
+            "dashboard_url",
+            format!("https://d.example/{}", "d".repeat(3_500)),
+        );
+    alert.generator_url = Some(format!(
+        "https://prometheus.example/graph?g0.expr={}",
+        "e".repeat(2_000)
+    ));
+    alert.origin.external_url = Some("https://alertmanager.example".to_owned());
+    let shown = message(&host, &alert).visible();
+    assert!(
+        shown.contains("|Runbook>") && shown.contains("|Silence>"),
+        "{shown}"
+    );
+    assert!(thread(&host).contains("59 "), "the log is in the thread");
+}
+
+/// The fallback posts these parts of [`Notice`]: whoever is told more must not be told less.
+#[test]
+fn nothing_that_the_fallback_says_is_missing() {
+    let mut alert = readme_alert()
+        .with_label("tenant", "t-7")
+        .with_label("zone", "b")
+        .with_label("team", "team-b")
+        .with_annotation("dashboard_url", "https://grafana.example.com/d/1");
+    alert.origin.external_url = Some("https://am.example.com".to_owned());
+    alert.origin.receiver = Some("oncall".to_owned());
+    let others = Enrichment::new()
+        .with_fact("deploy", "4711")
+        .with_fact("storm.count", 12)
+        .with_fact("enrich_failed.rota", "it did not answer")
+        .with_block(Block::markdown("A **deploy** is under way."));
+    let host = Cluster::default().host();
+    host.run_after::<KubePodCrashLooping>(&alert, &others);
+    let post = &host.posts()[0];
+    let shown = post.visible();
+    let cx = host.cx();
+    let notice = Notice::new(&cx, &alert, &others);
+    let [failure] = notice.failures().try_into().unwrap();
+    let parts = [
+        notice.status().to_string(),
+        notice.storm().to_string(),
+        notice.facts(|_| false).to_string(),
+        format!("not enriched by {}: {}", failure.0, failure.1),
+        "A *deploy* is under way.".to_owned(),
+        "receiver oncall".to_owned(),
+        "posted 14m 29s after it was received".to_owned(),
+    ];
+    let labels = notice.labels(&[]).into_iter().map(|(_, value)| value);
+    let annotations = alert.annotations.iter().map(|(_, text)| text.clone());
+    for part in parts.into_iter().chain(labels).chain(annotations) {
+        assert!(
+            !part.is_empty() && shown.contains(&part),
+            "no {part:?} in\n{shown}"
+        );
+    }
+    for (title, _) in notice.links(None) {
+        assert!(
+            shown.contains(&format!("|{title}>")),
+            "no link {title} in\n{shown}"
+        );
+    }
+    assert!(post.text.contains("critical") && post.text.contains("cluster-main"));
+}
+
+#[test]
+fn no_link_leads_to_json() {
+    let host = host().config("story_base", "https://alerts.example.com/api/v1/deliveries");
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(!shown.contains("/api/v1/"), "{shown}");
+    assert!(
+        shown.ends_with(&format!("delivery {}", host.cx().call().delivery_id)),
+        "{shown}"
+    );
+}
+
+#[test]
+fn next_steps_are_those_that_the_findings_support() {
+    let next = |host: &Host| {
+        let shown = message(host, &readme_alert()).visible();
+        let steps: Vec<String> = shown
+            .lines()
+            .filter(|line| line.contains("kubectl") || line.contains("*Memory limit:*"))
+            .map(str::to_owned)
+            .collect();
+        steps.join("\n")
+    };
+    let off = Cluster::default().host().config("next_steps", "off");
+    assert_eq!(next(&off), "");
+
+    let exits = Cluster {
+        pod: pod(1, "Error"),
+        ..Cluster::default()
+    };
+    let steps = next(&exits.host());
+    assert!(
+        steps.contains("logs") && steps.contains("rollout undo") && !steps.contains("Memory"),
+        "{steps}"
+    );
+
+    // Weeks after the rollout it is not what broke the pod.
+    let mut alert = readme_alert();
+    alert.starts_at = Timestamp::from_seconds(NOW + 20 * 86_400);
+    let quiet = Cluster {
+        events: vec![],
+        ..Cluster::default()
+    };
+    let shown = message(&quiet.host(), &alert).visible();
+    assert!(!shown.contains("undo"), "{shown}");
+
+    // A log that could not be read is not offered, and the default of a LimitRange is not the workload's own.
+    let mut defaulted = pod(137, "OOMKilled");
+    defaulted["metadata"]["annotations"] = json!({ "kubernetes.io/limit-ranger": "LimitRanger plugin set: cpu, memory limit for container rs-transformer" });
+    let cluster = Cluster {
+        pod: defaulted,
+        ..Cluster::default()
+    };
+    let steps = next(&status(
+        cluster.host(),
+        &format!("{}/log?*", pod_url()),
+        403,
+    ));
+    assert!(!steps.contains("logs"), "{steps}");
+    assert!(
+        steps.contains("*Memory limit:* 512Mi, the default of a LimitRange of the namespace"),
+        "{steps}"
+    );
+
+    let gone = status(Cluster::default().host(), &pod_url(), 404);
+    assert_eq!(next(&gone), "");
+}

@@ -1,0 +1,138 @@
+//! Which log is shown, where, and what of it.
+
+use handler_sdk::prelude::*;
+use handler_sdk::serde_json::json;
+
+use super::cluster::*;
+use crate::KubePodCrashLooping;
+
+#[test]
+fn a_container_without_a_previous_log_shows_its_present_one() {
+    let previous = format!("{}/log?container=rs-transformer&previous=true*", pod_url());
+    let host = status(Cluster::default().host(), &previous, 400);
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("*Log (of the present container):*") && shown.contains("batch=60"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_log_over_the_limit_is_asked_for_again_with_fewer_lines() {
+    let few = format!(
+        "{}/log?container=rs-transformer&previous=true&tailLines=5&*",
+        pod_url()
+    );
+    let cluster = Cluster {
+        log: "x".repeat(262_144),
+        ..Cluster::default()
+    };
+    let host = cluster.host().http_get(&few, 200, "the newest line");
+    assert!(
+        message(&host, &readme_alert())
+            .visible()
+            .contains("the newest line")
+    );
+    let shown = message(&cluster.host(), &readme_alert()).visible();
+    assert!(
+        shown.contains("the log's newest lines are missing"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn logs_go_where_the_operator_wants_them() {
+    let secretive = Cluster {
+        pod: pod(1, "Error"),
+        ..Cluster::default()
+    };
+    let host = secretive.host().config("logs", "thread");
+    assert!(!message(&host, &readme_alert()).visible().contains("batch="));
+    assert!(thread(&host).contains("batch=60"));
+    for off in ["off", "offf"] {
+        let host = secretive.host().config("logs", off);
+        let shown = message(&host, &readme_alert()).visible();
+        assert!(!shown.contains("batch=") && thread(&host).is_empty());
+        assert!(
+            !host
+                .requests()
+                .iter()
+                .any(|request| request.url.contains("/log"))
+        );
+        assert_eq!(
+            shown.contains("the setting `logs` is `offf`"),
+            off == "offf",
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn secrets_of_the_log_stay_out_of_slack_and_of_the_findings() {
+    let cluster = Cluster {
+        pod: pod(1, "Error"),
+        log: "connecting to postgres://app:hunter2@db/x\nDB_PASSWORD=hunter2\n".to_owned(),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let found = host
+        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+        .unwrap();
+    assert!(!format!("{found:?}").contains("hunter2"));
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("postgres://app:[masked]@db/x") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_last_error_is_kept_above_lines_that_tell_less() {
+    let mut log: Vec<String> = vec![
+        "listening on :8080".to_owned(),
+        "FATAL cannot write /data/x: no space left".to_owned(),
+    ];
+    log.extend((0..40).map(|n| format!("shutting down worker {}", ["a", "b"][n % 2])));
+    let cluster = Cluster {
+        pod: pod(1, "Error"),
+        log: log.join("\n"),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("```FATAL cannot write /data/x: no space left\n…\nshutting"),
+        "{shown}"
+    );
+    let thread = thread(&host);
+    assert!(
+        thread.contains("listening on :8080") && !thread.contains("FATAL"),
+        "{thread}"
+    );
+}
+
+#[test]
+fn a_container_that_has_just_ended_shows_the_log_of_that_end() {
+    let mut just_ended = pod(1, "Error");
+    let status = &mut just_ended["status"]["containerStatuses"][0];
+    status["state"] = json!({ "terminated": status["lastState"]["terminated"].clone() });
+    let cluster = Cluster {
+        pod: just_ended,
+        log: "the newest end".to_owned(),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(shown.contains("its last line: the newest end"), "{shown}");
+    assert!(
+        !host
+            .requests()
+            .iter()
+            .any(|request| request.url.contains("previous")),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("logs customer-rs-transformer-9b75b488c-cpfd7 -c rs-transformer\n"),
+        "{shown}"
+    );
+}
