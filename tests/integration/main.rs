@@ -10,6 +10,7 @@ mod delivery;
 mod doors;
 mod drop_in;
 mod effects;
+mod first_day;
 mod folder;
 mod limits;
 mod main_job;

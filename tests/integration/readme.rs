@@ -39,6 +39,11 @@ fn the_curl_posts_the_alert_that_the_tests_post() {
         .strip_suffix('\'')
         .unwrap();
     assert_eq!(json, read("tests/fixtures/readme-alert.json").trim_end());
+    assert_eq!(
+        read("host/src/cli/readme-alert.json"),
+        read("tests/fixtures/readme-alert.json"),
+        "what `send` posts"
+    );
 }
 
 #[test]

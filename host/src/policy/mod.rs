@@ -12,6 +12,7 @@ use url::Url;
 
 pub(crate) use address::cannot_be_public;
 pub use grant::{AddressRange, GrantError, HttpGrant};
+pub(crate) use refusal::scalar;
 pub use refusal::{MissingGrants, MissingPin, Refusal, imports_missing};
 
 /// What the operator granted one handler. The default grants nothing.
