@@ -12,6 +12,7 @@ mod doubts;
 mod drop_in;
 mod effects;
 mod events;
+mod first_day;
 mod folder;
 mod limits;
 mod main_job;

@@ -39,6 +39,11 @@ fn the_curl_posts_the_alert_that_the_tests_post() {
         .strip_suffix('\'')
         .unwrap();
     assert_eq!(json, read("tests/fixtures/readme-alert.json").trim_end());
+    assert_eq!(
+        read("host/src/cli/readme-alert.json"),
+        read("tests/fixtures/readme-alert.json"),
+        "what `send` posts"
+    );
 }
 
 #[test]
@@ -72,6 +77,43 @@ fn the_readmes_configuration_is_accepted_and_grants_both_bundled_handlers() {
     let config = load(code_block_after(&readme, "<!-- the configuration -->"));
     assert_grants_both(&config);
     assert!(!config.slack.preview, "it is one to go live with");
+}
+
+#[test]
+fn the_configurations_in_the_guides_are_accepted() {
+    let mut loaded = 0;
+    for page in guides() {
+        let text = read(&page);
+        for after in text.split("<!-- configuration -->").skip(1) {
+            let block = code_block_after(after, "");
+            let folder = tempfile::tempdir().unwrap();
+            for secret in ["slack-token", "grafana-secret"] {
+                fs::write(folder.path().join(secret), "secret").unwrap();
+            }
+            let file = folder.path().join("alert-manager.yml");
+            fs::write(&file, block).unwrap();
+            let token = |name: &str| {
+                (name == "SLACK_TOKEN" && !block.contains("token_file"))
+                    .then(|| "xoxb-none".to_owned())
+            };
+            Config::load(Some(&file), &Overrides::default(), &token)
+                .unwrap_or_else(|problems| panic!("{page}: {problems}\n{block}"));
+            loaded += 1;
+        }
+    }
+    assert!(loaded > 1, "{loaded}");
+}
+
+/// Returns the pages below `docs/`.
+fn guides() -> Vec<String> {
+    let mut pages: Vec<_> = fs::read_dir(root().join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| format!("docs/{name}"))
+        .collect();
+    pages.sort();
+    pages
 }
 
 #[test]
@@ -130,22 +172,21 @@ fn the_rules_about_the_server_ask_for_metrics_that_it_has() {
 #[test]
 fn the_pages_link_to_files_that_are_there() {
     let mut links = Vec::new();
-    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
-        let text = read(page);
+    let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned);
+    for page in pages.into_iter().chain(guides()) {
+        let text = read(&page);
+        let folder = root().join(&page).parent().unwrap().to_owned();
         links.extend(
             text.split("](")
                 .skip(1)
                 .filter_map(|rest| rest.split_once(')'))
-                .map(|(target, _)| target.to_owned())
-                .filter(|target| !target.contains("://")),
+                .map(|(target, _)| target)
+                .filter(|target| !target.contains("://"))
+                .map(|target| folder.join(target.split('#').next().unwrap())),
         );
     }
     assert!(links.len() > 10, "{links:?}");
-    let missing: Vec<PathBuf> = links
-        .iter()
-        .map(|link| root().join(link.split('#').next().unwrap()))
-        .filter(|path| !path.exists())
-        .collect();
+    let missing: Vec<PathBuf> = links.into_iter().filter(|path| !path.exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 

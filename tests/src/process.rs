@@ -79,6 +79,8 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
         "ALERT_MANAGER_CONFIG",
         "ALERT_MANAGER_STORE",
         "ALERT_MANAGER_URL",
+        "ALERT_MANAGER_TOKEN_FILE",
+        "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
     ] {
         command.env_remove(name);
     }

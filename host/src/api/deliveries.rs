@@ -1,57 +1,96 @@
 //! `/api/v1/deliveries`: what became of each alert, and sending dead ones again.
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ApiError;
-use crate::alert::{DeliveryId, HandlerName};
+use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::app::Shared;
-use crate::queue::{CancelError, Filter, Force, ReadError, RetryError, State as DeliveryState};
+use crate::queue::{
+    CancelError, Filter, Force, LabelTest, ReadError, RetryError, State as DeliveryState,
+};
+use crate::router::Matcher;
 
 /// The most deliveries in one answer.
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
 
-/// All texts: what is wrong with one is better said here than by a decoder.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    state: Option<String>,
-    alertname: Option<String>,
-    handler: Option<String>,
-    fingerprint: Option<String>,
-    limit: Option<String>,
-    before: Option<String>,
+/// A longer matcher is none that somebody wrote.
+const MATCHER_BYTES_MAX: usize = 4 << 10;
+
+/// Reads the question of a list. All values are texts here: what is wrong with one is better said here than by a
+/// decoder. One that is given and empty (`state=&limit=5`) is one that is not given.
+fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
+    let mut filter = Filter {
+        limit: LIMIT_DEFAULT,
+        ..Filter::default()
+    };
+    let mut matchers = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if value.is_empty() {
+            continue;
+        }
+        match &*name {
+            "state" => filter.state = Some(parse_state(&value)?),
+            "alertname" => filter.alertname = Some(value.into_owned()),
+            "handler" => filter.handler = Some(value.into_owned()),
+            "fingerprint" => {
+                let parsed = value
+                    .parse()
+                    .map_err(|e| bad(format!("fingerprint: {e}")))?;
+                filter.fingerprint = Some(parsed);
+            }
+            "match" => matchers.extend(parse_matchers(&value)?),
+            "from" => filter.from = Some(parse_moment("from", &value)?),
+            "to" => filter.to = Some(parse_moment("to", &value)?),
+            "before" => filter.before = Some(parse_id(&value)?),
+            "limit" => filter.limit = parse_limit(&value)?,
+            other => {
+                return Err(bad(format!(
+                    "unknown parameter {:?}: state, alertname, handler, fingerprint, match, from, to, before and limit are known",
+                    shown(other)
+                )));
+            }
+        }
+    }
+    if !matchers.is_empty() {
+        filter.labels = Some(LabelTest::new(move |labels| {
+            matchers.iter().all(|matcher| matcher.matches(labels))
+        }));
+    }
+    Ok(filter)
 }
 
-impl ListQuery {
-    /// A value that is given and empty (`state=&limit=5`) is one that is not given.
-    fn filter(self) -> Result<Filter, ApiError> {
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(Filter {
-            state: given(self.state)
-                .map(|text| parse_state(&text))
-                .transpose()?,
-            alertname: given(self.alertname),
-            handler: given(self.handler),
-            fingerprint: given(self.fingerprint)
-                .map(|text| text.parse().map_err(|e| bad(format!("fingerprint: {e}"))))
-                .transpose()?,
-            before: given(self.before).map(|text| parse_id(&text)).transpose()?,
-            limit: given(self.limit)
-                .map(|text| parse_limit(&text))
-                .transpose()?
-                .unwrap_or(LIMIT_DEFAULT),
-        })
+/// As much of what somebody typed as an error repeats.
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ApiError> {
+    if text.len() > MATCHER_BYTES_MAX {
+        return Err(bad(format!(
+            "match: {} bytes, at most {MATCHER_BYTES_MAX}",
+            text.len()
+        )));
     }
+    Matcher::parse(text).map_err(|error| bad(format!("match {:?}: {error}", shown(text))))
+}
+
+fn parse_moment(name: &str, text: &str) -> Result<Timestamp, ApiError> {
+    text.parse().map_err(|_| {
+        bad(format!(
+            "{name} is a moment such as 2026-01-02T03:04:05Z, not {:?}",
+            shown(text)
+        ))
+    })
 }
 
 fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
     serde_json::from_value(text.into()).map_err(|_| {
-        let shown: String = text.chars().take(40).collect();
+        let shown = shown(text);
         bad(format!(
             "state is queued, running, retrying, done or dead, not {shown:?}"
         ))
@@ -62,7 +101,7 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
     match text.parse() {
         Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
         _ => {
-            let shown: String = text.chars().take(40).collect();
+            let shown = shown(text);
             Err(bad(format!("limit is 1 to {LIMIT_MAX}, not {shown:?}")))
         }
     }
@@ -71,10 +110,9 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
 /// Lists deliveries, newest first.
 pub(super) async fn list(
     State(shared): State<Shared>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let query = query.map_err(|error| bad(error.body_text()))?.0;
-    let filter = query.filter()?;
+    let filter = parse_list_query(query.as_deref().unwrap_or_default())?;
     let page = shared.queue.list(filter).await.map_err(|e| store(&e))?;
     Ok(axum::Json(
         json!({ "deliveries": page.deliveries, "next": page.next }),

@@ -1,16 +1,26 @@
 //! What the command line says, word by word.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::config::Overrides;
-use crate::runtime::COMPILE_COMMAND;
+use crate::config::{Overrides, parse_duration};
 use crate::telemetry::log::{Format, Verbosity};
+
+/// The version alone, as `-V` prints it, and with what a bug report needs.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit ",
+    env!("ALERT_MANAGER_COMMIT"),
+    "\nwasmtime ",
+    env!("ALERT_MANAGER_WASMTIME"),
+);
 
 /// Answers alerts with sandboxed WebAssembly handlers.
 #[derive(Debug, Parser)]
-#[command(name = "alert-manager", version, arg_required_else_help = true)]
+#[command(name = "alert-manager", version = VERSION, long_version = LONG_VERSION, arg_required_else_help = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -28,19 +38,37 @@ pub(super) enum Command {
     Build(BuildArgs),
     /// Show which routes match an alert, and why.
     Routes(RoutesArgs),
+    /// Write a complete, commented configuration for the modules of a folder.
+    Init(InitArgs),
+    /// Post an alert to a running server and show what became of it.
+    Send(SendArgs),
     /// List the handlers of a running server.
     Handlers(AskArgs),
     /// List the deliveries of a running server, newest first.
     Deliveries(DeliveriesArgs),
-    /// Tell the whole story of one delivery.
+    /// Show the whole story of one delivery; without an ID, of the newest.
     Explain(ExplainArgs),
     /// Send dead deliveries again.
     Retry(RetryArgs),
     /// Give up deliveries that are not settled.
     Cancel(CancelArgs),
-    /// Compile standard input to standard output, within limits: a server runs this for each new module.
-    #[command(name = COMPILE_COMMAND, hide = true)]
-    CompileModule(CompileArgs),
+    /// Print the completions of a shell: `source <(alert-manager completions bash)`.
+    Completions(CompletionsArgs),
+    /// Print the manual page: `alert-manager man | man -l -`.
+    Man,
+}
+
+/// The command that a server runs to have a module compiled. It is no part of [`Command`]: neither the help nor the
+/// suggestion for a misspelt command may name it.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true)]
+pub(super) struct CompileArgs {
+    /// Bytes of address space.
+    #[arg(value_name = "BYTES")]
+    pub(super) memory_bytes_max: u64,
+    /// Seconds on processors.
+    #[arg(value_name = "SECONDS")]
+    pub(super) seconds_max: u64,
 }
 
 /// Which file holds the configuration.
@@ -167,7 +195,12 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "URL", env = "ALERT_MANAGER_URL")]
     pub(super) url: Option<String>,
     /// A file with the bearer token that the server's `api.authorization` asks for.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ALERT_MANAGER_TOKEN_FILE",
+        hide_env_values = true
+    )]
     pub(super) token_file: Option<PathBuf>,
 }
 
@@ -194,9 +227,18 @@ pub(super) struct DeliveriesArgs {
     /// Of this fingerprint.
     #[arg(long)]
     pub(super) fingerprint: Option<String>,
+    /// Whose labels match, in Alertmanager's syntax: 'severity=~"crit.*"'; may be repeated.
+    #[arg(long = "match", value_name = "MATCHER")]
+    pub(super) matchers: Vec<String>,
+    /// Received within this time (1h, 2d) or since this moment (RFC 3339).
+    #[arg(long, value_name = "WHEN")]
+    pub(super) since: Option<String>,
     /// Older than this delivery.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "watch")]
     pub(super) before: Option<String>,
+    /// Go on: print each delivery as it comes and whenever its state changes.
+    #[arg(long)]
+    pub(super) watch: bool,
     /// At most this many; 1000 are the most.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) limit: u32,
@@ -209,9 +251,9 @@ pub(super) struct DeliveriesArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ExplainArgs {
-    /// The delivery, as `deliveries` lists it.
+    /// The delivery, as `deliveries` lists it; the newest where absent.
     #[arg(value_name = "ID")]
-    pub(super) id: String,
+    pub(super) id: Option<String>,
     #[command(flatten)]
     pub(super) server: ServerArgs,
     /// Print JSON.
@@ -239,13 +281,61 @@ pub(super) struct RetryArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(super) struct CompileArgs {
-    /// Bytes of address space.
-    #[arg(value_name = "BYTES")]
-    pub(super) memory_bytes_max: u64,
-    /// Seconds on processors.
-    #[arg(value_name = "SECONDS")]
-    pub(super) seconds_max: u64,
+pub(super) struct CompletionsArgs {
+    /// Whose.
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InitArgs {
+    /// The folder of compiled handlers that the configuration is for.
+    #[arg(long, value_name = "DIR", default_value = "handlers")]
+    pub(super) handlers: PathBuf,
+    /// Where it is written; `-` is standard output.
+    #[arg(long, value_name = "FILE", default_value = "alert-manager.yml")]
+    pub(super) out: PathBuf,
+    /// Replace a file that is there.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SendArgs {
+    /// Labels of the alert, as NAME=VALUE; without labels and without --alert, the alert of the README.
+    #[arg(value_name = "LABEL=VALUE", value_parser = parse_label, conflicts_with = "alert")]
+    pub(super) labels: Vec<(String, String)>,
+    /// A file with an alert, or with any body that the webhook takes; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(super) alert: Option<PathBuf>,
+    /// An annotation, as NAME=VALUE; may be repeated.
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = parse_label, conflicts_with = "alert")]
+    pub(super) annotations: Vec<(String, String)>,
+    /// Send it as resolved: ends the firing with the same labels.
+    #[arg(long)]
+    pub(super) resolve: bool,
+    /// Return once it is stored, without waiting for its handlers.
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// How long to wait for its handlers.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_wait)]
+    pub(super) timeout: Duration,
+    /// A file with the bearer token that the server's `webhook.authorization` asks for; by default, that of --token-file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    pub(super) webhook_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn parse_wait(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("write a duration such as 500ms, 30s or 2m")
 }
 
 #[derive(Debug, ClapArgs)]

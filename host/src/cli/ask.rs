@@ -3,11 +3,14 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
 use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs, ServerArgs};
 use super::client::Client;
 use super::print::{self, Paint};
+use crate::alert::Timestamp;
+use crate::config::parse_duration;
 
 /// The widest that a reason gets in a list; `explain` tells all of it.
 const REASON_CHARS: usize = 100;
@@ -78,6 +81,29 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
 
 /// Lists deliveries.
 pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
+    let query = deliveries_query(args)?;
+    let body = Client::new(&args.server)?.get("/api/v1/deliveries", &query)?;
+    if args.json {
+        print::json(&body);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let deliveries = list(&body, "deliveries");
+    if deliveries.is_empty() && body["next"].is_null() {
+        print::note("no deliveries");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<_> = deliveries.iter().map(delivery_row).collect();
+    print::out(&print::table(&DELIVERY_HEADER, &rows));
+    if let Some(next) = body["next"].as_str() {
+        print::note(&format!("more: --before {}", print::one_line(next)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns what the flags ask for, as the API spells it.
+pub(super) fn deliveries_query(
+    args: &DeliveriesArgs,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut query = vec![("limit", args.limit.to_string())];
     for (name, value) in [
         ("state", &args.state),
@@ -90,54 +116,56 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
             query.push((name, value.clone()));
         }
     }
-    let body = Client::new(&args.server)?.get("/api/v1/deliveries", &query)?;
-    if args.json {
-        print::json(&body);
-        return Ok(ExitCode::SUCCESS);
+    query.extend(args.matchers.iter().map(|text| ("match", text.clone())));
+    if let Some(text) = &args.since {
+        query.push(("from", since(text, Timestamp::now())?.to_string()));
     }
-    let deliveries = list(&body, "deliveries");
-    if deliveries.is_empty() {
-        print::note("no deliveries");
-        return Ok(ExitCode::SUCCESS);
+    Ok(query)
+}
+
+/// Reads a time before now, or a moment.
+fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    if let Ok(moment) = text.parse() {
+        return Ok(moment);
     }
-    let rows: Vec<_> = deliveries
-        .iter()
-        .map(|delivery| {
-            let handlers = list(delivery, "handlers")
-                .iter()
-                .map(word)
-                .collect::<Vec<_>>();
-            vec![
-                word(&delivery["id"]),
-                word(&delivery["received_at"]).chars().take(19).collect(),
-                word(&delivery["state"]),
-                word(&delivery["status"]),
-                print::first_line(&text(&delivery["alertname"]), 40),
-                if handlers.is_empty() {
-                    "-".into()
-                } else {
-                    handlers.join(",")
-                },
-                text(&delivery["attempts"]),
-                print::first_line(delivery["last_error"].as_str().unwrap_or("-"), REASON_CHARS),
-            ]
-        })
-        .collect();
-    let header = [
-        "ID",
-        "RECEIVED",
-        "STATE",
-        "STATUS",
-        "ALERTNAME",
-        "HANDLERS",
-        "TRIES",
-        "REASON",
-    ];
-    print::out(&print::table(&header, &rows));
-    if let Some(next) = body["next"].as_str() {
-        print::note(&format!("more: --before {}", print::one_line(next)));
-    }
-    Ok(ExitCode::SUCCESS)
+    let ago = parse_duration(text).ok_or_else(|| {
+        anyhow!(
+            "--since {text:?}: write a time before now (1h, 2d) or a moment (2026-01-02T03:04:05Z)"
+        )
+    })?;
+    now.checked_sub(ago)
+        .with_context(|| format!("--since {text}: that is before time began"))
+}
+
+/// Above [`delivery_row`]s.
+pub(super) const DELIVERY_HEADER: [&str; 8] = [
+    "ID",
+    "RECEIVED",
+    "STATE",
+    "STATUS",
+    "ALERTNAME",
+    "HANDLERS",
+    "TRIES",
+    "REASON",
+];
+
+/// Returns a delivery's line in a list.
+pub(super) fn delivery_row(delivery: &Value) -> Vec<String> {
+    let handlers: Vec<_> = list(delivery, "handlers").iter().map(word).collect();
+    vec![
+        word(&delivery["id"]),
+        word(&delivery["received_at"]).chars().take(19).collect(),
+        word(&delivery["state"]),
+        word(&delivery["status"]),
+        print::first_line(&text(&delivery["alertname"]), 40),
+        if handlers.is_empty() {
+            "-".into()
+        } else {
+            handlers.join(",")
+        },
+        text(&delivery["attempts"]),
+        print::first_line(delivery["last_error"].as_str().unwrap_or("-"), REASON_CHARS),
+    ]
 }
 
 /// Sends dead deliveries again.
@@ -324,7 +352,8 @@ pub(super) fn path_segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-fn list(value: &Value, key: &str) -> Vec<Value> {
+/// Returns the items of a list, none where there is no such list.
+pub(super) fn list(value: &Value, key: &str) -> Vec<Value> {
     value[key].as_array().cloned().unwrap_or_default()
 }
 

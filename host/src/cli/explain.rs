@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use super::args::ExplainArgs;
@@ -13,8 +14,12 @@ use crate::runtime::render_kept;
 
 /// Tells the story.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let path = format!("/api/v1/deliveries/{}", path_segment(&args.id));
-    let story = Client::new(&args.server)?.get(&path, &[])?;
+    let client = Client::new(&args.server)?;
+    let id = match &args.id {
+        Some(id) => id.clone(),
+        None => newest(&client)?,
+    };
+    let story = story(&client, &id)?;
     if args.json {
         print::json(&story);
     } else {
@@ -23,7 +28,21 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(story: &Value, paint: Paint) -> String {
+/// Returns the whole story of a delivery.
+pub(super) fn story(client: &Client, id: &str) -> anyhow::Result<Value> {
+    client.get(&format!("/api/v1/deliveries/{}", path_segment(id)), &[])
+}
+
+fn newest(client: &Client) -> anyhow::Result<String> {
+    let page = client.get("/api/v1/deliveries", &[("limit", "1".to_owned())])?;
+    page["deliveries"][0]["id"]
+        .as_str()
+        .map(str::to_owned)
+        .context("the server has no delivery yet: post an alert with `alert-manager send`")
+}
+
+/// Returns the story in words.
+pub(super) fn tell(story: &Value, paint: Paint) -> String {
     let mut out = String::new();
     heading(&mut out, story, paint);
     alert(&mut out, &story["alert"], paint);

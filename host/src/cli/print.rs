@@ -55,6 +55,48 @@ pub(super) fn json(value: &serde_json::Value) {
     line(&visible_json(&format!("{value:#}")));
 }
 
+/// Writes a value as JSON on one line.
+pub(super) fn json_line(value: &serde_json::Value) {
+    line(&visible_json(&value.to_string()));
+}
+
+/// A line on standard error that is written over: what a command is waiting for. On a terminal alone.
+#[derive(Debug)]
+pub(super) struct Status {
+    terminal: bool,
+    shown: bool,
+}
+
+impl Status {
+    pub(super) fn new() -> Self {
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            shown: false,
+        }
+    }
+
+    /// Replaces the line.
+    pub(super) fn set(&mut self, text: &str) {
+        if self.terminal {
+            self.shown = true;
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K{}", first_line(text, 78));
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// Colours, on a terminal alone (and not where `NO_COLOR` is set: no-color.org).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint(Colours);
@@ -142,21 +184,22 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
                 .unwrap_or(0)
         })
         .collect();
-    let mut text = String::new();
-    let mut push = |cells: &[String]| {
-        let mut line = String::new();
-        for (cell, width) in cells.iter().zip(&widths) {
-            let padding = width.saturating_sub(cell.chars().count()) + 2;
-            let _ = write!(line, "{cell}{}", " ".repeat(padding));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    };
-    push(&header.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
-    for row in rows {
-        push(row);
+    let header: Vec<_> = header.iter().map(|&name| name.to_owned()).collect();
+    std::iter::once(&header)
+        .chain(rows)
+        .map(|cells| row(cells, &widths) + "\n")
+        .collect()
+}
+
+/// Returns one row of a table.
+pub(super) fn row(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, width) in cells.iter().zip(widths) {
+        let padding = width.saturating_sub(cell.chars().count()) + 2;
+        let _ = write!(line, "{cell}{}", " ".repeat(padding));
     }
-    text
+    line.truncate(line.trim_end().len());
+    line
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use url::Url;
 
 pub use grant::{AddressRange, GrantError, HttpGrant};
+pub(crate) use refusal::scalar;
 pub use refusal::{MissingGrants, MissingPin, Refusal, imports_missing};
 pub(crate) use steering::folded;
 

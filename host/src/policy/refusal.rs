@@ -222,7 +222,7 @@ fn allow_lines(handler: &str, lines: &[String]) -> String {
 }
 
 /// Writes `text` so that YAML reads it back as this string: bare where it is a plain word.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
             .chars()

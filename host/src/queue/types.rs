@@ -452,6 +452,28 @@ pub struct Story {
     pub duplicates: u64,
 }
 
+/// A test of an alert's labels: the queue knows no matchers.
+#[derive(Clone)]
+pub struct LabelTest(Arc<dyn Fn(&Labels) -> bool + Send + Sync>);
+
+impl LabelTest {
+    /// Makes a test of a function.
+    #[must_use]
+    pub fn new(test: impl Fn(&Labels) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(test))
+    }
+
+    pub(super) fn takes(&self, labels: &Labels) -> bool {
+        (self.0)(labels)
+    }
+}
+
+impl std::fmt::Debug for LabelTest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LabelTest")
+    }
+}
+
 /// Which deliveries to list; an absent field does not narrow.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -463,6 +485,12 @@ pub struct Filter {
     pub handler: Option<String>,
     /// Of this fingerprint.
     pub fingerprint: Option<crate::alert::Fingerprint>,
+    /// Accepted at or after this.
+    pub from: Option<Timestamp>,
+    /// Accepted before this.
+    pub to: Option<Timestamp>,
+    /// Whose alert has labels that this takes.
+    pub labels: Option<LabelTest>,
     /// Older than this one.
     pub before: Option<DeliveryId>,
     /// At most this many, 1,000 at most.
@@ -492,7 +520,8 @@ pub struct KeptRefused {
 pub struct Page {
     /// Newest first.
     pub deliveries: Vec<Delivery>,
-    /// What to give as `before` for the next part; absent after the last.
+    /// What to give as `before` for the next part; absent after the last. A part may be short of the limit, or empty,
+    /// and not be the last: labels are tested for a bounded number of deliveries at a time.
     pub next: Option<DeliveryId>,
 }
 

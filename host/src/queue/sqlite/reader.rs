@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Timestamp};
+use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Labels, Timestamp};
 use crate::journal::Recorded;
-use crate::queue::clock::from_millis;
+use crate::queue::clock::{from_millis, millis_up};
 use crate::queue::errors::ReadError;
 use crate::queue::inbox::Later;
 use crate::queue::scheduler::Beside;
-use crate::queue::types::{Delivery, Filter, Page, Progress, State, Story};
+use crate::queue::types::{Delivery, Filter, LabelTest, Page, Progress, State, Story};
 
 use super::gathered::{self, Gathered};
 use super::retry::Tails;
@@ -28,6 +28,12 @@ const LIST_MAX: u32 = 1_000;
 
 /// Dead deliveries that one request may send again: each takes about 100 bytes meanwhile.
 const RETRIED_MAX: u32 = 100_000;
+
+/// Of so many deliveries the labels are tested for one part of a list: each is parsed, at some 5 µs.
+#[cfg(not(test))]
+const LABELS_TESTED_MAX: usize = 100_000;
+#[cfg(test)]
+const LABELS_TESTED_MAX: usize = 10;
 
 /// A delivery, its fingerprint and its route.
 pub(in crate::queue) type Lane = (DeliveryId, Fingerprint, String);
@@ -251,14 +257,41 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
         sql.push_str(" AND fingerprint = ?");
         values.push(fingerprint.0.cast_signed().into());
     }
-    sql.push_str(&format!(" ORDER BY id DESC LIMIT {}", limit + 1));
-    let mut deliveries = conn
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(values), read_delivery)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let more = deliveries.len() > limit as usize;
-    deliveries.truncate(limit as usize);
-    let next = deliveries.last().filter(|_| more).map(|d| d.id);
+    for (bound, condition) in [
+        (filter.from, " AND accepted_at >= ?"),
+        (filter.to, " AND accepted_at < ?"),
+    ] {
+        if let Some(bound) = bound {
+            sql.push_str(condition);
+            values.push(millis_up(bound).into());
+        }
+    }
+    sql.push_str(" ORDER BY id DESC");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), read_delivery)?;
+    let mut deliveries = Vec::new();
+    let mut tested = 0;
+    for delivery in rows {
+        let delivery = delivery?;
+        if deliveries.len() == limit as usize {
+            let next = deliveries.last().map(|last: &Delivery| last.id);
+            return Ok(Page { deliveries, next });
+        }
+        let id = delivery.id;
+        if let Some(test) = &filter.labels {
+            tested += 1;
+            if has_labels(conn, &delivery, test)? {
+                deliveries.push(delivery);
+            }
+        } else {
+            deliveries.push(delivery);
+        }
+        if tested == LABELS_TESTED_MAX {
+            let next = Some(id);
+            return Ok(Page { deliveries, next });
+        }
+    }
+    let next = None;
     Ok(Page { deliveries, next })
 }
 
@@ -281,6 +314,19 @@ pub(super) fn dead_after(
     ))?
     .query_map(params![from, count], read_delivery)?
     .collect()
+}
+
+/// Returns true where the delivery holds an alert whose labels pass.
+fn has_labels(conn: &Connection, delivery: &Delivery, test: &LabelTest) -> rusqlite::Result<bool> {
+    #[derive(serde::Deserialize)]
+    struct Labelled {
+        labels: Labels,
+    }
+    if delivery.fingerprint.is_empty() {
+        return Ok(false);
+    }
+    let json = rows::alert_json(conn, delivery.id)?;
+    Ok(serde_json::from_str(&json).is_ok_and(|alert: Labelled| test.takes(&alert.labels)))
 }
 
 fn story(

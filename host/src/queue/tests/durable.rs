@@ -653,6 +653,47 @@ async fn lists_are_narrowed_and_paged() {
 }
 
 #[tokio::test]
+async fn lists_by_labels_come_in_parts_of_bounded_work() {
+    let bench = Bench::new();
+    let mut ids = Vec::new();
+    // Three times as many as are tested for one part here; the wanted ones are the oldest.
+    for i in 0..30 {
+        bench.clock.advance(Duration::from_millis(1));
+        ids.push(bench.accept_new(firing(&format!("A{i}"))).await);
+    }
+    let list = |before, limit, from, to| {
+        let labels =
+            LabelTest::new(|labels| matches!(labels.get("alertname"), Some("A0" | "A1" | "A2")));
+        let filter = Filter {
+            labels: Some(labels),
+            before,
+            limit,
+            from,
+            to,
+            ..Filter::default()
+        };
+        let queue = bench.queue.clone();
+        async move { queue.list(filter).await.unwrap() }
+    };
+    let (mut found, mut parts, mut before) = (Vec::new(), 0, None);
+    loop {
+        let page = list(before, 2, None, None).await;
+        found.extend(page.deliveries.iter().map(|d| d.id));
+        parts += 1;
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [ids[2], ids[1], ids[0]]);
+    assert!(parts > 3, "{parts}");
+    let moment = |ms: i64| Some(Timestamp::from_millisecond(START_MS + ms).unwrap());
+    let page = list(None, 9, moment(2), moment(3)).await;
+    let found: Vec<_> = page.deliveries.iter().map(|d| d.id).collect();
+    assert_eq!(found, [ids[1]], "from is included, to is not");
+}
+
+#[tokio::test]
 async fn seeds_are_a_steps_own_and_outlive_the_process() {
     let bench = Bench::new();
     let id = DeliveryId::from_raw(7);

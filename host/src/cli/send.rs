@@ -1,0 +1,212 @@
+//! `send`: posts an alert and shows what became of it.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+
+use super::args::SendArgs;
+use super::ask::{list, word};
+use super::client::Client;
+use super::explain;
+use super::print::{self, Paint, Status};
+use crate::alert::Timestamp;
+
+/// What is sent if nothing else is named.
+const README_ALERT: &str = include_str!("readme-alert.json");
+
+/// How often a delivery that is not settled is asked for.
+const POLL: Duration = Duration::from_millis(150);
+
+/// Posts, waits for the deliveries, and shows their stories.
+pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
+    let body = body(args, Timestamp::now())?;
+    let client = Client::new(&args.server)?;
+    let token_file = args.webhook_token_file.as_deref();
+    let answer =
+        client.post_alerts(body, token_file.filter(|path| !path.as_os_str().is_empty()))?;
+    if !args.json {
+        show_answer(&answer);
+    }
+    let stories = if args.no_wait {
+        Vec::new()
+    } else {
+        follow(&client, args, &answer)?
+    };
+    let rejected = !list(&answer, "rejected").is_empty();
+    let failed =
+        rejected || (!args.no_wait && stories.iter().any(|story| story["state"] != "done"));
+    if args.json {
+        print::json(&json!({ "answer": answer, "deliveries": stories }));
+    }
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Returns what is posted.
+fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
+    if let Some(file) = &args.alert {
+        let text = read(file)?;
+        if !args.resolve {
+            return Ok(text);
+        }
+        let mut body: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+            .with_context(|| format!("{}: --resolve needs JSON", file.display()))?;
+        resolve(&mut body, now)?;
+        return Ok(body.to_string());
+    }
+    let mut alert: Value = if args.labels.is_empty() {
+        serde_json::from_str(README_ALERT).context("the built-in alert")?
+    } else {
+        json!({ "status": "firing", "labels": pairs(&args.labels), "annotations": {} })
+    };
+    for (name, value) in &args.annotations {
+        alert["annotations"][name] = json!(value);
+    }
+    if args.resolve {
+        // Without a start it ends the firing of these labels that is open.
+        if let Some(fields) = alert.as_object_mut() {
+            fields.remove("startsAt");
+        }
+        resolve(&mut alert, now)?;
+    } else {
+        // Each one that is sent is an event of its own and runs.
+        alert["startsAt"] = json!(now.to_string());
+    }
+    Ok(alert.to_string())
+}
+
+fn pairs(labels: &[(String, String)]) -> Value {
+    labels
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Makes every alert of a body resolved, in each of the forms that the webhook takes.
+fn resolve(body: &mut Value, now: Timestamp) -> anyhow::Result<()> {
+    match body {
+        Value::Array(alerts) => alerts.iter_mut().try_for_each(|alert| resolve(alert, now)),
+        Value::Object(fields) => {
+            fields.insert("status".into(), json!("resolved"));
+            match fields.get_mut("alerts") {
+                Some(alerts) => resolve(alerts, now),
+                None => {
+                    fields.insert("endsAt".into(), json!(now.to_string()));
+                    Ok(())
+                }
+            }
+        }
+        _ => Err(anyhow!(
+            "--resolve: the body holds something that is no alert"
+        )),
+    }
+}
+
+fn show_answer(answer: &Value) {
+    for (key, what) in [
+        ("accepted", "accepted"),
+        (
+            "duplicates",
+            "duplicate: the same event was accepted before and is not run again",
+        ),
+        (
+            "stale",
+            "stale: its resolved was accepted before, so it is not run",
+        ),
+    ] {
+        if let Some(count) = answer[key].as_u64().filter(|count| *count > 0) {
+            print::line(&format!("{count} {what}"));
+        }
+    }
+    let paint = Paint::for_stdout();
+    for rejected in list(answer, "rejected") {
+        print::line(&format!(
+            "{} alert {}: {}",
+            paint.red("rejected"),
+            word(&rejected["index"]),
+            word(&rejected["error"])
+        ));
+    }
+}
+
+/// Waits for each delivery until it is settled, all within the time that was given, and shows its story.
+fn follow(client: &Client, args: &SendArgs, answer: &Value) -> anyhow::Result<Vec<Value>> {
+    let deadline = Instant::now() + args.timeout;
+    let mut status = Status::new();
+    let mut stories = Vec::new();
+    for delivery in list(answer, "deliveries") {
+        let id = word(&delivery["id"]);
+        let story = loop {
+            let story = explain::story(client, &id)?;
+            if matches!(story["state"].as_str(), Some("done" | "dead"))
+                || Instant::now() >= deadline
+            {
+                break story;
+            }
+            status.set(&format!(
+                "{id} {}: {}",
+                word(&delivery["alertname"]),
+                word(&story["state"])
+            ));
+            std::thread::sleep(POLL);
+        };
+        status.clear();
+        if !args.json {
+            print::line("");
+            print::out(&explain::tell(&story, Paint::for_stdout()));
+        }
+        if !matches!(story["state"].as_str(), Some("done" | "dead")) {
+            print::note(&format!(
+                "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
+                crate::config::format_duration(args.timeout)
+            ));
+        }
+        stories.push(story);
+    }
+    Ok(stories)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_body_can_be_resolved() {
+        let now = Timestamp::UNIX_EPOCH;
+        for (mut body, pointer) in [
+            (json!({ "labels": { "a": "b" } }), ""),
+            (json!([{ "labels": { "a": "b" } }]), "/0"),
+            (
+                json!({ "status": "firing", "alerts": [{ "status": "firing", "labels": {} }] }),
+                "/alerts/0",
+            ),
+        ] {
+            resolve(&mut body, now).unwrap();
+            let alert = body.pointer(pointer).unwrap();
+            assert_eq!(alert["status"], "resolved", "{body}");
+            assert_eq!(alert["endsAt"], "1970-01-01T00:00:00Z", "{body}");
+        }
+        assert!(resolve(&mut json!([1]), now).is_err());
+    }
+}
