@@ -12,7 +12,8 @@ use tests::alerts;
 use tests::bed::{Answer, Bed, MemoryLedger, World, facts};
 use tests::fakes::faults::ANY;
 use tests::fakes::{Fault, Sink, Slack};
-use tests::server::{Server, Setup};
+use tests::process::{Process, command, run};
+use tests::server::Setup;
 
 use Answered::{Ambiguous, Live};
 
@@ -304,22 +305,24 @@ fn scripted(name: &str, script: &str) -> Value {
     alert
 }
 
-/// Ends a server as a crash does, and returns its folder.
-fn crash(server: Server) -> Arc<TempDir> {
-    Arc::clone(&server.dir)
+/// Starts the server's own program in the folder of a server that was stopped.
+fn start_process(dir: &TempDir, slack: &Slack) -> Process {
+    tokio::task::block_in_place(|| {
+        let mut command = command(dir.path(), &["serve", "--config.file", "alert-manager.yml"]);
+        command
+            .env("SLACK_TOKEN", tests::fakes::slack::TOKEN)
+            .env("SLACK_API_URL", slack.api_url());
+        Process::start(command)
+    })
 }
 
-/// Starts a server in the folder of one that crashed, as soon as that has let go of it.
-async fn start_after_crash(setup: &Setup, dir: &Arc<TempDir>) -> Server {
-    loop {
-        match setup.clone().try_start_in(Arc::clone(dir)).await {
-            Ok(server) => return server,
-            Err(why) if why.contains("another process") || why.contains("in use") => {
-                tokio::task::yield_now().await;
-            }
-            Err(why) => panic!("{why}"),
-        }
-    }
+/// Posts an alert to a server, and returns its delivery's id.
+async fn accept(process: &Process, alert: &Value) -> String {
+    let http = reqwest::Client::new();
+    let answer = http.post(format!("{}/webhook", process.url)).json(alert);
+    let answer = answer.send().await.unwrap();
+    let ids = tests::server::ids(&answer.json().await.unwrap());
+    ids.into_iter().next().unwrap()
 }
 
 /// Returns the calls of `act`, in order.
@@ -338,20 +341,24 @@ async fn a_doubt_outlasts_a_second_crash_and_each_try_is_counted() {
     let server = setup.clone().start().await;
     let ids = server.accept(&scripted("first", "set seen 1")).await;
     server.wait_settled(&ids[0]).await;
+    let dir = server.stop().await;
 
     let script = format!(
         "set-if-absent seen 2\nremove nothing\npost {}/x hello\nattempt",
         sink.url()
     );
     sink.faults().until_cleared(ANY, Fault::DoneButHang);
-    let ids = server.accept(&scripted("second", &script)).await;
+    let process = start_process(&dir, &slack);
+    let id = accept(&process, &scripted("second", &script)).await;
     sink.wait_for_count(1).await;
-    let dir = crash(server);
-    let server = start_after_crash(&setup, &dir).await;
+    process.kill();
+    let process = start_process(&dir, &slack);
     sink.wait_for_count(2).await;
-    let dir = crash(server);
+    process.kill();
+    let server = setup.start_in(dir).await;
+    sink.wait_for_count(3).await;
     sink.faults().clear();
-    let server = start_after_crash(&setup, &dir).await;
+    let ids = [id];
     let story = server.wait_settled(&ids[0]).await;
     assert_eq!(story["state"], "done", "{story:#}");
     let posts: Vec<_> = calls(&story)
@@ -373,15 +380,15 @@ async fn a_doubt_outlasts_a_second_crash_and_each_try_is_counted() {
 async fn the_end_of_a_step_says_what_may_have_happened_and_was_not_repeated() {
     let (slack, sink) = (Slack::start().await, Sink::start().await);
     let setup = probe(&slack, &sink);
-    let server = setup.clone().start().await;
+    let dir = setup.clone().start().await.stop().await;
     sink.faults().next(ANY, Fault::DoneButHang);
-    let script = format!("post {}/x hello", sink.url());
-    let ids = server.accept(&scripted("a", &script)).await;
-    sink.wait_for_count(1).await;
-    let dir = crash(server);
-    sink.faults().clear();
     sink.faults().until_cleared(ANY, Fault::status(404));
-    let server = start_after_crash(&setup, &dir).await;
+    let process = start_process(&dir, &slack);
+    let script = format!("post {}/x hello", sink.url());
+    let ids = [accept(&process, &scripted("a", &script)).await];
+    sink.wait_for_count(1).await;
+    process.kill();
+    let server = setup.start_in(Arc::clone(&dir)).await;
     let story = server.wait_settled(&ids[0]).await;
     let end = &story["story"].as_array().unwrap().last().unwrap()["steps"];
     let end = end.as_array().unwrap().last().unwrap();
@@ -395,11 +402,9 @@ async fn the_end_of_a_step_says_what_may_have_happened_and_was_not_repeated() {
     let url = format!("POST {}/x", sink.url());
     assert_eq!(told[1].1["call"]["request"], url, "{story:#}");
     let (at, id, dir) = (server.url.clone(), ids[0].clone(), dir.path().to_owned());
-    let told = tokio::task::spawn_blocking(move || {
-        tests::process::run(&dir, &["explain", &id, "--url", &at])
-    })
-    .await
-    .unwrap();
+    let told = tokio::task::spawn_blocking(move || run(&dir, &["explain", &id, "--url", &at]))
+        .await
+        .unwrap();
     let line = format!("{url} may have happened, last at attempt 1, and was not repeated");
     assert!(told.stdout.contains(&line), "{}", told.stdout);
 }
