@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use serde_json::json;
 use tests::alerts;
-use tests::server::ids;
 
 use crate::sized;
 use crate::target::{Bounds, Target};
@@ -18,13 +17,21 @@ const MIB: u64 = 1 << 20;
 
 /// How long an attack goes on if nothing ends it.
 fn lasts() -> Duration {
-    sized(Duration::from_secs(5), Duration::from_secs(60))
+    sized(Duration::from_secs(10), Duration::from_secs(60))
 }
+
+/// What an operator may set who has much to do, and an attacker is glad of: hardly any wait between attempts, and time
+/// enough for all that a debug build does for a guest.
+const GENEROUS: &str =
+    "limits: { cpu: 20s, wall: 60s }, retry: { min_backoff: 1ms, max_backoff: 1ms }";
+
+/// SQLite keeps its log at up to this size (`journal_size_limit`), whatever is in it.
+const LOG_BYTES_MAX: u64 = 64 * MIB;
 
 /// What one delivery may leave in the store, and what the server may hold to run it.
 const BOUNDS: Bounds = Bounds {
-    resident_bytes_max: 192 * MIB,
-    store_bytes_max: 160 * MIB,
+    resident_bytes_max: 160 * MIB,
+    store_bytes_max: LOG_BYTES_MAX + 32 * MIB,
 };
 
 /// What a request to a service of the attacker's own is answered with, in bytes.
@@ -46,33 +53,49 @@ async fn accomplice() -> String {
     url
 }
 
-/// Sends alerts for a mode of the guest, and waits until all of them are settled or the attack's time is over.
-async fn attack(name: &str, target: &Target, mode: &str, url: &str, count: usize, bounds: Bounds) {
+/// Sends alerts for a mode of the guest, and waits until all of them are settled, the store is over its bound, or the
+/// attack's time is over.
+async fn attack(
+    name: &str,
+    target: &Target,
+    labels: &[(&str, &str)],
+    count: usize,
+    bounds: Bounds,
+) {
     let list: Vec<_> = (0..count)
         .map(|n| {
-            let labels = [("mode", mode), ("url", url), ("n", &n.to_string())];
-            alerts::firing("Hostile", &labels)
+            let n = n.to_string();
+            alerts::firing("Hostile", &[labels, &[("n", n.as_str())]].concat())
         })
         .collect();
     let attack = async {
         assert_eq!(target.post(json!(list).to_string()).await, 202);
-        let _ = tokio::time::timeout(lasts(), target.drained()).await;
+        tokio::select! {
+            () = target.drained() => {}
+            () = target.store_is_over(bounds.store_bytes_max) => {}
+            () = tokio::time::sleep(lasts()) => {}
+        }
     };
     let ((), honest) = target.under(attack).await;
+    println!("the last of them is {}", target.fate("hostile").await);
     target.judge(name, honest, bounds);
+}
+
+/// Starts a server that grants the guest its accomplice, and returns both.
+async fn with_accomplice() -> (Target, String) {
+    let url = accomplice().await;
+    let settings = format!("allow: {{ http: [\"{url}\"] }}, {GENEROUS}");
+    (Target::start("", &settings).await, url)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn effects_with_large_answers_fill_no_journal() {
-    let url = accomplice().await;
-    let allow = format!("allow: {{ http: [\"{url}\"] }}");
-    let target = Target::start("", &allow).await;
-    let mode = "unavailable-after-effects";
+    let (target, url) = with_accomplice().await;
+    let labels = [("mode", "unavailable-after-effects"), ("url", url.as_str())];
     attack(
         "effects, large answers, unavailable",
         &target,
-        mode,
-        &url,
+        &labels,
         1,
         BOUNDS,
     )
@@ -81,19 +104,16 @@ async fn effects_with_large_answers_fill_no_journal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_deliveries_with_large_answers_stop_nobody() {
-    let url = accomplice().await;
-    let allow = format!("allow: {{ http: [\"{url}\"] }}");
-    let target = Target::start("", &allow).await;
-    let mode = "unavailable-after-effects";
+    let (target, url) = with_accomplice().await;
+    let labels = [("mode", "unavailable-after-effects"), ("url", url.as_str())];
     let bounds = Bounds {
         resident_bytes_max: 512 * MIB,
-        store_bytes_max: 8 * BOUNDS.store_bytes_max,
+        store_bytes_max: LOG_BYTES_MAX + 8 * 32 * MIB,
     };
     attack(
         "the same, eight alerts at a time",
         &target,
-        mode,
-        &url,
+        &labels,
         8,
         bounds,
     )
@@ -102,23 +122,22 @@ async fn eight_deliveries_with_large_answers_stop_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_of_its_own_state_fill_no_journal() {
-    // The shortest that an operator may ask for.
-    let target = Target::start("", "retry: { min_backoff: 1ms, max_backoff: 1ms }").await;
-    let mode = "unavailable-after-kv";
-    attack("kv alone, unavailable", &target, mode, "", 1, BOUNDS).await;
+    let target = Target::start("", GENEROUS).await;
+    let labels = [("mode", "unavailable-after-kv")];
+    attack("kv alone, unavailable", &target, &labels, 1, BOUNDS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_hundred_alerts_say_without_a_grant_fills_no_stories() {
-    let target = Target::start("", "").await;
-    let mode = "unavailable-after-talk";
-    attack(
-        "stories of 100 alerts without a grant",
-        &target,
-        mode,
-        "",
-        100,
-        BOUNDS,
-    )
-    .await;
+async fn what_is_said_without_a_grant_fills_no_stories() {
+    let target = Target::start("", GENEROUS).await;
+    let labels = [("mode", "unavailable-after-talk")];
+    let count = sized(10, 100);
+    let name = format!("stories of {count} alerts without a grant");
+    // Of each alert some two dozen attempts are kept, each of a quarter of a MiB.
+    let stories = 6 * MIB * u64::try_from(count).unwrap();
+    let bounds = Bounds {
+        store_bytes_max: LOG_BYTES_MAX + stories,
+        ..BOUNDS
+    };
+    attack(&name, &target, &labels, count, bounds).await;
 }

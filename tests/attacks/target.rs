@@ -171,6 +171,14 @@ impl Target {
         }
     }
 
+    /// Waits until the store has grown by more than this. Nobody reports that: it has to be looked at.
+    pub(crate) async fn store_is_over(&self, bytes: u64) {
+        let mut look = tokio::time::interval(WATCH);
+        while self.store_bytes().saturating_sub(self.store_before_bytes) <= bytes {
+            look.tick().await;
+        }
+    }
+
     /// Runs an attack to its end, with honest alerts beside it and one after it.
     pub(crate) async fn under<T>(&self, attack: impl Future<Output = T>) -> (T, Honest) {
         let mut honest = Honest::default();
@@ -210,21 +218,17 @@ impl Target {
         let id = self.accepted(&body, met).await?;
         met.answered = met.answered.max(began.elapsed());
         let began = Instant::now();
-        let url = format!("{}/api/v1/deliveries/{id}", self.process.url);
-        loop {
-            let story = self
-                .http
-                .get(&url)
-                .send()
-                .await
-                .map_err(|e| e.to_string())?;
-            let story: Value = story.json().await.map_err(|e| e.to_string())?;
-            if story["state"] == "done" {
-                break;
-            }
+        let path = format!("/api/v1/deliveries/{id}");
+        // A person who asks may be turned away too: it is the alert's time that counts.
+        while self
+            .get(&path)
+            .await
+            .is_none_or(|story| story["state"] != "done")
+        {
             if began.elapsed() > PATIENCE {
-                return Err(format!("an honest alert is not settled: {story:#}"));
+                return Err(format!("the honest alert {id} is not settled"));
             }
+            self.still_there()?;
             tokio::task::yield_now().await;
         }
         met.settled = met.settled.max(began.elapsed());
@@ -242,16 +246,48 @@ impl Target {
                 .await;
             match sent {
                 Ok(answer) if answer.status() == 202 => {
+                    // Sent before without an answer, it is a duplicate that names no delivery: it is the latest.
+                    let latest = "/api/v1/deliveries?alertname=Bench000&limit=1";
                     let answer: Value = answer.json().await.map_err(|e| e.to_string())?;
-                    let id = answer["deliveries"][0]["id"].as_str();
-                    return Ok(id.expect("a new alert has a delivery").to_owned());
+                    let taken = match answer["duplicates"].as_u64() {
+                        Some(0) => answer,
+                        _ => self.get(latest).await.unwrap_or_default(),
+                    };
+                    let id = taken["deliveries"][0]["id"].as_str();
+                    return id.map(str::to_owned).ok_or_else(|| taken.to_string());
                 }
                 Ok(answer) => refused = answer.text().await.unwrap_or_default(),
                 Err(error) => refused = error.to_string(),
             }
             met.refused += 1;
+            self.still_there()?;
         }
         Err(format!("refused {HONEST_TRIES} times: {refused}"))
+    }
+
+    fn still_there(&self) -> Result<(), String> {
+        match self.watch.killed.load(Ordering::Relaxed) {
+            true => Err("the server was killed for its memory".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Asks the API; none if it does not answer.
+    async fn get(&self, path: &str) -> Option<Value> {
+        let url = format!("{}{path}", self.process.url);
+        let answer = self.http.get(url).send().await.ok()?;
+        answer.json().await.ok()
+    }
+
+    /// Returns in a line what became of a handler's latest delivery.
+    pub(crate) async fn fate(&self, handler: &str) -> String {
+        let path = format!("/api/v1/deliveries?handler={handler}&limit=1");
+        let list = self.get(&path).await.unwrap_or_default();
+        let latest = &list["deliveries"][0];
+        format!(
+            "{}, attempts {}: {}",
+            latest["state"], latest["attempts"], latest["last_error"]
+        )
     }
 
     /// Returns the size of the store's files.

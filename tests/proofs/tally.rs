@@ -214,16 +214,25 @@ fn overtaking(in_order: &[Effect]) -> BTreeSet<Effect> {
     overtaking
 }
 
-/// Returns which effects the story calls ambiguous.
+/// Returns which effects the story calls ambiguous: a call that was told as such, a record that says so, or what the
+/// step's end notes as still in doubt.
 fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
-    let attempts = story["story"].as_array().into_iter().flatten();
-    let steps = attempts.flat_map(|attempt| attempt["steps"].as_array().into_iter().flatten());
-    let calls = steps.flat_map(|step| step["calls"].as_array().into_iter().flatten());
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let attempts = list(&story["story"]);
+    let steps = attempts.iter().flat_map(|attempt| list(&attempt["steps"]));
+    let (calls, doubts): (Vec<_>, Vec<_>) = steps
+        .map(|step| (list(&step["calls"]), list(&step["in_doubt"])))
+        .unzip();
     // An attempt that was cut off has told nothing, but what it recorded says it.
-    let recorded = story["journal"].as_array().into_iter().flatten();
-    calls
-        .filter(|call| call["answered"] == "ambiguous")
-        .chain(recorded.filter(|entry| entry["ambiguous"] == true))
+    let recorded = list(&story["journal"]);
+    let told = calls.concat().into_iter();
+    let told = told.filter(|call| call["answered"] == "ambiguous");
+    let recorded = recorded.into_iter();
+    let recorded = recorded.filter(|entry| entry["ambiguous"] == true);
+    let noted = doubts.concat().into_iter();
+    let noted = noted.map(|doubt| doubt["suspect"]["call"].clone());
+    told.chain(recorded)
+        .chain(noted)
         .filter_map(|call| match call["kind"].as_str() {
             Some("slack") => Some((n, "slack")),
             Some("http") => Some((n, "http")),

@@ -4,10 +4,10 @@ use super::alert_manager::handler::types::Retry;
 use super::alert_manager::handler::{config, http, kv, log};
 use super::{Failure, Harm};
 
-/// Effects of one attempt: with what they are answered, just under all that an attempt may take in.
-const EFFECTS: usize = 30;
+/// Effects of one attempt.
+const EFFECTS: usize = 10;
 /// Reads of one attempt, of a value that is just small enough to be kept.
-const READS: usize = 400;
+const READS: usize = 120;
 const VALUE_BYTES: usize = 60 << 10;
 /// A read is on record only with the next change.
 const READS_A_CHANGE: usize = 30;
@@ -62,10 +62,10 @@ fn reads_and_changes(attempt: u32) {
 
 /// Needs no grant at all: asks for settings that are not there, and says much.
 fn talk() {
-    for n in 0..1_000 {
+    for n in 0..200 {
         config::get(&format!("{n:0>500}"));
     }
-    for n in 0..1_000 {
+    for n in 0..20 {
         log::write(log::Level::Info, &format!("{n:0>4000}"), &[]);
     }
 }
