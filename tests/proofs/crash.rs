@@ -183,8 +183,8 @@ async fn kill_again_and_again(mut rig: Rig, kills: usize) -> (Tally, Interrupted
         meet(&mut rig, &mut load, barrier, kill).await;
         for delivery in rig.under_way() {
             interrupted.times += 1;
-            interrupted.second_times += usize::from(delivery.deaths > 0);
-            interrupted.deliveries.insert(delivery.id);
+            let is_first = interrupted.deliveries.insert(delivery);
+            interrupted.second_times += usize::from(!is_first);
         }
     }
     misbehave(&rig, &mut dice);

@@ -23,13 +23,6 @@ const CONCURRENCY: usize = 8;
 const STORE: &str = "alert-manager.db";
 const LOG: &str = "alert-manager.db-wal";
 
-/// A delivery that ran when the server died.
-pub(crate) struct UnderWay {
-    pub(crate) id: String,
-    /// How often the server had died under it before.
-    pub(crate) deaths: u32,
-}
-
 /// A folder, the stand-ins, and the server while it runs.
 pub(crate) struct Rig {
     dir: TempDir,
@@ -255,8 +248,8 @@ handlers:
         }
     }
 
-    /// Returns the deliveries that the dead server had under way, by its own store.
-    pub(crate) fn under_way(&self) -> Vec<UnderWay> {
+    /// Returns the identifiers of the deliveries that the dead server had under way, by its own store.
+    pub(crate) fn under_way(&self) -> Vec<String> {
         let copy = tempfile::tempdir().unwrap();
         for file in [STORE, LOG] {
             let from = self.dir.path().join(file);
@@ -266,19 +259,13 @@ handlers:
         }
         let store = Connection::open(copy.path().join(STORE)).unwrap();
         // It may have died before it had made its tables.
-        let Ok(mut rows) = store.prepare("SELECT id, deaths FROM deliveries WHERE state = 1")
-        else {
+        let Ok(mut rows) = store.prepare("SELECT id FROM deliveries WHERE state = 1") else {
             return Vec::new();
         };
-        rows.query_map([], |row| {
-            Ok(UnderWay {
-                id: DeliveryId::from_raw(row.get(0)?).to_string(),
-                deaths: row.get(1)?,
-            })
-        })
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+        rows.query_map([], |row| Ok(DeliveryId::from_raw(row.get(0)?).to_string()))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     }
 
     /// Returns the handler's own numbers, of a server that was stopped.
