@@ -5,7 +5,7 @@ use tests::alerts;
 use tests::process::{command, finished};
 
 use crate::sized;
-use crate::target::{Bounds, Target};
+use crate::target::{Bounds, LOG_BYTES_MAX, Target};
 
 const MIB: u64 = 1 << 20;
 
@@ -20,7 +20,7 @@ fn bounds() -> Bounds {
     let deaths = u64::try_from(deaths()).unwrap();
     Bounds {
         resident_bytes_max: 96 * MIB + 2 * deaths * (1 << 10),
-        store_bytes_max: 80 * MIB + deaths * (16 << 10),
+        store_bytes_max: LOG_BYTES_MAX + deaths * (16 << 10),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tests::alerts;
 
 use crate::sized;
-use crate::target::{Bounds, Target};
+use crate::target::{Bounds, LOG_BYTES_MAX, Target};
 
 const MIB: u64 = 1 << 20;
 
@@ -24,9 +24,6 @@ fn lasts() -> Duration {
 /// enough for all that a debug build does for a guest.
 const GENEROUS: &str =
     "limits: { cpu: 20s, wall: 60s }, retry: { min_backoff: 1ms, max_backoff: 1ms }";
-
-/// SQLite keeps its log at up to this size (`journal_size_limit`), whatever is in it.
-const LOG_BYTES_MAX: u64 = 64 * MIB;
 
 /// What one delivery may leave in the store, and what the server may hold to run it.
 const BOUNDS: Bounds = Bounds {
