@@ -23,7 +23,7 @@ use crate::ALONE;
 
 const MIB: u64 = 1 << 20;
 
-/// SQLite keeps its log at up to this size (`journal_size_limit`), whatever is in it.
+/// `SQLite` keeps its log at up to this size (`journal_size_limit`), whatever is in it.
 pub(crate) const LOG_BYTES_MAX: u64 = 64 * MIB;
 
 /// A server that holds more is killed: the attack has succeeded, and the machine is to survive it.
