@@ -177,7 +177,7 @@ async fn a_call_that_hung_without_doing_anything_is_made_again_and_comes_once() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_was_posted_without_an_answer_comes_twice_and_its_story_says_so() {
-    for fault in [Fault::DoneButHang, Fault::DoneButClose] {
+    for fault in [Fault::Hang.but_done(), Fault::CloseMidBody.but_done()] {
         let (slack, server) = start_with(PLENTY).await;
         slack.faults().next_n(POST, 2 * ALERTS, fault);
         let accepted = accept(&server, "Unanswered").await;

@@ -1,6 +1,7 @@
 //! The power goes: what was not synced is gone, and nothing that was acknowledged is among it.
 
-use crate::crash::Dice;
+use tests::dice::{self, Dice};
+
 use crate::load::Load;
 use crate::rig::Rig;
 use crate::tally::Tally;
@@ -17,7 +18,9 @@ fn cuts() -> usize {
 /// Cuts the power again and again under load, then lets the server finish.
 async fn cut_again_and_again(rig: Rig) -> Tally {
     let mut rig = rig.with_shadow();
-    let mut dice = Dice::new();
+    let seed = dice::seed();
+    println!("seed {seed}");
+    let mut dice = Dice::from_seed(seed);
     let mut load = Load::start();
     for cut in 0..cuts() {
         let url = rig.start(None).expect("nothing else kills it");

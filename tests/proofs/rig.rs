@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use alert_manager::alert::DeliveryId;
 use reqwest::Client;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -247,8 +248,8 @@ handlers:
         }
     }
 
-    /// Returns how many deliveries the dead server had under way, by its own store.
-    pub(crate) fn under_way(&self) -> usize {
+    /// Returns the identifiers of the deliveries that the dead server had under way, by its own store.
+    pub(crate) fn under_way(&self) -> Vec<String> {
         let copy = tempfile::tempdir().unwrap();
         for file in [STORE, LOG] {
             let from = self.dir.path().join(file);
@@ -257,13 +258,14 @@ handlers:
             }
         }
         let store = Connection::open(copy.path().join(STORE)).unwrap();
-        store
-            .query_one(
-                "SELECT count(*) FROM deliveries WHERE state = 1",
-                [],
-                |row| row.get::<_, i64>(0),
-            )
-            .map_or(0, |n| usize::try_from(n).unwrap())
+        // It may have died before it had made its tables.
+        let Ok(mut rows) = store.prepare("SELECT id FROM deliveries WHERE state = 1") else {
+            return Vec::new();
+        };
+        rows.query_map([], |row| Ok(DeliveryId::from_raw(row.get(0)?).to_string()))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     }
 
     /// Returns the handler's own numbers, of a server that was stopped.

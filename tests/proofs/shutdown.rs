@@ -13,7 +13,7 @@ const POST: &str = "chat.postMessage";
 async fn a_second_signal_exits_at_once_and_loses_nothing() {
     let mut rig = Rig::new().await;
     let url = rig.start(None).expect("nothing kills it");
-    rig.slack.faults().next_n(POST, 3, Fault::DoneButHang);
+    rig.slack.faults().next_n(POST, 3, Fault::Hang.but_done());
     let http = Client::new();
     for n in [0, 2, 4] {
         let (status, answer) = post(&http, &url, n).await.expect("an answer");
@@ -38,7 +38,7 @@ async fn a_second_signal_exits_at_once_and_loses_nothing() {
 async fn a_shutdown_gives_back_what_does_not_end_within_its_bound() {
     let mut rig = Rig::new().await;
     let url = rig.start(None).expect("nothing kills it");
-    rig.slack.faults().next_n(POST, 2, Fault::DoneButHang);
+    rig.slack.faults().next_n(POST, 2, Fault::Hang.but_done());
     let http = Client::new();
     for n in [0, 2] {
         let (status, answer) = post(&http, &url, n).await.expect("an answer");

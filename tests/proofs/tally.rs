@@ -5,6 +5,7 @@ use std::fmt;
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
+use tests::fakes::Fault;
 
 use crate::load::number;
 use crate::rig::Rig;
@@ -31,6 +32,12 @@ pub(crate) struct Tally {
     pub(crate) overtaking: BTreeSet<Effect>,
     /// Effects that the stories call ambiguous.
     pub(crate) ambiguous: BTreeSet<Effect>,
+    /// Effects of which one call was answered so that nobody can know whether it was done.
+    unclear: BTreeSet<Effect>,
+    /// Calls that failed by a script.
+    faults: usize,
+    /// The alerts' numbers by their deliveries' identifiers.
+    numbers: BTreeMap<String, usize>,
     /// What the counters that are wrong would have to be.
     pub(crate) miscounted: Vec<(String, i64)>,
 }
@@ -59,9 +66,12 @@ impl Tally {
             *happened.entry(*effect).or_default() += 1;
         }
         tally.overtaking = overtaking(&in_order);
+        tally.take_faults(rig);
         while let Some(story) = stories.next().await {
             let n = number(&story);
             assert!(known.insert(n), "two deliveries of alert {n}");
+            let id = story["id"].as_str().unwrap().to_owned();
+            tally.numbers.insert(id, n);
             match story["state"].as_str() {
                 Some("done") => {
                     tally.done += 1;
@@ -94,6 +104,35 @@ impl Tally {
         tally
     }
 
+    fn take_faults(&mut self, rig: &Rig) {
+        let calls = rig.slack.calls().into_iter().map(|call| {
+            let text = call.body["text"].as_str().unwrap_or_default();
+            ((number_in(text), "slack"), call.fault)
+        });
+        let requests = rig.sink.received().into_iter().map(|request| {
+            let body = std::str::from_utf8(&request.body).unwrap();
+            ((body.parse().unwrap(), "http"), request.fault)
+        });
+        for (effect, fault) in calls.chain(requests) {
+            let Some(fault) = fault else { continue };
+            self.faults += 1;
+            if is_unclear(&fault) {
+                self.unclear.insert(effect);
+            }
+        }
+    }
+
+    /// Returns the effects that are called ambiguous though each of their calls was answered clearly, and no kill
+    /// interrupted their delivery.
+    pub(crate) fn groundless(&self, interrupted: &BTreeSet<String>) -> Vec<Effect> {
+        let interrupted: BTreeSet<_> = interrupted
+            .iter()
+            .filter_map(|id| self.numbers.get(id))
+            .collect();
+        let unclear = self.ambiguous.difference(&self.unclear).copied();
+        unclear.filter(|(n, _)| !interrupted.contains(n)).collect()
+    }
+
     /// Returns the effects that happened twice though no story says that they may have.
     pub(crate) fn unexplained(&self) -> Vec<Effect> {
         self.doubled.difference(&self.ambiguous).copied().collect()
@@ -115,12 +154,13 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "acknowledged {}, done {}, lost {}, dead {}, doubled {} (unexplained {}), ambiguous {}, \
-             out of order {}",
+            "acknowledged {}, done {}, lost {}, dead {}, calls that failed {}, doubled {} (unexplained {}), \
+             ambiguous {}, out of order {}",
             self.acknowledged,
             self.done,
             self.lost,
             self.dead.len(),
+            self.faults,
             self.doubled.len(),
             self.unexplained().len(),
             self.ambiguous.len(),
@@ -129,17 +169,35 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Returns what the stand-ins have seen, in its order.
+/// Returns what the stand-ins have done, in its order.
 fn in_order(rig: &Rig) -> Vec<Effect> {
-    let messages = rig.slack.messages().into_iter().map(|message| {
-        let n = message.text.strip_prefix("alert ").unwrap().parse();
-        (n.unwrap(), "slack")
-    });
-    let requests = rig.sink.received().into_iter().map(|request| {
+    let messages = rig.slack.messages().into_iter();
+    let messages = messages.map(|message| (number_in(&message.text), "slack"));
+    let requests = rig.sink.received().into_iter();
+    let requests = requests.filter(|request| request.is_done).map(|request| {
         let n = std::str::from_utf8(&request.body).unwrap().parse();
         (n.unwrap(), "http")
     });
     messages.chain(requests).collect()
+}
+
+/// Returns which alert a message is of.
+fn number_in(text: &str) -> usize {
+    text.strip_prefix("alert ").unwrap().parse().unwrap()
+}
+
+/// Returns true if nobody who is answered so can know whether the call was done.
+fn is_unclear(fault: &Fault) -> bool {
+    match fault {
+        Fault::Status { status, .. } => *status >= 500,
+        Fault::Json { body, .. } => {
+            // Slack's documentation of the two: the operation may have been completed.
+            body["error"] == "internal_error" || body["error"] == "fatal_error"
+        }
+        Fault::Hang | Fault::CloseMidBody | Fault::Cut | Fault::InvalidJson => true,
+        Fault::Hold(_) => false,
+        Fault::Done(answer) => is_unclear(answer),
+    }
 }
 
 /// Returns the effects of a resolved that came before the last of its firing, the even number before it.
@@ -156,16 +214,25 @@ fn overtaking(in_order: &[Effect]) -> BTreeSet<Effect> {
     overtaking
 }
 
-/// Returns which effects the story calls ambiguous.
+/// Returns which effects the story calls ambiguous: a call that was told as such, a record that says so, or what the
+/// step's end notes as still in doubt.
 fn ambiguous(n: usize, story: &Value) -> Vec<Effect> {
-    let attempts = story["story"].as_array().into_iter().flatten();
-    let steps = attempts.flat_map(|attempt| attempt["steps"].as_array().into_iter().flatten());
-    let calls = steps.flat_map(|step| step["calls"].as_array().into_iter().flatten());
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let attempts = list(&story["story"]);
+    let steps = attempts.iter().flat_map(|attempt| list(&attempt["steps"]));
+    let (calls, doubts): (Vec<_>, Vec<_>) = steps
+        .map(|step| (list(&step["calls"]), list(&step["in_doubt"])))
+        .unzip();
     // An attempt that was cut off has told nothing, but what it recorded says it.
-    let recorded = story["journal"].as_array().into_iter().flatten();
-    calls
-        .filter(|call| call["answered"] == "ambiguous")
-        .chain(recorded.filter(|entry| entry["ambiguous"] == true))
+    let recorded = list(&story["journal"]);
+    let told = calls.concat().into_iter();
+    let told = told.filter(|call| call["answered"] == "ambiguous");
+    let recorded = recorded.into_iter();
+    let recorded = recorded.filter(|entry| entry["ambiguous"] == true);
+    let noted = doubts.concat().into_iter();
+    let noted = noted.map(|doubt| doubt["suspect"]["call"].clone());
+    told.chain(recorded)
+        .chain(noted)
         .filter_map(|call| match call["kind"].as_str() {
             Some("slack") => Some((n, "slack")),
             Some("http") => Some((n, "http")),

@@ -1,7 +1,9 @@
 //! What the tests share: stand-ins for the world outside, drivers for real programs, a bed for one runtime.
 
+pub mod alertmanager;
 pub mod alerts;
 pub mod bed;
+pub mod dice;
 pub mod fakes;
 pub mod modules;
 pub mod process;

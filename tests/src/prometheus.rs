@@ -1,24 +1,18 @@
 //! Runs the real `prometheus` and `prometheus-alertmanager` around a metric that the test switches on and off.
 
-use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
-use crate::fakes::raw_http;
+use crate::alertmanager::{self, Alertmanager};
 use crate::fakes::serve::Listening;
 use crate::fakes::watched::Watched;
-
-/// How long either program may take to become ready.
-const READY_MAX: Duration = Duration::from_secs(60);
 
 /// What there is to run.
 #[derive(Debug)]
@@ -38,9 +32,8 @@ pub struct Binaries {
 
 /// Looks for the two programs in PATH.
 pub fn find() -> Found {
-    let prometheus = in_path(&["prometheus"]);
-    // Debian's name first; upstream's releases call it alertmanager.
-    let alertmanager = in_path(&["prometheus-alertmanager", "alertmanager"]);
+    let prometheus = alertmanager::find_in_path(&["prometheus"]);
+    let alertmanager = alertmanager::in_path();
     match (prometheus, alertmanager) {
         (Some(prometheus), Some(alertmanager)) => Found::Both(Binaries {
             prometheus,
@@ -63,14 +56,6 @@ pub fn find() -> Found {
     }
 }
 
-fn in_path(names: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    names
-        .iter()
-        .find_map(|name| folders.iter().map(|f| f.join(name)).find(|p| p.is_file()))
-}
-
 /// The pod whose crash loop the metric tells of: that of the README's alert.
 const SERIES: &str = "kube_pod_container_status_waiting_reason{namespace=\"customer\",\
     pod=\"customer-rs-transformer-9b75b488c-cpfd7\",container=\"rs-transformer\",reason=\"CrashLoopBackOff\"}";
@@ -79,14 +64,13 @@ const SERIES: &str = "kube_pod_container_status_waiting_reason{namespace=\"custo
 /// Dropping it kills both.
 #[derive(Debug)]
 pub struct Stack {
-    /// Alertmanager's own address, for its API.
-    pub alertmanager: SocketAddr,
+    pub alertmanager: Alertmanager,
     /// Prometheus' own address.
     pub prometheus: SocketAddr,
     waiting: Watched<bool>,
     folder: TempDir,
     _metrics: Listening,
-    _children: [Child; 2],
+    _prometheus: Child,
 }
 
 impl Stack {
@@ -98,22 +82,20 @@ impl Stack {
     pub async fn start(binaries: &Binaries, webhook_url: &str) -> anyhow::Result<Self> {
         let waiting = Watched::new(false);
         let metrics = Listening::start(0, metrics_router(waiting.clone())).await?;
-        let folder = TempDir::with_prefix("prometheus-stack-")?;
-        let (prometheus, alertmanager) = (free_address()?, free_address()?);
-        write_configs(folder.path(), metrics.addr, alertmanager, webhook_url)?;
-        let children = [
-            start_alertmanager(&binaries.alertmanager, folder.path(), alertmanager)?,
-            start_prometheus(&binaries.prometheus, folder.path(), prometheus)?,
-        ];
+        let alertmanager = Alertmanager::start(&binaries.alertmanager, webhook_url)?;
+        let folder = TempDir::with_prefix("prometheus-")?;
+        write_configs(folder.path(), metrics.addr, alertmanager.addr)?;
+        let prometheus = alertmanager::free_address()?;
         let stack = Self {
+            _prometheus: start_prometheus(&binaries.prometheus, folder.path(), prometheus)?,
             alertmanager,
             prometheus,
             waiting,
             folder,
             _metrics: metrics,
-            _children: children,
         };
-        stack.until_ready().await?;
+        stack.alertmanager.until_ready().await?;
+        alertmanager::until_ready(prometheus, || stack.logs()).await?;
         Ok(stack)
     }
 
@@ -124,39 +106,9 @@ impl Stack {
 
     /// Returns the end of both programs' logs, for a failure's message.
     pub fn logs(&self) -> String {
-        ["prometheus.log", "alertmanager.log"]
-            .map(|name| self.log_tail(name))
-            .join("\n")
-    }
-
-    fn log_tail(&self, name: &str) -> String {
-        let text = fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        format!(
-            "--- {name}\n{}",
-            lines[lines.len().saturating_sub(40)..].join("\n")
-        )
-    }
-
-    async fn until_ready(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + READY_MAX;
-        for addr in [self.alertmanager, self.prometheus] {
-            // Neither program tells when it is ready, so it is asked again and again.
-            let mut ask = tokio::time::interval(Duration::from_millis(50));
-            while !raw_http::get(addr, "/-/ready")
-                .await
-                .is_ok_and(|answer| answer.status == 200)
-            {
-                if Instant::now() > deadline {
-                    anyhow::bail!(
-                        "{addr} did not become ready in {READY_MAX:?}\n{}",
-                        self.logs()
-                    );
-                }
-                ask.tick().await;
-            }
-        }
-        Ok(())
+        let prometheus = alertmanager::log_tail(&self.folder.path().join("prometheus.log"));
+        let alertmanager = self.alertmanager.log();
+        format!("--- Prometheus\n{prometheus}\n--- Alertmanager\n{alertmanager}")
     }
 }
 
@@ -170,16 +122,10 @@ fn metrics_router(waiting: Watched<bool>) -> Router {
         .with_state(waiting)
 }
 
-/// Returns an address that was free a moment ago: neither program can be told to take any and say which.
-fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind(("127.0.0.1", 0))?.local_addr()
-}
-
 fn write_configs(
     folder: &Path,
     metrics: SocketAddr,
     alertmanager: SocketAddr,
-    webhook_url: &str,
 ) -> std::io::Result<()> {
     let prometheus = format!(
         r#"global:
@@ -209,23 +155,8 @@ scrape_configs:
           runbook_url: https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepodcrashlooping
           summary: Pod is crash looping.
 "#;
-    let receiver = format!(
-        r#"route:
-  receiver: alert-manager
-  group_by: [alertname, cluster, namespace]
-  group_wait: 1s
-  group_interval: 1s
-  repeat_interval: 4h
-receivers:
-  - name: alert-manager
-    webhook_configs:
-      - url: "{webhook_url}"
-        send_resolved: true
-"#
-    );
     fs::write(folder.join("prometheus.yml"), prometheus)?;
-    fs::write(folder.join("rules.yml"), rules)?;
-    fs::write(folder.join("alertmanager.yml"), receiver)
+    fs::write(folder.join("rules.yml"), rules)
 }
 
 fn start_prometheus(binary: &Path, folder: &Path, addr: SocketAddr) -> anyhow::Result<Child> {
@@ -242,34 +173,7 @@ fn start_prometheus(binary: &Path, folder: &Path, addr: SocketAddr) -> anyhow::R
         .arg(format!("--web.listen-address={addr}"))
         // So that a resolved alert is told at the next evaluation.
         .arg("--rules.alert.resend-delay=1s");
-    start(command, &folder.join("prometheus.log"))
-}
-
-fn start_alertmanager(binary: &Path, folder: &Path, addr: SocketAddr) -> anyhow::Result<Child> {
-    let mut command = Command::new(binary);
-    command
-        .arg(format!(
-            "--config.file={}",
-            folder.join("alertmanager.yml").display()
-        ))
-        .arg(format!(
-            "--storage.path={}",
-            folder.join("alertmanager").display()
-        ))
-        .arg(format!("--web.listen-address={addr}"))
-        // No gossip: one alone needs none, and it would take a public address.
-        .arg("--cluster.listen-address=");
-    start(command, &folder.join("alertmanager.log"))
-}
-
-fn start(mut command: Command, log: &Path) -> anyhow::Result<Child> {
-    let log = File::create(log)?;
-    command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .kill_on_drop(true);
-    Ok(command.spawn()?)
+    alertmanager::spawn(command, &folder.join("prometheus.log"))
 }
 
 #[cfg(test)]

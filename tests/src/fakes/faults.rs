@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::dice::Dice;
+
 /// Any path, in [`Faults`].
 pub const ANY: &str = "*";
 
@@ -27,16 +29,16 @@ pub enum Fault {
     Json { status: u16, body: Value },
     /// Reads the call and does not answer until [`Faults::clear`]; then answers as usual.
     Hang,
-    /// Does what the call asks, then does not answer until [`Faults::clear`]: the caller can't know.
-    DoneButHang,
     /// Sends half of a body and closes the connection.
     CloseMidBody,
-    /// Does what the call asks, then sends half of a body and closes the connection.
-    DoneButClose,
+    /// Reads the call and closes the connection without a byte of an answer.
+    Cut,
     /// Status 200, type JSON, and a body that isn't.
     InvalidJson,
     /// Waits until the gate is opened, then answers as usual.
     Hold(Gate),
+    /// Does what the call asks, then answers as the fault within: the caller can't know.
+    Done(Box<Fault>),
 }
 
 impl Fault {
@@ -62,6 +64,12 @@ impl Fault {
             status: 200,
             body: json!({ "ok": false, "error": code }),
         }
+    }
+
+    /// The same answer, given after doing what the call asks.
+    #[must_use]
+    pub fn but_done(self) -> Self {
+        Self::Done(Box::new(self))
     }
 }
 
@@ -97,7 +105,32 @@ impl Gate {
 struct Scripted {
     path: String,
     left: Option<usize>,
-    fault: Fault,
+    choice: Choice,
+}
+
+/// Which fault a call meets.
+#[derive(Debug)]
+enum Choice {
+    Always(Fault),
+    /// One call in `one_in` meets one of them; the others meet what is scripted after it, if anything.
+    AtRandom {
+        one_in: usize,
+        faults: Vec<Fault>,
+        dice: Dice,
+    },
+}
+
+impl Choice {
+    fn take(&mut self) -> Option<Fault> {
+        match self {
+            Self::Always(fault) => Some(fault.clone()),
+            Self::AtRandom {
+                one_in,
+                faults,
+                dice,
+            } => (dice.roll(0, *one_in) == 0).then(|| faults[dice.roll(0, faults.len())].clone()),
+        }
+    }
 }
 
 /// The faults that wait for their calls. Clones share them.
@@ -124,12 +157,26 @@ impl Faults {
 
     /// Meets the next `n` calls of `path` with `fault`.
     pub fn next_n(&self, path: &str, n: usize, fault: Fault) {
-        self.push(path, Some(n), fault);
+        self.push(path, Some(n), Choice::Always(fault));
     }
 
     /// Meets every call of `path` with `fault` until [`Faults::clear`].
     pub fn until_cleared(&self, path: &str, fault: Fault) {
-        self.push(path, None, fault);
+        self.push(path, None, Choice::Always(fault));
+    }
+
+    /// Meets one call of `path` in `one_in` with one of `faults`, as the dice fall, until [`Faults::clear`].
+    ///
+    /// # Panics
+    /// If there is no fault to choose from.
+    pub fn at_random(&self, path: &str, one_in: usize, faults: &[Fault], dice: Dice) {
+        assert!(!faults.is_empty(), "there is no fault to choose from");
+        let choice = Choice::AtRandom {
+            one_in,
+            faults: faults.to_vec(),
+            dice,
+        };
+        self.push(path, None, choice);
     }
 
     /// Forgets every scripted fault and releases the calls that hang.
@@ -138,23 +185,22 @@ impl Faults {
         self.cleared.send_modify(|times| *times += 1);
     }
 
-    fn push(&self, path: &str, left: Option<usize>, fault: Fault) {
+    fn push(&self, path: &str, left: Option<usize>, choice: Choice) {
         self.script.lock().push_back(Scripted {
             path: path.to_owned(),
             left,
-            fault,
+            choice,
         });
     }
 
     /// Takes the fault that this call meets, if any.
     pub(crate) fn take(&self, path: &str) -> Option<Fault> {
         let mut script = self.script.lock();
-        let at = script
-            .iter()
-            .position(|s| s.left != Some(0) && (s.path == ANY || s.path == path))?;
-        let scripted = script.get_mut(at)?;
-        let fault = scripted.fault.clone();
-        if let Some(left) = &mut scripted.left {
+        let (at, fault) = script.iter_mut().enumerate().find_map(|(at, scripted)| {
+            let is_for_it = scripted.path == ANY || scripted.path == path;
+            Some((at, is_for_it.then(|| scripted.choice.take())??))
+        })?;
+        if let Some(left) = &mut script[at].left {
             *left -= 1;
             if *left == 0 {
                 script.remove(at);
@@ -170,37 +216,44 @@ impl Faults {
         usual: impl FnOnce() -> Response,
     ) -> Response {
         // Subscribed before anything runs, so that a clear in between is not missed.
-        let mut cleared = self.cleared.subscribe();
+        let cleared = self.cleared.subscribe();
         match fault {
-            None => usual(),
-            Some(Fault::Status {
-                status,
-                retry_after_seconds,
-            }) => scripted_status(status, retry_after_seconds),
-            Some(Fault::Json { status, body }) => (status_code(status), Json(body)).into_response(),
-            Some(Fault::Hang) => {
-                let _ = cleared.changed().await;
-                usual()
-            }
-            Some(Fault::DoneButHang) => {
+            Some(Fault::Done(fault)) => {
                 let done = usual();
-                let _ = cleared.changed().await;
-                done
+                instead(Some(*fault), cleared, || done).await
             }
-            Some(Fault::CloseMidBody) => closed_mid_body(),
-            Some(Fault::DoneButClose) => {
-                usual();
-                closed_mid_body()
-            }
-            Some(Fault::InvalidJson) => (
-                [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
-                "{\"ok\":tru",
-            )
-                .into_response(),
-            Some(Fault::Hold(gate)) => {
-                gate.passed().await;
-                usual()
-            }
+            fault => instead(fault, cleared, usual).await,
+        }
+    }
+}
+
+async fn instead(
+    fault: Option<Fault>,
+    mut cleared: watch::Receiver<u64>,
+    usual: impl FnOnce() -> Response,
+) -> Response {
+    match fault {
+        None => usual(),
+        Some(Fault::Status {
+            status,
+            retry_after_seconds,
+        }) => scripted_status(status, retry_after_seconds),
+        Some(Fault::Json { status, body }) => (status_code(status), Json(body)).into_response(),
+        Some(Fault::Hang) => {
+            let _ = cleared.changed().await;
+            usual()
+        }
+        Some(Fault::CloseMidBody) => closed_mid_body(),
+        Some(Fault::Cut) => cut(),
+        Some(Fault::Done(_)) => panic!("a fault is done once"),
+        Some(Fault::InvalidJson) => (
+            [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+            "{\"ok\":tru",
+        )
+            .into_response(),
+        Some(Fault::Hold(gate)) => {
+            gate.passed().await;
+            usual()
         }
     }
 }
@@ -217,6 +270,12 @@ fn scripted_status(status: u16, retry_after_seconds: Option<u32>) -> Response {
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// hyper gives a connection up, without a byte of the head, if the body fails before anything of it is written.
+fn cut() -> Response {
+    let broken = stream::once(async { Err::<Bytes, _>(std::io::Error::other("scripted: cut")) });
+    Body::from_stream(broken).into_response()
 }
 
 fn closed_mid_body() -> Response {

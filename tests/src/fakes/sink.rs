@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::faults::Faults;
+use super::faults::{Fault, Faults};
 use super::serve::Listening;
 use super::watched::Watched;
 
@@ -27,6 +27,10 @@ pub struct Received {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// The scripted fault that it met.
+    pub fault: Option<Fault>,
+    /// What it asked for was done: false while a fault holds it, and where one took the answer's place.
+    pub is_done: bool,
 }
 
 impl Received {
@@ -89,6 +93,11 @@ impl Sink {
         self.state.received.read(Clone::clone)
     }
 
+    /// How many requests there were so far.
+    pub fn count(&self) -> usize {
+        self.state.received.read(Vec::len)
+    }
+
     /// Waits until at least `n` requests have arrived, and returns all.
     pub async fn wait_for_count(&self, n: usize) -> Vec<Received> {
         self.state
@@ -131,7 +140,7 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
     let path = parts.uri.path().to_owned();
     // Before the record, so that a test that has seen the request can script the next one.
     let fault = state.faults.take(&path);
-    state.received.change(|all| {
+    let index = state.received.change(|all| {
         all.push(Received {
             at: Instant::now(),
             method: parts.method.to_string(),
@@ -139,21 +148,23 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: super::slack::readable_headers(&parts.headers),
             body,
+            fault: fault.clone(),
+            is_done: false,
         });
+        all.len() - 1
     });
-    state
-        .faults
-        .answer(fault, || {
-            ([("content-type", "application/json")], "{}").into_response()
-        })
-        .await
+    let usual = || {
+        state.received.change(|all| all[index].is_done = true);
+        ([("content-type", "application/json")], "{}").into_response()
+    };
+    state.faults.answer(fault, usual).await
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::faults::{ANY, Fault};
+    use super::super::faults::ANY;
     use super::super::raw_http::request;
     use super::*;
 

@@ -10,7 +10,7 @@ use axum::routing::any;
 use axum::{Json, Router};
 use serde_json::Value;
 
-use super::faults::Faults;
+use super::faults::{Fault, Faults};
 use super::serve::Listening;
 use super::slack_api::{Refusal, Workspace};
 use super::slack_render::{block_text, render};
@@ -74,6 +74,8 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// What it came to: `ok`, Slack's error code, or `fault` where a scripted fault took its place.
     pub outcome: String,
+    /// The scripted fault that it met.
+    pub fault: Option<Fault>,
 }
 
 /// The running stand-in. Faults go by method (`chat.postMessage`).
@@ -176,6 +178,11 @@ impl Slack {
         self.shared.workspace.read(|w| w.calls.clone())
     }
 
+    /// How many calls there were so far, good or bad.
+    pub fn count_calls(&self) -> usize {
+        self.shared.workspace.read(|w| w.calls.len())
+    }
+
     /// Waits for a message that `wanted` accepts as it stands, and returns it.
     pub async fn wait_for(&self, wanted: impl Fn(&Message) -> bool) -> Message {
         self.wait("a matching message", |w| {
@@ -254,6 +261,7 @@ async fn endpoint(
             body: serde_json::from_slice(&body).unwrap_or_default(),
             headers: readable_headers(&headers),
             outcome: "fault".to_owned(),
+            fault: fault.clone(),
         });
         w.calls.len() - 1
     });

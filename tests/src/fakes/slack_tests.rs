@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::dice::Dice;
 use crate::fakes::faults::{Fault, Gate};
 use crate::fakes::raw_http::{Answer, request};
 use serde_json::json;
@@ -169,7 +170,7 @@ async fn faults_meet_the_calls_they_were_scripted_for() {
         .faults()
         .next(method, Fault::slack_error("fatal_error"));
     slack.faults().next(method, Fault::InvalidJson);
-    slack.faults().next(method, Fault::DoneButClose);
+    slack.faults().next(method, Fault::CloseMidBody.but_done());
     let path = "/api/chat.postMessage";
     let body = r##"{"channel":"#alerts","text":"x"}"##;
     let limited = request(addr(&slack), "POST", path, &[TYPE, BEARER], body)
@@ -186,6 +187,26 @@ async fn faults_meet_the_calls_they_were_scripted_for() {
     assert_eq!(slack.messages()[0].text, "lost");
     assert_eq!(post(&slack, "x").await["ok"], true);
     assert_eq!(slack.wait_for_calls(method, 5).await[0].outcome, "fault");
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_gets_no_byte_of_an_answer_done_or_not() {
+    let slack = Slack::start().await;
+    let method = "chat.postMessage";
+    slack.faults().next(method, Fault::Cut);
+    let dice = Dice::from_seed(1);
+    slack
+        .faults()
+        .at_random(method, 1, &[Fault::Cut.but_done()], dice);
+    for posted in [0, 1] {
+        let body = r##"{"channel":"#alerts","text":"x"}"##;
+        let path = "/api/chat.postMessage";
+        let answer = request(addr(&slack), "POST", path, &[TYPE, BEARER], body).await;
+        assert_eq!(answer.unwrap_err().to_string(), "the answer is no HTTP");
+        assert_eq!(slack.messages().len(), posted);
+    }
+    slack.faults().clear();
+    assert_eq!(post(&slack, "x").await["ok"], true);
 }
 
 #[tokio::test]

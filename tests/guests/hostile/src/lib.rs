@@ -9,6 +9,7 @@ mod floods;
 mod memory;
 mod output;
 mod reach;
+mod retries;
 
 use alert_manager::handler::types::Block;
 use exports::alert_manager::handler::hooks::{
@@ -67,18 +68,18 @@ impl Guest for Hostile {
         }
     }
 
-    fn enrich(_: Call, alert: Alert, _: Enrichment) -> Result<Enrichment, Failure> {
+    fn enrich(call: Call, alert: Alert, _: Enrichment) -> Result<Enrichment, Failure> {
         let (facts, blocks) = match label(&alert, "step") {
-            "enrich" | "both" => harm(&alert)?,
+            "enrich" | "both" => harm(&call, &alert)?,
             _ => (vec![], vec![]),
         };
         Ok(Enrichment { facts, blocks })
     }
 
-    fn act(_: Call, alert: Alert, _: Enrichment) -> Result<Labels, Failure> {
+    fn act(call: Call, alert: Alert, _: Enrichment) -> Result<Labels, Failure> {
         match label(&alert, "step") {
             "enrich" => Ok(vec![]),
-            _ => harm(&alert).map(|(facts, _)| facts),
+            _ => harm(&call, &alert).map(|(facts, _)| facts),
         }
     }
 }
@@ -94,7 +95,7 @@ fn pair(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
 
-fn harm(alert: &Alert) -> Harm {
+fn harm(call: &Call, alert: &Alert) -> Harm {
     let mode = label(alert, "mode");
     if mode.is_empty() {
         return Ok((vec![], vec![]));
@@ -104,5 +105,6 @@ fn harm(alert: &Alert) -> Harm {
         .or_else(|| floods::harm(mode))
         .or_else(|| output::harm(mode))
         .or_else(|| reach::harm(mode, label(alert, "url")))
+        .or_else(|| retries::harm(mode, label(alert, "url"), call.attempt))
         .unwrap_or_else(|| Err(Failure::Permanent(format!("there is no mode {mode:?}"))))
 }

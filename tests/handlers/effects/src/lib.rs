@@ -1,4 +1,5 @@
-//! What the crash test runs: three effects of different kinds for each alert, each of which must happen once.
+//! What the crash test runs: effects of different kinds for each alert, each of which must happen once, with calls of
+//! `kv` that change nothing between them.
 //!
 //! Settings: `sink`, the URL that is posted to.
 
@@ -29,21 +30,55 @@ impl Handler for Effects {
 
 fn effects(cx: &Cx, alert: &Alert) -> Result<Facts, Failure> {
     let n = alert.annotation("n").or(alert.label("n")).unwrap_or("none");
+    let tries = tries(n);
     let sink = cx
         .config("sink")
         .ok_or_else(|| Failure::permanent("set config.sink"))?;
-    cx.slack()
-        .post(Message::new("alerts", format!("alert {n}")))?;
-    cx.http()
-        .post(sink)
-        .body(n.to_owned())
-        .send()?
-        .error_for_status()?;
+    change_nothing(cx)?;
+    again(tries, || {
+        cx.slack()
+            .post(Message::new("alerts", format!("alert {n}")))
+    })?;
+    change_nothing(cx)?;
+    again(tries, || {
+        cx.http()
+            .post(sink.as_str())
+            .body(n.to_owned())
+            .send()?
+            .error_for_status()
+    })?;
     let count = cx.kv().increment(&format!("count-{n}"), 1, None)?;
     let total = cx.kv().increment("total", 1, None)?;
     Ok(Facts::new()
         .with("count", count.to_string())
         .with("total", total.to_string()))
+}
+
+/// Asks for changes of `kv` that change nothing, but for the first alert of all: what they are told says nothing about
+/// an effect that may have happened before.
+fn change_nothing(cx: &Cx) -> Result<(), Failure> {
+    cx.kv().set_if_absent("present", "1", None)?;
+    cx.kv().remove("absent")?;
+    Ok(())
+}
+
+/// Returns how often a call is made in one attempt if it fails: the handlers of half of all pairs of alerts try again
+/// by themselves, the others leave it to the server.
+fn tries(n: &str) -> usize {
+    let n = n.parse().unwrap_or(0);
+    if n % 4 < 2 { 1 } else { 2 }
+}
+
+/// Makes a call until it succeeds, so many times at most.
+fn again<T, E>(tries: usize, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let mut result = call();
+    for _ in 1..tries {
+        if result.is_ok() {
+            break;
+        }
+        result = call();
+    }
+    result
 }
 
 handler_sdk::export!(Effects);
