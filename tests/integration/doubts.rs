@@ -347,7 +347,7 @@ async fn a_doubt_outlasts_a_second_crash_and_each_try_is_counted() {
         "set-if-absent seen 2\nremove nothing\npost {}/x hello\nattempt",
         sink.url()
     );
-    sink.faults().until_cleared(ANY, Fault::DoneButHang);
+    sink.faults().until_cleared(ANY, Fault::Hang.but_done());
     let process = start_process(&dir, &slack);
     let id = accept(&process, &scripted("second", &script)).await;
     sink.wait_for_count(1).await;
@@ -381,7 +381,7 @@ async fn the_end_of_a_step_says_what_may_have_happened_and_was_not_repeated() {
     let (slack, sink) = (Slack::start().await, Sink::start().await);
     let setup = probe(&slack, &sink);
     let dir = setup.clone().start().await.stop().await;
-    sink.faults().next(ANY, Fault::DoneButHang);
+    sink.faults().next(ANY, Fault::Hang.but_done());
     sink.faults().until_cleared(ANY, Fault::status(404));
     let process = start_process(&dir, &slack);
     let script = format!("post {}/x hello", sink.url());

@@ -5,6 +5,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use std::path::PathBuf;
+
 use super::*;
 
 #[track_caller]
@@ -113,12 +115,22 @@ fn what_alerts_and_clusters_say_stays() {
 
 #[test]
 fn the_bodies_that_senders_send_stay_as_they_are() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
+    let mut folders = vec![PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures"
+    ))];
     let mut read = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        check(&text, &text);
-        read += 1;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
+            check(&text, &text);
+            read += 1;
+        }
     }
     assert!(read >= 4, "{read}");
 }

@@ -445,6 +445,10 @@ mod tests {
         ALTER TABLE deliveries DROP COLUMN resent;
         ALTER TABLE deliveries DROP COLUMN first_died_at;
         DROP TABLE refused_parts;
+        DROP TABLE unreported;
+        DROP INDEX deliveries_settled;
+        DROP INDEX deliveries_dead_by_handlers;
+        ALTER TABLE deliveries DROP COLUMN dead_bytes;
         PRAGMA user_version = 2;";
 
     fn text(conn: &Connection, sql: &str) -> String {
@@ -504,10 +508,6 @@ mod tests {
             "DROP TABLE runs;
              DROP TABLE earlier_runs;
              ALTER TABLE deliveries DROP COLUMN starts_at;
-             DROP INDEX deliveries_settled;
-             DROP INDEX deliveries_dead_by_handlers;
-             DROP TABLE unreported;
-             ALTER TABLE deliveries DROP COLUMN dead_bytes;
              CREATE TABLE runs (delivery INTEGER NOT NULL, lease INTEGER NOT NULL, progress TEXT,
                  story TEXT, PRIMARY KEY (delivery, lease)) STRICT, WITHOUT ROWID;
              INSERT INTO runs VALUES (7, 1, NULL, 'a'), (7, 2, NULL, 'b'), (7, 4, 'p', 'c'),
@@ -550,17 +550,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store.db");
         let conn = open(&path).unwrap().conn;
+        conn.execute_batch(LAYOUT_2).unwrap();
         conn.execute_batch(
-            "DROP INDEX deliveries_settled;
-             DROP INDEX deliveries_dead_by_handlers;
-             DROP TABLE unreported;
-             ALTER TABLE deliveries DROP COLUMN dead_bytes;
-             INSERT INTO deliveries (id, state, accepted_at, settled_at, alertname, route, handlers)
+            "INSERT INTO deliveries (id, state, accepted_at, settled_at, alertname, route, handlers)
                  VALUES (7, 3, 1, 2, 'A', 'r', ',h,'), (8, 4, 1, 2, 'A', 'r', ',h,');
              INSERT INTO alerts VALUES (7, '{}'), (8, 'four');
              INSERT INTO runs VALUES (8, 2, '{}', 'story');
-             INSERT INTO earlier_runs VALUES (8, 1, 'earlier');
-             PRAGMA user_version = 2;",
+             INSERT INTO earlier_runs VALUES (8, 1, 'earlier');",
         )
         .unwrap();
         drop(conn);
