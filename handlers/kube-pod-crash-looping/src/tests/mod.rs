@@ -326,6 +326,32 @@ fn owners_are_followed_as_far_as_they_lead() {
 }
 
 #[test]
+fn a_set_that_nothing_owns_any_more_shows_no_hash() {
+    let mut pod = pod(1, "Error");
+    pod["metadata"]["labels"]["pod-template-hash"] = json!("9b75b488c");
+    let orphan = json!({ "metadata": { "name": "customer-rs-transformer-9b75b488c" },
+        "spec": { "replicas": 3 }, "status": { "readyReplicas": 1 } });
+    let cluster = Cluster {
+        pod,
+        ..Cluster::default()
+    };
+    let host = cluster.host().http_get(
+        &apps("replicasets/customer-rs-transformer-9b75b488c"),
+        200,
+        orphan.to_string(),
+    );
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("· customer/customer-rs-transformer\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("*Workload:* customer-rs-transformer, 1/3 ready"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_sidecar_is_told_from_an_init_container() {
     let mut sidecar = pod(1, "Error");
     let status = sidecar["status"]
