@@ -182,13 +182,16 @@ impl<'a> Subject<'a> {
     /// Returns whether a text speaks of the exporter's pod where the thing's was meant: a rule that was not written for
     /// `exported_…` labels puts them into its annotations.
     pub fn is_misled(&self, text: &str) -> bool {
+        let mentions = |value: &str| {
+            text.split(|char: char| !char.is_alphanumeric() && !matches!(char, '-' | '.'))
+                .any(|word| word.trim_matches('.') == value)
+        };
         ["pod", "container"].iter().any(|name| {
-            let exporters = self
-                .alert
-                .label(name)
-                .filter(|value| self.exported(name) != Some(value));
-            self.exported(name).is_some()
-                && exporters.is_some_and(|exporters| text.contains(exporters))
+            let exporters = self.alert.label(name).filter(|value| {
+                self.exported(name)
+                    .is_some_and(|exported| exported != *value)
+            });
+            exporters.is_some_and(mentions)
         })
     }
 

@@ -217,6 +217,14 @@ impl Look<'_> {
                 self.findings.change =
                     changes::of_other(kind, &object).filter(|_| self.alert.is_firing());
                 self.workload_found(kind, name, &object);
+                // A set that nothing owns any more has the hash in its name all the same.
+                let orphaned = (kind == "ReplicaSet")
+                    .then(|| pod::without_hash(pod, name))
+                    .flatten();
+                if let (Some(name), Some(workload)) = (orphaned, &mut self.findings.workload) {
+                    workload.kind.clear();
+                    name.clone_into(&mut workload.name);
+                }
             }
         }
     }

@@ -8,6 +8,8 @@ use crate::pod::people_text;
 
 /// Kept for the verdict; the message shows three.
 const KEPT_MAX: usize = 12;
+/// Ends that Kubernetes reports as normal events: by the kubelet, by the scheduler, by the eviction of a node's pods.
+const NORMAL_ENDS: [&str; 3] = ["Killing", "Preempted", "TaintManagerEviction"];
 /// How far an event and an exit that belong together may be apart, by clocks and by how the kubelet reports.
 const SLACK_SECONDS: i64 = 10;
 
@@ -20,7 +22,7 @@ pub(crate) fn events(listed: &[Value]) -> Vec<Event> {
             continue;
         };
         let is_warning = text(event, "/type") != Some("Normal");
-        if !is_warning && reason != "Killing" && reason != "Preempted" {
+        if !is_warning && !NORMAL_ENDS.contains(&reason) {
             continue;
         }
         let new = Event {

@@ -7,6 +7,16 @@ use crate::kube::is_name;
 use crate::log_shown::fenced;
 use crate::message::Source;
 
+/// Ends that no change of the template explains.
+const IS_NOT_ITS_DOING: [&str; 6] = [
+    "evicted",
+    "preempted",
+    "pod-ended",
+    "exit-unknown",
+    "restarted",
+    "restarted-with-pod",
+];
+
 impl Source<'_> {
     /// Returns the next steps; none if there are none, or by the setting `next_steps: off`.
     pub(crate) fn next_steps(&self) -> Mrkdwn {
@@ -87,7 +97,7 @@ impl Source<'_> {
         if supports_undo
             && self
                 .verdict()
-                .is_some_and(|verdict| verdict.kind != "evicted")
+                .is_some_and(|verdict| !IS_NOT_ITS_DOING.contains(&verdict.kind.as_str()))
             && let Some(("deployment", name)) = self.object()
         {
             commands.push(format!(

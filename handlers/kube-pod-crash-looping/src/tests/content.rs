@@ -193,4 +193,15 @@ fn next_steps_are_those_that_the_findings_support() {
 
     let gone = status(Cluster::default().host(), &pod_url(), 404);
     assert_eq!(next(&gone), "");
+
+    let mut ended = pod(137, "Error");
+    ended["status"]["reason"] = json!("Evicted");
+    let evicted = Cluster {
+        pod: ended,
+        ..Cluster::default()
+    };
+    assert!(
+        !next(&evicted.host()).contains("undo"),
+        "no change of the template evicts"
+    );
 }

@@ -288,6 +288,115 @@ fn other_handlers_findings_are_shown() {
 }
 
 #[test]
+fn owners_are_followed_as_far_as_they_lead() {
+    let batch = format!("{URL}/apis/batch/v1/namespaces/customer/jobs/backup-28391234");
+    let owned =
+        |kind: &str, name: &str| json!([{ "controller": true, "kind": kind, "name": name }]);
+    let set = json!({ "metadata": { "ownerReferences": owned("Prometheus", "k8s") },
+        "spec": { "replicas": 2 }, "status": { "readyReplicas": 1 } });
+    let job = json!({ "metadata": { "ownerReferences": owned("CronJob", "backup") } });
+    for (kind, name, workload, place) in [
+        (
+            "StatefulSet",
+            "prometheus-k8s",
+            "StatefulSet prometheus-k8s (of Prometheus k8s), 1/2 ready",
+            "prometheus-k8s",
+        ),
+        ("Job", "backup-28391234", "CronJob backup", "backup"),
+        ("Workflow", "etl", "Workflow etl", "etl"),
+    ] {
+        let mut pod = pod(1, "Error");
+        pod["metadata"]["ownerReferences"] = owned(kind, name);
+        let cluster = Cluster {
+            pod,
+            ..Cluster::default()
+        };
+        let host = cluster
+            .host()
+            .http_get(&apps("statefulsets/prometheus-k8s"), 200, set.to_string())
+            .http_get(&batch, 200, job.to_string());
+        let shown = message(&host, &readme_alert()).visible();
+        assert!(
+            shown.contains(&format!("*Workload:* {workload}\n")),
+            "{shown}"
+        );
+        assert!(shown.contains(&format!("· customer/{place}\n")), "{shown}");
+        assert!(!shown.contains("undo"), "{shown}");
+    }
+}
+
+#[test]
+fn a_set_that_nothing_owns_any_more_shows_no_hash() {
+    let mut pod = pod(1, "Error");
+    pod["metadata"]["labels"]["pod-template-hash"] = json!("9b75b488c");
+    let orphan = json!({ "metadata": { "name": "customer-rs-transformer-9b75b488c" },
+        "spec": { "replicas": 3 }, "status": { "readyReplicas": 1 } });
+    let cluster = Cluster {
+        pod,
+        ..Cluster::default()
+    };
+    let host = cluster.host().http_get(
+        &apps("replicasets/customer-rs-transformer-9b75b488c"),
+        200,
+        orphan.to_string(),
+    );
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains("· customer/customer-rs-transformer\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("*Workload:* customer-rs-transformer, 1/3 ready"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_sidecar_is_told_from_an_init_container() {
+    let mut sidecar = pod(1, "Error");
+    let status = sidecar["status"]
+        .as_object_mut()
+        .unwrap()
+        .remove("containerStatuses")
+        .unwrap();
+    sidecar["status"]["initContainerStatuses"] = status;
+    sidecar["spec"]["initContainers"] =
+        json!([{ "name": "rs-transformer", "restartPolicy": "Always" }]);
+    let cluster = Cluster {
+        pod: sidecar,
+        ..Cluster::default()
+    };
+    let shown = message(&cluster.host(), &readme_alert()).visible();
+    assert!(
+        shown.contains("in the sidecar rs-transformer: exit 1"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_pod_that_is_gone_says_what_ended_it() {
+    let mut taint = event(
+        "TaintManagerEviction",
+        "Marking for deletion Pod customer/x",
+        1,
+        60,
+    );
+    taint["type"] = json!("Normal");
+    let cluster = Cluster {
+        events: vec![taint],
+        ..Cluster::default()
+    };
+    let host = status(cluster.host(), &pod_url(), 404);
+    let shown = message(&host, &readme_alert()).visible();
+    assert!(
+        shown.contains(
+            "since the alert began. TaintManagerEviction: Marking for deletion Pod customer/x"
+        ),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_gone_or_replaced_pod_is_told_as_such() {
     let host = status(Cluster::default().host(), &pod_url(), 404);
     let shown = message(&host, &readme_alert()).visible();
