@@ -399,7 +399,7 @@ fn help_names_the_short_forms_and_the_version_is_told() {
     ] {
         assert!(help.stdout.contains(flag), "{flag} in\n{}", help.stdout);
     }
-    let version = run(dir.path(), &["--version"]);
+    let version = run(dir.path(), &["-V"]);
     assert_eq!(
         version.stdout.trim(),
         format!("alert-manager {}", env!("CARGO_PKG_VERSION"))

@@ -1,26 +1,24 @@
 //! What the command line says, word by word.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::config::{Overrides, parse_duration};
+use crate::runtime::ENGINE;
 use crate::telemetry::log::{Format, Verbosity};
 
-/// The version alone, as `-V` prints it, and with what a bug report needs.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-const LONG_VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    "\ncommit ",
-    env!("ALERT_MANAGER_COMMIT"),
-    "\nwasmtime ",
-    env!("ALERT_MANAGER_WASMTIME"),
-);
+/// What a bug report needs.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = env!("ALERT_MANAGER_COMMIT");
+    format!("{}\ncommit {commit}\n{ENGINE}", env!("CARGO_PKG_VERSION"))
+});
 
 /// Answers alerts with sandboxed WebAssembly handlers.
 #[derive(Debug, Parser)]
-#[command(name = "alert-manager", version = VERSION, long_version = LONG_VERSION, arg_required_else_help = true)]
+#[command(name = "alert-manager", version, long_version = LONG_VERSION.as_str(), arg_required_else_help = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,

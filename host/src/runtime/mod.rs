@@ -57,6 +57,9 @@ pub use registry::{ModuleInfo, Pins, Registry, Serving};
 pub use services::{PreviewSink, ServiceOptions};
 pub use types::*;
 
+/// What runs the guests, and its version.
+pub const ENGINE: &str = concat!("wasmtime ", env!("ALERT_MANAGER_WASMTIME"));
+
 /// What the fuzz targets of `tests/fuzz` reach inside; no part of what this library offers.
 #[doc(hidden)]
 pub mod fuzzing {

@@ -150,7 +150,10 @@ impl State {
         }
         self.begin(plan);
         let body_limit = prepared.body_limit;
-        let sent = exchange(prepared).await;
+        let (sent, withheld_bytes) = exchange(prepared).await;
+        if let Some(powers) = &mut self.powers {
+            powers.count_in(withheld_bytes);
+        }
         if let Err(Error::TooLarge(_)) = sent.reply {
             self.recorder.met(&format!("{body_limit}:"));
         }
@@ -418,14 +421,15 @@ fn ca_file<'a>(
 
 /// Sends the request and reads the answer, within its time and the bound of its body.
 ///
-/// Whether the change was made is judged as if every request were to make one: of one that reads, nobody asks.
-async fn exchange(prepared: Prepared) -> Sent {
+/// Whether the change was made is judged as if every request were to make one: of one that reads, nobody asks. Returns also
+/// how many bytes of the body were read and are withheld from the guest.
+async fn exchange(prepared: Prepared) -> (Sent, usize) {
     let deadline = prepared.deadline.into();
     let sending = prepared.client.send(prepared.request);
     let mut response = match tokio::time::timeout_at(deadline, sending).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return not_answered(&error, &prepared.handler),
-        Err(_) => return ended(Ending::NotAnswered, Error::Timeout),
+        Ok(Err(error)) => return (not_answered(&error, &prepared.handler), 0),
+        Err(_) => return (ended(Ending::NotAnswered, Error::Timeout), 0),
     };
     let status = response.status();
     let change = change_of(Ending::Status {
@@ -458,7 +462,8 @@ async fn exchange(prepared: Prepared) -> Sent {
         (BodyEnd::Whole, Some(why)) if !body.is_empty() => BodyEnd::Unreadable(why),
         (end, _) => end,
     };
-    let line = format!("{}, {} bytes", status.as_u16(), body.len());
+    let read_bytes = body.len();
+    let line = format!("{}, {read_bytes} bytes", status.as_u16());
     // A part of a body may end within the credential.
     let part = |body| match prepared.echo {
         Echo::Possible => Vec::new(),
@@ -488,6 +493,12 @@ async fn exchange(prepared: Prepared) -> Sent {
         ),
         BodyEnd::Late => (Err(Error::Timeout), format!("{line}, then no more in time")),
     };
+    let given_bytes = match &reply {
+        Ok(body) => body.len(),
+        // Counted by its own error.
+        Err(Error::TooLarge(_)) => read_bytes,
+        Err(_) => 0,
+    };
     let mut reply = reply.map(|body| Response {
         status: status.as_u16(),
         headers,
@@ -496,10 +507,11 @@ async fn exchange(prepared: Prepared) -> Sent {
     if let Ok(response) = reply {
         reply = masked(prepared.masks, response).await;
     }
-    Done {
+    let done = Done {
         change,
         ..Done::live(reply, result)
-    }
+    };
+    (done, read_bytes - given_bytes)
 }
 
 /// Masks the credentials in a response. A large body takes a while, in which nobody else is to wait.
