@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
 
-pub use doubt::{DOUBTS_MAX, Doubt, Doubts, NamedCall, Suspect};
+pub use doubt::{Begun, DOUBTS_MAX, Doubt, Doubts, NamedCall, Note, Suspect};
 pub use replay::Replay;
 
 /// A future that a trait object can return.
@@ -212,6 +212,9 @@ pub trait Ledger: Send + Sync {
     /// Returns `Ok` where the lease is still held and the store takes writes: asked before each effect. From then on
     /// a crash leaves open whether the effect has happened, and the store knows it.
     fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>>;
+
+    /// Stores what is in doubt of the step and which call begins now, with what the call before it came to.
+    fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// Appends entries to the step's record.
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>>;

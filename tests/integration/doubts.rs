@@ -376,6 +376,37 @@ async fn a_doubt_outlasts_a_second_crash_and_each_try_is_counted() {
     assert_eq!(act["attempts"], 1, "the retry policy's count: {act:#}");
 }
 
+/// Which of two calls was under way is known where the first had ended before: it is stored before the second begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_call_without_success_a_crash_leaves_the_call_in_doubt_that_was_under_way() {
+    for (status, expected) in [
+        (429, ["live", "ambiguous"]),
+        (504, ["ambiguous", "ambiguous"]),
+    ] {
+        let (slack, sink) = (Slack::start().await, Sink::start().await);
+        let setup = probe(&slack, &sink);
+        let dir = setup.clone().start().await.stop().await;
+        sink.faults().next(ANY, Fault::status(status));
+        sink.faults().next(ANY, Fault::Hang.but_done());
+        let process = start_process(&dir, &slack);
+        let url = sink.url();
+        let script = format!("post {url}/a x\npost {url}/b x");
+        let ids = [accept(&process, &scripted("a", &script)).await];
+        sink.wait_for_count(2).await;
+        process.kill();
+        let server = setup.start_in(dir).await;
+        let story = server.wait_settled(&ids[0]).await;
+        let how: Vec<_> = calls(&story)
+            .into_iter()
+            .filter(|call| call["kind"] == "http")
+            .map(|call| call["answered"].clone())
+            .collect();
+        assert_eq!(how, expected, "{status}: {story:#}");
+        let act = story["steps"].as_array().unwrap().last().unwrap();
+        assert_eq!(act["interrupted"], false, "{act:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_a_step_says_what_may_have_happened_and_was_not_repeated() {
     let (slack, sink) = (Slack::start().await, Sink::start().await);

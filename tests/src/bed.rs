@@ -11,7 +11,8 @@ use alert_manager::alert::{
 };
 use alert_manager::config::{Credential, Secret, SecretSource, Slack, SlackRate};
 use alert_manager::journal::{
-    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger, LedgerError, Recorded,
+    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger, LedgerError, Note,
+    Recorded,
 };
 use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
@@ -321,6 +322,7 @@ fn alert(labels: Vec<(String, String)>, annotations: Vec<(String, String)>) -> A
 #[derive(Default)]
 pub struct MemoryLedger {
     entries: Mutex<Vec<Entry>>,
+    notes: Mutex<Vec<Note>>,
     kv: Mutex<BTreeMap<String, Vec<u8>>>,
     broken: Mutex<Option<LedgerError>>,
 }
@@ -330,6 +332,12 @@ impl MemoryLedger {
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         self.entries.lock().clone()
+    }
+
+    /// Returns what was noted before calls began.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        self.notes.lock().clone()
     }
 
     /// Makes every write fail with `error`, or none.
@@ -345,6 +353,14 @@ impl MemoryLedger {
 impl Ledger for MemoryLedger {
     fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async { self.check() })
+    }
+
+    fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.notes.lock().push(note);
+            Ok(())
+        })
     }
 
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {

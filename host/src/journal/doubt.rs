@@ -71,6 +71,39 @@ impl Doubt {
     }
 }
 
+/// A call that an attempt begins after another of its calls ended without a success: stored before it begins. Without such
+/// a note a crash leaves open which call was under way, and the first effect after it is taken for that one; but one that
+/// had ended before is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The attempt that begins it, as the story numbers them.
+    pub attempt: u32,
+    /// Which.
+    pub call: NamedCall,
+    /// If it succeeds, its record has this place or a later one.
+    pub since_seq: u32,
+}
+
+impl Begun {
+    /// Returns true if the record has its success.
+    fn is_done(&self, recorded: &[Entry]) -> bool {
+        recorded.iter().any(|entry| {
+            entry.effect
+                && entry.seq >= self.since_seq
+                && (entry.kind, &entry.name) == (self.call.kind, &self.call.name)
+        })
+    }
+}
+
+/// What is stored before such a call begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What is in doubt of the step so far.
+    pub doubts: Doubts,
+    /// What begins.
+    pub begun: Begun,
+}
+
 /// What is in doubt of one step. Each doubt stays, over further attempts and crashes, until an effect of the step
 /// carries it, which is then recorded as ambiguous; what is left when the step ends is part of its story.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +131,13 @@ impl Doubts {
             suspect: Suspect::UnderWay,
             since_seq,
         });
+    }
+
+    /// Notes that an attempt was cut off after it had begun this call, unless the record has its success.
+    pub fn cut_off_after(&mut self, begun: &Begun, why: &str, recorded: &[Entry]) {
+        if !begun.is_done(recorded) {
+            self.sent(begun.attempt, &begun.call, why, begun.since_seq);
+        }
     }
 
     /// Notes that this call was sent and may have happened.
@@ -275,6 +315,26 @@ mod tests {
         assert_eq!(doubts.iter().count(), 1, "the call is not the one recorded");
         doubts.settle(&[effect(6, &http("a"), true)]);
         assert!(doubts.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_was_noted_when_it_began_is_in_doubt_unless_it_is_on_record() {
+        let begun = Begun {
+            attempt: 2,
+            call: http("b"),
+            since_seq: 3,
+        };
+        for (recorded, expected) in [
+            (vec![], vec!["call b"]),
+            (vec![effect(2, &http("b"), false)], vec!["call b"]),
+            (vec![effect(3, &http("a"), false)], vec!["call b"]),
+            (vec![effect(3, &http("b"), false)], vec![]),
+        ] {
+            let mut doubts = Doubts::default();
+            doubts.cut_off_after(&begun, "the attempt was cut off", &recorded);
+            let left: Vec<_> = doubts.iter().map(Doubt::request).collect();
+            assert_eq!(left, expected, "{recorded:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::alert::{Alert, DeliveryId, HandlerName, Occurrence};
-use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError};
+use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
@@ -85,6 +85,14 @@ pub(super) enum Urgent {
     Begin {
         id: DeliveryId,
         token: LeaseToken,
+        reply: oneshot::Sender<Result<(), LedgerError>>,
+    },
+    /// A call begins that the store is to know of.
+    Note {
+        id: DeliveryId,
+        token: LeaseToken,
+        step: u32,
+        note: Box<Note>,
         reply: oneshot::Sender<Result<(), LedgerError>>,
     },
     Record {

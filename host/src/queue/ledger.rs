@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::alert::{DeliveryId, HandlerName};
-use crate::journal::{BoxFuture, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError};
+use crate::journal::{BoxFuture, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note};
 
 use super::Inner;
 use super::inbox::{KvMessage, Urgent};
@@ -33,6 +33,18 @@ impl Ledger for StepLedger {
             }
             Ok(())
         })
+    }
+
+    fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Note {
+            id: self.id,
+            token: self.token,
+            step: self.step,
+            note: Box::new(note),
+            reply,
+        });
+        Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
     }
 
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {

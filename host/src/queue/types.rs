@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
-use crate::journal::{Doubts, Entry};
+use crate::journal::{Begun, Doubts, Entry};
 
 use super::inbox::NewAlert;
 use super::scheduler::HandlerCounts;
@@ -160,6 +160,9 @@ pub struct Step {
     /// Which calls may have happened without a record.
     #[serde(default, skip_serializing_if = "Doubts::is_empty")]
     pub doubts: Doubts,
+    /// The call that the last lease has begun, if it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
     /// Not before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -188,6 +191,9 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+/// Why a call of an attempt that did not end is in doubt.
+const CUT_OFF: &str = "the attempt was cut off";
+
 impl Step {
     /// Counts a try that begins under this lease, and returns its number.
     pub fn begin(&mut self, lease: u32) -> u32 {
@@ -207,9 +213,13 @@ impl Step {
         doubts.settle(recorded);
         let by_flag = self.interrupted && self.doubts.is_empty();
         let cut_off = self.cut_off.or(by_flag.then_some(lease.saturating_sub(1)));
-        if let Some(attempt) = cut_off {
+        if let Some(begun) = &self.begun {
+            doubts.cut_off_after(begun, CUT_OFF, recorded);
+        }
+        let is_noted = |attempt| self.begun.as_ref().is_some_and(|b| b.attempt == attempt);
+        if let Some(attempt) = cut_off.filter(|attempt| !is_noted(*attempt)) {
             let recorded_to = recorded.last().map_or(0, |entry| entry.seq + 1);
-            doubts.cut_off(attempt, "the attempt was cut off", recorded_to);
+            doubts.cut_off(attempt, CUT_OFF, recorded_to);
         }
         doubts
     }
@@ -218,6 +228,7 @@ impl Step {
     pub fn set_doubts(&mut self, doubts: Doubts) {
         self.interrupted = !doubts.is_empty();
         self.cut_off = None;
+        self.begun = None;
         self.doubts = doubts;
     }
 }
@@ -248,6 +259,7 @@ impl Progress {
                     interrupted: false,
                     cut_off: None,
                     doubts: Doubts::default(),
+                    begun: None,
                     not_before: None,
                     started_at: None,
                     used_ms: 0,

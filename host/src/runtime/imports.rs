@@ -176,6 +176,18 @@ impl State {
         self.recorder.begin(plan.named(), plan.changes, recorded_to);
     }
 
+    /// Has the store know which call begins, after one of the same attempt that did not succeed. Costs nothing otherwise.
+    async fn note(&mut self, plan: &Plan) -> wasmtime::Result<Result<(), String>> {
+        let Some(powers) = &self.powers else {
+            return Ok(Err(NOT_IN_DESCRIBE.to_owned()));
+        };
+        let recorded_to = powers.replay.recorded_to();
+        match self.recorder.note(plan.named(), recorded_to) {
+            Some(note) => stored(powers.ledger.note(note).await),
+            None => Ok(Ok(())),
+        }
+    }
+
     /// Records the call, tells the story, and gives the guest its answer.
     async fn finish<R: Reply>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
         shapes::mask(&mut done.result);
@@ -222,7 +234,12 @@ async fn may_start(powers: Option<&Powers>) -> wasmtime::Result<Result<(), Strin
     let Some(powers) = powers else {
         return Ok(Err(NOT_IN_DESCRIBE.to_owned()));
     };
-    match powers.ledger.ready().await {
+    stored(powers.ledger.ready().await)
+}
+
+/// Sorts what the ledger says: the inner error is for the guest.
+fn stored(answer: Result<(), LedgerError>) -> wasmtime::Result<Result<(), String>> {
+    match answer {
         Ok(()) => Ok(Ok(())),
         Err(error @ LedgerError::Unavailable(_)) => Ok(Err(error.to_string())),
         Err(error @ LedgerError::LeaseLost) => Err(Stop::Host(error.to_string()).into()),

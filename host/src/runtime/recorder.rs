@@ -11,7 +11,7 @@ use super::quota::Limits;
 use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::{Alert, DeliveryId, HandlerName};
-use crate::journal::{CallKind, CallName, Doubts, NamedCall, RecordUse};
+use crate::journal::{Begun, CallKind, CallName, Doubts, NamedCall, Note, RecordUse};
 use crate::shapes;
 
 /// Who speaks, for the operator's log.
@@ -69,6 +69,8 @@ struct Inner {
     in_flight: Option<InFlight>,
     token_refused: Option<String>,
     doubts: Doubts,
+    /// A call of this attempt that was to change something has ended without a success.
+    has_failed: bool,
     recorded: RecordUse,
 }
 
@@ -224,11 +226,27 @@ impl Recorder {
     pub(super) fn sent(&self, call: &NamedCall, why: &str, recorded_to: u32) {
         let mut inner = self.inner.lock();
         inner.doubts.sent(self.attempt, call, why, recorded_to);
+        inner.has_failed = true;
     }
 
     /// Notes that a call did not succeed.
     pub(super) fn failed(&self, call: &NamedCall) {
-        self.inner.lock().doubts.failed(call);
+        let mut inner = self.inner.lock();
+        inner.doubts.failed(call);
+        inner.has_failed = true;
+    }
+
+    /// Returns what the store has to know before this call begins, if anything.
+    pub(super) fn note(&self, call: NamedCall, recorded_to: u32) -> Option<Note> {
+        let inner = self.inner.lock();
+        inner.has_failed.then(|| Note {
+            doubts: inner.doubts.clone(),
+            begun: Begun {
+                attempt: self.attempt,
+                call,
+                since_seq: recorded_to,
+            },
+        })
     }
 
     /// Keeps a call that was answered. `is_ok` is what the guest heard.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::params;
 
 use crate::alert::DeliveryId;
-use crate::journal::{KvOutcome, LedgerError};
+use crate::journal::{KvOutcome, LedgerError, Note};
 use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
@@ -31,7 +31,12 @@ impl Answer {
     /// Answers `message`. Whoever asked may have gone: what was stored stays stored.
     pub(super) fn give(self, message: Urgent) {
         match (self, message) {
-            (Self::Record(result), Urgent::Record { reply, .. } | Urgent::Begin { reply, .. }) => {
+            (
+                Self::Record(result),
+                Urgent::Record { reply, .. }
+                | Urgent::Begin { reply, .. }
+                | Urgent::Note { reply, .. },
+            ) => {
                 drop(reply.send(result));
             }
             (Self::Kv(result), Urgent::Kv(_, reply)) => drop(reply.send(result)),
@@ -87,6 +92,19 @@ impl Committer {
                     }
                 })
             }
+            Urgent::Note {
+                id,
+                token,
+                step,
+                note,
+                ..
+            } => Answer::Record(match self.lease_of(group, *id, *token) {
+                None => Err(LedgerError::LeaseLost),
+                Some(lease) => {
+                    self.note(*id, lease, *step, note)?;
+                    Ok(())
+                }
+            }),
             Urgent::Record {
                 id,
                 token,
@@ -114,6 +132,26 @@ impl Committer {
                 Answer::Nothing
             }
         })
+    }
+
+    /// Writes what is in doubt of a step into what is stored of the delivery's progress.
+    fn note(&self, id: DeliveryId, lease: u32, step: u32, note: &Note) -> rusqlite::Result<()> {
+        let mut progress = match rows::progress_json(&self.conn, id)? {
+            Some(json) => serde_json::from_str(&json)
+                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?,
+            None => match Stored::load(&self.conn, id)? {
+                Some(stored) => Progress::new(&stored.pipeline),
+                None => return Ok(()),
+            },
+        };
+        let Some(step) = progress.steps.get_mut(step as usize) else {
+            return Ok(());
+        };
+        step.doubts = note.doubts.clone();
+        step.begun = Some(note.begun.clone());
+        let json = serde_json::to_string(&progress)
+            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+        rows::put_run(&self.conn, id, lease, &json, None)
     }
 
     fn lease_of(&self, group: &Group, id: DeliveryId, token: LeaseToken) -> Option<u32> {

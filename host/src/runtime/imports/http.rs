@@ -148,6 +148,11 @@ impl State {
         {
             return Ok(failed(Error::Unavailable(why)));
         }
+        if plan.changes
+            && let Err(why) = self.note(plan).await?
+        {
+            return Ok(failed(Error::Unavailable(why)));
+        }
         self.begin(plan);
         let body_limit = prepared.body_limit;
         let (sent, withheld_bytes) = exchange(prepared).await;

@@ -140,6 +140,9 @@ impl State {
         if let Err(wait) = take_turn(powers, &outgoing) {
             return Ok(failed(rate_limited(wait)));
         }
+        if let Err(why) = self.note(plan).await? {
+            return Ok(failed(Error::Unavailable(why)));
+        }
         self.begin(plan);
         Ok(self.exchange(outgoing).await)
     }

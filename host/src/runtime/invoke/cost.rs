@@ -12,7 +12,7 @@ use super::*;
 use crate::alert::{Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status};
 use crate::config::{Slack, SlackRate};
 use crate::journal::{
-    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Recorded,
+    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note, Recorded,
 };
 use crate::runtime::{Bounds, Compiler, Options, ServiceOptions};
 
@@ -29,6 +29,10 @@ struct NoCalls;
 
 impl Ledger for NoCalls {
     fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
+        unreachable!()
+    }
+
+    fn note(&self, _: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
         unreachable!()
     }
 
