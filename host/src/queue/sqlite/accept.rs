@@ -22,6 +22,11 @@ const UNROUTED: &str = "unrouted";
 const BACKLOG: &str = "backlog: half of the queue already waits for a handler of this pipeline; \
                        send it again when that has caught up";
 
+/// Returns true if a delivery is dead because of the backlog: it has not run.
+pub(super) fn is_backlog(last_error: Option<&str>) -> bool {
+    last_error.is_some_and(|why| why.starts_with("backlog:"))
+}
+
 /// What one transaction has taken of one body.
 #[derive(Debug, Default)]
 pub(super) struct Part {
