@@ -56,7 +56,7 @@ impl Committer {
 
     /// Returns the run that a route of a known event goes by: its own last one. A route that is new to the event goes by a
     /// run on a route that the alert no longer takes, since the configuration was edited: by that with the same handlers, or
-    /// with no others, or by a dead one, or by the latest. Else it goes by the latest run on any route: to rename or add a
+    /// with no others, or by a dead one, or by the latest; of equals by a dead one that may run again. Else it goes by the latest run on any route: to rename or add a
     /// route must not send everything again.
     fn earlier_run(
         &self,
@@ -79,17 +79,19 @@ impl Committer {
             gone.push(load(run, RunOn::Gone)?);
         }
         // The first of equals counts.
-        let best = gone.into_iter().min_by_key(|earlier| {
-            let stored = earlier.stored.as_ref();
-            match stored {
+        let best = (0..gone.len()).min_by_key(|place| {
+            let stored = gone[*place].stored.as_ref();
+            let handlers = match stored {
                 Some(stored) if stored.pipeline == plan.handlers => 0,
                 Some(stored) if stored.pipeline.iter().all(|h| plan.handlers.contains(h)) => 1,
                 Some(stored) if stored.state == DEAD => 2,
                 _ => 3,
-            }
+            };
+            let is_lost = stored.is_some_and(|stored| is_lost(stored, &gone[..*place]));
+            (handlers, !is_lost)
         });
         match (best, memory.latest()) {
-            (Some(best), _) => Ok(Some(best)),
+            (Some(best), _) => Ok(Some(gone.swap_remove(best))),
             (None, Some(latest)) => load(latest, RunOn::Beside).map(Some),
             (None, None) => Ok(None),
         }
@@ -101,6 +103,13 @@ impl Committer {
 enum RunOn {
     /// On the route that is asked about.
     Same,
+/// Returns true if a delivery is dead and neither had its second chance nor was replaced by a younger one: if two routes are
+/// merged, a dead delivery on one of them is not made good by what the other one did.
+fn is_lost(dead: &Stored, younger: &[EarlierRun]) -> bool {
+    let mut younger = younger.iter().filter_map(|earlier| earlier.stored.as_ref());
+    dead.state == DEAD && !dead.resent && younger.all(|other| other.beside.has(&dead.route))
+}
+
     /// On one that the alert no longer takes.
     Gone,
     /// On another one that it takes.
