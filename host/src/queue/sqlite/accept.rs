@@ -122,13 +122,14 @@ impl Committer {
         }
         let mut accepted = Vec::new();
         for plan in new.runnable() {
-            if let Some((route, again)) = self.run_again(group, new, plan, &memory)? {
+            if let Some((route, again)) = self.run_again(group, new, plan, &mut memory)? {
                 memory.ran(&route, again.id, group.now);
                 accepted.push(again);
             }
         }
         if accepted.is_empty() {
-            self.events.seen_again(&self.conn, event, group.now)?;
+            self.events
+                .sent_in_vain(&self.conn, event, memory, group.now)?;
             return Ok(Verdict::Duplicate);
         }
         self.events

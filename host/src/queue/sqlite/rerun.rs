@@ -21,9 +21,14 @@ impl Committer {
         group: &mut Group,
         new: &Arrival<'_>,
         plan: &Plan,
-        memory: &Memory,
+        memory: &mut Memory,
     ) -> rusqlite::Result<Option<(Arc<str>, Accepted)>> {
         if let Some(earlier) = self.earlier_run(new, plan, memory)? {
+            if earlier.stored.is_some() && earlier.on != RunOn::Beside {
+                // From now on the memory knows it without the delivery, which retention may remove.
+                let stays_dead = matches!(earlier.if_dead(plan), Some(IfDead::Stays));
+                memory.set_stays_dead(earlier.run.delivery, stays_dead);
+            }
             let is_open = self.shared.scheduler.lock().contains(earlier.run.delivery);
             if is_open && earlier.on != RunOn::Beside {
                 return Ok(None);
@@ -98,11 +103,6 @@ impl Committer {
     }
 }
 
-/// On which route a known event ran.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RunOn {
-    /// On the route that is asked about.
-    Same,
 /// Returns true if a delivery is dead and neither had its second chance nor was replaced by a younger one: if two routes are
 /// merged, a dead delivery on one of them is not made good by what the other one did.
 fn is_lost(dead: &Stored, younger: &[EarlierRun]) -> bool {
@@ -110,6 +110,11 @@ fn is_lost(dead: &Stored, younger: &[EarlierRun]) -> bool {
     dead.state == DEAD && !dead.resent && younger.all(|other| other.beside.has(&dead.route))
 }
 
+/// On which route a known event ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunOn {
+    /// On the route that is asked about.
+    Same,
     /// On one that the alert no longer takes.
     Gone,
     /// On another one that it takes.
@@ -137,10 +142,13 @@ enum IfDead<'a> {
 impl EarlierRun {
     /// Decides what becomes of a dead delivery; nothing where it is not dead, or is to be treated like one that is done.
     fn if_dead(&self, plan: &Plan) -> Option<IfDead<'_>> {
-        let dead = self.stored.as_ref().filter(|s| s.state == DEAD)?;
         if self.on == RunOn::Beside {
             return None;
         }
+        if self.stored.is_none() && self.run.stays_dead {
+            return Some(IfDead::Stays);
+        }
+        let dead = self.stored.as_ref().filter(|s| s.state == DEAD)?;
         let has = |handler| plan.handlers.contains(handler);
         let is_edited = self.on == RunOn::Gone;
         let killed = dead.deaths >= DEATHS_MAX;
