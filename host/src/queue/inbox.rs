@@ -66,7 +66,7 @@ pub(super) struct KvMessage {
 pub(super) struct Later {
     /// One of them has run.
     pub(super) passed: bool,
-    /// Those that were not settled.
+    /// Those that had not, and may yet: a dead one may be sent again.
     pub(super) open: Vec<DeliveryId>,
     /// Everything up to this one was looked at.
     pub(super) scanned_to: i64,

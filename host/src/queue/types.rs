@@ -436,7 +436,8 @@ pub struct Delivery {
     /// When it ended.
     pub settled_at: Option<Timestamp>,
     /// When it died for the first time since it was accepted, or since a person sent it again: sent again by its sender, it
-    /// may die once more, and is the same dead letter.
+    /// may die once more, and is the same dead letter. Absent if it died before it ran, or if it was revived before
+    /// that death was reported.
     #[serde(skip)]
     pub first_died_at: Option<Timestamp>,
     /// Why it is dead or waits, or how it was done without running (`unrouted`).

@@ -13,6 +13,10 @@ use crate::runtime::{Invoked, StepFailure};
 /// Traps, exits and limits met that end a step: the second shows that it was no accident.
 const TRAPS_MAX: u32 = 2;
 
+/// Failures of the host itself (a shutdown, a store that cannot be read) that end an enrichment: they use up no attempt, but
+/// an enrichment is tried again at once, and must not be for ever.
+const HOST_FAILURES_MAX: u32 = 10;
+
 /// How long after a failure of the host itself (a store that cannot record) a step is tried again.
 const HOST_RETRY: Duration = Duration::from_secs(1);
 
@@ -105,14 +109,19 @@ pub(super) fn enrichment_failed(
     policy: &EnrichBudget,
     used_by_all: Duration,
 ) {
-    step.attempts += 1;
     step.last_error = Some(failure.to_string());
+    // What the server did to it, such as a shutdown, uses up no attempt.
+    match failure {
+        StepFailure::Host(_) => step.unavailable += 1,
+        _ => step.attempts += 1,
+    }
     let worth_another = match failure {
         StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
             // A wait would hold the notification back: only what may be tried at once is.
             after.is_none_or(|wait| wait.is_zero())
         }
-        StepFailure::Trap(_) | StepFailure::Limit(_) | StepFailure::Host(_) => true,
+        StepFailure::Trap(_) | StepFailure::Limit(_) => true,
+        StepFailure::Host(_) => step.unavailable < HOST_FAILURES_MAX,
         StepFailure::Permanent(_) | StepFailure::Timeout(_) => false,
     };
     if !worth_another || step.attempts >= policy.attempts_max || used_by_all >= policy.within {
@@ -408,6 +417,23 @@ mod tests {
             Duration::from_secs(10),
         );
         assert_eq!(step.status, StepStatus::Failed, "its time is used up");
+    }
+
+    #[test]
+    fn a_shutdown_uses_up_no_attempt_of_an_enrichment_and_host_failures_are_bounded() {
+        let policy = EnrichBudget {
+            attempts_max: 2,
+            within: Duration::from_secs(10),
+        };
+        let cut_off = StepFailure::Host("the server was shut down meanwhile".into());
+        let mut step = actor();
+        let mut failures = 0;
+        while step.status == StepStatus::Pending {
+            enrichment_failed(&mut step, &cut_off, &policy, Duration::from_secs(1));
+            assert_eq!(step.attempts, 0);
+            failures += 1;
+        }
+        assert_eq!(failures, HOST_FAILURES_MAX);
     }
 
     #[test]

@@ -22,6 +22,11 @@ const UNROUTED: &str = "unrouted";
 const BACKLOG: &str = "backlog: half of the queue already waits for a handler of this pipeline; \
                        send it again when that has caught up";
 
+/// Returns true if a delivery is dead because of the backlog: it has not run.
+pub(super) fn is_backlog(last_error: Option<&str>) -> bool {
+    last_error.is_some_and(|why| why.starts_with("backlog:"))
+}
+
 /// What one transaction has taken of one body.
 #[derive(Debug, Default)]
 pub(super) struct Part {
@@ -117,13 +122,14 @@ impl Committer {
         }
         let mut accepted = Vec::new();
         for plan in new.runnable() {
-            if let Some((route, again)) = self.run_again(group, new, plan, &memory)? {
+            if let Some((route, again)) = self.run_again(group, new, plan, &mut memory)? {
                 memory.ran(&route, again.id, group.now);
                 accepted.push(again);
             }
         }
         if accepted.is_empty() {
-            self.events.seen_again(&self.conn, event, group.now)?;
+            self.events
+                .sent_in_vain(&self.conn, event, memory, group.now)?;
             return Ok(Verdict::Duplicate);
         }
         self.events

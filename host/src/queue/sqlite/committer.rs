@@ -175,7 +175,7 @@ impl Committer {
         match step {
             Ok(removed) => self.note_removed(removed),
             Err(error) => {
-                tracing::warn!(%error, "the store cannot be tidied up now");
+                tracing::warn!(%error, "retention failed");
                 self.kv_usage.clear();
                 if !self.conn.is_autocommit() {
                     // A failed roll-back shows in the next transaction.
@@ -365,7 +365,7 @@ impl Committer {
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
         {
-            tracing::error!(%error, "the store cannot take a transaction back");
+            tracing::error!(%error, "rollback failed");
         }
         self.shared.scheduler.lock().rollback(group.ticks);
         self.events.rollback();

@@ -15,6 +15,7 @@ use crate::queue::dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, Dea
 use crate::queue::inbox::NewAlert;
 use crate::queue::types::{Delivery, State};
 
+use super::accept::is_backlog;
 use super::committer::{Committer, Group};
 use super::{CANCELLED, reader, rows};
 
@@ -216,6 +217,7 @@ impl Committer {
             let dead = reader::delivery(&self.conn, *id)?;
             // It may have been sent again, or removed, since.
             let Some(dead) = dead.filter(|dead| dead.state == State::Dead) else {
+                rows::forget_death(&self.conn, *id)?;
                 continue;
             };
             if !self.report(group, &DeadLetter::One(&dead))? {
@@ -297,7 +299,7 @@ fn earlier_kind(dead: &Delivery) -> DeathKind {
     match dead.last_error.as_deref() {
         Some(CANCELLED) => DeathKind::Cancelled,
         _ if dead.fingerprint.is_empty() => DeathKind::Refused,
-        Some(why) if why.starts_with("backlog:") => DeathKind::Backlog,
+        why if is_backlog(why) => DeathKind::Backlog,
         Some(super::recovery::DIED) => DeathKind::ServerDied,
         _ => DeathKind::Failed,
     }

@@ -222,6 +222,21 @@ impl Events {
         })
     }
 
+    /// Remembers that a known event was sent again and not run, and what became of its runs.
+    pub(super) fn sent_in_vain(
+        &mut self,
+        conn: &Connection,
+        event: Event,
+        memory: Memory,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        self.change(conn, event.into(), |kept| {
+            kept.memory = memory;
+            kept.last_seen_ms = now.as_millisecond();
+            kept.duplicates += 1;
+        })
+    }
+
     /// Notes that a known event was sent again and not run.
     pub(super) fn seen_again(
         &mut self,

@@ -13,10 +13,16 @@ pub(super) struct Run {
     pub(super) delivery: DeliveryId,
     /// When it was accepted, or revived, in milliseconds since 1970.
     at_ms: i64,
+    /// It is dead and must not run by itself again, also after retention has removed the delivery.
+    pub(super) stays_dead: bool,
 }
 
+/// The bit of the stored time that says [`Run::stays_dead`].
+const STAYS_DEAD: i64 = 1 << 62;
+
 impl Run {
-    /// Returns true if this is no younger than `repeat_after`, counted from its end where that is known.
+    /// Returns true if this is at least `repeat_after` away from now, counted from its end if that is known. On either side: a
+    /// clock that was set back must not end reminders until it has caught up.
     pub(super) fn is_due(
         &self,
         repeat_after: Duration,
@@ -24,8 +30,8 @@ impl Run {
         now: Timestamp,
     ) -> bool {
         let ran_ms = ended.map_or(self.at_ms, |at| at.as_millisecond().max(self.at_ms));
-        let age_ms = now.as_millisecond() - ran_ms;
-        u128::try_from(age_ms).is_ok_and(|age| age >= repeat_after.as_millis())
+        let away_ms = now.as_millisecond().abs_diff(ran_ms);
+        u128::from(away_ms) >= repeat_after.as_millis()
     }
 }
 
@@ -63,6 +69,7 @@ impl Memory {
             route: digest(route),
             delivery,
             at_ms: at.as_millisecond(),
+            stays_dead: false,
         };
         match self.runs.iter_mut().find(|known| known.route == run.route) {
             Some(known) if known.delivery > run.delivery => {}
@@ -71,12 +78,22 @@ impl Memory {
         }
     }
 
+    /// Notes whether a delivery must not run by itself again.
+    pub(super) fn set_stays_dead(&mut self, delivery: DeliveryId, stays_dead: bool) {
+        for run in &mut self.runs {
+            if run.delivery == delivery {
+                run.stays_dead = stays_dead;
+            }
+        }
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(24 * self.runs.len());
         for run in &self.runs {
             bytes.extend(run.route.to_be_bytes());
             bytes.extend(run.delivery.as_raw().to_be_bytes());
-            bytes.extend(run.at_ms.to_be_bytes());
+            let stays_dead = if run.stays_dead { STAYS_DEAD } else { 0 };
+            bytes.extend((run.at_ms ^ stays_dead).to_be_bytes());
         }
         bytes
     }
@@ -86,10 +103,16 @@ impl Memory {
         let (runs, _) = words.as_chunks::<3>();
         let runs = runs
             .iter()
-            .map(|[route, delivery, at]| Run {
-                route: u64::from_be_bytes(*route),
-                delivery: DeliveryId::from_raw(i64::from_be_bytes(*delivery)),
-                at_ms: i64::from_be_bytes(*at),
+            .map(|[route, delivery, at]| {
+                let at = i64::from_be_bytes(*at);
+                // Times are far from that bit: for those before 1970 it is set, too.
+                let stays_dead = (at < 0) == (at & STAYS_DEAD == 0);
+                Run {
+                    route: u64::from_be_bytes(*route),
+                    delivery: DeliveryId::from_raw(i64::from_be_bytes(*delivery)),
+                    at_ms: if stays_dead { at ^ STAYS_DEAD } else { at },
+                    stays_dead,
+                }
             })
             .collect();
         Self { runs }
@@ -101,4 +124,37 @@ fn digest(route: &str) -> u64 {
     route.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::clock::from_millis;
+
+    #[test]
+    fn what_is_stored_is_read_again() {
+        let mut memory = Memory::default();
+        for (n, at_ms) in [(1, 0), (2, 1_000_000_000_000), (3, -1_000_000_000_000)] {
+            let delivery = DeliveryId::from_raw(n);
+            memory.ran(&format!("route {n}"), delivery, from_millis(at_ms));
+            for stays_dead in [false, true] {
+                memory.set_stays_dead(delivery, stays_dead);
+                assert_eq!(Memory::from_bytes(&memory.to_bytes()).runs, memory.runs);
+            }
+        }
+    }
+
+    #[test]
+    fn a_reminder_is_due_after_its_time_also_if_the_clock_was_set_back() {
+        let hours = |hours: i64| from_millis(1_000_000_000_000 + hours * 3_600_000);
+        let mut memory = Memory::default();
+        memory.ran("route", DeliveryId::from_raw(1), hours(0));
+        let run = memory.runs[0];
+        let after = Duration::from_secs(4 * 3_600);
+        for (now, is_due) in [(3, false), (4, true), (-3, false), (-4, true)] {
+            assert_eq!(run.is_due(after, None, hours(now)), is_due, "{now} h");
+            let dated = run.is_due(after, Some(hours(2)), hours(now + 2));
+            assert_eq!(dated, is_due, "{now} h after its end");
+        }
+    }
 }

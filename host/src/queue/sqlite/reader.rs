@@ -207,7 +207,7 @@ pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::R
             }
             if state == DONE || (state < DONE && leases > 0) {
                 found[*place].passed = true;
-            } else if state < DONE {
+            } else {
                 found[*place].open.push(id);
             }
         }

@@ -5,14 +5,17 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::alert::{DeliveryId, Timestamp};
 
-/// Looks for a part that came before, and notes that it has come again; returns what it is kept as.
+/// Looks for a part that came before, and notes that it has come again; returns what it is kept as. A part whose dead letter
+/// retention has removed is not known.
 pub(super) fn seen_again(
     conn: &Connection,
     digest: &[u8; 32],
     now: Timestamp,
 ) -> rusqlite::Result<Option<DeliveryId>> {
     conn.prepare_cached(
-        "UPDATE refused_parts SET last_seen = ?2 WHERE digest = ?1 RETURNING delivery",
+        "UPDATE refused_parts SET last_seen = ?2
+         WHERE digest = ?1 AND EXISTS (SELECT 1 FROM deliveries WHERE id = delivery)
+         RETURNING delivery",
     )?
     .query_row(params![digest, now.as_millisecond()], |row| {
         row.get(0).map(DeliveryId::from_raw)
@@ -28,7 +31,7 @@ pub(super) fn remember(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO refused_parts (digest, delivery, last_seen) VALUES (?1, ?2, ?3)",
+        "INSERT OR REPLACE INTO refused_parts (digest, delivery, last_seen) VALUES (?1, ?2, ?3)",
     )?
     .execute(params![digest, delivery.as_raw(), now.as_millisecond()])?;
     Ok(())

@@ -21,9 +21,14 @@ impl Committer {
         group: &mut Group,
         new: &Arrival<'_>,
         plan: &Plan,
-        memory: &Memory,
+        memory: &mut Memory,
     ) -> rusqlite::Result<Option<(Arc<str>, Accepted)>> {
         if let Some(earlier) = self.earlier_run(new, plan, memory)? {
+            if earlier.stored.is_some() && earlier.on != RunOn::Beside {
+                // From now on the memory knows it without the delivery, which retention may remove.
+                let stays_dead = matches!(earlier.if_dead(plan), Some(IfDead::Stays));
+                memory.set_stays_dead(earlier.run.delivery, stays_dead);
+            }
             let is_open = self.shared.scheduler.lock().contains(earlier.run.delivery);
             if is_open && earlier.on != RunOn::Beside {
                 return Ok(None);
@@ -56,7 +61,7 @@ impl Committer {
 
     /// Returns the run that a route of a known event goes by: its own last one. A route that is new to the event goes by a
     /// run on a route that the alert no longer takes, since the configuration was edited: by that with the same handlers, or
-    /// with no others, or by a dead one, or by the latest. Else it goes by the latest run on any route: to rename or add a
+    /// with no others, or by a dead one, or by the latest; of equals by a dead one that may run again. Else it goes by the latest run on any route: to rename or add a
     /// route must not send everything again.
     fn earlier_run(
         &self,
@@ -79,21 +84,30 @@ impl Committer {
             gone.push(load(run, RunOn::Gone)?);
         }
         // The first of equals counts.
-        let best = gone.into_iter().min_by_key(|earlier| {
-            let stored = earlier.stored.as_ref();
-            match stored {
+        let best = (0..gone.len()).min_by_key(|place| {
+            let stored = gone[*place].stored.as_ref();
+            let handlers = match stored {
                 Some(stored) if stored.pipeline == plan.handlers => 0,
                 Some(stored) if stored.pipeline.iter().all(|h| plan.handlers.contains(h)) => 1,
                 Some(stored) if stored.state == DEAD => 2,
                 _ => 3,
-            }
+            };
+            let is_lost = stored.is_some_and(|stored| is_lost(stored, &gone[..*place]));
+            (handlers, !is_lost)
         });
         match (best, memory.latest()) {
-            (Some(best), _) => Ok(Some(best)),
+            (Some(best), _) => Ok(Some(gone.swap_remove(best))),
             (None, Some(latest)) => load(latest, RunOn::Beside).map(Some),
             (None, None) => Ok(None),
         }
     }
+}
+
+/// Returns true if a delivery is dead and neither had its second chance nor was replaced by a younger one: if two routes are
+/// merged, a dead delivery on one of them is not made good by what the other one did.
+fn is_lost(dead: &Stored, younger: &[EarlierRun]) -> bool {
+    let mut younger = younger.iter().filter_map(|earlier| earlier.stored.as_ref());
+    dead.state == DEAD && !dead.resent && younger.all(|other| other.beside.has(&dead.route))
 }
 
 /// On which route a known event ran.
@@ -128,10 +142,13 @@ enum IfDead<'a> {
 impl EarlierRun {
     /// Decides what becomes of a dead delivery; nothing where it is not dead, or is to be treated like one that is done.
     fn if_dead(&self, plan: &Plan) -> Option<IfDead<'_>> {
-        let dead = self.stored.as_ref().filter(|s| s.state == DEAD)?;
         if self.on == RunOn::Beside {
             return None;
         }
+        if self.stored.is_none() && self.run.stays_dead {
+            return Some(IfDead::Stays);
+        }
+        let dead = self.stored.as_ref().filter(|s| s.state == DEAD)?;
         let has = |handler| plan.handlers.contains(handler);
         let is_edited = self.on == RunOn::Gone;
         let killed = dead.deaths >= DEATHS_MAX;

@@ -170,7 +170,13 @@ impl Retention {
         more |= forgotten == REFUSED_A_STEP as usize;
         more |= kv::expire(&tx, usage, None, limits.now, KV_A_STEP)? == KV_A_STEP as usize;
         tx.commit()?;
-        more |= shrink(conn, limits.options.retention_bytes_max)?;
+        match shrink(conn, limits.options.retention_bytes_max) {
+            Ok(can_shrink) => more |= can_shrink,
+            // What was removed is durable, and has to be counted.
+            Err(error) => {
+                tracing::warn!(%error, "the file of the store could not be shrunk; it is tried again");
+            }
+        }
         Ok((removed, more))
     }
 
@@ -276,7 +282,7 @@ fn remove_dead(
     limits: Limits<'_>,
     removed: &mut Removed,
 ) -> rusqlite::Result<()> {
-    if removed.left() == 0 || !is_too_large(conn, limits)? {
+    if removed.left() == 0 || !is_too_large(conn, limits)? || has_done(conn)? {
         return Ok(());
     }
     let mut pipelines = conn
@@ -316,6 +322,15 @@ fn remove_dead(
         pipelines[largest].1 = pipelines[largest].1.saturating_sub(bytes);
     }
     Ok(())
+}
+
+/// Returns true if anything is done, also what is still needed: that can go soon.
+fn has_done(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_settled
+             WHERE state >= 3 AND state = ?1)",
+    )?
+    .query_one([DONE], |row| row.get(0))
 }
 
 /// Returns deliveries that ended so until `cutoff`, the oldest first.
@@ -647,5 +662,55 @@ mod tests {
         let file = pragma(&conn, "page_count").unwrap() * pragma(&conn, "page_size").unwrap();
         let slack = u64::from(PAGES_A_STEP) * pragma(&conn, "page_size").unwrap();
         assert!(file <= options.retention_bytes_max + slack, "{file} bytes");
+    }
+
+    #[test]
+    fn dead_letters_stay_while_what_is_done_cannot_go_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let json = "x".repeat(20_000);
+        for _ in 0..50 {
+            put(&conn, 95 * DAY_MS, DEAD, &json);
+        }
+        put(&conn, 95 * DAY_MS, DONE, &json);
+        let needed = put_for(&conn, 96 * DAY_MS, DONE, ",b,", &json);
+        let removed = round(&conn, &up_to(1), needed);
+        assert_eq!(removed.by_size, Settled { done: 1, dead: 0 });
+    }
+
+    #[test]
+    fn what_was_removed_is_counted_though_the_file_cannot_shrink() {
+        const PAGE: u64 = 4_096;
+        let dir = tempfile::tempdir().unwrap();
+        let conn = unsynced(&dir);
+        let json = "x".repeat(20_000);
+        for _ in 0..50 {
+            put(&conn, 80 * DAY_MS, DONE, &json);
+        }
+        for _ in 0..20 {
+            put(&conn, 99 * DAY_MS, DONE, &json);
+        }
+        let pages = pragma(&conn, "page_count").unwrap();
+        assert_eq!(pragma(&conn, "page_size").unwrap(), PAGE);
+        drop(conn);
+        // To move the last pages, SQLite must know who refers to them: that is on page 2, five bytes for each page.
+        let path = dir.path().join("store.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let of_page = |page: u64| usize::try_from(PAGE + 5 * (page - 3)).unwrap();
+        bytes[of_page(pages - 4)..of_page(pages + 1)].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let conn = Connection::open(&path).unwrap();
+        let options = up_to(pages * PAGE * 3 / 4);
+        assert!(pages * PAGE > options.retention_bytes_max);
+        let mut usage = kv::Usage::new();
+        let limits = Limits {
+            now: now(),
+            options: &options,
+            last_id: 77,
+            needed_from: i64::MAX,
+        };
+        let removed = Retention::new().remove(&conn, limits, &mut usage);
+        assert!(shrink(&conn, 0).is_err());
+        assert_eq!(removed.unwrap().0.by_time.done, 50);
     }
 }

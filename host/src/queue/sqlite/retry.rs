@@ -38,6 +38,8 @@ pub(in crate::queue) struct Tails {
     keys: HashMap<i64, Vec<(String, Tail)>>,
     /// Everything up to this one was looked at.
     scanned_to: i64,
+    /// How often that was read on.
+    reads: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,11 @@ struct Tail {
     ran: i64,
     /// Those that had not when they were looked at, in order.
     open: Vec<Open>,
+    /// Those that were dead then: each may be sent again at any time, and waits for none of the others.
+    dead: Vec<i64>,
+    /// At which read the dead ones were looked at last. Once for each transaction suffices, and for each delivery it would be
+    /// too much: there may be thousands of one fingerprint.
+    dead_at: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,13 +76,15 @@ impl Tails {
         let mut tails = Self {
             keys,
             scanned_to: first,
+            reads: 0,
         };
         tails.read_on(conn)?;
         Ok(tails)
     }
 
-    /// Looks at what was stored since the last time.
+    /// Looks at what was stored since the last time. To be called in each transaction that asks [`Self::have_passed`].
     fn read_on(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        self.reads += 1;
         let mut statement = conn.prepare_cached(
             "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
              WHERE id > ?1 ORDER BY id",
@@ -102,6 +111,8 @@ impl Tails {
                 } else if state < DONE {
                     let on_route = of == route;
                     tail.open.push(Open { id, on_route });
+                } else {
+                    tail.dead.push(id);
                 }
             }
         }
@@ -118,15 +129,32 @@ impl Tails {
         let Some((_, tail)) = tail else {
             return Ok(false);
         };
-        let mut state_of =
+        let mut statement =
             conn.prepare_cached("SELECT state, leases FROM deliveries WHERE id = ?1")?;
+        let mut state_of = |id: i64| {
+            statement
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        };
+        if tail.dead_at != self.reads {
+            tail.dead_at = self.reads;
+            let mut still_dead = Vec::new();
+            for later in std::mem::take(&mut tail.dead) {
+                match state_of(later)? {
+                    Some((state, leases)) if has_run(state, leases) => {
+                        tail.ran = tail.ran.max(later);
+                    }
+                    // The lanes come in order: to those that follow, this one is no later one.
+                    Some(_) if later > id.as_raw() => still_dead.push(later),
+                    _ => {}
+                }
+            }
+            tail.dead = still_dead;
+        }
         let mut still_open = Vec::new();
         let mut open = std::mem::take(&mut tail.open).into_iter();
         for later in open.by_ref() {
-            let stored = state_of
-                .query_row([later.id], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            let (state, leases) = stored.unwrap_or((DEAD, 0));
+            let (state, leases) = state_of(later.id)?.unwrap_or((DEAD, 0));
             if has_run(state, leases) {
                 tail.ran = tail.ran.max(later.id);
             } else if state < DONE {
@@ -134,6 +162,8 @@ impl Tails {
                 if later.on_route {
                     break;
                 }
+            } else {
+                tail.dead.push(later.id);
             }
         }
         still_open.extend(open);
@@ -341,5 +371,65 @@ impl Committer {
         if let Some(job) = self.retries.pop_front() {
             job.finish(why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::alert::{Fingerprint, Occurrence, Priority, Status};
+    use crate::queue::clock::from_millis;
+    use crate::queue::sqlite::rows::NewDelivery;
+    use crate::queue::sqlite::schema;
+
+    fn put_dead(conn: &Connection, id: i64) -> Lane {
+        let (at, fingerprint) = (from_millis(id), Fingerprint(1));
+        let delivery = NewDelivery {
+            id: DeliveryId::from_raw(id),
+            state: DEAD,
+            leases: 1,
+            priority: Priority::Normal,
+            status: Some(Status::Firing),
+            fingerprint: Some(fingerprint),
+            starts_at: Some(at),
+            occurrence: Occurrence::FIRST,
+            sent_starts_at: None,
+            accepted_at: at,
+            settled_at: Some(at),
+            alertname: "A",
+            route: "route",
+            beside: None,
+            handlers: ",a,",
+            last_error: None,
+            json: "{}",
+        };
+        rows::insert(conn, &delivery).unwrap();
+        (delivery.id, fingerprint, "route".into())
+    }
+
+    #[test]
+    fn a_later_one_that_was_dead_at_first_and_has_run_since_has_passed() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        let lanes: Vec<Lane> = (1..=4).map(|id| put_dead(&conn, id)).collect();
+        let mut tails = Tails::read(&conn, &lanes).unwrap();
+        let seen = reader::later(&conn, &lanes[..1], 1).unwrap();
+        assert!(!tails.have_passed(&conn, &lanes[0]).unwrap());
+        // The first of the later ones holds up nothing that was dead before it was revived.
+        conn.execute(
+            "UPDATE deliveries SET state = 0, leases = 0 WHERE id = 2",
+            [],
+        )
+        .unwrap();
+        conn.execute("UPDATE deliveries SET state = 3 WHERE id = 3", [])
+            .unwrap();
+        tails.read_on(&conn).unwrap();
+        for lane in &lanes[..2] {
+            assert!(tails.have_passed(&conn, lane).unwrap(), "{lane:?}");
+        }
+        assert!(!tails.have_passed(&conn, &lanes[3]).unwrap());
+        assert!(seen[0].open.contains(&lanes[2].0), "nor for a single one");
     }
 }

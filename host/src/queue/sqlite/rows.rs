@@ -40,9 +40,8 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     conn.prepare_cached(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
              accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
-             sent_starts_at, beside, first_died_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-             CASE ?2 WHEN 4 THEN ?9 END)",
+             sent_starts_at, beside)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -345,6 +344,19 @@ pub(super) fn measure_dead(conn: &Connection, id: DeliveryId) -> rusqlite::Resul
     ))?
     .execute([id.as_raw()])?;
     Ok(())
+}
+
+/// Forgets the death of a delivery that lives again and was not reported: its next death is the first to be reported.
+pub(super) fn forget_death(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE deliveries SET first_died_at = NULL WHERE id = ?1")?
+        .execute([id.as_raw()])?;
+    Ok(())
+}
+
+/// Returns true if a delivery is stored.
+pub(super) fn exists(conn: &Connection, id: DeliveryId) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM deliveries WHERE id = ?1)")?
+        .query_one([id.as_raw()], |row| row.get(0))
 }
 
 /// Removes a delivery and everything that hangs on it.

@@ -42,7 +42,8 @@ pub(super) const DEAD: i64 = 4;
 // `occurrence` and `sent_starts_at` (the start that the sender gave, if the event has another) are what the events of
 // deliveries are read from after a crash. `beside` has the other routes that the same alert took (`rows.rs`). `suspected`
 // counts the times that the server died while this and others ran. `resent` is 1 from the revival by a re-send to the
-// retry by a person; `first_died_at` is the first death since that retry.
+// retry by a person; `first_died_at` is the first death since that retry. Neither counts a death before the first run: by
+// backlog, or of what was refused.
 // `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
 // `dead_bytes` is what a dead delivery takes of the store, with everything that belongs to it.

@@ -12,6 +12,7 @@ use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
 use crate::queue::types::{LeaseToken, Progress, StepStatus};
 
+use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
 use super::rows::{self, Stored};
 use super::schema::{DEAD, DONE, QUEUED, RETRYING};
@@ -52,7 +53,7 @@ impl Answer {
 /// Who sends a dead delivery again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reviver {
-    /// Its sender, with the same event. Once: what dies after that stays dead, and is no new dead letter.
+    /// Its sender, with the same event. Once after it has run: what dies after that stays dead, and is no new dead letter.
     Resend,
     /// An operator, as often as they like.
     Person,
@@ -229,7 +230,8 @@ impl Committer {
         Ok(())
     }
 
-    /// The delivery was given up under its worker: only the story is kept, and the lane is free now.
+    /// The delivery was cancelled under its worker: only the story is kept, unless retention has removed the delivery, and
+    /// the ordering key is free now.
     fn settle_revoked(&mut self, group: &mut Group, settle: &Settle) -> rusqlite::Result<()> {
         let lease = self
             .shared
@@ -237,13 +239,15 @@ impl Committer {
             .lock()
             .revoked_lease_of(settle.id, settle.token);
         if let Some(lease) = lease {
-            rows::put_run(
-                &self.conn,
-                settle.id,
-                lease,
-                &settle.progress,
-                settle.story.as_deref(),
-            )?;
+            if rows::exists(&self.conn, settle.id)? {
+                rows::put_run(
+                    &self.conn,
+                    settle.id,
+                    lease,
+                    &settle.progress,
+                    settle.story.as_deref(),
+                )?;
+            }
             group.ended.push((settle.id, settle.token, Ended::Settled));
         }
         Ok(())
@@ -373,6 +377,8 @@ impl Committer {
         };
         let grant = self.shared.scheduler.lock().admit(entrant, group.ticks);
         let state = grant.as_ref().map_or(QUEUED, rows::leased);
+        // After a backlog it runs for the first time: that is no second chance.
+        let resent = by == Reviver::Resend && !is_backlog(stored.last_error.as_deref());
         self.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
@@ -387,7 +393,7 @@ impl Committer {
                 grant.is_some(),
                 group.now.as_millisecond(),
                 handler.as_str(),
-                by == Reviver::Resend,
+                resent,
             ])?;
         group.revived += 1;
         if let Some(grant) = grant {

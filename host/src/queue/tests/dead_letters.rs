@@ -47,11 +47,17 @@ impl Bench {
     /// Has a delivery run and die.
     async fn die(&mut self, alertname: &str) -> DeliveryId {
         let id = self.accept_new(firing(alertname)).await;
+        self.fail(id).await;
+        id
+    }
+
+    /// Runs everything up to this delivery, which dies.
+    async fn fail(&mut self, id: DeliveryId) {
         loop {
             let leased = self.lease().await;
             if leased.id == id {
                 self.settle(&leased, Next::Dead("why".into()));
-                return id;
+                return;
             }
             self.settle(&leased, Next::Done);
         }
@@ -242,4 +248,48 @@ async fn what_is_reported_together_survives_a_transaction_that_fails() {
     eventually(async || bench.queue.unwritable().is_none()).await;
     bench.advance(WINDOW);
     assert_eq!(bench.reported().await, ["7 failed notify"]);
+}
+
+#[tokio::test]
+async fn one_that_is_sent_again_before_its_report_is_reported_when_it_dies_again() {
+    let mut bench = Bench::new().reporting();
+    for n in 0..5 {
+        bench.die(&format!("A{n}")).await;
+    }
+    let id = bench.die("A5").await;
+    bench.flush().await;
+    assert_eq!(bench.accept_new(firing("A5")).await, id);
+    bench.advance(WINDOW);
+    assert_eq!(bench.reported().await.len(), 5, "it is not dead now");
+    bench.fail(id).await;
+    assert_eq!(bench.reported().await[5..], [format!("one {id}")]);
+}
+
+#[tokio::test]
+async fn a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again() {
+    let options = Options {
+        queue_depth_max: 4,
+        ..Options::default()
+    };
+    let mut bench = Bench::with(options, Caps::all(0)).reporting();
+    for waits in ["A", "B"] {
+        bench.accept_new(firing(waits)).await;
+    }
+    let id = bench.accept_new(firing("C")).await;
+    assert_eq!(bench.state(id).await, State::Dead);
+    bench.queue.set_caps(Caps::all(8));
+    for _ in 0..3 {
+        bench.run(Next::Done).await;
+    }
+    let one = format!("one {id}");
+    assert_eq!(bench.reported().await, [one.as_str()]);
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!(bench.accept_new(firing("C")).await, id);
+    bench.fail(id).await;
+    assert_eq!(bench.reported().await, [one.as_str(), &one]);
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!(bench.accept_new(firing("C")).await, id, "it ran only once");
+    bench.fail(id).await;
+    assert_eq!(bench.reported().await, [one.as_str(), &one]);
+    assert_eq!(bench.accept(firing("C")).await, Verdict::Duplicate);
 }

@@ -728,3 +728,41 @@ async fn leases_with_nothing_to_tell_leave_nothing_behind() {
     assert_eq!(runs.unwrap(), (1, 5));
     assert_eq!(bench.story(id).await.progress.attempts(), 5);
 }
+
+#[tokio::test]
+async fn a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_anew() {
+    let bench = Bench::new();
+    let post = async || {
+        let refused = Refused {
+            error: "no alert".into(),
+            json: "1".into(),
+            digest: [7; 32],
+            alertname: String::new(),
+        };
+        let receipt = bench.queue.accept(Parcel::new(Vec::new(), vec![refused]));
+        receipt.await.unwrap().refused.remove(0)
+    };
+    let first = post().await;
+    bench.remove(first.id).await;
+    let second = post().await;
+    assert!(!second.is_known && second.id != first.id);
+    assert_eq!(bench.state(second.id).await, State::Dead);
+    let third = post().await;
+    assert!(third.is_known && third.id == second.id);
+}
+
+#[tokio::test]
+async fn the_story_of_a_cancelled_one_that_was_removed_is_not_stored() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    let leased = bench.lease().await;
+    bench.queue.cancel(id).await.unwrap();
+    bench.remove(id).await;
+    bench.settle(&leased, Next::Done);
+    bench.flush().await;
+    let conn = rusqlite::Connection::open(bench.path()).unwrap();
+    let runs: i64 = conn
+        .query_one("SELECT count(*) FROM runs", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(runs, 0);
+}

@@ -179,3 +179,44 @@ async fn a_route_that_is_added_neither_waits_nor_is_sent_everything_again() {
     bench.settle(&running, Next::Done);
     assert_eq!(bench.run(Next::Done).await, ended[0].id);
 }
+
+#[tokio::test]
+async fn of_two_routes_that_are_merged_the_dead_one_is_revived() {
+    let mut bench = Bench::new();
+    let both = on(firing("A"), &[("old a", "a"), ("old b", "b")]);
+    let Verdict::Accepted(first) = bench.accept(both).await else {
+        panic!("not accepted");
+    };
+    for _ in 0..2 {
+        let leased = bench.lease().await;
+        let next = match leased.id == first[0].id {
+            true => Next::Dead("why".into()),
+            false => Next::Done,
+        };
+        bench.settle(&leased, next);
+    }
+    bench.flush().await;
+    let merged = || Submission {
+        plans: vec![plan("new", &["a", "b"])],
+        ..firing("A")
+    };
+    assert_eq!(bench.accept_new(merged()).await, first[0].id);
+    assert_eq!(bench.run(Next::Done).await, first[0].id);
+    assert_eq!(bench.accept(merged()).await, Verdict::Duplicate);
+}
+
+#[tokio::test]
+async fn what_died_on_a_route_that_another_has_replaced_is_not_revived() {
+    let mut bench = Bench::new();
+    bench
+        .accept_new(on(firing("A"), &[("old", "broken")]))
+        .await;
+    bench.run(Next::Dead("why".into())).await;
+    let again = bench.accept_new(new(firing("A"))).await;
+    assert_eq!(bench.run(Next::Done).await, again);
+    let third = Submission {
+        plans: vec![plan("third", &["notify", "broken"])],
+        ..firing("A")
+    };
+    assert_eq!(bench.accept(third).await, Verdict::Duplicate);
+}

@@ -353,3 +353,43 @@ async fn what_is_cancelled_ends_and_a_re_send_does_not_bring_it_back() {
 }
 
 use crate::journal::LedgerError;
+
+#[tokio::test]
+async fn what_killed_the_server_or_was_cancelled_does_not_run_again_once_it_was_removed() {
+    for cancels in [false, true] {
+        let mut bench = Bench::new();
+        let id = bench.accept_new(firing("A")).await;
+        if cancels {
+            bench.queue.cancel(id).await.unwrap();
+        } else {
+            for _ in 0..3 {
+                assert_eq!(bench.lease().await.id, id);
+                bench = bench.crash();
+            }
+        }
+        assert_eq!(bench.state(id).await, State::Dead);
+        assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+        bench.remove(id).await;
+        let bench = bench.restart().await;
+        bench.clock.advance(firing("A").plans[0].repeat_after);
+        assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+        let mut edited = firing("A");
+        edited.plans = vec![plan("edited", &["notify"])];
+        assert_eq!(bench.accept(edited).await, Verdict::Duplicate);
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_sent_again_has_reminders_though_it_was_cancelled_before() {
+    let mut bench = Bench::with(Options::default(), Caps::all(0));
+    let id = bench.accept_new(firing("A")).await;
+    bench.queue.cancel(id).await.unwrap();
+    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    bench.queue.retry(id, Force::No).await.unwrap();
+    bench.queue.set_caps(Caps::all(8));
+    assert_eq!(bench.run(Next::Done).await, id);
+    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    bench.remove(id).await;
+    bench.clock.advance(firing("A").plans[0].repeat_after);
+    bench.accept_new(firing("A")).await;
+}

@@ -155,6 +155,20 @@ impl Bench {
         done.await.unwrap();
     }
 
+    /// Removes a settled delivery, as retention does.
+    async fn remove(&self, id: DeliveryId) {
+        let id = id.as_raw();
+        for (table, key) in [
+            ("deliveries", "id"),
+            ("alerts", "id"),
+            ("runs", "delivery"),
+            ("earlier_runs", "delivery"),
+        ] {
+            let sql = format!("DELETE FROM {table} WHERE {key} = {id}");
+            self.sql(&sql).await;
+        }
+    }
+
     async fn story(&self, id: DeliveryId) -> Story {
         self.queue.story(id).await.unwrap().unwrap()
     }
