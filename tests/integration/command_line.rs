@@ -243,6 +243,20 @@ fn check_prints_all_problems_at_once_with_their_lines() {
         checked.stdout
     );
 
+    write(
+        dir.path(),
+        "misspelt.yml",
+        "slack: { preview: true, channels: { alerts: \"#alerts\" } }\nroutes:\n  - handlers: [slack-notify]\nhandlers:\n  slack-notfy: { allow: { slack: [alerts] } }\n",
+    );
+    let checked = run(dir.path(), &["check", "--config", "misspelt.yml"]);
+    let warning = "handlers.slack-notfy: no module in handlers has this name";
+    assert!(checked.stdout.contains(warning), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("did you mean slack-notify?"),
+        "{}",
+        checked.stdout
+    );
+
     fs::write(dir.path().join("handlers/bad.wasm"), b"no").unwrap();
     let checked = run(dir.path(), &["check", "--config", "good.yml", "--json"]);
     assert_eq!(checked.code, Some(1));

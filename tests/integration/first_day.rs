@@ -205,6 +205,14 @@ fn deliveries_are_watched_as_they_come() {
     assert!(lines.any(|line| line.contains("done") && line.contains("Meanwhile")));
     child.kill().unwrap();
     child.wait().unwrap();
+    let (mut child, mut lines) = watch(&["--limit", "1"]);
+    assert!(lines.next().unwrap().starts_with("ID "));
+    assert!(lines.next().unwrap().contains("Meanwhile"));
+    ask(dir.path(), &server, &["send", "alertname=Later"]);
+    let news = lines.next().unwrap();
+    assert!(news.contains("Later"), "what was there is no news: {news}");
+    child.kill().unwrap();
+    child.wait().unwrap();
     let (mut child, mut lines) = watch(&["--json", "--match", "alertname=\"Before\""]);
     let line: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
     assert_eq!(line["alertname"], "Before");

@@ -10,7 +10,7 @@ use super::modules::{self, Found};
 use super::print::{self, Paint};
 use super::serve;
 use crate::app::missing_grants;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, closest};
 use crate::router::{Route, Router};
 use crate::server::Tls;
 
@@ -120,6 +120,20 @@ fn check_routes(config: &Config, findings: &mut Findings) {
         .collect();
     missing.sort();
     missing.dedup();
+    for name in config.handler_names() {
+        if descriptions.iter().any(|d| d.name == *name) {
+            continue;
+        }
+        let names: Vec<_> = descriptions.iter().map(|d| d.name.as_str()).collect();
+        let meant = match closest(name.as_str(), &names) {
+            Some(known) => format!("did you mean {known}?"),
+            None => "put its .wasm there, or remove the entry".to_owned(),
+        };
+        findings.warnings.push(format!(
+            "handlers.{name}: no module in {} has this name, so what it grants and sets counts for nothing: {meant}",
+            config.handlers_dir.display()
+        ));
+    }
     for name in missing {
         findings.problems.push(format!(
             "routes or dead_letter name the handler {name}, which no module in {} is: put its .wasm there",

@@ -55,7 +55,7 @@ pub(super) fn tell(story: &Value, paint: Paint) -> String {
     for attempt in items(story, "story") {
         tell_attempt(&mut out, &attempt, paint);
     }
-    if items(story, "story").is_empty() && story["state"] != "done" {
+    if items(story, "story").is_empty() && story["state"] != "done" && story["alert"].is_object() {
         let _ = writeln!(out, "\nNothing has run yet.");
     }
     waiting(&mut out, story, paint);
@@ -302,7 +302,9 @@ fn waiting(out: &mut String, story: &Value, paint: Paint) {
             print::plain(until)
         );
     }
-    if story["state"] == "dead" {
+    // A part of a body that is no alert cannot be sent again.
+    let is_alert = story["alert"].is_object();
+    if story["state"] == "dead" && is_alert {
         let id = text(&story["id"]);
         let _ = writeln!(
             out,

@@ -85,6 +85,7 @@ async fn listen_and_run(
         .local_addr()
         .context("the listener has no address")?;
     let (handlers_dir, preview) = (config.handlers_dir.clone(), config.slack.preview);
+    let has_file = config.file.is_some();
     let scheme = match config.tls_server {
         Some(_) => "https",
         None => "http",
@@ -108,7 +109,12 @@ async fn listen_and_run(
     );
     if preview {
         tracing::info!(
-            "Slack is in preview: messages are shown here and kept with their delivery, not posted. Set SLACK_TOKEN to post them"
+            "Slack is in preview: messages are shown here and kept with their delivery, not posted. To post them, {}",
+            if has_file {
+                "set SLACK_TOKEN or slack.token_file, and remove `preview: true` below `slack` in the configuration"
+            } else {
+                "set SLACK_TOKEN"
+            }
         );
     }
     announce_ready(shared.clone());

@@ -28,14 +28,18 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     query.push(("limit", FOLLOWED_MAX.to_string()));
     // What is wrong with the question ends the command; a server that goes away later does not.
     let mut page = list(&client.get("/api/v1/deliveries", &query)?, "deliveries");
-    page.truncate(usize::try_from(args.limit).unwrap_or(FOLLOWED_MAX));
     let mut known = HashMap::new();
     let mut lines = Lines::new(args.json);
+    // All of it is known from now on; the newest are shown to begin with.
+    let mut skip = page
+        .len()
+        .saturating_sub(usize::try_from(args.limit).unwrap_or(FOLLOWED_MAX));
     let mut lost = false;
     loop {
-        for delivery in changed(&page, &mut known) {
+        for delivery in changed(&page, &mut known).into_iter().skip(skip) {
             lines.print(delivery);
         }
+        skip = 0;
         std::thread::sleep(POLL);
         match client.get("/api/v1/deliveries", &query) {
             Ok(body) => {

@@ -36,6 +36,7 @@ pub use alarms::Ping;
 pub use problem::{Problem, Problems};
 pub use proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use secret::{FileVersion, Secret, SecretError, SecretSource};
+pub(crate) use suggest::closest;
 pub use units::{format_duration, parse_duration, parse_size};
 pub use web::{ClientAuth, Hmac, SenderRate, TlsFiles, TlsServer, TlsVersion, Web};
 

@@ -19,7 +19,7 @@ use crate::queue::types::{Delivery, Filter, LabelTest, Page, Progress, State, St
 use super::gathered::{self, Gathered};
 use super::retry::Tails;
 use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
-use super::{kv, rows};
+use super::{CANCELLED, kv, rows};
 
 /// Connections kept open; more are made where more people ask at once.
 const IDLE_MAX: usize = 3;
@@ -86,7 +86,7 @@ impl Reader {
     }
 
     /// Returns the dead deliveries after `after` that held an alert, in the order of acceptance: all of them, or those of
-    /// `handler`, with what is later on their ordering keys; and how many there are beyond the most that one request takes.
+    /// `handler`, but for what a person has cancelled; with what is later on their ordering keys; and how many there are beyond the most that one request takes.
     pub(in crate::queue) fn dead(
         &self,
         handler: Option<&HandlerName>,
@@ -99,10 +99,10 @@ impl Reader {
                 .prepare_cached(
                     "SELECT id, fingerprint, route FROM deliveries INDEXED BY deliveries_dead
                      WHERE state = 4 AND id > ?2 AND fingerprint IS NOT NULL
-                         AND (?1 IS NULL OR instr(handlers, ?1) > 0)
+                         AND last_error IS NOT ?4 AND (?1 IS NULL OR instr(handlers, ?1) > 0)
                      ORDER BY id LIMIT ?3",
                 )?
-                .query_map(params![handler, after, RETRIED_MAX], read_lane)?
+                .query_map(params![handler, after, RETRIED_MAX, CANCELLED], read_lane)?
                 .collect::<rusqlite::Result<Vec<Lane>>>()?;
             let beyond = match dead.last() {
                 Some((last, ..)) if dead.len() == RETRIED_MAX as usize => conn

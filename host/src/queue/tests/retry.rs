@@ -139,3 +139,16 @@ async fn one_that_fails_to_be_stored_is_left_with_the_reason() {
     );
     assert_eq!(bench.state(dead[0]).await, State::Dead);
 }
+
+#[tokio::test]
+async fn what_a_person_has_cancelled_is_not_among_the_many() {
+    let mut bench = Bench::new();
+    let cancelled = bench.accept_new(firing("A")).await;
+    bench.queue.cancel(cancelled).await.unwrap();
+    let dead = bench.accept_new(firing("B")).await;
+    bench.run(Next::Dead("why".into())).await;
+    let all = bench.queue.retry_all(None, None).await.unwrap();
+    assert_eq!(all.retried, [dead]);
+    assert!(all.left.is_empty(), "{:?}", all.left);
+    bench.queue.retry(cancelled, Force::No).await.unwrap();
+}
