@@ -58,6 +58,9 @@ pub fn text(text: &str) -> Cow<'_, str> {
 /// No name of a value, and no scheme of a URL, is longer.
 const NAME_BYTES_MAX: usize = 64;
 
+/// A value that has the mask this close to its beginning was masked before.
+const MASKED_WITHIN_BYTES: usize = 1 << 10;
+
 /// A secret within a text: so many bytes that stay, so many that go.
 struct Secret {
     shown: usize,
@@ -132,9 +135,13 @@ fn vendor_token(rest: &str) -> Option<Secret> {
         .take_while(|(prefix, ..)| prefix.starts_with(first))
         .filter_map(|(prefix, kinds, least, most)| {
             let token = rest.strip_prefix(prefix)?;
-            let hidden = token.bytes().take_while(|byte| is_of(*kinds, *byte));
-            let hidden = hidden.count();
-            (usize::from(*least)..=usize::from(*most))
+            let most = match *most {
+                u16::MAX => usize::MAX - 1,
+                most => usize::from(most),
+            };
+            let letters = token.bytes().take(most + 1);
+            let hidden = letters.take_while(|byte| is_of(*kinds, *byte)).count();
+            (usize::from(*least)..=most)
                 .contains(&hidden)
                 .then_some(Secret {
                     shown: prefix.len(),
@@ -275,6 +282,15 @@ fn named(rest: &str) -> Option<Secret> {
             hidden: inner.hidden,
         });
     }
+    // Looked for near its beginning only, and first: else a hostile text would be read again from each name in it.
+    let near = &value[..value.floor_char_boundary(MASKED_WITHIN_BYTES)];
+    let near = match quote {
+        Some(quote) => near.split([quote, '\n']).next(),
+        None => near.split(ends_credential).next(),
+    };
+    if near.is_some_and(|near| near.contains(MASK)) {
+        return None;
+    }
     let hidden = match quote {
         Some(quote) => value
             .find(quote)
@@ -286,7 +302,7 @@ fn named(rest: &str) -> Option<Secret> {
     let says_nothing = matches!(
         content,
         "" | "null" | "nil" | "None" | "true" | "false" | "***" | "Bearer" | "Basic"
-    ) || content.contains(MASK);
+    );
     (!says_nothing).then_some(Secret {
         shown,
         hidden: content.len(),

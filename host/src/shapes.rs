@@ -20,6 +20,8 @@ pub const MASK: &str = "[masked]";
 
 /// How far a rule's match is looked at to the left: what gitleaks' own expressions do there.
 const LEFT_BYTES_MAX: usize = 50;
+/// How far from a match its line is looked at, to each side: one line may be the whole text.
+const LINE_BYTES_MAX: usize = 1 << 10;
 /// One expression, compiled.
 const REGEX_BYTES_MAX: usize = 4 << 20;
 /// What a search keeps of its automaton, for each expression in use.
@@ -276,9 +278,12 @@ fn widened(text: &[u8], found: &Range<usize>) -> Range<usize> {
 }
 
 fn line<'t>(text: &'t [u8], found: &Range<usize>) -> &'t [u8] {
-    let start = text[..found.start].iter().rposition(|byte| *byte == b'\n');
-    let end = text[found.end..].iter().position(|byte| *byte == b'\n');
-    &text[start.map_or(0, |at| at + 1)..end.map_or(text.len(), |at| found.end + at)]
+    let from = found.start.saturating_sub(LINE_BYTES_MAX);
+    let to = text.len().min(found.end + LINE_BYTES_MAX);
+    let before = text[from..found.start].iter();
+    let start = before.rev().position(|byte| *byte == b'\n');
+    let end = text[found.end..to].iter().position(|byte| *byte == b'\n');
+    &text[start.map_or(from, |at| found.start - at)..end.map_or(to, |at| found.end + at)]
 }
 
 /// Shannon's, in bits a byte.

@@ -3,7 +3,7 @@
 //! Made by `host/shapes/from_gitleaks.py`; `host/shapes/gitleaks.json` has gitleaks' licence (MIT).
 
 /// In byte order: how a secret begins, which letters follow (a bit for each of [`super::KINDS`]), and how many, at
-/// least and at most.
+/// least and at most; 0xffff stands for any number.
 pub(super) const PREFIXES: [(&str, u16, u16, u16); 132] = [
     ("4b1d", 0x01f, 38, 0x26),
     ("A3-", 0x039, 36, 0x25),

@@ -136,3 +136,20 @@ fn a_hostile_text_is_read_once() {
         );
     }
 }
+
+#[test]
+fn a_token_is_masked_however_long_it_is() {
+    let token = "a1".repeat(35_000);
+    assert_eq!(text(&format!("ghp_{token}")), "ghp_[masked]");
+    assert_eq!(text(&"glpat-".repeat(11_000)), "glpat-[masked]");
+    // One that has a length has it: AKIA and 16 letters are an id, and 17 are none.
+    let id = format!("AKIA{}", "A".repeat(17));
+    assert_eq!(text(&id), id);
+}
+
+#[test]
+fn what_was_masked_is_known_by_its_beginning() {
+    assert_eq!(text("token=[masked]x y"), "token=[masked]x y");
+    let far = format!("token={}[masked]", "a".repeat(2_048));
+    assert_eq!(text(&far), "token=[masked]");
+}

@@ -107,7 +107,13 @@ fn warn_of(reader: &mut Reader, at: Place, path: &str, text: &str, matchers: &[M
         reader.warn(at, message, "leave it out, or write alertname=\"Name\"");
     }
     for matcher in matchers {
-        if matcher.value().starts_with('=') {
+        // Not where the = is quoted: then it is meant.
+        let mut operators = text.split(matcher.name()).map(str::trim_start);
+        let is_doubled = operators.any(|rest| {
+            let second = rest.strip_prefix('=').map(str::trim_start);
+            second.is_some_and(|second| second.starts_with('='))
+        });
+        if is_doubled && matcher.value().starts_with('=') {
             let message = format!("{path}: {matcher} compares with a text that begins with =");
             reader.warn(at, message, "the operator is =, not ==");
         }

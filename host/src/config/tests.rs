@@ -812,5 +812,6 @@ fn what_re2_refuses_is_refused_with_line_and_remedy_and_what_is_hardly_meant_is_
     let warned = |matcher: &str| good(&routes(matcher)).warnings[0].to_string();
     assert!(warned("'{}'").contains("holds no matcher, so it matches every alert"));
     assert!(warned("'a==b'").contains("the operator is =, not =="));
+    assert!(good(&routes(r#"'a="=x"'"#)).warnings.is_empty());
     assert!(good(&routes(r#"'volume="D:\backup"'"#)).warnings.is_empty());
 }

@@ -140,9 +140,11 @@ fn has_hidden_steps(path: &[u8]) -> bool {
     true
 }
 
-/// `..`, and what some servers take for it: with parameters (`..;x`), or with bytes that they skip.
+/// `..`, and what some servers take for it: with parameters (`..;x`, `..?x`), or with bytes that they skip.
 fn is_step_upwards(segment: &[u8]) -> bool {
-    let name = segment.split(|byte| *byte == b';').next();
+    // A server that decodes it and reads it again takes what follows for a query.
+    let ends = |byte: &u8| matches!(byte, b';' | b'?' | b'#');
+    let name = segment.split(ends).next();
     let name = String::from_utf8_lossy(name.unwrap_or_default());
     let is_skipped = |c: char| c.is_control() || c.is_whitespace() || INVISIBLE.contains(&c);
     name.chars().filter(|c| !is_skipped(*c)).eq(['.', '.'])

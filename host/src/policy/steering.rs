@@ -6,25 +6,22 @@
 
 use std::collections::BTreeSet;
 
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::grant::{GrantError, HttpGrant};
 
 /// Folded names. What ends with `-override` and what begins with one of [`FAMILIES`] need no entry.
-const STEERING: [&str; 31] = [
+const STEERING: [&str; 27] = [
     "cf-connecting-ip",
     "client-ip",
     "fastly-client-ip",
     "forwarded",
     "http-method",
     "method",
-    "remote-groups",
-    "remote-user",
     "ssl-client-cert",
     "ssl-client-verify",
     "true-client-ip",
     "via",
-    "x-auth-request-user",
     "x-azure-clientip",
     "x-client-cert",
     "x-client-ip",
@@ -42,14 +39,15 @@ const STEERING: [&str; 31] = [
     "x-scheme",
     "x-script-name",
     "x-sendfile",
-    "x-webauth-user",
 ];
 
 /// How the names of whole families begin.
-const FAMILIES: [&str; 11] = [
+const FAMILIES: [&str; 14] = [
     "impersonate-",
+    "remote-",
     "x-accel-",
     "x-amzn-oidc-",
+    "x-auth-request-",
     "x-envoy-",
     "x-forwarded",
     "x-goog-authenticated-",
@@ -58,6 +56,7 @@ const FAMILIES: [&str; 11] = [
     "x-proxy-",
     "x-remote-",
     "x-rewrite-",
+    "x-webauth-",
 ];
 
 /// Parameters that frameworks take another method from, folded.
@@ -90,10 +89,19 @@ pub(super) fn is_steering(folded: &str) -> bool {
 
 /// Returns the methods that the query says to use instead, in upper case.
 pub(super) fn methods_in_query(url: &Url) -> Vec<String> {
-    url.query_pairs()
-        .filter(|(name, _)| METHOD_PARAMETERS.contains(&folded(name).as_str()))
+    // Some take `;` for `&`.
+    let pairs = url.query().unwrap_or_default().split(['&', ';']);
+    pairs
+        .flat_map(|pair| form_urlencoded::parse(pair.as_bytes()))
+        .filter(|(name, _)| METHOD_PARAMETERS.contains(&folded(as_read_by_php(name)).as_str()))
         .map(|(_, value)| value.trim().to_ascii_uppercase())
         .collect()
+}
+
+/// Returns a parameter's name without the space at its beginning, and up to its first NUL.
+fn as_read_by_php(name: &str) -> &str {
+    let name = name.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
+    name.split('\0').next().unwrap_or_default()
 }
 
 impl HttpGrant {
@@ -188,6 +196,11 @@ mod tests {
             "X-Remote-Extra-a",
             "Remote-User",
             "X-WebAuth-User",
+            "X-WebAuth-Role",
+            "X-Auth-Request-User",
+            "X-Auth-Request-Email",
+            "Remote-Email",
+            "Remote-Name",
         ] {
             let refusal = grants(plain()).request("GET", &url, &[name]).unwrap_err();
             assert!(refusal.reason().contains(name), "{refusal}");
@@ -263,6 +276,14 @@ mod tests {
             ("a=1&X-HTTP-Method-Override=PUT", false),
             ("$httpMethod=PATCH", false),
             ("_method=MOVE", false),
+            // As PHP reads names, and what takes `;` for `&`.
+            ("%20_method=DELETE", false),
+            ("+_method=DELETE", false),
+            ("%0a%00_method=DELETE", false),
+            ("_method%00=DELETE", false),
+            ("_method%00x=DELETE", false),
+            ("a=1;_method=DELETE", false),
+            ("_method=get;a=1", true),
             ("_method=get", true),
             ("method=DELETE", true),
             ("a=_method", true),

@@ -105,7 +105,8 @@ pub(super) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<La
 
 /// Facts go into stories. By their shape alone: programs read them, and a name says little of what they are.
 fn facts_without_secrets(mut facts: types::Labels) -> Labels {
-    for (_, value) in &mut facts {
+    for (name, value) in &mut facts {
+        shapes::mask(name);
         shapes::mask(value);
     }
     Labels::from_iter(facts)
@@ -118,6 +119,7 @@ fn without_secrets(mut block: types::Block) -> types::Block {
         types::Block::Fields(fields) => {
             for (name, value) in fields {
                 shapes::mask_named(name, value);
+                shapes::mask(name);
             }
         }
         types::Block::Table(table) => {
@@ -150,13 +152,14 @@ fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFail
         if name.len() > limits.fact_name_bytes_max {
             let what = format!(
                 "the name of the fact {:?} with {} bytes",
-                cut(name, 32),
+                masked(name, 32),
                 name.len()
             );
             return Err(over("fact_name_bytes", &what, limits.fact_name_bytes_max));
         }
         check_fact_name(name)?;
         if value.len() > limits.fact_bytes_max {
+            let name = masked(name, limits::TRACE_LINE_BYTES_MAX);
             let what = format!("the fact {name:?} with {} bytes", value.len());
             return Err(over("fact_bytes", &what, limits.fact_bytes_max));
         }
@@ -167,12 +170,16 @@ fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFail
 
 /// Facts are read by other handlers and shown to people: a name is one, and none is the host's.
 fn check_fact_name(name: &str) -> Result<(), StepFailure> {
+    let shown = || masked(name, limits::TRACE_LINE_BYTES_MAX);
     let why = if name.is_empty() {
         "without a name".to_owned()
     } else if name.contains(char::is_control) {
-        format!("{name:?}, whose name holds a control character")
+        format!("{:?}, whose name holds a control character", shown())
     } else if let Some(prefix) = hosts_prefix(name) {
-        format!("{name:?}: names that begin with {prefix} are the host's")
+        format!(
+            "{:?}: names that begin with {prefix} are the host's",
+            shown()
+        )
     } else {
         return Ok(());
     };
@@ -254,7 +261,7 @@ fn block_from(block: types::Block) -> Result<Block, StepFailure> {
             if !url.starts_with("https://") && !url.starts_with("http://") {
                 return Err(StepFailure::Permanent(format!(
                     "it returned a link to {:?}: only http and https are shown",
-                    cut(&link.url, 64)
+                    masked(&link.url, 64)
                 )));
             }
             Block::Link {
@@ -490,5 +497,29 @@ mod tests {
     fn moments_before_1970_have_nanoseconds_that_count_on() {
         let at = timestamp("1969-12-31T23:59:58.5Z".parse().unwrap());
         assert_eq!((at.seconds, at.nanoseconds), (-2, 500_000_000));
+    }
+
+    #[test]
+    fn a_secret_in_a_name_or_a_link_that_is_refused_is_not_told() {
+        const SECRET: &str = "ghp_x9Kq2LmN8vB3zR7tY1wEaaBcDeFgHiJkLmNo";
+        let given = |facts, blocks| {
+            let given = types::Enrichment { facts, blocks };
+            enrichment_from(given, &Limits::default())
+        };
+        let pair = |name: String| vec![(name, "v".to_owned())];
+        let link = types::Block::Link(types::Link {
+            title: String::new(),
+            url: format!("ftp://{SECRET}"),
+        });
+        for failure in [
+            given(vec![], vec![link]).unwrap_err(),
+            given(pair(format!("{SECRET}\n")), vec![]).unwrap_err(),
+            given(pair(format!("storm.{SECRET}")), vec![]).unwrap_err(),
+        ] {
+            assert!(!failure.to_string().contains("x9Kq2L"), "{failure}");
+        }
+        let fields = types::Block::Fields(pair(SECRET.to_owned()));
+        let kept = given(pair(SECRET.to_owned()), vec![fields]).unwrap();
+        assert!(!format!("{kept:?}").contains("x9Kq2L"), "{kept:?}");
     }
 }

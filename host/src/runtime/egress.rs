@@ -365,6 +365,17 @@ mod tests {
             root_cause(&error_of(&grant(url), url).await),
             "no such name"
         );
+        // Nobody takes the connection up.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address: Url = url.parse().unwrap();
+        let client = Clients::default()
+            .get(&grant(&url), None, &address, None)
+            .unwrap();
+        let request = client.request(reqwest::Method::GET, address);
+        let request = request.timeout(std::time::Duration::from_millis(1));
+        let error = client.send(request).await.unwrap_err();
+        assert_eq!(root_cause(&error), "no connection in time");
     }
 
     #[test]

@@ -15,13 +15,12 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::endings::{Change, Ending, change_of};
-use super::limits::{EFFECT_KEY_BYTES_MAX, RECORDED_READ_BYTES_MAX};
-use super::recorder::{cut, micros};
+use super::limits::{EFFECT_KEY_BYTES_MAX, RECORDED_READ_BYTES_MAX, TRACE_LINE_BYTES_MAX};
+use super::recorder::{cut, masked, micros};
 use super::state::{Powers, State, Stop};
 use super::{Answered, Call};
 use crate::alert::Timestamp;
 use crate::journal::{CallKind, CallName, Entry, LedgerError, NamedCall};
-use crate::shapes;
 
 /// How often a record that the store did not take is tried again. An answer in hand waits.
 const RECORD_RETRY: Duration = Duration::from_millis(200);
@@ -90,12 +89,19 @@ impl<R> Done<R> {
     }
 }
 
+/// Returns a guest's text as a line of the story. It is cut first: it may be as long as the guest's memory.
+fn one_line(text: &str) -> String {
+    let beginning = cut(text, 4 * TRACE_LINE_BYTES_MAX);
+    let line = crate::text::inert(beginning).replace('\n', " ");
+    masked(&line, TRACE_LINE_BYTES_MAX)
+}
+
 impl Plan {
     fn new(kind: CallKind, name: CallName, request: String, changes: bool) -> Self {
         Self {
             kind,
             name,
-            request: shapes::masked(&crate::text::inert(&request).replace('\n', " ")).into_owned(),
+            request: one_line(&request),
             changes,
             began: Instant::now(),
         }
@@ -123,8 +129,8 @@ impl Plan {
             name: self.name.clone(),
             effect,
             in_doubt: false,
-            request: cut(&self.request, super::limits::TRACE_LINE_BYTES_MAX).to_owned(),
-            result: cut(&result, super::limits::TRACE_LINE_BYTES_MAX).to_owned(),
+            request: cut(&self.request, TRACE_LINE_BYTES_MAX).to_owned(),
+            result: cut(&result, TRACE_LINE_BYTES_MAX).to_owned(),
             reply,
             at: Timestamp::now(),
             clock,
@@ -190,7 +196,7 @@ impl State {
 
     /// Records the call, tells the story, and gives the guest its answer.
     async fn finish<R: Reply>(&mut self, plan: Plan, mut done: Done<R>) -> wasmtime::Result<R> {
-        shapes::mask(&mut done.result);
+        done.result = masked(&done.result, TRACE_LINE_BYTES_MAX);
         if let Some(powers) = &mut self.powers {
             match done.change {
                 _ if !plan.changes => hold(powers, &plan, &done),
@@ -337,5 +343,13 @@ mod tests {
             panic!("a digest");
         };
         assert_eq!(digest.len(), 32);
+    }
+
+    #[test]
+    fn what_a_story_shows_of_a_call_is_cut_before_anything_is_done_with_it() {
+        let long = format!("a\u{1b}\nb {}", "\u{1b}ghp_".repeat(1_000_000));
+        let plan = Plan::new(CallKind::Config, name_of(None, &[]), long, false);
+        assert!(plan.request.len() <= crate::runtime::limits::TRACE_LINE_BYTES_MAX);
+        assert!(plan.request.starts_with("a b ghp_"), "{}", plan.request);
     }
 }

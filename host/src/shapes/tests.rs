@@ -199,3 +199,13 @@ fn speed() {
         );
     }
 }
+
+#[test]
+fn of_a_long_line_what_stands_near_a_match_is_looked_at() {
+    let text = "api_key: 'x9Kq2LmN8vB3zR7tY1wE' ".repeat(1_000);
+    let at = text.len() / 2;
+    let near = line(text.as_bytes(), &(at..at + 20));
+    assert!(near.len() <= 20 + 2 * 1_024, "{}", near.len());
+    assert_eq!(line(b"a\nbcd\ne", &(3..4)), b"bcd");
+    assert_eq!(masked(&text).matches(MASK).count(), 1_000);
+}

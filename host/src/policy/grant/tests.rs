@@ -383,3 +383,14 @@ fn methods_narrow_a_grant_and_the_first_that_fits_is_taken() {
     assert!(grants.http("POST", &url("https://h.org/x")).is_err());
     assert!(grant("https://h.org").with_methods(["BREW"]).is_err());
 }
+
+#[test]
+fn a_step_upwards_may_end_in_what_begins_a_query() {
+    let grant = HttpGrant::parse("https://h.org/granted").unwrap();
+    for path in ["..%3fx", "..%23x", "..%253fx", "a/..%3f/b"] {
+        let url = Url::parse(&format!("https://h.org/granted/{path}")).unwrap();
+        assert!(!grant.covers(&url), "{path}");
+    }
+    let url = Url::parse("https://h.org/granted/a%3fx/b..%23").unwrap();
+    assert!(grant.covers(&url));
+}

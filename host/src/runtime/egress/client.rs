@@ -39,14 +39,14 @@ pub(crate) enum Roots {
     None,
 }
 
-/// Why a request was not answered.
+/// Why a request was not answered. Not transparent: what it holds is a cause of its own, which says whether it was late.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     /// Sent without a proxy, or never sent.
-    #[error(transparent)]
+    #[error("{0}")]
     Direct(#[from] reqwest::Error),
     /// Sent through a proxy.
-    #[error(transparent)]
+    #[error("{0}")]
     Proxied(#[from] legacy::Error),
 }
 

@@ -220,7 +220,8 @@ fn plan(request: &Request) -> Plan {
 /// Returns what the story shows: without a query, which may carry what is nobody's business, and
 /// without a user or password.
 fn shown_url(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else {
+    let parsed = Some(text).filter(|text| text.len() <= limits::HTTP_URL_BYTES_MAX);
+    let Some(mut url) = parsed.and_then(|text| Url::parse(text).ok()) else {
         return crate::runtime::recorder::cut(text, 64).to_owned();
     };
     url.set_query(None);

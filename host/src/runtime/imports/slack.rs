@@ -13,8 +13,10 @@ use crate::journal::CallKind;
 use crate::runtime::Answered;
 use crate::runtime::bindings::slack::{Error, Host, Message};
 use crate::runtime::endings::{Change, Ending, Reported, change_of};
+use crate::runtime::limits;
 use crate::runtime::message_ref::PostedMessage;
 use crate::runtime::preview;
+use crate::runtime::recorder::cut;
 use crate::runtime::slack::{Method, SlackFailure};
 use crate::runtime::state::{Powers, State};
 use crate::shapes;
@@ -43,6 +45,7 @@ struct Outgoing {
 
 impl Host for State {
     async fn post(&mut self, message: Message) -> wasmtime::Result<Result<String, Error>> {
+        self.count_any()?;
         let name = name_of(message.key.as_deref(), &parts(b"post", b"", &message));
         let request = format!("post to {}", message.channel);
         let plan = Plan::new(CallKind::Slack, name, request, true);
@@ -56,6 +59,7 @@ impl Host for State {
         at: String,
         message: Message,
     ) -> wasmtime::Result<Result<String, Error>> {
+        self.count_any()?;
         // The message's channel and thread are not looked at, so they are no part of its name.
         let looked_at = Message {
             channel: String::new(),
@@ -73,6 +77,7 @@ impl Host for State {
     }
 
     async fn react(&mut self, at: String, emoji: String) -> wasmtime::Result<Result<(), Error>> {
+        self.count_any()?;
         let name = name_of(None, &[b"react", at.as_bytes(), emoji.as_bytes()]);
         let plan = Plan::new(CallKind::Slack, name, format!("react with :{emoji}:"), true);
         let reply = self
@@ -91,7 +96,6 @@ impl State {
         bytes_out: usize,
         check: impl FnOnce(&Powers) -> Result<Outgoing, Error>,
     ) -> wasmtime::Result<Reply> {
-        self.count_any()?;
         let Some(powers) = &mut self.powers else {
             return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
@@ -347,7 +351,9 @@ fn content(
     let mut body = Map::new();
     let mut outside = Outside::of(&powers.alert, &powers.found);
     // First: a secret that is escaped has another shape.
-    let text = shapes::masked(&message.text);
+    // What is beyond Slack's bound is cut off later.
+    let text_bytes_max = 4 * limits::SLACK_TEXT_CHARS_MAX + limits::SECRET_BYTES_MAX;
+    let text = shapes::masked(cut(&message.text, text_bytes_max));
     let mut changed = matches!(text, Cow::Owned(_)).then(|| MASKED.to_owned());
     let inert = outside.disarm(&text);
     if inert.is_some() {

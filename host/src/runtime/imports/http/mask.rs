@@ -9,7 +9,7 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use crate::runtime::bindings::http::Response;
-use crate::runtime::imports::spelling;
+use crate::runtime::imports::spelling::{self, Reader, Steps};
 
 const MASK: &str = "[credential]";
 
@@ -17,6 +17,11 @@ const MASK: &str = "[credential]";
 const BYTES_MIN: usize = 6;
 /// How many encodings may have been applied one over the other: base64 of what holds base64.
 const DEPTH_MAX: usize = 2;
+/// Steps that a text of no length may take to search, and how many more for each of its bytes and each secret.
+const STEPS_MIN: u64 = 1 << 18;
+const STEPS_EACH_BYTE: u64 = 64;
+/// Steps that a text of any length may take: about two seconds, of a thread of its own.
+const STEPS_MAX: u64 = 1 << 27;
 /// Headers that tell something of the body as it was, from which a guess at the credential could be tried out.
 const OF_BODY: [&str; 7] = [
     "content-digest",
@@ -60,7 +65,7 @@ impl Masks {
             return;
         }
         // A name cannot hold a mask, and no service needs a header of that name.
-        let is_told = |name: &str| !self.places(name.as_bytes(), DEPTH_MAX).is_empty();
+        let is_told = |name: &str| self.masked(name.as_bytes()).is_some();
         response.headers.retain(|(name, _)| !is_told(name));
         for (_, value) in &mut response.headers {
             if let Some(masked) = self.masked(value.as_bytes()) {
@@ -74,8 +79,15 @@ impl Masks {
         }
     }
 
+    /// Returns the text with the credential masked; None where it is not in it. A text that takes more than its steps
+    /// to search was made to take them: it is masked as a whole.
     fn masked(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let places = self.places(text, DEPTH_MAX);
+        let size = text.len() as u64 * self.0.len() as u64;
+        let steps = Steps::new((STEPS_MIN + STEPS_EACH_BYTE * size).min(STEPS_MAX));
+        let places = self.places(text, DEPTH_MAX, &steps);
+        if steps.is_spent() {
+            return Some(MASK.as_bytes().to_vec());
+        }
         if places.is_empty() {
             return None;
         }
@@ -90,15 +102,19 @@ impl Masks {
         Some(masked)
     }
 
-    fn places(&self, text: &[u8], depth: usize) -> Vec<Range<usize>> {
+    fn places(&self, text: &[u8], depth: usize, steps: &Steps) -> Vec<Range<usize>> {
         let mut places = Vec::new();
+        if steps.is_spent() {
+            return places;
+        }
+        let reader = Reader::new(text, steps);
         for secret in &self.0 {
             let begins: [bool; 256] =
                 std::array::from_fn(|byte| spelling::may_begin(secret, byte as u8));
             let mut at = 0;
             while let Some(found) = text[at..].iter().position(|b| begins[usize::from(*b)]) {
                 at += found;
-                match spelling::match_at(text, at, secret) {
+                match reader.match_at(at, secret) {
                     Some(end) => {
                         places.push(at..end);
                         at = end;
@@ -109,8 +125,8 @@ impl Masks {
         }
         let shortest = self.0.iter().map(|secret| secret.len()).min();
         if let Some(bytes_min) = shortest.filter(|_| depth > 0) {
-            runs::decoded(text, bytes_min, &mut |decoded| {
-                let within = self.places(&decoded.bytes, depth - 1);
+            runs::decoded(text, bytes_min, steps, &mut |decoded| {
+                let within = self.places(&decoded.bytes, depth - 1, steps);
                 places.extend(within.iter().map(|bytes| decoded.place(bytes)));
             });
         }
@@ -118,13 +134,13 @@ impl Masks {
     }
 }
 
-/// In their order, those that overlap as one.
+/// In their order, those that overlap or touch as one: a mask may be longer than what it stands for.
 fn merged(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
     places.sort_by_key(|place| (place.start, place.end));
     let mut merged: Vec<Range<usize>> = Vec::with_capacity(places.len());
     for place in places {
         match merged.last_mut() {
-            Some(last) if place.start < last.end => last.end = last.end.max(place.end),
+            Some(last) if place.start <= last.end => last.end = last.end.max(place.end),
             _ => merged.push(place),
         }
     }

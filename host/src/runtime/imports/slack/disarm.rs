@@ -90,8 +90,10 @@ impl Outside {
                 Markup::Other => true,
                 Markup::Mention => {
                     mentions += 1;
-                    let seen = seen.get_or_insert_with(|| self.pieces.seen_in(text));
-                    mentions > MENTIONS_MAX || seen.is_alien(open, end)
+                    mentions > MENTIONS_MAX
+                        || seen
+                            .get_or_insert_with(|| self.pieces.seen_in(text))
+                            .is_alien(open, end)
                 }
             };
             if is_alien {

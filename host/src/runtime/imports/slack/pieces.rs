@@ -8,13 +8,21 @@
 //! the two wrote a `<` cannot be told, and a missing ping is better than anybody's ping.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::runtime::imports::spelling::{is_lead, unescaped};
+use crate::runtime::imports::spelling::{Steps, is_lead, unescaped};
 
 /// An alert with more texts that hold marks of a mention is up to no good: none of its message's mentions go out.
 const PIECES_MAX: usize = 2_000;
+
+/// Steps that the texts of one alert may take to decode: tens of milliseconds. One that takes more is up to no good
+/// either.
+const STEPS_MAX: u64 = 1 << 22;
+
+/// An item of a list that is shorter is no word that pings.
+const ITEM_BYTES_MIN: usize = 3;
 
 /// Words that ping everybody.
 const BROADCASTS: [&str; 4] = ["channel", "here", "everyone", "group"];
@@ -25,6 +33,10 @@ pub(super) struct Pieces {
     marked: BTreeSet<String>,
     /// Parts of the words of [`BROADCASTS`].
     words: BTreeSet<String>,
+    /// Words of [`BROADCASTS`] that a text holds with their mark once what handlers drop is dropped.
+    disguised: BTreeSet<&'static str>,
+    /// True where not all could be looked at.
+    is_cut: bool,
 }
 
 /// One text with mentions in it.
@@ -41,17 +53,21 @@ impl Pieces {
         let mut pieces = Self {
             marked: BTreeSet::new(),
             words: BTreeSet::new(),
+            disguised: BTreeSet::new(),
+            is_cut: false,
         };
+        let steps = Steps::new(STEPS_MAX);
         for text in texts {
             pieces.add(text);
             if text.bytes().any(is_lead) {
                 // A handler may decode what it is given: JSON in an annotation, HTML, a URL.
-                let plain = unescaped(text);
+                let plain = unescaped(text, &steps);
                 if plain != text {
                     pieces.add(&plain);
                 }
             }
         }
+        pieces.is_cut = steps.is_spent();
         pieces
     }
 
@@ -60,6 +76,23 @@ impl Pieces {
         if has_marks(text) {
             text.split(['\n', ',', ';'])
                 .for_each(|part| self.add_piece(part));
+            self.add_disguised(text);
+            return;
+        }
+        // A handler may put one of a list into a mention. Words of a sentence are none: an alert may say "channel".
+        let items = text.split(['\n', '\t', ',', ';', ':', '=', '|', '/']);
+        let long = items.filter(|item| item.trim().len() >= ITEM_BYTES_MIN);
+        long.for_each(|item| self.add_piece(item));
+    }
+
+    /// Handlers drop quotes, escape sequences and what is invisible, which may leave a mention.
+    fn add_disguised(&mut self, text: &str) {
+        let reduced = reduced(text);
+        for word in BROADCASTS {
+            let mut marks = reduced.match_indices(word);
+            if marks.any(|(at, _)| reduced[..at].ends_with('!')) {
+                self.disguised.insert(word);
+            }
         }
     }
 
@@ -81,10 +114,10 @@ impl Pieces {
         let text = flat(text);
         let (mut any, mut long) = (Spans::new(text.len()), Spans::new(text.len()));
         for piece in &self.marked {
-            for at in places(&text, piece) {
-                any.add(at, piece.len());
+            for place in places(&text, piece) {
+                any.add(&place);
                 if piece.len() > 1 {
-                    long.add(at, piece.len());
+                    long.add(&place);
                 }
             }
         }
@@ -101,7 +134,8 @@ impl Seen<'_> {
     /// Returns true where the mention from `open` to `end` is not the handler's own.
     pub(super) fn is_alien(&self, open: usize, end: usize) -> bool {
         let is_marked = self.within[open] || self.within[open + 1] || self.within_long[end - 1];
-        self.pieces.marked.len() > PIECES_MAX
+        self.pieces.is_cut
+            || self.pieces.marked.len() > PIECES_MAX
             || is_marked
             || self.is_copied(open, end)
             || self.is_spelt(open, end)
@@ -126,7 +160,8 @@ impl Seen<'_> {
                     .match_indices('<')
                     .take(MENTIONS_LOOKED_AT_MAX)
                     .any(|(at, _)| {
-                        at > 0 && begins_as(&piece[at..]) && before.ends_with(&piece[..at])
+                        let near = &piece.as_bytes()[at.saturating_sub(CONTEXT_BYTES_MAX)..at];
+                        at > 0 && begins_as(&piece[at..]) && before.as_bytes().ends_with(near)
                     })
         })
     }
@@ -141,28 +176,59 @@ impl Seen<'_> {
         else {
             return false;
         };
+        if self.pieces.disguised.contains(word) {
+            return true;
+        }
         let mut spans = Spans::new(word.len());
         for piece in &self.pieces.words {
-            for at in places(word, piece) {
-                spans.add(at, piece.len());
-            }
+            places(word, piece).for_each(|place| spans.add(&place));
         }
         spans.bytes().iter().all(|within| *within)
     }
 }
 
+/// How much of what stands before a mention is compared.
+const CONTEXT_BYTES_MAX: usize = 256;
 /// Beginnings of mentions that are looked at in one text of an alert.
 const MENTIONS_LOOKED_AT_MAX: usize = 1_000;
 
-/// Returns every place of `piece`, those that overlap too.
-fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = usize> + 't {
-    let finder = memmem::Finder::new(piece.as_bytes());
+/// Returns every place of `piece`; those that overlap because it repeats itself, as one.
+fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
+    let (text, piece) = (text.as_bytes(), piece.as_bytes());
+    let finder = memmem::Finder::new(piece);
+    let mut period = None;
     let mut from = 0;
     std::iter::from_fn(move || {
-        let at = from + finder.find(text.as_bytes().get(from..)?)?;
-        from = at + 1;
-        Some(at)
+        let start = from + finder.find(text.get(from..)?)?;
+        let mut end = start + piece.len();
+        // Where the text goes on as the piece repeats itself, the piece stands again and again. Any other place of
+        // it is further on than half of its length, so that each byte of the text is compared a few times only.
+        let period = *period.get_or_insert_with(|| period_of(piece));
+        while text
+            .get(end)
+            .is_some_and(|byte| *byte == text[end - period])
+        {
+            end += 1;
+        }
+        let repeated = (end - start - piece.len()) / period * period;
+        from = start + repeated + 1;
+        Some(start..start + repeated + piece.len())
     })
+}
+
+/// Returns after how many bytes a text repeats itself, at most its length (Knuth, Morris and Pratt).
+fn period_of(text: &[u8]) -> usize {
+    // The longest beginning that each beginning also ends with.
+    let mut borders = vec![0; text.len()];
+    let mut border = 0;
+    for at in 1..text.len() {
+        while border > 0 && text[at] != text[border] {
+            border = borders[border - 1];
+        }
+        border += usize::from(text[at] == text[border]);
+        borders[at] = border;
+    }
+    text.len() - border
 }
 
 /// Which bytes any of the spans added has.
@@ -173,9 +239,9 @@ impl Spans {
         Self(vec![0; bytes + 1])
     }
 
-    fn add(&mut self, at: usize, bytes: usize) {
-        self.0[at] += 1;
-        self.0[at + bytes] -= 1;
+    fn add(&mut self, place: &Range<usize>) {
+        self.0[place.start] += 1;
+        self.0[place.end] -= 1;
     }
 
     fn bytes(mut self) -> Vec<bool> {
@@ -193,6 +259,21 @@ impl Spans {
 
 fn has_marks(text: &str) -> bool {
     text.contains(['<', '>', '!', '@', '#'])
+}
+
+/// What is left of a text without escape sequences and whatever else is no letter, digit or mark.
+fn reduced(text: &str) -> String {
+    let mut reduced = String::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c == '\u{9b}' || c == '\u{1b}' && rest.as_str().starts_with('[') {
+            let skipped = usize::from(c == '\u{1b}');
+            rest.by_ref().skip(skipped).find(|c| matches!(c, '@'..='~'));
+        } else if c.is_ascii_alphanumeric() || has_marks(c.encode_utf8(&mut [0; 4])) {
+            reduced.push(c.to_ascii_lowercase());
+        }
+    }
+    reduced
 }
 
 /// In lower case and on one line, as handlers make it, every byte where it was.
@@ -321,5 +402,60 @@ mod tests {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         assert!(is_alien(&values, "<!here>"));
         assert!(!is_alien(&values[..PIECES_MAX], "<!here>"));
+    }
+
+    #[test]
+    fn an_alert_that_takes_too_many_steps_to_decode_has_no_mention_go_out() {
+        let label = "\\".repeat(4_096);
+        assert!(!is_alien(&[label.as_str(); 8], "<!here>"));
+        assert!(is_alien(&[label.as_str(); 100], "<!here>"));
+    }
+
+    #[test]
+    fn a_text_that_repeats_a_piece_is_gone_through_once() {
+        for (piece, text, found_max) in [
+            ("<a".repeat(5_000), "<a".repeat(20_000), 1),
+            ("<".to_owned(), "<".repeat(20_000), 1),
+            ("<aab<aa".to_owned(), "<aab".repeat(9), 1),
+            (
+                format!("<{}<", "a".repeat(500)),
+                format!("<{}", "a".repeat(500)).repeat(50),
+                1,
+            ),
+        ] {
+            let found: Vec<_> = places(&text, &piece).collect();
+            assert!(
+                found.len() <= found_max,
+                "{} times {}",
+                found.len(),
+                &piece[..3]
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_handler_drops_or_splits_makes_no_mention() {
+        for (values, text) in [
+            (&["<!`channel`>"][..], "<!channel>"),
+            (&["a <\u{1b}[0m!channel> b"], "<!channel>"),
+            (&["<!ch\u{1b}[31mannel>"], "<!channel>"),
+            (&["<!chan\u{200b}nel>"], "<!channel>"),
+            (&["<\"!here\">"], "<!here|x>"),
+            (&["owners: channel, here"], "<!channel>"),
+            (&["owners: channel, here"], "<!here>"),
+            (&["ping=everyone"], "<!everyone>"),
+        ] {
+            assert!(is_alien(values, text), "{values:?} in {text}");
+        }
+        for value in [
+            "the channel is down, look there",
+            "there: where",
+            "<-- !!",
+            "a here",
+        ] {
+            for mention in ["<!channel>", "<!here>"] {
+                assert!(!is_alien(&[value], mention), "{value}: {mention}");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::runtime::imports::spelling::{Unit, is_lead, read};
+use crate::runtime::imports::spelling::{Reader, Steps, Unit, is_lead};
 
 /// How many escapers may have been applied to base64: `%2B` in a URL, `\/` in JSON.
 const LAYERS_MAX: u8 = 2;
@@ -27,7 +27,13 @@ impl Decoded {
 }
 
 /// Calls `each` with every reading, of at least `bytes_min`, of every part of `text` that may be encoded.
-pub(super) fn decoded(text: &[u8], bytes_min: usize, each: &mut dyn FnMut(&Decoded)) {
+pub(super) fn decoded(
+    text: &[u8],
+    bytes_min: usize,
+    steps: &Steps,
+    each: &mut dyn FnMut(&Decoded),
+) {
+    let reader = Reader::new(text, steps);
     for kind in [Kind::Base64, Kind::Hex] {
         let mut at = 0;
         while at < text.len() {
@@ -41,7 +47,7 @@ pub(super) fn decoded(text: &[u8], bytes_min: usize, each: &mut dyn FnMut(&Decod
                 at += plain + 1;
                 continue;
             }
-            let (run, end) = run(text, at, kind);
+            let (run, end) = run(text, &reader, at, kind);
             if run.len() * kind.bits() / 8 >= bytes_min {
                 align(run, kind, each);
             }
@@ -91,7 +97,7 @@ impl Kind {
 type Symbol = (u8, Range<usize>);
 
 /// Reads symbols from `at` on; returns them, and where they end.
-fn run(text: &[u8], mut at: usize, kind: Kind) -> (Vec<Symbol>, usize) {
+fn run(text: &[u8], reader: &Reader<'_>, mut at: usize, kind: Kind) -> (Vec<Symbol>, usize) {
     let mut symbols = Vec::new();
     while let Some(&byte) = text.get(at) {
         if let Some(value) = kind.value(byte) {
@@ -111,7 +117,7 @@ fn run(text: &[u8], mut at: usize, kind: Kind) -> (Vec<Symbol>, usize) {
             continue;
         }
         let mut next = None;
-        read(text, at, LAYERS_MAX, &mut |unit, to| {
+        reader.read(at, LAYERS_MAX, &mut |unit, to| {
             let byte = match unit {
                 Unit::Byte(byte) => byte,
                 Unit::Char(char) => u8::try_from(u32::from(char)).unwrap_or(0xff),
@@ -162,49 +168,55 @@ fn align(run: Vec<Symbol>, kind: Kind, each: &mut dyn FnMut(&Decoded)) {
     }
 }
 
-/// Bytes as numbers with commas between, as JavaScript's buffers and Rust's vectors come out in JSON.
+/// Bytes as numbers with commas, semicolons or spaces between, as JSON has buffers and vectors, and as languages print
+/// them: `[104, 117]`, `[104 117]`, `0x68, 0x75`.
 fn lists(text: &[u8], bytes_min: usize, each: &mut dyn FnMut(&Decoded)) {
-    let mut bytes = Vec::new();
-    let mut symbols: Vec<Range<usize>> = Vec::new();
+    let mut list = Decoded {
+        bytes: Vec::new(),
+        symbols: Vec::new(),
+        first: 0,
+        bits: 8,
+    };
+    let mut end_list = |list: &mut Decoded| {
+        if list.bytes.len() >= bytes_min {
+            each(list);
+        }
+        list.bytes.clear();
+        list.symbols.clear();
+    };
     let mut at = 0;
-    while at <= text.len() {
-        let digits = text[at..].iter().take_while(|b| b.is_ascii_digit()).count();
-        let number = std::str::from_utf8(&text[at..at + digits]).unwrap_or_default();
-        let is_next = symbols
+    while let Some(next) = text[at..].iter().position(u8::is_ascii_digit) {
+        let start = at + next;
+        let (byte, end) = listed(text, start);
+        let goes_on = list
+            .symbols
             .last()
-            .is_none_or(|last| is_separator(&text[last.end..at]));
-        match number.parse::<u8>() {
-            Ok(byte) if is_next => {
-                bytes.push(byte);
-                symbols.push(at..at + digits);
-                at += digits;
-                at += text[at..]
-                    .iter()
-                    .take_while(|b| b.is_ascii_whitespace() || **b == b',')
-                    .count();
-                if at < text.len() {
-                    continue;
-                }
-            }
-            _ => {}
+            .is_none_or(|last| is_separator(&text[last.end..start]));
+        if !goes_on || byte.is_none() {
+            end_list(&mut list);
         }
-        if bytes.len() >= bytes_min {
-            each(&Decoded {
-                bytes: std::mem::take(&mut bytes),
-                symbols: std::mem::take(&mut symbols),
-                first: 0,
-                bits: 8,
-            });
+        if let Some(byte) = byte {
+            list.bytes.push(byte);
+            list.symbols.push(start..end);
         }
-        bytes.clear();
-        symbols.clear();
-        at += digits.max(1);
+        at = end;
     }
+    end_list(&mut list);
+}
+
+/// Returns the number that begins at `at`, if it is a byte, and where it ends.
+fn listed(text: &[u8], at: usize) -> (Option<u8>, usize) {
+    let (at, radix) = match &text[at..] {
+        [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (at + 2, 16),
+        _ => (at, 10),
+    };
+    let is_digit = |byte: &&u8| char::from(**byte).is_digit(radix);
+    let end = at + text[at..].iter().take_while(is_digit).count();
+    let number = std::str::from_utf8(&text[at..end]).unwrap_or_default();
+    (u8::from_str_radix(number, radix).ok(), end)
 }
 
 fn is_separator(text: &[u8]) -> bool {
-    text.contains(&b',')
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_whitespace() || *byte == b',')
+    let separates = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b',' | b';');
+    !text.is_empty() && text.iter().all(separates)
 }
