@@ -161,7 +161,7 @@ impl Committer {
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
                      next_handler = ?5, attempts = ?6, last_error = ?7, after_crash = 0,
-                     suspected = suspected * ?8,
+                     suspected = suspected * ?8, deaths = deaths * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
                  WHERE id = ?1",
@@ -372,6 +372,10 @@ impl Committer {
             return Ok(Err(CancelError::Unavailable(why)));
         }
         let withdrawn = self.shared.scheduler.lock().withdraw(id);
+        if withdrawn == Withdrawn::Uncommitted {
+            let why = "it was sent again this very moment; try again".into();
+            return Ok(Err(CancelError::Unavailable(why)));
+        }
         if withdrawn == Withdrawn::Absent {
             let known = Stored::load(&self.conn, id)?.is_some();
             return Ok(Err(if known {

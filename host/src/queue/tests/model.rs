@@ -507,6 +507,7 @@ impl Pair {
         known.ended_s = self.model.now_s;
         if !matches!(end, End::Yield) {
             known.suspected = 0;
+            known.deaths = 0;
         }
         let now_s = self.model.now_s;
         let handler = name("notify");
