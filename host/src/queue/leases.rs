@@ -28,14 +28,17 @@ pub struct Leases {
     pub(super) startable: Arc<Notify>,
     /// How long one waits for its slot at most.
     pub(super) ahead_for: Duration,
+    /// The scheduler knows that somebody takes deliveries out.
+    pub(super) attached: bool,
     pub(super) queue: super::WeakQueue,
 }
 
 impl Leases {
-    /// Waits for the next delivery; returns nothing once the queue is closed.
+    /// Waits for the next delivery; returns nothing once the queue is closed. Nothing is leased before this is first polled.
     ///
     /// Whoever takes it out settles it, and releases its slot when its invocation has ended.
     pub async fn next(&mut self) -> Option<Leased> {
+        self.attach();
         loop {
             let (queue, handed) = self.take().await?;
             let (id, token) = (handed.grant.id, handed.grant.token);
@@ -71,6 +74,21 @@ impl Leases {
                 last_error: None,
             });
         }
+    }
+
+    /// Lets leases be given from now on. Before that a delivery would count as running, though nobody ran it: a server that
+    /// is killed while it starts would then blame it.
+    pub(super) fn attach(&mut self) {
+        if self.attached {
+            return;
+        }
+        let Some(queue) = self.queue.upgrade() else {
+            return;
+        };
+        let shared = &queue.inner.shared;
+        shared.scheduler.lock().attach(shared.clock.ticks());
+        shared.inbox.nudge();
+        self.attached = true;
     }
 
     /// Waits for a lease that can be started, or has waited for too long.

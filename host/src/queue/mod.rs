@@ -177,6 +177,7 @@ impl Queue {
             waiting: VecDeque::new(),
             startable: Arc::clone(&inner.shared.startable),
             ahead_for: leases::AHEAD_FOR,
+            attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
         Ok((Self { inner }, leases))
@@ -319,10 +320,12 @@ impl Queue {
     }
 
     /// Takes a slot of `handler` for a delivery that is leased already; false where none is free or
-    /// others wait for one: settle with [`Next::Yield`] then.
+    /// others wait for one: settle with [`Next::Yield`] then. What cannot run now, since a suspect runs alone, does not wait.
     #[must_use]
     pub fn try_take_slot(&self, handler: &HandlerName) -> bool {
-        self.inner.shared.scheduler.lock().try_take_slot(handler)
+        let shared = &self.inner.shared;
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().try_take_slot(handler, now)
     }
 
     /// Stores how far a leased delivery is, without waiting.

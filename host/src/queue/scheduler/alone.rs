@@ -2,9 +2,9 @@
 //!
 //! Several deliveries run when a server dies, and one of them may be the reason. A death counts only against a delivery that
 //! ran alone. After a death among several, each of them is a suspect: after the start, suspects run one at a time, with
-//! nothing beside them, those that were there at most deaths first. A suspect whose lease ends is none any more. That takes
-//! [`ALONE_FOR`] at most, twice as long for each further death: then everything runs again, whether all suspects have had
-//! their turn or not. So a start is not held up for long by suspects that are only slow, and the one that is to blame is
+//! nothing beside them, the most suspected first. A suspect whose lease ends is none any more. That takes [`ALONE_FOR`] at
+//! most from when a worker first asks for a delivery, twice as long for each further death: then everything runs again,
+//! whether all suspects have had their turn or not. So a start is not held up for long by suspects that are only slow, and the one that is to blame is
 //! found after a few deaths, because it comes ever earlier in a time that grows.
 
 use std::cmp::Reverse;
@@ -25,7 +25,9 @@ const DOUBLED_MAX: u32 = 10;
 pub(super) struct Alone {
     /// The most suspected first.
     suspects: Vec<(Reverse<u32>, DeliveryId)>,
-    /// The end of the time in which only suspects run.
+    /// How long only suspects are to run, in milliseconds.
+    lasts: Ticks,
+    /// The end of that time, once it has begun.
     until: Option<Ticks>,
     /// Who has its turn, or had it last.
     running: Option<DeliveryId>,
@@ -33,12 +35,17 @@ pub(super) struct Alone {
 
 impl Alone {
     /// Adds a suspect, at the start.
-    pub(super) fn suspect(&mut self, id: DeliveryId, suspected: u32, now: Ticks) {
+    pub(super) fn suspect(&mut self, id: DeliveryId, suspected: u32) {
         let suspect = (Reverse(suspected), id);
         let place = self.suspects.partition_point(|other| *other < suspect);
         self.suspects.insert(place, suspect);
-        let until = now + (ALONE_FOR << (suspected - 1).min(DOUBLED_MAX));
-        self.until = self.until.max(Some(until));
+        let lasts = ALONE_FOR << (suspected - 1).min(DOUBLED_MAX);
+        self.lasts = self.lasts.max(lasts);
+    }
+
+    /// Begins the time in which only suspects run, if there are any.
+    pub(super) fn begin(&mut self, now: Ticks) {
+        self.until = (self.lasts > 0).then_some(now + self.lasts);
     }
 
     /// Returns true while only suspects run.

@@ -8,6 +8,9 @@ use super::{HandlerCounts, Left, Phase, Scheduler};
 impl Scheduler {
     /// Returns when something becomes due by itself.
     pub(in crate::queue) fn next_due(&self, now: Ticks) -> Option<Ticks> {
+        if !self.attached {
+            return None;
+        }
         let timer = self.timers.first().map(|(due, _)| *due);
         timer.into_iter().chain(self.alone.ends_at(now)).min()
     }
@@ -70,6 +73,9 @@ impl Scheduler {
 
     /// Returns true where `grant` would lease something.
     pub(in crate::queue) fn can_grant(&self, now: Ticks) -> bool {
+        if !self.attached {
+            return false;
+        }
         if self.timers.first().is_some_and(|(due, _)| *due <= now) {
             return true;
         }

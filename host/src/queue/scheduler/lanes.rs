@@ -108,9 +108,7 @@ impl Scheduler {
         };
         let items = &self.items;
         let line = self.lines.entry(entrant.fingerprint).or_default();
-        let overtaken = line.insert(new, |other| {
-            items.get(&other).is_some_and(|i| i.phase != Phase::Waiting)
-        });
+        let overtaken = line.insert(new, |other| items.get(&other).is_some_and(Item::is_leased));
         let is_next = line.is_next(id);
         let item = Item {
             route,
@@ -204,6 +202,17 @@ impl Scheduler {
             if self.items[&freed].phase == Phase::Waiting {
                 self.set_off(freed, now);
             }
+        }
+    }
+
+    /// Counts the patience of what waits for a slot from now on.
+    pub(super) fn restart_patience(&mut self, now: Ticks) {
+        let waits_for_slot = |(at, id): &&(Ticks, DeliveryId)| self.items[id].due < *at;
+        let waiting = self.timers.iter().filter(waits_for_slot);
+        let ids: Vec<_> = waiting.map(|(_, id)| *id).collect();
+        for id in ids {
+            self.stop_timer(id);
+            self.start_timer(id, now + PATIENCE_MS);
         }
     }
 

@@ -112,6 +112,8 @@ pub(super) struct Scheduler {
     criticals: usize,
     last_token: u64,
     alone: Alone,
+    /// Somebody takes deliveries out.
+    attached: bool,
     closed: bool,
 }
 
@@ -133,6 +135,7 @@ impl Scheduler {
             criticals: 0,
             last_token: 0,
             alone: Alone::default(),
+            attached: false,
             closed: false,
         }
     }
@@ -175,6 +178,7 @@ impl Scheduler {
         let first = self.insert(entrant);
         let item = &self.items[&id];
         let leasable = first
+            && self.attached
             && !self.alone.is_on(now)
             && item.due <= now
             && self.handlers[item.handler].is_idle()
@@ -198,12 +202,22 @@ impl Scheduler {
             self.set_off(id, now);
         }
         if suspected > 0 {
-            self.alone.suspect(id, suspected, now);
+            self.alone.suspect(id, suspected);
         }
+    }
+
+    /// Notes that somebody takes deliveries out from now on. Before that nothing is leased.
+    pub(super) fn attach(&mut self, now: Ticks) {
+        self.attached = true;
+        self.alone.begin(now);
+        self.restart_patience(now);
     }
 
     /// Leases as many as there are free slots for.
     pub(super) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
+        if !self.attached {
+            return Vec::new();
+        }
         self.fire_timers(now);
         if self.alone.is_on(now) {
             return self.grant_alone().into_iter().collect();
@@ -239,9 +253,8 @@ impl Scheduler {
                     .push(Provisional::Revoked(id, token, started));
                 Withdrawn::Leased
             }
-            Phase::Staged(_) | Phase::Granted(_) | Phase::Revoked(_) | Phase::Withdrawn => {
-                Withdrawn::Absent
-            }
+            Phase::Staged(_) | Phase::Granted(_) => Withdrawn::Uncommitted,
+            Phase::Revoked(_) | Phase::Withdrawn => Withdrawn::Absent,
         }
     }
 
@@ -397,11 +410,13 @@ impl Scheduler {
         }
     }
 
-    /// Takes a slot outside of the leases' order, where nobody waits for one.
-    pub(super) fn try_take_slot(&mut self, handler: &HandlerName) -> bool {
+    /// Takes a slot outside of the leases' order, where nobody waits for one. While suspects run alone, who waits cannot have
+    /// it now.
+    pub(super) fn try_take_slot(&mut self, handler: &HandlerName, now: Ticks) -> bool {
+        let alone = self.alone.is_on(now);
         let key = self.handler_key(handler);
         let slots = &mut self.handlers[key];
-        let free = slots.is_idle() && !slots.is_full();
+        let free = (alone || slots.is_idle()) && !slots.is_full();
         if free {
             slots.leased += 1;
             slots.take();

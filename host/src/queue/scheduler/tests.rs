@@ -11,7 +11,13 @@ fn name(handler: &str) -> HandlerName {
 }
 
 fn scheduler(cap: u32) -> Scheduler {
-    Scheduler::new(Caps::all(cap), 1_000, 1 << 20)
+    bounded(cap, 1_000, 1 << 20)
+}
+
+fn bounded(cap: u32, depth_max: usize, alert_bytes_max: usize) -> Scheduler {
+    let mut scheduler = Scheduler::new(Caps::all(cap), depth_max, alert_bytes_max);
+    scheduler.attach(NOW);
+    scheduler
 }
 
 fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entrant {
@@ -98,7 +104,7 @@ fn brief_invocations_get_leases_ahead_of_their_slots_until_a_long_one() {
         assert!(scheduler.start(grant));
     }
     assert!(!scheduler.is_startable(&more[2]), "but two run at a time");
-    assert!(!scheduler.try_take_slot(&name("a")));
+    assert!(!scheduler.try_take_slot(&name("a"), NOW));
     let counts = &scheduler.counts()[0];
     assert_eq!((counts.running, counts.waiting), (2, 197));
     let freed = scheduler.release_slot(&name("a"), Stay::Long);
@@ -230,7 +236,7 @@ fn leases_go_to_the_most_urgent_and_every_tenth_to_the_oldest() {
 
 #[test]
 fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_others() {
-    let mut scheduler = Scheduler::new(Caps::all(1), 8, 1 << 20);
+    let mut scheduler = bounded(1, 8, 1 << 20);
     for id in 0..4 {
         assert!(scheduler.has_room(&[name("hangs")]));
         admit_to(
@@ -249,7 +255,7 @@ fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_other
 
 #[test]
 fn what_moves_on_to_another_handler_counts_there() {
-    let mut scheduler = Scheduler::new(Caps::all(1), 2, 1 << 20);
+    let mut scheduler = bounded(1, 2, 1 << 20);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
     scheduler.release_slot(&first.handler, Stay::Long);
     let moves = Ended::Waits {
@@ -266,12 +272,12 @@ fn what_moves_on_to_another_handler_counts_there() {
 #[test]
 fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     let mut scheduler = scheduler(1);
-    assert!(scheduler.try_take_slot(&name("a")));
-    assert!(!scheduler.try_take_slot(&name("a")));
+    assert!(scheduler.try_take_slot(&name("a"), NOW));
+    assert!(!scheduler.try_take_slot(&name("a"), NOW));
     admit(&mut scheduler, 1, Priority::Normal);
     let freed = scheduler.release_slot(&name("a"), Stay::Long);
     assert!(freed.for_one_that_waits);
-    assert!(!scheduler.try_take_slot(&name("a")));
+    assert!(!scheduler.try_take_slot(&name("a"), NOW));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
@@ -327,6 +333,19 @@ fn a_dead_one_sent_again_goes_before_what_still_waits_on_its_lane() {
 }
 
 #[test]
+fn one_sent_again_goes_before_what_came_in_the_same_transaction() {
+    let mut scheduler = scheduler(1);
+    let busy = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    for id in [5, 3] {
+        let entrant = entrant(id, 7, "a", Priority::Normal);
+        assert!(scheduler.admit(entrant, NOW).is_none());
+    }
+    scheduler.commit(NOW);
+    finish(&mut scheduler, &busy);
+    assert_eq!(grant(&mut scheduler, NOW), [3]);
+}
+
+#[test]
 fn a_lease_given_up_holds_its_lane_until_its_worker_lets_go() {
     let mut scheduler = scheduler(2);
     let given_up = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
@@ -357,7 +376,7 @@ fn one_given_up_while_it_waits_frees_its_lane() {
 
 #[test]
 fn alerts_are_kept_in_memory_only_up_to_their_bound() {
-    let mut scheduler = Scheduler::new(Caps::all(1), 1_000, 100);
+    let mut scheduler = bounded(1, 1_000, 100);
     let alert = Arc::new(crate::queue::tests::alert("Large", 1));
     let large = |id: i64| Entrant {
         alert: Some(Arc::clone(&alert)),
@@ -480,6 +499,7 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
     for (id, suspected) in [(1, 1), (2, 2), (3, 0), (4, 1)] {
         restore_suspect(&mut scheduler, id, suspected);
     }
+    scheduler.attach(NOW);
     for expected in [2, 1, 4] {
         assert!(scheduler.can_grant(NOW));
         let grants = scheduler.grant(NOW);
@@ -517,11 +537,55 @@ fn a_slow_suspect_holds_the_others_back_for_a_while_only() {
     for (id, suspected) in [(1, 1), (2, 0), (3, 1)] {
         restore_suspect(&mut scheduler, id, suspected);
     }
+    scheduler.attach(NOW);
     assert_eq!(grant(&mut scheduler, NOW), [1]);
     assert_eq!(scheduler.next_due(NOW), Some(NOW + alone::ALONE_FOR));
     assert!(!scheduler.can_grant(NOW + alone::ALONE_FOR - 1));
     assert!(scheduler.can_grant(NOW + alone::ALONE_FOR));
     assert_eq!(grant(&mut scheduler, NOW + alone::ALONE_FOR), [2, 3]);
+}
+
+#[test]
+fn nothing_is_leased_before_somebody_takes_deliveries_out() {
+    let mut scheduler = Scheduler::new(Caps::all(9), 1_000, 1 << 20);
+    for (id, suspected) in [(1, 1), (2, 0)] {
+        restore_suspect(&mut scheduler, id, suspected);
+    }
+    let two = Entrant {
+        pipeline: [name("a"), name("b")].into(),
+        ..entrant(3, 3, "a", Priority::Normal)
+    };
+    scheduler.restore(two, NOW);
+    assert!(admit(&mut scheduler, 4, Priority::Critical).is_none());
+    let late = NOW + 60_000;
+    assert!(!scheduler.can_grant(late));
+    assert_eq!(scheduler.next_due(late), None);
+    assert_eq!(grant(&mut scheduler, late), [] as [i64; 0]);
+
+    scheduler.attach(late);
+    assert!(scheduler.can_grant(late));
+    assert_eq!(grant(&mut scheduler, late), [1], "alone");
+    let ends = late + alone::ALONE_FOR;
+    assert_eq!(scheduler.next_due(late), Some(ends));
+    assert_eq!(grant(&mut scheduler, ends - 1), [] as [i64; 0]);
+    let a = &scheduler.handler_keys[&name("a")];
+    assert_eq!(scheduler.items[&DeliveryId::from_raw(3)].handler, *a);
+}
+
+#[test]
+fn a_suspect_that_runs_alone_has_the_slots_that_the_others_wait_for() {
+    let mut scheduler = scheduler(1);
+    restore_suspect(&mut scheduler, 1, 1);
+    scheduler.restore(entrant(2, 2, "b", Priority::Critical), NOW);
+    scheduler.attach(NOW);
+    assert_eq!(grant(&mut scheduler, NOW), [1]);
+    let ends = NOW + alone::ALONE_FOR;
+    assert!(!scheduler.try_take_slot(&name("b"), ends), "2 has it next");
+    assert!(scheduler.try_take_slot(&name("b"), ends - 1));
+    assert!(
+        !scheduler.try_take_slot(&name("b"), ends - 1),
+        "it is taken"
+    );
 }
 
 #[test]

@@ -123,6 +123,8 @@ pub(in crate::queue) enum Withdrawn {
     Waiting,
     /// A worker had it; its lane stays held until that worker has let go.
     Leased,
+    /// It was taken in, or leased, in the same transaction.
+    Uncommitted,
     /// It is not here.
     Absent,
 }

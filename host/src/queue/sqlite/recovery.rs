@@ -23,7 +23,7 @@ use super::retention::Retention;
 use super::rows::{STORED, Shared as Texts, Stored};
 use super::schema::{self, AHEAD, DEAD, QUEUED, RUNNING};
 
-/// Deaths of the server under a delivery that ran alone, that end it.
+/// Deaths of the server under a delivery that ran alone that end it.
 pub(super) const DEATHS_MAX: u32 = 3;
 
 /// JSON bytes of waiting alerts that are kept in memory; the rest is read when its turn comes.
@@ -33,7 +33,8 @@ const ALERT_BYTES_MAX: usize = 16 << 20;
 const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
 
 pub(super) const DIED: &str = "the server died three times while it ran this alone, and a call that was under way may have \
-                    happened; see the log of those times, then retry it: a re-send of the alert does not";
+                    happened; check the log, then retry it with `alert-manager retry`; a re-send of the alert does not \
+                    retry it";
 
 /// A store, ready to work.
 pub(in crate::queue) struct Started {

@@ -416,6 +416,10 @@ impl Committer {
             return Ok(Err(CancelError::Unavailable(why)));
         }
         let withdrawn = self.shared.scheduler.lock().withdraw(id);
+        if withdrawn == Withdrawn::Uncommitted {
+            let why = "it was sent again this very moment; try again".into();
+            return Ok(Err(CancelError::Unavailable(why)));
+        }
         if withdrawn == Withdrawn::Absent {
             let known = Stored::load(&self.conn, id)?.is_some();
             return Ok(Err(if known {

@@ -71,6 +71,13 @@ impl Bench {
     }
 
     fn again(dir: TempDir, clock: Clock, options: Options, caps: Caps) -> Self {
+        let mut bench = Self::unattended(dir, clock, options, caps);
+        bench.leases.attach();
+        bench
+    }
+
+    /// Starts, and nobody takes deliveries out yet.
+    fn unattended(dir: TempDir, clock: Clock, options: Options, caps: Caps) -> Self {
         let path = dir.path().join("store.db");
         let (queue, leases) =
             Queue::open_with(&path, options.clone(), caps.clone(), clock.clone()).unwrap();

@@ -152,3 +152,63 @@ async fn what_a_person_has_cancelled_is_not_among_the_many() {
     assert!(all.left.is_empty(), "{:?}", all.left);
     bench.queue.retry(cancelled, Force::No).await.unwrap();
 }
+
+impl Bench {
+    /// Sends messages that the writer takes in one transaction.
+    fn push_together(&self, messages: Vec<Urgent>) {
+        let inbox = &self.queue.inner.shared.inbox;
+        inbox.put_back(messages);
+        inbox.nudge();
+    }
+}
+
+/// A request to send one again, and its answer.
+fn retry(id: DeliveryId) -> (Urgent, oneshot::Receiver<Result<(), RetryError>>) {
+    let (reply, answer) = oneshot::channel();
+    let later = inbox::Later::default();
+    let force = false;
+    let message = Urgent::Retry {
+        id,
+        force,
+        later,
+        reply,
+    };
+    (message, answer)
+}
+
+#[tokio::test]
+async fn a_resolved_that_is_sent_again_together_with_its_firing_runs_after_it() {
+    let mut bench = Bench::with(Options::default(), Caps::all(0));
+    let first = bench.accept_new(firing("A")).await;
+    let second = bench.accept_new(resolved("A")).await;
+    for id in [first, second] {
+        bench.queue.cancel(id).await.unwrap();
+    }
+    let ((retry_second, answer_second), (retry_first, answer_first)) =
+        (retry(second), retry(first));
+    bench.push_together(vec![retry_second, retry_first]);
+    assert_eq!(answer_second.await.unwrap(), Ok(()));
+    assert_eq!(answer_first.await.unwrap(), Ok(()));
+    bench.queue.set_caps(Caps::all(8));
+    for id in [first, second] {
+        assert_eq!(bench.run(Next::Done).await, id);
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_again_this_very_moment_cannot_be_cancelled_yet() {
+    let bench = Bench::with(Options::default(), Caps::all(0));
+    let id = bench.accept_new(firing("A")).await;
+    bench.queue.cancel(id).await.unwrap();
+    let (retry, retried) = retry(id);
+    let (reply, cancelled) = oneshot::channel();
+    bench.push_together(vec![retry, Urgent::Cancel { id, reply }]);
+    assert_eq!(retried.await.unwrap(), Ok(()));
+    let cancelled = cancelled.await.unwrap();
+    assert!(
+        matches!(cancelled, Err(CancelError::Unavailable(_))),
+        "{cancelled:?}"
+    );
+    assert_eq!(bench.state(id).await, State::Queued);
+    assert_eq!(bench.queue.cancel(id).await, Ok(()));
+}

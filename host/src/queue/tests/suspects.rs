@@ -139,3 +139,59 @@ async fn slow_suspects_do_not_hide_the_one_that_is_to_blame() {
         assert_ne!(bench.state(id).await, State::Dead);
     }
 }
+
+/// Nobody takes deliveries out while the first scan of the modules goes on.
+#[tokio::test]
+async fn a_server_that_is_killed_while_it_starts_blames_nothing() {
+    let mut bench = Bench::new();
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.push(bench.accept_new(firing(&format!("A{n}"))).await);
+    }
+    bench.queue.shutdown().await;
+    for kill in 0..4 {
+        let Bench {
+            dir,
+            clock,
+            options,
+            caps,
+            queue,
+            leases,
+        } = bench;
+        drop((queue, leases));
+        bench = Bench::unattended(dir, clock, options, caps);
+        if kill == 0 {
+            ids.push(bench.accept_new(firing("New")).await);
+        }
+        bench.flush().await;
+        bench.flush().await;
+        for id in &ids {
+            let delivery = bench.story(*id).await.delivery;
+            assert_eq!(delivery.state, State::Queued, "{delivery:?}");
+        }
+    }
+    let mut held = Vec::new();
+    for _ in &ids {
+        held.push(bench.lease().await);
+    }
+    for leased in &held {
+        assert_eq!((leased.lease, leased.after_crash), (1, false));
+    }
+}
+
+#[tokio::test]
+async fn deaths_add_up_though_leases_between_them_ended_in_order() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    for _ in 0..2 {
+        bench.lease().await;
+        bench = bench.crash();
+        assert_ne!(bench.state(id).await, State::Dead);
+        let until = bench.clock.now();
+        let handler = name("notify");
+        bench.run(Next::Retry { until, handler }).await;
+    }
+    bench.lease().await;
+    bench = bench.crash();
+    assert_eq!(bench.state(id).await, State::Dead);
+}
