@@ -29,7 +29,7 @@ use headers::{AddedHeader, Echo};
 use mask::Masks;
 
 /// A body that is searched for credentials by the thread that read it; larger ones have a thread of their own.
-const MASKED_AT_ONCE_BYTES_MAX: usize = 64 << 10;
+const MASKED_AT_ONCE_BYTES_MAX: usize = 16 << 10;
 
 /// A reply as it is recorded: the body in base64.
 type Reply = Result<Recorded, Error>;

@@ -20,8 +20,8 @@ const DEPTH_MAX: usize = 2;
 /// Steps that a text of no length may take to search, and how many more for each of its bytes and each secret.
 const STEPS_MIN: u64 = 1 << 18;
 const STEPS_EACH_BYTE: u64 = 64;
-/// Steps that a text of any length may take: about two seconds, of a thread of its own.
-const STEPS_MAX: u64 = 1 << 27;
+/// Steps that a text of any length may take: at most a few seconds, on a thread of its own.
+const STEPS_MAX: u64 = 1 << 26;
 /// Headers that tell something of the body as it was, from which a guess at the credential could be tried out.
 const OF_BODY: [&str; 7] = [
     "content-digest",
