@@ -9,20 +9,7 @@ use serde_json::{Value, json};
 use tests::alerts;
 use tests::modules;
 use tests::process::{Process, command, finished, run};
-use tests::server::drop_in;
-
-/// A folder with `handlers/` and these modules in it.
-fn folder(names: &[&str]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("handlers")).unwrap();
-    for name in names {
-        drop_in(
-            &modules::path(name),
-            &dir.path().join(format!("handlers/{name}.wasm")),
-        );
-    }
-    dir
-}
+use tests::server::{drop_in, folder};
 
 /// Posts a file of the folder as a user would.
 fn post(dir: &Path, file: &str, url: &str) -> Value {

@@ -6,21 +6,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tests::modules;
 use tests::process::{Finished, Process, command, finished, run};
-use tests::server::drop_in;
-
-fn folder(names: &[&str]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("handlers")).unwrap();
-    for name in names {
-        drop_in(
-            &modules::path(name),
-            &dir.path().join(format!("handlers/{name}.wasm")),
-        );
-    }
-    dir
-}
+use tests::server::folder;
 
 fn ask(dir: &Path, server: &Process, args: &[&str]) -> Finished {
     finished(

@@ -144,6 +144,23 @@ impl Setup {
     }
 }
 
+/// Returns a folder with `handlers/` and these modules in it.
+///
+/// # Panics
+/// Where it cannot be made.
+#[must_use]
+pub fn folder(names: &[&str]) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir(dir.path().join("handlers")).expect("a folder in it");
+    for name in names {
+        drop_in(
+            &crate::modules::path(name),
+            &dir.path().join(format!("handlers/{name}.wasm")),
+        );
+    }
+    dir
+}
+
 /// Copies a module into a folder as a deployment would: whole, under another name, then renamed.
 pub fn drop_in(module: &Path, to: &Path) {
     let partial = to.with_extension("partial");
