@@ -344,11 +344,6 @@ impl Reading {
         if let Some(claim) = &mut self.claim {
             claim.update(data);
         }
-        if self.body.capacity() - self.body.len() < data.len() {
-            // By a quarter, where a vector by itself would double: what waits unused is outside the bound of all bodies.
-            let more = data.len().max(self.body.len() / 4);
-            self.body.reserve_exact(more);
-        }
         self.body.extend_from_slice(data);
         Ok(())
     }
