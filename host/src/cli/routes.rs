@@ -1,15 +1,14 @@
 //! `routes`: which routes match an alert, and why.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::args::RoutesArgs;
 use super::print::{self, Paint};
-use super::{modules, serve};
+use super::{modules, send, serve};
 use crate::alert::{Labels, Timestamp};
 use crate::config::Overrides;
 use crate::router::{RouteOutcome, Router};
@@ -108,14 +107,7 @@ fn show(router: &Router, labels: &Labels) {
 }
 
 fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
-    let mut body = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin()
-            .read_to_end(&mut body)
-            .context("cannot read standard input")?;
-    } else {
-        body = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    }
+    let body = send::read(file)?;
     let parsed = webhook::parse(&body, Timestamp::now())
         .map_err(|error| anyhow!("{}: {error}", file.display()))?;
     for bad in parsed.bad.first {

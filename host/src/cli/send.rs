@@ -52,7 +52,8 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
 /// Returns what is posted.
 fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
     if let Some(file) = &args.alert {
-        let text = read(file)?;
+        let text = String::from_utf8(read(file)?)
+            .with_context(|| format!("{} is no UTF-8", file.display()))?;
         if !args.resolve {
             return Ok(text);
         }
@@ -90,15 +91,16 @@ fn pairs(labels: &[(String, String)]) -> Value {
         .into()
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
+/// Reads the body in a file that `--alert` names; `-` is standard input.
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
-        let mut text = String::new();
+        let mut body = Vec::new();
         std::io::stdin()
-            .read_to_string(&mut text)
+            .read_to_end(&mut body)
             .context("cannot read standard input")?;
-        return Ok(text);
+        return Ok(body);
     }
-    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// Makes every alert of a body resolved, in each of the forms that the webhook takes.

@@ -18,7 +18,7 @@ use crate::queue::types::{Delivery, Filter, LabelTest, Page, Progress, State, St
 
 use super::gathered::{self, Gathered};
 use super::retry::Tails;
-use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, open_reader, reason};
+use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, has_run, open_reader, reason};
 use super::{CANCELLED, kv, rows};
 
 /// Connections kept open; more are made where more people ask at once.
@@ -205,7 +205,7 @@ pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::R
             if id <= *of || is_apart(its_route, route, &beside) {
                 continue;
             }
-            if state == DONE || (state < DONE && leases > 0) {
+            if has_run(state, leases) {
                 found[*place].passed = true;
             } else {
                 found[*place].open.push(id);

@@ -14,7 +14,7 @@ use crate::queue::types::{Rest, RestReason, Retried};
 use super::committer::{Committer, Group};
 use super::reader::{self, Lane};
 use super::rows::{self, Stored};
-use super::schema::{DEAD, DONE};
+use super::schema::{DEAD, DONE, has_run};
 use super::settle::Reviver;
 
 /// The most of one transaction that goes into this.
@@ -170,10 +170,6 @@ impl Tails {
         tail.open = still_open;
         Ok(tail.ran > id.as_raw())
     }
-}
-
-fn has_run(state: i64, leases: i64) -> bool {
-    state == DONE || (state < DONE && leases > 0)
 }
 
 /// A request to send many again.

@@ -15,7 +15,7 @@ use crate::queue::types::{LeaseToken, Progress, StepStatus};
 use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
 use super::rows::{self, Stored};
-use super::schema::{DEAD, DONE, QUEUED, RETRYING};
+use super::schema::{DEAD, DONE, QUEUED, RETRYING, has_run};
 use super::{CANCELLED, kv, reader};
 
 /// What a message is answered once its transaction is durable.
@@ -314,7 +314,7 @@ impl Committer {
 
     /// Completes what somebody saw of the lane a moment ago with what has changed since.
     fn has_passed(&self, stored: &Stored, later: &Later) -> rusqlite::Result<bool> {
-        let ran = |s: &Stored| s.state == DONE || (s.state < DONE && s.leases > 0);
+        let ran = |s: &Stored| has_run(s.state, s.leases.into());
         if later.passed {
             return Ok(true);
         }
