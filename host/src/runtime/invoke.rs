@@ -79,7 +79,9 @@ impl Runtime {
         }
         let Kept {
             mut trace,
-            token_refused,
+            hold,
+            needs,
+            has,
             doubts,
             recorded,
         } = recorder.finish();
@@ -89,7 +91,9 @@ impl Runtime {
         Invoked {
             outcome: finished.outcome,
             trace,
-            slack_token_refused: token_refused,
+            hold,
+            needs,
+            has,
             doubts: Some(doubts),
             recorded,
         }

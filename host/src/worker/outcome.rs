@@ -221,7 +221,9 @@ mod tests {
                 }],
                 ..Trace::default()
             },
-            slack_token_refused: None,
+            hold: None,
+            needs: None,
+            has: Vec::new(),
             doubts: None,
             recorded: RecordUse::default(),
         };
