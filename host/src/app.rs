@@ -27,7 +27,7 @@ use crate::runtime::{
 use crate::server::{self, Server, Tls};
 use crate::telemetry::Metrics;
 use crate::webhook::{self, Room, SenderRates};
-use crate::worker::{Breakers, GuestThreads, Phase, Worker};
+use crate::worker::{Breakers, GuestThreads, Phase, Prober, Worker};
 
 pub use crate::server::TlsError;
 
@@ -244,6 +244,11 @@ impl App {
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
+        let prober = Prober {
+            queue: shared.queue.clone(),
+            runtime: Arc::clone(&shared.runtime),
+        };
+        background.spawn(prober.run(phase_seen.clone()));
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {

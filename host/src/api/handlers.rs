@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::app::{Shared, missing_grants, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
 use crate::queue::HandlerCounts;
-use crate::runtime::{Limits, ModuleInfo, Unit};
+use crate::runtime::{Hold, Limits, ModuleInfo, Unit};
 
 /// Lists every module of the folder, refused ones too.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
@@ -31,6 +31,8 @@ fn describe(
     let name = module.name.as_ref();
     let settings = name.map(|name| config.handler(name));
     let paused = name.and_then(|name| shared.breakers.paused(name));
+    let held = held(shared, module, settings.as_deref());
+    let reason = paused.or_else(|| held.first().map(ToString::to_string));
     json!({
         "name": name,
         "version": module.version,
@@ -53,8 +55,28 @@ fn describe(
                 "dead": dead,
             })
         }),
-        "last_error": module.error.clone().or(paused),
+        "held": held.iter().map(|hold| json!({
+            "channel": hold.channel,
+            "code": hold.code,
+            "advice": hold.advice,
+            "since": hold.since,
+        })).collect::<Vec<_>>(),
+        "last_error": module.error.clone().or(reason),
     })
+}
+
+/// Returns what Slack refuses this handler until the operator mends it.
+fn held(shared: &Shared, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
+    let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
+    else {
+        return Vec::new();
+    };
+    let granted = |hold: &Hold| match &hold.channel {
+        Some(channel) => settings.grants.slack(channel).is_ok(),
+        None => true,
+    };
+    let holds = shared.runtime.holds().current().into_iter();
+    holds.filter(granted).collect()
 }
 
 fn grants(settings: &HandlerSettings) -> Value {

@@ -60,6 +60,14 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         (module.name().as_str(), i64::from(paused.is_some()))
     });
     shared.metrics.breakers(breakers);
+    let (config, holds) = (shared.config.load(), shared.runtime.holds().current());
+    let is_held = |name: &String| {
+        let mut holds = holds.iter();
+        holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))
+    };
+    let channels = config.slack.channels.keys();
+    let channels = channels.map(|name| (name.as_str(), i64::from(is_held(name))));
+    shared.metrics.slack_channels(channels);
     let heartbeats = heartbeats
         .iter()
         .map(|(name, missing)| (name.as_str(), i64::from(*missing)));

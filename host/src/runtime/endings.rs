@@ -150,16 +150,22 @@ pub(super) fn slack_code(code: &str) -> SlackCode {
         // Slack says of the first two: some aspect of the operation may have succeeded before the error was raised.
         "internal_error" | "update_failed" => MayBeDone(Reported::AsUnavailable),
         "fatal_error" => MayBeDone(Reported::AsTimeout),
-        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired"
+        "invalid_auth"
+        | "not_authed"
+        | "account_inactive"
+        | "token_revoked"
+        | "token_expired"
         | "not_allowed_token_type" => SlackRefused(VALID_TOKEN),
-        "missing_scope" => {
-            SlackRefused("give the app the scopes chat:write and reactions:write, and install it again")
-        }
-        "accesslimited" | "ekm_access_denied" | "enterprise_is_restricted"
+        "missing_scope" => SlackRefused(
+            "give the app the scopes chat:write and reactions:write, and install it again",
+        ),
+        "accesslimited"
+        | "ekm_access_denied"
+        | "enterprise_is_restricted"
         | "two_factor_setup_required" => SlackRefused(ALLOW_APP),
-        "deprecated_endpoint" | "method_deprecated" => {
-            SlackRefused("install a newer version of Alert Manager: Slack has withdrawn this method")
-        }
+        "deprecated_endpoint" | "method_deprecated" => SlackRefused(
+            "install a newer version of Alert Manager: Slack has withdrawn this method",
+        ),
         "channel_not_found" => ChannelRefused(
             "check the name or id below slack.channels; a private channel must have the app as a member (/invite @app)",
         ),
@@ -172,20 +178,25 @@ pub(super) fn slack_code(code: &str) -> SlackCode {
         | "restricted_action_thread_only_channel" => ChannelRefused(
             "let the app post in the settings of the channel or the workspace, or name another channel below slack.channels",
         ),
-        "access_denied" | "team_access_not_granted" => {
-            ChannelRefused("install the app in the channel's workspace, and give it access to the channel")
-        }
+        "access_denied" | "team_access_not_granted" => ChannelRefused(
+            "install the app in the channel's workspace, and give it access to the channel",
+        ),
         "channel_type_not_supported" | "messages_tab_disabled" => ChannelRefused(CORRECT),
         "invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "msg_too_long" => {
             BlocksRefused
         }
-        "message_not_found" | "edit_window_closed" | "cant_update_message" | "block_mismatch"
+        "message_not_found"
+        | "edit_window_closed"
+        | "cant_update_message"
+        | "block_mismatch"
         | "team_not_found" => Gone,
         "no_text" => Other("give the message a text"),
         "invalid_name" => Other("there is no such emoji in this workspace"),
         "restricted_action_non_threadable_channel" => Other("the channel takes no threads"),
         "restricted_action_thread_locked" | "thread_locked" => Other("the thread is locked"),
-        "too_many_emoji" | "too_many_reactions" => Other("the message has as many emoji as Slack allows"),
+        "too_many_emoji" | "too_many_reactions" => {
+            Other("the message has as many emoji as Slack allows")
+        }
         _ => Other(TABLE),
     }
 }

@@ -194,19 +194,15 @@ impl Holds {
     /// Returns true unless it is known that the channel's name stands for another channel than `id` by now: a message of
     /// before the operator named another channel is still where it was.
     pub(super) fn is_at(&self, channel: &str, id: &str) -> bool {
-        self.ids
-            .lock()
-            .get(channel)
-            .is_none_or(|known| known == id)
+        self.ids.lock().get(channel).is_none_or(|known| known == id)
     }
 
     /// Releases what other settings may have mended: channels that mean another one now, and Slack if the token is
     /// another one.
     pub(super) fn reconfigure(&self, old: &Slack, new: &Slack) {
         let elsewhere = old.api_url != new.api_url;
-        let moved = |channel: &String| {
-            elsewhere || old.channels.get(channel) != new.channels.get(channel)
-        };
+        let moved =
+            |channel: &String| elsewhere || old.channels.get(channel) != new.channels.get(channel);
         self.ids.lock().retain(|channel, _| !moved(channel));
         let token = new.token.as_ref().and_then(|token| token.read().ok());
         let mut all = self.held.lock();

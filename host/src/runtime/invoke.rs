@@ -81,10 +81,23 @@ impl Runtime {
             mut trace,
             hold,
             needs,
+            rate,
             has,
             doubts,
             recorded,
         } = recorder.finish();
+        let mut finished = finished;
+        if let (
+            Some(rate),
+            Err(StepFailure::Unavailable {
+                message,
+                after: Some(_),
+            }),
+        ) = (rate, &mut finished.outcome)
+        {
+            // A guest knows only that it is to wait, and takes it for Slack's word.
+            *message = rate;
+        }
         trace.cpu_us = micros(finished.usage.cpu);
         trace.wall_us = micros(finished.usage.wall);
         trace.memory_bytes = finished.usage.memory_bytes;

@@ -92,9 +92,7 @@ mod tests {
             assert_eq!(outages.refuses(&h, ORIGIN, now), None);
             outages.failed(&h, ORIGIN, "connection refused", now);
         }
-        let why = outages
-            .refuses(&h, ORIGIN, now)
-            .expect("it is left alone");
+        let why = outages.refuses(&h, ORIGIN, now).expect("it is left alone");
         assert!(
             why.contains("30 s more") || why.contains("31 s more"),
             "{why}"

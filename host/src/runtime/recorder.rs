@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::holds::Hold;
 use super::limits;
 use super::quota::Limits;
 use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
-use super::holds::Hold;
 use crate::alert::{Alert, DeliveryId, HandlerName};
 use crate::dependency::Dependency;
 use crate::journal::{Begun, CallKind, CallName, Doubts, NamedCall, Note, RecordUse};
@@ -60,6 +60,8 @@ pub(super) struct Kept {
     pub(super) hold: Option<Hold>,
     /// What did not answer last.
     pub(super) needs: Option<Dependency>,
+    /// The rate limit of ours that a call was to wait for.
+    pub(super) rate: Option<String>,
     /// What answered.
     pub(super) has: Vec<Dependency>,
     /// Which calls may have happened without a record.
@@ -76,6 +78,7 @@ struct Inner {
     in_flight: Option<InFlight>,
     hold: Option<Hold>,
     needs: Option<Dependency>,
+    rate: Option<String>,
     has: Vec<Dependency>,
     doubts: Doubts,
     /// A call of this attempt that was to change something has ended without a success.
@@ -286,6 +289,11 @@ impl Recorder {
         self.inner.lock().hold = Some(hold);
     }
 
+    /// Notes that a call waits for a rate limit of ours.
+    pub(super) fn waits_for_rate(&self, why: String) {
+        self.inner.lock().rate = Some(why);
+    }
+
     /// Notes that a call needs what does not answer, or has not yet.
     pub(super) fn needs(&self, dependency: Dependency) {
         self.inner.lock().needs = Some(dependency);
@@ -348,6 +356,7 @@ impl Recorder {
             trace: std::mem::take(&mut inner.trace),
             hold: inner.hold.take(),
             needs: inner.needs.take(),
+            rate: inner.rate.take(),
             has: std::mem::take(&mut inner.has),
             doubts: std::mem::take(&mut inner.doubts),
             recorded: inner.recorded,

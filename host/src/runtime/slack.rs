@@ -75,15 +75,9 @@ pub(super) enum SlackFailure {
     /// Done or not: unknown; why, and what the guest is told.
     Unknown(String, Reported),
     /// The token is refused, or none can be read: all of Slack is held until the operator mends it.
-    SlackHeld {
-        code: String,
-        advice: String,
-    },
+    SlackHeld { code: String, advice: String },
     /// The channel does not take the app's messages: it is held until the operator mends it.
-    ChannelHeld {
-        code: String,
-        advice: String,
-    },
+    ChannelHeld { code: String, advice: String },
 }
 
 #[derive(Deserialize)]
@@ -179,12 +173,10 @@ impl SlackApi {
             .join(method.path())
             .map_err(|error| SlackFailure::Unavailable(format!("slack.api_url: {error}")))?;
         let token = match &self.settings.token {
-            Some(source) => source
-                .read()
-                .map_err(|error| SlackFailure::SlackHeld {
-                    code: "no_token".to_owned(),
-                    advice: format!("the token cannot be read: {error}"),
-                })?,
+            Some(source) => source.read().map_err(|error| SlackFailure::SlackHeld {
+                code: "no_token".to_owned(),
+                advice: format!("the token cannot be read: {error}"),
+            })?,
             None => {
                 return Err(SlackFailure::SlackHeld {
                     code: "no_token".to_owned(),

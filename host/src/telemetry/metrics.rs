@@ -34,6 +34,7 @@ pub struct Metrics {
     diverged: IntCounterVec,
     limits: IntCounterVec,
     breaker_open: IntGaugeVec,
+    slack_channel_held: IntGaugeVec,
     store_writable: IntGauge,
     heartbeat_missing: IntGaugeVec,
     handler_info: IntGaugeVec,
@@ -173,6 +174,12 @@ impl Metrics {
                 "1 while a handler is paused because it failed again and again.",
                 &["handler"],
             )?,
+            slack_channel_held: gauges(
+                &registry,
+                "alert_manager_slack_channel_held",
+                "1 while Slack refuses a channel of slack.channels, or the token, so that messages wait for the operator.",
+                &["channel"],
+            )?,
             store_writable: gauge(
                 &registry,
                 "alert_manager_store_writable",
@@ -308,6 +315,11 @@ impl Metrics {
     /// Shows the handlers that serve now, each with 1 where it is paused, and those alone.
     pub fn breakers<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.breaker_open, handlers);
+    }
+
+    /// Shows the channels that are set, each with 1 while it is held, and those alone.
+    pub fn slack_channels<'a>(&self, channels: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.slack_channel_held, channels);
     }
 
     /// Shows whether the store can be written.

@@ -9,7 +9,6 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use crate::alert::StepKind;
-use crate::config::SlackRate;
 use crate::dependency::Dependency;
 use crate::journal::CallKind;
 use crate::runtime::Answered;
@@ -150,8 +149,7 @@ impl State {
             return Ok(self.met(hold));
         }
         if let Err(wait) = take_turn(powers, &outgoing) {
-            let rate = powers.services.slack.settings.rate;
-            return Ok(waits_for_rate(rate, wait));
+            return Ok(self.waits(powers, &outgoing, wait));
         }
         if let Err(why) = self.note(plan).await? {
             return Ok(failed(Error::Unavailable(why)));
@@ -184,8 +182,7 @@ impl State {
                 services.holds.release(None);
                 services.holds.release(Some(&channel));
                 self.recorder.has(Dependency::Slack);
-                self.recorder
-                    .has(Dependency::SlackChannel(channel.clone()));
+                self.recorder.has(Dependency::SlackChannel(channel.clone()));
                 if method == Method::PostMessage && at.is_none() {
                     services.holds.learn(&channel, &posted.channel_id);
                 }
@@ -221,6 +218,27 @@ impl State {
             }
             Err(failure) => self.explain_failure(powers, failure, &channel, at.as_deref()),
         }
+    }
+
+    /// A message waits for its permit: because of our own rate limit, unless Slack has said to wait.
+    fn waits(
+        &self,
+        powers: &Powers,
+        outgoing: &Outgoing,
+        wait: std::time::Duration,
+    ) -> Done<Reply> {
+        let slack = &powers.services.slack;
+        let done = failed(rate_limited(wait));
+        if slack.paces.check(&outgoing.target, Instant::now()).is_err() {
+            return done;
+        }
+        let why = format!(
+            "waiting for this channel's rate limit ({} a second, slack.rate)",
+            slack.settings.rate.per_second
+        );
+        let result = format!("{why}: {} ms", wait.as_millis());
+        self.recorder.waits_for_rate(why);
+        Done { result, ..done }
     }
 
     /// Slack refuses what only the operator can mend: the guest is told to try later, and whatever it makes of that, the step
@@ -474,19 +492,6 @@ fn take_turn(powers: &Powers, outgoing: &Outgoing) -> Result<(), std::time::Dura
             slack.paces.take(&outgoing.target, &who, rate, now)
         }
         Method::Update | Method::AddReaction => slack.paces.check(&outgoing.target, now),
-    }
-}
-
-/// It is our own rate limit that makes it wait, not Slack.
-fn waits_for_rate(rate: SlackRate, wait: std::time::Duration) -> Done<Reply> {
-    let done = failed(rate_limited(wait));
-    Done {
-        result: format!(
-            "waiting {} ms for this channel's rate limit ({} a second, slack.rate)",
-            wait.as_millis(),
-            rate.per_second
-        ),
-        ..done
     }
 }
 
