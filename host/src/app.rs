@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod pulse;
+mod report;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::alert::{Alert, HandlerName};
 use crate::api;
-use crate::config::{Bound, Config, Problem, Problems, Store};
+use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
 use crate::heartbeat::Heartbeats;
 use crate::policy;
 use crate::queue::{self, Leases, Queue};
@@ -25,7 +26,7 @@ use crate::runtime::{
     ServiceOptions, Serving,
 };
 use crate::server::{self, Server, Tls};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, REFUSALS_WINDOW, Refusals};
 use crate::webhook::{self, Room, SenderRates};
 use crate::worker::{Breakers, GuestThreads, Phase, Worker};
 
@@ -36,6 +37,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// What the key of the references to Slack's messages is derived for.
 const MESSAGE_REFS: &str = "slack message references";
+
+/// How long the last lines about deliveries may take to be logged.
+const REPORTS_MAX: Duration = Duration::from_secs(2);
 
 /// How long connections may take to end after that.
 const CONNECTIONS_MAX: Duration = Duration::from_secs(3);
@@ -97,6 +101,8 @@ pub struct Parts {
     /// What this process listens on.
     pub(crate) bound: Arc<Bound>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Requests that were refused lately.
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) senders: SenderRates,
     pub(crate) bodies: Room,
@@ -112,13 +118,15 @@ pub struct Parts {
     /// The folder's files as of the last time that what they serve was routed, and how often that was.
     listed: ArcSwap<Vec<ModuleInfo>>,
     listings: watch::Sender<u64>,
-    changes: Changes,
+    changes: Turns,
+    /// The configuration of the start: what takes a restart is as it says.
+    started_with: Arc<Config>,
     source: ConfigSource,
 }
 
 /// What may be changed by one at a time: each takes the newest configuration and folder, in turn.
 #[derive(Default)]
-struct Changes {
+struct Turns {
     /// Held for a whole reload.
     reload: tokio::sync::Mutex<()>,
     /// Held while the router and the caps are made.
@@ -170,7 +178,9 @@ impl App {
             tls: config.tls_server.clone(),
         });
         let (beats_again, beats_seen) = mpsc::unbounded_channel();
-        let config = Arc::new(ArcSwap::from_pointee(config));
+        report::started(&config, queue.recovered());
+        let started_with = Arc::new(config);
+        let config = Arc::new(ArcSwap::new(Arc::clone(&started_with)));
         let shared = Shared(Arc::new(Parts {
             router: Arc::new(ArcSwap::from_pointee(Router::default())),
             config,
@@ -180,6 +190,7 @@ impl App {
             preview,
             bound,
             metrics,
+            refusals: Arc::default(),
             breakers: Arc::default(),
             senders: SenderRates::default(),
             bodies: Room::default(),
@@ -190,7 +201,8 @@ impl App {
             routed: watch::Sender::new(false),
             listed: ArcSwap::default(),
             listings: watch::Sender::new(0),
-            changes: Changes::default(),
+            changes: Turns::default(),
+            started_with,
             source,
         }));
         shared.rebuild();
@@ -240,7 +252,9 @@ impl App {
             metrics: Arc::clone(&shared.metrics),
             breakers: Arc::clone(&shared.breakers),
         };
+        let reports = tokio::spawn(report::settled(shared.queue.settled()));
         let mut background = JoinSet::new();
+        background.spawn(shared.clone().sum_up_refusals());
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
@@ -250,6 +264,7 @@ impl App {
             endpoints: endpoints.with_state(shared.clone()),
             config: Arc::clone(&shared.config),
             metrics: Arc::clone(&shared.metrics),
+            refusals: Arc::clone(&shared.refusals),
             tls,
         };
         let mut serve = tokio::spawn(server.serve(listener, async move {
@@ -270,7 +285,7 @@ impl App {
             () = shutdown => None,
             ended = &mut serve => Some(ended),
         };
-        tracing::info!("shutting down: taking no more, finishing what runs");
+        tracing::info!("shutting down: no new work is taken, running deliveries may finish");
         let _ = phase.send(Phase::Draining);
         if let Err(error) = worker.await {
             tracing::error!(%error, "the worker ended unexpectedly");
@@ -282,6 +297,9 @@ impl App {
         serve.abort();
         background.shutdown().await;
         shared.queue.shutdown().await;
+        shared.refusals.sum_up(None);
+        // It ends with the store.
+        let _ = tokio::time::timeout(REPORTS_MAX, reports).await;
         tracing::info!("stopped");
         match served {
             Some(Err(error)) => Err(ServeError(error)),
@@ -326,11 +344,12 @@ impl Shared {
         self.listings.subscribe()
     }
 
-    /// Reads configuration and folder again. A bad configuration is refused, and the old one stays.
+    /// Reads configuration and folder again, and returns what is different. A bad configuration is refused, and the old one
+    /// stays.
     ///
     /// # Errors
     /// Every problem of the new configuration.
-    pub async fn reload(&self) -> Result<(), Problems> {
+    pub async fn reload(&self) -> Result<Changes, Problems> {
         let _one_at_a_time = self.changes.reload.lock().await;
         let source = Arc::clone(&self.source);
         let read = tokio::task::spawn_blocking(move || source()).await;
@@ -338,7 +357,7 @@ impl Shared {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => {
                 self.metrics.reloaded(Err(()));
-                tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+                log_refused(&problems);
                 return Err(problems);
             }
             Err(error) => {
@@ -350,10 +369,9 @@ impl Shared {
         if let Some(open) = config.open_doors(&self.bound) {
             self.metrics.reloaded(Err(()));
             let problems = left_open(&self.bound, open);
-            tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+            log_refused(&problems);
             return Err(problems);
         }
-        self.warn_of_what_needs_a_restart(&config);
         if let Err(error) = self.runtime.reconfigure(service_options(
             &config,
             self.ref_key(),
@@ -363,36 +381,17 @@ impl Shared {
             tracing::error!(%error, "the new configuration cannot be used; the old one stays");
             return Err(not_reloaded("it cannot be used", &error));
         }
+        let changes = Changes::between(&self.started_with, &self.config.load(), &config);
         self.config.store(Arc::new(config));
         self.rebuild();
         self.expect_heartbeats();
         self.report_dead_letters();
         self.registry.set_pins(pins(&self.config.load())).await;
-        // Whoever asked is told once all that was found is routed.
+        // The answer comes once all that was found is routed.
         self.rebuild();
         self.metrics.reloaded(Ok(()));
-        tracing::info!("configuration and folder read again");
-        Ok(())
-    }
-
-    fn warn_of_what_needs_a_restart(&self, new: &Config) {
-        let old = self.config.load();
-        for (key, changed) in [
-            ("listen", old.listen != new.listen),
-            ("store", old.store != new.store),
-            ("handlers_dir", old.handlers_dir != new.handlers_dir),
-            ("tls_server_config", old.tls_server != new.tls_server),
-            ("retention", old.retention != new.retention),
-            ("sandbox", old.sandbox != new.sandbox),
-            (
-                "webhook.queue_depth_max",
-                old.webhook.queue_depth_max != new.webhook.queue_depth_max,
-            ),
-        ] {
-            if changed {
-                tracing::warn!("{key} has changed: that takes a restart");
-            }
-        }
+        report::reloaded(&changes);
+        Ok(changes)
     }
 
     fn expect_heartbeats(&self) {
@@ -437,6 +436,16 @@ impl Shared {
         self.listings.send_modify(|n| *n += 1);
     }
 
+    /// Logs what refused requests have in common, once a window.
+    async fn sum_up_refusals(self) {
+        let mut windows = tokio::time::interval(REFUSALS_WINDOW);
+        windows.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            windows.tick().await;
+            self.refusals.sum_up(Some(Instant::now()));
+        }
+    }
+
     /// Follows the drop folder: what is loaded is routed, what is refused is counted.
     async fn follow_folder(self) {
         let mut changes = self.registry.subscribe();
@@ -472,7 +481,8 @@ impl Shared {
         if let Some(lines) = missing_grants(&self.config.load(), module) {
             tracing::warn!(
                 handler = name.as_str(),
-                "handler {name} is limited: what it is not granted answers `denied`. To grant it, add:\n{lines}"
+                add = lines,
+                "handler {name} is limited: calls that it is not granted answer `denied`; to grant them, add these lines to the configuration"
             );
         }
     }
@@ -494,6 +504,10 @@ fn left_open(bound: &Bound, open: &str) -> Problems {
         advice: "keep the authorization, or restart the server for another listen address"
             .to_owned(),
     }])
+}
+
+fn log_refused(problems: &Problems) {
+    tracing::error!(%problems, "the new configuration is refused; the old one stays in use");
 }
 
 fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {

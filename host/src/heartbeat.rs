@@ -12,7 +12,7 @@ use crate::router::Matcher;
 pub const MISSING: &str = "AlertManagerHeartbeatMissing";
 
 /// An alert that is expected again and again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// All must match.
     pub matchers: Vec<Matcher>,

@@ -15,6 +15,7 @@ mod events;
 mod first_day;
 mod folder;
 mod limits;
+mod logs;
 mod main_job;
 mod outcomes;
 mod outgoing;

@@ -62,7 +62,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 fn read(secret: &crate::config::SecretSource) -> Result<crate::config::Secret, ApiError> {
     secret.read().map_err(|error| {
-        tracing::error!(%error, "cannot read the credentials that requests are checked against");
+        tracing::error!(%error, "cannot read the credentials of webhook.authorization or api.authorization; requests are answered 503 until they can be read");
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the server cannot read its own credentials now",

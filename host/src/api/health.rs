@@ -5,10 +5,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
 use super::ApiError;
 use crate::app::Shared;
 use crate::queue::Filter;
+use crate::telemetry::log;
 
 /// A store that takes longer for one row is no longer of use to senders.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -54,6 +56,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
     let look = shared.metrics.look();
     shared.metrics.queue(counts.depth, counts.dead, oldest);
     shared.metrics.losses(&counts.losses);
+    shared.metrics.log_lines_dropped(log::dropped());
     shared.metrics.store(shared.queue.unwritable().as_deref());
     let breakers = modules.iter().map(|module| {
         let paused = shared.breakers.paused(module.name());
@@ -79,10 +82,14 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         .into_response())
 }
 
-/// Reads configuration and folder again.
-pub(super) async fn reload(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
+/// Reads configuration and folder again, and says what that changed.
+pub(super) async fn reload(State(shared): State<Shared>) -> Result<axum::Json<Value>, ApiError> {
     match shared.reload().await {
-        Ok(()) => Ok("reloaded\n"),
+        Ok(changes) => Ok(axum::Json(json!({
+            "reloaded": true,
+            "changed": changes.changed,
+            "needs_restart": changes.needs_restart,
+        }))),
         Err(problems) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             format!("refused, the old configuration stays: {problems}"),

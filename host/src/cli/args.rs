@@ -50,6 +50,8 @@ pub(super) enum Command {
     Retry(RetryArgs),
     /// Give up deliveries that are not settled.
     Cancel(CancelArgs),
+    /// Have a running server read its configuration and folder again, and show what changed.
+    Reload(AskArgs),
     /// Print the completions of a shell: `source <(alert-manager completions bash)`.
     Completions(CompletionsArgs),
     /// Print the manual page: `alert-manager man | man -l -`.

@@ -1,4 +1,4 @@
-//! `handlers`, `deliveries`, `retry`, `cancel`: ask a running server.
+//! `handlers`, `deliveries`, `retry`, `cancel`, `reload`: ask a running server.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -309,6 +309,32 @@ pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
         args.json,
         "cancelled",
     )
+}
+
+/// Has the server read its configuration and folder again.
+pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
+    let answer = Client::new(&args.server)?.post("/-/reload", &[])?;
+    if args.json {
+        print::json(&answer);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let changed = list(&answer, "changed");
+    if changed.is_empty() {
+        print::line("reloaded: the configuration has not changed");
+    } else {
+        print::line("reloaded:");
+    }
+    for change in &changed {
+        print::line(&format!("  {}", word(change)));
+    }
+    let keys: Vec<_> = list(&answer, "needs_restart").iter().map(word).collect();
+    if !keys.is_empty() {
+        print::note(&format!(
+            "these keys take effect after a restart: {}",
+            keys.join(", ")
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Does one thing to each delivery; one that fails does not hold back the next.

@@ -24,6 +24,7 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Args, Command, CompileArgs, CompletionsArgs};
 
 use crate::runtime::COMPILE_COMMAND;
+use crate::telemetry::log;
 
 /// Parses the command line, runs it and says how it ended: 0 done, 1 failed, 2 not understood.
 #[must_use]
@@ -32,6 +33,8 @@ pub fn main() -> ExitCode {
         Some(args) => compile::run(&args),
         None => run(Args::parse().command),
     };
+    // What a server logged comes before what this says of its end.
+    log::flush();
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -60,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Retry(args) => ask::retry(&args),
         Command::Cancel(args) => ask::cancel(&args),
+        Command::Reload(args) => ask::reload(&args),
         Command::Init(args) => init::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Completions(args) => Ok(completions(&args)),

@@ -98,7 +98,7 @@ async fn listen_and_run(
     let app = tokio::select! {
         app = starting => app.context("the start has failed")??,
         () = signals.stop() => {
-            tracing::info!("stopped before it had started");
+            tracing::info!("stopped before the start was complete");
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -155,7 +155,9 @@ fn announce_ready(shared: Shared) {
         let modules = shared.registry.modules();
         let serving: Vec<_> = modules.iter().map(|m| m.name().as_str()).collect();
         if serving.is_empty() {
-            tracing::warn!("ready, without any handler: drop a .wasm into the folder");
+            tracing::warn!(
+                "ready, but no handler is loaded: put a .wasm file into the folder of handlers"
+            );
         } else {
             tracing::info!("ready: {} serve", serving.join(", "));
         }
@@ -219,8 +221,9 @@ impl Signals {
         tokio::spawn(async move {
             self.stop().await;
             tracing::warn!(
-                "second signal: stopping at once; what runs goes on after the next start"
+                "second signal: stopping at once; running deliveries continue after the next start"
             );
+            log::flush();
             #[allow(
                 clippy::exit,
                 reason = "the operator asked twice; what is accepted is on disk"

@@ -14,7 +14,7 @@ use crate::alert::HandlerName;
 use crate::heartbeat::Expected;
 
 /// A URL that is asked again and again, so that somebody notices when it no longer is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Its name below `heartbeats`.
     pub name: String,

@@ -1,6 +1,7 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
 mod alarms;
+mod changes;
 mod credentials;
 mod handlers;
 mod limits;
@@ -33,6 +34,7 @@ use crate::router::Route;
 use crate::runtime::{Bounds, Limits};
 
 pub use alarms::Ping;
+pub use changes::Changes;
 pub use problem::{Problem, Problems};
 pub use proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use secret::{FileVersion, Secret, SecretError, SecretSource};
@@ -174,7 +176,7 @@ impl Default for Retention {
 }
 
 /// How alerts come in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     /// `authorization` or `basic_auth`; absent where anyone who reaches the address may post.
     pub authorization: Option<Authorization>,
@@ -209,14 +211,14 @@ impl Default for Webhook {
 }
 
 /// Who may ask.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Api {
     /// `authorization` or `basic_auth`; absent where anyone who reaches the address may ask.
     pub authorization: Option<Authorization>,
 }
 
 /// What a request proves itself with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authorization {
     /// The header `Authorization: SCHEME CREDENTIALS`.
     Scheme {
@@ -235,7 +237,7 @@ pub enum Authorization {
 }
 
 /// How messages get to Slack.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slack {
     /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent in preview, and only there.
     pub token: Option<SecretSource>,
@@ -272,7 +274,7 @@ impl Default for SlackRate {
 }
 
 /// A credential that the host adds to a handler's requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// What is added.
     pub kind: CredentialKind,
@@ -289,7 +291,7 @@ impl Credential {
 }
 
 /// What a credential adds to a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialKind {
     /// `authorization` or `basic_auth`.
     Authorization(Authorization),
@@ -310,7 +312,7 @@ pub enum CredentialKind {
 }
 
 /// What the operator set for one handler.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandlerSettings {
     /// `sha256`: the only module that is accepted under this name.
     pub sha256: Option<[u8; 32]>,

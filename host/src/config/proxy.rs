@@ -20,7 +20,7 @@ use super::{Secret, SecretError, SecretSource};
 const URL_KEYS: [&str; 3] = ["proxy_url", "proxy_url_file", "proxy_url_env"];
 
 /// A proxy that requests are sent through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     /// `proxy_url`, `proxy_url_file` or `proxy_url_env`. It may hold a password.
     url: SecretSource,

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::journal::{Ledger, Recorded};
@@ -50,6 +50,9 @@ use sqlite::Reader;
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
 
+/// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
+const SETTLED_MAX: usize = 64;
+
 /// The queue. Cheap to clone; the store is closed when the last one goes.
 #[derive(Clone, Debug)]
 pub struct Queue {
@@ -61,6 +64,7 @@ pub struct Queue {
 struct Inner {
     shared: Arc<Shared>,
     reader: Reader,
+    recovered: Recovered,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -93,6 +97,8 @@ struct Shared {
     dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
     /// What was discarded or coalesced since the start.
     losses: Mutex<Losses>,
+    /// Who is to hear what is settled; absent if nobody is.
+    settled: Mutex<Option<mpsc::Sender<Settled>>>,
     /// A lease that is ahead of its slot may have become startable.
     startable: Arc<Notify>,
 }
@@ -117,6 +123,7 @@ impl Shared {
             commits: watch::Sender::new(0),
             dead_letters: Mutex::default(),
             losses: Mutex::default(),
+            settled: Mutex::default(),
             startable: Arc::default(),
         }
     }
@@ -170,6 +177,7 @@ impl Queue {
         let inner = Arc::new(Inner {
             shared: started.shared,
             reader: started.reader,
+            recovered: started.recovered,
             thread: Mutex::new(Some(thread)),
         });
         let leases = Leases {
@@ -293,6 +301,21 @@ impl Queue {
             .into()
     }
 
+    /// Returns what the start found in the store.
+    #[must_use]
+    pub fn recovered(&self) -> &Recovered {
+        &self.inner.recovered
+    }
+
+    /// Returns what is settled from now on, in the order of commits. Ends when the store is closed. A later call ends the
+    /// reports of an earlier one.
+    #[must_use]
+    pub fn settled(&self) -> mpsc::Receiver<Settled> {
+        let (sender, reports) = mpsc::channel(SETTLED_MAX);
+        *self.inner.shared.settled.lock() = Some(sender);
+        reports
+    }
+
     /// Returns a watch that changes with each commit.
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
@@ -365,6 +388,7 @@ impl Queue {
             outcome,
             progress: to_json(&settlement.progress),
             attempts,
+            alert: settlement.alert,
             story: settlement.story,
             last_error: last_error.map(|text| cut(text, ERROR_BYTES_MAX)),
         }));

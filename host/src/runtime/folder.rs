@@ -229,8 +229,8 @@ impl Folder {
             Err(error) => {
                 if std::mem::replace(&mut self.is_readable, false) {
                     tracing::error!(
-                        "the handlers' folder {} cannot be read: {error}; what was loaded goes on serving",
-                        self.dir.display()
+                        folder = %self.dir.display(), %error,
+                        "cannot read the folder of handlers; modules that are loaded stay in service"
                     );
                 }
                 return;
@@ -288,11 +288,13 @@ impl Folder {
         }
         for name in &gone {
             if let Some(file) = self.files.remove(name) {
-                let was = file.module.map_or_else(
-                    || "no handler was served from it".to_owned(),
-                    |module| format!("{} is no longer served", module.name()),
-                );
-                tracing::info!("{name} was removed: {was}");
+                match &file.module {
+                    Some(module) => tracing::info!(
+                        handler = %module.name(), file = name,
+                        "{name} was removed: {} is no longer served", module.name()
+                    ),
+                    None => tracing::info!(file = name, "{name} was removed: it served no handler"),
+                }
             }
         }
         if !gone.is_empty() {
@@ -388,7 +390,11 @@ impl Folder {
             let Some(why) = file.module.as_ref().and_then(|m| self.shared.pin_error(m)) else {
                 continue;
             };
-            tracing::error!("what was served from {name} no longer is: {why}");
+            tracing::error!(
+                file = name,
+                error = why,
+                "the handler from {name} is no longer served"
+            );
             file.module = None;
             has_changed = true;
         }
@@ -458,7 +464,8 @@ impl Folder {
             return;
         }
         tracing::info!(
-            handler = %module.name(), version = module.description().version, sha256 = module.sha256(),
+            handler = %module.name(), file = name,
+            version = module.description().version, sha256 = module.sha256(),
             "{name} serves {}", module.name()
         );
         file.module = Some(Arc::new(module));
@@ -544,10 +551,10 @@ impl File {
         let why = &refusal.why;
         match &self.module {
             Some(module) => tracing::error!(
-                handler = %module.name(),
-                "{name} is refused, {} as it was before goes on serving: {why}", module.name()
+                handler = %module.name(), file = name, error = why,
+                "{name} is refused; the version of {} before it stays in service", module.name()
             ),
-            None => tracing::error!("{name} is refused: {why}"),
+            None => tracing::error!(file = name, error = why, "{name} is refused"),
         }
         self.stage = Stage::Refused(refusal);
     }
@@ -725,8 +732,8 @@ fn watch(dir: &Path, woken: Arc<Notify>) -> Option<RecommendedWatcher> {
         Ok(watcher) => Some(watcher),
         Err(error) => {
             tracing::warn!(
-                "changes of {} are not announced by the system ({error}): they are found by looking every {RESCAN:?}",
-                dir.display()
+                folder = %dir.display(), %error,
+                "the system does not announce changes of the folder of handlers: it is read every {RESCAN:?}"
             );
             None
         }

@@ -53,6 +53,7 @@ pub use folder::FolderError;
 pub use loader::{LoadError, Module};
 pub(crate) use preview::render_kept;
 pub use quota::{LimitKey, Limits, Unit, format_size};
+pub(crate) use recorder::GUEST_FIELDS;
 pub use registry::{ModuleInfo, Pins, Registry, Serving};
 pub use services::{PreviewSink, ServiceOptions};
 pub use types::*;

@@ -40,6 +40,7 @@ pub struct Metrics {
     load_failures: IntCounter,
     connections_cut: IntCounterVec,
     requests_refused: IntCounterVec,
+    log_lines_dropped: IntCounter,
     reload_successful: IntGauge,
 }
 
@@ -199,8 +200,13 @@ impl Metrics {
             requests_refused: counters(
                 &registry,
                 "alert_manager_webhook_refused_requests_total",
-                "Requests to the webhook refused before their body was looked at, by reason.",
+                "Requests to the webhook, or posted to no known path, that were refused, by reason.",
                 &["reason"],
+            )?,
+            log_lines_dropped: counter(
+                &registry,
+                "alert_manager_log_lines_dropped_total",
+                "Log lines dropped because standard error was not read fast enough.",
             )?,
             load_failures: counter(
                 &registry,
@@ -233,6 +239,11 @@ impl Metrics {
             ] {
                 metrics.webhook_alerts(Some(status), result, 0);
             }
+        }
+        for reason in Refusal::ALL {
+            metrics
+                .requests_refused
+                .with_label_values(&[reason.as_str()]);
         }
         #[cfg(target_os = "linux")]
         metrics.registry.register(Box::new(
@@ -377,7 +388,13 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a request to the webhook that did not get as far as its alerts.
+    /// Shows how many log lines were dropped since the start of the process.
+    pub fn log_lines_dropped(&self, total: u64) {
+        let counter = &self.log_lines_dropped;
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Counts a request that brings no alerts in.
     pub(crate) fn request_refused(&self, reason: Refusal) {
         self.requests_refused
             .with_label_values(&[reason.as_str()])
@@ -438,7 +455,7 @@ impl Cut {
     }
 }
 
-/// Why a request to the webhook was refused.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// It did not prove who it is from.
@@ -447,14 +464,48 @@ pub(crate) enum Refusal {
     Rate,
     /// A web page is behind it.
     Page,
+    /// Nothing in its body is an alert.
+    Invalid,
+    /// Its body is too large.
+    TooLarge,
+    /// Its body is not JSON, or compressed.
+    MediaType,
+    /// Its path does not take its method.
+    Method,
+    /// It was posted to a path that there is not.
+    Path,
+    /// There are too many connections. Counted by `connections_cut_total`.
+    Connections,
+    /// Its alerts cannot be stored now: a start, a full queue, a store that cannot be written, too many bodies.
+    Unavailable,
 }
 
 impl Refusal {
-    fn as_str(self) -> &'static str {
+    /// Those of requests that bring alerts.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Unauthorized,
+        Self::Rate,
+        Self::Page,
+        Self::Invalid,
+        Self::TooLarge,
+        Self::MediaType,
+        Self::Method,
+        Self::Path,
+        Self::Unavailable,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::Rate => "rate",
             Self::Page => "page",
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too_large",
+            Self::MediaType => "media_type",
+            Self::Method => "method",
+            Self::Path => "path",
+            Self::Connections => "connections",
+            Self::Unavailable => "unavailable",
         }
     }
 }

@@ -87,7 +87,7 @@ impl Intake {
             shared.metrics.webhook_truncated(truncated);
             tracing::warn!(
                 alerts = truncated,
-                "the sender cut its list: these alerts, and their resolves, never arrive. Raise or remove `max_alerts` in its webhook_configs"
+                "the sender cut its list of alerts: those that it left out, and their resolves, never arrive. Set `max_alerts: 0` in its webhook_configs"
             );
         }
         Ok(Self {
@@ -137,7 +137,7 @@ impl Intake {
             shared.metrics.webhook_fields_left_out(left_out);
             tracing::warn!(
                 fields = left_out,
-                "these fields are too long and are cut or left out; `alert_manager.left_out` in an alert's origin names them"
+                "fields of alerts were too long and were cut or left out; `alert_manager.left_out` in an alert's origin names them"
             );
         }
         // A part that is refused again and again is known by its text: all of a body's are handed in together.
@@ -186,7 +186,7 @@ impl Intake {
         if bad.more > 0 {
             tracing::warn!(
                 parts = bad.more,
-                "a body has more parts that are no alerts than are kept: these are only counted"
+                "a body had more parts that are not alerts than are kept; the rest was only counted"
             );
         }
         self.answer.rejected_more = bad.more;
@@ -202,6 +202,14 @@ impl Intake {
     }
 
     fn list(&mut self, alert: &Described, taken: &Accepted) {
+        tracing::debug!(
+            delivery = %taken.id,
+            alertname = alert.shown_name(),
+            status = alert.status.as_str(),
+            fingerprint = %alert.fingerprint,
+            handlers = joined(&taken.handlers),
+            "alert accepted"
+        );
         if !self.deliveries.is_empty() {
             self.deliveries.push(b',');
         }
@@ -244,12 +252,20 @@ impl Described {
             return;
         }
         shared.metrics.unrouted();
-        let name = &self.alertname[..self.alertname.floor_char_boundary(SHOWN_BYTES_MAX)];
         tracing::warn!(
-            alertname = name,
-            "no route matches {name:?}: stored as done, handled by nobody. A route without matchers would catch it"
+            alertname = self.shown_name(),
+            "no route matches this alert: it is stored as done, and no handler runs. A route without matchers would match it"
         );
     }
+
+    fn shown_name(&self) -> &str {
+        &self.alertname[..self.alertname.floor_char_boundary(SHOWN_BYTES_MAX)]
+    }
+}
+
+fn joined(handlers: &[HandlerName]) -> String {
+    let names: Vec<_> = handlers.iter().map(HandlerName::as_str).collect();
+    names.join(",")
 }
 
 /// Routes an alert.

@@ -520,7 +520,7 @@ impl Run {
         let (delivery, alertname) = (self.leased.id, self.leased.alert.name());
         tracing::warn!(
             handler, step = kind, %delivery, alertname,
-            "a call of {handler} may have happened and was not repeated: explain {delivery} says which"
+            "a call of {handler} may have happened and was not repeated: `alert-manager explain {delivery}` names it"
         );
     }
 
@@ -626,11 +626,15 @@ impl Run {
                 tracing::error!(
                     handler = handler.as_str(),
                     step = kind.as_str(),
-                    "handler {handler} is paused, one delivery tries again every 30 s: {reason}"
+                    reason,
+                    "handler {handler} is paused: it failed again and again; one delivery tries it every 30 s"
                 );
             }
             Some(Change::Closed) => {
-                tracing::info!(handler = handler.as_str(), "handler {handler} runs again");
+                tracing::info!(
+                    handler = handler.as_str(),
+                    "handler {handler} is no longer paused"
+                );
             }
             None => {}
         }
@@ -641,11 +645,11 @@ impl Run {
         let (handler, kind) = (step.handler.as_str(), step.kind.as_str());
         let (delivery, alertname) = (self.leased.id, self.leased.alert.name());
         if level == tracing::Level::WARN {
-            tracing::warn!(handler, step = kind, %delivery, alertname, "{handler} gave up: {error}");
+            tracing::warn!(handler, step = kind, %delivery, alertname, error, "{handler} gave up");
         } else {
             // The whole of it is in the story.
             let error = error.lines().next().unwrap_or_default();
-            tracing::info!(handler, step = kind, %delivery, alertname, "{handler} will try again: {error}");
+            tracing::info!(handler, step = kind, %delivery, alertname, error, "{handler} will try again");
         }
     }
 
@@ -702,6 +706,7 @@ impl Run {
             token: self.leased.token,
             next,
             progress,
+            alert: Some(self.leased.alert),
             story,
             last_error,
         });

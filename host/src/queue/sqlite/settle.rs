@@ -10,7 +10,7 @@ use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
-use crate::queue::types::{LeaseToken, Progress, StepStatus};
+use crate::queue::types::{Delivery, LeaseToken, Progress, State, StepStatus};
 
 use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
@@ -218,6 +218,9 @@ impl Committer {
         if state == DEAD {
             self.die(group, settle.id, DeathKind::Failed)?;
         }
+        if settled_at.is_some() && self.reports_settled() {
+            self.note_settled(group, settle);
+        }
         group.gone.insert(settle.id);
         let ended = match &settle.outcome {
             Outcome::Done | Outcome::Dead => Ended::Settled,
@@ -228,6 +231,31 @@ impl Committer {
         };
         group.ended.push((settle.id, settle.token, ended));
         Ok(())
+    }
+
+    /// Notes a delivery that has ended, for the report. Of one that is dead the store has told the rest.
+    fn note_settled(&self, group: &mut Group, settle: &Settle) {
+        let Some(origin) = self.shared.scheduler.lock().origin_of(settle.id) else {
+            return;
+        };
+        if let Some(dead) = group.settled.last_mut().filter(|dead| dead.id == settle.id) {
+            dead.received_at = origin.accepted_at;
+        } else if let Some(alert) = &settle.alert {
+            group.settled.push(Delivery {
+                id: settle.id,
+                fingerprint: alert.fingerprint.to_string(),
+                alertname: alert.name().to_owned(),
+                status: alert.status.as_str().to_owned(),
+                state: State::Done,
+                route: origin.route.to_string(),
+                handlers: origin.pipeline.to_vec(),
+                attempts: settle.attempts,
+                received_at: origin.accepted_at,
+                settled_at: Some(group.now),
+                first_died_at: None,
+                last_error: settle.last_error.clone(),
+            });
+        }
     }
 
     /// The delivery was cancelled under its worker: only the story is kept, unless retention has removed the delivery, and

@@ -134,6 +134,7 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
             handler: name("second"),
         },
         progress,
+        alert: None,
         story: None,
         last_error: None,
     });

@@ -205,6 +205,7 @@ fn settlement(leased: &Leased, next: Next) -> Settlement {
         token: leased.token,
         next,
         progress,
+        alert: Some(Arc::clone(&leased.alert)),
         story: Some(format!(r#"{{"lease":{}}}"#, leased.lease)),
         last_error: None,
     }
