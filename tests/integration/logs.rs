@@ -104,7 +104,7 @@ fn each_delivery_that_is_settled_has_a_line_with_its_fields() {
 
 #[test]
 fn what_ends_without_running_has_a_line_too() {
-    let dir = folder(&["slack-notify"]);
+    let dir = folder(&["hostile"]);
     let routes = "routes:\n  - matchers: ['team=\"a\"']\n    handlers: [absent]\n";
     write(dir.path(), "a.yml", &format!("{CONFIG}{routes}"));
     let server = Process::start(command(dir.path(), &["serve", "--config", "a.yml"]));

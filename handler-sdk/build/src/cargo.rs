@@ -164,7 +164,7 @@ fn take_component(
             expected: built,
         });
     }
-    let artifact = publish(&project.name, &built, &options.out_dir)?;
+    let artifact = publish(&project.name, &built, options)?;
     (options.progress)(Event::Built(&artifact));
     Ok(artifact)
 }

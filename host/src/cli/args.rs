@@ -52,10 +52,10 @@ pub(super) enum Command {
     Cancel(CancelArgs),
     /// Have a running server read its configuration and folder again, and show what changed.
     Reload(AskArgs),
-    /// Print the completions of a shell: `source <(alert-manager completions bash)`.
+    /// Print the completions of a shell.
     Completions(CompletionsArgs),
-    /// Print the manual page: `alert-manager man | man -l -`.
-    Man,
+    /// Print the manual page, of all commands or of one.
+    Man(ManArgs),
 }
 
 /// The command that a server runs to have a module compiled. It is no part of [`Command`]: neither the help nor the
@@ -191,7 +191,7 @@ fn parse_label(text: &str) -> Result<(String, String), &'static str> {
 /// Which server to ask.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct ServerArgs {
-    /// The server's address; `http://127.0.0.1:5000` where neither this nor the variable says another.
+    /// The server's address, `http://127.0.0.1:5000` by default; without a scheme it is `http`.
     #[arg(long, value_name = "URL", env = "ALERT_MANAGER_URL")]
     pub(super) url: Option<String>,
     /// A file with the bearer token that the server's `api.authorization` asks for.
@@ -282,8 +282,15 @@ pub(super) struct RetryArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct CompletionsArgs {
-    /// Whose.
+    /// The shell.
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ManArgs {
+    /// The command; all of them if absent.
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

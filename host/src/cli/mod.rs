@@ -9,6 +9,8 @@ mod compile;
 mod dev;
 mod explain;
 mod init;
+mod judge;
+mod manual;
 mod modules;
 mod print;
 mod process;
@@ -19,9 +21,9 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{FromArgMatches as _, Parser as _};
 
-use args::{Args, Command, CompileArgs, CompletionsArgs};
+use args::{Args, Command, CompileArgs, CompletionsArgs, ManArgs};
 
 use crate::runtime::COMPILE_COMMAND;
 use crate::telemetry::log;
@@ -31,7 +33,7 @@ use crate::telemetry::log;
 pub fn main() -> ExitCode {
     let outcome = match compile_args() {
         Some(args) => compile::run(&args),
-        None => run(Args::parse().command),
+        None => parsed().and_then(|args| run(args.command)),
     };
     // What a server logged comes before what this says of its end.
     log::flush();
@@ -42,6 +44,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends the process where the arguments are not understood, or ask for help.
+fn parsed() -> anyhow::Result<Args> {
+    Ok(Args::from_arg_matches(&manual::command().get_matches())?)
 }
 
 /// Returns the arguments of the command by which a server compiles a module.
@@ -67,24 +74,20 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Init(args) => init::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Completions(args) => Ok(completions(&args)),
-        Command::Man => man(),
+        Command::Man(args) => man(&args),
     }
 }
 
 fn completions(args: &CompletionsArgs) -> ExitCode {
     let mut text = Vec::new();
-    let mut command = Args::command();
+    let mut command = manual::command();
     let name = command.get_name().to_owned();
     clap_complete::generate(args.shell, &mut command, name, &mut text);
     print::out(&String::from_utf8_lossy(&text));
     ExitCode::SUCCESS
 }
 
-/// One page for all commands: nobody looks for `alert-manager-send(1)`.
-fn man() -> anyhow::Result<ExitCode> {
-    let mut text = Vec::new();
-    let command = Args::command().flatten_help(true);
-    clap_mangen::Man::new(command).render(&mut text)?;
-    print::out(&String::from_utf8_lossy(&text));
+fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    print::out(&manual::page(args.command.as_deref())?);
     Ok(ExitCode::SUCCESS)
 }

@@ -32,6 +32,9 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
         show_answer(&answer);
     }
     let stories = if args.no_wait {
+        if !args.json {
+            show_ids(&answer);
+        }
         Vec::new()
     } else {
         follow(&client, args, &answer)?
@@ -53,7 +56,7 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
 fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
     if let Some(file) = &args.alert {
         let text = String::from_utf8(read(file)?)
-            .with_context(|| format!("{} is no UTF-8", file.display()))?;
+            .with_context(|| format!("{} is not UTF-8", file.display()))?;
         if !args.resolve {
             return Ok(text);
         }
@@ -118,7 +121,7 @@ fn resolve(body: &mut Value, now: Timestamp) -> anyhow::Result<()> {
             }
         }
         _ => Err(anyhow!(
-            "--resolve: the body holds something that is no alert"
+            "--resolve: the body has a part that is not an alert"
         )),
     }
 }
@@ -146,6 +149,23 @@ fn show_answer(answer: &Value) {
             paint.red("rejected"),
             word(&rejected["index"]),
             word(&rejected["error"])
+        ));
+    }
+}
+
+/// Prints what the deliveries are called, so that `explain` can be asked for them.
+fn show_ids(answer: &Value) {
+    for delivery in list(answer, "deliveries") {
+        let handlers: Vec<_> = list(&delivery, "handlers").iter().map(word).collect();
+        print::line(&format!(
+            "{} {} → {}",
+            word(&delivery["id"]),
+            word(&delivery["alertname"]),
+            if handlers.is_empty() {
+                "no route".to_owned()
+            } else {
+                handlers.join(", ")
+            }
         ));
     }
 }

@@ -118,7 +118,8 @@ impl Slack {
         };
         let router = Router::new()
             .route("/api/{method}", any(endpoint))
-            .with_state(shared.clone());
+            .with_state(shared.clone())
+            .merge(super::outage::endpoints(&shared.faults));
         let listening = Listening::start(port, router).await?;
         Ok(Self { listening, shared })
     }
@@ -209,11 +210,22 @@ impl Slack {
         .await
     }
 
-    /// Waits, without a limit, until the messages are others than `known`, and returns all.
-    pub async fn wait_for_news(&self, known: &[Message]) -> Vec<Message> {
+    /// Waits, without a limit, until the messages are others than `known` or a call after the first `calls` has failed, and
+    /// returns all messages and the calls after those.
+    pub async fn wait_for_news(
+        &self,
+        known: &[Message],
+        calls: usize,
+    ) -> (Vec<Message>, Vec<Call>) {
         self.shared
             .workspace
-            .next(|w| (w.messages != known).then(|| w.messages.clone()))
+            .next(|w| {
+                // A call that is being answered is not known yet to have failed.
+                let answered = |call: &&Call| call.fault.is_some() || call.outcome != "fault";
+                let new: Vec<_> = w.calls[calls..].iter().take_while(answered).collect();
+                let is_news = w.messages != known || new.iter().any(|call| call.outcome != "ok");
+                is_news.then(|| (w.messages.clone(), new.into_iter().cloned().collect()))
+            })
             .await
     }
 

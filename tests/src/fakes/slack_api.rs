@@ -84,6 +84,9 @@ impl Workspace {
                 "team_id": "T0000000001", "user_id": "U0000000001", "bot_id": "B0000000001",
             }));
         }
+        if api_method == "conversations.info" {
+            return self.info(headers, body);
+        }
         let body = json_body(headers, body)?;
         match api_method {
             "chat.postMessage" => self.post(&body),
@@ -120,6 +123,25 @@ impl Workspace {
         known
             .map(|(name, id)| (id.clone(), format!("#{name}")))
             .ok_or("channel_not_found".into())
+    }
+
+    /// A form, or JSON; Slack takes a channel's id alone.
+    fn info(&mut self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
+        let form = url::form_urlencoded::parse(body).find(|(name, _)| name == "channel");
+        let body = match form {
+            Some((_, channel)) => json!({ "channel": channel }),
+            None => json_body(headers, body)?,
+        };
+        let given = required(&body, "channel", "channel_not_found")?;
+        if !self.any_channel && !self.channels.values().any(|id| id == given) {
+            return Err("channel_not_found".into());
+        }
+        let (id, name) = self.channel(&body)?;
+        let name = name.trim_start_matches('#');
+        Ok(json!({
+            "ok": true,
+            "channel": { "id": id, "name": name, "is_channel": true, "is_archived": false, "is_member": true },
+        }))
     }
 
     fn post(&mut self, body: &Value) -> Result<Value, Refusal> {

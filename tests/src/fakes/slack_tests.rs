@@ -225,3 +225,46 @@ async fn a_call_waits_at_its_gate() {
     assert_eq!(tokio::join!(held, meanwhile).0["ok"], true);
     assert_eq!(slack.wait_for_count(1).await[0].text, "held");
 }
+
+#[tokio::test]
+async fn it_fails_by_hand_until_it_is_healed() {
+    let slack = Slack::start().await;
+    let control = async |path: &str| request(addr(&slack), "POST", path, &[], "").await.unwrap();
+    assert_eq!(control("/fail?code=not_in_channel").await.status, 200);
+    assert_eq!(post(&slack, "x").await["error"], "not_in_channel");
+    let who = call(&slack, "auth.test", json!({})).await;
+    assert_eq!(who["ok"], true, "a channel's trouble is not the token's");
+    assert_eq!(
+        control("/fail?status=503").await.status,
+        200,
+        "in another way"
+    );
+    assert_eq!(post(&slack, "x").await, Value::Null);
+    assert_eq!(control("/fail?up").await.status, 400);
+    assert_eq!(control("/heal").await.status, 200);
+    assert_eq!(post(&slack, "x").await["ok"], true);
+    assert_eq!(control("/fail?slow=1ms").await.status, 200);
+    assert_eq!(post(&slack, "late").await["ok"], true);
+}
+
+#[tokio::test]
+async fn a_channel_is_known_by_its_id() {
+    let slack = Slack::start().await;
+    let id = slack.add_channel("alerts");
+    let info = call(&slack, "conversations.info", json!({ "channel": id })).await;
+    assert_eq!(info["channel"]["name"], "alerts", "{info}");
+    let form = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        BEARER,
+    ];
+    let body = format!("channel={id}");
+    let path = "/api/conversations.info";
+    let info = request(addr(&slack), "POST", path, &form, &body)
+        .await
+        .unwrap();
+    assert_eq!(info.json()["channel"]["is_member"], true);
+    for name in ["#alerts", "C9999999999"] {
+        let info = call(&slack, "conversations.info", json!({ "channel": name })).await;
+        assert_eq!(info["error"], "channel_not_found");
+    }
+}
