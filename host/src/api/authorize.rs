@@ -25,7 +25,7 @@ pub(crate) fn authorize(
     let Some((scheme, credentials)) = given else {
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
-            "this needs the header Authorization",
+            "the request has no header Authorization, which is needed here",
         ));
     };
     if proves(wanted, scheme, credentials.trim())? {
@@ -33,7 +33,7 @@ pub(crate) fn authorize(
     } else {
         Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
-            "these credentials are not accepted here",
+            "the credentials are wrong",
         ))
     }
 }

@@ -279,7 +279,7 @@ fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
 fn unknown(id: DeliveryId) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
-        format!("no delivery {id}: it never was, or its retention has passed"),
+        format!("there is no delivery {id}: the ID is wrong, or retention has removed it"),
     )
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, 
     let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !shared.is_ready() {
         return Err(not_yet(
-            "the first scan of the handlers' folder has not ended".into(),
+            "the handlers are still being loaded".into(),
         ));
     }
     if let Some(reason) = shared.queue.unwritable() {
@@ -39,7 +39,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, 
         Ok(Ok(_)) => Ok("ready\n"),
         Ok(Err(error)) => Err(not_yet(format!("the store cannot be read: {error}"))),
         Err(_) => Err(not_yet(format!(
-            "the store has not answered for {} s: look at its disk",
+            "the store has not answered for {} s: check its disk",
             STORE_ANSWERS_WITHIN.as_secs()
         ))),
     }

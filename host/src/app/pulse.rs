@@ -50,7 +50,7 @@ impl Client {
         via_proxy: bool,
         proxy: Option<&Arc<Proxy>>,
     ) -> Result<(), String> {
-        let url: Url = url.parse().map_err(|_| "it is no URL")?;
+        let url: Url = url.parse().map_err(|_| "it is not a URL")?;
         let roots = match url.scheme() {
             "https" => Roots::System,
             _ => Roots::None,

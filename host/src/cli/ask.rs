@@ -27,7 +27,7 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
     }
     let handlers = list(&body, "handlers");
     if handlers.is_empty() {
-        print::note("no handlers: drop a .wasm into the server's folder");
+        print::note("no handlers: put a .wasm file into the server's folder of handlers");
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<_> = handlers
@@ -134,7 +134,7 @@ fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
         )
     })?;
     now.checked_sub(ago)
-        .with_context(|| format!("--since {text}: that is before time began"))
+        .with_context(|| format!("--since {text}: that is too long ago"))
 }
 
 /// Above [`delivery_row`]s.
@@ -280,7 +280,7 @@ impl RetriedMany {
         let left = self.left_counts.is_empty() && self.rest.is_null();
         match self.retried.len() {
             0 if left => print::line(&format!(
-                "0 sent again: no dead delivery waits for {handler}"
+                "0 sent again: {handler} has no dead delivery"
             )),
             sent => print::line(&format!("{sent} sent again")),
         }

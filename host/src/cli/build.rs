@@ -18,7 +18,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     let projects = projects(&args.dir)?;
     if projects.is_empty() {
         bail!(
-            "{}: no handler project here: one has a Cargo.toml whose [lib] says crate-type = [\"cdylib\"]",
+            "{}: no handler project found. A handler project has a Cargo.toml with crate-type = [\"cdylib\"] below [lib]",
             args.dir.display()
         );
     }
@@ -39,7 +39,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn projects(dir: &Path) -> anyhow::Result<Vec<Project>> {
     if !dir.is_dir() {
         bail!(
-            "{}: no such folder: make it, or name the folder of a handler project, or of several",
+            "{}: no such folder: create it, or name the folder of one or several handler projects",
             dir.display()
         );
     }

@@ -30,7 +30,7 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let projects = build::projects(&dir)?;
     if projects.is_empty() {
         print::note(&format!(
-            "{}: no handler project here yet; modules that are dropped in are served",
+            "{}: no handler project found yet; .wasm files that are put there are served",
             dir.display()
         ));
     } else {

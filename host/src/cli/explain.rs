@@ -146,7 +146,7 @@ fn alert(out: &mut String, alert: &Value, paint: Paint) {
 
 fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     let after_crash = if attempt["after_crash"] == true {
-        ", after the server had died under the one before"
+        ", after a crash of the server during the one before"
     } else {
         ""
     };
@@ -164,7 +164,7 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     if !left_out.is_empty() {
         let _ = writeln!(
             out,
-            "  left out, since it was too much for a story (story_bytes): {}",
+            "  left out, because the story is at its limit (story_bytes): {}",
             left_out.join(", ")
         );
     }
@@ -205,7 +205,7 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
         );
     }
     if let Some(until) = step["not_before"].as_str() {
-        let _ = writeln!(out, "    tried again not before {}", print::plain(until));
+        let _ = writeln!(out, "    next attempt not before {}", print::plain(until));
     }
     for call in items(step, "calls") {
         tell_call(out, &call, paint);

@@ -66,7 +66,7 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     }
     let mut file = options.open(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => anyhow!(
-            "{} is there already: write elsewhere with --out FILE, or replace it with --force",
+            "{} already exists: write to another file with --out FILE, or replace it with --force",
             path.display()
         ),
         _ => anyhow!("cannot write {}: {error}", path.display()),

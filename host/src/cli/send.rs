@@ -131,11 +131,11 @@ fn show_answer(answer: &Value) {
         ("accepted", "accepted"),
         (
             "duplicates",
-            "duplicate: the same event was accepted before and is not run again",
+            "duplicate: the same event was accepted before, so it does not run again",
         ),
         (
             "stale",
-            "stale: its resolved was accepted before, so it is not run",
+            "stale: its resolved was accepted before, so it does not run",
         ),
     ] {
         if let Some(count) = answer[key].as_u64().filter(|count| *count > 0) {
@@ -198,7 +198,7 @@ fn follow(client: &Client, args: &SendArgs, answer: &Value) -> anyhow::Result<Ve
         }
         if !matches!(story["state"].as_str(), Some("done" | "dead")) {
             print::note(&format!(
-                "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
+                "{id} was not settled within {}; see later with: alert-manager explain {id}",
                 crate::config::format_duration(args.timeout)
             ));
         }

@@ -79,7 +79,7 @@ pub enum ProxyUrlError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// It is no URL of a proxy.
-    #[error("it is no URL such as http://proxy.example.com:3128")]
+    #[error("it is not a URL such as http://proxy.example.com:3128")]
     NoUrl,
     /// A kind of proxy that this version does not speak with.
     #[error("the proxy's scheme is http or https")]

@@ -696,7 +696,7 @@ pub enum RestReason {
     )]
     Room,
     /// A request takes a bounded time.
-    #[error("this request has taken its time; send the rest with another")]
+    #[error("this request has reached its time limit; send the rest with another")]
     Time,
     /// The store cannot write.
     #[error("{0}")]

@@ -36,7 +36,7 @@ pub enum CacheError {
     )]
     NotOurs(PathBuf),
     /// It leads elsewhere.
-    #[error("the folder for precompiled modules, {0}, is a link or no folder: remove it")]
+    #[error("the folder for precompiled modules, {0}, is a link, or not a folder: remove it")]
     NotAFolder(PathBuf),
 }
 

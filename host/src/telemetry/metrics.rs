@@ -95,7 +95,7 @@ impl Metrics {
             unrouted: counter(
                 &registry,
                 "alert_manager_deliveries_unrouted_total",
-                "Alerts that no route matched: stored as done, handled by nobody.",
+                "Alerts that no route matched: stored as done, without a handler.",
             )?,
             deliveries: counters(
                 &registry,
@@ -106,7 +106,7 @@ impl Metrics {
             dead: gauge(
                 &registry,
                 "alert_manager_dead_deliveries",
-                "Deliveries given up that a person can send again.",
+                "Dead deliveries, which a person can send again.",
             )?,
             retention_removed: counters(
                 &registry,

@@ -378,19 +378,19 @@ fn refuse_body(
             "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",
         ),
         ReadError::Broken(_) => {
-            ApiError::new(StatusCode::BAD_REQUEST, "the body ended before its end")
+            ApiError::new(StatusCode::BAD_REQUEST, "the body ended early: the sender closed the connection")
         }
     }
 }
 
 fn refuse_full(shared: &Shared, standing: &Standing, full: &Full) -> ApiError {
     let message = match full {
-        Full::Everywhere => "too many large bodies at one time (web.bodies_bytes_max); try again",
+        Full::Everywhere => "too many large bodies are being read at once (web.bodies_bytes_max); try again",
         Full::Displaced => {
             if !standing.is_displaced() {
                 shared.metrics.connection_cut(Cut::DisplacedBody);
             }
-            "the body made room for others before it proved its sender (web.bodies_bytes_max, web.connections_max); try again"
+            "the body was cut off in favour of others, because its sender had not proved who it is yet (web.bodies_bytes_max, web.connections_max); try again"
         }
     };
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
