@@ -338,23 +338,22 @@ fn a_start_says_what_it_found_and_how_the_last_process_ended() {
 
     let server = start();
     let line = found(&server, "last_end=clean");
-    for (name, value) in [
-        ("level", "info"),
-        ("under_lease", "0"),
-        ("retrying", "1"),
-        ("dead", "0"),
-    ] {
+    for (name, value) in [("level", "info"), ("under_lease", "0"), ("dead", "0")] {
         assert_eq!(field(&line, name), value, "{line}");
     }
+    // Its next attempt may have been under way at the end.
+    let number = |line: &str, name| field(line, name).parse::<u64>().unwrap();
+    let waiting = |line: &str| number(line, "queued") + number(line, "retrying");
+    assert_eq!(waiting(&line), 1, "{line}");
     post_alert(&server, &alerts::firing("Hangs", &[]));
     let _call = slack.accept().unwrap();
     server.kill();
 
     let server = start();
     let line = found(&server, "last_end=crash");
-    for (name, value) in [("level", "warn"), ("under_lease", "1"), ("queued", "1")] {
-        assert_eq!(field(&line, name), value, "{line}");
-    }
+    assert_eq!(field(&line, "level"), "warn", "{line}");
+    assert!(number(&line, "under_lease") >= 1, "{line}");
+    assert_eq!(waiting(&line), 2, "{line}");
     assert!(field(&line, "oldest_seconds").parse::<f64>().unwrap() >= 0.0);
 }
 

@@ -24,9 +24,7 @@ pub(super) async fn live() -> &'static str {
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
     let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !shared.is_ready() {
-        return Err(not_yet(
-            "the handlers are still being loaded".into(),
-        ));
+        return Err(not_yet("the handlers are still being loaded".into()));
     }
     if let Some(reason) = shared.queue.unwritable() {
         return Err(not_yet(format!("the store cannot be written: {reason}")));

@@ -279,9 +279,7 @@ impl RetriedMany {
     fn print(&self, handler: &str) {
         let left = self.left_counts.is_empty() && self.rest.is_null();
         match self.retried.len() {
-            0 if left => print::line(&format!(
-                "0 sent again: {handler} has no dead delivery"
-            )),
+            0 if left => print::line(&format!("0 sent again: {handler} has no dead delivery")),
             sent => print::line(&format!("{sent} sent again")),
         }
         for (error, count) in &self.left_counts {

@@ -100,9 +100,9 @@ fn show(router: &Router, labels: &Labels) {
         }
     }
     if !verdicts.iter().any(|v| v.outcome == RouteOutcome::Taken) {
-        print::line(
-            &paint.yellow("  no route matches: the alert would be stored as done, and no handler would run"),
-        );
+        print::line(&paint.yellow(
+            "  no route matches: the alert would be stored as done, and no handler would run",
+        ));
     }
 }
 

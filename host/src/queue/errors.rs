@@ -84,7 +84,9 @@ pub enum RetryError {
     #[error("this is a part of a body that was not an alert: it cannot be sent again")]
     NoAlert,
     /// A later event of the same fingerprint has run on the same route.
-    #[error("a later event of this alert has already run; to send this one nevertheless, use --force (force=true)")]
+    #[error(
+        "a later event of this alert has already run; to send this one nevertheless, use --force (force=true)"
+    )]
     Passed,
     /// No room, or the store cannot write.
     #[error("it cannot be sent again now: {0}")]

@@ -377,15 +377,18 @@ fn refuse_body(
             StatusCode::SERVICE_UNAVAILABLE,
             "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",
         ),
-        ReadError::Broken(_) => {
-            ApiError::new(StatusCode::BAD_REQUEST, "the body ended early: the sender closed the connection")
-        }
+        ReadError::Broken(_) => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "the body ended early: the sender closed the connection",
+        ),
     }
 }
 
 fn refuse_full(shared: &Shared, standing: &Standing, full: &Full) -> ApiError {
     let message = match full {
-        Full::Everywhere => "too many large bodies are being read at once (web.bodies_bytes_max); try again",
+        Full::Everywhere => {
+            "too many large bodies are being read at once (web.bodies_bytes_max); try again"
+        }
         Full::Displaced => {
             if !standing.is_displaced() {
                 shared.metrics.connection_cut(Cut::DisplacedBody);
