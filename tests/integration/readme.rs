@@ -230,6 +230,7 @@ fn the_tests_that_security_names_exist() {
     assert!(named > 40, "{named}");
 }
 
+#[allow(clippy::print_stderr, reason = "a test that checked nothing says so")]
 #[test]
 fn promtool_finds_nothing_wrong_with_the_rules_and_refused_requests_fire() {
     let rules = root().join("host/deploy/alert-manager.rules.yml");

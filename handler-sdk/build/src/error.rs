@@ -90,9 +90,9 @@ impl fmt::Display for BuildError {
                 expected.display()
             ),
             Self::Refused { project, why, kept } => {
-                write!(
+                writeln!(
                     f,
-                    "{project} was built, but a server would refuse it: {why}\n"
+                    "{project} was built, but a server would refuse it: {why}"
                 )?;
                 match kept {
                     Some(path) => write!(f, "{} stays as it was", path.display()),
