@@ -16,6 +16,8 @@ fn alert() -> Alert {
     alert.origin.external_url = Some("https://am.example.com".to_owned());
     alert.origin.receiver = Some("oncall".to_owned());
     alert
+        .with_start(Timestamp::from_seconds(NOW - 31))
+        .with_receipt(Timestamp::from_seconds(NOW - 1))
 }
 
 #[track_caller]
