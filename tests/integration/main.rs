@@ -20,6 +20,7 @@ mod logs;
 mod main_job;
 mod outcomes;
 mod outgoing;
+mod pictures;
 mod pins;
 mod proxy;
 mod readme;

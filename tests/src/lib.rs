@@ -4,6 +4,7 @@ pub mod alertmanager;
 pub mod alerts;
 pub mod bed;
 pub mod dice;
+pub mod draw;
 pub mod fakes;
 pub mod modules;
 pub mod process;
