@@ -18,6 +18,7 @@ mod limits;
 mod main_job;
 mod outcomes;
 mod outgoing;
+mod packaging;
 mod pins;
 mod proxy;
 mod readme;
