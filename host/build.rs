@@ -17,7 +17,7 @@ fn main() {
     );
 }
 
-/// Warns if SQLite is compiled without the repository's flags: cargo reads `.cargo/config.toml` for builds within the clone
+/// Warns if `SQLite` is compiled without the repository's flags: cargo reads `.cargo/config.toml` for builds within the clone
 /// and for `cargo install --path`, but not for `--manifest-path` from elsewhere and not for `cargo install --git`.
 fn check_sqlite_flags() {
     println!("cargo::rerun-if-env-changed=LIBSQLITE3_FLAGS");
