@@ -20,6 +20,7 @@ mod logs;
 mod main_job;
 mod outcomes;
 mod outgoing;
+mod packaging;
 mod pictures;
 mod pins;
 mod proxy;
