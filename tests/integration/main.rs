@@ -1,11 +1,13 @@
 //! The server as its users meet it: real bytes in over HTTP, real handlers, stand-ins at the other end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod api;
 mod architecture;
 mod bad_input;
 mod bodies;
 mod command_line;
 mod compiler;
+mod dashboard;
 mod delivery;
 mod doors;
 mod doubts;
@@ -18,10 +20,12 @@ mod limits;
 mod main_job;
 mod outcomes;
 mod outgoing;
+mod pictures;
 mod pins;
 mod proxy;
 mod readme;
 mod real_alertmanager;
 mod record;
 mod sandbox;
+mod settings;
 mod story;

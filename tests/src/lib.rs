@@ -6,9 +6,11 @@ pub mod bed;
 pub mod dice;
 pub mod fakes;
 pub mod modules;
+pub mod openapi;
 pub mod process;
 pub mod prometheus;
 pub mod server;
+pub mod slack_page;
 
 /// Says that a test was skipped, past the capture of what tests print: a skip that nobody sees is a lie.
 pub fn skipped(what: &str) {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::{env, fs};
 
+use serde_json::json;
+
 use super::Host;
 
 impl Host {
@@ -31,6 +33,28 @@ impl Host {
             parts.push(part(&heading, &update.text, &update.visible()));
         }
         parts.join("\n")
+    }
+}
+
+impl Host {
+    /// Returns the same as JSON, with the blocks as they were sent: for what draws messages. Each has `is` (`message`,
+    /// `reply` or `update`), `text` and `blocks`.
+    pub fn transcript_json(&self) -> String {
+        let posts = self.posts();
+        let posts = posts.iter().map(|post| {
+            let is = if post.thread.is_some() {
+                "reply"
+            } else {
+                "message"
+            };
+            json!({ "is": is, "text": post.text, "blocks": post.blocks })
+        });
+        let updates = self.updates();
+        let updates = updates
+            .iter()
+            .map(|update| json!({ "is": "update", "text": update.text, "blocks": update.blocks }));
+        let all: Vec<_> = posts.chain(updates).collect();
+        format!("{:#}\n", serde_json::Value::from(all))
     }
 }
 

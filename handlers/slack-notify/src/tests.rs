@@ -78,6 +78,8 @@ fn the_message_of_every_scenario() {
     let shows = |name: &str, host: &Host| {
         let path = format!("{}/src/snapshots/{name}.txt", env!("CARGO_MANIFEST_DIR"));
         assert_snapshot(path, &host.transcript());
+        let drawn = format!("{}/src/snapshots/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        assert_snapshot(drawn, &host.transcript_json());
     };
     let firing = host();
     firing.run::<SlackNotify>(&disk_alert());

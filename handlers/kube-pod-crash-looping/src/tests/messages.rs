@@ -27,6 +27,11 @@ fn shows(name: &str, host: &Host, alert: &Alert) {
         env!("CARGO_MANIFEST_DIR")
     );
     assert_snapshot(path, &host.transcript());
+    let drawn = format!(
+        "{}/src/tests/snapshots/{name}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    assert_snapshot(drawn, &host.transcript_json());
 }
 
 fn with_service_log() -> Cluster {
