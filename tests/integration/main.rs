@@ -1,12 +1,14 @@
 //! The server as its users meet it: real bytes in over HTTP, real handlers, stand-ins at the other end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod api;
 mod architecture;
 mod bad_input;
 mod bodies;
 mod building;
 mod command_line;
 mod compiler;
+mod dashboard;
 mod delivery;
 mod doors;
 mod doubts;
@@ -28,4 +30,5 @@ mod readme;
 mod real_alertmanager;
 mod record;
 mod sandbox;
+mod settings;
 mod story;

@@ -7,6 +7,7 @@ pub mod dice;
 pub mod draw;
 pub mod fakes;
 pub mod modules;
+pub mod openapi;
 pub mod process;
 pub mod prometheus;
 pub mod server;
