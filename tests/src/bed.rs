@@ -187,7 +187,7 @@ impl<'a> Call<'a> {
                 ..Limits::default()
             },
             time_left: Duration::from_secs(20),
-            clock: "2024-05-06T07:08:09Z".parse().expect("a moment"),
+            now: "2024-05-06T07:08:09Z".parse().expect("a moment"),
             seed: [3; 32],
             recorded: Recorded::default(),
             doubts: Doubts::default(),
@@ -263,6 +263,16 @@ impl<'a> Call<'a> {
     /// Runs it.
     pub async fn run(mut self) -> Invoked {
         self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
+        self.bed.runtime.invoke(&self.module, self.invocation).await
+    }
+
+    /// Runs it for an alert that began and was received at `at`.
+    pub async fn run_at(mut self, at: Timestamp) -> Invoked {
+        self.invocation.alert = Arc::new(Alert {
+            starts_at: at,
+            received_at: at,
+            ..alert(self.labels, self.annotations)
+        });
         self.bed.runtime.invoke(&self.module, self.invocation).await
     }
 

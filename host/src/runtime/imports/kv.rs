@@ -236,7 +236,7 @@ async fn commit(
     let before = powers.replay.held(powers.room_for_reads(0));
     let seq = powers.replay.take_seq();
     // What the store then knows is filled in by it.
-    let mut entry = plan.entry(powers.clock, seq, true, String::new(), String::new());
+    let mut entry = plan.entry(powers.clock.now(), seq, true, String::new(), String::new());
     let quota = KvQuota {
         bytes_max: powers.limits.kv_bytes_max,
         keys_max: powers.limits.kv_keys_max,
