@@ -199,7 +199,7 @@ impl Committer {
         self.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
-                     next_handler = ?5, attempts = ?6, last_error = ?7, after_crash = 0,
+                     next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
                      suspected = suspected * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
@@ -211,7 +211,7 @@ impl Committer {
                 settled_at,
                 not_before,
                 handler,
-                settle.attempts,
+                settle.story.is_some(),
                 settle.last_error,
                 yields,
             ])?;
@@ -247,6 +247,9 @@ impl Committer {
                     &settle.progress,
                     settle.story.as_deref(),
                 )?;
+                self.conn
+                    .prepare_cached("UPDATE deliveries SET attempts = attempts + ?2 WHERE id = ?1")?
+                    .execute(params![settle.id.as_raw(), settle.story.is_some()])?;
             }
             group.ended.push((settle.id, settle.token, Ended::Settled));
         }
@@ -445,7 +448,7 @@ impl Committer {
     }
 }
 
-/// Gives every failed step a fresh start. When it first began stays: its clock is part of its record.
+/// Gives every failed step a fresh start. Its record stays, and the times that are part of it.
 fn restart_failed(progress: &mut Progress) {
     for step in &mut progress.steps {
         if step.status == StepStatus::Failed {
