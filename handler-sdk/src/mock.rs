@@ -34,8 +34,10 @@
 //! ```
 
 mod alert;
+mod checks;
 mod host;
 mod imports;
+mod replay;
 mod reply;
 mod sent;
 mod snapshot;

@@ -60,8 +60,11 @@ async fn a_duplicate_within_one_body_is_answered_with_its_original() {
         ))
         .await
         .unwrap();
-    assert!(matches!(receipt.verdicts[0], Verdict::Accepted(_)));
-    assert_eq!(receipt.verdicts[1], DUPLICATE);
+    let Verdict::Accepted(accepted) = &receipt.verdicts[0] else {
+        panic!("new: {receipt:?}");
+    };
+    let original = Verdict::Duplicate(vec![accepted[0].id]);
+    assert_eq!(receipt.verdicts[1], original);
     assert!(matches!(receipt.verdicts[2], Verdict::Accepted(_)));
 }
 
