@@ -99,7 +99,7 @@ pub(super) fn headers(given: &[(String, String)]) -> Result<(), String> {
         }
         if !value
             .bytes()
-            .all(|b| b == b'\t' || (b' '..0x7f).contains(&b))
+            .all(|b| b == b'\t' || (b >= b' ' && b != 0x7f))
         {
             return Err(format!(
                 "headers: the value of {name} holds a line break or another character that no header carries"
