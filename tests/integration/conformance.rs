@@ -144,7 +144,9 @@ fn at(attempt: u32) -> Timestamp {
 }
 
 /// What a path answers: a status, headers, and how many bytes of body.
-fn answers() -> Vec<(&'static str, u16, Vec<(&'static str, &'static str)>, usize)> {
+type PathAnswer = (&'static str, u16, Vec<(&'static str, &'static str)>, usize);
+
+fn answers() -> Vec<PathAnswer> {
     vec![
         ("ok", 200, vec![("x-mark", "a")], 2),
         ("201", 201, vec![], 0),

@@ -328,13 +328,15 @@ fn alert(labels: Vec<(String, String)>, annotations: Vec<(String, String)>) -> A
     }
 }
 
+/// A value of `kv`, and when it goes.
+type Kept = (Vec<u8>, Option<Timestamp>);
+
 /// A ledger that forgets with the process.
 #[derive(Default)]
 pub struct MemoryLedger {
     entries: Mutex<Vec<Entry>>,
     notes: Mutex<Vec<Note>>,
-    /// With when each goes.
-    kv: Mutex<BTreeMap<String, (Vec<u8>, Option<Timestamp>)>>,
+    kv: Mutex<BTreeMap<String, Kept>>,
     now: Mutex<Timestamp>,
     broken: Mutex<Option<LedgerError>>,
 }
