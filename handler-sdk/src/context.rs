@@ -113,8 +113,9 @@ impl Cx {
         Some(format!("{base}/{}", self.call.delivery_id))
     }
 
-    /// Returns the time. It is the step's own: on a retry it starts where the first try started, so that
-    /// the same way is taken again.
+    /// Returns when this attempt began. On a retry it is what an earlier attempt was told while effects of that attempt are
+    /// replayed, so that the same requests are made again; after that it is the current attempt's. It stands still in
+    /// between, and never goes back.
     pub fn now(&self) -> Timestamp {
         self.imports.now()
     }

@@ -1,14 +1,16 @@
 //! `GET /api/v1/handlers`: what serves, what was refused, and why.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use serde_json::{Value, json};
 
+use crate::alert::Timestamp;
 use crate::app::{Shared, missing_grants, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
 use crate::queue::HandlerCounts;
 use crate::runtime::{Limits, ModuleInfo, Unit};
+use crate::worker::Pause;
 
 /// Lists every module of the folder, refused ones too.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
@@ -38,6 +40,9 @@ fn describe(
         "sha256": module.sha256,
         "file": module.file,
         "state": module_state(config, module),
+        // With a state `refused`: the module that was served before still is.
+        "serving": module.name.is_some(),
+        "paused": paused.as_ref().map(pause),
         "alerts": module.alerts,
         "imports": module.imports,
         "missing_grants": missing_grants(config, module),
@@ -53,8 +58,17 @@ fn describe(
                 "dead": dead,
             })
         }),
-        "last_error": module.error.clone().or(paused),
+        "last_error": module.error.clone().or_else(|| {
+            let Pause { step, reason, .. } = paused?;
+            Some(format!("{} is paused: {reason}", step.as_str()))
+        }),
     })
+}
+
+fn pause(pause: &Pause) -> Value {
+    let left = pause.until.saturating_duration_since(Instant::now());
+    let until = Timestamp::now().checked_add(left).unwrap_or(Timestamp::MAX);
+    json!({ "step": pause.step.as_str(), "until": until, "reason": pause.reason })
 }
 
 fn grants(settings: &HandlerSettings) -> Value {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use crate::app::Shared;
 use crate::queue::Filter;
+use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
 /// A store that takes longer for one row is no longer of use to senders.
@@ -50,17 +51,24 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         .oldest
         .map_or(0.0, |at| at.as_duration().as_secs_f64());
     let heartbeats = shared.heartbeats.missing();
-    let modules = shared.registry.modules();
+    let serving = shared.registry.serving();
     let look = shared.metrics.look();
     shared.metrics.queue(counts.depth, counts.dead, oldest);
     shared.metrics.losses(&counts.losses);
     shared.metrics.log_lines_dropped(log::dropped());
     shared.metrics.store(shared.queue.unwritable().as_deref());
-    let breakers = modules.iter().map(|module| {
-        let paused = shared.breakers.paused(module.name());
-        (module.name().as_str(), i64::from(paused.is_some()))
+    let named = serving
+        .files()
+        .iter()
+        .filter_map(|file| Some((file.name.as_ref()?, file)));
+    let breakers = named.clone().map(|(name, _)| {
+        let paused = shared.breakers.paused(name);
+        (name.as_str(), i64::from(paused.is_some()))
     });
     shared.metrics.breakers(breakers);
+    let serving_old =
+        named.map(|(name, file)| (name.as_str(), i64::from(file.state == ModuleState::Refused)));
+    shared.metrics.serving_old(serving_old);
     let heartbeats = heartbeats
         .iter()
         .map(|(name, missing)| (name.as_str(), i64::from(*missing)));

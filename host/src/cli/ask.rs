@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs, ServerArgs};
 use super::client::Client;
+use super::explain;
 use super::print::{self, Paint};
 use crate::alert::Timestamp;
 use crate::config::parse_duration;
@@ -37,7 +38,7 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
             vec![
                 or_dash(&handler["name"]),
                 or_dash(&handler["version"]),
-                or_dash(&handler["state"]),
+                state_of(handler),
                 if alerts.is_empty() {
                     "-".into()
                 } else {
@@ -61,7 +62,26 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
         } else {
             word(&handler["name"])
         };
-        if let Some(error) = handler["last_error"].as_str() {
+        if let Some(reason) = handler["paused"]["reason"].as_str() {
+            print::line(&format!(
+                "\n{} {} is paused; one delivery tries again after {}: {}",
+                paint.yellow(&format!("{who}:")),
+                word(&handler["paused"]["step"]),
+                explain::moment(&word(&handler["paused"]["until"])),
+                print::plain(reason)
+            ));
+        }
+        // A pause is the last error if there is no other.
+        let is_refused = handler["state"] == "refused";
+        let is_told = handler["paused"].is_object() && !is_refused;
+        if let Some(error) = handler["last_error"].as_str().filter(|_| !is_told) {
+            let serves_on = if is_refused && handler["serving"] == true {
+                "the file as it is now is refused, the version before it goes on serving: "
+            } else {
+                ""
+            };
+            let error = format!("{serves_on}{error}");
+            let error = error.as_str();
             print::line(&format!(
                 "\n{} {}",
                 paint.red(&format!("{who}:")),
@@ -135,6 +155,17 @@ fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     })?;
     now.checked_sub(ago)
         .with_context(|| format!("--since {text}: that is too long ago"))
+}
+
+/// Returns how a handler stands, as a column shows it.
+fn state_of(handler: &Value) -> String {
+    let serves_on = handler["state"] == "refused" && handler["serving"] == true;
+    match (handler["paused"].is_object(), serves_on) {
+        (true, true) => "paused, serving the old version".into(),
+        (true, false) => "paused".into(),
+        (false, true) => "serving the old version".into(),
+        (false, false) => or_dash(&handler["state"]),
+    }
 }
 
 /// Above [`delivery_row`]s.

@@ -95,6 +95,8 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
         ("handlers", handlers.join(", ")),
         ("received", text(&story["received_at"])),
         ("settled", text(&story["settled_at"])),
+        ("attempts", text(&story["attempts"])),
+        ("tries left", tries_left(story)),
         ("sent again", again(&story["duplicates"])),
         ("reason", text(&story["last_error"])),
     ] {
@@ -107,6 +109,20 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
             );
         }
     }
+}
+
+/// Returns what is left of the retry policy, of each step that has used some of it and is not finished.
+fn tries_left(story: &Value) -> String {
+    let steps = items(story, "steps");
+    let tried = steps
+        .iter()
+        .filter(|step| step["status"] == "pending" && step["attempts_used"] != 0);
+    let left = tried.map(|step| {
+        let [kind, handler] = ["kind", "handler"].map(|name| word(&step[name]));
+        let [left, max] = ["tries_left", "attempts_max"].map(|name| text(&step[name]));
+        format!("{kind} {handler}: {left} of {max}")
+    });
+    left.collect::<Vec<_>>().join(", ")
 }
 
 fn again(duplicates: &Value) -> String {
@@ -319,7 +335,7 @@ fn items(value: &Value, key: &str) -> Vec<Value> {
 }
 
 /// Cuts a moment to milliseconds, as the others in a story are.
-fn moment(text: &str) -> String {
+pub(super) fn moment(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, fraction)) => {
             let digits = fraction.trim_end_matches('Z');

@@ -142,6 +142,9 @@ fn show_answer(answer: &Value) {
             print::line(&format!("{count} {what}"));
         }
     }
+    for original in list(answer, "duplicate_of") {
+        print::line(&format!("already accepted as {}", word(&original["id"])));
+    }
     let paint = Paint::for_stdout();
     for rejected in list(answer, "rejected") {
         print::line(&format!(
@@ -170,41 +173,65 @@ fn show_ids(answer: &Value) {
     }
 }
 
-/// Waits for each delivery until it is settled, all within the time that was given, and shows its story.
+/// Waits for each delivery until it is settled, all within the time that was given, and shows its story. A duplicate has the
+/// story of the delivery that it belongs to.
 fn follow(client: &Client, args: &SendArgs, answer: &Value) -> anyhow::Result<Vec<Value>> {
     let deadline = Instant::now() + args.timeout;
-    let mut status = Status::new();
     let mut stories = Vec::new();
     for delivery in list(answer, "deliveries") {
-        let id = word(&delivery["id"]);
-        let story = loop {
-            let story = explain::story(client, &id)?;
-            if matches!(story["state"].as_str(), Some("done" | "dead"))
-                || Instant::now() >= deadline
-            {
-                break story;
+        stories.push(settled(client, &delivery, deadline)?);
+        show_story(args, stories.last());
+    }
+    for original in list(answer, "duplicate_of") {
+        match settled(client, &original, deadline) {
+            Ok(story) => {
+                stories.push(story);
+                show_story(args, stories.last());
             }
-            status.set(&format!(
-                "{id} {}: {}",
-                word(&delivery["alertname"]),
-                word(&story["state"])
-            ));
-            std::thread::sleep(POLL);
-        };
-        status.clear();
-        if !args.json {
-            print::line("");
-            print::out(&explain::tell(&story, Paint::for_stdout()));
+            // The memory of an event outlives its delivery.
+            Err(error) => print::note(&format!(
+                "{} cannot be shown: {}",
+                word(&original["id"]),
+                print::causes(&error)
+            )),
         }
-        if !matches!(story["state"].as_str(), Some("done" | "dead")) {
-            print::note(&format!(
-                "{id} was not settled within {}; see later with: alert-manager explain {id}",
-                crate::config::format_duration(args.timeout)
-            ));
-        }
-        stories.push(story);
     }
     Ok(stories)
+}
+
+fn is_settled(story: &Value) -> bool {
+    matches!(story["state"].as_str(), Some("done" | "dead"))
+}
+
+/// Waits for one delivery, and returns its story as it is then.
+fn settled(client: &Client, delivery: &Value, deadline: Instant) -> anyhow::Result<Value> {
+    let id = word(&delivery["id"]);
+    let mut status = Status::new();
+    loop {
+        let story = explain::story(client, &id)?;
+        if is_settled(&story) || Instant::now() >= deadline {
+            status.clear();
+            return Ok(story);
+        }
+        let name = word(&delivery["alertname"]);
+        status.set(&format!("{id} {name}: {}", word(&story["state"])));
+        std::thread::sleep(POLL);
+    }
+}
+
+fn show_story(args: &SendArgs, story: Option<&Value>) {
+    let Some(story) = story else { return };
+    if !args.json {
+        print::line("");
+        print::out(&explain::tell(story, Paint::for_stdout()));
+    }
+    if !is_settled(story) {
+        let id = word(&story["id"]);
+        print::note(&format!(
+            "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
+            crate::config::format_duration(args.timeout)
+        ));
+    }
 }
 
 #[cfg(test)]

@@ -363,7 +363,6 @@ impl Queue {
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
         let shared = &self.inner.shared;
-        let attempts = settlement.progress.attempts();
         let mut last_error = settlement.last_error;
         let outcome = match settlement.next {
             Next::Done => Outcome::Done,
@@ -387,7 +386,6 @@ impl Queue {
             token: settlement.token,
             outcome,
             progress: to_json(&settlement.progress),
-            attempts,
             alert: settlement.alert,
             story: settlement.story,
             last_error: last_error.map(|text| cut(text, ERROR_BYTES_MAX)),

@@ -84,8 +84,9 @@ impl Parcel {
 pub enum Verdict {
     /// New, a reminder, or a dead one revived.
     Accepted(Vec<Accepted>),
-    /// The same event was taken before.
-    Duplicate,
+    /// The same event was taken before, and last ran as these deliveries; none if no route matched it. Retention may have
+    /// removed them since.
+    Duplicate(Vec<DeliveryId>),
     /// A firing that has not run and comes shortly after its resolved.
     Stale,
 }
@@ -167,7 +168,7 @@ pub struct Step {
     /// Not before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// When it first started: its clock on every attempt.
+    /// When it first started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// Time that an enrichment has used, over all attempts, in milliseconds.
@@ -331,8 +332,8 @@ impl Progress {
     }
 
     /// Returns the most attempts that any step has used.
-    #[must_use]
-    pub fn attempts(&self) -> u32 {
+    #[cfg(test)]
+    pub(super) fn attempts(&self) -> u32 {
         self.steps.iter().map(|s| s.attempts).max().unwrap_or(0)
     }
 }
@@ -432,7 +433,7 @@ pub struct Delivery {
     pub route: String,
     /// In the order of the pipeline.
     pub handlers: Vec<HandlerName>,
-    /// The most attempts that any step has used.
+    /// Attempts: leases under which a step ran, as the story tells them. A lease that only waited is none.
     pub attempts: u32,
     /// When it was accepted.
     pub received_at: Timestamp,

@@ -3,6 +3,7 @@
 mod bindings;
 mod bounds;
 mod cache;
+mod clock;
 mod compiler;
 mod convert;
 mod cpu;

@@ -35,8 +35,8 @@ pub struct Invocation {
     pub limits: Limits,
     /// The step's deadline from now; never longer than `limits.wall_max`.
     pub time_left: Duration,
-    /// The wall clock that the guest sees: when the step first started.
-    pub clock: Timestamp,
+    /// The time, which the guest's wall clock shows once no recorded effect is left to replay.
+    pub now: Timestamp,
     /// Where the guest's random bytes come from: the step's own on every attempt.
     pub seed: [u8; 32],
     /// What earlier attempts of this step recorded.

@@ -34,6 +34,7 @@ pub struct Metrics {
     diverged: IntCounterVec,
     limits: IntCounterVec,
     breaker_open: IntGaugeVec,
+    serving_old: IntGaugeVec,
     store_writable: IntGauge,
     heartbeat_missing: IntGaugeVec,
     handler_info: IntGaugeVec,
@@ -172,6 +173,12 @@ impl Metrics {
                 &registry,
                 "alert_manager_handler_breaker_open",
                 "1 while a handler is paused because it failed again and again.",
+                &["handler"],
+            )?,
+            serving_old: gauges(
+                &registry,
+                "alert_manager_handler_serving_old",
+                "1 while the handler's file as it is now is refused and the version before it serves.",
                 &["handler"],
             )?,
             store_writable: gauge(
@@ -319,6 +326,11 @@ impl Metrics {
     /// Shows the handlers that serve now, each with 1 where it is paused, and those alone.
     pub fn breakers<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.breaker_open, handlers);
+    }
+
+    /// Shows the handlers that serve now, each with 1 if a newer file of it is refused, and those alone.
+    pub fn serving_old<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.serving_old, handlers);
     }
 
     /// Shows whether the store can be written.

@@ -19,7 +19,7 @@ use crate::router::Router;
 use crate::runtime::{Registry, Runtime};
 use crate::telemetry::Metrics;
 
-pub(crate) use breaker::Breakers;
+pub(crate) use breaker::{Breakers, Pause};
 pub(crate) use threads::GuestThreads;
 
 /// What a worker needs: handles that it shares with the rest of the server.

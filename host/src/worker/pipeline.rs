@@ -223,7 +223,6 @@ impl Run {
         let step = &self.leased.progress.steps[place];
         let (handler, kind) = (step.handler.clone(), step.kind);
         let settings = self.worker.config.load().handler(&handler);
-        let started_at = Timestamp::now();
         match self.worker.breakers.ask(&handler, kind, Instant::now()) {
             Gate::Open => {}
             Gate::Paused(left, reason) => {
@@ -232,9 +231,10 @@ impl Run {
             }
         }
         let Some(module) = self.worker.registry.get(&handler) else {
-            self.module_missing(place, started_at, &settings);
+            self.module_missing(place, &settings);
             return;
         };
+        let started_at = Timestamp::now();
         let invoked = self.invoke(place, &module, &settings).await;
         if let Some(slot) = &mut self.slot {
             slot.used(&invoked);
@@ -246,7 +246,7 @@ impl Run {
             module.description().version,
             module.sha256().get(..12).unwrap_or_default()
         );
-        self.ended(place, Some(module), started_at, invoked, &settings);
+        self.ended(place, module, started_at, invoked, &settings);
     }
 
     async fn invoke(
@@ -265,14 +265,8 @@ impl Run {
         let config = self.route_config(settings);
         let time_left = self.time_left(place, settings);
         let step = &mut self.leased.progress.steps[place];
-        // An attempt whose effects are on record is retried under the clock that it had then.
-        let clock = recorded
-            .entries
-            .first()
-            .map(|entry| entry.clock)
-            .or(step.started_at)
-            .unwrap_or_else(Timestamp::now);
-        step.started_at = Some(clock);
+        let now = Timestamp::now();
+        step.started_at.get_or_insert(now);
         step.not_before = None;
         let invocation = Invocation {
             step: step.kind,
@@ -286,7 +280,7 @@ impl Run {
             grants: grants_of(settings, module),
             limits: settings.limits,
             time_left,
-            clock,
+            now,
             seed: self.worker.queue.seed(id, number),
             doubts: step.doubts_over(&recorded.entries, lease),
             recorded,
@@ -396,7 +390,7 @@ impl Run {
     fn ended(
         &mut self,
         place: usize,
-        module: Option<String>,
+        module: String,
         started_at: Timestamp,
         invoked: Invoked,
         settings: &HandlerSettings,
@@ -437,7 +431,7 @@ impl Run {
         self.told.push(StepStory {
             handler: step.handler.clone(),
             step: step.kind,
-            module,
+            module: Some(module),
             started_at,
             outcome: outcome.to_owned(),
             error: match step.status {
@@ -569,26 +563,37 @@ impl Run {
         self.finished(place);
     }
 
-    /// No module of that name serves: that may pass, since one can be dropped in at any time.
-    fn module_missing(&mut self, place: usize, started_at: Timestamp, settings: &HandlerSettings) {
-        let handler = &self.leased.progress.steps[place].handler;
-        let message = match self.worker.registry.refusal(handler) {
+    /// No module of that name serves: that may pass, since one can be dropped in at any time. Its enrichment is left out, its
+    /// actor waits. Nothing of it ran, so it is no attempt: the reason stands with the delivery, not in its story.
+    fn module_missing(&mut self, place: usize, settings: &HandlerSettings) {
+        let step = &mut self.leased.progress.steps[place];
+        let handler = &step.handler;
+        let reason = match self.worker.registry.refusal(handler) {
             Some(reason) => format!("handler {handler} is not loaded: {reason}"),
             None => format!(
                 "handler {handler} is not loaded: put its .wasm into {}",
                 self.worker.config.load().handlers_dir.display()
             ),
         };
-        let mut settings = settings.clone();
-        settings.retry.backoff_max = settings.retry.backoff_max.min(MODULE_RETRY_MAX);
-        let invoked = Invoked::not_begun(match self.leased.progress.steps[place].kind {
-            StepKind::Enrich => StepFailure::Permanent(message),
-            StepKind::Act => StepFailure::Unavailable {
-                message,
-                after: None,
-            },
-        });
-        self.ended(place, None, started_at, invoked, &settings);
+        match step.kind {
+            StepKind::Enrich => outcome::give_up(step, &reason),
+            StepKind::Act => {
+                let mut settings = settings.clone();
+                settings.retry.backoff_max = settings.retry.backoff_max.min(MODULE_RETRY_MAX);
+                let failure = StepFailure::Unavailable {
+                    message: reason.clone(),
+                    after: None,
+                };
+                self.failed(place, &failure, &settings, Timestamp::now());
+            }
+        }
+        let level = match self.leased.progress.steps[place].status {
+            StepStatus::Failed => tracing::Level::WARN,
+            _ => tracing::Level::INFO,
+        };
+        self.log(place, level, &reason);
+        self.tell_doubts_of_end(place);
+        self.finished(place);
     }
 
     fn count(&self, handler: &HandlerName, trace: &Trace) {

@@ -128,9 +128,10 @@ impl Committer {
             }
         }
         if accepted.is_empty() {
+            let ran_as = memory.deliveries();
             self.events
                 .sent_in_vain(&self.conn, event, memory, group.now)?;
-            return Ok(Verdict::Duplicate);
+            return Ok(Verdict::Duplicate(ran_as));
         }
         self.events
             .runs_again(&self.conn, event, memory, group.now)?;

@@ -196,30 +196,34 @@ impl Committer {
                 (state, None, *not_before, Some(handler.as_str()))
             }
         };
-        self.conn
+        let attempts = self
+            .conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
-                     next_handler = ?5, attempts = ?6, last_error = ?7, after_crash = 0,
+                     next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
                      suspected = suspected * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
-                 WHERE id = ?1",
+                 WHERE id = ?1 RETURNING attempts",
             )?
-            .execute(params![
-                settle.id.as_raw(),
-                state,
-                settled_at,
-                not_before,
-                handler,
-                settle.attempts,
-                settle.last_error,
-                yields,
-            ])?;
+            .query_row(
+                params![
+                    settle.id.as_raw(),
+                    state,
+                    settled_at,
+                    not_before,
+                    handler,
+                    settle.story.is_some(),
+                    settle.last_error,
+                    yields,
+                ],
+                |row| row.get(0),
+            )?;
         if state == DEAD {
             self.die(group, settle.id, DeathKind::Failed)?;
         }
         if settled_at.is_some() && self.reports_settled() {
-            self.note_settled(group, settle);
+            self.note_settled(group, settle, attempts);
         }
         group.gone.insert(settle.id);
         let ended = match &settle.outcome {
@@ -234,7 +238,7 @@ impl Committer {
     }
 
     /// Notes a delivery that has ended, for the report. Of one that is dead the store has told the rest.
-    fn note_settled(&self, group: &mut Group, settle: &Settle) {
+    fn note_settled(&self, group: &mut Group, settle: &Settle, attempts: u32) {
         let Some(origin) = self.shared.scheduler.lock().origin_of(settle.id) else {
             return;
         };
@@ -249,7 +253,7 @@ impl Committer {
                 state: State::Done,
                 route: origin.route.to_string(),
                 handlers: origin.pipeline.to_vec(),
-                attempts: settle.attempts,
+                attempts,
                 received_at: origin.accepted_at,
                 settled_at: Some(group.now),
                 first_died_at: None,
@@ -275,6 +279,9 @@ impl Committer {
                     &settle.progress,
                     settle.story.as_deref(),
                 )?;
+                self.conn
+                    .prepare_cached("UPDATE deliveries SET attempts = attempts + ?2 WHERE id = ?1")?
+                    .execute(params![settle.id.as_raw(), settle.story.is_some()])?;
             }
             group.ended.push((settle.id, settle.token, Ended::Settled));
         }
@@ -456,7 +463,8 @@ impl Committer {
                 CancelError::NotFound
             }));
         }
-        self.conn
+        let attempts = self
+            .conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL,
                      last_error = ?4
@@ -473,7 +481,7 @@ impl Committer {
     }
 }
 
-/// Gives every failed step a fresh start. When it first began stays: its clock is part of its record.
+/// Gives every failed step a fresh start. Its record stays, and the times that are part of it.
 fn restart_failed(progress: &mut Progress) {
     for step in &mut progress.steps {
         if step.status == StepStatus::Failed {

@@ -564,7 +564,7 @@ async fn identifiers_go_on_after_what_events_are_known_up_to() {
     let id = bench.accept_new(firing("A")).await;
     assert!(id.as_raw() >= far);
     let bench = bench.crash();
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
 #[tokio::test]
