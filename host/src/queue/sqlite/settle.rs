@@ -463,8 +463,7 @@ impl Committer {
                 CancelError::NotFound
             }));
         }
-        let attempts = self
-            .conn
+        self.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL,
                      last_error = ?4
