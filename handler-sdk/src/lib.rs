@@ -91,6 +91,7 @@ pub mod log;
 pub mod mask;
 #[cfg(not(target_family = "wasm"))]
 pub mod mock;
+pub mod settings;
 pub mod severity;
 pub mod slack;
 pub mod subject;
@@ -117,6 +118,7 @@ pub use context::{Call, Cx};
 pub use enrichment::{Block, Enrichment, Facts};
 pub use failure::Failure;
 pub use handler::{Description, Handler};
+pub use settings::Setting;
 pub use severity::Severity;
 pub use time::Timestamp;
 
@@ -127,7 +129,8 @@ pub use serde_json;
 pub mod prelude {
     pub use crate::slack::{Blocks, Message, MessageRef, Mrkdwn};
     pub use crate::{
-        Alert, Block, Cx, Description, Enrichment, Facts, Failure, Handler, Status, Timestamp,
+        Alert, Block, Cx, Description, Enrichment, Facts, Failure, Handler, Setting, Status,
+        Timestamp,
     };
 }
 

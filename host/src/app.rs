@@ -1,7 +1,9 @@
 //! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
 
 mod dead_letters;
+mod online;
 mod pulse;
+mod reviewed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -13,12 +15,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::alert::{Alert, HandlerName};
+use crate::alert::Alert;
 use crate::api;
 use crate::config::{Bound, Config, Problem, Problems, Store};
 use crate::heartbeat::Heartbeats;
-use crate::policy;
 use crate::queue::{self, Leases, Queue};
+use crate::review::{self, Findings};
 use crate::router::Router;
 use crate::runtime::{
     self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
@@ -114,6 +116,7 @@ pub struct Parts {
     listings: watch::Sender<u64>,
     changes: Changes,
     source: ConfigSource,
+    pub(crate) reviewed: reviewed::Reviewed,
 }
 
 /// What may be changed by one at a time: each takes the newest configuration and folder, in turn.
@@ -192,6 +195,7 @@ impl App {
             listings: watch::Sender::new(0),
             changes: Changes::default(),
             source,
+            reviewed: reviewed::Reviewed::default(),
         }));
         shared.rebuild();
         shared.expect_heartbeats();
@@ -244,6 +248,7 @@ impl App {
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
+        background.spawn(shared.clone().ask_slack());
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {
@@ -330,7 +335,7 @@ impl Shared {
     ///
     /// # Errors
     /// Every problem of the new configuration.
-    pub async fn reload(&self) -> Result<(), Problems> {
+    pub async fn reload(&self) -> Result<Reloaded, Problems> {
         let _one_at_a_time = self.changes.reload.lock().await;
         let source = Arc::clone(&self.source);
         let read = tokio::task::spawn_blocking(move || source()).await;
@@ -353,7 +358,8 @@ impl Shared {
             tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
             return Err(problems);
         }
-        self.warn_of_what_needs_a_restart(&config);
+        let needs_restart = self.warn_of_what_needs_a_restart(&config);
+        self.reviewed.say_all_again();
         if let Err(error) = self.runtime.reconfigure(service_options(
             &config,
             self.ref_key(),
@@ -372,11 +378,15 @@ impl Shared {
         self.rebuild();
         self.metrics.reloaded(Ok(()));
         tracing::info!("configuration and folder read again");
-        Ok(())
+        Ok(Reloaded {
+            needs_restart,
+            findings: self.reviewed.findings(),
+        })
     }
 
-    fn warn_of_what_needs_a_restart(&self, new: &Config) {
+    fn warn_of_what_needs_a_restart(&self, new: &Config) -> Vec<&'static str> {
         let old = self.config.load();
+        let mut changed_keys = Vec::new();
         for (key, changed) in [
             ("listen", old.listen != new.listen),
             ("store", old.store != new.store),
@@ -391,8 +401,10 @@ impl Shared {
         ] {
             if changed {
                 tracing::warn!("{key} has changed: that takes a restart");
+                changed_keys.push(key);
             }
         }
+        changed_keys
     }
 
     fn expect_heartbeats(&self) {
@@ -432,6 +444,8 @@ impl Shared {
         }));
         self.listed.store(Arc::new(modules.to_vec()));
         if has_scanned {
+            self.reviewed
+                .take(review::review(&config, modules, &descriptions));
             self.routed.send_replace(true);
         }
         self.listings.send_modify(|n| *n += 1);
@@ -463,19 +477,19 @@ impl Shared {
             }
             if let Some(name) = &module.name {
                 self.breakers.forget(name);
-                self.warn_if_limited(name, module);
+                self.reviewed.say_again(name);
             }
         }
     }
+}
 
-    fn warn_if_limited(&self, name: &HandlerName, module: &ModuleInfo) {
-        if let Some(lines) = missing_grants(&self.config.load(), module) {
-            tracing::warn!(
-                handler = name.as_str(),
-                "handler {name} is limited: what it is not granted answers `denied`. To grant it, add:\n{lines}"
-            );
-        }
-    }
+/// What a reload came to.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// Keys that have changed, and count after a restart only.
+    pub needs_restart: Vec<&'static str>,
+    /// What is wrong or odd with the configuration and the modules together.
+    pub findings: Arc<Findings>,
 }
 
 /// Returns true where a look at the folder found nothing new about a file.
@@ -504,36 +518,13 @@ fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {
     }])
 }
 
-/// Returns the lines of configuration that a module lacks for what it imports.
-#[must_use]
-pub fn missing_grants(config: &Config, module: &ModuleInfo) -> Option<String> {
-    let name = module.name.as_ref()?;
-    let settings = config.handler(name);
-    let imports: Vec<_> = module.imports.iter().map(String::as_str).collect();
-    let grants = policy::imports_missing(name, &settings.grants, &imports);
-    let is_withheld = settings.sha256.is_none() && !settings.grants.credentials.is_empty();
-    let pin = module
-        .exposure
-        .as_ref()
-        .filter(|_| is_withheld)
-        .map(|exposure| policy::MissingPin {
-            handler: name.clone(),
-            sha256: module.sha256.clone().unwrap_or_default(),
-            exposure: exposure.clone(),
-        });
-    let lines: Vec<_> = grants
-        .map(|missing| missing.configuration)
-        .into_iter()
-        .chain(pin.map(|missing| missing.lines()))
-        .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
-}
-
 /// Returns how a module stands, its grants considered.
 #[must_use]
 pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
     match module.state {
-        ModuleState::Ready if missing_grants(config, module).is_some() => ModuleState::Limited,
+        ModuleState::Ready if review::missing_grants(config, module, None).is_some() => {
+            ModuleState::Limited
+        }
         state => state,
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::app::{Shared, missing_grants, module_state};
+use crate::app::{Shared, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
 use crate::queue::HandlerCounts;
+use crate::review::missing_grants;
 use crate::runtime::{Limits, ModuleInfo, Unit};
 
 /// Lists every module of the folder, refused ones too.
@@ -30,6 +31,10 @@ fn describe(
 ) -> Value {
     let name = module.name.as_ref();
     let settings = name.map(|name| config.handler(name));
+    let description = name.and_then(|name| shared.registry.get(name));
+    let description = description.as_ref().map(|module| module.description());
+    let findings = name.map(|name| shared.reviewed.findings().about(name));
+    let findings = findings.unwrap_or_default();
     let paused = name.and_then(|name| shared.breakers.paused(name));
     json!({
         "name": name,
@@ -40,7 +45,10 @@ fn describe(
         "state": module_state(config, module),
         "alerts": module.alerts,
         "imports": module.imports,
-        "missing_grants": missing_grants(config, module),
+        "missing_grants": missing_grants(config, module, description),
+        "settings": description.and_then(|d| d.settings.as_deref()),
+        "problems": findings.problems,
+        "warnings": findings.warnings,
         "grants": settings.as_ref().map(|s| grants(s)),
         "limits": settings.as_ref().map(|s| limits(s)),
         "counts": name.map(|name| {

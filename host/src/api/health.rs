@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::ApiError;
 use crate::app::Shared;
 use crate::queue::Filter;
+use crate::review::Findings;
 
 /// A store that takes longer for one row is no longer of use to senders.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -19,7 +20,9 @@ pub(super) async fn live() -> &'static str {
 }
 
 /// Ready: the store answers and the first scan of the folder has ended.
-pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
+///
+/// What is wrong with configuration and modules takes no alert away from the others: it is named, and the server is ready.
+pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiError> {
     let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !shared.is_ready() {
         return Err(not_yet(
@@ -34,13 +37,32 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, 
         ..Filter::default()
     });
     match tokio::time::timeout(STORE_ANSWERS_WITHIN, newest).await {
-        Ok(Ok(_)) => Ok("ready\n"),
+        Ok(Ok(_)) => Ok(format!("ready\n{}", listed(&shared.reviewed.findings()))),
         Ok(Err(error)) => Err(not_yet(format!("the store cannot be read: {error}"))),
         Err(_) => Err(not_yet(format!(
             "the store has not answered for {} s: look at its disk",
             STORE_ANSWERS_WITHIN.as_secs()
         ))),
     }
+}
+
+/// Findings that are listed; `check` and the log have all.
+const FINDINGS_MAX: usize = 50;
+
+/// Returns each finding in one line.
+fn listed(findings: &Findings) -> String {
+    let problems = findings.problems.iter().map(|finding| ("problem", finding));
+    let warnings = findings.warnings.iter().map(|finding| ("warning", finding));
+    let all = problems.chain(warnings);
+    let dropped = all.clone().count().saturating_sub(FINDINGS_MAX);
+    let mut text: String = all
+        .take(FINDINGS_MAX)
+        .map(|(kind, finding)| format!("{kind}: {}\n", finding.one_line()))
+        .collect();
+    if dropped > 0 {
+        text.push_str(&format!("and {dropped} more: see `alert-manager check`\n"));
+    }
+    text
 }
 
 /// Prometheus' text format.
@@ -80,9 +102,19 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
 }
 
 /// Reads configuration and folder again.
-pub(super) async fn reload(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
+pub(super) async fn reload(State(shared): State<Shared>) -> Result<String, ApiError> {
     match shared.reload().await {
-        Ok(()) => Ok("reloaded\n"),
+        Ok(reloaded) => {
+            let restarts: String = reloaded
+                .needs_restart
+                .iter()
+                .map(|key| format!("warning: {key} has changed: that takes a restart\n"))
+                .collect();
+            Ok(format!(
+                "reloaded\n{restarts}{}",
+                listed(&reloaded.findings)
+            ))
+        }
         Err(problems) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             format!("refused, the old configuration stays: {problems}"),

@@ -10,6 +10,7 @@ mod dev;
 mod explain;
 mod init;
 mod modules;
+mod online;
 mod print;
 mod process;
 mod routes;

@@ -45,7 +45,9 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
 
 /// Compiles with the server's cache where this user may, else into a folder of its own that goes with the
 /// command: a check changes nothing on the machine.
-fn sandbox(config: &Config) -> anyhow::Result<(Arc<Runtime>, Option<tempfile::TempDir>)> {
+pub(super) fn sandbox(
+    config: &Config,
+) -> anyhow::Result<(Arc<Runtime>, Option<tempfile::TempDir>)> {
     let compiler = serve::compiler()?;
     let options =
         || app::runtime_options(config, [0; 32], Arc::new(|_: &str| ()), compiler.clone());

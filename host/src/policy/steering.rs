@@ -135,11 +135,6 @@ impl HttpGrant {
             is_steering(&folded) && !self.headers.contains(&folded)
         })
     }
-
-    /// Returns the headers that the grant names.
-    pub(super) fn headers(&self) -> &BTreeSet<String> {
-        &self.headers
-    }
 }
 
 #[cfg(test)]
@@ -236,11 +231,11 @@ mod tests {
         let refusal = grants(grant)
             .request("POST", &url("https://h.org/a/b"), &headers)
             .unwrap_err()
-            .for_handler(&HandlerName::new("x"));
+            .for_handler(&HandlerName::new("x"), &Grants::default());
         assert_eq!(
             refusal.configuration(),
             "handlers:\n  x:\n    allow:\n      http:\n        - url: \"https://h.org/a\"\n          \
-             methods: [GET, POST]\n          headers: [x-forwarded-for, X-HTTP-Method-Override]"
+             methods: [GET, POST]\n          headers: [x-forwarded-for, x-http-method-override]"
         );
     }
 
