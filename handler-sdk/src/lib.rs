@@ -59,6 +59,11 @@
 //! 256 KiB; a project that needs more sets `rustflags = ["-Clink-arg=-zstack-size=1048576"]` for
 //! `[target.wasm32-wasip2]` in its `.cargo/config.toml`.
 //!
+//! # Settings
+//!
+//! A [`Setting`] is declared once, as a constant: [`Description::settings`] states it, [`Cx::setting`] reads it with its
+//! default, and `alert-manager check` verifies the operator's `config` against it.
+//!
 //! # Errors
 //!
 //! The errors of HTTP, Slack and kv become the [`Failure`] that fits under `?`: what may pass is tried

@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod bodies;
+mod check;
 mod command_line;
 mod compiler;
 mod delivery;

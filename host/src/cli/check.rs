@@ -89,13 +89,16 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Adds what the modules and the configuration say of each other. Where the configuration could not be read whole, what
-/// it lacks may be what could not be read: only what stands in it is judged.
+/// it lacks may be what could not be read, so only the names in it are compared.
 fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
-    let reviewed = review::review(config, &findings.found.files, &findings.found.descriptions);
+    let found = &findings.found;
+    let reviewed = if is_whole {
+        review::review(config, &found.files, &found.descriptions)
+    } else {
+        review::review_names(config, &found.files, &found.descriptions)
+    };
     findings.problems.extend(reviewed.problems);
-    if is_whole {
-        findings.warnings.extend(reviewed.warnings);
-    }
+    findings.warnings.extend(reviewed.warnings);
     let by_place = |finding: &Finding| review::position(&finding.problem);
     findings.problems.sort_by_key(by_place);
     findings.warnings.sort_by_key(by_place);

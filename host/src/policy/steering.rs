@@ -4,8 +4,6 @@
 //! `X-Original-URL`, another host from `X-Forwarded-Host`, another user from `Impersonate-User`. A grant says
 //! nothing of what such a header says, so each is sent only where a grant names it.
 
-use std::collections::BTreeSet;
-
 use url::{Url, form_urlencoded};
 
 use super::grant::{GrantError, HttpGrant};

@@ -5,6 +5,8 @@ mod credentials;
 mod online;
 mod routes;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -130,6 +132,28 @@ pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Descripti
     for name in config.handler_names() {
         review.credentials(name);
     }
+    review.findings.in_order()
+}
+
+/// Reviews only what does not depend on what could not be read: for a configuration that is not whole.
+#[must_use]
+pub fn review_names(
+    config: &Config,
+    modules: &[ModuleInfo],
+    descriptions: &[Description],
+) -> Findings {
+    let router = Router::default();
+    let mut review = Review {
+        config,
+        modules,
+        descriptions,
+        router: &router,
+        findings: Findings {
+            problems: config.mistakes.iter().cloned().map(Into::into).collect(),
+            warnings: Vec::new(),
+        },
+    };
+    review.names();
     review.findings.in_order()
 }
 

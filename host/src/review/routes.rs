@@ -34,9 +34,10 @@ impl Review<'_> {
             if self.has_module(name) {
                 continue;
             }
-            let (whose, advice) = self.absent(name, "put its .wasm there, or remove the entry");
+            let (_, advice) = self.absent(name, "put its .wasm there, or remove the entry");
             let message = format!(
-                "handlers.{name}: it is for a handler {whose}, so what it grants and sets counts for nothing"
+                "handlers.{name}: no module in {} has this name, so what it grants and sets counts for nothing",
+                self.config.handlers_dir.display()
             );
             self.warn(
                 Some(name),

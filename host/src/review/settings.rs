@@ -7,9 +7,12 @@ use crate::alert::HandlerName;
 use crate::config::{closest, parse_duration, parse_http_url, placeholder};
 use crate::policy::{HttpGrant, allow_with, scalar};
 use crate::runtime::{Description, ModuleInfo, Setting};
+use crate::shapes;
 
 use super::{Review, Said, missing_grants};
 
+/// Of a value that is repeated.
+const VALUE_CHARS_MAX: usize = 80;
 /// The server sets it itself.
 const STORY_BASE: &str = "story_base";
 
@@ -37,12 +40,13 @@ impl Given<'_> {
     /// Returns how a sentence begins that is about it.
     fn described(&self) -> String {
         let Self {
-            handler,
-            key,
-            value,
-            path,
-            ..
+            handler, key, path, ..
         } = self;
+        // Settings hold no secrets, and somebody may have put one there all the same.
+        let value: String = shapes::masked(&self.value)
+            .chars()
+            .take(VALUE_CHARS_MAX)
+            .collect();
         if self.is_default {
             format!("{handler}: the setting {key} is {value:?} by default")
         } else {

@@ -108,11 +108,24 @@ pub(super) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, 
             settings.len()
         ));
     }
-    let is_bad = |text: &str| text.is_empty() || text.contains(char::is_control);
-    match settings.iter().find(|setting| is_bad(&setting.name)) {
-        Some(setting) => Err(format!(
-            "describe().more has a setting named {:?}: {SHAPE}",
-            setting.name
+    let has_control = |text: &str| text.contains(char::is_control);
+    if let Some(setting) = settings
+        .iter()
+        .find(|s| s.name.is_empty() || has_control(&s.name))
+    {
+        let name = &setting.name;
+        return Err(format!(
+            "describe().more has a setting named {name:?}: {SHAPE}"
+        ));
+    }
+    // They are shown on terminals, in the log and by `/readyz`.
+    let texts = settings.iter().flat_map(|setting| {
+        let more = setting.default.iter().chain(&setting.values);
+        [&setting.kind, &setting.about].into_iter().chain(more)
+    });
+    match texts.into_iter().find(|text| has_control(text)) {
+        Some(text) => Err(format!(
+            "describe().more has a setting with {text:?}: leave line breaks and control characters out"
         )),
         None => Ok(Some(settings)),
     }
@@ -149,6 +162,10 @@ mod tests {
             ("no", "cannot be read"),
             (r#"[{"type":"string"}]"#, "missing field `name`"),
             (r#"[{"name":""}]"#, "a setting named \"\""),
+            (
+                r#"[{"name":"a","about":"\u001b[2J"}]"#,
+                "control characters",
+            ),
         ] {
             let why = read(json).unwrap_err();
             assert!(
