@@ -202,7 +202,8 @@ fn a_module_that_is_dropped_later_is_checked_when_it_loads() {
     let server = Process::start(command(dir.path(), &["serve", "--config", "a.yml"]));
     let to = dir.path().join("handlers/kube-pod-crash-looping.wasm");
     drop_in(&modules::path("kube-pod-crash-looping"), &to);
-    let line = server.wait_for_line("kube-pod-crash-looping is granted no Slack channel");
+    let line =
+        server.wait_for_line("kube-pod-crash-looping is limited: it is granted no Slack channel");
     assert!(line.contains("handler=kube-pod-crash-looping"), "{line}");
 }
 

@@ -275,7 +275,7 @@ impl HttpGrant {
         }
         let change = Change::WidenHttp {
             from: self.clone(),
-            to,
+            to: to.yaml(),
             what: format!("addresses: [\"{net}\"]"),
         };
         Refusal::new(
@@ -314,6 +314,11 @@ impl HttpGrant {
 
     /// Returns the lines of its entry in `allow.http`.
     pub(super) fn yaml(&self) -> Vec<String> {
+        self.yaml_with(None)
+    }
+
+    /// Returns the lines of its entry with one more header.
+    pub(super) fn yaml_with(&self, header: Option<&str>) -> Vec<String> {
         let url = quoted(&self.to_string());
         let mut lines = Vec::new();
         let list = |items: Vec<String>| items.join(", ");
@@ -321,8 +326,9 @@ impl HttpGrant {
             let methods = list(self.methods.iter().cloned().collect());
             lines.push(format!("methods: [{methods}]"));
         }
-        if !self.headers.is_empty() {
-            let headers = list(self.headers.iter().map(|name| scalar(name)).collect());
+        let headers = self.headers.iter().map(String::as_str).chain(header);
+        let headers = list(headers.map(scalar).collect());
+        if !headers.is_empty() {
             lines.push(format!("headers: [{headers}]"));
         }
         if !self.addresses.is_empty() {

@@ -29,7 +29,8 @@ pub(super) enum Change {
     /// More of an entry of `allow.http`: `what` is added to it.
     WidenHttp {
         from: HttpGrant,
-        to: HttpGrant,
+        /// The lines of the entry that takes its place.
+        to: Vec<String>,
         what: String,
     },
     AddSlack(String),
@@ -69,7 +70,7 @@ impl Refusal {
         let granted = grant.methods().collect::<Vec<_>>().join(", ");
         let change = grant.clone().with_methods([method]).ok().map(|to| {
             let from = grant.clone();
-            let what = format!("the method {method}");
+            let (to, what) = (to.yaml(), format!("the method {method}"));
             Change::WidenHttp { from, to, what }
         });
         Self::new(
@@ -80,17 +81,18 @@ impl Refusal {
 
     /// A header that could steer the request past the grant.
     pub(super) fn header(grant: &HttpGrant, name: &str) -> Self {
-        let change = grant.clone().with_headers([name]).ok().map(|to| {
-            let from = grant.clone();
-            let what = format!("the header {name}");
-            Change::WidenHttp { from, to, what }
-        });
+        let change = Change::WidenHttp {
+            from: grant.clone(),
+            // As it was asked for: the grant itself keeps one spelling for all.
+            to: grant.yaml_with(Some(name)),
+            what: format!("the header {name}"),
+        };
         Self::new(
             format!(
                 "The header {name} could have {grant} taken for another method, path, host or user, so it is sent \
                  only where the grant names it."
             ),
-            change,
+            Some(change),
         )
     }
 
@@ -129,8 +131,8 @@ impl Refusal {
             Some(Change::WidenHttp { from, to, .. }) => {
                 let place = self.granted.http.iter().position(|grant| grant == from);
                 match place {
-                    Some(place) => allow.http[place] = to.yaml(),
-                    None => allow.http.push(to.yaml()),
+                    Some(place) => allow.http[place].clone_from(to),
+                    None => allow.http.push(to.clone()),
                 }
             }
             Some(Change::AddSlack(channel)) => allow.add_slack(channel),

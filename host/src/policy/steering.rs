@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(
             refusal.configuration(),
             "handlers:\n  x:\n    allow:\n      http:\n        - url: \"https://h.org/a\"\n          \
-             methods: [GET, POST]\n          headers: [x-forwarded-for, x-http-method-override]"
+             methods: [GET, POST]\n          headers: [x-forwarded-for, X-HTTP-Method-Override]"
         );
     }
 

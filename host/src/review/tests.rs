@@ -122,14 +122,6 @@ const REFUSED: &[Case] = &[
         remedy: ("[oncall]", "[alerts, oncall]"),
     },
     Case {
-        about: "no channel is granted at all",
-        modules: &["notify"],
-        text: "handlers:\n  notify:\n    allow: {}\n",
-        at: "3:3",
-        says: &["granted no Slack channel", "slack: [alerts]"],
-        remedy: ("allow: {}", "allow: { slack: [alerts] }"),
-    },
-    Case {
         about: "the channel in config is misspelt",
         modules: &["notify"],
         text: "handlers:\n  notify:\n    allow: { slack: [alerts, oncall] }\n    config: { channel: oncal }\n",
@@ -327,6 +319,16 @@ fn what_can_only_fail_is_refused_with_its_place_and_a_remedy() {
 #[test]
 fn what_is_hardly_meant_is_warned_of() {
     for (about, modules, text, says) in [
+        (
+            "no channel is granted at all",
+            &["notify"][..],
+            "handlers:\n  notify:\n    allow: {}\n",
+            &[
+                "c.yml:3:3: ",
+                "notify is limited: it is granted no Slack channel",
+                "slack: [alerts]",
+            ][..],
+        ),
         (
             "an expression for an alertname",
             &["plain"][..],

@@ -119,11 +119,12 @@ pub(super) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, 
         ));
     }
     // They are shown on terminals, in the log and by `/readyz`.
-    let texts = settings.iter().flat_map(|setting| {
+    let bad = settings.iter().find_map(|setting| {
         let more = setting.default.iter().chain(&setting.values);
-        [&setting.kind, &setting.about].into_iter().chain(more)
+        let mut texts = [&setting.kind, &setting.about].into_iter().chain(more);
+        texts.find(|text| has_control(text)).cloned()
     });
-    match texts.into_iter().find(|text| has_control(text)) {
+    match bad {
         Some(text) => Err(format!(
             "describe().more has a setting with {text:?}: leave line breaks and control characters out"
         )),
