@@ -297,11 +297,16 @@ impl Review<'_> {
         };
         let advice = format!("add {channel} to handlers.{name}.allow.slack");
         let said = Said::new(message, advice).with_lines(lines);
+        let path = if given.is_default {
+            format!("handlers.{name}.allow.slack")
+        } else {
+            given.path.clone()
+        };
         // A module that waits for its first grants is known as limited. Others are granted, and another is named.
         if has_none {
-            self.warn(Some(name), &given.path, said);
+            self.warn(Some(name), &path, said);
         } else {
-            self.fail(Some(name), &given.path, said);
+            self.fail(Some(name), &path, said);
         }
         has_none
     }
