@@ -26,7 +26,7 @@ fn check_refuses_what_would_kill_every_alert_and_takes_the_remedy() {
     for (text, says, mended) in [
         (
             "handlers:\n  slack-notify: { allow: { slack: [oncall] } }\n",
-            &["c.yml:3:3: ", "slack: [alerts, oncall]"][..],
+            &["c.yml:3:35: ", "slack: [alerts, oncall]"][..],
             "handlers:\n  slack-notify:\n    allow:\n      slack: [alerts, oncall]\n",
         ),
         (
@@ -189,6 +189,7 @@ fn post(url: &str) -> String {
         .build()
         .unwrap()
         .block_on(async {
+            alert_manager::runtime::install_crypto();
             let answer = reqwest::Client::new().post(url).send().await.unwrap();
             answer.text().await.unwrap()
         })
@@ -233,11 +234,7 @@ fn what_is_refused_without_a_file_can_be_granted_by_the_lines_and_keeps_slack() 
         !text.contains("preview: true") && text.contains("#mine"),
         "{text}"
     );
-    let granted = text.replacen(
-        "      http: []\n",
-        "      http: [\"https://kubernetes.default.svc\"]\n",
-        1,
-    );
+    let granted = text.replacen("      # http: ", "      http: ", 1);
     assert_ne!(granted, text);
     fs::write(&file, granted).unwrap();
     let checked = with_token(&["check", "--config", "alert-manager.yml"]);

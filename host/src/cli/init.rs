@@ -303,7 +303,7 @@ fn config(text: &mut String, slack: bool, description: Option<&Description>) {
             continue;
         }
         let (name, about) = (
-            print::one_line(&setting.name),
+            print::one_line(&setting.name.replace('*', "NAME")),
             print::one_line(&setting.about),
         );
         let default = match &setting.default {

@@ -420,7 +420,7 @@ fn names_of_channels_are_compared_with_slacks() {
     }
     let bare = of("alerts");
     assert!(
-        bare.warnings[0]
+        bare.warnings[1]
             .to_string()
             .contains("neither a name with its #"),
         "{bare:?}"
