@@ -27,7 +27,7 @@ impl Shared {
             self.reviewed.take_online(asked.findings);
             let again = async {
                 if is_fine {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 } else {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }

@@ -16,9 +16,10 @@ const UNNAMED: &str = "HANDLER";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Refusal {
     reason: String,
-    change: Option<Change>,
+    // Boxed: refusals are returned by what is asked for every request.
+    change: Option<Box<Change>>,
     handler: Option<HandlerName>,
-    granted: Grants,
+    granted: Box<Grants>,
 }
 
 /// What would allow it.
@@ -42,9 +43,9 @@ impl Refusal {
     pub(super) fn new(reason: String, change: Option<Change>) -> Self {
         Self {
             reason,
-            change,
+            change: change.map(Box::new),
             handler: None,
-            granted: Grants::default(),
+            granted: Box::default(),
         }
     }
 
@@ -109,7 +110,7 @@ impl Refusal {
     #[must_use]
     pub fn for_handler(mut self, name: &HandlerName, granted: &Grants) -> Self {
         self.handler = Some(name.clone());
-        self.granted = granted.clone();
+        *self.granted = granted.clone();
         self
     }
 
@@ -124,7 +125,7 @@ impl Refusal {
     #[must_use]
     pub fn configuration(&self) -> String {
         let mut allow = Allow::of(&self.granted);
-        match &self.change {
+        match self.change.as_deref() {
             None => return String::new(),
             Some(Change::Pin(missing)) => return missing.configuration(),
             Some(Change::AddHttp(grant)) => allow.http.push(grant.yaml()),
@@ -145,7 +146,7 @@ impl Refusal {
     fn remedy(&self) -> Option<String> {
         let handler = self.handler.as_ref().map_or(UNNAMED, HandlerName::as_str);
         let allow = format!("handlers.{handler}.allow");
-        Some(match self.change.as_ref()? {
+        Some(match self.change.as_deref()? {
             Change::AddHttp(grant) => format!("To allow it, add {grant} to {allow}.http."),
             Change::WidenHttp { from, what, .. } => {
                 format!("To allow it, add {what} to {from} in {allow}.http.")

@@ -345,7 +345,7 @@ impl Review<'_> {
             let message = format!("{}, which {name} is not granted", given.described());
             let advice = format!("add {credential} to handlers.{name}.allow.credentials");
             let lines = allow_with(name, &settings.grants, |allow| {
-                allow.add_credential(credential)
+                allow.add_credential(credential);
             });
             Said::new(message, advice).with_lines(lines)
         } else {
