@@ -1,8 +1,10 @@
 //! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
 
 mod dead_letters;
+mod online;
 mod pulse;
 mod report;
+mod reviewed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -14,12 +16,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::alert::{Alert, HandlerName};
+use crate::alert::Alert;
 use crate::api;
 use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
 use crate::heartbeat::Heartbeats;
-use crate::policy;
 use crate::queue::{self, Leases, Queue};
+use crate::review::{self, Findings};
 use crate::router::Router;
 use crate::runtime::{
     self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
@@ -122,6 +124,7 @@ pub struct Parts {
     /// The configuration of the start: what takes a restart is as it says.
     started_with: Arc<Config>,
     source: ConfigSource,
+    pub(crate) reviewed: reviewed::Reviewed,
 }
 
 /// What may be changed by one at a time: each takes the newest configuration and folder, in turn.
@@ -204,6 +207,7 @@ impl App {
             changes: Turns::default(),
             started_with,
             source,
+            reviewed: reviewed::Reviewed::default(),
         }));
         shared.rebuild();
         shared.expect_heartbeats();
@@ -258,6 +262,7 @@ impl App {
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
+        background.spawn(shared.clone().ask_slack());
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {
@@ -349,7 +354,7 @@ impl Shared {
     ///
     /// # Errors
     /// Every problem of the new configuration.
-    pub async fn reload(&self) -> Result<Changes, Problems> {
+    pub async fn reload(&self) -> Result<Reloaded, Problems> {
         let _one_at_a_time = self.changes.reload.lock().await;
         let source = Arc::clone(&self.source);
         let read = tokio::task::spawn_blocking(move || source()).await;
@@ -372,6 +377,7 @@ impl Shared {
             log_refused(&problems);
             return Err(problems);
         }
+        self.reviewed.say_all_again();
         if let Err(error) = self.runtime.reconfigure(service_options(
             &config,
             self.ref_key(),
@@ -391,7 +397,10 @@ impl Shared {
         self.rebuild();
         self.metrics.reloaded(Ok(()));
         report::reloaded(&changes);
-        Ok(changes)
+        Ok(Reloaded {
+            changes,
+            findings: self.reviewed.findings(),
+        })
     }
 
     fn expect_heartbeats(&self) {
@@ -431,6 +440,8 @@ impl Shared {
         }));
         self.listed.store(Arc::new(modules.to_vec()));
         if has_scanned {
+            self.reviewed
+                .take(review::review(&config, modules, &descriptions));
             self.routed.send_replace(true);
         }
         self.listings.send_modify(|n| *n += 1);
@@ -472,20 +483,19 @@ impl Shared {
             }
             if let Some(name) = &module.name {
                 self.breakers.forget(name);
-                self.warn_if_limited(name, module);
+                self.reviewed.say_again(name);
             }
         }
     }
+}
 
-    fn warn_if_limited(&self, name: &HandlerName, module: &ModuleInfo) {
-        if let Some(lines) = missing_grants(&self.config.load(), module) {
-            tracing::warn!(
-                handler = name.as_str(),
-                add = lines,
-                "handler {name} is limited: calls that it is not granted answer `denied`; to grant them, add these lines to the configuration"
-            );
-        }
-    }
+/// What a reload came to.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What changed, and what takes a restart.
+    pub changes: Changes,
+    /// What is wrong or odd with the configuration and the modules together.
+    pub findings: Arc<Findings>,
 }
 
 /// Returns true where a look at the folder found nothing new about a file.
@@ -518,36 +528,13 @@ fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {
     }])
 }
 
-/// Returns the lines of configuration that a module lacks for what it imports.
-#[must_use]
-pub fn missing_grants(config: &Config, module: &ModuleInfo) -> Option<String> {
-    let name = module.name.as_ref()?;
-    let settings = config.handler(name);
-    let imports: Vec<_> = module.imports.iter().map(String::as_str).collect();
-    let grants = policy::imports_missing(name, &settings.grants, &imports);
-    let is_withheld = settings.sha256.is_none() && !settings.grants.credentials.is_empty();
-    let pin = module
-        .exposure
-        .as_ref()
-        .filter(|_| is_withheld)
-        .map(|exposure| policy::MissingPin {
-            handler: name.clone(),
-            sha256: module.sha256.clone().unwrap_or_default(),
-            exposure: exposure.clone(),
-        });
-    let lines: Vec<_> = grants
-        .map(|missing| missing.configuration)
-        .into_iter()
-        .chain(pin.map(|missing| missing.lines()))
-        .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
-}
-
 /// Returns how a module stands, its grants considered.
 #[must_use]
 pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
     match module.state {
-        ModuleState::Ready if missing_grants(config, module).is_some() => ModuleState::Limited,
+        ModuleState::Ready if review::missing_grants(config, module, None).is_some() => {
+            ModuleState::Limited
+        }
         state => state,
     }
 }

@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod bodies;
 mod building;
+mod check;
 mod clock;
 mod command_line;
 mod compiler;

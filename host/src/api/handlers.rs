@@ -6,9 +6,10 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::alert::Timestamp;
-use crate::app::{Shared, missing_grants, module_state};
+use crate::app::{Shared, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
 use crate::queue::HandlerCounts;
+use crate::review::missing_grants;
 use crate::runtime::{Limits, ModuleInfo, Unit};
 use crate::worker::Pause;
 
@@ -32,6 +33,10 @@ fn describe(
 ) -> Value {
     let name = module.name.as_ref();
     let settings = name.map(|name| config.handler(name));
+    let description = name.and_then(|name| shared.registry.get(name));
+    let description = description.as_ref().map(|module| module.description());
+    let findings = name.map(|name| shared.reviewed.findings().about(name));
+    let findings = findings.unwrap_or_default();
     let paused = name.and_then(|name| shared.breakers.paused(name));
     json!({
         "name": name,
@@ -45,7 +50,10 @@ fn describe(
         "paused": paused.as_ref().map(pause),
         "alerts": module.alerts,
         "imports": module.imports,
-        "missing_grants": missing_grants(config, module),
+        "missing_grants": missing_grants(config, module, description),
+        "settings": description.and_then(|d| d.settings.as_deref()),
+        "problems": findings.problems,
+        "warnings": findings.warnings,
         "grants": settings.as_ref().map(|s| grants(s)),
         "limits": settings.as_ref().map(|s| limits(s)),
         "counts": name.map(|name| {

@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::ApiError;
-use crate::app::Shared;
+use crate::app::{Reloaded, Shared};
 use crate::queue::Filter;
+use crate::review::Findings;
 use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
@@ -22,7 +23,9 @@ pub(super) async fn live() -> &'static str {
 }
 
 /// Ready: the store answers and the first scan of the folder has ended.
-pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, ApiError> {
+///
+/// What is wrong with configuration and modules takes no alert away from the others: it is named, and the server is ready.
+pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiError> {
     let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !shared.is_ready() {
         return Err(not_yet("the handlers are still being loaded".into()));
@@ -35,13 +38,32 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, 
         ..Filter::default()
     });
     match tokio::time::timeout(STORE_ANSWERS_WITHIN, newest).await {
-        Ok(Ok(_)) => Ok("ready\n"),
+        Ok(Ok(_)) => Ok(format!("ready\n{}", listed(&shared.reviewed.findings()))),
         Ok(Err(error)) => Err(not_yet(format!("the store cannot be read: {error}"))),
         Err(_) => Err(not_yet(format!(
             "the store has not answered for {} s: check its disk",
             STORE_ANSWERS_WITHIN.as_secs()
         ))),
     }
+}
+
+/// Findings that are listed; `check` and the log have all.
+const FINDINGS_MAX: usize = 50;
+
+/// Returns each finding in one line.
+fn listed(findings: &Findings) -> String {
+    let problems = findings.problems.iter().map(|finding| ("problem", finding));
+    let warnings = findings.warnings.iter().map(|finding| ("warning", finding));
+    let all = problems.chain(warnings);
+    let dropped = all.clone().count().saturating_sub(FINDINGS_MAX);
+    let mut text: String = all
+        .take(FINDINGS_MAX)
+        .map(|(kind, finding)| format!("{kind}: {}\n", finding.one_line()))
+        .collect();
+    if dropped > 0 {
+        text.push_str(&format!("and {dropped} more: see `alert-manager check`\n"));
+    }
+    text
 }
 
 /// Prometheus' text format.
@@ -88,13 +110,15 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         .into_response())
 }
 
-/// Reads configuration and folder again, and says what that changed.
+/// Reads configuration and folder again, and says what that changed and what is wrong now.
 pub(super) async fn reload(State(shared): State<Shared>) -> Result<axum::Json<Value>, ApiError> {
     match shared.reload().await {
-        Ok(changes) => Ok(axum::Json(json!({
+        Ok(Reloaded { changes, findings }) => Ok(axum::Json(json!({
             "reloaded": true,
             "changed": changes.changed,
             "needs_restart": changes.needs_restart,
+            "problems": findings.problems,
+            "warnings": findings.warnings,
         }))),
         Err(problems) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,

@@ -150,6 +150,9 @@ pub(super) struct DevArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
+    /// Also ask Slack about the token and the channels, and connect to each granted origin.
+    #[arg(long)]
+    pub(super) online: bool,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

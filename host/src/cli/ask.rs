@@ -88,12 +88,14 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
                 print::plain(error)
             ));
         }
-        if let Some(lines) = handler["missing_grants"].as_str() {
-            print::line(&format!(
-                "\n{} is limited; to grant what it imports, add:\n{}",
-                paint.yellow(&who),
-                print::plain(lines)
-            ));
+        for (kind, key) in [
+            (paint.red("problem"), "problems"),
+            (paint.yellow("warning"), "warnings"),
+        ] {
+            for finding in list(handler, key) {
+                let finding = finding.as_str().unwrap_or_default();
+                print::line(&format!("\n{kind} {}", print::plain(finding)));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -362,6 +364,11 @@ pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
             "these keys take effect after a restart: {}",
             keys.join(", ")
         ));
+    }
+    for (kind, of) in [("problem", "problems"), ("warning", "warnings")] {
+        for finding in list(&answer, of) {
+            print::note(&format!("{kind}: {}", word(&finding)));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ mod init;
 mod judge;
 mod manual;
 mod modules;
+mod online;
 mod print;
 mod process;
 mod routes;

@@ -57,9 +57,6 @@ pub(super) fn serve(
 ) -> anyhow::Result<ExitCode> {
     process::harden();
     let config = source().map_err(|problems| anyhow!("{problems}"))?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let threads = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(server::half_of_the_processors())
         .thread_name("http")
@@ -172,13 +169,17 @@ fn show_preview(message: &str) {
 }
 
 fn hint_at_usual_file(file: Option<&Path>) {
-    let is_named = file.is_some()
-        || std::env::var_os("ALERT_MANAGER_CONFIG").is_some_and(|name| !name.is_empty());
-    if !is_named && Path::new(USUAL_FILE).exists() {
-        print::note(&format!(
-            "{USUAL_FILE} is here and not used: name it with --config.file {USUAL_FILE}"
-        ));
+    if let Some(hint) = unused_file(file) {
+        print::note(&hint);
     }
+}
+
+/// Returns the hint at a file that somebody wrote and did not name, if there is one and none is named.
+pub(super) fn unused_file(file: Option<&Path>) -> Option<String> {
+    let named = Config::file_named(file, &|name| std::env::var(name).ok());
+    (named.is_none() && Path::new(USUAL_FILE).exists()).then(|| {
+        format!("{USUAL_FILE} is here and not used: name it with --config.file {USUAL_FILE}")
+    })
 }
 
 /// The signals that a server answers to.

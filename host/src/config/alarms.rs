@@ -121,6 +121,9 @@ fn check_url(reader: &mut Reader, node: &Node, path: &str, url: &SecretSource) {
                 // It may hold a token: it is not repeated.
                 let message = format!("{path}: what should be pinged is no URL");
                 reader.fail(node.at, message, "write one such as https://hc-ping.com/…");
+            } else if super::placeholder(text.expose()).is_some() {
+                let message = format!("{path}: what should be pinged is a placeholder");
+                reader.mistake(node.at, message, "write the URL that is meant");
             }
         }
     }

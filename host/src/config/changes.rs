@@ -139,6 +139,8 @@ fn keys(old: &Config, new: &Config) -> Vec<&'static str> {
         pings: _,
         dead_letter,
         warnings: _,
+        mistakes: _,
+        spots: _,
         handlers: _,
         other_handlers,
     } = new;

@@ -6,11 +6,13 @@ mod credentials;
 mod handlers;
 mod limits;
 mod load;
+mod placeholder;
 mod problem;
 mod proxy;
 mod routes;
 mod secret;
 mod sections;
+mod spots;
 mod suggest;
 mod units;
 mod web;
@@ -35,9 +37,12 @@ use crate::runtime::{Bounds, Limits};
 
 pub use alarms::Ping;
 pub use changes::Changes;
+pub(crate) use placeholder::placeholder;
 pub use problem::{Problem, Problems};
 pub use proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use secret::{FileVersion, Secret, SecretError, SecretSource};
+pub(crate) use sections::parse_http_url;
+pub use spots::Spots;
 pub(crate) use suggest::closest;
 pub use units::{format_duration, parse_duration, parse_size};
 pub use web::{ClientAuth, Hmac, SenderRate, TlsFiles, TlsServer, TlsVersion, Web};
@@ -96,6 +101,10 @@ pub struct Config {
     pub dead_letter: Vec<HandlerName>,
     /// What is allowed but hardly meant.
     pub warnings: Vec<Problem>,
+    /// What can be used and would fail every time: `check` refuses it, a server says so and serves.
+    pub mistakes: Vec<Problem>,
+    /// Where each key stands in the file.
+    pub(crate) spots: Arc<Spots>,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
     other_handlers: Arc<HandlerSettings>,
 }

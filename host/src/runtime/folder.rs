@@ -152,8 +152,8 @@ pub(super) struct Folder {
     /// The files that `loads` is about.
     loading: HashMap<task::Id, String>,
     opened_at: Instant,
-    /// Results of the first scan, applied together in the files' order so that of two files with
-    /// one name always the same one wins.
+    /// Results of the first scan, applied together by age and name, so that of two files with one name always the same one
+    /// is served.
     first_results: Option<BTreeMap<String, (Signature, LoadResult)>>,
     woken: Arc<Notify>,
     is_readable: bool,
@@ -407,6 +407,9 @@ impl Folder {
         let Some(results) = self.first_results.take() else {
             return;
         };
+        let mut results: Vec<_> = results.into_iter().collect();
+        // Of two files with one name the older one is served: while a server runs, it is the one that was there first.
+        results.sort_by_key(|(_, (signature, _))| signature.modified);
         for (name, (signature, result)) in results {
             self.apply(&name, signature, result);
         }
@@ -438,7 +441,7 @@ impl Folder {
         };
         if let Some(other) = taken {
             let why = format!(
-                "the name {} is already served from {other}: remove one of the two files, or change the name in describe()",
+                "the name {} is already served from {other}, which was there first: remove one of the two files, or change the name in describe()",
                 module.name()
             );
             file.refuse(name, Refusal::new(why, Cause::Conflict));

@@ -1,5 +1,7 @@
 //! Slack's Web API: three methods, and what each of its many ways to say no means for a retry.
 
+mod ask;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use super::endings::{Change, Ending, Reported, SlackCode, change_of, slack_code}
 use super::limits;
 pub(super) use super::pace::Paces;
 use crate::config::Slack;
+pub use ask::{Bot, ChannelState, SlackReport, SlackTrouble};
 
 /// Where Slack says 429 without saying for how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);

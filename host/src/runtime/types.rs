@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::quota::Limits;
+use super::settings::Setting;
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::journal::{CallKind, Doubts, Ledger, RecordUse, Recorded};
 use crate::policy::Grants;
@@ -260,4 +261,7 @@ pub struct Description {
     /// Its `enrich` adds nothing, and need not be called.
     #[serde(default)]
     pub act_only: bool,
+    /// The settings that it has; absent where it does not state them.
+    #[serde(default)]
+    pub settings: Option<Vec<Setting>>,
 }

@@ -52,11 +52,21 @@ pub(super) fn block(block: &Value) -> Result<String, Unknown> {
 
 fn button(button: &Value) -> Result<String, Unknown> {
     if kind(button) != "button" {
-        return Err(Unknown::new(format!("an action of type {:?}", kind(button))));
+        return Err(Unknown::new(format!(
+            "an action of type {:?}",
+            kind(button)
+        )));
     }
-    only(button, &["type", "action_id", "text", "url", "style", "value"])?;
+    only(
+        button,
+        &["type", "action_id", "text", "url", "style", "value"],
+    )?;
     let style = button["style"].as_str().unwrap_or_default();
-    Ok(element("span", &format!("button {style}"), &text(&button["text"])?))
+    Ok(element(
+        "span",
+        &format!("button {style}"),
+        &text(&button["text"])?,
+    ))
 }
 
 /// A text object.
@@ -70,10 +80,7 @@ fn text(object: &Value) -> Result<String, Unknown> {
     }
 }
 
-fn each(
-    list: &Value,
-    draw: impl Fn(&Value) -> Result<String, Unknown>,
-) -> Result<String, Unknown> {
+fn each(list: &Value, draw: impl Fn(&Value) -> Result<String, Unknown>) -> Result<String, Unknown> {
     list.as_array().into_iter().flatten().map(draw).collect()
 }
 

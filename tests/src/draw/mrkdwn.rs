@@ -91,7 +91,11 @@ fn inline(text: &str) -> Result<String, Unknown> {
                     .find(|entity| rest.starts_with(entity));
                 match entity {
                     Some(entity) => (entity.to_owned(), entity.len()),
-                    None => return Err(Unknown::new(format!("an `&` that is not escaped: {rest:?}"))),
+                    None => {
+                        return Err(Unknown::new(format!(
+                            "an `&` that is not escaped: {rest:?}"
+                        )));
+                    }
                 }
             }
             _ => plain(first),
@@ -165,7 +169,10 @@ fn date_of(date: &str) -> Option<String> {
     let at = Timestamp::from_second(seconds.parse().ok()?).ok()?;
     let at = at.to_zoned(TimeZone::UTC);
     let shown = format
-        .replace("{date_short_pretty}", &at.strftime("%b %-d, %Y").to_string())
+        .replace(
+            "{date_short_pretty}",
+            &at.strftime("%b %-d, %Y").to_string(),
+        )
         .replace("{time}", &at.strftime("%-I:%M %p").to_string());
     (!shown.contains('{')).then_some(shown)
 }

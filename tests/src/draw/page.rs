@@ -22,7 +22,11 @@ pub struct Scenario<'a> {
 ///
 /// # Errors
 /// What cannot be drawn, with the scenario's title.
-pub fn page(title: &str, introduction: &str, scenarios: &[Scenario<'_>]) -> Result<String, Unknown> {
+pub fn page(
+    title: &str,
+    introduction: &str,
+    scenarios: &[Scenario<'_>],
+) -> Result<String, Unknown> {
     let mut body = format!(
         "<h1>{}</h1>\n<p class=\"about\">{introduction}</p>\n",
         escape(title)
@@ -41,7 +45,12 @@ pub fn page(title: &str, introduction: &str, scenarios: &[Scenario<'_>]) -> Resu
 }
 
 fn draw(scenario: &Scenario<'_>) -> Result<String, Unknown> {
-    let list = |name: &str| scenario.messages[name].as_array().cloned().unwrap_or_default();
+    let list = |name: &str| {
+        scenario.messages[name]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
     let (posts, updates, reactions) = (list("posts"), list("updates"), list("reactions"));
     let mut phone = String::new();
     let mut channel = String::new();
@@ -51,8 +60,15 @@ fn draw(scenario: &Scenario<'_>) -> Result<String, Unknown> {
             phone.push_str(&notification(&post["text"])?);
         }
     }
-    for (index, post) in posts.iter().enumerate().filter(|(_, post)| post["thread"].is_null()) {
-        let change = updates.iter().rev().find(|update| update["message"] == index);
+    for (index, post) in posts
+        .iter()
+        .enumerate()
+        .filter(|(_, post)| post["thread"].is_null())
+    {
+        let change = updates
+            .iter()
+            .rev()
+            .find(|update| update["message"] == index);
         let mut inner = message(change.unwrap_or(post), change.is_some())?;
         for reaction in reactions.iter().filter(|r| r["message"] == index) {
             let name = reaction["emoji"].as_str().unwrap_or_default();

@@ -9,7 +9,10 @@ use super::{Scenario, Unknown, page};
 fn mrkdwn_is_drawn_as_slack_draws_it() {
     for (given, drawn) in [
         ("plain", "plain"),
-        ("*bold* and _thin_", "<b class=\"\">bold</b> and <i class=\"\">thin</i>"),
+        (
+            "*bold* and _thin_",
+            "<b class=\"\">bold</b> and <i class=\"\">thin</i>",
+        ),
         ("*Pod:* a / b", "<b class=\"\">Pod:</b> a / b"),
         ("rs_transformer_1 2*3*4", "rs_transformer_1 2*3*4"),
         ("`a < b` x", "<code class=\"\">a &lt; b</code> x"),
@@ -33,7 +36,13 @@ fn mrkdwn_is_drawn_as_slack_draws_it() {
 
 #[test]
 fn what_is_not_known_is_an_error_and_never_left_out() {
-    for text in ["<!channel>", "<@U1>", "<https://a.example", ":no_such_emoji:", "a & b"] {
+    for text in [
+        "<!channel>",
+        "<@U1>",
+        "<https://a.example",
+        ":no_such_emoji:",
+        "a & b",
+    ] {
         assert!(mrkdwn(text).is_err(), "{text}");
     }
     for block in [
@@ -42,7 +51,10 @@ fn what_is_not_known_is_an_error_and_never_left_out() {
         json!({ "type": "context", "elements": [{ "type": "image", "image_url": "x" }] }),
         json!({ "type": "actions", "elements": [{ "type": "datepicker" }] }),
     ] {
-        assert!(drawn(&[json!({ "text": "t", "blocks": [block] })]).is_err(), "{block}");
+        assert!(
+            drawn(&[json!({ "text": "t", "blocks": [block] })]).is_err(),
+            "{block}"
+        );
     }
 }
 
@@ -63,12 +75,29 @@ fn a_message_is_shown_with_its_thread_and_as_it_became() {
     )
     .expect("it can be drawn");
     let (channel, phone) = page.split_once("class=\"phone\"").expect("both are shown");
-    assert!(channel.contains("changed") && !channel.contains("first"), "{channel}");
-    assert!(channel.contains("class=\"thread\"") && channel.contains("✅ 1"), "{channel}");
-    assert!(phone.contains("first") && !phone.contains("reply"), "{phone}");
+    assert!(
+        channel.contains("changed") && !channel.contains("first"),
+        "{channel}"
+    );
+    assert!(
+        channel.contains("class=\"thread\"") && channel.contains("✅ 1"),
+        "{channel}"
+    );
+    assert!(
+        phone.contains("first") && !phone.contains("reply"),
+        "{phone}"
+    );
 }
 
 fn drawn(posts: &[Value]) -> Result<String, Unknown> {
     let messages = json!({ "posts": posts });
-    page("Messages", "", &[Scenario { title: "One", about: "", messages }])
+    page(
+        "Messages",
+        "",
+        &[Scenario {
+            title: "One",
+            about: "",
+            messages,
+        }],
+    )
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::faults::{Fault, Faults};
 use super::serve::Listening;
+pub use super::slack_api::ChannelKind;
 use super::slack_api::{Refusal, Workspace};
 use super::slack_render::{block_text, render};
 use super::watched::Watched;
@@ -144,6 +145,21 @@ impl Slack {
     /// Adds a channel by its name (`#` optional) and returns its id.
     pub fn add_channel(&self, name: &str) -> String {
         self.shared.workspace.change(|w| w.add_channel(name))
+    }
+
+    /// Makes a channel special: the bot is not in it, it is archived, or private.
+    pub fn set_channel(&self, name: &str, kind: ChannelKind) {
+        let name = name.trim_start_matches('#').to_owned();
+        self.shared.workspace.change(|w| {
+            w.add_channel(&name);
+            w.kinds.insert(name, kind)
+        });
+    }
+
+    /// Lets the token do only this from now on; `x-oauth-scopes` says so.
+    pub fn set_scopes(&self, scopes: &[&str]) {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        self.shared.workspace.change(|w| w.scopes = scopes);
     }
 
     /// Makes every channel that is named exist, and takes every token, for use by hand.
@@ -285,7 +301,12 @@ async fn endpoint(
                 .map_or_else(|e| e.code.to_owned(), |_| "ok".to_owned());
             result.unwrap_or_else(Refusal::into_json)
         });
-        Json(answer).into_response()
+        let mut response = Json(answer).into_response();
+        let scopes = shared.workspace.read(|w| w.scopes.join(","));
+        if let (false, Ok(scopes)) = (scopes.is_empty(), scopes.parse()) {
+            response.headers_mut().insert("x-oauth-scopes", scopes);
+        }
+        response
     };
     shared.faults.answer(fault, usual).await
 }

@@ -248,23 +248,23 @@ async fn it_fails_by_hand_until_it_is_healed() {
 }
 
 #[tokio::test]
-async fn a_channel_is_known_by_its_id() {
+async fn a_channel_is_known_by_its_id_alone_and_asked_for_in_a_form() {
     let slack = Slack::start().await;
     let id = slack.add_channel("alerts");
-    let info = call(&slack, "conversations.info", json!({ "channel": id })).await;
-    assert_eq!(info["channel"]["name"], "alerts", "{info}");
     let form = [
         ("Content-Type", "application/x-www-form-urlencoded"),
         BEARER,
     ];
-    let body = format!("channel={id}");
     let path = "/api/conversations.info";
-    let info = request(addr(&slack), "POST", path, &form, &body)
-        .await
-        .unwrap();
-    assert_eq!(info.json()["channel"]["is_member"], true);
-    for name in ["#alerts", "C9999999999"] {
-        let info = call(&slack, "conversations.info", json!({ "channel": name })).await;
-        assert_eq!(info["error"], "channel_not_found");
+    let info = async |channel: &str| {
+        let body = format!("channel={channel}");
+        let answer = request(addr(&slack), "POST", path, &form, &body).await;
+        answer.unwrap().json()
+    };
+    let known = info(&id).await;
+    assert_eq!(known["channel"]["name"], "alerts", "{known}");
+    assert_eq!(known["channel"]["is_member"], true);
+    for name in ["%23alerts", "C9999999999"] {
+        assert_eq!(info(name).await["error"], "channel_not_found");
     }
 }
