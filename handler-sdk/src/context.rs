@@ -12,7 +12,7 @@ use crate::imports::Imports;
 use crate::kv::Kv;
 use crate::log::Log;
 use crate::slack::Slack;
-use crate::{Failure, Timestamp};
+use crate::{Failure, Setting, Timestamp};
 
 pub use types::Call;
 
@@ -59,6 +59,18 @@ impl Cx {
     /// Returns the operator's setting: a scalar as written, a list or mapping as JSON.
     pub fn config(&self, key: &str) -> Option<String> {
         self.imports.config_get(key)
+    }
+
+    /// Returns what the operator set, or the setting's default.
+    pub fn setting(&self, setting: &Setting) -> Option<String> {
+        let given = self.config(setting.name());
+        given.or_else(|| setting.default_value().map(str::to_owned))
+    }
+
+    /// Returns what the operator set, or the setting's default; `name` takes the place of the `*` in the setting's name.
+    pub fn setting_for(&self, setting: &Setting, name: &str) -> Option<String> {
+        let given = self.config(&setting.name().replacen('*', name, 1));
+        given.or_else(|| setting.default_value().map(str::to_owned))
     }
 
     /// Returns the operator's setting, or `default` where there is none.
@@ -113,8 +125,9 @@ impl Cx {
         Some(format!("{base}/{}", self.call.delivery_id))
     }
 
-    /// Returns the time. It is the step's own: on a retry it starts where the first try started, so that
-    /// the same way is taken again.
+    /// Returns when this attempt began. On a retry it is what an earlier attempt was told while effects of that attempt are
+    /// replayed, so that the same requests are made again; after that it is the current attempt's. It stands still in
+    /// between, and never goes back.
     pub fn now(&self) -> Timestamp {
         self.imports.now()
     }

@@ -5,9 +5,7 @@
 //! with what matters most, what the alert itself says, names with values, whatever the handler found, links, and a line
 //! of context. [`Notice`] words the parts that are the alert's own; [`Card`] puts parts together within bounds.
 //!
-//! Settings that [`Notice`] reads: `emoji` (`on` or `off`), `emoji.critical`, `emoji.warning`, `emoji.info`,
-//! `emoji.unknown` and `emoji.resolved` (another emoji, as `:fire:`), `runbook_base` (`BASE/ALERTNAME` is the runbook if
-//! the alert names none).
+//! [`Notice`] reads the settings of [`SETTINGS`]; a handler states them together with its own.
 
 mod card;
 #[cfg(test)]
@@ -19,7 +17,7 @@ use std::time::Duration;
 use crate::slack::Mrkdwn;
 use crate::subject::Subject;
 use crate::time::{MINUTE, human};
-use crate::{Alert, Cx, Enrichment, Severity};
+use crate::{Alert, Cx, Enrichment, Setting, Severity};
 use words::{NAME_CHARS_MAX, VALUE_CHARS_MAX, cut_words, reason};
 
 pub use card::{BLOCKS_MAX, CHARS_MAX, Card, LINES_MAX};
@@ -36,6 +34,41 @@ const LINKS_CHARS_MAX: usize = 800;
 const CONTEXT_CHARS_MAX: usize = 800;
 /// A message that comes later than this says so, and why.
 const LATE_AFTER: Duration = Duration::from_secs(120);
+
+const EMOJI: Setting = Setting::one_of(
+    "emoji",
+    &["on", "off", "true", "false", "yes", "no"],
+    "whether the severity has an emoji",
+)
+.default("on");
+const EMOJI_CRITICAL: Setting =
+    Setting::string("emoji.critical", "the emoji of a critical alert, as :fire:").default("🔴");
+const EMOJI_WARNING: Setting =
+    Setting::string("emoji.warning", "the emoji of a warning").default("🟠");
+const EMOJI_INFO: Setting =
+    Setting::string("emoji.info", "the emoji of an alert that only informs").default("🔵");
+const EMOJI_UNKNOWN: Setting = Setting::string(
+    "emoji.unknown",
+    "the emoji of an alert without a known severity",
+)
+.default("⚪");
+const EMOJI_RESOLVED: Setting =
+    Setting::string("emoji.resolved", "the emoji of an alert that has resolved").default("✅");
+const RUNBOOK_BASE: Setting = Setting::url(
+    "runbook_base",
+    "where runbooks are, for an alert that names none: BASE/ALERTNAME",
+);
+
+/// The settings that [`Notice`] reads, for [`Description::settings`](crate::Description::settings).
+pub const SETTINGS: [&Setting; 7] = [
+    &EMOJI,
+    &EMOJI_CRITICAL,
+    &EMOJI_WARNING,
+    &EMOJI_INFO,
+    &EMOJI_UNKNOWN,
+    &EMOJI_RESOLVED,
+    &RUNBOOK_BASE,
+];
 
 /// The parts of a message that are the alert's own, worded alike by every handler.
 ///
@@ -152,19 +185,19 @@ impl<'a> Notice<'a> {
 
     fn emoji(&self) -> Option<String> {
         if matches!(
-            self.cx.config("emoji").as_deref(),
+            self.cx.setting(&EMOJI).as_deref(),
             Some("off" | "false" | "no")
         ) {
             return None;
         }
-        let (name, usual) = match self.alert.level() {
-            _ if self.alert.is_resolved() => ("emoji.resolved", "✅"),
-            Severity::Critical => ("emoji.critical", "🔴"),
-            Severity::Warning => ("emoji.warning", "🟠"),
-            Severity::Info => ("emoji.info", "🔵"),
-            Severity::Unknown => ("emoji.unknown", "⚪"),
+        let setting = match self.alert.level() {
+            _ if self.alert.is_resolved() => &EMOJI_RESOLVED,
+            Severity::Critical => &EMOJI_CRITICAL,
+            Severity::Warning => &EMOJI_WARNING,
+            Severity::Info => &EMOJI_INFO,
+            Severity::Unknown => &EMOJI_UNKNOWN,
         };
-        Some(clip(&self.cx.config_or(name, usual), 40))
+        Some(clip(&self.cx.setting(setting)?, 40))
     }
 
     /// Returns how many alerts of a storm it stands for, if it does.
@@ -251,7 +284,7 @@ impl<'a> Notice<'a> {
     pub fn links(&self, workload: Option<(&str, &str)>) -> Vec<(&'static str, String)> {
         let owned = |url: Option<&str>| url.map(str::to_owned);
         let runbook = self.alert.runbook_url().map(str::to_owned).or_else(|| {
-            let base = self.cx.config("runbook_base")?;
+            let base = self.cx.setting(&RUNBOOK_BASE)?;
             let name = crate::http::encode(&self.alert.name);
             Some(format!("{}/{name}", base.trim_end_matches('/')))
         });

@@ -59,6 +59,11 @@
 //! 256 KiB; a project that needs more sets `rustflags = ["-Clink-arg=-zstack-size=1048576"]` for
 //! `[target.wasm32-wasip2]` in its `.cargo/config.toml`.
 //!
+//! # Settings
+//!
+//! A [`Setting`] is declared once, as a constant: [`Description::settings`] states it, [`Cx::setting`] reads it with its
+//! default, and `alert-manager check` verifies the operator's `config` against it.
+//!
 //! # Errors
 //!
 //! The errors of HTTP, Slack and kv become the [`Failure`] that fits under `?`: what may pass is tried
@@ -91,6 +96,7 @@ pub mod log;
 pub mod mask;
 #[cfg(not(target_family = "wasm"))]
 pub mod mock;
+pub mod settings;
 pub mod severity;
 pub mod slack;
 pub mod subject;
@@ -117,6 +123,7 @@ pub use context::{Call, Cx};
 pub use enrichment::{Block, Enrichment, Facts};
 pub use failure::Failure;
 pub use handler::{Description, Handler};
+pub use settings::Setting;
 pub use severity::Severity;
 pub use time::Timestamp;
 
@@ -127,7 +134,8 @@ pub use serde_json;
 pub mod prelude {
     pub use crate::slack::{Blocks, Message, MessageRef, Mrkdwn};
     pub use crate::{
-        Alert, Block, Cx, Description, Enrichment, Facts, Failure, Handler, Status, Timestamp,
+        Alert, Block, Cx, Description, Enrichment, Facts, Failure, Handler, Setting, Status,
+        Timestamp,
     };
 }
 

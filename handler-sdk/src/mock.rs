@@ -32,10 +32,20 @@
 //! host.run::<OnCall>(&Alert::new("Down"));
 //! assert_eq!(host.posts()[0].text, "Down: nobody known");
 //! ```
+//!
+//! The mock refuses what the real host refuses, with its default limits: bad URLs and headers, bodies, keys and values that
+//! are too large, more calls than a step may make, references to messages that were never posted. [`Host::attempt`] makes a
+//! run a retry that is answered from the record. Stricter than the real host, it panics at a message that Slack would refuse
+//! for its blocks or its length. It does not know limits of bytes over a whole step, of what is recorded, and of what a
+//! handler returns.
+
+// What it answers is held to the real host's answers by tests/integration/conformance.rs of the server.
 
 mod alert;
+mod checks;
 mod host;
 mod imports;
+mod replay;
 mod reply;
 mod sent;
 mod snapshot;

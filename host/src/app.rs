@@ -1,7 +1,10 @@
 //! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
 
 mod dead_letters;
+mod online;
 mod pulse;
+mod report;
+mod reviewed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -13,19 +16,20 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::alert::{Alert, HandlerName};
+use crate::alert::Alert;
 use crate::api;
-use crate::config::{Bound, Config, Problem, Problems, Store};
+use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
+use crate::dependency::Dependency;
 use crate::heartbeat::Heartbeats;
-use crate::policy;
-use crate::queue::{self, Leases, Queue};
+use crate::queue::{self, Leases, Queue, Wake};
+use crate::review::{self, Findings};
 use crate::router::Router;
 use crate::runtime::{
     self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
     ServiceOptions, Serving,
 };
 use crate::server::{self, Server, Tls};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, REFUSALS_WINDOW, Refusals};
 use crate::webhook::{self, Room, SenderRates};
 use crate::worker::{Breakers, GuestThreads, Phase, Prober, Worker};
 
@@ -36,6 +40,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// What the key of the references to Slack's messages is derived for.
 const MESSAGE_REFS: &str = "slack message references";
+
+/// How long the last lines about deliveries may take to be logged.
+const REPORTS_MAX: Duration = Duration::from_secs(2);
 
 /// How long connections may take to end after that.
 const CONNECTIONS_MAX: Duration = Duration::from_secs(3);
@@ -97,6 +104,8 @@ pub struct Parts {
     /// What this process listens on.
     pub(crate) bound: Arc<Bound>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Requests that were refused lately.
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) senders: SenderRates,
     pub(crate) bodies: Room,
@@ -112,13 +121,16 @@ pub struct Parts {
     /// The folder's files as of the last time that what they serve was routed, and how often that was.
     listed: ArcSwap<Vec<ModuleInfo>>,
     listings: watch::Sender<u64>,
-    changes: Changes,
+    changes: Turns,
+    /// The configuration of the start: what takes a restart is as it says.
+    started_with: Arc<Config>,
     source: ConfigSource,
+    pub(crate) reviewed: reviewed::Reviewed,
 }
 
 /// What may be changed by one at a time: each takes the newest configuration and folder, in turn.
 #[derive(Default)]
-struct Changes {
+struct Turns {
     /// Held for a whole reload.
     reload: tokio::sync::Mutex<()>,
     /// Held while the router and the caps are made.
@@ -170,7 +182,9 @@ impl App {
             tls: config.tls_server.clone(),
         });
         let (beats_again, beats_seen) = mpsc::unbounded_channel();
-        let config = Arc::new(ArcSwap::from_pointee(config));
+        report::started(&config, queue.recovered());
+        let started_with = Arc::new(config);
+        let config = Arc::new(ArcSwap::new(Arc::clone(&started_with)));
         let shared = Shared(Arc::new(Parts {
             router: Arc::new(ArcSwap::from_pointee(Router::default())),
             config,
@@ -180,6 +194,7 @@ impl App {
             preview,
             bound,
             metrics,
+            refusals: Arc::default(),
             breakers: Arc::default(),
             senders: SenderRates::default(),
             bodies: Room::default(),
@@ -190,8 +205,10 @@ impl App {
             routed: watch::Sender::new(false),
             listed: ArcSwap::default(),
             listings: watch::Sender::new(0),
-            changes: Changes::default(),
+            changes: Turns::default(),
+            started_with,
             source,
+            reviewed: reviewed::Reviewed::default(),
         }));
         shared.rebuild();
         shared.expect_heartbeats();
@@ -240,21 +257,26 @@ impl App {
             metrics: Arc::clone(&shared.metrics),
             breakers: Arc::clone(&shared.breakers),
         };
+        let reports = tokio::spawn(report::settled(shared.queue.settled()));
         let mut background = JoinSet::new();
+        background.spawn(shared.clone().sum_up_refusals());
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
         let prober = Prober {
             queue: shared.queue.clone(),
             runtime: Arc::clone(&shared.runtime),
+            breakers: Arc::clone(&shared.breakers),
         };
         background.spawn(prober.run(phase_seen.clone()));
+        background.spawn(shared.clone().ask_slack());
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {
             endpoints: endpoints.with_state(shared.clone()),
             config: Arc::clone(&shared.config),
             metrics: Arc::clone(&shared.metrics),
+            refusals: Arc::clone(&shared.refusals),
             tls,
         };
         let mut serve = tokio::spawn(server.serve(listener, async move {
@@ -275,7 +297,7 @@ impl App {
             () = shutdown => None,
             ended = &mut serve => Some(ended),
         };
-        tracing::info!("shutting down: taking no more, finishing what runs");
+        tracing::info!("shutting down: no new work is taken, running deliveries may finish");
         let _ = phase.send(Phase::Draining);
         if let Err(error) = worker.await {
             tracing::error!(%error, "the worker ended unexpectedly");
@@ -287,6 +309,9 @@ impl App {
         serve.abort();
         background.shutdown().await;
         shared.queue.shutdown().await;
+        shared.refusals.sum_up(None);
+        // It ends with the store.
+        let _ = tokio::time::timeout(REPORTS_MAX, reports).await;
         tracing::info!("stopped");
         match served {
             Some(Err(error)) => Err(ServeError(error)),
@@ -331,11 +356,12 @@ impl Shared {
         self.listings.subscribe()
     }
 
-    /// Reads configuration and folder again. A bad configuration is refused, and the old one stays.
+    /// Reads configuration and folder again, and returns what is different. A bad configuration is refused, and the old one
+    /// stays.
     ///
     /// # Errors
     /// Every problem of the new configuration.
-    pub async fn reload(&self) -> Result<(), Problems> {
+    pub async fn reload(&self) -> Result<Reloaded, Problems> {
         let _one_at_a_time = self.changes.reload.lock().await;
         let source = Arc::clone(&self.source);
         let read = tokio::task::spawn_blocking(move || source()).await;
@@ -343,7 +369,7 @@ impl Shared {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => {
                 self.metrics.reloaded(Err(()));
-                tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+                log_refused(&problems);
                 return Err(problems);
             }
             Err(error) => {
@@ -355,10 +381,10 @@ impl Shared {
         if let Some(open) = config.open_doors(&self.bound) {
             self.metrics.reloaded(Err(()));
             let problems = left_open(&self.bound, open);
-            tracing::error!("the new configuration is refused, the old one stays:\n{problems}");
+            log_refused(&problems);
             return Err(problems);
         }
-        self.warn_of_what_needs_a_restart(&config);
+        self.reviewed.say_all_again();
         if let Err(error) = self.runtime.reconfigure(service_options(
             &config,
             self.ref_key(),
@@ -368,36 +394,20 @@ impl Shared {
             tracing::error!(%error, "the new configuration cannot be used; the old one stays");
             return Err(not_reloaded("it cannot be used", &error));
         }
+        let changes = Changes::between(&self.started_with, &self.config.load(), &config);
         self.config.store(Arc::new(config));
         self.rebuild();
         self.expect_heartbeats();
         self.report_dead_letters();
         self.registry.set_pins(pins(&self.config.load())).await;
-        // Whoever asked is told once all that was found is routed.
+        // The answer comes once all that was found is routed.
         self.rebuild();
         self.metrics.reloaded(Ok(()));
-        tracing::info!("configuration and folder read again");
-        Ok(())
-    }
-
-    fn warn_of_what_needs_a_restart(&self, new: &Config) {
-        let old = self.config.load();
-        for (key, changed) in [
-            ("listen", old.listen != new.listen),
-            ("store", old.store != new.store),
-            ("handlers_dir", old.handlers_dir != new.handlers_dir),
-            ("tls_server_config", old.tls_server != new.tls_server),
-            ("retention", old.retention != new.retention),
-            ("sandbox", old.sandbox != new.sandbox),
-            (
-                "webhook.queue_depth_max",
-                old.webhook.queue_depth_max != new.webhook.queue_depth_max,
-            ),
-        ] {
-            if changed {
-                tracing::warn!("{key} has changed: that takes a restart");
-            }
-        }
+        report::reloaded(&changes);
+        Ok(Reloaded {
+            changes,
+            findings: self.reviewed.findings(),
+        })
     }
 
     fn expect_heartbeats(&self) {
@@ -437,9 +447,21 @@ impl Shared {
         }));
         self.listed.store(Arc::new(modules.to_vec()));
         if has_scanned {
+            self.reviewed
+                .take(review::review(&config, modules, &descriptions));
             self.routed.send_replace(true);
         }
         self.listings.send_modify(|n| *n += 1);
+    }
+
+    /// Logs what refused requests have in common, once a window.
+    async fn sum_up_refusals(self) {
+        let mut windows = tokio::time::interval(REFUSALS_WINDOW);
+        windows.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            windows.tick().await;
+            self.refusals.sum_up(Some(Instant::now()));
+        }
     }
 
     /// Follows the drop folder: what is loaded is routed, what is refused is counted.
@@ -468,19 +490,21 @@ impl Shared {
             }
             if let Some(name) = &module.name {
                 self.breakers.forget(name);
-                self.warn_if_limited(name, module);
+                let dependency = Dependency::Handler(name.to_string());
+                self.queue.wake(&dependency, Wake::All);
+                self.reviewed.say_again(name);
             }
         }
     }
+}
 
-    fn warn_if_limited(&self, name: &HandlerName, module: &ModuleInfo) {
-        if let Some(lines) = missing_grants(&self.config.load(), module) {
-            tracing::warn!(
-                handler = name.as_str(),
-                "handler {name} is limited: what it is not granted answers `denied`. To grant it, add:\n{lines}"
-            );
-        }
-    }
+/// What a reload came to.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What changed, and what takes a restart.
+    pub changes: Changes,
+    /// What is wrong or odd with the configuration and the modules together.
+    pub findings: Arc<Findings>,
 }
 
 /// Returns true where a look at the folder found nothing new about a file.
@@ -501,6 +525,10 @@ fn left_open(bound: &Bound, open: &str) -> Problems {
     }])
 }
 
+fn log_refused(problems: &Problems) {
+    tracing::error!(%problems, "the new configuration is refused; the old one stays in use");
+}
+
 fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {
     Problems(vec![Problem {
         place: "the new configuration".to_owned(),
@@ -509,36 +537,13 @@ fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {
     }])
 }
 
-/// Returns the lines of configuration that a module lacks for what it imports.
-#[must_use]
-pub fn missing_grants(config: &Config, module: &ModuleInfo) -> Option<String> {
-    let name = module.name.as_ref()?;
-    let settings = config.handler(name);
-    let imports: Vec<_> = module.imports.iter().map(String::as_str).collect();
-    let grants = policy::imports_missing(name, &settings.grants, &imports);
-    let is_withheld = settings.sha256.is_none() && !settings.grants.credentials.is_empty();
-    let pin = module
-        .exposure
-        .as_ref()
-        .filter(|_| is_withheld)
-        .map(|exposure| policy::MissingPin {
-            handler: name.clone(),
-            sha256: module.sha256.clone().unwrap_or_default(),
-            exposure: exposure.clone(),
-        });
-    let lines: Vec<_> = grants
-        .map(|missing| missing.configuration)
-        .into_iter()
-        .chain(pin.map(|missing| missing.lines()))
-        .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
-}
-
 /// Returns how a module stands, its grants considered.
 #[must_use]
 pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
     match module.state {
-        ModuleState::Ready if missing_grants(config, module).is_some() => ModuleState::Limited,
+        ModuleState::Ready if review::missing_grants(config, module, None).is_some() => {
+            ModuleState::Limited
+        }
         state => state,
     }
 }

@@ -12,7 +12,7 @@ use crate::router::Matcher;
 pub const MISSING: &str = "AlertManagerHeartbeatMissing";
 
 /// An alert that is expected again and again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// All must match.
     pub matchers: Vec<Matcher>,
@@ -111,12 +111,17 @@ impl Heartbeats {
     }
 }
 
-fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) -> Alert {
-    let labels = Labels::from_iter([
+/// Returns the labels of the alert that is raised while the heartbeat `name` is missing.
+pub(crate) fn labels_of_alarm(name: &str) -> Labels {
+    Labels::from_iter([
         ("alertname", MISSING),
         ("heartbeat", name),
         ("severity", "critical"),
-    ]);
+    ])
+}
+
+fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) -> Alert {
+    let labels = labels_of_alarm(name);
     let every = crate::config::format_duration(beat.expected.every);
     let matchers: Vec<_> = beat
         .expected

@@ -3,6 +3,7 @@
 //! The runtime asks and replays, the queue makes it durable; both meet here, in [`Ledger`].
 
 mod doubt;
+mod kv;
 mod replay;
 
 use std::future::Future;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Timestamp;
 
 pub use doubt::{Begun, DOUBTS_MAX, Doubt, Doubts, NamedCall, Note, Suspect};
+pub use kv::{KvChange, KvOutcome, KvQuota, KvReply, KvWrite};
 pub use replay::Replay;
 
 /// A future that a trait object can return.
@@ -130,70 +132,6 @@ pub struct Recorded {
     pub entries: Vec<Entry>,
     /// Of the delivery's other steps.
     pub elsewhere: RecordUse,
-}
-
-/// A change to a handler's own state, made in the same transaction as its record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KvChange {
-    /// Sets the value.
-    Set {
-        /// What to keep.
-        value: Vec<u8>,
-        /// When it goes; never where absent.
-        ttl_seconds: Option<u32>,
-    },
-    /// Sets the value where there is none.
-    SetIfAbsent {
-        /// What to keep.
-        value: Vec<u8>,
-        /// When it goes; never where absent.
-        ttl_seconds: Option<u32>,
-    },
-    /// Adds to a decimal number; an absent key counts as 0; stops at the ends of i64.
-    Increment {
-        /// What to add.
-        by: i32,
-        /// When it goes; never where absent.
-        ttl_seconds: Option<u32>,
-    },
-    /// Removes the key.
-    Remove,
-}
-
-/// How much state a handler may keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KvQuota {
-    /// Keys and values together.
-    pub bytes_max: u64,
-    /// How many keys.
-    pub keys_max: u64,
-}
-
-/// What a change to the state came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KvReply {
-    /// Set or removed.
-    Done,
-    /// Whether `SetIfAbsent` set it.
-    WasAbsent(bool),
-    /// The number after adding.
-    Value(i64),
-    /// This handler's keys and values together would be over their limit; nothing was changed.
-    QuotaExceeded,
-    /// This handler would have more keys than it may; nothing was changed.
-    TooManyKeys,
-    /// `Increment` met a value that is not a number; nothing was changed.
-    NotANumber,
-}
-
-/// What a change to the state came to, and whether anything is different now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KvOutcome {
-    /// For the guest.
-    pub reply: KvReply,
-    /// False if nothing was changed: then nothing was recorded either.
-    pub changed: bool,
 }
 
 /// The store cannot record now: no effect may start, and an answer in hand waits.

@@ -10,6 +10,7 @@ pub mod heartbeat;
 pub mod journal;
 pub mod policy;
 pub mod queue;
+pub mod review;
 pub mod router;
 pub mod runtime;
 mod server;

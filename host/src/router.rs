@@ -21,7 +21,7 @@ pub use matcher::{MatchOp, Matcher, MatcherError};
 pub const REPEAT_AFTER_DEFAULT: Duration = Duration::from_secs((3 * 60 + 50) * 60);
 
 /// What to do about the alerts that match.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// As given, or [`Route::digest`].
     pub name: Arc<str>,

@@ -89,7 +89,7 @@ async fn sandboxed(bed: &Bed, module: &Arc<Module>, alert: &Arc<Alert>) -> anyho
         grants: Arc::default(),
         limits: Limits::default(),
         time_left: Duration::from_secs(10),
-        clock: Timestamp::UNIX_EPOCH,
+        now: Timestamp::UNIX_EPOCH,
         seed: [3; 32],
         recorded: Recorded::default(),
         doubts: Doubts::default(),

@@ -212,7 +212,7 @@ async fn uploads_without_proof_do_not_keep_out_who_has_one() {
     }
     let heard = flood.remove(0).heard_until_closed().await;
     assert!(
-        heard.contains("503") && heard.contains("made room"),
+        heard.contains("503") && heard.contains("in favour of others"),
         "{heard}"
     );
     let displaced = cut(&server, "displaced").await + cut(&server, "displaced_body").await;
@@ -251,7 +251,7 @@ async fn a_flood_of_slow_bodies_on_open_loopback_keeps_no_sender_out() {
     }
     let heard = flood.remove(0).heard_until_closed().await;
     assert!(
-        heard.contains("503") && heard.contains("made room"),
+        heard.contains("503") && heard.contains("in favour of others"),
         "{heard}"
     );
     let displaced = cut(&server, "displaced").await + cut(&server, "displaced_body").await;

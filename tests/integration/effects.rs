@@ -359,16 +359,13 @@ async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
             .run()
             .await
     };
-    let invoked = post(slack_error("not_in_channel")).await;
-    assert!(facts(&invoked)[0].contains("Invalid(\"not_in_channel: invite"));
-    let invoked = post(slack_error("token_revoked")).await;
-    assert!(facts(&invoked)[0].contains("Unavailable"));
-    assert!(
-        invoked
-            .slack_token_refused
-            .unwrap()
-            .contains("token_revoked")
-    );
+    for (code, channel) in [("not_in_channel", Some("alerts")), ("token_revoked", None)] {
+        // Whatever the guest makes of it, the step waits.
+        let invoked = post(slack_error(code)).await;
+        assert!(facts(&invoked)[0].contains("Unavailable"), "{code}");
+        let hold = invoked.hold.unwrap();
+        assert_eq!((hold.channel.as_deref(), &*hold.code), (channel, code));
+    }
     let invoked = post(Answer::new(500, "")).await;
     assert!(facts(&invoked)[0].contains("Unavailable"));
     let invoked = post(slack_error("fatal_error")).await;

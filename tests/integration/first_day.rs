@@ -125,8 +125,41 @@ fn tokens_come_from_flags_and_variables() {
         refused.stderr.contains("--webhook-token-file"),
         "{refused:?}"
     );
+    assert_advice(
+        &refused,
+        &[
+            "--webhook-token-file",
+            "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
+            "webhook.authorization",
+        ],
+    );
+    let wrong = ask(
+        dir.path(),
+        &server,
+        &["send", "alertname=A", "--webhook-token-file", "a"],
+    );
+    assert_advice(
+        &wrong,
+        &[
+            "that was sent is not",
+            "--webhook-token-file",
+            "webhook.authorization",
+        ],
+    );
     let refused = ask(dir.path(), &server, &["deliveries"]);
-    assert!(refused.stderr.contains("with --token-file"), "{refused:?}");
+    assert_advice(
+        &refused,
+        &[
+            "with --token-file",
+            "ALERT_MANAGER_TOKEN_FILE",
+            "api.authorization",
+        ],
+    );
+    let wrong = ask(dir.path(), &server, &["explain", "--token-file", "w"]);
+    assert_advice(
+        &wrong,
+        &["that was sent is not", "--token-file", "api.authorization"],
+    );
     let sent = finished(
         command(dir.path(), &["send", "alertname=A"])
             .env("ALERT_MANAGER_URL", &server.url)
@@ -136,6 +169,32 @@ fn tokens_come_from_flags_and_variables() {
             .unwrap(),
     );
     assert!(sent.stdout.contains("A firing: done"), "{sent:?}");
+}
+
+fn assert_advice(refused: &Finished, parts: &[&str]) {
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for part in parts {
+        assert!(refused.stderr.contains(part), "{part} in {refused:?}");
+    }
+}
+
+#[test]
+fn send_without_waiting_prints_the_ids_and_a_url_needs_no_scheme() {
+    let dir = folder(&["slack-notify"]);
+    let server = Process::start(command(dir.path(), &["serve"]));
+    let address = server.url.trim_start_matches("http://");
+    let sent = run(
+        dir.path(),
+        &["send", "alertname=A", "--no-wait", "--url", address],
+    );
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let listed = json(&run(
+        dir.path(),
+        &["deliveries", "--json", "--url", address],
+    ));
+    let id = listed["deliveries"][0]["id"].as_str().unwrap();
+    let line = format!("{id} A → slack-notify");
+    assert!(sent.stdout.contains(&line), "{line} in {sent:?}");
 }
 
 #[test]
@@ -283,6 +342,13 @@ fn a_misspelt_command_is_never_answered_with_a_hidden_one() {
     assert!(!wrong.stderr.contains("compile-module"), "{wrong:?}");
     let wrong = run(dir.path(), &["delivery"]);
     assert!(wrong.stderr.contains("deliveries"), "{wrong:?}");
+    let help = run(dir.path(), &["--help"]);
+    assert!(!help.stdout.contains("compile-module"), "{help:?}");
+    for near in ["compile", "compile-modules", "compilemodule", "module"] {
+        let wrong = run(dir.path(), &[near]);
+        assert_eq!(wrong.code, Some(2), "{wrong:?}");
+        assert!(!wrong.stderr.contains("compile-module'"), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -297,6 +363,16 @@ fn completions_a_manual_page_and_the_version_are_printed() {
     let manual = run(dir.path(), &["man"]);
     assert!(manual.stdout.starts_with(".ie"), "{}", manual.stdout);
     assert!(manual.stdout.contains("explain"));
+    let unescaped = manual.stdout.replace("\\-", "-");
+    for part in ["--webhook-token-file", "ALERT_MANAGER_STORE", "EXIT STATUS"] {
+        assert!(unescaped.contains(part), "{part}");
+    }
+    let one = run(dir.path(), &["man", "send"]);
+    assert!(
+        one.stdout.contains("alert-manager send") || one.stdout.contains("alert\\-manager send"),
+        "{one:?}"
+    );
+    assert_eq!(run(dir.path(), &["man", "sned"]).code, Some(1));
     let version = run(dir.path(), &["--version"]).stdout;
     for part in [env!("CARGO_PKG_VERSION"), "commit ", "wasmtime 48."] {
         assert!(version.contains(part), "{part} in {version}");

@@ -229,3 +229,49 @@ fn the_tests_that_security_names_exist() {
     }
     assert!(named > 40, "{named}");
 }
+
+#[allow(clippy::print_stderr, reason = "a test that checked nothing says so")]
+#[test]
+fn promtool_finds_nothing_wrong_with_the_rules_and_refused_requests_fire() {
+    let rules = root().join("host/deploy/alert-manager.rules.yml");
+    let folder = tempfile::tempdir().unwrap();
+    let series = |reason: &str, values: &str| {
+        format!(
+            "      - series: 'alert_manager_webhook_refused_requests_total{{job=\"alert-manager\",instance=\"a\",reason=\"{reason}\"}}'\n        values: '{values}'\n"
+        )
+    };
+    let expected = |at: &str, reasons: &[&str]| {
+        let alerts: String = reasons
+            .iter()
+            .map(|reason| format!(
+                "          - exp_labels: {{ severity: warning, job: alert-manager, instance: a, reason: {reason} }}\n            exp_annotations:\n              summary: 'Requests with alerts are refused: {reason}.'\n              description: 'Their alerts do not get in. The server''s log names the sender and the reason (\"request refused\"); docs/operating.md has what to do about each reason.'\n"
+            ))
+            .collect();
+        format!(
+            "      - eval_time: {at}\n        alertname: AlertManagerRequestsRefused\n        exp_alerts:\n{alerts}"
+        )
+    };
+    // One that is refused for good; one for want of room, which is tried again; one for want of room for long.
+    let test = format!(
+        "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{}{}{}    alert_rule_test:\n{}{}",
+        rules.display(),
+        series("unauthorized", "0 0 1x40"),
+        series("rate", "0 0 5x40"),
+        series("unavailable", "0+60x40"),
+        expected("1m", &[]).replace("exp_alerts:\n", "exp_alerts: []\n"),
+        expected("10m", &["unauthorized", "unavailable"]),
+    );
+    let file = folder.path().join("test.yml");
+    fs::write(&file, &test).unwrap();
+    let promtool = std::process::Command::new("promtool")
+        .args(["test", "rules"])
+        .arg(&file)
+        .output();
+    match promtool {
+        Ok(said) => assert!(said.status.success(), "{said:?}\n{test}"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => eprintln!(
+            "SKIPPED: promtool did not test the rules, since it is not installed. On Debian: apt-get install --no-install-recommends prometheus"
+        ),
+        Err(error) => panic!("promtool: {error}"),
+    }
+}

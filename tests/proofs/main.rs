@@ -9,6 +9,7 @@ mod bulkhead;
 mod crash;
 mod faults;
 mod heartbeat;
+mod late;
 mod load;
 mod outages;
 mod power;

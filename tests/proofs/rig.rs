@@ -106,6 +106,14 @@ handlers:
         self
     }
 
+    /// Adds another handler to the folder, with its lines below `handlers`. Before [`Self::configured`].
+    pub(crate) fn with_handler(self, name: &str, yaml: &str) -> Self {
+        let module = tokio::task::block_in_place(|| modules::path(name));
+        let file = format!("handlers/{name}.wasm");
+        drop_in(&module, &self.dir.path().join(file));
+        self.configured(&format!("  {name}: {yaml}"))
+    }
+
     /// Runs a copy of the server in which a promise is broken: one text of its program is another.
     pub(crate) fn broken(mut self, text: &str, instead: &str) -> Self {
         assert_eq!(text.len(), instead.len());

@@ -195,7 +195,7 @@ fn is_unclear(fault: &Fault) -> bool {
             body["error"] == "internal_error" || body["error"] == "fatal_error"
         }
         Fault::Hang | Fault::CloseMidBody | Fault::Cut | Fault::InvalidJson => true,
-        Fault::Hold(_) => false,
+        Fault::Hold(_) | Fault::Slow(_) => false,
         Fault::Done(answer) => is_unclear(answer),
     }
 }

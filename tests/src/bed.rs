@@ -11,7 +11,7 @@ use alert_manager::alert::{
 };
 use alert_manager::config::{Credential, Secret, SecretSource, Slack, SlackRate};
 use alert_manager::journal::{
-    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger, LedgerError, Note,
+    BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
     Recorded,
 };
 use alert_manager::policy::{Grants, HttpGrant};
@@ -187,7 +187,7 @@ impl<'a> Call<'a> {
                 ..Limits::default()
             },
             time_left: Duration::from_secs(20),
-            clock: "2024-05-06T07:08:09Z".parse().expect("a moment"),
+            now: "2024-05-06T07:08:09Z".parse().expect("a moment"),
             seed: [3; 32],
             recorded: Recorded::default(),
             doubts: Doubts::default(),
@@ -266,6 +266,16 @@ impl<'a> Call<'a> {
         self.bed.runtime.invoke(&self.module, self.invocation).await
     }
 
+    /// Runs it for an alert that began and was received at `at`.
+    pub async fn run_at(mut self, at: Timestamp) -> Invoked {
+        self.invocation.alert = Arc::new(Alert {
+            starts_at: at,
+            received_at: at,
+            ..alert(self.labels, self.annotations)
+        });
+        self.bed.runtime.invoke(&self.module, self.invocation).await
+    }
+
     /// Runs it until it ends, or until `cut_off` resolves to why it is cut off.
     pub async fn run_until(mut self, cut_off: impl Future<Output = String> + Send) -> Invoked {
         self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
@@ -318,12 +328,16 @@ fn alert(labels: Vec<(String, String)>, annotations: Vec<(String, String)>) -> A
     }
 }
 
+/// A value of `kv`, and when it goes.
+type Kept = (Vec<u8>, Option<Timestamp>);
+
 /// A ledger that forgets with the process.
 #[derive(Default)]
 pub struct MemoryLedger {
     entries: Mutex<Vec<Entry>>,
     notes: Mutex<Vec<Note>>,
-    kv: Mutex<BTreeMap<String, Vec<u8>>>,
+    kv: Mutex<BTreeMap<String, Kept>>,
+    now: Mutex<Timestamp>,
     broken: Mutex<Option<LedgerError>>,
 }
 
@@ -338,6 +352,20 @@ impl MemoryLedger {
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         self.notes.lock().clone()
+    }
+
+    /// Sets the time by which values of `kv` go.
+    pub fn set_now(&self, now: Timestamp) {
+        *self.now.lock() = now;
+    }
+
+    fn live(&self, key: &str) -> Option<Vec<u8>> {
+        let now = *self.now.lock();
+        let kv = self.kv.lock();
+        let (value, ends_at) = kv.get(key)?;
+        ends_at
+            .is_none_or(|ends_at| now < ends_at)
+            .then(|| value.clone())
     }
 
     /// Makes every write fail with `error`, or none.
@@ -372,7 +400,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn kv_get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>> {
-        Box::pin(async move { Ok(self.kv.lock().get(&key).cloned()) })
+        Box::pin(async move { Ok(self.live(&key)) })
     }
 
     fn kv_change(
@@ -385,37 +413,18 @@ impl Ledger for MemoryLedger {
     ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
         Box::pin(async move {
             self.check()?;
+            let (reply, write) = change.apply(self.live(&key).as_deref());
             let mut kv = self.kv.lock();
-            let mut changed = true;
-            let reply = match change {
-                KvChange::Set { value, .. } => {
-                    kv.insert(key, value);
-                    KvReply::Done
+            let changed = write != KvWrite::Keep;
+            match write {
+                KvWrite::Keep => {}
+                KvWrite::Put { value, ttl_seconds } => {
+                    let ttl = ttl_seconds.map(|s| Duration::from_secs(s.into()));
+                    let ends_at = ttl.map(|ttl| *self.now.lock() + ttl);
+                    kv.insert(key, (value, ends_at));
                 }
-                KvChange::SetIfAbsent { value, .. } => {
-                    let absent = !kv.contains_key(&key);
-                    kv.entry(key).or_insert(value);
-                    KvReply::WasAbsent(absent)
-                }
-                KvChange::Increment { by, .. } => {
-                    let old = kv
-                        .get(&key)
-                        .map_or(Ok(0), |v| String::from_utf8_lossy(v).parse::<i64>());
-                    match old {
-                        Err(_) => KvReply::NotANumber,
-                        Ok(old) => {
-                            let sum = old.saturating_add(by.into());
-                            kv.insert(key, sum.to_string().into_bytes());
-                            KvReply::Value(sum)
-                        }
-                    }
-                }
-                KvChange::Remove => {
-                    changed = kv.remove(&key).is_some();
-                    KvReply::Done
-                }
-            };
-            changed &= !matches!(reply, KvReply::WasAbsent(false) | KvReply::NotANumber);
+                KvWrite::Remove => drop(kv.remove(&key)),
+            }
             if changed {
                 entry.reply = serde_json::to_string(&reply).unwrap_or_default();
                 let mut entries = self.entries.lock();

@@ -123,6 +123,7 @@ pub struct Process {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
     lines: Receiver<String>,
+    first_lines: Vec<String>,
     stdout: Arc<Mutex<String>>,
 }
 
@@ -140,13 +141,21 @@ impl Process {
     ///
     /// # Errors
     /// What it said instead, where it ended or was not ready in time.
-    pub fn try_start(mut command: Command) -> Result<Self, String> {
+    pub fn try_start(command: Command) -> Result<Self, String> {
+        Self::try_start_logging(command, "logfmt")
+    }
+
+    /// As [`Self::try_start`], with log lines in this format.
+    ///
+    /// # Errors
+    /// What it said instead, where it ended or was not ready in time.
+    pub fn try_start_logging(mut command: Command, format: &str) -> Result<Self, String> {
         let mut child = command
             .args([
                 "--web.listen-address",
                 "127.0.0.1:0",
                 "--log.format",
-                "logfmt",
+                format,
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -177,9 +186,17 @@ impl Process {
             child,
             url: String::new(),
             lines,
+            first_lines: Vec::new(),
             stdout,
         };
-        let listening = process.line("listening on http://")?;
+        let listening = loop {
+            let said = process.line("");
+            let line = said.map_err(|_| process.first_lines.join("\n"))?;
+            process.first_lines.push(line.clone());
+            if line.contains("listening on http://") {
+                break line;
+            }
+        };
         let address = listening
             .split("http://")
             .nth(1)
@@ -188,6 +205,12 @@ impl Process {
         process.url = format!("http://{address}");
         process.line("ready")?;
         Ok(process)
+    }
+
+    /// Returns the lines up to the one that says where it listens.
+    #[must_use]
+    pub fn first_lines(&self) -> &[String] {
+        &self.first_lines
     }
 
     /// Waits for a log line that contains `part`, and returns it.

@@ -1,5 +1,6 @@
 //! Builds Rust projects with a cargo of their own.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -123,9 +124,10 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
             .arg("--config")
             .arg(format!("profile.{PROFILE}.{setting}"));
     }
-    command.arg("--config").arg(format!(
-        "build.rustflags=[\"-Clink-arg=-zstack-size={STACK_BYTES}\"]"
-    ));
+    let flags = rust_flags(cargo_home().as_deref());
+    command
+        .arg("--config")
+        .arg(format!("build.rustflags={flags:?}"));
     for name in &names {
         command.args(["--package", name]);
     }
@@ -149,6 +151,22 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
     })
 }
 
+/// Panics name files of libraries: without the folder of the one who built them, so that the same bytes come out for everybody.
+fn rust_flags(cargo_home: Option<&Path>) -> Vec<String> {
+    let mut flags = vec![format!("-Clink-arg=-zstack-size={STACK_BYTES}")];
+    if let Some(home) = cargo_home.and_then(Path::to_str) {
+        flags.push(format!("--remap-path-prefix={home}=/cargo"));
+    }
+    flags
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    set("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cargo")))
+}
+
 fn take_component(
     root: &Path,
     project: &Project,
@@ -164,7 +182,7 @@ fn take_component(
             expected: built,
         });
     }
-    let artifact = publish(&project.name, &built, &options.out_dir)?;
+    let artifact = publish(&project.name, &built, options)?;
     (options.progress)(Event::Built(&artifact));
     Ok(artifact)
 }

@@ -37,6 +37,15 @@ pub enum BuildError {
         /// Where it was expected.
         expected: PathBuf,
     },
+    /// The component would be refused by a server; nothing is replaced.
+    Refused {
+        /// The project.
+        project: String,
+        /// Why.
+        why: String,
+        /// The file that stays as it was; absent if there is none.
+        kept: Option<PathBuf>,
+    },
     /// A file or folder can't be read or written.
     Io {
         /// What was being done.
@@ -80,6 +89,16 @@ impl fmt::Display for BuildError {
                 "{project} was built, but left no component at {}; does another `[lib]` name or cargo setting move it?",
                 expected.display()
             ),
+            Self::Refused { project, why, kept } => {
+                writeln!(
+                    f,
+                    "{project} was built, but a server would refuse it: {why}"
+                )?;
+                match kept {
+                    Some(path) => write!(f, "{} stays as it was", path.display()),
+                    None => write!(f, "nothing was put in place"),
+                }
+            }
             Self::Io {
                 doing,
                 path,
@@ -93,7 +112,10 @@ impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Tool { source, .. } | Self::Io { source, .. } => Some(source.as_ref()),
-            Self::MissingTarget { .. } | Self::Compile { .. } | Self::NoComponent { .. } => None,
+            Self::MissingTarget { .. }
+            | Self::Compile { .. }
+            | Self::NoComponent { .. }
+            | Self::Refused { .. } => None,
         }
     }
 }

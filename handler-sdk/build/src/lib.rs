@@ -47,6 +47,9 @@ pub fn build_all(projects: &[Project], options: &Options) -> Vec<Result<Artifact
     cargo::build_all(projects, options)
 }
 
+/// See [`Options::check`].
+pub type Check = Arc<dyn Fn(&str, &[u8]) -> Result<(), String> + Send + Sync>;
+
 /// How to build.
 #[derive(Clone)]
 pub struct Options {
@@ -59,6 +62,8 @@ pub struct Options {
     pub colour: Colour,
     /// The programs to run.
     pub tools: Tools,
+    /// Judges a component before it is put in place, by the name of its file; the error says why it is of no use.
+    pub check: Check,
     /// Told what happens, as it happens.
     pub progress: Arc<dyn Fn(Event<'_>) + Send + Sync>,
 }
@@ -71,6 +76,7 @@ impl Options {
             target_dir: None,
             colour: Colour::Never,
             tools: Tools::default(),
+            check: Arc::new(|_, _| Ok(())),
             progress: Arc::new(|_| {}),
         }
     }

@@ -4,14 +4,21 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::{Artifact, BuildError};
+use crate::{Artifact, BuildError, Options};
 
 /// Copies `built` to `NAME.wasm` in `out_dir`. Whoever looks sees the old file or the new one, never half
-/// of it; a file that is the same already is left alone, so that a server has no reason to load it again.
-pub(crate) fn publish(name: &str, built: &Path, out_dir: &Path) -> Result<Artifact, BuildError> {
+/// of it; what [`Options::check`] refuses replaces nothing; a file that is the same already is left alone, so that a server has no reason to load it again.
+pub(crate) fn publish(name: &str, built: &Path, options: &Options) -> Result<Artifact, BuildError> {
+    let out_dir = &options.out_dir;
     let component = fs::read(built).map_err(BuildError::io("reading", built))?;
     fs::create_dir_all(out_dir).map_err(BuildError::io("making the folder", out_dir))?;
-    let path = out_dir.join(format!("{name}.wasm"));
+    let file = format!("{name}.wasm");
+    let path = out_dir.join(&file);
+    (options.check)(&file, &component).map_err(|why| BuildError::Refused {
+        project: name.to_owned(),
+        why,
+        kept: path.is_file().then(|| path.clone()),
+    })?;
     let changed = !fs::read(&path).is_ok_and(|before| before == component);
     if changed {
         // In the same folder, since a rename does not cross file systems; not called .wasm, since a

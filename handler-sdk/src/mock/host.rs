@@ -1,11 +1,13 @@
 //! The mock host: scripted beforehand, run, and asked what a handler did.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::checks;
 use super::imports::Imports;
+use super::replay::Replay;
 use super::reply::Reply;
 use super::sent::{LogLine, Post, Reaction, Request, Update};
 use crate::bindings::alert_manager::handler::types::Call;
@@ -25,7 +27,7 @@ pub struct Host {
 }
 
 /// Which step runs: Slack is denied in one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     Enrich,
     Act,
@@ -39,6 +41,9 @@ pub(super) struct State {
     routes: Vec<Route>,
     pub(super) requests: Vec<Request>,
     pub(super) slack_denied: Option<String>,
+    /// Granted; absent if all are.
+    channels: Option<BTreeSet<String>>,
+    credentials: Option<BTreeSet<String>>,
     pub(super) slack_errors: VecDeque<Option<slack::Error>>,
     pub(super) messages: usize,
     pub(super) posts: Vec<Post>,
@@ -47,6 +52,32 @@ pub(super) struct State {
     pub(super) kv: BTreeMap<String, (Vec<u8>, Option<Timestamp>)>,
     pub(super) kv_errors: VecDeque<kv::Error>,
     pub(super) logs: Vec<LogLine>,
+    pub(super) counts: Counts,
+    /// The record of each step of the event that runs now.
+    replays: BTreeMap<Step, Replay>,
+    event: String,
+}
+
+/// Calls of one attempt.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) http: Count,
+    pub(super) slack: Count,
+    pub(super) kv: Count,
+    pub(super) log: Count,
+}
+
+/// How many there were so far.
+#[derive(Debug, Default)]
+pub(super) struct Count(u32);
+
+impl Count {
+    /// Counts one more; false if there were as many already.
+    pub(super) fn take(&mut self, max: u32) -> bool {
+        let may = self.0 < max;
+        self.0 += u32::from(may);
+        may
+    }
 }
 
 #[derive(Debug)]
@@ -70,6 +101,8 @@ impl Default for State {
             routes: Vec::new(),
             requests: Vec::new(),
             slack_denied: None,
+            channels: None,
+            credentials: None,
             slack_errors: VecDeque::new(),
             messages: 0,
             posts: Vec::new(),
@@ -78,38 +111,135 @@ impl Default for State {
             kv: BTreeMap::new(),
             kv_errors: VecDeque::new(),
             logs: Vec::new(),
+            counts: Counts::default(),
+            replays: BTreeMap::new(),
+            event: String::new(),
         }
     }
 }
 
 impl State {
+    /// Returns the answer to a request that is made now, and the status that came with it.
     pub(super) fn reply_to(
-        &mut self,
+        &self,
         request: &http::Request,
-    ) -> Result<http::Response, http::Error> {
-        let fits =
-            |route: &Route| route.method == request.method && url_fits(&route.url, &request.url);
-        // The latest script counts, so that a test can change its mind between two runs.
-        match self.routes.iter().rev().find(|route| fits(route)) {
-            Some(route) => route.reply.0.clone(),
-            None => {
-                let line = format!("{} {}", method_name(request.method), request.url);
-                Err(http::Error::Denied(format!(
-                    "the test scripted no answer to {line}"
-                )))
+    ) -> (Result<http::Response, http::Error>, Option<u16>) {
+        match self.scripted(request) {
+            Err(error) => (Err(error), None),
+            Ok(mut response) => {
+                let status = Some(response.status);
+                if request.method == Method::Head {
+                    response.body.clear();
+                }
+                if response.body.len() > checks::RESPONSE_BYTES_MAX as usize {
+                    return (
+                        Err(http::Error::TooLarge(checks::RESPONSE_BYTES_MAX)),
+                        status,
+                    );
+                }
+                (Ok(response), status)
             }
         }
     }
 
-    /// Returns the blocks that a message shows.
-    pub(super) fn blocks_of(&self, at: &str) -> Vec<serde_json::Value> {
-        let updated = self.updates.iter().rev().find(|update| update.at.0 == at);
+    fn scripted(&self, request: &http::Request) -> Result<http::Response, http::Error> {
+        checks::request(request).map_err(http::Error::InvalidRequest)?;
+        let fits =
+            |route: &Route| route.method == request.method && url_fits(&route.url, &request.url);
+        // The latest script counts, so that a test can change its mind between two runs.
+        let Some(route) = self.routes.iter().rev().find(|route| fits(route)) else {
+            let line = format!("{} {}", method_name(request.method), request.url);
+            return Err(http::Error::Denied(format!(
+                "the test scripted no answer to {line}"
+            )));
+        };
+        if let (Some(granted), Some(credential)) = (&self.credentials, &request.credential)
+            && !granted.contains(credential)
+        {
+            return Err(http::Error::Denied(format!(
+                "the test does not grant the credential {credential}"
+            )));
+        }
+        checks::headers(&request.headers).map_err(http::Error::InvalidRequest)?;
+        route.reply.0.clone()
+    }
+
+    /// Returns the record of a step.
+    pub(super) fn replay(&mut self, step: Step) -> &mut Replay {
+        self.replays.entry(step).or_default()
+    }
+
+    /// Returns the time that a step is told: as on the real host that of its record while effects are left to replay.
+    pub(super) fn clock(&mut self, step: Step) -> Timestamp {
+        let now = self.now;
+        let replay = self.replay(step);
+        replay.clock().unwrap_or_else(|| replay.latest().max(now))
+    }
+
+    /// Begins an attempt of a step for an event: the first of an event has no record.
+    fn begin(&mut self, step: Step, event: String) {
+        if self.event != event {
+            self.replays.clear();
+            self.event = event;
+        }
+        if self.call.attempt <= 1 {
+            self.replays.remove(&step);
+        }
+        self.counts = Counts::default();
+        self.replay(step).begin();
+    }
+
+    /// Denies a channel that is not granted.
+    pub(super) fn check_channel(&self, channel: &str) -> Result<(), slack::Error> {
+        if let Some(grant) = &self.slack_denied {
+            return Err(slack::Error::Denied(grant.clone()));
+        }
+        match &self.channels {
+            Some(granted) if !granted.contains(channel) => Err(slack::Error::Denied(format!(
+                "handlers.NAME.allow.slack: [{channel}]"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the channel of a message; none of an earlier delivery's, which is in whatever channel it is needed in.
+    pub(super) fn channel_of(&self, at: &str) -> Result<Option<String>, slack::Error> {
+        if at == EARLIER_MESSAGE {
+            return Ok(None);
+        }
         let posted = self.posts.iter().find(|post| post.at.0 == at);
-        updated
-            .map(|update| &update.blocks)
-            .or(posted.map(|post| &post.blocks))
-            .cloned()
-            .unwrap_or_default()
+        posted
+            .map(|post| Some(post.channel.clone()))
+            .ok_or(slack::Error::NotFound)
+    }
+
+    /// Takes the next scripted error.
+    pub(super) fn next_slack_error(&mut self) -> Result<(), slack::Error> {
+        match self.slack_errors.pop_front().flatten() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps a value within the quota.
+    pub(super) fn kv_put_within(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        ttl_seconds: Option<u32>,
+    ) -> Result<(), kv::Error> {
+        let others = self.kv.iter().filter(|(known, (_, ends_at))| {
+            *known != key && ends_at.is_none_or(|ends_at| self.now < ends_at)
+        });
+        let (keys, bytes) = others.fold(
+            (1, key.len() + value.len()),
+            |(keys, bytes), (k, (v, _))| (keys + 1, bytes + k.len() + v.len()),
+        );
+        if keys > checks::KV_KEYS_MAX || bytes > checks::KV_BYTES_MAX {
+            return Err(kv::Error::QuotaExceeded);
+        }
+        self.kv_put(key, value, ttl_seconds);
+        Ok(())
     }
 
     pub(super) fn kv_live(&self, key: &str) -> Option<Vec<u8>> {
@@ -124,6 +254,9 @@ impl State {
         self.kv.insert(key.to_owned(), (value.to_vec(), ends_at));
     }
 }
+
+/// Names a message that no post of this host returns.
+const EARLIER_MESSAGE: &str = "mock:earlier:0";
 
 /// A `*` stands for any text; without one the whole URL must be the same.
 fn url_fits(pattern: &str, url: &str) -> bool {
@@ -150,7 +283,9 @@ impl Host {
         self.with(|state| state.now = now)
     }
 
-    /// Sets which attempt it is.
+    /// Sets which attempt it is. As on the real host a later one of the same alert is answered from the record of those
+    /// before it, up to the last effect that succeeded: what was posted is not posted again, and until then the time is what
+    /// it was. A host that has run nothing of the alert has no record.
     #[must_use]
     pub fn attempt(self, attempt: u32) -> Self {
         self.with(|state| state.call.attempt = attempt)
@@ -189,6 +324,20 @@ impl Host {
         self.with(|state| {
             state.slack_denied = Some("handlers.NAME.allow.slack: [CHANNEL]".to_owned());
         })
+    }
+
+    /// Grants these channels alone; without this, all are granted.
+    #[must_use]
+    pub fn channels<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names = names.into_iter().map(str::to_owned).collect();
+        self.with(|state| state.channels = Some(names))
+    }
+
+    /// Grants these credentials alone; without this, all are granted.
+    #[must_use]
+    pub fn credentials<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names = names.into_iter().map(str::to_owned).collect();
+        self.with(|state| state.credentials = Some(names))
     }
 
     /// Lets the next call to Slack fail, and so on in the order of the script.
@@ -269,6 +418,7 @@ impl Host {
         alert: &Alert,
         so_far: &Enrichment,
     ) -> Result<Enrichment, Failure> {
+        self.begin(Step::Enrich, alert);
         H::enrich(&self.cx_of(Step::Enrich), alert, so_far)
     }
 
@@ -277,6 +427,7 @@ impl Host {
     /// # Errors
     /// The handler's failure.
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
+        self.begin(Step::Act, alert);
         run_act::<H>(&self.cx_of(Step::Act), alert, found)
     }
 
@@ -290,7 +441,7 @@ impl Host {
         self.state().posts.clone()
     }
 
-    /// Returns the changes to messages.
+    /// Returns the changes to messages, with the blocks that then stand there.
     pub fn updates(&self) -> Vec<Update> {
         self.state().updates.clone()
     }
@@ -319,12 +470,20 @@ impl Host {
 
     /// Returns a reference that no post of this host returns, for a message of an earlier delivery.
     pub fn earlier_message(&self) -> MessageRef {
-        MessageRef("mock:earlier:0".to_owned())
+        MessageRef(EARLIER_MESSAGE.to_owned())
     }
 
     /// Returns the context of an `act`, for a test of a function that takes one.
     pub fn cx(&self) -> Cx {
         self.cx_of(Step::Act)
+    }
+
+    fn begin(&self, step: Step, alert: &Alert) {
+        let event = format!(
+            "{} {:?} {:?}",
+            alert.fingerprint, alert.starts_at, alert.status
+        );
+        self.state().begin(step, event);
     }
 
     fn cx_of(&self, step: Step) -> Cx {

@@ -1,6 +1,9 @@
-//! The host's functions as the mock answers them.
+//! The host's functions as the mock answers them. One suite (`tests/integration/conformance.rs`) holds its answers to those
+//! of the real host.
 
-use super::host::{Host, Step};
+use super::checks;
+use super::host::{Host, State, Step};
+use super::replay::CallName;
 use super::sent::{LogLine, Post, Reaction, Request, Update, checked_blocks};
 use crate::Timestamp;
 use crate::bindings::alert_manager::handler::{http, kv, log, slack};
@@ -13,31 +16,99 @@ pub(crate) struct Imports {
     pub(super) step: Step,
 }
 
-const KEY_BYTES_MAX: u32 = 512;
-const VALUE_BYTES_MAX: u32 = 64 * 1024;
+/// What a call came to, if it was not answered from the record.
+struct Done<R> {
+    answer: R,
+    kept: Kept,
+}
+
+/// What of a call is recorded.
+enum Kept {
+    /// A change that succeeded.
+    Effect,
+    /// A read, or a change that changed nothing: with the next effect.
+    Read,
+    /// A change that failed: it is tried again.
+    Nothing,
+}
 
 impl Imports {
-    pub(crate) fn http_send(&self, request: &http::Request) -> Result<http::Response, http::Error> {
+    /// Answers a call from the record, or makes it and keeps the answer.
+    fn call<R: Clone + 'static>(
+        &self,
+        name: CallName,
+        live: impl FnOnce(&mut State) -> Done<R>,
+    ) -> R {
         let mut state = self.host.state();
-        state.requests.push(Request::of(request));
-        state.reply_to(request)
+        if let Some(answer) = state.replay(self.step).answer(&name) {
+            return answer;
+        }
+        let clock = state.clock(self.step);
+        let Done { answer, kept } = live(&mut state);
+        let is_effect = match kept {
+            Kept::Effect => true,
+            Kept::Read => false,
+            Kept::Nothing => return answer,
+        };
+        let replay = state.replay(self.step);
+        replay.keep(name, is_effect, answer.clone(), clock);
+        answer
+    }
+
+    pub(crate) fn http_send(&self, request: &http::Request) -> Result<http::Response, http::Error> {
+        let max = checks::HTTP_CALLS_MAX;
+        if !self.host.state().counts.http.take(max) {
+            return Err(http::Error::BudgetExhausted(used_up("http_calls", max)));
+        }
+        let parts = (
+            request.method,
+            &request.url,
+            &request.headers,
+            &request.body,
+            &request.credential,
+        );
+        let name = CallName::of("http", request.key.as_deref(), format!("{parts:?}"));
+        let reads = matches!(request.method, http::Method::Get | http::Method::Head);
+        self.call(name, |state| {
+            state.requests.push(Request::of(request));
+            let (answer, status) = state.reply_to(request);
+            let kept = match status {
+                _ if reads => Kept::Read,
+                Some(200..400) => Kept::Effect,
+                _ => Kept::Nothing,
+            };
+            Done { answer, kept }
+        })
     }
 
     pub(crate) fn slack_post(&self, message: &slack::Message) -> Result<String, slack::Error> {
-        self.slack_is_open()?;
-        let mut state = self.host.state();
-        let blocks = checked_blocks(message, limits::TEXT_CHARS_MAX);
-        state.messages += 1;
-        let at = MessageRef(format!("mock:{}:{}", message.channel, state.messages));
-        state.posts.push(Post {
-            at: at.clone(),
-            channel: message.channel.clone(),
-            text: message.text.clone(),
-            blocks,
-            thread: message.thread.clone().map(MessageRef),
-            key: message.key.clone(),
-        });
-        Ok(at.0)
+        let name = slack_name("post", "", message);
+        self.slack(name, |state| {
+            state.check_channel(&message.channel)?;
+            checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
+            if let Some(thread) = &message.thread {
+                let channel = state.channel_of(thread)?;
+                if channel.is_some_and(|channel| channel != message.channel) {
+                    return Err(slack::Error::Invalid(format!(
+                        "thread: that message is not in {}",
+                        message.channel
+                    )));
+                }
+            }
+            state.next_slack_error()?;
+            let blocks = checked_blocks(message, limits::TEXT_CHARS_MAX);
+            state.messages += 1;
+            let at = MessageRef(format!("mock:{}:{}", message.channel, state.messages));
+            state.posts.push(Post {
+                at: at.clone(),
+                channel: message.channel.clone(),
+                text: message.text.clone(),
+                blocks,
+                thread: message.thread.clone().map(MessageRef),
+                key: message.key.clone(),
+            });
+            Ok(at.0)
+        })
     }
 
     pub(crate) fn slack_update(
@@ -45,50 +116,76 @@ impl Imports {
         at: &str,
         message: &slack::Message,
     ) -> Result<String, slack::Error> {
-        self.slack_is_open()?;
-        let mut state = self.host.state();
-        let mut blocks = checked_blocks(message, limits::UPDATE_TEXT_CHARS_MAX);
-        if message.blocks.is_none() {
-            // As Slack may do.
-            blocks = state.blocks_of(at);
-        }
-        state.updates.push(Update {
-            at: MessageRef(at.to_owned()),
-            text: message.text.clone(),
-            blocks,
-        });
-        Ok(at.to_owned())
+        // Its channel and thread are not looked at, so they are no part of its name.
+        let looked_at = slack::Message {
+            channel: String::new(),
+            thread: None,
+            ..message.clone()
+        };
+        let name = slack_name("update", at, &looked_at);
+        self.slack(name, |state| {
+            let channel = state.channel_of(at)?;
+            checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
+            if let Some(channel) = channel {
+                state.check_channel(&channel)?;
+            }
+            state.next_slack_error()?;
+            let blocks = checked_blocks(message, limits::UPDATE_TEXT_CHARS_MAX);
+            state.updates.push(Update {
+                at: MessageRef(at.to_owned()),
+                text: message.text.clone(),
+                blocks,
+            });
+            Ok(at.to_owned())
+        })
     }
 
     pub(crate) fn slack_react(&self, at: &str, emoji: &str) -> Result<(), slack::Error> {
-        self.slack_is_open()?;
-        self.host.state().reactions.push(Reaction {
-            at: MessageRef(at.to_owned()),
-            emoji: emoji.to_owned(),
+        let name = CallName::of("slack", None, format!("react {at} {emoji}"));
+        let answer = self.slack(name, |state| {
+            let channel = state.channel_of(at)?;
+            checks::emoji(emoji).map_err(slack::Error::Invalid)?;
+            if let Some(channel) = channel {
+                state.check_channel(&channel)?;
+            }
+            state.next_slack_error()?;
+            state.reactions.push(Reaction {
+                at: MessageRef(at.to_owned()),
+                emoji: emoji.to_owned(),
+            });
+            Ok(String::new())
         });
-        Ok(())
+        answer.map(|_| ())
     }
 
-    /// Takes the next scripted error, after what the real host denies at once.
-    fn slack_is_open(&self) -> Result<(), slack::Error> {
+    fn slack(
+        &self,
+        name: CallName,
+        live: impl FnOnce(&mut State) -> Result<String, slack::Error>,
+    ) -> Result<String, slack::Error> {
         if self.step == Step::Enrich {
             return Err(slack::Error::Denied(
                 "Slack is denied during `enrich`".to_owned(),
             ));
         }
-        let mut state = self.host.state();
-        if let Some(grant) = &state.slack_denied {
-            return Err(slack::Error::Denied(grant.clone()));
+        let max = checks::SLACK_CALLS_MAX;
+        if !self.host.state().counts.slack.take(max) {
+            return Err(slack::Error::BudgetExhausted(used_up("slack_calls", max)));
         }
-        match state.slack_errors.pop_front().flatten() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.call(name, |state| {
+            let answer = live(state);
+            let kept = match &answer {
+                Ok(_) => Kept::Effect,
+                Err(_) => Kept::Nothing,
+            };
+            Done { answer, kept }
+        })
     }
 
     pub(crate) fn kv_get(&self, key: &str) -> Result<Option<Vec<u8>>, kv::Error> {
-        self.kv_is_open(key, 0)?;
-        Ok(self.host.state().kv_live(key))
+        self.kv(key, &[], format!("get {key:?}"), |state| {
+            Ok((state.kv_live(key), Kept::Read))
+        })
     }
 
     pub(crate) fn kv_set(
@@ -97,9 +194,11 @@ impl Imports {
         value: &[u8],
         ttl_seconds: Option<u32>,
     ) -> Result<(), kv::Error> {
-        self.kv_is_open(key, value.len())?;
-        self.host.state().kv_put(key, value, ttl_seconds);
-        Ok(())
+        let name = format!("set {key:?} {value:?} {ttl_seconds:?}");
+        self.kv(key, value, name, |state| {
+            state.kv_put_within(key, value, ttl_seconds)?;
+            Ok(((), Kept::Effect))
+        })
     }
 
     pub(crate) fn kv_set_if_absent(
@@ -108,13 +207,14 @@ impl Imports {
         value: &[u8],
         ttl_seconds: Option<u32>,
     ) -> Result<bool, kv::Error> {
-        self.kv_is_open(key, value.len())?;
-        let mut state = self.host.state();
-        let absent = state.kv_live(key).is_none();
-        if absent {
-            state.kv_put(key, value, ttl_seconds);
-        }
-        Ok(absent)
+        let name = format!("set-if-absent {key:?} {value:?} {ttl_seconds:?}");
+        self.kv(key, value, name, |state| {
+            if state.kv_live(key).is_some() {
+                return Ok((false, Kept::Read));
+            }
+            state.kv_put_within(key, value, ttl_seconds)?;
+            Ok((true, Kept::Effect))
+        })
     }
 
     pub(crate) fn kv_increment(
@@ -123,46 +223,86 @@ impl Imports {
         by: i32,
         ttl_seconds: Option<u32>,
     ) -> Result<i64, kv::Error> {
-        self.kv_is_open(key, 0)?;
-        let mut state = self.host.state();
-        let known = state
-            .kv_live(key)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let number = match known.as_deref().map(str::parse::<i64>) {
-            None => 0,
-            Some(Ok(number)) => number,
-            Some(Err(_)) => return Err(kv::Error::Unavailable(format!("`{key}` holds no number"))),
-        };
-        let sum = number.saturating_add(by.into());
-        state.kv_put(key, sum.to_string().as_bytes(), ttl_seconds);
-        Ok(sum)
+        let name = format!("increment {key:?} {by} {ttl_seconds:?}");
+        self.kv(key, &[], name, |state| {
+            let number = match state.kv_live(key).map(String::from_utf8) {
+                None => Some(0),
+                Some(text) => text.ok().and_then(|text| text.trim().parse::<i64>().ok()),
+            };
+            let Some(number) = number else {
+                return Err(kv::Error::Unavailable(format!(
+                    "the value of {key} is not a number: remove it, or use another key"
+                )));
+            };
+            let sum = number.saturating_add(by.into());
+            state.kv_put_within(key, sum.to_string().as_bytes(), ttl_seconds)?;
+            Ok((sum, Kept::Effect))
+        })
     }
 
     pub(crate) fn kv_remove(&self, key: &str) -> Result<(), kv::Error> {
-        self.kv_is_open(key, 0)?;
-        self.host.state().kv.remove(key);
-        Ok(())
+        self.kv(key, &[], format!("remove {key:?}"), |state| {
+            let kept = match state.kv_live(key) {
+                Some(_) => Kept::Effect,
+                None => Kept::Read,
+            };
+            state.kv.remove(key);
+            Ok(((), kept))
+        })
     }
 
-    fn kv_is_open(&self, key: &str, value_bytes: usize) -> Result<(), kv::Error> {
-        if let Some(error) = self.host.state().kv_errors.pop_front() {
-            return Err(error);
+    fn kv<R: Clone + 'static>(
+        &self,
+        key: &str,
+        value: &[u8],
+        name: String,
+        live: impl FnOnce(&mut State) -> Result<(R, Kept), kv::Error>,
+    ) -> Result<R, kv::Error> {
+        let max = checks::KV_CALLS_MAX;
+        if !self.host.state().counts.kv.take(max) {
+            return Err(kv::Error::BudgetExhausted(used_up("kv_calls", max)));
         }
-        if key.len() > KEY_BYTES_MAX as usize {
-            return Err(kv::Error::TooLarge(KEY_BYTES_MAX));
+        for (bytes, max) in [
+            (key.len(), checks::KV_KEY_BYTES_MAX),
+            (value.len(), checks::KV_VALUE_BYTES_MAX),
+        ] {
+            if bytes > max as usize {
+                return Err(kv::Error::TooLarge(max));
+            }
         }
-        if value_bytes > VALUE_BYTES_MAX as usize {
-            return Err(kv::Error::TooLarge(VALUE_BYTES_MAX));
-        }
-        Ok(())
+        self.call(CallName::of("kv", None, name), |state| {
+            let done = match state.kv_errors.pop_front() {
+                Some(error) => Err(error),
+                None => live(state),
+            };
+            match done {
+                Ok((answer, kept)) => Done {
+                    answer: Ok(answer),
+                    kept,
+                },
+                Err(error) => Done {
+                    answer: Err(error),
+                    kept: Kept::Nothing,
+                },
+            }
+        })
     }
 
     pub(crate) fn config_get(&self, key: &str) -> Option<String> {
-        self.host.state().config.get(key).cloned()
+        let name = CallName::of("config", None, key.to_owned());
+        self.call(name, |state| Done {
+            answer: state.config.get(key).cloned(),
+            kept: Kept::Read,
+        })
     }
 
     pub(crate) fn log_write(&self, level: log::Level, message: &str, fields: &[(String, String)]) {
-        self.host.state().logs.push(LogLine {
+        let mut state = self.host.state();
+        if !state.counts.log.take(checks::LOG_LINES_MAX) {
+            // Counted and dropped, as on the real host.
+            return;
+        }
+        state.logs.push(LogLine {
             level,
             message: message.to_owned(),
             fields: fields.to_vec(),
@@ -170,6 +310,22 @@ impl Imports {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.host.state().now
+        self.host.state().clock(self.step)
     }
+}
+
+fn slack_name(verb: &str, at: &str, message: &slack::Message) -> CallName {
+    let parts = (
+        verb,
+        at,
+        &message.channel,
+        &message.text,
+        &message.blocks,
+        &message.thread,
+    );
+    CallName::of("slack", message.key.as_deref(), format!("{parts:?}"))
+}
+
+fn used_up(limit: &str, max: u32) -> String {
+    format!("{limit}: all {max} calls of this step are used up")
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::{env, fs};
 
+use serde_json::{Value, json};
+
 use super::Host;
 
 impl Host {
@@ -31,6 +33,37 @@ impl Host {
             parts.push(part(&heading, &update.text, &update.visible()));
         }
         parts.join("\n")
+    }
+
+    /// Returns all that was posted, changed and added, as Slack was sent it, to be drawn: `posts` in order, with `channel`,
+    /// `text`, `blocks` and `thread`; `updates` and `reactions`, each with the `message` that it concerns. A message is named
+    /// by its index among the posts.
+    pub fn messages(&self) -> Value {
+        let posts = self.posts();
+        let index = |at| posts.iter().position(|post| post.at == at);
+        let shown: Vec<_> = posts
+            .iter()
+            .map(|post| {
+                json!({
+                    "channel": post.channel,
+                    "text": post.text,
+                    "blocks": post.blocks,
+                    "thread": post.thread.clone().and_then(index),
+                })
+            })
+            .collect();
+        let updates = self.updates().into_iter().map(|update| {
+            json!({ "message": index(update.at), "text": update.text, "blocks": update.blocks })
+        });
+        let reactions = self
+            .reactions()
+            .into_iter()
+            .map(|reaction| json!({ "message": index(reaction.at), "emoji": reaction.emoji }));
+        json!({
+            "posts": shown,
+            "updates": updates.collect::<Vec<_>>(),
+            "reactions": reactions.collect::<Vec<_>>(),
+        })
     }
 }
 

@@ -1,19 +1,6 @@
 //! Answers `KubePodCrashLooping`: asks Kubernetes why the pod crashes and tells it in one Slack message.
 //!
-//! Settings (`handlers.kube-pod-crash-looping.config`):
-//!
-//! | key | default | what it is |
-//! |---|---|---|
-//! | `channel` | `alerts` | the Slack channel, by its name in the grants |
-//! | `logs` | `message` | where the crashed container's log goes: `message` (its end there, more in the thread), `thread`, or `off` (it is not even read) |
-//! | `next_steps` | `on` | whether the message says what to do next, in commands to copy: `on` or `off` |
-//! | `emoji` | `on` | the emoji of the severity: `on` or `off`; `emoji.critical`, `emoji.warning`, `emoji.info`, `emoji.unknown`, `emoji.resolved` name others |
-//! | `runbook_base` | none | where the alert names no runbook: `BASE/KubePodCrashLooping` |
-//! | `kubernetes.url` | `https://kubernetes.default.svc` | the default API server |
-//! | `cluster` | none | which cluster the default API server is |
-//! | `credential` | `kubernetes` | the credential for it; empty for none |
-//! | `cluster.NAME.url` | none | the API server of the cluster NAME |
-//! | `cluster.NAME.credential` | `credential` | the credential for it; empty for none |
+//! Its settings are declared in [`settings`] and listed in the README.
 //!
 //! Facts about the wrong cluster are worse than none. An alert with a label `cluster` is looked up only on the API
 //! server that is configured for that very name, by `cluster.NAME.url` or by `cluster: NAME`; an alert without one, on
@@ -57,6 +44,8 @@ impl Handler for KubePodCrashLooping {
             "Says why a pod crashes again and again: exit, what changed, events, log.",
         )
         .alerts(["KubePodCrashLooping"])
+        .settings(settings::SETTINGS)
+        .settings(handler_sdk::layout::SETTINGS)
     }
 
     fn enrich(cx: &Cx, alert: &Alert, _so_far: &Enrichment) -> Result<Enrichment, Failure> {

@@ -4,8 +4,46 @@ use handler_sdk::prelude::*;
 
 use crate::kube::Server;
 
-const DEFAULT_URL: &str = "https://kubernetes.default.svc";
-const DEFAULT_CREDENTIAL: &str = "kubernetes";
+const CHANNEL: Setting =
+    Setting::channel("channel", "the Slack channel, by its name in the grants").default("alerts");
+const LOGS: Setting = Setting::one_of(
+    "logs",
+    // YAML's own `off` comes as it was written, JSON's as `false`.
+    &["message", "thread", "off", "false"],
+    "where the crashed container's log goes: message (its end there, more in the thread), thread, or off (it is not even read)",
+)
+.default("message");
+const NEXT_STEPS: Setting = Setting::one_of(
+    "next_steps",
+    &["on", "off", "true", "false"],
+    "whether the message says what to do next, in commands to copy",
+)
+.default("on");
+const URL: Setting = Setting::origin("kubernetes.url", "the default API server")
+    .default("https://kubernetes.default.svc");
+const CREDENTIAL: Setting = Setting::credential(
+    "credential",
+    "the credential for the default API server; empty for none",
+)
+.default("kubernetes");
+const CLUSTER: Setting = Setting::string("cluster", "which cluster the default API server is");
+const CLUSTER_URL: Setting = Setting::origin("cluster.*.url", "the API server of the cluster");
+const CLUSTER_CREDENTIAL: Setting = Setting::credential(
+    "cluster.*.credential",
+    "the credential for the cluster's API server, `credential` if not set; empty for none",
+);
+
+/// What the operator can set, besides what the layout of messages has.
+pub(crate) const SETTINGS: [&Setting; 8] = [
+    &CHANNEL,
+    &LOGS,
+    &NEXT_STEPS,
+    &URL,
+    &CREDENTIAL,
+    &CLUSTER,
+    &CLUSTER_URL,
+    &CLUSTER_CREDENTIAL,
+];
 
 /// Where the crashed container's log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +70,9 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn read(cx: &Cx) -> Self {
         let mut complaints = Vec::new();
-        let logs = match cx.config_or("logs", "message").as_str() {
+        let logs = match cx.setting(&LOGS).unwrap_or_default().as_str() {
             "message" => Logs::Message,
             "thread" => Logs::Thread,
-            // YAML's own `off` comes as it was written, JSON's as `false`.
             "off" | "false" => Logs::Off,
             other => {
                 // The careful reading: somebody who misspells this may well have meant to keep logs out of Slack.
@@ -46,7 +83,7 @@ impl Settings {
                 Logs::Off
             }
         };
-        let has_next_steps = match cx.config_or("next_steps", "on").as_str() {
+        let has_next_steps = match cx.setting(&NEXT_STEPS).unwrap_or_default().as_str() {
             "on" | "true" => true,
             "off" | "false" => false,
             other => {
@@ -58,7 +95,7 @@ impl Settings {
             }
         };
         Self {
-            channel: cx.config_or("channel", "alerts"),
+            channel: cx.setting(&CHANNEL).unwrap_or_default(),
             logs,
             has_next_steps,
             complaints,
@@ -68,28 +105,20 @@ impl Settings {
 
 /// Returns the API server of the alert's cluster, or why there is none for it, for people.
 pub(crate) fn server(cx: &Cx, alert: &Alert) -> Result<Server, String> {
-    let credential = |key: &str| {
-        let name = cx
-            .config(key)
-            .unwrap_or_else(|| cx.config_or("credential", DEFAULT_CREDENTIAL));
-        Some(name).filter(|name| !name.is_empty())
-    };
+    let default_credential = || cx.setting(&CREDENTIAL);
+    let given = |credential: Option<String>| credential.filter(|name| !name.is_empty());
     let default = || {
-        Server::new(
-            &cx.config_or("kubernetes.url", DEFAULT_URL),
-            credential("credential"),
-        )
+        let url = cx.setting(&URL).unwrap_or_default();
+        Server::new(&url, given(default_credential()))
     };
     let Some(cluster) = alert.subject().label("cluster") else {
         return Ok(default());
     };
-    if let Some(url) = cx.config(&format!("cluster.{cluster}.url")) {
-        return Ok(Server::new(
-            &url,
-            credential(&format!("cluster.{cluster}.credential")),
-        ));
+    if let Some(url) = cx.setting_for(&CLUSTER_URL, cluster) {
+        let own = cx.setting_for(&CLUSTER_CREDENTIAL, cluster);
+        return Ok(Server::new(&url, given(own.or_else(default_credential))));
     }
-    match cx.config("cluster") {
+    match cx.setting(&CLUSTER) {
         Some(own) if own == cluster => Ok(default()),
         _ => Err(format!(
             "no API server is configured for the cluster {cluster} (settings `cluster`, `cluster.NAME.url`)"

@@ -1,11 +1,10 @@
 //! The fallback: says every alert that no other handler knows, firing and resolved, in Slack.
 //!
-//! Settings: `channel`, the Slack channel's name in the grants, `alerts` by default; those of
-//! [`handler_sdk::layout`] (`emoji`, `runbook_base`).
+//! Settings: `channel`, and those of [`handler_sdk::layout`].
 
 mod message;
 
-use handler_sdk::layout::Card;
+use handler_sdk::layout::{Card, SETTINGS};
 use handler_sdk::prelude::*;
 use handler_sdk::slack::{Reply, Shown};
 use handler_sdk::time::DAY;
@@ -25,6 +24,8 @@ impl Handler for SlackNotify {
             "Posts any alert to Slack, and updates the message when it resolves.",
         )
         .alerts(["*"])
+        .settings([&message::CHANNEL])
+        .settings(SETTINGS)
         .act_only()
     }
 

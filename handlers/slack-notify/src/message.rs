@@ -5,6 +5,9 @@ use handler_sdk::prelude::*;
 use handler_sdk::slack::Size;
 use handler_sdk::time::human;
 
+pub(crate) const CHANNEL: Setting =
+    Setting::channel("channel", "the Slack channel, by its name in the grants").default("alerts");
+
 /// The message itself: posted while the alert fires, and put in its place when it has resolved.
 pub(crate) fn card(cx: &Cx, alert: &Alert, found: &Enrichment) -> Card {
     let notice = Notice::new(cx, alert, found);
@@ -35,5 +38,5 @@ pub(crate) fn reply(cx: &Cx, alert: &Alert) -> Message {
 }
 
 pub(crate) fn channel(cx: &Cx) -> String {
-    cx.config_or("channel", "alerts")
+    cx.setting(&CHANNEL).unwrap_or_default()
 }

@@ -76,8 +76,13 @@ fn a_firing_alert_is_said_in_full() {
 #[test]
 fn the_message_of_every_scenario() {
     let shows = |name: &str, host: &Host| {
-        let path = format!("{}/src/snapshots/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-        assert_snapshot(path, &host.transcript());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshots");
+        assert_snapshot(format!("{folder}/{name}.txt"), &host.transcript());
+        // As it was sent, for docs/messages.html.
+        assert_snapshot(
+            format!("{folder}/{name}.json"),
+            &format!("{:#}\n", host.messages()),
+        );
     };
     let firing = host();
     firing.run::<SlackNotify>(&disk_alert());

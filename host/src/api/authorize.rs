@@ -25,7 +25,7 @@ pub(crate) fn authorize(
     let Some((scheme, credentials)) = given else {
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
-            "this needs the header Authorization",
+            "the request has no header Authorization, which is needed here",
         ));
     };
     if proves(wanted, scheme, credentials.trim())? {
@@ -33,7 +33,7 @@ pub(crate) fn authorize(
     } else {
         Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
-            "these credentials are not accepted here",
+            "the credentials are wrong",
         ))
     }
 }
@@ -62,7 +62,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 fn read(secret: &crate::config::SecretSource) -> Result<crate::config::Secret, ApiError> {
     secret.read().map_err(|error| {
-        tracing::error!(%error, "cannot read the credentials that requests are checked against");
+        tracing::error!(%error, "cannot read the credentials of webhook.authorization or api.authorization; requests are answered 503 until they can be read");
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the server cannot read its own credentials now",

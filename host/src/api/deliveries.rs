@@ -7,10 +7,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ApiError;
-use crate::alert::{DeliveryId, HandlerName, Timestamp};
+use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
 use crate::app::Shared;
+use crate::config::Config;
 use crate::queue::{
-    CancelError, Filter, Force, LabelTest, ReadError, RetryError, State as DeliveryState,
+    CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, State as DeliveryState,
+    Step, StepStatus,
 };
 use crate::router::Matcher;
 
@@ -150,7 +152,10 @@ pub(super) async fn story(
         .collect();
     if let Some(fields) = body.as_object_mut() {
         fields.insert("alert".into(), story.alert);
-        fields.insert("steps".into(), json!(story.progress.steps));
+        fields.insert(
+            "steps".into(),
+            steps(&shared.config.load(), &story.progress),
+        );
         fields.insert("not_before".into(), json!(story.not_before));
         fields.insert("story".into(), json!(story.attempts));
         fields.insert("attempts_omitted".into(), json!(story.attempts_omitted));
@@ -158,6 +163,28 @@ pub(super) async fn story(
         fields.insert("duplicates".into(), json!(story.duplicates));
     }
     Ok(axum::Json(body))
+}
+
+/// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
+/// that does not answer uses up no try.
+fn steps(config: &Config, progress: &Progress) -> Value {
+    let step = |step: &Step| {
+        let mut json = json!(step);
+        let policy = config.handler(&step.handler);
+        let max = match step.kind {
+            StepKind::Enrich => policy.enrich.attempts_max,
+            StepKind::Act => policy.retry.attempts_max,
+        };
+        let left = match step.status {
+            StepStatus::Pending => max.saturating_sub(step.attempts),
+            StepStatus::Done | StepStatus::Failed => 0,
+        };
+        json["attempts_used"] = json!(step.attempts);
+        json["attempts_max"] = json!(max);
+        json["tries_left"] = json!(left);
+        json
+    };
+    progress.steps.iter().map(step).collect()
 }
 
 #[derive(Deserialize)]
@@ -279,7 +306,7 @@ fn parse_id(text: &str) -> Result<DeliveryId, ApiError> {
 fn unknown(id: DeliveryId) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
-        format!("no delivery {id}: it never was, or its retention has passed"),
+        format!("there is no delivery {id}: the ID is wrong, or retention has removed it"),
     )
 }
 

@@ -1,14 +1,26 @@
 //! How an endpoint says no: a status and one line of JSON.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+
+use crate::telemetry::Refusal;
 
 /// An answer other than success. Senders log it, so it is short and holds no secret.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
     message: String,
+    refusal: Option<Refusal>,
+}
+
+/// What a response that is an error carries for the log and the metrics.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) refusal: Option<Refusal>,
+    pub(super) message: Arc<str>,
 }
 
 impl ApiError {
@@ -17,7 +29,25 @@ impl ApiError {
         Self {
             status,
             message: message.into(),
+            refusal: match status {
+                // 404 may be about a delivery: the path's own says so itself.
+                StatusCode::UNAUTHORIZED => Some(Refusal::Unauthorized),
+                StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => Some(Refusal::Page),
+                StatusCode::BAD_REQUEST => Some(Refusal::Invalid),
+                StatusCode::PAYLOAD_TOO_LARGE => Some(Refusal::TooLarge),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => Some(Refusal::MediaType),
+                StatusCode::METHOD_NOT_ALLOWED => Some(Refusal::Method),
+                StatusCode::GONE => Some(Refusal::Path),
+                StatusCode::SERVICE_UNAVAILABLE => Some(Refusal::Unavailable),
+                _ => None,
+            },
         }
+    }
+
+    /// Says why the request is refused, where the status does not.
+    pub(crate) fn because(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(refusal);
+        self
     }
 }
 
@@ -31,6 +61,10 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static("Bearer, Basic realm=\"alert-manager\""),
             );
         }
+        response.extensions_mut().insert(Answered {
+            refusal: self.refusal,
+            message: self.message.into(),
+        });
         response
     }
 }

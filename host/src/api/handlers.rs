@@ -1,14 +1,17 @@
 //! `GET /api/v1/handlers`: what serves, what was refused, and why.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::app::{Shared, missing_grants, module_state};
+use crate::alert::Timestamp;
+use crate::app::{Shared, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
 use crate::queue::HandlerCounts;
+use crate::review::missing_grants;
 use crate::runtime::{Hold, Limits, ModuleInfo, Unit};
+use crate::worker::Pause;
 
 /// Lists every module of the folder, refused ones too.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
@@ -30,9 +33,16 @@ fn describe(
 ) -> Value {
     let name = module.name.as_ref();
     let settings = name.map(|name| config.handler(name));
+    let description = name.and_then(|name| shared.registry.get(name));
+    let description = description.as_ref().map(|module| module.description());
+    let findings = name.map(|name| shared.reviewed.findings().about(name));
+    let findings = findings.unwrap_or_default();
     let paused = name.and_then(|name| shared.breakers.paused(name));
     let held = held(shared, module, settings.as_deref());
-    let reason = paused.or_else(|| held.first().map(ToString::to_string));
+    let reason = paused
+        .as_ref()
+        .map(|Pause { step, reason, .. }| format!("{} is paused: {reason}", step.as_str()))
+        .or_else(|| held.first().map(ToString::to_string));
     json!({
         "name": name,
         "version": module.version,
@@ -40,9 +50,15 @@ fn describe(
         "sha256": module.sha256,
         "file": module.file,
         "state": module_state(config, module),
+        // With a state `refused`: the module that was served before still is.
+        "serving": module.name.is_some(),
+        "paused": paused.as_ref().map(pause),
         "alerts": module.alerts,
         "imports": module.imports,
-        "missing_grants": missing_grants(config, module),
+        "missing_grants": missing_grants(config, module, description),
+        "settings": description.and_then(|d| d.settings.as_deref()),
+        "problems": findings.problems,
+        "warnings": findings.warnings,
         "grants": settings.as_ref().map(|s| grants(s)),
         "limits": settings.as_ref().map(|s| limits(s)),
         "counts": name.map(|name| {
@@ -63,6 +79,12 @@ fn describe(
         })).collect::<Vec<_>>(),
         "last_error": module.error.clone().or(reason),
     })
+}
+
+fn pause(pause: &Pause) -> Value {
+    let left = pause.until.saturating_duration_since(Instant::now());
+    let until = Timestamp::now().checked_add(left).unwrap_or(Timestamp::MAX);
+    json!({ "step": pause.step.as_str(), "until": until, "reason": pause.reason })
 }
 
 /// Returns what Slack refuses this handler until the operator mends it.

@@ -5,6 +5,7 @@ mod deliveries;
 mod error;
 mod handlers;
 mod health;
+mod refused;
 mod visitors;
 
 use axum::Router as Endpoints;
@@ -47,6 +48,10 @@ pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoint
         .merge(webhook)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            refused::watch,
+        ))
 }
 
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
@@ -90,7 +95,6 @@ pub(crate) fn guard_webhook(
         &head.uri,
         &head.headers,
     )
-    .inspect_err(|_| shared.metrics.request_refused(Refusal::Page))
 }
 
 fn judge(
@@ -114,6 +118,7 @@ async fn unknown_path(request: Request) -> ApiError {
             request.uri().path().chars().take(200).collect::<String>()
         ),
     )
+    .because(Refusal::Path)
 }
 
 async fn wrong_method(request: Request) -> ApiError {

@@ -69,7 +69,7 @@ pub(crate) fn judge(
 fn foreign_page() -> ApiError {
     ApiError::new(
         StatusCode::FORBIDDEN,
-        "a web page of another origin is not let in",
+        "requests from web pages of other origins are refused",
     )
 }
 

@@ -50,7 +50,7 @@ impl Client {
         via_proxy: bool,
         proxy: Option<&Arc<Proxy>>,
     ) -> Result<(), String> {
-        let url: Url = url.parse().map_err(|_| "it is no URL")?;
+        let url: Url = url.parse().map_err(|_| "it is not a URL")?;
         let roots = match url.scheme() {
             "https" => Roots::System,
             _ => Roots::None,
@@ -146,7 +146,8 @@ impl Shared {
             if submission.plans.is_empty() {
                 self.metrics.unrouted();
                 tracing::error!(
-                    "no route matches {}: nobody is told of it. Give it a route, or add one without matchers",
+                    alertname = alert.name(),
+                    "no route matches {}, so nobody is notified of it: add a route for it, or one without matchers",
                     alert.name()
                 );
             }
@@ -155,7 +156,7 @@ impl Shared {
                 .accept(Parcel::new(vec![submission], Vec::new()))
                 .await
             {
-                tracing::error!(%error, "an alert about a heartbeat cannot be stored yet");
+                tracing::error!(%error, "cannot store an alert about a heartbeat; trying again");
                 return Some(Instant::now() + STORE_AGAIN);
             }
             unstored.pop_front();
@@ -203,7 +204,7 @@ impl Shared {
         let is_late = age > CRITICAL_AGE_MAX;
         if is_late && !*was_late {
             tracing::error!(
-                "a critical delivery has waited for {}: pings stop until it is settled",
+                "a critical delivery has been waiting for {}: pings stop until it is settled",
                 crate::config::format_duration(age)
             );
         }
@@ -234,7 +235,12 @@ async fn send(client: Client, ping: Ping, proxy: Option<Arc<Proxy>>) {
         }
     };
     if let Err(why) = sent {
-        tracing::warn!(heartbeat = ping.name, "cannot ping: {why}");
+        tracing::warn!(
+            heartbeat = ping.name,
+            error = why,
+            "the ping of the heartbeat {} failed",
+            ping.name
+        );
     }
 }
 

@@ -48,12 +48,14 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Send dead deliveries again.
     Retry(RetryArgs),
-    /// Give up deliveries that are not settled.
+    /// Cancel deliveries that are not settled.
     Cancel(CancelArgs),
-    /// Print the completions of a shell: `source <(alert-manager completions bash)`.
+    /// Have a running server read its configuration and folder again, and show what changed.
+    Reload(AskArgs),
+    /// Print the completions of a shell.
     Completions(CompletionsArgs),
-    /// Print the manual page: `alert-manager man | man -l -`.
-    Man,
+    /// Print the manual page, of all commands or of one.
+    Man(ManArgs),
 }
 
 /// The command that a server runs to have a module compiled. It is no part of [`Command`]: neither the help nor the
@@ -106,10 +108,10 @@ pub(super) struct WebArgs {
     /// Where people reach this server, for links in messages.
     #[arg(long = "web.external-url", value_name = "URL")]
     pub(super) external_url: Option<String>,
-    /// How much is logged.
+    /// The lowest level that is logged.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: Verbosity,
-    /// How it is written; for people where standard error is a terminal, logfmt elsewhere.
+    /// The format of log lines; by default readable on a terminal, else logfmt.
     #[arg(long = "log.format", value_name = "FORMAT")]
     pub(super) log_format: Option<Format>,
 }
@@ -148,6 +150,9 @@ pub(super) struct DevArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
+    /// Also ask Slack about the token and the channels, and connect to each granted origin.
+    #[arg(long)]
+    pub(super) online: bool,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -158,7 +163,7 @@ pub(super) struct BuildArgs {
     /// A handler project, or a folder of them.
     #[arg(value_name = "DIR", default_value = "handlers")]
     pub(super) dir: PathBuf,
-    /// Where the modules go; DIR itself where absent.
+    /// The folder for the modules; DIR itself if absent.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
 }
@@ -183,13 +188,13 @@ fn parse_label(text: &str) -> Result<(String, String), &'static str> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or("it is no label: write NAME=VALUE")
+        .ok_or("not a label: write NAME=VALUE")
 }
 
 /// Which server to ask.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct ServerArgs {
-    /// The server's address; `http://127.0.0.1:5000` where neither this nor the variable says another.
+    /// The server's address, `http://127.0.0.1:5000` by default; without a scheme it is `http`.
     #[arg(long, value_name = "URL", env = "ALERT_MANAGER_URL")]
     pub(super) url: Option<String>,
     /// A file with the bearer token that the server's `api.authorization` asks for.
@@ -234,7 +239,7 @@ pub(super) struct DeliveriesArgs {
     /// Older than this delivery.
     #[arg(long, value_name = "ID", conflicts_with = "watch")]
     pub(super) before: Option<String>,
-    /// Go on: print each delivery as it comes and whenever its state changes.
+    /// Keep running: print each delivery as it comes and whenever its state changes.
     #[arg(long)]
     pub(super) watch: bool,
     /// At most this many; 1000 are the most.
@@ -249,7 +254,7 @@ pub(super) struct DeliveriesArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ExplainArgs {
-    /// The delivery, as `deliveries` lists it; the newest where absent.
+    /// The delivery, as `deliveries` lists it; the newest if absent.
     #[arg(value_name = "ID")]
     pub(super) id: Option<String>,
     #[command(flatten)]
@@ -268,7 +273,7 @@ pub(super) struct RetryArgs {
     /// Every dead delivery of this handler.
     #[arg(long)]
     pub(super) handler: Option<String>,
-    /// Also where a later event of the same alert has passed it.
+    /// Even if a later event of the same alert has already run.
     #[arg(long, conflicts_with = "handler")]
     pub(super) force: bool,
     #[command(flatten)]
@@ -280,8 +285,15 @@ pub(super) struct RetryArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct CompletionsArgs {
-    /// Whose.
+    /// The shell.
     pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ManArgs {
+    /// The command; all of them if absent.
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -292,7 +304,7 @@ pub(super) struct InitArgs {
     /// Where it is written; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "alert-manager.yml")]
     pub(super) out: PathBuf,
-    /// Replace a file that is there.
+    /// Replace an existing file.
     #[arg(long)]
     pub(super) force: bool,
 }

@@ -1,4 +1,4 @@
-//! `handlers`, `deliveries`, `retry`, `cancel`: ask a running server.
+//! `handlers`, `deliveries`, `retry`, `cancel`, `reload`: ask a running server.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs, ServerArgs};
 use super::client::Client;
+use super::explain;
 use super::print::{self, Paint};
 use crate::alert::Timestamp;
 use crate::config::parse_duration;
@@ -27,7 +28,7 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
     }
     let handlers = list(&body, "handlers");
     if handlers.is_empty() {
-        print::note("no handlers: drop a .wasm into the server's folder");
+        print::note("no handlers: put a .wasm file into the server's folder of handlers");
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<_> = handlers
@@ -37,7 +38,7 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
             vec![
                 or_dash(&handler["name"]),
                 or_dash(&handler["version"]),
-                or_dash(&handler["state"]),
+                state_of(handler),
                 if alerts.is_empty() {
                     "-".into()
                 } else {
@@ -61,19 +62,40 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
         } else {
             word(&handler["name"])
         };
-        if let Some(error) = handler["last_error"].as_str() {
+        if let Some(reason) = handler["paused"]["reason"].as_str() {
+            print::line(&format!(
+                "\n{} {} is paused; one delivery tries again after {}: {}",
+                paint.yellow(&format!("{who}:")),
+                word(&handler["paused"]["step"]),
+                explain::moment(&word(&handler["paused"]["until"])),
+                print::plain(reason)
+            ));
+        }
+        // A pause is the last error if there is no other.
+        let is_refused = handler["state"] == "refused";
+        let is_told = handler["paused"].is_object() && !is_refused;
+        if let Some(error) = handler["last_error"].as_str().filter(|_| !is_told) {
+            let serves_on = if is_refused && handler["serving"] == true {
+                "the file as it is now is refused, the version before it goes on serving: "
+            } else {
+                ""
+            };
+            let error = format!("{serves_on}{error}");
+            let error = error.as_str();
             print::line(&format!(
                 "\n{} {}",
                 paint.red(&format!("{who}:")),
                 print::plain(error)
             ));
         }
-        if let Some(lines) = handler["missing_grants"].as_str() {
-            print::line(&format!(
-                "\n{} is limited; to grant what it imports, add:\n{}",
-                paint.yellow(&who),
-                print::plain(lines)
-            ));
+        for (kind, key) in [
+            (paint.red("problem"), "problems"),
+            (paint.yellow("warning"), "warnings"),
+        ] {
+            for finding in list(handler, key) {
+                let finding = finding.as_str().unwrap_or_default();
+                print::line(&format!("\n{kind} {}", print::plain(finding)));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -134,7 +156,18 @@ fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
         )
     })?;
     now.checked_sub(ago)
-        .with_context(|| format!("--since {text}: that is before time began"))
+        .with_context(|| format!("--since {text}: that is too long ago"))
+}
+
+/// Returns how a handler stands, as a column shows it.
+fn state_of(handler: &Value) -> String {
+    let serves_on = handler["state"] == "refused" && handler["serving"] == true;
+    match (handler["paused"].is_object(), serves_on) {
+        (true, true) => "paused, serving the old version".into(),
+        (true, false) => "paused".into(),
+        (false, true) => "serving the old version".into(),
+        (false, false) => or_dash(&handler["state"]),
+    }
 }
 
 /// Above [`delivery_row`]s.
@@ -279,9 +312,7 @@ impl RetriedMany {
     fn print(&self, handler: &str) {
         let left = self.left_counts.is_empty() && self.rest.is_null();
         match self.retried.len() {
-            0 if left => print::line(&format!(
-                "0 sent again: no dead delivery waits for {handler}"
-            )),
+            0 if left => print::line(&format!("0 sent again: {handler} has no dead delivery")),
             sent => print::line(&format!("{sent} sent again")),
         }
         for (error, count) in &self.left_counts {
@@ -309,6 +340,37 @@ pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
         args.json,
         "cancelled",
     )
+}
+
+/// Has the server read its configuration and folder again.
+pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
+    let answer = Client::new(&args.server)?.post("/-/reload", &[])?;
+    if args.json {
+        print::json(&answer);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let changed = list(&answer, "changed");
+    if changed.is_empty() {
+        print::line("reloaded: the configuration has not changed");
+    } else {
+        print::line("reloaded:");
+    }
+    for change in &changed {
+        print::line(&format!("  {}", word(change)));
+    }
+    let keys: Vec<_> = list(&answer, "needs_restart").iter().map(word).collect();
+    if !keys.is_empty() {
+        print::note(&format!(
+            "these keys take effect after a restart: {}",
+            keys.join(", ")
+        ));
+    }
+    for (kind, of) in [("problem", "problems"), ("warning", "warnings")] {
+        for finding in list(&answer, of) {
+            print::note(&format!("{kind}: {}", word(&finding)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Does one thing to each delivery; one that fails does not hold back the next.

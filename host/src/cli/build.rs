@@ -9,6 +9,8 @@ use anyhow::{Context as _, bail};
 use handler_build::{Artifact, BuildError, Colour, Event, Options, Project};
 
 use super::args::BuildArgs;
+use super::judge::Judge;
+use super::modules::CacheUse;
 use super::print::{self, Paint};
 
 /// Builds what is below a folder.
@@ -16,12 +18,13 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     let projects = projects(&args.dir)?;
     if projects.is_empty() {
         bail!(
-            "{}: no handler project here: one has a Cargo.toml whose [lib] says crate-type = [\"cdylib\"]",
+            "{}: no handler project found. A handler project has a Cargo.toml with crate-type = [\"cdylib\"] below [lib]",
             args.dir.display()
         );
     }
     let out = args.out.as_deref().unwrap_or(&args.dir);
-    let failed = build(&projects, out)
+    let judge = Judge::new(None, out, CacheUse::IfThere)?;
+    let failed = build(&projects, out, judge)
         .iter()
         .filter(|result| result.is_err())
         .count();
@@ -36,7 +39,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn projects(dir: &Path) -> anyhow::Result<Vec<Project>> {
     if !dir.is_dir() {
         bail!(
-            "{}: no such folder: make it, or name the folder of a handler project, or of several",
+            "{}: no such folder: create it, or name the folder of one or several handler projects",
             dir.display()
         );
     }
@@ -44,8 +47,13 @@ pub(super) fn projects(dir: &Path) -> anyhow::Result<Vec<Project>> {
         .with_context(|| format!("cannot look for handler projects in {}", dir.display()))
 }
 
-/// Builds projects into `out`, telling what happens; what fails is shown, and does not hold back the rest.
-pub(super) fn build(projects: &[Project], out: &Path) -> Vec<Result<Artifact, BuildError>> {
+/// Builds projects into `out` and prints what happens. What fails, or would be refused by a server, is shown, leaves what was
+/// there in place, and does not hold back the rest.
+pub(super) fn build(
+    projects: &[Project],
+    out: &Path,
+    judge: Judge,
+) -> Vec<Result<Artifact, BuildError>> {
     let paint = Paint::for_stderr();
     let started = Instant::now();
     let mut options = Options::new(out);
@@ -53,6 +61,7 @@ pub(super) fn build(projects: &[Project], out: &Path) -> Vec<Result<Artifact, Bu
         options.colour = Colour::Always;
     }
     options.progress = Arc::new(move |event| tell(event, paint));
+    options.check = Arc::new(move |file, module| judge.check(file, module));
     let results = handler_build::build_all(projects, &options);
     let errors = results.iter().filter_map(|result| result.as_ref().err());
     let mut told: Vec<String> = Vec::new();

@@ -8,17 +8,20 @@ use serde_json::json;
 use super::args::CheckArgs;
 use super::modules::{self, Found};
 use super::print::{self, Paint};
-use super::serve;
-use crate::app::missing_grants;
-use crate::config::{Config, Overrides, closest};
-use crate::router::{Route, Router};
+use super::{online, serve};
+use crate::config::{Config, Overrides};
+use crate::review::{self, Finding};
 use crate::server::Tls;
 
 /// What was found.
 #[derive(Default)]
 struct Findings {
-    problems: Vec<String>,
-    warnings: Vec<String>,
+    /// Which file was checked.
+    checked: String,
+    problems: Vec<Finding>,
+    warnings: Vec<Finding>,
+    /// What is neither: hints, and what was reached.
+    notes: Vec<String>,
     found: Found,
 }
 
@@ -28,31 +31,52 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         handlers_dir: args.config.handlers.clone(),
         ..Overrides::default()
     };
-    let mut findings = Findings::default();
-    match serve::source(args.config.file.config_file.clone(), overrides)() {
-        Ok(config) => {
-            findings
-                .warnings
-                .extend(config.warnings.iter().map(ToString::to_string));
-            check_modules(&config, &mut findings)?;
-            check_grants(&config, &mut findings);
-            check_routes(&config, &mut findings);
-            if let Some(Err(error)) = config.tls_server.map(Tls::new) {
-                findings.problems.push(error.to_string());
-            }
+    let file = args.config.file.config_file.as_deref();
+    let env = |name: &str| std::env::var(name).ok();
+    let named = Config::file_named(file, &env);
+    let mut findings = Findings {
+        checked: match &named {
+            Some(file) => file.display().to_string(),
+            None => "no configuration file: the defaults".to_owned(),
+        },
+        ..Findings::default()
+    };
+    findings.notes.extend(serve::unused_file(file));
+    let (config, problems) = Config::examine(file, &overrides, &env);
+    let is_whole = problems.0.is_empty();
+    findings
+        .problems
+        .extend(problems.0.into_iter().map(Finding::from));
+    let config = match config {
+        Some(config) => config,
+        None => modules_alone(args)?,
+    };
+    check_modules(&config, &mut findings)?;
+    if named.is_none() || config.file.is_some() {
+        review(&config, is_whole, &mut findings);
+    }
+    if is_whole {
+        if let Some(Err(error)) = config.tls_server.clone().map(Tls::new) {
+            findings.problems.push(outside(error.to_string()));
         }
-        Err(problems) => {
-            findings
-                .problems
-                .extend(problems.0.iter().map(ToString::to_string));
-            check_modules(&modules_alone(args)?, &mut findings)?;
+        if args.online {
+            let asked = online::ask(&config)?;
+            findings.problems.extend(asked.findings.problems);
+            findings.warnings.extend(asked.findings.warnings);
+            findings.notes.extend(asked.notes);
         }
+    } else if args.online {
+        findings
+            .notes
+            .push("nothing was asked online: correct the configuration first".to_owned());
     }
     if args.json {
         print::json(&json!({
+            "file": named,
             "problems": findings.problems,
             "warnings": findings.warnings,
-            "modules": findings.found.files,
+            "notes": findings.notes,
+            "modules": modules(&findings.found),
         }));
     } else {
         show(&findings);
@@ -64,7 +88,23 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Where the configuration is wrong its modules are looked at all the same: both are mended in one go then.
+/// Adds what the modules and the configuration say of each other. Where the configuration could not be read whole, what
+/// it lacks may be what could not be read, so only the names in it are compared.
+fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
+    let found = &findings.found;
+    let reviewed = if is_whole {
+        review::review(config, &found.files, &found.descriptions)
+    } else {
+        review::review_names(config, &found.files, &found.descriptions)
+    };
+    findings.problems.extend(reviewed.problems);
+    findings.warnings.extend(reviewed.warnings);
+    let by_place = |finding: &Finding| review::position(&finding.problem);
+    findings.problems.sort_by_key(by_place);
+    findings.warnings.sort_by_key(by_place);
+}
+
+/// Where the configuration cannot be read its modules are looked at all the same: both are mended in one go then.
 fn modules_alone(args: &CheckArgs) -> anyhow::Result<Config> {
     let flags = Overrides {
         handlers_dir: args.config.handlers.clone(),
@@ -81,87 +121,50 @@ fn modules_alone(args: &CheckArgs) -> anyhow::Result<Config> {
 
 fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
     if !config.handlers_dir.is_dir() {
-        findings.problems.push(format!(
+        findings.problems.push(outside(format!(
             "{}: no such folder: make it, or name another with --handlers DIR or handlers_dir",
             config.handlers_dir.display()
-        ));
+        )));
         return Ok(());
     }
     findings.found = modules::load(config)?;
     for module in &findings.found.files {
         if let Some(error) = &module.error {
-            findings.problems.push(format!("{}: {error}", module.file));
+            findings
+                .problems
+                .push(outside(format!("{}: {error}", module.file)));
         }
     }
     Ok(())
 }
 
-fn check_grants(config: &Config, findings: &mut Findings) {
-    for module in &findings.found.files {
-        if let Some(name) = &module.name
-            && let Some(lines) = missing_grants(config, module)
-        {
-            findings.warnings.push(format!(
-                "{name} is limited: what it is not granted answers `denied`. To grant it, add:\n{lines}"
-            ));
-        }
-    }
+/// What stands in no configuration file.
+fn outside(text: String) -> Finding {
+    let (place, message) = text.split_once(": ").unwrap_or(("", &text));
+    Finding::from(crate::config::Problem {
+        place: place.to_owned(),
+        message: message.to_owned(),
+        advice: String::new(),
+    })
 }
 
-fn check_routes(config: &Config, findings: &mut Findings) {
-    let descriptions = &findings.found.descriptions;
-    let router = Router::with_described(config.routes.clone(), descriptions);
-    let mut missing: Vec<_> = router
-        .routes()
-        .iter()
-        .flat_map(|route| &route.handlers)
-        .chain(&config.dead_letter)
-        .filter(|name| !descriptions.iter().any(|d| d.name == **name))
-        .collect();
-    missing.sort();
-    missing.dedup();
-    for name in config.handler_names() {
-        if descriptions.iter().any(|d| d.name == *name) {
-            continue;
-        }
-        let names: Vec<_> = descriptions.iter().map(|d| d.name.as_str()).collect();
-        let meant = match closest(name.as_str(), &names) {
-            Some(known) => format!("did you mean {known}?"),
-            None => "put its .wasm there, or remove the entry".to_owned(),
-        };
-        findings.warnings.push(format!(
-            "handlers.{name}: no module in {} has this name, so what it grants and sets counts for nothing: {meant}",
-            config.handlers_dir.display()
-        ));
-    }
-    for name in missing {
-        findings.problems.push(format!(
-            "routes or dead_letter name the handler {name}, which no module in {} is: put its .wasm there",
-            config.handlers_dir.display()
-        ));
-    }
-    for description in descriptions {
-        let name = &description.name;
-        let is_named = |route: &Route| route.handlers.contains(name);
-        if !router.routes().iter().any(is_named) && !config.dead_letter.contains(name) {
-            findings.warnings.push(format!(
-                "{name} is never run: no route names it, and it names no alerts itself. Name it in `routes`, or remove its file"
-            ));
-        }
-    }
-    if !router
-        .routes()
-        .iter()
-        .any(|route| route.matchers.is_empty())
-    {
-        findings.warnings.push(
-            "no route is without matchers: an alert that none matches is stored as done and handled by nobody".into(),
-        );
-    }
+/// Each file of the folder, with the settings that its module states.
+fn modules(found: &Found) -> serde_json::Value {
+    let modules = found.files.iter().map(|file| {
+        let description = found
+            .descriptions
+            .iter()
+            .find(|description| Some(&description.name) == file.name.as_ref());
+        let mut module = json!(file);
+        module["settings"] = json!(description.and_then(|d| d.settings.as_ref()));
+        module
+    });
+    modules.collect()
 }
 
 fn show(findings: &Findings) {
     let paint = Paint::for_stdout();
+    print::line(&format!("checked {}", print::plain(&findings.checked)));
     for module in &findings.found.files {
         if let (Some(name), Some(version)) = (&module.name, &module.version) {
             print::line(&format!(
@@ -176,18 +179,21 @@ fn show(findings: &Findings) {
             ));
         }
     }
+    for note in &findings.notes {
+        print::line(&print::plain(note));
+    }
     for warning in &findings.warnings {
         print::line(&format!(
             "{} {}",
             paint.yellow("warning"),
-            print::plain(warning)
+            print::plain(&warning.to_string())
         ));
     }
     for problem in &findings.problems {
         print::line(&format!(
             "{} {}",
             paint.red("problem"),
-            print::plain(problem)
+            print::plain(&problem.to_string())
         ));
     }
     print::line(&match findings.problems.len() {

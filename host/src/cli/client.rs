@@ -11,7 +11,7 @@ use super::args::ServerArgs;
 /// Longer than any answer of the API takes; a server that is gone is noticed.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a server listens that was told nothing else.
+/// Where a server listens by default.
 const URL_DEFAULT: &str = "http://127.0.0.1:5000";
 
 /// What proves a client to the server.
@@ -34,6 +34,60 @@ pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
 }
 
+/// What an endpoint asks a client to prove, and by what it is given.
+struct Door {
+    flag: &'static str,
+    variable: &'static str,
+    key: &'static str,
+}
+
+const API: Door = Door {
+    flag: "--token-file",
+    variable: "ALERT_MANAGER_TOKEN_FILE",
+    key: "api.authorization",
+};
+
+const WEBHOOK: Door = Door {
+    flag: "--webhook-token-file",
+    variable: "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
+    key: "webhook.authorization",
+};
+
+impl Door {
+    fn advice(&self, has_token: bool) -> String {
+        let Self {
+            flag,
+            variable,
+            key,
+        } = self;
+        if has_token {
+            format!(
+                "the token that was sent is not that of `{key}` in the server's configuration; name a file with the right one with {flag} or {variable}"
+            )
+        } else {
+            format!(
+                "name a file with the token of `{key}` in the server's configuration with {flag} or {variable}"
+            )
+        }
+    }
+}
+
+/// Reads what `--url` says; HOST:PORT is enough.
+fn base(text: &str) -> anyhow::Result<url::Url> {
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let url: url::Url = whole
+        .parse()
+        .with_context(|| format!("{text:?} is not a URL: write http://HOST:PORT"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        bail!("{text} is neither http nor https: write http://HOST:PORT");
+    }
+    Ok(url)
+}
+
 /// A body for the webhook.
 struct Alerts {
     body: String,
@@ -46,12 +100,7 @@ impl Client {
         // An empty variable is one that is not set.
         let url = args.url.as_deref().filter(|url| !url.is_empty());
         let url = url.unwrap_or(URL_DEFAULT);
-        let base: url::Url = url
-            .parse()
-            .with_context(|| format!("{url:?} is no URL: write http://HOST:PORT"))?;
-        if !matches!(base.scheme(), "http" | "https") {
-            bail!("{base} is neither http nor https");
-        }
+        let base = base(url)?;
         let token = args
             .token_file
             .as_deref()
@@ -103,9 +152,9 @@ impl Client {
         query: &[(&str, String)],
         alerts: Option<Alerts>,
     ) -> anyhow::Result<Value> {
-        let flag = match alerts {
-            Some(_) => "--webhook-token-file",
-            None => "--token-file",
+        let door = match alerts {
+            Some(_) => &WEBHOOK,
+            None => &API,
         };
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -139,18 +188,45 @@ impl Client {
             let text = response
                 .text()
                 .await
-                .with_context(|| format!("{} broke off its answer", self.base))?;
+                .with_context(|| format!("{} did not send its whole answer", self.base))?;
             let body: Value = serde_json::from_str(&text).with_context(|| {
-                format!("{} answered {status} and no JSON: is it an alert-manager?", self.base)
+                format!("{} answered {status}, but not with JSON: is it an alert-manager?", self.base)
             })?;
             if status.is_success() {
                 return Ok(body);
             }
             let reason = body["error"].as_str().unwrap_or("no reason given");
-            if status == reqwest::StatusCode::UNAUTHORIZED && !has_token {
-                bail!("{reason}: name a file with the token with {flag}");
+            match status {
+                reqwest::StatusCode::UNAUTHORIZED => bail!("{reason}: {}", door.advice(has_token)),
+                reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server that is asked"),
+                _ => bail!("{reason}"),
             }
-            bail!("{reason}")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_by_a_url_or_by_host_and_port() {
+        for (text, url) in [
+            ("localhost:5000", "http://localhost:5000/"),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000/"),
+            ("alerts.example.com", "http://alerts.example.com/"),
+            (
+                "https://alerts.example.com/am",
+                "https://alerts.example.com/am",
+            ),
+        ] {
+            assert_eq!(base(text).unwrap().as_str(), url);
+        }
+        for text in ["ftp://host", "http://", "a b"] {
+            let error = base(text).unwrap_err().to_string();
+            assert!(error.contains("write http://HOST:PORT"), "{error}");
+        }
     }
 }

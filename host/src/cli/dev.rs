@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use handler_build::Project;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 use super::args::DevArgs;
+use super::judge::Judge;
+use super::modules::CacheUse;
 use super::print::{self, Paint};
 use super::{build, serve};
 use crate::telemetry::log;
@@ -27,21 +30,29 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let projects = build::projects(&dir)?;
     if projects.is_empty() {
         print::note(&format!(
-            "{}: no handler project here yet; modules that are dropped in are served",
+            "{}: no handler project found yet; .wasm files that are put there are served",
             dir.display()
         ));
     } else {
-        build::build(&projects, &dir);
+        build(&projects, &dir, args.file.config_file.as_deref())?;
     }
     let overrides = args.web.overrides(Some(dir.clone()));
     let (changed, changes) = mpsc::channel(1);
     let watcher = watch(&dir, changed)
         .with_context(|| format!("cannot watch {} for changes", dir.display()))?;
+    let file = args.file.config_file.clone();
     let code = serve::serve(serve::source(args.file.config_file, overrides), |_| {
-        tokio::spawn(rebuild(dir, changes));
+        tokio::spawn(rebuild(dir, file, changes));
     });
     drop(watcher);
     code
+}
+
+/// Builds with the cache of the server that serves what is built.
+fn build(projects: &[Project], dir: &Path, file: Option<&Path>) -> anyhow::Result<()> {
+    let judge = Judge::new(file, dir, CacheUse::Make)?;
+    build::build(projects, dir, judge);
+    Ok(())
 }
 
 /// Tells of each change to a source, never of what a build writes.
@@ -73,15 +84,16 @@ fn is_source(root: &Path, path: &Path) -> bool {
 }
 
 /// The running server takes up what a build leaves in its folder, as anything else that is dropped there.
-async fn rebuild(dir: PathBuf, mut changes: mpsc::Receiver<()>) {
+async fn rebuild(dir: PathBuf, file: Option<PathBuf>, mut changes: mpsc::Receiver<()>) {
     while changes.recv().await.is_some() {
         while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok() {}
-        let dir = dir.clone();
-        let built = tokio::task::spawn_blocking(move || match build::projects(&dir) {
-            Ok(projects) => {
-                build::build(&projects, &dir);
+        let (dir, file) = (dir.clone(), file.clone());
+        let built = tokio::task::spawn_blocking(move || {
+            let built =
+                build::projects(&dir).and_then(|projects| build(&projects, &dir, file.as_deref()));
+            if let Err(error) = built {
+                print::error(&error);
             }
-            Err(error) => print::error(&error),
         });
         if let Err(error) = built.await {
             tracing::error!(%error, "the build ended unexpectedly");

@@ -95,6 +95,8 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
         ("handlers", handlers.join(", ")),
         ("received", text(&story["received_at"])),
         ("settled", text(&story["settled_at"])),
+        ("attempts", text(&story["attempts"])),
+        ("tries left", tries_left(story)),
         ("sent again", again(&story["duplicates"])),
         ("reason", text(&story["last_error"])),
     ] {
@@ -107,6 +109,20 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
             );
         }
     }
+}
+
+/// Returns what is left of the retry policy, of each step that has used some of it and is not finished.
+fn tries_left(story: &Value) -> String {
+    let steps = items(story, "steps");
+    let tried = steps
+        .iter()
+        .filter(|step| step["status"] == "pending" && step["attempts_used"] != 0);
+    let left = tried.map(|step| {
+        let [kind, handler] = ["kind", "handler"].map(|name| word(&step[name]));
+        let [left, max] = ["tries_left", "attempts_max"].map(|name| text(&step[name]));
+        format!("{kind} {handler}: {left} of {max}")
+    });
+    left.collect::<Vec<_>>().join(", ")
 }
 
 fn again(duplicates: &Value) -> String {
@@ -146,7 +162,7 @@ fn alert(out: &mut String, alert: &Value, paint: Paint) {
 
 fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     let after_crash = if attempt["after_crash"] == true {
-        ", after the server had died under the one before"
+        ", after a crash of the server during the one before"
     } else {
         ""
     };
@@ -164,7 +180,7 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     if !left_out.is_empty() {
         let _ = writeln!(
             out,
-            "  left out, since it was too much for a story (story_bytes): {}",
+            "  left out, because the story is at its limit (story_bytes): {}",
             left_out.join(", ")
         );
     }
@@ -205,7 +221,7 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
         );
     }
     if let Some(until) = step["not_before"].as_str() {
-        let _ = writeln!(out, "    tried again not before {}", print::plain(until));
+        let _ = writeln!(out, "    next attempt not before {}", print::plain(until));
     }
     for call in items(step, "calls") {
         tell_call(out, &call, paint);
@@ -319,7 +335,7 @@ fn items(value: &Value, key: &str) -> Vec<Value> {
 }
 
 /// Cuts a moment to milliseconds, as the others in a story are.
-fn moment(text: &str) -> String {
+pub(super) fn moment(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, fraction)) => {
             let digits = fraction.trim_end_matches('Z');

@@ -35,7 +35,10 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let served: Vec<_> = found.files.iter().filter(|m| m.error.is_none()).collect();
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let text = Starter {
+        has_token: env("SLACK_TOKEN").is_some() || env("SLACK_TOKEN_FILE").is_some(),
+        channel: env("SLACK_CHANNEL").unwrap_or_else(|| "#alerts".to_owned()),
         handlers_dir: &args.handlers,
         modules: &served,
         descriptions: &found.descriptions,
@@ -66,7 +69,7 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     }
     let mut file = options.open(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => anyhow!(
-            "{} is there already: write elsewhere with --out FILE, or replace it with --force",
+            "{} already exists: write to another file with --out FILE, or replace it with --force",
             path.display()
         ),
         _ => anyhow!("cannot write {}: {error}", path.display()),
@@ -77,6 +80,9 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
 
 /// What the file is made of.
 struct Starter<'a> {
+    /// A variable has Slack's token: with the file, messages are posted as they were without it.
+    has_token: bool,
+    channel: String,
     handlers_dir: &'a Path,
     modules: &'a [&'a ModuleInfo],
     descriptions: &'a [Description],
@@ -116,15 +122,21 @@ retention: {{ time: 7d, size: 2GiB }}
     }
 
     fn slack(&self, text: &mut String) {
-        text.push_str(
-            "slack:
-  # With a token (scope chat:write, the bot invited to each channel) messages are posted: remove `preview` then.
+        text.push_str("slack:\n");
+        text.push_str(if self.has_token {
+            "  # The token is that of SLACK_TOKEN or SLACK_TOKEN_FILE. To read it from a file instead:
+  # token_file: /run/secrets/slack
+"
+        } else {
+            "  # With a token (scope chat:write, the bot invited to each channel) messages are posted: remove `preview` then.
   # token_file: /run/secrets/slack
   preview: true
-  # Names for the grants and settings below, and what Slack calls the channels.
-  channels: { alerts: \"#alerts\" }
-
-",
+"
+        });
+        let _ = writeln!(
+            text,
+            "  # Names for the grants and settings below, and what Slack calls the channels.\n  channels: {{ alerts: {} }}\n",
+            scalar(&self.channel)
         );
     }
 
@@ -193,7 +205,8 @@ retention: {{ time: 7d, size: 2GiB }}
         }
         text.push_str("# What each handler may reach, use and be told.\nhandlers:\n");
         for module in self.modules {
-            handler(text, module);
+            let described = |d: &&Description| Some(&d.name) == module.name.as_ref();
+            handler(text, module, self.descriptions.iter().find(described));
         }
     }
 }
@@ -215,7 +228,7 @@ fn route_lines(route: &Route) -> String {
     )
 }
 
-fn handler(text: &mut String, module: &ModuleInfo) {
+fn handler(text: &mut String, module: &ModuleInfo, description: Option<&Description>) {
     let Some(name) = &module.name else {
         return;
     };
@@ -241,11 +254,25 @@ fn handler(text: &mut String, module: &ModuleInfo) {
         _ => "    allow:\n",
     });
     if http {
-        text.push_str(
-            "      # It can make HTTP requests; its documentation says where to. Until then they are denied.
-      # http: [\"https://HOST\"]
-      # credentials: [kubernetes]
-",
+        let origins = named(description, "origin");
+        let where_to = match origins.as_slice() {
+            [] => "its documentation says where to",
+            _ => "by default to what is named here",
+        };
+        let list = |names: Vec<String>, otherwise: &str| match names.as_slice() {
+            [] => otherwise.to_owned(),
+            _ => names.join(", "),
+        };
+        let origins = origins.iter().map(|url| format!("{url:?}")).collect();
+        let credentials = named(description, "credential");
+        let credentials = credentials.iter().map(|name| scalar(name)).collect();
+        let _ = writeln!(
+            text,
+            "      # It can make HTTP requests, {where_to}. Until it is granted they are denied.
+      # http: [{}]
+      # credentials: [{}]",
+            list(origins, "\"https://HOST\""),
+            list(credentials, "kubernetes")
         );
         if !slack {
             text.push_str("      http: []\n");
@@ -260,11 +287,54 @@ fn handler(text: &mut String, module: &ModuleInfo) {
     # Its own settings.
 ",
     );
+    config(text, slack, description);
+}
+
+/// Its settings: the channel as it is granted, the others as comments with their defaults.
+fn config(text: &mut String, slack: bool, description: Option<&Description>) {
+    let stated = description.and_then(|d| d.settings.as_deref());
     text.push_str(if slack {
-        "    config: { channel: alerts }\n"
+        "    config:\n      channel: alerts\n"
     } else {
         "    # config: {}\n"
     });
+    for setting in stated.unwrap_or_default() {
+        if slack && setting.name == "channel" {
+            continue;
+        }
+        let (name, about) = (
+            print::one_line(&setting.name.replace('*', "NAME")),
+            print::one_line(&setting.about),
+        );
+        let default = match &setting.default {
+            Some(default) => scalar(default),
+            None => sample(&setting.kind).to_owned(),
+        };
+        let _ = writeln!(text, "      # {name}: {default}      # {about}");
+    }
+}
+
+/// Returns what a module names by default of this kind.
+fn named(description: Option<&Description>, kind: &str) -> Vec<String> {
+    let stated = description.and_then(|d| d.settings.as_deref());
+    let of_kind = stated
+        .unwrap_or_default()
+        .iter()
+        .filter(|s| s.names_a(kind) && !s.is_pattern());
+    of_kind.filter_map(|s| s.default.clone()).collect()
+}
+
+/// Returns a value of a setting's type.
+fn sample(kind: &str) -> &'static str {
+    match kind {
+        "integer" | "number" => "0",
+        "boolean" => "false",
+        "duration" => "30s",
+        "url" => "https://www.example.com",
+        "list" => "[]",
+        "map" => "{}",
+        _ => "\"\"",
+    }
 }
 
 fn imports(module: &ModuleInfo, interface: &str) -> bool {

@@ -9,7 +9,10 @@ mod compile;
 mod dev;
 mod explain;
 mod init;
+mod judge;
+mod manual;
 mod modules;
+mod online;
 mod print;
 mod process;
 mod routes;
@@ -19,19 +22,22 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{FromArgMatches as _, Parser as _};
 
-use args::{Args, Command, CompileArgs, CompletionsArgs};
+use args::{Args, Command, CompileArgs, CompletionsArgs, ManArgs};
 
 use crate::runtime::COMPILE_COMMAND;
+use crate::telemetry::log;
 
 /// Parses the command line, runs it and says how it ended: 0 done, 1 failed, 2 not understood.
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match compile_args() {
         Some(args) => compile::run(&args),
-        None => run(Args::parse().command),
+        None => parsed().and_then(|args| run(args.command)),
     };
+    // What a server logged comes before what this says of its end.
+    log::flush();
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -39,6 +45,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends the process where the arguments are not understood, or ask for help.
+fn parsed() -> anyhow::Result<Args> {
+    Ok(Args::from_arg_matches(&manual::command().get_matches())?)
 }
 
 /// Returns the arguments of the command by which a server compiles a module.
@@ -60,27 +71,24 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Retry(args) => ask::retry(&args),
         Command::Cancel(args) => ask::cancel(&args),
+        Command::Reload(args) => ask::reload(&args),
         Command::Init(args) => init::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Completions(args) => Ok(completions(&args)),
-        Command::Man => man(),
+        Command::Man(args) => man(&args),
     }
 }
 
 fn completions(args: &CompletionsArgs) -> ExitCode {
     let mut text = Vec::new();
-    let mut command = Args::command();
+    let mut command = manual::command();
     let name = command.get_name().to_owned();
     clap_complete::generate(args.shell, &mut command, name, &mut text);
     print::out(&String::from_utf8_lossy(&text));
     ExitCode::SUCCESS
 }
 
-/// One page for all commands: nobody looks for `alert-manager-send(1)`.
-fn man() -> anyhow::Result<ExitCode> {
-    let mut text = Vec::new();
-    let command = Args::command().flatten_help(true);
-    clap_mangen::Man::new(command).render(&mut text)?;
-    print::out(&String::from_utf8_lossy(&text));
+fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    print::out(&manual::page(args.command.as_deref())?);
     Ok(ExitCode::SUCCESS)
 }

@@ -29,7 +29,7 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .build()
         .context("cannot start")?
         .block_on(async {
-            let (runtime, _folder) = sandbox(config)?;
+            let (runtime, _folder) = sandbox(config, CacheUse::IfThere)?;
             let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
             // Compiling has a bound of its own, which on a busy machine is longer than that of a rescan.
             registry.ready().await;
@@ -43,15 +43,27 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         })
 }
 
-/// Compiles with the server's cache where this user may, else into a folder of its own that goes with the
-/// command: a check changes nothing on the machine.
-fn sandbox(config: &Config) -> anyhow::Result<(Arc<Runtime>, Option<tempfile::TempDir>)> {
+/// Whether compiled code goes into the server's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CacheUse {
+    /// If there is one: a check changes nothing on the machine.
+    IfThere,
+    /// It is made: a server is about to run from it.
+    Make,
+}
+
+/// Compiles with the server's cache if this user may, else into a folder of its own that goes with the command.
+pub(super) fn sandbox(
+    config: &Config,
+    cache: CacheUse,
+) -> anyhow::Result<(Arc<Runtime>, Option<tempfile::TempDir>)> {
     let compiler = serve::compiler()?;
     let options =
         || app::runtime_options(config, [0; 32], Arc::new(|_: &str| ()), compiler.clone());
     let shared = options();
-    if shared.cache_dir.is_dir()
-        && rustix::fs::access(&shared.cache_dir, rustix::fs::Access::WRITE_OK).is_ok()
+    let is_there = shared.cache_dir.is_dir()
+        && rustix::fs::access(&shared.cache_dir, rustix::fs::Access::WRITE_OK).is_ok();
+    if (is_there || cache == CacheUse::Make)
         && let Ok(runtime) = Runtime::new(shared)
     {
         return Ok((runtime, None));

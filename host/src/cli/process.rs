@@ -10,17 +10,17 @@ pub(super) fn harden() {
         maximum: Some(0),
     };
     if let Err(error) = setrlimit(Resource::Core, none) {
-        tracing::warn!(%error, "core dumps cannot be switched off; they would hold secrets");
+        tracing::warn!(%error, "cannot disable core dumps; they would contain secrets");
     }
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         if let Err(error) = crate::runtime::open_page_map() {
-            tracing::warn!(%error, "handlers will run more slowly");
+            tracing::warn!(%error, "cannot open /proc/self/pagemap; handlers will run more slowly");
         }
         // Also bars debuggers of the same user, and `/proc/PID/mem`.
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            tracing::warn!(%error, "the memory of this process cannot be closed to other processes");
+            tracing::warn!(%error, "cannot hide this process's memory from other processes of its user");
         }
     }
     let files = getrlimit(Resource::Nofile);
@@ -29,7 +29,7 @@ pub(super) fn harden() {
         ..files
     };
     if files.current != files.maximum && setrlimit(Resource::Nofile, raised).is_err() {
-        tracing::debug!("the limit of open files stays as it is");
+        tracing::debug!("cannot raise the limit of open files");
     }
 }
 

@@ -100,9 +100,9 @@ fn show(router: &Router, labels: &Labels) {
         }
     }
     if !verdicts.iter().any(|v| v.outcome == RouteOutcome::Taken) {
-        print::line(
-            &paint.yellow("  no route matches: it would be stored as done, handled by nobody"),
-        );
+        print::line(&paint.yellow(
+            "  no route matches: the alert would be stored as done, and no handler would run",
+        ));
     }
 }
 
@@ -115,7 +115,7 @@ fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {
         print::note(&print::plain(&line));
     }
     if parsed.bad.more > 0 {
-        print::note(&format!("{} more parts are no alerts", parsed.bad.more));
+        print::note(&format!("{} more parts are not alerts", parsed.bad.more));
     }
     let alerts = parsed.alerts.into_iter();
     Ok(alerts.map(|parsed| parsed.alert.labels).collect())

@@ -32,6 +32,9 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
         show_answer(&answer);
     }
     let stories = if args.no_wait {
+        if !args.json {
+            show_ids(&answer);
+        }
         Vec::new()
     } else {
         follow(&client, args, &answer)?
@@ -53,7 +56,7 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
 fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
     if let Some(file) = &args.alert {
         let text = String::from_utf8(read(file)?)
-            .with_context(|| format!("{} is no UTF-8", file.display()))?;
+            .with_context(|| format!("{} is not UTF-8", file.display()))?;
         if !args.resolve {
             return Ok(text);
         }
@@ -118,7 +121,7 @@ fn resolve(body: &mut Value, now: Timestamp) -> anyhow::Result<()> {
             }
         }
         _ => Err(anyhow!(
-            "--resolve: the body holds something that is no alert"
+            "--resolve: the body has a part that is not an alert"
         )),
     }
 }
@@ -128,16 +131,19 @@ fn show_answer(answer: &Value) {
         ("accepted", "accepted"),
         (
             "duplicates",
-            "duplicate: the same event was accepted before and is not run again",
+            "duplicate: the same event was accepted before, so it does not run again",
         ),
         (
             "stale",
-            "stale: its resolved was accepted before, so it is not run",
+            "stale: its resolved was accepted before, so it does not run",
         ),
     ] {
         if let Some(count) = answer[key].as_u64().filter(|count| *count > 0) {
             print::line(&format!("{count} {what}"));
         }
+    }
+    for original in list(answer, "duplicate_of") {
+        print::line(&format!("already accepted as {}", word(&original["id"])));
     }
     let paint = Paint::for_stdout();
     for rejected in list(answer, "rejected") {
@@ -150,41 +156,82 @@ fn show_answer(answer: &Value) {
     }
 }
 
-/// Waits for each delivery until it is settled, all within the time that was given, and shows its story.
+/// Prints what the deliveries are called, so that `explain` can be asked for them.
+fn show_ids(answer: &Value) {
+    for delivery in list(answer, "deliveries") {
+        let handlers: Vec<_> = list(&delivery, "handlers").iter().map(word).collect();
+        print::line(&format!(
+            "{} {} → {}",
+            word(&delivery["id"]),
+            word(&delivery["alertname"]),
+            if handlers.is_empty() {
+                "no route".to_owned()
+            } else {
+                handlers.join(", ")
+            }
+        ));
+    }
+}
+
+/// Waits for each delivery until it is settled, all within the time that was given, and shows its story. A duplicate has the
+/// story of the delivery that it belongs to.
 fn follow(client: &Client, args: &SendArgs, answer: &Value) -> anyhow::Result<Vec<Value>> {
     let deadline = Instant::now() + args.timeout;
-    let mut status = Status::new();
     let mut stories = Vec::new();
     for delivery in list(answer, "deliveries") {
-        let id = word(&delivery["id"]);
-        let story = loop {
-            let story = explain::story(client, &id)?;
-            if matches!(story["state"].as_str(), Some("done" | "dead"))
-                || Instant::now() >= deadline
-            {
-                break story;
+        stories.push(settled(client, &delivery, deadline)?);
+        show_story(args, stories.last());
+    }
+    for original in list(answer, "duplicate_of") {
+        match settled(client, &original, deadline) {
+            Ok(story) => {
+                stories.push(story);
+                show_story(args, stories.last());
             }
-            status.set(&format!(
-                "{id} {}: {}",
-                word(&delivery["alertname"]),
-                word(&story["state"])
-            ));
-            std::thread::sleep(POLL);
-        };
-        status.clear();
-        if !args.json {
-            print::line("");
-            print::out(&explain::tell(&story, Paint::for_stdout()));
+            // The memory of an event outlives its delivery.
+            Err(error) => print::note(&format!(
+                "{} cannot be shown: {}",
+                word(&original["id"]),
+                print::causes(&error)
+            )),
         }
-        if !matches!(story["state"].as_str(), Some("done" | "dead")) {
-            print::note(&format!(
-                "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
-                crate::config::format_duration(args.timeout)
-            ));
-        }
-        stories.push(story);
     }
     Ok(stories)
+}
+
+fn is_settled(story: &Value) -> bool {
+    matches!(story["state"].as_str(), Some("done" | "dead"))
+}
+
+/// Waits for one delivery, and returns its story as it is then.
+fn settled(client: &Client, delivery: &Value, deadline: Instant) -> anyhow::Result<Value> {
+    let id = word(&delivery["id"]);
+    let mut status = Status::new();
+    loop {
+        let story = explain::story(client, &id)?;
+        if is_settled(&story) || Instant::now() >= deadline {
+            status.clear();
+            return Ok(story);
+        }
+        let name = word(&delivery["alertname"]);
+        status.set(&format!("{id} {name}: {}", word(&story["state"])));
+        std::thread::sleep(POLL);
+    }
+}
+
+fn show_story(args: &SendArgs, story: Option<&Value>) {
+    let Some(story) = story else { return };
+    if !args.json {
+        print::line("");
+        print::out(&explain::tell(story, Paint::for_stdout()));
+    }
+    if !is_settled(story) {
+        let id = word(&story["id"]);
+        print::note(&format!(
+            "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
+            crate::config::format_duration(args.timeout)
+        ));
+    }
 }
 
 #[cfg(test)]

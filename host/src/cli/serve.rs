@@ -57,9 +57,6 @@ pub(super) fn serve(
 ) -> anyhow::Result<ExitCode> {
     process::harden();
     let config = source().map_err(|problems| anyhow!("{problems}"))?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let threads = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(server::half_of_the_processors())
         .thread_name("http")
@@ -98,7 +95,7 @@ async fn listen_and_run(
     let app = tokio::select! {
         app = starting => app.context("the start has failed")??,
         () = signals.stop() => {
-            tracing::info!("stopped before it had started");
+            tracing::info!("stopped before the start was complete");
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -155,7 +152,9 @@ fn announce_ready(shared: Shared) {
         let modules = shared.registry.modules();
         let serving: Vec<_> = modules.iter().map(|m| m.name().as_str()).collect();
         if serving.is_empty() {
-            tracing::warn!("ready, without any handler: drop a .wasm into the folder");
+            tracing::warn!(
+                "ready, but no handler is loaded: put a .wasm file into the folder of handlers"
+            );
         } else {
             tracing::info!("ready: {} serve", serving.join(", "));
         }
@@ -170,13 +169,17 @@ fn show_preview(message: &str) {
 }
 
 fn hint_at_usual_file(file: Option<&Path>) {
-    let is_named = file.is_some()
-        || std::env::var_os("ALERT_MANAGER_CONFIG").is_some_and(|name| !name.is_empty());
-    if !is_named && Path::new(USUAL_FILE).exists() {
-        print::note(&format!(
-            "{USUAL_FILE} is here and not used: name it with --config.file {USUAL_FILE}"
-        ));
+    if let Some(hint) = unused_file(file) {
+        print::note(&hint);
     }
+}
+
+/// Returns the hint at a file that somebody wrote and did not name, if there is one and none is named.
+pub(super) fn unused_file(file: Option<&Path>) -> Option<String> {
+    let named = Config::file_named(file, &|name| std::env::var(name).ok());
+    (named.is_none() && Path::new(USUAL_FILE).exists()).then(|| {
+        format!("{USUAL_FILE} is here and not used: name it with --config.file {USUAL_FILE}")
+    })
 }
 
 /// The signals that a server answers to.
@@ -219,8 +222,9 @@ impl Signals {
         tokio::spawn(async move {
             self.stop().await;
             tracing::warn!(
-                "second signal: stopping at once; what runs goes on after the next start"
+                "second signal: stopping at once; running deliveries continue after the next start"
             );
+            log::flush();
             #[allow(
                 clippy::exit,
                 reason = "the operator asked twice; what is accepted is on disk"

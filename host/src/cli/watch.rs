@@ -76,15 +76,21 @@ fn changed<'a>(page: &'a [Value], known: &mut HashMap<String, Stand>) -> Vec<&'a
     changed
 }
 
+/// The widths of the columns but the last, in characters: rows come one by one, and stay under their header.
+const WIDTHS: [usize; 7] = [13, 19, 8, 8, 32, 32, 5];
+
 /// Writes rows that come one by one under one header.
 struct Lines {
     json: bool,
-    widths: Option<Vec<usize>>,
+    has_header: bool,
 }
 
 impl Lines {
     fn new(json: bool) -> Self {
-        Self { json, widths: None }
+        Self {
+            json,
+            has_header: false,
+        }
     }
 
     fn print(&mut self, delivery: &Value) {
@@ -93,21 +99,21 @@ impl Lines {
             print::json_line(delivery);
             return;
         }
-        let row = delivery_row(delivery);
-        let first = self.widths.is_none();
-        let widths = self.widths.get_or_insert_with(|| {
-            let header = DELIVERY_HEADER.iter().map(|name| name.chars().count());
-            header.collect()
-        });
-        for (width, cell) in widths.iter_mut().zip(&row) {
-            *width = (*width).max(cell.chars().count());
+        if !std::mem::replace(&mut self.has_header, true) {
+            print::line(&columns(DELIVERY_HEADER.iter().map(|&name| name.into())));
         }
-        if first {
-            let header: Vec<_> = DELIVERY_HEADER.iter().map(|&name| name.into()).collect();
-            print::line(&print::row(&header, widths));
-        }
-        print::line(&print::row(&row, widths));
+        print::line(&columns(delivery_row(delivery).into_iter()));
     }
+}
+
+/// Returns a row of fixed columns; what is too wide for its column is cut.
+fn columns(cells: impl Iterator<Item = String>) -> String {
+    let widths = WIDTHS.iter().copied().chain([usize::MAX]);
+    let cells: Vec<_> = cells
+        .zip(widths)
+        .map(|(cell, width)| print::first_line(&cell, width))
+        .collect();
+    print::row(&cells, &[&WIDTHS[..], &[0]].concat())
 }
 
 #[cfg(test)]
@@ -115,6 +121,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn columns_stay_where_they_are_whatever_comes() {
+        let row = |state: &str, alertname: &str, handlers: &[&str]| {
+            let delivery = json!({
+                "id": "6h061csw00000", "received_at": "2026-01-02T03:04:05.678Z", "state": state, "status": "firing",
+                "alertname": alertname, "handlers": handlers, "attempts": 1, "last_error": "why",
+            });
+            columns(delivery_row(&delivery).into_iter())
+        };
+        let long = "x".repeat(60);
+        let at = |row: &str| {
+            row.chars()
+                .collect::<Vec<_>>()
+                .windows(3)
+                .position(|w| w == ['w', 'h', 'y'])
+        };
+        let first = at(&row("done", "A", &["a"]));
+        assert!(first.is_some());
+        assert_eq!(at(&row("retrying", &long, &[&long, "b"])), first);
+        let header = columns(DELIVERY_HEADER.iter().map(|&name| name.into()));
+        assert_eq!(header.find("REASON"), first);
+    }
 
     #[test]
     fn a_delivery_is_printed_when_it_comes_and_when_it_changes() {

@@ -14,7 +14,7 @@ use crate::alert::HandlerName;
 use crate::heartbeat::Expected;
 
 /// A URL that is asked again and again, so that somebody notices when it no longer is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Its name below `heartbeats`.
     pub name: String,
@@ -121,6 +121,9 @@ fn check_url(reader: &mut Reader, node: &Node, path: &str, url: &SecretSource) {
                 // It may hold a token: it is not repeated.
                 let message = format!("{path}: what should be pinged is no URL");
                 reader.fail(node.at, message, "write one such as https://hc-ping.com/…");
+            } else if super::placeholder(text.expose()).is_some() {
+                let message = format!("{path}: what should be pinged is a placeholder");
+                reader.mistake(node.at, message, "write the URL that is meant");
             }
         }
     }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::sections::Env;
 use super::yaml::{Node, Place, Reader, Section};
-use super::{Authorization, Credential, CredentialKind, Secret, SecretSource};
+use super::{Authorization, Credential, CredentialKind, Secret, SecretSource, placeholder};
 use crate::policy::HttpGrant;
 
 /// Where Kubernetes puts a pod's own token and the CA of its API server.
@@ -48,7 +48,14 @@ fn credential(reader: &mut Reader, node: &Node, path: &str, env: Env<'_>) -> Opt
     if let Some((node, path)) = section.take("origins") {
         for (at, text) in reader.texts(node, &path) {
             match HttpGrant::parse(text) {
-                Ok(origin) => origins.push(origin),
+                Ok(origin) => {
+                    if let Some(left) = placeholder(text) {
+                        let message = format!("{path}: {left:?} is a placeholder");
+                        let advice = "write the name of the host that is meant";
+                        reader.mistake(at, message, advice);
+                    }
+                    origins.push(origin);
+                }
                 Err(error) => {
                     let advice = "write an origin such as https://api.github.com";
                     reader.fail(at, format!("{path}: {error}"), advice);

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::limits;
 use super::proxy::via_proxy;
 use super::yaml::{Node, Reader, Section};
-use super::{EnrichBudget, HandlerSettings, Retry};
+use super::{EnrichBudget, HandlerSettings, Retry, closest, format_duration};
 use crate::alert::HandlerName;
 use crate::policy::{Grants, HttpGrant};
 
@@ -84,7 +85,7 @@ fn settings(
         None => Grants::default(),
     };
     let limits = limits::of_handler(reader, section.take("limits"));
-    let enrich = enrich(reader, &mut section);
+    let enrich = enrich(reader, &mut section, limits.wall_max);
     let retry = retry(reader, &mut section);
     let config = settings_map(reader, section.take("config"));
     section.finish(reader);
@@ -140,7 +141,9 @@ fn names(
     for (at, name) in reader.texts(node, path) {
         if !known.contains(name) {
             let list: Vec<_> = known.iter().map(String::as_str).collect();
-            let advice = if list.is_empty() {
+            let advice = if let Some(meant) = closest(name, &list) {
+                format!("did you mean {meant}? Else add it below {section}")
+            } else if list.is_empty() {
                 format!("add it below {section}")
             } else {
                 format!(
@@ -164,9 +167,11 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str, has_proxy: bool) -> 
     const ADVICE: &str = "write an origin such as https://api.github.com";
     if !node.is_mapping() {
         let text = reader.text(node, path)?;
-        return HttpGrant::parse(text)
+        let grant = HttpGrant::parse(text)
             .map_err(|error| reader.fail(node.at, format!("{path}: {error}"), ADVICE))
-            .ok();
+            .ok()?;
+        refuse_what_leads_nowhere(reader, node, path, &grant);
+        return Some(grant);
     }
     let mut section = reader.section(node, path);
     let url = section.take("url");
@@ -221,10 +226,33 @@ fn http_grant(reader: &mut Reader, node: &Node, path: &str, has_proxy: bool) -> 
     if via_proxy {
         grant = grant.with_names_resolved_by_proxy();
     }
+    refuse_what_leads_nowhere(reader, url_node, &url_path, &grant);
     Some(grant)
 }
 
-fn enrich(reader: &mut Reader, settings: &mut Section<'_>) -> EnrichBudget {
+/// A grant that no request can make use of.
+fn refuse_what_leads_nowhere(reader: &mut Reader, node: &Node, path: &str, grant: &HttpGrant) {
+    reader.refuse_placeholder(node, path);
+    let is_this_machine = |name: &str| {
+        name == "localhost" || name.ends_with(".localhost") || name.ends_with(".localdomain")
+    };
+    if grant.name().is_some_and(is_this_machine) && !grant.has_names_resolved_by_proxy() {
+        let message = format!(
+            "{path}: {grant} leads to this machine itself, which only a grant of the very address opens"
+        );
+        let port = grant.url().and_then(|url| url.port());
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let scheme = if grant.to_string().starts_with("https") {
+            "https"
+        } else {
+            "http"
+        };
+        let advice = format!("write {scheme}://127.0.0.1{port}, also in the handler's settings");
+        reader.mistake(node.at, message, advice);
+    }
+}
+
+fn enrich(reader: &mut Reader, settings: &mut Section<'_>, wall: Duration) -> EnrichBudget {
     let mut enrich = EnrichBudget::default();
     let Some((node, path)) = settings.take("enrich") else {
         return enrich;
@@ -239,6 +267,23 @@ fn enrich(reader: &mut Reader, settings: &mut Section<'_>) -> EnrichBudget {
         && let Some(time) = reader.duration(node, &path)
     {
         enrich.within = time;
+        let most = wall.saturating_mul(enrich.attempts_max);
+        if time > most {
+            let (given, wall, most) = (
+                format_duration(time),
+                format_duration(wall),
+                format_duration(most),
+            );
+            let message = format!(
+                "{path} is {given}, but its {} attempts end after {wall} each (limits.wall)",
+                enrich.attempts_max
+            );
+            reader.warn(
+                node.at,
+                message,
+                format!("write {most} or less, or raise limits.wall"),
+            );
+        }
     }
     section.finish(reader);
     enrich
@@ -269,6 +314,15 @@ fn retry(reader: &mut Reader, settings: &mut Section<'_>) -> Retry {
     if retry.backoff_min > retry.backoff_max {
         let message = format!("{path}: min_backoff is longer than max_backoff");
         reader.fail(node.at, message, "raise max_backoff or lower min_backoff");
+    } else if retry.age_max < retry.backoff_min {
+        let (age, backoff) = (
+            format_duration(retry.age_max),
+            format_duration(retry.backoff_min),
+        );
+        let message = format!(
+            "{path}: max_age ({age}) is shorter than min_backoff ({backoff}), so nothing is tried again"
+        );
+        reader.warn(node.at, message, "raise max_age or lower min_backoff");
     }
     section.finish(reader);
     retry

@@ -17,6 +17,19 @@ pub(super) fn of_handler(reader: &mut Reader, node: Option<(&Node, String)>) -> 
             (key.set)(&mut limits, amount);
         }
     }
+    let (cpu, wall) = (limits.cpu_max, limits.wall_max);
+    if cpu > wall
+        && let Some(at) = node.place_of("cpu")
+    {
+        let (cpu, wall) = (format_duration(cpu), format_duration(wall));
+        let message =
+            format!("{path}.cpu is {cpu}, but wall ({wall}) ends each invocation before that");
+        reader.mistake(
+            at,
+            message,
+            format!("lower cpu, or write wall: {cpu} or more"),
+        );
+    }
     section.finish(reader);
     limits
 }

@@ -18,6 +18,7 @@ use super::problem::{Problem, Problems};
 use super::proxy;
 use super::routes::routes;
 use super::sections::{self, Env, SlackSection};
+use super::spots::Spots;
 use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
@@ -67,6 +68,8 @@ struct FileConfig {
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
     /// Where a problem with the whole is shown.
     places: Places,
+    /// Where everything stands.
+    spots: Spots,
 }
 
 #[derive(Default)]
@@ -101,23 +104,54 @@ impl Config {
         flags: &Overrides,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
+        match Self::examine(file, flags, env) {
+            (Some(config), problems) if problems.0.is_empty() => Ok(config),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    /// Returns the file that [`load`](Self::load) reads, if any.
+    #[must_use]
+    pub fn file_named(
+        file: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<PathBuf> {
+        let named = || env("ALERT_MANAGER_CONFIG").filter(|name| !name.is_empty());
+        file.map(Path::to_owned)
+            .or_else(|| named().map(PathBuf::from))
+    }
+
+    /// Reads what [`load`](Self::load) reads, and returns everything that is wrong together with what could be read all the
+    /// same: for `check`, which goes on to compare that with the modules. Where there are problems, what could not be read
+    /// is absent or at its default; there is no configuration where the file is no YAML.
+    #[must_use]
+    pub fn examine(
+        file: Option<&Path>,
+        flags: &Overrides,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> (Option<Self>, Problems) {
         let env = &|name: &str| env(name).filter(|value| !value.is_empty());
-        let named = env("ALERT_MANAGER_CONFIG").map(PathBuf::from);
-        let Some(path) = file.map(Path::to_owned).or(named) else {
-            return assemble(None, FileConfig::default(), flags, env);
+        let Some(path) = Self::file_named(file, env) else {
+            let (config, problems) = assemble(None, FileConfig::default(), flags, env);
+            return (Some(config), problems);
         };
-        let text = Zeroizing::new(read(&path)?);
+        let text = match read(&path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(problems) => return (None, problems),
+        };
         let mut reader = Reader::new(&path);
         let document = reader.parse(&text);
         if reader.has_problems() {
             // What could not be parsed would look as if it were absent.
-            return Err(reader.finish().0);
+            return (None, reader.finish().problems);
         }
-        let decoded = match &document {
+        let mut decoded = match &document {
             Some(node) => decode(&mut reader, node, env),
             None => FileConfig::default(),
         };
-        assemble(Some(reader), decoded, flags, env)
+        decoded.spots = Spots::new(path, document.as_ref());
+        let (config, problems) = assemble(Some(reader), decoded, flags, env);
+        (Some(config), problems)
     }
 
     /// Returns the folder of handlers that [`load`](Self::load) would use, also where the rest of what it reads
@@ -128,9 +162,8 @@ impl Config {
         flags: &Overrides,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> PathBuf {
-        let named = || env("ALERT_MANAGER_CONFIG").filter(|name| !name.is_empty());
         let of_file = || {
-            let path = file.map(Path::to_owned).or(named().map(PathBuf::from))?;
+            let path = Self::file_named(file, env)?;
             let mut reader = Reader::new(&path);
             let document = reader.parse(&read(&path).ok()?)?;
             let mut config = FileConfig::default();
@@ -233,6 +266,7 @@ fn decode_basics(reader: &mut Reader, top: &mut Section<'_>, config: &mut FileCo
     if let Some((node, path)) = top.take("external_url") {
         let what = "a URL such as https://alerts.example.com";
         config.external_url = reader.scalar(node, &path, what, sections::parse_base_url);
+        reader.refuse_placeholder(node, &path);
     }
     if let Some((node, path)) = top.take("insecure") {
         config.insecure = reader.boolean(node, &path).unwrap_or(false);
@@ -285,7 +319,7 @@ fn assemble(
     mut file: FileConfig,
     flags: &Overrides,
     env: Env<'_>,
-) -> Result<Config, Problems> {
+) -> (Config, Problems) {
     let mut outside = Outside(Vec::new());
     if reader.is_none() {
         file.slack.lay_over(env);
@@ -308,23 +342,22 @@ fn assemble(
             Some(_) => Grants::default(),
             None => Grants {
                 slack: [CHANNEL_NAME.to_owned()].into(),
+                is_without_file: true,
                 ..Grants::default()
             },
         }),
         ..HandlerSettings::default()
     };
-    let (mut problems, warnings) = reader.map(Reader::finish).unwrap_or_default();
+    let found = reader.map(Reader::finish).unwrap_or_default();
+    let mut problems = found.problems;
     problems.0.extend(outside.0);
-    if !problems.0.is_empty() {
-        return Err(problems);
-    }
     if let Some(url) = &external_url {
         tell_stories_base(&mut other_handlers, url);
         for settings in file.handlers.values_mut() {
             tell_stories_base(Arc::make_mut(settings), url);
         }
     }
-    Ok(Config {
+    let config = Config {
         file: path,
         listen,
         external_url,
@@ -344,10 +377,13 @@ fn assemble(
         heartbeats: file.heartbeats.expected,
         pings: file.heartbeats.pings,
         dead_letter: file.dead_letter,
-        warnings,
+        warnings: found.warnings,
+        mistakes: found.mistakes,
+        spots: Arc::new(file.spots),
         handlers: file.handlers,
         other_handlers: Arc::new(other_handlers),
-    })
+    };
+    (config, problems)
 }
 
 /// Tells a handler where deliveries' stories are, for the links in its messages; its own setting goes first.

@@ -1,15 +1,18 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
 mod alarms;
+mod changes;
 mod credentials;
 mod handlers;
 mod limits;
 mod load;
+mod placeholder;
 mod problem;
 mod proxy;
 mod routes;
 mod secret;
 mod sections;
+mod spots;
 mod suggest;
 mod units;
 mod web;
@@ -33,9 +36,13 @@ use crate::router::Route;
 use crate::runtime::{Bounds, Limits};
 
 pub use alarms::Ping;
+pub use changes::Changes;
+pub(crate) use placeholder::placeholder;
 pub use problem::{Problem, Problems};
 pub use proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub use secret::{FileVersion, Secret, SecretError, SecretSource};
+pub(crate) use sections::parse_http_url;
+pub use spots::Spots;
 pub(crate) use suggest::closest;
 pub use units::{format_duration, parse_duration, parse_size};
 pub use web::{ClientAuth, Hmac, SenderRate, TlsFiles, TlsServer, TlsVersion, Web};
@@ -94,6 +101,10 @@ pub struct Config {
     pub dead_letter: Vec<HandlerName>,
     /// What is allowed but hardly meant.
     pub warnings: Vec<Problem>,
+    /// What can be used and would fail every time: `check` refuses it, a server says so and serves.
+    pub mistakes: Vec<Problem>,
+    /// Where each key stands in the file.
+    pub(crate) spots: Arc<Spots>,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
     other_handlers: Arc<HandlerSettings>,
 }
@@ -174,7 +185,7 @@ impl Default for Retention {
 }
 
 /// How alerts come in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     /// `authorization` or `basic_auth`; absent where anyone who reaches the address may post.
     pub authorization: Option<Authorization>,
@@ -209,14 +220,14 @@ impl Default for Webhook {
 }
 
 /// Who may ask.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Api {
     /// `authorization` or `basic_auth`; absent where anyone who reaches the address may ask.
     pub authorization: Option<Authorization>,
 }
 
 /// What a request proves itself with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authorization {
     /// The header `Authorization: SCHEME CREDENTIALS`.
     Scheme {
@@ -235,7 +246,7 @@ pub enum Authorization {
 }
 
 /// How messages get to Slack.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slack {
     /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent in preview, and only there.
     pub token: Option<SecretSource>,
@@ -272,7 +283,7 @@ impl Default for SlackRate {
 }
 
 /// A credential that the host adds to a handler's requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// What is added.
     pub kind: CredentialKind,
@@ -289,7 +300,7 @@ impl Credential {
 }
 
 /// What a credential adds to a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialKind {
     /// `authorization` or `basic_auth`.
     Authorization(Authorization),
@@ -310,7 +321,7 @@ pub enum CredentialKind {
 }
 
 /// What the operator set for one handler.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandlerSettings {
     /// `sha256`: the only module that is accepted under this name.
     pub sha256: Option<[u8; 32]>,

@@ -20,7 +20,7 @@ use super::{Secret, SecretError, SecretSource};
 const URL_KEYS: [&str; 3] = ["proxy_url", "proxy_url_file", "proxy_url_env"];
 
 /// A proxy that requests are sent through.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     /// `proxy_url`, `proxy_url_file` or `proxy_url_env`. It may hold a password.
     url: SecretSource,
@@ -79,7 +79,7 @@ pub enum ProxyUrlError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// It is no URL of a proxy.
-    #[error("it is no URL such as http://proxy.example.com:3128")]
+    #[error("it is not a URL such as http://proxy.example.com:3128")]
     NoUrl,
     /// A kind of proxy that this version does not speak with.
     #[error("the proxy's scheme is http or https")]

@@ -57,7 +57,7 @@ pub(super) fn parse_store(text: &str) -> Result<Store, &'static str> {
 }
 
 /// Reads an http or https URL.
-pub(super) fn parse_http_url(text: &str) -> Option<Url> {
+pub(crate) fn parse_http_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
 }
@@ -161,7 +161,16 @@ pub(super) fn slack(
         slack.token_file = Some((node.at, reader.resolve(text)));
     }
     if let Some((node, path)) = section.take("channels") {
-        slack.channels = Some(texts_by_name(reader, node, &path));
+        let channels = texts_by_name(reader, node, &path);
+        for (at, path, text) in channels
+            .iter()
+            .map(|(name, (at, text))| (*at, format!("{path}.{name}"), text))
+        {
+            check_channel(reader, at, &path, text);
+        }
+        warn_of_twins(reader, &channels);
+        let channels = channels.into_iter();
+        slack.channels = Some(channels.map(|(name, (_, text))| (name, text)).collect());
     }
     if let Some((node, path)) = section.take("rate") {
         slack.rate = Some(slack_rate(reader, node, &path));
@@ -172,6 +181,7 @@ pub(super) fn slack(
     if let Some((node, path)) = section.take("api_url") {
         let what = "a URL such as https://slack.com/api/";
         slack.api_url = reader.scalar(node, &path, what, parse_base_url);
+        reader.refuse_placeholder(node, &path);
     }
     slack.proxy = proxy(reader, &mut section, env, no_proxy).or(slack.proxy);
     let has_proxy = slack.proxy.is_some();
@@ -193,12 +203,63 @@ fn slack_rate(reader: &mut Reader, node: &Node, path: &str) -> SlackRate {
     rate
 }
 
-fn texts_by_name(reader: &mut Reader, node: &Node, path: &str) -> BTreeMap<String, String> {
+/// Compares a channel with how Slack writes names (`#alerts`) and ids (`C0123456789`).
+fn check_channel(reader: &mut Reader, at: Place, path: &str, text: &str) {
+    const ADVICE: &str = "write its name as Slack shows it (\"#alerts\") or its id (C0123456789)";
+    let is_id = text.len() >= 8
+        && text.starts_with(['C', 'G', 'D', 'U', 'W'])
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let name = text.strip_prefix('#').unwrap_or(text);
+    let is_bad =
+        |c: char| c.is_whitespace() || c.is_control() || ".,;:!?\"'<>@#()[]{}/|".contains(c);
+    if is_id {
+        return;
+    }
+    if name == "CHANNEL" {
+        reader.mistake(at, format!("{path}: {text:?} is a placeholder"), ADVICE);
+    } else if name.is_empty() || name.contains(is_bad) || name.chars().count() > 80 {
+        let message = format!("{path}: {text:?} is no channel that Slack can have");
+        reader.mistake(at, message, ADVICE);
+    } else if name.chars().any(char::is_uppercase) {
+        let message =
+            format!("{path}: {text:?} has capitals, and Slack's names of channels have none");
+        reader.mistake(at, message, ADVICE);
+    } else if name == text {
+        let message = format!("{path}: {text:?} is neither a name with its # nor an id");
+        reader.warn(at, message, ADVICE);
+    }
+}
+
+/// Warns of two names for one channel: somebody may have meant another one.
+fn warn_of_twins(reader: &mut Reader, channels: &BTreeMap<String, (Place, String)>) {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut in_order: Vec<_> = channels.iter().collect();
+    in_order.sort_by_key(|(_, (at, _))| *at);
+    for (name, (at, text)) in in_order {
+        if let Some(first) = seen.insert(text, name) {
+            let message = format!("slack.channels.{name} and {first} are the same channel, {text}");
+            reader.warn(
+                *at,
+                message,
+                "name the channel once, or correct one of them",
+            );
+        }
+    }
+}
+
+/// Returns each text with its place.
+fn texts_by_name(
+    reader: &mut Reader,
+    node: &Node,
+    path: &str,
+) -> BTreeMap<String, (Place, String)> {
     let mut texts = BTreeMap::new();
     for entry in reader.entries(node, path) {
         let path = format!("{path}.{}", entry.key);
         if let Some(text) = reader.text(&entry.value, &path) {
-            texts.insert(entry.key.clone(), text.to_owned());
+            texts.insert(entry.key.clone(), (entry.value.at, text.to_owned()));
         } else {
             let message = format!("{path} has no value");
             let advice = "write the channel in quotes (a bare # begins a comment), or its id";

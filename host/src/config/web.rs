@@ -179,7 +179,7 @@ pub enum TlsVersion {
 }
 
 /// `webhook.hmac`: a signature over the body, as Grafana sends it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hmac {
     /// `secret`, `secret_file` or `secret_env`.
     pub secret: SecretSource,

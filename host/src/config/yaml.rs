@@ -1,6 +1,7 @@
 //! A small decoder over YAML that keeps going after a mistake and knows the place of each.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 use saphyr_parser::{Event, Parser};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::placeholder::placeholder;
 use super::problem::{Problem, Problems};
 use super::suggest::closest;
 use super::units::{parse_duration, parse_size};
@@ -20,11 +22,17 @@ const LOADED_BYTES_MAX: usize = 64 << 20;
 /// What a node takes besides its text.
 const NODE_BYTES: usize = 64;
 
-/// A place in the file, both from 1.
+/// A place in the file, both from 1: printed as `line:column`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     line: usize,
     column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
 }
 
 /// The top of the file.
@@ -109,6 +117,35 @@ impl Node {
         }
     }
 
+    /// Calls `see` with the path and the place of each key and item below this node, from the top down. A key is shown where
+    /// its value stands, and one with a block below it where itself does.
+    pub(super) fn walk(&self, path: &str, see: &mut impl FnMut(String, Place)) {
+        match &self.value {
+            Value::Map(entries) => {
+                for entry in entries {
+                    let path = match path {
+                        "" => entry.key.clone(),
+                        _ => format!("{path}.{}", entry.key),
+                    };
+                    let at = match entry.value.value {
+                        Value::Map(_) | Value::Null => entry.at,
+                        Value::Scalar(..) | Value::List(_) => entry.value.at,
+                    };
+                    see(path.clone(), at);
+                    entry.value.walk(&path, see);
+                }
+            }
+            Value::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{i}]");
+                    see(path.clone(), item.at);
+                    item.walk(&path, see);
+                }
+            }
+            Value::Null | Value::Scalar(..) => {}
+        }
+    }
+
     fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
@@ -165,12 +202,25 @@ fn measure(text: &str) -> Result<(), (Place, String, &'static str)> {
     Ok(())
 }
 
+/// What reading a file found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What keeps the file from being used.
+    pub(super) problems: Problems,
+    /// What can be used and would fail every time.
+    pub(super) mistakes: Vec<Problem>,
+    /// What is allowed but hardly meant.
+    pub(super) warnings: Vec<Problem>,
+}
+
 /// Reads nodes and collects what is wrong with them.
 #[derive(Debug)]
 pub(super) struct Reader {
     file: PathBuf,
     problems: Vec<(Place, Problem)>,
     warnings: Vec<(Place, Problem)>,
+    /// What can be read and used, and would fail every time.
+    mistakes: Vec<(Place, Problem)>,
 }
 
 impl Reader {
@@ -179,6 +229,7 @@ impl Reader {
             file: file.to_owned(),
             problems: Vec::new(),
             warnings: Vec::new(),
+            mistakes: Vec::new(),
         }
     }
 
@@ -188,9 +239,8 @@ impl Reader {
 
     fn problem(&self, at: Place, message: String, advice: String) -> Problem {
         let file = self.file.display();
-        let Place { line, column } = at;
         Problem {
-            place: format!("{file}:{line}:{column}"),
+            place: format!("{file}:{at}"),
             message,
             advice,
         }
@@ -206,6 +256,12 @@ impl Reader {
         self.warnings.push((at, problem));
     }
 
+    /// Notes what `check` refuses and a server takes: it was taken before, and everything else still works.
+    pub(super) fn mistake(&mut self, at: Place, message: String, advice: impl Into<String>) {
+        let problem = self.problem(at, message, advice.into());
+        self.mistakes.push((at, problem));
+    }
+
     pub(super) fn has_problems(&self) -> bool {
         !self.problems.is_empty()
     }
@@ -217,12 +273,17 @@ impl Reader {
             .map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
     }
 
-    /// Returns what is wrong and what is odd, each in the order of the file.
-    pub(super) fn finish(mut self) -> (Problems, Vec<Problem>) {
-        self.problems.sort_by_key(|(at, _)| *at);
-        self.warnings.sort_by_key(|(at, _)| *at);
-        let strip = |list: Vec<(Place, Problem)>| list.into_iter().map(|(_, p)| p).collect();
-        (Problems(strip(self.problems)), strip(self.warnings))
+    /// Returns what was found, each in the order of the file.
+    pub(super) fn finish(self) -> Found {
+        let in_order = |mut list: Vec<(Place, Problem)>| {
+            list.sort_by_key(|(at, _)| *at);
+            list.into_iter().map(|(_, problem)| problem).collect()
+        };
+        Found {
+            problems: Problems(in_order(self.problems)),
+            mistakes: in_order(self.mistakes),
+            warnings: in_order(self.warnings),
+        }
     }
 
     /// Parses the text; None where it is no YAML or empty.
@@ -413,6 +474,17 @@ impl Reader {
             self.expected(node, path, what);
         }
         parsed
+    }
+
+    /// Notes a URL whose host has still to be filled in.
+    pub(super) fn refuse_placeholder(&mut self, node: &Node, path: &str) {
+        let Value::Scalar(text, _) = &node.value else {
+            return;
+        };
+        if let Some(left) = placeholder(text) {
+            let message = format!("{path}: {left:?} is a placeholder");
+            self.mistake(node.at, message, "write the name of the host that is meant");
+        }
     }
 
     pub(super) fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {

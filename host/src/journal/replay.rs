@@ -1,8 +1,9 @@
 //! Answers a retry from the record of the attempts before it, up to its last effect: pure, without I/O.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{CallKind, CallName, Entry, RecordUse};
+use crate::alert::Timestamp;
 
 /// Reads that wait to be recorded with the next effect, bounded in bytes; past it the oldest go.
 const WAITING_BYTES_MAX: usize = 2 << 20;
@@ -15,7 +16,8 @@ const WAITING_BYTES_MAX: usize = 2 << 20;
 #[derive(Debug)]
 pub struct Replay {
     recorded: HashMap<(CallKind, CallName), VecDeque<Entry>>,
-    effects_left: usize,
+    /// The clock of each effect that was not asked for yet, by its place.
+    effects_left: BTreeMap<u32, Timestamp>,
     next_seq: u32,
     /// What is on record is before this place.
     recorded_to: u32,
@@ -31,11 +33,13 @@ impl Replay {
     pub fn new(entries: Vec<Entry>) -> Self {
         let prefix_len = entries.iter().rposition(|e| e.effect).map_or(0, |i| i + 1);
         let mut recorded: HashMap<_, VecDeque<_>> = HashMap::new();
-        let mut effects_left = 0;
+        let mut effects_left = BTreeMap::new();
         let mut next_seq = 0;
         let used = RecordUse::of(&entries[..prefix_len]);
         for entry in entries.into_iter().take(prefix_len) {
-            effects_left += usize::from(entry.effect);
+            if entry.effect {
+                effects_left.insert(entry.seq, entry.clock);
+            }
             next_seq = entry.seq + 1;
             recorded
                 .entry((entry.kind, entry.name.clone()))
@@ -55,12 +59,20 @@ impl Replay {
 
     /// Returns the recorded answer to this call; `None` where it is to go out.
     pub fn answer(&mut self, kind: CallKind, name: &CallName) -> Option<Entry> {
-        if self.effects_left == 0 {
+        if self.effects_left.is_empty() {
             return None;
         }
         let entry = self.recorded.get_mut(&(kind, name.clone()))?.pop_front()?;
-        self.effects_left -= usize::from(entry.effect);
+        self.effects_left.remove(&entry.seq);
         Some(entry)
+    }
+
+    /// Returns what the guest's clock is to stand at: what it stood at when the first effect was made that was not asked
+    /// for yet. `None` once no effect is left: then the time is the attempt's own. Reads alone hold no clock back, since
+    /// they answer nothing without an effect after them.
+    #[must_use]
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.effects_left.values().next().copied()
     }
 
     /// Returns the place of the next entry.
@@ -138,7 +150,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::alert::Timestamp;
 
     fn entry(seq: u32, name: &str, effect: bool) -> Entry {
         Entry {
@@ -186,6 +197,30 @@ mod tests {
         assert_eq!(asked(&mut replay, "post"), None);
         assert!(replay.diverged().is_empty());
         assert_eq!(replay.take_seq(), 2, "what no retry needs is replaced");
+    }
+
+    #[test]
+    fn the_clock_is_that_of_the_next_effect_until_none_is_left() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let made = |seq, name, clock| Entry {
+            clock: at(clock),
+            ..entry(seq, name, true)
+        };
+        let reads = Replay::new(vec![entry(0, "read", false), entry(1, "read", false)]);
+        assert_eq!(reads.clock(), None, "reads alone hold no clock back");
+        // The first attempt made two, the second one more under a clock of its own.
+        let record = vec![made(0, "a", 10), made(1, "b", 10), made(2, "c", 99)];
+        let mut replay = Replay::new(record.clone());
+        assert_eq!(replay.clock(), Some(at(10)));
+        for (name, clock) in [("a", Some(10)), ("b", Some(99)), ("c", None)] {
+            asked(&mut replay, name).unwrap();
+            assert_eq!(replay.clock(), clock.map(at), "{name}");
+        }
+        let mut replay = Replay::new(record);
+        for (name, clock) in [("c", 10), ("unknown", 10), ("a", 10)] {
+            asked(&mut replay, name);
+            assert_eq!(replay.clock(), Some(at(clock)), "{name}: b is left");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::address::{self, Reach};
-use super::refusal::Refusal;
+use super::refusal::{Change, Refusal, quoted, scalar};
 use super::request::{Target, TargetHost, path_is_below};
 
 /// A place that a handler may send requests to.
@@ -264,22 +264,92 @@ impl HttpGrant {
                 format!(
                     "{host} leads to {address}, {what}: only a grant of that very address opens it."
                 ),
-                vec![format!("http: [\"{literal}\"]")],
+                Some(Change::AddHttp(literal)),
             );
         }
-        let entry = match self.host {
-            // A wildcard stays as it is written: the lines widen the grant that was used.
-            HostPattern::Below(_) | HostPattern::Name(_) => self.to_string(),
-            HostPattern::Address(_) => format!("{}://{address}", self.scheme.as_str()),
+        let net = IpNet::from(address);
+        let mut to = self.clone();
+        to.addresses.push(AddressRange::Net(net));
+        if let HostPattern::Address(own) = &mut to.host {
+            *own = address;
+        }
+        let change = Change::WidenHttp {
+            from: self.clone(),
+            to: to.yaml(),
+            what: format!("addresses: [\"{net}\"]"),
         };
         Refusal::new(
             format!("{host} leads to {address}, {what}, which this grant does not open."),
-            vec![
-                "http:".to_owned(),
-                format!("  - url: \"{entry}\""),
-                format!("    addresses: [\"{}\"]", IpNet::from(address)),
-            ],
+            Some(change),
         )
+    }
+
+    /// Returns true where some request could be covered by both, whatever their methods.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (own, theirs) = (&self.ports, &other.ports);
+        self.scheme == other.scheme
+            && own.start() <= theirs.end()
+            && theirs.start() <= own.end()
+            && self.host.overlaps(&other.host)
+            && (path_is_below(&self.path, &other.path) || path_is_below(&other.path, &self.path))
+    }
+
+    /// Returns the name that it covers, if it is one that can be resolved.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.host {
+            HostPattern::Name(name) => Some(name),
+            HostPattern::Below(_) | HostPattern::Address(_) => None,
+        }
+    }
+
+    /// Returns a URL that it covers; None where only a wildcard says which.
+    pub(crate) fn url(&self) -> Option<Url> {
+        if matches!(self.host, HostPattern::Below(_)) {
+            return None;
+        }
+        let (scheme, port) = (self.scheme.as_str(), self.ports.start());
+        Url::parse(&format!("{scheme}://{}:{port}{}", self.host, self.path)).ok()
+    }
+
+    /// Returns the lines of its entry in `allow.http`.
+    pub(super) fn yaml(&self) -> Vec<String> {
+        self.yaml_with(None)
+    }
+
+    /// Returns the lines of its entry with one more header.
+    pub(super) fn yaml_with(&self, header: Option<&str>) -> Vec<String> {
+        let url = quoted(&self.to_string());
+        let mut lines = Vec::new();
+        let list = |items: Vec<String>| items.join(", ");
+        if !self.methods.is_empty() {
+            let methods = list(self.methods.iter().cloned().collect());
+            lines.push(format!("methods: [{methods}]"));
+        }
+        let headers = self.headers.iter().map(String::as_str).chain(header);
+        let headers = list(headers.map(scalar).collect());
+        if !headers.is_empty() {
+            lines.push(format!("headers: [{headers}]"));
+        }
+        if !self.addresses.is_empty() {
+            let addresses = self.addresses.iter().map(|range| match range {
+                AddressRange::Private => "private".to_owned(),
+                AddressRange::Net(net) => quoted(&net.to_string()),
+            });
+            lines.push(format!("addresses: [{}]", list(addresses.collect())));
+        }
+        if let Some(file) = &self.ca_file {
+            let file = quoted(&file.to_string_lossy());
+            lines.push(format!("ca_file: {file}"));
+        }
+        if self.via_proxy {
+            lines.push("via_proxy: true".to_owned());
+        }
+        if lines.is_empty() {
+            return vec![url];
+        }
+        lines.insert(0, format!("url: {url}"));
+        lines
     }
 }
 
@@ -336,6 +406,18 @@ impl HostPattern {
             }
             (Self::Address(own), TargetHost::Address(address)) => own == address,
             _ => false,
+        }
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Below(one), Self::Below(other)) => {
+                one.ends_with(other.as_str()) || other.ends_with(one.as_str())
+            }
+            (Self::Below(suffix), Self::Name(name)) | (Self::Name(name), Self::Below(suffix)) => {
+                name.len() > suffix.len() && name.ends_with(suffix.as_str())
+            }
+            _ => self == other,
         }
     }
 }

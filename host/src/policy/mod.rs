@@ -12,8 +12,8 @@ use std::sync::Arc;
 use url::Url;
 
 pub use grant::{AddressRange, GrantError, HttpGrant};
-pub(crate) use refusal::scalar;
-pub use refusal::{MissingGrants, MissingPin, Refusal, imports_missing};
+pub use refusal::{MissingGrants, MissingPin, Needs, Refusal, imports_missing};
+pub(crate) use refusal::{WITHOUT_FILE, allow_with, scalar};
 pub(crate) use steering::folded;
 
 /// What the operator granted one handler. The default grants nothing.
@@ -27,6 +27,8 @@ pub struct Grants {
     pub credentials: BTreeSet<String>,
     /// Why no credential may be used although it is granted.
     pub withheld: Option<MissingPin>,
+    /// They are the defaults of a server without a configuration file: lines to add need a file first.
+    pub is_without_file: bool,
 }
 
 impl Grants {

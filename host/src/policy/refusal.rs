@@ -11,22 +11,41 @@ use super::grant::HttpGrant;
 /// Stands where a refusal was not told whose it is.
 const UNNAMED: &str = "HANDLER";
 
-/// Why something is not allowed. Printed, it is a sentence or two and, where configuration could
-/// change it, the lines to add.
+/// Why something is not allowed. Printed, it is a sentence or two and, where configuration could change it, how, on
+/// the first line; the lines of configuration follow it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Refusal {
     reason: String,
-    /// Below `allow:`, without indentation.
-    lines: Vec<String>,
+    // Boxed: refusals are returned by what is asked for every request.
+    change: Option<Box<Change>>,
     handler: Option<HandlerName>,
+    granted: Box<Grants>,
+}
+
+/// What would allow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Another entry of `allow.http`.
+    AddHttp(HttpGrant),
+    /// More of an entry of `allow.http`: `what` is added to it.
+    WidenHttp {
+        from: HttpGrant,
+        /// The lines of the entry that takes its place.
+        to: Vec<String>,
+        what: String,
+    },
+    AddSlack(String),
+    AddCredential(String),
+    Pin(MissingPin),
 }
 
 impl Refusal {
-    pub(super) fn new(reason: String, lines: Vec<String>) -> Self {
+    pub(super) fn new(reason: String, change: Option<Change>) -> Self {
         Self {
             reason,
-            lines,
+            change: change.map(Box::new),
             handler: None,
+            granted: Box::default(),
         }
     }
 
@@ -38,59 +57,60 @@ impl Refusal {
             let granted = granted.join(", ");
             format!("The Slack channel {channel:?} is not granted; these are: {granted}.")
         };
-        Self::new(reason, vec![format!("slack: [{}]", scalar(channel))])
+        Self::new(reason, Some(Change::AddSlack(channel.to_owned())))
     }
 
     pub(super) fn credential(name: &str) -> Self {
         Self::new(
             format!("The credential {name:?} is not granted."),
-            vec![format!("credentials: [{}]", scalar(name))],
+            Some(Change::AddCredential(name.to_owned())),
         )
     }
 
     pub(super) fn method(grant: &HttpGrant, method: &str) -> Self {
         let granted = grant.methods().collect::<Vec<_>>().join(", ");
-        let mut lines = grant_lines(grant);
-        lines.push(format!("    methods: [{granted}, {}]", scalar(method)));
+        let change = grant.clone().with_methods([method]).ok().map(|to| {
+            let from = grant.clone();
+            let (to, what) = (to.yaml(), format!("the method {method}"));
+            Change::WidenHttp { from, to, what }
+        });
         Self::new(
             format!("{method} to {grant} is not granted; {granted} is."),
-            lines,
+            change,
         )
     }
 
     /// A header that could steer the request past the grant.
     pub(super) fn header(grant: &HttpGrant, name: &str) -> Self {
-        let mut lines = grant_lines(grant);
-        let methods = grant.methods().collect::<Vec<_>>().join(", ");
-        if !methods.is_empty() {
-            lines.push(format!("    methods: [{methods}]"));
-        }
-        let granted = grant.headers().iter().map(String::as_str);
-        let granted = granted.chain([name]).map(scalar).collect::<Vec<_>>();
-        lines.push(format!("    headers: [{}]", granted.join(", ")));
+        let change = Change::WidenHttp {
+            from: grant.clone(),
+            // As it was asked for: the grant itself keeps one spelling for all.
+            to: grant.yaml_with(Some(name)),
+            what: format!("the header {name}"),
+        };
         Self::new(
             format!(
                 "The header {name} could have {grant} taken for another method, path, host or user, so it is sent \
                  only where the grant names it."
             ),
-            lines,
+            Some(change),
         )
     }
 
     pub(super) fn withheld(name: &str, missing: &MissingPin) -> Self {
         let reason = format!(
-            "The credential {name:?} is withheld: {}. {} Or pin the module that you mean, by adding to the configuration:\n{}",
+            "The credential {name:?} is withheld: {}. {}",
             missing.exposure,
             MissingPin::ADVICE,
-            missing.configuration()
         );
-        Self::new(reason, Vec::new())
+        Self::new(reason, Some(Change::Pin(missing.clone())))
     }
 
-    /// Returns the refusal with the lines for the handler `name`.
+    /// Returns the refusal with the lines for the handler `name`, which is granted `granted` now.
     #[must_use]
-    pub fn for_handler(mut self, name: &HandlerName) -> Self {
+    pub fn for_handler(mut self, name: &HandlerName, granted: &Grants) -> Self {
         self.handler = Some(name.clone());
+        *self.granted = granted.clone();
         self
     }
 
@@ -100,30 +120,67 @@ impl Refusal {
         &self.reason
     }
 
-    /// Returns the lines of configuration, empty where none would allow it.
+    /// Returns the lines of configuration, empty where none would allow it. A key that they have replaces that of the
+    /// configuration: what is granted now stands in them too.
     #[must_use]
     pub fn configuration(&self) -> String {
-        if self.lines.is_empty() {
-            return String::new();
+        let mut allow = Allow::of(&self.granted);
+        match self.change.as_deref() {
+            None => return String::new(),
+            Some(Change::Pin(missing)) => return missing.configuration(),
+            Some(Change::AddHttp(grant)) => allow.http.push(grant.yaml()),
+            Some(Change::WidenHttp { from, to, .. }) => {
+                let place = self.granted.http.iter().position(|grant| grant == from);
+                match place {
+                    Some(place) => allow.http[place].clone_from(to),
+                    None => allow.http.push(to.clone()),
+                }
+            }
+            Some(Change::AddSlack(channel)) => allow.add_slack(channel),
+            Some(Change::AddCredential(name)) => allow.add_credential(name),
         }
+        allow.yaml(self.handler.as_ref().map_or(UNNAMED, HandlerName::as_str))
+    }
+
+    /// Returns the sentence that says what to change.
+    fn remedy(&self) -> Option<String> {
         let handler = self.handler.as_ref().map_or(UNNAMED, HandlerName::as_str);
-        allow_lines(handler, &self.lines)
+        let allow = format!("handlers.{handler}.allow");
+        Some(match self.change.as_deref()? {
+            Change::AddHttp(grant) => format!("To allow it, add {grant} to {allow}.http."),
+            Change::WidenHttp { from, what, .. } => {
+                format!("To allow it, add {what} to {from} in {allow}.http.")
+            }
+            Change::AddSlack(channel) => {
+                format!("To allow it, add {} to {allow}.slack.", scalar(channel))
+            }
+            Change::AddCredential(name) => {
+                format!("To allow it, add {} to {allow}.credentials.", scalar(name))
+            }
+            Change::Pin(_) => {
+                format!("Or pin the module that you mean with handlers.{handler}.sha256.")
+            }
+        })
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)?;
-        if self.lines.is_empty() {
+        let Some(remedy) = self.remedy() else {
             return Ok(());
+        };
+        write!(f, " {remedy}")?;
+        if self.granted.is_without_file {
+            write!(f, " {WITHOUT_FILE}")?;
         }
-        write!(
-            f,
-            " To allow it, add to the configuration:\n{}",
-            self.configuration()
-        )
+        write!(f, "\n{}", self.configuration())
     }
 }
+
+/// What has to come before lines of configuration that are to be added to no file.
+pub(crate) const WITHOUT_FILE: &str = "There is no configuration file yet: `alert-manager init` writes one that grants what \
+     is granted now; change it there, and start with --config alert-manager.yml.";
 
 /// A module that is granted credentials, and that anybody could have put there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,15 +222,15 @@ pub struct MissingGrants {
     pub configuration: String,
 }
 
-impl fmt::Display for MissingGrants {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "It imports {} but is granted none of it, so those calls are denied. To grant it, add to the configuration:\n{}",
-            self.imports.join(" and "),
-            self.configuration
-        )
-    }
+/// What a handler is known to need, for the lines that grant it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// URLs that it requests.
+    pub origins: BTreeSet<String>,
+    /// Channels that it posts to.
+    pub channels: BTreeSet<String>,
+    /// Credentials that it names, of those that there are.
+    pub credentials: BTreeSet<String>,
 }
 
 /// Returns which of a module's imports nothing is granted for. An import may be the interface's bare
@@ -183,6 +240,7 @@ pub fn imports_missing(
     handler: &HandlerName,
     grants: &Grants,
     imports: &[&str],
+    needs: &Needs,
 ) -> Option<MissingGrants> {
     let wanted = |interface: &str| {
         imports.iter().any(|import| {
@@ -191,34 +249,102 @@ pub fn imports_missing(
         })
     };
     let mut missing = Vec::new();
-    let mut lines = Vec::new();
+    let mut allow = Allow::of(grants);
     if wanted("http") && grants.http.is_empty() {
         missing.push("http");
-        lines.push("http: [\"https://HOST\"]".to_owned());
+        let origins = needs.origins.iter().map(String::as_str);
+        let origins = origins.chain(needs.origins.is_empty().then_some("https://HOST"));
+        allow.http.extend(origins.map(|url| vec![quoted(url)]));
+        for name in &needs.credentials {
+            allow.add_credential(name);
+        }
     }
     if wanted("slack") && grants.slack.is_empty() {
         missing.push("slack");
-        lines.push("slack: [CHANNEL]".to_owned());
+        let channels = needs.channels.iter().map(String::as_str);
+        let channels = channels.chain(needs.channels.is_empty().then_some("CHANNEL"));
+        channels.for_each(|channel| allow.add_slack(channel));
     }
     (!missing.is_empty()).then(|| MissingGrants {
         imports: missing,
-        configuration: allow_lines(handler.as_str(), &lines),
+        configuration: allow.yaml(handler.as_str()),
     })
 }
 
-/// Returns the first lines of the entry of `allow.http` that widens `grant`.
-fn grant_lines(grant: &HttpGrant) -> Vec<String> {
-    vec!["http:".to_owned(), format!("  - url: \"{grant}\"")]
+/// Returns the lines that grant `handler` what it is granted now and the channel, the credential or the URL besides.
+pub(crate) fn allow_with(
+    handler: &HandlerName,
+    grants: &Grants,
+    change: impl FnOnce(&mut Allow),
+) -> String {
+    let mut allow = Allow::of(grants);
+    change(&mut allow);
+    allow.yaml(handler.as_str())
 }
 
-/// Returns block YAML down to `allow:` and the lines below it.
-fn allow_lines(handler: &str, lines: &[String]) -> String {
-    let mut text = format!("handlers:\n  {}:\n    allow:", scalar(handler));
-    for line in lines {
-        text.push_str("\n      ");
-        text.push_str(line);
+/// `allow` in the making: whole, because a key that is given again replaces the one before.
+pub(crate) struct Allow {
+    /// Each entry's lines.
+    http: Vec<Vec<String>>,
+    slack: BTreeSet<String>,
+    credentials: BTreeSet<String>,
+}
+
+impl Allow {
+    fn of(grants: &Grants) -> Self {
+        Self {
+            http: grants.http.iter().map(HttpGrant::yaml).collect(),
+            slack: grants.slack.clone(),
+            credentials: grants.credentials.clone(),
+        }
     }
-    text
+
+    pub(crate) fn add_http(&mut self, url: &str) {
+        self.http.push(vec![quoted(url)]);
+    }
+
+    pub(crate) fn add_slack(&mut self, channel: &str) {
+        self.slack.insert(channel.to_owned());
+    }
+
+    pub(crate) fn add_credential(&mut self, name: &str) {
+        self.credentials.insert(name.to_owned());
+    }
+
+    /// Returns block YAML from `handlers:` down.
+    fn yaml(&self, handler: &str) -> String {
+        let mut lines = Vec::new();
+        if self.http.iter().all(|entry| entry.len() == 1) && !self.http.is_empty() {
+            let entries = self.http.concat().join(", ");
+            lines.push(format!("http: [{entries}]"));
+        } else if !self.http.is_empty() {
+            lines.push("http:".to_owned());
+            for entry in &self.http {
+                for (i, line) in entry.iter().enumerate() {
+                    let lead = if i == 0 { "- " } else { "  " };
+                    lines.push(format!("  {lead}{line}"));
+                }
+            }
+        }
+        for (key, names) in [("slack", &self.slack), ("credentials", &self.credentials)] {
+            let names: Vec<_> = names.iter().map(|name| scalar(name)).collect();
+            if !names.is_empty() {
+                lines.push(format!("{key}: [{}]", names.join(", ")));
+            }
+        }
+        let mut text = format!("handlers:\n  {}:\n    allow:", scalar(handler));
+        for line in lines {
+            text.push_str("\n      ");
+            text.push_str(&line);
+        }
+        text
+    }
+}
+
+/// Writes `text` as a quoted string of YAML.
+pub(super) fn quoted(text: &str) -> String {
+    // JSON's strings are YAML's double-quoted ones.
+    serde_json::Value::from(text).to_string()
 }
 
 /// Writes `text` so that YAML reads it back as this string: bare where it is a plain word.
@@ -231,8 +357,7 @@ pub(crate) fn scalar(text: &str) -> String {
     if is_plain {
         text.to_owned()
     } else {
-        // JSON's strings are YAML's double-quoted ones.
-        serde_json::Value::from(text).to_string()
+        quoted(text)
     }
 }
 
@@ -246,14 +371,62 @@ mod tests {
 
     #[test]
     fn a_refusal_prints_the_lines_that_would_allow_it() {
-        let refusal = Grants::default().slack("oncall").unwrap_err();
-        let refusal = refusal.for_handler(&HandlerName::new("kube-pod"));
+        let none = Grants::default();
+        let refusal = none.slack("oncall").unwrap_err();
+        let refusal = refusal.for_handler(&HandlerName::new("kube-pod"), &none);
         assert_eq!(
             refusal.to_string(),
             "No Slack channel is granted, so nothing is posted to \"oncall\". \
-             To allow it, add to the configuration:\n\
+             To allow it, add oncall to handlers.kube-pod.allow.slack.\n\
              handlers:\n  kube-pod:\n    allow:\n      slack: [oncall]"
         );
+    }
+
+    /// A key that is pasted over the one in the file would take away what is granted there.
+    #[test]
+    fn the_lines_hold_what_is_granted_already() {
+        let api = HttpGrant::parse("https://api.example.org").unwrap();
+        let grants = Grants {
+            http: vec![
+                api.clone().with_methods(["GET"]).unwrap(),
+                HttpGrant::parse("https://other.example.org").unwrap(),
+            ],
+            slack: ["alerts".to_owned()].into(),
+            credentials: ["github".to_owned()].into(),
+            ..Grants::default()
+        };
+        let name = HandlerName::new("x");
+        let lines = |refusal: Refusal| refusal.for_handler(&name, &grants).configuration();
+        assert_eq!(
+            lines(grants.slack("oncall").unwrap_err()),
+            "handlers:\n  x:\n    allow:\n      http:\n        - url: \"https://api.example.org\"\n          \
+             methods: [GET]\n        - \"https://other.example.org\"\n      slack: [alerts, oncall]\n      \
+             credentials: [github]"
+        );
+        let url = "https://api.example.org/".parse().unwrap();
+        let widened = lines(grants.http("POST", &url).unwrap_err());
+        assert!(widened.contains("methods: [GET, POST]"), "{widened}");
+        assert_eq!(widened.matches("api.example.org").count(), 1, "{widened}");
+        assert!(
+            widened.contains("- \"https://other.example.org\""),
+            "{widened}"
+        );
+    }
+
+    #[test]
+    fn without_a_file_the_sentence_says_how_to_get_one() {
+        let grants = Grants {
+            slack: ["alerts".to_owned()].into(),
+            is_without_file: true,
+            ..Grants::default()
+        };
+        let refusal = grants.slack("oncall").unwrap_err();
+        let text = refusal
+            .for_handler(&HandlerName::new("x"), &grants)
+            .to_string();
+        let (sentence, lines) = text.split_once('\n').unwrap();
+        assert!(sentence.contains("`alert-manager init`"), "{sentence}");
+        assert!(lines.ends_with("slack: [alerts, oncall]"), "{lines}");
     }
 
     #[test]
@@ -285,7 +458,7 @@ mod tests {
         assert_eq!(
             told,
             "The credential \"github\" is withheld: /h can be written to by others. Let only its owner write there \
-             (chmod go-w). Or pin the module that you mean, by adding to the configuration:\n\
+             (chmod go-w). Or pin the module that you mean with handlers.HANDLER.sha256.\n\
              handlers:\n  x:\n    sha256: 9f86"
         );
         let other = withheld.credential("other").unwrap_err();
@@ -303,7 +476,8 @@ mod tests {
             "slack",
             "log",
         ];
-        let missing = imports_missing(&name, &Grants::default(), &all).unwrap();
+        let none = Needs::default();
+        let missing = imports_missing(&name, &Grants::default(), &all, &none).unwrap();
         assert_eq!(missing.imports, ["http", "slack"]);
         assert_eq!(
             missing.configuration,
@@ -313,6 +487,18 @@ mod tests {
             slack: ["alerts".to_owned()].into(),
             ..Grants::default()
         };
-        assert_eq!(imports_missing(&name, &granted, &["slack", "config"]), None);
+        let slack_alone = ["slack", "config"];
+        assert_eq!(imports_missing(&name, &granted, &slack_alone, &none), None);
+        let needs = Needs {
+            origins: ["https://kubernetes.default.svc".to_owned()].into(),
+            credentials: ["kubernetes".to_owned()].into(),
+            ..Needs::default()
+        };
+        let missing = imports_missing(&name, &granted, &all, &needs).unwrap();
+        assert_eq!(
+            missing.configuration,
+            "handlers:\n  x:\n    allow:\n      http: [\"https://kubernetes.default.svc\"]\n      \
+             slack: [alerts]\n      credentials: [kubernetes]"
+        );
     }
 }

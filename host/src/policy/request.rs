@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use super::address;
 use super::grant::{HttpGrant, Scheme};
-use super::refusal::Refusal;
+use super::refusal::{Change, Refusal};
 use super::steering::methods_in_query;
 
 /// The parts of a request's URL that grants are compared with.
@@ -65,7 +65,7 @@ pub(super) fn judge<'a>(
     url: &Url,
     headers: &[&str],
 ) -> Result<&'a HttpGrant, Refusal> {
-    let target = Target::of(url).map_err(|why| Refusal::new(why, Vec::new()))?;
+    let target = Target::of(url).map_err(|why| Refusal::new(why, None))?;
     let mut methods = methods_in_query(url);
     methods.insert(0, method.to_ascii_uppercase());
     let mut other_methods = None;
@@ -100,7 +100,8 @@ pub(super) fn judge<'a>(
             format!("{method} to {at} is not granted; these are: {granted}.")
         }
     };
-    Err(Refusal::new(reason, vec![format!("http: [\"{origin}\"]")]))
+    let change = HttpGrant::parse(&origin).ok().map(Change::AddHttp);
+    Err(Refusal::new(reason, change))
 }
 
 /// Returns true where `path` is `prefix` or below it, whatever the server at the other end makes of

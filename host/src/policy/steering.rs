@@ -4,8 +4,6 @@
 //! `X-Original-URL`, another host from `X-Forwarded-Host`, another user from `Impersonate-User`. A grant says
 //! nothing of what such a header says, so each is sent only where a grant names it.
 
-use std::collections::BTreeSet;
-
 use url::{Url, form_urlencoded};
 
 use super::grant::{GrantError, HttpGrant};
@@ -135,11 +133,6 @@ impl HttpGrant {
             is_steering(&folded) && !self.headers.contains(&folded)
         })
     }
-
-    /// Returns the headers that the grant names.
-    pub(super) fn headers(&self) -> &BTreeSet<String> {
-        &self.headers
-    }
 }
 
 #[cfg(test)]
@@ -236,7 +229,7 @@ mod tests {
         let refusal = grants(grant)
             .request("POST", &url("https://h.org/a/b"), &headers)
             .unwrap_err()
-            .for_handler(&HandlerName::new("x"));
+            .for_handler(&HandlerName::new("x"), &Grants::default());
         assert_eq!(
             refusal.configuration(),
             "handlers:\n  x:\n    allow:\n      http:\n        - url: \"https://h.org/a\"\n          \

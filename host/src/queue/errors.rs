@@ -81,10 +81,12 @@ pub enum RetryError {
     #[error("this delivery is neither dead nor waiting for another try")]
     NotDead,
     /// It was a part of a body that is no alert.
-    #[error("this was refused when it came in and holds no alert: it cannot be sent again")]
+    #[error("this is a part of a body that was not an alert: it cannot be sent again")]
     NoAlert,
     /// A later event of the same fingerprint has run on the same route.
-    #[error("a later event of this alert has already run; force it to send this one all the same")]
+    #[error(
+        "a later event of this alert has already run; to send this one nevertheless, use --force (force=true)"
+    )]
     Passed,
     /// No room, or the store cannot write.
     #[error("it cannot be sent again now: {0}")]

@@ -31,7 +31,7 @@ pub(super) struct Settle {
     pub(super) token: LeaseToken,
     pub(super) outcome: Outcome,
     pub(super) progress: String,
-    pub(super) attempts: u32,
+    pub(super) alert: Option<Arc<Alert>>,
     pub(super) story: Option<String>,
     pub(super) last_error: Option<String>,
 }

@@ -70,6 +70,7 @@ impl Leases {
                 token,
                 next,
                 progress,
+                alert: None,
                 story: None,
                 last_error: None,
             });

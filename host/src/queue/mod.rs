@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::dependency::Dependency;
@@ -51,6 +51,9 @@ use sqlite::Reader;
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
 
+/// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
+const SETTLED_MAX: usize = 64;
+
 /// The queue. Cheap to clone; the store is closed when the last one goes.
 #[derive(Clone, Debug)]
 pub struct Queue {
@@ -62,6 +65,7 @@ pub struct Queue {
 struct Inner {
     shared: Arc<Shared>,
     reader: Reader,
+    recovered: Recovered,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -94,6 +98,8 @@ struct Shared {
     dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
     /// What was discarded or coalesced since the start.
     losses: Mutex<Losses>,
+    /// Who is to hear what is settled; absent if nobody is.
+    settled: Mutex<Option<mpsc::Sender<Settled>>>,
     /// A lease that is ahead of its slot may have become startable.
     startable: Arc<Notify>,
 }
@@ -118,6 +124,7 @@ impl Shared {
             commits: watch::Sender::new(0),
             dead_letters: Mutex::default(),
             losses: Mutex::default(),
+            settled: Mutex::default(),
             startable: Arc::default(),
         }
     }
@@ -171,6 +178,7 @@ impl Queue {
         let inner = Arc::new(Inner {
             shared: started.shared,
             reader: started.reader,
+            recovered: started.recovered,
             thread: Mutex::new(Some(thread)),
         });
         let leases = Leases {
@@ -294,6 +302,21 @@ impl Queue {
             .into()
     }
 
+    /// Returns what the start found in the store.
+    #[must_use]
+    pub fn recovered(&self) -> &Recovered {
+        &self.inner.recovered
+    }
+
+    /// Returns what is settled from now on, in the order of commits. Ends when the store is closed. A later call ends the
+    /// reports of an earlier one.
+    #[must_use]
+    pub fn settled(&self) -> mpsc::Receiver<Settled> {
+        let (sender, reports) = mpsc::channel(SETTLED_MAX);
+        *self.inner.shared.settled.lock() = Some(sender);
+        reports
+    }
+
     /// Returns a watch that changes with each commit.
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
@@ -341,7 +364,6 @@ impl Queue {
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
         let shared = &self.inner.shared;
-        let attempts = settlement.progress.attempts();
         let mut last_error = settlement.last_error;
         let outcome = match settlement.next {
             Next::Done => Outcome::Done,
@@ -367,7 +389,7 @@ impl Queue {
             token: settlement.token,
             outcome,
             progress: to_json(&settlement.progress),
-            attempts,
+            alert: settlement.alert,
             story: settlement.story,
             last_error: last_error.map(|text| cut(text, ERROR_BYTES_MAX)),
         }));

@@ -11,6 +11,7 @@ use crate::journal::{Begun, Doubts, Entry};
 
 use super::inbox::NewAlert;
 use super::scheduler::HandlerCounts;
+use super::sqlite::{CANCELLED, UNROUTED};
 
 /// One alert, ready to be stored: parsed and routed.
 #[derive(Clone, Debug)]
@@ -84,8 +85,9 @@ impl Parcel {
 pub enum Verdict {
     /// New, a reminder, or a dead one revived.
     Accepted(Vec<Accepted>),
-    /// The same event was taken before.
-    Duplicate,
+    /// The same event was taken before, and last ran as these deliveries; none if no route matched it. Retention may have
+    /// removed them since.
+    Duplicate(Vec<DeliveryId>),
     /// A firing that has not run and comes shortly after its resolved.
     Stale,
 }
@@ -170,7 +172,7 @@ pub struct Step {
     /// What it waits for, besides its time: it goes on as soon as that is back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<Dependency>,
-    /// When it first started: its clock on every attempt.
+    /// When it first started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// Time that an enrichment has used, over all attempts, in milliseconds.
@@ -371,8 +373,8 @@ impl Progress {
     }
 
     /// Returns the most attempts that any step has used.
-    #[must_use]
-    pub fn attempts(&self) -> u32 {
+    #[cfg(test)]
+    pub(super) fn attempts(&self) -> u32 {
         self.steps.iter().map(|s| s.attempts).max().unwrap_or(0)
     }
 }
@@ -458,6 +460,8 @@ pub struct Settlement {
     pub next: Next,
     /// How far it is now.
     pub progress: Progress,
+    /// The alert, for the report of a delivery that is done; what is dead is read from the store.
+    pub alert: Option<Arc<Alert>>,
     /// The story of this lease, as JSON; absent where nothing worth telling happened.
     pub story: Option<String>,
     /// The last error, for lists.
@@ -481,7 +485,7 @@ pub struct Delivery {
     pub route: String,
     /// In the order of the pipeline.
     pub handlers: Vec<HandlerName>,
-    /// The most attempts that any step has used.
+    /// Attempts: leases under which a step ran, as the story tells them. A lease that only waited is none.
     pub attempts: u32,
     /// When it was accepted.
     pub received_at: Timestamp,
@@ -494,6 +498,96 @@ pub struct Delivery {
     pub first_died_at: Option<Timestamp>,
     /// Why it is dead or waits, or how it was done without running (`unrouted`).
     pub last_error: Option<String>,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every actor succeeded.
+    Done,
+    /// No route matched: nothing ran.
+    Unrouted,
+    /// A person cancelled it.
+    Cancelled,
+    /// It is a dead letter.
+    Dead,
+}
+
+impl Ending {
+    /// Returns the word for it in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Unrouted => "unrouted",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl Delivery {
+    /// Returns how it ended; of use only once it has.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        match (self.state, self.last_error.as_deref()) {
+            (State::Dead, Some(CANCELLED)) => Ending::Cancelled,
+            (State::Dead, _) => Ending::Dead,
+            (_, Some(UNROUTED)) => Ending::Unrouted,
+            _ => Ending::Done,
+        }
+    }
+}
+
+/// What one transaction settled, reported once it is durable.
+#[derive(Debug)]
+pub struct Settled {
+    /// As they are listed. `received_at` of one that was sent again is when that was.
+    pub deliveries: Vec<Delivery>,
+    /// How many before these were not reported, because too many reports waited to be taken.
+    pub missed: u64,
+}
+
+/// How the process that had the store before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastEnd {
+    /// There was no store.
+    None,
+    /// In order.
+    Clean,
+    /// It was killed, or the machine stopped: something was under lease, or its log was not written back.
+    Crash,
+}
+
+impl LastEnd {
+    /// Returns the word for it in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Clean => "clean",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+/// What a start found in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// How the last process ended.
+    pub last_end: LastEnd,
+    /// Deliveries that were under lease then.
+    pub under_lease: u64,
+    /// Those of them that are dead now: the server has died under them too often.
+    pub died: Vec<Delivery>,
+    /// Deliveries that wait to be run, those that were under lease included.
+    pub queued: u64,
+    /// Deliveries that wait for their next attempt.
+    pub retrying: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest that is not settled was accepted.
+    pub oldest: Option<Timestamp>,
 }
 
 /// A delivery with everything that is known of it.
@@ -655,7 +749,7 @@ pub enum RestReason {
     )]
     Room,
     /// A request takes a bounded time.
-    #[error("this request has taken its time; send the rest with another")]
+    #[error("this request has reached its time limit; send the rest with another")]
     Time,
     /// The store cannot write.
     #[error("{0}")]

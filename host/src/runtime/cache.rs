@@ -17,7 +17,7 @@ use wasmtime::component::Component;
 use super::Description;
 
 /// Changes whenever what is stored beside a module changes its form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why the cache's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum CacheError {
     )]
     NotOurs(PathBuf),
     /// It leads elsewhere.
-    #[error("the folder for precompiled modules, {0}, is a link or no folder: remove it")]
+    #[error("the folder for precompiled modules, {0}, is a link, or not a folder: remove it")]
     NotAFolder(PathBuf),
 }
 

@@ -6,6 +6,7 @@ use super::bindings::{hooks, types};
 use super::limits;
 use super::quota::Limits;
 use super::recorder::{cut, masked};
+use super::settings;
 use super::{Description, StepFailure};
 use crate::alert::{Block, Enrichment, HandlerName, Labels, Status, Timestamp};
 use crate::shapes;
@@ -343,6 +344,7 @@ pub(super) fn description_from(given: hooks::Description) -> Result<Description,
             "describe().alerts holds {name:?}, which is no alertname"
         ));
     }
+    let settings = settings::stated(&given.more)?;
     Ok(Description {
         name: HandlerName::new(&given.name),
         version: given.version,
@@ -353,6 +355,7 @@ pub(super) fn description_from(given: hooks::Description) -> Result<Description,
             .more
             .iter()
             .any(|(name, value)| name == "steps" && value == "act"),
+        settings,
     })
 }
 

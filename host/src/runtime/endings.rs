@@ -121,6 +121,18 @@ pub(super) enum SlackCode {
     Other(&'static str),
 }
 
+impl SlackCode {
+    /// Returns what the operator or the author can do.
+    pub(super) fn advice(self) -> &'static str {
+        match self {
+            Self::SlackRefused(advice) | Self::ChannelRefused(advice) | Self::Other(advice) => {
+                advice
+            }
+            _ => TABLE,
+        }
+    }
+}
+
 const VALID_TOKEN: &str = "put a valid bot token into SLACK_TOKEN or slack.token_file";
 const ALLOW_APP: &str = "ask an administrator of the workspace to let the app post";
 const INVITE: &str = "invite the app into the channel (/invite @app)";

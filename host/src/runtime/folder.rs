@@ -152,8 +152,8 @@ pub(super) struct Folder {
     /// The files that `loads` is about.
     loading: HashMap<task::Id, String>,
     opened_at: Instant,
-    /// Results of the first scan, applied together in the files' order so that of two files with
-    /// one name always the same one wins.
+    /// Results of the first scan, applied together by age and name, so that of two files with one name always the same one
+    /// is served.
     first_results: Option<BTreeMap<String, (Signature, LoadResult)>>,
     woken: Arc<Notify>,
     is_readable: bool,
@@ -229,8 +229,8 @@ impl Folder {
             Err(error) => {
                 if std::mem::replace(&mut self.is_readable, false) {
                     tracing::error!(
-                        "the handlers' folder {} cannot be read: {error}; what was loaded goes on serving",
-                        self.dir.display()
+                        folder = %self.dir.display(), %error,
+                        "cannot read the folder of handlers; modules that are loaded stay in service"
                     );
                 }
                 return;
@@ -288,11 +288,13 @@ impl Folder {
         }
         for name in &gone {
             if let Some(file) = self.files.remove(name) {
-                let was = file.module.map_or_else(
-                    || "no handler was served from it".to_owned(),
-                    |module| format!("{} is no longer served", module.name()),
-                );
-                tracing::info!("{name} was removed: {was}");
+                match &file.module {
+                    Some(module) => tracing::info!(
+                        handler = %module.name(), file = name,
+                        "{name} was removed: {} is no longer served", module.name()
+                    ),
+                    None => tracing::info!(file = name, "{name} was removed: it served no handler"),
+                }
             }
         }
         if !gone.is_empty() {
@@ -388,7 +390,11 @@ impl Folder {
             let Some(why) = file.module.as_ref().and_then(|m| self.shared.pin_error(m)) else {
                 continue;
             };
-            tracing::error!("what was served from {name} no longer is: {why}");
+            tracing::error!(
+                file = name,
+                error = why,
+                "the handler from {name} is no longer served"
+            );
             file.module = None;
             has_changed = true;
         }
@@ -401,6 +407,9 @@ impl Folder {
         let Some(results) = self.first_results.take() else {
             return;
         };
+        let mut results: Vec<_> = results.into_iter().collect();
+        // Of two files with one name the older one is served: while a server runs, it is the one that was there first.
+        results.sort_by_key(|(_, (signature, _))| signature.modified);
         for (name, (signature, result)) in results {
             self.apply(&name, signature, result);
         }
@@ -432,7 +441,7 @@ impl Folder {
         };
         if let Some(other) = taken {
             let why = format!(
-                "the name {} is already served from {other}: remove one of the two files, or change the name in describe()",
+                "the name {} is already served from {other}, which was there first: remove one of the two files, or change the name in describe()",
                 module.name()
             );
             file.refuse(name, Refusal::new(why, Cause::Conflict));
@@ -458,7 +467,8 @@ impl Folder {
             return;
         }
         tracing::info!(
-            handler = %module.name(), version = module.description().version, sha256 = module.sha256(),
+            handler = %module.name(), file = name,
+            version = module.description().version, sha256 = module.sha256(),
             "{name} serves {}", module.name()
         );
         file.module = Some(Arc::new(module));
@@ -544,10 +554,10 @@ impl File {
         let why = &refusal.why;
         match &self.module {
             Some(module) => tracing::error!(
-                handler = %module.name(),
-                "{name} is refused, {} as it was before goes on serving: {why}", module.name()
+                handler = %module.name(), file = name, error = why,
+                "{name} is refused; the version of {} before it stays in service", module.name()
             ),
-            None => tracing::error!("{name} is refused: {why}"),
+            None => tracing::error!(file = name, error = why, "{name} is refused"),
         }
         self.stage = Stage::Refused(refusal);
     }
@@ -725,8 +735,8 @@ fn watch(dir: &Path, woken: Arc<Notify>) -> Option<RecommendedWatcher> {
         Ok(watcher) => Some(watcher),
         Err(error) => {
             tracing::warn!(
-                "changes of {} are not announced by the system ({error}): they are found by looking every {RESCAN:?}",
-                dir.display()
+                folder = %dir.display(), %error,
+                "the system does not announce changes of the folder of handlers: it is read every {RESCAN:?}"
             );
             None
         }

@@ -147,6 +147,7 @@ impl State {
         let Some(entry) = powers.replay.answer(plan.kind, &plan.name) else {
             return Ok(None);
         };
+        powers.clock.follow(&powers.replay);
         let reply = serde_json::from_str(&entry.reply).map_err(|error| {
             Stop::Host(format!(
                 "the record of call {} ({}) cannot be read: {error}",
@@ -264,7 +265,7 @@ async fn record<R: Serialize>(
     let seq = powers.replay.take_seq();
     let entry = Entry {
         in_doubt,
-        ..plan.entry(powers.clock, seq, true, done.result.clone(), reply)
+        ..plan.entry(powers.clock.now(), seq, true, done.result.clone(), reply)
     };
     let room = powers.room_for_reads(entry.bytes());
     let mut entries = powers.replay.held(room);
@@ -287,7 +288,7 @@ fn hold<R: Serialize>(powers: &mut Powers, plan: &Plan, done: &Done<R>) {
     match serde_json::to_string(&done.reply) {
         Ok(reply) if reply.len() <= RECORDED_READ_BYTES_MAX => {
             let seq = powers.replay.take_seq();
-            let entry = plan.entry(powers.clock, seq, false, done.result.clone(), reply);
+            let entry = plan.entry(powers.clock.now(), seq, false, done.result.clone(), reply);
             powers.replay.hold(entry);
         }
         _ => {}

@@ -14,6 +14,7 @@ use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::bindings::{hooks as contract, types};
+use super::clock::StepClock;
 use super::convert;
 use super::cpu::CpuMeter;
 use super::hooks::{Given, Hooks};
@@ -246,6 +247,8 @@ fn state_for(
     deadline: Instant,
     recorder: Arc<Recorder>,
 ) -> State {
+    let replay = Replay::new(invocation.recorded.entries);
+    let clock = StepClock::new(invocation.now, &replay);
     let powers = Powers {
         handler: module.name().clone(),
         delivery: invocation.delivery,
@@ -257,8 +260,8 @@ fn state_for(
         grants: invocation.grants,
         limits: invocation.limits,
         deadline,
-        clock: invocation.clock,
-        replay: Replay::new(invocation.recorded.entries),
+        clock: clock.clone(),
+        replay,
         ledger: invocation.ledger,
         clients: Arc::clone(&module.clients),
         rates: Arc::clone(&module.rates),
@@ -268,7 +271,7 @@ fn state_for(
         kv_held_back: std::collections::BTreeMap::new(),
     };
     let memory = MemoryMeter::new(invocation.limits.memory_bytes_max, runtime.sandbox.bounds);
-    let step = (invocation.clock, invocation.seed);
+    let step = (clock, invocation.seed);
     State::new(recorder, memory, &invocation.limits, step, Some(powers))
 }
 
@@ -344,7 +347,13 @@ pub(super) async fn describe(
         ..Limits::default()
     };
     let memory = MemoryMeter::for_describe(runtime.sandbox.bounds);
-    let state = State::new(recorder, memory, &limits, (Timestamp::now(), [0; 32]), None);
+    let state = State::new(
+        recorder,
+        memory,
+        &limits,
+        (StepClock::at(Timestamp::now()), [0; 32]),
+        None,
+    );
     let cpu = CpuMeter::new();
     let line = &runtime.sandbox.line_of_describe;
     let mut store = new_store(runtime, state, cpu.clone(), &limits, line);

@@ -3,6 +3,7 @@
 mod bindings;
 mod bounds;
 mod cache;
+mod clock;
 mod compiler;
 mod convert;
 mod cpu;
@@ -26,6 +27,7 @@ mod rates;
 mod recorder;
 mod registry;
 mod services;
+mod settings;
 mod slack;
 mod slots;
 mod state;
@@ -34,7 +36,7 @@ mod trap;
 mod turns;
 mod types;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -43,6 +45,8 @@ use cache::Cache;
 use compiler::Compilation;
 use engine::Sandbox;
 use services::{Known, Services};
+
+use crate::policy::HttpGrant;
 
 pub use bounds::Bounds;
 pub use cache::CacheError;
@@ -54,8 +58,11 @@ pub use holds::{Hold, Holds};
 pub use loader::{LoadError, Module};
 pub(crate) use preview::render_kept;
 pub use quota::{LimitKey, Limits, Unit, format_size};
+pub(crate) use recorder::GUEST_FIELDS;
 pub use registry::{ModuleInfo, Pins, Registry, Serving};
 pub use services::{PreviewSink, ServiceOptions};
+pub use settings::Setting;
+pub use slack::{Bot, ChannelState, SlackReport, SlackTrouble};
 pub use types::*;
 
 /// What runs the guests, and its version.
@@ -173,6 +180,45 @@ impl Runtime {
         let (old, new) = (&old.slack.settings, &services.slack.settings);
         self.known.holds.reconfigure(old, new);
         Ok(())
+    }
+
+    /// Asks Slack who the token is and what the channels are; None in preview, where nothing is posted. Never takes long.
+    pub async fn ask_slack(&self) -> Option<SlackReport> {
+        let services = self.services.load_full();
+        if services.slack.settings.preview {
+            return None;
+        }
+        Some(services.slack.ask_all().await)
+    }
+
+    /// Connects to what `grant` covers, as a request under it would, and asks for nothing but an answer: `HEAD`, without
+    /// credentials. None where only a wildcard says which host that is.
+    ///
+    /// # Errors
+    /// Says why there is no connection.
+    pub async fn reach(
+        &self,
+        grant: &HttpGrant,
+        ca_file: Option<&Path>,
+    ) -> Option<Result<(), String>> {
+        let url = grant.url()?;
+        let proxy = self.services.load().proxy.clone();
+        let reached = async {
+            egress::judge_literal(grant, &url).map_err(|refusal| refusal.reason().to_owned())?;
+            let client = egress::Clients::default()
+                .get(grant, ca_file, &url, proxy.as_ref())
+                .map_err(|error| error.to_string())?;
+            let request = client.request(reqwest::Method::HEAD, url);
+            let request = request.timeout(limits::HTTP_CONNECT_MAX);
+            match client.send(request).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(match egress::refusal_in(&error) {
+                    Some(refusal) => refusal.reason().to_owned(),
+                    None => egress::root_cause(&error),
+                }),
+            }
+        };
+        Some(reached.await)
     }
 }
 

@@ -16,6 +16,10 @@ use crate::dependency::Dependency;
 use crate::journal::{Begun, CallKind, CallName, Doubts, NamedCall, Note, RecordUse};
 use crate::shapes;
 
+/// The field by which a handler's own fields reach the log, as a JSON array of pairs: an event's own names are fixed at
+/// compile time.
+pub(crate) const GUEST_FIELDS: &str = "guest.fields";
+
 /// Who speaks, for the operator's log.
 #[derive(Clone, Debug)]
 pub(super) struct Speaker {
@@ -172,15 +176,15 @@ impl Recorder {
             Some((delivery, alert)) => (delivery.to_string(), alert.name()),
             None => (String::new(), ""),
         };
-        let fields = line
-            .fields
-            .iter()
-            .map(|(name, value)| format!(" {name}={value:?}"))
-            .collect::<String>();
+        // Strings alone: there is nothing in them that JSON cannot hold.
+        let fields = serde_json::to_string(&line.fields).unwrap_or_default();
         let message = &line.message;
         macro_rules! emit {
             ($level:ident) => {
-                tracing::$level!(target: "handler", %handler, delivery, alertname, "{message}{fields}")
+                tracing::$level!(
+                    target: "handler", %handler, delivery, alertname,
+                    { GUEST_FIELDS } = fields, "{message}"
+                )
             };
         }
         match line.level.as_str() {

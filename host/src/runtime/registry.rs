@@ -162,7 +162,7 @@ impl Registry {
             .is_err()
         {
             tracing::warn!(
-                "the handlers' folder does not answer: what was loaded before goes on serving"
+                "the folder of handlers does not answer; modules that are loaded stay in service"
             );
         }
     }

@@ -1,5 +1,7 @@
 //! Slack's Web API: three methods, and what each of its many ways to say no means for a retry.
 
+mod ask;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use super::endings::{Change, Ending, Reported, SlackCode, change_of, slack_code_
 use super::limits;
 pub(super) use super::pace::Paces;
 use crate::config::Slack;
+pub use ask::{Bot, ChannelState, SlackReport, SlackTrouble};
 
 /// Where Slack says 429 without saying for how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
@@ -287,9 +290,11 @@ fn code_of(error: String) -> String {
 
 /// Returns what a code means for the caller; `None` where it is as good as success.
 fn failure(method: Method, code: &str) -> Option<SlackFailure> {
+    if change_of(Ending::SlackError(code)) == Change::Made {
+        return None;
+    }
     let explained = |advice| format!("{code}: {advice}");
     Some(match slack_code_of(method, code) {
-        SlackCode::AlreadyDone => return None,
         SlackCode::RateLimited => SlackFailure::RateLimited(RETRY_AFTER_DEFAULT),
         SlackCode::Transient => SlackFailure::Unavailable(format!("Slack answered {code}")),
         SlackCode::MayBeDone(reported) => {
@@ -304,7 +309,7 @@ fn failure(method: Method, code: &str) -> Option<SlackFailure> {
             advice: advice.to_owned(),
         },
         SlackCode::Gone => SlackFailure::NotFound,
-        SlackCode::BlocksRefused => {
+        SlackCode::BlocksRefused | SlackCode::AlreadyDone => {
             SlackFailure::Invalid(explained("Slack takes neither its blocks nor its text"))
         }
         SlackCode::Other(advice) => SlackFailure::Invalid(explained(advice)),

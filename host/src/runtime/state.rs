@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::clock::StepClock;
 use super::egress::Clients;
 use super::limits::{
     DELIVERY_RECORD_BYTES_MAX, DELIVERY_RECORD_ENTRIES_MAX, HANDLES_MAX, OF_DESCRIBE,
@@ -20,7 +21,7 @@ use super::rates::Rates;
 use super::recorder::Recorder;
 use super::services::Services;
 use super::stdio::{Channel, GuestOutput};
-use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, StepKind, Timestamp};
+use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, StepKind};
 use crate::journal::{CallKind, Ledger, RecordUse, Replay};
 use crate::policy::Grants;
 
@@ -50,8 +51,8 @@ pub(super) struct Powers {
     pub(super) grants: Arc<Grants>,
     pub(super) limits: Limits,
     pub(super) deadline: Instant,
-    /// What the guest's clock stands at, for the record.
-    pub(super) clock: Timestamp,
+    /// The guest's clock, whose time goes into the record.
+    pub(super) clock: StepClock,
     pub(super) replay: Replay,
     /// What the other steps of its delivery have on record.
     pub(super) recorded_elsewhere: RecordUse,
@@ -237,7 +238,7 @@ impl State {
         recorder: Arc<Recorder>,
         memory: MemoryMeter,
         limits: &Limits,
-        (clock, seed): (Timestamp, [u8; 32]),
+        (clock, seed): (StepClock, [u8; 32]),
         powers: Option<Powers>,
     ) -> Self {
         let mut table = ResourceTable::new();
@@ -310,8 +311,8 @@ impl WasiView for State {
 }
 
 /// No file, no argument, no variable, no socket. Clock and random are the step's own, so that a
-/// retry takes the same way; stdin is at its end.
-fn empty_world(recorder: &Arc<Recorder>, clock: Timestamp, seed: [u8; 32]) -> WasiCtx {
+/// retry takes the same way; stdin is at its end. The monotonic clock runs: timers and timeouts are built on it.
+fn empty_world(recorder: &Arc<Recorder>, clock: StepClock, seed: [u8; 32]) -> WasiCtx {
     let mut insecure_seed = seed;
     insecure_seed[0] ^= 0xff;
     let (low, _) = seed.split_at(16);
@@ -319,23 +320,10 @@ fn empty_world(recorder: &Arc<Recorder>, clock: Timestamp, seed: [u8; 32]) -> Wa
     WasiCtxBuilder::new()
         .stdout(GuestOutput::new(Channel::Stdout, Arc::clone(recorder)))
         .stderr(GuestOutput::new(Channel::Stderr, Arc::clone(recorder)))
-        .wall_clock(FrozenClock(clock))
+        .wall_clock(clock)
         .secure_random(StdRng::from_seed(seed))
         .insecure_random(StdRng::from_seed(insecure_seed))
         .insecure_random_seed(hash_seed)
         .max_random_size(RANDOM_BYTES_MAX)
         .build()
-}
-
-struct FrozenClock(Timestamp);
-
-impl HostWallClock for FrozenClock {
-    fn resolution(&self) -> Duration {
-        Duration::from_nanos(1)
-    }
-
-    fn now(&self) -> Duration {
-        // A guest's clock has no time before 1970.
-        Duration::try_from(self.0.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
-    }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::holds::Hold;
 use super::quota::Limits;
+use super::settings::Setting;
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::dependency::Dependency;
 use crate::journal::{CallKind, Doubts, Ledger, RecordUse, Recorded};
@@ -37,8 +38,8 @@ pub struct Invocation {
     pub limits: Limits,
     /// The step's deadline from now; never longer than `limits.wall_max`.
     pub time_left: Duration,
-    /// The wall clock that the guest sees: when the step first started.
-    pub clock: Timestamp,
+    /// The time, which the guest's wall clock shows once no recorded effect is left to replay.
+    pub now: Timestamp,
     /// Where the guest's random bytes come from: the step's own on every attempt.
     pub seed: [u8; 32],
     /// What earlier attempts of this step recorded.
@@ -269,4 +270,7 @@ pub struct Description {
     /// Its `enrich` adds nothing, and need not be called.
     #[serde(default)]
     pub act_only: bool,
+    /// The settings that it has; absent where it does not state them.
+    #[serde(default)]
+    pub settings: Option<Vec<Setting>>,
 }

@@ -14,7 +14,7 @@ mod tls;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::Router as Endpoints;
@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tower::Service as _;
 
 use crate::config::{Config, Web};
-use crate::telemetry::{Cut, Metrics};
+use crate::telemetry::{Cut, Metrics, Refusal, Refusals, Refused};
 
 use body::TimedBody;
 use guarded::Guarded;
@@ -54,6 +54,8 @@ pub(crate) struct Server {
     pub(crate) config: Arc<ArcSwap<Config>>,
     /// Where what was cut off is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// Where requests that are refused unread are logged.
+    pub(crate) refusals: Arc<Refusals>,
     /// Absent where HTTP is plain.
     pub(crate) tls: Option<Arc<Tls>>,
 }
@@ -101,12 +103,25 @@ impl Server {
             }
             Admission::Full(linger) => {
                 self.metrics.connection_cut(Cut::Full);
+                self.log_full(peer);
                 // A peer that speaks TLS could not read a plain answer.
                 if let (Some(linger), None) = (linger, &self.tls) {
                     connections.spawn(refuse::refuse(stream, linger));
                 }
             }
         }
+    }
+
+    fn log_full(&self, peer: SocketAddr) {
+        let refused = Refused {
+            reason: Refusal::Connections,
+            status: 503,
+            peer: Some(peer),
+            method: "",
+            path: "",
+            error: "too many connections (web.connections_max)",
+        };
+        self.refusals.log(&refused, Instant::now());
     }
 
     async fn connection(
@@ -134,7 +149,7 @@ impl Server {
             }
             Ok(Err(error)) => {
                 self.metrics.connection_cut(Cut::Tls);
-                tracing::debug!(%peer, %error, "no TLS connection came about");
+                tracing::debug!(%peer, %error, "the TLS handshake failed");
             }
             Err(_) => self.metrics.connection_cut(Cut::SlowHeaders),
         }
@@ -195,7 +210,7 @@ async fn pause_after(error: &std::io::Error) {
     ) {
         return;
     }
-    tracing::error!(%error, "cannot take connections now; raise the limit of open files (ulimit -n) if it names them");
+    tracing::error!(%error, "cannot accept connections now; if the error is about open files, raise their limit (ulimit -n)");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 

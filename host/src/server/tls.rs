@@ -75,10 +75,10 @@ impl Tls {
             match load(&self.settings) {
                 Ok(acceptor) => {
                     current.acceptor = acceptor;
-                    tracing::info!("TLS: certificate and key read again");
+                    tracing::info!("TLS certificate and key read again");
                 }
                 Err(error) => {
-                    tracing::error!("{error}; the certificate that was read before stays in use");
+                    tracing::error!(%error, "cannot read the new TLS certificate and key; those read before stay in use");
                 }
             }
         }

@@ -35,12 +35,14 @@ pub struct Metrics {
     limits: IntCounterVec,
     breaker_open: IntGaugeVec,
     slack_channel_held: IntGaugeVec,
+    serving_old: IntGaugeVec,
     store_writable: IntGauge,
     heartbeat_missing: IntGaugeVec,
     handler_info: IntGaugeVec,
     load_failures: IntCounter,
     connections_cut: IntCounterVec,
     requests_refused: IntCounterVec,
+    log_lines_dropped: IntCounter,
     reload_successful: IntGauge,
 }
 
@@ -95,7 +97,7 @@ impl Metrics {
             unrouted: counter(
                 &registry,
                 "alert_manager_deliveries_unrouted_total",
-                "Alerts that no route matched: stored as done, handled by nobody.",
+                "Alerts that no route matched: stored as done, without a handler.",
             )?,
             deliveries: counters(
                 &registry,
@@ -106,7 +108,7 @@ impl Metrics {
             dead: gauge(
                 &registry,
                 "alert_manager_dead_deliveries",
-                "Deliveries given up that a person can send again.",
+                "Dead deliveries, which a person can send again.",
             )?,
             retention_removed: counters(
                 &registry,
@@ -180,6 +182,12 @@ impl Metrics {
                 "1 while Slack refuses a channel of slack.channels, or the token, so that messages wait for the operator.",
                 &["channel"],
             )?,
+            serving_old: gauges(
+                &registry,
+                "alert_manager_handler_serving_old",
+                "1 while the handler's file as it is now is refused and the version before it serves.",
+                &["handler"],
+            )?,
             store_writable: gauge(
                 &registry,
                 "alert_manager_store_writable",
@@ -206,8 +214,13 @@ impl Metrics {
             requests_refused: counters(
                 &registry,
                 "alert_manager_webhook_refused_requests_total",
-                "Requests to the webhook refused before their body was looked at, by reason.",
+                "Requests to the webhook, or posted to no known path, that were refused, by reason.",
                 &["reason"],
+            )?,
+            log_lines_dropped: counter(
+                &registry,
+                "alert_manager_log_lines_dropped_total",
+                "Log lines dropped because standard error was not read fast enough.",
             )?,
             load_failures: counter(
                 &registry,
@@ -240,6 +253,11 @@ impl Metrics {
             ] {
                 metrics.webhook_alerts(Some(status), result, 0);
             }
+        }
+        for reason in Refusal::ALL {
+            metrics
+                .requests_refused
+                .with_label_values(&[reason.as_str()]);
         }
         #[cfg(target_os = "linux")]
         metrics.registry.register(Box::new(
@@ -322,6 +340,11 @@ impl Metrics {
         show(&self.slack_channel_held, channels);
     }
 
+    /// Shows the handlers that serve now, each with 1 if a newer file of it is refused, and those alone.
+    pub fn serving_old<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.serving_old, handlers);
+    }
+
     /// Shows whether the store can be written.
     pub fn store(&self, unwritable: Option<&str>) {
         self.store_writable.set(i64::from(unwritable.is_none()));
@@ -389,7 +412,13 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a request to the webhook that did not get as far as its alerts.
+    /// Shows how many log lines were dropped since the start of the process.
+    pub fn log_lines_dropped(&self, total: u64) {
+        let counter = &self.log_lines_dropped;
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Counts a request that brings no alerts in.
     pub(crate) fn request_refused(&self, reason: Refusal) {
         self.requests_refused
             .with_label_values(&[reason.as_str()])
@@ -450,7 +479,7 @@ impl Cut {
     }
 }
 
-/// Why a request to the webhook was refused.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// It did not prove who it is from.
@@ -459,14 +488,48 @@ pub(crate) enum Refusal {
     Rate,
     /// A web page is behind it.
     Page,
+    /// Nothing in its body is an alert.
+    Invalid,
+    /// Its body is too large.
+    TooLarge,
+    /// Its body is not JSON, or compressed.
+    MediaType,
+    /// Its path does not take its method.
+    Method,
+    /// It was posted to a path that there is not.
+    Path,
+    /// There are too many connections. Counted by `connections_cut_total`.
+    Connections,
+    /// Its alerts cannot be stored now: a start, a full queue, a store that cannot be written, too many bodies.
+    Unavailable,
 }
 
 impl Refusal {
-    fn as_str(self) -> &'static str {
+    /// Those of requests that bring alerts.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Unauthorized,
+        Self::Rate,
+        Self::Page,
+        Self::Invalid,
+        Self::TooLarge,
+        Self::MediaType,
+        Self::Method,
+        Self::Path,
+        Self::Unavailable,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::Rate => "rate",
             Self::Page => "page",
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too_large",
+            Self::MediaType => "media_type",
+            Self::Method => "method",
+            Self::Path => "path",
+            Self::Connections => "connections",
+            Self::Unavailable => "unavailable",
         }
     }
 }

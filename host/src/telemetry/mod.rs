@@ -1,7 +1,9 @@
-//! What the server tells about itself: log lines and metrics.
+//! What the server reports about itself: log lines and metrics.
 
 pub mod log;
 mod metrics;
+mod refusals;
 
 pub(crate) use metrics::{Cut, Refusal};
 pub use metrics::{Metrics, WebhookResult};
+pub(crate) use refusals::{Refusals, Refused, WINDOW as REFUSALS_WINDOW};

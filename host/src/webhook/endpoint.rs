@@ -33,15 +33,26 @@ const LARGE_BYTES: u64 = 128 << 10;
 /// Room that is made for a body at first, in bytes: what its length claims may never come.
 const FIRST_BYTES_MAX: usize = 64 << 10;
 
+/// Every path that senders post to.
+pub(crate) const PATHS: [&str; 5] = [
+    "/webhook",
+    // Prometheus and vmalert append these to their path_prefix, `/webhook` or none.
+    "/webhook/api/v2/alerts",
+    "/api/v2/alerts",
+    // Those of before version 0.27.
+    "/webhook/api/v1/alerts",
+    "/api/v1/alerts",
+];
+
 /// The webhook's routes. Each handler calls [`guard_webhook`] first: nothing around them does.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
+    let [own, below, bare, old_below, old_bare] = PATHS;
     Endpoints::new()
-        .route("/webhook", post(take).put(take))
-        // Prometheus and vmalert append these to their path_prefix, `/webhook` or none.
-        .route("/webhook/api/v2/alerts", post(take).put(take))
-        .route("/api/v2/alerts", post(take).put(take))
-        .route("/webhook/api/v1/alerts", any(gone))
-        .route("/api/v1/alerts", any(gone))
+        .route(own, post(take).put(take))
+        .route(below, post(take).put(take))
+        .route(bare, post(take).put(take))
+        .route(old_below, any(gone))
+        .route(old_bare, any(gone))
 }
 
 async fn take(State(shared): State<Shared>, request: Request) -> Response {
@@ -79,8 +90,7 @@ fn admit(
 ) -> Result<Option<Claim>, ApiError> {
     guard_webhook(shared, config, head)?;
     check_rate(shared, &config.webhook, head)?;
-    let claim = prove(&config.webhook, &head.headers, now)
-        .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
+    let claim = prove(&config.webhook, &head.headers, now)?;
     if config.webhook.is_closed() && claim.is_none() {
         standing.prove();
     }
@@ -137,9 +147,7 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     } = reading;
     let settled = match claim {
         Some(claim) => {
-            claim
-                .verify()
-                .inspect_err(|_| shared.metrics.request_refused(Refusal::Unauthorized))?;
+            claim.verify()?;
             standing.prove();
             share.prove()
         }
@@ -211,7 +219,7 @@ async fn beside<T: Send + 'static>(
 
 /// The work on a body has panicked, which is a mistake of ours.
 fn failed() -> ApiError {
-    tracing::error!("the work on a body ended unexpectedly; its sender is told to try again");
+    tracing::error!("reading a body ended unexpectedly; its sender is answered 503, to try again");
     ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "storing the alerts failed; try again",
@@ -225,12 +233,12 @@ fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), Ap
     if shared.senders.take(peer.ip(), webhook.rate, Instant::now()) {
         return Ok(());
     }
-    shared.metrics.request_refused(Refusal::Rate);
     // Alertmanager drops what it gets a 429 for.
     Err(ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "this sender posts too often (webhook.rate); try again",
-    ))
+    )
+    .because(Refusal::Rate))
 }
 
 /// Judges who a request is from, as far as its headers tell. A signature is left to be checked against the
@@ -369,20 +377,23 @@ fn refuse_body(
             StatusCode::SERVICE_UNAVAILABLE,
             "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",
         ),
-        ReadError::Broken(_) => {
-            ApiError::new(StatusCode::BAD_REQUEST, "the body ended before its end")
-        }
+        ReadError::Broken(_) => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "the body ended early: the sender closed the connection",
+        ),
     }
 }
 
 fn refuse_full(shared: &Shared, standing: &Standing, full: &Full) -> ApiError {
     let message = match full {
-        Full::Everywhere => "too many large bodies at one time (web.bodies_bytes_max); try again",
+        Full::Everywhere => {
+            "too many large bodies are being read at once (web.bodies_bytes_max); try again"
+        }
         Full::Displaced => {
             if !standing.is_displaced() {
                 shared.metrics.connection_cut(Cut::DisplacedBody);
             }
-            "the body made room for others before it proved its sender (web.bodies_bytes_max, web.connections_max); try again"
+            "the body was cut off in favour of others, because its sender had not proved who it is yet (web.bodies_bytes_max, web.connections_max); try again"
         }
     };
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)

@@ -25,6 +25,8 @@ pub(super) struct Intake {
     answer: Answer,
     /// The JSON of the deliveries, with commas between: as structures they would take several times as much.
     deliveries: Vec<u8>,
+    /// The same of the deliveries that duplicates belong to.
+    duplicate_of: Vec<u8>,
 }
 
 /// What the answer needs of an alert that the queue has taken over.
@@ -63,7 +65,9 @@ struct Taken<'a> {
     id: DeliveryId,
     fingerprint: Fingerprint,
     alertname: &'a str,
-    handlers: &'a [HandlerName],
+    /// Of an accepted one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handlers: Option<&'a [HandlerName]>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -87,7 +91,7 @@ impl Intake {
             shared.metrics.webhook_truncated(truncated);
             tracing::warn!(
                 alerts = truncated,
-                "the sender cut its list: these alerts, and their resolves, never arrive. Raise or remove `max_alerts` in its webhook_configs"
+                "the sender cut its list of alerts: those that it left out, and their resolves, never arrive. Set `max_alerts: 0` in its webhook_configs"
             );
         }
         Ok(Self {
@@ -97,6 +101,7 @@ impl Intake {
             bad: Bad::default(),
             answer: Answer::default(),
             deliveries: Vec::new(),
+            duplicate_of: Vec::new(),
         })
     }
 
@@ -137,7 +142,7 @@ impl Intake {
             shared.metrics.webhook_fields_left_out(left_out);
             tracing::warn!(
                 fields = left_out,
-                "these fields are too long and are cut or left out; `alert_manager.left_out` in an alert's origin names them"
+                "fields of alerts were too long and were cut or left out; `alert_manager.left_out` in an alert's origin names them"
             );
         }
         // A part that is refused again and again is known by its text: all of a body's are handed in together.
@@ -161,11 +166,18 @@ impl Intake {
                 Verdict::Accepted(taken) => {
                     self.answer.accepted += 1;
                     alert.warn_if_unrouted(shared);
-                    taken.iter().for_each(|taken| self.list(&alert, taken));
+                    for taken in &taken {
+                        alert.log_accepted(taken);
+                        let handlers = Some(taken.handlers.as_slice());
+                        list(&mut self.deliveries, &alert, taken.id, handlers);
+                    }
                     WebhookResult::Accepted
                 }
-                Verdict::Duplicate => {
+                Verdict::Duplicate(ran_as) => {
                     self.answer.duplicates += 1;
+                    for id in ran_as {
+                        list(&mut self.duplicate_of, &alert, id, None);
+                    }
                     WebhookResult::Duplicate
                 }
                 Verdict::Stale => {
@@ -186,7 +198,7 @@ impl Intake {
         if bad.more > 0 {
             tracing::warn!(
                 parts = bad.more,
-                "a body has more parts that are no alerts than are kept: these are only counted"
+                "a body had more parts that are not alerts than are kept; the rest was only counted"
             );
         }
         self.answer.rejected_more = bad.more;
@@ -201,31 +213,36 @@ impl Intake {
             .collect();
     }
 
-    fn list(&mut self, alert: &Described, taken: &Accepted) {
-        if !self.deliveries.is_empty() {
-            self.deliveries.push(b',');
-        }
-        let taken = Taken {
-            id: taken.id,
-            fingerprint: alert.fingerprint,
-            alertname: &alert.alertname,
-            handlers: &taken.handlers,
-        };
-        // Texts and numbers into memory: there is nothing in it that could fail.
-        let _ = serde_json::to_writer(&mut self.deliveries, &taken);
-    }
-
     /// Returns the JSON of the answer.
     pub(super) fn into_answer(self) -> Bytes {
         let mut json = serde_json::to_vec(&self.answer).unwrap_or_else(|_| b"{}".to_vec());
         // Its closing brace comes after the deliveries.
         json.pop();
-        json.reserve_exact(self.deliveries.len() + 20);
+        json.reserve_exact(self.deliveries.len() + self.duplicate_of.len() + 40);
         json.extend_from_slice(b",\"deliveries\":[");
         json.extend_from_slice(&self.deliveries);
+        if !self.duplicate_of.is_empty() {
+            json.extend_from_slice(b"],\"duplicate_of\":[");
+            json.extend_from_slice(&self.duplicate_of);
+        }
         json.extend_from_slice(b"]}");
         json.into()
     }
+}
+
+/// Adds a delivery to the JSON of a list.
+fn list(json: &mut Vec<u8>, alert: &Described, id: DeliveryId, handlers: Option<&[HandlerName]>) {
+    if !json.is_empty() {
+        json.push(b',');
+    }
+    let taken = Taken {
+        id,
+        fingerprint: alert.fingerprint,
+        alertname: &alert.alertname,
+        handlers,
+    };
+    // Texts and numbers into memory: there is nothing in it that could fail.
+    let _ = serde_json::to_writer(json, &taken);
 }
 
 impl Described {
@@ -244,12 +261,31 @@ impl Described {
             return;
         }
         shared.metrics.unrouted();
-        let name = &self.alertname[..self.alertname.floor_char_boundary(SHOWN_BYTES_MAX)];
         tracing::warn!(
-            alertname = name,
-            "no route matches {name:?}: stored as done, handled by nobody. A route without matchers would catch it"
+            alertname = self.shown_name(),
+            "no route matches this alert: it is stored as done, and no handler runs. A route without matchers would match it"
         );
     }
+
+    fn log_accepted(&self, taken: &Accepted) {
+        tracing::debug!(
+            delivery = %taken.id,
+            alertname = self.shown_name(),
+            status = self.status.as_str(),
+            fingerprint = %self.fingerprint,
+            handlers = joined(&taken.handlers),
+            "alert accepted"
+        );
+    }
+
+    fn shown_name(&self) -> &str {
+        &self.alertname[..self.alertname.floor_char_boundary(SHOWN_BYTES_MAX)]
+    }
+}
+
+fn joined(handlers: &[HandlerName]) -> String {
+    let names: Vec<_> = handlers.iter().map(HandlerName::as_str).collect();
+    names.join(",")
 }
 
 /// Routes an alert.

@@ -8,7 +8,7 @@ mod rate;
 mod room;
 mod signature;
 
-pub(crate) use endpoint::endpoints;
+pub(crate) use endpoint::{PATHS, endpoints};
 pub(crate) use intake::submission;
 pub use payload::{Bad, BadAlert, Parsed, ParsedAlert, PayloadError, parse};
 pub(crate) use rate::SenderRates;

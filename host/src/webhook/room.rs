@@ -42,10 +42,10 @@ pub(super) struct Bounds {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum Full {
     /// For none of its size.
-    #[error("no room for another body")]
+    #[error("too many bodies are being read")]
     Everywhere,
     /// It was the oldest of those whose senders have proved nothing.
-    #[error("the body made room for another")]
+    #[error("the body was cut off in favour of another")]
     Displaced,
 }
 

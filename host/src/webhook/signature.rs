@@ -76,7 +76,7 @@ fn keyed(secret: &SecretSource) -> Result<Hmac<Sha256>, ApiError> {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, what)
     };
     let secret = secret.read().map_err(|error| {
-        tracing::error!(%error, "cannot read the secret that signatures are checked with");
+        tracing::error!(%error, "cannot read the secret of webhook.hmac; requests are answered 503 until it can be read");
         unreadable()
     })?;
     Hmac::new_from_slice(secret.expose().as_bytes()).map_err(|_| unreadable())

@@ -92,21 +92,46 @@ impl Breakers {
         (!was_open).then_some(Change::Opened(reason))
     }
 
-    /// Returns why a handler is paused, where it is.
-    pub(crate) fn paused(&self, handler: &HandlerName) -> Option<String> {
+    /// Returns how a handler is paused, if it is: its actor's pause before its enrichment's.
+    pub(crate) fn paused(&self, handler: &HandlerName) -> Option<Pause> {
         let breakers = self.0.lock();
         [StepKind::Act, StepKind::Enrich]
             .into_iter()
             .find_map(|step| {
-                let (_, reason) = breakers.get(&(handler.clone(), step))?.paused.as_ref()?;
-                Some(format!("{} is paused: {reason}", step.as_str()))
+                let (until, reason) = breakers.get(&(handler.clone(), step))?.paused.clone()?;
+                Some(Pause {
+                    step,
+                    until,
+                    reason,
+                })
             })
+    }
+
+    /// Returns when one delivery of each paused handler may find out.
+    pub(super) fn probes(&self) -> Vec<(HandlerName, Instant)> {
+        let breakers = self.0.lock();
+        let paused = breakers.iter().filter_map(|((handler, _), breaker)| {
+            let (until, _) = breaker.paused.as_ref()?;
+            Some((handler.clone(), *until))
+        });
+        paused.collect()
     }
 
     /// Forgets what is known of a handler whose module was replaced: the new one starts afresh.
     pub(crate) fn forget(&self, handler: &HandlerName) {
         self.0.lock().retain(|(name, _), _| name != handler);
     }
+}
+
+/// How a handler is paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// Which hook does not run.
+    pub(crate) step: StepKind,
+    /// When one delivery tries again, by the monotonic clock. If that is past, it waits for a delivery that is due.
+    pub(crate) until: Instant,
+    /// What failed.
+    pub(crate) reason: String,
 }
 
 /// What a try did to a breaker.

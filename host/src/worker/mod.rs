@@ -20,7 +20,7 @@ use crate::router::Router;
 use crate::runtime::{Registry, Runtime};
 use crate::telemetry::Metrics;
 
-pub(crate) use breaker::Breakers;
+pub(crate) use breaker::{Breakers, Pause};
 pub(crate) use prober::Prober;
 pub(crate) use threads::GuestThreads;
 
@@ -81,7 +81,7 @@ impl Worker {
         if drained.await.is_err() {
             tracing::warn!(
                 deliveries = running.len(),
-                "not finished within {drain_max:?} of the shutdown: given back, to go on after the next start"
+                "deliveries did not finish within {drain_max:?} of the shutdown; they continue after the next start"
             );
             // Each task settles what it holds before it ends.
             let _ = cut_off.send(Phase::CutOff);
@@ -95,6 +95,6 @@ impl Worker {
 /// A panic here is our own mistake: the lease stays held, and the next start takes it up.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a worker ended unexpectedly; its delivery goes on after the next start");
+        tracing::error!(%error, "a worker ended unexpectedly; its delivery continues after the next start");
     }
 }

@@ -241,7 +241,6 @@ impl Run {
         let step = &self.leased.progress.steps[place];
         let (handler, kind) = (step.handler.clone(), step.kind);
         let settings = self.worker.config.load().handler(&handler);
-        let started_at = Timestamp::now();
         match self.worker.breakers.ask(&handler, kind, Instant::now()) {
             Gate::Open => {}
             Gate::Paused(left, reason) => {
@@ -250,9 +249,10 @@ impl Run {
             }
         }
         let Some(module) = self.worker.registry.get(&handler) else {
-            self.module_missing(place, started_at, &settings);
+            self.module_missing(place, &settings);
             return;
         };
+        let started_at = Timestamp::now();
         let invoked = self.invoke(place, &module, &settings).await;
         if let Some(slot) = &mut self.slot {
             slot.used(&invoked);
@@ -264,7 +264,7 @@ impl Run {
             module.description().version,
             module.sha256().get(..12).unwrap_or_default()
         );
-        self.ended(place, Some(module), started_at, invoked, &settings);
+        self.ended(place, module, started_at, invoked, &settings);
     }
 
     async fn invoke(
@@ -283,14 +283,8 @@ impl Run {
         let config = self.route_config(settings);
         let time_left = self.time_left(place, settings);
         let step = &mut self.leased.progress.steps[place];
-        // An attempt whose effects are on record is retried under the clock that it had then.
-        let clock = recorded
-            .entries
-            .first()
-            .map(|entry| entry.clock)
-            .or(step.started_at)
-            .unwrap_or_else(Timestamp::now);
-        step.started_at = Some(clock);
+        let now = Timestamp::now();
+        step.started_at.get_or_insert(now);
         step.not_before = None;
         step.waits_for = None;
         let invocation = Invocation {
@@ -305,7 +299,7 @@ impl Run {
             grants: grants_of(settings, module),
             limits: settings.limits,
             time_left,
-            clock,
+            now,
             seed: self.worker.queue.seed(id, number),
             doubts: step.doubts_over(&recorded.entries, lease),
             recorded,
@@ -415,7 +409,7 @@ impl Run {
     fn ended(
         &mut self,
         place: usize,
-        module: Option<String>,
+        module: String,
         started_at: Timestamp,
         invoked: Invoked,
         settings: &HandlerSettings,
@@ -465,7 +459,7 @@ impl Run {
         self.told.push(StepStory {
             handler: step.handler.clone(),
             step: step.kind,
-            module,
+            module: Some(module),
             started_at,
             outcome: outcome.to_owned(),
             error: match step.status {
@@ -567,7 +561,7 @@ impl Run {
         let (delivery, alertname) = (self.leased.id, self.leased.alert.name());
         tracing::warn!(
             handler, step = kind, %delivery, alertname,
-            "a call of {handler} may have happened and was not repeated: explain {delivery} says which"
+            "a call of {handler} may have happened and was not repeated: `alert-manager explain {delivery}` names it"
         );
     }
 
@@ -607,35 +601,54 @@ impl Run {
             StepKind::Enrich => outcome::give_up(step, &reason),
             StepKind::Act => {
                 step.last_error = Some(reason);
-                // Spread out over a pause more: a backlog that wakes at one moment would only be sent back together.
-                let wait = left + PAUSE.mul_f64(circumstances.jitter);
+                // One tries when the pause is over, and all go if that succeeds. Their own time is later, and spread out: a
+                // backlog that wakes at one moment would only be sent back together.
+                let wait = left + PAUSE.mul_f64(1.0 + circumstances.jitter);
                 outcome::wait_or_age(step, wait, &settings.retry, circumstances);
+                if step.status == StepStatus::Pending {
+                    step.waits_for = Some(Dependency::Handler(step.handler.to_string()));
+                }
             }
         }
         self.tell_doubts_of_end(place);
         self.finished(place);
     }
 
-    /// No module of that name serves: that may pass, since one can be dropped in at any time.
-    fn module_missing(&mut self, place: usize, started_at: Timestamp, settings: &HandlerSettings) {
-        let handler = &self.leased.progress.steps[place].handler;
-        let message = match self.worker.registry.refusal(handler) {
+    /// No module of that name serves: that may pass, since one can be dropped in at any time. Its enrichment is left out, its
+    /// actor waits. Nothing of it ran, so it is no attempt: the reason stands with the delivery, not in its story.
+    fn module_missing(&mut self, place: usize, settings: &HandlerSettings) {
+        let step = &mut self.leased.progress.steps[place];
+        let handler = &step.handler;
+        let reason = match self.worker.registry.refusal(handler) {
             Some(reason) => format!("handler {handler} is not loaded: {reason}"),
             None => format!(
                 "handler {handler} is not loaded: put its .wasm into {}",
                 self.worker.config.load().handlers_dir.display()
             ),
         };
-        let mut settings = settings.clone();
-        settings.retry.backoff_max = settings.retry.backoff_max.min(MODULE_RETRY_MAX);
-        let invoked = Invoked::not_begun(match self.leased.progress.steps[place].kind {
-            StepKind::Enrich => StepFailure::Permanent(message),
-            StepKind::Act => StepFailure::Unavailable {
-                message,
-                after: None,
-            },
-        });
-        self.ended(place, None, started_at, invoked, &settings);
+        match step.kind {
+            StepKind::Enrich => outcome::give_up(step, &reason),
+            StepKind::Act => {
+                let mut settings = settings.clone();
+                settings.retry.backoff_max = settings.retry.backoff_max.min(MODULE_RETRY_MAX);
+                let failure = StepFailure::Unavailable {
+                    message: reason.clone(),
+                    after: None,
+                };
+                let why = Why {
+                    hold: None,
+                    needs: None,
+                };
+                self.failed(place, &failure, why, &settings, Timestamp::now());
+            }
+        }
+        let level = match self.leased.progress.steps[place].status {
+            StepStatus::Failed => tracing::Level::WARN,
+            _ => tracing::Level::INFO,
+        };
+        self.log(place, level, &reason);
+        self.tell_doubts_of_end(place);
+        self.finished(place);
     }
 
     fn count(&self, handler: &HandlerName, trace: &Trace) {
@@ -674,12 +687,18 @@ impl Run {
                 tracing::error!(
                     handler = handler.as_str(),
                     step = kind.as_str(),
-                    "handler {handler} is paused, one delivery tries again every {} s: {reason}",
+                    reason,
+                    "handler {handler} is paused: it failed again and again; one delivery tries it every {} s",
                     PAUSE.as_secs()
                 );
             }
             Some(Change::Closed) => {
-                tracing::info!(handler = handler.as_str(), "handler {handler} runs again");
+                let dependency = Dependency::Handler(handler.to_string());
+                self.worker.queue.wake(&dependency, Wake::All);
+                tracing::info!(
+                    handler = handler.as_str(),
+                    "handler {handler} is no longer paused"
+                );
             }
             None => {}
         }
@@ -690,11 +709,11 @@ impl Run {
         let (handler, kind) = (step.handler.as_str(), step.kind.as_str());
         let (delivery, alertname) = (self.leased.id, self.leased.alert.name());
         if level == tracing::Level::WARN {
-            tracing::warn!(handler, step = kind, %delivery, alertname, "{handler} gave up: {error}");
+            tracing::warn!(handler, step = kind, %delivery, alertname, error, "{handler} gave up");
         } else {
             // The whole of it is in the story.
             let error = error.lines().next().unwrap_or_default();
-            tracing::info!(handler, step = kind, %delivery, alertname, "{handler} will try again: {error}");
+            tracing::info!(handler, step = kind, %delivery, alertname, error, "{handler} will try again");
         }
     }
 
@@ -751,6 +770,7 @@ impl Run {
             token: self.leased.token,
             next,
             progress,
+            alert: Some(self.leased.alert),
             story,
             last_error,
         });

@@ -1,4 +1,4 @@
-//! Finds out whether what is held can go on: one delivery tries after each pause, and all that wait go when it succeeds.
+//! Finds out whether what is held or paused can go on: one delivery tries after each pause, and all that wait go when it succeeds.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::Phase;
+use super::{Breakers, Phase};
 use crate::dependency::Dependency;
 use crate::queue::{Queue, Wake};
 use crate::runtime::{Hold, Runtime};
@@ -14,14 +14,15 @@ use crate::runtime::{Hold, Runtime};
 /// How long a delivery that was to find out has before another one is asked to.
 const TRY_MIN: Duration = Duration::from_secs(1);
 
-/// So often one delivery of those that wait for Slack tries even if nothing is known to be held: they waited since before a
-/// start, or were late to hear that a hold is gone.
+/// So often one delivery of those that wait for Slack or for a handler tries even if nothing is known to be held: they
+/// waited since before a start, or were late to hear that a hold is gone.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// Sees to it that what waits for Slack goes on.
+/// Sees to it that what waits for Slack or for a handler goes on.
 pub(crate) struct Prober {
     pub(crate) queue: Queue,
     pub(crate) runtime: Arc<Runtime>,
+    pub(crate) breakers: Arc<Breakers>,
 }
 
 impl Prober {
@@ -46,7 +47,9 @@ impl Prober {
                 }
             }
             let mut next = next_sweep;
-            for (dependency, due) in holds.probes() {
+            let paused = self.breakers.probes().into_iter();
+            let paused = paused.map(|(name, due)| (Dependency::Handler(name.to_string()), due));
+            for (dependency, due) in holds.probes().into_iter().chain(paused) {
                 if due <= now {
                     self.queue.wake(&dependency, Wake::First);
                 }

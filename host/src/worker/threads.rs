@@ -64,7 +64,7 @@ fn be_nice(niceness: Option<i32>) {
     if let Some(niceness) = niceness
         && let Err(error) = rustix::process::setpriority_process(None, niceness)
     {
-        tracing::debug!(%error, "guests are as urgent as the rest");
+        tracing::debug!(%error, "cannot lower the priority of the threads that run handlers");
     }
 }
 

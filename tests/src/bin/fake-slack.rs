@@ -1,52 +1,100 @@
-//! Starts the stand-in for Slack by hand and prints each message as it arrives or changes.
+//! Starts the fake Slack by hand and prints each message as it arrives or changes, and each call that fails.
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use tests::fakes::outage::{OPTIONS, Outage};
 use tests::fakes::slack::TOKEN;
 use tests::fakes::slack_render::render;
 use tests::fakes::{Message, Slack};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        let _ = writeln!(std::io::stdout(), "{}", usage());
+        return ExitCode::SUCCESS;
+    }
+    let (port, outage) = match read(&args) {
+        Ok(read) => read,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "fake-slack: {error:#}\n\n{}", usage());
+            return ExitCode::from(2);
+        }
+    };
+    match run(port, &outage).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            let _ = writeln!(
-                std::io::stderr(),
-                "fake-slack: {e:#}. Usage: fake-slack [PORT]"
-            );
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "fake-slack: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run() -> anyhow::Result<()> {
-    let port = std::env::args()
-        .nth(1)
-        .map_or(Ok(9998), |port| port.parse())
-        .context("the port is no number")?;
-    let slack = Slack::start_on(port).await?;
+fn usage() -> String {
+    format!(
+        "Usage: fake-slack [PORT] [OPTIONS]   (port 9998 by default)\n\n{OPTIONS}\n\nExample: fake-slack --code not_in_channel --fail 30%"
+    )
+}
+
+fn read(args: &[String]) -> anyhow::Result<(u16, Outage)> {
+    let (mut port, mut outage) = (9998, Outage::default());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let Some(option) = arg.strip_prefix("--") else {
+            port = arg
+                .parse()
+                .with_context(|| format!("{arg} is not a port"))?;
+            continue;
+        };
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None if option == "down" => (option, None),
+            None => (option, args.next().map(String::as_str)),
+        };
+        if !outage.option(name, value)? {
+            bail!("{arg} is not an option");
+        }
+    }
+    Ok((port, outage))
+}
+
+async fn run(port: u16, outage: &Outage) -> anyhow::Result<()> {
+    let slack = Slack::start_on(port)
+        .await
+        .with_context(|| format!("cannot listen on port {port}"))?;
     slack.accept_anyone();
+    outage.begin(slack.faults());
     let mut out = std::io::stdout();
+    let api = slack.api_url();
+    let root = api.trim_end_matches("api/");
     writeln!(
         out,
-        "Slack's stand-in takes every token and channel. Point the server at it:"
+        "A fake Slack that accepts every token and channel. Point the server at it:\n  SLACK_API_URL={api} SLACK_TOKEN={TOKEN} cargo run -- dev\n"
     )?;
     writeln!(
         out,
-        "  SLACK_API_URL={} SLACK_TOKEN={TOKEN} cargo run -- dev\n",
-        slack.api_url()
+        "Let it fail, and work again:\n  curl -X POST '{root}fail?code=not_in_channel'\n  curl -X POST {root}heal\n"
     )?;
+    out.flush()?;
     let mut printed: Vec<Message> = Vec::new();
+    let mut seen = 0;
     loop {
-        let messages = slack.wait_for_news(&printed).await;
+        let (messages, calls) = slack.wait_for_news(&printed, seen).await;
+        seen += calls.len();
+        for call in calls.iter().filter(|call| call.outcome != "ok") {
+            match &call.fault {
+                Some(fault) => writeln!(out, "{} failed as asked: {fault:?}", call.method)?,
+                None => writeln!(out, "{} refused: {}", call.method, call.outcome)?,
+            }
+        }
         for message in &messages {
             if !printed.contains(message) {
                 writeln!(out, "{}", render(message))?;
             }
         }
+        out.flush()?;
         printed = messages;
     }
 }

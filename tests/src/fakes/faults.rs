@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -35,6 +36,8 @@ pub enum Fault {
     Cut,
     /// Status 200, type JSON, and a body that isn't.
     InvalidJson,
+    /// Answers as usual, but only after this time.
+    Slow(Duration),
     /// Waits until the gate is opened, then answers as usual.
     Hold(Gate),
     /// Does what the call asks, then answers as the fault within: the caller can't know.
@@ -112,6 +115,12 @@ struct Scripted {
 #[derive(Debug)]
 enum Choice {
     Always(Fault),
+    /// So many of a hundred calls meet it, as the dice fall.
+    Share {
+        percent: usize,
+        fault: Fault,
+        dice: Dice,
+    },
     /// One call in `one_in` meets one of them; the others meet what is scripted after it, if anything.
     AtRandom {
         one_in: usize,
@@ -124,6 +133,11 @@ impl Choice {
     fn take(&mut self) -> Option<Fault> {
         match self {
             Self::Always(fault) => Some(fault.clone()),
+            Self::Share {
+                percent,
+                fault,
+                dice,
+            } => (dice.roll(0, 100) < *percent).then(|| fault.clone()),
             Self::AtRandom {
                 one_in,
                 faults,
@@ -174,6 +188,16 @@ impl Faults {
         let choice = Choice::AtRandom {
             one_in,
             faults: faults.to_vec(),
+            dice,
+        };
+        self.push(path, None, choice);
+    }
+
+    /// Meets so many of a hundred calls of `path` with `fault`, as the dice fall, until [`Faults::clear`].
+    pub fn share(&self, path: &str, percent: usize, fault: Fault, dice: Dice) {
+        let choice = Choice::Share {
+            percent,
+            fault,
             dice,
         };
         self.push(path, None, choice);
@@ -241,6 +265,10 @@ async fn instead(
         Some(Fault::Json { status, body }) => (status_code(status), Json(body)).into_response(),
         Some(Fault::Hang) => {
             let _ = cleared.changed().await;
+            usual()
+        }
+        Some(Fault::Slow(time)) => {
+            tokio::time::sleep(time).await;
             usual()
         }
         Some(Fault::CloseMidBody) => closed_mid_body(),

@@ -6,6 +6,7 @@
 pub mod blocks;
 pub mod faults;
 pub mod kubernetes;
+pub mod outage;
 pub mod proxy;
 pub mod raw_http;
 pub mod scenario;

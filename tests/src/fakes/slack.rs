@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::faults::{Fault, Faults};
 use super::serve::Listening;
+pub use super::slack_api::ChannelKind;
 use super::slack_api::{Refusal, Workspace};
 use super::slack_render::{block_text, render};
 use super::watched::Watched;
@@ -118,7 +119,8 @@ impl Slack {
         };
         let router = Router::new()
             .route("/api/{method}", any(endpoint))
-            .with_state(shared.clone());
+            .with_state(shared.clone())
+            .merge(super::outage::endpoints(&shared.faults));
         let listening = Listening::start(port, router).await?;
         Ok(Self { listening, shared })
     }
@@ -143,6 +145,21 @@ impl Slack {
     /// Adds a channel by its name (`#` optional) and returns its id.
     pub fn add_channel(&self, name: &str) -> String {
         self.shared.workspace.change(|w| w.add_channel(name))
+    }
+
+    /// Makes a channel special: the bot is not in it, it is archived, or private.
+    pub fn set_channel(&self, name: &str, kind: ChannelKind) {
+        let name = name.trim_start_matches('#').to_owned();
+        self.shared.workspace.change(|w| {
+            w.add_channel(&name);
+            w.kinds.insert(name, kind)
+        });
+    }
+
+    /// Lets the token do only this from now on; `x-oauth-scopes` says so.
+    pub fn set_scopes(&self, scopes: &[&str]) {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        self.shared.workspace.change(|w| w.scopes = scopes);
     }
 
     /// Makes every channel that is named exist, and takes every token, for use by hand.
@@ -209,11 +226,22 @@ impl Slack {
         .await
     }
 
-    /// Waits, without a limit, until the messages are others than `known`, and returns all.
-    pub async fn wait_for_news(&self, known: &[Message]) -> Vec<Message> {
+    /// Waits, without a limit, until the messages are others than `known` or a call after the first `calls` has failed, and
+    /// returns all messages and the calls after those.
+    pub async fn wait_for_news(
+        &self,
+        known: &[Message],
+        calls: usize,
+    ) -> (Vec<Message>, Vec<Call>) {
         self.shared
             .workspace
-            .next(|w| (w.messages != known).then(|| w.messages.clone()))
+            .next(|w| {
+                // A call that is being answered is not known yet to have failed.
+                let answered = |call: &&Call| call.fault.is_some() || call.outcome != "fault";
+                let new: Vec<_> = w.calls[calls..].iter().take_while(answered).collect();
+                let is_news = w.messages != known || new.iter().any(|call| call.outcome != "ok");
+                is_news.then(|| (w.messages.clone(), new.into_iter().cloned().collect()))
+            })
             .await
     }
 
@@ -273,7 +301,12 @@ async fn endpoint(
                 .map_or_else(|e| e.code.to_owned(), |_| "ok".to_owned());
             result.unwrap_or_else(Refusal::into_json)
         });
-        Json(answer).into_response()
+        let mut response = Json(answer).into_response();
+        let scopes = shared.workspace.read(|w| w.scopes.join(","));
+        if let (false, Ok(scopes)) = (scopes.is_empty(), scopes.parse()) {
+            response.headers_mut().insert("x-oauth-scopes", scopes);
+        }
+        response
     };
     shared.faults.answer(fault, usual).await
 }

@@ -16,9 +16,24 @@ pub(super) struct Workspace {
     pub(super) any_channel: bool,
     /// Name without `#` to id.
     pub(super) channels: BTreeMap<String, String>,
+    /// What is special about a channel, by its name.
+    pub(super) kinds: BTreeMap<String, ChannelKind>,
+    /// What the token may do, as `x-oauth-scopes` says it; everything, and not said, where empty.
+    pub(super) scopes: Vec<String>,
     pub(super) messages: Vec<Message>,
     pub(super) calls: Vec<Call>,
     pub(super) last_ts: (i64, u32),
+}
+
+/// What is special about a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelKind {
+    /// The bot was not invited.
+    NotMember,
+    /// Nobody can post any more.
+    Archived,
+    /// Shown to a token with the scope groups:read alone.
+    Private,
 }
 
 /// Why a call was refused: Slack's code, and for blocks what is wrong where.
@@ -84,6 +99,11 @@ impl Workspace {
                 "team_id": "T0000000001", "user_id": "U0000000001", "bot_id": "B0000000001",
             }));
         }
+        match api_method {
+            "conversations.info" => return self.info(&form_body(headers, body)?),
+            "conversations.list" => return self.list(&form_body(headers, body)?),
+            _ => {}
+        }
         let body = json_body(headers, body)?;
         match api_method {
             "chat.postMessage" => self.post(&body),
@@ -122,8 +142,87 @@ impl Workspace {
             .ok_or("channel_not_found".into())
     }
 
+    /// A workspace that has any channel has no list of them: its app may not read them.
+    fn is_allowed(&self, scope: &str) -> bool {
+        let is_list_known = !self.any_channel || scope == "chat:write";
+        is_list_known && self.scopes.is_empty()
+            || self.scopes.iter().any(|allowed| allowed == scope)
+    }
+
+    /// What Slack shows of a channel, where the token may see it.
+    fn shown(&self, name: &str, id: &str) -> Option<Value> {
+        let kind = self.kinds.get(name);
+        let is_private = kind == Some(&ChannelKind::Private);
+        let scope = if is_private {
+            "groups:read"
+        } else {
+            "channels:read"
+        };
+        self.is_allowed(scope).then(|| {
+            json!({
+                "id": id, "name": name, "is_private": is_private,
+                "is_archived": kind == Some(&ChannelKind::Archived),
+                "is_member": kind != Some(&ChannelKind::NotMember),
+            })
+        })
+    }
+
+    /// Methods that read take no JSON, and know channels by their ids alone.
+    fn info(&self, form: &BTreeMap<String, String>) -> Result<Value, Refusal> {
+        if !self.is_allowed("channels:read") && !self.is_allowed("groups:read") {
+            return Err("missing_scope".into());
+        }
+        let id = form.get("channel").ok_or("channel_not_found")?;
+        let known = self.channels.iter().find(|(_, known)| *known == id);
+        let (name, id) = known.ok_or("channel_not_found")?;
+        let channel = self.shown(name, id).ok_or("channel_not_found")?;
+        Ok(json!({ "ok": true, "channel": channel }))
+    }
+
+    /// Two channels on a page, so that a client that reads one page alone is found out.
+    fn list(&self, form: &BTreeMap<String, String>) -> Result<Value, Refusal> {
+        let types = form.get("types").map_or("public_channel", String::as_str);
+        for (kind, scope) in [
+            ("public_channel", "channels:read"),
+            ("private_channel", "groups:read"),
+        ] {
+            if types.contains(kind) && !self.is_allowed(scope) {
+                return Err("missing_scope".into());
+            }
+        }
+        let start: usize = match form.get("cursor") {
+            Some(cursor) => cursor.parse().map_err(|_| "invalid_cursor")?,
+            None => 0,
+        };
+        let all: Vec<Value> = self
+            .channels
+            .iter()
+            .filter_map(|(name, id)| self.shown(name, id))
+            .filter(|channel| {
+                let is_private = channel["is_private"] == true;
+                types.contains(if is_private {
+                    "private_channel"
+                } else {
+                    "public_channel"
+                })
+            })
+            .collect();
+        let page: Vec<_> = all.iter().skip(start).take(2).collect();
+        let next = if start + 2 < all.len() {
+            (start + 2).to_string()
+        } else {
+            String::new()
+        };
+        Ok(json!({ "ok": true, "channels": page, "response_metadata": { "next_cursor": next } }))
+    }
+
     fn post(&mut self, body: &Value) -> Result<Value, Refusal> {
         let (channel, channel_name) = self.channel(body)?;
+        match self.kinds.get(channel_name.trim_start_matches('#')) {
+            Some(ChannelKind::NotMember) => return Err("not_in_channel".into()),
+            Some(ChannelKind::Archived) => return Err("is_archived".into()),
+            Some(ChannelKind::Private) | None => {}
+        }
         let shown = content(body, 40_000)?;
         let thread_ts = body["thread_ts"].as_str().map(str::to_owned);
         if let Some(parent) = &thread_ts {
@@ -211,6 +310,17 @@ impl Workspace {
         self.last_ts = (second, micros);
         format!("{second}.{micros:06}")
     }
+}
+
+fn form_body(headers: &HeaderMap, body: &[u8]) -> Result<BTreeMap<String, String>, Refusal> {
+    let kind = headers
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if !kind.starts_with("application/x-www-form-urlencoded") {
+        return Err("invalid_form_data".into());
+    }
+    Ok(url::form_urlencoded::parse(body).into_owned().collect())
 }
 
 fn json_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {

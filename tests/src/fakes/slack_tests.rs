@@ -225,3 +225,46 @@ async fn a_call_waits_at_its_gate() {
     assert_eq!(tokio::join!(held, meanwhile).0["ok"], true);
     assert_eq!(slack.wait_for_count(1).await[0].text, "held");
 }
+
+#[tokio::test]
+async fn it_fails_by_hand_until_it_is_healed() {
+    let slack = Slack::start().await;
+    let control = async |path: &str| request(addr(&slack), "POST", path, &[], "").await.unwrap();
+    assert_eq!(control("/fail?code=not_in_channel").await.status, 200);
+    assert_eq!(post(&slack, "x").await["error"], "not_in_channel");
+    let who = call(&slack, "auth.test", json!({})).await;
+    assert_eq!(who["ok"], true, "a channel's trouble is not the token's");
+    assert_eq!(
+        control("/fail?status=503").await.status,
+        200,
+        "in another way"
+    );
+    assert_eq!(post(&slack, "x").await, Value::Null);
+    assert_eq!(control("/fail?up").await.status, 400);
+    assert_eq!(control("/heal").await.status, 200);
+    assert_eq!(post(&slack, "x").await["ok"], true);
+    assert_eq!(control("/fail?slow=1ms").await.status, 200);
+    assert_eq!(post(&slack, "late").await["ok"], true);
+}
+
+#[tokio::test]
+async fn a_channel_is_known_by_its_id_alone_and_asked_for_in_a_form() {
+    let slack = Slack::start().await;
+    let id = slack.add_channel("alerts");
+    let form = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        BEARER,
+    ];
+    let path = "/api/conversations.info";
+    let info = async |channel: &str| {
+        let body = format!("channel={channel}");
+        let answer = request(addr(&slack), "POST", path, &form, &body).await;
+        answer.unwrap().json()
+    };
+    let known = info(&id).await;
+    assert_eq!(known["channel"]["name"], "alerts", "{known}");
+    assert_eq!(known["channel"]["is_member"], true);
+    for name in ["%23alerts", "C9999999999"] {
+        assert_eq!(info(name).await["error"], "channel_not_found");
+    }
+}

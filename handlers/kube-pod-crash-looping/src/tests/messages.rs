@@ -16,17 +16,21 @@ fn alert() -> Alert {
     alert.origin.external_url = Some("https://am.example.com".to_owned());
     alert.origin.receiver = Some("oncall".to_owned());
     alert
+        .with_start(Timestamp::from_seconds(NOW - 31))
+        .with_receipt(Timestamp::from_seconds(NOW - 1))
 }
 
 #[track_caller]
 fn shows(name: &str, host: &Host, alert: &Alert) {
     let run = host.run::<KubePodCrashLooping>(alert);
     assert!(run.result.is_ok(), "{run:?}");
-    let path = format!(
-        "{}/src/tests/snapshots/{name}.txt",
-        env!("CARGO_MANIFEST_DIR")
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/snapshots");
+    assert_snapshot(format!("{folder}/{name}.txt"), &host.transcript());
+    // As it was sent, for docs/messages.html.
+    assert_snapshot(
+        format!("{folder}/{name}.json"),
+        &format!("{:#}\n", host.messages()),
     );
-    assert_snapshot(path, &host.transcript());
 }
 
 fn with_service_log() -> Cluster {

@@ -337,7 +337,7 @@ fn a_refused_request_prints_the_grant_that_would_allow_it() {
     ];
     for (grants, asked, reason, configuration) in cases {
         let refusal = grants.http("POST", &url(asked)).unwrap_err();
-        let refusal = refusal.for_handler(&name);
+        let refusal = refusal.for_handler(&name, &Grants::default());
         assert_eq!(refusal.reason(), reason);
         assert_eq!(refusal.configuration(), configuration);
     }
@@ -349,20 +349,20 @@ fn a_refused_address_prints_the_grant_that_would_allow_it() {
         grant
             .permits_address(host, address.parse().unwrap())
             .unwrap_err()
-            .for_handler(&HandlerName::new("pager"))
+            .for_handler(&HandlerName::new("pager"), &Grants::default())
             .to_string()
     };
     assert_eq!(
         refused(&grant("https://*.example.com"), "a.example.com", "10.0.0.7"),
         "a.example.com leads to 10.0.0.7, a private address, which this grant does not open. \
-         To allow it, add to the configuration:\n\
+         To allow it, add addresses: [\"10.0.0.7/32\"] to https://*.example.com in handlers.pager.allow.http.\n\
          handlers:\n  pager:\n    allow:\n      http:\n        - url: \"https://*.example.com\"\n          \
          addresses: [\"10.0.0.7/32\"]"
     );
     assert_eq!(
         refused(&grant("http://localhost:9999"), "localhost", "127.0.0.1"),
         "localhost leads to 127.0.0.1, this machine's own loopback: only a grant of that very address \
-         opens it. To allow it, add to the configuration:\n\
+         opens it. To allow it, add http://127.0.0.1:9999 to handlers.pager.allow.http.\n\
          handlers:\n  pager:\n    allow:\n      http: [\"http://127.0.0.1:9999\"]"
     );
 }

@@ -30,7 +30,7 @@ use wake::Waiters;
 #[cfg(test)]
 pub(super) use slots::BRIEF_MIN;
 pub use words::HandlerCounts;
-pub(super) use words::{Beside, Ended, Entrant, Freed, Grant, Left, Withdrawn};
+pub(super) use words::{Beside, Ended, Entrant, Freed, Grant, Left, Origin, Withdrawn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -330,6 +330,16 @@ impl Scheduler {
         let item = self.items.get(&id)?;
         matches!(item.phase, Phase::Leased { token: held, .. } if held == token)
             .then_some(item.leases)
+    }
+
+    /// Returns where a delivery comes from.
+    pub(super) fn origin_of(&self, id: DeliveryId) -> Option<Origin> {
+        let item = self.items.get(&id)?;
+        Some(Origin {
+            route: Arc::clone(&self.routes[item.route]),
+            pipeline: Arc::clone(&item.pipeline),
+            accepted_at: item.accepted_at,
+        })
     }
 
     /// Returns true where a delivery's lease was given ahead of a slot, and no call that may change something has begun

@@ -92,6 +92,15 @@ pub(in crate::queue) struct Grant {
     pub(in crate::queue) alert: Option<Arc<Alert>>,
 }
 
+/// Where a delivery comes from.
+#[derive(Clone, Debug)]
+pub(in crate::queue) struct Origin {
+    pub(in crate::queue) route: Arc<str>,
+    pub(in crate::queue) pipeline: Arc<[HandlerName]>,
+    /// When it was accepted, or sent again.
+    pub(in crate::queue) accepted_at: Timestamp,
+}
+
 /// What a slot that was given back is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::queue) struct Freed {

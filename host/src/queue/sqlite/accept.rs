@@ -6,7 +6,7 @@ use crate::alert::{Alert, DeliveryId, Event, Occurrence, Priority, Timestamp};
 use crate::queue::dead_letters::DeathKind;
 use crate::queue::inbox::{AcceptJob, NewAlert};
 use crate::queue::scheduler::{Beside, Entrant};
-use crate::queue::types::{Accepted, KeptRefused, Plan, Refused, Verdict};
+use crate::queue::types::{Accepted, Delivery, KeptRefused, Plan, Refused, State, Verdict};
 
 use super::committer::{Committer, Group, Handed};
 use super::memory::Memory;
@@ -16,7 +16,7 @@ use super::rows::{self, NewDelivery};
 use super::schema::{DEAD, DONE, QUEUED};
 
 /// Why a delivery is done that no route wanted.
-const UNROUTED: &str = "unrouted";
+pub(in crate::queue) const UNROUTED: &str = "unrouted";
 
 /// Why a delivery is dead that came when its handler already had half of the queue.
 const BACKLOG: &str = "backlog: half of the queue already waits for a handler of this pipeline; \
@@ -128,9 +128,10 @@ impl Committer {
             }
         }
         if accepted.is_empty() {
+            let ran_as = memory.deliveries();
             self.events
                 .sent_in_vain(&self.conn, event, memory, group.now)?;
-            return Ok(Verdict::Duplicate);
+            return Ok(Verdict::Duplicate(ran_as));
         }
         self.events
             .runs_again(&self.conn, event, memory, group.now)?;
@@ -202,7 +203,11 @@ impl Committer {
         })
     }
 
-    fn insert_unrouted(&mut self, group: &Group, new: &Arrival<'_>) -> rusqlite::Result<Accepted> {
+    fn insert_unrouted(
+        &mut self,
+        group: &mut Group,
+        new: &Arrival<'_>,
+    ) -> rusqlite::Result<Accepted> {
         let id = self.next_id(group.now);
         rows::insert(
             &self.conn,
@@ -214,6 +219,22 @@ impl Committer {
                 ..new.delivery(group.now)
             },
         )?;
+        if self.reports_settled() {
+            group.settled.push(Delivery {
+                id,
+                fingerprint: new.alert.fingerprint.to_string(),
+                alertname: new.alert.name().to_owned(),
+                status: new.alert.status.as_str().to_owned(),
+                state: State::Done,
+                route: String::new(),
+                handlers: Vec::new(),
+                attempts: 0,
+                received_at: group.now,
+                settled_at: Some(group.now),
+                first_died_at: None,
+                last_error: Some(UNROUTED.to_owned()),
+            });
+        }
         Ok(Accepted {
             id,
             handlers: Vec::new(),

@@ -100,7 +100,7 @@ fn run(conn: &Connection, woken: &Receiver<()>) {
             Err(error) => {
                 // Nothing is lost, the log has it all; but it grows.
                 if !failing {
-                    tracing::warn!(%error, "the store's log cannot be copied back now");
+                    tracing::warn!(%error, "the checkpoint of the write-ahead log failed; trying again");
                 }
                 failing = true;
             }

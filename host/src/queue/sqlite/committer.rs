@@ -17,7 +17,7 @@ use crate::queue::clock::Ticks;
 use crate::queue::errors::{AcceptError, CancelError, RetryError};
 use crate::queue::inbox::{AcceptJob, Close, GROUP_ALERTS_MAX, Taken, Urgent};
 use crate::queue::scheduler::{Ended, Grant, Left};
-use crate::queue::types::{LeaseToken, Receipt, RestReason};
+use crate::queue::types::{Delivery, LeaseToken, Receipt, RestReason, Settled};
 
 use super::accept::Part;
 use super::checkpoint::Checkpointer;
@@ -71,6 +71,8 @@ pub(super) struct Group {
     pub(super) noticed: Vec<String>,
     /// Deaths that were reported together.
     pub(super) coalesced: u64,
+    /// What is settled, if anybody is to hear of it.
+    pub(super) settled: Vec<Delivery>,
     begun: bool,
 }
 
@@ -90,6 +92,8 @@ pub(in crate::queue) struct Committer {
     pub(super) retries: VecDeque<RetryJob>,
     pub(super) checkpointer: Checkpointer,
     pub(super) failing: Option<Failing>,
+    /// Settled deliveries that could not be reported.
+    pub(super) unreported_settled: u64,
     /// Keeps other processes out for as long as this one writes.
     pub(super) _lock: File,
 }
@@ -107,6 +111,7 @@ struct EndGuard(Arc<Shared>);
 impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.set_unwritable("the store has been closed".into());
+        *self.0.settled.lock() = None;
         self.0.inbox.end();
     }
 }
@@ -212,6 +217,7 @@ impl Committer {
             revived: 0,
             noticed: Vec::new(),
             coalesced: 0,
+            settled: Vec::new(),
             begun: false,
         };
         #[cfg(test)]
@@ -332,6 +338,7 @@ impl Committer {
         self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
         self.shared.losses.lock().reported_together += group.coalesced;
         self.shared.commits.send_modify(|commits| *commits += 1);
+        self.report_settled(group.settled);
         for (mut job, part) in taken.accepts.into_iter().zip(parts) {
             let taken = job.taken..job.taken + part.verdicts.len();
             job.taken = taken.end;
@@ -363,6 +370,31 @@ impl Committer {
                 self.shared.startable.notify_one();
             }
             answer.give(message);
+        }
+    }
+
+    /// Returns true if somebody is to hear what is settled.
+    pub(super) fn reports_settled(&self) -> bool {
+        self.shared.settled.lock().is_some()
+    }
+
+    /// Reports what is settled, without waiting for whoever takes the reports.
+    fn report_settled(&mut self, deliveries: Vec<Delivery>) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let count = deliveries.len() as u64;
+        let report = Settled {
+            deliveries,
+            missed: self.unreported_settled,
+        };
+        let reports = self.shared.settled.lock();
+        let Some(reports) = &*reports else {
+            return;
+        };
+        match reports.try_send(report) {
+            Ok(()) => self.unreported_settled = 0,
+            Err(_) => self.unreported_settled += count,
         }
     }
 
@@ -403,8 +435,8 @@ impl Committer {
         let backoff = match &self.failing {
             None => {
                 tracing::error!(
-                    reason = why,
-                    "the store cannot be written: alerts are refused until it can"
+                    error = why,
+                    "the store cannot be written; alerts are answered 503 until it can"
                 );
                 BACKOFF.0
             }
@@ -460,7 +492,7 @@ impl Committer {
             }
         }
         if let Err(error) = self.give_back() {
-            tracing::error!(%error, "the store could not be closed in order: leases count as cut off");
+            tracing::error!(%error, "cannot close the store in order; running deliveries count as interrupted");
         }
         drop(self);
         let _ = done.send(());

@@ -145,6 +145,9 @@ impl Committer {
         let Some(dead) = reader::delivery(&self.conn, id)? else {
             return Ok(());
         };
+        if self.reports_settled() {
+            group.settled.push(dead.clone());
+        }
         if !should_report(kind, &dead) {
             return Ok(());
         }
@@ -306,16 +309,16 @@ fn earlier_kind(dead: &Delivery) -> DeathKind {
 }
 
 /// What a start found dead: the server had died under it. It is reported once there is somebody to report to.
-pub(super) fn found_dead(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+pub(super) fn found_dead(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
     rows::measure_dead(conn, id)?;
     let Some(dead) = reader::delivery(conn, id)? else {
-        return Ok(());
+        return Ok(None);
     };
     let kind = DeathKind::ServerDied;
     if should_report(kind, &dead) {
         gather(conn, &class_of(kind, &dead.handlers), &dead)?;
     }
-    Ok(())
+    Ok(Some(dead))
 }
 
 /// Deaths of one class that are not reported yet.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::alert::{HandlerName, Timestamp};
-use crate::journal::{KvChange, KvQuota, KvReply};
+use crate::journal::{KvChange, KvQuota, KvReply, KvWrite};
 
 /// Expired values that make room for a new one at most: a handler at its quota is to cost the committer next to nothing.
 const EXPIRED_AT_ONCE: u32 = 1_000;
@@ -72,33 +72,14 @@ pub(super) fn change(
     now: Timestamp,
 ) -> rusqlite::Result<(KvReply, bool)> {
     let old = get(conn, handler, key, now)?;
-    let (value, ttl_seconds, reply) = match change {
-        KvChange::Remove => {
+    let (reply, write) = change.clone().apply(old.as_deref());
+    let (value, ttl_seconds) = match write {
+        KvWrite::Keep => return Ok((reply, false)),
+        KvWrite::Remove => {
             remove(conn, usage, (handler, key))?;
-            return Ok((KvReply::Done, old.is_some()));
+            return Ok((reply, true));
         }
-        KvChange::SetIfAbsent { .. } if old.is_some() => {
-            return Ok((KvReply::WasAbsent(false), false));
-        }
-        KvChange::Set { value, ttl_seconds } => (value.clone(), *ttl_seconds, KvReply::Done),
-        KvChange::SetIfAbsent { value, ttl_seconds } => {
-            (value.clone(), *ttl_seconds, KvReply::WasAbsent(true))
-        }
-        KvChange::Increment { by, ttl_seconds } => {
-            let number = match old.as_deref().map(std::str::from_utf8) {
-                None => Some(0_i64),
-                Some(text) => text.ok().and_then(|t| t.trim().parse().ok()),
-            };
-            let Some(number) = number else {
-                return Ok((KvReply::NotANumber, false));
-            };
-            let number = number.saturating_add(i64::from(*by));
-            (
-                number.to_string().into_bytes(),
-                *ttl_seconds,
-                KvReply::Value(number),
-            )
-        }
+        KvWrite::Put { value, ttl_seconds } => (value, ttl_seconds),
     };
     let expires_at = ttl_seconds.map(|s| now.as_millisecond() + i64::from(s) * 1_000);
     let refused = put(conn, usage, (handler, key), &value, expires_at, quota, now)?;

@@ -54,6 +54,13 @@ impl Memory {
         self.runs.iter().max_by_key(|run| run.at_ms).copied()
     }
 
+    /// Returns what it last ran as on each route, the oldest first.
+    pub(super) fn deliveries(&self) -> Vec<DeliveryId> {
+        let mut deliveries: Vec<_> = self.runs.iter().map(|run| run.delivery).collect();
+        deliveries.sort_unstable();
+        deliveries
+    }
+
     /// Returns the runs on other routes than these, the youngest delivery first.
     pub(super) fn runs_off<'a>(&self, routes: impl Iterator<Item = &'a str>) -> Vec<Run> {
         let routes: Vec<u64> = routes.map(digest).collect();

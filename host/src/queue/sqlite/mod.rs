@@ -20,6 +20,7 @@ mod rows;
 mod schema;
 mod settle;
 
+pub(in crate::queue) use accept::UNROUTED;
 pub(super) use committer::Handed;
 pub(super) use reader::Reader;
 pub(super) use recovery::start;
@@ -29,4 +30,4 @@ pub(super) use retry::RetryJob;
 const ID_COUNTER_BITS: u32 = 22;
 
 /// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
-const CANCELLED: &str = "cancelled";
+pub(in crate::queue) const CANCELLED: &str = "cancelled";

@@ -340,7 +340,7 @@ fn story(
             Ok((read_delivery(row)?, row.get::<_, Option<i64>>(11)?))
         })
         .optional()?;
-    let Some((delivery, not_before)) = found else {
+    let Some((mut delivery, not_before)) = found else {
         return Ok(None);
     };
     let json = rows::alert_json(conn, id)?;
@@ -366,7 +366,11 @@ fn story(
     let progress = rows::progress_json(conn, id)?
         .and_then(|json| serde_json::from_str(&json).ok())
         .unwrap_or_else(|| Progress::new(&delivery.handlers));
-    let (stories, attempts_omitted) = rows::stories(conn, id)?;
+    let stories = rows::stories(conn, id)?;
+    // A store of an earlier version counted otherwise.
+    let kept = u32::try_from(stories.len()).unwrap_or(u32::MAX);
+    delivery.attempts = delivery.attempts.max(kept);
+    let attempts_omitted = delivery.attempts - kept;
     let attempts = stories
         .into_iter()
         .map(|story| serde_json::from_str(&story).unwrap_or(serde_json::Value::String(story)))

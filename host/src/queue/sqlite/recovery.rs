@@ -13,6 +13,7 @@ use crate::queue::clock::Clock;
 use crate::queue::errors::OpenError;
 use crate::queue::options::{Caps, Options};
 use crate::queue::scheduler::{Entrant, Scheduler};
+use crate::queue::types::{Delivery, LastEnd, Recovered};
 
 use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Handed};
@@ -21,7 +22,7 @@ use super::events::Events;
 use super::reader::Reader;
 use super::retention::Retention;
 use super::rows::{STORED, Shared as Texts, Stored};
-use super::schema::{self, AHEAD, DEAD, QUEUED, RUNNING};
+use super::schema::{self, AHEAD, DEAD, QUEUED, RETRYING, RUNNING};
 
 /// Deaths of the server under a delivery that ran alone that end it.
 pub(super) const DEATHS_MAX: u32 = 3;
@@ -40,6 +41,7 @@ pub(super) const DIED: &str = "the server died three times while it ran this alo
 pub(in crate::queue) struct Started {
     pub(in crate::queue) shared: Arc<Shared>,
     pub(in crate::queue) reader: Reader,
+    pub(in crate::queue) recovered: Recovered,
     pub(in crate::queue) committer: Committer,
     pub(in crate::queue) handed: mpsc::UnboundedReceiver<Vec<Handed>>,
 }
@@ -51,12 +53,13 @@ pub(in crate::queue) fn start(
     caps: Caps,
     clock: Clock,
 ) -> Result<Started, OpenError> {
+    let had = Remains::of(path);
     let opened = schema::open(path)?;
     let failed = |e: rusqlite::Error| schema::failed(path, &e);
     let mut texts = Texts::default();
     let mut scheduler = Scheduler::new(caps, options.queue_depth_max, ALERT_BYTES_MAX);
-    take_up(&opened.conn, clock.now()).map_err(failed)?;
-    load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
+    let (under_lease, died) = take_up(&opened.conn, clock.now()).map_err(failed)?;
+    let open = load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
     let events = Events::load(&opened.conn, clock.now()).map_err(failed)?;
     let reports = Reports::load(&opened.conn).map_err(failed)?;
@@ -66,6 +69,15 @@ pub(in crate::queue) fn start(
         path: path.into(),
         reason: e.0,
     })?;
+    let recovered = Recovered {
+        last_end: had.last_end(under_lease),
+        under_lease,
+        died,
+        queued: open.queued,
+        retrying: open.retrying,
+        dead,
+        oldest: open.oldest,
+    };
     let shared = Arc::new(Shared::new(
         scheduler,
         clock,
@@ -87,14 +99,53 @@ pub(in crate::queue) fn start(
         retries: std::collections::VecDeque::new(),
         checkpointer,
         failing: None,
+        unreported_settled: 0,
         _lock: opened.lock,
     };
     Ok(Started {
         shared,
         reader,
+        recovered,
         committer,
         handed,
     })
+}
+
+/// What is on the disk before the store is opened.
+#[derive(Clone, Copy, Debug)]
+struct Remains {
+    store: bool,
+    /// The write-ahead log holds something: an orderly end writes it back.
+    log: bool,
+}
+
+impl Remains {
+    fn of(path: &Path) -> Self {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let holds = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
+        Self {
+            store: holds(path),
+            log: holds(Path::new(&log)),
+        }
+    }
+
+    fn last_end(self, under_lease: u64) -> LastEnd {
+        match self {
+            Self { log: true, .. } => LastEnd::Crash,
+            _ if under_lease > 0 => LastEnd::Crash,
+            Self { store: true, .. } => LastEnd::Clean,
+            Self { store: false, .. } => LastEnd::None,
+        }
+    }
+}
+
+/// What waits.
+#[derive(Debug, Default)]
+struct Open {
+    queued: u64,
+    retrying: u64,
+    oldest: Option<Timestamp>,
 }
 
 /// What is still marked as running is what the last process died under. What was leased ahead of a slot waits again: no
@@ -102,7 +153,9 @@ pub(in crate::queue) fn start(
 ///
 /// A death counts against a delivery that was under lease alone. Of several, each is suspected, and is to run alone
 /// (`scheduler/alone.rs`).
-fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+///
+/// Returns how many were under lease, and those that are dead now.
+fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<(u64, Vec<Delivery>)> {
     let tx = conn.unchecked_transaction()?;
     let under_lease: i64 = tx.query_one(
         "SELECT count(*) FROM deliveries INDEXED BY deliveries_unsettled
@@ -124,8 +177,9 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
             |row| row.get(0).map(DeliveryId::from_raw),
         )?
         .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut dead = Vec::with_capacity(died.len());
     for id in died {
-        deaths::found_dead(&tx, id)?;
+        dead.extend(deaths::found_dead(&tx, id)?);
     }
     tx.execute(
         "UPDATE deliveries INDEXED BY deliveries_unsettled
@@ -134,7 +188,8 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
          WHERE state < 3 AND state IN (?2, ?3)",
         params![QUEUED, RUNNING, AHEAD, alone],
     )?;
-    tx.commit()
+    tx.commit()?;
+    Ok((u64::try_from(under_lease).unwrap_or_default(), dead))
 }
 
 fn load(
@@ -142,7 +197,8 @@ fn load(
     scheduler: &mut Scheduler,
     texts: &mut Texts,
     clock: &Clock,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Open> {
+    let mut open = Open::default();
     let (now, ticks) = (clock.now(), clock.ticks());
     let mut statement = conn.prepare(&format!(
         "SELECT {STORED} FROM deliveries INDEXED BY deliveries_unsettled
@@ -151,13 +207,18 @@ fn load(
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let stored = Stored::read(row)?;
+        match stored.state {
+            RETRYING => open.retrying += 1,
+            _ => open.queued += 1,
+        }
+        open.oldest = Some(open.oldest.map_or(stored.since, |at| at.min(stored.since)));
         let next = stored
             .next_handler
             .as_deref()
             .map(crate::alert::HandlerName::new);
         let handler = next.or_else(|| stored.pipeline.first().cloned());
         let (Some(handler), Some(fingerprint)) = (handler, stored.fingerprint) else {
-            tracing::error!(delivery = %stored.id, "delivery {} has no handler: left as it is", stored.id);
+            tracing::error!(delivery = %stored.id, "delivery {} has no handler and cannot run; it is left as it is", stored.id);
             continue;
         };
         let wait_ms = stored
@@ -184,7 +245,7 @@ fn load(
         };
         scheduler.restore(entrant, ticks);
     }
-    Ok(())
+    Ok(open)
 }
 
 fn last_id(conn: &Connection) -> rusqlite::Result<i64> {

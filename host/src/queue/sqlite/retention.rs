@@ -174,7 +174,7 @@ impl Retention {
             Ok(can_shrink) => more |= can_shrink,
             // What was removed is durable, and has to be counted.
             Err(error) => {
-                tracing::warn!(%error, "the file of the store could not be shrunk; it is tried again");
+                tracing::warn!(%error, "cannot shrink the file of the store; trying again");
             }
         }
         Ok((removed, more))

@@ -221,28 +221,21 @@ pub(super) fn put_run(
 const STORIES_FIRST_MAX: u32 = 3;
 const STORIES_LAST_MAX: u32 = 20;
 
-/// Returns of how many leases the story is not kept, given the latest.
+/// Returns how many leases are past those whose story is kept, given the latest.
 fn stories_omitted(lease: u32) -> u32 {
     lease.saturating_sub(STORIES_FIRST_MAX + STORIES_LAST_MAX)
 }
 
-/// Returns what the leases of a delivery told, in order, and of how many of them that is not kept.
-pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<(Vec<String>, u32)> {
-    let mut latest = 0;
-    let stories = conn
-        .prepare_cached(
-            "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
-             UNION ALL
-             SELECT lease, story FROM runs WHERE delivery = ?1
-             ORDER BY lease",
-        )?
-        .query_map([id.as_raw()], |row| {
-            latest = row.get(0)?;
-            row.get(1)
-        })?
-        .collect::<rusqlite::Result<Vec<Option<String>>>>()?;
-    let stories = stories.into_iter().flatten().collect();
-    Ok((stories, stories_omitted(latest)))
+/// Returns what the leases of a delivery told, in order, as far as it is kept.
+pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<String>> {
+    conn.prepare_cached(
+        "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
+         UNION ALL
+         SELECT lease, story FROM runs WHERE delivery = ?1 AND story IS NOT NULL
+         ORDER BY lease",
+    )?
+    .query_map([id.as_raw()], |row| row.get(1))?
+    .collect()
 }
 
 /// Appends to the record of a step. The same place written twice is the same call: the later one counts.

@@ -369,7 +369,7 @@ fn quick_check(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     drop(done);
     // Joined before the connection is used again: a late interrupt would hit somebody else's statement.
     if watch.join().is_err() {
-        tracing::warn!("the watch over the store's check has panicked");
+        tracing::warn!("the thread that bounds the time of the store's check has panicked");
     }
     match found {
         Ok(text) if text == "ok" => Ok(()),

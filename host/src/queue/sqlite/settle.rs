@@ -10,7 +10,7 @@ use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
-use crate::queue::types::{LeaseToken, Progress, StepStatus};
+use crate::queue::types::{Delivery, LeaseToken, Progress, State, StepStatus};
 
 use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
@@ -200,29 +200,36 @@ impl Committer {
                 (state, None, *not_before, Some(handler.as_str()))
             }
         };
-        self.conn
+        let attempts = self
+            .conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
-                     next_handler = ?5, attempts = ?6, last_error = ?7, after_crash = 0,
+                     next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
                      waits_for = ?9,
                      suspected = suspected * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
-                 WHERE id = ?1",
+                 WHERE id = ?1 RETURNING attempts",
             )?
-            .execute(params![
-                settle.id.as_raw(),
-                state,
-                settled_at,
-                not_before,
-                handler,
-                settle.attempts,
-                settle.last_error,
-                yields,
-                waits_for,
-            ])?;
+            .query_row(
+                params![
+                    settle.id.as_raw(),
+                    state,
+                    settled_at,
+                    not_before,
+                    handler,
+                    settle.story.is_some(),
+                    settle.last_error,
+                    yields,
+                    waits_for,
+                ],
+                |row| row.get(0),
+            )?;
         if state == DEAD {
             self.die(group, settle.id, DeathKind::Failed)?;
+        }
+        if settled_at.is_some() && self.reports_settled() {
+            self.note_settled(group, settle, attempts);
         }
         group.gone.insert(settle.id);
         let ended = match &settle.outcome {
@@ -242,6 +249,31 @@ impl Committer {
         Ok(())
     }
 
+    /// Notes a delivery that has ended, for the report. Of one that is dead the store has told the rest.
+    fn note_settled(&self, group: &mut Group, settle: &Settle, attempts: u32) {
+        let Some(origin) = self.shared.scheduler.lock().origin_of(settle.id) else {
+            return;
+        };
+        if let Some(dead) = group.settled.last_mut().filter(|dead| dead.id == settle.id) {
+            dead.received_at = origin.accepted_at;
+        } else if let Some(alert) = &settle.alert {
+            group.settled.push(Delivery {
+                id: settle.id,
+                fingerprint: alert.fingerprint.to_string(),
+                alertname: alert.name().to_owned(),
+                status: alert.status.as_str().to_owned(),
+                state: State::Done,
+                route: origin.route.to_string(),
+                handlers: origin.pipeline.to_vec(),
+                attempts,
+                received_at: origin.accepted_at,
+                settled_at: Some(group.now),
+                first_died_at: None,
+                last_error: settle.last_error.clone(),
+            });
+        }
+    }
+
     /// The delivery was cancelled under its worker: only the story is kept, unless retention has removed the delivery, and
     /// the ordering key is free now.
     fn settle_revoked(&mut self, group: &mut Group, settle: &Settle) -> rusqlite::Result<()> {
@@ -259,6 +291,9 @@ impl Committer {
                     &settle.progress,
                     settle.story.as_deref(),
                 )?;
+                self.conn
+                    .prepare_cached("UPDATE deliveries SET attempts = attempts + ?2 WHERE id = ?1")?
+                    .execute(params![settle.id.as_raw(), settle.story.is_some()])?;
             }
             group.ended.push((settle.id, settle.token, Ended::Settled));
         }
@@ -487,7 +522,7 @@ impl Committer {
     }
 }
 
-/// Gives every failed step a fresh start. When it first began stays: its clock is part of its record.
+/// Gives every failed step a fresh start. Its record stays, and the times that are part of it.
 fn restart_failed(progress: &mut Progress) {
     for step in &mut progress.steps {
         if step.status == StepStatus::Failed {

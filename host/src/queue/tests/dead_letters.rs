@@ -291,5 +291,5 @@ async fn a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again() 
     assert_eq!(bench.accept_new(firing("C")).await, id, "it ran only once");
     bench.fail(id).await;
     assert_eq!(bench.reported().await, [one.as_str(), &one]);
-    assert_eq!(bench.accept(firing("C")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("C")).await, DUPLICATE);
 }

@@ -134,6 +134,7 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
             handler: name("second"),
         },
         progress,
+        alert: None,
         story: None,
         last_error: None,
     });
@@ -563,7 +564,7 @@ async fn identifiers_go_on_after_what_events_are_known_up_to() {
     let id = bench.accept_new(firing("A")).await;
     assert!(id.as_raw() >= far);
     let bench = bench.crash();
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
 #[tokio::test]

@@ -26,18 +26,18 @@ async fn what_died_on_a_route_that_was_edited_is_revived_by_a_re_send() {
     for crashes in [false, true] {
         let mut bench = Bench::new();
         let id = bench.accept_new(old(firing("A"))).await;
-        assert_eq!(bench.accept(new(firing("A"))).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(new(firing("A"))).await, DUPLICATE);
         bench.run(Next::Dead("why".into())).await;
         if crashes {
             bench = bench.crash();
         }
         assert_eq!(bench.accept_new(new(firing("A"))).await, id);
-        assert_eq!(bench.accept(new(firing("A"))).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(new(firing("A"))).await, DUPLICATE);
         assert_eq!(bench.run(Next::Done).await, id);
         if crashes {
             bench = bench.restart().await;
         }
-        assert_eq!(bench.accept(new(firing("A"))).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(new(firing("A"))).await, DUPLICATE);
         bench.clock.advance(firing("A").plans[0].repeat_after);
         let reminder = bench.accept_new(new(firing("A"))).await;
         assert_eq!(bench.story(reminder).await.delivery.route, "new");
@@ -71,7 +71,7 @@ async fn what_died_by_a_handler_that_was_taken_out_runs_on_the_new_route() {
     let again = bench.accept_new(new(firing("A"))).await;
     assert_ne!(again, id);
     assert_eq!(bench.story(again).await.delivery.route, "new");
-    assert_eq!(bench.accept(new(firing("A"))).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(new(firing("A"))).await, DUPLICATE);
     assert_eq!(bench.run(Next::Done).await, again);
     assert_eq!(bench.state(id).await, State::Dead);
     assert_eq!(
@@ -86,7 +86,7 @@ async fn what_was_cancelled_stays_so_on_an_edited_route() {
     let bench = Bench::with(Options::default(), Caps::all(0));
     let id = bench.accept_new(old(firing("A"))).await;
     bench.queue.cancel(id).await.unwrap();
-    assert_eq!(bench.accept(new(firing("A"))).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(new(firing("A"))).await, DUPLICATE);
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_route_that_is_added_neither_waits_nor_is_sent_everything_again() {
     let mut bench = Bench::new();
     bench.accept_new(on(firing("A"), &[("a", "a")])).await;
     let both = |submission| on(submission, &[("a", "a"), ("b", "b")]);
-    assert_eq!(bench.accept(both(firing("A"))).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(both(firing("A"))).await, DUPLICATE);
     let running = bench.lease().await;
     let Verdict::Accepted(ended) = bench.accept(both(resolved("A"))).await else {
         panic!("not accepted");
@@ -202,7 +202,7 @@ async fn of_two_routes_that_are_merged_the_dead_one_is_revived() {
     };
     assert_eq!(bench.accept_new(merged()).await, first[0].id);
     assert_eq!(bench.run(Next::Done).await, first[0].id);
-    assert_eq!(bench.accept(merged()).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(merged()).await, DUPLICATE);
 }
 
 #[tokio::test]
@@ -218,5 +218,5 @@ async fn what_died_on_a_route_that_another_has_replaced_is_not_revived() {
         plans: vec![plan("third", &["notify", "broken"])],
         ..firing("A")
     };
-    assert_eq!(bench.accept(third).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(third).await, DUPLICATE);
 }

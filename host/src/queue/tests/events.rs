@@ -8,13 +8,13 @@ use super::*;
 async fn the_same_event_again_is_a_duplicate_even_after_a_restart() {
     let mut bench = Bench::new();
     let id = bench.accept_new(firing("A")).await;
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     bench.run(Next::Done).await;
     let bench = bench.restart().await;
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     assert_eq!(bench.story(id).await.duplicates, 2);
     let bench = bench.crash();
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
 /// Events go from memory into their table in the background: a few at a time, in another order.
@@ -42,7 +42,7 @@ async fn an_event_is_known_wherever_a_crash_met_it() {
             let expected = if known % 3 == 0 {
                 Verdict::Stale
             } else {
-                Verdict::Duplicate
+                DUPLICATE
             };
             assert_eq!(bench.accept(again).await, expected, "A{known} after A{i}");
         }
@@ -60,8 +60,11 @@ async fn a_duplicate_within_one_body_is_answered_with_its_original() {
         ))
         .await
         .unwrap();
-    assert!(matches!(receipt.verdicts[0], Verdict::Accepted(_)));
-    assert_eq!(receipt.verdicts[1], Verdict::Duplicate);
+    let Verdict::Accepted(accepted) = &receipt.verdicts[0] else {
+        panic!("new: {receipt:?}");
+    };
+    let original = Verdict::Duplicate(vec![accepted[0].id]);
+    assert_eq!(receipt.verdicts[1], original);
     assert!(matches!(receipt.verdicts[2], Verdict::Accepted(_)));
 }
 
@@ -79,7 +82,7 @@ async fn a_firing_after_its_resolved_is_stale() {
     let bench = Bench::new();
     bench.accept_new(resolved("A")).await;
     assert_eq!(bench.accept(firing("A")).await, Verdict::Stale);
-    assert_eq!(bench.accept(resolved("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(resolved("A")).await, DUPLICATE);
     let mut later = firing("A");
     later.alert.starts_at += Duration::from_secs(1);
     bench.accept_new(later).await;
@@ -97,13 +100,13 @@ async fn a_re_send_long_after_the_last_run_is_a_reminder() {
         .advance(repeat_after.checked_sub(Duration::from_millis(1)).unwrap());
     assert_eq!(
         bench.accept(firing("A")).await,
-        Verdict::Duplicate,
+        DUPLICATE,
         "counted from its end"
     );
     bench.clock.advance(Duration::from_millis(1));
     let reminder = bench.accept_new(firing("A")).await;
     assert!(reminder > first);
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     assert_eq!(bench.run(Next::Done).await, reminder);
 }
 
@@ -113,7 +116,7 @@ async fn there_is_no_reminder_of_what_has_not_ended() {
     bench.accept_new(firing("A")).await;
     bench.lease().await;
     bench.clock.advance(Duration::from_secs(100 * 3_600));
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
 #[tokio::test]
@@ -144,12 +147,12 @@ async fn what_no_route_wanted_runs_when_one_does() {
     let mut unrouted = firing("A");
     unrouted.plans.clear();
     bench.accept_new(unrouted.clone()).await;
-    assert_eq!(bench.accept(unrouted).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(unrouted).await, DUPLICATE);
     let id = bench.accept_new(firing("A")).await;
     assert_eq!(bench.run(Next::Done).await, id);
     let mut renamed = firing("A");
     renamed.plans = vec![plan("renamed", &["notify"])];
-    assert_eq!(bench.accept(renamed).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(renamed).await, DUPLICATE);
 }
 
 #[tokio::test]
@@ -181,7 +184,7 @@ async fn a_re_sent_dead_event_revives_the_same_delivery_with_its_record() {
     bench.settle(&leased, Next::Done);
     bench.flush().await;
     assert_eq!(bench.story(id).await.attempts.len(), 2);
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
 #[tokio::test]
@@ -196,7 +199,7 @@ async fn a_re_send_revives_once_and_a_person_as_often_as_they_like() {
     assert_eq!(bench.run(Next::Dead("second".into())).await, id);
     let mut bench = bench.crash();
     for _ in 0..2 {
-        assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     }
     let delivery = bench.story(id).await.delivery;
     assert_eq!(delivery.state, State::Dead);
@@ -210,7 +213,7 @@ async fn a_re_send_revives_once_and_a_person_as_often_as_they_like() {
     assert_eq!(delivery.first_died_at, delivery.settled_at, "another one");
     assert_eq!(bench.accept_new(firing("A")).await, id);
     assert_eq!(bench.run(Next::Dead("fourth".into())).await, id);
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     bench.clock.advance(firing("A").plans[0].repeat_after);
     let reminder = bench.accept_new(firing("A")).await;
     assert!(reminder > id);
@@ -225,10 +228,7 @@ async fn an_alert_without_a_start_belongs_to_the_firing_that_is_open() {
         submission
     };
     bench.accept_new(firing("A")).await;
-    assert_eq!(
-        bench.accept(undated(firing("A"), 60)).await,
-        Verdict::Duplicate
-    );
+    assert_eq!(bench.accept(undated(firing("A"), 60)).await, DUPLICATE);
     bench.run(Next::Done).await;
     bench.accept_new(undated(resolved("A"), 90)).await;
     let ends = bench.lease().await;
@@ -248,7 +248,7 @@ async fn the_memory_of_an_event_outlives_its_delivery() {
     bench.run(Next::Done).await;
     bench.sql("DELETE FROM deliveries").await;
     assert!(bench.queue.story(id).await.unwrap().is_none());
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn what_is_cancelled_ends_and_a_re_send_does_not_bring_it_back() {
         1,
         "what it did is told"
     );
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     assert_eq!(bench.queue.counts().depth, 0);
     bench.queue.retry(waiting, Force::No).await.unwrap();
     assert_eq!(bench.lease().await.id, waiting);
@@ -368,14 +368,14 @@ async fn what_killed_the_server_or_was_cancelled_does_not_run_again_once_it_was_
             }
         }
         assert_eq!(bench.state(id).await, State::Dead);
-        assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
         bench.remove(id).await;
         let bench = bench.restart().await;
         bench.clock.advance(firing("A").plans[0].repeat_after);
-        assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
         let mut edited = firing("A");
         edited.plans = vec![plan("edited", &["notify"])];
-        assert_eq!(bench.accept(edited).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(edited).await, DUPLICATE);
     }
 }
 
@@ -384,11 +384,11 @@ async fn what_a_person_sent_again_has_reminders_though_it_was_cancelled_before()
     let mut bench = Bench::with(Options::default(), Caps::all(0));
     let id = bench.accept_new(firing("A")).await;
     bench.queue.cancel(id).await.unwrap();
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     bench.queue.retry(id, Force::No).await.unwrap();
     bench.queue.set_caps(Caps::all(8));
     assert_eq!(bench.run(Next::Done).await, id);
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     bench.remove(id).await;
     bench.clock.advance(firing("A").plans[0].repeat_after);
     bench.accept_new(firing("A")).await;

@@ -114,7 +114,10 @@ impl Bench {
             .accept(Parcel::new(vec![submission], Vec::new()))
             .await
             .unwrap();
-        receipt.verdicts.into_iter().next().unwrap()
+        match receipt.verdicts.into_iter().next().unwrap() {
+            Verdict::Duplicate(_) => DUPLICATE,
+            verdict => verdict,
+        }
     }
 
     /// Accepts what is new, and returns its only delivery.
@@ -185,6 +188,9 @@ impl Bench {
     }
 }
 
+/// A duplicate of whatever.
+const DUPLICATE: Verdict = Verdict::Duplicate(Vec::new());
+
 fn name(handler: &str) -> HandlerName {
     HandlerName::new(handler)
 }
@@ -205,6 +211,7 @@ fn settlement(leased: &Leased, next: Next) -> Settlement {
         token: leased.token,
         next,
         progress,
+        alert: Some(Arc::clone(&leased.alert)),
         story: Some(format!(r#"{{"lease":{}}}"#, leased.lease)),
         last_error: None,
     }

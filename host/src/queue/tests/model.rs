@@ -469,7 +469,7 @@ impl Pair {
         let expected = self.model.expect(event);
         let newest = self.model.deliveries.last_key_value().map(|(id, _)| *id);
         match self.bench.accept(submission(sent, self.route)).await {
-            Verdict::Duplicate => assert_eq!(expected, Expected::Duplicate),
+            Verdict::Duplicate(_) => assert_eq!(expected, Expected::Duplicate),
             Verdict::Stale => assert_eq!(expected, Expected::Stale),
             Verdict::Accepted(accepted) => {
                 let id = accepted[0].id;

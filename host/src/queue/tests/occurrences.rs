@@ -34,7 +34,7 @@ async fn a_firing_after_its_resolved_is_the_next_occurrence_with_a_resolved_of_i
             let id = bench.accept_new(submission.clone()).await;
             assert!(last < Some(id));
             assert_eq!(bench.occurrence(id).await, noted);
-            assert_eq!(bench.accept(submission.clone()).await, Verdict::Duplicate);
+            assert_eq!(bench.accept(submission.clone()).await, DUPLICATE);
             let leased = bench.lease().await;
             let told = leased.alert.origin.extra.get(OCCURRENCE);
             assert_eq!((leased.id, told), (id, noted.as_deref()));
@@ -45,7 +45,7 @@ async fn a_firing_after_its_resolved_is_the_next_occurrence_with_a_resolved_of_i
                 2 => bench.restart().await,
                 _ => bench,
             };
-            assert_eq!(bench.accept(submission).await, Verdict::Duplicate);
+            assert_eq!(bench.accept(submission).await, DUPLICATE);
             last = Some(id);
         }
     }
@@ -70,12 +70,12 @@ async fn a_firing_that_never_ran_is_stale_for_five_minutes() {
     bench.accept_new(resolved("A")).await;
     let bench = bench.crash();
     bench.clock.advance(Duration::from_millis(299_999));
-    assert_eq!(bench.accept(resolved("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(resolved("A")).await, DUPLICATE);
     assert_eq!(bench.accept(firing("A")).await, Verdict::Stale);
     bench.clock.advance(Duration::from_millis(1));
     let id = bench.accept_new(firing("A")).await;
     assert_eq!(bench.occurrence(id).await.as_deref(), Some("2"));
-    assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn each_occurrence_counts_its_own_duplicates_and_reminds_by_its_own_time()
     bench.run(Next::Done).await;
     bench.clock.advance(repeat_after / 2);
     for _ in 0..2 {
-        assert_eq!(bench.accept(firing("A")).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     }
     let mut bench = bench.restart().await;
     assert_eq!(bench.story(first).await.duplicates, 1);
@@ -137,7 +137,7 @@ async fn a_sender_cannot_note_an_occurrence() {
         forged.alert.origin.extra = extra.into_iter().collect();
         let id = bench.accept_new(forged).await;
         assert_eq!(bench.occurrence(id).await, None);
-        assert_eq!(bench.accept(firing(alertname)).await, Verdict::Duplicate);
+        assert_eq!(bench.accept(firing(alertname)).await, DUPLICATE);
     }
 }
 
@@ -158,12 +158,12 @@ async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that_is_open() 
     assert_eq!((leased.id, leased.alert.starts_at), (id, began));
     bench.settle(&leased, Next::Done);
     bench.flush().await;
-    assert_eq!(bench.accept(moved.clone()).await, Verdict::Duplicate);
-    assert_eq!(bench.accept(resolved("A")).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(moved.clone()).await, DUPLICATE);
+    assert_eq!(bench.accept(resolved("A")).await, DUPLICATE);
     let bench = bench.crash();
-    assert_eq!(bench.accept(moved.clone()).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(moved.clone()).await, DUPLICATE);
     let bench = bench.restart().await;
-    assert_eq!(bench.accept(moved.clone()).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(moved.clone()).await, DUPLICATE);
     assert_eq!(
         bench.story(id).await.duplicates,
         2,
@@ -196,7 +196,7 @@ async fn a_resolved_that_may_end_several_firings_or_none_is_an_event_of_its_own(
     let id = bench.accept_new(either.clone()).await;
     assert_eq!(bench.starts_at(id).await, either.alert.starts_at);
     let bench = bench.restart().await;
-    assert_eq!(bench.accept(either).await, Verdict::Duplicate);
+    assert_eq!(bench.accept(either).await, DUPLICATE);
     bench.accept_new(resolved("B")).await;
     let the_other = started(resolved("B"), 7);
     let id = bench.accept_new(the_other).await;

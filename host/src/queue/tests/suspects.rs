@@ -77,10 +77,10 @@ async fn what_killed_the_server_stays_dead_until_a_person_sends_it_again() {
         assert_eq!(run_all(&mut bench, |_| true).await, 3);
         let this = bench.as_ref().unwrap();
         for _ in 0..3 {
-            assert_eq!(this.accept(firing("A")).await, Verdict::Duplicate);
+            assert_eq!(this.accept(firing("A")).await, DUPLICATE);
             let mut edited = firing("A");
             edited.plans = vec![plan("edited", &["notify"])];
-            assert_eq!(this.accept(edited).await, Verdict::Duplicate);
+            assert_eq!(this.accept(edited).await, DUPLICATE);
             this.clock.advance(Duration::from_secs(5 * 3_600));
         }
         let delivery = this.story(id).await.delivery;

@@ -15,7 +15,7 @@ use url::Url;
 use crate::config::{Credential, CredentialKind};
 use crate::dependency::Dependency;
 use crate::journal::CallKind;
-use crate::policy::{HttpGrant, Refusal};
+use crate::policy::{Grants, HttpGrant, Refusal, scalar};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
 use crate::runtime::egress::{HttpClient, SendError, judge_literal, refusal_in, root_cause};
 use crate::runtime::endings::{Change, Ending, change_of};
@@ -270,6 +270,8 @@ struct Prepared {
     masks: Masks,
     echo: Echo,
     handler: crate::alert::HandlerName,
+    /// For the lines of a refusal.
+    grants: Arc<Grants>,
     /// True if it is to change something.
     changes: bool,
     /// What the answer's body may have, and the limit that says so.
@@ -278,7 +280,13 @@ struct Prepared {
 }
 
 fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared, Error> {
-    let denied = |refusal: Refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string());
+    let denied = |refusal: Refusal| {
+        Error::Denied(
+            refusal
+                .for_handler(&powers.handler, &powers.grants)
+                .to_string(),
+        )
+    };
     let url = check(&request, &powers.limits).map_err(Error::InvalidRequest)?;
     let method = method_name(request.method);
     let names: Vec<&str> = request
@@ -348,6 +356,7 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
         masks,
         echo,
         handler: powers.handler.clone(),
+        grants: Arc::clone(&powers.grants),
         changes,
         body_bytes_max,
         body_limit,
@@ -411,10 +420,13 @@ fn headers_bytes(headers: &[(String, String)]) -> usize {
 }
 
 fn credential_for<'a>(powers: &'a Powers, name: &str, url: &Url) -> Result<&'a Credential, Error> {
-    powers
-        .grants
-        .credential(name)
-        .map_err(|refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string()))?;
+    powers.grants.credential(name).map_err(|refusal| {
+        Error::Denied(
+            refusal
+                .for_handler(&powers.handler, &powers.grants)
+                .to_string(),
+        )
+    })?;
     let Some(credential) = powers.services.credentials.get(name) else {
         return Err(Error::Denied(format!(
             "The credential {name:?} is granted, but there is none of that name below `credentials`."
@@ -422,9 +434,13 @@ fn credential_for<'a>(powers: &'a Powers, name: &str, url: &Url) -> Result<&'a C
     };
     if !credential.is_for(url) {
         let origin = url.origin().ascii_serialization();
+        let origins = credential.origins.iter().map(ToString::to_string);
+        let origins: Vec<_> = origins.chain([origin.clone()]).collect();
         return Err(Error::Denied(format!(
-            "The credential {name:?} is not sent to {origin}. To allow it, add to the configuration:\n\
-             credentials:\n  {name}:\n    origins: [\"{origin}\"]"
+            "The credential {name:?} is not sent to {origin}. To allow it, add {origin} to credentials.{name}.origins.\n\
+             credentials:\n  {}:\n    origins: {}",
+            scalar(name),
+            serde_json::Value::from(origins)
         )));
     }
     Ok(credential)
@@ -450,7 +466,7 @@ async fn exchange(prepared: Prepared) -> (Sent, usize) {
     let sending = prepared.client.send(prepared.request);
     let mut response = match tokio::time::timeout_at(deadline, sending).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return (not_answered(&error, &prepared.handler), 0),
+        Ok(Err(error)) => return (not_answered(&error, &prepared.handler, &prepared.grants), 0),
         Err(_) => return (ended(Ending::NotAnswered, Error::Timeout), 0),
     };
     let status = response.status();
@@ -577,9 +593,9 @@ async fn read_body(response: &mut reqwest::Response, bytes_max: u32) -> (Vec<u8>
     }
 }
 
-fn not_answered(error: &SendError, handler: &crate::alert::HandlerName) -> Sent {
+fn not_answered(error: &SendError, handler: &crate::alert::HandlerName, grants: &Grants) -> Sent {
     if let Some(refusal) = refusal_in(error) {
-        let refusal = refusal.clone().for_handler(handler);
+        let refusal = refusal.clone().for_handler(handler, grants);
         return failed(Error::Denied(refusal.to_string()));
     }
     let cause = root_cause(error);

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::journal::{CallKind, KvChange, KvQuota, KvReply, LedgerError};
+use crate::journal::{CallKind, KvChange, KvQuota, KvReply, KvWrite, LedgerError};
 use crate::runtime::bindings::kv::{Error, Host};
 use crate::runtime::recorder::micros;
 use crate::runtime::state::{Powers, State, Stop};
@@ -212,7 +212,12 @@ impl State {
             Ok(current) => current,
             Err(error) => return Ok(Err(error)),
         };
-        let (reply, next) = apply(current, change);
+        let (reply, write) = change.apply(current.as_deref());
+        let next = match write {
+            KvWrite::Keep => None,
+            KvWrite::Put { value, .. } => Some(Some(value)),
+            KvWrite::Remove => Some(None),
+        };
         if let (Some(powers), Some(next)) = (&mut self.powers, next) {
             powers.kv_held_back.insert(key.clone(), next);
         }
@@ -236,7 +241,7 @@ async fn commit(
     let before = powers.replay.held(powers.room_for_reads(0));
     let seq = powers.replay.take_seq();
     // What the store then knows is filled in by it.
-    let mut entry = plan.entry(powers.clock, seq, true, String::new(), String::new());
+    let mut entry = plan.entry(powers.clock.now(), seq, true, String::new(), String::new());
     let quota = KvQuota {
         bytes_max: powers.limits.kv_bytes_max,
         keys_max: powers.limits.kv_keys_max,
@@ -321,34 +326,6 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Returns what the change would come to, and the value after it where it changes.
-fn apply(current: Option<Vec<u8>>, change: KvChange) -> (KvReply, Option<Option<Vec<u8>>>) {
-    match change {
-        KvChange::Set { value, .. } => (KvReply::Done, Some(Some(value))),
-        KvChange::SetIfAbsent { .. } if current.is_some() => (KvReply::WasAbsent(false), None),
-        KvChange::SetIfAbsent { value, .. } => (KvReply::WasAbsent(true), Some(Some(value))),
-        KvChange::Remove => (KvReply::Done, Some(None)),
-        KvChange::Increment { by, .. } => {
-            let number = match current {
-                None => Some(0),
-                Some(bytes) => std::str::from_utf8(&bytes)
-                    .ok()
-                    .and_then(|t| t.parse().ok()),
-            };
-            match number {
-                None => (KvReply::NotANumber, None),
-                Some(number) => {
-                    let sum = i64::saturating_add(number, by.into());
-                    (
-                        KvReply::Value(sum),
-                        Some(Some(sum.to_string().into_bytes())),
-                    )
-                }
-            }
-        }
-    }
-}
-
 fn outcome(key: &str, reply: KvReply) -> Result<KvReply, Error> {
     match reply {
         KvReply::QuotaExceeded | KvReply::TooManyKeys => Err(Error::QuotaExceeded),
@@ -380,36 +357,5 @@ fn explain(error: &Error) -> String {
         Error::QuotaExceeded => "over the quota".to_owned(),
         Error::Unavailable(why) => format!("unavailable: {why}"),
         Error::BudgetExhausted(which) => which.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn held_back_changes_come_to_what_the_store_would_say() {
-        let increment = |by| KvChange::Increment {
-            by,
-            ttl_seconds: None,
-        };
-        let five = Some(b"5".to_vec());
-        assert_eq!(
-            apply(None, increment(2)),
-            (KvReply::Value(2), Some(Some(b"2".to_vec())))
-        );
-        assert_eq!(apply(five.clone(), increment(-7)).0, KvReply::Value(-2));
-        assert_eq!(
-            apply(Some(b"x".to_vec()), increment(1)),
-            (KvReply::NotANumber, None)
-        );
-        let top = i64::MAX.to_string().into_bytes();
-        assert_eq!(apply(Some(top), increment(1)).0, KvReply::Value(i64::MAX));
-        let set = KvChange::SetIfAbsent {
-            value: b"v".to_vec(),
-            ttl_seconds: None,
-        };
-        assert_eq!(apply(five, set.clone()), (KvReply::WasAbsent(false), None));
-        assert_eq!(apply(None, set).0, KvReply::WasAbsent(true));
     }
 }

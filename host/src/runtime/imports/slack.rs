@@ -398,14 +398,17 @@ fn outgoing_reaction(powers: &Powers, at: &str, emoji: &str) -> Result<Outgoing,
 
 /// Returns what Slack calls a granted channel.
 fn target_of(powers: &Powers, channel: &str) -> Result<String, Error> {
-    powers
-        .grants
-        .slack(channel)
-        .map_err(|refusal| Error::Denied(refusal.for_handler(&powers.handler).to_string()))?;
+    powers.grants.slack(channel).map_err(|refusal| {
+        Error::Denied(
+            refusal
+                .for_handler(&powers.handler, &powers.grants)
+                .to_string(),
+        )
+    })?;
     let channels = &powers.services.slack.settings.channels;
     channels.get(channel).cloned().ok_or_else(|| {
         Error::Denied(format!(
-            "The Slack channel {channel:?} is granted, but not set. Add to the configuration:\n\
+            "The Slack channel {channel:?} is granted, but slack.channels does not say what Slack calls it. Add it there.\n\
              slack:\n  channels:\n    {channel}: \"#CHANNEL\""
         ))
     })

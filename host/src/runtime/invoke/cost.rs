@@ -129,7 +129,7 @@ fn invocation(step: StepKind, alert: &Arc<Alert>, found: Arc<Enrichment>) -> Inv
         grants: Arc::default(),
         limits: Limits::default(),
         time_left: Duration::from_secs(10),
-        clock: Timestamp::UNIX_EPOCH,
+        now: Timestamp::UNIX_EPOCH,
         seed: [3; 32],
         recorded: Recorded::default(),
         doubts: Doubts::default(),

@@ -95,6 +95,16 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
             ..request(http::Method::Get, second, "")
         })),
         "slack" => keep(slack::post(&message(first, second, None)), last),
+        // Fails the step if the message is not posted.
+        "must-slack" => match slack::post(&message(first, second, None)) {
+            Ok(reference) => keep(Ok(reference), last),
+            Err(error) => {
+                return Err(Failure::Unavailable(Retry {
+                    message: format!("{error:?}"),
+                    after_ms: None,
+                }));
+            }
+        },
         "blocks" => keep(slack::post(&message(first, "plain", Some(second))), last),
         "thread" => keep(
             slack::post(&slack::Message {

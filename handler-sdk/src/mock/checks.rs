@@ -1,0 +1,119 @@
+//! What the real host refuses before anything goes out, with its default limits.
+
+use crate::bindings::alert_manager::handler::http;
+
+pub(super) const HTTP_CALLS_MAX: u32 = 50;
+pub(super) const SLACK_CALLS_MAX: u32 = 50;
+pub(super) const KV_CALLS_MAX: u32 = 1_000;
+pub(super) const RESPONSE_BYTES_MAX: u32 = 8 << 20;
+pub(super) const LOG_LINES_MAX: u32 = 200;
+pub(super) const KV_KEY_BYTES_MAX: u32 = 512;
+pub(super) const KV_VALUE_BYTES_MAX: u32 = 64 << 10;
+pub(super) const KV_KEYS_MAX: usize = 50_000;
+pub(super) const KV_BYTES_MAX: usize = 16 << 20;
+
+const REQUEST_BYTES_MAX: usize = 4 << 20;
+const EFFECT_KEY_BYTES_MAX: usize = 256;
+const URL_BYTES_MAX: usize = 8 << 10;
+const HEADERS_MAX: usize = 100;
+const HEADER_BYTES_MAX: usize = 64 << 10;
+const EMOJI_BYTES_MAX: usize = 100;
+
+/// Headers that describe the connection or the framing: they are the host's to set.
+const RESERVED_HEADERS: [&str; 11] = [
+    "alt-used",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Says what is wrong with an author's key.
+pub(super) fn key(key: Option<&str>) -> Result<(), String> {
+    match key {
+        Some("") => Err("key: it is empty; leave it out where there is none".to_owned()),
+        Some(key) if key.len() > EFFECT_KEY_BYTES_MAX => Err(format!(
+            "key: {} bytes, at most {EFFECT_KEY_BYTES_MAX}",
+            key.len()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Says what is wrong with a request, whatever is granted.
+pub(super) fn request(request: &http::Request) -> Result<(), String> {
+    key(request.key.as_deref())?;
+    let url = request.url.as_str();
+    if url.len() > URL_BYTES_MAX {
+        return Err(format!("url: {} bytes, at most {URL_BYTES_MAX}", url.len()));
+    }
+    let Some((scheme, rest)) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
+        return Err("url: relative URL without a base".to_owned());
+    };
+    let needs_host = ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str());
+    if needs_host && rest.trim_start_matches(['/', '\\']).is_empty() {
+        return Err("url: empty host".to_owned());
+    }
+    let body_bytes = request.body.as_ref().map_or(0, Vec::len);
+    if body_bytes > REQUEST_BYTES_MAX {
+        return Err(format!(
+            "request_bytes: a body of {body_bytes} bytes, at most {REQUEST_BYTES_MAX}"
+        ));
+    }
+    Ok(())
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c))
+}
+
+/// Says what is wrong with a granted request's headers.
+pub(super) fn headers(given: &[(String, String)]) -> Result<(), String> {
+    let bytes: usize = given.iter().map(|(n, v)| n.len() + v.len()).sum();
+    if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        return Err(format!(
+            "headers: {} of {bytes} bytes, at most {HEADERS_MAX} of {HEADER_BYTES_MAX}",
+            given.len()
+        ));
+    }
+    for (name, value) in given {
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || !name.chars().all(is_token) {
+            return Err(format!("headers: {name:?} is no header's name"));
+        }
+        // Some servers take `content_length` for the header's own name.
+        let folded = name.to_ascii_lowercase().replace('_', "-");
+        if RESERVED_HEADERS.contains(&folded.as_str()) || folded.starts_with("proxy-") {
+            return Err(format!(
+                "headers: {name} is the host's to set: leave it out"
+            ));
+        }
+        if !value
+            .bytes()
+            .all(|b| b == b'\t' || (b >= b' ' && b != 0x7f))
+        {
+            return Err(format!(
+                "headers: the value of {name} holds a line break or another character that no header carries"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Says what is wrong with an emoji.
+pub(super) fn emoji(name: &str) -> Result<(), String> {
+    let is_bad = |c: char| c.is_control() || c == ':';
+    if name.is_empty() || name.len() > EMOJI_BYTES_MAX || name.contains(is_bad) {
+        return Err("emoji: its name without colons, at most 100 bytes".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Counts and logs requests that are refused: an operator learns of alerts that do not get in from the server too, not only
+//! from their sender's log.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::error::Answered;
+use crate::app::Shared;
+use crate::telemetry::{Refusal, Refused};
+use crate::webhook;
+
+/// Stands before every endpoint.
+pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| *peer);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = next.run(request).await;
+    let Some(answered) = response.extensions().get::<Answered>() else {
+        return response;
+    };
+    let Some(reason) = answered.refusal else {
+        return response;
+    };
+    let brings_alerts = brings_alerts(&method, uri.path(), reason);
+    if brings_alerts {
+        shared.metrics.request_refused(reason);
+    }
+    if brings_alerts || matches!(reason, Refusal::Unauthorized | Refusal::Page) {
+        let refused = Refused {
+            reason,
+            status: response.status().as_u16(),
+            peer,
+            method: method.as_str(),
+            path: uri.path(),
+            error: &answered.message,
+        };
+        shared.refusals.log(&refused, Instant::now());
+    }
+    response
+}
+
+/// Returns true if it was a sender's: it posted to the webhook, or to a path that is mistaken for it.
+fn brings_alerts(method: &Method, path: &str, reason: Refusal) -> bool {
+    let posts = *method == Method::POST || *method == Method::PUT;
+    posts && (webhook::PATHS.contains(&path) || reason == Refusal::Path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_posted_to_the_webhook_or_to_no_path_brings_alerts() {
+        for (method, path, reason, expected) in [
+            (Method::POST, "/webhook", Refusal::TooLarge, true),
+            (Method::PUT, "/api/v2/alerts", Refusal::Unauthorized, true),
+            (Method::POST, "/webhok", Refusal::Path, true),
+            (Method::GET, "/webhok", Refusal::Path, false),
+            (Method::GET, "/webhook", Refusal::Method, false),
+            (Method::POST, "/-/reload", Refusal::Unauthorized, false),
+            (
+                Method::POST,
+                "/api/v1/deliveries/retry",
+                Refusal::Invalid,
+                false,
+            ),
+        ] {
+            assert_eq!(brings_alerts(&method, path, reason), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the log tells of deliveries and of the store.
+
+use tokio::sync::mpsc;
+
+use crate::alert::{HandlerName, Timestamp};
+use crate::config::{Changes, Config, Store};
+use crate::queue::{Delivery, Ending, LastEnd, Recovered, Settled};
+
+/// Of an alert's name and of an error, in a line.
+const SHOWN_BYTES_MAX: usize = 256;
+
+/// Logs each delivery that is settled, until the store is closed. The store does not wait for this: what it could not
+/// report is counted.
+pub(super) async fn settled(mut reports: mpsc::Receiver<Settled>) {
+    while let Some(Settled { deliveries, missed }) = reports.recv().await {
+        if missed > 0 {
+            tracing::warn!(
+                deliveries = missed,
+                "{missed} settled deliveries have no line of their own: there were too many at once"
+            );
+        }
+        deliveries.iter().for_each(log_settled);
+    }
+}
+
+/// A dead letter needs a person, so it is a warning; one that a person cancelled does not.
+fn log_settled(delivery: &Delivery) {
+    let outcome = delivery.ending();
+    let error = delivery.last_error.as_deref().unwrap_or_default();
+    let handlers = joined(&delivery.handlers);
+    let duration = delivery
+        .settled_at
+        .map_or(0.0, |end| seconds_between(delivery.received_at, end));
+    macro_rules! line {
+        ($level:ident $(, $error:ident)?) => {
+            tracing::$level!(
+                delivery = %delivery.id,
+                alertname = cut(&delivery.alertname),
+                status = delivery.status,
+                route = delivery.route,
+                handlers,
+                outcome = outcome.as_str(),
+                duration_seconds = duration,
+                attempts = delivery.attempts,
+                $(error = cut($error),)?
+                "delivery settled"
+            )
+        };
+    }
+    match outcome {
+        Ending::Dead => line!(warn, error),
+        Ending::Done | Ending::Unrouted | Ending::Cancelled => line!(info),
+    }
+}
+
+/// Logs what a start found in the store.
+pub(super) fn started(config: &Config, recovered: &Recovered) {
+    let Store::Sqlite(store) = &config.store;
+    let oldest = recovered
+        .oldest
+        .map_or(0.0, |at| seconds_between(at, Timestamp::now()));
+    macro_rules! line {
+        ($level:ident, $($message:tt)+) => {
+            tracing::$level!(
+                store = %store.display(),
+                last_end = recovered.last_end.as_str(),
+                under_lease = recovered.under_lease,
+                queued = recovered.queued,
+                retrying = recovered.retrying,
+                dead = recovered.dead,
+                oldest_seconds = oldest,
+                $($message)+
+            )
+        };
+    }
+    match recovered.last_end {
+        LastEnd::None => line!(info, "a new store was made"),
+        LastEnd::Clean => line!(info, "store opened"),
+        LastEnd::Crash => line!(
+            warn,
+            "store opened; the last process did not end in order: what it had under lease runs again"
+        ),
+    }
+    recovered.died.iter().for_each(log_settled);
+}
+
+fn joined(handlers: &[HandlerName]) -> String {
+    let names: Vec<_> = handlers.iter().map(HandlerName::as_str).collect();
+    names.join(",")
+}
+
+/// In milliseconds' precision: finer is not stored.
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    let millis = (to.as_millisecond() - from.as_millisecond()).max(0);
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "exact for 285,000 years of milliseconds"
+    )]
+    let seconds = millis as f64 / 1_000.0;
+    seconds
+}
+
+fn cut(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    &line[..line.floor_char_boundary(SHOWN_BYTES_MAX)]
+}
+
+/// Logs what a reload changed.
+pub(super) fn reloaded(changes: &Changes) {
+    tracing::info!(
+        changed = changes.summary(),
+        "configuration and folder read again"
+    );
+    if !changes.needs_restart.is_empty() {
+        let keys = changes.needs_restart.join(", ");
+        tracing::warn!(
+            keys,
+            "these keys of the configuration take effect after a restart"
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! What `--help`, the manual page and the completions say beside the arguments themselves: examples, environment variables,
+//! exit codes.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man;
+
+use super::args::Args;
+
+/// An example or two of each command.
+const EXAMPLES: &[(&str, &[&str])] = &[
+    (
+        "serve",
+        &[
+            "alert-manager serve --config.file alert-manager.yml",
+            "alert-manager serve --handlers handlers --log.format json",
+        ],
+    ),
+    (
+        "dev",
+        &[
+            "alert-manager dev",
+            "alert-manager dev path/to/handlers --log.level debug",
+        ],
+    ),
+    (
+        "check",
+        &[
+            "alert-manager check --config alert-manager.yml",
+            "alert-manager check --json",
+        ],
+    ),
+    (
+        "build",
+        &["alert-manager build path/to/handler --out handlers"],
+    ),
+    (
+        "routes",
+        &[
+            "alert-manager routes alertname=DiskFull severity=critical",
+            "alert-manager routes --alert alert.json --config alert-manager.yml",
+        ],
+    ),
+    (
+        "init",
+        &[
+            "alert-manager init",
+            "alert-manager init --handlers handlers --out -",
+        ],
+    ),
+    (
+        "send",
+        &[
+            "alert-manager send",
+            "alert-manager send alertname=DiskFull severity=critical --annotation summary=full",
+            "alert-manager send alertname=DiskFull severity=critical --resolve",
+        ],
+    ),
+    ("handlers", &["alert-manager handlers"]),
+    (
+        "deliveries",
+        &[
+            "alert-manager deliveries --state dead",
+            "alert-manager deliveries --since 1h --match 'severity=\"critical\"'",
+            "alert-manager deliveries --watch",
+        ],
+    ),
+    (
+        "explain",
+        &[
+            "alert-manager explain",
+            "alert-manager explain 6h061csw00000",
+        ],
+    ),
+    (
+        "retry",
+        &[
+            "alert-manager retry 6h061csw00000",
+            "alert-manager retry --handler slack-notify",
+        ],
+    ),
+    ("cancel", &["alert-manager cancel 6h061csw00000"]),
+    ("reload", &["alert-manager reload"]),
+    (
+        "completions",
+        &[
+            "alert-manager completions bash > /etc/bash_completion.d/alert-manager",
+            "alert-manager completions zsh > ~/.zfunc/_alert-manager",
+        ],
+    ),
+    (
+        "man",
+        &[
+            "alert-manager man | man -l -",
+            "alert-manager man send | man -l -",
+        ],
+    ),
+];
+
+/// The variables that `serve`, `dev`, `check` and the rest read.
+const VARIABLES: &[(&str, &str)] = &[
+    ("PORT", "The port to listen on (5000)."),
+    (
+        "SLACK_TOKEN, SLACK_TOKEN_FILE",
+        "The token of the Slack app's bot, or a file that holds it.",
+    ),
+    (
+        "SLACK_CHANNEL",
+        "The Slack channel that the channel `alerts` stands for (#alerts).",
+    ),
+    (
+        "SLACK_API_URL",
+        "The base of Slack's API (https://slack.com/api/).",
+    ),
+    ("ALERT_MANAGER_CONFIG", "The configuration file."),
+    (
+        "ALERT_MANAGER_STORE",
+        "The store (sqlite:alert-manager.db).",
+    ),
+    (
+        "ALERT_MANAGER_URL",
+        "The server that the commands for a running server ask (http://127.0.0.1:5000).",
+    ),
+    (
+        "ALERT_MANAGER_TOKEN_FILE",
+        "A file with the bearer token of the server's api.authorization.",
+    ),
+    (
+        "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
+        "For send: a file with the bearer token of the server's webhook.authorization.",
+    ),
+    ("NO_COLOR", "No colours, if it is set."),
+];
+
+/// What exit codes mean.
+const EXIT_CODES: &[(&str, &str)] = &[
+    ("0", "Done."),
+    ("1", "Failed; standard error says why."),
+    ("2", "The command line was not understood."),
+    ("130", "serve, dev: ended at once by a second signal."),
+];
+
+/// Returns the command line with its examples.
+pub(super) fn command() -> Command {
+    let mut command = Args::command();
+    for (name, examples) in EXAMPLES {
+        command = command.mut_subcommand(name, |sub| {
+            let mut text = "Examples:".to_owned();
+            for example in *examples {
+                let _ = write!(text, "\n  {example}");
+            }
+            sub.after_help(text)
+        });
+    }
+    command.after_help("Example: alert-manager dev   (COMMAND --help has examples of each command)")
+        .after_long_help(format!(
+            "Example: alert-manager dev   (COMMAND --help has examples of each command)\n\nEnvironment variables (a flag beats a variable, a variable beats the configuration file):\n{}\n\nExit codes:\n{}",
+            table(VARIABLES),
+            table(EXIT_CODES)
+        ))
+}
+
+fn table(rows: &[(&str, &str)]) -> String {
+    let lines: Vec<_> = rows
+        .iter()
+        .map(|(name, about)| format!("  {name}\n          {about}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// Returns the manual page of one command, or one page with all of them.
+pub(super) fn page(name: Option<&str>) -> anyhow::Result<String> {
+    let mut command = command();
+    command.build();
+    let mut page = Vec::new();
+    match name {
+        Some(name) => {
+            let Some(sub) = command.find_subcommand(name) else {
+                let names: Vec<_> = visible(&command).map(Command::get_name).collect();
+                bail!("{name:?} is not a command: {}", names.join(", "));
+            };
+            let sub = sub.clone().bin_name(format!("alert-manager {name}"));
+            render(&sub, &mut page)?;
+        }
+        None => {
+            // The variables and the exit codes have sections of their own here.
+            let top = command.clone().after_long_help(None::<&str>);
+            render(&top, &mut page)?;
+            for sub in visible(&command) {
+                page.extend(section(sub)?.into_bytes());
+            }
+        }
+    }
+    let mut page = String::from_utf8(page).context("the page is not UTF-8")?;
+    page.push_str(&list("ENVIRONMENT", VARIABLES));
+    page.push_str(&list("EXIT STATUS", EXIT_CODES));
+    Ok(page)
+}
+
+fn visible(command: &Command) -> impl Iterator<Item = &Command> {
+    let commands = command.get_subcommands();
+    commands.filter(|sub| sub.get_name() != "help" && !sub.is_hide_set())
+}
+
+fn render(command: &Command, page: &mut Vec<u8>) -> anyhow::Result<()> {
+    Man::new(command.clone())
+        .title(command.get_name().to_owned())
+        .render(page)
+        .context("cannot render the manual page")
+}
+
+/// Returns a command as one section of the page of all.
+fn section(command: &Command) -> anyhow::Result<String> {
+    let man = Man::new(command.clone());
+    let mut text = Vec::new();
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    man.render_extra_section(&mut text)?;
+    let text = String::from_utf8(text).context("the page is not UTF-8")?;
+    let name = command.get_name();
+    let mut section = format!(".SH \"alert-manager {name}\"\n");
+    for line in text.lines() {
+        // The preamble that each part begins with is needed once; sections become parts of this one.
+        if line.starts_with(".ie ") || line.starts_with(".el ") {
+            continue;
+        }
+        section.push_str(&line.replacen(".SH ", ".SS ", 1));
+        section.push('\n');
+    }
+    Ok(section)
+}
+
+fn list(title: &str, rows: &[(&str, &str)]) -> String {
+    let escaped = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
+    let mut text = format!(".SH \"{title}\"\n");
+    for (name, about) in rows {
+        let _ = writeln!(text, ".TP\n\\fB{}\\fR\n{}", escaped(name), escaped(about));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// The words of a shell, as far as the examples need them.
+    fn words(example: &str) -> Vec<String> {
+        let own = example.split([' ']).take_while(|w| *w != "|" && *w != ">");
+        own.map(|word| word.replace('\'', "")).collect()
+    }
+
+    #[test]
+    fn every_help_has_examples_and_they_are_understood() {
+        for sub in visible(&command()) {
+            let help = sub.clone().render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{help}");
+        }
+        for example in EXAMPLES.iter().flat_map(|(_, examples)| *examples) {
+            let parsed = command().try_get_matches_from(words(example));
+            parsed.unwrap_or_else(|error| panic!("{example}: {error}"));
+        }
+        let help = command().render_long_help().to_string();
+        assert!(
+            help.contains("Example:") && help.contains("Exit codes:"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn the_page_has_every_option_variable_and_exit_code() {
+        let page = page(None).unwrap().replace("\\-", "-");
+        for sub in visible(&command()) {
+            let name = sub.get_name();
+            assert!(
+                page.contains(&format!(".SH \"alert-manager {name}\"")),
+                "{name}"
+            );
+            for argument in sub.get_arguments().filter_map(|a| a.get_long()) {
+                assert!(
+                    page.contains(&format!("--{argument}")),
+                    "{name} --{argument}"
+                );
+            }
+        }
+        for (name, _) in VARIABLES {
+            assert!(page.contains(name), "{name}");
+        }
+        assert!(page.contains(".SH \"EXIT STATUS\""));
+        assert!(!page.contains("compile-module"));
+        assert_eq!(page.matches(".TH ").count(), 1, "one page");
+    }
+
+    #[test]
+    fn a_command_has_a_page_of_its_own() {
+        let page = page(Some("send")).unwrap().replace("\\-", "-");
+        for part in [
+            "alert-manager send",
+            "--webhook-token-file",
+            "EXIT STATUS",
+            "Examples",
+        ] {
+            assert!(page.contains(part), "{part} in {page}");
+        }
+        let error = super::page(Some("sned")).unwrap_err().to_string();
+        assert!(error.contains("send"), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! `check --online`: asks Slack and the granted origins what no file tells.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+
+use super::modules;
+use crate::config::{Config, CredentialKind};
+use crate::review::Asked;
+
+/// Origins that are asked; each takes a connection.
+const ORIGINS_MAX: usize = 200;
+
+/// Asks everything at once, within seconds.
+pub(super) fn ask(config: &Config) -> anyhow::Result<Asked> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?
+        .block_on(ask_all(config))
+}
+
+async fn ask_all(config: &Config) -> anyhow::Result<Asked> {
+    let (runtime, _folder) = modules::sandbox(config, modules::CacheUse::IfThere)?;
+    let mut asked = Asked::default();
+    let mut origins = JoinSet::new();
+    for name in config.handler_names() {
+        let settings = config.handler(name);
+        for grant in settings
+            .grants
+            .http
+            .iter()
+            .take(ORIGINS_MAX - origins.len())
+        {
+            let url = grant.url();
+            let of_account = settings.grants.credentials.iter().find_map(|name| {
+                let credential = config.credentials.get(name)?;
+                match &credential.kind {
+                    CredentialKind::ServiceAccount { ca_file, .. }
+                        if url.as_ref().is_some_and(|url| credential.is_for(url)) =>
+                    {
+                        Some(ca_file.clone())
+                    }
+                    _ => None,
+                }
+            });
+            let ca_file = grant.ca_file().map(ToOwned::to_owned).or(of_account);
+            let (runtime, name, grant) = (Arc::clone(&runtime), name.clone(), grant.clone());
+            origins.spawn(async move {
+                let reached = runtime.reach(&grant, ca_file.as_deref()).await;
+                (name, grant, reached)
+            });
+        }
+    }
+    match runtime.ask_slack().await {
+        Some(report) => asked.slack(config, &report),
+        None => asked
+            .notes
+            .push("Slack was not asked: it is in preview".to_owned()),
+    }
+    let mut reached = origins.join_all().await;
+    reached.sort_by_key(|(name, grant, _)| (name.clone(), grant.to_string()));
+    for (name, grant, reached) in reached {
+        asked.origin(config, &name, &grant, reached);
+    }
+    Ok(asked)
+}

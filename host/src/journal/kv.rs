@@ -1,0 +1,157 @@
+//! Changes to a handler's own state: what each makes of a key, in one place for the store, a dry run and the tests' ledger.
+
+use serde::{Deserialize, Serialize};
+
+/// A change to a handler's own state, made in the same transaction as its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvChange {
+    /// Sets the value.
+    Set {
+        /// What to keep.
+        value: Vec<u8>,
+        /// When it goes; never if absent.
+        ttl_seconds: Option<u32>,
+    },
+    /// Sets the value if there is none.
+    SetIfAbsent {
+        /// What to keep.
+        value: Vec<u8>,
+        /// When it goes; never if absent.
+        ttl_seconds: Option<u32>,
+    },
+    /// Adds to a decimal number; an absent key counts as 0; stops at the ends of i64.
+    Increment {
+        /// What to add.
+        by: i32,
+        /// When it goes; never if absent.
+        ttl_seconds: Option<u32>,
+    },
+    /// Removes the key.
+    Remove,
+}
+
+/// What a change writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvWrite {
+    /// Nothing.
+    Keep,
+    /// A value in the place of whatever was there.
+    Put {
+        /// What to keep.
+        value: Vec<u8>,
+        /// When it goes; never if absent.
+        ttl_seconds: Option<u32>,
+    },
+    /// Removes the key.
+    Remove,
+}
+
+impl KvChange {
+    /// Returns what the change comes to over the value that has not expired, and what it writes. A quota is the store's.
+    #[must_use]
+    pub fn apply(self, current: Option<&[u8]>) -> (KvReply, KvWrite) {
+        match self {
+            Self::Set { value, ttl_seconds } => {
+                (KvReply::Done, KvWrite::Put { value, ttl_seconds })
+            }
+            Self::SetIfAbsent { .. } if current.is_some() => {
+                (KvReply::WasAbsent(false), KvWrite::Keep)
+            }
+            Self::SetIfAbsent { value, ttl_seconds } => (
+                KvReply::WasAbsent(true),
+                KvWrite::Put { value, ttl_seconds },
+            ),
+            Self::Remove if current.is_none() => (KvReply::Done, KvWrite::Keep),
+            Self::Remove => (KvReply::Done, KvWrite::Remove),
+            Self::Increment { by, ttl_seconds } => {
+                let number = match current.map(std::str::from_utf8) {
+                    None => Some(0_i64),
+                    Some(text) => text.ok().and_then(|text| text.trim().parse().ok()),
+                };
+                let Some(number) = number else {
+                    return (KvReply::NotANumber, KvWrite::Keep);
+                };
+                let sum = number.saturating_add(by.into());
+                let value = sum.to_string().into_bytes();
+                (KvReply::Value(sum), KvWrite::Put { value, ttl_seconds })
+            }
+        }
+    }
+}
+
+/// How much state a handler may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvQuota {
+    /// Keys and values together.
+    pub bytes_max: u64,
+    /// How many keys.
+    pub keys_max: u64,
+}
+
+/// What a change to the state came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KvReply {
+    /// Set or removed.
+    Done,
+    /// Whether `SetIfAbsent` set it.
+    WasAbsent(bool),
+    /// The number after adding.
+    Value(i64),
+    /// This handler's keys and values together would be over their limit; nothing was changed.
+    QuotaExceeded,
+    /// This handler would have more keys than it may; nothing was changed.
+    TooManyKeys,
+    /// `Increment` met a value that is not a number; nothing was changed.
+    NotANumber,
+}
+
+/// What a change to the state came to, and whether anything is different now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvOutcome {
+    /// For the guest.
+    pub reply: KvReply,
+    /// False if nothing was changed: then nothing was recorded either.
+    pub changed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_comes_to_one_reply_and_one_write() {
+        let ttl_seconds = Some(9);
+        let set = KvChange::Set {
+            value: b"v".to_vec(),
+            ttl_seconds,
+        };
+        let absent = KvChange::SetIfAbsent {
+            value: b"v".to_vec(),
+            ttl_seconds,
+        };
+        let add = |by| KvChange::Increment { by, ttl_seconds };
+        let put = |text: &str| KvWrite::Put {
+            value: text.as_bytes().to_vec(),
+            ttl_seconds,
+        };
+        let top = i64::MAX.to_string();
+        for (current, change, reply, write) in [
+            (None, set.clone(), KvReply::Done, put("v")),
+            (Some("x"), set, KvReply::Done, put("v")),
+            (None, absent.clone(), KvReply::WasAbsent(true), put("v")),
+            (Some(""), absent, KvReply::WasAbsent(false), KvWrite::Keep),
+            (None, KvChange::Remove, KvReply::Done, KvWrite::Keep),
+            (Some(""), KvChange::Remove, KvReply::Done, KvWrite::Remove),
+            (None, add(2), KvReply::Value(2), put("2")),
+            (Some("5"), add(-7), KvReply::Value(-2), put("-2")),
+            (Some(" 5\n"), add(1), KvReply::Value(6), put("6")),
+            (Some("x"), add(1), KvReply::NotANumber, KvWrite::Keep),
+            (Some(""), add(1), KvReply::NotANumber, KvWrite::Keep),
+            (Some(&top), add(1), KvReply::Value(i64::MAX), put(&top)),
+        ] {
+            let came_to = change.clone().apply(current.map(str::as_bytes));
+            assert_eq!(came_to, (reply, write), "{change:?} over {current:?}");
+        }
+    }
+}

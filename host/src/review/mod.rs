@@ -1,0 +1,340 @@
+//! Compares the configuration with the modules: what each handler will be given, and what of it can only fail. Pure; `check`
+//! and the server use it alike, so that neither calls fine what the other refuses.
+
+mod credentials;
+mod online;
+mod routes;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use online::Asked;
+
+use serde::{Serialize, Serializer};
+
+use crate::alert::HandlerName;
+use crate::config::{Config, Problem};
+use crate::policy::{self, Needs, WITHOUT_FILE};
+use crate::router::Router;
+use crate::runtime::{Description, ModuleInfo, Setting};
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whose configuration it is about, if one handler's.
+    pub handler: Option<HandlerName>,
+    /// Where, what, and what to do.
+    pub problem: Problem,
+    /// Lines of configuration to add or to change, if any.
+    pub lines: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.problem)?;
+        if !self.lines.is_empty() {
+            write!(f, "\n{}", self.lines)?;
+        }
+        Ok(())
+    }
+}
+
+impl Finding {
+    /// Returns it in one line, without the lines to add.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        self.problem.to_string()
+    }
+}
+
+/// As it is printed.
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl From<Problem> for Finding {
+    fn from(problem: Problem) -> Self {
+        Self {
+            handler: None,
+            problem,
+            lines: String::new(),
+        }
+    }
+}
+
+/// Everything that was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What can only fail.
+    pub problems: Vec<Finding>,
+    /// What is hardly meant.
+    pub warnings: Vec<Finding>,
+}
+
+impl Findings {
+    /// Returns what is about this handler alone.
+    #[must_use]
+    pub fn about(&self, name: &HandlerName) -> Self {
+        let of = |list: &[Finding]| {
+            let about = |finding: &&Finding| finding.handler.as_ref() == Some(name);
+            list.iter().filter(about).cloned().collect()
+        };
+        Self {
+            problems: of(&self.problems),
+            warnings: of(&self.warnings),
+        }
+    }
+
+    /// Puts both lists into the order of the file; what stands in no file comes last.
+    fn in_order(mut self) -> Self {
+        let key = |finding: &Finding| (position(&finding.problem), finding.problem.message.clone());
+        for list in [&mut self.problems, &mut self.warnings] {
+            list.sort_by_key(key);
+            list.dedup();
+        }
+        self
+    }
+}
+
+/// Returns line and column of `file:line:column`.
+pub(crate) fn position(problem: &Problem) -> (usize, usize) {
+    let mut parts = problem.place.rsplitn(3, ':');
+    let mut number = || parts.next().and_then(|part| part.parse().ok());
+    let column = number();
+    let line = number();
+    line.zip(column).unwrap_or((usize::MAX, usize::MAX))
+}
+
+/// Reviews a configuration together with the modules of its folder.
+#[must_use]
+pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Description]) -> Findings {
+    let router = Router::with_described(config.routes.clone(), descriptions);
+    let mut review = Review {
+        config,
+        modules,
+        descriptions,
+        router: &router,
+        findings: Findings {
+            problems: config.mistakes.iter().cloned().map(Into::into).collect(),
+            warnings: config.warnings.iter().cloned().map(Into::into).collect(),
+        },
+    };
+    review.names();
+    review.routes();
+    for description in descriptions {
+        review.handler(description);
+    }
+    for name in config.handler_names() {
+        review.credentials(name);
+    }
+    review.findings.in_order()
+}
+
+/// Reviews only what does not depend on what could not be read: for a configuration that is not whole.
+#[must_use]
+pub fn review_names(
+    config: &Config,
+    modules: &[ModuleInfo],
+    descriptions: &[Description],
+) -> Findings {
+    let router = Router::default();
+    let mut review = Review {
+        config,
+        modules,
+        descriptions,
+        router: &router,
+        findings: Findings {
+            problems: config.mistakes.iter().cloned().map(Into::into).collect(),
+            warnings: Vec::new(),
+        },
+    };
+    review.names();
+    review.findings.in_order()
+}
+
+/// A review under way.
+struct Review<'a> {
+    config: &'a Config,
+    modules: &'a [ModuleInfo],
+    descriptions: &'a [Description],
+    router: &'a Router,
+    findings: Findings,
+}
+
+/// What is said about one key.
+struct Said {
+    message: String,
+    advice: String,
+    lines: String,
+}
+
+impl Said {
+    fn new(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            advice: advice.into(),
+            lines: String::new(),
+        }
+    }
+
+    fn with_lines(self, lines: String) -> Self {
+        Self { lines, ..self }
+    }
+}
+
+impl Review<'_> {
+    fn finding(&self, handler: Option<&HandlerName>, path: &str, said: Said) -> Finding {
+        let mut advice = said.advice;
+        if !said.lines.is_empty() && self.config.file.is_none() {
+            advice = format!("{advice}. {WITHOUT_FILE}");
+        }
+        Finding {
+            handler: handler.cloned(),
+            problem: Problem {
+                place: self.config.spots.place(path),
+                message: said.message,
+                advice,
+            },
+            lines: said.lines,
+        }
+    }
+
+    fn fail(&mut self, handler: Option<&HandlerName>, path: &str, said: Said) {
+        let finding = self.finding(handler, path, said);
+        self.findings.problems.push(finding);
+    }
+
+    fn warn(&mut self, handler: Option<&HandlerName>, path: &str, said: Said) {
+        let finding = self.finding(handler, path, said);
+        self.findings.warnings.push(finding);
+    }
+
+    /// Looks at what one handler is given on each of its routes.
+    fn handler(&mut self, description: &Description) {
+        let name = &description.name;
+        let Some(module) = self
+            .modules
+            .iter()
+            .find(|module| module.name.as_ref() == Some(name))
+        else {
+            return;
+        };
+        let module = module.clone();
+        self.settings(&module, description);
+    }
+
+    /// A module that imports what it is not granted.
+    fn limited(&mut self, module: &ModuleInfo, description: &Description) {
+        let name = &description.name;
+        if let Some(lines) = missing_grants(self.config, module, Some(description)) {
+            let said = Said::new(
+                format!("{name} is limited: what it is not granted answers `denied`"),
+                "to grant it, put these lines into the configuration",
+            );
+            self.warn(
+                Some(name),
+                &format!("handlers.{name}.allow"),
+                said.with_lines(lines),
+            );
+        }
+    }
+
+    /// Returns where the handler runs: each route with its path in the file (absent if it was made from a description), and
+    /// the alarms about dead letters.
+    fn uses(&self, name: &HandlerName) -> Vec<(Option<String>, BTreeMap<String, String>)> {
+        let configured = self.config.routes.len();
+        let mut uses: Vec<_> = self
+            .router
+            .routes()
+            .iter()
+            .enumerate()
+            .filter(|(_, route)| route.handlers.contains(name))
+            .map(|(index, route)| {
+                let number = self.router.number(index);
+                let path = (number < configured).then(|| format!("routes[{number}]"));
+                (path, (*route.config).clone())
+            })
+            .collect();
+        if self.config.dead_letter.contains(name) {
+            uses.push((None, BTreeMap::new()));
+        }
+        uses
+    }
+
+    fn has_module(&self, name: &HandlerName) -> bool {
+        self.descriptions.iter().any(|other| other.name == *name)
+    }
+}
+
+/// Returns what a handler's settings say that it needs, its defaults included.
+fn needs(config: &Config, description: &Description) -> Needs {
+    let given = config.handler(&description.name);
+    let mut needs = Needs::default();
+    let stated = description.settings.as_deref().unwrap_or_default();
+    let mut add = |setting: Option<&Setting>, key: &str, value: &str| {
+        let names_a = |kind| match setting {
+            Some(setting) => setting.names_a(kind),
+            None => kind == "channel" && key == "channel",
+        };
+        if value.is_empty() {
+            return;
+        }
+        if names_a("channel") && config.slack.channels.contains_key(value) {
+            needs.channels.insert(value.to_owned());
+        }
+        if names_a("credential") && config.credentials.contains_key(value) {
+            needs.credentials.insert(value.to_owned());
+        }
+        if names_a("origin") && policy::HttpGrant::parse(value).is_ok() {
+            needs.origins.insert(value.to_owned());
+        }
+    };
+    for (key, value) in given.config.iter() {
+        add(stated.iter().find(|s| s.is_named(key)), key, value);
+    }
+    for setting in stated {
+        if let Some(default) = &setting.default
+            && !setting.is_pattern()
+            && !given.config.contains_key(&setting.name)
+        {
+            add(Some(setting), &setting.name, default);
+        }
+    }
+    needs
+}
+
+/// Returns the lines of configuration that a module lacks for what it imports.
+#[must_use]
+pub fn missing_grants(
+    config: &Config,
+    module: &ModuleInfo,
+    description: Option<&Description>,
+) -> Option<String> {
+    let name = module.name.as_ref()?;
+    let settings = config.handler(name);
+    let imports: Vec<_> = module.imports.iter().map(String::as_str).collect();
+    let needs = description.map(|description| needs(config, description));
+    let grants =
+        policy::imports_missing(name, &settings.grants, &imports, &needs.unwrap_or_default());
+    let is_withheld = settings.sha256.is_none() && !settings.grants.credentials.is_empty();
+    let pin = module
+        .exposure
+        .as_ref()
+        .filter(|_| is_withheld)
+        .map(|exposure| policy::MissingPin {
+            handler: name.clone(),
+            sha256: module.sha256.clone().unwrap_or_default(),
+            exposure: exposure.clone(),
+        });
+    let lines: Vec<_> = grants
+        .map(|missing| missing.configuration)
+        .into_iter()
+        .chain(pin.map(|missing| missing.lines()))
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}

@@ -1,0 +1,171 @@
+//! Names in routes that no module has, modules that no alert reaches, alerts that reach no module.
+
+use crate::alert::HandlerName;
+use crate::config::closest;
+use crate::policy::scalar;
+use crate::router::Route;
+
+use super::{Review, Said};
+
+impl Review<'_> {
+    /// Names that no module has: in routes, for dead letters, below `handlers`.
+    pub(super) fn names(&mut self) {
+        let mut named = Vec::new();
+        for (index, route) in self.config.routes.iter().enumerate() {
+            let handlers = route.handlers.iter().enumerate();
+            named.extend(
+                handlers.map(|(at, name)| (format!("routes[{index}].handlers[{at}]"), name)),
+            );
+        }
+        let dead_letter = self.config.dead_letter.iter().enumerate();
+        named.extend(dead_letter.map(|(at, name)| (format!("dead_letter.handlers[{at}]"), name)));
+        for (path, name) in named {
+            if self.has_module(name) {
+                continue;
+            }
+            let (whose, advice) = self.absent(name, "put its .wasm there, or take the name out");
+            self.fail(
+                Some(name),
+                &path,
+                Said::new(format!("{path} names the handler {name}, {whose}"), advice),
+            );
+        }
+        for name in self.config.handler_names() {
+            if self.has_module(name) {
+                continue;
+            }
+            let (_, advice) = self.absent(name, "put its .wasm there, or remove the entry");
+            let message = format!(
+                "handlers.{name}: no module in {} has this name, so what it grants and sets counts for nothing",
+                self.config.handlers_dir.display()
+            );
+            self.warn(
+                Some(name),
+                &format!("handlers.{name}"),
+                Said::new(message, advice),
+            );
+        }
+    }
+
+    /// Says why there is no module of this name, and what to do.
+    fn absent(&self, name: &HandlerName, otherwise: &str) -> (String, String) {
+        let dir = self.config.handlers_dir.display();
+        let file = format!("{name}.wasm");
+        if self
+            .modules
+            .iter()
+            .any(|module| module.file == file && module.error.is_some())
+        {
+            let whose = format!("whose file {file} in {dir} is refused");
+            return (whose, "see why below, and build it again".to_owned());
+        }
+        let names: Vec<_> = self.descriptions.iter().map(|d| d.name.as_str()).collect();
+        let advice = match closest(name.as_str(), &names) {
+            Some(known) => format!("did you mean {known}? Else {otherwise}"),
+            None => otherwise.to_owned(),
+        };
+        (format!("which no module in {dir} is"), advice)
+    }
+
+    /// What is never run, and what nobody handles.
+    pub(super) fn routes(&mut self) {
+        for description in self.descriptions {
+            let name = &description.name;
+            let is_configured = |route: &Route| route.handlers.contains(name);
+            let is_named = self.config.routes.iter().any(is_configured);
+            let patterns: Vec<_> = description
+                .alerts
+                .iter()
+                .filter(|alert| is_expression(alert))
+                .collect();
+            if !is_named {
+                for pattern in &patterns {
+                    let lines = format!(
+                        "routes:\n  - matchers: ['alertname=~\"{}\"']\n    handlers: [{}]",
+                        pattern
+                            .replace('\\', "\\\\")
+                            .replace('"', "\\\"")
+                            .replace('\'', "''"),
+                        scalar(name.as_str())
+                    );
+                    let message = format!(
+                        "{name} names the alertname {pattern:?}, which is compared as it stands: an expression is no alertname, so its route takes no alert"
+                    );
+                    let advice = "name the handler in a route ahead of those without matchers";
+                    let said = Said::new(message, advice).with_lines(lines);
+                    self.warn(Some(name), "routes", said);
+                }
+            }
+            let is_run = self.router.routes().iter().any(is_configured)
+                || self.config.dead_letter.contains(name);
+            if !is_run {
+                let message = format!(
+                    "{name} is never run: no route names it, and it names no alerts itself"
+                );
+                self.warn(
+                    Some(name),
+                    "routes",
+                    Said::new(message, "name it in `routes`, or remove its file"),
+                );
+            }
+        }
+        if !self
+            .router
+            .routes()
+            .iter()
+            .any(|route| route.matchers.is_empty())
+        {
+            let message = "no route is without matchers: an alert that none matches is stored as done and handled by nobody";
+            let advice = "add a last route without matchers";
+            self.warn(None, "routes", Said::new(message, advice));
+        }
+        self.heartbeats();
+    }
+
+    /// An alarm that no route takes would be raised for nobody.
+    fn heartbeats(&mut self) {
+        let config = self.config;
+        for name in config.heartbeats.keys() {
+            let labels = crate::heartbeat::labels_of_alarm(name);
+            if self.router.matching(&labels).is_empty() {
+                let message = format!(
+                    "heartbeats.{name}: no route takes the alert {} that its absence raises, so nobody would hear of it",
+                    crate::heartbeat::MISSING
+                );
+                let advice = "add a route for it, or a last one without matchers";
+                self.warn(
+                    None,
+                    &format!("heartbeats.{name}"),
+                    Said::new(message, advice),
+                );
+            }
+        }
+    }
+}
+
+/// Returns true for what is written as a regular expression. Parentheses and dots stand in names too.
+fn is_expression(alertname: &str) -> bool {
+    alertname != "*"
+        && (alertname.contains(['*', '|', '^', '$', '\\', '?']) || alertname.contains(".+"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_expression;
+
+    #[test]
+    fn what_is_written_as_an_expression_is_recognised() {
+        for (name, expected) in [
+            ("Kube.*", true),
+            ("Kube*", true),
+            ("A|B", true),
+            ("^Kube", true),
+            ("Pod.+", true),
+            ("*", false),
+            ("Node (memory) full", false),
+            ("v1.2 is old", false),
+        ] {
+            assert_eq!(is_expression(name), expected, "{name}");
+        }
+    }
+}

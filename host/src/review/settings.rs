@@ -1,0 +1,376 @@
+//! What a handler is set to, by its own entry and by its routes, compared with what its module states and with what it may
+//! reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::alert::HandlerName;
+use crate::config::{closest, parse_duration, parse_http_url, placeholder};
+use crate::policy::{HttpGrant, allow_with, scalar};
+use crate::runtime::{Description, ModuleInfo, Setting};
+use crate::shapes;
+
+use super::{Review, Said, missing_grants};
+
+/// Of a value that is repeated.
+const VALUE_CHARS_MAX: usize = 80;
+/// The server sets it itself.
+const STORY_BASE: &str = "story_base";
+
+/// A setting as a handler will be given it.
+struct Given<'a> {
+    handler: &'a HandlerName,
+    key: String,
+    value: String,
+    /// Where it stands, or would stand.
+    path: String,
+    /// It is the module's own default.
+    is_default: bool,
+    stated: Option<&'a Setting>,
+}
+
+impl Given<'_> {
+    fn names_a(&self, kind: &str) -> bool {
+        !self.value.is_empty()
+            && match self.stated {
+                Some(setting) => setting.names_a(kind),
+                None => kind == "channel" && self.key == "channel",
+            }
+    }
+
+    /// Returns how a sentence begins that is about it.
+    fn described(&self) -> String {
+        let Self {
+            handler, key, path, ..
+        } = self;
+        // Settings hold no secrets, and somebody may have put one there all the same.
+        let value: String = shapes::masked(&self.value)
+            .chars()
+            .take(VALUE_CHARS_MAX)
+            .collect();
+        if self.is_default {
+            format!("{handler}: the setting {key} is {value:?} by default")
+        } else {
+            format!("{path} is {value:?}")
+        }
+    }
+}
+
+impl Review<'_> {
+    pub(super) fn settings(&mut self, module: &ModuleInfo, description: &Description) {
+        let name = &description.name;
+        let own = self.config.handler(name);
+        let mut uses = self.uses(name);
+        if uses.is_empty() {
+            uses.push((None, BTreeMap::new()));
+        }
+        let stated = description.settings.as_deref();
+        let mut seen = BTreeSet::new();
+        let mut is_denied_slack = false;
+        for (route, over) in uses {
+            let mut given: Vec<Given<'_>> = own
+                .config_under(&over)
+                .iter()
+                .filter(|(key, _)| *key != STORY_BASE)
+                .map(|(key, value)| Given {
+                    handler: name,
+                    key: key.clone(),
+                    value: value.clone(),
+                    path: match &route {
+                        Some(route) if over.contains_key(key) => format!("{route}.config.{key}"),
+                        _ => format!("handlers.{name}.config.{key}"),
+                    },
+                    is_default: false,
+                    stated: stated.and_then(|all| all.iter().find(|s| s.is_named(key))),
+                })
+                .collect();
+            for setting in stated.unwrap_or_default() {
+                if setting.is_pattern() || given.iter().any(|given| given.key == setting.name) {
+                    continue;
+                }
+                match &setting.default {
+                    Some(default) => given.push(Given {
+                        handler: name,
+                        key: setting.name.clone(),
+                        value: default.clone(),
+                        path: format!("handlers.{name}.config.{}", setting.name),
+                        is_default: true,
+                        stated: Some(setting),
+                    }),
+                    None if setting.required => self.missing(name, setting),
+                    None => {}
+                }
+            }
+            for given in &given {
+                if !seen.insert((given.path.clone(), given.value.clone())) {
+                    continue;
+                }
+                if let (Some(all), None) = (stated, given.stated) {
+                    self.unknown(given, all, route.as_deref());
+                    continue;
+                }
+                if !given.is_default && self.is_of_another_type(given) {
+                    continue;
+                }
+                if given.names_a("channel") && module.imports.iter().any(|i| i == "slack") {
+                    is_denied_slack |= self.channel(given, module, description);
+                } else if given.names_a("origin") {
+                    self.origin(given);
+                } else if given.names_a("credential") {
+                    self.credential(given);
+                }
+            }
+        }
+        if !is_denied_slack {
+            self.limited(module, description);
+        }
+    }
+
+    fn missing(&mut self, name: &HandlerName, setting: &Setting) {
+        let key = &setting.name;
+        let message = format!("{name} requires the setting {key} ({})", setting.about);
+        let lines = format!(
+            "handlers:\n  {}:\n    config:\n      {}: …",
+            scalar(name.as_str()),
+            scalar(key)
+        );
+        let said = Said::new(message, "set it").with_lines(lines);
+        self.fail(Some(name), &format!("handlers.{name}.config"), said);
+    }
+
+    /// A key that the module does not have. One of a route may be meant for another of its handlers.
+    fn unknown(&mut self, given: &Given<'_>, stated: &[Setting], route: Option<&str>) {
+        let mut known: Vec<&str> = stated.iter().map(|s| s.name.as_str()).collect();
+        let is_of_route = route.is_some_and(|route| given.path.starts_with(route));
+        if is_of_route && self.is_known_to_another(given) {
+            return;
+        }
+        known.sort_unstable();
+        let advice = match closest(&given.key, &known) {
+            Some(known) => format!("did you mean {known}?"),
+            None if known.is_empty() => format!("{} has no settings: remove it", given.handler),
+            None => format!("the settings of {} are {}", given.handler, known.join(", ")),
+        };
+        let message = format!("{}: {} has no such setting", given.path, given.handler);
+        self.fail(Some(given.handler), &given.path, Said::new(message, advice));
+    }
+
+    fn is_known_to_another(&self, given: &Given<'_>) -> bool {
+        let routes = self.config.routes.iter().enumerate();
+        let mut others = routes
+            .filter(|(index, _)| given.path.starts_with(&format!("routes[{index}].")))
+            .flat_map(|(_, route)| &route.handlers);
+        others.any(|other| {
+            let described = self.descriptions.iter().find(|d| d.name == *other);
+            // What is not there, or does not state its settings, may well have this one.
+            let stated = described.and_then(|d| d.settings.as_deref());
+            stated.is_none_or(|all| all.iter().any(|setting| setting.is_named(&given.key)))
+        })
+    }
+
+    fn is_of_another_type(&mut self, given: &Given<'_>) -> bool {
+        let Some(setting) = given.stated else {
+            return false;
+        };
+        let value = given.value.trim();
+        let is_list = self.config.spots.has(&format!("{}[0]", given.path));
+        let json = || serde_json::from_str::<serde_json::Value>(value).ok();
+        let (is_fine, should_be) = match setting.kind.as_str() {
+            "string" => (!is_list && !self.is_mapping(given), "a text"),
+            "integer" => (value.parse::<i64>().is_ok(), "a whole number"),
+            "number" => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
+            "boolean" => (matches!(value, "true" | "false"), "true or false"),
+            "duration" => (
+                parse_duration(value).is_some(),
+                "a duration such as 30s, 5m or 1h30m",
+            ),
+            "url" => (
+                parse_http_url(value).is_some(),
+                "a URL such as https://alerts.example.com",
+            ),
+            "list" => (json().is_some_and(|json| json.is_array()), "a list"),
+            "map" => (json().is_some_and(|json| json.is_object()), "a mapping"),
+            _ => return false,
+        };
+        if !is_fine {
+            let about = &setting.about;
+            let advice = format!("it should be {should_be} ({about})");
+            let said = Said::new(given.described(), advice);
+            self.fail(Some(given.handler), &given.path, said);
+            return true;
+        }
+        if setting.kind == "url"
+            && let Some(left) = placeholder(value)
+        {
+            let message = format!("{}: {left:?} is a placeholder", given.path);
+            let said = Said::new(message, "write the name of the host that is meant");
+            self.fail(Some(given.handler), &given.path, said);
+            return true;
+        }
+        if !setting.values.is_empty() && !setting.values.iter().any(|known| known == value) {
+            let known: Vec<&str> = setting.values.iter().map(String::as_str).collect();
+            let advice = match closest(value, &known) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!("it should be one of {}", known.join(", ")),
+            };
+            self.fail(
+                Some(given.handler),
+                &given.path,
+                Said::new(given.described(), advice),
+            );
+            return true;
+        }
+        false
+    }
+
+    fn is_mapping(&self, given: &Given<'_>) -> bool {
+        let json: Option<serde_json::Map<_, _>> = serde_json::from_str(&given.value).ok();
+        let Some(json) = json else { return false };
+        json.keys()
+            .any(|key| self.config.spots.has(&format!("{}.{key}", given.path)))
+    }
+
+    /// Returns true where the handler is granted no channel at all, and that is said.
+    fn channel(
+        &mut self,
+        given: &Given<'_>,
+        module: &ModuleInfo,
+        description: &Description,
+    ) -> bool {
+        let (name, channel) = (given.handler, given.value.as_str());
+        let settings = self.config.handler(name);
+        let channels = &self.config.slack.channels;
+        if !channels.contains_key(channel) {
+            let names: Vec<&str> = channels.keys().map(String::as_str).collect();
+            let called = channels.iter().find(|(_, text)| *text == channel);
+            let slack = if channel.starts_with('#') {
+                channel.to_owned()
+            } else {
+                format!("#{channel}")
+            };
+            let (advice, lines) = if let Some((meant, _)) = called {
+                let advice = format!(
+                    "that is what Slack calls it: write {meant}, its name below slack.channels"
+                );
+                (advice, String::new())
+            } else if let Some(meant) = closest(channel, &names) {
+                (
+                    format!("did you mean {meant}? Else add it below slack.channels"),
+                    String::new(),
+                )
+            } else {
+                let mut lines = "slack:\n  channels:".to_owned();
+                let more = [(channel.trim_start_matches('#').to_owned(), slack)];
+                for (name, text) in channels.clone().into_iter().chain(more) {
+                    lines.push_str(&format!("\n    {}: {}", scalar(&name), scalar(&text)));
+                }
+                ("write one of its names, or add it there".to_owned(), lines)
+            };
+            let message = format!(
+                "{}, which slack.channels does not have: nothing could be posted",
+                given.described()
+            );
+            let said = Said::new(message, advice).with_lines(lines);
+            self.fail(Some(name), &given.path, said);
+            return false;
+        }
+        if settings.grants.slack.contains(channel) {
+            return false;
+        }
+        let has_none = settings.grants.slack.is_empty();
+        let lines = if has_none {
+            missing_grants(self.config, module, Some(description)).unwrap_or_default()
+        } else {
+            allow_with(name, &settings.grants, |allow| allow.add_slack(channel))
+        };
+        let message = if has_none {
+            format!(
+                "{}, but {name} is limited: it is granted no Slack channel, so nothing could be posted",
+                given.described()
+            )
+        } else {
+            let granted: Vec<_> = settings.grants.slack.iter().map(String::as_str).collect();
+            format!(
+                "{}, which {name} is not granted (granted: {}): nothing could be posted",
+                given.described(),
+                granted.join(", ")
+            )
+        };
+        let advice = format!("add {channel} to handlers.{name}.allow.slack");
+        let said = Said::new(message, advice).with_lines(lines);
+        let path = if given.is_default {
+            format!("handlers.{name}.allow.slack")
+        } else {
+            given.path.clone()
+        };
+        // A module that waits for its first grants is known as limited. Others are granted, and another is named.
+        if has_none {
+            self.warn(Some(name), &path, said);
+        } else {
+            self.fail(Some(name), &path, said);
+        }
+        has_none
+    }
+
+    /// A URL that the handler requests. What it can reach at all is not known where nothing is granted: that is said apart.
+    fn origin(&mut self, given: &Given<'_>) {
+        let name = given.handler;
+        let settings = self.config.handler(name);
+        let Some(url) = parse_http_url(&given.value) else {
+            return;
+        };
+        let http = &settings.grants.http;
+        if http.is_empty() || http.iter().any(|grant| grant.covers(&url)) {
+            return;
+        }
+        let origin = url.origin().ascii_serialization();
+        let granted: Vec<_> = http.iter().map(HttpGrant::to_string).collect();
+        let message = format!(
+            "{}, which {name} may not request (granted: {})",
+            given.described(),
+            granted.join(", ")
+        );
+        let advice = format!("correct it, or add {origin} to handlers.{name}.allow.http");
+        let lines = allow_with(name, &settings.grants, |allow| allow.add_http(&origin));
+        self.found_in_setting(given, Said::new(message, advice).with_lines(lines));
+    }
+
+    fn credential(&mut self, given: &Given<'_>) {
+        let (name, credential) = (given.handler, given.value.as_str());
+        let settings = self.config.handler(name);
+        if settings.grants.http.is_empty() || settings.grants.credentials.contains(credential) {
+            return;
+        }
+        let known: Vec<&str> = self.config.credentials.keys().map(String::as_str).collect();
+        let said = if known.contains(&credential) {
+            let message = format!("{}, which {name} is not granted", given.described());
+            let advice = format!("add {credential} to handlers.{name}.allow.credentials");
+            let lines = allow_with(name, &settings.grants, |allow| {
+                allow.add_credential(credential);
+            });
+            Said::new(message, advice).with_lines(lines)
+        } else {
+            let message = format!(
+                "{}, and there is none of that name below credentials",
+                given.described()
+            );
+            Said::new(
+                message,
+                match closest(credential, &known) {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => "add it there and to the handler's grants, or set it to \"\" for none"
+                        .to_owned(),
+                },
+            )
+        };
+        self.found_in_setting(given, said);
+    }
+
+    /// What the operator wrote is a mistake; a default may well not be needed.
+    fn found_in_setting(&mut self, given: &Given<'_>, said: Said) {
+        if given.is_default {
+            self.warn(Some(given.handler), &given.path, said);
+        } else {
+            self.fail(Some(given.handler), &given.path, said);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Asks its host whatever its alert's annotation `script` says, a line each, and returns the answers: the same code runs
+//! natively against the mock host and as a component on the real one.
+
+use std::time::Duration;
+
+use handler_sdk::http::{ErrorKind, Method};
+use handler_sdk::prelude::*;
+use handler_sdk::{kv, slack};
+
+/// The handler.
+#[derive(Debug)]
+pub struct Conformance;
+
+impl Handler for Conformance {
+    fn describe() -> Description {
+        Description::new(
+            "conformance",
+            env!("CARGO_PKG_VERSION"),
+            "Asks what its alert says.",
+        )
+        .alerts(["*"])
+    }
+
+    fn enrich(cx: &Cx, alert: &Alert, _: &Enrichment) -> Result<Enrichment, Failure> {
+        match alert.label("step") {
+            Some("enrich") => Ok(Enrichment::new().with_fact("answers", run(cx, alert)?)),
+            _ => Ok(Enrichment::new()),
+        }
+    }
+
+    fn act(cx: &Cx, alert: &Alert, _: &Enrichment) -> Result<Facts, Failure> {
+        match alert.label("step") {
+            Some("enrich") => Ok(Facts::new()),
+            _ => Ok(Facts::new().with("answers", run(cx, alert)?)),
+        }
+    }
+}
+
+handler_sdk::export!(Conformance);
+
+/// What a script has come to so far.
+struct Script<'a> {
+    cx: &'a Cx,
+    base: &'a str,
+    /// The message that was posted last.
+    last: MessageRef,
+}
+
+fn run(cx: &Cx, alert: &Alert) -> Result<String, Failure> {
+    let mut script = Script {
+        cx,
+        base: alert.annotation("base").unwrap_or_default(),
+        last: MessageRef::from("none".to_owned()),
+    };
+    let mut answers: Vec<(String, u32)> = Vec::new();
+    for line in alert.annotation("script").unwrap_or_default().lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (times, words) = match words.as_slice() {
+            ["repeat", times, rest @ ..] => (times.parse().unwrap_or(1), rest),
+            words => (1, words),
+        };
+        for _ in 0..times {
+            if words == ["fail-once"] && cx.call().attempt == 1 {
+                return Err(Failure::retryable(shown(&answers)));
+            }
+            let answer = format!("{}: {}", words.join(" "), script.perform(words));
+            match answers.last_mut() {
+                Some((last, times)) if *last == answer => *times += 1,
+                _ => answers.push((answer, 1)),
+            }
+        }
+    }
+    Ok(shown(&answers))
+}
+
+/// Puts the answers together, equal ones in a row counted.
+fn shown(answers: &[(String, u32)]) -> String {
+    let line = |(answer, times): &(String, u32)| match times {
+        1 => answer.clone(),
+        times => format!("{answer} ×{times}"),
+    };
+    answers.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// `@N` is a text of N bytes, `_` the empty one.
+fn text(word: &str) -> String {
+    match word.strip_prefix('@').map(str::parse) {
+        Some(Ok(bytes)) => "x".repeat(bytes),
+        _ if word == "_" => String::new(),
+        _ => word.to_owned(),
+    }
+}
+
+/// Returns the values that `name=` begins.
+fn options<'a>(words: &'a [&str], name: &'a str) -> impl Iterator<Item = String> + 'a {
+    let value = move |word: &&str| word.strip_prefix(name)?.strip_prefix('=').map(text);
+    words.iter().filter_map(value)
+}
+
+impl Script<'_> {
+    fn perform(&mut self, words: &[&str]) -> String {
+        match words {
+            ["http", method, url, options @ ..] => self.http(method, url, options),
+            ["post", channel, said, options @ ..] => self.post(channel, said, options),
+            ["update", at, said, options @ ..] => {
+                let mut message = Message::new("ignored", text(said));
+                for key in self::options(options, "key") {
+                    message = message.key(key);
+                }
+                let done = self.cx.slack().update(&self.reference(at), message);
+                slack_answer(done.map(|_| "updated"))
+            }
+            ["react", at, emoji] => {
+                let done = self.cx.slack().react(&self.reference(at), &text(emoji));
+                slack_answer(done.map(|()| "reacted"))
+            }
+            ["get", key] => match self.cx.kv().get_string(&text(key)) {
+                Ok(Some(value)) => format!("{} bytes, {:.20}", value.len(), value),
+                Ok(None) => "absent".to_owned(),
+                Err(error) => kv_error(&error),
+            },
+            ["set", key, value, options @ ..] => {
+                let done = self.cx.kv().set(&text(key), text(value), ttl(options));
+                done.map_or_else(|error| kv_error(&error), |()| "set".to_owned())
+            }
+            ["set-if-absent", key, value, options @ ..] => {
+                let kv = self.cx.kv();
+                let done = kv.set_if_absent(&text(key), text(value), ttl(options));
+                done.map_or_else(|error| kv_error(&error), |absent| absent.to_string())
+            }
+            ["increment", key, by, options @ ..] => {
+                let by = by.parse().unwrap_or(1);
+                let done = self.cx.kv().increment(&text(key), by, ttl(options));
+                done.map_or_else(|error| kv_error(&error), |value| value.to_string())
+            }
+            ["remove", key] => {
+                let done = self.cx.kv().remove(&text(key));
+                done.map_or_else(|error| kv_error(&error), |()| "removed".to_owned())
+            }
+            ["config", key] => format!("{:?}", self.cx.config(&text(key))),
+            ["log", said] => {
+                self.cx.log().info(&text(said), &[]);
+                "logged".to_owned()
+            }
+            ["clock"] => self.cx.now().to_string(),
+            ["attempt"] => self.cx.call().attempt.to_string(),
+            ["fail-once"] => "passed".to_owned(),
+            _ => "no such question".to_owned(),
+        }
+    }
+
+    fn http(&self, method: &str, url: &str, options: &[&str]) -> String {
+        let method = match method {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "PUT" => Method::Put,
+            "PATCH" => Method::Patch,
+            _ => Method::Delete,
+        };
+        let reads = matches!(method, Method::Get | Method::Head);
+        let url = match url.strip_prefix('/') {
+            Some(path) => format!("{}/{path}", self.base),
+            None => text(url),
+        };
+        let url = match self::options(options, "query").next() {
+            Some(query) => format!("{url}?{query}"),
+            None => url,
+        };
+        let mut request = self.cx.http().request(method, url);
+        for (name, value) in self::options(options, "header").filter_map(|header| {
+            let (name, value) = header.split_once(':')?;
+            Some((text(name), text(value)))
+        }) {
+            request = request.header(name, value.replace("\\n", "\n"));
+        }
+        for count in self::options(options, "headers") {
+            for n in 0..count.parse().unwrap_or(0) {
+                request = request.header(format!("x-{n}"), "y");
+            }
+        }
+        for body in self::options(options, "body") {
+            request = request.body(body);
+        }
+        for key in self::options(options, "key") {
+            request = request.key(key);
+        }
+        for credential in self::options(options, "credential") {
+            request = request.credential(credential);
+        }
+        // What differs from attempt to attempt.
+        if options.contains(&"attempt") {
+            request = request.body(self.cx.call().attempt.to_string());
+        }
+        for ms in self::options(options, "timeout") {
+            request = request.timeout(Duration::from_millis(ms.parse().unwrap_or(1)));
+        }
+        match request.send() {
+            Ok(response) => format!(
+                "{} x-mark={:?} location={:?} {} bytes, {:.20}",
+                response.status,
+                response.header("X-Mark"),
+                response.header("location"),
+                response.body.len(),
+                response.text()
+            ),
+            // Of an effect, what can still be recorded bounds its answer: a number that is the real host's own.
+            Err(error) if !reads && matches!(error.kind(), ErrorKind::TooLarge(_)) => {
+                "too large".to_owned()
+            }
+            Err(error) => http_error(error.kind()),
+        }
+    }
+
+    fn post(&mut self, channel: &str, said: &str, options: &[&str]) -> String {
+        let mut message = Message::new(text(channel), text(said));
+        if options.contains(&"blocks") {
+            message = message.blocks(Blocks::new().section(said.to_owned()));
+        }
+        for key in self::options(options, "key") {
+            message = message.key(key);
+        }
+        for thread in self::options(options, "thread") {
+            message = message.thread(&self.reference(&thread));
+        }
+        let posted = self.cx.slack().post(message);
+        slack_answer(posted.map(|at| {
+            self.last = at;
+            "posted"
+        }))
+    }
+
+    fn reference(&self, word: &str) -> MessageRef {
+        match word {
+            "last" => self.last.clone(),
+            other => MessageRef::from(other.to_owned()),
+        }
+    }
+}
+
+fn ttl(options: &[&str]) -> Option<Duration> {
+    let seconds = self::options(options, "ttl").next()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// An error by its kind and numbers: its words are for people, and each host has its own.
+fn http_error(error: &ErrorKind) -> String {
+    match error {
+        ErrorKind::Denied(_) => "denied".to_owned(),
+        ErrorKind::InvalidRequest(why) => format!("invalid: {}", limit(why)),
+        ErrorKind::Unreachable(_) => "unreachable".to_owned(),
+        ErrorKind::Timeout => "timeout".to_owned(),
+        ErrorKind::TooLarge(max) => format!("too large: {max}"),
+        ErrorKind::BudgetExhausted(which) => format!("budget: {}", limit(which)),
+        ErrorKind::Unavailable(_) => "unavailable".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn slack_answer(answer: Result<&'static str, slack::Error>) -> String {
+    match answer {
+        Ok(done) => done.to_owned(),
+        Err(slack::Error::Denied(_)) => "denied".to_owned(),
+        Err(slack::Error::Invalid(why)) => format!("invalid: {}", limit(&why)),
+        Err(slack::Error::NotFound) => "not found".to_owned(),
+        Err(slack::Error::RateLimited(wait)) => format!("rate limited: {} s", wait.as_secs()),
+        Err(slack::Error::Unavailable(_)) => "unavailable".to_owned(),
+        Err(slack::Error::Timeout) => "timeout".to_owned(),
+        Err(slack::Error::BudgetExhausted(which)) => format!("budget: {}", limit(&which)),
+        Err(other) => format!("{other:?}"),
+    }
+}
+
+fn kv_error(error: &kv::Error) -> String {
+    match error {
+        kv::Error::TooLarge(max) => format!("too large: {max}"),
+        kv::Error::QuotaExceeded => "over the quota".to_owned(),
+        kv::Error::Unavailable(_) => "unavailable".to_owned(),
+        kv::Error::BudgetExhausted(which) => format!("budget: {}", limit(which)),
+    }
+}
+
+/// Returns the name that a report begins with.
+fn limit(report: &str) -> &str {
+    report.split_once(':').map_or("", |(name, _)| name)
+}

@@ -1,0 +1,277 @@
+//! The API's document, against what a real server answers.
+
+use std::fs;
+
+use reqwest::header::{CONTENT_TYPE, HOST, ORIGIN};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tests::alerts;
+use tests::modules::workspace;
+use tests::openapi::Api;
+use tests::server::{Server, Setup, ids};
+
+/// What takes a crash, a failing disk or a story of half a megabyte: other tests bring that about.
+const RARE: [&str; 28] = [
+    "Retried.left.",
+    "Retried.left_counts.",
+    "Accepted.rejected.duplicate",
+    "Accepted.rejected_more",
+    "Alert.origin.extra",
+    "Attempt.after_crash",
+    "Attempt.left_out",
+    "Block.data",
+    "Block.fallback",
+    "Block.header",
+    "Block.media_type",
+    "Block.name",
+    "Block.rows",
+    "Block.title",
+    "Block.url",
+    "Step.begun",
+    "Step.cut_off",
+    "Step.doubts",
+    "StepTry.calls_dropped",
+    "StepTry.in_doubt",
+    "StepTry.logs_dropped",
+    "Retried.rest.",
+    "Step.begun.",
+    "Block.fields",
+    "Block.text",
+    "Block.kind",
+    "StepTry.logs",
+    "StepTry.blocks",
+];
+
+struct Asker<'a> {
+    server: &'a Server,
+    api: &'a mut Api,
+    http: Client,
+}
+
+impl Asker<'_> {
+    async fn ask(
+        &mut self,
+        method: Method,
+        template: &str,
+        path: &str,
+        change: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> (u16, Value) {
+        let url = format!("{}{path}", self.server.url);
+        let request = change(self.http.request(method.clone(), url));
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.text().await.unwrap();
+        let method = method.as_str().to_ascii_lowercase();
+        let problems = self.api.check(&method, template, status, &body);
+        assert!(problems.is_empty(), "{problems:#?}\n{body}");
+        (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+    }
+
+    async fn get(&mut self, template: &str, path: &str) -> (u16, Value) {
+        self.ask(Method::GET, template, path, |r| r).await
+    }
+
+    async fn command(&mut self, template: &str, path: &str) -> (u16, Value) {
+        self.ask(Method::POST, template, path, |r| r).await
+    }
+
+    async fn post(&mut self, template: &str, body: &Value) -> (u16, Value) {
+        let body = body.to_string();
+        self.ask(Method::POST, template, template, |request| {
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        })
+        .await
+    }
+}
+
+fn document() -> Api {
+    Api::parse(&fs::read_to_string(workspace().join("docs/openapi.json")).unwrap())
+}
+
+const LIST: &str = "/api/v1/deliveries";
+const ONE: &str = "/api/v1/deliveries/{id}";
+const RETRY: &str = "/api/v1/deliveries/{id}/retry";
+const CANCEL: &str = "/api/v1/deliveries/{id}/cancel";
+const RETRY_ALL: &str = "/api/v1/deliveries/retry";
+
+/// What serves, what is refused, what is done, and what is no alert.
+async fn what_is_done(api: &mut Api) {
+    let server = Setup::new()
+        .config("slack: { preview: true }\nwebhook: { body_bytes_max: 64KiB }")
+        .config("handlers: { slack-notify: { allow: { slack: [alerts] } } }")
+        .module("slack-notify")
+        .module("kube-pod-crash-looping")
+        .start()
+        .await;
+    fs::write(server.handlers_dir().join("broken.wasm"), "no module").unwrap();
+    server.wait_for_handler(|h| h["state"] == "refused").await;
+    let http = Client::new();
+    let mut asker = Asker {
+        server: &server,
+        api,
+        http,
+    };
+    let group: Value = serde_json::from_str(
+        &fs::read_to_string(workspace().join("tests/fixtures/alertmanager-group.json")).unwrap(),
+    )
+    .unwrap();
+    let (_, taken) = asker.post("/webhook", &group).await;
+    for id in ids(&taken) {
+        server.wait_settled(&id).await;
+        asker.get(ONE, &format!("{LIST}/{id}")).await;
+        let settled = format!("{LIST}/{id}/cancel");
+        assert_eq!(asker.command(CANCEL, &settled).await.0, 409);
+        let done = format!("{LIST}/{id}/retry");
+        asker.command(RETRY, &done).await;
+    }
+    asker.post("/webhook", &group).await;
+    for body in [
+        alerts::readme(),
+        json!([alerts::resolved("A", &[]), { "labels": 1 }]),
+    ] {
+        let (_, taken) = asker.post("/webhook", &body).await;
+        for rejected in taken["rejected"].as_array().unwrap() {
+            let id = rejected["id"].as_str().unwrap();
+            asker.get(ONE, &format!("{LIST}/{id}")).await;
+        }
+        for id in ids(&taken) {
+            server.wait_settled(&id).await;
+            asker.get(ONE, &format!("{LIST}/{id}")).await;
+        }
+    }
+    for path in ["/webhook/api/v2/alerts", "/api/v2/alerts"] {
+        asker.post(path, &json!([alerts::firing(path, &[])])).await;
+    }
+    for path in ["/webhook/api/v1/alerts", "/api/v1/alerts"] {
+        assert_eq!(asker.post(path, &json!([])).await.0, 410);
+    }
+    assert_eq!(asker.post("/webhook", &json!({ "a": 1 })).await.0, 400);
+    let long = json!({ "labels": { "alertname": "x".repeat(70_000) } });
+    assert_eq!(asker.post("/webhook", &long).await.0, 413);
+    let (status, _) = asker
+        .ask(Method::POST, "/webhook", "/webhook", |r| {
+            r.header(CONTENT_TYPE, "text/plain").body("x")
+        })
+        .await;
+    assert_eq!(status, 415);
+    asker
+        .ask(Method::GET, LIST, LIST, |r| r.header(HOST, "evil.example"))
+        .await;
+    asker
+        .ask(Method::GET, LIST, LIST, |r| {
+            r.header(ORIGIN, "http://evil.example")
+        })
+        .await;
+    for path in [
+        "/",
+        "/healthz",
+        "/-/healthy",
+        "/readyz",
+        "/-/ready",
+        "/metrics",
+        "/api/v1/handlers",
+        LIST,
+    ] {
+        assert_eq!(asker.get(path, path).await.0, 200, "{path}");
+    }
+    let (_, page) = asker.get(LIST, &format!("{LIST}?limit=1")).await;
+    assert!(page["next"].is_string(), "{page}");
+    assert_eq!(asker.get(LIST, &format!("{LIST}?state=x")).await.0, 400);
+    assert_eq!(asker.get(ONE, &format!("{LIST}/x")).await.0, 400);
+    let unknown = "0000000000000";
+    assert_eq!(asker.get(ONE, &format!("{LIST}/{unknown}")).await.0, 404);
+    assert_eq!(asker.command("/-/reload", "/-/reload").await.0, 200);
+    fs::write(server.dir.path().join("alert-manager.yml"), "x: 1").unwrap();
+    assert_eq!(asker.command("/-/reload", "/-/reload").await.0, 400);
+}
+
+/// What waits for Slack, is given up and sent again; and who is not let in.
+async fn what_waits(api: &mut Api) {
+    let server = Setup::new()
+        .variable("SLACK_API_URL", "http://127.0.0.1:9/")
+        .variable("SLACK_TOKEN", "xoxb-none")
+        .config("handlers: { slack-notify: { allow: { slack: [alerts] } } }")
+        .module("slack-notify")
+        .start()
+        .await;
+    let mut asker = Asker {
+        server: &server,
+        api,
+        http: Client::new(),
+    };
+    let (_, taken) = asker.post("/webhook", &alerts::firing("A", &[])).await;
+    let id = ids(&taken).remove(0);
+    server
+        .wait_for_story(&id, |story| story["state"] == "retrying")
+        .await;
+    let (_, story) = asker.get(ONE, &format!("{LIST}/{id}")).await;
+    assert!(story["not_before"].is_string(), "{story}");
+    let cancel = format!("{LIST}/{id}/cancel");
+    assert_eq!(asker.command(CANCEL, &cancel).await.0, 200);
+    asker.get(ONE, &format!("{LIST}/{id}")).await;
+    let retry = format!("{LIST}/{id}/retry");
+    assert_eq!(asker.command(RETRY, &retry).await.0, 200);
+    asker.command(RETRY_ALL, RETRY_ALL).await;
+    asker.get(LIST, LIST).await;
+    asker.get("/api/v1/handlers", "/api/v1/handlers").await;
+
+    let closed = Setup::new()
+        .config("slack: { preview: true }")
+        .config("api: { authorization: { credentials: secret } }")
+        .config("webhook: { authorization: { credentials: secret } }")
+        .start()
+        .await;
+    let mut asker = Asker {
+        server: &closed,
+        api: asker.api,
+        http: Client::new(),
+    };
+    for path in ["/", LIST, "/api/v1/handlers"] {
+        assert_eq!(asker.get(path, path).await.0, 401);
+    }
+    assert_eq!(asker.post("/webhook", &json!({})).await.0, 401);
+}
+
+#[tokio::test]
+async fn the_document_of_the_api_is_what_a_server_answers() {
+    let mut api = document();
+    what_is_done(&mut api).await;
+    what_waits(&mut api).await;
+    let unseen: Vec<_> = api
+        .unseen()
+        .into_iter()
+        .filter(|name| !name.contains(' '))
+        .filter(|name| {
+            !["NamedCall.", "Doubt."]
+                .iter()
+                .any(|schema| name.starts_with(schema))
+        })
+        .filter(|name| !RARE.iter().any(|rare| name.starts_with(rare)))
+        .collect();
+    assert!(
+        unseen.is_empty(),
+        "documented and in no answer: {unseen:#?}"
+    );
+}
+
+/// Every path that the document has answers, and every path of the server is in the document.
+#[test]
+fn the_document_has_every_path_of_the_server() {
+    let text = fs::read_to_string(workspace().join("docs/openapi.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let mut served = Vec::new();
+    for file in ["host/src/api/mod.rs", "host/src/webhook/endpoint.rs"] {
+        let source = fs::read_to_string(workspace().join(file)).unwrap();
+        let routes = source.split(".route(").skip(1);
+        served.extend(routes.filter_map(|rest| Some(rest.split('"').nth(1)?.to_owned())));
+    }
+    let mut documented: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    documented.sort();
+    served.sort();
+    assert_eq!(documented, served);
+}

@@ -1,0 +1,467 @@
+//! What a configuration and the modules come to together: `check`, the log, `/readyz`, a reload's answer, and Slack's word.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tests::fakes::slack::{ChannelKind, TOKEN};
+use tests::fakes::{Sink, Slack};
+use tests::process::{Finished, Process, command, finished, run};
+use tests::server::{Setup, drop_in, folder};
+use tests::{alerts, modules};
+
+const HEAD: &str =
+    "slack: { preview: true, channels: { alerts: \"#alerts\", oncall: \"#oncall\" } }\n";
+
+fn check(dir: &Path, text: &str) -> Finished {
+    fs::write(dir.join("c.yml"), text).unwrap();
+    run(dir, &["check", "--config", "c.yml"])
+}
+
+/// The real modules state their settings, and the command prints what the review finds.
+#[test]
+fn check_refuses_what_would_kill_every_alert_and_takes_the_remedy() {
+    let dir = folder(&["slack-notify", "kube-pod-crash-looping"]);
+    let kube = "  kube-pod-crash-looping: { allow: { slack: [alerts] } }\n";
+    for (text, says, mended) in [
+        (
+            "handlers:\n  slack-notify: { allow: { slack: [oncall] } }\n",
+            &["c.yml:3:35: ", "slack: [alerts, oncall]"][..],
+            "handlers:\n  slack-notify:\n    allow:\n      slack: [alerts, oncall]\n",
+        ),
+        (
+            "routes:\n  - handlers: [slack-notify]\n    config: { channel: alrets }\nhandlers:\n  slack-notify: { allow: { slack: [alerts] } }\n",
+            &["c.yml:4:24: ", "did you mean alerts?"],
+            "routes:\n  - handlers: [slack-notify]\n    config: { channel: alerts }\nhandlers:\n  slack-notify: { allow: { slack: [alerts] } }\n",
+        ),
+        (
+            "handlers:\n  slack-notify: { allow: { slack: [alerts] }, config: { emojy: off } }\n",
+            &["c.yml:3:64: ", "did you mean emoji?"],
+            "handlers:\n  slack-notify: { allow: { slack: [alerts] }, config: { emoji: off } }\n",
+        ),
+    ] {
+        let checked = check(dir.path(), &format!("{HEAD}{text}{kube}"));
+        assert_eq!(checked.code, Some(1), "{text}{}", checked.stdout);
+        for part in says {
+            assert!(
+                checked.stdout.contains(part),
+                "{part} in\n{}",
+                checked.stdout
+            );
+        }
+        let checked = check(dir.path(), &format!("{HEAD}{mended}{kube}"));
+        assert_eq!(checked.code, Some(0), "{mended}{}", checked.stdout);
+    }
+}
+
+#[test]
+fn a_misspelt_handler_is_named_together_with_all_other_problems() {
+    let dir = folder(&["slack-notify"]);
+    let text = "slack: { preview: true }\nretention: { time: soon }\nroutes:\n  - handlers: [slack-notfy]\ndead_letter: { handlers: [slack-notifi] }\n";
+    let checked = check(dir.path(), text);
+    assert_eq!(checked.code, Some(1));
+    for part in [
+        "c.yml:2:20: ",
+        "c.yml:4:16: routes[0].handlers[0]",
+        "c.yml:5:27: dead_letter.handlers[0]",
+        "did you mean slack-notify?",
+        "3 problems",
+    ] {
+        assert!(
+            checked.stdout.contains(part),
+            "{part} in\n{}",
+            checked.stdout
+        );
+    }
+}
+
+#[test]
+fn check_says_which_file_it_looked_at() {
+    let dir = folder(&["slack-notify"]);
+    let none = run(dir.path(), &["check"]);
+    assert!(
+        none.stdout
+            .contains("checked no configuration file: the defaults"),
+        "{none:?}"
+    );
+    assert!(!none.stdout.contains("alert-manager.yml"), "{none:?}");
+    fs::write(dir.path().join("alert-manager.yml"), "nonsense: 1\n").unwrap();
+    let unused = run(dir.path(), &["check"]);
+    assert_eq!(unused.code, Some(0), "{unused:?}");
+    assert!(
+        unused.stdout.contains(
+            "alert-manager.yml is here and not used: name it with --config.file alert-manager.yml"
+        ),
+        "{unused:?}"
+    );
+    let named = run(dir.path(), &["check", "--config", "alert-manager.yml"]);
+    assert_eq!(named.code, Some(1));
+    assert!(
+        named.stdout.contains("checked alert-manager.yml"),
+        "{named:?}"
+    );
+    assert!(!named.stdout.contains("not used"), "{named:?}");
+}
+
+/// `check --json` lists what each module can be set to.
+#[test]
+fn the_settings_of_the_bundled_handlers_are_listed() {
+    let dir = folder(&["slack-notify", "kube-pod-crash-looping"]);
+    let checked = run(dir.path(), &["check", "--json"]);
+    let checked: Value = serde_json::from_str(&checked.stdout).unwrap();
+    for (module, settings) in [
+        ("slack-notify", &["channel", "emoji", "runbook_base"][..]),
+        (
+            "kube-pod-crash-looping",
+            &["channel", "logs", "cluster.*.url", "emoji.critical"],
+        ),
+    ] {
+        let modules = checked["modules"].as_array().unwrap();
+        let found = modules.iter().find(|m| m["name"] == module).unwrap();
+        let names: Vec<_> = found["settings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| &s["name"])
+            .collect();
+        for setting in settings {
+            assert!(
+                names.iter().any(|name| *name == setting),
+                "{setting} in {names:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_says_what_check_says_and_serves_all_the_same() {
+    let server = Setup::new()
+        .config(&format!(
+            "{HEAD}routes:\n  - handlers: [slack-notfy]\n  - handlers: [slack-notify]\nhandlers:\n  slack-notify: {{ allow: {{ slack: [oncall] }} }}\n"
+        ))
+        .module("slack-notify")
+        .start()
+        .await;
+    let handler = server
+        .wait_for_handler(|h| h["name"] == "slack-notify")
+        .await;
+    let problem = handler["problems"][0].as_str().unwrap();
+    assert!(problem.contains("slack: [alerts, oncall]"), "{handler:#}");
+    let (status, ready) = server.get_text("/readyz").await;
+    assert_eq!(status, 200);
+    assert!(ready.starts_with("ready\nproblem: "), "{ready}");
+    for part in ["did you mean slack-notify?", "granted: oncall"] {
+        assert!(ready.contains(part), "{part} in {ready}");
+    }
+}
+
+#[test]
+fn a_reload_answers_with_the_warnings_and_the_log_has_them_again() {
+    let dir = folder(&["slack-notify"]);
+    let good = format!("{HEAD}handlers:\n  slack-notify: {{ allow: {{ slack: [alerts] }} }}\n");
+    let file = dir.path().join("a.yml");
+    fs::write(&file, &good).unwrap();
+    let server = Process::start(command(dir.path(), &["serve", "--config", "a.yml"]));
+    let text = good.replace("[alerts]", "[oncall]") + "retention: { time: 1d }\n";
+    fs::write(&file, text).unwrap();
+    server.signal("HUP");
+    let line = server.wait_for_line("which slack-notify is not granted");
+    assert!(
+        line.contains("level=error") && line.contains("a.yml:3:"),
+        "{line}"
+    );
+    server.wait_for_line("read again");
+    let answer = post(&format!("{}/-/reload", server.url));
+    assert!(answer.starts_with("reloaded\n"), "{answer}");
+    assert!(answer.contains("problem: a.yml:3:"), "{answer}");
+    fs::write(&file, format!("{good}sandbox: {{ invocations: 3 }}\n")).unwrap();
+    let answer = post(&format!("{}/-/reload", server.url));
+    assert!(
+        answer.contains("warning: sandbox has changed: that takes a restart"),
+        "{answer}"
+    );
+    assert!(!answer.contains("problem"), "{answer}");
+}
+
+fn post(url: &str) -> String {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async {
+            alert_manager::runtime::install_crypto();
+            let answer = reqwest::Client::new().post(url).send().await.unwrap();
+            answer.text().await.unwrap()
+        })
+}
+
+#[test]
+fn a_module_that_is_dropped_later_is_checked_when_it_loads() {
+    let dir = folder(&["slack-notify"]);
+    let text = format!("{HEAD}handlers:\n  slack-notify: {{ allow: {{ slack: [alerts] }} }}\n");
+    fs::write(dir.path().join("a.yml"), text).unwrap();
+    let server = Process::start(command(dir.path(), &["serve", "--config", "a.yml"]));
+    let to = dir.path().join("handlers/kube-pod-crash-looping.wasm");
+    drop_in(&modules::path("kube-pod-crash-looping"), &to);
+    let line =
+        server.wait_for_line("kube-pod-crash-looping is limited: it is granted no Slack channel");
+    assert!(line.contains("handler=kube-pod-crash-looping"), "{line}");
+}
+
+/// The lines that a refusal prints can be followed from the state without a file, with a token, too.
+#[test]
+fn what_is_refused_without_a_file_can_be_granted_by_the_lines_and_keeps_slack() {
+    let dir = folder(&["slack-notify", "kube-pod-crash-looping"]);
+    let checked = run(dir.path(), &["check"]);
+    assert!(
+        checked.stdout.contains("`alert-manager init`"),
+        "{}",
+        checked.stdout
+    );
+    let lines = "      http: [\"https://kubernetes.default.svc\"]\n      slack: [alerts]";
+    assert!(checked.stdout.contains(lines), "{}", checked.stdout);
+    let with_token = |args: &[&str]| {
+        let mut command = command(dir.path(), args);
+        command
+            .env("SLACK_TOKEN", "xoxb-stand-in")
+            .env("SLACK_CHANNEL", "#mine");
+        finished(command.output().unwrap())
+    };
+    assert_eq!(with_token(&["init"]).code, Some(0));
+    let file = dir.path().join("alert-manager.yml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(
+        !text.contains("preview: true") && text.contains("#mine"),
+        "{text}"
+    );
+    let granted = text.replacen("      # http: ", "      http: ", 1);
+    assert_ne!(granted, text);
+    fs::write(&file, granted).unwrap();
+    let checked = with_token(&["check", "--config", "alert-manager.yml"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("is limited"), "{}", checked.stdout);
+}
+
+/// The first line of a refusal is a whole sentence, wherever a text is cut at its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_story_of_a_refusal_has_the_whole_sentence_and_all_grants() {
+    let server = Setup::new()
+        .config(&format!(
+            "{HEAD}routes:\n  - handlers: [slack-notify]\n    config: {{ channel: oncall }}\nhandlers:\n  slack-notify: {{ allow: {{ slack: [alerts] }} }}\n"
+        ))
+        .module("slack-notify")
+        .start()
+        .await;
+    let ids = server.accept(&alerts::readme()).await;
+    let story = server.wait_settled(&ids[0]).await;
+    let error = story["last_error"].as_str().unwrap();
+    let first = error.lines().next().unwrap();
+    assert!(
+        first.ends_with("To allow it, add oncall to handlers.slack-notify.allow.slack."),
+        "{error}"
+    );
+    assert!(error.contains("slack: [alerts, oncall]"), "{error}");
+}
+
+/// Of two files with one name the same is refused by a server that runs, by its next start, and by `check`.
+#[test]
+fn check_and_a_server_refuse_the_same_of_two_files_with_one_name() {
+    let dir = folder(&["slack-notify"]);
+    let server = Process::start(command(dir.path(), &["serve"]));
+    let second = dir.path().join("handlers/a-second.wasm");
+    drop_in(&modules::path("slack-notify"), &second);
+    server.wait_for_line("a-second.wasm is refused");
+    // Not to depend on how fine the file system's clock is.
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    fs::File::options()
+        .append(true)
+        .open(&second)
+        .unwrap()
+        .set_modified(later)
+        .unwrap();
+    let checked = run(dir.path(), &["check"]);
+    assert_eq!(checked.code, Some(1));
+    assert!(
+        checked.stdout.contains("problem a-second.wasm: "),
+        "{}",
+        checked.stdout
+    );
+    server.kill();
+    let again = Process::start(command(dir.path(), &["serve"]));
+    let handlers = finished(
+        command(dir.path(), &["handlers", "--json"])
+            .env("ALERT_MANAGER_URL", &again.url)
+            .output()
+            .unwrap(),
+    );
+    let handlers: Value = serde_json::from_str(&handlers.stdout).unwrap();
+    let listed = handlers["handlers"].as_array().unwrap();
+    let first = listed
+        .iter()
+        .find(|h| h["file"] == "slack-notify.wasm")
+        .unwrap();
+    assert_eq!(first["state"], "ready", "{handlers:#}");
+}
+
+/// A world with Slack, and a configuration that posts there.
+struct Online {
+    dir: tempfile::TempDir,
+    slack: Slack,
+}
+
+impl Online {
+    async fn start() -> Self {
+        let dir = folder(&["slack-notify"]);
+        let slack = Slack::start().await;
+        Self { dir, slack }
+    }
+
+    fn config(&self, channels: &str, more: &str) {
+        let text = format!(
+            "slack: {{ channels: {{ {channels} }} }}\nhandlers:\n  slack-notify: {{ allow: {{ slack: [alerts]{more} }} }}\n"
+        );
+        fs::write(self.dir.path().join("c.yml"), text).unwrap();
+    }
+
+    async fn check(&self, token: &str, api_url: &str) -> Finished {
+        let mut command = command(self.dir.path(), &["check", "--online", "--config", "c.yml"]);
+        command
+            .env("SLACK_TOKEN", token)
+            .env("SLACK_API_URL", api_url);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
+        finished(output.unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn online_names_the_bot_and_the_state_of_each_channel() {
+    let world = Online::start().await;
+    world.config("alerts: \"#alerts\", oncall: \"#oncall\"", "");
+    let url = world.slack.api_url();
+    let fine = world.check(TOKEN, &url).await;
+    assert_eq!(fine.code, Some(0), "{fine:?}");
+    let said = "Slack: bot @alert-manager in workspace Stand-in; #alerts ok, #oncall ok";
+    assert!(fine.stdout.contains(said), "{}", fine.stdout);
+
+    world.slack.set_channel("oncall", ChannelKind::NotMember);
+    let refused = world.check(TOKEN, &url).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for part in [
+        "#alerts ok, #oncall not a member: /invite @alert-manager",
+        "c.yml:1:49: slack.channels.oncall: @alert-manager is not a member of #oncall",
+    ] {
+        assert!(
+            refused.stdout.contains(part),
+            "{part} in {}",
+            refused.stdout
+        );
+    }
+    let archived = world.slack.add_channel("old");
+    world.slack.set_channel("old", ChannelKind::Archived);
+    world.config(
+        &format!("alerts: \"#alerts\", old: {archived}, none: \"#none\""),
+        "",
+    );
+    let refused = world.check(TOKEN, &url).await;
+    for part in ["is archived", "Slack has no channel #none"] {
+        assert!(
+            refused.stdout.contains(part),
+            "{part} in {}",
+            refused.stdout
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn online_refuses_a_bad_token_and_hints_at_what_it_may_not_see() {
+    let world = Online::start().await;
+    world.config("alerts: \"#alerts\"", "");
+    let url = world.slack.api_url();
+    let refused = world.check("xoxb-other", &url).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused
+            .stdout
+            .contains("Slack refuses the token: invalid_auth"),
+        "{}",
+        refused.stdout
+    );
+
+    world.slack.set_scopes(&["chat:write"]);
+    let unseen = world.check(TOKEN, &url).await;
+    assert_eq!(
+        unseen.code,
+        Some(0),
+        "a channel that cannot be seen may be fine: {unseen:?}"
+    );
+    for part in ["#alerts not checked", "the scope channels:read"] {
+        assert!(unseen.stdout.contains(part), "{part} in {}", unseen.stdout);
+    }
+    world.slack.set_scopes(&["reactions:write"]);
+    let poor = world.check(TOKEN, &url).await;
+    assert_eq!(poor.code, Some(1), "{poor:?}");
+    assert!(
+        poor.stdout.contains("has not the scope chat:write"),
+        "{}",
+        poor.stdout
+    );
+
+    let gone = world.check(TOKEN, "http://127.0.0.1:1/api/").await;
+    assert_eq!(
+        gone.code,
+        Some(0),
+        "a network is no configuration: {gone:?}"
+    );
+    assert!(
+        gone.stdout.contains("Slack could not be asked"),
+        "{}",
+        gone.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn online_connects_to_each_granted_origin() {
+    let world = Online::start().await;
+    let sink = Sink::start().await;
+    world.config(
+        "alerts: \"#alerts\"",
+        &format!(
+            ", http: [\"{}\", \"http://127.0.0.1:1\", \"https://nowhere.invalid\"]",
+            sink.url()
+        ),
+    );
+    let checked = world.check(TOKEN, &world.slack.api_url()).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for part in [
+        &format!("{} answers", sink.url().trim_end_matches('/')),
+        "http://127.0.0.1:1 cannot be reached from here: connection refused",
+        "https://nowhere.invalid cannot be reached from here: no such name",
+    ] {
+        assert!(
+            checked.stdout.contains(part),
+            "{part} in {}",
+            checked.stdout
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_asks_slack_at_its_start_and_is_ready_whatever_it_says() {
+    let slack = Slack::start().await;
+    slack.set_channel("alerts", ChannelKind::NotMember);
+    let server = Setup::new()
+        .slack(&slack)
+        .module("slack-notify")
+        .start()
+        .await;
+    slack.wait_for_calls("conversations.list", 1).await;
+    let ready = loop {
+        let (status, ready) = server.get_text("/readyz").await;
+        assert_eq!(status, 200, "{ready}");
+        if ready.contains("not a member") {
+            break ready;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(ready.contains("/invite @alert-manager"), "{ready}");
+}

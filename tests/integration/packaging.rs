@@ -1,0 +1,141 @@
+//! What a release installs fits together; `.ci/release-test` installs it for real.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use alert_manager::alert::HandlerName;
+use alert_manager::config::{Config, Overrides, Store};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Returns the one value of a key in the systemd unit.
+fn unit(key: &str) -> String {
+    let unit = read("host/deploy/alert-manager.service");
+    let prefix = format!("{key}=");
+    let mut values = unit.lines().filter_map(|line| line.strip_prefix(&prefix));
+    let value = values.next().unwrap_or_else(|| panic!("no {key}"));
+    assert_eq!(values.next(), None, "{key}");
+    value.to_owned()
+}
+
+fn package_configuration() -> Config {
+    let file = root().join("host/deploy/debian/alert-manager.yml");
+    Config::load(Some(&file), &Overrides::default(), &|_| None)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn the_packages_configuration_serves_without_a_secret_and_on_this_machine_alone() {
+    let config = package_configuration();
+    assert!(config.slack.preview);
+    assert!(config.listen.ip().is_loopback());
+    for name in ["kube-pod-crash-looping", "slack-notify"] {
+        let settings = config.handler(&HandlerName::new(name));
+        assert!(settings.grants.slack.contains("alerts"), "{name}");
+    }
+}
+
+#[test]
+fn the_unit_serves_the_packages_configuration_from_the_folders_that_the_package_makes() {
+    let command = unit("ExecStart");
+    assert!(
+        command.contains(" --config.file /etc/alert-manager/alert-manager.yml "),
+        "{command}"
+    );
+    let state = PathBuf::from(format!("/var/lib/{}", unit("StateDirectory")));
+    let config = package_configuration();
+    let Store::Sqlite(store) = &config.store;
+    assert_eq!(store.parent(), Some(state.as_path()));
+    assert_eq!(
+        config.handlers_dir,
+        Path::new("/etc/alert-manager/handlers")
+    );
+
+    let scripts = read("host/deploy/debian/postinst") + &read("host/deploy/debian/postrm");
+    assert!(scripts.contains(&format!("getent passwd {}", unit("User"))));
+    assert!(scripts.contains(&format!("rm -rf {}\n", state.display())));
+}
+
+#[test]
+fn what_the_package_s_configuration_offers_is_accepted_once_it_is_uncommented() {
+    let secrets = tempfile::tempdir().unwrap();
+    let text = read("host/deploy/debian/alert-manager.yml");
+    let uncommented: String = text
+        .lines()
+        .filter(|line| !line.contains("preview: true"))
+        .map(|line| {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let offered = line.trim_start().strip_prefix("# ").filter(|rest| {
+                let key = rest.trim_start().split(' ').next().unwrap_or_default();
+                key.ends_with(':') && key != "alert:" && !rest.ends_with('.')
+            });
+            match offered {
+                Some(key) => format!("{indent}{key}\n"),
+                None => format!("{line}\n"),
+            }
+        })
+        .collect();
+    for name in [
+        "slack",
+        "webhook",
+        "api",
+        "kubernetes-token",
+        "kubernetes-ca.crt",
+    ] {
+        assert!(
+            uncommented.contains(&format!("/etc/alert-manager/{name}")),
+            "{name}"
+        );
+        fs::write(secrets.path().join(name), "secret").unwrap();
+    }
+    let here = uncommented.replace(
+        "/etc/alert-manager/",
+        &format!("{}/", secrets.path().display()),
+    );
+    let file = secrets.path().join("alert-manager.yml");
+    fs::write(&file, &here).unwrap();
+    let config = Config::load(Some(&file), &Overrides::default(), &|_| None)
+        .unwrap_or_else(|problems| panic!("{problems}\n{here}"));
+    assert!(!config.slack.preview && config.webhook.authorization.is_some());
+    let crash_loops = config.handler(&HandlerName::new("kube-pod-crash-looping"));
+    assert!(crash_loops.grants.credentials.contains("kubernetes"));
+}
+
+#[test]
+fn the_scripts_of_a_release_are_ones_that_a_shell_reads() {
+    let scripts = [
+        ("bash", ".ci/run"),
+        ("bash", ".ci/release"),
+        ("bash", ".ci/release-test"),
+        ("sh", "host/deploy/debian/postinst"),
+        ("sh", "host/deploy/debian/prerm"),
+        ("sh", "host/deploy/debian/postrm"),
+    ];
+    for (shell, script) in scripts {
+        let status = Command::new(shell)
+            .arg("-n")
+            .arg(root().join(script))
+            .status()
+            .unwrap();
+        assert!(status.success(), "{script}");
+    }
+}
+
+#[test]
+fn the_manifests_name_the_image_of_this_version() {
+    let image = format!(
+        "image: ghcr.io/alert-manager/alert-manager:{}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(
+        read("host/deploy/kubernetes.yml").contains(&image),
+        "{image}"
+    );
+}

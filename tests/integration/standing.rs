@@ -1,0 +1,169 @@
+//! What the server says of itself: how often a delivery was tried, which handler is paused or serves an old version, and
+//! which delivery a duplicate belongs to.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tests::alerts;
+use tests::fakes::{Fault, Slack};
+use tests::process::{command, finished};
+use tests::server::{Server, Setup};
+
+const POST: &str = "chat.postMessage";
+
+const CONFIG: &str = r##"
+slack: { channels: { alerts: "#alerts" }, rate: { per_second: 0 } }
+routes:
+  - matchers: ['alertname="Waits"']
+    handlers: [absent, slack-notify]
+  - handlers: [slack-notify]
+handlers:
+  absent: { retry: { min_backoff: 1ms, max_backoff: 1ms } }
+  slack-notify:
+    allow: { slack: [alerts] }
+    retry: { min_backoff: 1ms, max_backoff: 1ms }
+"##;
+
+async fn server(slack: &Slack) -> Server {
+    Setup::new()
+        .slack(slack)
+        .module("slack-notify")
+        .config(CONFIG)
+        .start()
+        .await
+}
+
+fn step<'a>(story: &'a Value, handler: &str) -> &'a Value {
+    let mut steps = story["steps"].as_array().unwrap().iter();
+    let found = steps.find(|step| step["handler"] == handler && step["kind"] == "act");
+    found.unwrap()
+}
+
+/// Asks with the command line, and returns what it prints.
+async fn told(server: &Server, args: &[&str]) -> String {
+    let mut command = command(server.dir.path(), args);
+    command.env("ALERT_MANAGER_URL", &server.url);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    finished(output.await.unwrap().unwrap()).stdout
+}
+
+#[tokio::test]
+async fn attempts_are_what_the_story_tells_and_tries_are_counted_apart() {
+    let slack = Slack::start().await;
+    let server = server(&slack).await;
+    // Nothing of these three uses up a try: Slack does not answer.
+    slack.faults().next_n(POST, 3, Fault::status(503));
+    let ids = server.accept(&alerts::firing("Late", &[])).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["story"].as_array().unwrap().len(), 4, "{story:#}");
+    assert_eq!(story["attempts"], 4, "{story:#}");
+    assert_eq!(step(&story, "slack-notify")["attempts_used"], 1);
+    assert_eq!(step(&story, "slack-notify")["tries_left"], 0);
+    let (_, listed) = server.get("/api/v1/deliveries").await;
+    assert_eq!(listed["deliveries"][0]["attempts"], 4);
+    let explained = told(&server, &["explain", &ids[0]]).await;
+    assert!(explained.contains("attempts     4"), "{explained}");
+}
+
+#[tokio::test]
+async fn a_wait_that_ran_nothing_is_no_attempt() {
+    let slack = Slack::start().await;
+    let server = server(&slack).await;
+    let ids = server.accept(&alerts::firing("Waits", &[])).await;
+    let has_waited = |story: &Value| {
+        step(story, "absent")["unavailable"].as_u64() >= Some(3)
+            && step(story, "slack-notify")["status"] == "done"
+    };
+    let story = server.wait_for_story(&ids[0], has_waited).await;
+    assert_eq!(story["story"].as_array().unwrap().len(), 1, "{story:#}");
+    assert_eq!(story["attempts"], 1, "{story:#}");
+    let reason = story["last_error"].to_string();
+    assert!(reason.contains("absent is not loaded"), "{reason}");
+    assert_eq!(step(&story, "absent")["tries_left"], 10, "{story:#}");
+}
+
+#[tokio::test]
+async fn a_paused_handler_is_listed_as_paused_until_it_runs_again() {
+    let slack = Slack::start().await;
+    let server = server(&slack).await;
+    let handler = server.wait_for_handler(|h| h["state"] == "ready").await;
+    assert_eq!(handler["paused"], Value::Null);
+    slack.set_token("another");
+    let ids = server.accept(&alerts::firing("A", &[])).await;
+    server
+        .wait_for_story(&ids[0], |story| story["state"] == "retrying")
+        .await;
+    let paused = server.wait_for_handler(|_| true).await["paused"].clone();
+    assert_eq!(paused["step"], "act");
+    assert!(paused["reason"].to_string().contains("invalid_auth"));
+    let until: alert_manager::alert::Timestamp = paused["until"].as_str().unwrap().parse().unwrap();
+    assert!(until > alert_manager::alert::Timestamp::UNIX_EPOCH);
+    let listed = told(&server, &["handlers"]).await;
+    let row = listed.lines().find(|line| line.contains("slack-notify"));
+    assert!(row.unwrap().contains(" paused "), "{listed}");
+    assert!(
+        listed.contains("act is paused; one delivery tries again after"),
+        "{listed}"
+    );
+    let (_, metrics) = server.get_text("/metrics").await;
+    let line = r#"alert_manager_handler_breaker_open{handler="slack-notify"} 1"#;
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_handler_whose_newer_file_is_refused_is_listed_as_serving_the_old_one() {
+    let slack = Slack::start().await;
+    let server = server(&slack).await;
+    let handler = server.wait_for_handler(|h| h["serving"] == true).await;
+    let old = handler["sha256"].clone();
+    let file = server.handlers_dir().join("slack-notify.wasm");
+    let next = server.dir.path().join("next");
+    fs::write(&next, "no module").unwrap();
+    fs::rename(next, file).unwrap();
+    let handler = server.wait_for_handler(|h| h["state"] == "refused").await;
+    assert_eq!(handler["serving"], true, "{handler:#}");
+    assert_eq!(handler["sha256"], old, "of what serves");
+    let listed = told(&server, &["handlers"]).await;
+    assert!(listed.contains("serving the old version"), "{listed}");
+    assert!(
+        listed.contains("the version before it goes on serving"),
+        "{listed}"
+    );
+    let (_, metrics) = server.get_text("/metrics").await;
+    let line = r#"alert_manager_handler_serving_old{handler="slack-notify"} 1"#;
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_duplicate_names_the_delivery_that_it_belongs_to() {
+    let slack = Slack::start().await;
+    let server = server(&slack).await;
+    let alert = alerts::firing("Twice", &[]);
+    let (_, first) = server.post(&alert).await;
+    assert_eq!(first["duplicate_of"], Value::Null, "{first}");
+    let (_, again) = server
+        .post(&json!([alert, alerts::firing("New", &[])]))
+        .await;
+    assert_eq!(
+        (&again["accepted"], &again["duplicates"]),
+        (&json!(1), &json!(1))
+    );
+    let (original, taken) = (&first["deliveries"][0], &again["deliveries"]);
+    assert_eq!(taken.as_array().unwrap().len(), 1, "only what was accepted");
+    let expected = json!([{
+        "id": original["id"],
+        "fingerprint": original["fingerprint"],
+        "alertname": "Twice",
+    }]);
+    assert_eq!(again["duplicate_of"], expected);
+
+    let file = server.dir.path().join("alert.json");
+    fs::write(&file, alert.to_string()).unwrap();
+    let sent = told(&server, &["send", "--alert", "alert.json"]).await;
+    let id = original["id"].as_str().unwrap();
+    assert!(
+        sent.contains(&format!("already accepted as {id}")),
+        "{sent}"
+    );
+    assert!(sent.contains("Twice firing: done"), "its story: {sent}");
+}
