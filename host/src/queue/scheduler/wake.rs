@@ -70,7 +70,7 @@ impl Scheduler {
 
     /// Makes a delivery due that waits for its time.
     pub(in crate::queue) fn hurry(&mut self, id: DeliveryId, now: Ticks) {
-        if !self.is_put_off(id, now) {
+        if !self.is_waiting(id) || self.items[&id].due <= now {
             return;
         }
         self.await_none(id);
@@ -81,10 +81,10 @@ impl Scheduler {
         }
     }
 
-    /// Returns true if a delivery waits for its time.
-    pub(in crate::queue) fn is_put_off(&self, id: DeliveryId, now: Ticks) -> bool {
+    /// Returns true if a delivery is not leased and not given up.
+    pub(in crate::queue) fn is_waiting(&self, id: DeliveryId) -> bool {
         let item = self.items.get(&id);
-        item.is_some_and(|item| item.phase == Phase::Waiting && item.due > now)
+        item.is_some_and(|item| item.phase == Phase::Waiting)
     }
 
     /// Returns what deliveries wait for.

@@ -367,7 +367,7 @@ impl Committer {
         let id = stored.id;
         let waits = stored.state == RETRYING
             && !group.gone.contains(&id)
-            && self.shared.scheduler.lock().is_put_off(id, group.ticks);
+            && self.shared.scheduler.lock().is_waiting(id);
         if !waits {
             return Ok(false);
         }
