@@ -213,7 +213,7 @@ async fn hundreds_that_wait_for_an_origin_go_at_once_when_it_is_back_and_only_th
     let config = ORIGINS
         .replace("SINK", &origin(&sink))
         .replace("OTHER", &origin(&other));
-    let setup = || Setup::new().module("post").config(&config);
+    let setup = || Setup::new().module("guest-post").config(&config);
     let server = setup().start().await;
     let post = |n: usize, to: &Sink| {
         alerts::firing("Waits", &[("n", &n.to_string()), ("post_to", &to.url())])

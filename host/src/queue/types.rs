@@ -633,6 +633,29 @@ impl std::fmt::Debug for LabelTest {
     }
 }
 
+/// Which deliveries to send again; an absent field does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Of these.
+    pub state: Selected,
+    /// With this handler in its pipeline.
+    pub handler: Option<HandlerName>,
+    /// Whose last error has this text in it.
+    pub reason: Option<String>,
+    /// Whose alert has labels that this takes.
+    pub labels: Option<LabelTest>,
+}
+
+/// What state a delivery is in that is sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selected {
+    /// It is dead.
+    #[default]
+    Dead,
+    /// It waits for another try, which is due at once.
+    Retrying,
+}
+
 /// Which deliveries to list; an absent field does not narrow.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
