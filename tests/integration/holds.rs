@@ -188,6 +188,56 @@ async fn the_first_success_of_slack_wakes_what_waits_for_it() {
     }
 }
 
+#[tokio::test]
+async fn a_retry_of_many_selects_by_reason_labels_and_state() {
+    let slack = Slack::start().await;
+    let server = setup(&slack).start().await;
+    let mut ids = Vec::new();
+    for (name, fault) in [
+        ("A", Fault::slack_error("no_text")),
+        ("B", Fault::slack_error("too_many_attachments")),
+        ("C", Fault::status(500)),
+        ("D", Fault::status(500)),
+    ] {
+        slack.faults().next(POST, fault);
+        let id = server.accept(&alerts::firing(name, &[])).await.remove(0);
+        let stopped = |story: &Value| story["state"] == "dead" || story["state"] == "retrying";
+        server.wait_for_story(&id, stopped).await;
+        ids.push(id);
+    }
+    let retry = async |query: &str| {
+        let path = format!("/api/v1/deliveries/retry?{query}");
+        let (status, answer) = server.command(&path).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["retried"].clone()
+    };
+    assert_eq!(retry("reason=nothing+of+this+kind").await, json!([]));
+    assert_eq!(
+        retry("match=alertname%3DC").await,
+        json!([]),
+        "it is not dead"
+    );
+    assert_eq!(retry("reason=No_Text&match=alertname%3DB").await, json!([]));
+    assert_eq!(retry("reason=No_Text").await, json!([ids[0]]));
+    assert_eq!(
+        retry("state=retrying&match=alertname%3DC").await,
+        json!([ids[2]])
+    );
+    for id in [&ids[0], &ids[2]] {
+        let done = |story: &Value| story["state"] == "done";
+        server.wait_for_story(id, done).await;
+    }
+    assert_eq!(server.story(&ids[1]).await["state"], "dead");
+    for wrong in ["reason=", "match=", "state=done", "nonsense=1"] {
+        let path = format!("/api/v1/deliveries/retry?{wrong}");
+        assert_eq!(
+            server.command(&path).await.0,
+            StatusCode::BAD_REQUEST,
+            "{wrong}"
+        );
+    }
+}
+
 const ORIGINS: &str = r#"
 routes:
   - handlers: [post]

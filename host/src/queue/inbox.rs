@@ -8,8 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::alert::{Alert, DeliveryId, HandlerName, Occurrence};
-use crate::dependency::Dependency;
-use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
+use crate::journal::{Dependency, Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};

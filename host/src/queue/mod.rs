@@ -31,8 +31,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
-use crate::dependency::Dependency;
-use crate::journal::{Ledger, Recorded};
+use crate::journal::{Dependency, Ledger, Recorded};
 
 pub use ask::Force;
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind};

@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
-use crate::dependency::Dependency;
-use crate::journal::{Begun, Doubts, Entry};
+use crate::journal::{Begun, Dependency, Doubts, Entry};
 
 use super::inbox::NewAlert;
 use super::scheduler::HandlerCounts;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::alert::Timestamp;
 use crate::config::{Secret, Slack};
-use crate::dependency::Dependency;
+use crate::journal::Dependency;
 
 /// The pause before the first probe: most mistakes last, but a wrong answer of Slack's does not.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

@@ -12,8 +12,7 @@ use super::quota::Limits;
 use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::{Alert, DeliveryId, HandlerName};
-use crate::dependency::Dependency;
-use crate::journal::{Begun, CallKind, CallName, Doubts, NamedCall, Note, RecordUse};
+use crate::journal::{Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse};
 use crate::shapes;
 
 /// The field by which a handler's own fields reach the log, as a JSON array of pairs: an event's own names are fixed at

@@ -10,8 +10,7 @@ use super::holds::Hold;
 use super::quota::Limits;
 use super::settings::Setting;
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
-use crate::dependency::Dependency;
-use crate::journal::{CallKind, Doubts, Ledger, RecordUse, Recorded};
+use crate::journal::{CallKind, Dependency, Doubts, Ledger, RecordUse, Recorded};
 use crate::policy::Grants;
 
 /// Everything that one call of a hook needs.

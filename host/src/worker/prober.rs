@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::{Breakers, Phase};
-use crate::dependency::Dependency;
+use crate::journal::Dependency;
 use crate::queue::{Queue, Wake};
 use crate::runtime::{Hold, Runtime};
 

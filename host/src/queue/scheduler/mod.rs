@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
-use crate::dependency::Dependency;
+use crate::journal::Dependency;
 
 use super::clock::Ticks;
 use super::options::Caps;

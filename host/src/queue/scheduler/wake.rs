@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::alert::{DeliveryId, Priority};
-use crate::dependency::Dependency;
+use crate::journal::Dependency;
 use crate::queue::clock::Ticks;
 use crate::queue::types::Wake;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
-use crate::dependency::Dependency;
+use crate::journal::Dependency;
 use crate::queue::clock::Ticks;
 use crate::queue::types::LeaseToken;
 

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::config::{Credential, CredentialKind};
-use crate::dependency::Dependency;
-use crate::journal::CallKind;
+use crate::journal::{CallKind, Dependency};
 use crate::policy::{Grants, HttpGrant, Refusal, scalar};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
 use crate::runtime::egress::{HttpClient, SendError, judge_literal, refusal_in, root_cause};

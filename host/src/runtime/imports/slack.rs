@@ -9,8 +9,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use crate::alert::StepKind;
-use crate::dependency::Dependency;
-use crate::journal::CallKind;
+use crate::journal::{CallKind, Dependency};
 use crate::runtime::Answered;
 use crate::runtime::bindings::slack::{Error, Host, Message};
 use crate::runtime::endings::{Change, Ending, Reported, change_of};
