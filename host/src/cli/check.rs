@@ -9,6 +9,7 @@ use super::args::CheckArgs;
 use super::modules::{self, Found};
 use super::print::{self, Paint};
 use super::serve;
+use crate::alarms::Ways;
 use crate::app::missing_grants;
 use crate::config::{Config, Overrides, closest};
 use crate::router::{Route, Router};
@@ -115,7 +116,7 @@ fn check_routes(config: &Config, findings: &mut Findings) {
         .routes()
         .iter()
         .flat_map(|route| &route.handlers)
-        .chain(&config.dead_letter)
+        .chain(config.dead_letter.iter().flatten())
         .filter(|name| !descriptions.iter().any(|d| d.name == **name))
         .collect();
     missing.sort();
@@ -143,7 +144,7 @@ fn check_routes(config: &Config, findings: &mut Findings) {
     for description in descriptions {
         let name = &description.name;
         let is_named = |route: &Route| route.handlers.contains(name);
-        if !router.routes().iter().any(is_named) && !config.dead_letter.contains(name) {
+        if !router.routes().iter().any(is_named) && !config.dead_letter.iter().flatten().any(|named| named == name) {
             findings.warnings.push(format!(
                 "{name} is never run: no route names it, and it names no alerts itself. Name it in `routes`, or remove its file"
             ));
@@ -158,6 +159,13 @@ fn check_routes(config: &Config, findings: &mut Findings) {
             "no route is without matchers: an alert that none matches is stored as done and handled by nobody".into(),
         );
     }
+    check_reporting(config, &router, findings);
+}
+
+fn check_reporting(config: &Config, router: &Router, findings: &mut Findings) {
+    let ways = Ways::new(config, router, &findings.found.descriptions);
+    let warning = ways.reporting().warning();
+    findings.warnings.extend(warning.map(str::to_owned));
 }
 
 fn show(findings: &Findings) {

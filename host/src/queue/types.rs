@@ -98,6 +98,19 @@ pub struct Accepted {
     pub handlers: Vec<HandlerName>,
 }
 
+/// What became of an alert of the server's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// It is on its way.
+    Stored,
+    /// It fires already.
+    Known,
+    /// No way to report is left, or there is none.
+    Nowhere,
+    /// The handlers of every way have too many deliveries waiting.
+    NoRoom,
+}
+
 /// The state of a delivery, as it is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -444,6 +457,14 @@ pub struct Delivery {
     pub last_error: Option<String>,
 }
 
+impl Delivery {
+    /// Returns true if a person cancelled it.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.state == State::Dead && self.last_error.as_deref() == Some(super::CANCELLED)
+    }
+}
+
 /// A delivery with everything that is known of it.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -568,6 +589,8 @@ pub struct Losses {
     pub dead_by_size: u64,
     /// Dead letters that were reported together.
     pub reported_together: u64,
+    /// Notices that died on the last of all ways: nobody was notified.
+    pub unreported: u64,
 }
 
 /// What sending dead ones again came to.

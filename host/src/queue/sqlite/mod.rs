@@ -9,6 +9,7 @@ mod filter;
 mod gathered;
 mod kv;
 mod memory;
+mod notices;
 mod reader;
 mod recognize;
 mod recovery;
@@ -21,6 +22,7 @@ mod schema;
 mod settle;
 
 pub(super) use committer::Handed;
+pub(super) use notices::subject_of;
 pub(super) use reader::Reader;
 pub(super) use recovery::start;
 pub(super) use retry::RetryJob;
@@ -28,5 +30,4 @@ pub(super) use retry::RetryJob;
 /// An identifier is the milliseconds since 1970, then this many bits of counter.
 const ID_COUNTER_BITS: u32 = 22;
 
-/// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
-const CANCELLED: &str = "cancelled";
+use super::CANCELLED;

@@ -17,6 +17,7 @@ use crate::queue::scheduler::{Entrant, Scheduler};
 use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Handed};
 use super::deaths::{self, Reports};
+use super::notices;
 use super::events::Events;
 use super::reader::Reader;
 use super::retention::Retention;
@@ -60,6 +61,7 @@ pub(in crate::queue) fn start(
     let last_id = last_id(&opened.conn).map_err(failed)?;
     let events = Events::load(&opened.conn, clock.now()).map_err(failed)?;
     let reports = Reports::load(&opened.conn).map_err(failed)?;
+    let watched = notices::watched(&opened.conn).map_err(failed)?;
     let checkpointer = Checkpointer::start(path)?;
     let reader = Reader::new(path.into(), events.gathered());
     let dead = reader.count_dead().map_err(|e| OpenError::Failed {
@@ -84,6 +86,7 @@ pub(in crate::queue) fn start(
         texts,
         retention: Retention::new(),
         reports,
+        watched,
         retries: std::collections::VecDeque::new(),
         checkpointer,
         failing: None,

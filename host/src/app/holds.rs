@@ -1,0 +1,80 @@
+//! Raises an alert for each thing of Slack that is held, and ends it with the hold.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Shared;
+use crate::alarms;
+use crate::alert::{Alert, Fingerprint, Timestamp};
+use crate::queue::Raised;
+
+/// After this long, an alert for which there was no room is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+impl Shared {
+    /// Follows what is held. An alert that fires already, since before a restart, is not raised again.
+    pub(super) async fn report_holds(self) {
+        // Before, there is no way to report.
+        self.ready().await;
+        let mut changes = self.runtime.holds().subscribe();
+        let mut raised: BTreeMap<Option<String>, Fingerprint> = BTreeMap::new();
+        loop {
+            changes.borrow_and_update();
+            let holds = self.runtime.holds().current();
+            let mut is_done = true;
+            for hold in &holds {
+                if !raised.contains_key(&hold.channel) {
+                    let alert = alarms::alarm(hold, Timestamp::now());
+                    let fingerprint = alert.fingerprint;
+                    if self.raise(alert).await {
+                        raised.insert(hold.channel.clone(), fingerprint);
+                    } else {
+                        is_done = false;
+                    }
+                }
+            }
+            let ended: Vec<_> = raised
+                .keys()
+                .filter(|channel| !holds.iter().any(|hold| hold.channel == **channel))
+                .cloned()
+                .collect();
+            for channel in ended {
+                if let Some(fingerprint) = raised.get(&channel)
+                    && self.queue.end(*fingerprint).await.is_ok()
+                {
+                    raised.remove(&channel);
+                }
+            }
+            tokio::select! {
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(AGAIN), if !is_done => {}
+            }
+        }
+    }
+
+    /// Reports an alert of the server's own; returns false if it is to be tried again.
+    async fn raise(&self, alert: Alert) -> bool {
+        let summary = alert.annotations.get("summary").unwrap_or_default().to_owned();
+        let name = alert.name().to_owned();
+        match self.queue.raise(alert).await {
+            Ok(Raised::Stored) => {
+                tracing::error!(alertname = name, "{summary}");
+                true
+            }
+            Ok(Raised::Known) => true,
+            Ok(Raised::Nowhere) => {
+                self.queue.count_unreported();
+                tracing::error!(
+                    alertname = name,
+                    "nobody was notified, there is no way to report: {summary}"
+                );
+                true
+            }
+            Ok(Raised::NoRoom) | Err(_) => false,
+        }
+    }
+}
