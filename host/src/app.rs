@@ -408,10 +408,11 @@ impl Shared {
     fn report_dead_letters(&self, ways: Ways, has_scanned: bool) {
         let reporting = ways.reporting();
         let notices = (reporting == Reporting::On)
-            .then(|| Arc::new(Notices::new(ways, Arc::clone(&self.runtime))) as _);
+            .then(|| Arc::new(Notices::new(ways, Arc::clone(self.runtime.holds()))) as _);
         self.queue.set_dead_letters(notices);
         // Before the first scan has ended nobody could be notified; afterwards it is said once, and after each change.
-        if has_scanned && self.reporting.swap(Some(Arc::new(reporting))).as_deref() != Some(&reporting)
+        if has_scanned
+            && self.reporting.swap(Some(Arc::new(reporting))).as_deref() != Some(&reporting)
             && let Some(warning) = reporting.warning()
         {
             tracing::warn!("{warning}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Ways;
 use crate::alert::{Alert, Fingerprint, Labels, Origin, Status, Timestamp};
 use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, Delivery, SUBJECT, Way};
-use crate::runtime::Runtime;
+use crate::runtime::Holds;
 
 /// The name of the alert about a delivery that was dead-lettered.
 const ALERTNAME: &str = "AlertManagerDeadLetter";
@@ -17,12 +17,12 @@ const REASON_BYTES_MAX: usize = 300;
 #[derive(Debug)]
 pub(crate) struct Notices {
     ways: Ways,
-    runtime: Arc<Runtime>,
+    holds: Arc<Holds>,
 }
 
 impl Notices {
-    pub(crate) fn new(ways: Ways, runtime: Arc<Runtime>) -> Self {
-        Self { ways, runtime }
+    pub(crate) fn new(ways: Ways, holds: Arc<Holds>) -> Self {
+        Self { ways, holds }
     }
 }
 
@@ -36,7 +36,7 @@ impl DeadLetterNotices for Notices {
     }
 
     fn ways(&self) -> Vec<Way> {
-        self.ways.under(&self.runtime.holds().current())
+        self.ways.under(&self.holds.current())
     }
 
     fn forwarded(&self, mut alert: Alert, failed: &Delivery) -> Alert {
@@ -62,7 +62,9 @@ impl DeadLetterNotices for Notices {
             alert.annotations = Labels::from_iter([
                 (
                     "summary",
-                    format!("The delivery of {name} is no longer dead: it was sent again, or cancelled."),
+                    format!(
+                        "The delivery of {name} is no longer dead: it was sent again, or cancelled."
+                    ),
                 ),
                 ("description", String::from("Nothing is left to do.")),
             ]);
@@ -118,7 +120,10 @@ fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
     ])
     .without_empty_values();
     let annotations = Labels::from_iter([
-        ("summary", format!("The alert {name} was dead-lettered: {why}")),
+        (
+            "summary",
+            format!("The alert {name} was dead-lettered: {why}"),
+        ),
         (
             "description",
             format!(
@@ -160,7 +165,9 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         ),
         (
             "description",
-            format!("Nothing more is tried for them. {next} This notice is about many and does not resolve by itself."),
+            format!(
+                "Nothing more is tried for them. {next} This notice is about many and does not resolve by itself."
+            ),
         ),
     ]);
     (labels, annotations, now)

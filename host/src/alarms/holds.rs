@@ -7,6 +7,10 @@ use crate::runtime::Hold;
 const CHANNEL_HELD: &str = "AlertManagerSlackChannelHeld";
 const TOKEN_REFUSED: &str = "AlertManagerSlackTokenRefused";
 
+/// What a hold is restored from after a restart.
+const CODE: &str = "slack_code";
+const ADVICE: &str = "advice";
+
 /// The names of the alerts about holds.
 pub(crate) const NAMES: [&str; 2] = [CHANNEL_HELD, TOKEN_REFUSED];
 
@@ -25,6 +29,8 @@ pub(crate) fn alarm(hold: &Hold, now: Timestamp) -> Alert {
     };
     let labels = labels.into_iter().chain([("severity", "critical")]);
     let annotations = Labels::from_iter([
+        (CODE, code.clone()),
+        (ADVICE, advice.clone()),
         ("summary", summary),
         (
             "description",
@@ -33,4 +39,44 @@ pub(crate) fn alarm(hold: &Hold, now: Timestamp) -> Alert {
         ),
     ]);
     own_alert(Labels::from_iter(labels), annotations, hold.since, now)
+}
+
+/// Returns the hold that an alert is about.
+pub(crate) fn hold_of(alarm: &Alert) -> Option<Hold> {
+    let text = |name| alarm.annotations.get(name).map(str::to_owned);
+    let channel = alarm.labels.get("channel").map(str::to_owned);
+    Some(Hold {
+        channel,
+        code: text(CODE)?,
+        advice: text(ADVICE)?,
+        since: alarm.starts_at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_hold_survives_as_its_alarm() {
+        for channel in [Some("alerts".to_owned()), None] {
+            let hold = Hold {
+                channel,
+                code: "not_in_channel".into(),
+                advice: "invite the app: /invite @alert-manager".into(),
+                since: Timestamp::UNIX_EPOCH,
+            };
+            let alarm = alarm(&hold, Timestamp::UNIX_EPOCH);
+            assert_eq!(hold_of(&alarm).unwrap(), hold);
+            assert!(
+                alarm
+                    .annotations
+                    .get("summary")
+                    .unwrap()
+                    .contains("/invite")
+            );
+        }
+    }
 }

@@ -220,7 +220,11 @@ impl Builder<'_> {
             if !of_channel.is_empty() {
                 let mut config = (**config).clone();
                 config.insert(CHANNEL.to_owned(), channel.clone());
-                self.add(&format!("{route}@{channel}"), &of_channel, &Arc::new(config));
+                self.add(
+                    &format!("{route}@{channel}"),
+                    &of_channel,
+                    &Arc::new(config),
+                );
             }
         }
     }
@@ -245,7 +249,14 @@ mod tests {
     use super::*;
     use crate::alert::Timestamp;
 
-    const SLACK: &str = "slack: { token: x, channels: { alerts: '#a', oncall: '#o' } }\n";
+    const SLACK: &str = "slack: { preview: true, channels: { alerts: '#a', oncall: '#o' } }\n";
+
+    fn parsed(yaml: &str) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("am.yml");
+        std::fs::write(&file, format!("{SLACK}{yaml}")).unwrap();
+        Config::load(Some(&file), &crate::config::Overrides::default(), &|_| None).unwrap()
+    }
 
     fn described(name: &str, alerts: &[&str]) -> Description {
         Description {
@@ -266,7 +277,7 @@ mod tests {
     }
 
     fn ways_of(yaml: &str) -> Ways {
-        let config = crate::config::parsed(&format!("{SLACK}{yaml}"));
+        let config = parsed(yaml);
         let router = Router::with_described(config.routes.clone(), &loaded());
         Ways::new(&config, &router, &loaded())
     }
@@ -333,9 +344,7 @@ mod tests {
         let off = ways_of("dead_letter: { handlers: [] }\n");
         assert_eq!(off.reporting(), Reporting::Off);
         assert!(off.under(&[]).is_empty());
-        let config = crate::config::parsed(
-            "routes:\n  - { matchers: ['a=\"b\"'], handlers: [crash] }\nslack: { preview: true }\n",
-        );
+        let config = parsed("routes:\n  - { matchers: ['a=\"b\"'], handlers: [crash] }\n");
         let router = Router::with_described(config.routes.clone(), &loaded()[..1]);
         let nobody = Ways::new(&config, &router, &loaded()[..1]);
         assert_eq!(nobody.reporting(), Reporting::Nobody);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::alarms;
-use crate::alert::{Alert, Fingerprint, Timestamp};
+use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::queue::Raised;
 
 /// After this long, an alert for which there was no room is tried again.
@@ -17,7 +17,7 @@ impl Shared {
         // Before, there is no way to report.
         self.ready().await;
         let mut changes = self.runtime.holds().subscribe();
-        let mut raised: BTreeMap<Option<String>, Fingerprint> = BTreeMap::new();
+        let mut raised = self.take_up_holds().await;
         loop {
             changes.borrow_and_update();
             let holds = self.runtime.holds().current();
@@ -26,7 +26,7 @@ impl Shared {
                 if !raised.contains_key(&hold.channel) {
                     let alert = alarms::alarm(hold, Timestamp::now());
                     let fingerprint = alert.fingerprint;
-                    if self.raise(alert).await {
+                    if self.report(alert).await {
                         raised.insert(hold.channel.clone(), fingerprint);
                     } else {
                         is_done = false;
@@ -56,9 +56,41 @@ impl Shared {
         }
     }
 
+    /// Takes up what was held when the last process ended: it is held until a message goes through, and its alert fires until
+    /// then. One of a channel that the configuration no longer has is over.
+    async fn take_up_holds(&self) -> BTreeMap<Option<String>, Fingerprint> {
+        let mut raised = BTreeMap::new();
+        for name in alarms::HOLDS {
+            let last = self.last_alerts(name).await;
+            for alert in last.iter().filter(|alert| alert.status == Status::Firing) {
+                let Some(hold) = alarms::hold_of(alert) else {
+                    continue;
+                };
+                let channel = hold.channel.clone();
+                let config = self.config.load();
+                let channels = &config.slack.channels;
+                if channel
+                    .as_ref()
+                    .is_none_or(|name| channels.contains_key(name))
+                {
+                    self.runtime.holds().restore(hold);
+                }
+                raised.insert(channel, alert.fingerprint);
+            }
+        }
+        raised
+    }
+
     /// Reports an alert of the server's own; returns false if it is to be tried again.
-    async fn raise(&self, alert: Alert) -> bool {
-        let summary = alert.annotations.get("summary").unwrap_or_default().to_owned();
+    pub(super) async fn report(&self, alert: Alert) -> bool {
+        if alert.status == Status::Resolved {
+            return self.queue.end(alert.fingerprint).await.is_ok();
+        }
+        let summary = alert
+            .annotations
+            .get("summary")
+            .unwrap_or_default()
+            .to_owned();
         let name = alert.name().to_owned();
         match self.queue.raise(alert).await {
             Ok(Raised::Stored) => {

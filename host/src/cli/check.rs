@@ -144,7 +144,13 @@ fn check_routes(config: &Config, findings: &mut Findings) {
     for description in descriptions {
         let name = &description.name;
         let is_named = |route: &Route| route.handlers.contains(name);
-        if !router.routes().iter().any(is_named) && !config.dead_letter.iter().flatten().any(|named| named == name) {
+        if !router.routes().iter().any(is_named)
+            && !config
+                .dead_letter
+                .iter()
+                .flatten()
+                .any(|named| named == name)
+        {
             findings.warnings.push(format!(
                 "{name} is never run: no route names it, and it names no alerts itself. Name it in `routes`, or remove its file"
             ));

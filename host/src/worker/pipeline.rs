@@ -10,15 +10,11 @@ use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances};
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
-use crate::alert::{
-    Enrichment, HandlerName, Labels, StepKind, Timestamp, is_dead_letter_route,
-};
+use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp, is_dead_letter_route};
 use crate::config::HandlerSettings;
 use crate::journal::{RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{
-    Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, has_another_way,
-};
+use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, has_another_way};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.

@@ -11,17 +11,15 @@ use crate::alert::{
     is_dead_letter_route,
 };
 use crate::journal::CallKind;
-use crate::queue::dead_letters::{
-    DeadLetterNotices, NOT_SENT, SUBJECT, is_current, note_last_way,
-};
+use crate::queue::dead_letters::{DeadLetterNotices, NOT_SENT, SUBJECT, is_current, note_last_way};
 use crate::queue::inbox::NewAlert;
 use crate::queue::types::{Delivery, Plan, Raised, State, Submission};
 
 use super::committer::{Committer, Group};
 use super::memory::Memory;
+use super::reader;
 use super::rows::{self, Stored};
 use super::schema::DONE;
-use super::reader;
 
 /// A time that no store lives for: what was reported is never reported as a reminder.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -68,9 +66,8 @@ impl Committer {
         let any_free = ways.iter().any(|way| !way.is_blocked);
         let chosen = {
             let scheduler = self.shared.scheduler.lock();
-            ways.iter().position(|way| {
-                way.is_blocked != any_free && scheduler.has_room(&way.handlers)
-            })
+            ways.iter()
+                .position(|way| way.is_blocked != any_free && scheduler.has_room(&way.handlers))
         };
         let Some(chosen) = chosen else {
             return Ok(Raised::NoRoom);
@@ -122,16 +119,14 @@ impl Committer {
             _ => dead.last_error.clone().unwrap_or_default(),
         };
         let next = notices.forwarded(alert.clone(), dead);
-        Ok(
-            match self.take_way(group, &*notices, next, Some(memory))? {
-                Raised::NoRoom => Forwarded::NotNow,
-                Raised::Nowhere => {
-                    group.unreported.push((alert, why));
-                    Forwarded::Now
-                }
-                Raised::Stored | Raised::Known => Forwarded::Now,
-            },
-        )
+        Ok(match self.take_way(group, &*notices, next, Some(memory))? {
+            Raised::NoRoom => Forwarded::NotNow,
+            Raised::Nowhere => {
+                group.unreported.push((alert, why));
+                Forwarded::Now
+            }
+            Raised::Stored | Raised::Known => Forwarded::Now,
+        })
     }
 
     /// Returns true if a notice has notified somebody on any way, or may yet.
