@@ -266,7 +266,7 @@ async fn a_notice_turns_green_once_its_delivery_is_done() {
             message.contains("no longer dead") && !message.before_updates.is_empty()
         })
         .await;
-    assert!(notice.contains("Resolved"), "{}", notice.shown());
+    assert!(notice.contains("RESOLVED"), "{}", notice.shown());
 }
 
 #[tokio::test]
@@ -330,15 +330,18 @@ fn check_says_who_is_notified_of_nothing() {
     let probe = HANDLERS.replace("slack-notify", "probe");
     let nobody = "routes:\n  - { matchers: ['a=\"b\"'], handlers: [probe] }\n";
     let preview = CHANNELS.replace("rate:", "preview: true, rate:");
-    fs::write(
-        dir.path().join("am.yml"),
-        format!("{preview}\n{probe}\n{nobody}"),
-    )
-    .unwrap();
+    let write = |more: &str| {
+        let text = format!("{preview}\n{probe}\n{nobody}{more}\n");
+        fs::write(dir.path().join("am.yml"), text).unwrap();
+    };
+    write("");
     let said = run(dir.path(), &["check", "--config", "am.yml"]);
     assert!(said.stdout.contains("nobody is notified"), "{said:?}");
     assert!(said.stdout.contains("dead_letter:"), "{said:?}");
+    write("dead_letter: { handlers: [probe] }");
     let server = Process::start(command(dir.path(), &["serve", "--config", "am.yml"]));
+    write("");
+    server.signal("HUP");
     let line = server.wait_for_line("nobody is notified");
     assert!(line.contains("level=warn"), "{line}");
 }

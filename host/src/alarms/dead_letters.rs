@@ -63,7 +63,7 @@ impl DeadLetterNotices for Notices {
                 (
                     "summary",
                     format!(
-                        "The delivery of {name} is no longer dead: it was sent again, or cancelled."
+                        "The delivery of {name} is no longer dead: it was sent again and is done, or was cancelled."
                     ),
                 ),
                 ("description", String::from("Nothing is left to do.")),

@@ -506,9 +506,11 @@ impl Run {
         let used = self.enrichment_used();
         let circumstances = self.circumstances(now);
         let takes_next_way = self.has_another_way();
+        let is_held =
+            !settings.grants.slack.is_empty() && !self.worker.runtime.holds().current().is_empty();
         let moves_on = takes_next_way
             && !matches!(failure, StepFailure::Host(_))
-            && (self.age() >= WAY_AGE_MAX || !self.worker.runtime.holds().current().is_empty());
+            && (is_held || self.age() >= WAY_AGE_MAX);
         let given_up = moves_on.then(|| StepFailure::Permanent(failure.to_string()));
         let failure = given_up.as_ref().unwrap_or(failure);
         let mut retry = settings.retry.clone();

@@ -539,6 +539,7 @@ mod ways {
         let id = bench.die("A").await;
         bench.end(ROUTES[0], dead()).await;
         bench.end_after_a_message(ROUTES[1], Next::Done).await;
+        bench.clock.advance(Duration::from_secs(1));
         bench.queue.retry(id, Force::No).await.unwrap();
         // What is revived is known after a crash, too.
         let mut bench = bench.crash().by_ways(three());
