@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Shared;
-use crate::alarms;
+use crate::alarms::{self, Reporting};
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
-use crate::queue::Raised;
+use crate::queue::{IfBlocked, Raised};
 
 /// After this long, an alert for which there was no room is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ impl Shared {
                 if !raised.contains_key(&hold.channel) {
                     let alert = alarms::alarm(hold, Timestamp::now());
                     let fingerprint = alert.fingerprint;
-                    if self.report(alert).await {
+                    if self.report(alert, IfBlocked::Leave).await {
                         raised.insert(hold.channel.clone(), fingerprint);
                     } else {
                         is_done = false;
@@ -82,7 +82,7 @@ impl Shared {
     }
 
     /// Reports an alert of the server's own; returns false if it is to be tried again.
-    pub(super) async fn report(&self, alert: Alert) -> bool {
+    pub(super) async fn report(&self, alert: Alert, if_blocked: IfBlocked) -> bool {
         if alert.status == Status::Resolved {
             return self.queue.end(alert.fingerprint).await.is_ok();
         }
@@ -92,17 +92,20 @@ impl Shared {
             .unwrap_or_default()
             .to_owned();
         let name = alert.name().to_owned();
-        match self.queue.raise(alert).await {
+        match self.queue.raise(alert, if_blocked).await {
             Ok(Raised::Stored) => {
                 tracing::error!(alertname = name, "{summary}");
                 true
             }
             Ok(Raised::Known) => true,
             Ok(Raised::Nowhere) => {
-                self.queue.count_unreported();
+                // Whoever has turned reports off looks at the log.
+                if self.reporting.load().as_deref() != Some(&Reporting::Off) {
+                    self.queue.count_unreported();
+                }
                 tracing::error!(
                     alertname = name,
-                    "nobody was notified, there is no way to report: {summary}"
+                    "nobody was notified, there is no way to report now: {summary}"
                 );
                 true
             }

@@ -11,7 +11,7 @@ use super::Shared;
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::config::{Ping, Proxy};
 use crate::heartbeat::MISSING;
-use crate::queue::{Filter, Parcel};
+use crate::queue::{Filter, IfBlocked, Parcel};
 use crate::runtime::{HttpClient, Roots, Route, without_url};
 use crate::webhook::submission;
 
@@ -149,7 +149,7 @@ impl Shared {
             let submission = submission(&self.router.load(), alert.clone(), false);
             if submission.plans.is_empty() {
                 // What no route takes is reported as dead letters are.
-                if !self.report(alert.clone()).await {
+                if !self.report(alert.clone(), IfBlocked::Wait).await {
                     return Some(Instant::now() + STORE_AGAIN);
                 }
                 unstored.pop_front();

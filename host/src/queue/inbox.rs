@@ -13,7 +13,7 @@ use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
 use super::sqlite::RetryJob;
-use super::types::{LeaseToken, Plan, Raised, Receipt, Refused, Submission, Verdict};
+use super::types::{IfBlocked, LeaseToken, Plan, Raised, Receipt, Refused, Submission, Verdict};
 
 /// The sizes at which one transaction is full.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -119,6 +119,7 @@ pub(super) enum Urgent {
     /// An alert of the server's own is to be reported.
     Raise {
         alert: Box<Alert>,
+        if_blocked: IfBlocked,
         reply: oneshot::Sender<Raised>,
     },
     /// What an alert of the server's own says is no longer so.

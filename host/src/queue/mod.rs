@@ -316,10 +316,13 @@ impl Queue {
     ///
     /// # Errors
     /// If the store has been closed.
-    pub async fn raise(&self, alert: Alert) -> Result<Raised, ReadError> {
+    pub async fn raise(&self, alert: Alert, if_blocked: IfBlocked) -> Result<Raised, ReadError> {
         let (reply, raised) = oneshot::channel();
-        let alert = Box::new(alert);
-        self.inner.shared.inbox.push(Urgent::Raise { alert, reply });
+        self.inner.shared.inbox.push(Urgent::Raise {
+            alert: Box::new(alert),
+            if_blocked,
+            reply,
+        });
         raised
             .await
             .map_err(|_| ReadError("it has been closed".into()))

@@ -13,7 +13,7 @@ use crate::alert::{
 use crate::journal::CallKind;
 use crate::queue::dead_letters::{DeadLetterNotices, NOT_SENT, SUBJECT, is_current, note_last_way};
 use crate::queue::inbox::NewAlert;
-use crate::queue::types::{Delivery, Plan, Raised, State, Submission};
+use crate::queue::types::{Delivery, IfBlocked, Plan, Raised, State, Submission};
 
 use super::committer::{Committer, Group};
 use super::memory::Memory;
@@ -237,15 +237,23 @@ impl Committer {
     }
 
     /// Stores an alert of the server's own, unless it fires already.
-    pub(super) fn raise(&mut self, group: &mut Group, alert: &Alert) -> rusqlite::Result<Raised> {
+    pub(super) fn raise(
+        &mut self,
+        group: &mut Group,
+        alert: &Alert,
+        if_blocked: IfBlocked,
+    ) -> rusqlite::Result<Raised> {
         let open = self.events.open_firings(&self.conn, alert.fingerprint)?;
         if !open.is_empty() {
             return Ok(Raised::Known);
         }
-        match self.notices() {
-            Some(notices) => self.notify(group, &*notices, alert.clone()),
-            None => Ok(Raised::Nowhere),
+        let Some(notices) = self.notices() else {
+            return Ok(Raised::Nowhere);
+        };
+        if if_blocked == IfBlocked::Leave && notices.ways().iter().all(|way| way.is_blocked) {
+            return Ok(Raised::Nowhere);
         }
+        self.notify(group, &*notices, alert.clone())
     }
 
     /// Ends what fires of an alert of the server's own.

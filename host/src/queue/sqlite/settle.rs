@@ -128,7 +128,9 @@ impl Committer {
                 id, force, later, ..
             } => Answer::Retry(self.retry(group, *id, *force, later)?),
             Urgent::Cancel { id, .. } => Answer::Cancel(self.cancel(group, *id)?),
-            Urgent::Raise { alert, .. } => Answer::Raised(self.raise(group, alert)?),
+            Urgent::Raise {
+                alert, if_blocked, ..
+            } => Answer::Raised(self.raise(group, alert, *if_blocked)?),
             Urgent::End { fingerprint, .. } => {
                 self.end_all(group, *fingerprint)?;
                 Answer::Ended

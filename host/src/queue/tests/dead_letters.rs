@@ -659,14 +659,32 @@ mod ways {
             alarm
         };
         let bench = Bench::new();
-        assert_eq!(bench.queue.raise(alarm()).await.unwrap(), Raised::Nowhere);
+        assert_eq!(
+            bench.queue.raise(alarm(), IfBlocked::Leave).await.unwrap(),
+            Raised::Nowhere
+        );
+        let mut blocked = three();
+        for way in &mut blocked.0 {
+            way.is_blocked = true;
+        }
+        let bench = bench.by_ways(blocked);
+        assert_eq!(
+            bench.queue.raise(alarm(), IfBlocked::Leave).await.unwrap(),
+            Raised::Nowhere
+        );
         let mut bench = bench.by_ways(three());
-        assert_eq!(bench.queue.raise(alarm()).await.unwrap(), Raised::Stored);
+        assert_eq!(
+            bench.queue.raise(alarm(), IfBlocked::Leave).await.unwrap(),
+            Raised::Stored
+        );
         bench.end_after_a_message(ROUTES[0], Next::Done).await;
         let mut bench = bench.restart().await.by_ways(three());
         let mut later = alarm();
         later.starts_at = bench.clock.now();
-        assert_eq!(bench.queue.raise(later).await.unwrap(), Raised::Known);
+        assert_eq!(
+            bench.queue.raise(later, IfBlocked::Leave).await.unwrap(),
+            Raised::Known
+        );
         bench.queue.end(alarm().fingerprint).await.unwrap();
         let end = bench.end(ROUTES[0], Next::Done).await;
         assert_eq!(end.alert.status, Status::Resolved);
