@@ -1,10 +1,12 @@
 //! Alert Manager: commits alerts, routes them by their labels and answers them with sandboxed handlers.
 
+mod alarms;
 pub mod alert;
 mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod dependency;
 pub mod heartbeat;
 pub mod journal;
 pub mod policy;

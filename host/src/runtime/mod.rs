@@ -11,6 +11,7 @@ mod egress;
 mod endings;
 mod engine;
 mod folder;
+mod holds;
 mod hooks;
 mod imports;
 mod invoke;
@@ -54,6 +55,7 @@ pub use compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
 pub(crate) use egress::{HttpClient, Roots, Route, without_url};
 pub use engine::{EngineError, open_page_map};
 pub use folder::FolderError;
+pub use holds::{Hold, Holds};
 pub use loader::{LoadError, Module};
 pub(crate) use preview::render_kept;
 pub use quota::{LimitKey, Limits, Unit, format_size};
@@ -122,6 +124,7 @@ pub struct Runtime {
     cache: Cache,
     services: ArcSwap<Services>,
     paces: Arc<Paces>,
+    holds: Arc<Holds>,
     compilation: Compilation,
 }
 
@@ -157,8 +160,15 @@ impl Runtime {
             cache,
             services: ArcSwap::from_pointee(services),
             paces,
+            holds: Arc::default(),
             compilation: Compilation::new(options.compiler),
         }))
+    }
+
+    /// Returns what of Slack is held until the operator mends it. It outlives reloads.
+    #[must_use]
+    pub fn holds(&self) -> &Arc<Holds> {
+        &self.holds
     }
 
     /// Swaps Slack, credentials and preview; invocations under way keep what they began with.

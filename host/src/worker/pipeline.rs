@@ -10,15 +10,19 @@ use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances};
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
-use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp, is_dead_letter_route};
 use crate::config::HandlerSettings;
 use crate::journal::{RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus};
+use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, has_another_way};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// How long a notice about a dead letter is tried on one way while there is another, and the longest pause between two tries.
+const WAY_AGE_MAX: Duration = Duration::from_secs(2 * 60);
+const WAY_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
 /// A lease under way.
 pub(super) struct Run {
@@ -123,6 +127,10 @@ impl Run {
 
     /// Runs what is due, then settles.
     pub(super) async fn run(mut self) {
+        if self.is_out_of_date().await {
+            self.leave_out();
+            return;
+        }
         let waits_for = loop {
             match self.turn() {
                 Turn::Step(place) => {
@@ -135,6 +143,34 @@ impl Run {
         };
         self.slot = None;
         self.settle(waits_for);
+    }
+
+    /// Returns true for a notice about a delivery that is no longer dead. What cannot be read is sent.
+    async fn is_out_of_date(&self) -> bool {
+        is_dead_letter_route(&self.leased.route)
+            && self
+                .worker
+                .queue
+                .is_out_of_date(&self.leased.alert)
+                .await
+                .unwrap_or(false)
+    }
+
+    /// Returns true for a notice that takes another way if it dies on this one: nothing is gained by trying this one for hours.
+    fn has_another_way(&self) -> bool {
+        is_dead_letter_route(&self.leased.route) && has_another_way(&self.leased.alert)
+    }
+
+    /// Ends a notice that is not to be sent, without running it.
+    fn leave_out(self) {
+        let Self {
+            worker,
+            leased,
+            slot,
+            ..
+        } = self;
+        drop(slot);
+        worker.queue.leave_out(leased);
     }
 
     /// Chooses the next step: enrichments in order; then any actor that is due and whose slot is free, so that
@@ -463,13 +499,25 @@ impl Run {
     ) {
         let used = self.enrichment_used();
         let circumstances = self.circumstances(now);
+        let takes_next_way = self.has_another_way();
+        let is_held =
+            !settings.grants.slack.is_empty() && !self.worker.runtime.holds().current().is_empty();
+        let moves_on = takes_next_way
+            && !matches!(failure, StepFailure::Host(_))
+            && (is_held || self.age() >= WAY_AGE_MAX);
+        let given_up = moves_on.then(|| StepFailure::Permanent(failure.to_string()));
+        let failure = given_up.as_ref().unwrap_or(failure);
+        let mut retry = settings.retry.clone();
+        if takes_next_way {
+            retry.backoff_max = retry.backoff_max.min(WAY_BACKOFF_MAX);
+        }
         let step = &mut self.leased.progress.steps[place];
         match step.kind {
             StepKind::Enrich => {
                 outcome::enrichment_failed(step, failure, &settings.enrich, used);
             }
             StepKind::Act => {
-                outcome::actor_failed(step, failure, &settings.retry, circumstances);
+                outcome::actor_failed(step, failure, &retry, circumstances);
             }
         }
         if let Some(until) = self.leased.progress.steps[place].not_before {
@@ -548,10 +596,12 @@ impl Run {
     fn paused(&mut self, place: usize, left: Duration, reason: &str, settings: &HandlerSettings) {
         let now = Timestamp::now();
         let circumstances = self.circumstances(now);
+        let takes_next_way = self.has_another_way();
         let step = &mut self.leased.progress.steps[place];
         let reason = format!("the handler is paused: {reason}");
         match step.kind {
             StepKind::Enrich => outcome::give_up(step, &reason),
+            StepKind::Act if takes_next_way => outcome::give_up(step, &reason),
             StepKind::Act => {
                 step.last_error = Some(reason);
                 // Spread out: a backlog that wakes at one moment would only be sent back together.
