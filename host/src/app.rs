@@ -21,7 +21,8 @@ use crate::alert::Alert;
 use crate::api;
 use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
 use crate::heartbeat::Heartbeats;
-use crate::queue::{self, Leases, Queue};
+use crate::journal::Dependency;
+use crate::queue::{self, Leases, Queue, Wake};
 use crate::review::{self, Findings};
 use crate::router::Router;
 use crate::runtime::{
@@ -31,7 +32,7 @@ use crate::runtime::{
 use crate::server::{self, Server, Tls};
 use crate::telemetry::{Metrics, REFUSALS_WINDOW, Refusals};
 use crate::webhook::{self, Room, SenderRates};
-use crate::worker::{Breakers, GuestThreads, Phase, Worker};
+use crate::worker::{Breakers, GuestThreads, Phase, Prober, Worker};
 
 pub use crate::server::TlsError;
 
@@ -265,6 +266,12 @@ impl App {
         background.spawn(shared.clone().follow_folder());
         background.spawn(shared.clone().watch_heartbeats(beats_again));
         background.spawn(shared.clone().send_pings(pings));
+        let prober = Prober {
+            queue: shared.queue.clone(),
+            runtime: Arc::clone(&shared.runtime),
+            breakers: Arc::clone(&shared.breakers),
+        };
+        background.spawn(prober.run(phase_seen.clone()));
         background.spawn(shared.clone().ask_slack());
         background.spawn(shared.clone().report_holds());
         let endpoints = api::endpoints(&shared, webhook::endpoints());
@@ -495,6 +502,8 @@ impl Shared {
             }
             if let Some(name) = &module.name {
                 self.breakers.forget(name);
+                let dependency = Dependency::Handler(name.to_string());
+                self.queue.wake(&dependency, Wake::All);
                 self.reviewed.say_again(name);
             }
         }

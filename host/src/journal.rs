@@ -2,6 +2,7 @@
 //!
 //! The runtime asks and replays, the queue makes it durable; both meet here, in [`Ledger`].
 
+mod dependency;
 mod doubt;
 mod kv;
 mod replay;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
 
+pub use dependency::{Dependency, NotADependency};
 pub use doubt::{Begun, DOUBTS_MAX, Doubt, Doubts, NamedCall, Note, Suspect};
 pub use kv::{KvChange, KvOutcome, KvQuota, KvReply, KvWrite};
 pub use replay::Replay;

@@ -6,7 +6,6 @@ mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod dependency;
 pub mod heartbeat;
 pub mod journal;
 pub mod policy;

@@ -100,7 +100,8 @@ const SCENARIOS: &[(&str, With, &str)] = &[
     ("keys of messages", ONCE, "post alerts hello key=k\npost alerts hello key=_\npost alerts hello key=@256\npost alerts hello key=@257\npost alerts hello\nupdate last x key=_"),
     ("calls of Slack are counted", ONCE, "post alerts hello\nrepeat 52 react last eyes"),
     ("denied calls of Slack are counted too", ONCE, "repeat 52 post secret hello"),
-    ("a channel that is gone", slack(&[Code("channel_not_found")]), "post alerts hello\npost alerts again"),
+    ("a channel that is gone is held, another is not", slack(&[Code("channel_not_found")]), "post alerts hello\npost alerts again\npost oncall hello"),
+    ("a message that Slack refuses", slack(&[Code("no_text")]), "post alerts hello\npost alerts again"),
     ("a rate limit tells how long", slack(&[RateLimited(30)]), "post alerts hello"),
     ("a server's error", slack(&[Status(500)]), "post alerts hello\npost alerts again"),
     ("an internal error of Slack", slack(&[Code("fatal_error")]), "post alerts hello"),
@@ -209,6 +210,10 @@ fn on_mock(base: &str, with: With, script: &str) -> Vec<String> {
         host = host.http(method, &format!("{base}/hang"), Reply::timeout());
     }
     for fault in with.slack {
+        if let Code(code @ ("channel_not_found" | "not_in_channel")) = fault {
+            host = host.hold_channel("alerts", code);
+            continue;
+        }
         host = host.slack_error(match fault {
             Code("fatal_error") => SlackError::Timeout,
             Code(code) => SlackError::Invalid(format!("{code}: whatever Slack says")),

@@ -53,15 +53,13 @@ async fn slack_out_of_order_uses_up_no_attempt_and_the_message_comes() {
 #[tokio::test]
 async fn a_failure_that_will_not_pass_is_dead_and_can_be_sent_again() {
     let slack = Slack::start().await;
-    slack
-        .faults()
-        .next(POST, Fault::slack_error("channel_not_found"));
+    slack.faults().next(POST, Fault::slack_error("no_text"));
     let server = server(&slack).await;
     let ids = server.accept(&alerts::firing("A", &[])).await;
     let story = server.wait_settled(&ids[0]).await;
     assert_eq!(story["state"], "dead", "{story:#}");
     let reason = story["last_error"].as_str().unwrap();
-    assert!(reason.contains("channel_not_found"), "{reason}");
+    assert!(reason.contains("no_text"), "{reason}");
     let (_, metrics) = server.get_text("/metrics").await;
     assert!(
         metrics.contains("alert_manager_dead_deliveries 1"),
@@ -92,7 +90,7 @@ async fn every_dead_one_of_a_handler_is_sent_again() {
     let slack = Slack::start().await;
     slack
         .faults()
-        .next_n(POST, 3, Fault::slack_error("is_archived"));
+        .next_n(POST, 3, Fault::slack_error("no_text"));
     let server = server(&slack).await;
     let mut ids = Vec::new();
     for name in ["A", "B", "C"] {
@@ -119,7 +117,7 @@ async fn a_retry_of_many_says_how_many_were_sent_and_why_others_were_left() {
     let slack = Slack::start().await;
     slack
         .faults()
-        .next_n(POST, 3, Fault::slack_error("is_archived"));
+        .next_n(POST, 3, Fault::slack_error("no_text"));
     let server = server(&slack).await;
     for name in ["A", "B", "C"] {
         let ids = server.accept(&alerts::firing(name, &[])).await;
@@ -246,9 +244,7 @@ async fn a_shutdown_finishes_what_runs() {
 #[tokio::test]
 async fn one_actors_failure_does_not_hold_back_the_next() {
     let slack = Slack::start().await;
-    slack
-        .faults()
-        .next(POST, Fault::slack_error("not_in_channel"));
+    slack.faults().next(POST, Fault::slack_error("no_text"));
     let server = Setup::new()
         .slack(&slack)
         .module("slack-notify")

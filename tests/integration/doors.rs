@@ -857,7 +857,7 @@ fn the_process_keeps_its_memory_and_its_files_to_itself() {
 #[tokio::test]
 async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
     let slack = Slack::start().await;
-    let refused = || Fault::slack_error("channel_not_found");
+    let refused = || Fault::slack_error("no_text");
     slack.faults().next("chat.postMessage", refused());
     let setup = || {
         Setup::new()
@@ -869,7 +869,7 @@ async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
     let server = setup().start().await;
     let first = server.accept(&alerts::firing("First", &[])).await;
     let told = slack.wait_for(|message| message.contains(&first[0])).await;
-    assert!(told.contains("channel_not_found"), "{}", told.shown());
+    assert!(told.contains("no_text"), "{}", told.shown());
 
     // Across a restart the store knows that it was told.
     let dir = server.stop().await;

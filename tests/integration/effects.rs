@@ -359,16 +359,6 @@ async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
             .run()
             .await
     };
-    let invoked = post(slack_error("not_in_channel")).await;
-    assert!(facts(&invoked)[0].contains("Invalid(\"not_in_channel: invite"));
-    let invoked = post(slack_error("token_revoked")).await;
-    assert!(facts(&invoked)[0].contains("Unavailable"));
-    assert!(
-        invoked
-            .slack_token_refused
-            .unwrap()
-            .contains("token_revoked")
-    );
     let invoked = post(Answer::new(500, "")).await;
     assert!(facts(&invoked)[0].contains("Unavailable"));
     let invoked = post(slack_error("fatal_error")).await;
@@ -392,6 +382,27 @@ async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
         calls + 1,
         "Slack was asked although it said to wait"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_slack_refuses_until_the_operator_mends_it_is_held_and_not_asked_again() {
+    for (code, channel) in [("not_in_channel", Some("alerts")), ("token_revoked", None)] {
+        let world = World::start().await;
+        let bed = Bed::with_slack(&world.url);
+        world.then(slack_error(code));
+        let post = async || {
+            let probe = bed.probe("slack alerts hello").await;
+            probe.slack("alerts").run().await
+        };
+        for _ in 0..2 {
+            // Whatever the guest makes of it, the step waits.
+            let invoked = post().await;
+            assert!(facts(&invoked)[0].contains("Unavailable"), "{code}");
+            let hold = invoked.hold.unwrap();
+            assert_eq!((hold.channel.as_deref(), &*hold.code), (channel, code));
+        }
+        assert_eq!(world.asked().len(), 1, "{code}: the second did not go out");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -107,7 +107,7 @@ async fn a_dead_alert_that_is_sent_again_and_again_runs_and_is_reported_once_mor
     let dead_letters = "dead_letter: { handlers: [slack-notify] }";
     let server = setup(&slack).config(dead_letters).start().await;
     let refuse = || {
-        let refused = Fault::slack_error("channel_not_found");
+        let refused = Fault::slack_error("no_text");
         slack.faults().next(POST, refused);
     };
     refuse();
@@ -138,7 +138,7 @@ async fn a_dead_alert_that_is_sent_again_and_again_runs_and_is_reported_once_mor
 #[tokio::test]
 async fn what_died_on_a_route_that_was_edited_is_done_when_it_is_sent_again() {
     let slack = Slack::start().await;
-    let refused = Fault::slack_error("channel_not_found");
+    let refused = Fault::slack_error("no_text");
     slack.faults().next(POST, refused);
     let routes = |matchers: &str| {
         let routes = format!("routes: [{{ matchers: [{matchers}], handlers: [slack-notify] }}]");

@@ -21,6 +21,7 @@ mod effects;
 mod events;
 mod first_day;
 mod folder;
+mod holds;
 mod limits;
 mod logs;
 mod main_job;

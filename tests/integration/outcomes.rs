@@ -156,9 +156,7 @@ async fn a_missing_module_becomes_a_fact_and_its_own_actor_waits_without_an_atte
 #[tokio::test]
 async fn one_that_a_later_event_has_passed_is_sent_again_only_by_force() {
     let slack = Slack::start().await;
-    slack
-        .faults()
-        .next(POST, Fault::slack_error("channel_not_found"));
+    slack.faults().next(POST, Fault::slack_error("no_text"));
     let server = server(&slack).await;
     let firing = server.accept(&alerts::firing("A", &[])).await;
     assert_eq!(server.wait_settled(&firing[0]).await["state"], "dead");

@@ -195,35 +195,36 @@ async fn a_message_that_was_posted_without_an_answer_comes_twice_and_its_story_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_token_pauses_the_handler_and_loses_nothing() {
+async fn a_refused_token_holds_all_of_slack_and_loses_nothing() {
     let (slack, server) = start().await;
     slack.set_token("xoxb-another");
     let accepted = accept(&server, "Refused").await;
     for (_, id) in &accepted {
-        let paused = |story: &Value| {
+        let held = |story: &Value| {
             let error = story["last_error"].as_str().unwrap_or_default();
-            error.contains("paused") && error.contains("invalid_auth")
+            story["state"] == "retrying" && error.contains("invalid_auth")
         };
-        let story = server.wait_for_story(id, paused).await;
+        let story = server.wait_for_story(id, held).await;
         let act = story["steps"].as_array().unwrap().last().unwrap();
         assert_eq!(act["attempts"], 0, "a refused token uses up none: {act:#}");
+        assert_eq!(act["waits_for"], "slack");
     }
-    let gauge = |open: u8| {
-        format!("alert_manager_handler_breaker_open{{handler=\"slack-notify\"}} {open}\n")
-    };
+    let gauge =
+        |held: u8| format!("alert_manager_slack_channel_held{{channel=\"alerts\"}} {held}\n");
     let (_, metrics) = server.get_text("/metrics").await;
     assert!(metrics.contains(&gauge(1)), "{metrics}");
     let (_, handlers) = server.get("/api/v1/handlers").await;
     let told = handlers["handlers"][0]["last_error"].as_str().unwrap();
-    assert!(told.contains("act is paused"), "{told}");
-    let calls = slack.calls().len();
+    assert!(told.contains("Slack refuses the token"), "{told}");
+    assert_eq!(handlers["handlers"][0]["held"][0]["channel"], Value::Null);
+    let calls = slack.calls().iter().filter(|c| c.method == POST).count();
     assert!(
-        calls <= 2 * ALERTS,
+        calls <= ALERTS,
         "{calls} calls: it is not asked again and again"
     );
 
     slack.set_token(tests::fakes::slack::TOKEN);
-    // One finds out after half a minute, the others are spread over the next.
+    // One finds out within half a minute, and the others go at once.
     let mut commits = server.shared.commits();
     let all_posted = async {
         while slack.messages().len() < ALERTS {

@@ -41,6 +41,10 @@ pub(super) struct State {
     routes: Vec<Route>,
     pub(super) requests: Vec<Request>,
     pub(super) slack_denied: Option<String>,
+    /// Channels that Slack refuses, and its codes.
+    slack_held: BTreeMap<String, String>,
+    /// What the step has met of them.
+    met_hold: Option<String>,
     /// Granted; absent if all are.
     channels: Option<BTreeSet<String>>,
     credentials: Option<BTreeSet<String>>,
@@ -101,6 +105,8 @@ impl Default for State {
             routes: Vec::new(),
             requests: Vec::new(),
             slack_denied: None,
+            slack_held: BTreeMap::new(),
+            met_hold: None,
             channels: None,
             credentials: None,
             slack_errors: VecDeque::new(),
@@ -213,8 +219,14 @@ impl State {
             .ok_or(slack::Error::NotFound)
     }
 
-    /// Takes the next scripted error.
-    pub(super) fn next_slack_error(&mut self) -> Result<(), slack::Error> {
+    /// Takes the next scripted error, unless the channel is held.
+    pub(super) fn next_slack_error(&mut self, channel: Option<&str>) -> Result<(), slack::Error> {
+        if let Some((channel, code)) = channel.and_then(|name| self.slack_held.get_key_value(name))
+        {
+            let why = format!("Slack refuses the channel {channel}: {code}");
+            self.met_hold = Some(why.clone());
+            return Err(slack::Error::Unavailable(why));
+        }
         match self.slack_errors.pop_front().flatten() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -340,6 +352,25 @@ impl Host {
         self.with(|state| state.credentials = Some(names))
     }
 
+    /// Lets Slack refuse a channel, as with `not_in_channel`, until the operator mends it.
+    ///
+    /// As on the real host the call is unavailable, and an `act` that then fails, whatever its failure says, is one that
+    /// waits for the channel.
+    #[must_use]
+    pub fn hold_channel(self, channel: &str, code: &str) -> Self {
+        self.with(|state| {
+            state.slack_held.insert(channel.to_owned(), code.to_owned());
+        })
+    }
+
+    /// Lets the operator mend what [`hold_channel`](Self::hold_channel) refuses.
+    #[must_use]
+    pub fn release_channel(self, channel: &str) -> Self {
+        self.with(|state| {
+            state.slack_held.remove(channel);
+        })
+    }
+
     /// Lets the next call to Slack fail, and so on in the order of the script.
     #[must_use]
     pub fn slack_error(self, error: crate::slack::Error) -> Self {
@@ -428,7 +459,12 @@ impl Host {
     /// The handler's failure.
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
         self.begin(Step::Act, alert);
-        run_act::<H>(&self.cx_of(Step::Act), alert, found)
+        self.state().met_hold = None;
+        let result = run_act::<H>(&self.cx_of(Step::Act), alert, found);
+        match self.state().met_hold.take() {
+            Some(why) if result.is_err() => Err(Failure::unavailable(why)),
+            _ => result,
+        }
     }
 
     /// Returns the requests that were sent, denied ones too.

@@ -95,7 +95,7 @@ impl Imports {
                     )));
                 }
             }
-            state.next_slack_error()?;
+            state.next_slack_error(Some(&message.channel))?;
             let blocks = checked_blocks(message, limits::TEXT_CHARS_MAX);
             state.messages += 1;
             let at = MessageRef(format!("mock:{}:{}", message.channel, state.messages));
@@ -126,10 +126,10 @@ impl Imports {
         self.slack(name, |state| {
             let channel = state.channel_of(at)?;
             checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
-            if let Some(channel) = channel {
-                state.check_channel(&channel)?;
+            if let Some(channel) = &channel {
+                state.check_channel(channel)?;
             }
-            state.next_slack_error()?;
+            state.next_slack_error(channel.as_deref())?;
             let blocks = checked_blocks(message, limits::UPDATE_TEXT_CHARS_MAX);
             state.updates.push(Update {
                 at: MessageRef(at.to_owned()),
@@ -148,7 +148,7 @@ impl Imports {
             if let Some(channel) = channel {
                 state.check_channel(&channel)?;
             }
-            state.next_slack_error()?;
+            state.next_slack_error(None)?;
             state.reactions.push(Reaction {
                 at: MessageRef(at.to_owned()),
                 emoji: emoji.to_owned(),

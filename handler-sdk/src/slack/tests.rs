@@ -24,6 +24,38 @@ fn visible(blocks: Blocks) -> String {
 }
 
 #[test]
+fn a_handler_cannot_turn_a_held_channel_into_a_permanent_failure() {
+    #[derive(Debug)]
+    struct Stubborn;
+    impl crate::Handler for Stubborn {
+        fn describe() -> crate::Description {
+            crate::Description::new("stubborn", "0.1.0", "Gives up at once.")
+        }
+        fn act(
+            cx: &crate::Cx,
+            alert: &crate::Alert,
+            _: &crate::Enrichment,
+        ) -> Result<crate::Facts, crate::Failure> {
+            let posted = cx.slack().post(Message::new("alerts", alert.name.as_str()));
+            posted
+                .map(|_| crate::Facts::new())
+                .map_err(|error| crate::Failure::permanent(error.to_string()))
+        }
+    }
+    let host = Host::new().hold_channel("alerts", "not_in_channel");
+    let alert = crate::Alert::new("A");
+    let failure = host.act::<Stubborn>(&alert, &crate::Enrichment::new());
+    let failure = failure.expect_err("the channel is held");
+    assert!(!failure.is_permanent(), "{failure:?}");
+    assert!(failure.message().contains("not_in_channel"));
+    let host = host.release_channel("alerts");
+    assert!(
+        host.act::<Stubborn>(&alert, &crate::Enrichment::new())
+            .is_ok()
+    );
+}
+
+#[test]
 fn every_limit_of_slack_is_kept() {
     let long = "&".repeat(50_000);
     let wide: Vec<(String, String)> = (0..30)

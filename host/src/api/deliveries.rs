@@ -11,8 +11,8 @@ use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
 use crate::app::Shared;
 use crate::config::Config;
 use crate::queue::{
-    CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, State as DeliveryState,
-    Step, StepStatus,
+    CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
+    State as DeliveryState, Step, StepStatus,
 };
 use crate::router::Matcher;
 
@@ -59,9 +59,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
         }
     }
     if !matchers.is_empty() {
-        filter.labels = Some(LabelTest::new(move |labels| {
-            matchers.iter().all(|matcher| matcher.matches(labels))
-        }));
+        filter.labels = Some(label_test(matchers));
     }
     Ok(filter)
 }
@@ -218,30 +216,57 @@ pub(super) async fn retry(
     ))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RetryAllQuery {
-    handler: Option<String>,
-    after: Option<String>,
+/// Reads which deliveries are to be sent again, and after which one. A value that is given and empty matches nothing that
+/// anybody means, but must not match everything: a variable that is not set must not send all of them.
+fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), ApiError> {
+    let (mut selection, mut after) = (Selection::default(), None);
+    let mut matchers = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "after" if value.is_empty() => {}
+            "after" => after = Some(parse_id(&value)?),
+            // No handler has an empty name.
+            "handler" => selection.handler = Some(HandlerName::new(&value)),
+            "reason" | "match" | "state" if value.is_empty() => {
+                return Err(bad(format!("{name} is empty: leave it out to send all")));
+            }
+            "reason" => selection.reason = Some(value.into_owned()),
+            "match" => matchers.extend(parse_matchers(&value)?),
+            "state" => {
+                selection.state = match parse_state(&value)? {
+                    DeliveryState::Dead => Selected::Dead,
+                    DeliveryState::Retrying => Selected::Retrying,
+                    _ => return Err(bad("state is dead or retrying".to_owned())),
+                }
+            }
+            other => {
+                return Err(bad(format!(
+                    "unknown parameter {:?}: handler, reason, match, state and after are known",
+                    shown(other)
+                )));
+            }
+        }
+    }
+    if !matchers.is_empty() {
+        selection.labels = Some(label_test(matchers));
+    }
+    Ok((selection, after))
 }
 
-/// Sends every dead delivery again, or those of one handler: as many as the queue has room for and as a request has time for.
+fn label_test(matchers: Vec<Matcher>) -> LabelTest {
+    LabelTest::new(move |labels| matchers.iter().all(|matcher| matcher.matches(labels)))
+}
+
+/// Sends every dead delivery again that the question selects, or lets what waits for another try run now: as many as the queue has room for and as a request has time for.
 /// `rest` says what was not looked at, and where the next request goes on.
 pub(super) async fn retry_all(
     State(shared): State<Shared>,
-    query: Result<Query<RetryAllQuery>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<axum::Json<Value>, ApiError> {
-    let query = query.map_err(|error| bad(error.body_text()))?.0;
-    // `handler=` is no handler's name, not every handler: a variable that is not set must not send everything.
-    let handler = query.handler.as_deref().map(HandlerName::new);
-    let after = query
-        .after
-        .filter(|text| !text.is_empty())
-        .map(|text| parse_id(&text))
-        .transpose()?;
+    let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
     let outcome = shared
         .queue
-        .retry_all(handler, after)
+        .retry_all(selection, after)
         .await
         .map_err(|e| store(&e))?;
     let left: Vec<_> = outcome

@@ -10,7 +10,7 @@ use crate::app::{Shared, module_state};
 use crate::config::{Config, HandlerSettings, format_duration};
 use crate::queue::HandlerCounts;
 use crate::review::missing_grants;
-use crate::runtime::{Limits, ModuleInfo, Unit};
+use crate::runtime::{Hold, Limits, ModuleInfo, Unit};
 use crate::worker::Pause;
 
 /// Lists every module of the folder, refused ones too.
@@ -38,6 +38,11 @@ fn describe(
     let findings = name.map(|name| shared.reviewed.findings().about(name));
     let findings = findings.unwrap_or_default();
     let paused = name.and_then(|name| shared.breakers.paused(name));
+    let held = held(shared, module, settings.as_deref());
+    let reason = paused
+        .as_ref()
+        .map(|Pause { step, reason, .. }| format!("{} is paused: {reason}", step.as_str()))
+        .or_else(|| held.first().map(ToString::to_string));
     json!({
         "name": name,
         "version": module.version,
@@ -66,10 +71,13 @@ fn describe(
                 "dead": dead,
             })
         }),
-        "last_error": module.error.clone().or_else(|| {
-            let Pause { step, reason, .. } = paused?;
-            Some(format!("{} is paused: {reason}", step.as_str()))
-        }),
+        "held": held.iter().map(|hold| json!({
+            "channel": hold.channel,
+            "code": hold.code,
+            "advice": hold.advice,
+            "since": hold.since,
+        })).collect::<Vec<_>>(),
+        "last_error": module.error.clone().or(reason),
     })
 }
 
@@ -77,6 +85,20 @@ fn pause(pause: &Pause) -> Value {
     let left = pause.until.saturating_duration_since(Instant::now());
     let until = Timestamp::now().checked_add(left).unwrap_or(Timestamp::MAX);
     json!({ "step": pause.step.as_str(), "until": until, "reason": pause.reason })
+}
+
+/// Returns what Slack refuses this handler until the operator mends it.
+fn held(shared: &Shared, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
+    let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
+    else {
+        return Vec::new();
+    };
+    let granted = |hold: &Hold| match &hold.channel {
+        Some(channel) => settings.grants.slack(channel).is_ok(),
+        None => true,
+    };
+    let holds = shared.runtime.holds().current().into_iter();
+    holds.filter(granted).collect()
 }
 
 fn grants(settings: &HandlerSettings) -> Value {

@@ -88,6 +88,14 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         (name.as_str(), i64::from(paused.is_some()))
     });
     shared.metrics.breakers(breakers);
+    let (config, holds) = (shared.config.load(), shared.runtime.holds().current());
+    let is_held = |name: &String| {
+        let mut holds = holds.iter();
+        holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))
+    };
+    let channels = config.slack.channels.keys();
+    let channels = channels.map(|name| (name.as_str(), i64::from(is_held(name))));
+    shared.metrics.slack_channels(channels);
     let serving_old =
         named.map(|(name, file)| (name.as_str(), i64::from(file.state == ModuleState::Refused)));
     shared.metrics.serving_old(serving_old);

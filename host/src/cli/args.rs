@@ -265,16 +265,25 @@ pub(super) struct ExplainArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["ids", "handler"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["ids", "handler", "reason", "matchers", "waiting"]))]
 pub(super) struct RetryArgs {
     /// The deliveries.
     #[arg(value_name = "ID")]
     pub(super) ids: Vec<String>,
     /// Every dead delivery of this handler.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ids")]
     pub(super) handler: Option<String>,
+    /// Every dead delivery whose error contains this text.
+    #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
+    pub(super) reason: Option<String>,
+    /// Every dead delivery whose labels match, in Alertmanager's syntax: 'severity=~"crit.*"'; may be repeated.
+    #[arg(long = "match", value_name = "MATCHER", conflicts_with = "ids")]
+    pub(super) matchers: Vec<String>,
+    /// Instead of dead deliveries those that wait for another try: they run now.
+    #[arg(long, conflicts_with = "ids")]
+    pub(super) waiting: bool,
     /// Even if a later event of the same alert has already run.
-    #[arg(long, conflicts_with = "handler")]
+    #[arg(long, conflicts_with_all = ["handler", "reason", "matchers", "waiting"])]
     pub(super) force: bool,
     #[command(flatten)]
     pub(super) server: ServerArgs,

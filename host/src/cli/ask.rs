@@ -203,8 +203,8 @@ pub(super) fn delivery_row(delivery: &Value) -> Vec<String> {
 
 /// Sends dead deliveries again.
 pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
-    if let Some(handler) = &args.handler {
-        return retry_many(args, handler);
+    if args.ids.is_empty() {
+        return retry_many(args);
     }
     let query: Vec<_> = args
         .force
@@ -221,13 +221,20 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     )
 }
 
-/// Sends every dead delivery of a handler again, as the queue has room for them.
-fn retry_many(args: &RetryArgs, handler: &str) -> anyhow::Result<ExitCode> {
+/// Sends every delivery again that is selected, as the queue has room for them.
+fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
+    let mut selection = Vec::new();
+    selection.extend(args.handler.clone().map(|handler| ("handler", handler)));
+    selection.extend(args.reason.clone().map(|reason| ("reason", reason)));
+    selection.extend(args.matchers.iter().map(|text| ("match", text.clone())));
+    if args.waiting {
+        selection.push(("state", "retrying".to_owned()));
+    }
     let client = Client::new(&args.server)?;
     let mut done = RetriedMany::default();
     let mut progressed = Instant::now();
     let failed = loop {
-        let mut query = vec![("handler", handler.to_owned())];
+        let mut query = selection.clone();
         query.extend(done.after().map(|after| ("after", after)));
         let body = match client.post("/api/v1/deliveries/retry", &query) {
             Ok(body) => body,
@@ -250,7 +257,7 @@ fn retry_many(args: &RetryArgs, handler: &str) -> anyhow::Result<ExitCode> {
     if args.json {
         print::json(&done.to_json());
     } else {
-        done.print(handler);
+        done.print(args);
     }
     failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
@@ -309,18 +316,30 @@ impl RetriedMany {
         json!({ "retried": self.retried, "left": left, "left_counts": counts, "rest": self.rest })
     }
 
-    fn print(&self, handler: &str) {
+    fn print(&self, args: &RetryArgs) {
+        let (what, stays) = if args.waiting {
+            ("run now", "left as they are")
+        } else {
+            ("sent again", "left dead")
+        };
+        let none = match (&args.handler, args.waiting) {
+            (Some(handler), false) if args.reason.is_none() && args.matchers.is_empty() => {
+                format!("{handler} has no dead delivery")
+            }
+            (_, false) => "no dead delivery is selected".to_owned(),
+            (_, true) => "no waiting delivery is selected".to_owned(),
+        };
         let left = self.left_counts.is_empty() && self.rest.is_null();
         match self.retried.len() {
-            0 if left => print::line(&format!("0 sent again: {handler} has no dead delivery")),
-            sent => print::line(&format!("{sent} sent again")),
+            0 if left => print::line(&format!("0 {what}: {none}")),
+            sent => print::line(&format!("{sent} {what}")),
         }
         for (error, count) in &self.left_counts {
-            print::note(&format!("{count} left dead: {error}"));
+            print::note(&format!("{count} {stays}: {error}"));
         }
         if !self.rest.is_null() {
             let (count, error) = (text(&self.rest["count"]), word(&self.rest["error"]));
-            print::note(&format!("{count} left dead: {error}"));
+            print::note(&format!("{count} {stays}: {error}"));
         }
     }
 }

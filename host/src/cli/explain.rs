@@ -312,11 +312,24 @@ fn dropped(out: &mut String, count: &Value, what: &str) {
 
 fn waiting(out: &mut String, story: &Value, paint: Paint) {
     if let Some(until) = story["not_before"].as_str() {
-        let _ = writeln!(
-            out,
-            "\nThe next attempt is not before {}.",
-            print::plain(until)
-        );
+        let pending = items(story, "steps").into_iter();
+        let waits_for = pending
+            .filter(|step| step["status"] == "pending")
+            .find_map(|step| step["waits_for"].as_str().map(str::to_owned));
+        let _ = match waits_for {
+            Some(what) => writeln!(
+                out,
+                "\nIt waits for {}: it goes on as soon as that is back, and not later than {}. To try now: {}",
+                print::plain(&what),
+                print::plain(until),
+                paint.bold(&format!("alert-manager retry {}", text(&story["id"])))
+            ),
+            None => writeln!(
+                out,
+                "\nThe next attempt is not before {}.",
+                print::plain(until)
+            ),
+        };
     }
     // A part of a body that is no alert cannot be sent again.
     let is_alert = story["alert"].is_object();

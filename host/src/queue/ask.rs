@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use crate::alert::{DeliveryId, HandlerName};
+use crate::alert::DeliveryId;
 
 use super::errors::{CancelError, ReadError, RetryError};
 use super::inbox::{Later, Urgent};
 use super::sqlite::RetryJob;
-use super::types::{Counts, Filter, Page, Retried, Story};
+use super::types::{Counts, Filter, Page, Retried, Selection, Story};
 use super::{Inner, Queue};
 
 impl Queue {
@@ -32,11 +32,12 @@ impl Queue {
         self.inner.read(move |inner| inner.reader.story(id)).await
     }
 
-    /// Sends a dead delivery again: its failed steps start anew, its record is kept. Unless `force`, not
+    /// Sends a dead delivery again: its failed steps start anew, its record is kept. One that waits for another try is due at
+    /// once. Unless `force`, not
     /// where a later event of its fingerprint has run on its route.
     ///
     /// # Errors
-    /// Where it is not there, not dead, was passed, or cannot be stored.
+    /// Where it is not there, neither dead nor waiting, was passed, or cannot be stored.
     pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<(), RetryError> {
         let seen = self
             .inner
@@ -50,23 +51,23 @@ impl Queue {
         self.retry_seen(id, force, seen).await
     }
 
-    /// Sends all dead deliveries again that come after `after`, or those of them with `handler` in their pipeline, in the order
-    /// of acceptance. As many as the queue has room for, and as a bounded time suffices for: the answer says where the
+    /// Sends all deliveries of a selection again that come after `after`, in the order of acceptance; what waits for another
+    /// try is due at once. As many as the queue has room for, and as a bounded time suffices for: the answer says where the
     /// next request goes on.
     ///
     /// # Errors
     /// Where the store does not answer.
     pub async fn retry_all(
         &self,
-        handler: Option<HandlerName>,
+        selection: Selection,
         after: Option<DeliveryId>,
     ) -> Result<Retried, ReadError> {
-        let dead = self
+        let selected = self
             .inner
-            .read(move |inner| inner.reader.dead(handler.as_ref(), after))
+            .read(move |inner| inner.reader.selected(&selection, after))
             .await?;
         let (reply, answer) = oneshot::channel();
-        let job = RetryJob::new(dead, after, reply);
+        let job = RetryJob::new(selected, after, reply);
         self.inner.shared.inbox.retry_many(job);
         answer
             .await

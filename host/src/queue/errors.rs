@@ -77,8 +77,8 @@ pub enum RetryError {
     /// No such delivery: retention may have removed it.
     #[error("no such delivery: it may be older than the retention")]
     NotFound,
-    /// Only a dead delivery can be sent again.
-    #[error("this delivery is not dead")]
+    /// Only a delivery that is dead, or waits for another try, can be sent again.
+    #[error("this delivery is neither dead nor waiting for another try")]
     NotDead,
     /// It was a part of a body that is no alert.
     #[error("this is a part of a body that was not an alert: it cannot be sent again")]

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Occurrence};
-use crate::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
+use crate::journal::{Dependency, Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
@@ -44,6 +44,8 @@ pub(super) enum Outcome {
         due: Ticks,
         /// The same by the time of day, in milliseconds; absent where nothing failed.
         not_before: Option<i64>,
+        /// What it waits for, besides its time.
+        waits_for: Vec<Dependency>,
     },
 }
 

@@ -159,6 +159,7 @@ fn read(handed: Handed, now: Ticks) -> Result<Leased, serde_json::Error> {
         handler: grant.handler,
         lease: grant.lease,
         after_crash: grant.after_crash,
+        woken: grant.woken,
         age: Duration::from_millis(now.saturating_sub(grant.since).max(0).unsigned_abs()),
     })
 }

@@ -31,7 +31,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
-use crate::journal::{Ledger, Recorded};
+use crate::journal::{Dependency, Ledger, Recorded};
 
 pub use ask::Force;
 pub use dead_letters::{
@@ -427,11 +427,13 @@ impl Queue {
                 handler,
                 due: shared.clock.ticks_after(wait(shared.clock.now(), until)),
                 not_before: Some(clock::millis_up(until)),
+                waits_for: settlement.progress.waits_for(),
             },
             Next::Yield { handler } => Outcome::Wait {
                 handler,
                 due: Ticks::MIN,
                 not_before: None,
+                waits_for: Vec::new(),
             },
         };
         shared.inbox.push(Urgent::Settle(Settle {
@@ -456,6 +458,21 @@ impl Queue {
             story: None,
             last_error: Some(dead_letters::NOT_SENT.to_owned()),
         });
+    }
+
+    /// Makes due what waits for `dependency`, which is back, or a part of it to find out.
+    pub fn wake(&self, dependency: &Dependency, which: Wake) {
+        let shared = &self.inner.shared;
+        let now = shared.clock.ticks();
+        if shared.scheduler.lock().wake(dependency, which, now) > 0 {
+            shared.inbox.nudge();
+        }
+    }
+
+    /// Returns what deliveries wait for, besides their time.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<Dependency> {
+        self.inner.shared.scheduler.lock().awaited()
     }
 
     /// Returns why the store cannot be written, where it cannot; without asking it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
-use crate::journal::{Begun, Doubts, Entry};
+use crate::journal::{Begun, Dependency, Doubts, Entry};
 
 use super::CANCELLED;
 use super::inbox::NewAlert;
@@ -191,6 +191,9 @@ pub struct Step {
     /// Not before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// What it waits for, besides its time: it goes on as soon as that is back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<Dependency>,
     /// When it first started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -286,6 +289,7 @@ impl Progress {
                     doubts: Doubts::default(),
                     begun: None,
                     not_before: None,
+                    waits_for: None,
                     started_at: None,
                     used_ms: 0,
                     last_error: None,
@@ -329,6 +333,42 @@ impl Progress {
         if let Some(step) = first {
             step.not_before = None;
         }
+    }
+
+    /// Makes due what waits for one of these, which are back; returns which steps that are.
+    pub fn wake(&mut self, back: &[Dependency]) -> Vec<usize> {
+        let mut woken = Vec::new();
+        for (place, step) in self.steps.iter_mut().enumerate() {
+            let waits_for = step.waits_for.as_ref();
+            if step.status == StepStatus::Pending && waits_for.is_some_and(|d| back.contains(d)) {
+                step.not_before = None;
+                woken.push(place);
+            }
+        }
+        woken
+    }
+
+    /// Makes every step due that waits.
+    pub fn hurry(&mut self) {
+        for step in self.pending() {
+            step.not_before = None;
+            step.waits_for = None;
+        }
+    }
+
+    /// Returns what its steps wait for.
+    #[must_use]
+    pub fn waits_for(&self) -> Vec<Dependency> {
+        let mut all = Vec::new();
+        for step in &self.steps {
+            if let Some(dependency) = &step.waits_for
+                && step.status == StepStatus::Pending
+                && !all.contains(dependency)
+            {
+                all.push(dependency.clone());
+            }
+        }
+        all
     }
 
     /// Notes that the server died under every lease from the last that was settled to this one: each step that is not
@@ -384,9 +424,20 @@ pub struct Leased {
     pub lease: u32,
     /// True where the lease before this one ended with the server dying under it.
     pub after_crash: bool,
+    /// What it waited for that is back, if that is why it goes on before its time.
+    pub woken: Vec<Dependency>,
     /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A time of day that is
     /// set meanwhile makes nothing older.
     pub age: Duration,
+}
+
+/// How much of what waits for something goes on when that is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// All of it.
+    All,
+    /// The most urgent, and of those the oldest, to find out.
+    First,
 }
 
 /// How an invocation used its slot.
@@ -608,6 +659,29 @@ impl std::fmt::Debug for LabelTest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LabelTest")
     }
+}
+
+/// Which deliveries to send again; an absent field does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Of these.
+    pub state: Selected,
+    /// With this handler in its pipeline.
+    pub handler: Option<HandlerName>,
+    /// Whose last error has this text in it.
+    pub reason: Option<String>,
+    /// Whose alert has labels that this takes.
+    pub labels: Option<LabelTest>,
+}
+
+/// What state a delivery is in that is sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selected {
+    /// It is dead.
+    #[default]
+    Dead,
+    /// It waits for another try, which is due at once.
+    Retrying,
 }
 
 /// Which deliveries to list; an absent field does not narrow.

@@ -19,7 +19,6 @@ use rustls::pki_types::pem::PemObject as _;
 use url::{Host, Url};
 
 use super::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX, HTTP_IDLE_FOR, HTTP_IDLE_MAX};
-use super::outages::Outages;
 use crate::config::Proxy;
 use crate::policy::{HttpGrant, Refusal};
 
@@ -32,8 +31,6 @@ pub(crate) use proxy::Route;
 #[derive(Default)]
 pub(super) struct Clients {
     open: Mutex<Vec<(ClientKey, HttpClient)>>,
-    /// Which origins do not answer this handler.
-    pub(super) outages: Outages,
 }
 
 #[derive(Clone, PartialEq, Eq)]

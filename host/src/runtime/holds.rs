@@ -4,14 +4,15 @@
 //! A hold is one for all handlers. While it lasts no call goes out, but for one probe after each pause; the first success
 //! releases it. What waits meanwhile is the worker's and the queue's concern.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::alert::Timestamp;
-use crate::dependency::Dependency;
+use crate::config::{Secret, Slack};
+use crate::journal::Dependency;
 
 /// The pause before the first probe: most mistakes last, but a wrong answer of Slack's does not.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -43,16 +44,30 @@ impl Hold {
     }
 }
 
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.channel {
+            Some(channel) => write!(f, "Slack refuses the channel {channel}")?,
+            None => f.write_str("Slack refuses the token")?,
+        }
+        write!(f, ": {}: {}", self.code, self.advice)
+    }
+}
+
 /// What is held now.
 #[derive(Debug)]
 pub struct Holds {
     held: Mutex<BTreeMap<Option<String>, Held>>,
+    /// Slack's id of each channel that a message went to.
+    ids: Mutex<HashMap<String, String>>,
     version: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct Held {
     hold: Hold,
+    /// The token that was refused.
+    token: Option<Secret>,
     pause: Duration,
     /// When one call may find out.
     probe_at: Instant,
@@ -62,6 +77,7 @@ impl Default for Holds {
     fn default() -> Self {
         Self {
             held: Mutex::default(),
+            ids: Mutex::default(),
             version: watch::Sender::new(0),
         }
     }
@@ -81,14 +97,30 @@ impl Holds {
         self.version.subscribe()
     }
 
-    /// Holds a channel, or all of Slack, or notes that a probe was refused too.
-    pub(super) fn place(&self, channel: Option<&str>, code: &str, advice: &str, now: Instant) {
+    /// Returns when the next probe of each hold is due.
+    pub(crate) fn probes(&self) -> Vec<(Dependency, Instant)> {
+        let held = self.held.lock();
+        let probes = held
+            .values()
+            .map(|held| (held.hold.dependency(), held.probe_at));
+        probes.collect()
+    }
+
+    /// Holds a channel, or all of Slack, or notes that a probe was refused too. Returns the hold.
+    pub(super) fn place(
+        &self,
+        channel: Option<&str>,
+        (code, advice): (&str, &str),
+        token: Option<Secret>,
+        now: Instant,
+    ) -> Hold {
         let mut all = self.held.lock();
         let channel = channel.map(str::to_owned);
         let changed = match all.get_mut(&channel) {
             Some(held) => {
                 held.pause = (held.pause * 2).min(PAUSE_MAX);
                 held.probe_at = now + held.pause;
+                held.token = token;
                 let changed = held.hold.code != code;
                 code.clone_into(&mut held.hold.code);
                 advice.clone_into(&mut held.hold.advice);
@@ -103,17 +135,20 @@ impl Holds {
                 };
                 let held = Held {
                     hold,
+                    token,
                     pause: PAUSE_MIN,
                     probe_at: now + PAUSE_MIN,
                 };
-                all.insert(channel, held);
+                all.insert(channel.clone(), held);
                 true
             }
         };
+        let hold = all[&channel].hold.clone();
         drop(all);
         if changed {
             self.changed();
         }
+        hold
     }
 
     /// Holds what was held before a restart, until a probe says otherwise.
@@ -122,6 +157,7 @@ impl Holds {
         let restored = !all.contains_key(&hold.channel);
         all.entry(hold.channel.clone()).or_insert_with(|| Held {
             hold,
+            token: None,
             pause: PAUSE_MIN,
             probe_at: Instant::now(),
         });
@@ -163,6 +199,41 @@ impl Holds {
         released.is_some()
     }
 
+    /// Notes Slack's id of a channel that took a message.
+    pub(super) fn learn(&self, channel: &str, id: &str) {
+        let mut ids = self.ids.lock();
+        if ids.get(channel).is_none_or(|known| known != id) {
+            ids.insert(channel.to_owned(), id.to_owned());
+        }
+    }
+
+    /// Returns true unless it is known that the channel's name stands for another channel than `id` by now: a message of
+    /// before the operator named another channel is still where it was.
+    pub(super) fn is_at(&self, channel: &str, id: &str) -> bool {
+        self.ids.lock().get(channel).is_none_or(|known| known == id)
+    }
+
+    /// Releases what other settings may have mended: channels that mean another one now, and Slack if the token is
+    /// another one.
+    pub(super) fn reconfigure(&self, old: &Slack, new: &Slack) {
+        let elsewhere = old.api_url != new.api_url;
+        let moved =
+            |channel: &String| elsewhere || old.channels.get(channel) != new.channels.get(channel);
+        self.ids.lock().retain(|channel, _| !moved(channel));
+        let token = new.token.as_ref().and_then(|token| token.read().ok());
+        let mut all = self.held.lock();
+        let before = all.len();
+        all.retain(|channel, held| match channel {
+            Some(channel) => !moved(channel),
+            None => !elsewhere && held.token == token,
+        });
+        let released = all.len() < before;
+        drop(all);
+        if released {
+            self.changed();
+        }
+    }
+
     fn changed(&self) {
         self.version.send_modify(|version| *version += 1);
     }
@@ -176,7 +247,7 @@ mod tests {
     fn a_held_channel_lets_one_probe_through_and_the_others_go_on() {
         let (holds, start) = (Holds::default(), Instant::now());
         let seen = holds.subscribe();
-        holds.place(Some("alerts"), "not_in_channel", "/invite", start);
+        holds.place(Some("alerts"), ("not_in_channel", "/invite"), None, start);
         assert!(seen.has_changed().is_ok_and(|changed| changed));
         assert!(holds.ask("alerts", start).is_err());
         assert!(holds.ask("oncall", start).is_ok());
@@ -192,12 +263,12 @@ mod tests {
     fn probes_come_ever_later_but_never_after_more_than_half_a_minute() {
         let (holds, mut now) = (Holds::default(), Instant::now());
         for _ in 0..20 {
-            holds.place(None, "invalid_auth", "a valid token", now);
+            holds.place(None, ("invalid_auth", "a valid token"), None, now);
             assert!(holds.ask("alerts", now).is_err());
             assert!(holds.ask("alerts", now + PAUSE_MAX).is_ok());
             now += PAUSE_MAX;
         }
-        holds.place(None, "invalid_auth", "a valid token", now);
+        holds.place(None, ("invalid_auth", "a valid token"), None, now);
         let almost = now + PAUSE_MAX - Duration::from_millis(1);
         assert!(holds.ask("alerts", almost).is_err());
     }
@@ -205,7 +276,7 @@ mod tests {
     #[test]
     fn a_refused_token_holds_every_channel_and_another_reason_is_news() {
         let (holds, now) = (Holds::default(), Instant::now());
-        holds.place(None, "invalid_auth", "a valid token", now);
+        holds.place(None, ("invalid_auth", "a valid token"), None, now);
         let since = holds.current()[0].since;
         let mut seen = holds.subscribe();
         seen.mark_unchanged();
@@ -213,9 +284,9 @@ mod tests {
             let hold = holds.ask(channel, now).expect_err("all of Slack is held");
             assert_eq!((hold.channel, hold.code.as_str()), (None, "invalid_auth"));
         }
-        holds.place(None, "invalid_auth", "a valid token", now);
+        holds.place(None, ("invalid_auth", "a valid token"), None, now);
         assert!(seen.has_changed().is_ok_and(|changed| !changed));
-        holds.place(None, "token_revoked", "a valid token", now);
+        holds.place(None, ("token_revoked", "a valid token"), None, now);
         assert!(seen.has_changed().is_ok_and(|changed| changed));
         assert_eq!(holds.current()[0].since, since);
     }

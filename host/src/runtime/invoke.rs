@@ -80,17 +80,34 @@ impl Runtime {
         }
         let Kept {
             mut trace,
-            token_refused,
+            hold,
+            needs,
+            rate,
+            has,
             doubts,
             recorded,
         } = recorder.finish();
+        let mut finished = finished;
+        if let (
+            Some(rate),
+            Err(StepFailure::Unavailable {
+                message,
+                after: Some(_),
+            }),
+        ) = (rate, &mut finished.outcome)
+        {
+            // A guest knows only that it is to wait, and takes it for Slack's word.
+            *message = rate;
+        }
         trace.cpu_us = micros(finished.usage.cpu);
         trace.wall_us = micros(finished.usage.wall);
         trace.memory_bytes = finished.usage.memory_bytes;
         Invoked {
             outcome: finished.outcome,
             trace,
-            slack_token_refused: token_refused,
+            hold,
+            needs,
+            has,
             doubts: Some(doubts),
             recorded,
         }

@@ -44,8 +44,7 @@ use arc_swap::ArcSwap;
 use cache::Cache;
 use compiler::Compilation;
 use engine::Sandbox;
-use services::Services;
-use slack::Paces;
+use services::{Known, Services};
 
 use crate::policy::HttpGrant;
 
@@ -123,8 +122,7 @@ pub struct Runtime {
     sandbox: Sandbox,
     cache: Cache,
     services: ArcSwap<Services>,
-    paces: Arc<Paces>,
-    holds: Arc<Holds>,
+    known: Known,
     compilation: Compilation,
 }
 
@@ -152,15 +150,14 @@ impl Runtime {
             &sandbox.engine,
             options.bounds.cache_bytes_max,
         )?;
-        let paces = Arc::<Paces>::default();
-        let services = Services::new(options.services, Arc::clone(&paces))
+        let known = Known::default();
+        let services = Services::new(options.services, known.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;
         Ok(Arc::new(Self {
             sandbox,
             cache,
             services: ArcSwap::from_pointee(services),
-            paces,
-            holds: Arc::default(),
+            known,
             compilation: Compilation::new(options.compiler),
         }))
     }
@@ -168,7 +165,7 @@ impl Runtime {
     /// Returns what of Slack is held until the operator mends it. It outlives reloads.
     #[must_use]
     pub fn holds(&self) -> &Arc<Holds> {
-        &self.holds
+        &self.known.holds
     }
 
     /// Swaps Slack, credentials and preview; invocations under way keep what they began with.
@@ -176,9 +173,12 @@ impl Runtime {
     /// # Errors
     /// Where the client for Slack cannot be made; the old settings stay.
     pub fn reconfigure(&self, options: ServiceOptions) -> Result<(), RuntimeError> {
-        let services = Services::new(options, Arc::clone(&self.paces))
+        let services = Services::new(options, self.known.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;
-        self.services.store(Arc::new(services));
+        let services = Arc::new(services);
+        let old = self.services.swap(Arc::clone(&services));
+        let (old, new) = (&old.slack.settings, &services.slack.settings);
+        self.known.holds.reconfigure(old, new);
         Ok(())
     }
 

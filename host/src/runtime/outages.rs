@@ -1,10 +1,15 @@
-//! Origins that do not answer: after some failures in a row one is not asked for a while, so that it does not
-//! cost every alert its time.
+//! Circuit breakers: an origin that fails several times in a row is not asked for a while, so that it does not cost
+//! every alert its time.
+//!
+//! Each handler has its own for each origin: one whose requests time out, for it allows them no time, is not to cut off the
+//! others. But an answer to one is news for all, and closes the breakers of all.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use crate::alert::HandlerName;
 
 /// Failures in a row after which an origin is left alone.
 const FAILURES_MAX: u32 = 5;
@@ -12,12 +17,12 @@ const FAILURES_MAX: u32 = 5;
 /// How long it is left alone; then one request finds out.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// Origins that are remembered; past it the others are forgotten, which costs them five more tries.
+/// Origins of a handler that are remembered; past it the others are forgotten, which costs them five more tries.
 const ORIGINS_MAX: usize = 256;
 
-/// What is known of the origins that one handler asks.
+/// Which origins do not answer whom.
 #[derive(Debug, Default)]
-pub(super) struct Outages(Mutex<HashMap<String, Outage>>);
+pub(super) struct Outages(Mutex<HashMap<HandlerName, HashMap<String, Outage>>>);
 
 #[derive(Debug, Default)]
 struct Outage {
@@ -27,10 +32,15 @@ struct Outage {
 }
 
 impl Outages {
-    /// Returns why `origin` is not to be asked now. After each pause one caller is let through.
-    pub(super) fn refuses(&self, origin: &str, now: Instant) -> Option<String> {
-        let mut outages = self.0.lock();
-        let outage = outages.get_mut(origin)?;
+    /// Returns why `handler` is not to ask `origin` now. After each pause one caller is let through.
+    pub(super) fn refuses(
+        &self,
+        handler: &HandlerName,
+        origin: &str,
+        now: Instant,
+    ) -> Option<String> {
+        let mut all = self.0.lock();
+        let outage = all.get_mut(handler)?.get_mut(origin)?;
         let until = outage.until?;
         if now >= until {
             // The others wait for what this one finds.
@@ -45,13 +55,17 @@ impl Outages {
         ))
     }
 
-    /// Takes note of whether `origin` answered, whatever it said, or why it did not.
-    pub(super) fn tell(&self, origin: &str, answered: Result<(), &str>, now: Instant) {
-        let mut outages = self.0.lock();
-        let Err(why) = answered else {
+    /// Takes note that `origin` answered, whatever it said.
+    pub(super) fn answered(&self, origin: &str) {
+        for outages in self.0.lock().values_mut() {
             outages.remove(origin);
-            return;
-        };
+        }
+    }
+
+    /// Takes note that `origin` did not answer `handler`, and why.
+    pub(super) fn failed(&self, handler: &HandlerName, origin: &str, why: &str, now: Instant) {
+        let mut all = self.0.lock();
+        let outages = all.entry(handler.clone()).or_default();
         if outages.len() >= ORIGINS_MAX && !outages.contains_key(origin) {
             outages.clear();
         }
@@ -73,33 +87,51 @@ mod tests {
     #[test]
     fn five_failures_in_a_row_spare_the_next_ones_the_wait() {
         let (outages, now) = (Outages::default(), Instant::now());
+        let (h, other) = (HandlerName::new("h"), HandlerName::new("other"));
         for _ in 0..FAILURES_MAX {
-            assert_eq!(outages.refuses(ORIGIN, now), None);
-            outages.tell(ORIGIN, Err("connection refused"), now);
+            assert_eq!(outages.refuses(&h, ORIGIN, now), None);
+            outages.failed(&h, ORIGIN, "connection refused", now);
         }
-        let why = outages.refuses(ORIGIN, now).expect("it is left alone");
+        let why = outages.refuses(&h, ORIGIN, now).expect("it is left alone");
         assert!(
             why.contains("30 s more") || why.contains("31 s more"),
             "{why}"
         );
         assert!(why.contains("connection refused"), "{why}");
-        assert_eq!(outages.refuses("https://other.example.com", now), None);
+        assert_eq!(outages.refuses(&h, "https://other.example.com", now), None);
+        assert_eq!(outages.refuses(&other, ORIGIN, now), None, "its own count");
         let later = now + PAUSE;
-        assert_eq!(outages.refuses(ORIGIN, later), None, "one finds out");
-        assert!(outages.refuses(ORIGIN, later).is_some(), "and no other");
-        outages.tell(ORIGIN, Ok(()), later);
-        assert_eq!(outages.refuses(ORIGIN, later), None);
+        assert_eq!(outages.refuses(&h, ORIGIN, later), None, "one finds out");
+        assert!(outages.refuses(&h, ORIGIN, later).is_some(), "and no other");
+        outages.answered(ORIGIN);
+        assert_eq!(outages.refuses(&h, ORIGIN, later), None);
+    }
+
+    #[test]
+    fn an_answer_to_one_handler_closes_the_breakers_of_all() {
+        let (outages, now) = (Outages::default(), Instant::now());
+        let handlers = ["a", "b"].map(HandlerName::new);
+        for _ in 0..FAILURES_MAX {
+            for handler in &handlers {
+                outages.failed(handler, ORIGIN, "no answer in time", now);
+            }
+        }
+        assert!(outages.refuses(&handlers[1], ORIGIN, now).is_some());
+        // The probe of `a` is answered.
+        outages.answered(ORIGIN);
+        assert_eq!(outages.refuses(&handlers[1], ORIGIN, now), None);
     }
 
     #[test]
     fn an_answer_between_failures_starts_the_count_again() {
         let (outages, now) = (Outages::default(), Instant::now());
+        let h = HandlerName::new("h");
         for _ in 0..3 {
             for _ in 1..FAILURES_MAX {
-                outages.tell(ORIGIN, Err("no answer in time"), now);
+                outages.failed(&h, ORIGIN, "no answer in time", now);
             }
-            outages.tell(ORIGIN, Ok(()), now);
+            outages.answered(ORIGIN);
         }
-        assert_eq!(outages.refuses(ORIGIN, now), None);
+        assert_eq!(outages.refuses(&h, ORIGIN, now), None);
     }
 }

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::holds::Hold;
 use super::limits;
 use super::quota::Limits;
 use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::{Alert, DeliveryId, HandlerName};
-use crate::journal::{Begun, CallKind, CallName, Doubts, NamedCall, Note, RecordUse};
+use crate::journal::{Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse};
 use crate::shapes;
 
 /// The field by which a handler's own fields reach the log, as a JSON array of pairs: an event's own names are fixed at
@@ -58,7 +59,14 @@ pub(super) struct Recorder {
 /// What is kept of an invocation when it has ended.
 pub(super) struct Kept {
     pub(super) trace: Trace,
-    pub(super) token_refused: Option<String>,
+    /// What Slack refuses until the operator mends it, if a call met it.
+    pub(super) hold: Option<Hold>,
+    /// What did not answer last.
+    pub(super) needs: Option<Dependency>,
+    /// The rate limit of ours that a call was to wait for.
+    pub(super) rate: Option<String>,
+    /// What answered.
+    pub(super) has: Vec<Dependency>,
     /// Which calls may have happened without a record.
     pub(super) doubts: Doubts,
     /// What the step has on record, if it recorded anything.
@@ -71,7 +79,10 @@ struct Inner {
     log_bytes: usize,
     stderr_tail: VecDeque<u8>,
     in_flight: Option<InFlight>,
-    token_refused: Option<String>,
+    hold: Option<Hold>,
+    needs: Option<Dependency>,
+    rate: Option<String>,
+    has: Vec<Dependency>,
     doubts: Doubts,
     /// A call of this attempt that was to change something has ended without a success.
     has_failed: bool,
@@ -276,9 +287,43 @@ impl Recorder {
         }
     }
 
-    /// Keeps the first report of a refused token.
-    pub(super) fn token_refused(&self, why: String) {
-        self.inner.lock().token_refused.get_or_insert(why);
+    /// Notes that a call met a hold.
+    pub(super) fn meets(&self, hold: Hold) {
+        self.inner.lock().hold = Some(hold);
+    }
+
+    /// Notes that a call waits for a rate limit of ours.
+    pub(super) fn waits_for_rate(&self, why: String) {
+        self.inner.lock().rate = Some(why);
+    }
+
+    /// Notes that a call needs what does not answer, or has not yet.
+    pub(super) fn needs(&self, dependency: Dependency) {
+        self.inner.lock().needs = Some(dependency);
+    }
+
+    /// Notes that a call has ended, and that it is not for this that a step may have to wait.
+    pub(super) fn needs_no_more(&self, dependency: &Dependency) {
+        let mut inner = self.inner.lock();
+        if inner.needs.as_ref() == Some(dependency) {
+            inner.needs = None;
+        }
+    }
+
+    /// Notes that something answered as it should.
+    pub(super) fn has(&self, dependency: Dependency) {
+        self.needs_no_more(&dependency);
+        let mut inner = self.inner.lock();
+        if inner
+            .hold
+            .as_ref()
+            .is_some_and(|hold| hold.dependency() == dependency)
+        {
+            inner.hold = None;
+        }
+        if !inner.has.contains(&dependency) {
+            inner.has.push(dependency);
+        }
     }
 
     /// Ends the story: a call still out is told as unanswered, and, where it may have changed
@@ -312,7 +357,10 @@ impl Recorder {
         }
         Kept {
             trace: std::mem::take(&mut inner.trace),
-            token_refused: inner.token_refused.take(),
+            hold: inner.hold.take(),
+            needs: inner.needs.take(),
+            rate: inner.rate.take(),
+            has: std::mem::take(&mut inner.has),
             doubts: std::mem::take(&mut inner.doubts),
             recorded: inner.recorded,
         }

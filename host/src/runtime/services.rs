@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::egress::ClientError;
+use super::holds::Holds;
 use super::message_ref::RefKey;
+use super::outages::Outages;
 use super::slack::{Paces, SlackApi};
 use crate::config::{Credential, Proxy, Slack};
 
@@ -27,9 +29,19 @@ pub struct ServiceOptions {
     pub preview: PreviewSink,
 }
 
+/// What services know of the world: it outlives a reload.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    pub(super) paces: Arc<Paces>,
+    pub(super) holds: Arc<Holds>,
+    pub(super) outages: Arc<Outages>,
+}
+
 /// The services that one invocation uses.
 pub(super) struct Services {
     pub(super) slack: SlackApi,
+    pub(super) holds: Arc<Holds>,
+    pub(super) outages: Arc<Outages>,
     pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) credentials: BTreeMap<String, Arc<Credential>>,
     pub(super) ref_key: RefKey,
@@ -37,10 +49,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Builds them; the paces of Slack's channels outlive a reload.
-    pub(super) fn new(options: ServiceOptions, paces: Arc<Paces>) -> Result<Self, ClientError> {
+    /// Builds them on what is known.
+    pub(super) fn new(options: ServiceOptions, known: Known) -> Result<Self, ClientError> {
         Ok(Self {
-            slack: SlackApi::new(options.slack, paces)?,
+            slack: SlackApi::new(options.slack, known.paces)?,
+            holds: known.holds,
+            outages: known.outages,
             proxy: options.proxy,
             credentials: options.credentials,
             ref_key: RefKey::new(options.message_ref_key),

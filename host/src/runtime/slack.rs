@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::egress::{AGENT, ClientError, HttpClient, Roots, Route, SendError, root_cause};
-use super::endings::{Change, Ending, Reported, SlackCode, change_of, slack_code};
+use super::endings::{Change, Ending, Reported, SlackCode, change_of, slack_code_of};
 use super::limits;
 pub(super) use super::pace::Paces;
 use crate::config::Slack;
@@ -77,29 +77,10 @@ pub(super) enum SlackFailure {
     Unavailable(String),
     /// Done or not: unknown; why, and what the guest is told.
     Unknown(String, Reported),
-    /// The token is refused, or none can be read: only the operator can help.
-    TokenRefused(String),
-}
-
-/// What the operator or the author can do about a code.
-fn advice(code: &str) -> &'static str {
-    match code {
-        "channel_not_found" => {
-            "check the name or id below slack.channels; a private channel must have the app as a member"
-        }
-        "not_in_channel" => "invite the app into the channel (/invite @app)",
-        "is_archived" => "unarchive the channel, or name another below slack.channels",
-        "restricted_action" => "a setting of the workspace keeps the app from posting here",
-        "missing_scope" => {
-            "give the app the scopes chat:write and reactions:write, and install it again"
-        }
-        "invalid_auth" | "not_authed" | "account_inactive" | "token_revoked" | "token_expired" => {
-            "put a valid bot token into SLACK_TOKEN or slack.token_file"
-        }
-        "no_text" => "give the message a text",
-        "invalid_name" => "there is no such emoji in this workspace",
-        _ => "see the errors of this method at https://docs.slack.dev/reference/methods",
-    }
+    /// The token is refused, or none can be read: all of Slack is held until the operator mends it.
+    SlackHeld { code: String, advice: String },
+    /// The channel does not take the app's messages: it is held until the operator mends it.
+    ChannelHeld { code: String, advice: String },
 }
 
 #[derive(Deserialize)]
@@ -163,14 +144,14 @@ impl SlackApi {
                 });
             }
             let code = code_of(answer.error);
-            if slack_code(&code) == SlackCode::BlocksRefused
+            if slack_code_of(method, &code) == SlackCode::BlocksRefused
                 && degraded.is_none()
                 && make_plain(&mut body, method.text_chars_max())
             {
                 degraded = Some(code);
                 continue;
             }
-            return failure(&code).map_or_else(
+            return failure(method, &code).map_or_else(
                 || {
                     Ok(Posted {
                         channel_id: answer.channel,
@@ -195,10 +176,16 @@ impl SlackApi {
             .join(method.path())
             .map_err(|error| SlackFailure::Unavailable(format!("slack.api_url: {error}")))?;
         let token = match &self.settings.token {
-            Some(source) => source
-                .read()
-                .map_err(|error| SlackFailure::Unavailable(format!("the token: {error}")))?,
-            None => return Err(SlackFailure::TokenRefused("there is no token".to_owned())),
+            Some(source) => source.read().map_err(|error| SlackFailure::SlackHeld {
+                code: "no_token".to_owned(),
+                advice: format!("the token cannot be read: {error}"),
+            })?,
+            None => {
+                return Err(SlackFailure::SlackHeld {
+                    code: "no_token".to_owned(),
+                    advice: "put a bot token into SLACK_TOKEN or slack.token_file".to_owned(),
+                });
+            }
         };
         let body = serde_json::to_vec(body)
             .map_err(|error| SlackFailure::Invalid(format!("the message: {error}")))?;
@@ -302,23 +289,30 @@ fn code_of(error: String) -> String {
 }
 
 /// Returns what a code means for the caller; `None` where it is as good as success.
-fn failure(code: &str) -> Option<SlackFailure> {
+fn failure(method: Method, code: &str) -> Option<SlackFailure> {
     if change_of(Ending::SlackError(code)) == Change::Made {
         return None;
     }
-    let explained = format!("{code}: {}", advice(code));
-    Some(match slack_code(code) {
+    let explained = |advice| format!("{code}: {advice}");
+    Some(match slack_code_of(method, code) {
         SlackCode::RateLimited => SlackFailure::RateLimited(RETRY_AFTER_DEFAULT),
         SlackCode::Transient => SlackFailure::Unavailable(format!("Slack answered {code}")),
         SlackCode::MayBeDone(reported) => {
             SlackFailure::Unknown(format!("Slack answered {code}"), reported)
         }
-        SlackCode::TokenRefused => SlackFailure::TokenRefused(explained),
+        SlackCode::SlackRefused(advice) => SlackFailure::SlackHeld {
+            code: code.to_owned(),
+            advice: advice.to_owned(),
+        },
+        SlackCode::ChannelRefused(advice) => SlackFailure::ChannelHeld {
+            code: code.to_owned(),
+            advice: advice.to_owned(),
+        },
         SlackCode::Gone => SlackFailure::NotFound,
-        SlackCode::ChannelRefused
-        | SlackCode::BlocksRefused
-        | SlackCode::AlreadyDone
-        | SlackCode::Other => SlackFailure::Invalid(explained),
+        SlackCode::BlocksRefused | SlackCode::AlreadyDone => {
+            SlackFailure::Invalid(explained("Slack takes neither its blocks nor its text"))
+        }
+        SlackCode::Other(advice) => SlackFailure::Invalid(explained(advice)),
     })
 }
 
@@ -352,67 +346,48 @@ mod tests {
 
     #[test]
     fn every_code_of_slack_leads_to_the_right_retry() {
-        for code in ["ratelimited", "rate_limited"] {
-            assert!(
-                matches!(failure(code), Some(SlackFailure::RateLimited(_))),
-                "{code}"
-            );
-        }
-        for code in [
-            "service_unavailable",
-            "request_timeout",
-            "team_added_to_org",
-            "org_login_required",
-        ] {
-            assert!(
-                matches!(failure(code), Some(SlackFailure::Unavailable(_))),
-                "{code}"
-            );
-        }
-        for (code, reported) in [
-            ("internal_error", Reported::AsUnavailable),
-            ("fatal_error", Reported::AsTimeout),
-        ] {
-            let unknown = SlackFailure::Unknown(format!("Slack answered {code}"), reported);
-            assert_eq!(failure(code), Some(unknown));
-        }
-        for code in [
-            "invalid_auth",
-            "not_authed",
-            "account_inactive",
-            "token_revoked",
-        ] {
-            assert!(
-                matches!(failure(code), Some(SlackFailure::TokenRefused(_))),
-                "{code}"
-            );
-        }
-        for code in [
-            "channel_not_found",
-            "not_in_channel",
-            "is_archived",
-            "restricted_action",
-        ] {
-            let Some(SlackFailure::Invalid(why)) = failure(code) else {
-                panic!("{code}");
-            };
-            assert!(
-                why.starts_with(code) && !why.contains("docs.slack.dev"),
-                "{why}"
-            );
-        }
-        for code in [
-            "message_not_found",
-            "edit_window_closed",
-            "cant_update_message",
-        ] {
-            assert_eq!(failure(code), Some(SlackFailure::NotFound), "{code}");
-        }
+        let after = |code| failure(Method::PostMessage, code);
+        let is_rate = |f: &Option<_>| matches!(f, Some(SlackFailure::RateLimited(_)));
+        assert!(is_rate(&after("ratelimited")) && is_rate(&after("message_limit_exceeded")));
         assert!(matches!(
-            failure("something_new"),
+            after("service_unavailable"),
+            Some(SlackFailure::Unavailable(_))
+        ));
+        let unknown = |code, reported| {
+            Some(SlackFailure::Unknown(
+                format!("Slack answered {code}"),
+                reported,
+            ))
+        };
+        assert_eq!(
+            after("internal_error"),
+            unknown("internal_error", Reported::AsUnavailable)
+        );
+        assert_eq!(
+            after("fatal_error"),
+            unknown("fatal_error", Reported::AsTimeout)
+        );
+        assert!(
+            matches!(after("invalid_auth"), Some(SlackFailure::SlackHeld { code, advice })
+                if code == "invalid_auth" && advice.contains("slack.token_file"))
+        );
+        for code in ["channel_not_found", "not_in_channel", "is_archived"] {
+            assert!(
+                matches!(after(code), Some(SlackFailure::ChannelHeld { code: held, advice })
+                    if held == code && !advice.contains("docs.slack.dev")),
+                "{code}"
+            );
+        }
+        assert_eq!(after("edit_window_closed"), Some(SlackFailure::NotFound));
+        assert!(matches!(
+            after("something_new"),
+            Some(SlackFailure::Invalid(why)) if why.starts_with("something_new: ")
+        ));
+        assert_eq!(after("already_reacted"), None);
+        assert!(matches!(
+            failure(Method::AddReaction, "not_in_channel"),
             Some(SlackFailure::Invalid(_))
         ));
-        assert_eq!(failure("already_reacted"), None);
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::holds::Hold;
 use super::quota::Limits;
 use super::settings::Setting;
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
-use crate::journal::{CallKind, Doubts, Ledger, RecordUse, Recorded};
+use crate::journal::{CallKind, Dependency, Doubts, Ledger, RecordUse, Recorded};
 use crate::policy::Grants;
 
 /// Everything that one call of a hook needs.
@@ -55,8 +56,13 @@ pub struct Invoked {
     pub outcome: Result<Output, StepFailure>,
     /// For the story.
     pub trace: Trace,
-    /// Set where Slack refused the token: the handler's breaker opens, and nothing is lost.
-    pub slack_token_refused: Option<String>,
+    /// Set if a call met something that Slack refuses until the operator mends it. If the hook failed, whatever it says, the
+    /// step waits for that.
+    pub hold: Option<Hold>,
+    /// What did not answer last, if it was not asked again with success: why the hook failed, if it did.
+    pub needs: Option<Dependency>,
+    /// What answered: what waits for it need not wait any longer.
+    pub has: Vec<Dependency>,
     /// Which calls of the step may have happened without a record; absent if nothing ran, and so nothing is new.
     pub doubts: Option<Doubts>,
     /// What the step has on record after it; nothing if it recorded nothing.
@@ -70,7 +76,9 @@ impl Invoked {
         Self {
             outcome: Err(failure),
             trace: Trace::default(),
-            slack_token_refused: None,
+            hold: None,
+            needs: None,
+            has: Vec::new(),
             doubts: None,
             recorded: RecordUse::default(),
         }

@@ -35,6 +35,7 @@ pub struct Metrics {
     diverged: IntCounterVec,
     limits: IntCounterVec,
     breaker_open: IntGaugeVec,
+    slack_channel_held: IntGaugeVec,
     serving_old: IntGaugeVec,
     store_writable: IntGauge,
     heartbeat_missing: IntGaugeVec,
@@ -180,6 +181,12 @@ impl Metrics {
                 "alert_manager_handler_breaker_open",
                 "1 while a handler is paused because it failed again and again.",
                 &["handler"],
+            )?,
+            slack_channel_held: gauges(
+                &registry,
+                "alert_manager_slack_channel_held",
+                "1 while Slack refuses a channel of slack.channels, or the token, so that messages wait for the operator.",
+                &["channel"],
             )?,
             serving_old: gauges(
                 &registry,
@@ -332,6 +339,11 @@ impl Metrics {
     /// Shows the handlers that serve now, each with 1 where it is paused, and those alone.
     pub fn breakers<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.breaker_open, handlers);
+    }
+
+    /// Shows the channels that are set, each with 1 while it is held, and those alone.
+    pub fn slack_channels<'a>(&self, channels: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.slack_channel_held, channels);
     }
 
     /// Shows the handlers that serve now, each with 1 if a newer file of it is refused, and those alone.

@@ -11,7 +11,7 @@ use crate::alert::{HandlerName, StepKind};
 const FAILURES_MAX: u32 = 5;
 
 /// How long it stays open before one delivery tries again.
-const PAUSE: Duration = Duration::from_secs(30);
+pub(super) const PAUSE: Duration = Duration::from_secs(30);
 
 /// What a try showed about the handler, as far as its breaker is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,6 @@ pub(super) enum Health {
     Sound,
     /// It trapped, exited or met a limit.
     Broken(String),
-    /// Nothing that it does can succeed now: its Slack token was refused.
-    Useless(String),
 }
 
 /// Whether a handler may run.
@@ -87,7 +85,6 @@ impl Breakers {
                 }
                 format!("failed {} times in a row: {reason}", breaker.failures)
             }
-            Health::Useless(reason) => reason,
         };
         let breaker = breakers.entry(key).or_default();
         let was_open = breaker.paused.is_some();
@@ -108,6 +105,16 @@ impl Breakers {
                     reason,
                 })
             })
+    }
+
+    /// Returns when one delivery of each paused handler may find out.
+    pub(super) fn probes(&self) -> Vec<(HandlerName, Instant)> {
+        let breakers = self.0.lock();
+        let paused = breakers.iter().filter_map(|((handler, _), breaker)| {
+            let (until, _) = breaker.paused.as_ref()?;
+            Some((handler.clone(), *until))
+        });
+        paused.collect()
     }
 
     /// Forgets what is known of a handler whose module was replaced: the new one starts afresh.
@@ -194,26 +201,5 @@ mod tests {
             breakers.tell(&h, StepKind::Act, Health::Sound, second(0));
         }
         assert_eq!(breakers.ask(&h, StepKind::Act, second(0)), Gate::Open);
-    }
-
-    #[test]
-    fn a_refused_token_pauses_at_once() {
-        let (breakers, second) = (Breakers::default(), clock());
-        let h = HandlerName::new("h");
-        let refused = Health::Useless("Slack refused the token: invalid_auth".into());
-        assert!(
-            breakers
-                .tell(&h, StepKind::Act, refused, second(0))
-                .is_some()
-        );
-        assert!(
-            breakers
-                .paused(&h)
-                .expect("paused")
-                .reason
-                .contains("invalid_auth")
-        );
-        breakers.forget(&h);
-        assert_eq!(breakers.paused(&h), None);
     }
 }

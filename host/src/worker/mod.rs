@@ -3,6 +3,7 @@
 mod breaker;
 mod outcome;
 mod pipeline;
+mod prober;
 mod story;
 mod threads;
 
@@ -20,6 +21,7 @@ use crate::runtime::{Registry, Runtime};
 use crate::telemetry::Metrics;
 
 pub(crate) use breaker::{Breakers, Pause};
+pub(crate) use prober::Prober;
 pub(crate) use threads::GuestThreads;
 
 /// What a worker needs: handles that it shares with the rest of the server.

@@ -8,7 +8,7 @@ use crate::alert::{StepKind, Timestamp};
 use crate::config::{EnrichBudget, Retry};
 use crate::journal::CallKind;
 use crate::queue::{Next, Progress, Stay, Step, StepStatus};
-use crate::runtime::{Invoked, StepFailure};
+use crate::runtime::{Hold, Invoked, StepFailure};
 
 /// Traps, exits and limits met that end a step: the second shows that it was no accident.
 const TRAPS_MAX: u32 = 2;
@@ -84,6 +84,30 @@ pub(super) fn actor_failed(
     }
 }
 
+/// Lets an actor wait for what only the operator can mend, for as long as its alert may get old. It uses no attempt: a probe
+/// finds out when it goes on.
+pub(super) fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
+    step.last_error = Some(hold.to_string());
+    wait_or_age(step, policy.age_max, policy, at);
+    if step.status == StepStatus::Pending {
+        step.waits_for = Some(hold.dependency());
+    }
+}
+
+/// Returns true if a failure may be due to what did not answer: not if somebody has said how long to wait.
+pub(super) fn may_be_due_to_others(failure: &StepFailure) -> bool {
+    match failure {
+        StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
+            after.is_none()
+        }
+        StepFailure::Timeout(_) => true,
+        StepFailure::Permanent(_)
+        | StepFailure::Trap(_)
+        | StepFailure::Limit(_)
+        | StepFailure::Host(_) => false,
+    }
+}
+
 /// Lets a step wait, but not past the age that ends it: then it is given up.
 pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: Circumstances) {
     let Some(left) = policy
@@ -133,6 +157,7 @@ pub(super) fn enrichment_failed(
 pub(super) fn give_up(step: &mut Step, reason: &str) {
     step.status = StepStatus::Failed;
     step.not_before = None;
+    step.waits_for = None;
     step.last_error = Some(reason.to_owned());
 }
 
@@ -221,7 +246,9 @@ mod tests {
                 }],
                 ..Trace::default()
             },
-            slack_token_refused: None,
+            hold: None,
+            needs: None,
+            has: Vec::new(),
             doubts: None,
             recorded: RecordUse::default(),
         };

@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::breaker::{Change, Gate, Health};
+use super::breaker::{Change, Gate, Health, PAUSE};
 use super::outcome::{self, Circumstances};
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp, is_dead_letter_route};
 use crate::config::HandlerSettings;
-use crate::journal::{RecordUse, Recorded, Suspect};
+use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, has_another_way};
-use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
+use crate::queue::{
+    Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake, has_another_way,
+};
+use crate::runtime::{Answered, Hold, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -39,6 +41,8 @@ pub(super) struct Run {
     recorded_now: RecordUse,
     /// When the steps that failed are due, on the clock that only runs forwards.
     due: BTreeMap<usize, Instant>,
+    /// The steps that go on before their time, since what they waited for is back.
+    woken: Vec<(usize, Option<Dependency>)>,
 }
 
 /// A handler's slot, given back when dropped: even a panic leaks none.
@@ -77,6 +81,14 @@ impl Drop for Slot {
     }
 }
 
+/// What a step met outside of the server, if it failed.
+struct Why {
+    /// Slack refuses it until the operator mends that.
+    hold: Option<Hold>,
+    /// What did not answer.
+    needs: Option<Dependency>,
+}
+
 /// What a lease does next.
 enum Turn {
     /// Tries the step at this place, under the slot that it holds.
@@ -96,6 +108,12 @@ impl Run {
         let now = Timestamp::now();
         // The queue waits by a clock that only runs forwards: what it hands out is due, whatever the time of
         // day was set to meanwhile.
+        let steps = &mut leased.progress;
+        let woken = steps.wake(&leased.woken);
+        let woken = woken
+            .into_iter()
+            .map(|place| (place, steps.steps[place].waits_for.clone()))
+            .collect();
         leased.progress.make_due(now);
         if leased.after_crash {
             leased.progress.interrupt(leased.lease.saturating_sub(1));
@@ -122,6 +140,7 @@ impl Run {
             told: Vec::new(),
             recorded_now: RecordUse::default(),
             due: BTreeMap::new(),
+            woken,
         }
     }
 
@@ -304,6 +323,7 @@ impl Run {
         let now = Timestamp::now();
         step.started_at.get_or_insert(now);
         step.not_before = None;
+        step.waits_for = None;
         let invocation = Invocation {
             step: step.kind,
             delivery: id,
@@ -439,6 +459,9 @@ impl Run {
         if let Some(doubts) = invoked.doubts {
             step.set_doubts(doubts);
         }
+        for dependency in &invoked.has {
+            self.worker.queue.wake(dependency, Wake::All);
+        }
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => {
@@ -453,7 +476,13 @@ impl Run {
                     Output::Facts(facts) => step.facts = facts,
                 }
             }
-            Err(failure) => self.failed(place, &failure, settings, now),
+            Err(failure) => {
+                let why = Why {
+                    hold: invoked.hold,
+                    needs: invoked.needs,
+                };
+                self.failed(place, &failure, why, settings, now);
+            }
         }
         let step = &self.leased.progress.steps[place];
         let (outcome, level) = match step.status {
@@ -494,6 +523,7 @@ impl Run {
         &mut self,
         place: usize,
         failure: &StepFailure,
+        why: Why,
         settings: &HandlerSettings,
         now: Timestamp,
     ) {
@@ -517,7 +547,26 @@ impl Run {
                 outcome::enrichment_failed(step, failure, &settings.enrich, used);
             }
             StepKind::Act => {
-                outcome::actor_failed(step, failure, &retry, circumstances);
+                // Whatever the handler made of it: only what the server itself failed in says nothing of the handler. A
+                // notice that has another way does not wait for this one.
+                let hold = why
+                    .hold
+                    .filter(|_| !moves_on && !matches!(failure, StepFailure::Host(_)));
+                if let Some(hold) = hold {
+                    outcome::actor_held(step, &hold, &retry, circumstances);
+                } else {
+                    outcome::actor_failed(step, failure, &retry, circumstances);
+                    // What was woken in vain waits for its time: a dependency that answers some and not others is not to
+                    // have all of them back at each answer.
+                    let in_vain =
+                        why.needs.is_some() && self.woken.contains(&(place, why.needs.clone()));
+                    if step.not_before.is_some()
+                        && outcome::may_be_due_to_others(failure)
+                        && !in_vain
+                    {
+                        step.waits_for = why.needs;
+                    }
+                }
             }
         }
         if let Some(until) = self.leased.progress.steps[place].not_before {
@@ -604,9 +653,13 @@ impl Run {
             StepKind::Act if takes_next_way => outcome::give_up(step, &reason),
             StepKind::Act => {
                 step.last_error = Some(reason);
-                // Spread out: a backlog that wakes at one moment would only be sent back together.
-                let wait = left.mul_f64(1.0 + circumstances.jitter);
+                // One tries when the pause is over, and all go if that succeeds. Their own time is later, and spread out: a
+                // backlog that wakes at one moment would only be sent back together.
+                let wait = left + PAUSE.mul_f64(1.0 + circumstances.jitter);
                 outcome::wait_or_age(step, wait, &settings.retry, circumstances);
+                if step.status == StepStatus::Pending {
+                    step.waits_for = Some(Dependency::Handler(step.handler.to_string()));
+                }
             }
         }
         self.tell_doubts_of_end(place);
@@ -634,7 +687,11 @@ impl Run {
                     message: reason.clone(),
                     after: None,
                 };
-                self.failed(place, &failure, &settings, Timestamp::now());
+                let why = Why {
+                    hold: None,
+                    needs: None,
+                };
+                self.failed(place, &failure, why, &settings, Timestamp::now());
             }
         }
         let level = match self.leased.progress.steps[place].status {
@@ -661,15 +718,16 @@ impl Run {
     }
 
     fn tell_breaker(&self, handler: &HandlerName, kind: StepKind, invoked: &Invoked) {
-        let health = match (&invoked.slack_token_refused, &invoked.outcome) {
-            (Some(reason), _) => Health::Useless(reason.clone()),
-            (None, Err(StepFailure::Trap(m) | StepFailure::Limit(m))) => {
+        let health = match (&invoked.hold, &invoked.outcome) {
+            // What it does when Slack refuses it says nothing about what it does else.
+            (Some(_), Err(_)) => return,
+            (_, Err(StepFailure::Trap(m) | StepFailure::Limit(m))) => {
                 Health::Broken(m.lines().next().unwrap_or_default().to_owned())
             }
-            (None, Err(StepFailure::Timeout(m))) if kind == StepKind::Enrich => {
+            (_, Err(StepFailure::Timeout(m))) if kind == StepKind::Enrich => {
                 Health::Broken(m.clone())
             }
-            (None, Err(StepFailure::Host(_))) => return,
+            (_, Err(StepFailure::Host(_))) => return,
             _ => Health::Sound,
         };
         let change = self
@@ -682,10 +740,13 @@ impl Run {
                     handler = handler.as_str(),
                     step = kind.as_str(),
                     reason,
-                    "handler {handler} is paused: it failed again and again; one delivery tries it every 30 s"
+                    "handler {handler} is paused: it failed again and again; one delivery tries it every {} s",
+                    PAUSE.as_secs()
                 );
             }
             Some(Change::Closed) => {
+                let dependency = Dependency::Handler(handler.to_string());
+                self.worker.queue.wake(&dependency, Wake::All);
                 tracing::info!(
                     handler = handler.as_str(),
                     "handler {handler} is no longer paused"

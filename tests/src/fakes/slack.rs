@@ -162,6 +162,14 @@ impl Slack {
         self.shared.workspace.change(|w| w.scopes = scopes);
     }
 
+    /// Lets a channel refuse messages with this code, as `restricted_action`, or take them again.
+    pub fn refuse_channel(&self, name: &str, code: Option<&'static str>) {
+        self.shared.workspace.change(|w| match code {
+            Some(code) => drop(w.refused.insert(name.to_owned(), code)),
+            None => drop(w.refused.remove(name)),
+        });
+    }
+
     /// Makes every channel that is named exist, and takes every token, for use by hand.
     pub fn accept_anyone(&self) {
         self.shared.workspace.change(|w| {

@@ -20,6 +20,8 @@ pub(super) struct Workspace {
     pub(super) kinds: BTreeMap<String, ChannelKind>,
     /// What the token may do, as `x-oauth-scopes` says it; everything, and not said, where empty.
     pub(super) scopes: Vec<String>,
+    /// What channels answer to messages, by name.
+    pub(super) refused: BTreeMap<String, &'static str>,
     pub(super) messages: Vec<Message>,
     pub(super) calls: Vec<Call>,
     pub(super) last_ts: (i64, u32),
@@ -218,6 +220,9 @@ impl Workspace {
 
     fn post(&mut self, body: &Value) -> Result<Value, Refusal> {
         let (channel, channel_name) = self.channel(body)?;
+        if let Some(code) = self.refused.get(channel_name.trim_start_matches('#')) {
+            return Err((*code).into());
+        }
         match self.kinds.get(channel_name.trim_start_matches('#')) {
             Some(ChannelKind::NotMember) => return Err("not_in_channel".into()),
             Some(ChannelKind::Archived) => return Err("is_archived".into()),

@@ -125,10 +125,13 @@ impl Scheduler {
             ahead: false,
             after_crash: entrant.after_crash,
             suspected: entrant.suspected,
+            waits_for: Vec::new(),
+            woken: Vec::new(),
             alert,
             alert_bytes: entrant.alert_bytes,
         };
         self.items.insert(id, item);
+        self.await_all(id, entrant.waits_for);
         for overtaken in overtaken {
             self.call_off(overtaken);
         }
@@ -141,6 +144,7 @@ impl Scheduler {
         phase: impl FnOnce(LeaseToken) -> Phase,
     ) -> Grant {
         self.stop_timer(id);
+        self.await_none(id);
         self.last_token += 1;
         let token = LeaseToken(self.last_token);
         let ahead = self.handlers[self.items[&id].handler].is_full();
@@ -161,6 +165,7 @@ impl Scheduler {
             lease: item.leases,
             ahead,
             after_crash: item.after_crash,
+            woken: item.woken.clone(),
             since: item.since,
             alert: item.alert.clone(),
         };
@@ -175,6 +180,7 @@ impl Scheduler {
             token,
             started: false,
         };
+        item.woken = Vec::new();
         let bytes = item.alert_bytes;
         if item.alert.take().is_some() {
             self.alert_bytes -= bytes;
@@ -183,6 +189,7 @@ impl Scheduler {
 
     pub(super) fn remove(&mut self, id: DeliveryId, now: Ticks) {
         self.call_off(id);
+        self.await_none(id);
         let Some(item) = self.items.remove(&id) else {
             return;
         };

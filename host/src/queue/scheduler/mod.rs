@@ -10,12 +10,14 @@ mod lanes;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod wake;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use crate::journal::Dependency;
 
 use super::clock::Ticks;
 use super::options::Caps;
@@ -23,6 +25,7 @@ use super::types::{LeaseToken, Stay};
 use alone::Alone;
 use lanes::Line;
 use slots::Slots;
+use wake::Waiters;
 
 #[cfg(test)]
 pub(super) use slots::BRIEF_MIN;
@@ -65,6 +68,10 @@ struct Item {
     ahead: bool,
     after_crash: bool,
     suspected: u32,
+    /// What it waits for, besides its time.
+    waits_for: Vec<Dependency>,
+    /// What was back since its last lease.
+    woken: Vec<Dependency>,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
 }
@@ -103,6 +110,7 @@ pub(super) struct Scheduler {
     handlers: Vec<Slots>,
     handler_keys: HashMap<HandlerName, usize>,
     timers: BTreeSet<(Ticks, DeliveryId)>,
+    waiters: Waiters,
     provisional: Vec<Provisional>,
     caps: Caps,
     depth_max: usize,
@@ -127,6 +135,7 @@ impl Scheduler {
             handlers: Vec::new(),
             handler_keys: HashMap::new(),
             timers: BTreeSet::new(),
+            waiters: Waiters::new(),
             provisional: Vec::new(),
             caps,
             depth_max,
@@ -390,7 +399,14 @@ impl Scheduler {
             {
                 self.remove(id, now);
             }
-            (Phase::Leased { token: held, .. }, Ended::Waits { handler, due }) if held == token => {
+            (
+                Phase::Leased { token: held, .. },
+                Ended::Waits {
+                    handler,
+                    due,
+                    waits_for,
+                },
+            ) if held == token => {
                 let to = self.handler_key(&handler);
                 self.move_to(id, to);
                 let item = self.item(id);
@@ -401,6 +417,7 @@ impl Scheduler {
                 if due > Ticks::MIN {
                     item.suspected = 0;
                 }
+                self.await_all(id, waits_for);
                 if self.is_next(id) {
                     self.set_off(id, now);
                 }

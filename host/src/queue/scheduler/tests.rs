@@ -35,6 +35,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
         leases: 0,
         after_crash: false,
         suspected: 0,
+        waits_for: Vec::new(),
         alert: None,
         alert_bytes: 0,
     }
@@ -138,6 +139,7 @@ fn a_lease_ahead_of_its_slot_that_does_not_start_is_none_any_more() {
         let ended = Ended::Waits {
             handler: name("a"),
             due: Ticks::MIN,
+            waits_for: Vec::new(),
         };
         scheduler.end(grant.id, grant.token, ended, NOW);
     }
@@ -156,6 +158,7 @@ fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
     let ended = Ended::Waits {
         handler: name("a"),
         due: Ticks::MIN,
+        waits_for: Vec::new(),
     };
     scheduler.end(lease.id, lease.token, ended, NOW);
     assert_eq!(grant(&mut scheduler, NOW), [1]);
@@ -200,6 +203,7 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
     let waits = Ended::Waits {
         handler: name("a"),
         due: NOW + 50,
+        waits_for: Vec::new(),
     };
     scheduler.end(firing.id, firing.token, waits, NOW);
     assert_eq!(grant(&mut scheduler, NOW + 49), [] as [i64; 0]);
@@ -261,6 +265,7 @@ fn what_moves_on_to_another_handler_counts_there() {
     let moves = Ended::Waits {
         handler: name("b"),
         due: 0,
+        waits_for: Vec::new(),
     };
     scheduler.end(first.id, first.token, moves, NOW);
     assert!(scheduler.has_room(&[name("a")]));
@@ -516,6 +521,7 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
             _ => Ended::Waits {
                 handler: name("a"),
                 due: NOW,
+                waits_for: Vec::new(),
             },
         };
         scheduler.release_slot(&name("a"), Stay::Long);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use crate::journal::Dependency;
 use crate::queue::clock::Ticks;
 use crate::queue::types::LeaseToken;
 
@@ -59,6 +60,8 @@ pub(in crate::queue) struct Entrant {
     pub(in crate::queue) after_crash: bool,
     /// How often the server died while it ran, and no lease of it ended since. Above 0 it is first to run alone.
     pub(in crate::queue) suspected: u32,
+    /// What it waits for, besides its time.
+    pub(in crate::queue) waits_for: Vec<Dependency>,
     /// Kept in memory as long as there is room, to save reading it again.
     pub(in crate::queue) alert: Option<Arc<Alert>>,
     /// The size of its JSON.
@@ -81,6 +84,8 @@ pub(in crate::queue) struct Grant {
     /// True where no slot was free for it.
     pub(in crate::queue) ahead: bool,
     pub(in crate::queue) after_crash: bool,
+    /// What it waited for that was back, if that is why it goes on before its time.
+    pub(in crate::queue) woken: Vec<Dependency>,
     /// When it was accepted, as in [`Entrant`].
     pub(in crate::queue) since: Ticks,
     /// Absent where memory had no room for it.
@@ -110,8 +115,12 @@ pub(in crate::queue) struct Freed {
 pub(in crate::queue) enum Ended {
     /// Done or dead.
     Settled,
-    /// Waits for `handler` until `due`.
-    Waits { handler: HandlerName, due: Ticks },
+    /// Waits for `handler` until `due`, or until something of `waits_for` is back.
+    Waits {
+        handler: HandlerName,
+        due: Ticks,
+        waits_for: Vec<Dependency>,
+    },
 }
 
 /// How far a lease had come that nobody will end any more.

@@ -195,6 +195,7 @@ impl Committer {
                     leases: 0,
                     after_crash: false,
                     suspected: 0,
+                    waits_for: Vec::new(),
                     alert: Some(Arc::clone(new.alert)),
                     alert_bytes: new.json.len(),
                 };

@@ -63,6 +63,8 @@ pub(super) struct Group {
     pub(super) begun_ahead: Vec<DeliveryId>,
     /// Deliveries whose lease ended within this transaction.
     pub(super) gone: HashSet<DeliveryId>,
+    /// Deliveries that are due before their time, since a person asked for it.
+    pub(super) hurried: Vec<DeliveryId>,
     pub(super) died: u64,
     pub(super) revived: u64,
     /// The class of each death that was reported in a notice of its own.
@@ -214,6 +216,7 @@ impl Committer {
             ended: Vec::new(),
             begun_ahead: Vec::new(),
             gone: HashSet::new(),
+            hurried: Vec::new(),
             died: 0,
             revived: 0,
             noticed: Vec::new(),
@@ -334,6 +337,9 @@ impl Committer {
                     self.watched.remove(&id);
                 }
                 scheduler.end(id, token, ended, group.ticks);
+            }
+            for id in group.hurried {
+                scheduler.hurry(id, group.ticks);
             }
         }
         self.shared.dead.fetch_add(group.died, Ordering::Relaxed);

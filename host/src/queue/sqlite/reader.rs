@@ -14,7 +14,9 @@ use crate::queue::clock::{from_millis, millis_up};
 use crate::queue::errors::ReadError;
 use crate::queue::inbox::Later;
 use crate::queue::scheduler::Beside;
-use crate::queue::types::{Delivery, Filter, LabelTest, Page, Progress, State, Story};
+use crate::queue::types::{
+    Delivery, Filter, LabelTest, Page, Progress, Selected, Selection, State, Story,
+};
 
 use super::gathered::{self, Gathered};
 use super::retry::Tails;
@@ -90,38 +92,59 @@ impl Reader {
         self.with(|conn| kv::get(conn, handler, key, now))
     }
 
-    /// Returns the dead deliveries after `after` that held an alert, in the order of acceptance: all of them, or those of
-    /// `handler`, but for what a person has cancelled; with what is later on their ordering keys; and how many there are beyond the most that one request takes.
-    pub(in crate::queue) fn dead(
+    /// Returns the deliveries of a selection after `after` that held an alert, in the order of acceptance, but for what a
+    /// person has cancelled; with what is later on the ordering keys of dead ones; and how many there are beyond the most
+    /// that one request takes, whatever their labels.
+    pub(in crate::queue) fn selected(
         &self,
-        handler: Option<&HandlerName>,
+        selection: &Selection,
         after: Option<DeliveryId>,
     ) -> Result<(Vec<Lane>, Tails, u64), ReadError> {
-        let handler = handler.map(|h| format!(",{h},"));
+        let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
+        let after = after.map_or(i64::MIN, DeliveryId::as_raw);
+        let state = match selection.state {
+            Selected::Dead => "INDEXED BY deliveries_dead WHERE state = 4",
+            Selected::Retrying => "INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2",
+        };
+        let from = format!(
+            "FROM deliveries {state} AND id > ?1 AND fingerprint IS NOT NULL AND last_error IS NOT ?2
+                 AND (?3 IS NULL OR instr(handlers, ?3) > 0)
+                 AND (?4 IS NULL OR instr(lower(last_error), lower(?4)) > 0)"
+        );
         self.with(|conn| {
-            let after = after.map_or(i64::MIN, DeliveryId::as_raw);
-            let dead = conn
-                .prepare_cached(
-                    "SELECT id, fingerprint, route FROM deliveries INDEXED BY deliveries_dead
-                     WHERE state = 4 AND id > ?2 AND fingerprint IS NOT NULL
-                         AND last_error IS NOT ?4 AND (?1 IS NULL OR instr(handlers, ?1) > 0)
-                     ORDER BY id LIMIT ?3",
+            let mut lanes = conn
+                .prepare_cached(&format!(
+                    "SELECT id, fingerprint, route {from} ORDER BY id LIMIT {RETRIED_MAX}"
+                ))?
+                .query_map(
+                    params![after, CANCELLED, handler, selection.reason],
+                    read_lane,
                 )?
-                .query_map(params![handler, after, RETRIED_MAX, CANCELLED], read_lane)?
                 .collect::<rusqlite::Result<Vec<Lane>>>()?;
-            let beyond = match dead.last() {
-                Some((last, ..)) if dead.len() == RETRIED_MAX as usize => conn
-                    .prepare_cached(
-                        // What was refused has no handlers.
-                        "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead_by_handlers
-                         WHERE state = 4 AND id > ?2 AND instr(handlers, coalesce(?1, ',')) > 0",
+            let beyond = match lanes.last() {
+                Some((last, ..)) if lanes.len() == RETRIED_MAX as usize => conn
+                    .prepare_cached(&format!("SELECT count(*) {from}"))?
+                    .query_one(
+                        params![last.as_raw(), CANCELLED, handler, selection.reason],
+                        |row| row.get::<_, i64>(0),
                     )?
-                    .query_one(params![handler, last.as_raw()], |row| row.get::<_, i64>(0))?
                     .unsigned_abs(),
                 _ => 0,
             };
-            let tails = Tails::read(conn, &dead)?;
-            Ok((dead, tails, beyond))
+            if let Some(test) = &selection.labels {
+                let mut taken = Vec::new();
+                for lane in lanes {
+                    if has_labels(conn, lane.0, test)? {
+                        taken.push(lane);
+                    }
+                }
+                lanes = taken;
+            }
+            let tails = match selection.state {
+                Selected::Dead => Tails::read(conn, &lanes)?,
+                Selected::Retrying => Tails::read(conn, &[])?,
+            };
+            Ok((lanes, tails, beyond))
         })
     }
 
@@ -285,7 +308,7 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
         let id = delivery.id;
         if let Some(test) = &filter.labels {
             tested += 1;
-            if has_labels(conn, &delivery, test)? {
+            if !delivery.fingerprint.is_empty() && has_labels(conn, delivery.id, test)? {
                 deliveries.push(delivery);
             }
         } else {
@@ -321,16 +344,13 @@ pub(super) fn dead_after(
     .collect()
 }
 
-/// Returns true where the delivery holds an alert whose labels pass.
-fn has_labels(conn: &Connection, delivery: &Delivery, test: &LabelTest) -> rusqlite::Result<bool> {
+/// Returns true if the labels of a delivery's alert pass.
+fn has_labels(conn: &Connection, id: DeliveryId, test: &LabelTest) -> rusqlite::Result<bool> {
     #[derive(serde::Deserialize)]
     struct Labelled {
         labels: Labels,
     }
-    if delivery.fingerprint.is_empty() {
-        return Ok(false);
-    }
-    let json = rows::alert_json(conn, delivery.id)?;
+    let json = rows::alert_json(conn, id)?;
     Ok(serde_json::from_str(&json).is_ok_and(|alert: Labelled| test.takes(&alert.labels)))
 }
 

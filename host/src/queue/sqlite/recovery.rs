@@ -242,6 +242,7 @@ fn load(
             leases: stored.leases,
             after_crash: stored.after_crash,
             suspected: stored.suspected,
+            waits_for: stored.waits_for.clone(),
             alert: None,
             alert_bytes: 0,
         };

@@ -1,4 +1,4 @@
-//! Sends many dead deliveries again: a slice in each transaction, so that senders do not wait for all of it, and no more than
+//! Sends many deliveries again that are dead, or wait for another try: a slice in each transaction, so that senders do not wait for all of it, and no more than
 //! leaves room in the queue for what is new.
 
 use std::collections::HashMap;
@@ -335,6 +335,9 @@ impl Committer {
         let Some(stored) = Stored::load(&self.conn, lane.0)? else {
             return Ok(Tried::Left(RetryError::NotFound));
         };
+        if self.hurry(group, &stored)? {
+            return Ok(Tried::Sent);
+        }
         if stored.state != DEAD || self.shared.scheduler.lock().contains(lane.0) {
             return Ok(Tried::Left(RetryError::NotDead));
         }

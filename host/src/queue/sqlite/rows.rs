@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp};
-use crate::journal::{CallKind, CallName, ENTRY_BYTES, Entry, RecordUse, Recorded};
+use crate::journal::{CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
 use crate::queue::scheduler::{Beside, Grant};
 
@@ -87,6 +87,8 @@ pub(super) struct Stored {
     pub(super) not_before: Option<i64>,
     pub(super) route: String,
     pub(super) beside: Beside,
+    /// What it waits for, besides its time.
+    pub(super) waits_for: Vec<Dependency>,
     pub(super) pipeline: Vec<HandlerName>,
     pub(super) next_handler: Option<String>,
     pub(super) last_error: Option<String>,
@@ -96,7 +98,7 @@ pub(super) struct Stored {
 /// The columns of [`Stored`], in its order.
 pub(super) const STORED: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, last_error,
-    settled_at, deaths, suspected, resent, beside";
+    settled_at, deaths, suspected, resent, beside, waits_for";
 
 impl Stored {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -118,6 +120,7 @@ impl Stored {
             suspected: row.get(14)?,
             resent: row.get(15)?,
             beside: beside_of(row.get_ref(16)?.as_str_or_null()?),
+            waits_for: waits_for_of(row.get_ref(17)?.as_str_or_null()?),
         })
     }
 
@@ -129,6 +132,18 @@ impl Stored {
     }
 }
 
+/// Returns what a delivery waits for as it is stored: a line each.
+pub(super) fn waits_for_text(waits_for: &[Dependency]) -> Option<String> {
+    let lines: Vec<_> = waits_for.iter().map(ToString::to_string).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// What this version does not know is not waited for: the time is.
+fn waits_for_of(text: Option<&str>) -> Vec<Dependency> {
+    let lines = text.unwrap_or_default().lines();
+    lines.filter_map(|line| line.parse().ok()).collect()
+}
+
 /// Returns the state of a delivery with this lease.
 pub(super) fn leased(grant: &Grant) -> i64 {
     if grant.ahead { AHEAD } else { RUNNING }
@@ -137,7 +152,7 @@ pub(super) fn leased(grant: &Grant) -> i64 {
 /// Marks a delivery as leased once more.
 pub(super) fn mark_leased(conn: &Connection, grant: &Grant) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE deliveries SET state = ?2, leases = leases + 1, not_before = NULL WHERE id = ?1",
+        "UPDATE deliveries SET state = ?2, leases = leases + 1, not_before = NULL, waits_for = NULL WHERE id = ?1",
     )?
     .execute(params![grant.id.as_raw(), leased(grant)])?;
     Ok(())

@@ -18,7 +18,7 @@ use super::rows::DEAD_BYTES;
 const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// Raised with every change of the tables.
-const LAYOUT: i64 = 3;
+const LAYOUT: i64 = 4;
 
 /// A large store is not read through at every start: what this time does not cover is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
@@ -77,6 +77,7 @@ CREATE TABLE deliveries (
     settled_at INTEGER,
     first_died_at INTEGER,
     not_before INTEGER,
+    waits_for TEXT,
     alertname TEXT NOT NULL,
     route TEXT NOT NULL,
     beside TEXT,
@@ -188,6 +189,9 @@ CREATE INDEX deliveries_dead_by_handlers ON deliveries (handlers, settled_at, de
 CREATE TABLE unreported (class TEXT PRIMARY KEY, count INTEGER NOT NULL, since INTEGER NOT NULL, ids TEXT NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('earlier_deaths_until', CAST(unixepoch('subsec') * 1000 AS INTEGER));
 ";
+
+/// From the third layout, which did not know what a delivery waits for besides its time.
+const FROM_3: &str = "ALTER TABLE deliveries ADD COLUMN waits_for TEXT;";
 
 /// A store that this process alone may write.
 #[derive(Debug)]
@@ -335,17 +339,20 @@ fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
         tx.execute_batch(RUNS)?;
         tx.execute_batch(FROM_1)?;
     }
-    tx.execute_batch(
-        "DROP INDEX IF EXISTS events_firing;
-         ALTER TABLE events RENAME TO events_2;",
-    )?;
-    tx.execute_batch(EVENTS)?;
-    tx.execute_batch(REFUSED_PARTS)?;
-    tx.execute_batch(FROM_2)?;
-    tx.execute(
-        &format!("UPDATE deliveries SET dead_bytes = {DEAD_BYTES} WHERE state = 4"),
-        [],
-    )?;
+    if from < 3 {
+        tx.execute_batch(
+            "DROP INDEX IF EXISTS events_firing;
+             ALTER TABLE events RENAME TO events_2;",
+        )?;
+        tx.execute_batch(EVENTS)?;
+        tx.execute_batch(REFUSED_PARTS)?;
+        tx.execute_batch(FROM_2)?;
+        tx.execute(
+            &format!("UPDATE deliveries SET dead_bytes = {DEAD_BYTES} WHERE state = 4"),
+            [],
+        )?;
+    }
+    tx.execute_batch(FROM_3)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }
@@ -437,6 +444,35 @@ mod tests {
         assert_eq!(pragma("auto_vacuum"), 2.into());
     }
 
+    /// The tables of the third layout that later ones have changed.
+    const LAYOUT_3: &str = "
+        ALTER TABLE deliveries DROP COLUMN waits_for;
+        PRAGMA user_version = 3;";
+
+    #[test]
+    fn a_store_of_the_third_layout_keeps_what_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let conn = open(&path).unwrap().conn;
+        conn.execute_batch(LAYOUT_3).unwrap();
+        conn.execute_batch(
+            "INSERT INTO deliveries (id, state, accepted_at, not_before, alertname, route, handlers)
+                 VALUES (8, 2, 1, 99, 'A', 'r', ',h,');",
+        )
+        .unwrap();
+        drop(conn);
+        let conn = open(&path).unwrap().conn;
+        assert_eq!(
+            text(
+                &conn,
+                "SELECT concat_ws(' ', id, state, not_before, waits_for IS NULL) FROM deliveries"
+            ),
+            "8 2 99 1"
+        );
+        drop(conn);
+        assert!(open(&path).is_ok());
+    }
+
     /// The tables of the second layout that later ones have changed.
     const LAYOUT_2: &str = "
         DROP TABLE events;
@@ -455,6 +491,7 @@ mod tests {
         DROP INDEX deliveries_settled;
         DROP INDEX deliveries_dead_by_handlers;
         ALTER TABLE deliveries DROP COLUMN dead_bytes;
+        ALTER TABLE deliveries DROP COLUMN waits_for;
         PRAGMA user_version = 2;";
 
     fn text(conn: &Connection, sql: &str) -> String {

@@ -191,6 +191,10 @@ impl Committer {
                 ..
             }
         );
+        let waits_for = match &settle.outcome {
+            Outcome::Wait { waits_for, .. } => rows::waits_for_text(waits_for),
+            Outcome::Done | Outcome::Dead => None,
+        };
         let (state, settled_at, not_before, handler) = match &settle.outcome {
             Outcome::Done => (DONE, Some(group.now.as_millisecond()), None, None),
             Outcome::Dead => (DEAD, Some(group.now.as_millisecond()), None, None),
@@ -212,6 +216,7 @@ impl Committer {
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
                      next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
+                     waits_for = ?9,
                      suspected = suspected * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
@@ -227,6 +232,7 @@ impl Committer {
                     settle.story.is_some(),
                     settle.last_error,
                     yields,
+                    waits_for,
                 ],
                 |row| row.get(0),
             )?;
@@ -241,9 +247,15 @@ impl Committer {
         group.gone.insert(settle.id);
         let ended = match &settle.outcome {
             Outcome::Done | Outcome::Dead => Ended::Settled,
-            Outcome::Wait { handler, due, .. } => Ended::Waits {
+            Outcome::Wait {
+                handler,
+                due,
+                waits_for,
+                ..
+            } => Ended::Waits {
                 handler: handler.clone(),
                 due: *due,
+                waits_for: waits_for.clone(),
             },
         };
         group.ended.push((settle.id, settle.token, ended));
@@ -339,6 +351,9 @@ impl Committer {
         let Some(stored) = Stored::load(&self.conn, id)? else {
             return Ok(Err(RetryError::NotFound));
         };
+        if self.hurry(group, &stored)? {
+            return Ok(Ok(()));
+        }
         if stored.state != DEAD || self.shared.scheduler.lock().contains(id) {
             return Ok(Err(RetryError::NotDead));
         }
@@ -358,6 +373,32 @@ impl Committer {
         }
         self.revive(group, &stored, Reviver::Person)?;
         Ok(Ok(()))
+    }
+
+    /// Makes a delivery due that waits for its time; returns false if it does not wait.
+    pub(super) fn hurry(&mut self, group: &mut Group, stored: &Stored) -> rusqlite::Result<bool> {
+        let id = stored.id;
+        let waits = stored.state == RETRYING
+            && !group.gone.contains(&id)
+            && self.shared.scheduler.lock().is_waiting(id);
+        if !waits {
+            return Ok(false);
+        }
+        if let Some(json) = rows::progress_json(&self.conn, id)? {
+            let mut progress: Progress = serde_json::from_str(&json)
+                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            progress.hurry();
+            let json = serde_json::to_string(&progress)
+                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            rows::put_run(&self.conn, id, stored.leases, &json, None)?;
+        }
+        self.conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, not_before = NULL, waits_for = NULL WHERE id = ?1",
+            )?
+            .execute(params![id.as_raw(), QUEUED])?;
+        group.hurried.push(id);
+        Ok(true)
     }
 
     /// Completes what somebody saw of the lane a moment ago with what has changed since.
@@ -420,6 +461,7 @@ impl Committer {
             leases: stored.leases,
             after_crash: stored.after_crash,
             suspected: 0,
+            waits_for: Vec::new(),
             alert: None,
             alert_bytes: 0,
         };
@@ -431,7 +473,7 @@ impl Committer {
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
                      resent = ?6, first_died_at = CASE WHEN ?6 THEN first_died_at END,
-                     revived_at = ?4, settled_at = NULL, not_before = NULL, next_handler = ?5,
+                     revived_at = ?4, settled_at = NULL, not_before = NULL, waits_for = NULL, next_handler = ?5,
                      last_error = NULL, dead_bytes = NULL
                  WHERE id = ?1",
             )?
@@ -479,7 +521,7 @@ impl Committer {
         }
         self.conn
             .prepare_cached(
-                "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL,
+                "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL, waits_for = NULL,
                      last_error = ?4
                  WHERE id = ?1",
             )?
@@ -506,6 +548,7 @@ fn restart_failed(progress: &mut Progress) {
             step.traps = 0;
             step.used_ms = 0;
             step.not_before = None;
+            step.waits_for = None;
             step.last_error = None;
             step.facts = crate::alert::Labels::default();
             step.blocks.clear();

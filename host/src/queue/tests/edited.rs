@@ -136,7 +136,11 @@ async fn one_on_the_old_route_that_a_later_one_on_the_new_has_passed_is_not_sent
     bench.run(Next::Done).await;
     let passed = bench.queue.retry(fired, Force::No).await;
     assert_eq!(passed, Err(RetryError::Passed));
-    let all = bench.queue.retry_all(None, None).await.unwrap();
+    let all = bench
+        .queue
+        .retry_all(Selection::default(), None)
+        .await
+        .unwrap();
     assert_eq!(all.left, [(fired, RetryError::Passed)]);
     bench.queue.retry(fired, Force::Yes).await.unwrap();
 }

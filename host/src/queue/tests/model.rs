@@ -563,6 +563,16 @@ impl Pair {
             self.model.deliveries[&id].stage,
             Stage::Dead | Stage::Cancelled
         );
+        let now_s = self.model.now_s;
+        let known = self.model.deliveries.get_mut(&id).unwrap();
+        if let Stage::Waits { put_off: true, due } = known.stage {
+            assert_eq!(answer, Ok(()), "what waits is due now");
+            known.stage = Stage::Waits {
+                due: due.min(now_s),
+                put_off: false,
+            };
+            return;
+        }
         let expected = match (dead, self.model.is_passed(id)) {
             (false, _) => Err(RetryError::NotDead),
             (true, true) => Err(RetryError::Passed),

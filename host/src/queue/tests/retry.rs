@@ -7,8 +7,11 @@ use super::*;
 impl Bench {
     /// Sends all of `notify` again that come after this one.
     pub(super) async fn retry_all(&self, after: Option<DeliveryId>) -> Retried {
-        let handler = Some(name("notify"));
-        self.queue.retry_all(handler, after).await.unwrap()
+        let selection = Selection {
+            handler: Some(name("notify")),
+            ..Selection::default()
+        };
+        self.queue.retry_all(selection, after).await.unwrap()
     }
 
     /// Returns a queue with so many dead ones, on ordering keys of their own, and nothing else.
@@ -147,7 +150,11 @@ async fn what_a_person_has_cancelled_is_not_among_the_many() {
     bench.queue.cancel(cancelled).await.unwrap();
     let dead = bench.accept_new(firing("B")).await;
     bench.run(Next::Dead("why".into())).await;
-    let all = bench.queue.retry_all(None, None).await.unwrap();
+    let all = bench
+        .queue
+        .retry_all(Selection::default(), None)
+        .await
+        .unwrap();
     assert_eq!(all.retried, [dead]);
     assert!(all.left.is_empty(), "{:?}", all.left);
     bench.queue.retry(cancelled, Force::No).await.unwrap();

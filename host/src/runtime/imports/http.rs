@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::config::{Credential, CredentialKind};
-use crate::journal::CallKind;
+use crate::journal::{CallKind, Dependency};
 use crate::policy::{Grants, HttpGrant, Refusal, scalar};
 use crate::runtime::bindings::http::{Error, Host, Method, Request, Response};
 use crate::runtime::egress::{HttpClient, SendError, judge_literal, refusal_in, root_cause};
@@ -129,9 +129,11 @@ impl State {
             self.recorder.met(&limit);
             return Ok(failed(Error::BudgetExhausted(limit)));
         }
-        let clients = Arc::clone(&powers.clients);
-        let origin = prepared.origin.clone();
-        if let Some(why) = clients.outages.refuses(&origin, Instant::now()) {
+        let outages = Arc::clone(&powers.services.outages);
+        let (handler, origin) = (powers.handler.clone(), prepared.origin.clone());
+        let needed = Dependency::Origin(origin.clone());
+        if let Some(why) = outages.refuses(&handler, &origin, Instant::now()) {
+            self.recorder.needs(needed);
             return Ok(failed(Error::Unreachable(why)));
         }
         match take_turn(powers, &prepared) {
@@ -154,6 +156,8 @@ impl State {
             return Ok(failed(Error::Unavailable(why)));
         }
         self.begin(plan);
+        // Also if the invocation's time ends before the answer.
+        self.recorder.needs(needed.clone());
         let body_limit = prepared.body_limit;
         let (sent, withheld_bytes) = exchange(prepared).await;
         if let Some(powers) = &mut self.powers {
@@ -162,12 +166,23 @@ impl State {
         if let Err(Error::TooLarge(_)) = sent.reply {
             self.recorder.met(&format!("{body_limit}:"));
         }
-        let answered = match &sent.reply {
-            Err(Error::Unreachable(why)) => Err(why.as_str()),
-            Err(Error::Timeout) => Err("no answer in time"),
-            _ => Ok(()),
+        let failed = match &sent.reply {
+            Err(Error::Unreachable(why)) => Some(why.as_str()),
+            Err(Error::Timeout) => Some("no answer in time"),
+            _ => None,
         };
-        clients.outages.tell(&origin, answered, Instant::now());
+        match failed {
+            Some(why) => outages.failed(&handler, &origin, why, Instant::now()),
+            None => outages.answered(&origin),
+        }
+        match &sent.reply {
+            // It is out of order: what needs it waits.
+            Err(Error::Unreachable(_) | Error::Timeout) => {}
+            Ok(response) if response.status >= 500 => {}
+            // It is there, but wants fewer requests: that says nothing about the others' wait.
+            Ok(response) if response.status == 429 => self.recorder.needs_no_more(&needed),
+            _ => self.recorder.has(needed),
+        }
         Ok(sent)
     }
 }

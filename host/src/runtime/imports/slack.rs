@@ -9,10 +9,11 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use crate::alert::StepKind;
-use crate::journal::CallKind;
+use crate::journal::{CallKind, Dependency};
 use crate::runtime::Answered;
 use crate::runtime::bindings::slack::{Error, Host, Message};
 use crate::runtime::endings::{Change, Ending, Reported, change_of};
+use crate::runtime::holds::Hold;
 use crate::runtime::limits;
 use crate::runtime::message_ref::PostedMessage;
 use crate::runtime::preview;
@@ -36,6 +37,8 @@ struct Outgoing {
     method: Method,
     /// In the grants.
     channel: String,
+    /// Slack's id of the channel that the message which it is about is in.
+    at: Option<String>,
     /// At Slack: a name with `#`, or an id.
     target: String,
     body: Map<String, Value>,
@@ -141,8 +144,11 @@ impl State {
         if powers.services.slack.settings.preview {
             return Ok(shown(powers, plan, &outgoing, true));
         }
+        if let Err(hold) = powers.services.holds.ask(&outgoing.channel, Instant::now()) {
+            return Ok(self.met(hold));
+        }
         if let Err(wait) = take_turn(powers, &outgoing) {
-            return Ok(failed(rate_limited(wait)));
+            return Ok(self.waits(powers, &outgoing, wait));
         }
         if let Err(why) = self.note(plan).await? {
             return Ok(failed(Error::Unavailable(why)));
@@ -158,13 +164,27 @@ impl State {
         let Outgoing {
             method,
             channel,
+            at,
             target,
             body,
             changed,
         } = outgoing;
-        let slack = &powers.services.slack;
-        match slack.call(method, &target, body, powers.time_left()).await {
+        let services = &powers.services;
+        // Also if the invocation's time ends before the answer.
+        self.recorder.needs(Dependency::Slack);
+        let called = services
+            .slack
+            .call(method, &target, body, powers.time_left())
+            .await;
+        match called {
             Ok(posted) => {
+                services.holds.release(None);
+                services.holds.release(Some(&channel));
+                self.recorder.has(Dependency::Slack);
+                self.recorder.has(Dependency::SlackChannel(channel.clone()));
+                if method == Method::PostMessage && at.is_none() {
+                    services.holds.learn(&channel, &posted.channel_id);
+                }
                 let mut result = format!("ok, {} {}", posted.channel_id, posted.ts);
                 if let Some(code) = &posted.degraded {
                     result = format!(
@@ -195,11 +215,61 @@ impl State {
                     ..Done::live(Ok(reference), result)
                 }
             }
-            Err(failure) => self.explain_failure(failure, &channel),
+            Err(failure) => self.explain_failure(powers, failure, &channel, at.as_deref()),
         }
     }
 
-    fn explain_failure(&self, failure: SlackFailure, channel: &str) -> Done<Reply> {
+    /// A message waits for its permit: because of our own rate limit, unless Slack has said to wait.
+    fn waits(
+        &self,
+        powers: &Powers,
+        outgoing: &Outgoing,
+        wait: std::time::Duration,
+    ) -> Done<Reply> {
+        let slack = &powers.services.slack;
+        let done = failed(rate_limited(wait));
+        if slack.paces.check(&outgoing.target, Instant::now()).is_err() {
+            return done;
+        }
+        let why = format!(
+            "waiting for this channel's rate limit ({} a second, slack.rate)",
+            slack.settings.rate.per_second
+        );
+        let result = format!("{why}: {} ms", wait.as_millis());
+        self.recorder.waits_for_rate(why);
+        Done { result, ..done }
+    }
+
+    /// Slack refuses what only the operator can mend: the guest is told to try later, and whatever it makes of that, the step
+    /// waits.
+    fn met(&self, hold: Hold) -> Done<Reply> {
+        let why = hold.to_string();
+        self.recorder.needs_no_more(&Dependency::Slack);
+        self.recorder.meets(hold);
+        failed(Error::Unavailable(why))
+    }
+
+    fn explain_failure(
+        &self,
+        powers: &Powers,
+        failure: SlackFailure,
+        channel: &str,
+        at: Option<&str>,
+    ) -> Done<Reply> {
+        let holds = &powers.services.holds;
+        match &failure {
+            // It is not known whether the token is good, or Slack in order.
+            SlackFailure::Unavailable(_)
+            | SlackFailure::Unknown(..)
+            | SlackFailure::SlackHeld { .. } => {}
+            SlackFailure::RateLimited(_) => self.recorder.needs_no_more(&Dependency::Slack),
+            SlackFailure::Invalid(_)
+            | SlackFailure::NotFound
+            | SlackFailure::ChannelHeld { .. } => {
+                holds.release(None);
+                self.recorder.has(Dependency::Slack);
+            }
+        }
         match failure {
             SlackFailure::Invalid(why) => {
                 tracing::error!("Slack refuses a message to the channel {channel}: {why}");
@@ -219,11 +289,19 @@ impl State {
                     ..Done::live(Err(error), line)
                 }
             }
-            SlackFailure::TokenRefused(why) => {
-                self.recorder.token_refused(why.clone());
-                failed(Error::Unavailable(format!(
-                    "Slack refuses the token: {why}"
-                )))
+            // The message is in another channel than the one that the name stands for now, so the latter is not to blame.
+            SlackFailure::ChannelHeld { .. } if at.is_some_and(|id| !holds.is_at(channel, id)) => {
+                failed(Error::NotFound)
+            }
+            SlackFailure::ChannelHeld { code, advice } => {
+                let reason = (code.as_str(), advice.as_str());
+                self.met(holds.place(Some(channel), reason, None, Instant::now()))
+            }
+            SlackFailure::SlackHeld { code, advice } => {
+                let token = powers.services.slack.settings.token.as_ref();
+                let token = token.and_then(|token| token.read().ok());
+                let reason = (code.as_str(), advice.as_str());
+                self.met(holds.place(None, reason, token, Instant::now()))
             }
         }
     }
@@ -254,6 +332,7 @@ fn outgoing_post(powers: &Powers, message: Message) -> Result<Outgoing, Error> {
     let target = target_of(powers, &message.channel)?;
     let (mut body, changed) = content(powers, &message)?;
     body.insert("channel".into(), json!(target));
+    let mut at = None;
     if let Some(thread) = &message.thread {
         let parent = open(powers, thread)?;
         if parent.channel != message.channel {
@@ -265,10 +344,12 @@ fn outgoing_post(powers: &Powers, message: Message) -> Result<Outgoing, Error> {
         // Where the channel's name was pointed elsewhere since, the thread is where it was.
         body.insert("channel".into(), json!(parent.channel_id));
         body.insert("thread_ts".into(), json!(parent.ts));
+        at = Some(parent.channel_id);
     }
     Ok(Outgoing {
         method: Method::PostMessage,
         channel: message.channel,
+        at,
         target,
         body,
         changed,
@@ -286,6 +367,7 @@ fn outgoing_update(powers: &Powers, at: &str, message: Message) -> Result<Outgoi
         method: Method::Update,
         target: target_of(powers, &posted.channel)?,
         channel: posted.channel,
+        at: Some(posted.channel_id),
         body,
         changed,
     })
@@ -307,6 +389,7 @@ fn outgoing_reaction(powers: &Powers, at: &str, emoji: &str) -> Result<Outgoing,
         method: Method::AddReaction,
         target: target_of(powers, &posted.channel)?,
         channel: posted.channel,
+        at: Some(posted.channel_id),
         body,
         changed: None,
     })
@@ -426,6 +509,7 @@ fn shown(powers: &Powers, plan: &Plan, outgoing: &Outgoing, to_people: bool) -> 
         target,
         body,
         changed,
+        ..
     } = outgoing;
     let text = match method {
         Method::AddReaction => format!("reaction :{}:", body["name"].as_str().unwrap_or_default()),
@@ -487,7 +571,7 @@ fn failed(error: Error) -> Done<Reply> {
         Error::Denied(why) => format!("denied: {}", why.lines().next().unwrap_or_default()),
         Error::Invalid(why) => format!("invalid: {why}"),
         Error::NotFound => "no such message, or too old to be changed".to_owned(),
-        Error::RateLimited(ms) => format!("its turn is in {ms} ms"),
+        Error::RateLimited(ms) => format!("Slack asks to wait {ms} ms"),
         Error::Unavailable(why) => format!("unavailable: {why}"),
         Error::Timeout => "posted or not: unknown".to_owned(),
         Error::BudgetExhausted(which) => which.clone(),

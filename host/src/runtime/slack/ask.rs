@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
-use super::{SlackApi, advice, code_of, not_sent};
+use super::{SlackApi, code_of, not_sent};
+use crate::runtime::endings::slack_code;
 use crate::runtime::slack::SlackFailure;
 
 /// One call; the answer of a working Slack takes a second at most.
@@ -190,7 +191,7 @@ impl SlackApi {
             }),
             Err(Why::Unreachable(why)) => Err(SlackTrouble::Unreachable(why)),
             Err(Why::Code { code, .. }) => {
-                let advice = advice(&code);
+                let advice = slack_code(&code).advice();
                 Err(SlackTrouble::Refused(format!("{code}: {advice}")))
             }
         }

@@ -1,9 +1,9 @@
-//! What a delivery can wait for: the words that the runtime, the worker and the queue share.
+//! What a delivery can wait for besides its time: the words that the runtime, the worker and the queue share.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Something outside of the server that a step needs.
+/// Something that a step needs, and that can be out of order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dependency {
     /// An HTTP origin, as `https://api.example.com`.
@@ -12,15 +12,18 @@ pub enum Dependency {
     SlackChannel(String),
     /// All of Slack.
     Slack,
+    /// A handler that is paused, since it failed again and again.
+    Handler(String),
 }
 
-/// As it is stored and shown: `origin https://api.example.com`, `slack channel alerts`, `slack`.
+/// As it is stored and shown: `origin https://api.example.com`, `slack channel alerts`, `slack`, `handler NAME`.
 impl fmt::Display for Dependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin(origin) => write!(f, "origin {origin}"),
             Self::SlackChannel(channel) => write!(f, "slack channel {channel}"),
             Self::Slack => f.write_str("slack"),
+            Self::Handler(handler) => write!(f, "handler {handler}"),
         }
     }
 }
@@ -39,6 +42,9 @@ impl FromStr for Dependency {
         }
         if let Some(channel) = text.strip_prefix("slack channel ") {
             return Ok(Self::SlackChannel(channel.to_owned()));
+        }
+        if let Some(handler) = text.strip_prefix("handler ") {
+            return Ok(Self::Handler(handler.to_owned()));
         }
         let origin = text.strip_prefix("origin ").ok_or(NotADependency)?;
         Ok(Self::Origin(origin.to_owned()))
@@ -76,6 +82,7 @@ mod tests {
                 "slack channel on call",
             ),
             (Dependency::Slack, "slack"),
+            (Dependency::Handler("h".into()), "handler h"),
         ] {
             assert_eq!(dependency.to_string(), text);
             assert_eq!(text.parse(), Ok(dependency.clone()));

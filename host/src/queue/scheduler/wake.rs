@@ -1,0 +1,94 @@
+//! What waits for something outside of the server, and goes on when that is back.
+//!
+//! It is woken by its dependency, most urgent first, and then takes its place among what is due: slots, ordering keys
+//! and priorities hold as ever.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::alert::{DeliveryId, Priority};
+use crate::journal::Dependency;
+use crate::queue::clock::Ticks;
+use crate::queue::types::Wake;
+
+use super::{Phase, Scheduler};
+
+/// Deliveries by what they wait for, by urgency and then by age.
+pub(super) type Waiters = HashMap<Dependency, BTreeSet<(Priority, DeliveryId)>>;
+
+impl Scheduler {
+    /// Notes what a delivery waits for.
+    pub(super) fn await_all(&mut self, id: DeliveryId, waits_for: Vec<Dependency>) {
+        let priority = self.items[&id].priority;
+        for dependency in &waits_for {
+            let waiters = self.waiters.entry(dependency.clone()).or_default();
+            waiters.insert((priority, id));
+        }
+        self.item(id).waits_for = waits_for;
+    }
+
+    /// Notes that a delivery waits for nothing any more.
+    pub(super) fn await_none(&mut self, id: DeliveryId) {
+        let Some(item) = self.items.get_mut(&id) else {
+            return;
+        };
+        let key = (item.priority, id);
+        for dependency in std::mem::take(&mut item.waits_for) {
+            if let Some(waiters) = self.waiters.get_mut(&dependency) {
+                waiters.remove(&key);
+                if waiters.is_empty() {
+                    self.waiters.remove(&dependency);
+                }
+            }
+        }
+    }
+
+    /// Makes due what waits for `dependency`, all of it or the most urgent; returns how many.
+    pub(in crate::queue) fn wake(
+        &mut self,
+        dependency: &Dependency,
+        which: Wake,
+        now: Ticks,
+    ) -> usize {
+        let Some(waiters) = self.waiters.get(dependency) else {
+            return 0;
+        };
+        let waits = |id: &DeliveryId| {
+            let item = &self.items[id];
+            item.phase == Phase::Waiting && item.due > now
+        };
+        let ids = waiters.iter().map(|(_, id)| *id).filter(waits);
+        let ids: Vec<_> = match which {
+            Wake::All => ids.collect(),
+            Wake::First => ids.take(1).collect(),
+        };
+        for id in &ids {
+            self.item(*id).woken.push(dependency.clone());
+            self.hurry(*id, now);
+        }
+        ids.len()
+    }
+
+    /// Makes a delivery due that waits for its time.
+    pub(in crate::queue) fn hurry(&mut self, id: DeliveryId, now: Ticks) {
+        if !self.is_waiting(id) || self.items[&id].due <= now {
+            return;
+        }
+        self.await_none(id);
+        self.item(id).due = now;
+        if self.is_next(id) {
+            self.call_off(id);
+            self.set_off(id, now);
+        }
+    }
+
+    /// Returns true if a delivery is not leased and not given up.
+    pub(in crate::queue) fn is_waiting(&self, id: DeliveryId) -> bool {
+        let item = self.items.get(&id);
+        item.is_some_and(|item| item.phase == Phase::Waiting)
+    }
+
+    /// Returns what deliveries wait for.
+    pub(in crate::queue) fn awaited(&self) -> Vec<Dependency> {
+        self.waiters.keys().cloned().collect()
+    }
+}
