@@ -294,6 +294,7 @@ impl App {
                 () = ready.ready() => {}
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}
             }
+            ready.restore_holds().await;
             worker.run(leases, phase_seen, DRAIN_MAX).await;
         };
         let worker = guests.enter(|| tokio::spawn(work));

@@ -7,6 +7,7 @@ use super::Shared;
 use crate::alarms::{self, Reporting};
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::queue::{IfBlocked, Raised};
+use crate::runtime::Hold;
 
 /// After this long, an alert for which there was no room is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -17,7 +18,10 @@ impl Shared {
         // Before, there is no way to report.
         self.ready().await;
         let mut changes = self.runtime.holds().subscribe();
-        let mut raised = self.take_up_holds().await;
+        let reported = self.reported_holds().await.into_iter();
+        let mut raised: BTreeMap<_, _> = reported
+            .map(|(hold, fingerprint)| (hold.channel, fingerprint))
+            .collect();
         loop {
             changes.borrow_and_update();
             let holds = self.runtime.holds().current();
@@ -56,29 +60,31 @@ impl Shared {
         }
     }
 
-    /// Takes up what was held when the last process ended: it is held until a message goes through, and its alert fires until
-    /// then. One of a channel that the configuration no longer has is over.
-    async fn take_up_holds(&self) -> BTreeMap<Option<String>, Fingerprint> {
-        let mut raised = BTreeMap::new();
-        for name in alarms::HOLDS {
-            let last = self.last_alerts(name).await;
-            for alert in last.iter().filter(|alert| alert.status == Status::Firing) {
-                let Some(hold) = alarms::hold_of(alert) else {
-                    continue;
-                };
-                let channel = hold.channel.clone();
-                let config = self.config.load();
-                let channels = &config.slack.channels;
-                if channel
-                    .as_ref()
-                    .is_none_or(|name| channels.contains_key(name))
-                {
-                    self.runtime.holds().restore(hold);
-                }
-                raised.insert(channel, alert.fingerprint);
+    /// Takes up what was held when the last process ended: it is held until a message goes through. To be called before
+    /// anything runs: a message that went through before would not release it. A channel that the configuration no longer
+    /// has is not held.
+    pub(super) async fn restore_holds(&self) {
+        for (hold, _) in self.reported_holds().await {
+            let config = self.config.load();
+            let channels = &config.slack.channels;
+            let channel = hold.channel.as_ref();
+            if channel.is_none_or(|name| channels.contains_key(name)) {
+                self.runtime.holds().restore(hold);
             }
         }
-        raised
+    }
+
+    /// Returns the holds whose alerts fire.
+    async fn reported_holds(&self) -> Vec<(Hold, Fingerprint)> {
+        let mut reported = Vec::new();
+        for name in alarms::HOLDS {
+            let last = self.last_alerts(name).await;
+            let firing = last.iter().filter(|alert| alert.status == Status::Firing);
+            reported.extend(
+                firing.filter_map(|alert| Some((alarms::hold_of(alert)?, alert.fingerprint))),
+            );
+        }
+        reported
     }
 
     /// Reports an alert of the server's own; returns false if it is to be tried again.
