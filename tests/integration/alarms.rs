@@ -345,3 +345,66 @@ fn check_says_who_is_notified_of_nothing() {
     let line = server.wait_for_line("nobody is notified");
     assert!(line.contains("level=warn"), "{line}");
 }
+
+#[tokio::test]
+async fn a_channel_that_is_held_raises_one_alarm_elsewhere_which_ends_with_it() {
+    let slack = Slack::start().await;
+    let channels = CHANNELS.replace("#alerts", "#gone");
+    let setup = || {
+        setup(&slack)
+            .config(&channels)
+            .config(HANDLERS)
+            .config(&routes("handlers: [slack-notify]"))
+    };
+    let server = setup().start().await;
+    let first = server.accept(&alerts::firing("First", &[])).await;
+    let second = server.accept(&alerts::firing("Second", &[])).await;
+    let alarm = slack
+        .wait_for(|message| message.contains("AlertManagerSlackChannelHeld"))
+        .await;
+    assert_eq!(alarm.channel_name, "#oncall");
+    let shown = alarm.shown();
+    assert!(shown.contains("channel_not_found"), "{shown}");
+
+    // It is not raised again after a restart, and ends when the channel is there.
+    let server = setup().start_in(server.stop().await).await;
+    let third = server.accept(&alerts::firing("Third", &[])).await;
+    slack.add_channel("gone");
+    for id in [&first[0], &second[0], &third[0]] {
+        let story = server.wait_settled(id).await;
+        assert_eq!(story["state"], "done", "{story:#}");
+    }
+    slack
+        .wait_for(|message| {
+            message.contains("AlertManagerSlackChannelHeld") && message.contains("RESOLVED")
+        })
+        .await;
+    let raised = slack.messages();
+    let raised = raised
+        .iter()
+        .filter(|message| message.contains("AlertManagerSlackChannelHeld"));
+    assert_eq!(raised.count(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_reported_by_a_handler_without_slack() {
+    let (slack, sink) = (Slack::start().await, Sink::start().await);
+    slack.set_token("another");
+    let probe = format!(
+        "  probe:\n    allow: {{ http: ['{0}'] }}\n    config: {{ script: 'post {0}/page notice' }}",
+        sink.url()
+    );
+    let server = setup(&slack)
+        .config(CHANNELS)
+        .config(HANDLERS)
+        .config(&probe)
+        .config("dead_letter: { handlers: [slack-notify, probe] }")
+        .config(&routes("handlers: [slack-notify]"))
+        .start()
+        .await;
+    server.accept(&alerts::firing("First", &[])).await;
+    sink.wait_for(|request| request.path == "/page").await;
+    let alarm = notices(&server).await.remove(0);
+    assert_eq!(alarm["alertname"], "AlertManagerSlackTokenRefused");
+    assert_eq!(alarm["handlers"], json!(["probe"]), "the other could not");
+}
