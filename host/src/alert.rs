@@ -412,9 +412,17 @@ impl StepKind {
     }
 }
 
-/// The route of alerts about dead letters. No route of the configuration may have its name; a death on it is counted, and not
-/// reported.
+/// The route of alerts about dead letters. No route of the configuration may have its name. A death on it is no dead letter of
+/// its own: its alert takes the next way to report.
 pub const DEAD_LETTER_ROUTE: &str = "dead-letter";
+
+/// Returns true for the name of a route on which the server reports about itself: [`DEAD_LETTER_ROUTE`] is the first, and each
+/// further way to report has one named `dead-letter@CHANNEL` or `dead-letter:HANDLER`.
+#[must_use]
+pub fn is_dead_letter_route(name: &str) -> bool {
+    name.strip_prefix(DEAD_LETTER_ROUTE)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['@', ':']))
+}
 
 /// The identity of a delivery: milliseconds since 1970 and a counter. Identifiers sort by the order of acceptance, and by time
 /// as long as the clock is right: whatever goes by time has to read the time that is stored.

@@ -1,6 +1,6 @@
 //! Puts the server together from its configuration, and runs it on a listener until it is told to stop.
 
-mod dead_letters;
+mod holds;
 mod online;
 mod pulse;
 mod report;
@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::alarms::{Notices, Reporting, Ways};
 use crate::alert::Alert;
 use crate::api;
 use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
@@ -121,6 +122,8 @@ pub struct Parts {
     /// The folder's files as of the last time that what they serve was routed, and how often that was.
     listed: ArcSwap<Vec<ModuleInfo>>,
     listings: watch::Sender<u64>,
+    /// Whether anybody is notified of dead letters, as it was last looked at.
+    reporting: ArcSwapOption<Reporting>,
     changes: Turns,
     /// The configuration of the start: what takes a restart is as it says.
     started_with: Arc<Config>,
@@ -205,6 +208,7 @@ impl App {
             routed: watch::Sender::new(false),
             listed: ArcSwap::default(),
             listings: watch::Sender::new(0),
+            reporting: ArcSwapOption::empty(),
             changes: Turns::default(),
             started_with,
             source,
@@ -212,7 +216,6 @@ impl App {
         }));
         shared.rebuild();
         shared.expect_heartbeats();
-        shared.report_dead_letters();
         Ok(Self {
             shared,
             leases,
@@ -270,6 +273,7 @@ impl App {
         };
         background.spawn(prober.run(phase_seen.clone()));
         background.spawn(shared.clone().ask_slack());
+        background.spawn(shared.clone().report_holds());
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {
@@ -290,6 +294,7 @@ impl App {
                 () = ready.ready() => {}
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}
             }
+            ready.restore_holds().await;
             worker.run(leases, phase_seen, DRAIN_MAX).await;
         };
         let worker = guests.enter(|| tokio::spawn(work));
@@ -398,7 +403,6 @@ impl Shared {
         self.config.store(Arc::new(config));
         self.rebuild();
         self.expect_heartbeats();
-        self.report_dead_letters();
         self.registry.set_pins(pins(&self.config.load())).await;
         // The answer comes once all that was found is routed.
         self.rebuild();
@@ -416,10 +420,19 @@ impl Shared {
         self.reloads.send_replace(());
     }
 
-    fn report_dead_letters(&self) {
-        let notices = dead_letters::Notices::new(&self.config.load().dead_letter);
-        self.queue
-            .set_dead_letters(notices.map(|notices| Arc::new(notices) as _));
+    /// Takes the ways to report dead letters, as they follow from the newest configuration and modules.
+    fn report_dead_letters(&self, ways: Ways, has_scanned: bool) {
+        let reporting = ways.reporting();
+        let notices = (reporting == Reporting::On)
+            .then(|| Arc::new(Notices::new(ways, Arc::clone(self.runtime.holds()))) as _);
+        self.queue.set_dead_letters(notices);
+        // Before the first scan has ended nobody could be notified; afterwards it is said once, and after each change.
+        if has_scanned
+            && self.reporting.swap(Some(Arc::new(reporting))).as_deref() != Some(&reporting)
+            && let Some(warning) = reporting.warning()
+        {
+            tracing::warn!("{warning}");
+        }
     }
 
     fn ref_key(&self) -> [u8; 32] {
@@ -433,10 +446,10 @@ impl Shared {
         let config = self.config.load();
         let serving = self.registry.serving();
         let (modules, descriptions) = (serving.files(), serving.descriptions());
-        self.router.store(Arc::new(Router::with_described(
-            config.routes.clone(),
-            &descriptions,
-        )));
+        let router = Router::with_described(config.routes.clone(), &descriptions);
+        let ways = Ways::new(&config, &router, &descriptions);
+        self.router.store(Arc::new(router.with_own(ways.routes())));
+        self.report_dead_letters(ways, has_scanned);
         self.queue.set_caps(caps(&config, &descriptions));
         self.metrics.handlers(modules.iter().filter_map(|module| {
             Some((

@@ -1,5 +1,6 @@
 //! Alert Manager: commits alerts, routes them by their labels and answers them with sandboxed handlers.
 
+mod alarms;
 pub mod alert;
 mod api;
 pub mod app;

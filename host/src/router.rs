@@ -14,7 +14,6 @@ use sha2::{Digest as _, Sha256};
 use crate::alert::{HandlerName, Labels, Priority};
 use crate::runtime::Description;
 
-pub use crate::alert::DEAD_LETTER_ROUTE as DEAD_LETTER;
 pub use matcher::{MatchOp, Matcher, MatcherError};
 
 /// Just under Alertmanager's own `repeat_interval` of 4 hours, so that each of its reminders runs.
@@ -104,6 +103,8 @@ pub struct Router {
     routes: Vec<Route>,
     /// What each route is called in lists: the configuration's are numbered first.
     numbers: Vec<usize>,
+    /// What the routes of the server's own alerts lay over their handlers' settings, by the routes' names.
+    own: BTreeMap<Arc<str>, Arc<BTreeMap<String, String>>>,
 }
 
 impl Router {
@@ -111,7 +112,11 @@ impl Router {
     #[must_use]
     pub fn new(routes: Vec<Route>) -> Self {
         let numbers = (0..routes.len()).collect();
-        Self { routes, numbers }
+        Self {
+            routes,
+            numbers,
+            own: BTreeMap::new(),
+        }
     }
 
     /// Makes all routes from what the modules say that they serve.
@@ -143,7 +148,21 @@ impl Router {
         numbers.splice(place..place, later);
         let mut routes = configured;
         routes.splice(place..place, described);
-        Self { routes, numbers }
+        Self {
+            routes,
+            numbers,
+            own: BTreeMap::new(),
+        }
+    }
+
+    /// Adds routes that no alert takes by its labels, with what each lays over its handlers' settings.
+    #[must_use]
+    pub fn with_own(
+        mut self,
+        own: impl Iterator<Item = (Arc<str>, Arc<BTreeMap<String, String>>)>,
+    ) -> Self {
+        self.own = own.collect();
+        self
     }
 
     /// Returns the routes in the order in which they are tried.
@@ -155,6 +174,9 @@ impl Router {
     /// Returns what the route of this name lays over its handlers' settings, where there is still one.
     #[must_use]
     pub fn config_of(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        if let Some(config) = self.own.get(name) {
+            return Some(config);
+        }
         let route = self.routes.iter().find(|route| &*route.name == name)?;
         Some(&route.config)
     }

@@ -19,6 +19,7 @@ fn setup(slack: &Slack) -> Setup {
     Setup::new().slack(slack).module("slack-notify").config(
         r##"
 slack: { channels: { alerts: "#alerts" }, rate: { per_second: 0 } }
+dead_letter: { handlers: [] }
 handlers:
   slack-notify:
     allow: { slack: [alerts] }
@@ -251,6 +252,7 @@ async fn one_actors_failure_does_not_hold_back_the_next() {
         .config(
             r##"
 slack: { channels: { alerts: "#alerts" }, rate: { per_second: 0 } }
+dead_letter: { handlers: [] }
 routes:
   - handlers: [kube-pod-crash-looping, slack-notify]
 handlers:

@@ -142,7 +142,8 @@ async fn what_died_on_a_route_that_was_edited_is_done_when_it_is_sent_again() {
     slack.faults().next(POST, refused);
     let routes = |matchers: &str| {
         let routes = format!("routes: [{{ matchers: [{matchers}], handlers: [slack-notify] }}]");
-        setup(&slack).config(&routes)
+        let setup = setup(&slack).config(&routes);
+        setup.config("dead_letter: { handlers: [] }")
     };
     let server = routes(r#"'alertname="A"'"#).start().await;
     let alert = alerts::firing("A", &[]);

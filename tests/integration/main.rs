@@ -1,6 +1,7 @@
 //! The server as its users meet it: real bytes in over HTTP, real handlers, stand-ins at the other end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod alarms;
 mod api;
 mod architecture;
 mod bad_input;

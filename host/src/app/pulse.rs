@@ -1,6 +1,6 @@
 //! Raises an alert when an expected one stops coming, and tells a dead man's switch that this server lives.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,18 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::Shared;
-use crate::alert::{Alert, Status, Timestamp};
+use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::config::{Ping, Proxy};
 use crate::heartbeat::MISSING;
-use crate::queue::{Filter, Parcel};
+use crate::queue::{Filter, IfBlocked, Parcel};
 use crate::runtime::{HttpClient, Roots, Route, without_url};
 use crate::webhook::submission;
 
 /// After this long, an alert about a heartbeat that could not be stored is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(5);
 
-/// Alerts about heartbeats that are looked at after a start, the newest of them.
-const TOLD_BEFORE_MAX: u32 = 100;
+/// Alerts of one name that are looked at after a start, the newest of them.
+const TAKEN_UP_MAX: u32 = 100;
 
 /// A ping that takes longer has failed.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,31 +112,35 @@ impl Shared {
         if self.heartbeats.missing().is_empty() {
             return;
         }
-        let told = self.queue.list(Filter {
-            alertname: Some(MISSING.into()),
-            limit: TOLD_BEFORE_MAX,
-            ..Filter::default()
-        });
-        // Where the store does not answer there is more to worry about than the end of an old alert.
-        let told = told
-            .await
-            .map_or_else(|_| Vec::new(), |page| page.deliveries);
-        let mut seen = BTreeSet::new();
-        for delivery in told {
-            let Ok(Some(story)) = self.queue.story(delivery.id).await else {
-                continue;
-            };
-            let Ok(alert) = serde_json::from_value::<Alert>(story.alert) else {
-                continue;
-            };
-            let Some(name) = alert.labels.get("heartbeat") else {
-                continue;
-            };
-            // The newest comes first, and it alone counts.
-            if seen.insert(name.to_owned()) && alert.status == Status::Firing {
+        for alert in self.last_alerts(MISSING).await {
+            if let (Some(name), Status::Firing) = (alert.labels.get("heartbeat"), alert.status) {
                 self.heartbeats.take_up(name, alert.starts_at);
             }
         }
+    }
+
+    /// Returns what the server reported last about each thing of which it raises alerts of this name.
+    pub(super) async fn last_alerts(&self, alertname: &str) -> Vec<Alert> {
+        let stored = self.queue.list(Filter {
+            alertname: Some(alertname.into()),
+            limit: TAKEN_UP_MAX,
+            ..Filter::default()
+        });
+        // If the store does not answer there is more to worry about than the end of an old alert.
+        let stored = stored
+            .await
+            .map_or_else(|_| Vec::new(), |page| page.deliveries);
+        let mut last: BTreeMap<Fingerprint, Alert> = BTreeMap::new();
+        for delivery in stored {
+            let Ok(Some(story)) = self.queue.story(delivery.id).await else {
+                continue;
+            };
+            if let Ok(alert) = serde_json::from_value::<Alert>(story.alert) {
+                // The newest comes first, and it alone counts.
+                last.entry(alert.fingerprint).or_insert(alert);
+            }
+        }
+        last.into_values().collect()
     }
 
     /// Stores alerts in their order; what cannot be stored stays, to be tried again at the time returned.
@@ -144,12 +148,12 @@ impl Shared {
         while let Some(alert) = unstored.front() {
             let submission = submission(&self.router.load(), alert.clone(), false);
             if submission.plans.is_empty() {
-                self.metrics.unrouted();
-                tracing::error!(
-                    alertname = alert.name(),
-                    "no route matches {}, so nobody is notified of it: add a route for it, or one without matchers",
-                    alert.name()
-                );
+                // What no route takes is reported as dead letters are.
+                if !self.report(alert.clone(), IfBlocked::Wait).await {
+                    return Some(Instant::now() + STORE_AGAIN);
+                }
+                unstored.pop_front();
+                continue;
             }
             if let Err(error) = self
                 .queue

@@ -9,8 +9,10 @@ use super::args::CheckArgs;
 use super::modules::{self, Found};
 use super::print::{self, Paint};
 use super::{online, serve};
+use crate::alarms::Ways;
 use crate::config::{Config, Overrides};
 use crate::review::{self, Finding};
+use crate::router::Router;
 use crate::server::Tls;
 
 /// What was found.
@@ -99,6 +101,9 @@ fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
     };
     findings.problems.extend(reviewed.problems);
     findings.warnings.extend(reviewed.warnings);
+    if is_whole {
+        check_reporting(config, findings);
+    }
     let by_place = |finding: &Finding| review::position(&finding.problem);
     findings.problems.sort_by_key(by_place);
     findings.warnings.sort_by_key(by_place);
@@ -160,6 +165,17 @@ fn modules(found: &Found) -> serde_json::Value {
         module
     });
     modules.collect()
+}
+
+/// Whether anybody is notified of dead letters.
+fn check_reporting(config: &Config, findings: &mut Findings) {
+    let descriptions = &findings.found.descriptions;
+    let router = Router::with_described(config.routes.clone(), descriptions);
+    let ways = Ways::new(config, &router, descriptions);
+    let warning = ways.reporting().warning();
+    findings
+        .warnings
+        .extend(warning.map(|text| outside(text.to_owned())));
 }
 
 fn show(findings: &Findings) {

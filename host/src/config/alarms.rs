@@ -129,11 +129,12 @@ fn check_url(reader: &mut Reader, node: &Node, path: &str, url: &SecretSource) {
     }
 }
 
-pub(super) fn dead_letter(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<HandlerName> {
+pub(super) fn dead_letter(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+) -> Option<Vec<HandlerName>> {
+    let (node, path) = node?;
     let mut handlers = Vec::new();
-    let Some((node, path)) = node else {
-        return handlers;
-    };
     let mut section = reader.section(node, &path);
     let mut seen = BTreeSet::new();
     if let Some((node, path)) = section.take("handlers") {
@@ -150,8 +151,9 @@ pub(super) fn dead_letter(reader: &mut Reader, node: Option<(&Node, String)>) ->
         }
     } else {
         let message = format!("{path} names no handler");
-        reader.fail(node.at, message, "add handlers: [slack-notify]");
+        let advice = "add handlers: [slack-notify]; to report to nobody, write handlers: []";
+        reader.fail(node.at, message, advice);
     }
     section.finish(reader);
-    handlers
+    Some(handlers)
 }

@@ -64,7 +64,7 @@ struct FileConfig {
     web: Web,
     tls_server: Option<TlsServer>,
     heartbeats: HeartbeatsSection,
-    dead_letter: Vec<HandlerName>,
+    dead_letter: Option<Vec<HandlerName>>,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
     /// Where a problem with the whole is shown.
     places: Places,

@@ -97,8 +97,9 @@ pub struct Config {
     pub heartbeats: BTreeMap<String, Expected>,
     /// `heartbeats` that this server sends.
     pub pings: Vec<Ping>,
-    /// `dead_letter.handlers`: what runs about a delivery that was given up.
-    pub dead_letter: Vec<HandlerName>,
+    /// `dead_letter.handlers`: what runs about a delivery that was dead-lettered. Absent: the handlers of the last route
+    /// without matchers. Empty: nothing.
+    pub dead_letter: Option<Vec<HandlerName>>,
     /// What is allowed but hardly meant.
     pub warnings: Vec<Problem>,
     /// What can be used and would fail every time: `check` refuses it, a server says so and serves.

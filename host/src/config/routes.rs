@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::handlers::{is_kebab_case, settings_map};
 use super::yaml::{Node, Place, Reader, Section};
-use crate::alert::{HandlerName, Priority};
-use crate::router::{AfterMatch, DEAD_LETTER, Matcher, Route};
+use crate::alert::{HandlerName, Priority, is_dead_letter_route};
+use crate::router::{AfterMatch, Matcher, Route};
 
 pub(super) fn routes(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<Route> {
     let Some((node, path)) = node else {
@@ -24,8 +24,8 @@ pub(super) fn routes(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<
         }
         // A route whose matchers could not be read would look like one without any.
         let Some(route) = route else { continue };
-        if &*route.name == DEAD_LETTER {
-            let message = format!("{path} has the name of the route for dead letters");
+        if is_dead_letter_route(&route.name) {
+            let message = format!("{path} has the name of a route for dead letters");
             reader.fail(item.at, message, "give it another");
         }
         if places.insert(route.name.clone(), item.at).is_some() {

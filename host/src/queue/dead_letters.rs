@@ -2,9 +2,20 @@
 
 use std::fmt;
 
-use crate::alert::{HandlerName, Timestamp};
+use std::sync::Arc;
 
-use super::types::{Delivery, Submission};
+use crate::alert::{Alert, HandlerName, Labels, Timestamp};
+
+use super::types::{Delivery, State};
+
+/// The label of a notice that names the delivery it is about; a notice about many has none.
+pub const SUBJECT: &str = "delivery";
+
+/// The name in an alert's `origin.extra` that says that no other way is left to report it.
+const LAST_WAY: &str = "last_way";
+
+/// Why a notice is done that was not sent.
+pub(super) const NOT_SENT: &str = "not sent: the delivery that it is about is no longer dead";
 
 /// Why a delivery was dead-lettered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +80,56 @@ pub struct DeadLetters<'a> {
     pub since: Timestamp,
 }
 
-/// Makes the alerts about dead letters. The queue stores them in the transaction of the death itself, so this must neither
-/// wait nor do I/O.
+/// A way to report: handlers, and the route that they run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// One for each way: an alert takes a way once.
+    pub route: Arc<str>,
+    /// In the order in which they run.
+    pub handlers: Vec<HandlerName>,
+    /// True if it is known that nothing gets through this way now.
+    pub is_blocked: bool,
+}
+
+/// Makes the alerts about dead letters, and knows the ways to report them. The queue stores them in the transaction of the
+/// death itself, so this must neither wait nor do I/O.
 pub trait DeadLetterNotices: fmt::Debug + Send + Sync {
-    /// Returns the alert about a dead letter, with the plan of who reports it.
-    fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Submission;
+    /// Returns the alert about a dead letter.
+    fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Alert;
+
+    /// Returns all ways, the best first.
+    fn ways(&self) -> Vec<Way>;
+
+    /// Returns an alert for its next way, after it died on that of `failed`.
+    fn forwarded(&self, alert: Alert, failed: &Delivery) -> Alert;
+
+    /// Returns the end of an alert: what it is about is no longer so.
+    fn resolved(&self, alert: Alert, now: Timestamp) -> Alert;
+}
+
+/// Notes that an alert takes the last way there is: it is tried there for as long as any other delivery.
+pub(super) fn note_last_way(alert: &mut Alert, is_last: bool) {
+    let extra = &alert.origin.extra;
+    let others: Labels = extra.iter().filter(|(name, _)| *name != LAST_WAY).collect();
+    let note = is_last.then_some((LAST_WAY, "true"));
+    alert.origin.extra = others.merged(&Labels::from_iter(note));
+}
+
+/// Returns true if another way is left for an alert of the server's own, should this one fail.
+#[must_use]
+pub fn has_another_way(alert: &Alert) -> bool {
+    alert.origin.extra.get(LAST_WAY).is_none()
+}
+
+/// Returns true if what a notice says that began to fire at `starts_at` still holds of the delivery it is about. One that its
+/// sender sent again, and which is not settled, was dead after all, and would not be reported if it died once more.
+pub(super) fn is_current(subject: &Delivery, starts_at: Timestamp) -> bool {
+    match subject.state {
+        State::Done => false,
+        State::Dead => {
+            let died_at = subject.first_died_at.or(subject.settled_at);
+            died_at == Some(starts_at) && !subject.is_cancelled()
+        }
+        _ => subject.first_died_at == Some(starts_at),
+    }
 }

@@ -7,13 +7,13 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use crate::alert::{Alert, DeliveryId, HandlerName, Occurrence};
+use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Occurrence};
 use crate::journal::{Dependency, Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
 use super::sqlite::RetryJob;
-use super::types::{LeaseToken, Plan, Receipt, Refused, Submission, Verdict};
+use super::types::{IfBlocked, LeaseToken, Plan, Raised, Receipt, Refused, Submission, Verdict};
 
 /// The sizes at which one transaction is full.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -117,6 +117,17 @@ pub(super) enum Urgent {
     Cancel {
         id: DeliveryId,
         reply: oneshot::Sender<Result<(), CancelError>>,
+    },
+    /// An alert of the server's own is to be reported.
+    Raise {
+        alert: Box<Alert>,
+        if_blocked: IfBlocked,
+        reply: oneshot::Sender<Raised>,
+    },
+    /// What an alert of the server's own says is no longer so.
+    End {
+        fingerprint: Fingerprint,
+        reply: oneshot::Sender<()>,
     },
     #[cfg(test)]
     Sql(String, oneshot::Sender<()>),

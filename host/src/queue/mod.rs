@@ -30,11 +30,13 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::alert::{DeliveryId, HandlerName, Timestamp};
+use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use crate::journal::{Dependency, Ledger, Recorded};
 
 pub use ask::Force;
-pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind};
+pub use dead_letters::{
+    DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, SUBJECT, Way, has_another_way,
+};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
 pub use options::{Caps, Options};
@@ -52,6 +54,8 @@ const ERROR_BYTES_MAX: usize = 4_096;
 
 /// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
 const SETTLED_MAX: usize = 64;
+/// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
+const CANCELLED: &str = "cancelled";
 
 /// The queue. Cheap to clone; the store is closed when the last one goes.
 #[derive(Clone, Debug)]
@@ -330,6 +334,55 @@ impl Queue {
         shared.inbox.nudge();
     }
 
+    /// Reports an alert of the server's own by the best way, unless it fires already.
+    ///
+    /// # Errors
+    /// If the store has been closed.
+    pub async fn raise(&self, alert: Alert, if_blocked: IfBlocked) -> Result<Raised, ReadError> {
+        let (reply, raised) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Raise {
+            alert: Box::new(alert),
+            if_blocked,
+            reply,
+        });
+        raised
+            .await
+            .map_err(|_| ReadError("it has been closed".into()))
+    }
+
+    /// Counts an alert of the server's own that there was no way to report.
+    pub fn count_unreported(&self) {
+        self.inner.shared.losses.lock().unreported += 1;
+    }
+
+    /// Ends an alert of the server's own on the ways on which it was reported.
+    ///
+    /// # Errors
+    /// If the store has been closed.
+    pub async fn end(&self, fingerprint: Fingerprint) -> Result<(), ReadError> {
+        let (reply, ended) = oneshot::channel();
+        let end = Urgent::End { fingerprint, reply };
+        self.inner.shared.inbox.push(end);
+        ended
+            .await
+            .map_err(|_| ReadError("it has been closed".into()))
+    }
+
+    /// Returns true if an alert is a notice about a delivery that is no longer dead, or that has died anew since.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn is_out_of_date(&self, notice: &Alert) -> Result<bool, ReadError> {
+        let subject = sqlite::subject_of(notice);
+        let Some(subject) = subject.filter(|_| notice.status == Status::Firing) else {
+            return Ok(false);
+        };
+        let starts_at = notice.starts_at;
+        self.inner
+            .read(move |inner| inner.reader.is_out_of_date(subject, starts_at))
+            .await
+    }
+
     /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.
     pub fn release_slot(&self, handler: &HandlerName, stay: Stay) {
         let shared = &self.inner.shared;
@@ -392,6 +445,19 @@ impl Queue {
             story: settlement.story,
             last_error: last_error.map(|text| cut(text, ERROR_BYTES_MAX)),
         }));
+    }
+
+    /// Ends a notice that is not to be sent, since it is out of date.
+    pub fn leave_out(&self, leased: Leased) {
+        self.settle(Settlement {
+            id: leased.id,
+            token: leased.token,
+            next: Next::Done,
+            progress: leased.progress,
+            alert: Some(leased.alert),
+            story: None,
+            last_error: Some(dead_letters::NOT_SENT.to_owned()),
+        });
     }
 
     /// Makes due what waits for `dependency`, which is back, or a part of it to find out.

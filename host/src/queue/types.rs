@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
 use crate::journal::{Begun, Dependency, Doubts, Entry};
 
+use super::CANCELLED;
 use super::inbox::NewAlert;
 use super::scheduler::HandlerCounts;
-use super::sqlite::{CANCELLED, UNROUTED};
+use super::sqlite::UNROUTED;
 
 /// One alert, ready to be stored: parsed and routed.
 #[derive(Clone, Debug)]
@@ -98,6 +99,28 @@ pub struct Accepted {
     pub id: DeliveryId,
     /// In the order of the plan; empty where unrouted.
     pub handlers: Vec<HandlerName>,
+}
+
+/// What an alert of the server's own does if nothing gets through any way now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfBlocked {
+    /// It waits on the best way.
+    Wait,
+    /// It is not stored: it is about what blocks the ways, and would come when that is over.
+    Leave,
+}
+
+/// What became of an alert of the server's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// It is on its way.
+    Stored,
+    /// It fires already.
+    Known,
+    /// No way to report is left, or there is none.
+    Nowhere,
+    /// The handlers of every way have too many deliveries waiting.
+    NoRoom,
 }
 
 /// The state of a delivery, as it is listed.
@@ -536,6 +559,12 @@ impl Delivery {
             _ => Ending::Done,
         }
     }
+
+    /// Returns true if a person cancelled it.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.ending() == Ending::Cancelled
+    }
 }
 
 /// What one transaction settled, reported once it is durable.
@@ -736,6 +765,8 @@ pub struct Losses {
     pub dead_by_size: u64,
     /// Dead letters that were reported together.
     pub reported_together: u64,
+    /// Notices that died on the last of all ways: nobody was notified.
+    pub unreported: u64,
 }
 
 /// What sending dead ones again came to.

@@ -260,7 +260,13 @@ impl Review<'_> {
                 (path, (*route.config).clone())
             })
             .collect();
-        if self.config.dead_letter.contains(name) {
+        if self
+            .config
+            .dead_letter
+            .iter()
+            .flatten()
+            .any(|named| named == name)
+        {
             uses.push((None, BTreeMap::new()));
         }
         uses

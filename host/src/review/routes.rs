@@ -17,7 +17,7 @@ impl Review<'_> {
                 handlers.map(|(at, name)| (format!("routes[{index}].handlers[{at}]"), name)),
             );
         }
-        let dead_letter = self.config.dead_letter.iter().enumerate();
+        let dead_letter = self.config.dead_letter.iter().flatten().enumerate();
         named.extend(dead_letter.map(|(at, name)| (format!("dead_letter.handlers[{at}]"), name)));
         for (path, name) in named {
             if self.has_module(name) {
@@ -97,7 +97,12 @@ impl Review<'_> {
                 }
             }
             let is_run = self.router.routes().iter().any(is_configured)
-                || self.config.dead_letter.contains(name);
+                || self
+                    .config
+                    .dead_letter
+                    .iter()
+                    .flatten()
+                    .any(|named| named == name);
             if !is_run {
                 let message = format!(
                     "{name} is never run: no route names it, and it names no alerts itself"

@@ -151,6 +151,22 @@ impl Holds {
         hold
     }
 
+    /// Holds what was held before a restart, until a probe says otherwise.
+    pub fn restore(&self, hold: Hold) {
+        let mut all = self.held.lock();
+        let restored = !all.contains_key(&hold.channel);
+        all.entry(hold.channel.clone()).or_insert_with(|| Held {
+            hold,
+            token: None,
+            pause: PAUSE_MIN,
+            probe_at: Instant::now(),
+        });
+        drop(all);
+        if restored {
+            self.changed();
+        }
+    }
+
     /// Asks for a call to `channel`. While it is held, one caller after each pause is let through to find out.
     ///
     /// # Errors

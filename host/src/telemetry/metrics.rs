@@ -26,6 +26,7 @@ pub struct Metrics {
     dead: IntGauge,
     retention_removed: IntCounterVec,
     coalesced: IntCounterVec,
+    unreported: IntCounter,
     depth: IntGauge,
     oldest: Gauge,
     step_duration: HistogramVec,
@@ -121,6 +122,11 @@ impl Metrics {
                 "alert_manager_deliveries_coalesced_total",
                 "Deliveries that were reported or handled together with others, by reason.",
                 &["reason"],
+            )?,
+            unreported: counter(
+                &registry,
+                "alert_manager_dead_letters_unreported_total",
+                "Notices about dead letters, and other alarms of the server, that no configured way could deliver.",
             )?,
             depth: gauge(
                 &registry,
@@ -388,6 +394,8 @@ impl Metrics {
         }
         let counter = self.coalesced.with_label_values(&["dead_letter"]);
         counter.inc_by(losses.reported_together.saturating_sub(counter.get()));
+        let counter = &self.unreported;
+        counter.inc_by(losses.unreported.saturating_sub(counter.get()));
     }
 
     /// Shows the modules that serve now, and those alone.

@@ -10,15 +10,21 @@ use super::breaker::{Change, Gate, Health, PAUSE};
 use super::outcome::{self, Circumstances};
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
-use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp, is_dead_letter_route};
 use crate::config::HandlerSettings;
 use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake};
+use crate::queue::{
+    Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake, has_another_way,
+};
 use crate::runtime::{Answered, Hold, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// How long a notice about a dead letter is tried on one way while there is another, and the longest pause between two tries.
+const WAY_AGE_MAX: Duration = Duration::from_secs(2 * 60);
+const WAY_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
 /// A lease under way.
 pub(super) struct Run {
@@ -140,6 +146,10 @@ impl Run {
 
     /// Runs what is due, then settles.
     pub(super) async fn run(mut self) {
+        if self.is_out_of_date().await {
+            self.leave_out();
+            return;
+        }
         let waits_for = loop {
             match self.turn() {
                 Turn::Step(place) => {
@@ -152,6 +162,34 @@ impl Run {
         };
         self.slot = None;
         self.settle(waits_for);
+    }
+
+    /// Returns true for a notice about a delivery that is no longer dead. What cannot be read is sent.
+    async fn is_out_of_date(&self) -> bool {
+        is_dead_letter_route(&self.leased.route)
+            && self
+                .worker
+                .queue
+                .is_out_of_date(&self.leased.alert)
+                .await
+                .unwrap_or(false)
+    }
+
+    /// Returns true for a notice that takes another way if it dies on this one: nothing is gained by trying this one for hours.
+    fn has_another_way(&self) -> bool {
+        is_dead_letter_route(&self.leased.route) && has_another_way(&self.leased.alert)
+    }
+
+    /// Ends a notice that is not to be sent, without running it.
+    fn leave_out(self) {
+        let Self {
+            worker,
+            leased,
+            slot,
+            ..
+        } = self;
+        drop(slot);
+        worker.queue.leave_out(leased);
     }
 
     /// Chooses the next step: enrichments in order; then any actor that is due and whose slot is free, so that
@@ -491,20 +529,33 @@ impl Run {
     ) {
         let used = self.enrichment_used();
         let circumstances = self.circumstances(now);
+        let takes_next_way = self.has_another_way();
+        let is_held =
+            !settings.grants.slack.is_empty() && !self.worker.runtime.holds().current().is_empty();
+        let moves_on = takes_next_way
+            && !matches!(failure, StepFailure::Host(_))
+            && (is_held || self.age() >= WAY_AGE_MAX);
+        let given_up = moves_on.then(|| StepFailure::Permanent(failure.to_string()));
+        let failure = given_up.as_ref().unwrap_or(failure);
+        let mut retry = settings.retry.clone();
+        if takes_next_way {
+            retry.backoff_max = retry.backoff_max.min(WAY_BACKOFF_MAX);
+        }
         let step = &mut self.leased.progress.steps[place];
         match step.kind {
             StepKind::Enrich => {
                 outcome::enrichment_failed(step, failure, &settings.enrich, used);
             }
             StepKind::Act => {
-                // Whatever the handler made of it: only what the server itself failed in says nothing of the handler.
+                // Whatever the handler made of it: only what the server itself failed in says nothing of the handler. A
+                // notice that has another way does not wait for this one.
                 let hold = why
                     .hold
-                    .filter(|_| !matches!(failure, StepFailure::Host(_)));
+                    .filter(|_| !moves_on && !matches!(failure, StepFailure::Host(_)));
                 if let Some(hold) = hold {
-                    outcome::actor_held(step, &hold, &settings.retry, circumstances);
+                    outcome::actor_held(step, &hold, &retry, circumstances);
                 } else {
-                    outcome::actor_failed(step, failure, &settings.retry, circumstances);
+                    outcome::actor_failed(step, failure, &retry, circumstances);
                     // What was woken in vain waits for its time: a dependency that answers some and not others is not to
                     // have all of them back at each answer.
                     let in_vain =
@@ -594,10 +645,12 @@ impl Run {
     fn paused(&mut self, place: usize, left: Duration, reason: &str, settings: &HandlerSettings) {
         let now = Timestamp::now();
         let circumstances = self.circumstances(now);
+        let takes_next_way = self.has_another_way();
         let step = &mut self.leased.progress.steps[place];
         let reason = format!("the handler is paused: {reason}");
         match step.kind {
             StepKind::Enrich => outcome::give_up(step, &reason),
+            StepKind::Act if takes_next_way => outcome::give_up(step, &reason),
             StepKind::Act => {
                 step.last_error = Some(reason);
                 // One tries when the pause is over, and all go if that succeeds. Their own time is later, and spread out: a

@@ -46,7 +46,12 @@ fn every_key_of_them_is_read() {
     assert_eq!(hmac.timestamp_header.unwrap(), "x-time");
     assert_eq!(config.webhook.rate.per_second, 2.5);
     assert_eq!(config.webhook.rate.burst, 7);
-    let told: Vec<_> = config.dead_letter.iter().map(|h| h.as_str()).collect();
+    let told: Vec<_> = config
+        .dead_letter
+        .iter()
+        .flatten()
+        .map(|h| h.as_str())
+        .collect();
     assert_eq!(told, ["slack-notify", "page"]);
     assert_eq!(config.heartbeats.len(), 1);
     let expected = &config.heartbeats["prometheus"];
@@ -65,7 +70,9 @@ fn without_them_the_doors_are_generous_and_nothing_is_expected() {
     assert_eq!(config.webhook.rate.per_second, 0.0);
     assert!(config.tls_server.is_none() && config.webhook.hmac.is_none());
     assert!(config.heartbeats.is_empty() && config.pings.is_empty());
-    assert!(config.dead_letter.is_empty());
+    assert!(config.dead_letter.is_none(), "the last route reports");
+    let off = good(&format!("{CLOSED}dead_letter: {{ handlers: [] }}"));
+    assert_eq!(off.dead_letter, Some(Vec::new()));
 }
 
 #[test]
@@ -152,7 +159,11 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         ),
         (
             "routes: [{ name: dead-letter, handlers: [a] }]",
-            "am.yml:2:10: routes[0] has the name of the route for dead letters",
+            "am.yml:2:10: routes[0] has the name of a route for dead letters",
+        ),
+        (
+            "routes: [{ name: 'dead-letter@oncall', handlers: [a] }]",
+            "am.yml:2:10: routes[0] has the name of a route for dead letters",
         ),
         ("dead_letter: {}", "dead_letter names no handler"),
         (

@@ -138,6 +138,36 @@ impl Committer {
         Ok(Verdict::Accepted(accepted))
     }
 
+    /// Stores an event that is known to be due on one more route, whatever became of it on others; `memory` is what is known of
+    /// it. It waits for none of its other routes.
+    pub(super) fn accept_on(
+        &mut self,
+        group: &mut Group,
+        new: &NewAlert,
+        plan: &Plan,
+        memory: Option<Memory>,
+    ) -> rusqlite::Result<DeliveryId> {
+        let arrival = Arrival {
+            alert: &new.alert,
+            json: &new.json,
+            sent: None,
+            plans: &new.plans,
+            beside: Beside::Anything,
+        };
+        let event = new.alert.event();
+        let id = self.insert(group, &arrival, plan)?.id;
+        let is_new = memory.is_none();
+        let mut memory = memory.unwrap_or_default();
+        memory.ran(&plan.route, id, group.now);
+        if is_new {
+            self.events.remember(event, memory, id, group.now);
+        } else {
+            self.events
+                .runs_again(&self.conn, event, memory, group.now)?;
+        }
+        Ok(id)
+    }
+
     pub(super) fn insert(
         &mut self,
         group: &mut Group,

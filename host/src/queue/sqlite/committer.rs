@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::alert::{DeliveryId, Timestamp};
+use crate::alert::{Alert, DeliveryId, Timestamp};
 use crate::journal::LedgerError;
 use crate::queue::Shared;
 use crate::queue::clock::Ticks;
@@ -27,7 +27,7 @@ use super::retention::{Limits, Removed, Retention};
 use super::retry::{RetryJob, Slice};
 use super::schema::{QUEUED, reason};
 use super::settle::Answer;
-use super::{ID_COUNTER_BITS, kv, rows};
+use super::{ID_COUNTER_BITS, kv, notices, rows};
 
 /// How long the store is left alone after it has failed: doubled each time, from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -73,6 +73,8 @@ pub(super) struct Group {
     pub(super) coalesced: u64,
     /// What is settled, if anybody is to hear of it.
     pub(super) settled: Vec<Delivery>,
+    /// Notices that died on the last way, and why.
+    pub(super) unreported: Vec<(Alert, String)>,
     begun: bool,
 }
 
@@ -88,6 +90,8 @@ pub(in crate::queue) struct Committer {
     pub(super) texts: rows::Shared,
     pub(super) retention: Retention,
     pub(super) reports: Reports,
+    /// Deliveries that are not settled and whose end may end a notice: those that were revived, and notices themselves.
+    pub(super) watched: HashSet<DeliveryId>,
     /// Requests to send many again, the first of them under way.
     pub(super) retries: VecDeque<RetryJob>,
     pub(super) checkpointer: Checkpointer,
@@ -218,6 +222,7 @@ impl Committer {
             noticed: Vec::new(),
             coalesced: 0,
             settled: Vec::new(),
+            unreported: Vec::new(),
             begun: false,
         };
         #[cfg(test)]
@@ -328,6 +333,9 @@ impl Committer {
                 scheduler.begin_ahead(id);
             }
             for (id, token, ended) in group.ended {
+                if matches!(ended, Ended::Settled) {
+                    self.watched.remove(&id);
+                }
                 scheduler.end(id, token, ended, group.ticks);
             }
             for id in group.hurried {
@@ -336,7 +344,14 @@ impl Committer {
         }
         self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
         self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
-        self.shared.losses.lock().reported_together += group.coalesced;
+        {
+            let mut losses = self.shared.losses.lock();
+            losses.reported_together += group.coalesced;
+            losses.unreported += group.unreported.len() as u64;
+        }
+        for (alert, why) in &group.unreported {
+            notices::log_unreported(alert, why);
+        }
         self.shared.commits.send_modify(|commits| *commits += 1);
         self.report_settled(group.settled);
         for (mut job, part) in taken.accepts.into_iter().zip(parts) {

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::alert::{DEAD_LETTER_ROUTE, DeliveryId, HandlerName, Timestamp};
+use crate::alert::{DeliveryId, HandlerName, Status, Timestamp, is_dead_letter_route};
 use crate::queue::clock::{Ticks, from_millis};
 use crate::queue::dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind};
-use crate::queue::inbox::NewAlert;
-use crate::queue::types::{Delivery, State};
+use crate::queue::types::{Delivery, Raised, State};
 
 use super::accept::is_backlog;
 use super::committer::{Committer, Group};
+use super::notices::Forwarded;
 use super::{CANCELLED, reader, rows};
 
 /// Notices about single deliveries of one class in one window. The rest of the class is reported together.
@@ -36,11 +36,18 @@ const EARLIER_MS_MAX: i64 = 6 * 24 * 60 * 60 * 1_000;
 const EARLIER_UNTIL: &str = "earlier_deaths_until";
 const EARLIER_SEEN: &str = "earlier_deaths_seen";
 
-/// Returns true if a death is to be reported. Whoever cancelled a delivery knows; a notice that died would die again; and
+/// Returns true if a death is to be reported. Whoever cancelled a delivery knows; a notice takes its next way instead; and
 /// what dies once more after its sender sent it again is reported already.
 fn should_report(kind: DeathKind, dead: &Delivery) -> bool {
     let is_first = dead.first_died_at.is_none() || dead.first_died_at == dead.settled_at;
-    kind != DeathKind::Cancelled && dead.route != DEAD_LETTER_ROUTE && is_first
+    kind != DeathKind::Cancelled && !is_dead_letter_route(&dead.route) && is_first
+}
+
+/// Returns true if a death is that of a notice which is to take its next way. Whoever cancels a notice has read it.
+fn should_forward(kind: DeathKind, dead: &Delivery) -> bool {
+    kind != DeathKind::Cancelled
+        && is_dead_letter_route(&dead.route)
+        && dead.status == Status::Firing.as_str()
 }
 
 /// What is reported together: why, and the pipeline.
@@ -148,10 +155,17 @@ impl Committer {
         if self.reports_settled() {
             group.settled.push(dead.clone());
         }
+        let class = class_of(kind, &dead.handlers);
+        if should_forward(kind, &dead) {
+            if self.forward(group, &dead)? == Forwarded::NotNow {
+                gather(&self.conn, &class, &dead)?;
+                self.reports.gathered(group.ticks + WINDOW_MS);
+            }
+            return Ok(());
+        }
         if !should_report(kind, &dead) {
             return Ok(());
         }
-        let class = class_of(kind, &dead.handlers);
         if self.reports.take_turn(&class, group.ticks) {
             if self.report(group, &DeadLetter::One(&dead))? {
                 group.noticed.push(class);
@@ -223,7 +237,12 @@ impl Committer {
                 rows::forget_death(&self.conn, *id)?;
                 continue;
             };
-            if !self.report(group, &DeadLetter::One(&dead))? {
+            let is_reported = if is_dead_letter_route(&dead.route) {
+                self.forward(group, &dead)? == Forwarded::Now
+            } else {
+                self.report(group, &DeadLetter::One(&dead))?
+            };
+            if !is_reported {
                 // Those before it are known events by now, and make no second notice.
                 return Ok(None);
             }
@@ -238,18 +257,11 @@ impl Committer {
             return Ok(false);
         };
         let notice = notices.notice(about, group.now);
-        let has_room = {
-            let scheduler = self.shared.scheduler.lock();
-            let mut plans = notice.plans.iter();
-            plans.all(|plan| scheduler.has_room(&plan.handlers))
-        };
-        if has_room {
-            self.accept_alert(group, &NewAlert::from(notice))?;
-        }
-        Ok(has_room)
+        let raised = self.notify(group, &*notices, notice)?;
+        Ok(matches!(raised, Raised::Stored | Raised::Known))
     }
 
-    fn notices(&self) -> Option<Arc<dyn DeadLetterNotices>> {
+    pub(super) fn notices(&self) -> Option<Arc<dyn DeadLetterNotices>> {
         self.shared.dead_letters.lock().clone()
     }
 
@@ -278,7 +290,7 @@ impl Committer {
                 continue;
             }
             let notice = notices.notice(&DeadLetter::One(dead), now);
-            let known = self.events.look_up(&self.conn, notice.alert.event())?;
+            let known = self.events.look_up(&self.conn, notice.event())?;
             if known.firing.is_none() {
                 gather(&self.conn, &class_of(kind, &dead.handlers), dead)?;
             }
@@ -315,7 +327,7 @@ pub(super) fn found_dead(conn: &Connection, id: DeliveryId) -> rusqlite::Result<
         return Ok(None);
     };
     let kind = DeathKind::ServerDied;
-    if should_report(kind, &dead) {
+    if should_report(kind, &dead) || should_forward(kind, &dead) {
         gather(conn, &class_of(kind, &dead.handlers), &dead)?;
     }
     Ok(Some(dead))

@@ -9,6 +9,7 @@ mod filter;
 mod gathered;
 mod kv;
 mod memory;
+mod notices;
 mod reader;
 mod recognize;
 mod recovery;
@@ -22,6 +23,7 @@ mod settle;
 
 pub(in crate::queue) use accept::UNROUTED;
 pub(super) use committer::Handed;
+pub(super) use notices::subject_of;
 pub(super) use reader::Reader;
 pub(super) use recovery::start;
 pub(super) use retry::RetryJob;
@@ -29,5 +31,4 @@ pub(super) use retry::RetryJob;
 /// An identifier is the milliseconds since 1970, then this many bits of counter.
 const ID_COUNTER_BITS: u32 = 22;
 
-/// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
-pub(in crate::queue) const CANCELLED: &str = "cancelled";
+use super::CANCELLED;

@@ -68,6 +68,11 @@ impl Reader {
         self.with(|conn| story(conn, &self.gathered, id))
     }
 
+    /// Returns a delivery as it is listed.
+    pub(in crate::queue) fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError> {
+        self.with(|conn| delivery(conn, id))
+    }
+
     /// Returns what a step has on record.
     pub(in crate::queue) fn recorded(
         &self,

@@ -19,6 +19,7 @@ use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Handed};
 use super::deaths::{self, Reports};
 use super::events::Events;
+use super::notices;
 use super::reader::Reader;
 use super::retention::Retention;
 use super::rows::{STORED, Shared as Texts, Stored};
@@ -63,6 +64,7 @@ pub(in crate::queue) fn start(
     let last_id = last_id(&opened.conn).map_err(failed)?;
     let events = Events::load(&opened.conn, clock.now()).map_err(failed)?;
     let reports = Reports::load(&opened.conn).map_err(failed)?;
+    let watched = notices::watched(&opened.conn).map_err(failed)?;
     let checkpointer = Checkpointer::start(path)?;
     let reader = Reader::new(path.into(), events.gathered());
     let dead = reader.count_dead().map_err(|e| OpenError::Failed {
@@ -96,6 +98,7 @@ pub(in crate::queue) fn start(
         texts,
         retention: Retention::new(),
         reports,
+        watched,
         retries: std::collections::VecDeque::new(),
         checkpointer,
         failing: None,

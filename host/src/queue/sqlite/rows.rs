@@ -460,7 +460,7 @@ fn priority_of(code: i64) -> Priority {
     }
 }
 
-fn kind_code(kind: CallKind) -> i64 {
+pub(super) fn kind_code(kind: CallKind) -> i64 {
     match kind {
         CallKind::Http => 0,
         CallKind::Slack => 1,

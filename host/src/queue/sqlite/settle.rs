@@ -10,7 +10,7 @@ use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
-use crate::queue::types::{Delivery, LeaseToken, Progress, State, StepStatus};
+use crate::queue::types::{Delivery, LeaseToken, Progress, Raised, State, StepStatus};
 
 use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
@@ -26,6 +26,8 @@ pub(super) enum Answer {
     Kv(Result<KvOutcome, LedgerError>),
     Retry(Result<(), RetryError>),
     Cancel(Result<(), CancelError>),
+    Raised(Raised),
+    Ended,
 }
 
 impl Answer {
@@ -43,6 +45,8 @@ impl Answer {
             (Self::Kv(result), Urgent::Kv(_, reply)) => drop(reply.send(result)),
             (Self::Retry(result), Urgent::Retry { reply, .. }) => drop(reply.send(result)),
             (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
+            (Self::Raised(raised), Urgent::Raise { reply, .. }) => drop(reply.send(raised)),
+            (Self::Ended, Urgent::End { reply, .. }) => drop(reply.send(())),
             #[cfg(test)]
             (Self::Nothing, Urgent::Sql(_, reply)) => drop(reply.send(())),
             _ => {}
@@ -124,6 +128,13 @@ impl Committer {
                 id, force, later, ..
             } => Answer::Retry(self.retry(group, *id, *force, later)?),
             Urgent::Cancel { id, .. } => Answer::Cancel(self.cancel(group, *id)?),
+            Urgent::Raise {
+                alert, if_blocked, ..
+            } => Answer::Raised(self.raise(group, alert, *if_blocked)?),
+            Urgent::End { fingerprint, .. } => {
+                self.end_all(group, *fingerprint)?;
+                Answer::Ended
+            }
             #[cfg(test)]
             Urgent::SqlFirst(_) => Answer::Nothing,
             #[cfg(test)]
@@ -227,6 +238,8 @@ impl Committer {
             )?;
         if state == DEAD {
             self.die(group, settle.id, DeathKind::Failed)?;
+        } else if state == DONE && self.watched.contains(&settle.id) {
+            self.ended(group, settle.id)?;
         }
         if settled_at.is_some() && self.reports_settled() {
             self.note_settled(group, settle, attempts);
@@ -473,6 +486,7 @@ impl Committer {
                 resent,
             ])?;
         group.revived += 1;
+        self.watched.insert(id);
         if let Some(grant) = grant {
             group.handed.push(Handed {
                 json: Some(rows::alert_json(&self.conn, id)?),
@@ -518,6 +532,9 @@ impl Committer {
                 CANCELLED
             ])?;
         self.die(group, id, DeathKind::Cancelled)?;
+        if self.watched.contains(&id) {
+            self.ended(group, id)?;
+        }
         Ok(Ok(()))
     }
 }

@@ -1,4 +1,5 @@
-//! Does what the alert's annotation `script` says, line by line, and returns each line's result as a fact.
+//! Does what the alert's annotation `script` says, or the setting of that name, line by line, and returns each line's result
+//! as a fact.
 
 #![allow(unsafe_code, reason = "the generated glue")]
 
@@ -52,7 +53,10 @@ fn run(call: &Call, alert: &Alert, step: &str) -> Result<Labels, Failure> {
         .annotations
         .iter()
         .find(|(name, _)| name == "script")
-        .map_or("", |(_, script)| script.as_str());
+        .map(|(_, script)| script.clone())
+        // What no test sends, such as an alert of the server's own, is answered as the configuration says.
+        .or_else(|| (step == "act").then(|| config::get("script")).flatten())
+        .unwrap_or_default();
     let mut facts = Vec::new();
     let mut message = String::new();
     for (number, line) in script.lines().map(str::trim).enumerate() {
@@ -161,6 +165,9 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
             }));
         }
         "fail-once" => "passed".into(),
+        // Its delivery dies until somebody sends it again.
+        "if-retried" if call.attempt == 1 => return Err(Failure::Permanent("retry it".into())),
+        "if-retried" => "passed".into(),
         other => return Err(Failure::Permanent(format!("there is no verb {other:?}"))),
     })
 }

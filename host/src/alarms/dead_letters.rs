@@ -1,0 +1,174 @@
+//! Makes the alerts about dead letters, for the ways to report them. The queue stores them with the death.
+
+use std::sync::Arc;
+
+use super::Ways;
+use crate::alert::{Alert, Fingerprint, Labels, Origin, Status, Timestamp};
+use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, Delivery, SUBJECT, Way};
+use crate::runtime::Holds;
+
+/// The name of the alert about a delivery that was dead-lettered.
+const ALERTNAME: &str = "AlertManagerDeadLetter";
+
+/// What failed on the ways before is appended to the description; of each so much, in bytes.
+const REASON_BYTES_MAX: usize = 300;
+
+/// Makes the alerts, and knows the ways.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    ways: Ways,
+    holds: Arc<Holds>,
+}
+
+impl Notices {
+    pub(crate) fn new(ways: Ways, holds: Arc<Holds>) -> Self {
+        Self { ways, holds }
+    }
+}
+
+impl DeadLetterNotices for Notices {
+    fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Alert {
+        let (labels, annotations, starts_at) = match about {
+            DeadLetter::One(delivery) => about_one(delivery),
+            DeadLetter::Many(letters) => about_many(letters, now),
+        };
+        own_alert(labels, annotations, starts_at, now)
+    }
+
+    fn ways(&self) -> Vec<Way> {
+        self.ways.under(&self.holds.current())
+    }
+
+    fn forwarded(&self, mut alert: Alert, failed: &Delivery) -> Alert {
+        let handlers: Vec<_> = failed.handlers.iter().map(|name| name.as_str()).collect();
+        let why = failed.last_error.as_deref().unwrap_or("it did nothing");
+        let why = why.lines().next().unwrap_or_default();
+        let why = &why[..why.floor_char_boundary(REASON_BYTES_MAX)];
+        let description = alert.annotations.get("description").unwrap_or_default();
+        let description = format!(
+            "{description} {} ({}) could not report this: {why}",
+            handlers.join(", "),
+            failed.route
+        );
+        alert.annotations = alert
+            .annotations
+            .merged(&Labels::from_iter([("description", description)]));
+        alert
+    }
+
+    fn resolved(&self, mut alert: Alert, now: Timestamp) -> Alert {
+        if alert.name() == ALERTNAME {
+            let name = alert.labels.get("dead_alertname").unwrap_or_default();
+            alert.annotations = Labels::from_iter([
+                (
+                    "summary",
+                    format!(
+                        "The delivery of {name} is no longer dead: it was sent again and is done, or was cancelled."
+                    ),
+                ),
+                ("description", String::from("Nothing is left to do.")),
+            ]);
+        }
+        alert.status = Status::Resolved;
+        alert.ends_at = Some(now);
+        alert.received_at = now;
+        alert
+    }
+}
+
+/// Returns an alert of the server's own.
+pub(super) fn own_alert(
+    labels: Labels,
+    annotations: Labels,
+    starts_at: Timestamp,
+    now: Timestamp,
+) -> Alert {
+    Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status: Status::Firing,
+        labels,
+        annotations,
+        starts_at,
+        ends_at: None,
+        generator_url: None,
+        received_at: now,
+        origin: Origin {
+            sender: "json".into(),
+            ..Origin::default()
+        },
+    }
+}
+
+fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
+    let id = delivery.id.to_string();
+    let died_at = delivery.first_died_at.or(delivery.settled_at);
+    let died_at = died_at.unwrap_or(delivery.received_at);
+    let why = delivery
+        .last_error
+        .as_deref()
+        .unwrap_or("no reason is known");
+    let name = match delivery.alertname.as_str() {
+        "" => "without a name",
+        name => name,
+    };
+    let labels = Labels::from_iter([
+        ("alertname", ALERTNAME),
+        ("dead_alertname", &delivery.alertname),
+        (SUBJECT, &id),
+        ("route", &delivery.route),
+        ("severity", "critical"),
+    ])
+    .without_empty_values();
+    let annotations = Labels::from_iter([
+        (
+            "summary",
+            format!("The alert {name} was dead-lettered: {why}"),
+        ),
+        (
+            "description",
+            format!(
+                "Nothing more is tried for it. `alert-manager explain {id}` tells its story; `alert-manager retry {id}` sends it again."
+            ),
+        ),
+    ]);
+    (labels, annotations, died_at)
+}
+
+fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Timestamp) {
+    let handlers: Vec<_> = letters.handlers.iter().map(|h| h.as_str()).collect();
+    let handlers = handlers.join(",");
+    let (count, since) = (letters.count, letters.since);
+    let why = match letters.kind {
+        DeathKind::Backlog => "half of the queue already waited for their handlers",
+        DeathKind::ServerDied => "the server died under each of them three times",
+        DeathKind::Refused => "they are parts of bodies that are no alerts",
+        DeathKind::Cancelled => "they were cancelled",
+        DeathKind::Failed => "they failed",
+    };
+    let next = match letters.handlers.first() {
+        Some(first) => format!(
+            "`alert-manager deliveries --state dead --handler {first}` lists them; `alert-manager retry --handler {first}` sends them again."
+        ),
+        None => "`alert-manager deliveries --state dead` lists them.".to_owned(),
+    };
+    let labels = Labels::from_iter([
+        ("alertname", ALERTNAME),
+        ("handlers", &handlers),
+        ("reason", letters.kind.as_str()),
+        ("severity", "critical"),
+    ])
+    .without_empty_values();
+    let annotations = Labels::from_iter([
+        (
+            "summary",
+            format!("{count} deliveries were dead-lettered since {since}: {why}"),
+        ),
+        (
+            "description",
+            format!(
+                "Nothing more is tried for them. {next} This notice is about many and does not resolve by itself."
+            ),
+        ),
+    ]);
+    (labels, annotations, now)
+}

@@ -1,0 +1,9 @@
+//! What the server reports about itself: dead letters, and what of Slack is held; and the ways by which it does.
+
+mod dead_letters;
+mod holds;
+mod ways;
+
+pub(crate) use dead_letters::Notices;
+pub(crate) use holds::{NAMES as HOLDS, alarm, hold_of};
+pub(crate) use ways::{Reporting, Ways};

@@ -1,0 +1,372 @@
+//! The ways to report about the server itself, in order: what is configured for dead letters, the same handlers on their other
+//! channels, then each other handler that takes any alert. What fails on one way is reported by the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::alert::{DEAD_LETTER_ROUTE, HandlerName};
+use crate::config::Config;
+use crate::queue::Way;
+use crate::router::Router;
+use crate::runtime::{Description, Hold};
+
+/// Ways that are kept, so that a notice which fails on each of them does not go round for hours.
+const WAYS_MAX: usize = 16;
+
+/// The setting by which handlers take the channel that they post to, and its usual default.
+const CHANNEL: &str = "channel";
+const CHANNEL_DEFAULT: &str = "alerts";
+
+type Settings = Arc<BTreeMap<String, String>>;
+
+/// Who is notified about dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reporting {
+    /// Somebody.
+    On,
+    /// Nobody: `dead_letter: { handlers: [] }`.
+    Off,
+    /// Nobody: there is no `dead_letter` and no handler that takes any alert.
+    Nobody,
+}
+
+impl Reporting {
+    /// Returns what an operator should know who is not notified.
+    pub(crate) fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::On => None,
+            Self::Off => Some(
+                "dead_letter.handlers is empty: nobody is notified of an alert that is dead-lettered. `alert-manager deliveries --state dead` lists them",
+            ),
+            Self::Nobody => Some(
+                "nobody is notified of an alert that is dead-lettered: no route is without matchers, so its handlers cannot report it. Add:\ndead_letter:\n  handlers: [HANDLER]",
+            ),
+        }
+    }
+}
+
+/// All ways, the best first.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    ways: Vec<Planned>,
+    is_off: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Planned {
+    route: Arc<str>,
+    config: Settings,
+    handlers: Vec<Reporter>,
+}
+
+/// A handler on one way.
+#[derive(Clone, Debug)]
+struct Reporter {
+    name: HandlerName,
+    is_loaded: bool,
+    /// The channel that it posts to, if it may post to any: as far as its settings say.
+    channel: Option<String>,
+}
+
+impl Reporter {
+    fn is_blocked(&self, holds: &[Hold]) -> bool {
+        let is_held = |channel: &String| {
+            let mut holds = holds.iter();
+            holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == channel))
+        };
+        !self.is_loaded || self.channel.as_ref().is_some_and(is_held)
+    }
+}
+
+impl Ways {
+    /// Computes them from what is configured, routed and loaded.
+    pub(crate) fn new(config: &Config, router: &Router, loaded: &[Description]) -> Self {
+        let mut builder = Builder {
+            config,
+            loaded,
+            ways: Vec::new(),
+        };
+        let is_off = config.dead_letter.as_ref().is_some_and(Vec::is_empty);
+        if !is_off {
+            builder.build(router);
+        }
+        builder.ways.truncate(WAYS_MAX);
+        Self {
+            ways: builder.ways,
+            is_off,
+        }
+    }
+
+    pub(crate) fn reporting(&self) -> Reporting {
+        if self.is_off {
+            Reporting::Off
+        } else if self.ways.is_empty() {
+            Reporting::Nobody
+        } else {
+            Reporting::On
+        }
+    }
+
+    /// Returns the routes of the ways, with what each lays over its handlers' settings.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (Arc<str>, Settings)> {
+        let ways = self.ways.iter();
+        ways.map(|way| (Arc::clone(&way.route), Arc::clone(&way.config)))
+    }
+
+    /// Returns the ways as they are while this is held. Of several handlers those are left out from whom nothing would come.
+    pub(crate) fn under(&self, holds: &[Hold]) -> Vec<Way> {
+        let ways = self.ways.iter().map(|way| {
+            let names = |with_blocked: bool| -> Vec<HandlerName> {
+                let handlers = way.handlers.iter();
+                handlers
+                    .filter(|handler| with_blocked || !handler.is_blocked(holds))
+                    .map(|handler| handler.name.clone())
+                    .collect()
+            };
+            let free = names(false);
+            Way {
+                route: Arc::clone(&way.route),
+                is_blocked: free.is_empty(),
+                handlers: if free.is_empty() { names(true) } else { free },
+            }
+        });
+        ways.collect()
+    }
+}
+
+struct Builder<'a> {
+    config: &'a Config,
+    loaded: &'a [Description],
+    ways: Vec<Planned>,
+}
+
+impl Builder<'_> {
+    fn build(&mut self, router: &Router) {
+        let open = || {
+            let routes = router.routes().iter().rev();
+            routes.filter(|route| route.matchers.is_empty())
+        };
+        let first = match (&self.config.dead_letter, open().next()) {
+            (Some(handlers), _) => Some((handlers, Settings::default())),
+            (None, Some(route)) => Some((&route.handlers, Arc::clone(&route.config))),
+            (None, None) => None,
+        };
+        let mut done = BTreeSet::new();
+        if let Some((handlers, config)) = &first {
+            self.add(DEAD_LETTER_ROUTE, handlers, config);
+            self.add_channels(DEAD_LETTER_ROUTE, handlers, config);
+            if let [only] = handlers.as_slice() {
+                done.insert(only.clone());
+            }
+        }
+        let mut others: Vec<(HandlerName, Settings)> = Vec::new();
+        for route in open() {
+            let of_route = route.handlers.iter();
+            others.extend(of_route.map(|name| (name.clone(), Arc::clone(&route.config))));
+        }
+        let any = |description: &&Description| description.alerts.iter().any(|name| name == "*");
+        let of_any = self.loaded.iter().filter(any);
+        others.extend(of_any.map(|description| (description.name.clone(), Settings::default())));
+        // A handler whose pipeline has failed may well do alone; it comes after those that have not been tried.
+        let was_tried = |name: &HandlerName| {
+            first
+                .as_ref()
+                .is_some_and(|(handlers, _)| handlers.contains(name))
+        };
+        if let Some((handlers, config)) = &first {
+            let handlers = handlers.iter();
+            others.extend(handlers.map(|name| (name.clone(), Arc::clone(config))));
+        }
+        others.sort_by_key(|(name, _)| was_tried(name));
+        for (name, config) in others {
+            if !done.insert(name.clone()) {
+                continue;
+            }
+            let route = format!("{DEAD_LETTER_ROUTE}:{name}");
+            let alone = std::slice::from_ref(&name);
+            self.add(&route, alone, &config);
+            if !was_tried(&name) {
+                self.add_channels(&route, alone, &config);
+            }
+        }
+    }
+
+    fn add(&mut self, route: &str, handlers: &[HandlerName], config: &Settings) {
+        let reporter = |name: &HandlerName| Reporter {
+            name: name.clone(),
+            is_loaded: self.loaded.iter().any(|module| module.name == *name),
+            channel: self.channel_of(name, config),
+        };
+        self.ways.push(Planned {
+            route: route.into(),
+            config: Arc::clone(config),
+            handlers: handlers.iter().map(reporter).collect(),
+        });
+    }
+
+    /// Adds the same handlers on each other channel that is granted to any of them.
+    fn add_channels(&mut self, route: &str, handlers: &[HandlerName], config: &Settings) {
+        let granted: BTreeSet<String> = handlers
+            .iter()
+            .flat_map(|name| self.config.handler(name).grants.slack.clone())
+            .collect();
+        for channel in granted {
+            let of_channel: Vec<HandlerName> = handlers
+                .iter()
+                .filter(|name| self.config.handler(name).grants.slack.contains(&channel))
+                .filter(|name| self.channel_of(name, config).as_ref() != Some(&channel))
+                .cloned()
+                .collect();
+            if !of_channel.is_empty() {
+                let mut config = (**config).clone();
+                config.insert(CHANNEL.to_owned(), channel.clone());
+                self.add(
+                    &format!("{route}@{channel}"),
+                    &of_channel,
+                    &Arc::new(config),
+                );
+            }
+        }
+    }
+
+    /// Returns the channel that a handler posts to under a route's settings, as far as they say.
+    fn channel_of(&self, name: &HandlerName, over: &Settings) -> Option<String> {
+        let settings = self.config.handler(name);
+        let granted = &settings.grants.slack;
+        let set = settings.config_under(over).get(CHANNEL).cloned();
+        let only = (granted.len() == 1).then(|| granted.first().cloned());
+        let default = granted.get(CHANNEL_DEFAULT).cloned();
+        set.filter(|_| !granted.is_empty())
+            .or_else(|| only.flatten())
+            .or(default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::alert::Timestamp;
+
+    const SLACK: &str = "slack: { preview: true, channels: { alerts: '#a', oncall: '#o' } }\n";
+
+    fn parsed(yaml: &str) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("am.yml");
+        std::fs::write(&file, format!("{SLACK}{yaml}")).unwrap();
+        Config::load(Some(&file), &crate::config::Overrides::default(), &|_| None).unwrap()
+    }
+
+    fn described(name: &str, alerts: &[&str]) -> Description {
+        Description {
+            name: HandlerName::new(name),
+            version: "1.0.0".into(),
+            summary: String::new(),
+            alerts: alerts.iter().map(|&name| name.to_owned()).collect(),
+            act_only: false,
+            settings: None,
+        }
+    }
+
+    fn loaded() -> Vec<Description> {
+        vec![
+            described("crash", &["KubePodCrashLooping"]),
+            described("notify", &["*"]),
+            described("page", &[]),
+        ]
+    }
+
+    fn ways_of(yaml: &str) -> Ways {
+        let config = parsed(yaml);
+        let router = Router::with_described(config.routes.clone(), &loaded());
+        Ways::new(&config, &router, &loaded())
+    }
+
+    fn shown(ways: &[Way]) -> Vec<String> {
+        let shown = |way: &Way| {
+            let names: Vec<_> = way.handlers.iter().map(HandlerName::as_str).collect();
+            let blocked = if way.is_blocked { " blocked" } else { "" };
+            format!("{}={}{blocked}", way.route, names.join("+"))
+        };
+        ways.iter().map(shown).collect()
+    }
+
+    fn hold(channel: Option<&str>) -> Hold {
+        Hold {
+            channel: channel.map(str::to_owned),
+            code: "is_archived".into(),
+            advice: String::new(),
+            since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[track_caller]
+    fn check(yaml: &str, expected: &[&str]) {
+        assert_eq!(shown(&ways_of(yaml).under(&[])), expected);
+    }
+
+    const NOTIFY: &str = "handlers: { notify: { allow: { slack: [alerts, oncall] } } }\n";
+
+    #[test]
+    fn the_last_route_without_matchers_reports_and_then_its_other_channels() {
+        check(
+            &format!(
+                "{NOTIFY}routes:\n  - {{ handlers: [page], continue: true }}\n  - {{ handlers: [notify], config: {{ channel: oncall }} }}\n"
+            ),
+            &[
+                "dead-letter=notify",
+                "dead-letter@alerts=notify",
+                "dead-letter:page=page",
+            ],
+        );
+    }
+
+    #[test]
+    fn without_routes_the_one_for_any_alert_reports() {
+        check(NOTIFY, &["dead-letter=notify", "dead-letter@oncall=notify"]);
+    }
+
+    #[test]
+    fn what_is_named_goes_first_and_each_alone_last() {
+        check(
+            "dead_letter: { handlers: [page, crash] }\nroutes:\n  - { handlers: [notify] }\n",
+            &[
+                "dead-letter=page+crash",
+                "dead-letter:notify=notify",
+                "dead-letter:page=page",
+                "dead-letter:crash=crash",
+            ],
+        );
+    }
+
+    #[test]
+    fn nobody_is_not_the_same_as_off() {
+        let off = ways_of("dead_letter: { handlers: [] }\n");
+        assert_eq!(off.reporting(), Reporting::Off);
+        assert!(off.under(&[]).is_empty());
+        let config = parsed("routes:\n  - { matchers: ['a=\"b\"'], handlers: [crash] }\n");
+        let router = Router::with_described(config.routes.clone(), &loaded()[..1]);
+        let nobody = Ways::new(&config, &router, &loaded()[..1]);
+        assert_eq!(nobody.reporting(), Reporting::Nobody);
+    }
+
+    #[test]
+    fn what_is_held_or_not_loaded_is_blocked_and_left_out_of_a_pipeline() {
+        let ways = ways_of(&format!(
+            "{NOTIFY}dead_letter: {{ handlers: [notify, gone, page] }}\n"
+        ));
+        assert_eq!(
+            shown(&ways.under(&[hold(Some("alerts"))])),
+            [
+                "dead-letter=page",
+                "dead-letter@oncall=notify",
+                "dead-letter:notify=notify blocked",
+                "dead-letter:gone=gone blocked",
+                "dead-letter:page=page",
+            ]
+        );
+        let all = shown(&ways.under(&[hold(None)]));
+        assert_eq!(all[1], "dead-letter@oncall=notify blocked");
+    }
+}
