@@ -11,6 +11,8 @@ const POST: &str = "chat.postMessage";
 
 /// A retry by its own time would come after an hour: what comes earlier was woken.
 const CONFIG: &str = r##"
+# The messages of alarms are counted elsewhere.
+dead_letter: { handlers: [] }
 slack: { channels: { alerts: "#alerts", oncall: "#oncall" }, rate: { per_second: 0 } }
 routes:
   - matchers: ['to="oncall"']
