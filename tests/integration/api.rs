@@ -11,7 +11,9 @@ use tests::openapi::Api;
 use tests::server::{Server, Setup, ids};
 
 /// What takes a crash, a failing disk or a story of half a megabyte: other tests bring that about.
-const RARE: [&str; 28] = [
+const RARE: [&str; 30] = [
+    "Handler.paused.",
+    "Handler.held.",
     "Retried.left.",
     "Retried.left_counts.",
     "Accepted.rejected.duplicate",
