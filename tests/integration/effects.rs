@@ -241,7 +241,7 @@ async fn a_credential_goes_to_its_origin_alone_and_is_never_seen() {
         told[1]
     );
     assert!(
-        told[2].contains("Denied") && told[2].contains("credentials: [other]"),
+        told[2].contains("Denied") && told[2].contains("credentials: [github, other]"),
         "{}",
         told[2]
     );

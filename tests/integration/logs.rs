@@ -392,7 +392,9 @@ fn a_reload_says_what_changed_in_the_log_and_to_whoever_asked() {
     assert_eq!(status, 200);
     assert_eq!(
         answer,
-        json!({ "reloaded": true, "changed": [], "needs_restart": ["retention"] })
+        json!({
+            "reloaded": true, "changed": [], "needs_restart": ["retention"], "problems": [], "warnings": [],
+        })
     );
     write(dir.path(), "a.yml", "nonsense: 1\n");
     let refused = ask(dir.path(), &server, &["reload"]);

@@ -64,7 +64,13 @@ async fn slack_and_granted_origins_are_reached_through_the_proxy_and_no_other_wa
     let ids = server.accept(&alerts::firing("Down", &[])).await;
     let story = server.wait_settled(&ids[0]).await;
     assert_eq!(story["state"], "done", "{story:#}");
-    assert_eq!(proxy.asked(), [connect("slack.example.com:80")]);
+    // A server asks Slack at its start, too.
+    let asked = proxy.asked();
+    let slacks = connect("slack.example.com:80");
+    assert!(
+        !asked.is_empty() && asked.iter().all(|one| *one == slacks),
+        "{asked:?}"
+    );
     slack.wait_for(|message| message.contains("Down")).await;
 
     for (post_to, target) in [
@@ -76,7 +82,8 @@ async fn slack_and_granted_origins_are_reached_through_the_proxy_and_no_other_wa
             .await;
         let story = server.wait_settled(&ids[0]).await;
         assert_eq!(story["state"], "done", "{story:#}");
-        assert_eq!(proxy.asked().last(), Some(&connect(target)));
+        let asked = proxy.asked();
+        assert!(asked.contains(&connect(target)), "{asked:?}");
     }
     let received = sink.wait_for_count(2).await;
     assert_eq!(received[0].header("host"), Some("203.0.113.7"));

@@ -134,7 +134,7 @@ fn slack() -> Vec<Case> {
             "ref {reference}\nthread oncall x",
         )
         .on("a-thief")
-        .tells(["Denied", "slack: [oncall]"])
+        .tells(["Denied", "slack: [alerts, oncall]"])
         .hides("posted"),
         lost(
             "a-reference-that-is-slacks-own",
