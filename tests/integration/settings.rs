@@ -22,7 +22,7 @@ fn read_by(path: &Path, into: &mut BTreeSet<String>) {
         return;
     }
     let read =
-        Regex::new(r#"(?:\.config(?:_or|_json)?|\bcredential)\(\s*&?(?:format!\()?"([a-z_.{}]+)""#)
+        Regex::new(r#"(?:\.config(?:_or|_json)?|\bcredential|Setting::[a-z_]+)\(\s*&?(?:format!\()?"([a-z_.{}*]+)""#)
             .unwrap();
     let emoji = Regex::new(r#""(emoji\.[a-z]+)""#).unwrap();
     let source = fs::read_to_string(path).unwrap();

@@ -83,30 +83,39 @@ async fn a_wait_that_ran_nothing_is_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_paused_handler_is_listed_as_paused_until_it_runs_again() {
-    let slack = Slack::start().await;
-    let server = server(&slack).await;
-    let handler = server.wait_for_handler(|h| h["state"] == "ready").await;
-    assert_eq!(handler["paused"], Value::Null);
-    slack.set_token("another");
-    let ids = server.accept(&alerts::firing("A", &[])).await;
-    server
-        .wait_for_story(&ids[0], |story| story["state"] == "retrying")
+async fn a_handler_that_traps_again_and_again_is_listed_as_paused() {
+    let server = Setup::new()
+        .module("probe")
+        .config("slack: { preview: true }\ndead_letter: { handlers: [] }\nroutes: [{ handlers: [probe] }]")
+        .config("handlers: { probe: { config: { script: panic boom }, retry: { min_backoff: 1ms, max_backoff: 1ms } } }")
+        .start()
         .await;
-    let paused = server.wait_for_handler(|_| true).await["paused"].clone();
-    assert_eq!(paused["step"], "act");
-    assert!(paused["reason"].to_string().contains("invalid_auth"));
-    let until: alert_manager::alert::Timestamp = paused["until"].as_str().unwrap().parse().unwrap();
-    assert!(until > alert_manager::alert::Timestamp::UNIX_EPOCH);
-    let listed = told(&server, &["handlers"]).await;
-    let row = listed.lines().find(|line| line.contains("slack-notify"));
-    assert!(row.unwrap().contains(" paused "), "{listed}");
+    let handler = server.wait_for_handler(|h| h["serving"] == true).await;
+    assert_eq!(handler["paused"], Value::Null);
+    // Two tries each: the fifth failure in a row is in the third delivery.
+    for n in ["1", "2"] {
+        let ids = server.accept(&alerts::firing("Traps", &[("n", n)])).await;
+        server.wait_settled(&ids[0]).await;
+    }
+    let ids = server.accept(&alerts::firing("Traps", &[("n", "3")])).await;
+    let waits = |story: &Value| story["last_error"].to_string().contains("paused");
+    server.wait_for_story(&ids[0], waits).await;
+    let handler = server.wait_for_handler(|_| true).await;
+    let paused = &handler["paused"];
     assert!(
-        listed.contains("act is paused; one delivery tries again after"),
-        "{listed}"
+        paused["reason"].to_string().contains("in a row"),
+        "{paused}"
     );
+    let until = paused["until"].as_str().unwrap();
+    assert!(
+        until.parse::<alert_manager::alert::Timestamp>().is_ok(),
+        "{until}"
+    );
+    let listed = told(&server, &["handlers"]).await;
+    let row = listed.lines().find(|line| line.contains("probe"));
+    assert!(row.unwrap().contains(" paused "), "{listed}");
     let (_, metrics) = server.get_text("/metrics").await;
-    let line = r#"alert_manager_handler_breaker_open{handler="slack-notify"} 1"#;
+    let line = r#"alert_manager_handler_breaker_open{handler="probe"} 1"#;
     assert!(metrics.contains(line), "{metrics}");
 }
 
