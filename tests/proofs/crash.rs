@@ -261,5 +261,5 @@ async fn meet(rig: &mut Rig, load: &mut Load, barrier: Barrier, kill: usize) {
 
 /// Returns how many calls Slack and the sink have had.
 fn counts(rig: &Rig) -> (usize, usize) {
-    (rig.slack.count_calls(), rig.sink.count())
+    (rig.slack.count_calls("chat.postMessage"), rig.sink.count())
 }

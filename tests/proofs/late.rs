@@ -20,7 +20,7 @@ async fn a_message_that_waited_for_slack_says_how_late_it_is() {
     let url = rig.start(None).expect("nothing kills it");
     for (n, alertname) in ["DiskFull", "KubePodCrashLooping"].into_iter().enumerate() {
         rig.slack.faults().until_cleared(POST, Fault::status(503));
-        let tried = rig.slack.calls().len();
+        let tried = rig.slack.count_calls(POST);
         let mut alert = alerts::firing(alertname, &[("namespace", "a"), ("pod", "b")]);
         // It begins as it is received.
         alert.as_object_mut().unwrap().remove("startsAt");
@@ -30,7 +30,7 @@ async fn a_message_that_waited_for_slack_says_how_late_it_is() {
         rig.slack.wait_for_calls(POST, tried + 1).await;
         rig.set_clock(600 * (i64::try_from(n).unwrap() + 1));
         // The next may have begun before; the one after it has not.
-        let tried = rig.slack.calls().len();
+        let tried = rig.slack.count_calls(POST);
         rig.slack.wait_for_calls(POST, tried + 2).await;
         rig.slack.faults().clear();
         rig.wait_until_settled().await;

@@ -204,8 +204,9 @@ impl Slack {
     }
 
     /// How many calls there were so far, good or bad.
-    pub fn count_calls(&self) -> usize {
-        self.shared.workspace.read(|w| w.calls.len())
+    pub fn count_calls(&self, method: &str) -> usize {
+        let count = |calls: &[Call]| calls.iter().filter(|c| c.method == method).count();
+        self.shared.workspace.read(|w| count(&w.calls))
     }
 
     /// Waits for a message that `wanted` accepts as it stands, and returns it.
