@@ -421,44 +421,25 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
         .map(|n| alerts::firing("A", &[("n", &n.to_string())]))
         .collect();
     write(dir.path(), "group.json", &json!(group).to_string());
-    let mut sent = finished(
-        command(
-            dir.path(),
-            &[
-                "send",
-                "--alert",
-                "group.json",
-                "--timeout",
-                "50s",
-                "--json",
-                "--url",
-                &url,
-            ],
-        )
-        .output()
-        .unwrap(),
-    );
+    let send = || {
+        let args = [
+            "send",
+            "--alert",
+            "group.json",
+            "--timeout",
+            "50s",
+            "--json",
+            "--url",
+            &url,
+        ];
+        finished(command(dir.path(), &args).output().unwrap())
+    };
+    let mut sent = send();
     while ["no server answers", "still being loaded"]
         .iter()
         .any(|part| sent.stderr.contains(part))
     {
-        sent = finished(
-            command(
-                dir.path(),
-                &[
-                    "send",
-                    "--alert",
-                    "group.json",
-                    "--timeout",
-                    "50s",
-                    "--json",
-                    "--url",
-                    &url,
-                ],
-            )
-            .output()
-            .unwrap(),
-        );
+        sent = send();
     }
     assert_eq!(
         sent.code,

@@ -114,16 +114,9 @@ pub(crate) fn position(problem: &Problem) -> (usize, usize) {
 #[must_use]
 pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Description]) -> Findings {
     let router = Router::with_described(config.routes.clone(), descriptions);
-    let mut review = Review {
-        config,
-        modules,
-        descriptions,
-        router: &router,
-        findings: Findings {
-            problems: config.mistakes.iter().cloned().map(Into::into).collect(),
-            warnings: config.warnings.iter().cloned().map(Into::into).collect(),
-        },
-    };
+    let mut review = Review::new(config, modules, descriptions, &router);
+    let warnings = config.warnings.iter().cloned().map(Into::into);
+    review.findings.warnings.extend(warnings);
     review.names();
     review.routes();
     for description in descriptions {
@@ -143,16 +136,7 @@ pub fn review_names(
     descriptions: &[Description],
 ) -> Findings {
     let router = Router::default();
-    let mut review = Review {
-        config,
-        modules,
-        descriptions,
-        router: &router,
-        findings: Findings {
-            problems: config.mistakes.iter().cloned().map(Into::into).collect(),
-            warnings: Vec::new(),
-        },
-    };
+    let mut review = Review::new(config, modules, descriptions, &router);
     review.names();
     review.findings.in_order()
 }
@@ -164,6 +148,27 @@ struct Review<'a> {
     descriptions: &'a [Description],
     router: &'a Router,
     findings: Findings,
+}
+
+impl<'a> Review<'a> {
+    /// Begins with what reading the configuration found wrong.
+    fn new(
+        config: &'a Config,
+        modules: &'a [ModuleInfo],
+        descriptions: &'a [Description],
+        router: &'a Router,
+    ) -> Self {
+        Self {
+            config,
+            modules,
+            descriptions,
+            router,
+            findings: Findings {
+                problems: config.mistakes.iter().cloned().map(Into::into).collect(),
+                warnings: Vec::new(),
+            },
+        }
+    }
 }
 
 /// What is said about one key.
