@@ -102,13 +102,20 @@ pub mod slack;
 pub mod subject;
 pub mod time;
 
+/// What wit-bindgen generates from the contract in `wit/handler.wit`, checked in: the build of a handler does not begin with
+/// the build of a generator. A test compares it with the contract; `UPDATE_SNAPSHOTS=1` writes it anew.
+///
+/// Authors never name this module: its types are re-exported under the names they are known by, and its functions are called
+/// by the context.
 #[doc(hidden)]
+#[rustfmt::skip]
 #[allow(
     unsafe_code,
     missing_docs,
     unreachable_pub,
     rust_2018_idioms,
     clippy::all,
+    clippy::unwrap_used,
     clippy::doc_markdown,
     clippy::uninlined_format_args,
     clippy::semicolon_if_nothing_returned,

@@ -12,6 +12,7 @@ mod clock;
 mod command_line;
 mod compiler;
 mod conformance;
+mod contract;
 mod dashboard;
 mod delivery;
 mod doors;

@@ -23,8 +23,8 @@ pub fn path(name: &str) -> PathBuf {
     let dir = BUILT.get_or_init(|| {
         let out = workspace().join("target/test-modules");
         for folder in ["handlers", "tests/handlers", "tests/guests"] {
-            let projects = discover(&workspace().join(folder)).expect("the folder of projects");
-            for built in build_all(&projects, &Options::new(&out)) {
+            let found = discover(&workspace().join(folder)).expect("the folder of projects");
+            for built in build_all(&found.projects, &Options::new(&out)) {
                 if let Err(error) = built {
                     panic!("a handler does not build:\n{error}");
                 }

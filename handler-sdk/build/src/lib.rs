@@ -5,8 +5,8 @@
 //! ```no_run
 //! use handler_build::{Options, build_all, discover};
 //!
-//! let projects = discover("handlers".as_ref())?;
-//! for result in build_all(&projects, &Options::new("handlers")) {
+//! let found = discover("handlers".as_ref())?;
+//! for result in build_all(&found.projects, &Options::new("handlers")) {
 //!     let artifact = result?;
 //!     println!("{} ({} bytes)", artifact.path.display(), artifact.bytes);
 //! }
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use error::BuildError;
-pub use project::{Language, Project, discover};
+pub use project::{Found, Language, Project, discover};
 
 /// The target that a Rust handler is built for.
 pub const RUST_TARGET: &str = "wasm32-wasip2";

@@ -28,27 +28,46 @@ pub enum Language {
     Rust,
 }
 
-/// Returns the handler projects of a folder, sorted by name: the folder itself where it is one, else those
-/// of its direct subfolders that are. Other folders and files are passed over.
+/// The handler projects of a folder.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those that can be built, sorted by name.
+    pub projects: Vec<Project>,
+    /// Why the others can't be read: one does not hold back the rest.
+    pub unreadable: Vec<BuildError>,
+}
+
+impl Found {
+    fn look_at(&mut self, dir: &Path) {
+        match project_at(dir) {
+            Ok(project) => self.projects.extend(project),
+            Err(error) => self.unreadable.push(error),
+        }
+    }
+}
+
+/// Returns the handler projects of a folder: the folder itself if it is one, else those of its direct subfolders that are.
+/// Other folders and files are passed over.
 ///
 /// # Errors
-/// Where the folder, or a `Cargo.toml` in it, can't be read.
-pub fn discover(dir: &Path) -> Result<Vec<Project>, BuildError> {
-    if let Some(project) = project_at(dir)? {
-        return Ok(vec![project]);
+/// If the folder can't be read.
+pub fn discover(dir: &Path) -> Result<Found, BuildError> {
+    let mut found = Found::default();
+    found.look_at(dir);
+    if !found.projects.is_empty() {
+        return Ok(found);
     }
     let entries = fs::read_dir(dir).map_err(BuildError::io("reading the folder", dir))?;
-    let mut projects = Vec::new();
     for entry in entries {
         let path = entry
             .map_err(BuildError::io("reading the folder", dir))?
             .path();
         if path.is_dir() {
-            projects.extend(project_at(&path)?);
+            found.look_at(&path);
         }
     }
-    projects.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(projects)
+    found.projects.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 fn project_at(dir: &Path) -> Result<Option<Project>, BuildError> {

@@ -91,7 +91,7 @@ fn a_project_is_found_at_its_own_folder() {
     let folder = Folder::new();
     folder.project("one", EMPTY);
     folder.project("one/nested", EMPTY);
-    let projects = discover(&folder.0.join("one")).unwrap();
+    let projects = discover(&folder.0.join("one")).unwrap().projects;
     assert_eq!(projects.len(), 1);
     assert_eq!(projects[0].name, "one");
     assert_eq!(projects[0].language, Language::Rust);
@@ -110,10 +110,28 @@ fn direct_subfolders_that_are_projects_are_found() {
     folder.workspace(&["apple", "zebra"]);
     let names: Vec<String> = discover(&folder.0)
         .unwrap()
+        .projects
         .into_iter()
         .map(|project| project.name)
         .collect();
     assert_eq!(names, ["apple", "zebra"]);
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_does_not_hold_back_the_other_projects() {
+    let folder = Folder::new();
+    folder.project("good", EMPTY);
+    fs::create_dir_all(folder.0.join("bad/Cargo.toml")).unwrap();
+    let binary = folder.write("worse/Cargo.toml", "");
+    fs::write(binary, [0xff, 0xfe]).unwrap();
+    let found = discover(&folder.0).unwrap();
+    let names: Vec<&str> = found.projects.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["good"]);
+    let mut errors: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
+    errors.sort();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].contains("bad/Cargo.toml"), "{errors:?}");
+    assert!(errors[1].contains("worse/Cargo.toml"), "{errors:?}");
 }
 
 #[test]
@@ -134,7 +152,7 @@ fn projects_of_a_workspace_are_built_together_and_put_in_place() {
     folder.project("two-words", EMPTY);
     folder.workspace(&["one", "two-words"]);
     let (options, events) = recorded(folder.options());
-    let projects = discover(&folder.0).unwrap();
+    let projects = discover(&folder.0).unwrap().projects;
 
     let artifacts: Vec<_> = build_all(&projects, &options)
         .into_iter()
@@ -166,7 +184,7 @@ fn a_project_that_does_not_compile_gives_its_message_and_spares_the_others() {
     folder.project("broken", BROKEN);
     folder.project("sound", EMPTY);
     folder.workspace(&["broken", "sound"]);
-    let results = build_all(&discover(&folder.0).unwrap(), &folder.options());
+    let results = build_all(&discover(&folder.0).unwrap().projects, &folder.options());
 
     let Err(BuildError::Compile { project, output }) = &results[0] else {
         panic!("{results:?}")
@@ -189,7 +207,7 @@ fn a_lockfile_that_does_not_know_a_new_project_may_grow() {
     let folder = Folder::new();
     folder.project("new", EMPTY);
     folder.write("new/Cargo.lock", "version = 4\n");
-    let projects = discover(&folder.0.join("new")).unwrap();
+    let projects = discover(&folder.0.join("new")).unwrap().projects;
     build(&projects[0], &folder.options()).unwrap();
     let lockfile = fs::read_to_string(folder.0.join("new/Cargo.lock")).unwrap();
     assert!(lockfile.contains("name = \"new\""), "{lockfile}");
@@ -231,7 +249,7 @@ mod target {
             folder.0.display()
         );
         let (options, events) = recorded(without_target(&folder, &installs));
-        build(&discover(&folder.0).unwrap()[0], &options).unwrap();
+        build(&discover(&folder.0).unwrap().projects[0], &options).unwrap();
         assert_eq!(events.lock().unwrap()[0], "rustup target add wasm32-wasip2");
         assert_eq!(
             fs::read_to_string(folder.0.join("asked")).unwrap(),
@@ -244,7 +262,7 @@ mod target {
         let folder = Folder::new();
         folder.project("one", EMPTY);
         let options = without_target(&folder, "echo 'error: no network' >&2; exit 1");
-        let error = build(&discover(&folder.0).unwrap()[0], &options).unwrap_err();
+        let error = build(&discover(&folder.0).unwrap().projects[0], &options).unwrap_err();
         let told = error.to_string();
         assert!(matches!(error, BuildError::MissingTarget { .. }), "{told}");
         assert!(told.contains("error: no network"), "{told}");
@@ -260,7 +278,7 @@ mod target {
         folder.project("one", EMPTY);
         let mut options = without_target(&folder, "");
         options.tools.rustup = "no-such-rustup".into();
-        let told = build(&discover(&folder.0).unwrap()[0], &options)
+        let told = build(&discover(&folder.0).unwrap().projects[0], &options)
             .unwrap_err()
             .to_string();
         assert!(told.contains("`no-such-rustup` is not installed"), "{told}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use handler_build::{Artifact, BuildError, Colour, Event, Options, Project};
+use handler_build::{Artifact, BuildError, Colour, Event, Found, Options, Project};
 
 use super::args::BuildArgs;
 use super::judge::Judge;
@@ -15,8 +15,8 @@ use super::print::{self, Paint};
 
 /// Builds what is below a folder.
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
-    let projects = projects(&args.dir)?;
-    if projects.is_empty() {
+    let found = projects(&args.dir)?;
+    if found.projects.is_empty() && found.unreadable.is_empty() {
         bail!(
             "{}: no handler project found. A handler project has a Cargo.toml with crate-type = [\"cdylib\"] below [lib]",
             args.dir.display()
@@ -24,27 +24,29 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     }
     let out = args.out.as_deref().unwrap_or(&args.dir);
     let judge = Judge::new(None, out, CacheUse::IfThere)?;
-    let failed = build(&projects, out, judge)
-        .iter()
-        .filter(|result| result.is_err())
-        .count();
-    Ok(if failed == 0 {
+    let results = build(&found.projects, out, judge);
+    let all = found.unreadable.is_empty() && results.iter().all(Result::is_ok);
+    Ok(if all {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-/// Finds the handler projects of a folder that has to be there.
-pub(super) fn projects(dir: &Path) -> anyhow::Result<Vec<Project>> {
+/// Finds the handler projects of a folder that has to be there, and shows which cannot be read.
+pub(super) fn projects(dir: &Path) -> anyhow::Result<Found> {
     if !dir.is_dir() {
         bail!(
             "{}: no such folder: create it, or name the folder of one or several handler projects",
             dir.display()
         );
     }
-    handler_build::discover(dir)
-        .with_context(|| format!("cannot look for handler projects in {}", dir.display()))
+    let found = handler_build::discover(dir)
+        .with_context(|| format!("cannot look for handler projects in {}", dir.display()))?;
+    for error in &found.unreadable {
+        print::note(&format!("{} {error}", Paint::for_stderr().red("error:")));
+    }
+    Ok(found)
 }
 
 /// Builds projects into `out` and prints what happens. What fails, or would be refused by a server, is shown, leaves what was

@@ -12,7 +12,7 @@ use super::args::ServerArgs;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a server listens by default.
-const URL_DEFAULT: &str = "http://127.0.0.1:5000";
+pub(super) const URL_DEFAULT: &str = "http://127.0.0.1:5000";
 
 /// What proves a client to the server.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! `dev`: build, serve, and build again whenever a source changes.
+//! `dev`: build, serve, and build again if a source changes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,11 +13,15 @@ use super::args::DevArgs;
 use super::judge::Judge;
 use super::modules::CacheUse;
 use super::print::{self, Paint};
+use super::serve::Audience;
 use super::{build, serve};
 use crate::telemetry::log;
 
 /// An editor writes a file in several steps: the build waits for this much silence.
 const SETTLE: Duration = Duration::from_millis(150);
+
+/// What the README's alert needs, and the fallback: served before the rest is built.
+const FIRST: [&str; 2] = ["kube-pod-crash-looping", "slack-notify"];
 
 /// Builds and serves until a signal.
 pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
@@ -27,25 +31,38 @@ pub(super) fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         Paint::for_stderr().colours(),
     );
     let dir = args.dir.clone();
-    let projects = build::projects(&dir)?;
-    if projects.is_empty() {
+    let file = args.file.config_file.clone();
+    let (first, rest) = in_two(build::projects(&dir)?.projects);
+    if first.is_empty() {
         print::note(&format!(
             "{}: no handler project found yet; .wasm files that are put there are served",
             dir.display()
         ));
     } else {
-        build(&projects, &dir, args.file.config_file.as_deref())?;
+        build(&first, &dir, file.as_deref())?;
     }
     let overrides = args.web.overrides(Some(dir.clone()));
     let (changed, changes) = mpsc::channel(1);
     let watcher = watch(&dir, changed)
         .with_context(|| format!("cannot watch {} for changes", dir.display()))?;
-    let file = args.file.config_file.clone();
-    let code = serve::serve(serve::source(args.file.config_file, overrides), |_| {
-        tokio::spawn(rebuild(dir, file, changes));
+    let source = serve::source(args.file.config_file, overrides);
+    let code = serve::serve(source, Audience::Developer, || {
+        tokio::spawn(keep_built(dir, file, rest, changes));
     });
     drop(watcher);
     code
+}
+
+/// Returns the projects to build before the server starts, and those to build while it serves.
+fn in_two(projects: Vec<Project>) -> (Vec<Project>, Vec<Project>) {
+    let (first, rest): (Vec<_>, Vec<_>) = projects
+        .into_iter()
+        .partition(|project| FIRST.contains(&project.name.as_str()));
+    if first.is_empty() {
+        (rest, first)
+    } else {
+        (first, rest)
+    }
 }
 
 /// Builds with the cache of the server that serves what is built.
@@ -83,27 +100,64 @@ fn is_source(root: &Path, path: &Path) -> bool {
     !made && ending != "wasm" && ending != "lock" && !ending.to_string_lossy().ends_with('~')
 }
 
-/// The running server takes up what a build leaves in its folder, as anything else that is dropped there.
-async fn rebuild(dir: PathBuf, file: Option<PathBuf>, mut changes: mpsc::Receiver<()>) {
+/// Builds what is left, then everything again after each change. The running server takes up what a build leaves in its
+/// folder, as anything else that is dropped there.
+async fn keep_built(
+    dir: PathBuf,
+    file: Option<PathBuf>,
+    rest: Vec<Project>,
+    mut changes: mpsc::Receiver<()>,
+) {
+    if !rest.is_empty() {
+        let (dir, file) = (dir.clone(), file.clone());
+        in_background(move || build(&rest, &dir, file.as_deref())).await;
+    }
     while changes.recv().await.is_some() {
         while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok() {}
         let (dir, file) = (dir.clone(), file.clone());
-        let built = tokio::task::spawn_blocking(move || {
-            let built =
-                build::projects(&dir).and_then(|projects| build(&projects, &dir, file.as_deref()));
-            if let Err(error) = built {
-                print::error(&error);
-            }
-        });
-        if let Err(error) = built.await {
-            tracing::error!(%error, "the build ended unexpectedly");
-        }
+        in_background(move || build(&build::projects(&dir)?.projects, &dir, file.as_deref())).await;
+    }
+}
+
+async fn in_background(build: impl FnOnce() -> anyhow::Result<()> + Send + 'static) {
+    match tokio::task::spawn_blocking(build).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => print::error(&error),
+        Err(error) => tracing::error!(%error, "the build ended unexpectedly"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+
+    #[test]
+    fn the_readmes_handlers_are_built_before_the_rest_if_they_are_there() {
+        let project = |name: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let manifest =
+                format!("[package]\nname = \"{name}\"\n[lib]\ncrate-type = [\"cdylib\"]\n");
+            std::fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+            let found = handler_build::discover(dir.path()).unwrap();
+            found.projects.into_iter().next().unwrap()
+        };
+        let names = |projects: Vec<Project>| -> Vec<String> {
+            projects.into_iter().map(|project| project.name).collect()
+        };
+        let of = |all: &[&str]| {
+            let (first, rest) = in_two(all.iter().map(|name| project(name)).collect());
+            (names(first).join(" "), names(rest).join(" "))
+        };
+        let pair = |first: &str, rest: &str| (first.to_owned(), rest.to_owned());
+        assert_eq!(
+            of(&["a", "slack-notify", "z", "kube-pod-crash-looping"]),
+            pair("slack-notify kube-pod-crash-looping", "a z")
+        );
+        assert_eq!(of(&["a", "b"]), pair("a b", ""));
+        assert_eq!(of(&[]), pair("", ""));
+    }
 
     #[test]
     fn what_a_build_writes_does_not_start_the_next() {

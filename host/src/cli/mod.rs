@@ -12,6 +12,7 @@ mod init;
 mod judge;
 mod manual;
 mod modules;
+mod next;
 mod online;
 mod print;
 mod process;

@@ -1,6 +1,6 @@
 //! `serve`: the server itself, from flags to exit.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
+use super::next::Next;
 use super::print::{self, Paint};
 use super::process;
 use crate::app::{App, ConfigSource, Shared};
@@ -27,6 +28,15 @@ const USUAL_FILE: &str = "alert-manager.yml";
 /// How long what nobody needs any more is waited for.
 const AFTER_THE_END_MAX: Duration = Duration::from_secs(1);
 
+/// Who started the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// `serve`: advice is for a terminal alone.
+    Operator,
+    /// `dev`: a person who tries it out.
+    Developer,
+}
+
 /// Serves until a signal.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     log::init(
@@ -38,7 +48,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     process::keep_files_private();
     let file = args.config.file.config_file;
     hint_at_usual_file(file.as_deref());
-    serve(source(file, overrides), |_| ())
+    serve(source(file, overrides), Audience::Operator, || ())
 }
 
 /// Reads the configuration in the way of this process: its flags, its variables, its file.
@@ -53,7 +63,8 @@ pub(super) fn source(file: Option<std::path::PathBuf>, overrides: Overrides) -> 
 /// Starts the server that `source` describes and runs it until a signal; `started` is called once it listens.
 pub(super) fn serve(
     source: ConfigSource,
-    started: impl FnOnce(&Shared),
+    audience: Audience,
+    started: impl FnOnce(),
 ) -> anyhow::Result<ExitCode> {
     process::harden();
     let config = source().map_err(|problems| anyhow!("{problems}"))?;
@@ -63,7 +74,7 @@ pub(super) fn serve(
         .enable_all()
         .build()
         .context("cannot start the worker threads")?;
-    let ended = threads.block_on(listen_and_run(config, source, started));
+    let ended = threads.block_on(listen_and_run(config, source, audience, started));
     // Everything is on disk: what still reads or parses beside it is not waited for.
     threads.shutdown_timeout(AFTER_THE_END_MAX);
     ended
@@ -72,7 +83,8 @@ pub(super) fn serve(
 async fn listen_and_run(
     config: Config,
     source: ConfigSource,
-    started: impl FnOnce(&Shared),
+    audience: Audience,
+    started: impl FnOnce(),
 ) -> anyhow::Result<ExitCode> {
     // Before anybody can know that the server is there: a signal would end it out of order.
     let mut signals = Signals::new().context("cannot listen for signals")?;
@@ -87,6 +99,8 @@ async fn listen_and_run(
         Some(_) => "https",
         None => "http",
     };
+    let advice = (audience == Audience::Developer || std::io::stderr().is_terminal())
+        .then(|| Next::new(&config, address));
     let compiler = compiler()?;
     // On a thread that may wait for the disk, so that a signal ends a start that hangs.
     let starting = tokio::task::spawn_blocking(move || {
@@ -114,8 +128,8 @@ async fn listen_and_run(
             }
         );
     }
-    announce_ready(shared.clone());
-    started(&shared);
+    announce_ready(shared.clone(), advice);
+    started();
     app.run(listener, signals.shutdown(shared)).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -146,7 +160,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn announce_ready(shared: Shared) {
+fn announce_ready(shared: Shared, advice: Option<Next>) {
     tokio::spawn(async move {
         shared.ready().await;
         let modules = shared.registry.modules();
@@ -157,6 +171,10 @@ fn announce_ready(shared: Shared) {
             );
         } else {
             tracing::info!("ready: {} serve", serving.join(", "));
+            if let Some(advice) = advice {
+                log::flush();
+                print::note(&advice.to_string());
+            }
         }
     });
 }

@@ -87,9 +87,9 @@ fn options(dir: &Path) -> Options {
 
 fn guest() -> Vec<u8> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let projects = handler_build::discover(&workspace.join("tests/handlers")).unwrap();
+    let found = handler_build::discover(&workspace.join("tests/handlers")).unwrap();
     let out = workspace.join("target/test-modules");
-    for built in handler_build::build_all(&projects, &handler_build::Options::new(&out)) {
+    for built in handler_build::build_all(&found.projects, &handler_build::Options::new(&out)) {
         built.unwrap();
     }
     std::fs::read(out.join("guest-bench.wasm")).unwrap()

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "the generated glue, and a look at all of its memory")]
 
-wit_bindgen::generate!({ path: "../../../wit", world: "handler", generate_all });
+use handler_sdk::bindings::{self, alert_manager, exports};
 
 use alert_manager::handler::types::Block;
 use exports::alert_manager::handler::hooks::{
@@ -10,7 +10,7 @@ use exports::alert_manager::handler::hooks::{
 };
 
 struct Greedy;
-export!(Greedy);
+bindings::export_hooks!(Greedy with_types_in bindings);
 
 /// What it leaves behind in its memory.
 const MARK: u64 = 0x5ec2_e75e_c2e7_5ec2;

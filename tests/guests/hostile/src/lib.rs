@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "the generated glue")]
 
-wit_bindgen::generate!({ path: "../../../wit", world: "handler", generate_all });
+use handler_sdk::bindings::{self, alert_manager, exports};
 
 mod computing;
 mod floods;
@@ -22,7 +22,7 @@ static NAME: &str = "hostile                                                    
 static DESCRIBE: &str = "describe:well                   ";
 
 struct Hostile;
-export!(Hostile);
+bindings::export_hooks!(Hostile with_types_in bindings);
 
 /// What a mode came to: facts, and blocks where it is an enrichment.
 type Harm = Result<(Labels, Vec<Block>), Failure>;

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "the generated glue")]
 
-wit_bindgen::generate!({ path: "../../../wit", world: "handler", generate_all });
+use handler_sdk::bindings::{self, alert_manager, exports};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -17,7 +17,7 @@ use exports::alert_manager::handler::hooks::{
 static NAME: &str = "probe                                                           ";
 
 struct Probe;
-export!(Probe);
+bindings::export_hooks!(Probe with_types_in bindings);
 
 impl Guest for Probe {
     fn describe() -> Description {
