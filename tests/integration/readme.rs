@@ -152,6 +152,49 @@ fn amtool_and_promtool_accept_the_senders_files_in_the_guides() {
     }
 }
 
+/// Returns what the server's sources say, as one text: strings that are continued on the next line are joined.
+fn sources(dir: &Path, all: &mut String) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap().replace("\\\"", "\"");
+            for (number, part) in text.split("\\\n").enumerate() {
+                all.push_str(if number > 0 { part.trim_start() } else { part });
+            }
+            all.push('\n');
+        }
+    }
+}
+
+/// In the first column of tables that are marked `<!-- texts -->`, `…` stands for what differs.
+#[test]
+fn the_texts_in_troubleshooting_are_those_that_the_server_prints() {
+    let mut known = String::new();
+    sources(&root().join("host/src"), &mut known);
+    let page = read("docs/troubleshooting.md");
+    let mut checked = 0;
+    let rows = page
+        .split("<!-- texts -->\n")
+        .skip(1)
+        .flat_map(|table| table.lines().take_while(|line| line.starts_with('|')));
+    for row in rows {
+        let cell = row.split('|').nth(1).unwrap();
+        for text in cell.split('`').skip(1).step_by(2) {
+            for part in text.split('…') {
+                let part = part.trim_matches([' ', ':', '.', ',', '(', ')']);
+                assert!(
+                    known.contains(part),
+                    "the server does not print {part:?}: {row}"
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 100, "{checked}");
+}
+
 /// Returns the pages below `docs/`.
 fn guides() -> Vec<String> {
     let mut pages: Vec<_> = fs::read_dir(root().join("docs"))
