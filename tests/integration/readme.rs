@@ -87,13 +87,13 @@ fn the_configurations_in_the_guides_are_accepted() {
         for after in text.split("<!-- configuration -->").skip(1) {
             let block = code_block_after(after, "");
             let folder = tempfile::tempdir().unwrap();
-            for secret in ["slack-token", "grafana-secret"] {
+            for secret in relative_files(block) {
                 fs::write(folder.path().join(secret), "secret").unwrap();
             }
             let file = folder.path().join("alert-manager.yml");
             fs::write(&file, block).unwrap();
             let token = |name: &str| {
-                (name == "SLACK_TOKEN" && !block.contains("token_file"))
+                (name == "SLACK_TOKEN" && !block.contains("slack-token"))
                     .then(|| "xoxb-none".to_owned())
             };
             Config::load(Some(&file), &Overrides::default(), &token)
@@ -102,6 +102,97 @@ fn the_configurations_in_the_guides_are_accepted() {
         }
     }
     assert!(loaded > 1, "{loaded}");
+}
+
+/// Returns the files beside a configuration that it reads secrets and certificates from.
+fn relative_files(configuration: &str) -> BTreeSet<&str> {
+    configuration
+        .split("_file: ")
+        .skip(1)
+        .filter_map(|rest| rest.split([' ', ',', '}', '\n']).next())
+        .filter(|name| !name.starts_with('/'))
+        .collect()
+}
+
+/// Whole files of Alertmanager and Prometheus in the guides are what these programs accept. (Not the secrets that they name:
+/// those are on no machine that runs tests.)
+#[allow(clippy::print_stderr, reason = "a test that checked nothing says so")]
+#[test]
+fn amtool_and_promtool_accept_the_senders_files_in_the_guides() {
+    let amtool: &[&str] = &["check-config"];
+    let promtool: &[&str] = &["check", "config", "--syntax-only"];
+    let tools = [
+        ("alertmanager", "amtool", amtool),
+        ("prometheus", "promtool", promtool),
+    ];
+    for (kind, tool, arguments) in tools {
+        let mut checked = 0;
+        for page in guides() {
+            let text = read(&page);
+            for after in text.split(&format!("<!-- {kind} -->")).skip(1) {
+                let block = code_block_after(after, "");
+                let folder = tempfile::tempdir().unwrap();
+                let file = folder.path().join(format!("{kind}.yml"));
+                fs::write(&file, format!("{block}\n")).unwrap();
+                let mut command = std::process::Command::new(tool);
+                match command.args(arguments).arg(&file).output() {
+                    Ok(said) => assert!(said.status.success(), "{page}: {said:?}\n{block}"),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        eprintln!(
+                            "SKIPPED: {tool} did not check the guides, since it is not installed. On Debian: apt-get install --no-install-recommends prometheus prometheus-alertmanager"
+                        );
+                        return;
+                    }
+                    Err(error) => panic!("{tool}: {error}"),
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked > 2, "{kind}: {checked}");
+    }
+}
+
+/// Returns what the server's sources say, as one text: strings that are continued on the next line are joined.
+fn sources(dir: &Path, all: &mut String) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap().replace("\\\"", "\"");
+            for (number, part) in text.split("\\\n").enumerate() {
+                all.push_str(if number > 0 { part.trim_start() } else { part });
+            }
+            all.push('\n');
+        }
+    }
+}
+
+/// In the first column of tables that are marked `<!-- texts -->`, `…` stands for what differs.
+#[test]
+fn the_texts_in_troubleshooting_are_those_that_the_server_prints() {
+    let mut known = String::new();
+    sources(&root().join("host/src"), &mut known);
+    let page = read("docs/troubleshooting.md");
+    let mut checked = 0;
+    let rows = page
+        .split("<!-- texts -->\n")
+        .skip(1)
+        .flat_map(|table| table.lines().take_while(|line| line.starts_with('|')));
+    for row in rows {
+        let cell = row.split('|').nth(1).unwrap();
+        for text in cell.split('`').skip(1).step_by(2) {
+            for part in text.split('…') {
+                let part = part.trim_matches([' ', ':', '.', ',', '(', ')']);
+                assert!(
+                    known.contains(part),
+                    "the server does not print {part:?}: {row}"
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 100, "{checked}");
 }
 
 /// Returns the pages below `docs/`.
