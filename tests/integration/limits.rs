@@ -21,7 +21,8 @@ async fn probe(bed: &Bed, world: &World, script: &str, change: fn(&mut Limits)) 
 }
 
 fn met(invoked: &Invoked) -> Vec<&str> {
-    invoked.trace.limits.iter().map(|(name, _)| *name).collect()
+    let limits = invoked.trace.limits.iter();
+    limits.map(|(limit, _)| limit.as_str()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,9 +50,11 @@ async fn calls_past_their_number_are_told_which_is_used_up() {
         l.host_calls_max = 2;
     });
     let invoked = invoked.await;
-    let Err(StepFailure::Limit(why)) = &invoked.outcome else {
+    let Err(StepFailure::Limit(hit)) = &invoked.outcome else {
         panic!("{:?}", invoked.outcome);
     };
+    assert_eq!((hit.used, hit.max), (3, 2));
+    let why = hit.to_string();
     assert!(why.starts_with("host_calls: more than the 2"), "{why}");
     assert_eq!(met(&invoked), ["host_calls"]);
 }
@@ -92,6 +95,7 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
     let large = probe(&bed, &world, &long, |l| l.request_bytes_max = 999).await;
     let told = facts(&large);
     assert!(told[0].contains("request_bytes: a body of 1000 bytes, at most 999"));
+    assert_eq!(met(&large), ["request_bytes"]);
     for line in [
         &long,
         &format!("set k {}", "x".repeat(1_000)),
@@ -108,9 +112,10 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
     assert_eq!(world.asked().len(), asked, "nothing went out");
 
     let passed = probe(&bed, &world, &long, |l| l.call_bytes_max = 999).await;
-    let Err(StepFailure::Limit(why)) = &passed.outcome else {
+    let Err(StepFailure::Limit(hit)) = &passed.outcome else {
         panic!("{:?}", passed.outcome);
     };
+    let why = hit.to_string();
     assert!(
         why.starts_with("call_bytes:") && why.contains("999 bytes"),
         "{why}"
@@ -193,9 +198,11 @@ async fn what_a_guest_returns_and_draws_is_bounded_as_the_operator_says() {
     ] {
         let call = bed.greedy(mode).await;
         let invoked = call.with(|i| change(&mut i.limits)).run().await;
-        let Err(StepFailure::Limit(why)) = &invoked.outcome else {
+        let Err(StepFailure::Limit(hit)) = &invoked.outcome else {
             panic!("{mode}: {:?}", invoked.outcome);
         };
+        assert!(hit.used > hit.max, "{mode}: {hit:?}");
+        let why = hit.to_string();
         assert!(
             why.starts_with(&format!("{name}:")) && why.contains('7'),
             "{mode}: {why}"
@@ -219,9 +226,11 @@ async fn what_a_guest_returns_and_draws_is_bounded_as_the_operator_says() {
             i.limits.wall_max = Duration::from_millis(wall_ms);
         });
         let invoked = call.run().await;
-        let Err(StepFailure::Limit(why) | StepFailure::Timeout(why)) = &invoked.outcome else {
+        let Err(failure @ (StepFailure::Limit(_) | StepFailure::Timeout(_))) = &invoked.outcome
+        else {
             panic!("{mode}: {:?}", invoked.outcome);
         };
+        let why = failure.to_string();
         assert!(
             why.starts_with(&format!("{name}:")) && why.contains('7'),
             "{mode}: {why}"

@@ -23,7 +23,8 @@ async fn attempts(bed: &Bed, world: &World, limits: (u64, u64), scripts: &[&str]
 }
 
 fn met(invoked: &Invoked) -> Vec<&str> {
-    invoked.trace.limits.iter().map(|(name, _)| *name).collect()
+    let limits = invoked.trace.limits.iter();
+    limits.map(|(limit, _)| limit.as_str()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

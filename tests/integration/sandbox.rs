@@ -30,9 +30,10 @@ async fn each_limit_is_named_with_what_was_allowed() {
         ("many-facts", ["100000 facts", "at most 256"]),
         ("big-name", ["the name of the fact", "at most 256"]),
     ] {
-        let StepFailure::Limit(why) = failure(&bed, mode).await else {
+        let StepFailure::Limit(hit) = failure(&bed, mode).await else {
             panic!("{mode} met no limit: {:?}", failure(&bed, mode).await);
         };
+        let why = hit.to_string();
         for part in parts {
             assert!(why.contains(part), "{mode}: {why}");
         }

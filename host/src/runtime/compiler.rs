@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::loader::LoadError;
-use super::{Bounds, Runtime, engine, format_size};
+use super::{Bounds, Runtime, engine, format_size, wasmtime_words};
 
 /// The command of this program that compiles what it reads, followed by its two limits: bytes and seconds.
 pub const COMPILE_COMMAND: &str = "compile-module";
@@ -182,18 +182,7 @@ fn failure(status: ExitStatus, said: &str, bounds: &Bounds) -> LoadError {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     #[cfg(not(unix))]
     let signal = None;
-    // What the allocator, the kernel and the thread pool say where there is no more address space.
-    let is_short = [
-        "memory allocation of",
-        "(os error 12)",
-        "(os error 11)",
-        "Os { code: 12,",
-        "Os { code: 11,",
-        "Cannot allocate memory",
-        "out of memory",
-    ]
-    .iter()
-    .any(|words| said.contains(words));
+    let is_short = wasmtime_words::is_out_of_memory(said);
     let ended_by = |known: Signal| signal == Some(known.as_raw());
     // Nobody else kills it but the kernel, where the machine has no more memory.
     let is_short = is_short || ended_by(Signal::KILL);

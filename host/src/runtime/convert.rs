@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bindings::{hooks, types};
 use super::limits;
-use super::quota::Limits;
+use super::quota::{LimitHit, LimitName, Limits};
 use super::recorder::{cut, masked};
 use super::settings;
 use super::{Description, StepFailure};
@@ -78,7 +78,8 @@ pub(super) fn enrichment_from(
     let facts_bytes = check_facts(&given.facts, limits)?;
     if given.blocks.len() > limits.blocks_max {
         let what = format!("{} blocks", given.blocks.len());
-        return Err(over("blocks", &what, limits.blocks_max));
+        let used = given.blocks.len();
+        return Err(over(LimitName::Blocks, used, &what, limits.blocks_max));
     }
     let bytes = facts_bytes + given.blocks.iter().map(block_bytes).sum::<usize>();
     check_output(bytes, limits)?;
@@ -146,7 +147,7 @@ fn without_secrets(mut block: types::Block) -> types::Block {
 fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
     if facts.len() > limits.facts_max {
         let what = format!("{} facts", facts.len());
-        return Err(over("facts", &what, limits.facts_max));
+        return Err(over(LimitName::Facts, facts.len(), &what, limits.facts_max));
     }
     let mut bytes = 0;
     for (name, value) in facts {
@@ -156,13 +157,15 @@ fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFail
                 masked(name, 32),
                 name.len()
             );
-            return Err(over("fact_name_bytes", &what, limits.fact_name_bytes_max));
+            let max = limits.fact_name_bytes_max;
+            return Err(over(LimitName::FactNameBytes, name.len(), &what, max));
         }
         check_fact_name(name)?;
         if value.len() > limits.fact_bytes_max {
             let name = masked(name, limits::TRACE_LINE_BYTES_MAX);
             let what = format!("the fact {name:?} with {} bytes", value.len());
-            return Err(over("fact_bytes", &what, limits.fact_bytes_max));
+            let max = limits.fact_bytes_max;
+            return Err(over(LimitName::FactBytes, value.len(), &what, max));
         }
         bytes += name.len() + value.len();
     }
@@ -201,13 +204,17 @@ fn check_output(bytes: usize, limits: &Limits) -> Result<(), StepFailure> {
         return Ok(());
     }
     let what = format!("facts and blocks of {bytes} bytes");
-    Err(over("output_bytes", &what, limits.output_bytes_max))
+    let max = limits.output_bytes_max;
+    Err(over(LimitName::OutputBytes, bytes, &what, max))
 }
 
-fn over(limit: &str, what: &str, max: usize) -> StepFailure {
-    StepFailure::Limit(format!(
-        "{limit}: it returned {what}, at most {max} are taken"
-    ))
+fn over(limit: LimitName, used: usize, what: &str, max: usize) -> StepFailure {
+    StepFailure::Limit(LimitHit {
+        limit,
+        used: used as u64,
+        max: max as u64,
+        detail: format!("it returned {what}, at most {max} are taken"),
+    })
 }
 
 fn block_bytes(block: &types::Block) -> usize {

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::endings::{Change, Ending, change_of};
 use super::limits::{EFFECT_KEY_BYTES_MAX, RECORDED_READ_BYTES_MAX, TRACE_LINE_BYTES_MAX};
+use super::quota::LimitHit;
 use super::recorder::{cut, masked, micros};
 use super::state::{Powers, State, Stop};
 use super::{Answered, Call};
@@ -172,9 +173,9 @@ impl State {
     }
 
     /// Sees to it that an effect can be recorded; otherwise it is counted as turned away, by the limit's name.
-    fn check_record(&self, kind: CallKind) -> Result<(), String> {
+    fn check_record(&self, kind: CallKind) -> Result<(), LimitHit> {
         let checked = self.powers.as_ref().map_or(Ok(()), Powers::check_record);
-        checked.inspect_err(|limit| self.recorder.turned_away(kind, limit))
+        checked.inspect_err(|hit| self.recorder.turned_away(kind, hit.limit))
     }
 
     /// Notes that the call goes out now.

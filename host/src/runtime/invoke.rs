@@ -24,10 +24,11 @@ use super::limits::{
 };
 use super::loader::Module;
 use super::meter::MemoryMeter;
-use super::quota::Limits;
+use super::quota::{LimitHit, LimitName, Limits};
 use super::recorder::{Kept, LogBudget, Recorder, Speaker, cut, micros};
 use super::state::{Counts, Powers, State, Stop};
 use super::turns::Line;
+use super::wasmtime_words;
 use super::{Answered, Call, Invocation, Invoked, Output, Runtime, StepFailure};
 use crate::alert::{StepKind, Timestamp};
 use crate::journal::Replay;
@@ -73,10 +74,8 @@ impl Runtime {
                 usage: Usage { wall: began.elapsed(), ..Usage::default() },
             },
         };
-        if let Err(StepFailure::Limit(why) | StepFailure::Timeout(why) | StepFailure::Host(why)) =
-            &finished.outcome
-        {
-            recorder.met(why);
+        if let Err(StepFailure::Limit(hit)) = &finished.outcome {
+            recorder.met(hit.limit);
         }
         let Kept {
             mut trace,
@@ -164,6 +163,7 @@ async fn run(
     let _slot = match slots.take(module.name(), SLOT_WAIT_MAX).await {
         Ok(slot) => slot,
         Err(error) => {
+            recorder.met(LimitName::Invocations);
             return Finished {
                 outcome: Err(StepFailure::Host(error.to_string())),
                 usage: Usage::default(),
@@ -219,11 +219,15 @@ async fn run(
             }
         }
         Ok(Err(error)) => Err(failure_of(&error, state)),
-        Err(_) => Err(StepFailure::Timeout(format!(
-            "wall: {step} was not done within {wall_max:?}; the last host call tells what it waited for. \
+        Err(_) => {
+            state.recorder.met(LimitName::Wall);
+            Err(StepFailure::Timeout(format!(
+                "{limit}: {step} was not done within {wall_max:?}; the last host call tells what it waited for. \
              Raise limits.wall of this handler, or give its requests a timeout.",
-            step = step.as_str(),
-        ))),
+                limit = LimitName::Wall,
+                step = step.as_str(),
+            )))
+        }
     };
     Finished {
         outcome,
@@ -298,9 +302,12 @@ fn new_store(
     store.epoch_deadline_callback(move |_| {
         let used = cpu.used();
         if used >= cpu_max {
-            return Err(Stop::Limit(format!(
-                "cpu: used {used:.0?}, {cpu_max:?} are allowed. {advice}"
-            ))
+            return Err(Stop::Limit(LimitHit {
+                limit: LimitName::Cpu,
+                used: millis(used),
+                max: millis(cpu_max),
+                detail: format!("used {used:.0?}, {cpu_max:?} are allowed. {advice}"),
+            })
             .into());
         }
         let (cpu, turns, line) = (cpu.clone(), turns.clone(), line.clone());
@@ -374,7 +381,8 @@ pub(super) async fn describe(
             failure => DescribeFailure::Failed(failure),
         }),
         Err(_) => Err(DescribeFailure::Failed(StepFailure::Timeout(format!(
-            "wall: describe was not done within {DESCRIBE_WALL_MAX:?}"
+            "{}: describe was not done within {DESCRIBE_WALL_MAX:?}",
+            LimitName::Wall
         )))),
     }
 }
@@ -396,16 +404,20 @@ fn tell_diverged(state: &State) {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Says what ended a guest, in the order of what is nearest to the cause.
 fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return match stop {
-            Stop::Limit(why) => StepFailure::Limit(why.clone()),
+            Stop::Limit(hit) => StepFailure::Limit(hit.clone()),
             Stop::Host(why) => StepFailure::Host(why.clone()),
         };
     }
-    if let Some(why) = state.memory.report() {
-        return StepFailure::Limit(why);
+    if let Some(hit) = state.memory.hit() {
+        return StepFailure::Limit(hit);
     }
     let why = match (
         error.downcast_ref::<I32Exit>(),
@@ -415,14 +427,14 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
             format!("it exited with code {code}: a handler returns its result instead of exiting")
         }
         (None, Some(Trap::StackOverflow)) => {
-            return StepFailure::Limit(report(
-                &format!(
-                    "stack: deeper than {} bytes; look for a recursion without end",
-                    state.memory.bounds().stack_bytes_max
-                ),
-                error,
-                state,
-            ));
+            let max = state.memory.bounds().stack_bytes_max as u64;
+            let why = format!("deeper than {max} bytes; look for a recursion without end");
+            return StepFailure::Limit(LimitHit {
+                limit: LimitName::Stack,
+                used: max,
+                max,
+                detail: report(&why, error, state),
+            });
         }
         (None, Some(trap @ Trap::MemoryOutOfBounds)) => format!(
             "it trapped: {trap}; where one function fills the backtrace, it is a recursion without end"
@@ -431,21 +443,30 @@ fn failure_of(error: &wasmtime::Error, state: &State) -> StepFailure {
         (None, None) => {
             let cause = error.root_cause();
             if let Some(ResourceTableError::Full) = cause.downcast_ref() {
-                return StepFailure::Limit(format!(
-                    "handles: more than the {HANDLES_MAX} timers and streams that it may hold at one time; \
-                     look for a loop that makes them and does not drop them"
-                ));
+                let max = HANDLES_MAX as u64;
+                return StepFailure::Limit(LimitHit {
+                    limit: LimitName::Handles,
+                    used: max + 1,
+                    max,
+                    detail: format!(
+                        "more than the {max} timers and streams that it may hold at one time; \
+                         look for a loop that makes them and does not drop them"
+                    ),
+                });
             }
             let cause = cause.to_string();
-            if cause.contains("fuel allocated for hostcalls") {
+            if wasmtime_words::is_call_too_large(&cause) {
                 let limits = state
                     .powers
                     .as_ref()
                     .map_or_else(Limits::default, |p| p.limits);
-                return StepFailure::Limit(format!(
-                    "call_bytes: it returned or passed more than {} bytes in one call",
-                    limits.call_bytes_max
-                ));
+                let max = limits.call_bytes_max as u64;
+                return StepFailure::Limit(LimitHit {
+                    limit: LimitName::CallBytes,
+                    used: max + 1,
+                    max,
+                    detail: format!("it returned or passed more than {max} bytes in one call"),
+                });
             }
             format!("it broke the contract: {cause}")
         }

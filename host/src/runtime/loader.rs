@@ -17,7 +17,7 @@ use super::invoke::{self, DescribeFailure};
 use super::rates::Rates;
 use super::recorder::{LogBudget, Recorder, Speaker};
 use super::turns::Line;
-use super::{Description, Limits, Runtime, StepFailure, hex};
+use super::{Description, Limits, Runtime, StepFailure, hex, wasmtime_words};
 use crate::alert::HandlerName;
 
 /// The interfaces of the contract that a handler may import.
@@ -158,7 +158,7 @@ impl Runtime {
         let kept = self.cache.put(&self.sandbox.engine, sha256, code);
         kept.map_err(|error| {
             let why = error.to_string();
-            match bound_in(&why) {
+            match wasmtime_words::bound_of_the_pool(&why) {
                 Some(bound) => LoadError::Limit(format!("{bound}: {why}")),
                 None => LoadError::Host(format!("the cache: {why}")),
             }
@@ -238,24 +238,6 @@ impl Runtime {
                 })?;
         convert::description_from(given).map_err(LoadError::Describe)
     }
-}
-
-/// Returns the bound of the sandbox that a component does not fit into, by the words of the pool.
-fn bound_in(why: &str) -> Option<&'static str> {
-    [
-        ("memories count", "memories"),
-        ("linear memories", "memories"),
-        ("core module instances", "instances"),
-        ("tables, which exceeds", "tables"),
-        ("defined tables count", "tables"),
-        ("module table does not fit", "table_elements"),
-        ("module memory does not fit", "memory"),
-        ("instance size", "instances"),
-        ("instance allocation", "instances"),
-    ]
-    .iter()
-    .find(|(words, _)| why.contains(words))
-    .map(|(_, bound)| *bound)
 }
 
 fn mismatch(why: &str) -> LoadError {
@@ -383,15 +365,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-
-    #[test]
-    fn too_many_tables_are_told_from_too_large_a_one() {
-        let of_the_pool = |why: &str| format!("module table does not fit in pool: {why}");
-        let many = of_the_pool("defined tables count of 9 exceeds the per-instance limit of 8");
-        assert_eq!(bound_in(&many), Some("tables"));
-        let large = of_the_pool("table index 0 has a minimum element size of 30000");
-        assert_eq!(bound_in(&large), Some("table_elements"));
-    }
 
     #[test]
     fn what_is_no_component_is_told_by_its_name() {

@@ -4,6 +4,7 @@ use wasmtime::ResourceLimiter;
 
 use super::Bounds;
 use super::limits::{DESCRIBE_MEMORY_BYTES_MAX, OF_DESCRIBE};
+use super::quota::{LimitHit, LimitName};
 
 /// Bytes of a table's element.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -14,8 +15,8 @@ pub(super) struct MemoryMeter {
     bytes_max: u64,
     bytes: u64,
     bytes_peak: u64,
-    /// The report of a growth that was refused.
-    refused: Option<String>,
+    /// The limit that a refused growth met.
+    refused: Option<LimitHit>,
     bounds: Bounds,
     /// What to do where a growth is refused.
     advice: &'static str,
@@ -49,18 +50,23 @@ impl MemoryMeter {
         self.bytes_peak
     }
 
-    /// Returns the limit's report where a growth was refused.
-    pub(super) fn report(&self) -> Option<String> {
+    /// Returns the limit that a refused growth met.
+    pub(super) fn hit(&self) -> Option<LimitHit> {
         self.refused.clone()
     }
 
     fn grow(&mut self, by: u64) -> bool {
         let wanted = self.bytes.saturating_add(by);
         if wanted > self.bytes_max {
-            self.refused = Some(format!(
-                "memory: it asked for {wanted} bytes in all, {} are allowed. {}",
-                self.bytes_max, self.advice
-            ));
+            self.refused = Some(LimitHit {
+                limit: LimitName::Memory,
+                used: wanted,
+                max: self.bytes_max,
+                detail: format!(
+                    "it asked for {wanted} bytes in all, {} are allowed. {}",
+                    self.bytes_max, self.advice
+                ),
+            });
             return false;
         }
         self.bytes = wanted;
@@ -87,10 +93,15 @@ impl ResourceLimiter for MemoryMeter {
     ) -> wasmtime::Result<bool> {
         let max = self.bounds.table_elements_max;
         if desired > max {
-            self.refused = Some(format!(
-                "table_elements: it asked for {desired} in one table, {max} are allowed. \
-                 Raise sandbox.table_elements, or make it keep less."
-            ));
+            self.refused = Some(LimitHit {
+                limit: LimitName::TableElements,
+                used: desired as u64,
+                max: max as u64,
+                detail: format!(
+                    "it asked for {desired} in one table, {max} are allowed. \
+                     Raise sandbox.table_elements, or make it keep less."
+                ),
+            });
             return Ok(false);
         }
         // The module's own bound: that growth fails is what it asked for.
@@ -127,7 +138,7 @@ mod tests {
         assert!(meter.table_growing(0, 10, None).unwrap());
         assert_eq!(meter.bytes_peak(), 680);
         assert!(!meter.memory_growing(600, 1_000, None).unwrap());
-        assert!(meter.report().unwrap().contains("1080"));
+        assert_eq!(meter.hit().unwrap().used, 1_080);
         assert_eq!(meter.bytes_peak(), 680);
     }
 
@@ -135,7 +146,7 @@ mod tests {
     fn describe_is_not_told_to_raise_what_does_not_hold_for_it() {
         let mut meter = MemoryMeter::for_describe(Bounds::default());
         assert!(!meter.memory_growing(0, 1 << 30, None).unwrap());
-        let report = meter.report().unwrap();
+        let report = meter.hit().unwrap().to_string();
         assert!(report.ends_with(OF_DESCRIBE), "{report}");
         assert!(!report.contains("limits.memory"), "{report}");
     }
@@ -144,12 +155,9 @@ mod tests {
     fn a_table_that_grows_past_its_room_is_told_from_one_that_bounds_itself() {
         let mut meter = MemoryMeter::new(1 << 30, Bounds::default());
         assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
-        assert_eq!(meter.report(), None);
+        assert_eq!(meter.hit(), None);
         assert!(!meter.table_growing(0, 20_001, Some(20_000)).unwrap());
-        let report = meter.report().unwrap();
-        assert!(
-            report.starts_with("table_elements: it asked for 20001"),
-            "{report}"
-        );
+        let hit = meter.hit().unwrap();
+        assert_eq!((hit.limit, hit.used), (LimitName::TableElements, 20_001));
     }
 }

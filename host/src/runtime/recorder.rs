@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::holds::Hold;
 use super::limits;
-use super::quota::Limits;
+use super::quota::{LimitName, Limits};
 use super::rates::Rates;
 use super::{Answered, Call, CallCount, LogLine, Trace};
 use crate::alert::{Alert, DeliveryId, HandlerName};
@@ -150,7 +150,7 @@ impl Recorder {
         {
             let mut inner = self.inner.lock();
             if inner.log_bytes + bytes > self.budget.bytes_max {
-                inner.drop_line("log_bytes");
+                inner.drop_line(LimitName::LogBytes);
                 return;
             }
             inner.log_bytes += bytes;
@@ -162,7 +162,7 @@ impl Recorder {
             } = &self.budget;
             if !rates.may_log(*per_second_max, Instant::now()) {
                 // The story has it.
-                met(&mut inner.trace, "log_lines_per_second");
+                met(&mut inner.trace, LimitName::LogLinesPerSecond);
                 return;
             }
         }
@@ -271,20 +271,16 @@ impl Recorder {
         push_call(&mut inner.trace, call, is_ok);
     }
 
-    /// Counts a call that was turned away before it was looked at, and the limit that `report` names.
-    pub(super) fn turned_away(&self, kind: CallKind, report: &str) {
+    /// Counts a call that was turned away before it was looked at, and the limit that it met.
+    pub(super) fn turned_away(&self, kind: CallKind, limit: LimitName) {
         let mut inner = self.inner.lock();
         count(&mut inner.trace, kind, Answered::Denied.as_str());
-        if let Some(limit) = Limits::named_in(report) {
-            met(&mut inner.trace, limit);
-        }
+        met(&mut inner.trace, limit);
     }
 
-    /// Counts the limit that `report` begins with, if any.
-    pub(super) fn met(&self, report: &str) {
-        if let Some(limit) = Limits::named_in(report) {
-            met(&mut self.inner.lock().trace, limit);
-        }
+    /// Counts a limit that was met.
+    pub(super) fn met(&self, limit: LimitName) {
+        met(&mut self.inner.lock().trace, limit);
     }
 
     /// Notes that a call met a hold.
@@ -372,18 +368,18 @@ impl Inner {
     fn is_full(&mut self, budget: &LogBudget) -> bool {
         let is_full = self.trace.logs.len() >= budget.lines_max;
         if is_full {
-            self.drop_line("log_lines");
+            self.drop_line(LimitName::LogLines);
         }
         is_full
     }
 
-    fn drop_line(&mut self, limit: &'static str) {
+    fn drop_line(&mut self, limit: LimitName) {
         self.trace.logs_dropped = self.trace.logs_dropped.saturating_add(1);
         met(&mut self.trace, limit);
     }
 }
 
-fn met(trace: &mut Trace, limit: &'static str) {
+fn met(trace: &mut Trace, limit: LimitName) {
     let known = trace.limits.iter_mut().find(|(known, _)| *known == limit);
     match known {
         Some((_, count)) => *count = count.saturating_add(1),
@@ -461,7 +457,7 @@ mod tests {
         let trace = recorder.finish().trace;
         assert_eq!(trace.logs.len(), 200);
         assert_eq!(trace.logs_dropped, 800);
-        assert_eq!(trace.limits, [("log_lines", 800)]);
+        assert_eq!(trace.limits, [(LimitName::LogLines, 800)]);
     }
 
     #[test]
@@ -492,7 +488,7 @@ mod tests {
         (0..100).for_each(|_| recorder.log("info", &"x".repeat(10_000), &[]));
         let trace = recorder.finish().trace;
         assert_eq!(trace.logs.len(), 16);
-        assert_eq!(trace.limits, [("log_bytes", 84)]);
+        assert_eq!(trace.limits, [(LimitName::LogBytes, 84)]);
     }
 
     #[test]
@@ -547,7 +543,7 @@ mod tests {
             recorder.call(call(Answered::Live), n % 3 != 0);
         }
         recorder.call(call(Answered::Recorded), false);
-        recorder.turned_away(CallKind::Http, "http_calls: all are used up");
+        recorder.turned_away(CallKind::Http, LimitName::HttpCalls);
         let trace = recorder.finish().trace;
         assert_eq!(trace.calls.len(), limits::TRACE_CALLS_MAX);
         let counts: Vec<_> = trace

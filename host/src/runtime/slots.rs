@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::DESCRIBE_SLOTS;
+use super::quota::LimitName;
 use crate::alert::HandlerName;
 
 /// The permits: one for each slot of the pool, which fails instead of waiting where it is full.
@@ -31,12 +32,14 @@ pub(super) struct Slot {
 pub(super) enum NoSlot {
     /// The handler holds all that it may.
     #[error(
-        "invocations: half of the server's slots are taken by this handler alone, and none came free within {0:?}: look for what its calls wait for, or lower limits.concurrency of this handler"
+        "{limit}: half of the server's slots are taken by this handler alone, and none came free within {0:?}: look for what its calls wait for, or lower limits.concurrency of this handler",
+        limit = LimitName::Invocations
     )]
     Share(Duration),
     /// The pool is full.
     #[error(
-        "invocations: no slot of the pool came free within {0:?}: too many handlers run at once (sandbox.invocations)"
+        "{limit}: no slot of the pool came free within {0:?}: too many handlers run at once (sandbox.invocations)",
+        limit = LimitName::Invocations
     )]
     Pool(Duration),
 }

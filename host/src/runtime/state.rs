@@ -16,7 +16,7 @@ use super::limits::{
     RANDOM_BYTES_MAX, RECORDED_EFFECT_BYTES_MIN,
 };
 use super::meter::MemoryMeter;
-use super::quota::Limits;
+use super::quota::{LimitHit, LimitName, Limits};
 use super::rates::Rates;
 use super::recorder::Recorder;
 use super::services::Services;
@@ -79,24 +79,42 @@ impl Powers {
     /// Counts a call that takes out so many bytes.
     ///
     /// # Errors
-    /// The report of the limit that is used up.
-    pub(super) fn count(&mut self, kind: CallKind, bytes_out: usize) -> Result<(), String> {
+    /// The limit that is used up.
+    pub(super) fn count(&mut self, kind: CallKind, bytes_out: usize) -> Result<(), LimitHit> {
         let (counts, limits) = (&mut self.counts, &self.limits);
-        let (used, max, name) = match kind {
-            CallKind::Http => (&mut counts.http, limits.http_calls_max, "http_calls"),
-            CallKind::Slack => (&mut counts.slack, limits.slack_calls_max, "slack_calls"),
-            CallKind::Kv => (&mut counts.kv, limits.kv_calls_max, "kv_calls"),
+        let (used, max, limit) = match kind {
+            CallKind::Http => (
+                &mut counts.http,
+                limits.http_calls_max,
+                LimitName::HttpCalls,
+            ),
+            CallKind::Slack => (
+                &mut counts.slack,
+                limits.slack_calls_max,
+                LimitName::SlackCalls,
+            ),
+            CallKind::Kv => (&mut counts.kv, limits.kv_calls_max, LimitName::KvCalls),
             CallKind::Config => return Ok(()),
         };
         if *used >= max {
-            return Err(format!("{name}: all {max} calls of this step are used up"));
+            return Err(LimitHit {
+                limit,
+                used: u64::from(*used) + 1,
+                max: max.into(),
+                detail: format!("all {max} calls of this step are used up"),
+            });
         }
         *used += 1;
         let (used, max) = (counts.bytes_out + bytes_out as u64, limits.bytes_out_max);
         if used > max {
-            return Err(format!(
-                "bytes_out: with this call the host calls of this step would take out {used} bytes, {max} are allowed"
-            ));
+            return Err(LimitHit {
+                limit: LimitName::BytesOut,
+                used,
+                max,
+                detail: format!(
+                    "with this call the host calls of this step would take out {used} bytes, {max} are allowed"
+                ),
+            });
         }
         counts.bytes_out = used;
         Ok(())
@@ -105,13 +123,18 @@ impl Powers {
     /// Sees to it that a call which brings something in may do so.
     ///
     /// # Errors
-    /// The report of the limit that is used up.
-    pub(super) fn check_in(&self) -> Result<(), String> {
+    /// The limit that is used up.
+    pub(super) fn check_in(&self) -> Result<(), LimitHit> {
+        let (used, max) = (self.counts.bytes_in, self.limits.bytes_in_max);
         if self.bytes_in_left() == 0 {
-            return Err(format!(
-                "bytes_in: the host calls of this step have brought in all of the {} bytes that are allowed",
-                self.limits.bytes_in_max
-            ));
+            return Err(LimitHit {
+                limit: LimitName::BytesIn,
+                used,
+                max,
+                detail: format!(
+                    "the host calls of this step have brought in all of the {max} bytes that are allowed"
+                ),
+            });
         }
         Ok(())
     }
@@ -131,46 +154,51 @@ impl Powers {
     /// Sees to it that an effect which starts now can be recorded, whatever it is answered.
     ///
     /// # Errors
-    /// The report of the limit that is used up.
-    pub(super) fn check_record(&self) -> Result<(), String> {
+    /// The limit that is used up.
+    pub(super) fn check_record(&self) -> Result<(), LimitHit> {
         let own = self.replay.used();
         let all = own.plus(self.recorded_elsewhere);
         let limits = &self.limits;
-        for (used, needed, max, name, whose) in [
+        for (used, needed, max, limit, whose) in [
             (
                 own.entries,
                 1,
                 limits.record_entries_max,
-                "record_entries",
+                LimitName::RecordEntries,
                 "step",
             ),
             (
                 own.bytes,
                 RECORDED_EFFECT_BYTES_MIN,
                 limits.record_bytes_max,
-                "record_bytes",
+                LimitName::RecordBytes,
                 "step",
             ),
             (
                 all.entries,
                 1,
                 DELIVERY_RECORD_ENTRIES_MAX,
-                "delivery_record_entries",
+                LimitName::DeliveryRecordEntries,
                 "delivery",
             ),
             (
                 all.bytes,
                 RECORDED_EFFECT_BYTES_MIN,
                 DELIVERY_RECORD_BYTES_MAX,
-                "delivery_record_bytes",
+                LimitName::DeliveryRecordBytes,
                 "delivery",
             ),
         ] {
             if used.saturating_add(needed) > max {
-                return Err(format!(
-                    "{name}: this {whose} has {used} of the {max} that may be on record over all attempts, so no further \
-                     effect can be recorded, and none starts"
-                ));
+                return Err(LimitHit {
+                    limit,
+                    used,
+                    max,
+                    detail: format!(
+                        "this {whose} has {used} of the {max} that may be on record over all attempts, so no further \
+                         effect can be recorded, and none starts"
+                    ),
+                });
             }
         }
         Ok(())
@@ -225,9 +253,9 @@ impl Powers {
 /// Why the host ends an invocation, where no answer to the guest would be right.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stop {
-    /// Names the limit, what was allowed and what was used.
+    /// It met a limit.
     #[error("{0}")]
-    Limit(String),
+    Limit(LimitHit),
     /// The lease is gone, or the record cannot be read.
     #[error("{0}")]
     Host(String),
@@ -261,10 +289,15 @@ impl State {
         self.calls_total += 1;
         let max = self.calls_max;
         if self.calls_total > max {
-            return Err(Stop::Limit(format!(
-                "host_calls: more than the {max} host calls that one step may make; \
-                 look for a loop that asks the host each time around"
-            ))
+            return Err(Stop::Limit(LimitHit {
+                limit: LimitName::HostCalls,
+                used: self.calls_total.into(),
+                max: max.into(),
+                detail: format!(
+                    "more than the {max} host calls that one step may make; \
+                     look for a loop that asks the host each time around"
+                ),
+            })
             .into());
         }
         Ok(())
@@ -272,11 +305,18 @@ impl State {
 
     /// Counts random bytes that are about to be drawn.
     pub(super) fn count_random(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        let over = |used, max, detail| {
+            let limit = LimitName::RandomBytes;
+            Stop::Limit(LimitHit {
+                limit,
+                used,
+                max,
+                detail,
+            })
+        };
         if bytes > RANDOM_BYTES_MAX {
-            return Err(Stop::Limit(format!(
-                "random_bytes: {bytes} bytes in one call, {RANDOM_BYTES_MAX} are allowed"
-            ))
-            .into());
+            let detail = format!("{bytes} bytes in one call, {RANDOM_BYTES_MAX} are allowed");
+            return Err(over(bytes, RANDOM_BYTES_MAX, detail).into());
         }
         self.random_bytes += bytes;
         let (used, max) = (self.random_bytes, self.random_bytes_max);
@@ -285,10 +325,8 @@ impl State {
             None => OF_DESCRIBE,
         };
         if used > max {
-            return Err(Stop::Limit(format!(
-                "random_bytes: {used} bytes in all, {max} are allowed. {advice}"
-            ))
-            .into());
+            let detail = format!("{used} bytes in all, {max} are allowed. {advice}");
+            return Err(over(used, max, detail).into());
         }
         Ok(())
     }

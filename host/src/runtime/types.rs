@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::holds::Hold;
-use super::quota::Limits;
+use super::quota::{LimitHit, LimitName, Limits};
 use super::settings::Setting;
 use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
 use crate::journal::{CallKind, Dependency, Doubts, Ledger, RecordUse, Recorded};
@@ -119,9 +119,9 @@ pub enum StepFailure {
     /// It trapped, exited or broke the contract; with its backtrace and last stderr.
     #[error("{0}")]
     Trap(String),
-    /// It met a limit: begins with the limit's name, then says what was allowed and what was used.
+    /// It met a limit.
     #[error("{0}")]
-    Limit(String),
+    Limit(LimitHit),
     /// Its wall time ran out. The server it waited for is usually why.
     #[error("{0}")]
     Timeout(String),
@@ -144,7 +144,7 @@ pub struct Trace {
     pub counts: Vec<CallCount>,
     /// Which limits were met how often. For metrics: the story has the calls, the lines and the error.
     #[serde(skip)]
-    pub limits: Vec<(&'static str, u32)>,
+    pub limits: Vec<(LimitName, u32)>,
     /// What it logged, stdout and stderr too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,

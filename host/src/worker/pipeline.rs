@@ -713,7 +713,7 @@ impl Run {
             }
         }
         for (limit, count) in &trace.limits {
-            metrics.limits(handler, limit, u64::from(*count));
+            metrics.limits(handler, limit.as_str(), u64::from(*count));
         }
     }
 
@@ -721,8 +721,9 @@ impl Run {
         let health = match (&invoked.hold, &invoked.outcome) {
             // What it does when Slack refuses it says nothing about what it does else.
             (Some(_), Err(_)) => return,
-            (_, Err(StepFailure::Trap(m) | StepFailure::Limit(m))) => {
-                Health::Broken(m.lines().next().unwrap_or_default().to_owned())
+            (_, Err(failure @ (StepFailure::Trap(_) | StepFailure::Limit(_)))) => {
+                let why = failure.to_string();
+                Health::Broken(why.lines().next().unwrap_or_default().to_owned())
             }
             (_, Err(StepFailure::Timeout(m))) if kind == StepKind::Enrich => {
                 Health::Broken(m.clone())

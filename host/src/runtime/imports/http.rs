@@ -21,7 +21,7 @@ use crate::runtime::endings::{Change, Ending, change_of};
 use crate::runtime::limits;
 use crate::runtime::rates::{ORIGINS_MAX, TooLate};
 use crate::runtime::state::{Powers, State};
-use crate::runtime::{Answered, Limits};
+use crate::runtime::{Answered, LimitHit, LimitName, Limits};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, check_key, may_start, name_of, optional};
 
@@ -66,9 +66,9 @@ impl Host for State {
             return Ok(Err(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
         let counted = powers.count(CallKind::Http, request_bytes(&request));
-        if let Err(limit) = counted.and_then(|()| powers.check_in()) {
-            self.recorder.turned_away(CallKind::Http, &limit);
-            return Ok(Err(Error::BudgetExhausted(limit)));
+        if let Err(hit) = counted.and_then(|()| powers.check_in()) {
+            self.recorder.turned_away(CallKind::Http, hit.limit);
+            return Ok(Err(Error::BudgetExhausted(hit.to_string())));
         }
         let plan = plan(&request);
         if let Some(reply) = self.recorded::<Reply>(&plan)? {
@@ -116,6 +116,10 @@ impl State {
         let Some(powers) = &self.powers else {
             return Ok(failed(Error::Denied(NOT_IN_DESCRIBE.to_owned())));
         };
+        if let Err(hit) = check_body(&request, &powers.limits) {
+            self.recorder.met(hit.limit);
+            return Ok(failed(Error::InvalidRequest(hit.to_string())));
+        }
         let prepared = match prepare(powers, request, plan.changes) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(failed(error)),
@@ -124,10 +128,10 @@ impl State {
             return Ok(held_back());
         }
         if plan.changes
-            && let Err(limit) = powers.check_record()
+            && let Err(hit) = powers.check_record()
         {
-            self.recorder.met(&limit);
-            return Ok(failed(Error::BudgetExhausted(limit)));
+            self.recorder.met(hit.limit);
+            return Ok(failed(Error::BudgetExhausted(hit.to_string())));
         }
         let outages = Arc::clone(&powers.services.outages);
         let (handler, origin) = (powers.handler.clone(), prepared.origin.clone());
@@ -140,7 +144,8 @@ impl State {
             Ok(Duration::ZERO) => {}
             Ok(wait) => tokio::time::sleep(wait).await,
             Err(why) => {
-                self.recorder.met(&why);
+                self.recorder.met(LimitName::RequestsPerSecond);
+                let why = format!("{}: {why}", LimitName::RequestsPerSecond);
                 return Ok(failed(Error::Unavailable(why)));
             }
         }
@@ -164,7 +169,7 @@ impl State {
             powers.count_in(withheld_bytes);
         }
         if let Err(Error::TooLarge(_)) = sent.reply {
-            self.recorder.met(&format!("{body_limit}:"));
+            self.recorder.met(body_limit);
         }
         let failed = match &sent.reply {
             Err(Error::Unreachable(why)) => Some(why.as_str()),
@@ -197,11 +202,11 @@ fn take_turn(powers: &Powers, prepared: &Prepared) -> Result<Duration, String> {
         .take_request(origin, rate, wait_max, Instant::now())
         .map_err(|late| match late {
             TooLate::Turn(wait) => format!(
-                "requests_per_second: {origin} has had its {rate} requests a second from this handler; \
+                "{origin} has had its {rate} requests a second from this handler; \
                  the next turn is in {wait:.1?}"
             ),
             TooLate::Origins => format!(
-                "requests_per_second: this handler has asked {ORIGINS_MAX} origins within seconds, and {origin} is one \
+                "this handler has asked {ORIGINS_MAX} origins within seconds, and {origin} is one \
                  more; ask again when some of them have rested"
             ),
         })
@@ -275,7 +280,7 @@ struct Prepared {
     changes: bool,
     /// What the answer's body may have, and the limit that says so.
     body_bytes_max: u32,
-    body_limit: &'static str,
+    body_limit: LimitName,
 }
 
 fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared, Error> {
@@ -286,7 +291,7 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
                 .to_string(),
         )
     };
-    let url = check(&request, &powers.limits).map_err(Error::InvalidRequest)?;
+    let url = check(&request).map_err(Error::InvalidRequest)?;
     let method = method_name(request.method);
     let names: Vec<&str> = request
         .headers
@@ -345,7 +350,7 @@ fn prepare(powers: &Powers, request: Request, changes: bool) -> Result<Prepared,
     let mut body_limit = limit_of_body(body_bytes_max, &powers.limits);
     if changes && powers.recorded_body_bytes_max() < body_bytes_max {
         body_bytes_max = powers.recorded_body_bytes_max();
-        body_limit = "record_bytes";
+        body_limit = LimitName::RecordBytes;
     }
     Ok(Prepared {
         origin,
@@ -382,30 +387,39 @@ fn masks_at(powers: &Powers, url: &Url, sent: Option<&str>) -> Masks {
 }
 
 /// Names the limit by which a body may have `bytes_max`: its own, or what is left of that of the whole step.
-fn limit_of_body(bytes_max: u32, limits: &Limits) -> &'static str {
+fn limit_of_body(bytes_max: u32, limits: &Limits) -> LimitName {
     if bytes_max < limits.response_bytes_max {
-        "bytes_in"
+        LimitName::BytesIn
     } else {
-        "response_bytes"
+        LimitName::ResponseBytes
     }
 }
 
 /// Returns the URL, or what is wrong with the request.
-fn check(request: &Request, allowed: &Limits) -> Result<Url, String> {
+fn check(request: &Request) -> Result<Url, String> {
     check_key(request.key.as_deref())?;
     if request.url.len() > limits::HTTP_URL_BYTES_MAX {
         let (used, max) = (request.url.len(), limits::HTTP_URL_BYTES_MAX);
         return Err(format!("url: {used} bytes, at most {max}"));
     }
     let url = Url::parse(&request.url).map_err(|error| format!("url: {error}"))?;
-    let body_bytes = request.body.as_ref().map_or(0, Vec::len);
-    let max = allowed.request_bytes_max;
-    if body_bytes > max {
-        return Err(format!(
-            "request_bytes: a body of {body_bytes} bytes, at most {max}"
-        ));
-    }
     Ok(url)
+}
+
+fn check_body(request: &Request, limits: &Limits) -> Result<(), LimitHit> {
+    let (used, max) = (
+        request.body.as_ref().map_or(0, Vec::len),
+        limits.request_bytes_max,
+    );
+    if used <= max {
+        return Ok(());
+    }
+    Err(LimitHit {
+        limit: LimitName::RequestBytes,
+        used: used as u64,
+        max: max as u64,
+        detail: format!("a body of {used} bytes, at most {max}"),
+    })
 }
 
 /// Returns what a request takes out of the sandbox.

@@ -7,7 +7,7 @@ use crate::journal::{CallKind, KvChange, KvQuota, KvReply, KvWrite, LedgerError}
 use crate::runtime::bindings::kv::{Error, Host};
 use crate::runtime::recorder::micros;
 use crate::runtime::state::{Powers, State, Stop};
-use crate::runtime::{Answered, Call, Limits};
+use crate::runtime::{Answered, Call, LimitName, Limits};
 
 use super::{Done, NOT_IN_DESCRIBE, Plan, may_start, name_of, optional};
 
@@ -96,17 +96,21 @@ impl State {
         let Some(powers) = &mut self.powers else {
             return Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned()));
         };
-        if let Err(limit) = powers.count(CallKind::Kv, key.len() + value.len()) {
-            self.recorder.turned_away(CallKind::Kv, &limit);
-            return Err(Error::BudgetExhausted(limit));
+        if let Err(hit) = powers.count(CallKind::Kv, key.len() + value.len()) {
+            self.recorder.turned_away(CallKind::Kv, hit.limit);
+            return Err(Error::BudgetExhausted(hit.to_string()));
         }
         let limits = &powers.limits;
-        for (bytes, max, name) in [
-            (key.len(), limits.kv_key_bytes_max, "kv_key_bytes:"),
-            (value.len(), limits.kv_value_bytes_max, "kv_value_bytes:"),
+        for (bytes, max, limit) in [
+            (key.len(), limits.kv_key_bytes_max, LimitName::KvKeyBytes),
+            (
+                value.len(),
+                limits.kv_value_bytes_max,
+                LimitName::KvValueBytes,
+            ),
         ] {
             if bytes > max as usize {
-                self.recorder.turned_away(CallKind::Kv, name);
+                self.recorder.turned_away(CallKind::Kv, limit);
                 return Err(Error::TooLarge(max));
             }
         }
@@ -117,9 +121,9 @@ impl State {
     fn admit_read(&mut self, key: &str) -> Result<(), Error> {
         self.admit(key, b"")?;
         let left = self.powers.as_ref().map_or(Ok(()), Powers::check_in);
-        left.map_err(|limit| {
-            self.recorder.turned_away(CallKind::Kv, &limit);
-            Error::BudgetExhausted(limit)
+        left.map_err(|hit| {
+            self.recorder.turned_away(CallKind::Kv, hit.limit);
+            Error::BudgetExhausted(hit.to_string())
         })
     }
 
@@ -160,8 +164,8 @@ impl State {
         if self.powers.as_ref().is_some_and(|powers| powers.dry_run) {
             return self.hold_back(plan, key, change).await;
         }
-        if let Err(limit) = self.check_record(CallKind::Kv) {
-            return Ok(Err(Error::BudgetExhausted(limit)));
+        if let Err(hit) = self.check_record(CallKind::Kv) {
+            return Ok(Err(Error::BudgetExhausted(hit.to_string())));
         }
         if let Err(why) = may_start(self.powers.as_ref()).await? {
             let error = Error::Unavailable(why);
@@ -177,8 +181,8 @@ impl State {
             Ok(reply) => {
                 self.recorder.recorded(powers.replay.used());
                 match reply {
-                    KvReply::QuotaExceeded => self.recorder.met("kv_bytes:"),
-                    KvReply::TooManyKeys => self.recorder.met("kv_keys:"),
+                    KvReply::QuotaExceeded => self.recorder.met(LimitName::KvBytes),
+                    KvReply::TooManyKeys => self.recorder.met(LimitName::KvKeys),
                     _ => {}
                 }
                 let call = Call {
@@ -343,10 +347,15 @@ fn describe(reply: &KvReply, limits: &Limits) -> String {
         KvReply::WasAbsent(false) => "was there already".to_owned(),
         KvReply::Value(value) => value.to_string(),
         KvReply::QuotaExceeded => format!(
-            "kv_bytes: keys and values together would be over {} bytes",
+            "{}: keys and values together would be over {} bytes",
+            LimitName::KvBytes,
             limits.kv_bytes_max
         ),
-        KvReply::TooManyKeys => format!("kv_keys: it has all of its {} keys", limits.kv_keys_max),
+        KvReply::TooManyKeys => format!(
+            "{}: it has all of its {} keys",
+            LimitName::KvKeys,
+            limits.kv_keys_max
+        ),
         KvReply::NotANumber => "the value is not a number".to_owned(),
     }
 }

@@ -108,9 +108,9 @@ impl State {
             let done = Done::refused(Err(Error::Denied(why.to_owned())), why);
             return self.finish(plan, done).await;
         }
-        if let Err(limit) = powers.count(CallKind::Slack, bytes_out) {
-            self.recorder.turned_away(CallKind::Slack, &limit);
-            return Ok(Err(Error::BudgetExhausted(limit)));
+        if let Err(hit) = powers.count(CallKind::Slack, bytes_out) {
+            self.recorder.turned_away(CallKind::Slack, hit.limit);
+            return Ok(Err(Error::BudgetExhausted(hit.to_string())));
         }
         if let Some(reply) = self.recorded::<Reply>(&plan)? {
             return Ok(reply);
@@ -134,9 +134,9 @@ impl State {
         if powers.dry_run {
             return Ok(shown(powers, plan, &outgoing, false));
         }
-        if let Err(limit) = powers.check_record() {
-            self.recorder.met(&limit);
-            return Ok(failed(Error::BudgetExhausted(limit)));
+        if let Err(hit) = powers.check_record() {
+            self.recorder.met(hit.limit);
+            return Ok(failed(Error::BudgetExhausted(hit.to_string())));
         }
         if let Err(why) = may_start(Some(powers)).await? {
             return Ok(failed(Error::Unavailable(why)));
