@@ -119,12 +119,6 @@ impl Router {
         }
     }
 
-    /// Makes all routes from what the modules say that they serve.
-    #[must_use]
-    pub fn from_descriptions(descriptions: &[Description]) -> Self {
-        Self::with_described(Vec::new(), descriptions)
-    }
-
     /// Takes the routes of the configuration and puts those of the modules that none of them names
     /// ahead of the first one without matchers: for each alertname, in byte order, one with the
     /// handlers that name it; last, one with those that say `*`.

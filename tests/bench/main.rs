@@ -6,7 +6,6 @@ mod drop_in;
 mod effects;
 mod hostile;
 mod ingest;
-mod limits;
 mod load;
 mod peers;
 mod rig;
@@ -28,9 +27,8 @@ use show::Figures;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Every benchmark, in the order in which they run.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 8] = [
     "sandbox",
-    "limits",
     "start",
     "drop-in",
     "ingest",
@@ -76,7 +74,6 @@ fn measure(name: &str, load_time: Duration, figures: &mut Figures) -> anyhow::Re
     };
     match name {
         "sandbox" => sandbox::run(figures),
-        "limits" => limits::run(figures),
         "start" => start::run(figures),
         "drop-in" => lean()?.block_on(drop_in::run(figures)),
         "ingest" => lean()?.block_on(ingest::run(load_time, figures)),

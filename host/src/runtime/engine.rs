@@ -37,18 +37,7 @@ pub(super) struct Sandbox {
 impl Sandbox {
     /// Builds the engine with room for as many invocations as `bounds` says, and starts its clock.
     pub(super) fn new(bounds: Bounds) -> Result<Self, EngineError> {
-        Self::with(config(&bounds), bounds)
-    }
-
-    /// Builds an engine whose guests nothing stops: what the limits' cost is measured against.
-    #[cfg(test)]
-    pub(super) fn without_limits(bounds: Bounds) -> Result<Self, EngineError> {
         let mut config = config(&bounds);
-        config.epoch_interruption(false);
-        Self::with(config, bounds)
-    }
-
-    fn with(mut config: Config, bounds: Bounds) -> Result<Self, EngineError> {
         let slots = bounds
             .invocations_max
             .saturating_add(limits::DESCRIBE_SLOTS);

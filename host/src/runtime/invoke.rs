@@ -1,8 +1,5 @@
 //! Runs one hook: a fresh store, every limit set, and a report of whatever ends it.
 
-#[cfg(test)]
-mod cost;
-
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -135,17 +135,6 @@ impl Runtime {
     /// Where the machine has no room for the pool, or the cache's folder cannot be used.
     pub fn new(options: Options) -> Result<Arc<Self>, RuntimeError> {
         let sandbox = Sandbox::new(options.bounds)?;
-        Self::with(sandbox, options)
-    }
-
-    /// Starts an engine without limits, to compare with.
-    #[cfg(test)]
-    fn without_limits(options: Options) -> Result<Arc<Self>, RuntimeError> {
-        let sandbox = Sandbox::without_limits(options.bounds)?;
-        Self::with(sandbox, options)
-    }
-
-    fn with(sandbox: Sandbox, options: Options) -> Result<Arc<Self>, RuntimeError> {
         install_crypto();
         let cache = Cache::open(
             options.cache_dir,

@@ -14,7 +14,6 @@ use axum::routing::{any, post};
 use http_body_util::BodyExt as _;
 
 use super::intake::Intake;
-use super::outliving::Outliving;
 use super::payload::PayloadError;
 use super::room::{Bounds, Full, Share};
 use super::signature::Claim;
@@ -154,9 +153,9 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         None => share.complete(),
     };
     settled.map_err(|full| refuse_full(shared, &standing, &full))?;
-    // What is stored is counted, even where the sender hangs up meanwhile.
-    let stored = Outliving::new(store(shared.clone(), body, now, share));
-    stored.await.unwrap_or_else(|| Err(failed()))
+    // A task: what is stored is counted, even if the sender hangs up meanwhile.
+    let stored = tokio::spawn(store(shared.clone(), body, now, share));
+    stored.await.unwrap_or_else(|_| Err(failed()))
 }
 
 async fn store(

@@ -2,7 +2,6 @@
 
 mod endpoint;
 mod intake;
-mod outliving;
 mod payload;
 mod rate;
 mod room;
