@@ -108,7 +108,8 @@ impl<'a> Slack<'a> {
     }
 }
 
-/// Tells whether the host reports that the channel refuses the app, and not Slack or the way to it.
+/// Tells whether the host reports that the channel refuses the app, and not Slack or the way to it: the contract has no
+/// error of its own for that, so it is told by the host's words.
 fn is_of_the_channel(why: &str) -> bool {
     why.starts_with("Slack refuses the channel ")
 }
