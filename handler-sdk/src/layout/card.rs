@@ -72,10 +72,10 @@ impl Card {
         self
     }
 
-    /// Adds blocks to the thread.
+    /// Adds blocks to the thread, ahead of what has found no room in the message.
     #[must_use]
     pub fn in_thread(mut self, blocks: Blocks) -> Self {
-        self.thread = self.thread.then(blocks);
+        self.thread = blocks.then(self.thread);
         self
     }
 

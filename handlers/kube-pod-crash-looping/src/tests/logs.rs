@@ -160,6 +160,26 @@ fn a_long_log_is_in_the_thread_to_its_last_line() {
 }
 
 #[test]
+fn a_long_log_goes_ahead_of_what_other_handlers_found() {
+    let line = |n: usize| format!("{n:02} {}", "x".repeat(997));
+    let cluster = Cluster {
+        log: (0..60).map(line).collect::<Vec<_>>().join("\n"),
+        ..Cluster::default()
+    };
+    let found = (0..20).fold(Enrichment::new(), |found, n| {
+        found.with_block(Block::excerpt(format!("Finding {n}"), "y".repeat(2_900)))
+    });
+    let host = cluster.host();
+    host.run_after::<KubePodCrashLooping>(&readme_alert(), &found);
+    let shown = thread(&host);
+    assert!((0..59).all(|n| shown.contains(&line(n))));
+    assert!(
+        shown.contains("Finding 0") && shown.contains(" more blocks"),
+        "what is left out is said to be"
+    );
+}
+
+#[test]
 fn lines_that_find_no_room_even_in_the_thread_are_counted() {
     // Each `&` is five characters to Slack.
     let cluster = Cluster {
