@@ -20,7 +20,7 @@ use crate::time::{MINUTE, human};
 use crate::{Alert, Cx, Enrichment, Setting, Severity};
 use words::{NAME_CHARS_MAX, VALUE_CHARS_MAX, cut_words, reason};
 
-pub use card::{BLOCKS_MAX, CHARS_MAX, Card, LINES_MAX};
+pub use card::{BLOCKS_MAX, CHARS_MAX, Card, LINES_MAX, REPLIES_MAX};
 pub use words::{clip, pairs};
 
 const TEXT_CHARS_MAX: usize = 300;
@@ -143,15 +143,16 @@ impl<'a> Notice<'a> {
             .severity()
             .map(|severity| format!(" {}", clip(&severity, 20)))
             .unwrap_or_default();
-        let what = match what {
-            "" => String::new(),
-            what => format!(": {what}"),
-        };
         let cluster = self
             .subject
             .label("cluster")
             .map(|cluster| format!(", {}", clip(cluster, 60)))
             .unwrap_or_default();
+        let what = match (what, cluster.as_str()) {
+            ("", _) => String::new(),
+            (what, "") => format!(": {what}"),
+            (what, _) => format!(": {}", what.trim_end_matches('.')),
+        };
         Mrkdwn::from(clip(
             &format!("[{status}]{severity} {who}{what}{cluster}"),
             TEXT_CHARS_MAX,

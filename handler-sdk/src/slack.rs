@@ -43,22 +43,13 @@ impl<'a> Slack<'a> {
 
     /// Posts a message, and returns what names it afterwards.
     ///
-    /// Where Slack refuses the blocks as they are, posts the text alone: a plain message beats none.
+    /// Where Slack refuses the blocks as they are, the host posts the text alone: a plain message beats none.
     ///
     /// # Errors
     /// Under `?` in a handler an error becomes the [`Failure`] that fits.
     pub fn post(&self, message: Message) -> Result<MessageRef, Error> {
-        let mut message = message.into_wire(limits::TEXT_CHARS_MAX);
-        let answer = match self.imports.slack_post(&message) {
-            Err(wire::Error::Invalid(why))
-                if message.blocks.is_some() && refuses_the_form(&why) =>
-            {
-                degrade(&mut message);
-                self.imports.slack_post(&message)
-            }
-            answer => answer,
-        };
-        Ok(MessageRef(answer?))
+        let message = message.into_wire(limits::TEXT_CHARS_MAX);
+        Ok(MessageRef(self.imports.slack_post(&message)?))
     }
 
     /// Puts another text and blocks in the place of a message; the channel and thread of `message` are not
@@ -68,16 +59,10 @@ impl<'a> Slack<'a> {
     /// [`Error::NotFound`] where the message is gone or too old to be changed: post anew.
     pub fn update(&self, at: &MessageRef, message: Message) -> Result<MessageRef, Error> {
         let mut message = message.into_wire(limits::UPDATE_TEXT_CHARS_MAX);
-        let answer = match self.imports.slack_update(&at.0, &with_no_blocks(&message)) {
-            Err(wire::Error::Invalid(why))
-                if message.blocks.is_some() && refuses_the_form(&why) =>
-            {
-                degrade(&mut message);
-                self.imports.slack_update(&at.0, &with_no_blocks(&message))
-            }
-            answer => answer,
-        };
-        Ok(MessageRef(answer?))
+        // Slack's documentation differs by its age on whether an update without blocks keeps the old ones: an empty list
+        // does not.
+        message.blocks.get_or_insert_with(|| "[]".to_owned());
+        Ok(MessageRef(self.imports.slack_update(&at.0, &message)?))
     }
 
     /// Puts another text and blocks in the place of a message, or posts them anew if Slack does not change it: it is
@@ -96,13 +81,14 @@ impl<'a> Slack<'a> {
     }
 
     /// Answers in the thread of a message that is out already. A reply that is refused, as in a channel without
-    /// threads, is a warning in the log: it takes nothing back.
+    /// threads or in one that takes no messages of the app any more, is a warning in the log: it takes nothing back.
     ///
     /// # Errors
     /// If Slack cannot be reached or asks to wait, for the step to be tried again.
     pub fn reply(&self, parent: &MessageRef, reply: Message) -> Result<Reply, Error> {
         let refused = match self.post(reply.thread(parent)) {
             Ok(at) => return Ok(Reply::Posted(at)),
+            Err(Error::Unavailable(why)) if is_of_the_channel(&why) => why,
             Err(error @ (Error::RateLimited(_) | Error::Unavailable(_) | Error::Timeout)) => {
                 return Err(error);
             }
@@ -122,23 +108,10 @@ impl<'a> Slack<'a> {
     }
 }
 
-/// Slack's codes for a message that it would take in a plainer form.
-fn refuses_the_form(why: &str) -> bool {
-    ["invalid_blocks", "msg_blocks_too_long", "msg_too_long"]
-        .iter()
-        .any(|code| why.contains(code))
-}
-
-/// Slack's documentation differs by its age on whether an update without blocks keeps the old ones: an empty list does not.
-fn with_no_blocks(message: &wire::Message) -> wire::Message {
-    let mut message = message.clone();
-    message.blocks.get_or_insert_with(|| "[]".to_owned());
-    message
-}
-
-fn degrade(message: &mut wire::Message) {
-    message.blocks = None;
-    message.text = truncate(&message.text, limits::UPDATE_TEXT_CHARS_MAX);
+/// Tells whether the host reports that the channel refuses the app, and not Slack or the way to it: the contract has no
+/// error of its own for that, so it is told by the host's words.
+fn is_of_the_channel(why: &str) -> bool {
+    why.starts_with("Slack refuses the channel ")
 }
 
 /// A message to post.

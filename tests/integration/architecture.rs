@@ -96,6 +96,32 @@ fn uses_only(module: &str, others: &[&str]) {
 }
 
 #[test]
+fn what_slacks_codes_mean_the_host_alone_knows() {
+    let table = code(&root().join("host/src/runtime/endings.rs"));
+    let is_code = |text: &&str| {
+        text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let codes: BTreeSet<String> = table
+        .iter()
+        .take_while(|line| !line.starts_with("mod tests"))
+        .flat_map(|line| line.split('"').skip(1).step_by(2).filter(is_code))
+        .map(str::to_owned)
+        .collect();
+    assert!(codes.contains("invalid_blocks"), "{codes:?}");
+    for dir in ["handler-sdk/src", "handlers"] {
+        for (file, lines) in sources(dir) {
+            if file.contains("tests/") || file.ends_with("tests.rs") {
+                continue;
+            }
+            for line in lines {
+                let known = codes.iter().find(|code| line.contains(code.as_str()));
+                assert!(known.is_none(), "{dir}/{file} knows {known:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn only_the_queue_knows_sql() {
     only_in("rusqlite", &["queue/"]);
 }

@@ -162,6 +162,101 @@ async fn a_channel_without_threads_makes_no_dead_delivery() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_closed_to_the_app_after_the_update_makes_no_dead_delivery() {
+    for code in ["is_archived", "not_in_channel", "restricted_action"] {
+        let slack = Slack::start().await;
+        let (server, resolved, ts) = fired_and_resolving(&slack).await;
+        let refused = Fault::slack_error(code);
+        slack.faults().until_cleared("chat.postMessage", refused);
+        let ids = server.accept(&resolved).await;
+        let story = server.wait_settled(&ids[0]).await;
+        assert_eq!(story["state"], "done", "{code}: {story:#}");
+        let told = story.to_string();
+        assert!(
+            told.contains("the thread could not be answered") && told.contains(code),
+            "{story:#}"
+        );
+        let messages = slack.messages();
+        let updated = messages.iter().find(|m| m.ts == ts).unwrap();
+        assert!(
+            updated.text.starts_with("[RESOLVED]"),
+            "{}",
+            updated.shown()
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_handler_shows_a_log_outside_a_thread_that_belongs_into_one() {
+    let slack = Slack::start().await;
+    let crash = CrashLoop::exit(now(), 1, "FATAL no database");
+    let log = crash.log.clone();
+    let kubernetes = Kubernetes::start(crash.cluster()).await;
+    let url = kubernetes.url();
+    let setup = Setup::new().slack(&slack).config(&format!(
+        r##"
+slack: {{ channels: {{ alerts: "#alerts" }} }}
+routes:
+  - handlers: [kube-pod-crash-looping, slack-notify]
+handlers:
+  kube-pod-crash-looping:
+    allow: {{ http: ["{url}"], slack: [alerts] }}
+    config: {{ kubernetes.url: "{url}", credential: "", cluster: cluster-main, logs: thread }}
+  slack-notify:
+    allow: {{ slack: [alerts] }}
+"##
+    ));
+    let server = bundled(setup).start().await;
+    let ids = server.accept(&alerts::readme()).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    let (replies, messages): (Vec<_>, Vec<_>) = slack
+        .messages()
+        .into_iter()
+        .partition(|message| message.thread_ts.is_some());
+    assert_eq!(messages.len(), 2, "one of each handler");
+    for line in &log {
+        for message in &messages {
+            assert!(!message.contains(line), "{line} in\n{}", message.shown());
+        }
+        assert!(replies.iter().any(|reply| reply.contains(line)), "{line}");
+    }
+    assert!(messages.iter().all(|message| message.contains("exit 1")));
+}
+
+#[tokio::test]
+async fn a_long_log_reaches_the_thread_to_its_last_line() {
+    let slack = Slack::start().await;
+    let mut crash = CrashLoop::oom_killed(now());
+    crash.log = (0..60)
+        .map(|n| format!("{n:02} {}", "x".repeat(997)))
+        .collect();
+    let log = crash.log.clone();
+    let kubernetes = Kubernetes::start(crash.cluster()).await;
+    let url = kubernetes.url();
+    let setup = Setup::new().slack(&slack).config(&format!(
+        r##"
+slack: {{ channels: {{ alerts: "#alerts" }}, rate: {{ per_second: 0 }} }}
+handlers:
+  kube-pod-crash-looping:
+    allow: {{ http: ["{url}"], slack: [alerts] }}
+    config: {{ kubernetes.url: "{url}", credential: "", cluster: cluster-main }}
+  slack-notify: {{ allow: {{ slack: [alerts] }} }}
+"##
+    ));
+    let server = bundled(setup).start().await;
+    let ids = server.accept(&alerts::readme()).await;
+    server.wait_settled(&ids[0]).await;
+    let messages = slack.messages();
+    for line in &log {
+        let is_shown = messages.iter().any(|message| message.contains(line));
+        assert!(is_shown, "{} messages without {line}", messages.len());
+    }
+    // None had to go out without its blocks.
+    assert!(messages.iter().all(|message| !message.blocks.is_empty()));
+}
+
+#[tokio::test]
 async fn kubernetes_that_hangs_holds_the_message_back_no_longer_than_its_budget() {
     let slack = Slack::start().await;
     let kubernetes = Kubernetes::start(CrashLoop::oom_killed(now()).cluster()).await;

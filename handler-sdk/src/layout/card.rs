@@ -9,6 +9,8 @@ pub const BLOCKS_MAX: usize = 12;
 pub const LINES_MAX: usize = 25;
 /// Characters of a message, text and blocks together.
 pub const CHARS_MAX: usize = 3_000;
+/// Replies in a message's thread: each takes a turn of its channel.
+pub const REPLIES_MAX: usize = 8;
 /// A section that is cut shorter than this says nothing.
 const SECTION_CHARS_MIN: usize = 40;
 
@@ -70,10 +72,10 @@ impl Card {
         self
     }
 
-    /// Adds blocks to the thread.
+    /// Adds blocks to the thread, ahead of what has found no room in the message.
     #[must_use]
     pub fn in_thread(mut self, blocks: Blocks) -> Self {
-        self.thread = self.thread.then(blocks);
+        self.thread = blocks.then(self.thread);
         self
     }
 
@@ -97,13 +99,28 @@ impl Card {
         Message::new(channel, self.text.clone()).blocks(self.blocks())
     }
 
-    /// Returns what goes into the thread of the message, under a line that names it; none if all found room.
-    pub fn thread(&self, channel: impl Into<String>, title: &str) -> Option<Message> {
-        (!self.thread.is_empty()).then(|| Message::new(channel, title).blocks(self.thread.clone()))
+    /// Returns what goes into the thread of the message, under a line that names it: as many replies as it takes, at most
+    /// [`REPLIES_MAX`], of which the last says how much is missing. None if all found room. The effects are named
+    /// `thread`, `thread-2` and so on.
+    pub fn thread(&self, channel: &str, title: &str) -> Vec<Message> {
+        let replies = self.thread.clone().in_messages(REPLIES_MAX);
+        let count = replies.len();
+        let reply = |(index, blocks): (usize, Blocks)| {
+            let (text, key) = match index {
+                0 if count == 1 => (title.to_owned(), "thread".to_owned()),
+                0 => (format!("{title} (1 of {count})"), "thread".to_owned()),
+                _ => (
+                    format!("{title} ({} of {count})", index + 1),
+                    format!("thread-{}", index + 1),
+                ),
+            };
+            Message::new(channel, text).blocks(blocks).key(key)
+        };
+        replies.into_iter().enumerate().map(reply).collect()
     }
 
-    /// Posts what goes into the thread of a message that is out; the effect's name is `thread`. Returns what became of
-    /// it for the delivery's facts, `posted` or `failed`; none if there is nothing to post.
+    /// Posts what goes into the thread of a message that is out. Returns what became of it for the delivery's facts,
+    /// `posted` or `failed`; none if there is nothing to post.
     ///
     /// # Errors
     /// If another try of the step may bring it into the thread.
@@ -114,13 +131,15 @@ impl Card {
         title: &str,
         at: &MessageRef,
     ) -> Result<Option<&'static str>, Failure> {
-        let Some(message) = self.thread(channel, title) else {
-            return Ok(None);
-        };
-        Ok(Some(match cx.slack().reply(at, message.key("thread"))? {
-            Reply::Posted(_) => "posted",
-            Reply::Refused(_) => "failed",
-        }))
+        let mut outcome = None;
+        for reply in self.thread(channel, title) {
+            match cx.slack().reply(at, reply)? {
+                Reply::Posted(_) => outcome = Some("posted"),
+                // The others would fare no better.
+                Reply::Refused(_) => return Ok(Some("failed")),
+            }
+        }
+        Ok(outcome)
     }
 }
 

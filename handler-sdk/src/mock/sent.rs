@@ -150,6 +150,9 @@ pub(super) fn checked_blocks(message: &slack::Message, text_chars_max: usize) ->
         Err(error) => panic!("the blocks are no JSON array: {error}: {json}"),
     };
     at_most("the list of blocks", blocks.len(), limits::BLOCKS_MAX);
+    if blocks.len() > 1 {
+        at_most("the blocks' JSON", json.len(), limits::BLOCKS_BYTES_MAX);
+    }
     for block in &blocks {
         check_block(block);
     }

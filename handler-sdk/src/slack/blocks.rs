@@ -14,6 +14,10 @@ pub mod limits {
     pub const UPDATE_TEXT_CHARS_MAX: usize = 4_000;
     /// Blocks of a message.
     pub const BLOCKS_MAX: usize = 50;
+    /// All blocks of a message together, as JSON, in bytes. Slack does not document this limit: it refuses
+    /// (`msg_blocks_too_long`) what is longer than 12,000 to 13,300 characters, its own marks included
+    /// (slackapi/bolt-js#2509, #2867). This is less, since how it counts is not known.
+    pub const BLOCKS_BYTES_MAX: usize = 10_000;
     /// A header's text.
     pub const HEADER_CHARS_MAX: usize = 150;
     /// A section's text.
@@ -36,7 +40,7 @@ pub mod limits {
 
 /// The blocks of a message, from the top.
 ///
-/// What is too long is cut with an ellipsis, what is empty is left out, and more than 50 blocks end with a
+/// What is too long is cut with an ellipsis, what is empty is left out, and more blocks than Slack takes end with a
 /// line that says how many are missing, so Slack refuses none of it. Plain text is escaped;
 /// see [`Mrkdwn`].
 ///
@@ -74,6 +78,29 @@ impl Texts {
     fn push(&mut self, object: (String, Size)) {
         self.json.push(object.0);
         self.size = self.size.plus(object.1);
+    }
+
+    /// Returns the texts in as many blocks as they take, with at most so many in each.
+    fn in_blocks(objects: impl IntoIterator<Item = (String, Size)>, texts_max: usize) -> Vec<Self> {
+        /// What a block has besides its texts.
+        const FRAME_BYTES: usize = 100;
+        let mut blocks: Vec<Self> = Vec::new();
+        for object in objects {
+            let fits = |texts: &&mut Self| {
+                let bytes: usize = texts.json.iter().map(|json| json.len() + 1).sum();
+                texts.json.len() < texts_max
+                    && bytes + object.0.len() + FRAME_BYTES <= limits::BLOCKS_BYTES_MAX
+            };
+            match blocks.last_mut().filter(fits) {
+                Some(texts) => texts.push(object),
+                None => {
+                    let mut texts = Self::default();
+                    texts.push(object);
+                    blocks.push(texts);
+                }
+            }
+        }
+        blocks
     }
 }
 
@@ -115,24 +142,19 @@ impl Blocks {
         mut self,
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        let fields: Vec<(String, Size)> = pairs
-            .into_iter()
-            .map(|(name, value)| {
-                let value = value.into();
-                let value = if value.is_empty() {
-                    Mrkdwn::from("–")
-                } else {
-                    value
-                };
-                mrkdwn_object(
-                    &Mrkdwn::new().bold(name).text("\n").then(value),
-                    limits::FIELD_CHARS_MAX,
-                )
-            })
-            .collect();
-        for fields in fields.chunks(limits::FIELDS_MAX) {
-            let mut texts = Texts::default();
-            fields.iter().for_each(|field| texts.push(field.clone()));
+        let fields = pairs.into_iter().map(|(name, value)| {
+            let value = value.into();
+            let value = if value.is_empty() {
+                Mrkdwn::from("–")
+            } else {
+                value
+            };
+            mrkdwn_object(
+                &Mrkdwn::new().bold(name).text("\n").then(value),
+                limits::FIELD_CHARS_MAX,
+            )
+        });
+        for texts in Texts::in_blocks(fields, limits::FIELDS_MAX) {
             self.push(
                 format!(
                     r#"{{"type":"section","fields":[{}]}}"#,
@@ -147,14 +169,13 @@ impl Blocks {
     /// Adds small grey text: when, how late, from where. Of more than ten the last are left out.
     #[must_use]
     pub fn context<T: Into<Mrkdwn>>(mut self, texts: impl IntoIterator<Item = T>) -> Self {
-        let mut elements = Texts::default();
-        texts
+        let texts = texts
             .into_iter()
             .map(Into::into)
             .filter(|text| !text.is_empty())
             .take(limits::CONTEXT_ELEMENTS_MAX)
-            .for_each(|text| elements.push(mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX)));
-        if !elements.json.is_empty() {
+            .map(|text| mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX));
+        for elements in Texts::in_blocks(texts, limits::CONTEXT_ELEMENTS_MAX) {
             self.push(
                 format!(
                     r#"{{"type":"context","elements":[{}]}}"#,
@@ -189,8 +210,7 @@ impl Blocks {
         mut self,
         buttons: impl IntoIterator<Item = (T, U)>,
     ) -> Self {
-        let mut elements = Texts::default();
-        buttons
+        let buttons = buttons
             .into_iter()
             .filter(|(title, url)| {
                 let url = url.as_ref();
@@ -199,15 +219,15 @@ impl Blocks {
             })
             .take(limits::ACTIONS_MAX)
             .enumerate()
-            .for_each(|(index, (title, url))| {
+            .map(|(index, (title, url))| {
                 let (text, size) = plain_text(title.as_ref(), limits::BUTTON_CHARS_MAX);
                 let url = quoted(url.as_ref());
                 let button = format!(
                     r#"{{"type":"button","action_id":"link-{index}","text":{text},"url":{url}}}"#
                 );
-                elements.push((button, size));
+                (button, size)
             });
-        if !elements.json.is_empty() {
+        for elements in Texts::in_blocks(buttons, limits::ACTIONS_MAX) {
             self.push(
                 format!(
                     r#"{{"type":"actions","elements":[{}]}}"#,
@@ -294,22 +314,38 @@ impl Blocks {
             .fold(Size::default(), |sum, block| sum.plus(block.size))
     }
 
-    /// Returns the JSON array that Slack takes.
+    /// Returns the JSON array that Slack takes: as many blocks as one message may have.
     pub fn to_json(&self) -> String {
-        let array = |blocks: &[Built], end: &str| {
+        let array = |blocks: &[Built]| {
             let json: Vec<&str> = blocks.iter().map(|block| block.json.as_str()).collect();
-            format!("[{}{end}]", json.join(","))
+            format!("[{}]", json.join(","))
         };
-        if self.blocks.len() <= limits::BLOCKS_MAX {
-            return array(&self.blocks, "");
+        if fitting(&self.blocks, 0) == self.blocks.len() {
+            return array(&self.blocks);
         }
-        let shown = limits::BLOCKS_MAX - 1;
-        let missing =
-            Self::new().context([format!("… and {} more blocks", self.blocks.len() - shown)]);
-        array(
-            &self.blocks[..shown],
-            &format!(",{}", missing.blocks[0].json),
-        )
+        let more = |missing: usize| Self::new().context([format!("… and {missing} more blocks")]);
+        let kept = fitting(&self.blocks, more(self.blocks.len()).json_bytes());
+        let missing = self.blocks.len() - kept;
+        array(&[&self.blocks[..kept], &more(missing).blocks].concat())
+    }
+
+    /// Returns them in messages of at most as many as Slack takes in each; the last one has whatever is left.
+    pub(crate) fn in_messages(self, messages_max: usize) -> Vec<Self> {
+        let mut messages = Vec::new();
+        let mut left = self.blocks;
+        while !left.is_empty() {
+            let rest = match messages.len() + 1 < messages_max {
+                true => left.split_off(fitting(&left, 0)),
+                false => Vec::new(),
+            };
+            messages.push(Self { blocks: left });
+            left = rest;
+        }
+        messages
+    }
+
+    fn json_bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.json.len() + 1).sum()
     }
 
     fn push(&mut self, json: String, size: Size) {
@@ -379,6 +415,18 @@ impl Blocks {
             _ => blocks.context([format!("… and {missing} more rows")]),
         }
     }
+}
+
+/// Returns how many of these, from the first, fit into one message beside a last block of so many bytes: at least one,
+/// since a block that is too large by itself cannot be made smaller here.
+fn fitting(blocks: &[Built], last_bytes: usize) -> usize {
+    let blocks_max = limits::BLOCKS_MAX - usize::from(last_bytes > 0);
+    let mut bytes = "[]".len() + last_bytes;
+    let fitting = blocks.iter().take(blocks_max).take_while(|block| {
+        bytes += block.json.len() + ",".len();
+        bytes <= limits::BLOCKS_BYTES_MAX
+    });
+    fitting.count().max(1).min(blocks.len())
 }
 
 /// `verbatim` keeps Slack from looking for mentions and channel names in text that was written elsewhere.

@@ -6,7 +6,7 @@ use handler_sdk::layout::clip;
 use handler_sdk::serde_json::Value;
 
 use crate::findings::Change;
-use crate::kube::{items, moment, text};
+use crate::kube::{Listed, items, moment, text};
 use crate::pod::controller;
 use crate::words::{image_repository, image_tag, roughly, span};
 
@@ -15,6 +15,8 @@ const REVISIONS: [&str; 2] = [
     "deployment.kubernetes.io/revision",
     "rollout.argoproj.io/revision",
 ];
+/// Behind each of [`REVISIONS`]: the numbers that a set had before it was rolled back to, and numbered anew.
+const HISTORY_SUFFIX: &str = "-history";
 /// A rollout that is older than this is not what broke the pod.
 const RECENT_SECONDS: u64 = 7 * 86_400;
 /// A rollout that was this long before the first crash may well be what broke it: to undo it is worth a thought.
@@ -22,16 +24,27 @@ const UNDO_SECONDS: u64 = 86_400;
 const DIFFERENCES_MAX: usize = 6;
 
 /// Compares a pod's `ReplicaSet` with the one of the revision before it, among all that `owner` owns.
-pub(crate) fn of_sets(current: &Value, all: &[Value], owner: (&str, &str)) -> Change {
+pub(crate) fn of_sets(current: &Value, all: &Listed, owner: (&str, &str)) -> Change {
     let number = revision(current);
-    let before = all
-        .iter()
-        .filter(|set| controller(set) == Some(owner) && revision(set) < number)
-        .max_by_key(|set| revision(set));
+    let owned = || {
+        all.items
+            .iter()
+            .filter(|set| controller(set) == Some(owner))
+    };
+    let before = owned()
+        .filter(|set| revision(set) != number)
+        .filter_map(|set| Some((last_below(set, number?)?, set)))
+        .max_by_key(|(number, _)| *number)
+        .map(|(_, set)| set);
+    let newest = owned().filter_map(revision).max();
     let rolled_out = moment(current, "/metadata/creationTimestamp");
     let mut change = Change {
         revision: number.map(|n| n.to_string()),
         rolled_out,
+        newer: newest
+            .filter(|newest| number.is_some_and(|number| *newest > number))
+            .map(|newest| newest.to_string()),
+        is_partial: all.is_cut,
         ..Change::default()
     };
     match before {
@@ -71,9 +84,12 @@ pub(crate) fn of_other(kind: &str, object: &Value) -> Option<Change> {
 }
 
 impl Change {
-    /// Returns whether to undo the rollout is supported by what is known: it changed the pods, and the crashes began
-    /// within a day after it.
+    /// Returns whether to undo the rollout is supported by what is known: it is the last one, it changed the pods, and
+    /// the crashes began within a day after it. After a newer one, an undo may lead back to this one.
     pub(crate) fn supports_undo(&self, alert_began: i64) -> bool {
+        if self.newer.is_some() || self.is_partial {
+            return false;
+        }
         let since = self.first_crash.unwrap_or(alert_began);
         let is_before = self
             .rolled_out
@@ -99,6 +115,7 @@ impl Change {
         let gap = self.rolled_out.zip(since);
         if let Some((rolled_out, since)) = gap
             && !self.is_rollback
+            && self.newer.is_none()
             && span(rolled_out, since).as_secs() > RECENT_SECONDS
         {
             let age = roughly(rolled_out, since);
@@ -124,11 +141,16 @@ impl Change {
             }
             None => None,
         };
+        let newer = self.newer.as_deref().map(|newer| {
+            let newer = clip(newer, 20);
+            format!("revision {newer} is rolled out meanwhile")
+        });
         let parts: Vec<String> = revision
             .into_iter()
             .chain(differences)
             .chain(self.note.clone())
             .chain(when)
+            .chain(newer)
             .collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
@@ -138,6 +160,20 @@ fn revision(set: &Value) -> Option<u64> {
     REVISIONS
         .iter()
         .find_map(|name| set["metadata"]["annotations"][name].as_str()?.parse().ok())
+}
+
+/// Returns the greatest number below `number` that a set has, or had before it was rolled back to.
+fn last_below(set: &Value, number: u64) -> Option<u64> {
+    let annotations = &set["metadata"]["annotations"];
+    let history = REVISIONS
+        .iter()
+        .filter_map(|name| annotations[format!("{name}{HISTORY_SUFFIX}")].as_str());
+    history
+        .flat_map(|numbers| numbers.split(','))
+        .filter_map(|number| number.trim().parse().ok())
+        .chain(revision(set))
+        .filter(|known| *known < number)
+        .max()
 }
 
 /// Returns what differs between two pod templates; the values of variables are never shown.

@@ -4,7 +4,7 @@ use handler_sdk::prelude::*;
 use handler_sdk::serde_json::Value;
 use handler_sdk::subject::workload_of_pod;
 
-use crate::findings::{Findings, PodState, Workload};
+use crate::findings::{Findings, LimitSource, PodState, Read, Workload};
 use crate::kube::{Kube, Listed, Unread, is_name, text};
 use crate::settings::{self, Logs, Settings};
 use crate::{changes, events, log_tail, pod, verdict};
@@ -34,7 +34,8 @@ pub(crate) fn run(cx: &Cx, alert: &Alert) -> Result<Enrichment, Failure> {
             findings.missed("Kubernetes", &why);
         }
     }
-    findings.into_enrichment()
+    events::cut(&mut findings.events);
+    findings.into_enrichment(settings.logs)
 }
 
 fn server_and_names<'a>(
@@ -110,6 +111,13 @@ impl Look<'_> {
 
     fn at_present_pod(&mut self, pod: &Value, settings: &Settings) {
         self.findings.container = pod::container(pod, self.alert.subject().label("container"));
+        if settings.logs != Logs::Message
+            && let Some(container) = &mut self.findings.container
+            && pod::is_message_of_log(pod, &container.name)
+            && let Some(exit) = &mut container.last_exit
+        {
+            exit.message.clear();
+        }
         self.findings.owner = pod::owner(pod);
         if self.alert.is_resolved() {
             self.owners(pod);
@@ -170,17 +178,24 @@ impl Look<'_> {
         }
         let listed = self.kube.events(self.namespace, selector);
         if let Some(listed) = self.listed("events", listed) {
-            self.findings.events = events::events(&listed);
+            self.findings.events = events::events(&listed.items);
+            self.findings.events_read = match listed.is_cut {
+                true => Read::Part,
+                false => Read::All,
+            };
         }
     }
 
     /// Follows the pod's owners up to the workload, and compares its revisions on the way.
     fn owners(&mut self, pod: &Value) {
         let Some((kind, name)) = pod::controller(pod) else {
-            return;
+            return self.limit_is_from(None);
         };
         let Some((group, resource)) = resource(kind) else {
             // A node's static pod, or a kind that this handler is not granted: its name is what is known.
+            if kind == "Node" {
+                self.limit_is_from(None);
+            }
             self.owner_unread(kind, name);
             return;
         };
@@ -198,6 +213,7 @@ impl Look<'_> {
             }
             return;
         };
+        self.limit_is_from(Some(&object));
         match (kind, pod::controller(&object)) {
             ("ReplicaSet", Some((kind, owner))) => {
                 if self.alert.is_firing() {
@@ -226,6 +242,15 @@ impl Look<'_> {
                     name.clone_into(&mut workload.name);
                 }
             }
+        }
+    }
+
+    /// Notes where the memory limit was set, by what made the pod; none if nothing did.
+    fn limit_is_from(&mut self, maker: Option<&Value>) {
+        if let Some(container) = &mut self.findings.container
+            && container.limit_source == LimitSource::Unknown
+        {
+            container.limit_source = pod::limit_source(container, maker);
         }
     }
 
@@ -284,13 +309,13 @@ impl Look<'_> {
     }
 
     /// Notes what could not be read of a list, its end too.
-    fn listed(&mut self, what: &str, listed: Result<Listed, Unread>) -> Option<Vec<Value>> {
+    fn listed(&mut self, what: &str, listed: Result<Listed, Unread>) -> Option<Listed> {
         let listed = self.noted(what, listed)?;
         if listed.is_cut {
             let why = format!("only the first {} were read", listed.items.len());
             self.findings.missed(what, &why);
         }
-        Some(listed.items)
+        Some(listed)
     }
 
     /// Notes what could not be read, and that nothing more should be asked where that is so.

@@ -6,14 +6,14 @@ use crate::findings::{Event, Exit};
 use crate::kube::{moment, text};
 use crate::pod::people_text;
 
-/// Kept for the verdict; the message shows three.
+/// Kept of each kind; the message shows three.
 const KEPT_MAX: usize = 12;
 /// Ends that Kubernetes reports as normal events: by the kubelet, by the scheduler, by the eviction of a node's pods.
 const NORMAL_ENDS: [&str; 3] = ["Killing", "Preempted", "TaintManagerEviction"];
 /// How far an event and an exit that belong together may be apart, by clocks and by how the kubelet reports.
 const SLACK_SECONDS: i64 = 10;
 
-/// Returns the warnings, and what the kubelet reports of its own kills; the most telling first: the API has no order of
+/// Returns the warnings, then what the kubelet reports of its own kills; the most telling first: the API has no order of
 /// its own, and `BackOff` only repeats that the pod crashes.
 pub(crate) fn events(listed: &[Value]) -> Vec<Event> {
     let mut found: Vec<Event> = Vec::new();
@@ -67,11 +67,14 @@ pub(crate) fn events(listed: &[Value]) -> Vec<Event> {
         let repeats = event.reason == "BackOff";
         (!event.is_warning, repeats, std::cmp::Reverse(event.last))
     });
-    // The kubelet's own kills come last, and the verdict needs them.
-    let kills = found.split_off(found.partition_point(|event| event.is_warning));
-    found.truncate(KEPT_MAX);
-    found.extend(kills.into_iter().take(KEPT_MAX));
     found
+}
+
+/// Cuts what [`events`] returns to what is kept of it, once it has been judged.
+pub(crate) fn cut(events: &mut Vec<Event>) {
+    let kills = events.split_off(events.partition_point(|event| event.is_warning));
+    events.truncate(KEPT_MAX);
+    events.extend(kills.into_iter().take(KEPT_MAX));
 }
 
 /// Returns when the first crash was, as far as the events reach back: Kubernetes forgets those of an hour's silence.

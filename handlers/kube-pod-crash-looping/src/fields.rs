@@ -43,6 +43,8 @@ impl Source<'_> {
         let is_said = |name: &str, value: &str| match name {
             "cluster" | "namespace" | "pod" | "container" | "node" => true,
             "owner" | "team" => owner.as_deref() == Some(value),
+            // What every alert of this name says.
+            "reason" => value == "CrashLoopBackOff",
             _ => false,
         };
         let labels = self.notice.labels(&[]);
@@ -78,6 +80,7 @@ impl Source<'_> {
             name,
             made_by,
             ready,
+            ..
         } = workload;
         if kind == "Node" {
             return Some(format!("static pod of {name}"));

@@ -4,6 +4,8 @@ use handler_sdk::prelude::*;
 use handler_sdk::serde_json;
 use serde::{Deserialize, Serialize};
 
+use crate::settings::Logs;
+
 /// The handler's name.
 pub(crate) const HANDLER: &str = "kube-pod-crash-looping";
 /// The kind of the block that carries [`Findings`].
@@ -21,6 +23,7 @@ pub(crate) struct Findings {
     pub(crate) change: Option<Change>,
     /// The most telling first.
     pub(crate) events: Vec<Event>,
+    pub(crate) events_read: Read,
     pub(crate) log: Option<Log>,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) unread: Vec<NotFetched>,
@@ -38,6 +41,15 @@ pub(crate) enum PodState {
     Replaced,
 }
 
+/// How much of a list was read: only what was read to its end proves that something is not in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Read {
+    #[default]
+    Nothing,
+    Part,
+    All,
+}
+
 /// The container that crashes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -48,14 +60,29 @@ pub(crate) struct Container {
     pub(crate) restarts: u64,
     pub(crate) image: Option<String>,
     pub(crate) memory_limit: Option<String>,
-    /// True if the namespace's `LimitRange` set the limit, and not the workload.
-    pub(crate) is_limit_a_default: bool,
+    pub(crate) limit_source: LimitSource,
     pub(crate) running_since: Option<i64>,
     /// Why it waits, and Kubernetes' words about it: `CrashLoopBackOff`.
     pub(crate) waiting: Option<(String, String)>,
     pub(crate) last_exit: Option<Exit>,
     /// True if the last exit is the container's present state: it has not been started again yet.
     pub(crate) is_exit_present: bool,
+}
+
+/// Where a container's memory limit was set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LimitSource {
+    /// Its workload's template could not be read.
+    #[default]
+    Unknown,
+    /// In the pod: no workload made it.
+    Pod,
+    /// In the template that the pod was made from.
+    Template,
+    /// By the namespace's `LimitRange`.
+    LimitRange,
+    /// In the pod, by whatever changes pods; the template has this limit, or none.
+    NotTemplate(Option<String>),
 }
 
 /// What a container is to its pod.
@@ -88,6 +115,8 @@ pub(crate) struct Workload {
     /// Empty if only the name is known; `Node` for a static pod.
     pub(crate) kind: String,
     pub(crate) name: String,
+    /// False if it is known only from what it owns.
+    pub(crate) is_read: bool,
     /// What made it, if that is not a person: `Prometheus k8s`.
     pub(crate) made_by: Option<String>,
     /// Ready and wanted pods.
@@ -115,6 +144,10 @@ pub(crate) struct Change {
     pub(crate) first_crash: Option<i64>,
     /// True where the template is older than the one before it.
     pub(crate) is_rollback: bool,
+    /// The owner's newest revision, if that is not the pod's: somebody has rolled out or undone since.
+    pub(crate) newer: Option<String>,
+    /// True if the owner may have revisions that were not read.
+    pub(crate) is_partial: bool,
     /// True if the pods' specification differs, which an undo takes back.
     pub(crate) is_spec_changed: bool,
     /// What is known instead where there are no revisions to compare.
@@ -193,11 +226,12 @@ impl Findings {
             .collect()
     }
 
-    /// Returns them as an enrichment.
+    /// Returns them as an enrichment. Other handlers show it in their messages, so the log is in it only if it belongs
+    /// there.
     ///
     /// # Errors
     /// None in practice: the types can all be written as JSON.
-    pub(crate) fn into_enrichment(self) -> Result<Enrichment, Failure> {
+    pub(crate) fn into_enrichment(self, logs: Logs) -> Result<Enrichment, Failure> {
         let data = serde_json::to_string(&self)?;
         let enrichment = self
             .facts()
@@ -205,7 +239,7 @@ impl Findings {
             .fold(Enrichment::new(), |e, (name, value)| {
                 e.with_fact(name, value)
             });
-        Ok(enrichment.with_block(Block::custom(KIND, self.fallback(), data)))
+        Ok(enrichment.with_block(Block::custom(KIND, self.fallback(logs), data)))
     }
 
     /// Returns what `enrich` found, if it came to that.
@@ -298,7 +332,7 @@ impl Findings {
     }
 
     /// Markdown for a handler that does not know the kind.
-    fn fallback(&self) -> String {
+    fn fallback(&self, logs: Logs) -> String {
         let mut lines = Vec::new();
         if let Some(verdict) = &self.verdict {
             lines.push(format!("**{}:** {}", verdict.lead, verdict.rest));
@@ -309,7 +343,7 @@ impl Findings {
                 .into_iter()
                 .map(|missed| format!("Not fetched: {missed}")),
         );
-        if let Some(log) = &self.log {
+        if let Some(log) = self.log.as_ref().filter(|_| logs == Logs::Message) {
             let lines_shown = log.lines.iter().skip(log.lines.len().saturating_sub(12));
             let text: Vec<&str> = lines_shown.map(String::as_str).collect();
             lines.push(format!("```\n{}\n```", text.join("\n")));

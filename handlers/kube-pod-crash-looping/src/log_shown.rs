@@ -56,7 +56,8 @@ impl Source<'_> {
     /// Returns what the message does not show of the log that was read, in as many sections as it takes.
     pub(crate) fn rest_of_log(&self, shown: &Shown) -> Blocks {
         const SECTION_CHARS: usize = 2_800;
-        const SECTIONS_MAX: usize = 12;
+        /// As many as the longest lines take that are read, two in each.
+        const SECTIONS_MAX: usize = 30;
         let Some(log) = self.log_to_show() else {
             return Blocks::new();
         };
@@ -83,7 +84,13 @@ impl Source<'_> {
         } else {
             "More of the "
         };
-        let start = Blocks::new().section(log_title(log, more));
+        let title = match left.len() {
+            0 => log_title(log, more),
+            left => log_title(log, more).text(format!(
+                " without its first {left} lines, which are too long"
+            )),
+        };
+        let start = Blocks::new().section(title);
         sections.iter().rev().fold(start, |blocks, lines| {
             let text: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
             blocks.section(fenced(&text.join("\n")))

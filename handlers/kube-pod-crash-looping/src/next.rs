@@ -1,8 +1,9 @@
 //! What to do next: commands ready to be copied, only those that the findings support.
 
+use handler_sdk::layout::clip;
 use handler_sdk::prelude::*;
 
-use crate::findings::PodState;
+use crate::findings::{LimitSource, PodState};
 use crate::kube::is_name;
 use crate::log_shown::fenced;
 use crate::message::Source;
@@ -43,15 +44,40 @@ impl Source<'_> {
         };
         let line = Mrkdwn::new()
             .bold("Memory limit:")
-            .text(format!(" {limit}, "));
-        if container.is_limit_a_default {
-            return line.text("the default of a LimitRange of the namespace");
-        }
-        let line = match self.object() {
-            Some((resource, name)) => line.text("set in ").code(format!("{resource}/{name}")),
-            None => line.text("set in the pod's specification"),
+            .text(format!(" {}, ", clip(limit, 40)));
+        let name = clip(&container.name, 63);
+        let line = match (&container.limit_source, self.object()) {
+            (LimitSource::LimitRange, _) => {
+                return line.text("the default of a LimitRange of the namespace");
+            }
+            (LimitSource::NotTemplate(template), _) => {
+                let template = match template {
+                    Some(limit) => format!("which has {}", clip(limit, 40)),
+                    None => "which has none".to_owned(),
+                };
+                return line.text(format!(
+                    "not from its workload's template, {template}: it was set in the pod, as by a VerticalPodAutoscaler"
+                ));
+            }
+            (LimitSource::Template, Some((resource, object))) => {
+                let object = format!("{resource}/{object}");
+                if let Some(maker) = self.maker() {
+                    return line
+                        .text("container ")
+                        .text(name)
+                        .text("; ")
+                        .code(object)
+                        .text(format!(
+                            " is made by {}: change the limit there",
+                            clip(maker, 80)
+                        ));
+                }
+                line.text("set in ").code(object).text(", ")
+            }
+            (LimitSource::Pod, _) => line.text("set in the pod's specification, "),
+            (LimitSource::Template, None) | (LimitSource::Unknown, _) => line,
         };
-        line.text(format!(", container {}, ", container.name))
+        line.text(format!("container {name}, "))
             .code("resources.limits.memory")
     }
 
@@ -98,6 +124,7 @@ impl Source<'_> {
             && self
                 .verdict()
                 .is_some_and(|verdict| !IS_NOT_ITS_DOING.contains(&verdict.kind.as_str()))
+            && self.is_a_persons()
             && let Some(("deployment", name)) = self.object()
         {
             commands.push(format!(
@@ -107,10 +134,28 @@ impl Source<'_> {
         if commands.is_empty() {
             return Mrkdwn::new();
         }
+        // Whatever cluster `kubectl` is set to, this is the alert's.
+        let cluster = self.notice.subject().label("cluster");
+        if let Some(cluster) = cluster.filter(|cluster| is_plain(cluster)) {
+            commands.insert(0, format!("# cluster {cluster}"));
+        }
         Mrkdwn::new()
             .bold("Next:")
             .text("\n")
             .then(fenced(&commands.join("\n")))
+    }
+
+    /// What made the workload, and would take back what a person changes in it.
+    fn maker(&self) -> Option<&str> {
+        self.findings?.workload.as_ref()?.made_by.as_deref()
+    }
+
+    /// Whether the workload is known to be a person's to change.
+    fn is_a_persons(&self) -> bool {
+        let workload = self
+            .findings
+            .and_then(|findings| findings.workload.as_ref());
+        workload.is_some_and(|workload| workload.is_read && workload.made_by.is_none())
     }
 
     /// Namespace and pod, if both are names: what comes with an alert must not reach a shell.
@@ -135,4 +180,12 @@ impl Source<'_> {
         };
         is_name(&workload.name).then_some((resource, workload.name.as_str()))
     }
+}
+
+/// Tells whether a cluster's name may stand in a comment that is copied: not every shell takes `#` for one.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:/@".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= 120
+        && name.chars().all(is_plain)
 }

@@ -4,7 +4,7 @@ use handler_sdk::layout::clip;
 use handler_sdk::mask;
 use handler_sdk::serde_json::Value;
 
-use crate::findings::{Container, Exit, Node, Role, Workload};
+use crate::findings::{Container, Exit, LimitSource, Node, Role, Workload};
 use crate::kube::{items, moment, text};
 
 /// Returns the state of the container of this name, or, without a name, of the one that seems to crash.
@@ -26,17 +26,7 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
         })?,
     };
     let name = text(status, "/name")?.to_owned();
-    let spec = items(
-        pod,
-        if is_init {
-            "/spec/initContainers"
-        } else {
-            "/spec/containers"
-        },
-    );
-    let spec = spec
-        .iter()
-        .find(|container| container["name"] == name.as_str());
+    let spec = spec_of(&pod["spec"], &name);
     let waiting = text(status, "/state/waiting/reason").map(|reason| {
         (
             reason.to_owned(),
@@ -56,7 +46,10 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
             (true, false) => Role::Init,
             (true, true) => Role::Sidecar,
         },
-        is_limit_a_default: sets_memory_limit(limiter, &name),
+        limit_source: match sets_memory_limit(limiter, &name) {
+            true => LimitSource::LimitRange,
+            false => LimitSource::Unknown,
+        },
         is_exit_present,
         is_ready: status["ready"] == true,
         restarts: status["restartCount"].as_u64().unwrap_or(0),
@@ -72,6 +65,34 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
         last_exit,
         name,
     })
+}
+
+/// Returns a container of a pod's specification; no two share a name, those that init it included.
+fn spec_of<'v>(spec: &'v Value, name: &str) -> Option<&'v Value> {
+    ["/containers", "/initContainers"]
+        .iter()
+        .flat_map(|list| items(spec, list))
+        .find(|container| container["name"] == name)
+}
+
+/// Returns whether the message of a container's exit may be the end of its log.
+pub(crate) fn is_message_of_log(pod: &Value, container: &str) -> bool {
+    spec_of(&pod["spec"], container).and_then(|spec| text(spec, "/terminationMessagePolicy"))
+        == Some("FallbackToLogsOnError")
+}
+
+/// Returns where a container's memory limit was set, by the template of what made its pod.
+pub(crate) fn limit_source(container: &Container, maker: Option<&Value>) -> LimitSource {
+    let Some(maker) = maker else {
+        return LimitSource::Pod;
+    };
+    let template = &maker["spec"]["template"]["spec"];
+    let limit =
+        spec_of(template, &container.name).and_then(|spec| text(spec, "/resources/limits/memory"));
+    match limit == container.memory_limit.as_deref() {
+        true => LimitSource::Template,
+        false => LimitSource::NotTemplate(limit.map(str::to_owned)),
+    }
 }
 
 /// The plugin lists what it set: `LimitRanger plugin set: cpu, memory limit for container a; memory request for …`.
@@ -155,6 +176,7 @@ pub(crate) fn workload(kind: &str, name: &str, object: &Value) -> Workload {
     Workload {
         kind: kind.to_owned(),
         name: name.to_owned(),
+        is_read: true,
         made_by: controller(object).map(|(kind, name)| format!("{kind} {name}")),
         ready,
     }

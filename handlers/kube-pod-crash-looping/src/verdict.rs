@@ -2,7 +2,7 @@
 //!
 //! It claims no more than Kubernetes says. What each combination proves stands in the handler's README.
 
-use crate::findings::{Container, Event, Exit, Findings, Log, Role, Verdict};
+use crate::findings::{Container, Event, Exit, Findings, Log, Read, Role, Verdict};
 use crate::fold::is_error;
 use crate::words::between;
 use handler_sdk::layout::clip;
@@ -24,6 +24,8 @@ const WAITS_FOR_NOTHING: [&str; 5] = [
 struct Evidence<'a> {
     container: &'a Container,
     events: &'a [Event],
+    /// Of events that were not read, or not all of them, nothing is said not to be there.
+    events_read: Read,
     /// None if it must not be quoted.
     log: Option<&'a Log>,
     is_node_short_of_memory: bool,
@@ -36,6 +38,7 @@ pub(crate) fn verdict(findings: &Findings, may_quote_log: bool) -> Option<Verdic
     let evidence = Evidence {
         container,
         events: &findings.events,
+        events_read: findings.events_read,
         log: findings
             .log
             .as_ref()
@@ -319,7 +322,10 @@ impl Evidence<'_> {
                 "terminated",
                 "terminated (143)",
                 "Told to stop",
-                format!("SIGTERM (143){lived}; no event says by whom{quoted}"),
+                format!(
+                    "SIGTERM (143){lived}; {}{quoted}",
+                    self.no_event("says by whom")
+                ),
             ),
             _ => (
                 "error",
@@ -345,9 +351,19 @@ impl Evidence<'_> {
                 "memory is possible, if its node ran short: it has no limit".to_owned()
             }
         };
+        let no_event = self.no_event("tells of a probe or an eviction");
         format!(
-            "SIGKILL (137){lived}; Kubernetes does not say by whom, and no event tells of a probe or an eviction; {memory}, since such a kill is not always reported as OOMKilled"
+            "SIGKILL (137){lived}; Kubernetes does not say by whom, and {no_event}; {memory}, since such a kill is not always reported as OOMKilled"
         )
+    }
+
+    /// Says that no event tells something, or that this is not known.
+    fn no_event(&self, tells: &str) -> String {
+        match self.events_read {
+            Read::All => format!("no event {tells}"),
+            Read::Part => "not all of its events could be read".to_owned(),
+            Read::Nothing => "its events could not be read".to_owned(),
+        }
     }
 
     fn quoted(&self, exit: &Exit) -> String {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use handler_sdk::mock::{Host, alert_from_json, assert_snapshot};
+use handler_sdk::mock::{Host, Post, alert_from_json, assert_snapshot};
 use handler_sdk::prelude::*;
 use handler_sdk::slack::Error;
 use handler_sdk::time::{DAY, HOUR, MINUTE};
@@ -56,7 +56,7 @@ fn a_firing_alert_is_said_in_full() {
     );
     assert_eq!(
         post.text,
-        "[FIRING] critical NodeFilesystemSpaceFillingUp 10.0.0.7:9100: Disk fills up within 4 hours., main"
+        "[FIRING] critical NodeFilesystemSpaceFillingUp 10.0.0.7:9100: Disk fills up within 4 hours, main"
     );
     assert_eq!(
         post.visible(),
@@ -130,7 +130,9 @@ fn a_deployments_alert_is_about_the_deployment() {
         visible.starts_with("KubeDeploymentReplicasMismatch · kube-system/metrics-server\n"),
         "{visible}"
     );
-    assert!(!visible.contains("kube-state-metrics"), "{visible}");
+    for shown in [&visible, &post.text] {
+        assert!(!shown.contains("kube-state-metrics"), "{shown}");
+    }
 }
 
 #[test]
@@ -211,17 +213,6 @@ fn a_channel_without_threads_is_no_reason_to_die() {
             .iter()
             .any(|line| line.message.contains("thread could not be answered"))
     );
-}
-
-#[test]
-fn an_update_whose_blocks_are_refused_leaves_none_of_the_old_ones() {
-    let host = host();
-    host.run::<SlackNotify>(&disk_alert());
-    let host = host.slack_error(Error::Invalid("invalid_blocks".to_owned()));
-    host.run::<SlackNotify>(&resolved(disk_alert()));
-    let update = &host.updates()[0];
-    assert!(update.text.starts_with("[RESOLVED]"), "{update:?}");
-    assert_eq!(update.visible(), "", "Slack would go on showing FIRING");
 }
 
 #[test]
@@ -483,6 +474,42 @@ fn a_resolved_alert_whose_message_is_gone_is_posted_anew() {
 }
 
 #[test]
+fn a_thread_that_is_too_long_for_one_reply_takes_several() {
+    let text = |n: usize| format!("{n:02} {}", "x".repeat(2_800));
+    let found = |count: usize| {
+        (0..count).fold(Enrichment::new(), |found, n| {
+            found.with_block(Block::excerpt(format!("Log {n}"), text(n)))
+        })
+    };
+    let host = host();
+    let run = host.run_after::<SlackNotify>(&disk_alert(), &found(20));
+    assert_eq!(run.facts().get("slack.findings"), Some("posted"));
+    let replies = host.posts().split_off(1);
+    assert_eq!(replies.len(), 7);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| reply.thread == Some(host.posts()[0].at.clone()))
+    );
+    let shown: Vec<String> = replies.iter().map(Post::visible).collect();
+    for n in 0..20 {
+        assert!(shown.iter().any(|shown| shown.contains(&text(n))), "{n}");
+    }
+    assert_eq!(replies[6].text, "Further findings (7 of 7)");
+
+    // Each reply takes a turn of the channel, so they have an end.
+    let host = self::host();
+    host.run_after::<SlackNotify>(&disk_alert(), &found(100));
+    let replies = host.posts().split_off(1);
+    assert_eq!(replies.len(), 8);
+    assert!(
+        replies[7].visible().ends_with("… and 76 more blocks"),
+        "{}",
+        replies[7].visible()
+    );
+}
+
+#[test]
 fn the_message_is_forgotten_after_a_week() {
     let host = host();
     host.run::<SlackNotify>(&disk_alert());
@@ -497,15 +524,6 @@ fn a_rate_limit_is_waited_out() {
     let run = host.run::<SlackNotify>(&disk_alert());
     assert_eq!(run.failure().retry_after(), Some(Duration::from_secs(3)));
     assert!(!run.failure().is_permanent());
-}
-
-#[test]
-fn refused_blocks_fall_back_to_text() {
-    let host = host().slack_error(Error::Invalid("invalid_blocks".to_owned()));
-    host.run::<SlackNotify>(&disk_alert());
-    let posts = host.posts();
-    assert!(posts[0].text.starts_with("[FIRING] critical"), "{posts:?}");
-    assert!(posts[0].blocks.is_empty());
 }
 
 #[test]

@@ -7,6 +7,19 @@ use serde_json::{Map, Value};
 /// Most blocks in one message.
 pub const BLOCKS_MAX: usize = 50;
 
+/// Most characters of all blocks of a message together, as JSON. Slack documents no such limit, and refuses some 13,200
+/// (slackapi/bolt-js#2509) and fewer (#2867): this is the careful reading.
+pub const BLOCKS_CHARS_MAX: usize = 12_000;
+
+/// Returns whether the blocks are too long together.
+pub fn are_too_long(blocks: &[Value]) -> bool {
+    let chars: usize = blocks
+        .iter()
+        .map(|block| block.to_string().chars().count())
+        .sum();
+    chars > BLOCKS_CHARS_MAX
+}
+
 /// Returns what Slack finds wrong with `blocks`, each with its JSON pointer; nothing where they are good.
 pub fn problems(blocks: &[Value]) -> Vec<String> {
     let mut found = Problems::default();

@@ -371,6 +371,9 @@ fn content(body: &Value, text_chars_max: usize) -> Result<Shown, Refusal> {
             problems,
         });
     }
+    if blocks::are_too_long(&blocks) {
+        return Err("msg_blocks_too_long".into());
+    }
     if text.is_empty() && blocks.is_empty() {
         return Err("no_text".into());
     }

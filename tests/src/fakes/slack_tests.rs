@@ -67,6 +67,8 @@ async fn a_message_is_posted_updated_answered_and_reacted_to() {
 async fn what_slack_refuses_is_refused_with_its_code() {
     let slack = Slack::start().await;
     let id = slack.add_channel("alerts");
+    let long =
+        json!({ "type": "section", "text": { "type": "mrkdwn", "text": "x".repeat(2_900) } });
     let cases = [
         (
             "chat.postMessage",
@@ -97,6 +99,11 @@ async fn what_slack_refuses_is_refused_with_its_code() {
             "chat.postMessage",
             json!({ "channel": "#alerts", "text": "x", "blocks": {} }),
             "invalid_blocks_format",
+        ),
+        (
+            "chat.postMessage",
+            json!({ "channel": "#alerts", "text": "x", "blocks": vec![long; 5] }),
+            "msg_blocks_too_long",
         ),
         (
             "chat.postMessage",

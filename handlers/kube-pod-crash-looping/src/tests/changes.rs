@@ -18,6 +18,13 @@ fn container(image: &str, memory: &str) -> Value {
         "env": [{ "name": "MODE", "value": memory }, { "name": "SAME", "value": "x" }] })
 }
 
+fn read(sets: impl Into<Vec<Value>>) -> Listed {
+    Listed {
+        items: sets.into(),
+        is_cut: false,
+    }
+}
+
 #[test]
 fn the_revision_before_is_compared() {
     let current = set("42", "2026-06-04T03:00:00Z", container("r/app:2", "512Mi"));
@@ -26,7 +33,7 @@ fn the_revision_before_is_compared() {
         set("41", "2026-05-20T00:00:00Z", container("r/app:1", "1Gi")),
         current.clone(),
     ];
-    let mut change = of_sets(&current, &all, ("Deployment", "d"));
+    let mut change = of_sets(&current, &read(all), ("Deployment", "d"));
     assert_eq!(
         change.differences,
         ["image 1 → 2", "memory limit 1Gi → 512Mi", "variables MODE"]
@@ -93,7 +100,7 @@ fn a_rollouts_sets_are_compared_too() {
     };
     let change = of_sets(
         &set("3", "b"),
-        &[set("2", "a"), set("3", "b")],
+        &read([set("2", "a"), set("3", "b")]),
         ("Rollout", "d"),
     );
     assert_eq!(change.told(None).unwrap(), "rev 3, image a → b");
@@ -121,6 +128,14 @@ fn to_undo_is_supported_by_a_change_before_the_first_crash_alone() {
         is_rollback: true,
         ..change.clone()
     }));
+    assert!(!other(Change {
+        newer: Some("43".to_owned()),
+        ..change.clone()
+    }));
+    assert!(!other(Change {
+        is_partial: true,
+        ..change.clone()
+    }));
     assert!(other(Change {
         first_crash: Some(1_000_100),
         ..change
@@ -128,10 +143,63 @@ fn to_undo_is_supported_by_a_change_before_the_first_crash_alone() {
 }
 
 #[test]
+fn after_a_newer_revision_an_undo_is_not_supported() {
+    let crashing = set("5", "2026-06-04T03:00:00Z", container("r/app:5", "1Gi"));
+    let began = crashed_at(&crashing) + 600;
+    let oldest = set("3", "2026-05-01T00:00:00Z", container("r/app:3", "1Gi"));
+    let mut undone = set("6", "2026-05-20T00:00:00Z", container("r/app:4", "1Gi"));
+    let before = set("4", "2026-05-20T00:00:00Z", container("r/app:4", "1Gi"));
+    let change = of_sets(
+        &crashing,
+        &read([oldest.clone(), before.clone(), crashing.clone()]),
+        ("Deployment", "d"),
+    );
+    assert!(change.supports_undo(began));
+
+    // Somebody has undone revision 5: revision 4 is 6 now, and another undo would lead back to 5.
+    undone["metadata"]["annotations"][format!("{}-history", REVISIONS[0])] = json!("2,4");
+    let change = of_sets(
+        &crashing,
+        &read([oldest.clone(), crashing.clone(), undone]),
+        ("Deployment", "d"),
+    );
+    assert!(!change.supports_undo(began));
+    assert_eq!(
+        change.told(Some(began)).unwrap(),
+        "rev 5, image 4 → 5, 10m before the alert, revision 6 is rolled out meanwhile"
+    );
+
+    // Somebody has rolled out another one.
+    let forward = set("6", "2026-06-04T03:20:00Z", container("r/app:6", "1Gi"));
+    let all = [oldest, before.clone(), crashing.clone(), forward];
+    let change = of_sets(&crashing, &read(all), ("Deployment", "d"));
+    assert!(!change.supports_undo(began));
+    let weeks_later = began + 21 * 86_400;
+    assert_eq!(
+        change.told(Some(weeks_later)).unwrap(),
+        "rev 5, image 4 → 5, 21d before the alert, revision 6 is rolled out meanwhile"
+    );
+
+    let cut = Listed {
+        items: vec![before, crashing.clone()],
+        is_cut: true,
+    };
+    let change = of_sets(&crashing, &cut, ("Deployment", "d"));
+    assert!(
+        !change.supports_undo(began),
+        "a newer one may be among those that were not read"
+    );
+}
+
+fn crashed_at(set: &Value) -> i64 {
+    moment(set, "/metadata/creationTimestamp").unwrap()
+}
+
+#[test]
 fn another_deployments_sets_are_not_compared() {
     let current = set("2", "2026-06-04T03:00:00Z", container("r/app:2", "512Mi"));
     let others = [set("1", "2026-05-01T00:00:00Z", container("x", "1"))];
-    let change = of_sets(&current, &others, ("Deployment", "other"));
+    let change = of_sets(&current, &read(others), ("Deployment", "other"));
     assert_eq!(
         change.told(None).unwrap(),
         "rev 2, no earlier revision is kept to compare with"
@@ -143,14 +211,14 @@ fn an_old_rollout_and_a_rollback_are_told_as_such() {
     let old = set("41", "2026-05-01T00:00:00Z", container("r/app:1", "1Gi"));
     let new = set("42", "2026-06-04T00:00:00Z", container("r/app:2", "1Gi"));
     let began = moment(&new, "/metadata/creationTimestamp").unwrap() + 21 * 86_400;
-    let change = of_sets(&new, &[old.clone(), new.clone()], ("Deployment", "d"));
+    let change = of_sets(&new, &read([old, new.clone()]), ("Deployment", "d"));
     assert_eq!(
         change.told(Some(began)).unwrap(),
         "no rollout in the 21d before the alert (rev 42)"
     );
 
     let again = set("43", "2026-05-01T00:00:00Z", container("r/app:1", "1Gi"));
-    let change = of_sets(&again, &[new, again.clone()], ("Deployment", "d"));
+    let change = of_sets(&again, &read([new, again.clone()]), ("Deployment", "d"));
     assert_eq!(
         change.told(Some(began)).unwrap(),
         "rev 43, image 2 → 1, rolled back to an older template"

@@ -142,7 +142,7 @@ pub(super) fn event(reason: &str, message: &str, count: u64, seconds_ago: i64) -
         "firstTimestamp": ago(40 * 60), "lastTimestamp": ago(seconds_ago) })
 }
 
-fn set(revision: &str, tag: &str, seconds_ago: i64) -> Value {
+pub(super) fn set(revision: &str, tag: &str, seconds_ago: i64) -> Value {
     json!({
         "metadata": {
             "annotations": { "deployment.kubernetes.io/revision": revision }, "creationTimestamp": ago(seconds_ago),
@@ -150,7 +150,10 @@ fn set(revision: &str, tag: &str, seconds_ago: i64) -> Value {
         },
         "spec": {
             "selector": { "matchLabels": { "app": "rs", "pod-template-hash": "9b75b488c" } },
-            "template": { "spec": { "containers": [{ "name": "rs-transformer", "image": format!("registry.example.com/rs:{tag}") }] } },
+            "template": { "spec": { "containers": [{
+                "name": "rs-transformer", "image": format!("registry.example.com/rs:{tag}"),
+                "resources": { "limits": { "memory": "512Mi" } },
+            }] } },
         },
     })
 }

@@ -3,7 +3,7 @@
 use handler_sdk::layout::Notice;
 use handler_sdk::mock::Host;
 use handler_sdk::prelude::*;
-use handler_sdk::serde_json::json;
+use handler_sdk::serde_json::{Value, json};
 
 use super::cluster::*;
 use crate::KubePodCrashLooping;
@@ -194,6 +194,14 @@ fn next_steps_are_those_that_the_findings_support() {
     let gone = status(Cluster::default().host(), &pod_url(), 404);
     assert_eq!(next(&gone), "");
 
+    // The Deployment may not be read: whether something would take an undo back is not known.
+    let unread = status(
+        exits.host(),
+        &apps("deployments/customer-rs-transformer"),
+        403,
+    );
+    assert!(!next(&unread).contains("undo"), "{}", next(&unread));
+
     let mut ended = pod(137, "Error");
     ended["status"]["reason"] = json!("Evicted");
     let evicted = Cluster {
@@ -204,4 +212,101 @@ fn next_steps_are_those_that_the_findings_support() {
         !next(&evicted.host()).contains("undo"),
         "no change of the template evicts"
     );
+}
+
+/// The steps for a container killed for memory: its `ReplicaSet` and its Deployment as given.
+fn memory_step(set: &Value, deployment: &Value) -> String {
+    let host = Cluster::default()
+        .host()
+        .http_get(
+            &apps("replicasets/customer-rs-transformer-9b75b488c"),
+            200,
+            set.to_string(),
+        )
+        .http_get(
+            &apps("deployments/customer-rs-transformer"),
+            200,
+            deployment.to_string(),
+        );
+    let shown = message(&host, &readme_alert()).visible();
+    let steps = shown.lines().skip_while(|line| !line.contains("*Memory"));
+    let steps: Vec<&str> = steps.take_while(|line| !line.contains("BackOff")).collect();
+    steps.join("\n")
+}
+
+#[test]
+fn the_limit_is_said_to_be_set_only_where_it_is() {
+    let set = set("42", "1.42.0", 52 * 60);
+    let own = memory_step(&set, &deployment(2));
+    assert!(
+        own.starts_with("*Memory limit:* 512Mi, set in `deployment/customer-rs-transformer`, container rs-transformer, `resources.limits.memory`\n"),
+        "{own}"
+    );
+    for (limit, said) in [
+        (json!("1Gi"), "which has 1Gi"),
+        (json!(null), "which has none"),
+    ] {
+        let mut other = set.clone();
+        let container = &mut other["spec"]["template"]["spec"]["containers"][0];
+        container["resources"]["limits"]["memory"] = limit;
+        let step = memory_step(&other, &deployment(2));
+        assert!(
+            step.starts_with(&format!(
+                "*Memory limit:* 512Mi, not from its workload's template, {said}: it was set in the pod, as by a VerticalPodAutoscaler\n"
+            )),
+            "{step}"
+        );
+    }
+    let unread = status(
+        Cluster::default().host(),
+        &apps("replicasets/customer-rs-transformer-9b75b488c"),
+        403,
+    );
+    let shown = message(&unread, &readme_alert()).visible();
+    assert!(
+        shown
+            .contains("*Memory limit:* 512Mi, container rs-transformer, `resources.limits.memory`"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_an_operator_owns_is_changed_there() {
+    let mut made = deployment(2);
+    made["metadata"]["ownerReferences"] =
+        json!([{ "controller": true, "kind": "Prometheus", "name": "k8s" }]);
+    let steps = memory_step(&set("42", "1.42.0", 52 * 60), &made);
+    assert!(
+        steps.starts_with("*Memory limit:* 512Mi, container rs-transformer; `deployment/customer-rs-transformer` is made by Prometheus k8s: change the limit there\n"),
+        "{steps}"
+    );
+    assert!(
+        steps.contains("kubectl") && !steps.contains("undo"),
+        "{steps}"
+    );
+}
+
+#[test]
+fn commands_name_their_cluster_if_its_name_is_plain() {
+    let fence = |alert: &Alert, cluster: &str| {
+        let host = Cluster::default()
+            .host()
+            .config(&format!("cluster.{cluster}.url"), URL);
+        let shown = message(&host, alert).visible();
+        let fence = shown.split("*Next:*\n```").nth(1).unwrap().to_owned();
+        fence.lines().next().unwrap().to_owned()
+    };
+    for cluster in ["cluster-main", "arn:aws:eks:eu-west-1:1234:cluster/Prod_1"] {
+        let alert = readme_alert().with_label("cluster", cluster);
+        assert_eq!(fence(&alert, cluster), format!("# cluster {cluster}"));
+    }
+    for cluster in ["a;reboot", "$(reboot)", "a`reboot`", "-rf"] {
+        let alert = readme_alert().with_label("cluster", cluster);
+        let first = fence(&alert, cluster);
+        assert!(first.starts_with("kubectl -n customer logs"), "{first}");
+    }
+    let without = readme_alert().with_label("cluster", "");
+    let host = Cluster::default().host().config("kubernetes.url", URL);
+    let shown = message(&host, &without).visible();
+    assert!(shown.contains("```kubectl -n customer logs"), "{shown}");
 }

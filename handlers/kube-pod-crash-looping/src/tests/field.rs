@@ -104,9 +104,22 @@ fn the_pod_behind_exported_labels_is_asked_for() {
         ],
         &["kube-state-metrics", "monitoring/"],
     );
+    let asked = field.host.requests();
     assert_eq!(
-        field.host.requests()[0].url,
+        asked[0].url,
         format!("{URL}/api/v1/namespaces/shop/pods/checkout-6c9f8d7b5c-x2xkz")
+    );
+    assert!(
+        asked
+            .iter()
+            .all(|request| !request.url.contains("monitoring")),
+        "{asked:?}"
+    );
+    assert!(
+        asked
+            .iter()
+            .any(|request| request.url.contains("/log?container=app&")),
+        "{asked:?}"
     );
 }
 
@@ -121,6 +134,8 @@ fn a_static_pods_events_are_found_under_the_uid_that_the_kubelet_knows() {
         ],
         &["Deployment"],
     );
+    let text = field!("static-pod").message().text;
+    assert!(text.contains("liveness probe (137)"), "{text}");
 }
 
 #[test]
@@ -128,6 +143,7 @@ fn an_exit_that_is_not_on_record_is_said_to_be_so() {
     says(
         &field!("no-last-state").message(),
         &[
+            "shop/app: CrashLoopBackOff, 4 restarts",
             "*Its last exit is not on record:*",
             "not fetched: log: no log available",
         ],
@@ -161,9 +177,21 @@ fn a_kill_called_error_leaves_memory_possible() {
 fn the_probe_of_another_container_is_no_cause() {
     says(
         &field!("probe-of-another-container").message(),
-        &["shop/app: killed (137)", "*Unhealthy* of proxy ×3"],
-        &["by its liveness probe"],
+        &[
+            "shop/app: killed (137)",
+            "no event tells of a probe",
+            "*Unhealthy* of proxy ×3",
+        ],
+        &["by its liveness probe", "liveness probe (137)"],
     );
+}
+
+/// Takes the pod's own name out of what is shown: what is left must not have its hash.
+#[track_caller]
+fn no_hash_but_the_pods(post: &Post) {
+    let shown = format!("{}\n{}", post.text, post.visible());
+    let shown = shown.replace("checkout-6b4d44785c-w8d6f", "POD");
+    assert!(!shown.contains("6b4d44785c"), "{shown}");
 }
 
 #[test]
@@ -181,16 +209,20 @@ fn owners_are_followed_and_a_hash_is_never_a_workloads_name() {
             "rollout undo",
         ],
     );
+    no_hash_but_the_pods(&field.message());
     // Even if the ReplicaSet may not be read.
     let url = format!("{URL}/apis/apps/v1/namespaces/shop/replicasets/checkout-6b4d44785c");
     let field = field!("argo-rollout");
     let host = field.host.http(Method::Get, &url, Reply::status(403, "{}"));
+    let post = message(&host, &field.alert);
     says(
-        &message(&host, &field.alert),
+        &post,
         &[
             "KubePodCrashLooping · shop/checkout\n",
+            "*Workload:* checkout",
             "not fetched: workload: forbidden (403)",
         ],
-        &["shop/checkout-6b4d44785c\n"],
+        &[],
     );
+    no_hash_but_the_pods(&post);
 }

@@ -1,5 +1,6 @@
 //! Which log is shown, where, and what of it.
 
+use handler_sdk::mock::Host;
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::json;
 
@@ -65,6 +66,133 @@ fn logs_go_where_the_operator_wants_them() {
             "{shown}"
         );
     }
+}
+
+/// As any handler shows it that does not know this one's findings.
+fn shown_by_another(host: &Host) -> String {
+    let found = host
+        .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
+        .unwrap();
+    Blocks::new().enrichment(&found).to_json()
+}
+
+#[test]
+fn other_handlers_show_no_log_that_does_not_belong_into_the_message() {
+    let mut pod = pod(1, "Error");
+    // Kubernetes puts the end of the log there if the program wrote no message of its own.
+    pod["spec"]["containers"][0]["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
+    let terminated = &mut pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    terminated["message"] = json!("batch=60");
+    let cluster = Cluster {
+        pod: pod.clone(),
+        ..Cluster::default()
+    };
+    let told = shown_by_another(&cluster.host());
+    assert!(
+        told.contains("batch=59") && told.contains("it says: batch=60"),
+        "{told}"
+    );
+    for logs in ["thread", "off"] {
+        let host = cluster.host().config("logs", logs);
+        let told = shown_by_another(&host);
+        assert!(
+            told.contains("exit 1") && !told.contains("batch="),
+            "{logs}: {told}"
+        );
+        let shown = message(&host, &readme_alert()).visible();
+        assert!(!shown.contains("batch="), "{logs}: {shown}");
+    }
+    // A message of the program's own is no log.
+    pod["spec"]["containers"][0]["terminationMessagePolicy"] = json!("File");
+    let own = Cluster {
+        pod,
+        ..Cluster::default()
+    };
+    let told = shown_by_another(&own.host().config("logs", "thread"));
+    assert!(told.contains("it says: batch=60"), "{told}");
+}
+
+#[test]
+fn a_long_log_is_in_the_thread_to_its_last_line() {
+    let line = |n: usize| format!("{n:02} {}", "x".repeat(997));
+    let cluster = Cluster {
+        log: (0..60).map(line).collect::<Vec<_>>().join("\n"),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    let post = message(&host, &readme_alert());
+    let replies: Vec<_> = host
+        .posts()
+        .into_iter()
+        .filter(|post| post.thread.is_some())
+        .collect();
+    let shown: Vec<String> = replies
+        .iter()
+        .map(handler_sdk::mock::Post::visible)
+        .collect();
+    for n in 0..60 {
+        let is_shown = |shown: &String| shown.contains(&line(n));
+        assert!(
+            shown.iter().any(is_shown) || is_shown(&post.visible()),
+            "line {n} is nowhere"
+        );
+    }
+    assert!((5..=8).contains(&replies.len()), "{}", replies.len());
+    let (first, last) = (&replies[0], &replies[replies.len() - 1]);
+    let count = replies.len();
+    assert_eq!(
+        first.text,
+        format!("Log and further findings (1 of {count})")
+    );
+    assert_eq!(
+        last.text,
+        format!("Log and further findings ({count} of {count})")
+    );
+    assert_eq!(
+        (first.key.as_deref(), replies[1].key.as_deref()),
+        (Some("thread"), Some("thread-2"))
+    );
+    assert!(
+        shown[0].starts_with("*Log before the crash:*"),
+        "{}",
+        shown[0]
+    );
+}
+
+#[test]
+fn a_long_log_goes_ahead_of_what_other_handlers_found() {
+    let line = |n: usize| format!("{n:02} {}", "x".repeat(997));
+    let cluster = Cluster {
+        log: (0..60).map(line).collect::<Vec<_>>().join("\n"),
+        ..Cluster::default()
+    };
+    let found = (0..20).fold(Enrichment::new(), |found, n| {
+        found.with_block(Block::excerpt(format!("Finding {n}"), "y".repeat(2_900)))
+    });
+    let host = cluster.host();
+    host.run_after::<KubePodCrashLooping>(&readme_alert(), &found);
+    let shown = thread(&host);
+    assert!((0..59).all(|n| shown.contains(&line(n))));
+    assert!(
+        shown.contains("Finding 0") && shown.contains(" more blocks"),
+        "what is left out is said to be"
+    );
+}
+
+#[test]
+fn lines_that_find_no_room_even_in_the_thread_are_counted() {
+    // Each `&` is five characters to Slack.
+    let cluster = Cluster {
+        log: vec!["&".repeat(1_000); 60].join("\n"),
+        ..Cluster::default()
+    };
+    let host = cluster.host();
+    message(&host, &readme_alert());
+    let shown = thread(&host);
+    assert!(
+        shown.contains("*Log before the crash:* without its first 30 lines, which are too long"),
+        "{shown}"
+    );
 }
 
 #[test]

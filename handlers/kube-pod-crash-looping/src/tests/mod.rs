@@ -11,7 +11,7 @@ mod messages;
 use std::time::Duration;
 
 use handler_sdk::http::{ErrorKind, Method};
-use handler_sdk::mock::Reply;
+use handler_sdk::mock::{Host, Reply};
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::json;
 
@@ -40,7 +40,7 @@ fn out_of_memory_is_told_with_what_changed_and_the_log() {
         "Pod is crash looping. Pod customer/customer-rs-transformer-9b75b488c-cpfd7 (rs-transformer) is restarting 2.11 times / 10 minutes.",
         "*region:* us-west-1",
         "*Memory limit:* 512Mi, set in `deployment/customer-rs-transformer`, container rs-transformer, `resources.limits.memory`",
-        "```kubectl -n customer logs customer-rs-transformer-9b75b488c-cpfd7 -c rs-transformer --previous\nkubectl -n customer rollout undo deployment/customer-rs-transformer```",
+        "```# cluster cluster-main\nkubectl -n customer logs customer-rs-transformer-9b75b488c-cpfd7 -c rs-transformer --previous\nkubectl -n customer rollout undo deployment/customer-rs-transformer```",
         "batch=60 (×60, differing in a number)```",
         "<https://runbooks.example.com/KubePodCrashLooping|Runbook>",
     ] {
@@ -360,8 +360,8 @@ fn a_sidecar_is_told_from_an_init_container() {
         .remove("containerStatuses")
         .unwrap();
     sidecar["status"]["initContainerStatuses"] = status;
-    sidecar["spec"]["initContainers"] =
-        json!([{ "name": "rs-transformer", "restartPolicy": "Always" }]);
+    sidecar["spec"] =
+        json!({ "initContainers": [{ "name": "rs-transformer", "restartPolicy": "Always" }] });
     let cluster = Cluster {
         pod: sidecar,
         ..Cluster::default()
@@ -508,6 +508,59 @@ fn lists_are_read_to_their_end_or_said_to_be_cut() {
     let shown = message(&expired, &readme_alert()).visible();
     assert!(
         shown.contains("not fetched: events: only the first 1 were read"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn no_event_is_said_to_be_missing_that_was_not_read() {
+    let events = format!("{URL}/api/v1/namespaces/customer/events?*");
+    let endless =
+        json!({ "metadata": { "continue": "x" }, "items": [event("BackOff", "m", 1, 20)] });
+    for (code, none) in [
+        (137, "no event tells of a probe or an eviction"),
+        (143, "no event says by whom"),
+    ] {
+        let cluster = Cluster {
+            pod: pod(code, "Error"),
+            ..Cluster::default()
+        };
+        let shown = |host: Host| message(&host, &readme_alert()).visible();
+        let read = shown(cluster.host());
+        assert!(read.contains(none), "{read}");
+        let forbidden = status(cluster.host(), &events, 403);
+        // The log is asked for first, and after this answer nothing more is.
+        let over = status(cluster.host(), &format!("{}/log?*", pod_url()), 500);
+        for host in [forbidden, over] {
+            let shown = shown(host);
+            assert!(
+                shown.contains("its events could not be read") && !shown.contains("no event"),
+                "{shown}"
+            );
+        }
+        let cut = shown(cluster.host().http_get(&events, 200, endless.to_string()));
+        assert!(
+            cut.contains("not all of its events could be read") && !cut.contains("no event"),
+            "{cut}"
+        );
+    }
+}
+
+#[test]
+fn a_probes_event_is_found_among_many_others() {
+    let mut events: Vec<_> = (0..30)
+        .map(|n| event("FailedMount", &format!("volume {n}"), 1, 20))
+        .collect();
+    // The oldest of them, while the container ran that ended.
+    events.push(event("Unhealthy", "Liveness probe failed: 503", 1, 140));
+    let cluster = Cluster {
+        pod: pod(137, "Error"),
+        events,
+        ..Cluster::default()
+    };
+    let shown = message(&cluster.host(), &readme_alert()).visible();
+    assert!(
+        shown.contains("*Likely killed by its liveness probe:* 503"),
         "{shown}"
     );
 }

@@ -33,6 +33,7 @@ fn findings(container: &Container, events: &[Event], log: Option<&str>) -> Findi
     Findings {
         container: Some(container.clone()),
         events: events.to_vec(),
+        events_read: Read::All,
         log: log.map(|line| Log {
             lines: vec![line.to_owned()],
             is_of_crash: true,
@@ -154,6 +155,27 @@ fn each_way_to_die_has_its_sentence() {
     ];
     for (code, reason, log, expected) in cases {
         assert_eq!(sentence(&container(code, reason), &[], log), expected);
+    }
+}
+
+#[test]
+fn of_events_that_were_not_read_nothing_is_said() {
+    for code in [137, 143] {
+        let mut findings = findings(&container(code, "Error"), &[], None);
+        for (read, said) in [
+            (Read::All, "no event"),
+            (Read::Part, "not all of its events could be read"),
+            (Read::Nothing, "its events could not be read"),
+        ] {
+            findings.events_read = read;
+            let rest = verdict(&findings, true).unwrap().rest;
+            assert!(rest.contains(said), "{code}, {read:?}: {rest}");
+            assert_eq!(
+                rest.contains("no event"),
+                read == Read::All,
+                "{code}: {rest}"
+            );
+        }
     }
 }
 
