@@ -122,7 +122,7 @@ pub(crate) fn labels_of_alarm(name: &str) -> Labels {
 
 fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) -> Alert {
     let labels = labels_of_alarm(name);
-    let every = crate::config::format_duration(beat.expected.every);
+    let every = crate::units::format_duration(beat.expected.every);
     let matchers: Vec<_> = beat
         .expected
         .matchers

@@ -257,7 +257,7 @@ impl Real {
     async fn new(base: &str) -> Self {
         let slack = Slack::start().await;
         let bed = Bed::with_services(|services| {
-            use alert_manager::config::{Secret, SecretSource};
+            use alert_manager::secret::{Secret, SecretSource};
             let token = Secret::new(tests::fakes::slack::TOKEN);
             services.slack.preview = false;
             services.slack.token = Some(SecretSource::value(token));

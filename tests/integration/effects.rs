@@ -481,8 +481,8 @@ async fn the_channels_own_pace_is_kept_without_asking_slack() {
     let world = World::start().await;
     let bed = Bed::with_services(|services| {
         services.slack.preview = false;
-        services.slack.token = Some(alert_manager::config::SecretSource::value(
-            alert_manager::config::Secret::new("xoxb-secret"),
+        services.slack.token = Some(alert_manager::secret::SecretSource::value(
+            alert_manager::secret::Secret::new("xoxb-secret"),
         ));
         services.slack.api_url = format!("{}/", world.url).parse().unwrap();
         services.slack.rate.per_second = 0.01;
@@ -519,7 +519,8 @@ async fn a_credential_is_masked_in_the_encodings_that_services_echo() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_is_read_again_when_its_file_changes() {
-    use alert_manager::config::{Authorization, Credential, CredentialKind, SecretSource};
+    use alert_manager::config::{Authorization, Credential, CredentialKind};
+    use alert_manager::secret::SecretSource;
     let world = World::start().await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");

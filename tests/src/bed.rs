@@ -9,7 +9,7 @@ use std::time::Duration;
 use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
-use alert_manager::config::{Credential, Secret, SecretSource, Slack, SlackRate};
+use alert_manager::config::{Credential, Slack, SlackRate};
 use alert_manager::journal::{
     BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
     Recorded,
@@ -18,6 +18,7 @@ use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
     Bounds, Compiler, Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
 };
+use alert_manager::secret::{Secret, SecretSource};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Request, State};

@@ -60,7 +60,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     Sha256::digest(a).ct_eq(&Sha256::digest(b)).into()
 }
 
-fn read(secret: &crate::config::SecretSource) -> Result<crate::config::Secret, ApiError> {
+fn read(secret: &crate::secret::SecretSource) -> Result<crate::secret::Secret, ApiError> {
     secret.read().map_err(|error| {
         tracing::error!(%error, "cannot read the credentials of webhook.authorization or api.authorization; requests are answered 503 until they can be read");
         ApiError::new(

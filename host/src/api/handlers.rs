@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::alert::Timestamp;
 use crate::app::{Shared, module_state};
-use crate::config::{Config, HandlerSettings, format_duration};
+use crate::config::{Config, HandlerSettings};
 use crate::queue::HandlerCounts;
 use crate::review::missing_grants;
 use crate::runtime::{Hold, Limits, ModuleInfo, Unit};
+use crate::units::format_duration;
 use crate::worker::Pause;
 
 /// Lists every module of the folder, refused ones too.

@@ -209,7 +209,7 @@ impl Shared {
         if is_late && !*was_late {
             tracing::error!(
                 "a critical delivery has been waiting for {}: pings stop until it is settled",
-                crate::config::format_duration(age)
+                crate::units::format_duration(age)
             );
         }
         *was_late = is_late;

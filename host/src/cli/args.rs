@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::config::{Overrides, parse_duration};
+use crate::config::Overrides;
 use crate::runtime::ENGINE;
 use crate::telemetry::log::{Format, Verbosity};
+use crate::units::parse_duration;
 
 /// What a bug report needs.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {

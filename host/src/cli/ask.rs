@@ -11,7 +11,7 @@ use super::client::Client;
 use super::explain;
 use super::print::{self, Paint};
 use crate::alert::Timestamp;
-use crate::config::parse_duration;
+use crate::units::parse_duration;
 
 /// The widest that a reason gets in a list; `explain` tells all of it.
 const REASON_CHARS: usize = 100;

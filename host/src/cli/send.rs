@@ -229,7 +229,7 @@ fn show_story(args: &SendArgs, story: Option<&Value>) {
         let id = word(&story["id"]);
         print::note(&format!(
             "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
-            crate::config::format_duration(args.timeout)
+            crate::units::format_duration(args.timeout)
         ));
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::SecretSource;
 use super::credentials::secret;
 use super::handlers::is_kebab_case;
 use super::proxy::via_proxy;
@@ -12,6 +11,7 @@ use super::sections::Env;
 use super::yaml::{Entry, Node, Reader};
 use crate::alert::HandlerName;
 use crate::heartbeat::Expected;
+use crate::secret::SecretSource;
 
 /// A URL that is asked again and again, so that somebody notices when it no longer is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use zeroize::Zeroizing;
 
 use super::sections::Env;
 use super::yaml::{Node, Place, Reader, Section};
-use super::{Authorization, Credential, CredentialKind, Secret, SecretSource, placeholder};
+use super::{Authorization, Credential, CredentialKind, placeholder};
 use crate::policy::HttpGrant;
+use crate::secret::{Secret, SecretSource};
 
 /// Where Kubernetes puts a pod's own token and the CA of its API server.
 const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

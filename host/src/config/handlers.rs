@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::limits;
 use super::proxy::via_proxy;
 use super::yaml::{Node, Reader, Section};
-use super::{EnrichBudget, HandlerSettings, Retry, closest, format_duration};
+use super::{EnrichBudget, HandlerSettings, Retry, closest};
 use crate::alert::HandlerName;
 use crate::policy::{Grants, HttpGrant};
+use crate::units::format_duration;
 
 /// The names that grants may use.
 pub(super) struct Grantable {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::units::{format_duration, parse_duration, parse_size};
 use super::yaml::{Node, Reader, Section};
-use crate::runtime::{Bounds, Limits, Unit, format_size};
+use crate::runtime::{Bounds, Limits, Unit};
+use crate::units::format_size;
+use crate::units::{format_duration, parse_duration, parse_size};
 
 pub(super) fn of_handler(reader: &mut Reader, node: Option<(&Node, String)>) -> Limits {
     let mut limits = Limits::default();

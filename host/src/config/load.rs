@@ -22,13 +22,14 @@ use super::spots::Spots;
 use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
-    Api, Bound, Config, Credential, HandlerSettings, Overrides, Proxy, Retention, Secret,
-    SecretSource, Slack, Store, TlsServer, Web, Webhook, open_doors,
+    Api, Bound, Config, Credential, HandlerSettings, Overrides, Proxy, Retention, Slack, Store,
+    TlsServer, Web, Webhook, open_doors,
 };
 use crate::alert::HandlerName;
 use crate::policy::Grants;
 use crate::router::Route;
 use crate::runtime::Bounds;
+use crate::secret::{Secret, SecretSource};
 
 /// Far more than any configuration; a bound for what a mistaken path makes us read.
 const FILE_BYTES_MAX: u64 = 4 << 20;

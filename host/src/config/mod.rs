@@ -10,11 +10,9 @@ mod placeholder;
 mod problem;
 mod proxy;
 mod routes;
-mod secret;
 mod sections;
 mod spots;
 mod suggest;
-mod units;
 mod web;
 mod yaml;
 
@@ -34,17 +32,16 @@ use crate::heartbeat::Expected;
 use crate::policy::{Grants, HttpGrant};
 use crate::router::Route;
 use crate::runtime::{Bounds, Limits};
+use crate::secret::SecretSource;
 
 pub use alarms::Ping;
 pub use changes::Changes;
 pub(crate) use placeholder::placeholder;
 pub use problem::{Problem, Problems};
 pub use proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
-pub use secret::{FileVersion, Secret, SecretError, SecretSource};
 pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
-pub use units::{format_duration, parse_duration, parse_size};
 pub use web::{ClientAuth, Hmac, SenderRate, TlsFiles, TlsServer, TlsVersion, Web};
 
 /// What the command line says: a flag beats a variable, a variable beats the file.

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::credentials::secret;
 use super::sections::Env;
 use super::yaml::{Node, Reader, Section};
-use super::{Secret, SecretError, SecretSource};
+use crate::secret::{Secret, SecretError, SecretSource};
 
 /// The keys that name a proxy.
 const URL_KEYS: [&str; 3] = ["proxy_url", "proxy_url_file", "proxy_url_env"];

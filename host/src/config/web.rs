@@ -8,11 +8,12 @@ use std::time::Duration;
 use http::HeaderName;
 use zeroize::Zeroizing;
 
+use super::Webhook;
 use super::credentials::secret;
 use super::sections::Env;
 use super::yaml::{Node, Place, Reader, Section};
-use super::{FileVersion, SecretError, SecretSource, Webhook};
-use crate::runtime::format_size;
+use crate::secret::{FileVersion, SecretError, SecretSource};
+use crate::units::format_size;
 
 /// Larger than any bundle of certificates.
 const PEM_BYTES_MAX: u64 = 4 << 20;
@@ -229,20 +230,20 @@ pub(super) fn web(reader: &mut Reader, node: Option<(&Node, String)>) -> Web {
     if let Some((node, path)) = section.take("header_bytes_max") {
         let what = "a size from 8KiB to 1MiB";
         let size = reader.scalar(node, &path, what, |text| {
-            super::parse_size(text).filter(|size| (8 << 10..=1 << 20).contains(size))
+            crate::units::parse_size(text).filter(|size| (8 << 10..=1 << 20).contains(size))
         });
         web.header_bytes_max = size.unwrap_or(web.header_bytes_max);
     }
     if let Some((node, path)) = section.take("body_rate_min") {
         let what = "a size for each second, such as 4KiB";
         let rate = reader.scalar(node, &path, what, |text| {
-            super::parse_size(text).filter(|size| *size > 0)
+            crate::units::parse_size(text).filter(|size| *size > 0)
         });
         web.body_rate_min = rate.unwrap_or(web.body_rate_min);
     }
     if let Some((node, path)) = section.take("bodies_bytes_max") {
         let size = reader.scalar(node, &path, "a size such as 256MiB", |text| {
-            super::parse_size(text).filter(|size| *size > 0)
+            crate::units::parse_size(text).filter(|size| *size > 0)
         });
         web.bodies_bytes_max = size.unwrap_or(web.bodies_bytes_max);
     }

@@ -12,7 +12,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::placeholder::placeholder;
 use super::problem::{Problem, Problems};
 use super::suggest::closest;
-use super::units::{parse_duration, parse_size};
+use crate::units::{parse_duration, parse_size};
 
 /// Deeper than any configuration; a bound for the recursion over the document.
 const DEPTH_MAX: usize = 64;

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::HandlerName;
-use crate::config::{closest, parse_duration, parse_http_url, placeholder};
+use crate::config::{closest, parse_http_url, placeholder};
 use crate::policy::{HttpGrant, allow_with, scalar};
 use crate::runtime::{Description, ModuleInfo, Setting};
 use crate::shapes;
+use crate::units::parse_duration;
 
 use super::{Review, Said, missing_grants};
 

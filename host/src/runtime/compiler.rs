@@ -13,7 +13,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::loader::LoadError;
-use super::{Bounds, Runtime, engine, format_size, wasmtime_words};
+use super::{Bounds, Runtime, engine, wasmtime_words};
+use crate::units::format_size;
 
 /// The command of this program that compiles what it reads, followed by its two limits: bytes and seconds.
 pub const COMPILE_COMMAND: &str = "compile-module";

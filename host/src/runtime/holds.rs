@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::alert::Timestamp;
-use crate::config::{Secret, Slack};
+use crate::config::Slack;
 use crate::journal::Dependency;
+use crate::secret::Secret;
 
 /// The pause before the first probe: most mistakes last, but a wrong answer of Slack's does not.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

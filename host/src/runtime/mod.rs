@@ -59,7 +59,7 @@ pub use folder::FolderError;
 pub use holds::{Hold, Holds};
 pub use loader::{LoadError, Module};
 pub(crate) use preview::render_kept;
-pub use quota::{LimitHit, LimitKey, LimitName, Limits, Unit, format_size};
+pub use quota::{LimitHit, LimitKey, LimitName, Limits, Unit};
 pub(crate) use recorder::GUEST_FIELDS;
 pub use registry::{ModuleInfo, Pins, Registry, Serving};
 pub use services::{PreviewSink, ServiceOptions};

@@ -226,17 +226,6 @@ pub struct LimitHit {
     pub detail: String,
 }
 
-/// Writes bytes as configuration does: `64MiB`.
-#[must_use]
-pub fn format_size(bytes: u64) -> String {
-    for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if bytes >= size && bytes.is_multiple_of(size) {
-            return format!("{}{unit}", bytes / size);
-        }
-    }
-    format!("{bytes}B")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,13 +254,5 @@ mod tests {
             hit.to_string(),
             "http_calls: all 50 calls of this step are used up"
         );
-    }
-
-    #[test]
-    fn sizes_are_written_as_they_are_read() {
-        for (bytes, text) in [(64 << 20, "64MiB"), (1 << 30, "1GiB"), (1_000, "1000B")] {
-            assert_eq!(format_size(bytes), text);
-            assert_eq!(crate::config::parse_size(text), Some(bytes));
-        }
     }
 }

@@ -9,14 +9,15 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{ClientAuth, FileVersion, TlsServer, TlsVersion};
+use crate::config::{ClientAuth, TlsServer, TlsVersion};
+use crate::secret::FileVersion;
 
 /// Why the server cannot speak TLS. Never holds any of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("tls_server_config: {0}")]
-    Unreadable(#[from] crate::config::SecretError),
+    Unreadable(#[from] crate::secret::SecretError),
     /// A file is no PEM, or holds something else.
     #[error("tls_server_config: {file} {what}")]
     NotPem {

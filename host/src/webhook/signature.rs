@@ -6,7 +6,8 @@ use sha2::Sha256;
 
 use crate::alert::Timestamp;
 use crate::api::ApiError;
-use crate::config::{self, SecretSource};
+use crate::config::{self};
+use crate::secret::SecretSource;
 
 /// How far a signed time may be from ours, in seconds: what was listened to cannot be sent again later.
 const AGE_MAX_SECONDS: i64 = 5 * 60;
@@ -107,7 +108,7 @@ mod tests {
     use axum::http::HeaderName;
 
     use super::*;
-    use crate::config::Secret;
+    use crate::secret::Secret;
 
     const SIGNATURE: &str = "x-grafana-alerting-signature";
     const TIMESTAMP: &str = "x-grafana-alerting-timestamp";

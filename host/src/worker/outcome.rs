@@ -117,7 +117,7 @@ pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: C
     else {
         let reason = format!(
             "not done within {} (retry.max_age): {}",
-            crate::config::format_duration(policy.age_max),
+            crate::units::format_duration(policy.age_max),
             step.last_error.as_deref().unwrap_or("no reason given")
         );
         give_up(step, &reason);

@@ -96,7 +96,7 @@ impl Outage {
 }
 
 fn duration(text: &str) -> anyhow::Result<Duration> {
-    let parsed = alert_manager::config::parse_duration(text);
+    let parsed = alert_manager::units::parse_duration(text);
     parsed.with_context(|| format!("{text}: write a duration such as 500ms or 2s"))
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::runtime::{Bounds, Limits, Unit};
+use crate::units::{parse_duration, parse_size};
 
 const EXAMPLE: &str = include_str!("../../../alert-manager.example.yml");
 

@@ -6,9 +6,10 @@ use reqwest::header::{HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::mask::Masks;
-use crate::config::{Authorization, Credential, CredentialKind, SecretSource};
+use crate::config::{Authorization, Credential, CredentialKind};
 use crate::policy::folded;
 use crate::runtime::limits;
+use crate::secret::SecretSource;
 use crate::text::inert;
 
 /// Headers that describe the connection or the framing, beside all that begin with `proxy-`: they are the
@@ -158,8 +159,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::config::Secret;
     use crate::runtime::bindings::http::Response;
+    use crate::secret::Secret;
 
     fn given(name: &str, value: &str) -> Vec<(String, String)> {
         vec![(name.to_owned(), value.to_owned())]

@@ -83,6 +83,17 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(*bytes)
 }
 
+/// Writes bytes as configuration does: `64MiB`.
+#[must_use]
+pub fn format_size(bytes: u64) -> String {
+    for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= size && bytes.is_multiple_of(size) {
+            return format!("{}{unit}", bytes / size);
+        }
+    }
+    format!("{bytes}B")
+}
+
 /// Splits `1h30m` into `1`, `h` and `30m`.
 fn leading_quantity(text: &str) -> Option<(&str, &str, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -145,6 +156,14 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(parse_size(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for (bytes, text) in [(64 << 20, "64MiB"), (1 << 30, "1GiB"), (1_000, "1000B")] {
+            assert_eq!(format_size(bytes), text);
+            assert_eq!(parse_size(text), Some(bytes));
         }
     }
 }

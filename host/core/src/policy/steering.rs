@@ -69,7 +69,7 @@ const METHOD_PARAMETERS: [&str; 6] = [
 
 /// Returns a name as the most obliging of servers would read it: CGI and what came after it take `_` and every
 /// other mark for `-`.
-pub(crate) fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     name.chars()
         .map(|c| match c {
             c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),

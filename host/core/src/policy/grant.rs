@@ -296,7 +296,7 @@ impl HttpGrant {
     }
 
     /// Returns the name that it covers, if it is one that can be resolved.
-    pub(crate) fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         match &self.host {
             HostPattern::Name(name) => Some(name),
             HostPattern::Below(_) | HostPattern::Address(_) => None,
@@ -304,7 +304,7 @@ impl HttpGrant {
     }
 
     /// Returns a URL that it covers; None where only a wildcard says which.
-    pub(crate) fn url(&self) -> Option<Url> {
+    pub fn url(&self) -> Option<Url> {
         if matches!(self.host, HostPattern::Below(_)) {
             return None;
         }

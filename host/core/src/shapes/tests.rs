@@ -117,7 +117,7 @@ fn what_alerts_and_clusters_say_stays() {
 fn the_bodies_that_senders_send_stay_as_they_are() {
     let mut folders = vec![PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../tests/fixtures"
+        "/../../tests/fixtures"
     ))];
     let mut read = 0;
     while let Some(folder) = folders.pop() {

@@ -13,8 +13,8 @@ use url::Url;
 
 pub use grant::{AddressRange, GrantError, HttpGrant};
 pub use refusal::{MissingGrants, MissingPin, Needs, Refusal, imports_missing};
-pub(crate) use refusal::{WITHOUT_FILE, allow_with, scalar};
-pub(crate) use steering::folded;
+pub use refusal::{WITHOUT_FILE, allow_with, scalar};
+pub use steering::folded;
 
 /// What the operator granted one handler. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// Returns true for control characters, for those that turn the direction of writing (Unicode's
 /// bidirectional controls, UAX #9), and for those that show nothing or break a line unseen. The joiners of
 /// scripts and emoji (U+200C, U+200D) are text.
-pub(crate) fn is_unprintable(c: char) -> bool {
+pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
@@ -15,7 +15,7 @@ pub(crate) fn is_unprintable(c: char) -> bool {
 }
 
 /// Returns the text without what is unprintable; line breaks and tabs stay.
-pub(crate) fn inert(text: &str) -> String {
+pub fn inert(text: &str) -> String {
     text.chars()
         .filter(|c| matches!(c, '\n' | '\t') || !is_unprintable(*c))
         .collect()
@@ -23,7 +23,7 @@ pub(crate) fn inert(text: &str) -> String {
 
 /// Returns the text with what is unprintable written out (`\u{1b}`), a tab as `tab` and a line break as
 /// `line_break`.
-pub(crate) fn visible(text: &str, line_break: &str, tab: &str) -> String {
+pub fn visible(text: &str, line_break: &str, tab: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -40,7 +40,7 @@ pub(crate) fn visible(text: &str, line_break: &str, tab: &str) -> String {
 
 /// Returns JSON that means the same and shows nothing unprintable: serializers escape what is below U+0020
 /// and no more, and a terminal obeys U+009B as it does ESC [.
-pub(crate) fn visible_json(json: &str) -> String {
+pub fn visible_json(json: &str) -> String {
     let mut clean = String::with_capacity(json.len());
     for c in json.chars() {
         if c == '\n' || !is_unprintable(c) {

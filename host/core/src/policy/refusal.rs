@@ -179,7 +179,7 @@ impl fmt::Display for Refusal {
 }
 
 /// What has to come before lines of configuration that are to be added to no file.
-pub(crate) const WITHOUT_FILE: &str = "There is no configuration file yet: `alert-manager init` writes one that grants what \
+pub const WITHOUT_FILE: &str = "There is no configuration file yet: `alert-manager init` writes one that grants what \
      is granted now; change it there, and start with --config alert-manager.yml.";
 
 /// A module that is granted credentials, and that anybody could have put there.
@@ -272,7 +272,7 @@ pub fn imports_missing(
 }
 
 /// Returns the lines that grant `handler` what it is granted now and the channel, the credential or the URL besides.
-pub(crate) fn allow_with(
+pub fn allow_with(
     handler: &HandlerName,
     grants: &Grants,
     change: impl FnOnce(&mut Allow),
@@ -283,7 +283,7 @@ pub(crate) fn allow_with(
 }
 
 /// `allow` in the making: whole, because a key that is given again replaces the one before.
-pub(crate) struct Allow {
+pub struct Allow {
     /// Each entry's lines.
     http: Vec<Vec<String>>,
     slack: BTreeSet<String>,
@@ -299,15 +299,15 @@ impl Allow {
         }
     }
 
-    pub(crate) fn add_http(&mut self, url: &str) {
+    pub fn add_http(&mut self, url: &str) {
         self.http.push(vec![quoted(url)]);
     }
 
-    pub(crate) fn add_slack(&mut self, channel: &str) {
+    pub fn add_slack(&mut self, channel: &str) {
         self.slack.insert(channel.to_owned());
     }
 
-    pub(crate) fn add_credential(&mut self, name: &str) {
+    pub fn add_credential(&mut self, name: &str) {
         self.credentials.insert(name.to_owned());
     }
 
@@ -348,7 +348,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// Writes `text` so that YAML reads it back as this string: bare where it is a plain word.
-pub(crate) fn scalar(text: &str) -> String {
+pub fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
             .chars()

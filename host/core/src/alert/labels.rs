@@ -81,7 +81,7 @@ impl Labels {
     }
 
     /// Collects the pairs that `gather` adds; of a name given twice the last counts.
-    pub(crate) fn gathered(gather: impl FnOnce(&mut dyn FnMut(&str, &str))) -> Self {
+    pub fn gathered(gather: impl FnOnce(&mut dyn FnMut(&str, &str))) -> Self {
         let mut labels = Self::default();
         gather(&mut |name, value| labels.add(name, value));
         labels.sorted()
