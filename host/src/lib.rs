@@ -15,6 +15,6 @@ pub mod telemetry;
 pub mod webhook;
 mod worker;
 
-pub use alert_manager_core::{alert, journal, policy, secret, shapes, units};
+pub use alert_manager_core::{alert, breaker, journal, policy, rate, secret, shapes, units};
 
 pub(crate) use alert_manager_core::text;

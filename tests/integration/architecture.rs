@@ -158,7 +158,9 @@ fn only_the_cache_of_machine_code_is_unsafe() {
 
 #[test]
 fn nothing_points_back_up() {
-    for module in ["alert", "secret", "shapes", "text", "units"] {
+    for module in [
+        "alert", "breaker", "rate", "secret", "shapes", "text", "units",
+    ] {
         uses_only("host/core/src", module, &[]);
     }
     uses_only("host/core/src", "journal", &["alert"]);
@@ -166,7 +168,7 @@ fn nothing_points_back_up() {
     uses_only("host/src", "router", &["alert", "runtime"]);
     uses_only("host/src", "queue", &["alert", "journal"]);
     let core = [
-        "alert", "journal", "policy", "secret", "shapes", "text", "units",
+        "breaker", "rate", "alert", "journal", "policy", "secret", "shapes", "text", "units",
     ];
     uses_only("host/src", "runtime", &[&core[..], &["config"]].concat());
 }

@@ -2,8 +2,10 @@
 //! units. No SQL, no WebAssembly, no HTTP server, no runtime of tasks.
 
 pub mod alert;
+pub mod breaker;
 pub mod journal;
 pub mod policy;
+pub mod rate;
 pub mod secret;
 pub mod shapes;
 pub mod text;

@@ -5,31 +5,19 @@
 //! others. But an answer to one is news for all, and closes the breakers of all.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::alert::HandlerName;
-
-/// Failures in a row after which an origin is left alone.
-const FAILURES_MAX: u32 = 5;
-
-/// How long it is left alone; then one request finds out.
-const PAUSE: Duration = Duration::from_secs(30);
+use crate::breaker::Breaker;
 
 /// Origins of a handler that are remembered; past it the others are forgotten, which costs them five more tries.
 const ORIGINS_MAX: usize = 256;
 
 /// Which origins do not answer whom.
 #[derive(Debug, Default)]
-pub(super) struct Outages(Mutex<HashMap<HandlerName, HashMap<String, Outage>>>);
-
-#[derive(Debug, Default)]
-struct Outage {
-    failures: u32,
-    until: Option<Instant>,
-    last: String,
-}
+pub(super) struct Outages(Mutex<HashMap<HandlerName, HashMap<String, Breaker>>>);
 
 impl Outages {
     /// Returns why `handler` is not to ask `origin` now. After each pause one caller is let through.
@@ -40,18 +28,12 @@ impl Outages {
         now: Instant,
     ) -> Option<String> {
         let mut all = self.0.lock();
-        let outage = all.get_mut(handler)?.get_mut(origin)?;
-        let until = outage.until?;
-        if now >= until {
-            // The others wait for what this one finds.
-            outage.until = Some(now + PAUSE);
-            return None;
-        }
+        let open = all.get_mut(handler)?.get_mut(origin)?.admit(now).err()?;
         Some(format!(
             "{origin} did not answer {} times in a row and is not asked for {} s more; the last time: {}",
-            outage.failures,
-            (until - now).as_secs() + 1,
-            outage.last
+            open.failures,
+            (open.until - now).as_secs() + 1,
+            open.last
         ))
     }
 
@@ -70,17 +52,14 @@ impl Outages {
             outages.clear();
         }
         let outage = outages.entry(origin.to_owned()).or_default();
-        outage.failures += 1;
-        why.clone_into(&mut outage.last);
-        if outage.failures >= FAILURES_MAX {
-            outage.until = Some(now + PAUSE);
-        }
+        outage.failed(why, now);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::breaker::{FAILURES_MAX, PAUSE};
 
     const ORIGIN: &str = "https://api.example.com";
 

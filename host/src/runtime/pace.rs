@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::config::SlackRate;
+use crate::rate::{Limiter, Rate};
 
 /// Turns are handed out this far ahead; whoever would come later is to ask again by then.
 const AHEAD_MAX: Duration = Duration::from_secs(3_600);
@@ -22,8 +23,7 @@ pub(super) struct Paces(Mutex<HashMap<String, Pace>>);
 struct Pace {
     /// What the turns were handed out for.
     rate: Option<SlackRate>,
-    /// When everything handed out so far would be through without a burst.
-    through_at: Instant,
+    limiter: Limiter,
     /// Turns that were told, by who is to come back for them.
     turns: HashMap<String, Instant>,
     /// From Slack's Retry-After.
@@ -46,13 +46,13 @@ impl Paces {
         let pace = paces
             .entry(channel.to_owned())
             .or_insert_with(|| Pace::new(now));
-        if rate.per_second <= 0.0 {
+        let Some(permits) = Rate::new(rate.per_second, rate.burst) else {
             return pace.check_open(now);
-        }
+        };
         if pace.rate != Some(rate) {
             // The turns of another rate mean nothing any more.
             pace.turns.clear();
-            pace.through_at = pace.through_at.min(now);
+            pace.limiter = Limiter::new(now);
             pace.rate = Some(rate);
         }
         if let Some(at) = pace.turns.get(who) {
@@ -64,19 +64,13 @@ impl Paces {
                 wait => Err(wait),
             };
         }
-        let step = Duration::try_from_secs_f64(1.0 / rate.per_second)
-            .unwrap_or(AHEAD_MAX)
-            .min(AHEAD_MAX);
-        let burst = step.saturating_mul(rate.burst.saturating_sub(1));
         let open_at = pace.closed_until.map_or(now, |until| until.max(now));
-        let at = pace
-            .through_at
-            .checked_sub(burst)
-            .map_or(open_at, |at| at.max(open_at));
-        let wait = at.saturating_duration_since(now);
-        if wait > AHEAD_MAX {
-            return Err(AHEAD_MAX);
-        }
+        let closed_for = open_at - now;
+        let mut limiter = pace.limiter;
+        let wait = limiter
+            .take(permits, AHEAD_MAX.saturating_sub(closed_for), open_at)
+            .map_err(|_| AHEAD_MAX)?
+            + closed_for;
         if !wait.is_zero() {
             if pace.turns.len() >= TURNS_MAX {
                 pace.turns.retain(|_, at| *at + TURN_KEPT > now);
@@ -84,9 +78,9 @@ impl Paces {
             if pace.turns.len() >= TURNS_MAX {
                 return Err(wait);
             }
-            pace.turns.insert(who.to_owned(), at);
+            pace.turns.insert(who.to_owned(), now + wait);
         }
-        pace.through_at = pace.through_at.max(at) + step;
+        pace.limiter = limiter;
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
@@ -106,7 +100,7 @@ impl Paces {
             .entry(channel.to_owned())
             .or_insert_with(|| Pace::new(now));
         pace.closed_until = Some(until);
-        pace.through_at = until;
+        pace.limiter = Limiter::new(until);
         pace.turns.clear();
     }
 }
@@ -115,7 +109,7 @@ impl Pace {
     fn new(now: Instant) -> Self {
         Self {
             rate: None,
-            through_at: now,
+            limiter: Limiter::new(now),
             turns: HashMap::new(),
             closed_until: None,
         }

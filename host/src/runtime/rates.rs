@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::rate::{Limiter, Rate};
+
 /// Origins that are told apart at one time; a grant may cover any number of names.
 pub(super) const ORIGINS_MAX: usize = 1_000;
 /// So much of a rate may come at once.
@@ -22,42 +24,19 @@ pub(super) enum TooLate {
 /// The rates of one module, shared by its invocations.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    log: Mutex<Option<Turns>>,
-    origins: Mutex<HashMap<String, Turns>>,
-}
-
-/// Turns at a rate, as the moment at which all that were taken would be through without a burst (GCRA: one number
-/// does what a bucket of tokens does).
-#[derive(Clone, Copy, Debug)]
-struct Turns {
-    through_at: Instant,
-}
-
-impl Turns {
-    /// Takes a turn; returns how long it is until it comes. Takes none where that is longer than `wait_max`.
-    fn take(
-        this: &mut Option<Self>,
-        per_second: u32,
-        wait_max: Duration,
-        now: Instant,
-    ) -> Result<Duration, Duration> {
-        let through_at = this.map_or(now, |turns| turns.through_at.max(now));
-        let ahead = through_at.saturating_duration_since(now);
-        let wait = ahead.saturating_sub(BURST);
-        if wait > wait_max {
-            return Err(wait);
-        }
-        let through_at = through_at + Duration::from_secs(1) / per_second.max(1);
-        *this = Some(Self { through_at });
-        Ok(wait)
-    }
+    log: Mutex<Option<Limiter>>,
+    origins: Mutex<HashMap<String, Limiter>>,
 }
 
 impl Rates {
     /// Returns true where another line may go to the server's log. A rate of 0 is off.
     pub(super) fn may_log(&self, per_second: u32, now: Instant) -> bool {
-        per_second == 0
-            || Turns::take(&mut self.log.lock(), per_second, Duration::ZERO, now).is_ok()
+        let Some(rate) = Rate::over(per_second, BURST) else {
+            return true;
+        };
+        let mut log = self.log.lock();
+        let limiter = log.get_or_insert_with(|| Limiter::new(now));
+        limiter.take(rate, Duration::ZERO, now).is_ok()
     }
 
     /// Takes a turn for a request to `origin`; returns how long to wait for it. A rate of 0 is off.
@@ -71,27 +50,24 @@ impl Rates {
         wait_max: Duration,
         now: Instant,
     ) -> Result<Duration, TooLate> {
-        if per_second == 0 {
+        let Some(rate) = Rate::over(per_second, BURST) else {
             return Ok(Duration::ZERO);
-        }
+        };
         let mut origins = self.origins.lock();
         if origins.len() >= ORIGINS_MAX && !origins.contains_key(origin) {
-            // One whose turns are all through is as good as one never seen.
-            origins.retain(|_, turns| turns.through_at > now);
+            // An idle one is as good as one never seen.
+            origins.retain(|_, limiter| !limiter.is_idle(now));
             if origins.len() >= ORIGINS_MAX {
                 return Err(TooLate::Origins);
             }
         }
-        let mut turns = origins.get(origin).copied();
-        let wait = Turns::take(&mut turns, per_second, wait_max, now).map_err(TooLate::Turn)?;
-        if let Some(turns) = turns {
-            match origins.get_mut(origin) {
-                Some(known) => *known = turns,
-                None => {
-                    origins.insert(origin.to_owned(), turns);
-                }
-            }
+        // Looked up first: nearly every origin is known, and needs no name of its own.
+        if let Some(limiter) = origins.get_mut(origin) {
+            return limiter.take(rate, wait_max, now).map_err(TooLate::Turn);
         }
+        let mut limiter = Limiter::new(now);
+        let wait = limiter.take(rate, wait_max, now).map_err(TooLate::Turn)?;
+        origins.insert(origin.to_owned(), limiter);
         Ok(wait)
     }
 }

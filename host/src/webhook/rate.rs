@@ -1,4 +1,4 @@
-//! How often one sender may post: a bucket of tokens for each address, in bounded memory.
+//! How often one sender may post: a limiter for each address, in bounded memory.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,77 +7,56 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::config::SenderRate;
+use crate::rate::{Limiter, Rate};
 
-/// Senders that are told apart at one time; those beyond share one bucket.
+/// Senders that are told apart at one time; those beyond share one limiter.
 const SENDERS_MAX: usize = 10_000;
 
-/// How often full buckets are looked for when there is no room for another.
+/// How often idle limiters are looked for when there is no room for another.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// The buckets of all senders.
+/// The limiters of all senders.
 #[derive(Debug, Default)]
-pub(crate) struct SenderRates(Mutex<Buckets>);
+pub(crate) struct SenderRates(Mutex<Limiters>);
 
 #[derive(Debug, Default)]
-struct Buckets {
-    by_sender: HashMap<IpAddr, Bucket>,
-    of_the_rest: Option<Bucket>,
+struct Limiters {
+    by_sender: HashMap<IpAddr, Limiter>,
+    of_the_rest: Option<Limiter>,
     swept: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-}
-
 impl SenderRates {
-    /// Takes a token of `sender`; false where it has none left.
+    /// Takes a permit of `sender`; false if it has none left.
     pub(crate) fn take(&self, sender: IpAddr, rate: SenderRate, now: Instant) -> bool {
-        if rate.per_second == 0.0 {
+        let Some(rate) = Rate::new(rate.per_second, rate.burst) else {
             return true;
-        }
-        let mut buckets = self.0.lock();
-        let full = Bucket {
-            tokens: f64::from(rate.burst),
-            at: now,
         };
+        let mut limiters = self.0.lock();
+        limiters.sweep(now);
+        let new = || Limiter::new(now);
         let sender = known_as(sender);
-        buckets.sweep(rate, now);
-        let bucket =
-            if buckets.by_sender.len() < SENDERS_MAX || buckets.by_sender.contains_key(&sender) {
-                buckets.by_sender.entry(sender).or_insert(full)
-            } else {
-                buckets.of_the_rest.get_or_insert(full)
-            };
-        bucket.tokens = bucket.level(rate, now);
-        bucket.at = now;
-        if bucket.tokens < 1.0 {
-            return false;
-        }
-        bucket.tokens -= 1.0;
-        true
+        let is_known =
+            limiters.by_sender.len() < SENDERS_MAX || limiters.by_sender.contains_key(&sender);
+        let limiter = if is_known {
+            limiters.by_sender.entry(sender).or_insert_with(new)
+        } else {
+            limiters.of_the_rest.get_or_insert_with(new)
+        };
+        limiter.take(rate, Duration::ZERO, now).is_ok()
     }
 }
 
-impl Buckets {
-    /// A full bucket is as good as none.
-    fn sweep(&mut self, rate: SenderRate, now: Instant) {
+impl Limiters {
+    /// An idle limiter is as good as none.
+    fn sweep(&mut self, now: Instant) {
         let is_due = self
             .swept
             .is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_EVERY);
         if self.by_sender.len() >= SENDERS_MAX && is_due {
             self.swept = Some(now);
-            self.by_sender
-                .retain(|_, bucket| bucket.level(rate, now) < f64::from(rate.burst));
+            self.by_sender.retain(|_, limiter| !limiter.is_idle(now));
         }
-    }
-}
-
-impl Bucket {
-    fn level(&self, rate: SenderRate, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        (self.tokens + passed * rate.per_second).min(f64::from(rate.burst))
     }
 }
 

@@ -6,12 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::alert::{HandlerName, StepKind};
-
-/// Failures of the handler itself, one after the other, that open its breaker.
-const FAILURES_MAX: u32 = 5;
-
-/// How long it stays open before one delivery tries again.
-pub(super) const PAUSE: Duration = Duration::from_secs(30);
+use crate::breaker::{Breaker, Open};
 
 /// What a try showed about the handler, as far as its breaker is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +30,9 @@ pub(super) enum Gate {
 #[derive(Debug, Default)]
 pub(crate) struct Breakers(Mutex<HashMap<(HandlerName, StepKind), Breaker>>);
 
-#[derive(Debug, Default)]
-struct Breaker {
-    failures: u32,
-    /// Until when, on the clock that only runs forwards, and why.
-    paused: Option<(Instant, String)>,
+/// What failed, for people.
+fn reason(open: Open<'_>) -> String {
+    format!("failed {} times in a row: {}", open.failures, open.last)
 }
 
 impl Breakers {
@@ -49,14 +42,9 @@ impl Breakers {
         let Some(breaker) = breakers.get_mut(&(handler.clone(), step)) else {
             return Gate::Open;
         };
-        match &mut breaker.paused {
-            Some((until, reason)) if *until > now => Gate::Paused(*until - now, reason.clone()),
-            Some((until, _)) => {
-                // This one is the probe: the others wait for what it finds.
-                *until = now + PAUSE;
-                Gate::Open
-            }
-            None => Gate::Open,
+        match breaker.admit(now) {
+            Ok(()) => Gate::Open,
+            Err(open) => Gate::Paused(open.until - now, reason(open)),
         }
     }
 
@@ -70,26 +58,18 @@ impl Breakers {
     ) -> Option<Change> {
         let mut breakers = self.0.lock();
         let key = (handler.clone(), step);
-        let reason = match health {
+        match health {
             Health::Sound => {
-                return breakers
-                    .remove(&key)
-                    .and_then(|b| b.paused)
-                    .map(|_| Change::Closed);
+                let breaker = breakers.remove(&key)?;
+                breaker.is_open().map(|_| Change::Closed)
             }
-            Health::Broken(reason) => {
-                let breaker = breakers.entry(key.clone()).or_default();
-                breaker.failures += 1;
-                if breaker.failures < FAILURES_MAX {
-                    return None;
-                }
-                format!("failed {} times in a row: {reason}", breaker.failures)
+            Health::Broken(why) => {
+                let breaker = breakers.entry(key).or_default();
+                let has_opened = breaker.failed(&why, now);
+                let open = breaker.is_open().filter(|_| has_opened)?;
+                Some(Change::Opened(reason(open)))
             }
-        };
-        let breaker = breakers.entry(key).or_default();
-        let was_open = breaker.paused.is_some();
-        breaker.paused = Some((now + PAUSE, reason.clone()));
-        (!was_open).then_some(Change::Opened(reason))
+        }
     }
 
     /// Returns how a handler is paused, if it is: its actor's pause before its enrichment's.
@@ -98,11 +78,11 @@ impl Breakers {
         [StepKind::Act, StepKind::Enrich]
             .into_iter()
             .find_map(|step| {
-                let (until, reason) = breakers.get(&(handler.clone(), step))?.paused.clone()?;
+                let open = breakers.get(&(handler.clone(), step))?.is_open()?;
                 Some(Pause {
                     step,
-                    until,
-                    reason,
+                    until: open.until,
+                    reason: reason(open),
                 })
             })
     }
@@ -111,8 +91,7 @@ impl Breakers {
     pub(super) fn probes(&self) -> Vec<(HandlerName, Instant)> {
         let breakers = self.0.lock();
         let paused = breakers.iter().filter_map(|((handler, _), breaker)| {
-            let (until, _) = breaker.paused.as_ref()?;
-            Some((handler.clone(), *until))
+            Some((handler.clone(), breaker.is_open()?.until))
         });
         paused.collect()
     }
@@ -146,6 +125,7 @@ pub(super) enum Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::breaker::FAILURES_MAX;
 
     /// Returns the moment so many seconds after the start of a test.
     fn clock() -> impl Fn(u64) -> Instant {

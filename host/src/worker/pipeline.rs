@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::breaker::{Change, Gate, Health, PAUSE};
+use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances};
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
@@ -655,7 +655,7 @@ impl Run {
                 step.last_error = Some(reason);
                 // One tries when the pause is over, and all go if that succeeds. Their own time is later, and spread out: a
                 // backlog that wakes at one moment would only be sent back together.
-                let wait = left + PAUSE.mul_f64(1.0 + circumstances.jitter);
+                let wait = left + crate::breaker::PAUSE.mul_f64(1.0 + circumstances.jitter);
                 outcome::wait_or_age(step, wait, &settings.retry, circumstances);
                 if step.status == StepStatus::Pending {
                     step.waits_for = Some(Dependency::Handler(step.handler.to_string()));
@@ -742,7 +742,7 @@ impl Run {
                     step = kind.as_str(),
                     reason,
                     "handler {handler} is paused: it failed again and again; one delivery tries it every {} s",
-                    PAUSE.as_secs()
+                    crate::breaker::PAUSE.as_secs()
                 );
             }
             Some(Change::Closed) => {
