@@ -548,7 +548,7 @@ fn restart_failed(progress: &mut Progress) {
             step.traps = 0;
             step.used_ms = 0;
             step.not_before = None;
-            step.waits_for = None;
+            step.waits_for.clear();
             step.last_error = None;
             step.facts = crate::alert::Labels::default();
             step.blocks.clear();
