@@ -24,7 +24,7 @@ mod settle;
 pub(in crate::queue) use accept::UNROUTED;
 pub(super) use committer::Handed;
 pub(super) use notices::subject_of;
-pub(super) use reader::Reader;
+pub(super) use reader::{RETRIED_MAX, Reader};
 pub(super) use recovery::start;
 pub(super) use retry::RetryJob;
 
