@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
 
-pub use dependency::{Dependency, NotADependency};
 pub(crate) use dependency::lines;
+pub use dependency::{Dependency, NotADependency};
 pub use doubt::{Begun, DOUBTS_MAX, Doubt, Doubts, NamedCall, Note, Suspect};
 pub use kv::{KvChange, KvOutcome, KvQuota, KvReply, KvWrite};
 pub use replay::Replay;

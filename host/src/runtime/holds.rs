@@ -194,7 +194,9 @@ impl Holds {
     pub(super) fn ask(&self, call: Call<'_>, now: Instant) -> Result<Permit, Hold> {
         let mut inner = self.inner.lock();
         let slack = inner.is_of_slack(call).then_some(None);
-        let channel = inner.is_of_channel(call).then(|| Some(call.channel.to_owned()));
+        let channel = inner
+            .is_of_channel(call)
+            .then(|| Some(call.channel.to_owned()));
         for key in [&slack, &channel].into_iter().flatten() {
             if let Some(held) = inner.held.get(key)
                 && now < held.probe_at

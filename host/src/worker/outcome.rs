@@ -36,12 +36,7 @@ pub(super) struct Circumstances {
 }
 
 /// Writes what an actor's failure means into its step: another try later, or the end.
-fn actor_failed(
-    step: &mut Step,
-    failure: &StepFailure,
-    policy: &Retry,
-    at: Circumstances,
-) {
+fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circumstances) {
     step.last_error = Some(failure.to_string());
     let wait = match failure {
         StepFailure::Permanent(_) => None,

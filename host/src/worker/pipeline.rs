@@ -662,13 +662,7 @@ impl Run {
                     message: reason.clone(),
                     after: None,
                 };
-                self.failed(
-                    place,
-                    &failure,
-                    Met::default(),
-                    &settings,
-                    Timestamp::now(),
-                );
+                self.failed(place, &failure, Met::default(), &settings, Timestamp::now());
             }
         }
         let level = match self.leased.progress.steps[place].status {

@@ -3,6 +3,7 @@
 mod accept;
 mod checkpoint;
 mod committer;
+mod copy;
 mod deaths;
 mod events;
 mod filter;

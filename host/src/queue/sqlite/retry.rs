@@ -344,7 +344,8 @@ impl Committer {
         // What waited when it was selected may have died since, and nobody has looked at what is later.
         if state == Selected::Retrying
             || stored.state != DEAD
-            || self.shared.scheduler.lock().contains(lane.0) {
+            || self.shared.scheduler.lock().contains(lane.0)
+        {
             return Ok(Tried::Left(RetryError::NotDead));
         }
         if tails.have_passed(&self.conn, lane)? {

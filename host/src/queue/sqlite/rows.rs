@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp};
-use crate::journal::{CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded, lines};
+use crate::journal::{
+    CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded, lines,
+};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
 use crate::queue::scheduler::{Beside, Grant};
 

@@ -105,9 +105,7 @@ impl Committer {
                 ..
             } => Answer::Record(match self.lease_of(group, *id, *token) {
                 None => Err(LedgerError::LeaseLost),
-                Some(lease) => {
-                    self.note(*id, lease, *step, note)?
-                }
+                Some(lease) => self.note(*id, lease, *step, note)?,
             }),
             Urgent::Record {
                 id,
