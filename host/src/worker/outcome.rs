@@ -472,6 +472,60 @@ mod tests {
         assert_eq!(step.last_error.as_deref(), Some("no such channel"));
     }
 
+    fn origin() -> Dependency {
+        Dependency::Origin("https://pager.example.com".into())
+    }
+
+    fn hold() -> Hold {
+        Hold {
+            channel: Some("alerts".into()),
+            code: "not_in_channel".into(),
+            advice: "/invite".into(),
+            since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_hold_that_a_handler_ignores_does_not_take_over_what_it_fails_for() {
+        let channel = hold().dependency();
+        let met = |needs| Met {
+            hold: Some(hold()),
+            needs,
+            woken: Vec::new(),
+        };
+        let failures = [
+            unavailable(None),
+            retryable(None),
+            StepFailure::Permanent("503".into()),
+        ];
+        for failure in failures {
+            let mut step = actor();
+            actor_ended(&mut step, &failure, &met(None), &policy(), at(0));
+            assert_eq!(wait_seconds(&step, 0), Some(100), "until it is mended");
+            assert_eq!(step.waits_for, [channel.clone()]);
+            let mut step = actor();
+            actor_ended(&mut step, &failure, &met(Some(origin())), &policy(), at(0));
+            assert_eq!(wait_seconds(&step, 0), Some(1), "its own backoff");
+            assert_eq!(step.attempts, 0);
+            assert_eq!(step.waits_for, [channel.clone(), origin()], "either");
+        }
+    }
+
+    #[test]
+    fn what_was_woken_in_vain_waits_for_its_time_and_a_probe_waits_on_with_the_others() {
+        for (wake, waits_for) in [(Wake::First, vec![origin()]), (Wake::All, Vec::new())] {
+            let met = Met {
+                hold: None,
+                needs: Some(origin()),
+                woken: vec![(origin(), wake)],
+            };
+            let mut step = actor();
+            actor_ended(&mut step, &unavailable(None), &met, &policy(), at(0));
+            assert_eq!(wait_seconds(&step, 0), Some(1));
+            assert_eq!(step.waits_for, waits_for, "{wake:?}");
+        }
+    }
+
     #[test]
     fn an_enrichment_that_would_have_to_wait_is_not_waited_for() {
         let policy = EnrichBudget {

@@ -30,6 +30,11 @@ impl Backs {
         self.count
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.last.len()
+    }
+
     fn note(&mut self, dependency: &Dependency) {
         self.count += 1;
         if let Some(last) = self.last.get_mut(dependency) {

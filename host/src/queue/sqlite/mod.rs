@@ -25,6 +25,8 @@ mod settle;
 pub(in crate::queue) use accept::UNROUTED;
 pub(super) use committer::Handed;
 pub(super) use notices::subject_of;
+#[cfg(test)]
+pub(super) use reader::Chosen;
 pub(super) use reader::{RETRIED_MAX, Reader};
 pub(super) use recovery::start;
 pub(super) use retry::RetryJob;

@@ -28,6 +28,8 @@ pub(super) enum Answer {
     Cancel(Result<(), CancelError>),
     Raised(Raised),
     Ended,
+    #[cfg(test)]
+    Watched(usize),
 }
 
 impl Answer {
@@ -47,6 +49,8 @@ impl Answer {
             (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
             (Self::Raised(raised), Urgent::Raise { reply, .. }) => drop(reply.send(raised)),
             (Self::Ended, Urgent::End { reply, .. }) => drop(reply.send(())),
+            #[cfg(test)]
+            (Self::Watched(count), Urgent::Watched(reply)) => drop(reply.send(count)),
             #[cfg(test)]
             (Self::Nothing, Urgent::Sql(_, reply)) => drop(reply.send(())),
             _ => {}
@@ -132,6 +136,8 @@ impl Committer {
                 self.end_all(group, *fingerprint)?;
                 Answer::Ended
             }
+            #[cfg(test)]
+            Urgent::Watched(_) => Answer::Watched(self.watched.len()),
             #[cfg(test)]
             Urgent::SqlFirst(_) => Answer::Nothing,
             #[cfg(test)]
