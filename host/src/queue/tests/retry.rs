@@ -304,9 +304,11 @@ async fn what_a_newer_version_waited_for_is_no_reason_to_die() {
     bench.run_to_a_wait().await;
     bench
         .sql(
-            r#"UPDATE runs SET progress = replace(progress, '"not_before"', '"waits_for":"pager x\nslack","not_before"')"#,
+            r#"UPDATE runs SET progress = replace(progress, '"traps"', '"waits_for":"pager x\nslack","traps"')"#,
         )
         .await;
+    let story = bench.story(id).await;
+    assert_eq!(story.progress.waits_for(), [Dependency::Slack]);
     bench
         .sql("UPDATE deliveries SET waits_for = 'pager x'")
         .await;
