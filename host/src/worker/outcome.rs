@@ -502,7 +502,7 @@ mod tests {
             let mut step = actor();
             actor_ended(&mut step, &failure, &met(None), &policy(), at(0));
             assert_eq!(wait_seconds(&step, 0), Some(100), "until it is mended");
-            assert_eq!(step.waits_for, [channel.clone()]);
+            assert_eq!(step.waits_for, std::slice::from_ref(&channel));
             let mut step = actor();
             actor_ended(&mut step, &failure, &met(Some(origin())), &policy(), at(0));
             assert_eq!(wait_seconds(&step, 0), Some(1), "its own backoff");
