@@ -268,7 +268,7 @@ impl App {
         background.spawn(shared.clone().send_pings(pings));
         let prober = Prober {
             queue: shared.queue.clone(),
-            runtime: Arc::clone(&shared.runtime),
+            holds: Arc::clone(shared.runtime.holds()),
             breakers: Arc::clone(&shared.breakers),
         };
         background.spawn(prober.run(phase_seen.clone()));

@@ -114,14 +114,13 @@ fn severity_of(shown: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn a_held_channel_is_not_asked_again_for_each_delivery_and_a_restart_keeps_the_wait() {
+async fn a_restart_keeps_what_waits_for_a_held_channel() {
     let slack = Slack::start().await;
     slack.refuse_channel("alerts", Some("not_in_channel"));
     let server = setup(&slack).start().await;
     let ids = accept(&server, &["info"; 50]).await;
     wait_until(&server, &ids, "slack channel alerts").await;
-    let calls = slack.calls().iter().filter(|c| c.method == POST).count();
-    assert!(calls < 25, "{calls} calls for 50 deliveries: probes alone");
+    // That probes alone go out meanwhile is shown beside the holds, with the clock in hand.
     let dir = server.stop().await;
     let server = setup(&slack).start_in(dir).await;
     wait_until(&server, &ids, "slack channel alerts").await;
@@ -132,6 +131,99 @@ async fn a_held_channel_is_not_asked_again_for_each_delivery_and_a_restart_keeps
     assert_eq!(slack.messages().len(), ids.len(), "each once");
 }
 
+/// The configuration with another channel by the name `alerts`.
+fn elsewhere() -> String {
+    CONFIG.replace("alerts: \"#alerts\"", "alerts: \"#general\"")
+}
+
+async fn point_elsewhere(server: &Server) {
+    let file = server.dir.path().join("alert-manager.yml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, before.replace(CONFIG, &elsewhere())).unwrap();
+    assert_eq!(server.command("/-/reload").await.0, StatusCode::OK);
+}
+
+/// Returns what is held, as `handlers` shows it.
+async fn held(server: &Server) -> Value {
+    let (_, handlers) = server.get("/api/v1/handlers").await;
+    handlers["handlers"][0]["held"].clone()
+}
+
+/// Accepts an alert that is done by its first try, and returns its message's channel.
+async fn done_at_once(server: &Server, slack: &Slack, alert: &Value) -> String {
+    let id = server.accept(alert).await.remove(0);
+    let story = server
+        .wait_for_story(&id, |story| story["attempts"] == 1)
+        .await;
+    assert_eq!(story["state"], "done", "{story:#}");
+    slack.messages().last().unwrap().channel_name.clone()
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_channels_old_place_holds_nothing_in_its_new_one() {
+    for restarts in [false, true] {
+        let slack = Slack::start().await;
+        let mut server = setup(&slack).start().await;
+        let first = alerts::firing("First", &[]);
+        assert_eq!(done_at_once(&server, &slack, &first).await, "#alerts");
+        slack.refuse_channel("alerts", Some("is_archived"));
+        let gone = Fault::slack_error("is_inactive");
+        slack.faults().until_cleared("chat.update", gone);
+        if restarts {
+            let dir = server.stop().await;
+            let setup = Setup::new().slack(&slack).module("slack-notify");
+            server = setup.config(&elsewhere()).start_in(dir).await;
+        } else {
+            point_elsewhere(&server).await;
+        }
+        let over = alerts::resolved("First", &[]);
+        assert_eq!(done_at_once(&server, &slack, &over).await, "#general");
+        let next = alerts::firing("Next", &[]);
+        assert_eq!(done_at_once(&server, &slack, &next).await, "#general");
+        assert_eq!(held(&server).await, json!([]), "restarts: {restarts}");
+    }
+}
+
+#[tokio::test]
+async fn what_works_in_a_channels_old_place_releases_nothing_in_its_new_one() {
+    let slack = Slack::start().await;
+    let server = setup(&slack).start().await;
+    let first = alerts::firing("First", &[]);
+    assert_eq!(done_at_once(&server, &slack, &first).await, "#alerts");
+    slack.refuse_channel("general", Some("not_in_channel"));
+    point_elsewhere(&server).await;
+    let waiting = server.accept(&alerts::firing("Waits", &[])).await;
+    wait_until(&server, &waiting, "slack channel alerts").await;
+    let since = held(&server).await[0]["since"].clone();
+    let over = alerts::resolved("First", &[]);
+    assert_eq!(done_at_once(&server, &slack, &over).await, "#alerts");
+    assert_eq!(held(&server).await[0]["since"], since, "the same hold");
+    assert_eq!(server.story(&waiting[0]).await["state"], "retrying");
+    slack.refuse_channel("general", None);
+    assert_eq!(server.wait_settled(&waiting[0]).await["state"], "done");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_slacks_wakes_nothing_and_kills_nothing() {
+    let slack = Slack::start().await;
+    slack.faults().until_cleared(POST, Fault::status(503));
+    let server = setup(&slack).start().await;
+    let ids = accept(&server, &["info"; 200]).await;
+    wait_until(&server, &ids, "slack").await;
+    // A portal that wants somebody to sign in.
+    slack.faults().clear();
+    slack.faults().next(POST, Fault::status(403));
+    let to_oncall = |name| alerts::firing(name, &[("to", "oncall")]);
+    let refused = server.accept(&to_oncall("Refused")).await;
+    let story = server.wait_for_story(&refused[0], |story| story["attempts"] == 1);
+    let why = story.await["last_error"].to_string();
+    assert!(why.contains("slack.api_url and the proxy"), "{why}");
+    let good = server.accept(&to_oncall("Good")).await;
+    for id in good.iter().chain(&refused).chain(&ids) {
+        assert_eq!(server.wait_settled(id).await["state"], "done");
+    }
+}
+
 #[tokio::test]
 async fn a_reload_that_names_another_channel_releases_the_hold() {
     let slack = Slack::start().await;
@@ -139,11 +231,7 @@ async fn a_reload_that_names_another_channel_releases_the_hold() {
     let server = setup(&slack).start().await;
     let ids = accept(&server, &["info"; 3]).await;
     wait_until(&server, &ids, "slack channel alerts").await;
-    let moved = CONFIG.replace("alerts: \"#alerts\"", "alerts: \"#general\"");
-    let file = server.dir.path().join("alert-manager.yml");
-    let before = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, before.replace(CONFIG, &moved)).unwrap();
-    assert_eq!(server.command("/-/reload").await.0, StatusCode::OK);
+    point_elsewhere(&server).await;
     for id in &ids {
         assert_eq!(server.wait_settled(id).await["state"], "done");
     }
@@ -178,7 +266,6 @@ async fn the_first_success_of_slack_wakes_what_waits_for_it() {
     let slack = Slack::start().await;
     slack.faults().until_cleared(POST, Fault::status(503));
     let server = setup(&slack).start().await;
-    // So many that the sweep, which lets one try every half a minute, does not get through them.
     let mut severities = vec!["info"; 20];
     severities[10] = "critical";
     let ids = accept(&server, &severities).await;
@@ -191,6 +278,14 @@ async fn the_first_success_of_slack_wakes_what_waits_for_it() {
     for id in &ids {
         assert_eq!(server.wait_settled(id).await["state"], "done");
     }
+    let posted = slack.messages().into_iter();
+    let of_many = posted
+        .filter(|m| m.channel_name == "#alerts")
+        .map(|m| m.shown());
+    let order: Vec<_> = of_many.map(|shown| severity_of(&shown)).collect();
+    assert_eq!(order.len(), ids.len(), "each once");
+    // Every tenth slot is for the oldest, whatever its priority.
+    assert!(order[..2].contains(&"critical"), "{order:?}");
 }
 
 #[tokio::test]

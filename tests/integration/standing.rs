@@ -120,6 +120,41 @@ async fn a_handler_that_traps_again_and_again_is_listed_as_paused() {
 }
 
 #[tokio::test]
+async fn a_paused_handler_is_tried_again_and_what_waits_goes_on_once_it_runs() {
+    const TRAPS: &str = "script: panic boom";
+    let server = Setup::new()
+        .module("probe")
+        .config("slack: { preview: true }\ndead_letter: { handlers: [] }\nroutes: [{ handlers: [probe] }]")
+        .config("handlers: { probe: { config: { script: panic boom }, retry: { min_backoff: 1ms, max_backoff: 1ms } } }")
+        .start()
+        .await;
+    let accept = async |n: usize| {
+        let alert = alerts::firing("Traps", &[("n", &n.to_string())]);
+        server.accept(&alert).await.remove(0)
+    };
+    for n in 0..2 {
+        server.wait_settled(&accept(n).await).await;
+    }
+    let mut waiting = Vec::new();
+    for n in 2..12 {
+        let id = accept(n).await;
+        let waits = |story: &Value| step(story, "probe")["waits_for"] == "handler probe";
+        server.wait_for_story(&id, waits).await;
+        waiting.push(id);
+    }
+    let file = server.dir.path().join("alert-manager.yml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, config.replace(TRAPS, "script: \"\"")).unwrap();
+    assert_eq!(server.command("/-/reload").await.0, reqwest::StatusCode::OK);
+    // One finds out when the pause is over, and the others go with it.
+    for id in &waiting {
+        assert_eq!(server.wait_settled(id).await["state"], "done");
+    }
+    let handler = server.wait_for_handler(|h| h["name"] == "probe").await;
+    assert_eq!(handler["paused"], Value::Null, "{handler:#}");
+}
+
+#[tokio::test]
 async fn a_handler_whose_newer_file_is_refused_is_listed_as_serving_the_old_one() {
     let slack = Slack::start().await;
     let server = server(&slack).await;

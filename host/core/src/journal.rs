@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
 
+pub use dependency::lines;
 pub use dependency::{Dependency, NotADependency};
 pub use doubt::{Begun, DOUBTS_MAX, Doubt, Doubts, NamedCall, Note, Suspect};
 pub use kv::{KvChange, KvOutcome, KvQuota, KvReply, KvWrite};

@@ -320,7 +320,7 @@ fn waiting(out: &mut String, story: &Value, paint: Paint) {
             Some(what) => writeln!(
                 out,
                 "\nIt waits for {}: it goes on as soon as that is back, and not later than {}. To try now: {}",
-                print::plain(&what),
+                print::plain(&what.replace('\n', " or ")),
                 print::plain(until),
                 paint.bold(&format!("alert-manager retry {}", text(&story["id"])))
             ),

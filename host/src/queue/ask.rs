@@ -9,7 +9,7 @@ use crate::alert::DeliveryId;
 
 use super::errors::{CancelError, ReadError, RetryError};
 use super::inbox::{Later, Urgent};
-use super::sqlite::RetryJob;
+use super::sqlite::{RETRIED_MAX, RetryJob};
 use super::types::{Counts, Filter, Page, Retried, Selection, Story};
 use super::{Inner, Queue};
 
@@ -64,7 +64,7 @@ impl Queue {
     ) -> Result<Retried, ReadError> {
         let selected = self
             .inner
-            .read(move |inner| inner.reader.selected(&selection, after))
+            .read(move |inner| inner.reader.selected(&selection, after, RETRIED_MAX))
             .await?;
         let (reply, answer) = oneshot::channel();
         let job = RetryJob::new(selected, after, reply);

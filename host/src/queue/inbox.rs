@@ -129,6 +129,9 @@ pub(super) enum Urgent {
         fingerprint: Fingerprint,
         reply: oneshot::Sender<()>,
     },
+    /// How many deliveries' ends may end a notice.
+    #[cfg(test)]
+    Watched(oneshot::Sender<usize>),
     #[cfg(test)]
     Sql(String, oneshot::Sender<()>),
     /// Run before the transaction, so that it can end what makes transactions fail.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
-use crate::journal::{Begun, Dependency, Doubts, Entry};
+use crate::journal::{Begun, Dependency, Doubts, Entry, lines};
 
 use super::CANCELLED;
 use super::inbox::NewAlert;
@@ -191,9 +191,9 @@ pub struct Step {
     /// Not before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// What it waits for, besides its time: it goes on as soon as that is back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waits_for: Option<Dependency>,
+    /// What it waits for, besides its time: it goes on as soon as one of them is back.
+    #[serde(default, with = "lines", skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<Dependency>,
     /// When it first started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -289,7 +289,7 @@ impl Progress {
                     doubts: Doubts::default(),
                     begun: None,
                     not_before: None,
-                    waits_for: None,
+                    waits_for: Vec::new(),
                     started_at: None,
                     used_ms: 0,
                     last_error: None,
@@ -335,14 +335,16 @@ impl Progress {
         }
     }
 
-    /// Makes due what waits for one of these, which are back; returns which steps that are.
-    pub fn wake(&mut self, back: &[Dependency]) -> Vec<usize> {
+    /// Makes due what waits for one of these, which are back; returns which steps that are, and what each has waited for
+    /// that is back.
+    pub fn wake(&mut self, back: &[Woken]) -> Vec<(usize, Vec<Woken>)> {
         let mut woken = Vec::new();
         for (place, step) in self.steps.iter_mut().enumerate() {
-            let waits_for = step.waits_for.as_ref();
-            if step.status == StepStatus::Pending && waits_for.is_some_and(|d| back.contains(d)) {
+            let waits = |(dependency, _): &&Woken| step.waits_for.contains(dependency);
+            let back: Vec<_> = back.iter().filter(waits).cloned().collect();
+            if step.status == StepStatus::Pending && !back.is_empty() {
                 step.not_before = None;
-                woken.push(place);
+                woken.push((place, back));
             }
         }
         woken
@@ -352,7 +354,7 @@ impl Progress {
     pub fn hurry(&mut self) {
         for step in self.pending() {
             step.not_before = None;
-            step.waits_for = None;
+            step.waits_for.clear();
         }
     }
 
@@ -360,11 +362,10 @@ impl Progress {
     #[must_use]
     pub fn waits_for(&self) -> Vec<Dependency> {
         let mut all = Vec::new();
-        for step in &self.steps {
-            if let Some(dependency) = &step.waits_for
-                && step.status == StepStatus::Pending
-                && !all.contains(dependency)
-            {
+        let pending = self.steps.iter();
+        let pending = pending.filter(|step| step.status == StepStatus::Pending);
+        for dependency in pending.flat_map(|step| &step.waits_for) {
+            if !all.contains(dependency) {
                 all.push(dependency.clone());
             }
         }
@@ -425,11 +426,14 @@ pub struct Leased {
     /// True where the lease before this one ended with the server dying under it.
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.
-    pub woken: Vec<Dependency>,
+    pub woken: Vec<Woken>,
     /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A time of day that is
     /// set meanwhile makes nothing older.
     pub age: Duration,
 }
+
+/// What a delivery waited for, and how it was woken.
+pub type Woken = (Dependency, Wake);
 
 /// How much of what waits for something goes on when that is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -144,6 +144,7 @@ impl Runtime {
         let known = Known::default();
         let services = Services::new(options.services, known.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;
+        known.holds.reconfigure(&services.slack.settings);
         Ok(Arc::new(Self {
             sandbox,
             cache,
@@ -167,9 +168,8 @@ impl Runtime {
         let services = Services::new(options, self.known.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;
         let services = Arc::new(services);
-        let old = self.services.swap(Arc::clone(&services));
-        let (old, new) = (&old.slack.settings, &services.slack.settings);
-        self.known.holds.reconfigure(old, new);
+        self.services.store(Arc::clone(&services));
+        self.known.holds.reconfigure(&services.slack.settings);
         Ok(())
     }
 

@@ -207,31 +207,39 @@ impl SlackApi {
             self.paces.close(channel, wait, Instant::now());
             return Err(SlackFailure::RateLimited(wait));
         }
-        if !status.is_success() {
-            return Err(refused_by_status(
-                status,
-                response.headers().contains_key(header::RETRY_AFTER),
-            ));
+        let says_when = response.headers().contains_key(header::RETRY_AFTER);
+        if !status.is_success() && !status.is_client_error() {
+            return Err(refused_by_status(status, says_when));
         }
-        let unreadable = |why: &str| {
+        let answer = read_answer(&mut response).await;
+        if status.is_client_error() {
+            // Slack's word counts, whatever the status. Whoever else answered has posted nothing.
+            let refusal = answer.ok().filter(|a| !a.ok && is_code(&a.error));
+            return refusal.ok_or_else(|| refused_by_status(status, says_when));
+        }
+        answer.map_err(|why| {
             ended(
                 Ending::SlackUnreadable,
                 format!("Slack answered {status}, but {why}"),
             )
-        };
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= limits::SLACK_RESPONSE_BYTES_MAX => {
-                    body.extend_from_slice(&chunk);
-                }
-                Ok(Some(_)) => return Err(unreadable("with more than any answer has")),
-                Ok(None) => break,
-                Err(error) => return Err(unreadable(&root_cause(&error))),
-            }
-        }
-        serde_json::from_slice(&body).map_err(|_| unreadable("not with JSON"))
+        })
     }
+}
+
+/// Reads what is to be Slack's JSON; says why it is not.
+async fn read_answer(response: &mut Response) -> Result<Answer, String> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= limits::SLACK_RESPONSE_BYTES_MAX => {
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) => return Err("with more than any answer has".to_owned()),
+            Ok(None) => break,
+            Err(error) => return Err(root_cause(&error)),
+        }
+    }
+    serde_json::from_slice(&body).map_err(|_| "not with JSON".to_owned())
 }
 
 fn not_sent(error: &SendError) -> SlackFailure {
@@ -266,7 +274,10 @@ fn refused_by_status(status: StatusCode, says_when: bool) -> SlackFailure {
     match change_of(ending) {
         Change::Unknown => SlackFailure::Unknown(why, Reported::AsUnavailable),
         _ if status.is_server_error() => SlackFailure::Unavailable(why),
-        _ => SlackFailure::Invalid(format!("{why}: check slack.api_url")),
+        // Not Slack: a proxy or a portal, or another server. It says nothing of the message.
+        _ => SlackFailure::Unavailable(format!(
+            "{why}, but not as Slack does: check slack.api_url and the proxy"
+        )),
     }
 }
 
@@ -281,11 +292,15 @@ fn retry_after(headers: &header::HeaderMap) -> Duration {
 
 /// Slack's codes are words. Whatever else stands there is not repeated: it may be anything, the token too.
 fn code_of(error: String) -> String {
-    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if !error.is_empty() && error.len() <= 64 && error.chars().all(is_word) {
+    if is_code(&error) {
         return error;
     }
     "an error without a code".to_owned()
+}
+
+fn is_code(error: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    !error.is_empty() && error.len() <= 64 && error.chars().all(is_word)
 }
 
 /// Returns what a code means for the caller; `None` where it is as good as success.

@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 
 use crate::alert::{StepKind, Timestamp};
 use crate::config::{EnrichBudget, Retry};
-use crate::journal::CallKind;
-use crate::queue::{Next, Progress, Stay, Step, StepStatus};
+use crate::journal::{CallKind, Dependency};
+use crate::queue::{Next, Progress, Stay, Step, StepStatus, Wake, Woken};
 use crate::runtime::{Hold, Invoked, StepFailure};
 
 /// Traps, exits and limits met that end a step: the second shows that it was no accident.
@@ -36,12 +36,7 @@ pub(super) struct Circumstances {
 }
 
 /// Writes what an actor's failure means into its step: another try later, or the end.
-pub(super) fn actor_failed(
-    step: &mut Step,
-    failure: &StepFailure,
-    policy: &Retry,
-    at: Circumstances,
-) {
+fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circumstances) {
     step.last_error = Some(failure.to_string());
     let wait = match failure {
         StepFailure::Permanent(_) => None,
@@ -84,18 +79,76 @@ pub(super) fn actor_failed(
     }
 }
 
+/// What a step met outside of the server, if it failed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Met {
+    /// Slack refuses it until the operator mends that.
+    pub(super) hold: Option<Hold>,
+    /// What did not answer last.
+    pub(super) needs: Option<Dependency>,
+    /// What it was woken for: that was back.
+    pub(super) woken: Vec<Woken>,
+}
+
+impl Met {
+    /// Returns true if this was back for all that waited for it, and the step failed for it nevertheless: it then waits for
+    /// its time. A dependency that answers some and not others is not to have all of them back at each answer. One that was
+    /// to find out waits on with the others.
+    fn in_vain(&self, dependency: &Dependency) -> bool {
+        let mut woken = self.woken.iter();
+        woken.any(|(back, wake)| back == dependency && *wake == Wake::All)
+    }
+}
+
+/// Writes what an actor's failure means into its step, given what it met: whatever the handler made of that.
+pub(super) fn actor_ended(
+    step: &mut Step,
+    failure: &StepFailure,
+    met: &Met,
+    policy: &Retry,
+    at: Circumstances,
+) {
+    let other = met.needs.as_ref();
+    let other = other.filter(|needs| matches!(needs, Dependency::Origin(_)));
+    let waits_for = match (&met.hold, other) {
+        (Some(hold), None) => {
+            actor_held(step, hold, policy, at);
+            return;
+        }
+        (Some(hold), Some(other)) => {
+            // It went on after the hold, and then this did not answer: neither is its own mistake.
+            let failure = StepFailure::Unavailable {
+                message: failure.to_string(),
+                after: None,
+            };
+            actor_failed(step, &failure, policy, at);
+            vec![hold.dependency(), other.clone()]
+        }
+        (None, _) => {
+            actor_failed(step, failure, policy, at);
+            let is_due_to_others = may_be_due_to_others(failure);
+            let needs = met.needs.iter().filter(|_| is_due_to_others);
+            needs.cloned().collect()
+        }
+    };
+    if step.not_before.is_some() {
+        step.waits_for = waits_for;
+        step.waits_for.retain(|d| !met.in_vain(d));
+    }
+}
+
 /// Lets an actor wait for what only the operator can mend, for as long as its alert may get old. It uses no attempt: a probe
 /// finds out when it goes on.
-pub(super) fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
+fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
     step.last_error = Some(hold.to_string());
     wait_or_age(step, policy.age_max, policy, at);
     if step.status == StepStatus::Pending {
-        step.waits_for = Some(hold.dependency());
+        step.waits_for = vec![hold.dependency()];
     }
 }
 
 /// Returns true if a failure may be due to what did not answer: not if somebody has said how long to wait.
-pub(super) fn may_be_due_to_others(failure: &StepFailure) -> bool {
+fn may_be_due_to_others(failure: &StepFailure) -> bool {
     match failure {
         StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
             after.is_none()
@@ -157,7 +210,7 @@ pub(super) fn enrichment_failed(
 pub(super) fn give_up(step: &mut Step, reason: &str) {
     step.status = StepStatus::Failed;
     step.not_before = None;
-    step.waits_for = None;
+    step.waits_for.clear();
     step.last_error = Some(reason.to_owned());
 }
 
@@ -417,6 +470,60 @@ mod tests {
         );
         assert_eq!(step.status, StepStatus::Failed);
         assert_eq!(step.last_error.as_deref(), Some("no such channel"));
+    }
+
+    fn origin() -> Dependency {
+        Dependency::Origin("https://pager.example.com".into())
+    }
+
+    fn hold() -> Hold {
+        Hold {
+            channel: Some("alerts".into()),
+            code: "not_in_channel".into(),
+            advice: "/invite".into(),
+            since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_hold_that_a_handler_ignores_does_not_take_over_what_it_fails_for() {
+        let channel = hold().dependency();
+        let met = |needs| Met {
+            hold: Some(hold()),
+            needs,
+            woken: Vec::new(),
+        };
+        let failures = [
+            unavailable(None),
+            retryable(None),
+            StepFailure::Permanent("503".into()),
+        ];
+        for failure in failures {
+            let mut step = actor();
+            actor_ended(&mut step, &failure, &met(None), &policy(), at(0));
+            assert_eq!(wait_seconds(&step, 0), Some(100), "until it is mended");
+            assert_eq!(step.waits_for, std::slice::from_ref(&channel));
+            let mut step = actor();
+            actor_ended(&mut step, &failure, &met(Some(origin())), &policy(), at(0));
+            assert_eq!(wait_seconds(&step, 0), Some(1), "its own backoff");
+            assert_eq!(step.attempts, 0);
+            assert_eq!(step.waits_for, [channel.clone(), origin()], "either");
+        }
+    }
+
+    #[test]
+    fn what_was_woken_in_vain_waits_for_its_time_and_a_probe_waits_on_with_the_others() {
+        for (wake, waits_for) in [(Wake::First, vec![origin()]), (Wake::All, Vec::new())] {
+            let met = Met {
+                hold: None,
+                needs: Some(origin()),
+                woken: vec![(origin(), wake)],
+            };
+            let mut step = actor();
+            actor_ended(&mut step, &unavailable(None), &met, &policy(), at(0));
+            assert_eq!(wait_seconds(&step, 0), Some(1));
+            assert_eq!(step.waits_for, waits_for, "{wake:?}");
+        }
     }
 
     #[test]

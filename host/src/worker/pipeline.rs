@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::breaker::{Change, Gate, Health};
-use super::outcome::{self, Circumstances};
+use super::outcome::{self, Circumstances, Met};
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
 use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp, is_dead_letter_route};
@@ -15,9 +15,9 @@ use crate::config::HandlerSettings;
 use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{
-    Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake, has_another_way,
+    Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake, Woken, has_another_way,
 };
-use crate::runtime::{Answered, Hold, Invocation, Invoked, Module, Output, StepFailure, Trace};
+use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -41,8 +41,8 @@ pub(super) struct Run {
     recorded_now: RecordUse,
     /// When the steps that failed are due, on the clock that only runs forwards.
     due: BTreeMap<usize, Instant>,
-    /// The steps that go on before their time, since what they waited for is back.
-    woken: Vec<(usize, Option<Dependency>)>,
+    /// The steps that go on before their time, and what each waited for that is back.
+    woken: BTreeMap<usize, Vec<Woken>>,
 }
 
 /// A handler's slot, given back when dropped: even a panic leaks none.
@@ -81,14 +81,6 @@ impl Drop for Slot {
     }
 }
 
-/// What a step met outside of the server, if it failed.
-struct Why {
-    /// Slack refuses it until the operator mends that.
-    hold: Option<Hold>,
-    /// What did not answer.
-    needs: Option<Dependency>,
-}
-
 /// What a lease does next.
 enum Turn {
     /// Tries the step at this place, under the slot that it holds.
@@ -109,11 +101,7 @@ impl Run {
         // The queue waits by a clock that only runs forwards: what it hands out is due, whatever the time of
         // day was set to meanwhile.
         let steps = &mut leased.progress;
-        let woken = steps.wake(&leased.woken);
-        let woken = woken
-            .into_iter()
-            .map(|place| (place, steps.steps[place].waits_for.clone()))
-            .collect();
+        let woken = steps.wake(&leased.woken).into_iter().collect();
         leased.progress.make_due(now);
         if leased.after_crash {
             leased.progress.interrupt(leased.lease.saturating_sub(1));
@@ -323,7 +311,7 @@ impl Run {
         let now = Timestamp::now();
         step.started_at.get_or_insert(now);
         step.not_before = None;
-        step.waits_for = None;
+        step.waits_for.clear();
         let invocation = Invocation {
             step: step.kind,
             delivery: id,
@@ -477,11 +465,12 @@ impl Run {
                 }
             }
             Err(failure) => {
-                let why = Why {
+                let met = Met {
                     hold: invoked.hold,
                     needs: invoked.needs,
+                    woken: self.woken.remove(&place).unwrap_or_default(),
                 };
-                self.failed(place, &failure, why, settings, now);
+                self.failed(place, &failure, met, settings, now);
             }
         }
         let step = &self.leased.progress.steps[place];
@@ -523,7 +512,7 @@ impl Run {
         &mut self,
         place: usize,
         failure: &StepFailure,
-        why: Why,
+        mut met: Met,
         settings: &HandlerSettings,
         now: Timestamp,
     ) {
@@ -547,26 +536,12 @@ impl Run {
                 outcome::enrichment_failed(step, failure, &settings.enrich, used);
             }
             StepKind::Act => {
-                // Whatever the handler made of it: only what the server itself failed in says nothing of the handler. A
-                // notice that has another way does not wait for this one.
-                let hold = why
-                    .hold
-                    .filter(|_| !moves_on && !matches!(failure, StepFailure::Host(_)));
-                if let Some(hold) = hold {
-                    outcome::actor_held(step, &hold, &retry, circumstances);
-                } else {
-                    outcome::actor_failed(step, failure, &retry, circumstances);
-                    // What was woken in vain waits for its time: a dependency that answers some and not others is not to
-                    // have all of them back at each answer.
-                    let in_vain =
-                        why.needs.is_some() && self.woken.contains(&(place, why.needs.clone()));
-                    if step.not_before.is_some()
-                        && outcome::may_be_due_to_others(failure)
-                        && !in_vain
-                    {
-                        step.waits_for = why.needs;
-                    }
+                // Only what the server itself failed in says nothing of what the step met. A notice that has another way
+                // does not wait for this one.
+                if moves_on || matches!(failure, StepFailure::Host(_)) {
+                    met.hold = None;
                 }
+                outcome::actor_ended(step, failure, &met, &retry, circumstances);
             }
         }
         if let Some(until) = self.leased.progress.steps[place].not_before {
@@ -658,7 +633,7 @@ impl Run {
                 let wait = left + crate::breaker::PAUSE.mul_f64(1.0 + circumstances.jitter);
                 outcome::wait_or_age(step, wait, &settings.retry, circumstances);
                 if step.status == StepStatus::Pending {
-                    step.waits_for = Some(Dependency::Handler(step.handler.to_string()));
+                    step.waits_for = vec![Dependency::Handler(step.handler.to_string())];
                 }
             }
         }
@@ -687,11 +662,7 @@ impl Run {
                     message: reason.clone(),
                     after: None,
                 };
-                let why = Why {
-                    hold: None,
-                    needs: None,
-                };
-                self.failed(place, &failure, why, &settings, Timestamp::now());
+                self.failed(place, &failure, Met::default(), &settings, Timestamp::now());
             }
         }
         let level = match self.leased.progress.steps[place].status {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Breakers, Phase};
 use crate::journal::Dependency;
 use crate::queue::{Queue, Wake};
-use crate::runtime::{Hold, Runtime};
+use crate::runtime::{Hold, Holds};
 
 /// How long a delivery that was to find out has before another one is asked to.
 const TRY_MIN: Duration = Duration::from_secs(1);
@@ -21,40 +21,33 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// Sees to it that what waits for Slack or for a handler goes on.
 pub(crate) struct Prober {
     pub(crate) queue: Queue,
-    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) holds: Arc<Holds>,
     pub(crate) breakers: Arc<Breakers>,
+}
+
+/// What is known from one round to the next.
+#[derive(Debug)]
+struct Known {
+    held: HashMap<Dependency, Hold>,
+    next_sweep: Instant,
+}
+
+impl Known {
+    fn new(now: Instant) -> Self {
+        Self {
+            held: HashMap::new(),
+            next_sweep: now,
+        }
+    }
 }
 
 impl Prober {
     /// Runs until `phase` leaves [`Phase::Serving`].
     pub(crate) async fn run(self, mut phase: watch::Receiver<Phase>) {
-        let holds = self.runtime.holds();
-        let mut changes = holds.subscribe();
-        let mut known: HashMap<Dependency, Hold> = HashMap::new();
-        let mut next_sweep = Instant::now();
+        let mut changes = self.holds.subscribe();
+        let mut known = Known::new(Instant::now());
         loop {
-            self.compare(&mut known);
-            let now = Instant::now();
-            if next_sweep <= now {
-                next_sweep = now + SWEEP;
-                for dependency in self.queue.awaited() {
-                    // An origin has its handlers' own pace.
-                    if !matches!(dependency, Dependency::Origin(_))
-                        && !known.contains_key(&dependency)
-                    {
-                        self.queue.wake(&dependency, Wake::First);
-                    }
-                }
-            }
-            let mut next = next_sweep;
-            let paused = self.breakers.probes().into_iter();
-            let paused = paused.map(|(name, due)| (Dependency::Handler(name.to_string()), due));
-            for (dependency, due) in holds.probes().into_iter().chain(paused) {
-                if due <= now {
-                    self.queue.wake(&dependency, Wake::First);
-                }
-                next = next.min(due.max(now + TRY_MIN));
-            }
+            let next = self.round(&mut known, Instant::now());
             tokio::select! {
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
                 _ = changes.changed() => {}
@@ -63,9 +56,35 @@ impl Prober {
         }
     }
 
+    /// Wakes what is due to find out, and what waited for what is back; returns when the next round is due.
+    fn round(&self, known: &mut Known, now: Instant) -> Instant {
+        self.compare(&mut known.held);
+        if known.next_sweep <= now {
+            known.next_sweep = now + SWEEP;
+            for dependency in self.queue.awaited() {
+                // An origin has its handlers' own pace.
+                if !matches!(dependency, Dependency::Origin(_))
+                    && !known.held.contains_key(&dependency)
+                {
+                    self.queue.wake(&dependency, Wake::First);
+                }
+            }
+        }
+        let mut next = known.next_sweep;
+        let paused = self.breakers.probes().into_iter();
+        let paused = paused.map(|(name, due)| (Dependency::Handler(name.to_string()), due));
+        for (dependency, due) in self.holds.probes().into_iter().chain(paused) {
+            if due <= now {
+                self.queue.wake(&dependency, Wake::First);
+            }
+            next = next.min(due.max(now + TRY_MIN));
+        }
+        next
+    }
+
     /// Reports what is held anew and what no longer is, and wakes what waited for the latter.
     fn compare(&self, known: &mut HashMap<Dependency, Hold>) {
-        let current = self.runtime.holds().current();
+        let current = self.holds.current();
         let held: HashSet<Dependency> = current.iter().map(Hold::dependency).collect();
         known.retain(|dependency, hold| {
             let is_held = held.contains(dependency);
@@ -97,5 +116,178 @@ fn named(hold: &Hold) -> String {
     match &hold.channel {
         Some(channel) => format!("the Slack channel {channel}"),
         None => "all of Slack".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::alert::{
+        Alert, DeliveryId, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp,
+    };
+    use crate::config::Retry;
+    use crate::queue::{
+        Caps, Leased, Leases, Options, Parcel, Plan, Settlement, State, Stay, StepStatus,
+        Submission, Verdict, Woken,
+    };
+    use crate::runtime::StepFailure;
+    use crate::worker::outcome::{self, Circumstances, Met};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A queue of which one delivery runs at a time, and Slack does not answer.
+    struct Outage {
+        prober: Prober,
+        leases: Leases,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Outage {
+        fn start() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("store.db");
+            let (queue, leases) = Queue::open(&path, Options::default(), Caps::all(1)).unwrap();
+            let prober = Prober {
+                queue,
+                holds: Arc::default(),
+                breakers: Arc::default(),
+            };
+            Self {
+                prober,
+                leases,
+                _dir: dir,
+            }
+        }
+
+        async fn accept(&self, name: &str, priority: Priority) -> DeliveryId {
+            let labels = Labels::from_iter([("alertname".to_owned(), name.to_owned())]);
+            let alert = Alert {
+                fingerprint: Fingerprint::of(&labels),
+                status: Status::Firing,
+                labels,
+                annotations: Labels::default(),
+                starts_at: Timestamp::UNIX_EPOCH,
+                ends_at: None,
+                generator_url: None,
+                received_at: Timestamp::now(),
+                origin: Origin::default(),
+            };
+            let plan = Plan {
+                route: "route".into(),
+                handlers: vec![HandlerName::new("notify")],
+                priority,
+                repeat_after: Duration::from_secs(3_600),
+            };
+            let submission = Submission {
+                alert,
+                starts_at_missing: false,
+                plans: vec![plan],
+            };
+            let parcel = Parcel::new(vec![submission], Vec::new());
+            let receipt = self.prober.queue.accept(parcel).await.unwrap();
+            match &receipt.verdicts[0] {
+                Verdict::Accepted(accepted) => accepted[0].id,
+                other => panic!("not accepted: {other:?}"),
+            }
+        }
+
+        /// Takes out what goes next, lets it find that Slack does not answer, and waits until that is stored.
+        async fn fail(&mut self) -> (DeliveryId, Vec<Woken>) {
+            let leased = self.next().await;
+            let (id, woken) = (leased.id, leased.woken.clone());
+            let Leased {
+                token,
+                alert,
+                mut progress,
+                handler,
+                ..
+            } = leased;
+            let woken_steps = progress.wake(&woken);
+            progress.steps[0].status = StepStatus::Done;
+            let met = Met {
+                hold: None,
+                needs: Some(Dependency::Slack),
+                woken: woken_steps.into_iter().flat_map(|(_, back)| back).collect(),
+            };
+            let failure = StepFailure::Unavailable {
+                message: "no answer".to_owned(),
+                after: None,
+            };
+            // By its own time it goes on after an hour: what comes earlier was woken.
+            let hour = Duration::from_secs(3_600);
+            let policy = Retry {
+                attempts_max: 10,
+                backoff_min: hour,
+                backoff_max: hour,
+                age_max: hour * 4,
+            };
+            let at = Circumstances {
+                now: Timestamp::now(),
+                age: Duration::ZERO,
+                jitter: 1.0,
+            };
+            let act = &mut progress.steps[1];
+            act.waits_for.clear();
+            outcome::actor_ended(act, &failure, &met, &policy, at);
+            let queue = &self.prober.queue;
+            let mut commits = queue.commits();
+            queue.release_slot(&handler, Stay::Long);
+            queue.settle(Settlement {
+                id,
+                token,
+                next: outcome::next(&progress),
+                progress,
+                alert: Some(alert),
+                story: None,
+                last_error: None,
+            });
+            while queue.story(id).await.unwrap().unwrap().delivery.state != State::Retrying {
+                commits.changed().await.unwrap();
+            }
+            (id, woken)
+        }
+
+        async fn next(&mut self) -> Leased {
+            let next = tokio::time::timeout(PATIENCE, self.leases.next());
+            next.await.expect("something goes on").unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn after_an_outage_of_two_sweeps_the_most_urgent_go_first() {
+        use Priority::{Critical, Normal};
+        let mut outage = Outage::start();
+        let mut ids = Vec::new();
+        for (name, priority) in [
+            ("A", Normal),
+            ("B", Critical),
+            ("C", Normal),
+            ("D", Critical),
+        ] {
+            ids.push(outage.accept(name, priority).await);
+            outage.fail().await;
+        }
+        let start = Instant::now();
+        let mut known = Known::new(start);
+        for sweep in 0..2 {
+            let next = outage.prober.round(&mut known, start + SWEEP * sweep);
+            assert_eq!(next, start + SWEEP * (sweep + 1));
+            let (probe, woken) = outage.fail().await;
+            assert_eq!(probe, ids[1], "the most urgent finds out");
+            assert_eq!(woken, [(Dependency::Slack, Wake::First)]);
+        }
+        outage.prober.queue.wake(&Dependency::Slack, Wake::All);
+        let mut order = Vec::new();
+        for _ in &ids {
+            let leased = outage.next().await;
+            order.push(leased.id);
+            outage
+                .prober
+                .queue
+                .release_slot(&leased.handler, Stay::Long);
+        }
+        assert_eq!(order, [ids[1], ids[3], ids[0], ids[2]]);
     }
 }

@@ -51,23 +51,42 @@ impl FromStr for Dependency {
     }
 }
 
-impl serde::Serialize for Dependency {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+/// Several dependencies as one text, a line each: as they are stored and shown.
+///
+/// What this version does not know is left out when it is read: a newer one wrote it, and the time is waited for.
+pub mod lines {
+    use serde::{Deserialize as _, Deserializer, Serializer};
 
-impl<'de> serde::Deserialize<'de> for Dependency {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+    use super::Dependency;
+
+    /// Returns the text.
+    pub fn to_text(dependencies: &[Dependency]) -> String {
+        let lines: Vec<_> = dependencies.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    /// Reads it.
+    pub fn of_text(text: &str) -> Vec<Dependency> {
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    pub fn serialize<S: Serializer>(
+        dependencies: &[Dependency],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_text(dependencies))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Dependency>, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Ok(value.as_str().map(of_text).unwrap_or_default())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
@@ -86,12 +105,17 @@ mod tests {
         ] {
             assert_eq!(dependency.to_string(), text);
             assert_eq!(text.parse(), Ok(dependency.clone()));
-            let json = serde_json::to_string(&dependency).unwrap();
-            assert_eq!(
-                serde_json::from_str::<Dependency>(&json).unwrap(),
-                dependency
-            );
         }
         assert_eq!("pager".parse::<Dependency>(), Err(NotADependency));
+    }
+
+    #[test]
+    fn several_are_a_line_each_and_what_is_not_known_is_left_out() {
+        let both = [Dependency::Slack, Dependency::Handler("h".into())];
+        let text = lines::to_text(&both);
+        assert_eq!(text, "slack\nhandler h");
+        assert_eq!(lines::of_text(&text), both);
+        assert_eq!(lines::of_text("pager\nhandler h"), both[1..]);
+        assert_eq!(lines::of_text(""), []);
     }
 }

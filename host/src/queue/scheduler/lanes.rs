@@ -127,6 +127,7 @@ impl Scheduler {
             suspected: entrant.suspected,
             waits_for: Vec::new(),
             woken: Vec::new(),
+            seen: None,
             alert,
             alert_bytes: entrant.alert_bytes,
         };
@@ -148,10 +149,12 @@ impl Scheduler {
         self.last_token += 1;
         let token = LeaseToken(self.last_token);
         let ahead = self.handlers[self.items[&id].handler].is_full();
+        let wakes = self.backs.count();
         let item = self.item(id);
         item.phase = phase(token);
         item.ahead = ahead;
         item.leases += 1;
+        item.seen.get_or_insert(wakes);
         let (handler, route) = (item.handler, item.route);
         let item = &self.items[&id];
         let grant = Grant {
@@ -231,6 +234,9 @@ impl Scheduler {
             self.start_timer(id, due);
             return;
         }
+        // It is due by itself: what is back makes no difference any more, and each wake would look at it.
+        self.await_none(id);
+        let item = &self.items[&id];
         let has_others = item.pipeline.iter().any(|h| *h != item.pipeline[0]);
         self.handlers[item.handler].ready(item.priority, id);
         if has_others {

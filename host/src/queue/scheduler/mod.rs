@@ -21,11 +21,11 @@ use crate::journal::Dependency;
 
 use super::clock::Ticks;
 use super::options::Caps;
-use super::types::{LeaseToken, Stay};
+use super::types::{LeaseToken, Stay, Wake, Woken};
 use alone::Alone;
 use lanes::Line;
 use slots::Slots;
-use wake::Waiters;
+use wake::{Backs, Waiters};
 
 #[cfg(test)]
 pub(super) use slots::BRIEF_MIN;
@@ -71,7 +71,9 @@ struct Item {
     /// What it waits for, besides its time.
     waits_for: Vec<Dependency>,
     /// What was back since its last lease.
-    woken: Vec<Dependency>,
+    woken: Vec<Woken>,
+    /// How many wakes there had been when its lease began; of several in a row, the first.
+    seen: Option<u64>,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
 }
@@ -111,6 +113,7 @@ pub(super) struct Scheduler {
     handler_keys: HashMap<HandlerName, usize>,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
+    backs: Backs,
     provisional: Vec<Provisional>,
     caps: Caps,
     depth_max: usize,
@@ -136,6 +139,7 @@ impl Scheduler {
             handler_keys: HashMap::new(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
+            backs: Backs::default(),
             provisional: Vec::new(),
             caps,
             depth_max,
@@ -416,8 +420,18 @@ impl Scheduler {
                 // One that yielded has more to run at once.
                 if due > Ticks::MIN {
                     item.suspected = 0;
+                    let seen = item.seen.take();
+                    let missed = self.backs.since(seen.unwrap_or(u64::MAX), &waits_for);
+                    if missed.is_empty() {
+                        self.await_all(id, waits_for);
+                    } else {
+                        // It came back while nobody waited for it.
+                        let item = self.item(id);
+                        item.due = due.min(now);
+                        let woken = missed.into_iter().map(|back| (back, Wake::All));
+                        item.woken.extend(woken);
+                    }
                 }
-                self.await_all(id, waits_for);
                 if self.is_next(id) {
                     self.set_off(id, now);
                 }

@@ -610,3 +610,96 @@ fn the_oldest_is_told_by_its_time_and_not_by_its_identifier() {
     assert_eq!(scheduler.oldest(), Some(at(100)));
     assert_eq!(scheduler.oldest_critical(), Some(at(100)));
 }
+
+fn slack() -> Vec<Dependency> {
+    vec![Dependency::Slack]
+}
+
+fn waits(due: Ticks, waits_for: Vec<Dependency>) -> Ended {
+    Ended::Waits {
+        handler: name("a"),
+        due,
+        waits_for,
+    }
+}
+
+/// Ends a lease that waits for something, and gives its slot back.
+fn wait_for(scheduler: &mut Scheduler, grant: &Grant, due: Ticks, waits_for: Vec<Dependency>) {
+    scheduler.release_slot(&grant.handler, Stay::Long);
+    scheduler.end(grant.id, grant.token, waits(due, waits_for), NOW);
+}
+
+#[test]
+fn what_is_due_by_itself_is_not_looked_at_by_each_wake() {
+    let mut scheduler = scheduler(1);
+    for id in 1..=100 {
+        let mut entrant = entrant(id, id.cast_unsigned(), "a", Priority::Normal);
+        (entrant.due, entrant.waits_for) = (NOW + 50, slack());
+        scheduler.restore(entrant, NOW);
+    }
+    assert_eq!(scheduler.waiters[&Dependency::Slack].len(), 100);
+    scheduler.grant(NOW + 50);
+    scheduler.commit(NOW + 50);
+    assert_eq!(scheduler.awaited(), []);
+    assert_eq!(scheduler.wake(&Dependency::Slack, Wake::All, NOW + 50), 0);
+}
+
+#[test]
+fn what_is_back_before_a_lease_has_ended_is_not_missed() {
+    let mut scheduler = scheduler(1);
+    let before = Dependency::Origin("https://before.example.com".into());
+    scheduler.wake(&before, Wake::All, NOW);
+    let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    assert!(scheduler.start(&lease));
+    assert_eq!(
+        scheduler.wake(&Dependency::Slack, Wake::All, NOW),
+        0,
+        "nobody waits yet"
+    );
+    wait_for(
+        &mut scheduler,
+        &lease,
+        NOW + 50,
+        vec![before.clone(), Dependency::Slack],
+    );
+    let again = scheduler.grant(NOW);
+    scheduler.commit(NOW);
+    assert_eq!(again[0].woken, [(Dependency::Slack, Wake::All)]);
+    // Nothing came back during this one.
+    assert!(scheduler.start(&again[0]));
+    wait_for(
+        &mut scheduler,
+        &again[0],
+        NOW + 50,
+        vec![before, Dependency::Slack],
+    );
+    assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+}
+
+#[test]
+fn what_is_back_before_a_delivery_that_yielded_waits_is_not_missed() {
+    let mut scheduler = scheduler(1);
+    let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    assert!(scheduler.start(&lease));
+    scheduler.wake(&Dependency::Slack, Wake::All, NOW);
+    wait_for(&mut scheduler, &lease, Ticks::MIN, Vec::new());
+    let again = scheduler.grant(NOW);
+    scheduler.commit(NOW);
+    assert!(scheduler.start(&again[0]));
+    wait_for(&mut scheduler, &again[0], NOW + 50, slack());
+    assert_eq!(grant(&mut scheduler, NOW), [1]);
+}
+
+#[test]
+fn no_more_than_so_many_dependencies_are_remembered_and_the_latest_are() {
+    let mut scheduler = scheduler(1);
+    let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    assert!(scheduler.start(&lease));
+    let origin = |n: usize| Dependency::Origin(format!("https://{n}.example.com"));
+    for n in 0..10_000 {
+        scheduler.wake(&origin(n), Wake::All, NOW);
+        assert!(scheduler.backs.len() <= 1_024);
+    }
+    wait_for(&mut scheduler, &lease, NOW + 50, vec![origin(9_999)]);
+    assert_eq!(grant(&mut scheduler, NOW), [1]);
+}

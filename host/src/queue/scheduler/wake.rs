@@ -15,6 +15,48 @@ use super::{Phase, Scheduler};
 /// Deliveries by what they wait for, by urgency and then by age.
 pub(super) type Waiters = HashMap<Dependency, BTreeSet<(Priority, DeliveryId)>>;
 
+/// So many dependencies are remembered as back. One that is forgotten is missed by a lease that began long before.
+const BACKS_MAX: usize = 1_024;
+
+/// When each dependency was last back, by the number of the wake: a lease under way waits for nothing yet, and would miss it.
+#[derive(Debug, Default)]
+pub(super) struct Backs {
+    count: u64,
+    last: HashMap<Dependency, u64>,
+}
+
+impl Backs {
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.last.len()
+    }
+
+    fn note(&mut self, dependency: &Dependency) {
+        self.count += 1;
+        if let Some(last) = self.last.get_mut(dependency) {
+            *last = self.count;
+            return;
+        }
+        if self.last.len() >= BACKS_MAX {
+            let mut counts: Vec<_> = self.last.values().copied().collect();
+            let (_, middle, _) = counts.select_nth_unstable(BACKS_MAX / 2);
+            let middle = *middle;
+            self.last.retain(|_, last| *last > middle);
+        }
+        self.last.insert(dependency.clone(), self.count);
+    }
+
+    /// Returns which of these were back after so many wakes.
+    pub(super) fn since(&self, count: u64, of: &[Dependency]) -> Vec<Dependency> {
+        let was_back = |d: &&Dependency| self.last.get(*d).is_some_and(|last| *last > count);
+        of.iter().filter(was_back).cloned().collect()
+    }
+}
+
 impl Scheduler {
     /// Notes what a delivery waits for.
     pub(super) fn await_all(&mut self, id: DeliveryId, waits_for: Vec<Dependency>) {
@@ -49,6 +91,9 @@ impl Scheduler {
         which: Wake,
         now: Ticks,
     ) -> usize {
+        if which == Wake::All {
+            self.backs.note(dependency);
+        }
         let Some(waiters) = self.waiters.get(dependency) else {
             return 0;
         };
@@ -62,7 +107,7 @@ impl Scheduler {
             Wake::First => ids.take(1).collect(),
         };
         for id in &ids {
-            self.item(*id).woken.push(dependency.clone());
+            self.item(*id).woken.push((dependency.clone(), which));
             self.hurry(*id, now);
         }
         ids.len()

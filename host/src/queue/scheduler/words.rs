@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
 use crate::journal::Dependency;
 use crate::queue::clock::Ticks;
-use crate::queue::types::LeaseToken;
+use crate::queue::types::{LeaseToken, Woken};
 
 /// Which other routes the alert of a delivery took when it was accepted. An earlier delivery of its fingerprint on any
 /// further route is of a configuration that is no more, and goes first.
@@ -85,7 +85,7 @@ pub(in crate::queue) struct Grant {
     pub(in crate::queue) ahead: bool,
     pub(in crate::queue) after_crash: bool,
     /// What it waited for that was back, if that is why it goes on before its time.
-    pub(in crate::queue) woken: Vec<Dependency>,
+    pub(in crate::queue) woken: Vec<Woken>,
     /// When it was accepted, as in [`Entrant`].
     pub(in crate::queue) since: Ticks,
     /// Absent where memory had no room for it.

@@ -65,6 +65,10 @@ pub(super) struct Group {
     pub(super) gone: HashSet<DeliveryId>,
     /// Deliveries that are due before their time, since a person asked for it.
     pub(super) hurried: Vec<DeliveryId>,
+    /// Deliveries that were given up while they waited: no lease of theirs ends.
+    pub(super) withdrawn: Vec<DeliveryId>,
+    /// Deliveries that are watched from now on.
+    watched: Vec<DeliveryId>,
     pub(super) died: u64,
     pub(super) revived: u64,
     /// The class of each death that was reported in a notice of its own.
@@ -217,6 +221,8 @@ impl Committer {
             begun_ahead: Vec::new(),
             gone: HashSet::new(),
             hurried: Vec::new(),
+            withdrawn: Vec::new(),
+            watched: Vec::new(),
             died: 0,
             revived: 0,
             noticed: Vec::new(),
@@ -324,6 +330,9 @@ impl Committer {
             self.shared.set_writable();
         }
         self.events.commit();
+        for id in &group.withdrawn {
+            self.watched.remove(id);
+        }
         let alerts = parts.iter().map(|part| part.verdicts.len()).sum::<usize>();
         self.checkpointer.written(alerts + answers.len());
         {
@@ -388,6 +397,13 @@ impl Committer {
         }
     }
 
+    /// Notes that the end of a delivery may end a notice.
+    pub(super) fn watch(&mut self, group: &mut Group, id: DeliveryId) {
+        if self.watched.insert(id) {
+            group.watched.push(id);
+        }
+    }
+
     /// Returns true if somebody is to hear what is settled.
     pub(super) fn reports_settled(&self) -> bool {
         self.shared.settled.lock().is_some()
@@ -422,6 +438,9 @@ impl Committer {
         }
         self.shared.scheduler.lock().rollback(group.ticks);
         self.events.rollback();
+        for id in &group.watched {
+            self.watched.remove(id);
+        }
         self.kv_usage.clear();
         self.reports.rollback(&group.noticed, group.ticks);
         let why = reason(error);

@@ -284,16 +284,11 @@ impl Events {
 
     /// Returns the fingerprint's firings that no resolved has ended, among its latest [`OPEN_AMONG`]: the two that began
     /// last, the last of them first.
-    ///
-    /// Only an alert whose start says nothing needs this, so the index for it is made when the first one comes.
     pub(super) fn open_firings(
         &self,
         conn: &Connection,
         fingerprint: Fingerprint,
     ) -> rusqlite::Result<Vec<Event>> {
-        conn.execute_batch(
-            "CREATE INDEX IF NOT EXISTS events_firing ON events (fingerprint) WHERE status = 0",
-        )?;
         let gathered = self.gathered.lock();
         let mut firings = gathered.firings(fingerprint);
         let mut statement = conn.prepare_cached(

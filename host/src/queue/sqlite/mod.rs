@@ -3,6 +3,7 @@
 mod accept;
 mod checkpoint;
 mod committer;
+mod copy;
 mod deaths;
 mod events;
 mod filter;
@@ -24,7 +25,9 @@ mod settle;
 pub(in crate::queue) use accept::UNROUTED;
 pub(super) use committer::Handed;
 pub(super) use notices::subject_of;
-pub(super) use reader::Reader;
+#[cfg(test)]
+pub(super) use reader::Chosen;
+pub(super) use reader::{RETRIED_MAX, Reader};
 pub(super) use recovery::start;
 pub(super) use retry::RetryJob;
 

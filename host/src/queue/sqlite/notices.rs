@@ -91,7 +91,10 @@ impl Committer {
             plans: vec![plan],
         });
         let id = self.accept_on(group, &new, &new.plans[0], memory)?;
-        self.watched.insert(id);
+        // It may have died of the backlog at once.
+        if self.shared.scheduler.lock().contains(id) {
+            self.watch(group, id);
+        }
         Ok(())
     }
 

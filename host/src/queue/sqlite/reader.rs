@@ -29,7 +29,7 @@ const IDLE_MAX: usize = 3;
 const LIST_MAX: u32 = 1_000;
 
 /// Dead deliveries that one request may send again: each takes about 100 bytes meanwhile.
-const RETRIED_MAX: u32 = 100_000;
+pub(in crate::queue) const RETRIED_MAX: u32 = 100_000;
 
 /// Of so many deliveries the labels are tested for one part of a list: each is parsed, at some 5 µs.
 #[cfg(not(test))]
@@ -47,6 +47,21 @@ pub(in crate::queue) struct Reader {
     /// The events that the table lacks.
     gathered: Arc<Mutex<Gathered>>,
     idle: Mutex<Vec<Connection>>,
+}
+
+/// What one request sends again.
+#[derive(Debug)]
+pub(in crate::queue) struct Chosen {
+    /// In this state when they were looked at.
+    pub(super) state: Selected,
+    /// In the order of acceptance.
+    pub(super) lanes: Vec<Lane>,
+    /// What is later on the ordering keys of dead ones.
+    pub(super) tails: Tails,
+    /// The last one that was looked at, whatever its labels.
+    pub(super) looked_to: Option<DeliveryId>,
+    /// How many there are after that, for another request.
+    pub(super) beyond: u64,
 }
 
 impl Reader {
@@ -93,13 +108,13 @@ impl Reader {
     }
 
     /// Returns the deliveries of a selection after `after` that held an alert, in the order of acceptance, but for what a
-    /// person has cancelled; with what is later on the ordering keys of dead ones; and how many there are beyond the most
-    /// that one request takes, whatever their labels.
+    /// person has cancelled. At most `count_max` are looked at, whatever their labels.
     pub(in crate::queue) fn selected(
         &self,
         selection: &Selection,
         after: Option<DeliveryId>,
-    ) -> Result<(Vec<Lane>, Tails, u64), ReadError> {
+        count_max: u32,
+    ) -> Result<Chosen, ReadError> {
         let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
         let after = after.map_or(i64::MIN, DeliveryId::as_raw);
         let state = match selection.state {
@@ -114,15 +129,16 @@ impl Reader {
         self.with(|conn| {
             let mut lanes = conn
                 .prepare_cached(&format!(
-                    "SELECT id, fingerprint, route {from} ORDER BY id LIMIT {RETRIED_MAX}"
+                    "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?5"
                 ))?
                 .query_map(
-                    params![after, CANCELLED, handler, selection.reason],
+                    params![after, CANCELLED, handler, selection.reason, count_max],
                     read_lane,
                 )?
                 .collect::<rusqlite::Result<Vec<Lane>>>()?;
-            let beyond = match lanes.last() {
-                Some((last, ..)) if lanes.len() == RETRIED_MAX as usize => conn
+            let looked_to = lanes.last().map(|(last, ..)| *last);
+            let beyond = match looked_to {
+                Some(last) if lanes.len() == count_max as usize => conn
                     .prepare_cached(&format!("SELECT count(*) {from}"))?
                     .query_one(
                         params![last.as_raw(), CANCELLED, handler, selection.reason],
@@ -144,7 +160,13 @@ impl Reader {
                 Selected::Dead => Tails::read(conn, &lanes)?,
                 Selected::Retrying => Tails::read(conn, &[])?,
             };
-            Ok((lanes, tails, beyond))
+            Ok(Chosen {
+                state: selection.state,
+                lanes,
+                tails,
+                looked_to,
+                beyond,
+            })
         })
     }
 

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 
 use crate::alert::DeliveryId;
 use crate::queue::errors::RetryError;
-use crate::queue::types::{Rest, RestReason, Retried};
+use crate::queue::types::{Rest, RestReason, Retried, Selected};
 
 use super::committer::{Committer, Group};
-use super::reader::{self, Lane};
+use super::reader::{self, Chosen, Lane};
 use super::rows::{self, Stored};
 use super::schema::{DEAD, DONE, has_run};
 use super::settle::Reviver;
@@ -175,13 +175,10 @@ impl Tails {
 /// A request to send many again.
 #[derive(Debug)]
 pub(in crate::queue) struct RetryJob {
-    /// In the order of acceptance.
-    lanes: Vec<Lane>,
-    tails: Tails,
-    /// Dead ones beyond `lanes`, for another request.
-    beyond: u64,
-    /// How many of `lanes` were looked at.
+    chosen: Chosen,
+    /// How many of the lanes are done.
     done: usize,
+    /// Where another request goes on.
     after: DeliveryId,
     answer: Retried,
     began: Instant,
@@ -208,14 +205,12 @@ enum Tried {
 
 impl RetryJob {
     pub(in crate::queue) fn new(
-        (lanes, tails, beyond): (Vec<Lane>, Tails, u64),
+        chosen: Chosen,
         after: Option<DeliveryId>,
         reply: oneshot::Sender<Retried>,
     ) -> Self {
         Self {
-            lanes,
-            tails,
-            beyond,
+            chosen,
             done: 0,
             after: after.unwrap_or(DeliveryId::from_raw(0)),
             answer: Retried::default(),
@@ -239,9 +234,11 @@ impl RetryJob {
     fn advance(&mut self, slice: Slice) -> Option<RestReason> {
         let looked_at = slice.retried.len() + slice.left.len();
         self.done += looked_at;
-        if let Some((last, ..)) = self.lanes[..self.done].last() {
-            self.after = *last;
-        }
+        let lanes = &self.chosen.lanes;
+        let last = lanes[..self.done].last().map(|(last, ..)| *last);
+        // Those that were looked at and have other labels are done, too.
+        let all = self.chosen.looked_to.filter(|_| self.done == lanes.len());
+        self.after = all.or(last).unwrap_or(self.after);
         self.waits_for_room = slice.no_room;
         self.answer.retried.extend(slice.retried);
         for (id, why) in slice.left {
@@ -258,7 +255,7 @@ impl RetryJob {
         }
         if slice.no_room && now >= self.deadline() {
             Some(RestReason::Room)
-        } else if self.done == self.lanes.len() || now >= self.began + REQUEST_TIME_MAX {
+        } else if self.done == self.chosen.lanes.len() || now >= self.began + REQUEST_TIME_MAX {
             Some(RestReason::Time)
         } else {
             None
@@ -273,12 +270,9 @@ impl RetryJob {
 
     /// Answers with what was done.
     fn finish(mut self, why: RestReason) {
-        let rest: Vec<DeliveryId> = self.lanes[self.done..]
-            .iter()
-            .take(LEFT_MAX)
-            .map(|(id, ..)| *id)
-            .collect();
-        let count = (self.lanes.len() - self.done) as u64 + self.beyond;
+        let lanes = &self.chosen.lanes[self.done..];
+        let rest: Vec<_> = lanes.iter().take(LEFT_MAX).map(|(id, ..)| *id).collect();
+        let count = lanes.len() as u64 + self.chosen.beyond;
         if count > 0 {
             let error = RetryError::Unavailable(why.to_string());
             for id in rest {
@@ -309,9 +303,15 @@ impl Committer {
     fn retry_some(&mut self, group: &mut Group, job: &mut RetryJob) -> rusqlite::Result<Slice> {
         let began = Instant::now();
         let mut slice = Slice::default();
-        job.tails.read_on(&self.conn)?;
-        for lane in job.lanes[job.done..].iter().take(SLICE_MAX) {
-            match self.retry_one(group, lane, &mut job.tails)? {
+        let Chosen {
+            state,
+            lanes,
+            tails,
+            ..
+        } = &mut job.chosen;
+        tails.read_on(&self.conn)?;
+        for lane in lanes[job.done..].iter().take(SLICE_MAX) {
+            match self.retry_one(group, lane, *state, tails)? {
                 Tried::Sent => slice.retried.push(lane.0),
                 Tried::Left(why) => slice.left.push((lane.0, why)),
                 Tried::NoRoom => {
@@ -330,15 +330,22 @@ impl Committer {
         &mut self,
         group: &mut Group,
         lane: &Lane,
+        state: Selected,
         tails: &mut Tails,
     ) -> rusqlite::Result<Tried> {
         let Some(stored) = Stored::load(&self.conn, lane.0)? else {
             return Ok(Tried::Left(RetryError::NotFound));
         };
-        if self.hurry(group, &stored)? {
-            return Ok(Tried::Sent);
+        match self.hurry(group, &stored)? {
+            Ok(true) => return Ok(Tried::Sent),
+            Ok(false) => {}
+            Err(why) => return Ok(Tried::Left(why)),
         }
-        if stored.state != DEAD || self.shared.scheduler.lock().contains(lane.0) {
+        // What waited when it was selected may have died since, and nobody has looked at what is later.
+        if state == Selected::Retrying
+            || stored.state != DEAD
+            || self.shared.scheduler.lock().contains(lane.0)
+        {
             return Ok(Tried::Left(RetryError::NotDead));
         }
         if tails.have_passed(&self.conn, lane)? {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp};
-use crate::journal::{CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded};
+use crate::journal::{
+    CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded, lines,
+};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
 use crate::queue::scheduler::{Beside, Grant};
 
@@ -120,7 +122,7 @@ impl Stored {
             suspected: row.get(14)?,
             resent: row.get(15)?,
             beside: beside_of(row.get_ref(16)?.as_str_or_null()?),
-            waits_for: waits_for_of(row.get_ref(17)?.as_str_or_null()?),
+            waits_for: lines::of_text(row.get_ref(17)?.as_str_or_null()?.unwrap_or_default()),
         })
     }
 
@@ -134,14 +136,7 @@ impl Stored {
 
 /// Returns what a delivery waits for as it is stored: a line each.
 pub(super) fn waits_for_text(waits_for: &[Dependency]) -> Option<String> {
-    let lines: Vec<_> = waits_for.iter().map(ToString::to_string).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
-}
-
-/// What this version does not know is not waited for: the time is.
-fn waits_for_of(text: Option<&str>) -> Vec<Dependency> {
-    let lines = text.unwrap_or_default().lines();
-    lines.filter_map(|line| line.parse().ok()).collect()
+    (!waits_for.is_empty()).then(|| lines::to_text(waits_for))
 }
 
 /// Returns the state of a delivery with this lease.

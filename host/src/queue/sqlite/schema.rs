@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::queue::errors::OpenError;
 
 use super::checkpoint::LOG_FRAMES_MAX;
+use super::copy;
 use super::rows::DEAD_BYTES;
 
 /// `AlMg`, so that `file` and this program tell a store from any other database.
@@ -40,8 +41,7 @@ pub(super) fn has_run(state: i64, leases: i64) -> bool {
 
 // `runs` has the latest lease of each delivery: a row that is found by its number may fill a page, where one
 // found by a composed key is cut at a quarter of it, and its rest takes a page alone.
-// `events` begins with the time: those that come together lie together. Its index by fingerprint is made when the
-// first alert without a start comes (`events.rs`).
+// `events` begins with the time: those that come together lie together.
 // An event has a row for each occurrence, so that what is remembered of one goes with it. `ends` is the start of the firing
 // that a resolved has ended, if it named another one.
 // `occurrence` and `sent_starts_at` (the start that the sender gave, if the event has another) are what the events of
@@ -136,6 +136,11 @@ CREATE TABLE events (
     PRIMARY KEY (starts_at, fingerprint, occurrence, status)
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// For what names no start, as the end of a notice. Made when a store is opened that lacks it: made at need, it would hold up
+/// everybody.
+const EVENTS_FIRING: &str =
+    "CREATE INDEX IF NOT EXISTS events_firing ON events (fingerprint) WHERE status = 0";
 
 const RUNS: &str = "
 CREATE TABLE runs (
@@ -241,7 +246,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Opens a file, and makes it for this user alone where there is none.
-fn private(path: &Path) -> std::io::Result<File> {
+pub(super) fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -310,9 +315,11 @@ fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
     } else {
         quick_check(conn, path)?;
         if layout < LAYOUT {
+            copy::keep(conn, path, layout)?;
             upgrade(conn, layout).map_err(fail)?;
         }
     }
+    conn.execute_batch(EVENTS_FIRING).map_err(fail)?;
     conn.query_one("SELECT value FROM meta WHERE key = 'secret'", [], |row| {
         row.get(0)
     })
@@ -586,6 +593,62 @@ mod tests {
         );
         drop(conn);
         assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn the_index_that_the_hour_of_trouble_needs_is_there_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let has_index = |conn: &Connection| {
+            text(
+                conn,
+                "SELECT CAST(count(*) AS TEXT) FROM sqlite_schema WHERE name = 'events_firing'",
+            )
+        };
+        let conn = open(&path).unwrap().conn;
+        assert_eq!(has_index(&conn), "1");
+        conn.execute_batch("DROP INDEX events_firing").unwrap();
+        drop(conn);
+        assert_eq!(has_index(&open(&path).unwrap().conn), "1");
+    }
+
+    #[test]
+    fn a_copy_is_kept_before_a_migration_and_nothing_is_migrated_without_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let old = |conn: &Connection| conn.execute_batch(LAYOUT_3).unwrap();
+        let conn = open(&path).unwrap().conn;
+        old(&conn);
+        drop(conn);
+        let copy = dir.path().join("store.db.layout-3");
+        let in_the_way = dir.path().join("store.db.layout-3.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        let refused = open(&path).unwrap_err().to_string();
+        assert!(refused.contains("store.db.layout-3 "), "{refused}");
+        let layout = |path: &Path| {
+            let conn = open_reader(path).unwrap();
+            conn.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        assert_eq!((layout(&path), copy.exists()), (3, false));
+
+        std::fs::remove_dir(&in_the_way).unwrap();
+        drop(open(&path).unwrap());
+        assert_eq!((layout(&path), layout(&copy)), (LAYOUT, 3));
+        let mode = std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        // Back, and forth again: the copy is that of the last migration.
+        std::fs::copy(&copy, &path).unwrap();
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(dir.path().join(format!("store.db{end}")));
+        }
+        let conn = Connection::open(&path).unwrap();
+        conn.execute_batch("INSERT INTO meta VALUES ('went', 'back')")
+            .unwrap();
+        drop(conn);
+        drop(open(&path).unwrap());
+        let went = "SELECT value FROM meta WHERE key = 'went'";
+        assert_eq!(text(&open_reader(&copy).unwrap(), went), "back");
     }
 
     #[test]

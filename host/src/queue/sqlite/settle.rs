@@ -28,6 +28,8 @@ pub(super) enum Answer {
     Cancel(Result<(), CancelError>),
     Raised(Raised),
     Ended,
+    #[cfg(test)]
+    Watched(usize),
 }
 
 impl Answer {
@@ -47,6 +49,8 @@ impl Answer {
             (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
             (Self::Raised(raised), Urgent::Raise { reply, .. }) => drop(reply.send(raised)),
             (Self::Ended, Urgent::End { reply, .. }) => drop(reply.send(())),
+            #[cfg(test)]
+            (Self::Watched(count), Urgent::Watched(reply)) => drop(reply.send(count)),
             #[cfg(test)]
             (Self::Nothing, Urgent::Sql(_, reply)) => drop(reply.send(())),
             _ => {}
@@ -105,10 +109,7 @@ impl Committer {
                 ..
             } => Answer::Record(match self.lease_of(group, *id, *token) {
                 None => Err(LedgerError::LeaseLost),
-                Some(lease) => {
-                    self.note(*id, lease, *step, note)?;
-                    Ok(())
-                }
+                Some(lease) => self.note(*id, lease, *step, note)?,
             }),
             Urgent::Record {
                 id,
@@ -136,6 +137,8 @@ impl Committer {
                 Answer::Ended
             }
             #[cfg(test)]
+            Urgent::Watched(_) => Answer::Watched(self.watched.len()),
+            #[cfg(test)]
             Urgent::SqlFirst(_) => Answer::Nothing,
             #[cfg(test)]
             Urgent::Sql(sql, _) => {
@@ -147,23 +150,32 @@ impl Committer {
     }
 
     /// Writes what is in doubt of a step into what is stored of the delivery's progress.
-    fn note(&self, id: DeliveryId, lease: u32, step: u32, note: &Note) -> rusqlite::Result<()> {
-        let mut progress = match rows::progress_json(&self.conn, id)? {
-            Some(json) => serde_json::from_str(&json)
-                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?,
+    fn note(
+        &self,
+        id: DeliveryId,
+        lease: u32,
+        step: u32,
+        note: &Note,
+    ) -> rusqlite::Result<Result<(), LedgerError>> {
+        let mut progress: Progress = match rows::progress_json(&self.conn, id)? {
+            Some(json) => match serde_json::from_str(&json) {
+                Ok(progress) => progress,
+                Err(error) => return Ok(Err(LedgerError::Unavailable(unreadable(&error)))),
+            },
             None => match Stored::load(&self.conn, id)? {
                 Some(stored) => Progress::new(&stored.pipeline),
-                None => return Ok(()),
+                None => return Ok(Ok(())),
             },
         };
         let Some(step) = progress.steps.get_mut(step as usize) else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         step.doubts = note.doubts.clone();
         step.begun = Some(note.begun.clone());
         let json = serde_json::to_string(&progress)
             .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        rows::put_run(&self.conn, id, lease, &json, None)
+        rows::put_run(&self.conn, id, lease, &json, None)?;
+        Ok(Ok(()))
     }
 
     fn lease_of(&self, group: &Group, id: DeliveryId, token: LeaseToken) -> Option<u32> {
@@ -351,8 +363,10 @@ impl Committer {
         let Some(stored) = Stored::load(&self.conn, id)? else {
             return Ok(Err(RetryError::NotFound));
         };
-        if self.hurry(group, &stored)? {
-            return Ok(Ok(()));
+        match self.hurry(group, &stored)? {
+            Ok(true) => return Ok(Ok(())),
+            Ok(false) => {}
+            Err(why) => return Ok(Err(why)),
         }
         if stored.state != DEAD || self.shared.scheduler.lock().contains(id) {
             return Ok(Err(RetryError::NotDead));
@@ -376,17 +390,23 @@ impl Committer {
     }
 
     /// Makes a delivery due that waits for its time; returns false if it does not wait.
-    pub(super) fn hurry(&mut self, group: &mut Group, stored: &Stored) -> rusqlite::Result<bool> {
+    pub(super) fn hurry(
+        &mut self,
+        group: &mut Group,
+        stored: &Stored,
+    ) -> rusqlite::Result<Result<bool, RetryError>> {
         let id = stored.id;
         let waits = stored.state == RETRYING
             && !group.gone.contains(&id)
             && self.shared.scheduler.lock().is_waiting(id);
         if !waits {
-            return Ok(false);
+            return Ok(Ok(false));
         }
         if let Some(json) = rows::progress_json(&self.conn, id)? {
-            let mut progress: Progress = serde_json::from_str(&json)
-                .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            let mut progress: Progress = match serde_json::from_str(&json) {
+                Ok(progress) => progress,
+                Err(error) => return Ok(Err(RetryError::Unavailable(unreadable(&error)))),
+            };
             progress.hurry();
             let json = serde_json::to_string(&progress)
                 .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
@@ -398,7 +418,7 @@ impl Committer {
             )?
             .execute(params![id.as_raw(), QUEUED])?;
         group.hurried.push(id);
-        Ok(true)
+        Ok(Ok(true))
     }
 
     /// Completes what somebody saw of the lane a moment ago with what has changed since.
@@ -486,7 +506,7 @@ impl Committer {
                 resent,
             ])?;
         group.revived += 1;
-        self.watched.insert(id);
+        self.watch(group, id);
         if let Some(grant) = grant {
             group.handed.push(Handed {
                 json: Some(rows::alert_json(&self.conn, id)?),
@@ -535,8 +555,16 @@ impl Committer {
         if self.watched.contains(&id) {
             self.ended(group, id)?;
         }
+        if withdrawn == Withdrawn::Waiting {
+            group.withdrawn.push(id);
+        }
         Ok(Ok(()))
     }
+}
+
+/// Whoever asks about this one delivery is told; the transaction goes on for all others.
+fn unreadable(error: &serde_json::Error) -> String {
+    format!("what is stored of this delivery cannot be read: {error}")
 }
 
 /// Gives every failed step a fresh start. Its record stays, and the times that are part of it.
@@ -548,7 +576,7 @@ fn restart_failed(progress: &mut Progress) {
             step.traps = 0;
             step.used_ms = 0;
             step.not_before = None;
-            step.waits_for = None;
+            step.waits_for.clear();
             step.last_error = None;
             step.facts = crate::alert::Labels::default();
             step.blocks.clear();

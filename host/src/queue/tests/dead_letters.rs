@@ -692,3 +692,25 @@ mod ways {
         assert_eq!(bench.notices().await.len(), 2);
     }
 }
+
+impl Bench {
+    /// Returns how many deliveries' ends may end a notice.
+    async fn watched(&self) -> usize {
+        let (reply, watched) = oneshot::channel();
+        let inbox = &self.queue.inner.shared.inbox;
+        inbox.push(Urgent::Watched(reply));
+        watched.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_is_cancelled_while_it_waits_is_watched_no_longer() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    bench.run(Next::Dead("why".into())).await;
+    bench.queue.set_caps(Caps::all(0));
+    bench.queue.retry(id, Force::No).await.unwrap();
+    assert_eq!(bench.watched().await, 1);
+    bench.queue.cancel(id).await.unwrap();
+    assert_eq!(bench.watched().await, 0);
+}

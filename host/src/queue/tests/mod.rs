@@ -8,6 +8,7 @@ mod edited;
 mod events;
 mod faults;
 mod journal;
+mod layouts;
 mod model;
 mod occurrences;
 mod retry;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use super::sqlite::{Chosen, RetryJob};
 use super::*;
+use crate::journal::Begun;
 
 impl Bench {
     /// Sends all of `notify` again that come after this one.
@@ -218,4 +220,156 @@ async fn what_is_sent_again_this_very_moment_cannot_be_cancelled_yet() {
     );
     assert_eq!(bench.state(id).await, State::Queued);
     assert_eq!(bench.queue.cancel(id).await, Ok(()));
+}
+
+impl Bench {
+    /// Ends what is leased next with a wait of ten minutes.
+    async fn run_to_a_wait(&mut self) -> DeliveryId {
+        let until = clock::from_millis(START_MS + 600_000);
+        let handler = name("notify");
+        self.run(Next::Retry { until, handler }).await
+    }
+
+    /// Selects as a request does that looks at so many.
+    fn select(&self, selection: &Selection, after: Option<DeliveryId>, max: u32) -> Chosen {
+        let reader = &self.queue.inner.reader;
+        reader.selected(selection, after, max).unwrap()
+    }
+
+    /// Sends again what was selected.
+    async fn retry_chosen(&self, chosen: Chosen, after: Option<DeliveryId>) -> Retried {
+        let (reply, answer) = oneshot::channel();
+        let job = RetryJob::new(chosen, after, reply);
+        self.queue.inner.shared.inbox.retry_many(job);
+        answer.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_waited_when_it_was_selected_and_has_died_since_is_left() {
+    let mut bench = Bench::new();
+    let first = bench.accept_new(firing("A")).await;
+    assert_eq!(bench.run_to_a_wait().await, first);
+    let waiting = Selection {
+        state: Selected::Retrying,
+        ..Selection::default()
+    };
+    let chosen = bench.select(&waiting, None, 10);
+    bench.advance(Duration::from_secs(600));
+    assert_eq!(bench.run(Next::Dead("why".into())).await, first);
+    bench.accept_new(resolved("A")).await;
+    bench.run(Next::Done).await;
+
+    let answer = bench.retry_chosen(chosen, None).await;
+    assert_eq!(answer.retried, []);
+    assert_eq!(answer.left, [(first, RetryError::NotDead)]);
+    assert_eq!(
+        bench.state(first).await,
+        State::Dead,
+        "its resolved has run"
+    );
+}
+
+#[tokio::test]
+async fn many_of_which_few_have_the_labels_are_looked_at_to_the_end() {
+    let mut bench = Bench::new();
+    let mut ids = Vec::new();
+    for n in 0..9 {
+        ids.push(bench.accept_new(firing(&format!("A{n}"))).await);
+        bench.run(Next::Dead("why".into())).await;
+    }
+    let wanted = |labels: &Labels| matches!(labels.get("alertname"), Some("A3" | "A8"));
+    let selection = Selection {
+        labels: Some(LabelTest::new(wanted)),
+        ..Selection::default()
+    };
+    let (mut after, mut retried) = (None, Vec::new());
+    loop {
+        let chosen = bench.select(&selection, after, 2);
+        let answer = bench.retry_chosen(chosen, after).await;
+        retried.extend(answer.retried);
+        let Some(rest) = answer.rest else {
+            break;
+        };
+        assert!(Some(rest.after) > after, "it gets on");
+        after = Some(rest.after);
+    }
+    assert_eq!(retried, [ids[3], ids[8]]);
+}
+
+#[tokio::test]
+async fn what_a_newer_version_waited_for_is_no_reason_to_die() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    bench.run_to_a_wait().await;
+    bench
+        .sql(
+            r#"UPDATE runs SET progress = replace(progress, '"traps"', '"waits_for":"pager x\nslack","traps"')"#,
+        )
+        .await;
+    let story = bench.story(id).await;
+    assert_eq!(story.progress.waits_for(), [Dependency::Slack]);
+    bench
+        .sql("UPDATE deliveries SET waits_for = 'pager x'")
+        .await;
+    bench.advance(Duration::from_secs(600));
+    let leased = bench.lease().await;
+    assert_eq!(leased.id, id);
+    bench.settle(&leased, Next::Done);
+    bench.flush().await;
+    assert_eq!(bench.state(id).await, State::Done);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_read_is_its_own_error_and_not_everybodys() {
+    let mut bench = Bench::new();
+    let id = bench.accept_new(firing("A")).await;
+    bench.run_to_a_wait().await;
+    let broken = "UPDATE runs SET progress = '{'";
+    bench.sql(broken).await;
+    let (retry, answer) = retry(id);
+    let (reply, stored) = oneshot::channel();
+    bench.push_together(vec![retry, Urgent::Sql("SELECT 1".into(), reply)]);
+    let refused = answer.await.unwrap();
+    assert!(
+        matches!(&refused, Err(RetryError::Unavailable(why)) if why.contains("cannot be read")),
+        "{refused:?}"
+    );
+    stored.await.unwrap();
+    let waiting = Selection {
+        state: Selected::Retrying,
+        ..Selection::default()
+    };
+    let answer = bench.queue.retry_all(waiting, None).await.unwrap();
+    assert_eq!((answer.retried, answer.left.len()), (vec![], 1));
+
+    let other = bench.accept_new(firing("B")).await;
+    let leased = bench.lease().await;
+    assert_eq!(leased.id, other);
+    let ledger = bench.ledger(&leased);
+    bench
+        .sql(&format!(
+            "INSERT OR REPLACE INTO runs VALUES ({}, 1, '{{', NULL)",
+            other.as_raw()
+        ))
+        .await;
+    let begun = Begun {
+        attempt: 1,
+        call: crate::journal::NamedCall {
+            kind: crate::journal::CallKind::Http,
+            name: crate::journal::CallName::Key("k".into()),
+            request: "POST".into(),
+        },
+        since_seq: 0,
+    };
+    let note = crate::journal::Note {
+        doubts: crate::journal::Doubts::default(),
+        begun,
+    };
+    let noted = ledger.note(note).await;
+    assert!(
+        matches!(&noted, Err(crate::journal::LedgerError::Unavailable(why)) if why.contains("cannot be read")),
+        "{noted:?}"
+    );
+    bench.accept_new(firing("C")).await;
 }

@@ -13,7 +13,7 @@ use crate::journal::{CallKind, Dependency};
 use crate::runtime::Answered;
 use crate::runtime::bindings::slack::{Error, Host, Message};
 use crate::runtime::endings::{Change, Ending, Reported, change_of};
-use crate::runtime::holds::Hold;
+use crate::runtime::holds::{self, Hold, Permit, Refusal};
 use crate::runtime::limits;
 use crate::runtime::message_ref::PostedMessage;
 use crate::runtime::preview;
@@ -44,6 +44,17 @@ struct Outgoing {
     body: Map<String, Value>,
     /// What was changed in it, for the story.
     changed: Option<String>,
+}
+
+impl Outgoing {
+    /// Returns what it is to holds.
+    fn as_call<'a>(&'a self, powers: &'a Powers) -> holds::Call<'a> {
+        holds::Call {
+            settings: &powers.services.slack.settings,
+            channel: &self.channel,
+            at: self.at.as_deref(),
+        }
+    }
 }
 
 impl Host for State {
@@ -144,9 +155,14 @@ impl State {
         if powers.services.slack.settings.preview {
             return Ok(shown(powers, plan, &outgoing, true));
         }
-        if let Err(hold) = powers.services.holds.ask(&outgoing.channel, Instant::now()) {
-            return Ok(self.met(hold));
-        }
+        let asked = powers
+            .services
+            .holds
+            .ask(outgoing.as_call(powers), Instant::now());
+        let permit = match asked {
+            Ok(permit) => permit,
+            Err(hold) => return Ok(self.met(hold)),
+        };
         if let Err(wait) = take_turn(powers, &outgoing) {
             return Ok(self.waits(powers, &outgoing, wait));
         }
@@ -154,36 +170,32 @@ impl State {
             return Ok(failed(Error::Unavailable(why)));
         }
         self.begin(plan);
-        Ok(self.exchange(outgoing).await)
+        Ok(self.exchange(outgoing, permit).await)
     }
 
-    async fn exchange(&mut self, outgoing: Outgoing) -> Done<Reply> {
+    async fn exchange(&mut self, mut outgoing: Outgoing, permit: Permit) -> Done<Reply> {
         let Some(powers) = &self.powers else {
             return failed(Error::Denied(NOT_IN_DESCRIBE.to_owned()));
         };
-        let Outgoing {
-            method,
-            channel,
-            at,
-            target,
-            body,
-            changed,
-        } = outgoing;
+        let (method, body) = (outgoing.method, std::mem::take(&mut outgoing.body));
         let services = &powers.services;
         // Also if the invocation's time ends before the answer.
         self.recorder.needs(Dependency::Slack);
         let called = services
             .slack
-            .call(method, &target, body, powers.time_left())
+            .call(method, &outgoing.target, body, powers.time_left())
             .await;
         match called {
             Ok(posted) => {
-                services.holds.release(None);
-                services.holds.release(Some(&channel));
+                let call = outgoing.as_call(powers);
+                services.holds.take_token(call);
                 self.recorder.has(Dependency::Slack);
-                self.recorder.has(Dependency::SlackChannel(channel.clone()));
-                if method == Method::PostMessage && at.is_none() {
-                    services.holds.learn(&channel, &posted.channel_id);
+                // That it takes an emoji does not say that the channel takes messages.
+                if method != Method::AddReaction
+                    && services.holds.take_message(call, &posted.channel_id)
+                {
+                    let channel = Dependency::SlackChannel(outgoing.channel.clone());
+                    self.recorder.has(channel);
                 }
                 let mut result = format!("ok, {} {}", posted.channel_id, posted.ts);
                 if let Some(code) = &posted.degraded {
@@ -196,7 +208,7 @@ impl State {
                         powers.handler
                     );
                 }
-                if let Some(changed) = changed {
+                if let Some(changed) = &outgoing.changed {
                     result = format!("{result}; {changed}");
                 }
                 let reference = match method {
@@ -204,7 +216,7 @@ impl State {
                     Method::PostMessage | Method::Update => powers.services.ref_key.seal(
                         &powers.handler,
                         &PostedMessage {
-                            channel,
+                            channel: outgoing.channel,
                             channel_id: posted.channel_id,
                             ts: posted.ts,
                         },
@@ -215,7 +227,7 @@ impl State {
                     ..Done::live(Ok(reference), result)
                 }
             }
-            Err(failure) => self.explain_failure(powers, failure, &channel, at.as_deref()),
+            Err(failure) => self.explain_failure(powers, failure, &outgoing, permit),
         }
     }
 
@@ -253,10 +265,11 @@ impl State {
         &self,
         powers: &Powers,
         failure: SlackFailure,
-        channel: &str,
-        at: Option<&str>,
+        outgoing: &Outgoing,
+        permit: Permit,
     ) -> Done<Reply> {
         let holds = &powers.services.holds;
+        let (channel, call) = (&outgoing.channel, outgoing.as_call(powers));
         match &failure {
             // It is not known whether the token is good, or Slack in order.
             SlackFailure::Unavailable(_)
@@ -266,7 +279,7 @@ impl State {
             SlackFailure::Invalid(_)
             | SlackFailure::NotFound
             | SlackFailure::ChannelHeld { .. } => {
-                holds.release(None);
+                holds.take_token(call);
                 self.recorder.has(Dependency::Slack);
             }
         }
@@ -289,19 +302,29 @@ impl State {
                     ..Done::live(Err(error), line)
                 }
             }
-            // The message is in another channel than the one that the name stands for now, so the latter is not to blame.
-            SlackFailure::ChannelHeld { .. } if at.is_some_and(|id| !holds.is_at(channel, id)) => {
-                failed(Error::NotFound)
-            }
             SlackFailure::ChannelHeld { code, advice } => {
                 let reason = (code.as_str(), advice.as_str());
-                self.met(holds.place(Some(channel), reason, None, Instant::now()))
+                match holds.refuse_channel(call, permit, reason, Instant::now()) {
+                    Refusal::Held(hold) => self.met(hold),
+                    // Posted anew, the message goes to where the name points.
+                    Refusal::Elsewhere if outgoing.at.is_some() => failed(Error::NotFound),
+                    Refusal::Elsewhere | Refusal::Outdated => {
+                        self.recorder
+                            .needs(Dependency::SlackChannel(channel.clone()));
+                        failed(Error::Unavailable(format!("{code}: {advice}")))
+                    }
+                }
             }
             SlackFailure::SlackHeld { code, advice } => {
                 let token = powers.services.slack.settings.token.as_ref();
                 let token = token.and_then(|token| token.read().ok());
                 let reason = (code.as_str(), advice.as_str());
-                self.met(holds.place(None, reason, token, Instant::now()))
+                match holds.refuse_token(call, permit, reason, token, Instant::now()) {
+                    Refusal::Held(hold) => self.met(hold),
+                    Refusal::Elsewhere | Refusal::Outdated => {
+                        failed(Error::Unavailable(format!("{code}: {advice}")))
+                    }
+                }
             }
         }
     }
