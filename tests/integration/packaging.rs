@@ -136,6 +136,33 @@ fn the_scripts_of_a_release_are_ones_that_a_shell_reads() {
     }
 }
 
+/// It empties its folder, so it takes none that may be anybody's.
+#[test]
+fn a_release_goes_into_no_folder_that_has_something_else_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("thesis.txt");
+    fs::write(&kept, "all of it").unwrap();
+    let release = |args: &[&str]| {
+        let said = Command::new(root().join(".ci/release"))
+            .args(args)
+            .output();
+        tests::process::finished(said.unwrap())
+    };
+    let out = folder.path().to_str().unwrap();
+    for args in [&[out][..], &["--quick", out], &[kept.to_str().unwrap()]] {
+        let refused = release(args);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("name another"), "{refused:?}");
+    }
+    for args in [&["--quik", out][..], &["-q"], &[out, out], &[""]] {
+        let refused = release(args);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let usage = refused.stderr.contains("[--quick] [OUT]");
+        assert!(usage, "{refused:?}");
+    }
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "all of it");
+}
+
 #[test]
 fn the_manifests_name_the_image_of_this_version() {
     let image = format!(
