@@ -543,9 +543,13 @@ async fn a_server_asks_slack_at_its_start_and_is_ready_whatever_it_says() {
         assert!(line.contains(part), "{part} in {line}");
     }
     loop {
-        let answer = reqwest::get(format!("{}/readyz", server.url)).await.unwrap();
+        let answer = reqwest::get(format!("{}/readyz", server.url))
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200);
-        if answer.text().await.unwrap() == "ready\n1 problem: see the log or `alert-manager check`\n" {
+        if answer.text().await.unwrap()
+            == "ready\n1 problem: see the log or `alert-manager check`\n"
+        {
             break;
         }
         tokio::task::yield_now().await;
@@ -568,7 +572,9 @@ async fn a_reload_does_not_answer_with_what_slack_said_before() {
         .until_cleared("auth.test", Fault::Hold(gate.clone()));
     world.config("alerts: \"#general\"", "");
     let url = format!("{}/-/reload", server.url);
-    let answer = tokio::task::spawn_blocking(move || post(&url)).await.unwrap();
+    let answer = tokio::task::spawn_blocking(move || post(&url))
+        .await
+        .unwrap();
     assert_eq!(answer["problems"], serde_json::json!([]), "{answer:#}");
     gate.open();
 }
@@ -611,7 +617,10 @@ async fn a_secret_in_the_place_of_a_credentials_name_is_repeated_nowhere() {
     let checked = check(dir.path(), &config);
     assert_eq!(checked.code, Some(1), "{checked:?}");
     assert!(checked.stdout.contains("c.yml:5:"), "{checked:?}");
-    assert!(checked.stdout.contains("names no credential"), "{checked:?}");
+    assert!(
+        checked.stdout.contains("names no credential"),
+        "{checked:?}"
+    );
     assert!(!checked.stdout.contains(SECRET), "{checked:?}");
 
     let server = Setup::new()

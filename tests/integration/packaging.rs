@@ -143,9 +143,7 @@ fn a_release_goes_into_no_folder_that_has_something_else_in_it() {
     let kept = folder.path().join("thesis.txt");
     fs::write(&kept, "all of it").unwrap();
     let release = |args: &[&str]| {
-        let said = Command::new(root().join(".ci/release"))
-            .args(args)
-            .output();
+        let said = Command::new(root().join(".ci/release")).args(args).output();
         tests::process::finished(said.unwrap())
     };
     let out = folder.path().to_str().unwrap();

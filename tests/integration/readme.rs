@@ -252,7 +252,9 @@ fn promtool_finds_nothing_wrong_with_the_rules_and_refused_requests_fire() {
         )
     };
     let misdirected = |at: &str, alerts: &str| {
-        format!("      - eval_time: {at}\n        alertname: AlertManagerRequestsMisdirected\n        exp_alerts: {alerts}\n")
+        format!(
+            "      - eval_time: {at}\n        alertname: AlertManagerRequestsMisdirected\n        exp_alerts: {alerts}\n"
+        )
     };
     let fires = "[{ exp_labels: { severity: warning, job: alert-manager, instance: sender }, exp_annotations: { \
          summary: 'Requests that may hold alerts are posted to a path that the server does not have.', \

@@ -68,7 +68,10 @@ fn counted(findings: &Findings) -> String {
     if counts.is_empty() {
         return String::new();
     }
-    format!("{}: see the log or `alert-manager check`\n", counts.join(", "))
+    format!(
+        "{}: see the log or `alert-manager check`\n",
+        counts.join(", ")
+    )
 }
 
 /// Prometheus' text format.

@@ -45,8 +45,7 @@ pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoint
         .route("/-/ready", get(health::ready))
         .route(
             "/metrics",
-            get(health::metrics)
-                .layer(middleware::from_fn_with_state(shared.clone(), guard_open)),
+            get(health::metrics).layer(middleware::from_fn_with_state(shared.clone(), guard_open)),
         )
         .merge(guarded)
         .merge(webhook)

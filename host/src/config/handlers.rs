@@ -154,7 +154,9 @@ fn names(
             };
             // What stands where a credential's name belongs may be the secret itself.
             let message = if section == "credentials" {
-                format!("{path} has a name that {section} does not have (not shown, since it may be a secret)")
+                format!(
+                    "{path} has a name that {section} does not have (not shown, since it may be a secret)"
+                )
             } else {
                 let mut name = name.to_owned();
                 shapes::mask_named(section, &mut name);

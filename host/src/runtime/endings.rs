@@ -156,9 +156,7 @@ pub(super) fn slack_code(code: &str) -> SlackCode {
         | "token_revoked"
         | "token_expired"
         | "not_allowed_token_type" => SlackRefused(VALID_TOKEN),
-        "missing_scope" => {
-            SlackRefused("give the app the scope chat:write, and install it again")
-        }
+        "missing_scope" => SlackRefused("give the app the scope chat:write, and install it again"),
         "accesslimited"
         | "ekm_access_denied"
         | "enterprise_is_restricted"

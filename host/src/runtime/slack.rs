@@ -417,14 +417,17 @@ mod tests {
     #[test]
     fn the_scope_that_is_missing_is_the_one_that_slack_names() {
         for (method, needed, scope) in [
-            (Method::PostMessage, "chat:write.customize", "chat:write.customize"),
+            (
+                Method::PostMessage,
+                "chat:write.customize",
+                "chat:write.customize",
+            ),
             (Method::PostMessage, "", "chat:write"),
             (Method::AddReaction, "reactions:write", "reactions:write"),
             (Method::AddReaction, "", "reactions:write"),
         ] {
-            let Some(
-                SlackFailure::SlackHeld { advice: said, .. } | SlackFailure::Invalid(said),
-            ) = failure(method, "missing_scope", needed)
+            let Some(SlackFailure::SlackHeld { advice: said, .. } | SlackFailure::Invalid(said)) =
+                failure(method, "missing_scope", needed)
             else {
                 panic!("{method:?} {needed}");
             };
