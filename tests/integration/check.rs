@@ -542,18 +542,21 @@ async fn a_server_asks_slack_at_its_start_and_is_ready_whatever_it_says() {
     for part in ["level=error", "/invite @alert-manager"] {
         assert!(line.contains(part), "{part} in {line}");
     }
-    loop {
-        let answer = reqwest::get(format!("{}/readyz", server.url))
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), 200);
-        if answer.text().await.unwrap()
-            == "ready\n1 problem: see the log or `alert-manager check`\n"
-        {
-            break;
+    let counted = async {
+        let expected = "ready\n1 problem: see the log or `alert-manager check`\n";
+        loop {
+            let answer = reqwest::get(format!("{}/readyz", server.url)).await;
+            let answer = answer.unwrap();
+            assert_eq!(answer.status(), 200);
+            if answer.text().await.unwrap() == expected {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    // The line comes just before what was found is shown.
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, counted).await.unwrap();
 }
 
 /// What Slack said of the configuration before a reload is not said of the one after it.
