@@ -1,11 +1,11 @@
-//! What a configuration and the modules come to together: `check`, the log, `/readyz`, a reload's answer, and Slack's word.
+//! What a configuration and the modules come to together: `check`, the log, a reload's answer, and Slack's word.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 use tests::fakes::slack::{ChannelKind, TOKEN};
-use tests::fakes::{Sink, Slack};
+use tests::fakes::{Fault, Gate, Sink, Slack};
 use tests::process::{Finished, Process, command, finished, run};
 use tests::server::{Setup, drop_in, folder};
 use tests::{alerts, modules};
@@ -147,11 +147,17 @@ async fn a_server_says_what_check_says_and_serves_all_the_same() {
         .await;
     let problem = handler["problems"][0].as_str().unwrap();
     assert!(problem.contains("slack: [alerts, oncall]"), "{handler:#}");
+    // Anybody reads that, so it names nothing.
     let (status, ready) = server.get_text("/readyz").await;
     assert_eq!(status, 200);
-    assert!(ready.starts_with("ready\nproblem: "), "{ready}");
+    assert_eq!(
+        ready,
+        "ready\n2 problems, 1 warning: see the log or `alert-manager check`\n"
+    );
+    let (_, answer) = server.command("/-/reload").await;
+    let problems = answer["problems"].to_string();
     for part in ["did you mean slack-notify?", "granted: oncall"] {
-        assert!(ready.contains(part), "{part} in {ready}");
+        assert!(problems.contains(part), "{part} in {answer:#}");
     }
 }
 
@@ -332,6 +338,23 @@ impl Online {
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await;
         finished(output.unwrap())
     }
+
+    async fn serve(&self) -> Process {
+        let mut command = command(self.dir.path(), &["serve", "--config", "c.yml"]);
+        command
+            .env("SLACK_TOKEN", TOKEN)
+            .env("SLACK_API_URL", self.slack.api_url());
+        let started = tokio::task::spawn_blocking(move || Process::start(command)).await;
+        started.unwrap()
+    }
+}
+
+async fn line_of(server: Process, part: String) -> (Process, String) {
+    let waited = tokio::task::spawn_blocking(move || {
+        let line = server.wait_for_line(&part);
+        (server, line)
+    });
+    waited.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -446,23 +469,174 @@ async fn online_connects_to_each_granted_origin() {
     }
 }
 
+/// Codes of `auth.test` that say nothing of the token.
+const TRANSIENT: [&str; 8] = [
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "ratelimited",
+    "team_added_to_org",
+    "org_login_required",
+    "something_new",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn online_takes_no_transient_answer_for_a_refused_token() {
+    let world = Online::start().await;
+    world.config("alerts: \"#alerts\"", "");
+    let url = world.slack.api_url();
+    for code in TRANSIENT {
+        world
+            .slack
+            .faults()
+            .next("auth.test", Fault::slack_error(code));
+        let checked = world.check(TOKEN, &url).await;
+        assert_eq!(checked.code, Some(0), "{code}: {checked:?}");
+        let said = format!("Slack could not be asked: Slack answered {code}");
+        assert!(checked.stdout.contains(&said), "{checked:?}");
+        assert!(!checked.stdout.contains("refuses"), "{checked:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_takes_no_transient_answer_for_a_refused_token() {
+    let world = Online::start().await;
+    world.config("alerts: \"#alerts\"", "");
+    let faults = world.slack.faults();
+    faults.until_cleared("auth.test", Fault::slack_error(TRANSIENT[0]));
+    let mut server = world.serve().await;
+    for code in TRANSIENT {
+        faults.clear();
+        faults.until_cleared("auth.test", Fault::slack_error(code));
+        server.signal("HUP");
+        let line;
+        (server, line) = line_of(server, format!("Slack answered {code}")).await;
+        assert!(line.contains("level=warn"), "{line}");
+        assert!(line.contains("Slack could not be asked"), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_not_looked_up_and_not_said_to_be_fine() {
+    let world = Online::start().await;
+    world.config("alerts: \"#alerts\", me: U0123456789, us: D0123456789", "");
+    let checked = world.check(TOKEN, &world.slack.api_url()).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for part in [
+        "me (U0123456789) not checked",
+        "us (D0123456789) not checked",
+        "slack.channels.me was not checked: a person's id is not looked up",
+    ] {
+        assert!(checked.stdout.contains(part), "{part} in {checked:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_asks_slack_at_its_start_and_is_ready_whatever_it_says() {
-    let slack = Slack::start().await;
-    slack.set_channel("alerts", ChannelKind::NotMember);
+    let world = Online::start().await;
+    world.config("alerts: \"#alerts\"", "");
+    world.slack.set_channel("alerts", ChannelKind::NotMember);
+    let server = world.serve().await;
+    let (server, line) = line_of(server, "is not a member of #alerts".to_owned()).await;
+    for part in ["level=error", "/invite @alert-manager"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    let counted = async {
+        let expected = "ready\n1 problem: see the log or `alert-manager check`\n";
+        loop {
+            let answer = reqwest::get(format!("{}/readyz", server.url)).await;
+            let answer = answer.unwrap();
+            assert_eq!(answer.status(), 200);
+            if answer.text().await.unwrap() == expected {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    // The line comes just before what was found is shown.
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, counted).await.unwrap();
+}
+
+/// What Slack said of the configuration before a reload is not said of the one after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_does_not_answer_with_what_slack_said_before() {
+    let world = Online::start().await;
+    world.config("alerts: \"#alerts\"", "");
+    world.slack.set_channel("alerts", ChannelKind::NotMember);
+    let server = world.serve().await;
+    let (server, _) = line_of(server, "is not a member of #alerts".to_owned()).await;
+    // Slack does not answer any more before the reload has.
+    let gate = Gate::closed();
+    world
+        .slack
+        .faults()
+        .until_cleared("auth.test", Fault::Hold(gate.clone()));
+    world.config("alerts: \"#general\"", "");
+    let url = format!("{}/-/reload", server.url);
+    let answer = tokio::task::spawn_blocking(move || post(&url))
+        .await
+        .unwrap();
+    assert_eq!(answer["problems"], serde_json::json!([]), "{answer:#}");
+    gate.open();
+}
+
+/// The bundled handlers take an empty text for what is not set.
+#[test]
+fn an_empty_setting_is_one_that_is_not_set() {
+    let bundled = ["slack-notify", "kube-pod-crash-looping"];
+    let dir = folder(&bundled);
+    let listed = run(dir.path(), &["check", "--json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let mut text = format!("{HEAD}handlers:\n");
+    let mut count = 0;
+    for module in listed["modules"].as_array().unwrap() {
+        let name = module["name"].as_str().unwrap();
+        text += &format!("  {name}:\n    allow: {{ slack: [alerts] }}\n    config:\n");
+        for setting in module["settings"].as_array().unwrap() {
+            assert_eq!(setting["required"], false, "{setting}");
+            let key = setting["name"].as_str().unwrap().replace('*', "main");
+            text += &format!("      {key}: \"\"\n");
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{text}");
+    let checked = check(dir.path(), &text);
+    assert_eq!(checked.code, Some(0), "{}\n{text}", checked.stdout);
+}
+
+/// A secret that somebody put where its name belongs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_the_place_of_a_credentials_name_is_repeated_nowhere() {
+    const SECRET: &str = "correcthorsebattery";
+    let kubernetes = Sink::start().await;
+    let config = format!(
+        "{HEAD}handlers:\n  kube-pod-crash-looping:\n    allow: {{ slack: [alerts], http: [\"{}\"] }}\n    config: {{ cluster: cluster-main, kubernetes.url: \"{}\", credential: {SECRET} }}\n",
+        kubernetes.url(),
+        kubernetes.url()
+    );
+    let dir = folder(&["kube-pod-crash-looping"]);
+    let checked = check(dir.path(), &config);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.stdout.contains("c.yml:5:"), "{checked:?}");
+    assert!(
+        checked.stdout.contains("names no credential"),
+        "{checked:?}"
+    );
+    assert!(!checked.stdout.contains(SECRET), "{checked:?}");
+
     let server = Setup::new()
-        .slack(&slack)
-        .module("slack-notify")
+        .config(&config)
+        .module("kube-pod-crash-looping")
         .start()
         .await;
-    slack.wait_for_calls("conversations.list", 1).await;
-    let ready = loop {
-        let (status, ready) = server.get_text("/readyz").await;
-        assert_eq!(status, 200, "{ready}");
-        if ready.contains("not a member") {
-            break ready;
-        }
-        tokio::task::yield_now().await;
-    };
-    assert!(ready.contains("/invite @alert-manager"), "{ready}");
+    let ids = server.accept(&alerts::readme()).await;
+    let story = server.wait_settled(&ids[0]).await.to_string();
+    assert!(story.contains("not below `credentials`"), "{story}");
+    let (_, handlers) = server.get("/api/v1/handlers").await;
+    let (_, reloaded) = server.command("/-/reload").await;
+    for text in [story, handlers.to_string(), reloaded.to_string()] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
 }

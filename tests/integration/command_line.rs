@@ -604,3 +604,21 @@ fn a_proxy_of_the_environment_is_not_used() {
     assert_eq!(came[0].path, "/effect");
     assert_eq!(slack.messages().len(), 1);
 }
+
+/// Else whoever listens there would be sent the token.
+#[test]
+fn a_server_on_this_machine_is_asked_past_the_proxy_of_the_environment() {
+    let dir = folder(&["slack-notify"]);
+    let server = Process::start(command(dir.path(), &["serve"]));
+    let mut asking = command(dir.path(), &["handlers"]);
+    asking.env("ALERT_MANAGER_URL", &server.url);
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        // Nobody listens there.
+        asking.env(name, "http://127.0.0.1:1");
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        asking.env_remove(name);
+    }
+    let asked = finished(asking.output().unwrap());
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+}

@@ -458,6 +458,7 @@ async fn a_page_in_this_machines_browser_gets_nothing() {
     for (line, headers, body) in [
         ("GET /api/v1/deliveries", rebound, ""),
         ("GET /", rebound, ""),
+        ("GET /metrics", rebound, ""),
         ("POST /-/reload", rebound, ""),
         ("POST /webhook", json.as_str(), alert.as_str()),
     ] {
@@ -487,7 +488,13 @@ async fn a_page_in_this_machines_browser_gets_nothing() {
     }
     let (_, deliveries) = server.get("/api/v1/deliveries").await;
     assert_eq!(deliveries["deliveries"], json!([]), "nothing came in");
-    assert_eq!(asked_as(&server, "GET /healthz", rebound, "").await, 200);
+    for path in ["/healthz", "/readyz"] {
+        let line = format!("GET {path}");
+        assert_eq!(asked_as(&server, &line, rebound, "").await, 200, "{path}");
+    }
+    // A scraper that asks through a proxy of this machine.
+    let scraper = "host: 10.1.2.3:8443\r\n";
+    assert_eq!(asked_as(&server, "GET /metrics", scraper, "").await, 200);
     let (_, metrics) = server.get_text("/metrics").await;
     let line = "alert_manager_webhook_refused_requests_total{reason=\"page\"} 4";
     assert!(metrics.contains(line), "{metrics}");

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tests::process::{Finished, Process, command, finished, run};
+use tests::process::{Finished, Process, binary, command, finished, run};
 use tests::server::folder;
 
 fn ask(dir: &Path, server: &Process, args: &[&str]) -> Finished {
@@ -297,6 +297,39 @@ fn init_writes_a_configuration_that_check_and_serve_take() {
     let nowhere = run(dir.path(), &["init", "--handlers", "no-such"]);
     assert_eq!(nowhere.code, Some(1));
     assert!(nowhere.stderr.contains("no-such"), "{nowhere:?}");
+}
+
+/// The file may be written anywhere, and the folder of handlers be anywhere else.
+#[test]
+fn what_init_writes_elsewhere_finds_the_handlers() {
+    let dir = folder(&["slack-notify"]);
+    fs::create_dir_all(dir.path().join("my conf/deep")).unwrap();
+    let absolute = dir.path().join("handlers");
+    for (out, handlers) in [
+        ("my conf/am.yml", "handlers"),
+        ("my conf/deep/am.yml", "./handlers"),
+        ("handlers/am.yml", "handlers"),
+        ("my conf/absolute.yml", absolute.to_str().unwrap()),
+    ] {
+        let args = ["init", "--handlers", handlers, "--out", out];
+        let written = run(dir.path(), &args);
+        assert_eq!(written.code, Some(0), "{written:?}");
+        // As it is printed, it can be pasted into a shell.
+        let command = written.stdout.lines().find_map(|line| {
+            let line = line.trim_start().strip_prefix("2. alert-manager check ")?;
+            Some(format!("\"$0\" check {line}"))
+        });
+        let checked = Command::new("sh")
+            .args(["-c", &command.unwrap()])
+            .arg(binary())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let checked = finished(checked);
+        assert_eq!(checked.code, Some(0), "{out}: {checked:?}");
+        let found = checked.stdout.contains("slack-notify");
+        assert!(found, "{out}: {checked:?}");
+    }
 }
 
 /// With every `#` that stands before a key taken away: what the comments offer is understood as well.

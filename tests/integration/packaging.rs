@@ -6,6 +6,8 @@ use std::process::Command;
 
 use alert_manager::alert::HandlerName;
 use alert_manager::config::{Config, Overrides, Store};
+use tests::process::run;
+use tests::server::folder;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -63,9 +65,10 @@ fn the_unit_serves_the_packages_configuration_from_the_folders_that_the_package_
     assert!(scripts.contains(&format!("rm -rf {}\n", state.display())));
 }
 
+/// With the bundled handlers, which are asked where they would look.
 #[test]
 fn what_the_package_s_configuration_offers_is_accepted_once_it_is_uncommented() {
-    let secrets = tempfile::tempdir().unwrap();
+    let secrets = folder(&["slack-notify", "kube-pod-crash-looping"]);
     let text = read("host/deploy/debian/alert-manager.yml");
     let uncommented: String = text
         .lines()
@@ -106,6 +109,11 @@ fn what_the_package_s_configuration_offers_is_accepted_once_it_is_uncommented() 
     assert!(!config.slack.preview && config.webhook.authorization.is_some());
     let crash_loops = config.handler(&HandlerName::new("kube-pod-crash-looping"));
     assert!(crash_loops.grants.credentials.contains("kubernetes"));
+    let checked = run(secrets.path(), &["check", "--config", "alert-manager.yml"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for finding in ["warning", "problem "] {
+        assert!(!checked.stdout.contains(finding), "{}", checked.stdout);
+    }
 }
 
 #[test]
@@ -126,6 +134,31 @@ fn the_scripts_of_a_release_are_ones_that_a_shell_reads() {
             .unwrap();
         assert!(status.success(), "{script}");
     }
+}
+
+/// It empties its folder, so it takes none that may be anybody's.
+#[test]
+fn a_release_goes_into_no_folder_that_has_something_else_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("thesis.txt");
+    fs::write(&kept, "all of it").unwrap();
+    let release = |args: &[&str]| {
+        let said = Command::new(root().join(".ci/release")).args(args).output();
+        tests::process::finished(said.unwrap())
+    };
+    let out = folder.path().to_str().unwrap();
+    for args in [&[out][..], &["--quick", out], &[kept.to_str().unwrap()]] {
+        let refused = release(args);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("name another"), "{refused:?}");
+    }
+    for args in [&["--quik", out][..], &["-q"], &[out, out], &[""]] {
+        let refused = release(args);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let usage = refused.stderr.contains("[--quick] [OUT]");
+        assert!(usage, "{refused:?}");
+    }
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "all of it");
 }
 
 #[test]

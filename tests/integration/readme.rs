@@ -335,22 +335,35 @@ fn promtool_finds_nothing_wrong_with_the_rules_and_refused_requests_fire() {
         let alerts: String = reasons
             .iter()
             .map(|reason| format!(
-                "          - exp_labels: {{ severity: warning, job: alert-manager, instance: a, reason: {reason} }}\n            exp_annotations:\n              summary: 'Requests with alerts are refused: {reason}.'\n              description: 'Their alerts do not get in. The server''s log names the sender and the reason (\"request refused\"); docs/operating.md has what to do about each reason.'\n"
+                "          - exp_labels: {{ severity: warning, job: alert-manager, instance: a, reason: {reason} }}\n            exp_annotations:\n              summary: 'Requests that may hold alerts are refused: {reason}.'\n              description: 'If they do, these alerts do not get in. The server''s log names the sender and the reason (\"request refused\"); docs/operating.md has what to do about each reason.'\n"
             ))
             .collect();
         format!(
             "      - eval_time: {at}\n        alertname: AlertManagerRequestsRefused\n        exp_alerts:\n{alerts}"
         )
     };
-    // One that is refused for good; one for want of room, which is tried again; one for want of room for long.
+    let misdirected = |at: &str, alerts: &str| {
+        format!(
+            "      - eval_time: {at}\n        alertname: AlertManagerRequestsMisdirected\n        exp_alerts: {alerts}\n"
+        )
+    };
+    let fires = "[{ exp_labels: { severity: warning, job: alert-manager, instance: sender }, exp_annotations: { \
+         summary: 'Requests that may hold alerts are posted to a path that the server does not have.', \
+         description: 'If they do, these alerts do not get in. The server''s log names the sender and the path (\"request refused\"). Alerts are posted to /webhook, or to /api/v2/alerts as Prometheus does it.' } }]";
+    // One that is refused for good; one for want of room, which is tried again; one for want of room for long; a scanner, and
+    // a sender with a wrong path.
     let test = format!(
-        "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{}{}{}    alert_rule_test:\n{}{}",
+        "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{}{}{}{}{}    alert_rule_test:\n{}{}{}{}",
         rules.display(),
         series("unauthorized", "0 0 1x40"),
         series("rate", "0 0 5x40"),
         series("unavailable", "0+60x40"),
+        series("path", "0 0 500x70"),
+        series("path", "0+1x30 30+1x40").replace("instance=\"a\"", "instance=\"sender\""),
         expected("1m", &[]).replace("exp_alerts:\n", "exp_alerts: []\n"),
         expected("10m", &["unauthorized", "unavailable"]),
+        misdirected("20m", "[]"),
+        misdirected("60m", fires),
     );
     let file = folder.path().join("test.yml");
     fs::write(&file, &test).unwrap();

@@ -24,46 +24,54 @@ pub(super) async fn live() -> &'static str {
 
 /// Ready: the store answers and the first scan of the folder has ended.
 ///
-/// What is wrong with configuration and modules takes no alert away from the others: it is named, and the server is ready.
+/// What is wrong with configuration and modules takes no alert away from the others: it is counted, and the server is ready.
+/// Whoever reaches the port reads this, so it names nothing: what was found is in the log, and behind `api.authorization`.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiError> {
-    let not_yet = |why: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    let not_yet = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !shared.is_ready() {
-        return Err(not_yet("the handlers are still being loaded".into()));
+        return Err(not_yet("the handlers are still being loaded"));
     }
-    if let Some(reason) = shared.queue.unwritable() {
-        return Err(not_yet(format!("the store cannot be written: {reason}")));
+    if shared.queue.unwritable().is_some() {
+        return Err(not_yet(
+            "the store cannot be written: the log has the reason",
+        ));
     }
     let newest = shared.queue.list(Filter {
         limit: 1,
         ..Filter::default()
     });
     match tokio::time::timeout(STORE_ANSWERS_WITHIN, newest).await {
-        Ok(Ok(_)) => Ok(format!("ready\n{}", listed(&shared.reviewed.findings()))),
-        Ok(Err(error)) => Err(not_yet(format!("the store cannot be read: {error}"))),
-        Err(_) => Err(not_yet(format!(
+        Ok(Ok(_)) => Ok(format!("ready\n{}", counted(&shared.reviewed.findings()))),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store cannot be read");
+            Err(not_yet("the store cannot be read: the log has the reason"))
+        }
+        Err(_) => Err(not_yet(&format!(
             "the store has not answered for {} s: check its disk",
             STORE_ANSWERS_WITHIN.as_secs()
         ))),
     }
 }
 
-/// Findings that are listed; `check` and the log have all.
-const FINDINGS_MAX: usize = 50;
-
-/// Returns each finding in one line.
-fn listed(findings: &Findings) -> String {
-    let problems = findings.problems.iter().map(|finding| ("problem", finding));
-    let warnings = findings.warnings.iter().map(|finding| ("warning", finding));
-    let all = problems.chain(warnings);
-    let dropped = all.clone().count().saturating_sub(FINDINGS_MAX);
-    let mut text: String = all
-        .take(FINDINGS_MAX)
-        .map(|(kind, finding)| format!("{kind}: {}\n", finding.one_line()))
-        .collect();
-    if dropped > 0 {
-        text.push_str(&format!("and {dropped} more: see `alert-manager check`\n"));
+/// Returns how much was found, in one line; nothing if nothing was.
+fn counted(findings: &Findings) -> String {
+    let count = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        count => Some(format!("{count} {what}s")),
+    };
+    let counts = [
+        count(findings.problems.len(), "problem"),
+        count(findings.warnings.len(), "warning"),
+    ];
+    let counts: Vec<_> = counts.into_iter().flatten().collect();
+    if counts.is_empty() {
+        return String::new();
     }
-    text
+    format!(
+        "{}: see the log or `alert-manager check`\n",
+        counts.join(", ")
+    )
 }
 
 /// Prometheus' text format.

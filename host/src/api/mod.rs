@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use crate::app::Shared;
 use crate::config::Config;
 use crate::server::Standing;
-use crate::telemetry::Refusal;
+use crate::telemetry::{self, Refusal};
 
 use visitors::Proof;
 
@@ -43,7 +43,10 @@ pub(crate) fn endpoints(shared: &Shared, webhook: Endpoints<Shared>) -> Endpoint
         .route("/-/healthy", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/-/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .route(
+            "/metrics",
+            get(health::metrics).layer(middleware::from_fn_with_state(shared.clone(), guard_open)),
+        )
         .merge(guarded)
         .merge(webhook)
         .fallback(unknown_path)
@@ -80,6 +83,24 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     }
 }
 
+/// Keeps web pages away from what asks for no proof and has names in it.
+async fn guard_open(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let config = shared.config.load();
+    let judged = match proof(&shared, &config, config.api.authorization.is_some()) {
+        Proof::Asked => Ok(()),
+        Proof::None => visitors::judge_reader(
+            request.uri(),
+            request.headers(),
+            config.external_url.as_ref(),
+        ),
+    };
+    drop(config);
+    match judged {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
 /// Keeps web pages away from the webhook, which proves its senders itself.
 pub(crate) fn guard_webhook(
     shared: &Shared,
@@ -105,9 +126,16 @@ fn judge(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), ApiError> {
-    let is_asked = is_closed || config.insecure || shared.bound.requires_client_certificate();
-    let proof = if is_asked { Proof::Asked } else { Proof::None };
+    let proof = proof(shared, config, is_closed);
     visitors::judge(proof, method, uri, headers, config.external_url.as_ref())
+}
+
+fn proof(shared: &Shared, config: &Config, is_closed: bool) -> Proof {
+    if is_closed || config.insecure || shared.bound.requires_client_certificate() {
+        Proof::Asked
+    } else {
+        Proof::None
+    }
 }
 
 async fn unknown_path(request: Request) -> ApiError {
@@ -115,7 +143,7 @@ async fn unknown_path(request: Request) -> ApiError {
         StatusCode::NOT_FOUND,
         format!(
             "no such path: {}. Alerts go to POST /webhook; the rest is below /api/v1, /metrics, /healthz, /readyz",
-            request.uri().path().chars().take(200).collect::<String>()
+            telemetry::shown(request.uri().path())
         ),
     )
     .because(Refusal::Path)

@@ -26,11 +26,11 @@ pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: 
     let Some(reason) = answered.refusal else {
         return response;
     };
-    let brings_alerts = brings_alerts(&method, uri.path(), reason);
-    if brings_alerts {
+    let may_bring_alerts = may_bring_alerts(&method, uri.path(), reason);
+    if may_bring_alerts {
         shared.metrics.request_refused(reason);
     }
-    if brings_alerts || matches!(reason, Refusal::Unauthorized | Refusal::Page) {
+    if may_bring_alerts || matches!(reason, Refusal::Unauthorized | Refusal::Page) {
         let refused = Refused {
             reason,
             status: response.status().as_u16(),
@@ -44,8 +44,8 @@ pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: 
     response
 }
 
-/// Returns true if it was a sender's: it posted to the webhook, or to a path that is mistaken for it.
-fn brings_alerts(method: &Method, path: &str, reason: Refusal) -> bool {
+/// Returns true if it may be a sender's: it was posted to the webhook, or to a path that may be mistaken for it.
+fn may_bring_alerts(method: &Method, path: &str, reason: Refusal) -> bool {
     let posts = *method == Method::POST || *method == Method::PUT;
     posts && (webhook::PATHS.contains(&path) || reason == Refusal::Path)
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_posted_to_the_webhook_or_to_no_path_brings_alerts() {
+    fn what_is_posted_to_the_webhook_or_to_no_path_may_bring_alerts() {
         for (method, path, reason, expected) in [
             (Method::POST, "/webhook", Refusal::TooLarge, true),
             (Method::PUT, "/api/v2/alerts", Refusal::Unauthorized, true),
@@ -70,7 +70,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(brings_alerts(&method, path, reason), expected, "{path}");
+            assert_eq!(may_bring_alerts(&method, path, reason), expected, "{path}");
         }
     }
 }

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
 use super::ApiError;
+use crate::telemetry;
 
 /// What a request has to prove beside where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +41,7 @@ pub(crate) fn judge(
     if proof == Proof::None
         && let Some(stranger) = asked.iter().find(|host| !is_ours(host, external_url))
     {
-        let shown: String = stranger.chars().take(100).collect();
-        return Err(ApiError::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            format!(
-                "this server is not known as {shown:?}: ask it as localhost or 127.0.0.1, set external_url to a URL with this name, or add authorization (webhook.authorization, api.authorization)"
-            ),
-        ));
+        return Err(not_known_as(stranger));
     }
     for origin in headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
@@ -64,6 +59,36 @@ pub(crate) fn judge(
         return Err(foreign_page());
     }
     Ok(())
+}
+
+/// Returns Ok unless a name that was turned to this machine is behind the request to read what asks for no proof.
+///
+/// A scraper may ask by an address that is not loopback, through a proxy on this machine. A page cannot: its origin would be
+/// that address, and no name that can be turned.
+///
+/// # Errors
+/// 421 for a name that the server is not known by.
+pub(crate) fn judge_reader(
+    uri: &Uri,
+    headers: &HeaderMap,
+    external_url: Option<&Url>,
+) -> Result<(), ApiError> {
+    let asked = named_hosts(uri, headers);
+    let is_stranger = |host: &&Cow<'_, str>| !is_address(host) && !is_ours(host, external_url);
+    match asked.iter().find(is_stranger) {
+        Some(stranger) => Err(not_known_as(stranger)),
+        None => Ok(()),
+    }
+}
+
+fn not_known_as(stranger: &str) -> ApiError {
+    let shown = telemetry::shown(stranger);
+    ApiError::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        format!(
+            "this server is not known as {shown:?}: ask it as localhost or 127.0.0.1, set external_url to a URL with this name, or add authorization (webhook.authorization, api.authorization)"
+        ),
+    )
 }
 
 fn foreign_page() -> ApiError {
@@ -108,6 +133,12 @@ fn is_ours(authority: &str, external_url: Option<&Url>) -> bool {
         }
         None => false,
     }
+}
+
+/// An IP address, with or without a port.
+fn is_address(authority: &str) -> bool {
+    let bare = authority.trim_start_matches('[').trim_end_matches(']');
+    authority.parse::<SocketAddr>().is_ok() || bare.parse::<IpAddr>().is_ok()
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -203,6 +234,37 @@ mod tests {
         let whole = Uri::from_static("http://evil.example/webhook");
         let none = HeaderMap::new();
         assert!(judge(Proof::None, &Method::GET, &whole, &none, None).is_err());
+    }
+
+    #[test]
+    fn a_scraper_may_ask_by_any_address_and_by_no_name_but_ours() {
+        let judged = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            let external = Url::parse("https://alerts.example.com/base").unwrap();
+            judge_reader(&Uri::from_static("/metrics"), &headers, Some(&external)).is_ok()
+        };
+        for host in [
+            "127.0.0.1:5000",
+            "localhost:5000",
+            "10.1.2.3:8443",
+            "10.1.2.3",
+            "[fe80::1]:5000",
+            "[fe80::1]",
+            "alerts.example.com",
+        ] {
+            assert!(judged(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:5000",
+            "10.1.2.3.nip.io",
+            "x.local",
+            "router",
+            "evil@10.1.2.3",
+            "",
+        ] {
+            assert!(!judged(host), "{host}");
+        }
     }
 
     #[test]

@@ -15,10 +15,15 @@ impl Shared {
         let mut reloads = self.reloads.subscribe();
         loop {
             self.ready().await;
+            reloads.mark_unchanged();
             let config = self.config.load_full();
             let mut asked = Asked::default();
             if let Some(report) = self.runtime.ask_slack().await {
                 asked.slack(&config, &report);
+            }
+            if reloads.has_changed().unwrap_or(false) {
+                // What was asked is not the configuration any more.
+                continue;
             }
             for note in &asked.notes {
                 tracing::info!("{note}");

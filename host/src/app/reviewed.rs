@@ -12,20 +12,29 @@ use crate::review::{Finding, Findings};
 /// The findings of the latest review, and what Slack and the granted origins said when they were asked.
 #[derive(Default)]
 pub(crate) struct Reviewed {
-    of_configuration: ArcSwap<Findings>,
-    online: ArcSwap<Findings>,
-    /// What is in the log already.
-    said: Mutex<HashSet<(Option<HandlerName>, String)>>,
+    of_configuration: Found,
+    online: Found,
 }
+
+/// What one of the two found last.
+#[derive(Default)]
+struct Found {
+    findings: ArcSwap<Findings>,
+    /// What of it is in the log.
+    logged: Mutex<HashSet<Line>>,
+}
+
+/// A line in the log: whose, and its text.
+type Line = (Option<HandlerName>, String);
 
 impl Reviewed {
     /// Returns everything that was found.
     pub(crate) fn findings(&self) -> Arc<Findings> {
-        let online = self.online.load();
+        let online = self.online.findings.load();
         if **online == Findings::default() {
-            return self.of_configuration.load_full();
+            return self.of_configuration.findings.load_full();
         }
-        let mut all = (**self.of_configuration.load()).clone();
+        let mut all = (**self.of_configuration.findings.load()).clone();
         all.problems.extend(online.problems.iter().cloned());
         all.warnings.extend(online.warnings.iter().cloned());
         Arc::new(all)
@@ -33,43 +42,91 @@ impl Reviewed {
 
     /// Takes the findings of a review, and logs those that are new.
     pub(crate) fn take(&self, findings: Findings) {
-        self.log(&findings);
-        self.of_configuration.store(Arc::new(findings));
+        self.of_configuration.take(findings);
     }
 
     /// Takes what came of asking Slack, and logs what is new.
     pub(crate) fn take_online(&self, findings: Findings) {
-        self.log(&findings);
-        self.online.store(Arc::new(findings));
+        self.online.take(findings);
+    }
+
+    /// Forgets what came of asking Slack: it was about another configuration.
+    pub(crate) fn forget_online(&self) {
+        self.online.take(Findings::default());
     }
 
     /// Has everything logged once more, as after a reload.
     pub(crate) fn say_all_again(&self) {
-        self.said.lock().clear();
+        for found in [&self.of_configuration, &self.online] {
+            found.logged.lock().clear();
+        }
     }
 
     /// Has what is about one handler logged once more: another module has come.
     pub(crate) fn say_again(&self, name: &HandlerName) {
-        self.said
-            .lock()
-            .retain(|(handler, _)| handler.as_ref() != Some(name));
+        for found in [&self.of_configuration, &self.online] {
+            let mut logged = found.logged.lock();
+            logged.retain(|(handler, _)| handler.as_ref() != Some(name));
+        }
+    }
+}
+
+impl Found {
+    fn take(&self, findings: Findings) {
+        let is_new = self.news(&findings);
+        for finding in findings.problems.iter().filter(|one| is_new(one)) {
+            let handler = finding.handler.as_ref().map(HandlerName::as_str);
+            tracing::error!(handler, "{finding}");
+        }
+        for finding in findings.warnings.iter().filter(|one| is_new(one)) {
+            let handler = finding.handler.as_ref().map(HandlerName::as_str);
+            tracing::warn!(handler, "{finding}");
+        }
+        self.findings.store(Arc::new(findings));
     }
 
-    fn log(&self, findings: &Findings) {
-        let mut said = self.said.lock();
-        let mut is_new =
-            |finding: &Finding| said.insert((finding.handler.clone(), finding.to_string()));
-        for finding in &findings.problems {
-            if is_new(finding) {
-                let handler = finding.handler.as_ref().map(HandlerName::as_str);
-                tracing::error!(handler, "{finding}");
-            }
-        }
-        for finding in &findings.warnings {
-            if is_new(finding) {
-                let handler = finding.handler.as_ref().map(HandlerName::as_str);
-                tracing::warn!(handler, "{finding}");
-            }
-        }
+    /// Returns what tells whether a finding is not in the log yet, and takes it all for logged. What is found no longer is
+    /// forgotten: if it comes back, it is logged again.
+    fn news(&self, findings: &Findings) -> impl Fn(&Finding) -> bool + use<> {
+        let all = findings.problems.iter().chain(&findings.warnings);
+        let now = all.map(line).collect();
+        let before = std::mem::replace(&mut *self.logged.lock(), now);
+        move |finding| !before.contains(&line(finding))
+    }
+}
+
+fn line(finding: &Finding) -> Line {
+    (finding.handler.clone(), finding.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Problem;
+
+    fn finding(message: &str) -> Finding {
+        Finding::from(Problem {
+            place: String::new(),
+            message: message.to_owned(),
+            advice: String::new(),
+        })
+    }
+
+    #[test]
+    fn what_comes_back_is_logged_again_and_what_stays_is_not() {
+        let found = Found::default();
+        let logs = |message: &str, others: &[&str]| {
+            let warnings = others.iter().map(|other| finding(other)).collect();
+            let findings = Findings {
+                problems: vec![finding(message)],
+                warnings,
+            };
+            found.news(&findings)(&finding(message))
+        };
+        assert!(logs("a", &["b"]));
+        assert!(!logs("a", &[]), "it is in the log");
+        assert!(logs("b", &[]), "it had gone");
+        assert!(logs("a", &[]), "so had this one");
+        assert_eq!(found.logged.lock().len(), 1, "what is gone is not kept");
     }
 }

@@ -88,6 +88,18 @@ fn base(text: &str) -> anyhow::Result<url::Url> {
     Ok(url)
 }
 
+fn is_this_machine(base: &url::Url) -> bool {
+    match base.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(url::Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        None => false,
+    }
+}
+
 /// A body for the webhook.
 struct Alerts {
     body: String,
@@ -108,10 +120,12 @@ impl Client {
             .map(Token::read)
             .transpose()?;
         crate::runtime::install_crypto();
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .build()
-            .context("cannot set up HTTP")?;
+        let mut http = reqwest::Client::builder().timeout(TIMEOUT);
+        if is_this_machine(&base) {
+            // The variables HTTP_PROXY and ALL_PROXY are not to send the token, and the question, to somebody else.
+            http = http.no_proxy();
+        }
+        let http = http.build().context("cannot set up HTTP")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -210,6 +224,22 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_loopback_addresses_and_names() {
+        for (text, expected) in [
+            ("localhost:5000", true),
+            ("LOCALHOST.:5000", true),
+            ("am.localhost", true),
+            ("127.8.9.10", true),
+            ("[::1]:5000", true),
+            ("[::ffff:127.0.0.1]:5000", true),
+            ("10.1.2.3", false),
+            ("localhost.example.com", false),
+        ] {
+            assert_eq!(is_this_machine(&base(text).unwrap()), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_server_is_named_by_a_url_or_by_host_and_port() {

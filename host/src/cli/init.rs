@@ -1,8 +1,9 @@
 //! `init`: writes a complete, commented configuration for the modules of a folder.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -13,7 +14,10 @@ use super::print;
 use crate::config::{Config, Overrides};
 use crate::policy::scalar;
 use crate::router::{Route, Router};
-use crate::runtime::{Description, ModuleInfo};
+use crate::runtime::{Description, ModuleInfo, Setting};
+
+/// The one channel that the file names.
+const CHANNEL: &str = "alerts";
 
 /// Looks at the modules, writes the file and says what to do next.
 pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
@@ -23,8 +27,9 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     };
     if !args.handlers.is_dir() {
         bail!(
-            "{}: no such folder: make it and put the compiled handlers there (`alert-manager build --out {0}`), or name another with --handlers DIR",
-            args.handlers.display()
+            "{}: no such folder: make it and put the compiled handlers there (`alert-manager build --out {}`), or name another with --handlers DIR",
+            args.handlers.display(),
+            shell_word(&args.handlers)
         );
     }
     let config = Config::load(None, &overrides, &|_| None).map_err(|e| anyhow!("{e}"))?;
@@ -39,7 +44,7 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let text = Starter {
         has_token: env("SLACK_TOKEN").is_some() || env("SLACK_TOKEN_FILE").is_some(),
         channel: env("SLACK_CHANNEL").unwrap_or_else(|| "#alerts".to_owned()),
-        handlers_dir: &args.handlers,
+        handlers_dir: &from_folder_of(&args.out, &args.handlers),
         modules: &served,
         descriptions: &found.descriptions,
     }
@@ -49,12 +54,47 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     write(&args.out, &text, args.force)?;
-    let file = args.out.display();
+    let file = shell_word(&args.out);
     print::line(&format!(
-        "wrote {file} for {} handlers. Next:\n  1. read it: what it does not grant is denied\n  2. alert-manager check --config {file}\n  3. alert-manager serve --config {file}",
+        "wrote {} for {} handlers. Next:\n  1. read it: what it does not grant is denied\n  2. alert-manager check --config {file}\n  3. alert-manager serve --config {file}",
+        args.out.display(),
         served.len()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the path of `dir` as the file `out` has to name it, whose relative paths start at its own folder.
+fn from_folder_of(out: &Path, dir: &Path) -> PathBuf {
+    let folder = match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        // The working folder, or standard output.
+        _ => return dir.to_owned(),
+    };
+    if dir.is_absolute() {
+        return dir.to_owned();
+    }
+    // A folder that is not there is reported when the file is written.
+    let (Ok(from), Ok(to)) = (folder.canonicalize(), dir.canonicalize()) else {
+        return dir.to_owned();
+    };
+    let shared = from.components().zip(to.components());
+    let shared = shared.take_while(|(from, to)| from == to).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    let relative: PathBuf = up.chain(to.components().skip(shared)).collect();
+    match relative.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => relative,
+    }
+}
+
+/// Returns a path as one word of a shell's command.
+fn shell_word(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''")).into()
 }
 
 /// Writes a file that only its user can read: tokens end up in such files, though they should not.
@@ -135,7 +175,7 @@ retention: {{ time: 7d, size: 2GiB }}
         });
         let _ = writeln!(
             text,
-            "  # Names for the grants and settings below, and what Slack calls the channels.\n  channels: {{ alerts: {} }}\n",
+            "  # Names for the grants and settings below, and what Slack calls the channels.\n  channels: {{ {CHANNEL}: {} }}\n",
             scalar(&self.channel)
         );
     }
@@ -279,7 +319,7 @@ fn handler(text: &mut String, module: &ModuleInfo, description: Option<&Descript
         }
     }
     if slack {
-        text.push_str("      slack: [alerts]\n");
+        let _ = writeln!(text, "      slack: [{CHANNEL}]");
     }
     text.push_str(
         "    # limits: { memory: 64MiB, cpu: 500ms, wall: 30s, concurrency: 8 }
@@ -290,28 +330,48 @@ fn handler(text: &mut String, module: &ModuleInfo, description: Option<&Descript
     config(text, slack, description);
 }
 
-/// Its settings: the channel as it is granted, the others as comments with their defaults.
+/// Its settings: those that it cannot do without as keys, the others as comments with their defaults.
 fn config(text: &mut String, slack: bool, description: Option<&Description>) {
     let stated = description.and_then(|d| d.settings.as_deref());
-    text.push_str(if slack {
-        "    config:\n      channel: alerts\n"
-    } else {
-        "    # config: {}\n"
-    });
+    let (mut keys, mut comments) = (String::new(), String::new());
+    if slack && stated.is_none() {
+        // What states no settings is mostly told its channel by this one.
+        let _ = writeln!(keys, "      channel: {CHANNEL}");
+    }
     for setting in stated.unwrap_or_default() {
-        if slack && setting.name == "channel" {
+        let about = print::one_line(&setting.about);
+        if setting.is_pattern() {
+            let name = print::one_line(&setting.name.replace('*', "NAME"));
+            let value = value(setting);
+            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
             continue;
         }
-        let (name, about) = (
-            print::one_line(&setting.name.replace('*', "NAME")),
-            print::one_line(&setting.about),
-        );
-        let default = match &setting.default {
-            Some(default) => scalar(default),
-            None => sample(&setting.kind).to_owned(),
-        };
-        let _ = writeln!(text, "      # {name}: {default}      # {about}");
+        let name = scalar(&setting.name);
+        let is_channel = slack && setting.names_a("channel");
+        if is_channel && (setting.default.is_some() || setting.required) {
+            // Whatever it is by default, one channel is granted.
+            let _ = writeln!(keys, "      {name}: {CHANNEL}      # {about}");
+        } else if setting.required && setting.default.is_none() {
+            let value = value(setting);
+            let _ = writeln!(keys, "      {name}: {value}      # required: {about}");
+        } else {
+            let value = value(setting);
+            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
+        }
     }
+    text.push_str(if keys.is_empty() {
+        "    # config: {}\n"
+    } else {
+        "    config:\n"
+    });
+    text.push_str(&keys);
+    text.push_str(&comments);
+}
+
+/// Returns a setting's default, or any value that it may have.
+fn value(setting: &Setting) -> String {
+    let known = setting.default.as_ref().or_else(|| setting.values.first());
+    known.map_or_else(|| sample(&setting.kind).to_owned(), |value| scalar(value))
 }
 
 /// Returns what a module names by default of this kind.
@@ -339,4 +399,124 @@ fn sample(kind: &str) -> &'static str {
 
 fn imports(module: &ModuleInfo, interface: &str) -> bool {
     module.imports.iter().any(|name| name == interface)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::alert::HandlerName;
+    use crate::review::review;
+    use crate::runtime::ModuleState;
+
+    /// A folder with one module of each kind that has to be written otherwise.
+    fn modules() -> (Vec<ModuleInfo>, Vec<Description>) {
+        let stated = |json: &str| Some(serde_json::from_str(json).unwrap());
+        [
+            ("silent", &["slack"][..], None),
+            ("without-channel", &["slack"], stated(r#"[{"name":"tone","type":"string"}]"#)),
+            (
+                "other-channel",
+                &["slack", "http"],
+                stated(
+                    r#"[{"name":"channel","type":"string","default":"oncall"},
+                        {"name":"escalate","type":"string","default":"oncall","refers_to":"channel"},
+                        {"name":"quiet","type":"string","refers_to":"channel"}]"#,
+                ),
+            ),
+            (
+                "required",
+                &["http"],
+                stated(
+                    r#"[{"name":"region","type":"string","required":true,"about":"where it is"},
+                        {"name":"level","type":"string","required":true,"values":["low","high"]},
+                        {"name":"count","type":"integer","required":true},
+                        {"name":"ratio","type":"number","required":true},
+                        {"name":"on","type":"boolean","required":true},
+                        {"name":"every","type":"duration","required":true},
+                        {"name":"base","type":"url","required":true,"refers_to":"origin"},
+                        {"name":"names","type":"list","required":true},
+                        {"name":"owners","type":"map","required":true},
+                        {"name":"team.*.url","type":"url","required":true}]"#,
+                ),
+            ),
+            ("plain", &[], stated("[]")),
+        ]
+        .into_iter()
+        .map(|(name, imports, settings)| {
+            let description = Description {
+                name: HandlerName::new(name),
+                version: "1.0.0".to_owned(),
+                summary: "Does.".to_owned(),
+                alerts: vec![name.to_owned()],
+                act_only: false,
+                settings,
+            };
+            let module = ModuleInfo {
+                name: Some(HandlerName::new(name)),
+                version: Some("1.0.0".to_owned()),
+                sha256: Some("00".repeat(32)),
+                file: format!("{name}.wasm"),
+                state: ModuleState::Ready,
+                summary: None,
+                alerts: description.alerts.clone(),
+                imports: imports.iter().map(|&import| import.to_owned()).collect(),
+                exposure: None,
+                error: None,
+            };
+            (module, description)
+        })
+        .unzip()
+    }
+
+    #[test]
+    fn what_is_written_for_any_settings_is_what_check_takes() {
+        let (modules, descriptions) = modules();
+        let text = Starter {
+            has_token: false,
+            channel: "#alerts".to_owned(),
+            handlers_dir: Path::new("handlers"),
+            modules: &modules.iter().collect::<Vec<_>>(),
+            descriptions: &descriptions,
+        }
+        .text();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("am.yml");
+        std::fs::write(&file, &text).unwrap();
+        let config = Config::load(Some(&file), &Overrides::default(), &|_| None)
+            .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        let findings = review(&config, &modules, &descriptions);
+        assert_eq!(findings.problems, [], "{text}");
+        let set = |name: &str| config.handler(&HandlerName::new(name)).config.clone();
+        assert_eq!(set("silent")["channel"], "alerts");
+        assert_eq!(set("other-channel")["escalate"], "alerts");
+        assert_eq!(set("required")["level"], "low");
+    }
+
+    #[test]
+    fn the_folder_of_handlers_is_named_from_the_file_s_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for folder in ["conf/deep", "handlers"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        let handlers = at("handlers");
+        assert_eq!(from_folder_of(&at("conf/am.yml"), &handlers), handlers);
+        for out in ["am.yml", "-"] {
+            let same = from_folder_of(Path::new(out), Path::new("handlers"));
+            assert_eq!(same, Path::new("handlers"), "{out}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_a_command() {
+        for (path, word) in [
+            ("conf/am.yml", "conf/am.yml"),
+            ("my conf/am.yml", "'my conf/am.yml'"),
+            ("it's;rm", r"'it'\''s;rm'"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
 }

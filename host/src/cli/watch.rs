@@ -47,6 +47,11 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
                     print::note("the server answers again");
                 }
                 page = list(&body, "deliveries");
+                if is_beyond(&page, &known, FOLLOWED_MAX) {
+                    print::note(&format!(
+                        "more than {FOLLOWED_MAX} came at once: some were not shown. --match, --handler and --state narrow what is followed"
+                    ));
+                }
             }
             Err(error) => {
                 if !std::mem::replace(&mut lost, true) {
@@ -55,6 +60,12 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
+}
+
+/// Returns true if more may have come since the page before than one page holds: not even its oldest is known.
+fn is_beyond(page: &[Value], known: &HashMap<String, Stand>, page_max: usize) -> bool {
+    let is_new = |delivery: &Value| !known.contains_key(&word(&delivery["id"]));
+    page.len() >= page_max && page.last().is_some_and(is_new)
 }
 
 /// Returns what is new or stands otherwise than before, oldest first, and forgets what is no longer listed.
@@ -121,6 +132,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_page_that_does_not_reach_back_to_what_is_known_may_have_left_some_out() {
+        let page = |ids: &[&str]| -> Vec<Value> {
+            let deliveries = ids.iter().map(|id| json!({ "id": id, "state": "done" }));
+            deliveries.collect()
+        };
+        let mut known = HashMap::new();
+        changed(&page(&["b", "a"]), &mut known);
+        assert!(!is_beyond(&page(&["d", "c", "b"]), &known, 3));
+        assert!(is_beyond(&page(&["e", "d", "c"]), &known, 3));
+        assert!(!is_beyond(&page(&["d", "c"]), &known, 3), "all are listed");
+        assert!(!is_beyond(&[], &known, 3));
+    }
 
     #[test]
     fn columns_stay_where_they_are_whatever_comes() {

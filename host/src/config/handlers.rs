@@ -10,6 +10,7 @@ use super::yaml::{Node, Reader, Section};
 use super::{EnrichBudget, HandlerSettings, Retry, closest};
 use crate::alert::HandlerName;
 use crate::policy::{Grants, HttpGrant};
+use crate::shapes;
 use crate::units::format_duration;
 
 /// The names that grants may use.
@@ -152,11 +153,17 @@ fn names(
                     list.join(", ")
                 )
             };
-            reader.fail(
-                at,
-                format!("{path} names {name}, which {section} does not have"),
-                advice,
-            );
+            // What stands where a credential's name belongs may be the secret itself.
+            let message = if section == "credentials" {
+                format!(
+                    "{path} has a name that {section} does not have (not shown, since it may be a secret)"
+                )
+            } else {
+                let mut name = name.to_owned();
+                shapes::mask_named(section, &mut name);
+                format!("{path} names {name}, which {section} does not have")
+            };
+            reader.fail(at, message, advice);
         }
         names.insert(name.to_owned());
     }

@@ -401,7 +401,7 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         ),
         (
             "handlers: { x: { allow: { credentials: [k] } } }",
-            "handlers.x.allow.credentials names k, which credentials does not have — add it below credentials",
+            "handlers.x.allow.credentials has a name that credentials does not have (not shown, since it may be a secret) — add it below credentials",
         ),
         (
             "handlers: { x: { allow: { http: [example.com] } } }",

@@ -26,6 +26,8 @@ struct Given<'a> {
     path: String,
     /// It is the module's own default.
     is_default: bool,
+    /// It stands where a credential's name belongs, and there is none of that name: it may be the secret itself.
+    may_be_secret: bool,
     stated: Option<&'a Setting>,
 }
 
@@ -43,11 +45,13 @@ impl Given<'_> {
         let Self {
             handler, key, path, ..
         } = self;
+        if self.may_be_secret {
+            return format!("{path} (not shown, since it may be a secret)");
+        }
         // Settings hold no secrets, and somebody may have put one there all the same.
-        let value: String = shapes::masked(&self.value)
-            .chars()
-            .take(VALUE_CHARS_MAX)
-            .collect();
+        let mut value = self.value.clone();
+        shapes::mask_named(key, &mut value);
+        let value: String = value.chars().take(VALUE_CHARS_MAX).collect();
         if self.is_default {
             format!("{handler}: the setting {key} is {value:?} by default")
         } else {
@@ -72,16 +76,23 @@ impl Review<'_> {
                 .config_under(&over)
                 .iter()
                 .filter(|(key, _)| *key != STORY_BASE)
-                .map(|(key, value)| Given {
-                    handler: name,
-                    key: key.clone(),
-                    value: value.clone(),
-                    path: match &route {
-                        Some(route) if over.contains_key(key) => format!("{route}.config.{key}"),
-                        _ => format!("handlers.{name}.config.{key}"),
-                    },
-                    is_default: false,
-                    stated: stated.and_then(|all| all.iter().find(|s| s.is_named(key))),
+                .map(|(key, value)| {
+                    let stated = stated.and_then(|all| all.iter().find(|s| s.is_named(key)));
+                    let is_name = stated.is_some_and(|setting| setting.names_a("credential"));
+                    Given {
+                        handler: name,
+                        key: key.clone(),
+                        value: value.clone(),
+                        path: match &route {
+                            Some(route) if over.contains_key(key) => {
+                                format!("{route}.config.{key}")
+                            }
+                            _ => format!("handlers.{name}.config.{key}"),
+                        },
+                        is_default: false,
+                        may_be_secret: is_name && !self.config.credentials.contains_key(value),
+                        stated,
+                    }
                 })
                 .collect();
             for setting in stated.unwrap_or_default() {
@@ -95,6 +106,7 @@ impl Review<'_> {
                         value: default.clone(),
                         path: format!("handlers.{name}.config.{}", setting.name),
                         is_default: true,
+                        may_be_secret: false,
                         stated: Some(setting),
                     }),
                     None if setting.required => self.missing(name, setting),
@@ -173,6 +185,10 @@ impl Review<'_> {
             return false;
         };
         let value = given.value.trim();
+        if value.is_empty() && !setting.required {
+            // As good as not set.
+            return false;
+        }
         let is_list = self.config.spots.has(&format!("{}[0]", given.path));
         let json = || serde_json::from_str::<serde_json::Value>(value).ok();
         let (is_fine, should_be) = match setting.kind.as_str() {
@@ -258,6 +274,8 @@ impl Review<'_> {
                     format!("did you mean {meant}? Else add it below slack.channels"),
                     String::new(),
                 )
+            } else if shapes::masked(channel) != channel {
+                ("write one of its names".to_owned(), String::new())
             } else {
                 let mut lines = "slack:\n  channels:".to_owned();
                 let more = [(channel.trim_start_matches('#').to_owned(), slack)];
@@ -351,7 +369,7 @@ impl Review<'_> {
             Said::new(message, advice).with_lines(lines)
         } else {
             let message = format!(
-                "{}, and there is none of that name below credentials",
+                "{} names no credential: there is none of that name below credentials",
                 given.described()
             );
             Said::new(

@@ -121,18 +121,6 @@ pub(super) enum SlackCode {
     Other(&'static str),
 }
 
-impl SlackCode {
-    /// Returns what the operator or the author can do.
-    pub(super) fn advice(self) -> &'static str {
-        match self {
-            Self::SlackRefused(advice) | Self::ChannelRefused(advice) | Self::Other(advice) => {
-                advice
-            }
-            _ => TABLE,
-        }
-    }
-}
-
 const VALID_TOKEN: &str = "put a valid bot token into SLACK_TOKEN or slack.token_file";
 const ALLOW_APP: &str = "ask an administrator of the workspace to let the app post";
 const INVITE: &str = "invite the app into the channel (/invite @app)";
@@ -168,9 +156,7 @@ pub(super) fn slack_code(code: &str) -> SlackCode {
         | "token_revoked"
         | "token_expired"
         | "not_allowed_token_type" => SlackRefused(VALID_TOKEN),
-        "missing_scope" => SlackRefused(
-            "give the app the scopes chat:write and reactions:write, and install it again",
-        ),
+        "missing_scope" => SlackRefused("give the app the scope chat:write, and install it again"),
         "accesslimited"
         | "ekm_access_denied"
         | "enterprise_is_restricted"
@@ -219,8 +205,8 @@ pub(super) fn slack_code(code: &str) -> SlackCode {
 pub(super) fn slack_code_of(method: Method, code: &str) -> SlackCode {
     match (method, slack_code(code)) {
         (Method::AddReaction, SlackCode::ChannelRefused(advice)) => SlackCode::Other(advice),
-        (Method::AddReaction, SlackCode::SlackRefused(advice)) if code == "missing_scope" => {
-            SlackCode::Other(advice)
+        (Method::AddReaction, SlackCode::SlackRefused(_)) if code == "missing_scope" => {
+            SlackCode::Other("give the app the scope reactions:write, and install it again")
         }
         (_, meaning) => meaning,
     }

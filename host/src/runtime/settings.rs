@@ -118,7 +118,7 @@ pub(super) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, 
             "describe().more has a setting named {name:?}: {SHAPE}"
         ));
     }
-    // They are shown on terminals, in the log and by `/readyz`.
+    // They are shown on terminals and in the log.
     let bad = settings.iter().find_map(|setting| {
         let more = setting.default.iter().chain(&setting.values);
         let mut texts = [&setting.kind, &setting.about].into_iter().chain(more);

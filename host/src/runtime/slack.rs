@@ -88,6 +88,9 @@ struct Answer {
     ok: bool,
     #[serde(default)]
     error: String,
+    /// The scopes that the token lacks.
+    #[serde(default)]
+    needed: String,
     #[serde(default)]
     channel: String,
     #[serde(default)]
@@ -151,7 +154,8 @@ impl SlackApi {
                 degraded = Some(code);
                 continue;
             }
-            return failure(method, &code).map_or_else(
+            let needed = scopes_of(answer.needed);
+            return failure(method, &code, &needed).map_or_else(
                 || {
                     Ok(Posted {
                         channel_id: answer.channel,
@@ -303,12 +307,32 @@ fn is_code(error: &str) -> bool {
     !error.is_empty() && error.len() <= 64 && error.chars().all(is_word)
 }
 
+/// Scopes are words, too.
+fn scopes_of(needed: String) -> String {
+    let is_scope = |c: char| c.is_ascii_lowercase() || ":._,".contains(c);
+    if needed.len() <= 100 && needed.chars().all(is_scope) {
+        return needed;
+    }
+    String::new()
+}
+
+/// Returns what can be done about a code: where Slack names the scopes that it needs, with these.
+fn advice_of(code: &str, needed: &str, advice: &str) -> String {
+    match code {
+        "missing_scope" if !needed.is_empty() => {
+            format!("give the app the scope {needed}, and install it again")
+        }
+        _ => advice.to_owned(),
+    }
+}
+
 /// Returns what a code means for the caller; `None` where it is as good as success.
-fn failure(method: Method, code: &str) -> Option<SlackFailure> {
+fn failure(method: Method, code: &str, needed: &str) -> Option<SlackFailure> {
     if change_of(Ending::SlackError(code)) == Change::Made {
         return None;
     }
-    let explained = |advice| format!("{code}: {advice}");
+    let advice_of = |advice| advice_of(code, needed, advice);
+    let explained = |advice| format!("{code}: {}", advice_of(advice));
     Some(match slack_code_of(method, code) {
         SlackCode::RateLimited => SlackFailure::RateLimited(RETRY_AFTER_DEFAULT),
         SlackCode::Transient => SlackFailure::Unavailable(format!("Slack answered {code}")),
@@ -317,11 +341,11 @@ fn failure(method: Method, code: &str) -> Option<SlackFailure> {
         }
         SlackCode::SlackRefused(advice) => SlackFailure::SlackHeld {
             code: code.to_owned(),
-            advice: advice.to_owned(),
+            advice: advice_of(advice),
         },
         SlackCode::ChannelRefused(advice) => SlackFailure::ChannelHeld {
             code: code.to_owned(),
-            advice: advice.to_owned(),
+            advice: advice_of(advice),
         },
         SlackCode::Gone => SlackFailure::NotFound,
         SlackCode::BlocksRefused | SlackCode::AlreadyDone => {
@@ -361,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_code_of_slack_leads_to_the_right_retry() {
-        let after = |code| failure(Method::PostMessage, code);
+        let after = |code| failure(Method::PostMessage, code, "");
         let is_rate = |f: &Option<_>| matches!(f, Some(SlackFailure::RateLimited(_)));
         assert!(is_rate(&after("ratelimited")) && is_rate(&after("message_limit_exceeded")));
         assert!(matches!(
@@ -400,9 +424,32 @@ mod tests {
         ));
         assert_eq!(after("already_reacted"), None);
         assert!(matches!(
-            failure(Method::AddReaction, "not_in_channel"),
+            failure(Method::AddReaction, "not_in_channel", ""),
             Some(SlackFailure::Invalid(_))
         ));
+    }
+
+    #[test]
+    fn the_scope_that_is_missing_is_the_one_that_slack_names() {
+        for (method, needed, scope) in [
+            (
+                Method::PostMessage,
+                "chat:write.customize",
+                "chat:write.customize",
+            ),
+            (Method::PostMessage, "", "chat:write"),
+            (Method::AddReaction, "reactions:write", "reactions:write"),
+            (Method::AddReaction, "", "reactions:write"),
+        ] {
+            let Some(SlackFailure::SlackHeld { advice: said, .. } | SlackFailure::Invalid(said)) =
+                failure(method, "missing_scope", needed)
+            else {
+                panic!("{method:?} {needed}");
+            };
+            let expected = format!("give the app the scope {scope}, and install it again");
+            assert!(said.ends_with(&expected), "{said}");
+        }
+        assert_eq!(scopes_of("xoxb-12-Secret".to_owned()), "");
     }
 
     #[test]

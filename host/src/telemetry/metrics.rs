@@ -513,7 +513,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Those of requests that bring alerts.
+    /// Those of requests that may bring alerts.
     pub(crate) const ALL: [Self; 9] = [
         Self::Unauthorized,
         Self::Rate,

@@ -433,6 +433,16 @@ fn headers_bytes(headers: &[(String, String)]) -> usize {
 }
 
 fn credential_for<'a>(powers: &'a Powers, name: &str, url: &Url) -> Result<&'a Credential, Error> {
+    if !powers.services.credentials.contains_key(name)
+        && powers.config.values().any(|value| value.trim() == name)
+    {
+        // What stands in the configuration where a name belongs may be the secret itself.
+        return Err(Error::Denied(
+            "A setting of this handler names a credential that is not below `credentials` (not shown, since it may \
+             be a secret)."
+                .to_owned(),
+        ));
+    }
     powers.grants.credential(name).map_err(|refusal| {
         Error::Denied(
             refusal

@@ -285,7 +285,11 @@ impl State {
         }
         match failure {
             SlackFailure::Invalid(why) => {
-                tracing::error!("Slack refuses a message to the channel {channel}: {why}");
+                tracing::error!(
+                    handler = powers.handler.as_str(),
+                    delivery = %powers.delivery,
+                    "Slack refuses a message to the channel {channel}: {why}"
+                );
                 failed(Error::Invalid(why))
             }
             SlackFailure::NotFound => failed(Error::NotFound),

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
-use super::{SlackApi, code_of, not_sent};
-use crate::runtime::endings::slack_code;
+use super::{SlackApi, advice_of, code_of, not_sent, scopes_of};
+use crate::runtime::endings::{SlackCode, slack_code};
 use crate::runtime::slack::SlackFailure;
 
 /// One call; the answer of a working Slack takes a second at most.
@@ -56,9 +56,9 @@ impl Bot {
 /// Why Slack did not say who the token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlackTrouble {
-    /// It does not answer, or not now.
+    /// It does not answer, or not now, or with what says nothing of the token.
     Unreachable(String),
-    /// It refuses: its code, and what to do.
+    /// It refuses the token: its code, and what to do.
     Refused(String),
 }
 
@@ -166,7 +166,7 @@ impl SlackApi {
             let mut by_name = None;
             for (name, text) in &self.settings.channels {
                 let state = if is_person(text) {
-                    ChannelState::Fine
+                    ChannelState::Unchecked("a person's id is not looked up".to_owned())
                 } else if is_id(text) {
                     self.by_id(bot, text).await
                 } else {
@@ -190,10 +190,14 @@ impl SlackApi {
                 scopes,
             }),
             Err(Why::Unreachable(why)) => Err(SlackTrouble::Unreachable(why)),
-            Err(Why::Code { code, .. }) => {
-                let advice = slack_code(&code).advice();
-                Err(SlackTrouble::Refused(format!("{code}: {advice}")))
-            }
+            Err(Why::Code { code, needed }) => Err(match slack_code(&code) {
+                SlackCode::SlackRefused(advice) => {
+                    let advice = advice_of(&code, &needed, advice);
+                    SlackTrouble::Refused(format!("{code}: {advice}"))
+                }
+                // Of any other it is not known whether the token is good.
+                _ => SlackTrouble::Unreachable(format!("Slack answered {code}")),
+            }),
         }
     }
 
@@ -314,14 +318,10 @@ impl SlackApi {
                 ..
             } => Ok((answer, scopes)),
             Plain { ok: true, .. } => Err(unreadable()),
-            Plain { error, needed, .. } => {
-                let is_scope = |c: char| c.is_ascii_lowercase() || ":._,".contains(c);
-                let is_scope = needed.len() <= 100 && needed.chars().all(is_scope);
-                Err(Why::Code {
-                    code: code_of(error),
-                    needed: if is_scope { needed } else { String::new() },
-                })
-            }
+            Plain { error, needed, .. } => Err(Why::Code {
+                code: code_of(error),
+                needed: scopes_of(needed),
+            }),
         }
     }
 }
