@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::alarms::{Notices, Reporting, Ways};
@@ -273,7 +273,8 @@ impl App {
         };
         background.spawn(prober.run(phase_seen.clone()));
         background.spawn(shared.clone().ask_slack());
-        background.spawn(shared.clone().report_holds());
+        let (restored, seen) = oneshot::channel();
+        background.spawn(shared.clone().report_holds(seen));
         let endpoints = api::endpoints(&shared, webhook::endpoints());
         let mut stop = phase_seen.clone();
         let server = Server {
@@ -290,11 +291,16 @@ impl App {
         let ready = shared.clone();
         let work = async move {
             let mut stop = phase_seen.clone();
+            let restore = async {
+                ready.ready().await;
+                // Whoever is not there any more needs no list.
+                let _ = restored.send(ready.restore_holds().await);
+            };
+            // A store that cannot be written does not answer, and must not keep the server from stopping.
             tokio::select! {
-                () = ready.ready() => {}
+                () = restore => {}
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}
             }
-            ready.restore_holds().await;
             worker.run(leases, phase_seen, DRAIN_MAX).await;
         };
         let worker = guests.enter(|| tokio::spawn(work));

@@ -369,6 +369,9 @@ async fn a_channel_that_is_held_raises_one_alarm_elsewhere_which_ends_with_it() 
     // It is not raised again after a restart, and ends when the channel is there.
     let server = setup().start_in(server.stop().await).await;
     let third = server.accept(&alerts::firing("Third", &[])).await;
+    let waits = |story: &Value| story["steps"][1]["waits_for"] == "slack channel alerts";
+    server.wait_for_story(&third[0], waits).await;
+    assert_eq!(statuses(&server).await, ["firing"], "it is held still");
     slack.add_channel("gone");
     for id in [&first[0], &second[0], &third[0]] {
         let story = server.wait_settled(id).await;
@@ -384,6 +387,158 @@ async fn a_channel_that_is_held_raises_one_alarm_elsewhere_which_ends_with_it() 
         .iter()
         .filter(|message| message.contains("AlertManagerSlackChannelHeld"));
     assert_eq!(raised.count(), 1);
+    assert_eq!(statuses(&server).await, ["resolved", "firing"]);
+}
+
+async fn statuses(server: &Server) -> Vec<String> {
+    let status = |one: &Value| one["status"].as_str().unwrap().to_owned();
+    notices(server).await.iter().map(status).collect()
+}
+
+#[tokio::test]
+async fn an_alarm_waits_its_turn_on_a_free_way_however_long_another_is_held() {
+    let slack = Slack::start().await;
+    let channels = CHANNELS
+        .replace("#alerts", "#gone")
+        .replace("per_second: 0", "per_second: 1, burst: 1");
+    let oncall =
+        "matchers: ['to=\"oncall\"'], handlers: [slack-notify], config: { channel: oncall } }";
+    let last = format!("{oncall}\n  - {{ handlers: [slack-notify]");
+    let server = setup(&slack)
+        .config(&channels)
+        .config(HANDLERS)
+        .config(&routes(&last))
+        .start()
+        .await;
+    // They use up what the channel may take at once.
+    for n in ["1", "2"] {
+        let alert = alerts::firing("Busy", &[("to", "oncall"), ("n", n)]);
+        server.accept(&alert).await;
+    }
+    slack.wait_for_count(1).await;
+    server.accept(&alerts::firing("Held", &[])).await;
+    let alarm = slack
+        .wait_for(|message| message.contains("AlertManagerSlackChannelHeld"))
+        .await;
+    assert_eq!(alarm.channel_name, "#oncall");
+    let alarms = notices(&server).await;
+    assert_eq!(alarms.len(), 1, "{alarms:#?}");
+    assert_eq!(alarms[0]["route"], "dead-letter@oncall");
+}
+
+#[tokio::test]
+async fn an_alarm_without_a_way_is_raised_when_one_is_free() {
+    let slack = Slack::start().await;
+    for channel in ["alerts", "oncall"] {
+        slack.refuse_channel(channel, Some("not_in_channel"));
+    }
+    let setup = setup(&slack).config(CHANNELS).config(HANDLERS);
+    let server = setup
+        .config(&routes("handlers: [slack-notify]"))
+        .start()
+        .await;
+    let held = server.accept(&alerts::firing("Held", &[])).await;
+    // The alarm about the first channel finds out that the second is held too, and that one's has no way.
+    metric(&server, "alert_manager_dead_letters_unreported_total 1").await;
+    slack.refuse_channel("alerts", None);
+    let about_oncall = |text: &str| {
+        text.contains("AlertManagerSlackChannelHeld")
+            && text.contains("refuses messages to the channel oncall")
+    };
+    let alarm = slack
+        .wait_for(|message| about_oncall(&message.shown()))
+        .await;
+    assert_eq!(alarm.channel_name, "#alerts");
+    assert_eq!(server.wait_settled(&held[0]).await["state"], "done");
+    metric(&server, "alert_manager_dead_letters_unreported_total 1").await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_held_channel_takes_a_way_that_a_reload_adds() {
+    let (slack, sink) = (Slack::start().await, Sink::start().await);
+    slack.refuse_channel("alerts", Some("is_archived"));
+    let probe = format!(
+        "  probe:\n    allow: {{ http: ['{0}'] }}\n    config: {{ script: 'post {0}/page notice' }}",
+        sink.url()
+    );
+    let handlers = HANDLERS.replace("[alerts, oncall]", "[alerts]");
+    let server = setup(&slack)
+        .config(CHANNELS)
+        .config(&handlers)
+        .config(&probe)
+        .config(&routes("handlers: [slack-notify]"))
+        .start()
+        .await;
+    server.accept(&alerts::firing("Held", &[])).await;
+    metric(&server, "alert_manager_dead_letters_unreported_total 1").await;
+    die(&server).await;
+    let notice = notices(&server).await.remove(0);
+    let waits = |story: &Value| story["steps"][1]["waits_for"] == "slack channel alerts";
+    let id = notice["id"].as_str().unwrap();
+    server.wait_for_story(id, waits).await;
+
+    let file = server.dir.path().join("alert-manager.yml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        format!("{text}dead_letter: {{ handlers: [probe] }}\n"),
+    )
+    .unwrap();
+    let (status, answer) = server.command("/-/reload").await;
+    assert!(status.is_success(), "{answer}");
+    sink.wait_for_count(2).await;
+    let mut paged: Vec<Value> = notices(&server).await;
+    paged.retain(|one| one["handlers"] == json!(["probe"]));
+    let mut paged: Vec<_> = paged.iter().map(|one| one["alertname"].as_str()).collect();
+    paged.sort_unstable();
+    assert_eq!(
+        paged,
+        [
+            Some("AlertManagerDeadLetter"),
+            Some("AlertManagerSlackChannelHeld")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_end_of_a_notice_waits_for_its_channel() {
+    let slack = Slack::start().await;
+    let server = setup(&slack)
+        .config(CHANNELS)
+        .config(HANDLERS)
+        .config("dead_letter: { handlers: [slack-notify] }")
+        .config(&routes("handlers: [slack-notify]").replace("Dies", "Flaky"))
+        .start()
+        .await;
+    let mut flaky = alerts::firing("Flaky", &[("step", "act")]);
+    flaky["annotations"]["script"] = json!("if-retried");
+    let ids = server.accept(&flaky).await;
+    let story = server.wait_settled(&ids[0]).await;
+    assert_eq!(story["state"], "dead", "{story:#}");
+    slack.wait_for(|message| message.contains(&ids[0])).await;
+    for method in [POST, "chat.update"] {
+        let refused = Fault::slack_error("not_in_channel");
+        slack.faults().until_cleared(method, refused);
+    }
+    let (status, answer) = server
+        .command(&format!("/api/v1/deliveries/{}/retry", ids[0]))
+        .await;
+    assert!(status.is_success(), "{answer}");
+    let done = |story: &Value| story["state"] == "done";
+    server.wait_for_story(&ids[0], done).await;
+    let end = notices(&server).await.remove(0);
+    assert_eq!(end["status"], "resolved");
+    let waits = |story: &Value| {
+        assert_ne!(story["state"], "dead", "{story:#}");
+        story["steps"][1]["waits_for"] == "slack channel alerts"
+    };
+    server
+        .wait_for_story(end["id"].as_str().unwrap(), waits)
+        .await;
+    slack.faults().clear();
+    slack
+        .wait_for(|message| message.contains("RESOLVED") && !message.before_updates.is_empty())
+        .await;
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::Ways;
-use crate::alert::{Alert, Fingerprint, Labels, Origin, Status, Timestamp};
+use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Status, Timestamp};
 use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, Delivery, SUBJECT, Way};
 use crate::runtime::Holds;
 
 /// The name of the alert about a delivery that was dead-lettered.
 const ALERTNAME: &str = "AlertManagerDeadLetter";
+
+/// Goes into the fingerprints of the server's own alerts, besides their labels.
+const OWN: (&str, &str) = ("alert_manager.own", "true");
 
 /// What failed on the ways before is appended to the description; of each so much, in bytes.
 const REASON_BYTES_MAX: usize = 300;
@@ -37,6 +40,10 @@ impl DeadLetterNotices for Notices {
 
     fn ways(&self) -> Vec<Way> {
         self.ways.under(&self.holds.current())
+    }
+
+    fn suffices(&self, route: &str, handlers: &[HandlerName]) -> bool {
+        self.ways.are_all_named(route, handlers)
     }
 
     fn forwarded(&self, mut alert: Alert, failed: &Delivery) -> Alert {
@@ -76,15 +83,16 @@ impl DeadLetterNotices for Notices {
     }
 }
 
-/// Returns an alert of the server's own.
+/// Returns an alert of the server's own. What a sender sends with the same labels is another one.
 pub(super) fn own_alert(
     labels: Labels,
     annotations: Labels,
     starts_at: Timestamp,
     now: Timestamp,
 ) -> Alert {
+    let marked = labels.merged(&Labels::from_iter([OWN]));
     Alert {
-        fingerprint: Fingerprint::of(&labels),
+        fingerprint: Fingerprint::of(&marked),
         status: Status::Firing,
         labels,
         annotations,

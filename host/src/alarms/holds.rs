@@ -11,9 +11,6 @@ const TOKEN_REFUSED: &str = "AlertManagerSlackTokenRefused";
 const CODE: &str = "slack_code";
 const ADVICE: &str = "advice";
 
-/// The names of the alerts about holds.
-pub(crate) const NAMES: [&str; 2] = [CHANNEL_HELD, TOKEN_REFUSED];
-
 /// Returns the alert about a hold. What Slack answered is no label: it may change while the hold lasts.
 pub(crate) fn alarm(hold: &Hold, now: Timestamp) -> Alert {
     let (code, advice) = (&hold.code, &hold.advice);
@@ -58,6 +55,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::alert::Fingerprint;
 
     #[test]
     fn a_hold_survives_as_its_alarm() {
@@ -70,6 +68,8 @@ mod tests {
             };
             let alarm = alarm(&hold, Timestamp::UNIX_EPOCH);
             assert_eq!(hold_of(&alarm).unwrap(), hold);
+            let of_a_sender = Fingerprint::of(&alarm.labels);
+            assert_ne!(alarm.fingerprint, of_a_sender, "it is another event");
             assert!(
                 alarm
                     .annotations

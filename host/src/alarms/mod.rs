@@ -5,5 +5,5 @@ mod holds;
 mod ways;
 
 pub(crate) use dead_letters::Notices;
-pub(crate) use holds::{NAMES as HOLDS, alarm, hold_of};
+pub(crate) use holds::{alarm, hold_of};
 pub(crate) use ways::{Reporting, Ways};

@@ -8,12 +8,12 @@ use crate::alert::{DEAD_LETTER_ROUTE, HandlerName};
 use crate::config::Config;
 use crate::queue::Way;
 use crate::router::Router;
-use crate::runtime::{Description, Hold};
+use crate::runtime::{Description, Hold, Setting};
 
 /// Ways that are kept, so that a notice which fails on each of them does not go round for hours.
 const WAYS_MAX: usize = 16;
 
-/// The setting by which handlers take the channel that they post to, and its usual default.
+/// The setting by which handlers that state none take the channel that they post to, and its usual default.
 const CHANNEL: &str = "channel";
 const CHANNEL_DEFAULT: &str = "alerts";
 
@@ -49,7 +49,8 @@ impl Reporting {
 #[derive(Clone, Debug)]
 pub(crate) struct Ways {
     ways: Vec<Planned>,
-    is_off: bool,
+    /// What `dead_letter.handlers` says; absent if it is not configured.
+    named: Option<Vec<HandlerName>>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,19 +87,18 @@ impl Ways {
             loaded,
             ways: Vec::new(),
         };
-        let is_off = config.dead_letter.as_ref().is_some_and(Vec::is_empty);
-        if !is_off {
+        if !config.dead_letter.as_ref().is_some_and(Vec::is_empty) {
             builder.build(router);
         }
         builder.ways.truncate(WAYS_MAX);
         Self {
             ways: builder.ways,
-            is_off,
+            named: config.dead_letter.clone(),
         }
     }
 
     pub(crate) fn reporting(&self) -> Reporting {
-        if self.is_off {
+        if self.named.as_ref().is_some_and(Vec::is_empty) {
             Reporting::Off
         } else if self.ways.is_empty() {
             Reporting::Nobody
@@ -111,6 +111,11 @@ impl Ways {
     pub(crate) fn routes(&self) -> impl Iterator<Item = (Arc<str>, Settings)> {
         let ways = self.ways.iter();
         ways.map(|way| (Arc::clone(&way.route), Arc::clone(&way.config)))
+    }
+
+    /// Returns true if these handlers of the way with this route are all that the operator named for dead letters.
+    pub(crate) fn are_all_named(&self, route: &str, handlers: &[HandlerName]) -> bool {
+        route == DEAD_LETTER_ROUTE && self.named.as_deref() == Some(handlers)
     }
 
     /// Returns the ways as they are while this is held. Of several handlers those are left out from whom nothing would come.
@@ -211,20 +216,18 @@ impl Builder<'_> {
             .flat_map(|name| self.config.handler(name).grants.slack.clone())
             .collect();
         for channel in granted {
-            let of_channel: Vec<HandlerName> = handlers
-                .iter()
-                .filter(|name| self.config.handler(name).grants.slack.contains(&channel))
-                .filter(|name| self.channel_of(name, config).as_ref() != Some(&channel))
-                .cloned()
-                .collect();
+            let (mut of_channel, mut over) = (Vec::new(), (**config).clone());
+            for name in handlers {
+                let is_granted = self.config.handler(name).grants.slack.contains(&channel);
+                let is_there = self.channel_of(name, config).as_ref() == Some(&channel);
+                if let (true, false, Some((key, _))) = (is_granted, is_there, self.setting_of(name))
+                {
+                    over.insert(key.to_owned(), channel.clone());
+                    of_channel.push(name.clone());
+                }
+            }
             if !of_channel.is_empty() {
-                let mut config = (**config).clone();
-                config.insert(CHANNEL.to_owned(), channel.clone());
-                self.add(
-                    &format!("{route}@{channel}"),
-                    &of_channel,
-                    &Arc::new(config),
-                );
+                self.add(&format!("{route}@{channel}"), &of_channel, &Arc::new(over));
             }
         }
     }
@@ -233,12 +236,27 @@ impl Builder<'_> {
     fn channel_of(&self, name: &HandlerName, over: &Settings) -> Option<String> {
         let settings = self.config.handler(name);
         let granted = &settings.grants.slack;
-        let set = settings.config_under(over).get(CHANNEL).cloned();
+        let (set, default) = match self.setting_of(name) {
+            Some((key, default)) => (settings.config_under(over).get(key).cloned(), default),
+            None => (None, None),
+        };
         let only = (granted.len() == 1).then(|| granted.first().cloned());
-        let default = granted.get(CHANNEL_DEFAULT).cloned();
+        let default = default.and_then(|default| granted.get(default).cloned());
         set.filter(|_| !granted.is_empty())
             .or_else(|| only.flatten())
             .or(default)
+    }
+
+    /// Returns the setting by which a handler takes its channel, and the setting's default: as its module states them, else the
+    /// usual ones. Returns nothing if it states that it has no such setting.
+    fn setting_of(&self, name: &HandlerName) -> Option<(&str, Option<&str>)> {
+        let described = self.loaded.iter().find(|module| module.name == *name);
+        let Some(stated) = described.and_then(|module| module.settings.as_deref()) else {
+            return Some((CHANNEL, Some(CHANNEL_DEFAULT)));
+        };
+        let names_channel = |setting: &&Setting| setting.names_a(CHANNEL) && !setting.is_pattern();
+        let setting = stated.iter().find(names_channel)?;
+        Some((&setting.name, setting.default.as_deref()))
     }
 }
 
@@ -352,6 +370,36 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_is_set_as_the_module_states_it() {
+        let config = parsed("handlers: { pager: { allow: { slack: [alerts, oncall] } } }\n");
+        let mut pager = described("pager", &["*"]);
+        pager.settings = Some(vec![Setting {
+            name: "room".into(),
+            kind: "string".into(),
+            default: Some("oncall".into()),
+            about: String::new(),
+            required: false,
+            values: Vec::new(),
+            refers_to: Some("channel".into()),
+        }]);
+        let ways = |pager: Description| {
+            let router =
+                Router::with_described(config.routes.clone(), std::slice::from_ref(&pager));
+            Ways::new(&config, &router, &[pager])
+        };
+        let stated = ways(pager.clone());
+        let under = stated.under(&[hold(Some("oncall"))]);
+        assert_eq!(
+            shown(&under),
+            ["dead-letter=pager blocked", "dead-letter@alerts=pager"]
+        );
+        let set = |key: &str| stated.ways[1].config.get(key).map(String::as_str);
+        assert_eq!((set("room"), set("channel")), (Some("alerts"), None));
+        pager.settings = Some(Vec::new());
+        assert_eq!(shown(&ways(pager).under(&[])), ["dead-letter=pager"]);
+    }
+
+    #[test]
     fn what_is_held_or_not_loaded_is_blocked_and_left_out_of_a_pipeline() {
         let ways = ways_of(&format!(
             "{NOTIFY}dead_letter: {{ handlers: [notify, gone, page] }}\n"
@@ -366,6 +414,16 @@ mod tests {
                 "dead-letter:page=page",
             ]
         );
+        // Those who are left may only enrich: that they are done is not enough.
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| HandlerName::new(name))
+                .collect::<Vec<_>>()
+        };
+        assert!(!ways.are_all_named("dead-letter", &names(&["page"])));
+        assert!(ways.are_all_named("dead-letter", &names(&["notify", "gone", "page"])));
+        assert!(!ways.are_all_named("dead-letter@oncall", &names(&["notify", "gone", "page"])));
         let all = shown(&ways.under(&[hold(None)]));
         assert_eq!(all[1], "dead-letter@oncall=notify blocked");
     }

@@ -11,7 +11,7 @@ use super::Shared;
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::config::{Ping, Proxy};
 use crate::heartbeat::MISSING;
-use crate::queue::{Filter, IfBlocked, Parcel};
+use crate::queue::{Filter, Parcel};
 use crate::runtime::{HttpClient, Roots, Route, without_url};
 use crate::webhook::submission;
 
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     /// Returns what the server reported last about each thing of which it raises alerts of this name.
-    pub(super) async fn last_alerts(&self, alertname: &str) -> Vec<Alert> {
+    async fn last_alerts(&self, alertname: &str) -> Vec<Alert> {
         let stored = self.queue.list(Filter {
             alertname: Some(alertname.into()),
             limit: TAKEN_UP_MAX,
@@ -149,7 +149,7 @@ impl Shared {
             let submission = submission(&self.router.load(), alert.clone(), false);
             if submission.plans.is_empty() {
                 // What no route takes is reported as dead letters are.
-                if !self.report(alert.clone(), IfBlocked::Wait).await {
+                if !self.report(alert).await {
                     return Some(Instant::now() + STORE_AGAIN);
                 }
                 unstored.pop_front();

@@ -4,15 +4,12 @@ use std::fmt;
 
 use std::sync::Arc;
 
-use crate::alert::{Alert, HandlerName, Labels, Timestamp};
+use crate::alert::{Alert, HandlerName, Timestamp};
 
 use super::types::{Delivery, State};
 
 /// The label of a notice that names the delivery it is about; a notice about many has none.
 pub const SUBJECT: &str = "delivery";
-
-/// The name in an alert's `origin.extra` that says that no other way is left to report it.
-const LAST_WAY: &str = "last_way";
 
 /// Why a notice is done that was not sent.
 pub(super) const NOT_SENT: &str = "not sent: the delivery that it is about is no longer dead";
@@ -80,10 +77,11 @@ pub struct DeadLetters<'a> {
     pub since: Timestamp,
 }
 
-/// A way to report: handlers, and the route that they run on.
+/// A way to report: handlers, and the route that they run on. An alert that has run on its route with all of its handlers has
+/// taken it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
-    /// One for each way: an alert takes a way once.
+    /// One for each way.
     pub route: Arc<str>,
     /// In the order in which they run.
     pub handlers: Vec<HandlerName>,
@@ -100,25 +98,15 @@ pub trait DeadLetterNotices: fmt::Debug + Send + Sync {
     /// Returns all ways, the best first.
     fn ways(&self) -> Vec<Way>;
 
+    /// Returns true if somebody was notified once these handlers are done on `route`, whether or not they had an effect outside:
+    /// the operator named them for dead letters, and none was left out.
+    fn suffices(&self, route: &str, handlers: &[HandlerName]) -> bool;
+
     /// Returns an alert for its next way, after it died on that of `failed`.
     fn forwarded(&self, alert: Alert, failed: &Delivery) -> Alert;
 
     /// Returns the end of an alert: what it is about is no longer so.
     fn resolved(&self, alert: Alert, now: Timestamp) -> Alert;
-}
-
-/// Notes that an alert takes the last way there is: it is tried there for as long as any other delivery.
-pub(super) fn note_last_way(alert: &mut Alert, is_last: bool) {
-    let extra = &alert.origin.extra;
-    let others: Labels = extra.iter().filter(|(name, _)| *name != LAST_WAY).collect();
-    let note = is_last.then_some((LAST_WAY, "true"));
-    alert.origin.extra = others.merged(&Labels::from_iter(note));
-}
-
-/// Returns true if another way is left for an alert of the server's own, should this one fail.
-#[must_use]
-pub fn has_another_way(alert: &Alert) -> bool {
-    alert.origin.extra.get(LAST_WAY).is_none()
 }
 
 /// Returns true if what a notice says that began to fire at `starts_at` still holds of the delivery it is about. One that its

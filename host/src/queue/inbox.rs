@@ -124,11 +124,15 @@ pub(super) enum Urgent {
         if_blocked: IfBlocked,
         reply: oneshot::Sender<Raised>,
     },
-    /// What an alert of the server's own says is no longer so.
+    /// What an alert of the server's own says is no longer so. The answer is false if that cannot be stored now.
     End {
         fingerprint: Fingerprint,
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<bool>,
     },
+    /// Somebody asks for the alarms that fire.
+    Alarms(oneshot::Sender<Vec<Alert>>),
+    /// Notices that wait may have another way now.
+    LookAgain,
     /// How many deliveries' ends may end a notice.
     #[cfg(test)]
     Watched(oneshot::Sender<usize>),

@@ -34,9 +34,7 @@ use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Status, Timestam
 use crate::journal::{Dependency, Ledger, Recorded};
 
 pub use ask::Force;
-pub use dead_letters::{
-    DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, SUBJECT, Way, has_another_way,
-};
+pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, SUBJECT, Way};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
 pub use options::{Caps, Options};
@@ -329,9 +327,14 @@ impl Queue {
     /// Changes who makes the alerts about dead letters. Each alert is stored in the transaction of the death that it is about;
     /// what died while nobody was to be notified is reported once somebody is, many of a kind in one alert.
     pub fn set_dead_letters(&self, notices: Option<Arc<dyn DeadLetterNotices>>) {
-        let shared = &self.inner.shared;
-        *shared.dead_letters.lock() = notices;
-        shared.inbox.nudge();
+        *self.inner.shared.dead_letters.lock() = notices;
+        self.look_again();
+    }
+
+    /// Has notices that wait for what is held take a way that has become free: to be called if [`DeadLetterNotices::ways`]
+    /// returns others.
+    pub fn look_again(&self) {
+        self.inner.shared.inbox.push(Urgent::LookAgain);
     }
 
     /// Reports an alert of the server's own by the best way, unless it fires already.
@@ -355,11 +358,24 @@ impl Queue {
         self.inner.shared.losses.lock().unreported += 1;
     }
 
-    /// Ends an alert of the server's own on the ways on which it was reported.
+    /// Returns the alerts of the server's own that were raised and have not ended.
     ///
     /// # Errors
     /// If the store has been closed.
-    pub async fn end(&self, fingerprint: Fingerprint) -> Result<(), ReadError> {
+    pub async fn alarms(&self) -> Result<Vec<Alert>, ReadError> {
+        let (reply, alarms) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Alarms(reply));
+        alarms
+            .await
+            .map_err(|_| ReadError("it has been closed".into()))
+    }
+
+    /// Ends an alert of the server's own on the ways on which it was reported. Returns false if there is no room for that now:
+    /// then it is to be ended again.
+    ///
+    /// # Errors
+    /// If the store has been closed.
+    pub async fn end(&self, fingerprint: Fingerprint) -> Result<bool, ReadError> {
         let (reply, ended) = oneshot::channel();
         let end = Urgent::End { fingerprint, reply };
         self.inner.shared.inbox.push(end);
@@ -380,6 +396,20 @@ impl Queue {
         let starts_at = notice.starts_at;
         self.inner
             .read(move |inner| inner.reader.is_out_of_date(subject, starts_at))
+            .await
+    }
+
+    /// Returns true if a way is free that an alert of the server's own has not taken: if this one fails, that may do.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn has_another_way(&self, notice: &Alert) -> Result<bool, ReadError> {
+        let notices = self.inner.shared.dead_letters.lock().clone();
+        let mut ways = notices.map(|notices| notices.ways()).unwrap_or_default();
+        ways.retain(|way| !way.is_blocked);
+        let event = notice.event();
+        self.inner
+            .read(move |inner| inner.reader.has_way_left(event, ways))
             .await
     }
 

@@ -147,12 +147,20 @@ fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
     }
 }
 
+/// Returns true if it is said how long to wait.
+pub(super) fn says_when(failure: &StepFailure) -> bool {
+    match failure {
+        StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
+            after.is_some()
+        }
+        _ => false,
+    }
+}
+
 /// Returns true if a failure may be due to what did not answer: not if somebody has said how long to wait.
 fn may_be_due_to_others(failure: &StepFailure) -> bool {
     match failure {
-        StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
-            after.is_none()
-        }
+        StepFailure::Retryable { .. } | StepFailure::Unavailable { .. } => !says_when(failure),
         StepFailure::Timeout(_) => true,
         StepFailure::Permanent(_)
         | StepFailure::Trap(_)

@@ -10,19 +10,19 @@ use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances, Met};
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
-use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp, is_dead_letter_route};
+use crate::alert::{
+    Enrichment, HandlerName, Labels, Status, StepKind, Timestamp, is_dead_letter_route,
+};
 use crate::config::HandlerSettings;
 use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{
-    Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake, Woken, has_another_way,
-};
+use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake, Woken};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// How long a notice about a dead letter is tried on one way while there is another, and the longest pause between two tries.
+/// How long a notice about a dead letter is tried on one way while another is free, and the longest pause between two tries.
 const WAY_AGE_MAX: Duration = Duration::from_secs(2 * 60);
 const WAY_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
@@ -43,6 +43,9 @@ pub(super) struct Run {
     due: BTreeMap<usize, Instant>,
     /// The steps that go on before their time, and what each waited for that is back.
     woken: BTreeMap<usize, Vec<Woken>>,
+    /// It is a notice that takes another way if it dies on this one: nothing is gained by trying this one for hours. Looked
+    /// up when a step fails.
+    has_another_way: bool,
 }
 
 /// A handler's slot, given back when dropped: even a panic leaks none.
@@ -129,6 +132,7 @@ impl Run {
             recorded_now: RecordUse::default(),
             due: BTreeMap::new(),
             woken,
+            has_another_way: false,
         }
     }
 
@@ -163,9 +167,17 @@ impl Run {
                 .unwrap_or(false)
     }
 
-    /// Returns true for a notice that takes another way if it dies on this one: nothing is gained by trying this one for hours.
-    fn has_another_way(&self) -> bool {
-        is_dead_letter_route(&self.leased.route) && has_another_way(&self.leased.alert)
+    /// Finds out whether another way is free for a notice, as things are now. Its end has none: it belongs where the notice is.
+    async fn look_for_another_way(&mut self) {
+        let (route, alert) = (&self.leased.route, &self.leased.alert);
+        self.has_another_way = is_dead_letter_route(route)
+            && alert.status == Status::Firing
+            && self
+                .worker
+                .queue
+                .has_another_way(alert)
+                .await
+                .unwrap_or(false);
     }
 
     /// Ends a notice that is not to be sent, without running it.
@@ -269,16 +281,21 @@ impl Run {
         match self.worker.breakers.ask(&handler, kind, Instant::now()) {
             Gate::Open => {}
             Gate::Paused(left, reason) => {
+                self.look_for_another_way().await;
                 self.paused(place, left, &reason, &settings);
                 return;
             }
         }
         let Some(module) = self.worker.registry.get(&handler) else {
+            self.look_for_another_way().await;
             self.module_missing(place, &settings);
             return;
         };
         let started_at = Timestamp::now();
         let invoked = self.invoke(place, &module, &settings).await;
+        if invoked.outcome.is_err() {
+            self.look_for_another_way().await;
+        }
         if let Some(slot) = &mut self.slot {
             slot.used(&invoked);
         }
@@ -518,16 +535,15 @@ impl Run {
     ) {
         let used = self.enrichment_used();
         let circumstances = self.circumstances(now);
-        let takes_next_way = self.has_another_way();
-        let is_held =
-            !settings.grants.slack.is_empty() && !self.worker.runtime.holds().current().is_empty();
-        let moves_on = takes_next_way
+        // Whoever was told how long to wait has a place in a queue, and is let through at that time.
+        let is_late = self.age() >= WAY_AGE_MAX && !outcome::says_when(failure);
+        let moves_on = self.has_another_way
             && !matches!(failure, StepFailure::Host(_))
-            && (is_held || self.age() >= WAY_AGE_MAX);
+            && (met.hold.is_some() || is_late);
         let given_up = moves_on.then(|| StepFailure::Permanent(failure.to_string()));
         let failure = given_up.as_ref().unwrap_or(failure);
         let mut retry = settings.retry.clone();
-        if takes_next_way {
+        if self.has_another_way {
             retry.backoff_max = retry.backoff_max.min(WAY_BACKOFF_MAX);
         }
         let step = &mut self.leased.progress.steps[place];
@@ -620,12 +636,11 @@ impl Run {
     fn paused(&mut self, place: usize, left: Duration, reason: &str, settings: &HandlerSettings) {
         let now = Timestamp::now();
         let circumstances = self.circumstances(now);
-        let takes_next_way = self.has_another_way();
         let step = &mut self.leased.progress.steps[place];
         let reason = format!("the handler is paused: {reason}");
         match step.kind {
             StepKind::Enrich => outcome::give_up(step, &reason),
-            StepKind::Act if takes_next_way => outcome::give_up(step, &reason),
+            StepKind::Act if self.has_another_way => outcome::give_up(step, &reason),
             StepKind::Act => {
                 step.last_error = Some(reason);
                 // One tries when the pause is over, and all go if that succeeds. Their own time is later, and spread out: a

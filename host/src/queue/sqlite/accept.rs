@@ -144,17 +144,20 @@ impl Committer {
         &mut self,
         group: &mut Group,
         new: &NewAlert,
-        plan: &Plan,
+        (event, plan): (Event, &Plan),
         memory: Option<Memory>,
     ) -> rusqlite::Result<DeliveryId> {
+        let changed = as_event(new, event)?;
+        let (alert, json) = changed
+            .as_ref()
+            .map_or((&new.alert, &new.json), |(alert, json)| (alert, json));
         let arrival = Arrival {
-            alert: &new.alert,
-            json: &new.json,
+            alert,
+            json,
             sent: None,
             plans: &new.plans,
             beside: Beside::Anything,
         };
-        let event = new.alert.event();
         let id = self.insert(group, &arrival, plan)?.id;
         let is_new = memory.is_none();
         let mut memory = memory.unwrap_or_default();

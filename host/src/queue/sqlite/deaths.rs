@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::alert::{DeliveryId, HandlerName, Status, Timestamp, is_dead_letter_route};
+use crate::alert::{DeliveryId, Fingerprint, HandlerName, Status, Timestamp, is_dead_letter_route};
 use crate::queue::clock::{Ticks, from_millis};
 use crate::queue::dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind};
 use crate::queue::types::{Delivery, Raised, State};
 
 use super::accept::is_backlog;
 use super::committer::{Committer, Group};
-use super::notices::Forwarded;
+use super::notices::Followed;
 use super::{CANCELLED, reader, rows};
 
 /// Notices about single deliveries of one class in one window. The rest of the class is reported together.
@@ -27,6 +27,9 @@ const WINDOW_MS: Ticks = 60_000;
 
 /// Classes that are reported together in one transaction.
 const CLASSES_A_STEP_MAX: u32 = 100;
+
+/// The class of a notice, before its delivery: the last in the order of classes, so that notices hold up no deaths.
+const NOTICE: &str = "way,";
 
 /// Deaths of the time before layout 3 that are looked at in one transaction, and how old one may be to be reported.
 const EARLIER_A_STEP: u32 = 300;
@@ -44,7 +47,7 @@ fn should_report(kind: DeathKind, dead: &Delivery) -> bool {
 }
 
 /// Returns true if a death is that of a notice which is to take its next way. Whoever cancels a notice has read it.
-fn should_forward(kind: DeathKind, dead: &Delivery) -> bool {
+fn should_follow(kind: DeathKind, dead: &Delivery) -> bool {
     kind != DeathKind::Cancelled
         && is_dead_letter_route(&dead.route)
         && dead.status == Status::Firing.as_str()
@@ -155,17 +158,16 @@ impl Committer {
         if self.reports_settled() {
             group.settled.push(dead.clone());
         }
-        let class = class_of(kind, &dead.handlers);
-        if should_forward(kind, &dead) {
-            if self.forward(group, &dead)? == Forwarded::NotNow {
-                gather(&self.conn, &class, &dead)?;
-                self.reports.gathered(group.ticks + WINDOW_MS);
+        if should_follow(kind, &dead) {
+            if self.follow(group, &dead)? == Followed::NotNow {
+                self.follow_later(group, id)?;
             }
             return Ok(());
         }
         if !should_report(kind, &dead) {
             return Ok(());
         }
+        let class = class_of(kind, &dead.handlers);
         if self.reports.take_turn(&class, group.ticks) {
             if self.report(group, &DeadLetter::One(&dead))? {
                 group.noticed.push(class);
@@ -174,6 +176,17 @@ impl Committer {
             self.reports.give_back(&class);
         }
         gather(&self.conn, &class, &dead)?;
+        self.reports.gathered(group.ticks + WINDOW_MS);
+        Ok(())
+    }
+
+    /// Notes a notice that has ended, whose next way, or whose end, cannot be stored now.
+    pub(super) fn follow_later(
+        &mut self,
+        group: &Group,
+        notice: DeliveryId,
+    ) -> rusqlite::Result<()> {
+        gather_notice(&self.conn, notice, group.now)?;
         self.reports.gathered(group.ticks + WINDOW_MS);
         Ok(())
     }
@@ -231,16 +244,21 @@ impl Committer {
         }
         let mut notices = 0;
         for id in &class.ids {
-            let dead = reader::delivery(&self.conn, *id)?;
             // It may have been sent again, or removed, since.
-            let Some(dead) = dead.filter(|dead| dead.state == State::Dead) else {
-                rows::forget_death(&self.conn, *id)?;
-                continue;
-            };
-            let is_reported = if is_dead_letter_route(&dead.route) {
-                self.forward(group, &dead)? == Forwarded::Now
-            } else {
-                self.report(group, &DeadLetter::One(&dead))?
+            let found = reader::delivery(&self.conn, *id)?;
+            let is_notice = |found: &Delivery| is_dead_letter_route(&found.route);
+            let is_reported = match found {
+                Some(notice) if is_notice(&notice) => {
+                    !matches!(notice.state, State::Done | State::Dead)
+                        || self.follow(group, &notice)? == Followed::Now
+                }
+                Some(dead) if dead.state == State::Dead => {
+                    self.report(group, &DeadLetter::One(&dead))?
+                }
+                _ => {
+                    rows::forget_death(&self.conn, *id)?;
+                    continue;
+                }
             };
             if !is_reported {
                 // Those before it are known events by now, and make no second notice.
@@ -289,7 +307,9 @@ impl Committer {
             if died_at <= oldest || died_at > until || !should_report(kind, dead) {
                 continue;
             }
-            let notice = notices.notice(&DeadLetter::One(dead), now);
+            let mut notice = notices.notice(&DeadLetter::One(dead), now);
+            // As it was in that layout.
+            notice.fingerprint = Fingerprint::of(&notice.labels);
             let known = self.events.look_up(&self.conn, notice.event())?;
             if known.firing.is_none() {
                 gather(&self.conn, &class_of(kind, &dead.handlers), dead)?;
@@ -327,7 +347,9 @@ pub(super) fn found_dead(conn: &Connection, id: DeliveryId) -> rusqlite::Result<
         return Ok(None);
     };
     let kind = DeathKind::ServerDied;
-    if should_report(kind, &dead) || should_forward(kind, &dead) {
+    if should_follow(kind, &dead) {
+        gather_notice(conn, id, dead.settled_at.unwrap_or(dead.received_at))?;
+    } else if should_report(kind, &dead) {
         gather(conn, &class_of(kind, &dead.handlers), &dead)?;
     }
     Ok(Some(dead))
@@ -362,8 +384,18 @@ fn gather(conn: &Connection, class: &str, dead: &Delivery) -> rusqlite::Result<(
     Ok(())
 }
 
+/// Notes a notice that is to be looked at again, in a class of its own: it is never one of many.
+fn gather_notice(conn: &Connection, id: DeliveryId, now: Timestamp) -> rusqlite::Result<()> {
+    let id = id.as_raw().to_string();
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO unreported (class, count, since, ids) VALUES (?1, 1, ?2, ?3)",
+    )?
+    .execute(params![format!("{NOTICE}{id}"), now.as_millisecond(), id])?;
+    Ok(())
+}
+
 fn unreported(conn: &Connection) -> rusqlite::Result<Vec<Unreported>> {
-    conn.prepare_cached("SELECT class, count, since, ids FROM unreported LIMIT ?1")?
+    conn.prepare_cached("SELECT class, count, since, ids FROM unreported ORDER BY class LIMIT ?1")?
         .query_map([CLASSES_A_STEP_MAX], |row| {
             let ids = row.get_ref(3)?.as_str()?;
             Ok(Unreported {

@@ -17,7 +17,7 @@ use crate::queue::clock::{from_millis, from_nanos, nanos};
 
 use super::filter::Filter;
 use super::gathered::{
-    Gathered, Kept, Key, Known, OPEN_AMONG, alias, put, read_kept, seen_first, stored,
+    self, Gathered, Kept, Key, Known, OPEN_AMONG, alias, put, seen_first, stored,
 };
 use super::memory::Memory;
 use super::rows::status_of;
@@ -154,19 +154,8 @@ impl Events {
         let key = Key::from(event);
         let mut known = Known::default();
         self.gathered.lock().add_latest(key, &mut known);
-        if !self.filter.may_have(key) {
-            return Ok(known);
-        }
-        let mut statement = conn.prepare_cached(
-            "SELECT accepted_at, last_seen, duplicates, ends, runs, occurrence, status FROM events
-             WHERE starts_at = ?1 AND fingerprint = ?2
-             ORDER BY occurrence DESC, status DESC LIMIT 2",
-        )?;
-        let mut rows = statement.query(params![key.starts_at, key.fingerprint.0.cast_signed()])?;
-        while let Some(row) = rows.next()? {
-            let (occurrence, status) = (row.get(5)?, status_of(row.get(6)?));
-            let kept = read_kept(row)?;
-            known.add(Occurrence::from_raw(occurrence), status, || kept);
+        if self.filter.may_have(key) {
+            gathered::add_stored(conn, key, &mut known)?;
         }
         Ok(known)
     }
@@ -282,12 +271,13 @@ impl Events {
         put(conn, key, &kept)
     }
 
-    /// Returns the fingerprint's firings that no resolved has ended, among its latest [`OPEN_AMONG`]: the two that began
-    /// last, the last of them first.
+    /// Returns the fingerprint's firings that no resolved has ended, among its latest [`OPEN_AMONG`], the one that began last
+    /// first; no more than `most`.
     pub(super) fn open_firings(
         &self,
         conn: &Connection,
         fingerprint: Fingerprint,
+        most: usize,
     ) -> rusqlite::Result<Vec<Event>> {
         let gathered = self.gathered.lock();
         let mut firings = gathered.firings(fingerprint);
@@ -322,7 +312,7 @@ impl Events {
                     occurrence: firing.occurrence,
                 });
             }
-            if open.len() == 2 {
+            if open.len() == most {
                 break;
             }
         }

@@ -8,7 +8,7 @@ use crate::alert::{Event, Fingerprint, Occurrence, Status, Timestamp};
 use crate::queue::clock::nanos;
 
 use super::memory::Memory;
-use super::rows::status_code;
+use super::rows::{status_code, status_of};
 
 /// How many of a fingerprint's firings are looked at for one that is open.
 pub(super) const OPEN_AMONG: u8 = 100;
@@ -204,6 +204,22 @@ pub(super) fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kep
         read_kept,
     )
     .optional()
+}
+
+/// Adds what the table has of the latest occurrence of a start.
+pub(super) fn add_stored(conn: &Connection, key: Key, known: &mut Known) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "SELECT accepted_at, last_seen, duplicates, ends, runs, occurrence, status FROM events
+         WHERE starts_at = ?1 AND fingerprint = ?2
+         ORDER BY occurrence DESC, status DESC LIMIT 2",
+    )?;
+    let mut rows = statement.query(params![key.starts_at, key.fingerprint.0.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        let (occurrence, status) = (row.get(5)?, status_of(row.get(6)?));
+        let kept = read_kept(row)?;
+        known.add(Occurrence::from_raw(occurrence), status, || kept);
+    }
+    Ok(())
 }
 
 pub(super) fn read_kept(row: &Row<'_>) -> rusqlite::Result<Kept> {

@@ -1,6 +1,7 @@
 //! The queue on one machine: one `SQLite` file with one writer.
 
 mod accept;
+mod alarms;
 mod checkpoint;
 mod committer;
 mod copy;

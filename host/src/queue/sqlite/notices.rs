@@ -7,27 +7,27 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use crate::alert::{
-    Alert, DEAD_LETTER_ROUTE, DeliveryId, Event, Fingerprint, Priority, Status, Timestamp,
-    is_dead_letter_route,
+    Alert, DeliveryId, Event, Fingerprint, Priority, Status, Timestamp, is_dead_letter_route,
 };
 use crate::journal::CallKind;
-use crate::queue::dead_letters::{DeadLetterNotices, NOT_SENT, SUBJECT, is_current, note_last_way};
+use crate::queue::dead_letters::{DeadLetterNotices, NOT_SENT, SUBJECT, Way, is_current};
 use crate::queue::inbox::NewAlert;
-use crate::queue::types::{Delivery, IfBlocked, Plan, Raised, State, Submission};
+use crate::queue::types::{Delivery, Plan, Raised, State, Submission};
 
 use super::committer::{Committer, Group};
+use super::gathered::OPEN_AMONG;
 use super::memory::Memory;
 use super::reader;
 use super::rows::{self, Stored};
-use super::schema::DONE;
+use super::schema::{DONE, RETRYING};
 
 /// A time that no store lives for: what was reported is never reported as a reminder.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// What became of a notice that died.
+/// What became of a notice that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Forwarded {
-    /// It took its next way, or needs none.
+pub(super) enum Followed {
+    /// It took its next way, or was resolved, or needs neither.
     Now,
     /// Nobody is to be notified now, or there is no room for it.
     NotNow,
@@ -39,11 +39,14 @@ impl Committer {
         &mut self,
         group: &mut Group,
         notices: &dyn DeadLetterNotices,
-        alert: Alert,
+        mut alert: Alert,
     ) -> rusqlite::Result<Raised> {
         let known = self.events.look_up(&self.conn, alert.event())?;
-        if known.firing.is_some() {
-            return Ok(Raised::Known);
+        if let Some(occurrence) = known.occurrence {
+            if known.resolved.is_none() {
+                return Ok(Raised::Known);
+            }
+            alert.set_occurrence(occurrence.next());
         }
         self.take_way(group, notices, alert, None)
     }
@@ -52,14 +55,13 @@ impl Committer {
         &mut self,
         group: &mut Group,
         notices: &dyn DeadLetterNotices,
-        mut alert: Alert,
+        alert: Alert,
         memory: Option<Memory>,
     ) -> rusqlite::Result<Raised> {
         let mut ways = notices.ways();
-        ways.retain(|way| {
-            let taken = memory.as_ref().and_then(|memory| memory.run_on(&way.route));
-            taken.is_none()
-        });
+        if let Some(memory) = &memory {
+            ways = ways_left(&self.conn, ways, memory)?;
+        }
         if ways.is_empty() {
             return Ok(Raised::Nowhere);
         }
@@ -72,7 +74,6 @@ impl Committer {
         let Some(chosen) = chosen else {
             return Ok(Raised::NoRoom);
         };
-        note_last_way(&mut alert, ways.len() == 1);
         let way = ways.swap_remove(chosen);
         self.put_notice(group, alert, plan(way.route, way.handlers), memory)?;
         Ok(Raised::Stored)
@@ -85,12 +86,13 @@ impl Committer {
         plan: Plan,
         memory: Option<Memory>,
     ) -> rusqlite::Result<()> {
+        let event = alert.event();
         let new = NewAlert::from(Submission {
             alert,
             starts_at_missing: false,
             plans: vec![plan],
         });
-        let id = self.accept_on(group, &new, &new.plans[0], memory)?;
+        let id = self.accept_on(group, &new, (event, &new.plans[0]), memory)?;
         // It may have died of the backlog at once.
         if self.shared.scheduler.lock().contains(id) {
             self.watch(group, id);
@@ -98,58 +100,70 @@ impl Committer {
         Ok(())
     }
 
-    /// A notice has ended: it takes its next way, unless somebody was notified or it is out of date. If none is left, the log
-    /// and a metric are.
-    pub(super) fn forward(
+    /// A notice has ended. One that is out of date is resolved where it was reported. Any other takes its next way, unless
+    /// somebody was notified; if no way is left, the log and a metric are.
+    pub(super) fn follow(
         &mut self,
         group: &mut Group,
-        dead: &Delivery,
-    ) -> rusqlite::Result<Forwarded> {
+        notice: &Delivery,
+    ) -> rusqlite::Result<Followed> {
         let Some(notices) = self.notices() else {
-            return Ok(Forwarded::NotNow);
+            return Ok(Followed::NotNow);
         };
-        let Some(alert) = self.alert_of(dead.id)? else {
-            return Ok(Forwarded::Now);
+        let Some(alert) = self.alert_of(notice.id)? else {
+            return Ok(Followed::Now);
         };
-        let known = self.events.look_up(&self.conn, alert.event())?;
-        let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
-        let is_over = known.resolved.is_some() || self.is_out_of_date(&alert)?;
-        if is_over || self.is_reported(&memory)? {
-            return Ok(Forwarded::Now);
+        if self.is_out_of_date(&alert)? {
+            return self.resolve(group, &*notices, alert.event());
         }
-        let why = match dead.state {
+        let known = self.events.look_up(&self.conn, alert.event())?;
+        let is_over = known.resolved.is_some() || known.occurrence > Some(alert.occurrence());
+        let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
+        if is_over || notice.is_cancelled() || self.is_reported(&*notices, &memory)? {
+            return Ok(Followed::Now);
+        }
+        let why = match notice.state {
             State::Done => "its handlers did nothing outside this server".to_owned(),
-            _ => dead.last_error.clone().unwrap_or_default(),
+            _ => notice.last_error.clone().unwrap_or_default(),
         };
-        let next = notices.forwarded(alert.clone(), dead);
+        let next = notices.forwarded(alert.clone(), notice);
         Ok(match self.take_way(group, &*notices, next, Some(memory))? {
-            Raised::NoRoom => Forwarded::NotNow,
+            Raised::NoRoom => Followed::NotNow,
             Raised::Nowhere => {
                 group.unreported.push((alert, why));
-                Forwarded::Now
+                Followed::Now
             }
-            Raised::Stored | Raised::Known => Forwarded::Now,
+            Raised::Stored | Raised::Known => Followed::Now,
         })
     }
 
     /// Returns true if a notice has notified somebody on any way, or may yet.
-    fn is_reported(&self, memory: &Memory) -> rusqlite::Result<bool> {
+    fn is_reported(
+        &self,
+        notices: &dyn DeadLetterNotices,
+        memory: &Memory,
+    ) -> rusqlite::Result<bool> {
         for run in memory.runs_off(std::iter::empty()) {
             let Some(stored) = Stored::load(&self.conn, run.delivery)? else {
                 continue;
             };
-            if stored.state < DONE || self.has_notified(&stored)? {
+            if stored.state < DONE || self.has_notified(notices, &stored)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Returns true if a settled notice has notified somebody: it is done on the way that was chosen for it, or one of its
-    /// handlers has done something outside. To be done is not enough on other ways: a handler that only enriches is, too.
-    fn has_notified(&self, stored: &Stored) -> rusqlite::Result<bool> {
+    /// Returns true if a notice has notified somebody: one of its handlers has done something outside, or it is done by those
+    /// that the operator named. For others that is not enough: a handler that only enriches is done, too.
+    fn has_notified(
+        &self,
+        notices: &dyn DeadLetterNotices,
+        stored: &Stored,
+    ) -> rusqlite::Result<bool> {
         let is_done = stored.state == DONE && stored.last_error.as_deref() != Some(NOT_SENT);
-        Ok((is_done && stored.route == DEAD_LETTER_ROUTE) || self.has_acted(stored)?)
+        let suffices = is_done && notices.suffices(&stored.route, &stored.pipeline);
+        Ok(suffices || self.has_acted(stored)?)
     }
 
     /// Returns true if an actor of a delivery has changed something outside.
@@ -182,39 +196,37 @@ impl Committer {
 
     /// A delivery that was revived, or a notice, has ended well, or was cancelled: notices that say otherwise are resolved.
     pub(super) fn ended(&mut self, group: &mut Group, id: DeliveryId) -> rusqlite::Result<()> {
-        let (Some(notices), Some(ended)) = (self.notices(), reader::delivery(&self.conn, id)?)
-        else {
+        let Some(ended) = reader::delivery(&self.conn, id)? else {
             return Ok(());
         };
-        if !is_dead_letter_route(&ended.route) {
+        if is_dead_letter_route(&ended.route) {
+            if ended.status == Status::Firing.as_str()
+                && self.follow(group, &ended)? == Followed::NotNow
+            {
+                self.follow_later(group, id)?;
+            }
+        } else if let Some(notices) = self.notices() {
             let about = crate::queue::DeadLetter::One(&ended);
             let fingerprint = notices.notice(&about, group.now).fingerprint;
-            for event in self.events.open_firings(&self.conn, fingerprint)? {
+            for event in self.firings(fingerprint)? {
                 self.resolve(group, &*notices, event)?;
-            }
-        } else if ended.status == Status::Firing.as_str()
-            && let Some(alert) = self.alert_of(id)?
-        {
-            if self.is_out_of_date(&alert)? {
-                self.resolve(group, &*notices, alert.event())?;
-            } else if ended.state == State::Done {
-                self.forward(group, &ended)?;
             }
         }
         Ok(())
     }
 
     /// Stores the end of a notice on each way on which it has notified somebody. One that is still on its way is looked at
-    /// again when it ends.
-    fn resolve(
+    /// again when it ends, and so is one about a delivery if there is no room for its end now.
+    pub(super) fn resolve(
         &mut self,
         group: &mut Group,
         notices: &dyn DeadLetterNotices,
         firing: Event,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Followed> {
         let known = self.events.look_up(&self.conn, firing)?;
         let runs = known.firing.map(|kept| kept.memory).unwrap_or_default();
         let mut ended = known.resolved.map(|kept| kept.memory);
+        let mut followed = Followed::Now;
         for run in runs.runs_off(std::iter::empty()) {
             let Some(stored) = Stored::load(&self.conn, run.delivery)? else {
                 continue;
@@ -222,61 +234,95 @@ impl Committer {
             let is_ended = ended
                 .as_ref()
                 .is_some_and(|ended| ended.run_on(&stored.route).is_some());
-            let (false, Some(alert)) = (is_ended, self.alert_of(stored.id)?) else {
+            // A sender may have sent the same.
+            let is_own = is_dead_letter_route(&stored.route);
+            let (true, Some(alert)) = (is_own && !is_ended, self.alert_of(stored.id)?) else {
                 continue;
             };
             // One about a delivery ends itself if it comes too late; any other is followed by its end.
-            let is_under_way = stored.state < DONE && subject_of(&alert).is_none();
-            if is_under_way || self.has_notified(&stored)? {
-                let alert = notices.resolved(alert, group.now);
-                let event = alert.event();
-                let plan = plan(stored.route.as_str().into(), stored.pipeline.clone());
-                self.put_notice(group, alert, plan, ended)?;
-                let known = self.events.look_up(&self.conn, event)?;
-                ended = known.resolved.map(|kept| kept.memory);
+            let is_about_one = subject_of(&alert).is_some();
+            let is_under_way = stored.state < DONE && !is_about_one;
+            if !is_under_way && !self.has_notified(notices, &stored)? {
+                continue;
+            }
+            if !self.shared.scheduler.lock().has_room(&stored.pipeline) {
+                followed = Followed::NotNow;
+                if is_about_one {
+                    self.follow_later(group, stored.id)?;
+                }
+                continue;
+            }
+            let alert = notices.resolved(alert, group.now);
+            let event = alert.event();
+            let plan = plan(stored.route.as_str().into(), stored.pipeline.clone());
+            self.put_notice(group, alert, plan, ended)?;
+            let known = self.events.look_up(&self.conn, event)?;
+            ended = known.resolved.map(|kept| kept.memory);
+        }
+        Ok(followed)
+    }
+
+    pub(super) fn firings(&self, fingerprint: Fingerprint) -> rusqlite::Result<Vec<Event>> {
+        let all = usize::from(OPEN_AMONG);
+        self.events.open_firings(&self.conn, fingerprint, all)
+    }
+
+    /// What is held, or the ways, have changed: a notice that waits for a dependency is tried at once if a way is free that it
+    /// has not taken, so that it takes that one instead of waiting.
+    pub(super) fn look_again(&mut self, group: &mut Group) -> rusqlite::Result<()> {
+        let ways = self.notices().map(|notices| notices.ways());
+        let ways = ways.unwrap_or_default();
+        if ways.iter().all(|way| way.is_blocked) {
+            return Ok(());
+        }
+        let watched: Vec<DeliveryId> = self.watched.iter().copied().collect();
+        for id in watched {
+            let Some(stored) = Stored::load(&self.conn, id)? else {
+                continue;
+            };
+            let waits = stored.state == RETRYING && !stored.waits_for.is_empty();
+            if !waits || !is_dead_letter_route(&stored.route) {
+                continue;
+            }
+            let Some(alert) = self.alert_of(id)? else {
+                continue;
+            };
+            let known = self.events.look_up(&self.conn, alert.event())?;
+            let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
+            let left = ways_left(&self.conn, ways.clone(), &memory)?;
+            if alert.status == Status::Firing && left.iter().any(|way| !way.is_blocked) {
+                // One that cannot be read waits for its time, and ends then with that reason.
+                let _ = self.hurry(group, &stored)?;
             }
         }
         Ok(())
     }
 
-    /// Stores an alert of the server's own, unless it fires already.
-    pub(super) fn raise(
-        &mut self,
-        group: &mut Group,
-        alert: &Alert,
-        if_blocked: IfBlocked,
-    ) -> rusqlite::Result<Raised> {
-        let open = self.events.open_firings(&self.conn, alert.fingerprint)?;
-        if !open.is_empty() {
-            return Ok(Raised::Known);
-        }
-        let Some(notices) = self.notices() else {
-            return Ok(Raised::Nowhere);
-        };
-        if if_blocked == IfBlocked::Leave && notices.ways().iter().all(|way| way.is_blocked) {
-            return Ok(Raised::Nowhere);
-        }
-        self.notify(group, &*notices, alert.clone())
-    }
-
-    /// Ends what fires of an alert of the server's own.
-    pub(super) fn end_all(
-        &mut self,
-        group: &mut Group,
-        fingerprint: Fingerprint,
-    ) -> rusqlite::Result<()> {
-        let Some(notices) = self.notices() else {
-            return Ok(());
-        };
-        for event in self.events.open_firings(&self.conn, fingerprint)? {
-            self.resolve(group, &*notices, event)?;
-        }
-        Ok(())
-    }
-
-    fn alert_of(&self, id: DeliveryId) -> rusqlite::Result<Option<Alert>> {
+    pub(super) fn alert_of(&self, id: DeliveryId) -> rusqlite::Result<Option<Alert>> {
         Ok(serde_json::from_str(&rows::alert_json(&self.conn, id)?).ok())
     }
+}
+
+/// Returns the ways that an alert has not taken. A way with other handlers than it had is another one.
+pub(super) fn ways_left(
+    conn: &Connection,
+    ways: Vec<Way>,
+    memory: &Memory,
+) -> rusqlite::Result<Vec<Way>> {
+    let mut left = Vec::with_capacity(ways.len());
+    for way in ways {
+        let is_taken = match memory.run_on(&way.route) {
+            None => false,
+            Some(run) => Stored::load(conn, run.delivery)?.is_none_or(|stored| {
+                let mut handlers = way.handlers.iter();
+                handlers.all(|handler| stored.pipeline.contains(handler))
+            }),
+        };
+        if !is_taken {
+            left.push(way);
+        }
+    }
+    Ok(left)
 }
 
 fn plan(route: std::sync::Arc<str>, handlers: Vec<crate::alert::HandlerName>) -> Plan {

@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Labels, Timestamp};
+use crate::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp};
 use crate::journal::Recorded;
 use crate::queue::clock::{from_millis, millis_up};
+use crate::queue::dead_letters::Way;
 use crate::queue::errors::ReadError;
 use crate::queue::inbox::Later;
 use crate::queue::scheduler::Beside;
@@ -18,10 +19,10 @@ use crate::queue::types::{
     Delivery, Filter, LabelTest, Page, Progress, Selected, Selection, State, Story,
 };
 
-use super::gathered::{self, Gathered};
+use super::gathered::{self, Gathered, Known};
 use super::retry::Tails;
 use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, has_run, open_reader, reason};
-use super::{CANCELLED, kv, rows};
+use super::{CANCELLED, kv, notices, rows};
 
 /// Connections kept open; more are made where more people ask at once.
 const IDLE_MAX: usize = 3;
@@ -97,6 +98,21 @@ impl Reader {
         self.with(|conn| rows::recorded(conn, id, step))
     }
 
+    /// Returns true if an alert has not taken all of these ways.
+    pub(in crate::queue) fn has_way_left(
+        &self,
+        event: Event,
+        ways: Vec<Way>,
+    ) -> Result<bool, ReadError> {
+        self.with(|conn| {
+            let (key, mut known) = (event.into(), Known::default());
+            self.gathered.lock().add_latest(key, &mut known);
+            gathered::add_stored(conn, key, &mut known)?;
+            let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
+            Ok(!notices::ways_left(conn, ways, &memory)?.is_empty())
+        })
+    }
+
     /// Reads a value of a handler's own state.
     pub(in crate::queue) fn kv_get(
         &self,
@@ -108,7 +124,8 @@ impl Reader {
     }
 
     /// Returns the deliveries of a selection after `after` that held an alert, in the order of acceptance, but for what a
-    /// person has cancelled. At most `count_max` are looked at, whatever their labels.
+    /// person has cancelled, and for dead notices of the server's own: what they say may be over, or was reported by another
+    /// way, or is reported anew if what they are about dies again. At most `count_max` are looked at, whatever their labels.
     pub(in crate::queue) fn selected(
         &self,
         selection: &Selection,
@@ -118,7 +135,10 @@ impl Reader {
         let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
         let after = after.map_or(i64::MIN, DeliveryId::as_raw);
         let state = match selection.state {
-            Selected::Dead => "INDEXED BY deliveries_dead WHERE state = 4",
+            Selected::Dead => {
+                "INDEXED BY deliveries_dead WHERE state = 4
+                     AND route <> 'dead-letter' AND route NOT GLOB 'dead-letter[@:]*'"
+            }
             Selected::Retrying => "INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2",
         };
         let from = format!(

@@ -54,7 +54,7 @@ impl Events {
         };
         let of = |event: Event, known: Known, sent| judge(event, known, now, sent);
         if starts_at_missing {
-            let open = self.open_firings(conn, named.fingerprint)?;
+            let open = self.open_firings(conn, named.fingerprint, 1)?;
             let event = Event {
                 starts_at: open.first().map_or(named.starts_at, |open| open.starts_at),
                 ..named
@@ -67,7 +67,7 @@ impl Events {
         }
         let starts_at = match &known.resolved {
             Some(resolved) => resolved.ends.map(from_nanos),
-            None => match self.open_firings(conn, named.fingerprint)?.as_slice() {
+            None => match self.open_firings(conn, named.fingerprint, 2)?.as_slice() {
                 [open] => Some(open.starts_at),
                 _ => None,
             },

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::params;
 
-use crate::alert::DeliveryId;
+use crate::alert::{Alert, DeliveryId};
 use crate::journal::{KvOutcome, LedgerError, Note};
 use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
@@ -14,6 +14,7 @@ use crate::queue::types::{Delivery, LeaseToken, Progress, Raised, State, StepSta
 
 use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
+use super::notices::Followed;
 use super::rows::{self, Stored};
 use super::schema::{DEAD, DONE, QUEUED, RETRYING, has_run};
 use super::{CANCELLED, kv, reader};
@@ -27,7 +28,8 @@ pub(super) enum Answer {
     Retry(Result<(), RetryError>),
     Cancel(Result<(), CancelError>),
     Raised(Raised),
-    Ended,
+    Ended(bool),
+    Alarms(Vec<Alert>),
     #[cfg(test)]
     Watched(usize),
 }
@@ -48,7 +50,8 @@ impl Answer {
             (Self::Retry(result), Urgent::Retry { reply, .. }) => drop(reply.send(result)),
             (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
             (Self::Raised(raised), Urgent::Raise { reply, .. }) => drop(reply.send(raised)),
-            (Self::Ended, Urgent::End { reply, .. }) => drop(reply.send(())),
+            (Self::Ended(ended), Urgent::End { reply, .. }) => drop(reply.send(ended)),
+            (Self::Alarms(alarms), Urgent::Alarms(reply)) => drop(reply.send(alarms)),
             #[cfg(test)]
             (Self::Watched(count), Urgent::Watched(reply)) => drop(reply.send(count)),
             #[cfg(test)]
@@ -133,8 +136,13 @@ impl Committer {
                 alert, if_blocked, ..
             } => Answer::Raised(self.raise(group, alert, *if_blocked)?),
             Urgent::End { fingerprint, .. } => {
-                self.end_all(group, *fingerprint)?;
-                Answer::Ended
+                let followed = self.end_all(group, *fingerprint)?;
+                Answer::Ended(followed == Followed::Now)
+            }
+            Urgent::Alarms(_) => Answer::Alarms(self.alarms()?),
+            Urgent::LookAgain => {
+                self.look_again(group)?;
+                Answer::Nothing
             }
             #[cfg(test)]
             Urgent::Watched(_) => Answer::Watched(self.watched.len()),
