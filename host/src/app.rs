@@ -18,9 +18,11 @@ use tokio::task::JoinSet;
 
 use crate::alarms::{Notices, Reporting, Ways};
 use crate::alert::Alert;
-use crate::api;
 use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
 use crate::heartbeat::Heartbeats;
+use crate::http;
+use crate::http::server::{self, Server, Tls};
+use crate::http::webhook::{Room, SenderRates};
 use crate::journal::Dependency;
 use crate::queue::{self, Leases, Queue, Wake};
 use crate::review::{self, Findings};
@@ -29,12 +31,10 @@ use crate::runtime::{
     self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
     ServiceOptions, Serving,
 };
-use crate::server::{self, Server, Tls};
 use crate::telemetry::{Metrics, REFUSALS_WINDOW, Refusals};
-use crate::webhook::{self, Room, SenderRates};
 use crate::worker::{Breakers, GuestThreads, Phase, Prober, Worker};
 
-pub use crate::server::TlsError;
+pub use crate::http::server::TlsError;
 
 /// How long what runs may take to finish once a shutdown has begun: below Kubernetes' 30 s of grace.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
@@ -275,7 +275,7 @@ impl App {
         background.spawn(shared.clone().ask_slack());
         let (restored, seen) = oneshot::channel();
         background.spawn(shared.clone().report_holds(seen));
-        let endpoints = api::endpoints(&shared, webhook::endpoints());
+        let endpoints = http::endpoints(&shared);
         let mut stop = phase_seen.clone();
         let server = Server {
             endpoints: endpoints.with_state(shared.clone()),

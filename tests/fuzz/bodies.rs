@@ -1,7 +1,7 @@
 //! What senders post.
 
 use alert_manager::alert::{Alert, Fingerprint, Timestamp};
-use alert_manager::webhook::{self, Parsed};
+use alert_manager::http::webhook::{self, Parsed};
 use serde_json::{Value, json};
 
 use crate::engine::{Dice, corpus, fuzz};

@@ -132,13 +132,13 @@ fn only_the_runtime_knows_wasmtime() {
 }
 
 #[test]
-fn only_the_doors_know_axum() {
-    only_in("axum", &["src/webhook/", "src/api/", "src/server/"]);
+fn only_http_knows_axum() {
+    only_in("axum", &["src/http/"]);
 }
 
 #[test]
 fn only_the_payload_knows_the_names_of_alertmanagers_fields() {
-    only_in("\"truncatedAlerts\"", &["src/webhook/payload"]);
+    only_in("\"truncatedAlerts\"", &["src/http/webhook/payload"]);
 }
 
 #[test]

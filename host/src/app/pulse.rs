@@ -11,9 +11,9 @@ use super::Shared;
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::config::{Ping, Proxy};
 use crate::heartbeat::MISSING;
+use crate::http::webhook::submission;
 use crate::queue::{Filter, Parcel};
 use crate::runtime::{HttpClient, Roots, Route, without_url};
-use crate::webhook::submission;
 
 /// After this long, an alert about a heartbeat that could not be stored is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(5);

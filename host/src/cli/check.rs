@@ -11,9 +11,9 @@ use super::print::{self, Paint};
 use super::{online, serve};
 use crate::alarms::Ways;
 use crate::config::{Config, Overrides};
+use crate::http::server::Tls;
 use crate::review::{self, Finding};
 use crate::router::Router;
-use crate::server::Tls;
 
 /// What was found.
 #[derive(Default)]

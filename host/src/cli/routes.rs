@@ -11,8 +11,8 @@ use super::print::{self, Paint};
 use super::{modules, send, serve};
 use crate::alert::{Labels, Timestamp};
 use crate::config::Overrides;
+use crate::http::webhook;
 use crate::router::{RouteOutcome, Router};
-use crate::webhook;
 
 /// Shows what matches.
 pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {

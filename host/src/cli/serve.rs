@@ -18,8 +18,8 @@ use super::print::{self, Paint};
 use super::process;
 use crate::app::{App, ConfigSource, Shared};
 use crate::config::{Config, Overrides};
+use crate::http::server;
 use crate::runtime::Compiler;
-use crate::server;
 use crate::telemetry::log;
 
 /// The file that somebody may have written without naming it.

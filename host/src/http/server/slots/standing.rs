@@ -11,7 +11,7 @@ use super::{Phase, Slot};
 pub(crate) struct Standing(Arc<Slot>);
 
 impl Standing {
-    pub(in crate::server) fn new(slot: Arc<Slot>) -> Self {
+    pub(in crate::http::server) fn new(slot: Arc<Slot>) -> Self {
         Self(slot)
     }
 

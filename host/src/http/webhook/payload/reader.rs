@@ -27,7 +27,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A body that is being read: Alertmanager's group (version 4), Grafana's (version 1), Prometheus' bare list or one alert
 /// alone.
 #[derive(Debug)]
-pub(in crate::webhook) struct Payload {
+pub(in crate::http::webhook) struct Payload {
     text: String,
     /// What of the text is still to be read: alerts, with commas between.
     rest: Range<usize>,
@@ -50,7 +50,7 @@ impl Payload {
     ///
     /// # Errors
     /// Where it is not JSON, or no body that any sender posts. Alerts are not looked at yet.
-    pub(in crate::webhook) fn open(
+    pub(in crate::http::webhook) fn open(
         mut body: Vec<u8>,
         now: Timestamp,
     ) -> Result<Self, PayloadError> {
@@ -91,22 +91,22 @@ impl Payload {
         Ok(payload)
     }
 
-    pub(in crate::webhook) fn truncated_alerts(&self) -> u64 {
+    pub(in crate::http::webhook) fn truncated_alerts(&self) -> u64 {
         self.group.truncated_alerts
     }
 
     /// Returns true where there is nothing left for [`Self::next_portion`].
-    pub(in crate::webhook) fn is_read(&self) -> bool {
+    pub(in crate::http::webhook) fn is_read(&self) -> bool {
         self.ready.is_empty() && self.rest.is_empty() && (self.has_good || self.bad.count() > 0)
     }
 
     /// Returns what is no alert of what was read so far.
-    pub(in crate::webhook) fn bad(&mut self) -> &mut Bad {
+    pub(in crate::http::webhook) fn bad(&mut self) -> &mut Bad {
         &mut self.bad
     }
 
     /// Returns how many fields were too long in what was read since the last time.
-    pub(in crate::webhook) fn take_fields_left_out(&mut self) -> u64 {
+    pub(in crate::http::webhook) fn take_fields_left_out(&mut self) -> u64 {
         std::mem::take(&mut self.fields_left_out)
     }
 
@@ -114,7 +114,9 @@ impl Payload {
     ///
     /// # Errors
     /// At the end, where none was good.
-    pub(in crate::webhook) fn next_portion(&mut self) -> Result<Vec<ParsedAlert>, PayloadError> {
+    pub(in crate::http::webhook) fn next_portion(
+        &mut self,
+    ) -> Result<Vec<ParsedAlert>, PayloadError> {
         let mut alerts = std::mem::take(&mut self.ready);
         if alerts.is_empty() {
             let begin = self.rest.start;

@@ -5,8 +5,8 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use crate::alert::Timestamp;
-use crate::api::ApiError;
 use crate::config::{self};
+use crate::http::error::ApiError;
 use crate::secret::SecretSource;
 
 /// How far a signed time may be from ours, in seconds: what was listened to cannot be sent again later.

@@ -18,11 +18,13 @@ use super::payload::PayloadError;
 use super::room::{Bounds, Full, Share};
 use super::signature::Claim;
 use crate::alert::Timestamp;
-use crate::api::{ApiError, authorize, guard_webhook};
 use crate::app::Shared;
 use crate::config::{Config, Webhook};
+use crate::http::auth::authorize;
+use crate::http::error::ApiError;
+use crate::http::origin::{self, Proof};
+use crate::http::server::{self, Standing};
 use crate::queue::AcceptError;
-use crate::server::{self, Standing};
 use crate::telemetry::{Cut, Refusal, WebhookResult};
 
 /// A body above this takes milliseconds to check and parse, and so does the answer to it: that is done on a thread of its
@@ -43,7 +45,7 @@ pub(crate) const PATHS: [&str; 5] = [
     "/api/v1/alerts",
 ];
 
-/// The webhook's routes. Each handler calls [`guard_webhook`] first: nothing around them does.
+/// The webhook's routes. Each handler judges the request's origin first: nothing around them does.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
     let [own, below, bare, old_below, old_bare] = PATHS;
     Endpoints::new()
@@ -87,7 +89,14 @@ fn admit(
     standing: &Standing,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
-    guard_webhook(shared, config, head)?;
+    let proof = Proof::asked_by(shared, config, config.webhook.is_closed());
+    origin::judge(
+        proof,
+        &head.method,
+        &head.uri,
+        &head.headers,
+        config.external_url.as_ref(),
+    )?;
     check_rate(shared, &config.webhook, head)?;
     let claim = prove(&config.webhook, &head.headers, now)?;
     if config.webhook.is_closed() && claim.is_none() {

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::ApiError;
+use super::error::ApiError;
 use crate::config::Authorization;
 
 /// Checks the header `Authorization`; without anything configured every request passes.

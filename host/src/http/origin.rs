@@ -14,7 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
-use super::ApiError;
+use super::error::ApiError;
+use crate::app::Shared;
+use crate::config::Config;
 use crate::telemetry;
 
 /// What a request has to prove beside where it comes from.
@@ -24,6 +26,17 @@ pub(crate) enum Proof {
     Asked,
     /// Nothing: the address is loopback, and whoever reaches it is let in.
     None,
+}
+
+impl Proof {
+    /// Returns what has to be proved where `is_closed` says whether the endpoint itself wants credentials.
+    pub(super) fn asked_by(shared: &Shared, config: &Config, is_closed: bool) -> Self {
+        if is_closed || config.insecure || shared.bound.requires_client_certificate() {
+            Self::Asked
+        } else {
+            Self::None
+        }
+    }
 }
 
 /// Returns Ok unless a page of another origin is behind the request.

@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::ApiError;
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
 use crate::app::Shared;
 use crate::config::Config;
+use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
     State as DeliveryState, Step, StepStatus,

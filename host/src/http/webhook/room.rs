@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::config::Web;
-use crate::server::Standing;
+use crate::http::server::Standing;
 
 /// Bytes that are held now.
 #[derive(Clone, Debug, Default)]

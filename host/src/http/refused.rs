@@ -10,9 +10,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::error::Answered;
+use super::webhook;
 use crate::app::Shared;
 use crate::telemetry::{Refusal, Refused};
-use crate::webhook;
 
 /// Stands before every endpoint.
 pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: Next) -> Response {

@@ -7,8 +7,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::ApiError;
 use crate::app::{Reloaded, Shared};
+use crate::http::error::ApiError;
 use crate::queue::Filter;
 use crate::review::Findings;
 use crate::runtime::ModuleState;

@@ -1,0 +1,56 @@
+//! The server's door: connections, what senders post, what people and programs ask.
+
+mod api;
+mod auth;
+mod error;
+mod origin;
+mod refused;
+pub(crate) mod server;
+pub mod webhook;
+
+use axum::Router as Endpoints;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware;
+
+use crate::app::Shared;
+use crate::telemetry::{self, Refusal};
+use error::ApiError;
+
+/// Every route.
+pub(crate) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
+    api::endpoints(shared)
+        .merge(webhook::endpoints())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            refused::watch,
+        ))
+}
+
+async fn unknown_path(request: Request) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "no such path: {}. Alerts go to POST /webhook; the rest is below /api/v1, /metrics, /healthz, /readyz",
+            telemetry::shown(request.uri().path())
+        ),
+    )
+    .because(Refusal::Path)
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    let (path, method) = (request.uri().path(), request.method());
+    // A browser, mostly: somebody looks whether this is the right address.
+    let advice = match path {
+        "/webhook" | "/webhook/api/v2/alerts" | "/api/v2/alerts" => {
+            ": POST alerts to it; what became of them is at /api/v1/deliveries"
+        }
+        _ => "",
+    };
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{path} does not take {method}{advice}"),
+    )
+}
