@@ -172,7 +172,7 @@ fn sources(dir: &Path, all: &mut String) {
 #[test]
 fn the_texts_in_troubleshooting_are_those_that_the_server_prints() {
     let mut known = String::new();
-    sources(&root().join("host/src"), &mut known);
+    sources(&root().join("host"), &mut known);
     let page = read("docs/troubleshooting.md");
     let mut checked = 0;
     let rows = page
@@ -302,7 +302,7 @@ fn functions(dir: &Path, names: &mut BTreeSet<String>) {
 #[test]
 fn the_tests_that_security_names_exist() {
     let mut known = BTreeSet::new();
-    for dir in ["host/src", "tests", "handler-sdk", "handlers"] {
+    for dir in ["host", "tests", "handler-sdk", "handlers"] {
         functions(&root().join(dir), &mut known);
     }
     let page = read("SECURITY.md");
