@@ -329,7 +329,8 @@ fn the_document_has_every_path_of_the_server() {
     let api = fs::read_to_string(workspace().join("host/src/http/api/mod.rs")).unwrap();
     served.extend(api.split(".route(").skip(1).filter_map(quoted));
     // The webhook's are a list, for whoever else has to know them.
-    let webhook = fs::read_to_string(workspace().join("host/src/http/webhook/endpoint.rs")).unwrap();
+    let webhook =
+        fs::read_to_string(workspace().join("host/src/http/webhook/endpoint.rs")).unwrap();
     let (_, list) = webhook.split_once("const PATHS").unwrap();
     let (list, _) = list.split_once("];").unwrap();
     served.extend(
