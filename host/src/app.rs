@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::alarms::{Notices, Reporting, Ways};
 use crate::alert::Alert;
 use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
+use crate::description::Description;
 use crate::heartbeat::Heartbeats;
 use crate::http;
 use crate::http::server::{self, Server, Tls};
@@ -28,8 +29,8 @@ use crate::queue::{self, Leases, Queue, Wake};
 use crate::review::{self, Findings};
 use crate::router::Router;
 use crate::runtime::{
-    self, Compiler, Description, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime,
-    ServiceOptions, Serving,
+    self, Compiler, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime, ServiceOptions,
+    Serving,
 };
 use crate::telemetry::{Metrics, REFUSALS_WINDOW, Refusals};
 use crate::worker::{Breakers, GuestThreads, Phase, Prober, Worker};

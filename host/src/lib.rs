@@ -13,6 +13,8 @@ pub mod runtime;
 pub mod telemetry;
 mod worker;
 
-pub use alert_manager_core::{alert, breaker, journal, policy, rate, secret, shapes, units};
+pub use alert_manager_core::{
+    alert, breaker, description, journal, plan, policy, rate, secret, shapes, units,
+};
 
 pub(crate) use alert_manager_core::text;

@@ -12,7 +12,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::alert::{HandlerName, Labels, Priority};
-use crate::runtime::Description;
+use crate::description::Description;
+use crate::plan::Plan;
 
 pub use matcher::{MatchOp, Matcher, MatcherError};
 
@@ -195,6 +196,23 @@ impl Router {
             }
         }
         taken
+    }
+
+    /// Returns what is to be done about an alert with `labels`: a plan for each route that it takes, in order.
+    #[must_use]
+    pub fn plan(&self, labels: &Labels) -> Vec<Plan> {
+        let taken = self.matching(labels).into_iter();
+        taken
+            .map(|index| {
+                let route = &self.routes[index];
+                Plan {
+                    route: route.name.clone(),
+                    handlers: route.handlers.clone(),
+                    priority: route.priority.unwrap_or_else(|| Priority::of(labels)),
+                    repeat_after: route.repeat_after,
+                }
+            })
+            .collect()
     }
 
     /// Returns for every route whether an alert with `labels` takes it, and why.

@@ -165,10 +165,21 @@ fn nothing_points_back_up() {
     }
     uses_only("host/core/src", "journal", &["alert"]);
     uses_only("host/core/src", "policy", &["alert"]);
-    uses_only("host/src", "router", &["alert", "runtime"]);
-    uses_only("host/src", "queue", &["alert", "journal"]);
+    uses_only("host/core/src", "description", &["alert"]);
+    uses_only("host/core/src", "plan", &["alert"]);
+    uses_only("host/src", "router", &["alert", "description", "plan"]);
+    uses_only("host/src", "queue", &["alert", "journal", "plan"]);
     let core = [
-        "breaker", "rate", "alert", "journal", "policy", "secret", "shapes", "text", "units",
+        "breaker",
+        "description",
+        "rate",
+        "alert",
+        "journal",
+        "policy",
+        "secret",
+        "shapes",
+        "text",
+        "units",
     ];
     uses_only("host/src", "runtime", &[&core[..], &["config"]].concat());
 }

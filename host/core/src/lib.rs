@@ -3,7 +3,9 @@
 
 pub mod alert;
 pub mod breaker;
+pub mod description;
 pub mod journal;
+pub mod plan;
 pub mod policy;
 pub mod rate;
 pub mod secret;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::alert::{DEAD_LETTER_ROUTE, HandlerName};
 use crate::config::Config;
+use crate::description::{Description, Setting};
 use crate::queue::Way;
 use crate::router::Router;
-use crate::runtime::{Description, Hold, Setting};
+use crate::runtime::Hold;
 
 /// Ways that are kept, so that a notice which fails on each of them does not go round for hours.
 const WAYS_MAX: usize = 16;

@@ -11,8 +11,7 @@ use super::Shared;
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::config::{Ping, Proxy};
 use crate::heartbeat::MISSING;
-use crate::http::webhook::submission;
-use crate::queue::{Filter, Parcel};
+use crate::queue::{Filter, Parcel, Submission};
 use crate::runtime::{HttpClient, Roots, Route, without_url};
 
 /// After this long, an alert about a heartbeat that could not be stored is tried again.
@@ -146,7 +145,11 @@ impl Shared {
     /// Stores alerts in their order; what cannot be stored stays, to be tried again at the time returned.
     async fn store(&self, unstored: &mut VecDeque<Alert>) -> Option<Instant> {
         while let Some(alert) = unstored.front() {
-            let submission = submission(&self.router.load(), alert.clone(), false);
+            let submission = Submission {
+                plans: self.router.load().plan(&alert.labels),
+                alert: alert.clone(),
+                starts_at_missing: false,
+            };
             if submission.plans.is_empty() {
                 // What no route takes is reported as dead letters are.
                 if !self.report(alert).await {

@@ -12,9 +12,10 @@ use super::args::InitArgs;
 use super::modules;
 use super::print;
 use crate::config::{Config, Overrides};
+use crate::description::{Description, Setting};
 use crate::policy::scalar;
 use crate::router::{Route, Router};
-use crate::runtime::{Description, ModuleInfo, Setting};
+use crate::runtime::ModuleInfo;
 
 /// The one channel that the file names.
 const CHANNEL: &str = "alerts";

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use super::serve;
 use crate::app;
 use crate::config::Config;
-use crate::runtime::{Description, ModuleInfo, Options, Registry, Runtime};
+use crate::description::Description;
+use crate::runtime::{ModuleInfo, Options, Registry, Runtime};
 
 /// What a folder holds.
 #[derive(Default)]

@@ -13,7 +13,8 @@ use crate::journal::{Dependency, Entry, KvChange, KvOutcome, KvQuota, LedgerErro
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
 use super::sqlite::RetryJob;
-use super::types::{IfBlocked, LeaseToken, Plan, Raised, Receipt, Refused, Submission, Verdict};
+use super::types::{IfBlocked, LeaseToken, Raised, Receipt, Refused, Submission, Verdict};
+use crate::plan::Plan;
 
 /// The sizes at which one transaction is full.
 pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, Priority, StepKind, Timestamp};
+use crate::alert::{Alert, Block, DeliveryId, HandlerName, Labels, StepKind, Timestamp};
 use crate::journal::{Begun, Dependency, Doubts, Entry, lines};
+use crate::plan::Plan;
 
 use super::CANCELLED;
 use super::inbox::NewAlert;
@@ -23,19 +24,6 @@ pub struct Submission {
     pub starts_at_missing: bool,
     /// One for each route that matched; none settles it `done: unrouted`.
     pub plans: Vec<Plan>,
-}
-
-/// What one route wants done about an alert. Fixed when the alert is accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The route's name.
-    pub route: Arc<str>,
-    /// In the order in which they enrich, then act.
-    pub handlers: Vec<HandlerName>,
-    /// How urgent.
-    pub priority: Priority,
-    /// A re-send of an event that ran longer ago than this runs again, as a reminder.
-    pub repeat_after: Duration,
 }
 
 /// A part of a body that is no alert, kept `dead` with its JSON beside the good ones.

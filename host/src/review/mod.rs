@@ -17,9 +17,10 @@ use serde::{Serialize, Serializer};
 
 use crate::alert::HandlerName;
 use crate::config::{Config, Problem};
+use crate::description::{Description, Setting};
 use crate::policy::{self, Needs, WITHOUT_FILE};
 use crate::router::Router;
-use crate::runtime::{Description, ModuleInfo, Setting};
+use crate::runtime::ModuleInfo;
 
 /// One thing that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]

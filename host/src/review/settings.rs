@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::HandlerName;
 use crate::config::{closest, parse_http_url, placeholder};
+use crate::description::{Description, Setting};
 use crate::policy::{HttpGrant, allow_with, scalar};
-use crate::runtime::{Description, ModuleInfo, Setting};
+use crate::runtime::ModuleInfo;
 use crate::shapes;
 use crate::units::parse_duration;
 

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::Description;
+use crate::description::Description;
 
 /// Changes whenever what is stored beside a module changes its form.
 const FORMAT: u32 = 2;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::StepFailure;
 use super::bindings::{hooks, types};
 use super::limits;
 use super::quota::{LimitHit, LimitName, Limits};
 use super::recorder::{cut, masked};
 use super::settings;
-use super::{Description, StepFailure};
 use crate::alert::{Block, Enrichment, HandlerName, Labels, Status, Timestamp};
+use crate::description::Description;
 use crate::shapes;
 
 pub(super) fn status(status: Status) -> types::Status {

@@ -17,8 +17,9 @@ use super::invoke::{self, DescribeFailure};
 use super::rates::Rates;
 use super::recorder::{LogBudget, Recorder, Speaker};
 use super::turns::Line;
-use super::{Description, Limits, Runtime, StepFailure, hex, wasmtime_words};
+use super::{Limits, Runtime, StepFailure, hex, wasmtime_words};
 use crate::alert::HandlerName;
+use crate::description::Description;
 
 /// The interfaces of the contract that a handler may import.
 const INTERFACES: [&str; 6] = ["config", "http", "kv", "log", "slack", "types"];

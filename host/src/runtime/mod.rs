@@ -63,7 +63,6 @@ pub use quota::{LimitHit, LimitKey, LimitName, Limits, Unit};
 pub(crate) use recorder::GUEST_FIELDS;
 pub use registry::{ModuleInfo, Pins, Registry, Serving};
 pub use services::{PreviewSink, ServiceOptions};
-pub use settings::Setting;
 pub use slack::{Bot, ChannelState, SlackReport, SlackTrouble};
 pub use types::*;
 

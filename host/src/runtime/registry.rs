@@ -9,8 +9,9 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::folder::{ANSWER_MAX, Folder, FolderError, RESCAN};
-use super::{Description, Module, ModuleState, Runtime};
+use super::{Module, ModuleState, Runtime};
 use crate::alert::HandlerName;
+use crate::description::Description;
 
 /// The hash that a module of a name must have.
 pub type Pins = BTreeMap<HandlerName, [u8; 32]>;

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::holds::Hold;
 use super::quota::{LimitHit, LimitName, Limits};
-use super::settings::Setting;
-use crate::alert::{Alert, DeliveryId, Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use crate::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
 use crate::journal::{CallKind, Dependency, Doubts, Ledger, RecordUse, Recorded};
 use crate::policy::Grants;
 
@@ -253,23 +252,4 @@ pub enum ModuleState {
     Loading,
     /// Not served, or the one before it still is; the reason is the last error.
     Refused,
-}
-
-/// Who a module is, from its `describe`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Description {
-    /// In kebab-case; the module is known by it.
-    pub name: HandlerName,
-    /// Semantic versioning.
-    pub version: String,
-    /// One sentence.
-    pub summary: String,
-    /// The alertnames that it serves where no route says otherwise.
-    pub alerts: Vec<String>,
-    /// Its `enrich` adds nothing, and need not be called.
-    #[serde(default)]
-    pub act_only: bool,
-    /// The settings that it has; absent where it does not state them.
-    #[serde(default)]
-    pub settings: Option<Vec<Setting>>,
 }

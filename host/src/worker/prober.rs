@@ -128,9 +128,10 @@ mod tests {
         Alert, DeliveryId, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp,
     };
     use crate::config::Retry;
+    use crate::plan::Plan;
     use crate::queue::{
-        Caps, Leased, Leases, Options, Parcel, Plan, Settlement, State, Stay, StepStatus,
-        Submission, Verdict, Woken,
+        Caps, Leased, Leases, Options, Parcel, Settlement, State, Stay, StepStatus, Submission,
+        Verdict, Woken,
     };
     use crate::runtime::StepFailure;
     use crate::worker::outcome::{self, Circumstances, Met};

@@ -4,12 +4,9 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::payload::{Bad, ParsedAlert, Payload, PayloadError};
-use crate::alert::{
-    Alert, DeliveryId, Fingerprint, HandlerName, Labels, Priority, Status, Timestamp,
-};
+use crate::alert::{DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use crate::app::Shared;
-use crate::queue::{Accepted, KeptRefused, Parcel, Plan, Receipt, Refused, Submission, Verdict};
-use crate::router::Router;
+use crate::queue::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 use crate::telemetry::WebhookResult;
 
 /// Of an alert's name, in a line of the log.
@@ -131,7 +128,11 @@ impl Intake {
                      starts_at_missing,
                  }| {
                     shared.note_heartbeat(&alert);
-                    let submission = submission(&router, alert, starts_at_missing);
+                    let submission = Submission {
+                        plans: router.plan(&alert.labels),
+                        alert,
+                        starts_at_missing,
+                    };
                     self.described.push(Described::of(&submission));
                     submission
                 },
@@ -286,29 +287,4 @@ impl Described {
 fn joined(handlers: &[HandlerName]) -> String {
     let names: Vec<_> = handlers.iter().map(HandlerName::as_str).collect();
     names.join(",")
-}
-
-/// Routes an alert.
-pub(crate) fn submission(router: &Router, alert: Alert, starts_at_missing: bool) -> Submission {
-    Submission {
-        plans: plans(router, &alert.labels),
-        alert,
-        starts_at_missing,
-    }
-}
-
-fn plans(router: &Router, labels: &Labels) -> Vec<Plan> {
-    router
-        .matching(labels)
-        .into_iter()
-        .map(|place| {
-            let route = &router.routes()[place];
-            Plan {
-                route: route.name.clone(),
-                handlers: route.handlers.clone(),
-                priority: route.priority.unwrap_or_else(|| Priority::of(labels)),
-                repeat_after: route.repeat_after,
-            }
-        })
-        .collect()
 }

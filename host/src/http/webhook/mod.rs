@@ -8,7 +8,6 @@ mod room;
 mod signature;
 
 pub(crate) use endpoint::{PATHS, endpoints};
-pub(crate) use intake::submission;
 pub use payload::{Bad, BadAlert, Parsed, ParsedAlert, PayloadError, parse};
 pub(crate) use rate::SenderRates;
 pub(crate) use room::Room;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, DeliveryId, Event, Occurrence, Priority, Timestamp};
+use crate::plan::Plan;
 use crate::queue::dead_letters::DeathKind;
 use crate::queue::inbox::{AcceptJob, NewAlert};
 use crate::queue::scheduler::{Beside, Entrant};
-use crate::queue::types::{Accepted, Delivery, KeptRefused, Plan, Refused, State, Verdict};
+use crate::queue::types::{Accepted, Delivery, KeptRefused, Refused, State, Verdict};
 
 use super::committer::{Committer, Group, Handed};
 use super::memory::Memory;

@@ -10,9 +10,10 @@ use crate::alert::{
     Alert, DeliveryId, Event, Fingerprint, Priority, Status, Timestamp, is_dead_letter_route,
 };
 use crate::journal::CallKind;
+use crate::plan::Plan;
 use crate::queue::dead_letters::{DeadLetterNotices, NOT_SENT, SUBJECT, Way, is_current};
 use crate::queue::inbox::NewAlert;
-use crate::queue::types::{Delivery, Plan, Raised, State, Submission};
+use crate::queue::types::{Delivery, Raised, State, Submission};
 
 use super::committer::{Committer, Group};
 use super::gathered::OPEN_AMONG;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::queue::types::{Accepted, Plan};
+use crate::plan::Plan;
+use crate::queue::types::Accepted;
 
 use super::CANCELLED;
 use super::accept::Arrival;

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::alert::{Alert, Fingerprint, Labels, Origin, Priority, Status};
+use crate::plan::Plan;
 
 /// 2026-01-01, in milliseconds.
 const START_MS: i64 = 1_767_225_600_000;
