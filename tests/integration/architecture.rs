@@ -97,7 +97,7 @@ fn uses_only(krate: &str, module: &str, others: &[&str]) {
 
 #[test]
 fn what_slacks_codes_mean_the_host_alone_knows() {
-    let table = code(&root().join("host/src/runtime/endings.rs"));
+    let table = code(&root().join("host/src/runtime/calls/endings.rs"));
     let is_code = |text: &&str| {
         text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };
@@ -153,7 +153,7 @@ fn only_the_command_line_reads_variables() {
 
 #[test]
 fn only_the_cache_of_machine_code_is_unsafe() {
-    only_in("unsafe ", &["src/runtime/cache.rs"]);
+    only_in("unsafe ", &["src/runtime/modules/cache.rs"]);
 }
 
 #[test]

@@ -1,40 +1,13 @@
 //! Runs handlers: WebAssembly components, each call in a store of its own, with what was granted and no more.
 
 mod bindings;
-mod bounds;
-mod cache;
-mod clock;
-mod compiler;
-mod convert;
-mod cpu;
-mod egress;
-mod endings;
-mod engine;
-mod folder;
-mod holds;
-mod hooks;
-mod imports;
-mod invoke;
+mod calls;
 mod limits;
-mod loader;
-mod message_ref;
-mod meter;
-mod outages;
-mod pace;
-mod preview;
-mod quota;
-mod rates;
-mod recorder;
-mod registry;
+mod modules;
+mod outbound;
+mod sandbox;
 mod services;
-mod settings;
 mod slack;
-mod slots;
-mod state;
-mod stdio;
-mod trap;
-mod turns;
-
 mod types;
 mod wasmtime_words;
 
@@ -43,26 +16,26 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use cache::Cache;
-use compiler::Compilation;
-use engine::Sandbox;
+use modules::cache::Cache;
+use modules::compiler::Compilation;
+use sandbox::engine::Sandbox;
 use services::{Known, Services};
 
 use crate::policy::HttpGrant;
 
-pub use bounds::Bounds;
-pub use cache::CacheError;
-pub use compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
-pub(crate) use egress::{HttpClient, Roots, Route, without_url};
-pub use engine::{EngineError, open_page_map};
-pub use folder::FolderError;
-pub use holds::{Hold, Holds};
-pub use loader::{LoadError, Module};
-pub(crate) use preview::render_kept;
-pub use quota::{LimitHit, LimitKey, LimitName, Limits, Unit};
-pub(crate) use recorder::GUEST_FIELDS;
-pub use registry::{ModuleInfo, Pins, Registry, Serving};
+pub(crate) use calls::recorder::GUEST_FIELDS;
+pub use limits::bounds::Bounds;
+pub use limits::quota::{LimitHit, LimitKey, LimitName, Limits, Unit};
+pub use modules::cache::CacheError;
+pub use modules::compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
+pub use modules::folder::FolderError;
+pub use modules::loader::{LoadError, Module};
+pub use modules::registry::{ModuleInfo, Pins, Registry, Serving};
+pub(crate) use outbound::egress::{HttpClient, Roots, Route, without_url};
+pub use sandbox::engine::{EngineError, open_page_map};
 pub use services::{PreviewSink, ServiceOptions};
+pub use slack::holds::{Hold, Holds};
+pub(crate) use slack::preview::render_kept;
 pub use slack::{Bot, ChannelState, SlackReport, SlackTrouble};
 pub use types::*;
 
@@ -73,7 +46,7 @@ pub const ENGINE: &str = concat!("wasmtime ", env!("ALERT_MANAGER_WASMTIME"));
 #[doc(hidden)]
 pub mod fuzzing {
     use super::bindings::types;
-    use super::convert::{block, enrichment_from};
+    use super::sandbox::convert::{block, enrichment_from};
     use super::{Limits, StepFailure};
     use crate::alert::{Block, Enrichment};
 
@@ -194,17 +167,18 @@ impl Runtime {
         let url = grant.url()?;
         let proxy = self.services.load().proxy.clone();
         let reached = async {
-            egress::judge_literal(grant, &url).map_err(|refusal| refusal.reason().to_owned())?;
-            let client = egress::Clients::default()
+            outbound::egress::judge_literal(grant, &url)
+                .map_err(|refusal| refusal.reason().to_owned())?;
+            let client = outbound::egress::Clients::default()
                 .get(grant, ca_file, &url, proxy.as_ref())
                 .map_err(|error| error.to_string())?;
             let request = client.request(reqwest::Method::HEAD, url);
             let request = request.timeout(limits::HTTP_CONNECT_MAX);
             match client.send(request).await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(match egress::refusal_in(&error) {
+                Err(error) => Err(match outbound::egress::refusal_in(&error) {
                     Some(refusal) => refusal.reason().to_owned(),
-                    None => egress::root_cause(&error),
+                    None => outbound::egress::root_cause(&error),
                 }),
             }
         };

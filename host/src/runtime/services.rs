@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::egress::ClientError;
-use super::holds::Holds;
-use super::message_ref::RefKey;
-use super::outages::Outages;
-use super::slack::{Paces, SlackApi};
 use crate::config::{Credential, Proxy, Slack};
+use crate::runtime::outbound::egress::ClientError;
+use crate::runtime::outbound::outages::Outages;
+use crate::runtime::slack::holds::Holds;
+use crate::runtime::slack::message_ref::RefKey;
+use crate::runtime::slack::{Paces, SlackApi};
 
 /// Shown each message that is previewed instead of posted: readable lines, free of control characters.
 pub type PreviewSink = Arc<dyn Fn(&str) + Send + Sync>;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::holds::Hold;
-use super::quota::{LimitHit, LimitName, Limits};
 use crate::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
 use crate::journal::{CallKind, Dependency, Doubts, Ledger, RecordUse, Recorded};
 use crate::policy::Grants;
+use crate::runtime::limits::quota::{LimitHit, LimitName, Limits};
+use crate::runtime::slack::holds::Hold;
 
 /// Everything that one call of a hook needs.
 pub struct Invocation {

@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::Bounds;
-    use crate::runtime::engine::Sandbox;
+    use crate::runtime::sandbox::engine::Sandbox;
 
     /// Returns what the pool says to a component.
     fn refusal(component: &str) -> String {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::{SlackApi, advice_of, code_of, not_sent, scopes_of};
-use crate::runtime::endings::{SlackCode, slack_code};
+use crate::runtime::calls::endings::{SlackCode, slack_code};
 use crate::runtime::slack::SlackFailure;
 
 /// One call; the answer of a working Slack takes a second at most.
