@@ -62,7 +62,7 @@ pub(in crate::queue) fn start(
     let (under_lease, died) = take_up(&opened.conn, clock.now()).map_err(failed)?;
     let open = load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
-    let events = Events::load(&opened.conn, clock.now()).map_err(failed)?;
+    let events = Events::load(&opened.conn).map_err(failed)?;
     let reports = Reports::load(&opened.conn).map_err(failed)?;
     let watched = notices::watched(&opened.conn).map_err(failed)?;
     let checkpointer = Checkpointer::start(path)?;
