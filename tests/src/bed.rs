@@ -380,8 +380,8 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(async { self.check() })
+    fn ready(&self) -> Result<(), LedgerError> {
+        self.check()
     }
 
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {

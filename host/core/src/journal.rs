@@ -148,11 +148,10 @@ pub enum LedgerError {
     LeaseLost,
 }
 
-/// Where one step's calls are made durable. Each method returns once it is on disk.
+/// Where one step's calls are made durable. Each method that stores something returns once it is on disk.
 pub trait Ledger: Send + Sync {
-    /// Returns `Ok` where the lease is still held and the store takes writes: asked before each effect. From then on
-    /// a crash leaves open whether the effect has happened, and the store knows it.
-    fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>>;
+    /// Returns `Ok` if the lease is still held and the store takes writes: asked before each effect.
+    fn ready(&self) -> Result<(), LedgerError>;
 
     /// Stores what is in doubt of the step and which call begins now, with what the call before it came to.
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>>;

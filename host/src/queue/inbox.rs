@@ -84,12 +84,6 @@ pub(super) enum Urgent {
         token: LeaseToken,
         progress: String,
     },
-    /// A call that may change something is to begin under a lease that was given ahead of a slot.
-    Begin {
-        id: DeliveryId,
-        token: LeaseToken,
-        reply: oneshot::Sender<Result<(), LedgerError>>,
-    },
     /// A call begins that the store is to know of.
     Note {
         id: DeliveryId,
@@ -303,13 +297,6 @@ impl Inbox {
             closed: true,
             ..State::default()
         };
-    }
-
-    /// Returns true where the committer has taken everything.
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        let state = self.state.lock();
-        state.urgent.is_empty() && state.accepts.is_empty()
     }
 
     /// Waits until there is something to do, at most until `deadline`; takes no more than `urgent_max`

@@ -1,33 +1,20 @@
 //! Takes deliveries out of the queue, each with a slot and a lease that is already on disk.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
+use tokio::sync::mpsc;
 
 use crate::alert::Alert;
 
-use super::Queue;
 use super::clock::Ticks;
 use super::sqlite::Handed;
-use super::types::{Leased, Next, Progress, Settlement, Stay};
-
-/// How long a lease waits for its slot, where it was given ahead of one: past that the handler's invocations are not brief
-/// any more, and the delivery waits in the queue, where urgency and patience count.
-pub(super) const AHEAD_FOR: Duration = Duration::from_millis(100);
+use super::types::{Leased, Next, Progress, Settlement};
 
 /// The one end at which deliveries come out.
 #[derive(Debug)]
 pub struct Leases {
-    pub(super) handed: mpsc::UnboundedReceiver<Vec<Handed>>,
-    /// What came and was not taken out yet, for want of a slot too, and when it came.
-    pub(super) waiting: VecDeque<(Instant, Handed)>,
-    /// One that waits may have become startable.
-    pub(super) startable: Arc<Notify>,
-    /// How long one waits for its slot at most.
-    pub(super) ahead_for: Duration,
+    pub(super) handed: mpsc::UnboundedReceiver<Handed>,
     /// The scheduler knows that somebody takes deliveries out.
     pub(super) attached: bool,
     pub(super) queue: super::WeakQueue,
@@ -40,7 +27,8 @@ impl Leases {
     pub async fn next(&mut self) -> Option<Leased> {
         self.attach();
         loop {
-            let (queue, handed) = self.take().await?;
+            let handed = self.handed.recv().await?;
+            let queue = self.queue.upgrade()?;
             let (id, token) = (handed.grant.id, handed.grant.token);
             let handler = handed.grant.handler.clone();
             let shared = &queue.inner.shared;
@@ -61,9 +49,7 @@ impl Leases {
                     (Next::Dead(why), Progress::default())
                 }
             };
-            if started {
-                queue.release_slot(&handler, Stay::Long);
-            }
+            queue.release_slot(&handler);
             // Where it was given up on its way here, this ends it: its lane is held until somebody does.
             queue.settle(Settlement {
                 id,
@@ -90,53 +76,6 @@ impl Leases {
         shared.scheduler.lock().attach(shared.clock.ticks());
         shared.inbox.nudge();
         self.attached = true;
-    }
-
-    /// Waits for a lease that can be started, or has waited for too long.
-    async fn take(&mut self) -> Option<(Queue, Handed)> {
-        loop {
-            if !self.waiting.is_empty() {
-                let queue = self.queue.upgrade()?;
-                if let Some(handed) = self.pick(&queue) {
-                    return Some((queue, handed));
-                }
-            }
-            let oldest = self
-                .waiting
-                .front()
-                .map(|(since, _)| *since + self.ahead_for);
-            let too_long = async {
-                match oldest {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                group = self.handed.recv() => {
-                    let now = Instant::now();
-                    self.waiting.extend(group?.into_iter().map(|handed| (now, handed)));
-                }
-                () = self.startable.notified() => {}
-                () = too_long => {}
-            }
-        }
-    }
-
-    /// Takes out the most urgent of those that can be started, else one that has waited for too long.
-    fn pick(&mut self, queue: &Queue) -> Option<Handed> {
-        let startable = {
-            let scheduler = queue.inner.shared.scheduler.lock();
-            let waiting = self.waiting.iter().enumerate();
-            waiting
-                .filter(|(_, (_, handed))| scheduler.is_startable(&handed.grant))
-                .min_by_key(|(place, (_, handed))| (handed.grant.priority, *place))
-                .map(|(place, _)| place)
-        };
-        let place = startable.or_else(|| {
-            let (since, _) = self.waiting.front()?;
-            (since.elapsed() >= self.ahead_for).then_some(0)
-        })?;
-        self.waiting.remove(place).map(|(_, handed)| handed)
     }
 }
 

@@ -21,18 +21,15 @@ pub(super) struct StepLedger {
 }
 
 impl Ledger for StepLedger {
-    fn ready(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(async {
-            if let Some(why) = self.inner.shared.unwritable() {
-                return Err(LedgerError::Unavailable(why));
-            }
-            if self.is_ahead()? {
-                self.begin().await?;
-                // It may have been given up meanwhile, in the same transaction too.
-                self.is_ahead()?;
-            }
-            Ok(())
-        })
+    fn ready(&self) -> Result<(), LedgerError> {
+        let shared = &self.inner.shared;
+        if let Some(why) = shared.unwritable() {
+            return Err(LedgerError::Unavailable(why));
+        }
+        match shared.scheduler.lock().lease_of(self.id, self.token) {
+            Some(_) => Ok(()),
+            None => Err(LedgerError::LeaseLost),
+        }
     }
 
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -97,28 +94,6 @@ impl Ledger for StepLedger {
             .inbox
             .push(Urgent::Kv(Box::new(message), reply));
         Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
-    }
-}
-
-impl StepLedger {
-    /// Returns true where the lease was given ahead of a slot, and the store does not know yet that it is under way.
-    fn is_ahead(&self) -> Result<bool, LedgerError> {
-        let scheduler = self.inner.shared.scheduler.lock();
-        match scheduler.lease_of(self.id, self.token) {
-            Some(_) => Ok(scheduler.is_ahead(self.id)),
-            None => Err(LedgerError::LeaseLost),
-        }
-    }
-
-    /// Waits until the store knows that it is.
-    async fn begin(&self) -> Result<(), LedgerError> {
-        let (reply, answer) = oneshot::channel();
-        self.inner.shared.inbox.push(Urgent::Begin {
-            id: self.id,
-            token: self.token,
-            reply,
-        });
-        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 

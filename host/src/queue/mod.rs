@@ -19,7 +19,6 @@ mod sqlite;
 mod tests;
 mod types;
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -28,7 +27,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use crate::journal::{Dependency, Ledger, Recorded};
@@ -101,8 +100,6 @@ struct Shared {
     losses: Mutex<Losses>,
     /// Who is to hear what is settled; absent if nobody is.
     settled: Mutex<Option<mpsc::Sender<Settled>>>,
-    /// A lease that is ahead of its slot may have become startable.
-    startable: Arc<Notify>,
 }
 
 impl Shared {
@@ -126,7 +123,6 @@ impl Shared {
             dead_letters: Mutex::default(),
             losses: Mutex::default(),
             settled: Mutex::default(),
-            startable: Arc::default(),
         }
     }
 
@@ -184,9 +180,6 @@ impl Queue {
         });
         let leases = Leases {
             handed: started.handed,
-            waiting: VecDeque::new(),
-            startable: Arc::clone(&inner.shared.startable),
-            ahead_for: leases::AHEAD_FOR,
             attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
@@ -271,8 +264,8 @@ impl Queue {
         })
     }
 
-    /// Returns what earlier attempts of a step recorded. Read only when the step has its slot: what waits for one, or is
-    /// prefetched, holds no record in memory.
+    /// Returns what earlier attempts of a step recorded. Read only when the step has its slot: what waits for one holds
+    /// no record in memory.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -414,13 +407,10 @@ impl Queue {
     }
 
     /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.
-    pub fn release_slot(&self, handler: &HandlerName, stay: Stay) {
+    pub fn release_slot(&self, handler: &HandlerName) {
         let shared = &self.inner.shared;
-        let freed = shared.scheduler.lock().release_slot(handler, stay);
-        if freed.for_a_lease {
-            shared.startable.notify_one();
-        }
-        if freed.for_one_that_waits {
+        let is_awaited = shared.scheduler.lock().release_slot(handler);
+        if is_awaited {
             shared.inbox.nudge();
         }
     }
@@ -515,7 +505,6 @@ impl Queue {
     pub fn set_caps(&self, caps: Caps) {
         let shared = &self.inner.shared;
         shared.scheduler.lock().set_caps(caps);
-        shared.startable.notify_one();
         shared.inbox.nudge();
     }
 

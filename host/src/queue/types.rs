@@ -432,16 +432,6 @@ pub enum Wake {
     First,
 }
 
-/// How an invocation used its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stay {
-    /// It ended in next to no time, and asked nothing of the world. A handler all of whose invocations are such has its
-    /// next deliveries leased before it has slots for them.
-    Brief,
-    /// Anything else.
-    Long,
-}
-
 /// How a lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {

@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 
 use crate::alert::{StepKind, Timestamp};
 use crate::config::{EnrichBudget, Retry};
-use crate::journal::{CallKind, Dependency};
-use crate::queue::{Next, Progress, Stay, Step, StepStatus, Wake, Woken};
-use crate::runtime::{Hold, Invoked, StepFailure};
+use crate::journal::Dependency;
+use crate::queue::{Next, Progress, Step, StepStatus, Wake, Woken};
+use crate::runtime::{Hold, StepFailure};
 
 /// Traps, exits and limits met that end a step: the second shows that it was no accident.
 const TRAPS_MAX: u32 = 2;
@@ -274,55 +274,10 @@ pub(super) fn next(progress: &Progress) -> Next {
     }
 }
 
-/// An invocation that takes longer is not brief, whatever it did: a busy machine's delays are well below.
-const BRIEF_MAX: Duration = Duration::from_millis(10);
-
-/// Returns how an invocation used its slot, which it had for so long. Its settings are no question to the world.
-pub(super) fn stay(invoked: &Invoked, took: Duration) -> Stay {
-    let mut calls = invoked.trace.counts.iter();
-    let asked = calls.any(|calls| calls.kind != CallKind::Config);
-    if asked || invoked.outcome.is_err() || took > BRIEF_MAX {
-        Stay::Long
-    } else {
-        Stay::Brief
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{HandlerName, Labels};
-    use crate::journal::RecordUse;
-    use crate::runtime::{CallCount, Output, Trace};
-
-    #[test]
-    fn an_invocation_is_brief_that_asked_for_nothing_and_ended_at_once() {
-        let called = |kind| Invoked {
-            outcome: Ok(Output::Facts(Labels::default())),
-            trace: Trace {
-                counts: vec![CallCount {
-                    kind,
-                    result: "ok",
-                    count: 1,
-                }],
-                ..Trace::default()
-            },
-            hold: None,
-            needs: None,
-            has: Vec::new(),
-            doubts: None,
-            recorded: RecordUse::default(),
-        };
-        let at_once = Duration::from_micros(20);
-        for kind in [CallKind::Http, CallKind::Slack, CallKind::Kv] {
-            assert_eq!(stay(&called(kind), at_once), Stay::Long, "{kind:?}");
-        }
-        let mut quiet = called(CallKind::Config);
-        assert_eq!(stay(&quiet, at_once), Stay::Brief);
-        assert_eq!(stay(&quiet, Duration::from_millis(11)), Stay::Long);
-        quiet.outcome = Err(StepFailure::Permanent("no".into()));
-        assert_eq!(stay(&quiet, at_once), Stay::Long);
-    }
+    use crate::alert::HandlerName;
 
     fn actor() -> Step {
         Progress::new(&[HandlerName::new("a")])

@@ -16,7 +16,7 @@ use crate::alert::{
 use crate::config::HandlerSettings;
 use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
-use crate::queue::{Leased, Next, Queue, ReadError, Settlement, Stay, StepStatus, Wake, Woken};
+use crate::queue::{Leased, Next, Queue, ReadError, Settlement, StepStatus, Wake, Woken};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
@@ -52,35 +52,17 @@ pub(super) struct Run {
 struct Slot {
     queue: Queue,
     handler: HandlerName,
-    since: Instant,
-    /// Of what ran in it so far, the longest; absent before anything has.
-    stay: Option<Stay>,
 }
 
 impl Slot {
     fn new(queue: Queue, handler: HandlerName) -> Self {
-        Self {
-            queue,
-            handler,
-            since: Instant::now(),
-            stay: None,
-        }
-    }
-
-    /// Notes what an invocation did.
-    fn used(&mut self, invoked: &Invoked) {
-        let stay = outcome::stay(invoked, self.since.elapsed());
-        if self.stay != Some(Stay::Long) {
-            self.stay = Some(stay);
-        }
+        Self { queue, handler }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Where nothing ran, nothing is known of it.
-        let stay = self.stay.unwrap_or(Stay::Long);
-        self.queue.release_slot(&self.handler, stay);
+        self.queue.release_slot(&self.handler);
     }
 }
 
@@ -295,9 +277,6 @@ impl Run {
         let invoked = self.invoke(place, &module, &settings).await;
         if invoked.outcome.is_err() {
             self.look_for_another_way().await;
-        }
-        if let Some(slot) = &mut self.slot {
-            slot.used(&invoked);
         }
         self.count(&handler, &invoked.trace);
         self.tell_breaker(&handler, kind, &invoked);

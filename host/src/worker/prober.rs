@@ -130,8 +130,8 @@ mod tests {
     use crate::config::Retry;
     use crate::plan::Plan;
     use crate::queue::{
-        Caps, Leased, Leases, Options, Parcel, Settlement, State, Stay, StepStatus, Submission,
-        Verdict, Woken,
+        Caps, Leased, Leases, Options, Parcel, Settlement, State, StepStatus, Submission, Verdict,
+        Woken,
     };
     use crate::runtime::StepFailure;
     use crate::worker::outcome::{self, Circumstances, Met};
@@ -234,7 +234,7 @@ mod tests {
             outcome::actor_ended(act, &failure, &met, &policy, at);
             let queue = &self.prober.queue;
             let mut commits = queue.commits();
-            queue.release_slot(&handler, Stay::Long);
+            queue.release_slot(&handler);
             queue.settle(Settlement {
                 id,
                 token,
@@ -284,10 +284,7 @@ mod tests {
         for _ in &ids {
             let leased = outage.next().await;
             order.push(leased.id);
-            outage
-                .prober
-                .queue
-                .release_slot(&leased.handler, Stay::Long);
+            outage.prober.queue.release_slot(&leased.handler);
         }
         assert_eq!(order, [ids[1], ids[3], ids[0], ids[2]]);
     }

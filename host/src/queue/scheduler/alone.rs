@@ -68,7 +68,7 @@ impl Scheduler {
         let next = self.alone.suspects.iter().find_map(|(_, id)| {
             let item = self.items.get(id).filter(|item| item.suspected > 0)?;
             let slots = &self.handlers[item.handler];
-            (slots.is_ready(item.priority, *id) && slots.may_lease()).then_some(*id)
+            (slots.is_ready(item.priority, *id) && slots.has_free()).then_some(*id)
         });
         let Some(id) = next else {
             self.alone.until = None;

@@ -41,16 +41,11 @@ impl Scheduler {
             .map(|slots| HandlerCounts {
                 handler: slots.name.clone(),
                 waiting: 0,
-                running: slots.running,
+                running: slots.taken,
             })
             .collect();
         for item in self.items.values() {
-            let has_begun = match item.phase {
-                Phase::Waiting | Phase::Staged(_) | Phase::Granted(_) => false,
-                Phase::Leased { started, .. } => started,
-                Phase::Revoked(_) | Phase::Withdrawn => true,
-            };
-            if !has_begun {
+            if !item.is_leased() {
                 counts[item.handler].waiting += 1;
             }
         }
@@ -64,7 +59,6 @@ impl Scheduler {
             .iter()
             .filter_map(|(id, item)| match item.phase {
                 Phase::Leased { started: false, .. } => Some((*id, Left::Unbegun)),
-                Phase::Leased { .. } if item.ahead => Some((*id, Left::Unchanged)),
                 Phase::Leased { .. } => Some((*id, Left::UnderWay)),
                 _ => None,
             })
@@ -84,6 +78,6 @@ impl Scheduler {
         }
         self.handlers
             .iter()
-            .any(|slots| !slots.is_idle() && slots.may_lease())
+            .any(|slots| !slots.is_idle() && slots.has_free())
     }
 }

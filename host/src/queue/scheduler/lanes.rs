@@ -122,7 +122,6 @@ impl Scheduler {
             accepted_at: entrant.accepted_at,
             since: entrant.since,
             leases: entrant.leases,
-            ahead: false,
             after_crash: entrant.after_crash,
             suspected: entrant.suspected,
             waits_for: Vec::new(),
@@ -148,11 +147,9 @@ impl Scheduler {
         self.await_none(id);
         self.last_token += 1;
         let token = LeaseToken(self.last_token);
-        let ahead = self.handlers[self.items[&id].handler].is_full();
         let wakes = self.backs.count();
         let item = self.item(id);
         item.phase = phase(token);
-        item.ahead = ahead;
         item.leases += 1;
         item.seen.get_or_insert(wakes);
         let (handler, route) = (item.handler, item.route);
@@ -163,16 +160,13 @@ impl Scheduler {
             route: Arc::clone(&self.routes[route]),
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].name.clone(),
-            slots: handler,
-            priority: item.priority,
             lease: item.leases,
-            ahead,
             after_crash: item.after_crash,
             woken: item.woken.clone(),
             since: item.since,
             alert: item.alert.clone(),
         };
-        self.handlers[handler].leased += 1;
+        self.handlers[handler].taken += 1;
         grant
     }
 

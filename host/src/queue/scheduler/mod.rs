@@ -21,16 +21,14 @@ use crate::journal::Dependency;
 
 use super::clock::Ticks;
 use super::options::Caps;
-use super::types::{LeaseToken, Stay, Wake, Woken};
+use super::types::{LeaseToken, Wake, Woken};
 use alone::Alone;
 use lanes::Line;
 use slots::Slots;
 use wake::{Backs, Waiters};
 
-#[cfg(test)]
-pub(super) use slots::BRIEF_MIN;
 pub use words::HandlerCounts;
-pub(super) use words::{Beside, Ended, Entrant, Freed, Grant, Left, Origin, Withdrawn};
+pub(super) use words::{Beside, Ended, Entrant, Grant, Left, Origin, Withdrawn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -64,8 +62,6 @@ struct Item {
     accepted_at: Timestamp,
     since: Ticks,
     leases: u32,
-    /// Its lease was given ahead of a slot, and no call that may change something has begun under it.
-    ahead: bool,
     after_crash: bool,
     suspected: u32,
     /// What it waits for, besides its time.
@@ -195,7 +191,7 @@ impl Scheduler {
             && !self.alone.is_on(now)
             && item.due <= now
             && self.handlers[item.handler].is_idle()
-            && self.handlers[item.handler].may_lease();
+            && self.handlers[item.handler].has_free();
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -237,7 +233,7 @@ impl Scheduler {
         }
         let mut grants = Vec::new();
         for key in 0..self.handlers.len() {
-            while self.handlers[key].may_lease() {
+            while self.handlers[key].has_free() {
                 let Some(id) = self.handlers[key].pick() else {
                     break;
                 };
@@ -304,7 +300,7 @@ impl Scheduler {
                     let (handler, slot) =
                         (item.handler, matches!(item.phase, Phase::Staged(Some(_))));
                     if slot {
-                        self.handlers[handler].leased -= 1;
+                        self.handlers[handler].taken -= 1;
                     }
                     self.remove(id, now);
                 }
@@ -313,7 +309,7 @@ impl Scheduler {
                     item.phase = Phase::Waiting;
                     item.leases -= 1;
                     let handler = item.handler;
-                    self.handlers[handler].leased -= 1;
+                    self.handlers[handler].taken -= 1;
                     self.set_off(id, now);
                 }
                 Provisional::Withdrawn(id) => {
@@ -346,49 +342,22 @@ impl Scheduler {
         })
     }
 
-    /// Returns true where a delivery's lease was given ahead of a slot, and no call that may change something has begun
-    /// under it.
-    pub(super) fn is_ahead(&self, id: DeliveryId) -> bool {
-        self.items.get(&id).is_some_and(|item| item.ahead)
-    }
-
-    /// Notes that such a call begins, once that is durable: from then on the lease is as any other.
-    pub(super) fn begin_ahead(&mut self, id: DeliveryId) {
-        if let Some(item) = self.items.get_mut(&id) {
-            item.ahead = false;
-        }
-    }
-
     /// Returns the number of a lease that was taken away from its worker by giving the delivery up.
     pub(super) fn revoked_lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
         let item = self.items.get(&id)?;
         (item.phase == Phase::Revoked(token)).then_some(item.leases)
     }
 
-    /// Returns true where there is no reason to wait with a lease: it has a slot to begin with, or was taken away.
-    pub(super) fn is_startable(&self, grant: &Grant) -> bool {
-        self.handlers[grant.slots].has_slot() || self.lease_of(grant.id, grant.token).is_none()
-    }
-
-    /// Notes that a worker takes the delivery out, with a slot; returns false where it may not have it any more, or has
-    /// no slot, and the lease is to be settled as it is.
+    /// Notes that a worker takes the delivery out; returns false if it may not have it any more.
     pub(super) fn start(&mut self, grant: &Grant) -> bool {
-        let (id, token) = (grant.id, grant.token);
-        let slots = &mut self.handlers[grant.slots];
         if !self.closed
-            && slots.has_slot()
-            && let Some(item) = self.items.get_mut(&id)
-            && let Phase::Leased {
-                token: held,
-                started,
-            } = &mut item.phase
-            && *held == token
+            && let Some(item) = self.items.get_mut(&grant.id)
+            && let Phase::Leased { token, started } = &mut item.phase
+            && *token == grant.token
         {
             *started = true;
-            slots.take();
             return true;
         }
-        slots.unlease();
         false
     }
 
@@ -440,15 +409,12 @@ impl Scheduler {
         }
     }
 
-    /// Gives a slot back.
-    pub(super) fn release_slot(&mut self, handler: &HandlerName, stay: Stay) -> Freed {
+    /// Gives a slot back; returns true if a delivery waits for it, and may have it.
+    pub(super) fn release_slot(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
         let slots = &mut self.handlers[key];
-        slots.give_back(stay);
-        Freed {
-            for_a_lease: slots.leased > slots.running,
-            for_one_that_waits: !slots.is_idle() && slots.may_lease(),
-        }
+        slots.taken = slots.taken.saturating_sub(1);
+        !slots.is_idle() && slots.has_free()
     }
 
     /// Takes a slot outside of the leases' order, where nobody waits for one. While suspects run alone, who waits cannot have
@@ -457,19 +423,9 @@ impl Scheduler {
         let alone = self.alone.is_on(now);
         let key = self.handler_key(handler);
         let slots = &mut self.handlers[key];
-        let free = (alone || slots.is_idle()) && !slots.is_full();
-        if free {
-            slots.leased += 1;
-            slots.take();
-        }
+        let free = (alone || slots.is_idle()) && slots.has_free();
+        slots.taken += u32::from(free);
         free
-    }
-
-    /// As after many brief invocations of a handler.
-    #[cfg(test)]
-    pub(super) fn expect_brief(&mut self, handler: &HandlerName) {
-        let key = self.handler_key(handler);
-        self.handlers[key].expect_brief();
     }
 
     /// Changes how many of each handler may run at one time. Those that run go on.

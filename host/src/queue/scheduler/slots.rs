@@ -3,29 +3,17 @@
 use std::collections::BTreeSet;
 
 use crate::alert::{DeliveryId, HandlerName, Priority};
-use crate::queue::types::Stay;
 
 /// Every tenth lease goes to the oldest, so that nothing starves behind a flood of urgent ones.
 const OLDEST_EVERY: u64 = 10;
-
-/// How many leases a handler has ahead for each of its slots, and in all, while its invocations are brief. A lease takes a
-/// commit, and such an invocation a small part of that time: without, its slots would be empty for most of it.
-const AHEAD: (u32, u32) = (8, 64);
-
-/// Brief invocations in a row after which it does.
-pub(in crate::queue) const BRIEF_MIN: u32 = 64;
 
 #[derive(Debug)]
 pub(super) struct Slots {
     pub(super) name: HandlerName,
     /// How many may be taken at one time.
     pub(super) cap: u32,
-    /// Leases given whose slot was not given back: those that have a slot, and those ahead of one.
-    pub(super) leased: u32,
-    /// Slots taken.
-    pub(super) running: u32,
-    /// Brief invocations since the last other one.
-    brief: u32,
+    /// How many are taken, from when a lease is given.
+    pub(super) taken: u32,
     /// Deliveries not settled whose turn is, or was last, this handler's.
     pub(super) depth: usize,
     /// By urgency, then by age.
@@ -39,60 +27,16 @@ impl Slots {
         Self {
             name,
             cap,
-            leased: 0,
-            running: 0,
-            brief: 0,
+            taken: 0,
             depth: 0,
             ready: Default::default(),
             turn: 0,
         }
     }
 
-    /// Returns true where a lease that is given now has a slot, or will soon.
-    pub(super) fn may_lease(&self) -> bool {
-        let ahead = if self.brief < BRIEF_MIN {
-            0
-        } else {
-            self.cap.saturating_mul(AHEAD.0).min(AHEAD.1)
-        };
-        self.leased < self.cap.saturating_add(ahead)
-    }
-
-    /// Returns true where every slot has a lease already.
-    pub(super) fn is_full(&self) -> bool {
-        self.leased >= self.cap
-    }
-
-    /// Returns true where an invocation may begin.
-    pub(super) fn has_slot(&self) -> bool {
-        self.running < self.cap
-    }
-
-    /// Gives a slot to a delivery that is leased.
-    pub(super) fn take(&mut self) {
-        self.running += 1;
-    }
-
-    /// Takes back a lease that never had its slot: invocations are not brief any more.
-    pub(super) fn unlease(&mut self) {
-        self.leased = self.leased.saturating_sub(1);
-        self.brief = 0;
-    }
-
-    /// Takes back the slot of a lease.
-    pub(super) fn give_back(&mut self, stay: Stay) {
-        self.running = self.running.saturating_sub(1);
-        self.leased = self.leased.saturating_sub(1);
-        self.brief = match stay {
-            Stay::Brief => self.brief.saturating_add(1),
-            Stay::Long => 0,
-        };
-    }
-
-    /// As after many brief invocations.
-    #[cfg(test)]
-    pub(super) fn expect_brief(&mut self) {
-        self.brief = BRIEF_MIN;
+    /// Returns true if one is free.
+    pub(super) fn has_free(&self) -> bool {
+        self.taken < self.cap
     }
 
     /// Returns true where nothing waits for a slot.

@@ -66,86 +66,8 @@ fn grant(scheduler: &mut Scheduler, now: Ticks) -> Vec<i64> {
 
 /// Ends the lease of `id` and frees its slot.
 fn finish(scheduler: &mut Scheduler, grant: &Grant) {
-    scheduler.release_slot(&grant.handler, Stay::Long);
+    scheduler.release_slot(&grant.handler);
     scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
-}
-
-/// Runs so many deliveries one after the other, each in no time.
-fn run_briefly(scheduler: &mut Scheduler, ids: std::ops::Range<i64>) {
-    for id in ids {
-        let grant = admit(scheduler, id, Priority::Normal).unwrap();
-        assert!(scheduler.start(&grant));
-        scheduler.release_slot(&grant.handler, Stay::Brief);
-        scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
-    }
-}
-
-#[test]
-fn brief_invocations_get_leases_ahead_of_their_slots_until_a_long_one() {
-    let mut scheduler = scheduler(2);
-    run_briefly(&mut scheduler, 0..63);
-    let ids = 100..300;
-    let few: Vec<_> = ids
-        .filter_map(|id| admit(&mut scheduler, id, Priority::Normal))
-        .collect();
-    assert_eq!(few.len(), 2, "too soon to tell");
-    assert!(scheduler.start(&few[0]));
-    assert!(
-        scheduler
-            .release_slot(&few[0].handler, Stay::Brief)
-            .for_one_that_waits,
-        "more may be leased now"
-    );
-    let more = scheduler.grant(NOW);
-    scheduler.commit(NOW);
-    // The second of the few has not begun.
-    assert_eq!(1 + more.len(), 2 + 16, "eight for each slot");
-    for grant in &more[..2] {
-        assert!(scheduler.is_startable(grant));
-        assert!(scheduler.start(grant));
-    }
-    assert!(!scheduler.is_startable(&more[2]), "but two run at a time");
-    assert!(!scheduler.try_take_slot(&name("a"), NOW));
-    let counts = &scheduler.counts()[0];
-    assert_eq!((counts.running, counts.waiting), (2, 197));
-    let freed = scheduler.release_slot(&name("a"), Stay::Long);
-    assert!(freed.for_a_lease && !freed.for_one_that_waits);
-    assert!(scheduler.is_startable(&more[2]));
-    assert_eq!(
-        grant(&mut scheduler, NOW),
-        [] as [i64; 0],
-        "no more ahead of their slots"
-    );
-}
-
-#[test]
-fn a_lease_ahead_of_its_slot_that_does_not_start_is_none_any_more() {
-    let mut scheduler = scheduler(1);
-    run_briefly(&mut scheduler, 0..64);
-    let grants: Vec<_> = (100..109)
-        .map(|id| admit(&mut scheduler, id, Priority::Normal).unwrap())
-        .collect();
-    assert!(admit(&mut scheduler, 200, Priority::Normal).is_none());
-    assert!(scheduler.start(&grants[0]));
-    // Given up: there is nothing to wait for.
-    assert!(!scheduler.is_startable(&grants[8]));
-    assert_eq!(scheduler.withdraw(grants[8].id), Withdrawn::Leased);
-    scheduler.commit(NOW);
-    assert!(scheduler.is_startable(&grants[8]));
-    assert!(!scheduler.start(&grants[8]));
-    // Waited for too long: the others are not leased ahead from here on.
-    for grant in &grants[1..8] {
-        assert!(!scheduler.start(grant), "the slot is taken");
-        let ended = Ended::Waits {
-            handler: name("a"),
-            due: Ticks::MIN,
-            waits_for: Vec::new(),
-        };
-        scheduler.end(grant.id, grant.token, ended, NOW);
-    }
-    assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
-    finish(&mut scheduler, &grants[0]);
-    assert_eq!(grant(&mut scheduler, NOW), [101]);
 }
 
 #[test]
@@ -155,6 +77,7 @@ fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
     assert_eq!(scheduler.withdraw(lease.id), Withdrawn::Leased);
     assert!(!scheduler.start(&lease), "it is about to be given up");
     scheduler.rollback(NOW);
+    scheduler.release_slot(&lease.handler);
     let ended = Ended::Waits {
         handler: name("a"),
         due: Ticks::MIN,
@@ -171,7 +94,7 @@ fn a_new_delivery_is_leased_at_once_where_a_slot_is_free() {
     assert_eq!(first.lease, 1);
     assert!(admit(&mut scheduler, 2, Priority::Critical).is_none());
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
-    scheduler.release_slot(&name("a"), Stay::Long);
+    scheduler.release_slot(&name("a"));
     assert_eq!(
         grant(&mut scheduler, NOW),
         [2],
@@ -184,7 +107,7 @@ fn one_fingerprint_on_one_route_runs_in_order() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     assert!(admit_to(&mut scheduler, 2, 7, "a", Priority::Critical).is_none());
-    scheduler.release_slot(&firing.handler, Stay::Long);
+    scheduler.release_slot(&firing.handler);
     assert_eq!(
         grant(&mut scheduler, NOW),
         [] as [i64; 0],
@@ -199,7 +122,7 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
-    scheduler.release_slot(&firing.handler, Stay::Long);
+    scheduler.release_slot(&firing.handler);
     let waits = Ended::Waits {
         handler: name("a"),
         due: NOW + 50,
@@ -261,7 +184,7 @@ fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_other
 fn what_moves_on_to_another_handler_counts_there() {
     let mut scheduler = bounded(1, 2, 1 << 20);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    scheduler.release_slot(&first.handler, Stay::Long);
+    scheduler.release_slot(&first.handler);
     let moves = Ended::Waits {
         handler: name("b"),
         due: 0,
@@ -280,8 +203,7 @@ fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     assert!(scheduler.try_take_slot(&name("a"), NOW));
     assert!(!scheduler.try_take_slot(&name("a"), NOW));
     admit(&mut scheduler, 1, Priority::Normal);
-    let freed = scheduler.release_slot(&name("a"), Stay::Long);
-    assert!(freed.for_one_that_waits);
+    assert!(scheduler.release_slot(&name("a")));
     assert!(!scheduler.try_take_slot(&name("a"), NOW));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
@@ -462,7 +384,7 @@ fn one_on_a_new_route_waits_for_all_on_routes_that_are_gone_and_not_for_its_sibl
         let Phase::Leased { token, .. } = scheduler.items[&id].phase else {
             panic!("not leased");
         };
-        scheduler.release_slot(&name("a"), Stay::Long);
+        scheduler.release_slot(&name("a"));
         scheduler.end(id, token, Ended::Settled, NOW);
     };
     ended(&mut scheduler, 3);
@@ -524,7 +446,7 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
                 waits_for: Vec::new(),
             },
         };
-        scheduler.release_slot(&name("a"), Stay::Long);
+        scheduler.release_slot(&name("a"));
         scheduler.end(grants[0].id, grants[0].token, ended, NOW);
     }
     assert!(scheduler.can_grant(NOW));
@@ -625,7 +547,7 @@ fn waits(due: Ticks, waits_for: Vec<Dependency>) -> Ended {
 
 /// Ends a lease that waits for something, and gives its slot back.
 fn wait_for(scheduler: &mut Scheduler, grant: &Grant, due: Ticks, waits_for: Vec<Dependency>) {
-    scheduler.release_slot(&grant.handler, Stay::Long);
+    scheduler.release_slot(&grant.handler);
     scheduler.end(grant.id, grant.token, waits(due, waits_for), NOW);
 }
 

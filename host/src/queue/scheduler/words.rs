@@ -68,7 +68,7 @@ pub(in crate::queue) struct Entrant {
     pub(in crate::queue) alert_bytes: usize,
 }
 
-/// A lease that was given, to begin with a slot of `handler`.
+/// A lease that was given, with a slot of `handler`.
 #[derive(Clone, Debug)]
 pub(in crate::queue) struct Grant {
     pub(in crate::queue) id: DeliveryId,
@@ -76,13 +76,8 @@ pub(in crate::queue) struct Grant {
     pub(in crate::queue) route: Arc<str>,
     pub(in crate::queue) pipeline: Arc<[HandlerName]>,
     pub(in crate::queue) handler: HandlerName,
-    /// The scheduler's number of that handler.
-    pub(super) slots: usize,
-    pub(in crate::queue) priority: Priority,
     /// The place of this lease among the delivery's, from 1.
     pub(in crate::queue) lease: u32,
-    /// True where no slot was free for it.
-    pub(in crate::queue) ahead: bool,
     pub(in crate::queue) after_crash: bool,
     /// What it waited for that was back, if that is why it goes on before its time.
     pub(in crate::queue) woken: Vec<Woken>,
@@ -99,15 +94,6 @@ pub(in crate::queue) struct Origin {
     pub(in crate::queue) pipeline: Arc<[HandlerName]>,
     /// When it was accepted, or sent again.
     pub(in crate::queue) accepted_at: Timestamp,
-}
-
-/// What a slot that was given back is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::queue) struct Freed {
-    /// A lease is ahead of its slot.
-    pub(in crate::queue) for_a_lease: bool,
-    /// A delivery waits for a lease, and may have one.
-    pub(in crate::queue) for_one_that_waits: bool,
 }
 
 /// How a lease ended, once that is durable.
@@ -128,8 +114,6 @@ pub(in crate::queue) enum Ended {
 pub(in crate::queue) enum Left {
     /// No worker has taken it out.
     Unbegun,
-    /// One has, but it was given ahead of a slot and nothing was to be changed under it so far.
-    Unchanged,
     /// What was asked of the world may have been done.
     UnderWay,
 }

@@ -14,7 +14,7 @@ use super::memory::Memory;
 use super::recognize::{News, Recognized};
 use super::refused;
 use super::rows::{self, NewDelivery};
-use super::schema::{DEAD, DONE, QUEUED};
+use super::schema::{DEAD, DONE, QUEUED, RUNNING};
 
 /// Why a delivery is done that no route wanted.
 pub(in crate::queue) const UNROUTED: &str = "unrouted";
@@ -209,7 +209,7 @@ impl Committer {
         };
         let state = match (room, &grant) {
             (false, _) => DEAD,
-            (true, Some(grant)) => rows::leased(grant),
+            (true, Some(_)) => RUNNING,
             (true, None) => QUEUED,
         };
         rows::insert(

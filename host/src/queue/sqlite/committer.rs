@@ -11,7 +11,6 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::alert::{Alert, DeliveryId, Timestamp};
-use crate::journal::LedgerError;
 use crate::queue::Shared;
 use crate::queue::clock::Ticks;
 use crate::queue::errors::{AcceptError, CancelError, RetryError};
@@ -59,8 +58,6 @@ pub(super) struct Group {
     pub(super) ticks: Ticks,
     pub(super) handed: Vec<Handed>,
     pub(super) ended: Vec<(DeliveryId, LeaseToken, Ended)>,
-    /// Deliveries leased ahead of a slot under which a call begins that may change something.
-    pub(super) begun_ahead: Vec<DeliveryId>,
     /// Deliveries whose lease ended within this transaction.
     pub(super) gone: HashSet<DeliveryId>,
     /// Deliveries that are due before their time, since a person asked for it.
@@ -87,7 +84,7 @@ pub(super) struct Group {
 pub(in crate::queue) struct Committer {
     pub(super) conn: Connection,
     pub(super) shared: Arc<Shared>,
-    pub(super) handed: mpsc::UnboundedSender<Vec<Handed>>,
+    pub(super) handed: mpsc::UnboundedSender<Handed>,
     pub(super) last_id: i64,
     pub(super) events: Events,
     pub(super) kv_usage: kv::Usage,
@@ -218,7 +215,6 @@ impl Committer {
             ticks: self.shared.clock.ticks(),
             handed: Vec::new(),
             ended: Vec::new(),
-            begun_ahead: Vec::new(),
             gone: HashSet::new(),
             hurried: Vec::new(),
             withdrawn: Vec::new(),
@@ -312,7 +308,7 @@ impl Committer {
     /// Records a lease, and reads what its worker needs.
     fn lease(&self, grant: Grant) -> rusqlite::Result<Handed> {
         let id = grant.id;
-        rows::mark_leased(&self.conn, &grant)?;
+        rows::mark_leased(&self.conn, id)?;
         let mut handed = Handed::new(grant);
         if handed.grant.alert.is_none() {
             handed.json = Some(rows::alert_json(&self.conn, id)?);
@@ -338,9 +334,6 @@ impl Committer {
         {
             let mut scheduler = self.shared.scheduler.lock();
             scheduler.commit(group.ticks);
-            for id in group.begun_ahead {
-                scheduler.begin_ahead(id);
-            }
             for (id, token, ended) in group.ended {
                 if matches!(ended, Ended::Settled) {
                     self.watched.remove(&id);
@@ -382,17 +375,12 @@ impl Committer {
                 self.shared.inbox.put_back_accept(job);
             }
         }
-        if !group.handed.is_empty() {
-            // After the answers: a sender that waits sends nothing. All of a group at once: each message may
-            // have to wake a thread. Where nobody takes deliveries out any more, the leases are given back when
-            // the queue closes.
-            let _ = self.handed.send(group.handed);
+        for handed in group.handed {
+            // After the answers: a sender that waits sends nothing. If nobody takes deliveries out any more, the leases
+            // are given back when the queue closes.
+            let _ = self.handed.send(handed);
         }
         for (message, answer) in taken.urgent.into_iter().zip(answers) {
-            if matches!(answer, Answer::Cancel(Ok(()))) {
-                // It may have been leased ahead of its slot.
-                self.shared.startable.notify_one();
-            }
             answer.give(message);
         }
     }
@@ -454,9 +442,6 @@ impl Committer {
                 }
                 Urgent::Cancel { reply, .. } => {
                     let _ = reply.send(Err(CancelError::Unavailable(why.clone())));
-                }
-                Urgent::Begin { reply, .. } => {
-                    let _ = reply.send(Err(LedgerError::Unavailable(why.clone())));
                 }
                 other => again.push(other),
             }
@@ -542,7 +527,6 @@ impl Committer {
                 Left::Unbegun => {
                     "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1"
                 }
-                Left::Unchanged => "UPDATE deliveries SET state = ?2 WHERE id = ?1",
                 Left::UnderWay => "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1",
             };
             tx.prepare_cached(sql)?

@@ -15,7 +15,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status, Timestamp};
 use crate::queue::clock::{from_millis, from_nanos, nanos};
 
-use super::filter::Filter;
 use super::gathered::{
     self, Gathered, Kept, Key, Known, OPEN_AMONG, alias, put, seen_first, stored,
 };
@@ -41,9 +40,6 @@ const LEAVING_A_STEP: usize = 500;
 const LEAVING_A_STEP: usize = 2;
 const PACE: Duration = Duration::from_millis(15);
 
-/// What began later than this from now is not dated by a clock that is only a little wrong.
-const AHEAD_MAX: Duration = Duration::from_secs(3_600);
-
 /// In `meta`: the table has the events of every delivery before this one.
 const WRITTEN_BEFORE: &str = "events_before";
 
@@ -51,7 +47,6 @@ const WRITTEN_BEFORE: &str = "events_before";
 #[derive(Debug)]
 pub(super) struct Events {
     gathered: Arc<Mutex<Gathered>>,
-    filter: Filter,
     /// The first delivery of the young ones, and when it came.
     young_since: Option<(i64, Instant)>,
     /// Those that leave, in the order of the table, the first of them last.
@@ -71,7 +66,7 @@ pub(super) struct Events {
 
 impl Events {
     /// Reads what the table lacks from the deliveries.
-    pub(super) fn load(conn: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
+    pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         let written_before = conn
             .query_row(
                 "SELECT value FROM meta WHERE key = ?1",
@@ -82,7 +77,6 @@ impl Events {
             .unwrap_or(0);
         let mut events = Self {
             gathered: Arc::default(),
-            filter: filter_of(conn, now)?,
             young_since: None,
             order: Vec::new(),
             written: 0,
@@ -154,9 +148,7 @@ impl Events {
         let key = Key::from(event);
         let mut known = Known::default();
         self.gathered.lock().add_latest(key, &mut known);
-        if self.filter.may_have(key) {
-            gathered::add_stored(conn, key, &mut known)?;
-        }
+        gathered::add_stored(conn, key, &mut known)?;
         Ok(known)
     }
 
@@ -394,7 +386,6 @@ impl Events {
         for key in self.order.iter().rev().take(count) {
             // Absent where the transaction that brought it was taken back.
             if let Some(kept) = gathered.leaving.get(key) {
-                self.filter.insert(*key);
                 put(conn, *key, kept)?;
             }
             self.written += 1;
@@ -439,30 +430,6 @@ impl Events {
     }
 }
 
-/// Makes the filter of the table as it is. What is dated far ahead is put into it one by one: as the latest start it would
-/// have everything looked up until then.
-fn filter_of(conn: &Connection, now: Timestamp) -> rusqlite::Result<Filter> {
-    let near = nanos(now).saturating_add(i64::try_from(AHEAD_MAX.as_nanos()).unwrap_or(i64::MAX));
-    let latest: Option<i64> = conn.query_row(
-        "SELECT max(starts_at) FROM events WHERE starts_at <= ?1",
-        [near],
-        |row| row.get(0),
-    )?;
-    let mut filter = Filter::new(latest.unwrap_or(i64::MIN));
-    let mut ahead =
-        conn.prepare("SELECT DISTINCT starts_at, fingerprint FROM events WHERE starts_at > ?1")?;
-    let mut rows = ahead.query([near])?;
-    while let Some(row) = rows.next()? {
-        filter.insert(Key {
-            starts_at: row.get(0)?,
-            fingerprint: Fingerprint(row.get::<_, i64>(1)?.cast_unsigned()),
-            occurrence: Occurrence::FIRST,
-            status: Status::Firing,
-        });
-    }
-    Ok(filter)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -474,7 +441,7 @@ mod tests {
     fn deliveries_are_needed_until_their_events_are_written() {
         let dir = tempfile::tempdir().unwrap();
         let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
-        let mut events = Events::load(&conn, from_millis(0)).unwrap();
+        let mut events = Events::load(&conn).unwrap();
         assert_eq!(events.needed_from(), i64::MAX, "there is nothing to read");
         let event = Event {
             fingerprint: Fingerprint(1),

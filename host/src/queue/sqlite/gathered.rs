@@ -42,11 +42,6 @@ impl Key {
         }
     }
 
-    /// Returns what all events of one start have in common.
-    pub(super) fn start(self) -> (i64, u64) {
-        (self.starts_at, self.fingerprint.0)
-    }
-
     /// Returns the keys of all events with the same start, from the first to the last.
     pub(super) fn same_start(self) -> std::ops::RangeInclusive<Self> {
         let first = Self {

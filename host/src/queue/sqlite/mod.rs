@@ -7,7 +7,6 @@ mod committer;
 mod copy;
 mod deaths;
 mod events;
-mod filter;
 mod gathered;
 mod kv;
 mod memory;

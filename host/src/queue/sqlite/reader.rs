@@ -21,7 +21,7 @@ use crate::queue::types::{
 
 use super::gathered::{self, Gathered, Known};
 use super::retry::Tails;
-use super::schema::{AHEAD, DONE, QUEUED, RETRYING, RUNNING, has_run, open_reader, reason};
+use super::schema::{DONE, QUEUED, RETRYING, RUNNING, has_run, open_reader, reason};
 use super::{CANCELLED, kv, notices, rows};
 
 /// Connections kept open; more are made where more people ask at once.
@@ -306,7 +306,7 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     let (index, state) = match filter.state {
         None => ("", ""),
         Some(State::Queued) => (UNSETTLED, " AND state < 3 AND state = 0"),
-        Some(State::Running) => (UNSETTLED, " AND state < 3 AND state IN (-1, 1)"),
+        Some(State::Running) => (UNSETTLED, " AND state < 3 AND state = 1"),
         Some(State::Retrying) => (UNSETTLED, " AND state < 3 AND state = 2"),
         Some(State::Done) => ("", " AND state = 3"),
         Some(State::Dead) => (" INDEXED BY deliveries_dead", " AND state = 4"),
@@ -488,7 +488,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 fn state_of(code: i64) -> State {
     match code {
         QUEUED => State::Queued,
-        RUNNING | AHEAD => State::Running,
+        RUNNING => State::Running,
         RETRYING => State::Retrying,
         DONE => State::Done,
         _ => State::Dead,

@@ -23,7 +23,7 @@ use super::notices;
 use super::reader::Reader;
 use super::retention::Retention;
 use super::rows::{STORED, Shared as Texts, Stored};
-use super::schema::{self, AHEAD, DEAD, QUEUED, RETRYING, RUNNING};
+use super::schema::{self, DEAD, PREFETCHED, QUEUED, RETRYING, RUNNING};
 
 /// Deaths of the server under a delivery that ran alone that end it.
 pub(super) const DEATHS_MAX: u32 = 3;
@@ -44,7 +44,7 @@ pub(in crate::queue) struct Started {
     pub(in crate::queue) reader: Reader,
     pub(in crate::queue) recovered: Recovered,
     pub(in crate::queue) committer: Committer,
-    pub(in crate::queue) handed: mpsc::UnboundedReceiver<Vec<Handed>>,
+    pub(in crate::queue) handed: mpsc::UnboundedReceiver<Handed>,
 }
 
 /// Opens the store at `path` and loads everything that is not settled.
@@ -62,7 +62,7 @@ pub(in crate::queue) fn start(
     let (under_lease, died) = take_up(&opened.conn, clock.now()).map_err(failed)?;
     let open = load(&opened.conn, &mut scheduler, &mut texts, &clock).map_err(failed)?;
     let last_id = last_id(&opened.conn).map_err(failed)?;
-    let events = Events::load(&opened.conn, clock.now()).map_err(failed)?;
+    let events = Events::load(&opened.conn).map_err(failed)?;
     let reports = Reports::load(&opened.conn).map_err(failed)?;
     let watched = notices::watched(&opened.conn).map_err(failed)?;
     let checkpointer = Checkpointer::start(path)?;
@@ -151,8 +151,8 @@ struct Open {
     oldest: Option<Timestamp>,
 }
 
-/// What is still marked as running is what the last process died under. What was leased ahead of a slot waits again: no
-/// effect had begun.
+/// What is still marked as running is what the last process died under. What an earlier version had prefetched waits again,
+/// and no death counts against it: no effect had begun.
 ///
 /// A death counts against a delivery that was under lease alone. Of several, each is suspected, and is to run alone
 /// (`scheduler/alone.rs`).
@@ -163,7 +163,7 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<(u64, Vec<Deli
     let under_lease: i64 = tx.query_one(
         "SELECT count(*) FROM deliveries INDEXED BY deliveries_unsettled
          WHERE state < 3 AND state IN (?1, ?2)",
-        [RUNNING, AHEAD],
+        [RUNNING, PREFETCHED],
         |row| row.get(0),
     )?;
     let alone = under_lease == 1;
@@ -189,7 +189,7 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<(u64, Vec<Deli
          SET state = ?1, deaths = deaths + (?4 AND state = ?2), suspected = suspected + 1,
              after_crash = after_crash OR state = ?2
          WHERE state < 3 AND state IN (?2, ?3)",
-        params![QUEUED, RUNNING, AHEAD, alone],
+        params![QUEUED, RUNNING, PREFETCHED, alone],
     )?;
     tx.commit()?;
     Ok((u64::try_from(under_lease).unwrap_or_default(), dead))

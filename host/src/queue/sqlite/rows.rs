@@ -9,9 +9,9 @@ use crate::journal::{
     CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded, lines,
 };
 use crate::queue::clock::{from_millis, from_nanos, nanos};
-use crate::queue::scheduler::{Beside, Grant};
+use crate::queue::scheduler::Beside;
 
-use super::schema::{AHEAD, RUNNING};
+use super::schema::RUNNING;
 
 /// A delivery that is written for the first time.
 pub(super) struct NewDelivery<'a> {
@@ -139,24 +139,12 @@ pub(super) fn waits_for_text(waits_for: &[Dependency]) -> Option<String> {
     (!waits_for.is_empty()).then(|| lines::to_text(waits_for))
 }
 
-/// Returns the state of a delivery with this lease.
-pub(super) fn leased(grant: &Grant) -> i64 {
-    if grant.ahead { AHEAD } else { RUNNING }
-}
-
 /// Marks a delivery as leased once more.
-pub(super) fn mark_leased(conn: &Connection, grant: &Grant) -> rusqlite::Result<()> {
+pub(super) fn mark_leased(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE deliveries SET state = ?2, leases = leases + 1, not_before = NULL, waits_for = NULL WHERE id = ?1",
     )?
-    .execute(params![grant.id.as_raw(), leased(grant)])?;
-    Ok(())
-}
-
-/// Marks a delivery that was leased ahead of a slot as one that is under way.
-pub(super) fn mark_running(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE deliveries SET state = ?2 WHERE id = ?1")?
-        .execute(params![id.as_raw(), RUNNING])?;
+    .execute(params![id.as_raw(), RUNNING])?;
     Ok(())
 }
 

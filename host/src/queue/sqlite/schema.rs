@@ -26,8 +26,9 @@ const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// States of a delivery as they are stored. Below [`DONE`] it is not settled.
 ///
-/// [`AHEAD`] is leased ahead of a slot; before the first effect under that lease it becomes [`RUNNING`].
-pub(super) const AHEAD: i64 = -1;
+/// [`PREFETCHED`] is of earlier versions, which leased deliveries before a slot was free: no effect had begun under such a
+/// lease. Only `recovery.rs` reads it, and nothing writes it.
+pub(super) const PREFETCHED: i64 = -1;
 pub(super) const QUEUED: i64 = 0;
 pub(super) const RUNNING: i64 = 1;
 pub(super) const RETRYING: i64 = 2;

@@ -16,7 +16,7 @@ use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
 use super::notices::Followed;
 use super::rows::{self, Stored};
-use super::schema::{DEAD, DONE, QUEUED, RETRYING, has_run};
+use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING, has_run};
 use super::{CANCELLED, kv, reader};
 
 /// What a message is answered once its transaction is durable.
@@ -38,12 +38,7 @@ impl Answer {
     /// Answers `message`. Whoever asked may have gone: what was stored stays stored.
     pub(super) fn give(self, message: Urgent) {
         match (self, message) {
-            (
-                Self::Record(result),
-                Urgent::Record { reply, .. }
-                | Urgent::Begin { reply, .. }
-                | Urgent::Note { reply, .. },
-            ) => {
+            (Self::Record(result), Urgent::Record { reply, .. } | Urgent::Note { reply, .. }) => {
                 drop(reply.send(result));
             }
             (Self::Kv(result), Urgent::Kv(_, reply)) => drop(reply.send(result)),
@@ -93,16 +88,6 @@ impl Committer {
                     rows::put_run(&self.conn, *id, lease, progress, None)?;
                 }
                 Answer::Nothing
-            }
-            Urgent::Begin { id, token, .. } => {
-                Answer::Record(match self.lease_of(group, *id, *token) {
-                    None => Err(LedgerError::LeaseLost),
-                    Some(_) => {
-                        rows::mark_running(&self.conn, *id)?;
-                        group.begun_ahead.push(*id);
-                        Ok(())
-                    }
-                })
             }
             Urgent::Note {
                 id,
@@ -494,7 +479,7 @@ impl Committer {
             alert_bytes: 0,
         };
         let grant = self.shared.scheduler.lock().admit(entrant, group.ticks);
-        let state = grant.as_ref().map_or(QUEUED, rows::leased);
+        let state = if grant.is_some() { RUNNING } else { QUEUED };
         // After a backlog it runs for the first time: that is no second chance.
         let resent = by == Reviver::Resend && !is_backlog(stored.last_error.as_deref());
         self.conn

@@ -2,12 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::task::Poll;
-
-use futures_util::FutureExt as _;
-
 use super::*;
-use crate::journal::LedgerError;
 
 #[tokio::test]
 async fn an_accepted_alert_survives_a_crash() {
@@ -93,7 +88,7 @@ async fn a_retry_waits_for_its_time_over_a_restart() {
         },
     );
     settlement.last_error = Some("Slack answers 500".into());
-    bench.queue.release_slot(&leased.handler, Stay::Long);
+    bench.queue.release_slot(&leased.handler);
     bench.queue.settle(settlement);
     let mut bench = bench.restart().await;
     let story = bench.story(id).await;
@@ -123,7 +118,7 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
     bench.accept_new(submission).await;
     let leased = bench.lease().await;
     assert!(bench.queue.try_take_slot(&name("second")));
-    bench.queue.release_slot(&name("first"), Stay::Long);
+    bench.queue.release_slot(&name("first"));
     assert!(!bench.queue.try_take_slot(&name("second")));
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
@@ -140,145 +135,10 @@ async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there() {
     });
     bench.flush().await;
     assert_eq!(bench.state(leased.id).await, State::Queued);
-    bench.queue.release_slot(&name("second"), Stay::Long);
+    bench.queue.release_slot(&name("second"));
     let leased = bench.lease().await;
     assert_eq!((leased.handler, leased.lease), (name("second"), 2));
     assert_eq!(leased.progress.steps[0].status, StepStatus::Done);
-}
-
-/// A bench with one slot whose invocations were all brief, and three deliveries that are leased, the first one begun.
-async fn leased_ahead() -> (Bench, Leased, [DeliveryId; 2]) {
-    let mut bench = Bench::with(Options::default(), Caps::all(1));
-    for n in 0..64 {
-        bench.accept_new(firing(&format!("Brief{n}"))).await;
-        let leased = bench.lease().await;
-        bench.settle_after(Stay::Brief, &leased, Next::Done);
-        bench.flush().await;
-    }
-    let first = bench.accept_new(firing("A0")).await;
-    let begun = bench.lease().await;
-    assert_eq!(begun.id, first);
-    let ahead = [
-        bench.accept_new(firing("A1")).await,
-        bench.accept_new(firing("A2")).await,
-    ];
-    for id in ahead {
-        assert_eq!(
-            bench.state(id).await,
-            State::Running,
-            "leased before it has a slot"
-        );
-    }
-    (bench, begun, ahead)
-}
-
-/// The same, and the first of those that were leased ahead has its slot.
-pub(super) async fn started_ahead() -> (Bench, Leased) {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    bench.queue.release_slot(&begun.handler, Stay::Brief);
-    let leased = bench.lease().await;
-    assert_eq!(leased.id, ahead[0]);
-    (bench, leased)
-}
-
-#[tokio::test]
-async fn what_is_leased_ahead_waits_for_a_slot_and_a_restart_gives_it_back() {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    bench.queue.release_slot(&begun.handler, Stay::Brief);
-    let second = bench.lease().await;
-    assert_eq!((second.id, second.lease), (ahead[0], 1));
-    bench.settle(&second, Next::Done);
-    bench.queue.settle(settlement(&begun, Next::Done));
-    let mut bench = bench.restart().await;
-    let third = bench.lease().await;
-    assert_eq!((third.id, third.lease), (ahead[1], 1));
-    assert!(!third.after_crash, "it had not begun");
-}
-
-#[tokio::test]
-async fn what_was_leased_ahead_and_changed_nothing_is_not_cut_off_by_a_restart() {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    for _ in ahead {
-        bench.queue.release_slot(&begun.handler, Stay::Brief);
-        bench.lease().await;
-    }
-    let mut bench = bench.restart().await;
-    for (id, cut_off) in [(begun.id, true), (ahead[0], false), (ahead[1], false)] {
-        let leased = bench.lease().await;
-        assert_eq!(
-            (leased.id, leased.lease, leased.after_crash),
-            (id, 2, cut_off)
-        );
-        assert_eq!(deaths(&bench, id), 0);
-        bench.settle(&leased, Next::Done);
-    }
-    bench.flush().await;
-}
-
-#[tokio::test]
-async fn what_was_leased_ahead_of_a_crash_runs_after_it_as_if_for_the_first_time() {
-    let (bench, begun, ahead) = leased_ahead().await;
-    let mut bench = bench.crash();
-    for (id, under_way) in [(begun.id, true), (ahead[0], false), (ahead[1], false)] {
-        let leased = bench.lease().await;
-        assert_eq!(
-            (leased.id, leased.lease, leased.after_crash),
-            (id, 2, under_way)
-        );
-        assert_eq!(deaths(&bench, id), 0, "three were under lease");
-        bench.settle(&leased, Next::Done);
-    }
-    bench.flush().await;
-}
-
-#[tokio::test]
-async fn what_was_leased_ahead_is_under_way_from_its_first_change_on() {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    for (id, changes) in [(ahead[0], true), (ahead[1], false)] {
-        bench.queue.release_slot(&begun.handler, Stay::Brief);
-        let leased = bench.lease().await;
-        assert_eq!(leased.id, id);
-        if changes {
-            assert_eq!(bench.ledger(&leased).ready().await, Ok(()));
-        }
-    }
-    let running = Filter {
-        state: Some(State::Running),
-        limit: 10,
-        ..Filter::default()
-    };
-    assert_eq!(bench.queue.list(running).await.unwrap().deliveries.len(), 3);
-    let mut bench = bench.crash();
-    for (id, under_way) in [(begun.id, true), (ahead[0], true), (ahead[1], false)] {
-        let leased = bench.lease().await;
-        assert_eq!((leased.id, leased.after_crash), (id, under_way));
-        assert_eq!(deaths(&bench, id), 0, "three were under lease");
-        bench.settle(&leased, Next::Done);
-    }
-    bench.flush().await;
-}
-
-#[tokio::test]
-async fn no_call_begins_under_a_lease_ahead_that_is_cancelled_in_the_same_transaction() {
-    let (bench, leased) = started_ahead().await;
-    let ledger = bench.ledger(&leased);
-    // What is sent while a transaction waits for another writer is taken together after it.
-    let other = rusqlite::Connection::open(bench.path()).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let body = Parcel::new(vec![firing("B")], Vec::new());
-    let mut accepted = Box::pin(bench.queue.accept(body));
-    assert!(accepted.as_mut().now_or_never().is_none());
-    while !bench.queue.inner.shared.inbox.is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let calls = async { tokio::join!(ledger.ready(), bench.queue.cancel(leased.id)) };
-    let mut calls = Box::pin(calls);
-    assert!(calls.as_mut().now_or_never().is_none());
-    other.execute_batch("ROLLBACK").unwrap();
-    let (began, cancelled) = calls.await;
-    accepted.await.unwrap();
-    assert_eq!(cancelled, Ok(()));
-    assert_eq!(began, Err(LedgerError::LeaseLost));
 }
 
 fn deaths(bench: &Bench, id: DeliveryId) -> u32 {
@@ -288,66 +148,57 @@ fn deaths(bench: &Bench, id: DeliveryId) -> u32 {
         .unwrap()
 }
 
+/// Earlier versions leased deliveries before a slot was free, and stored them in a state of their own.
 #[tokio::test]
-async fn what_is_leased_ahead_of_a_slot_that_is_not_freed_waits_in_the_queue() {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    // It waits, in vain: the two go back by themselves.
-    let mut commits = bench.queue.commits();
-    let queue = bench.queue.clone();
-    let both_wait = async {
-        loop {
-            let mut states = Vec::new();
-            for id in ahead {
-                states.push(queue.story(id).await.unwrap().unwrap().delivery.state);
-            }
-            if states == [State::Queued, State::Queued] {
-                return;
-            }
-            commits.changed().await.unwrap();
+async fn what_an_earlier_version_prefetched_waits_again_and_no_death_counts_against_it() {
+    for beside_one_that_ran in [false, true] {
+        let bench = Bench::with(Options::default(), Caps::all(0));
+        let other = bench.accept_new(firing("A")).await;
+        let prefetched = bench.accept_new(firing("B")).await;
+        let store = async |id: DeliveryId, state: i64| {
+            let id = id.as_raw();
+            let sql = format!("UPDATE deliveries SET state = {state}, leases = 1 WHERE id = {id}");
+            bench.sql(&sql).await;
+        };
+        store(prefetched, -1).await;
+        if beside_one_that_ran {
+            store(other, 1).await;
         }
-    };
-    tokio::select! {
-        leased = bench.leases.next() => panic!("without a slot: {leased:?}"),
-        () = both_wait => {}
-    }
-    let mut urgent = firing("Urgent");
-    urgent.plans[0].priority = Priority::Critical;
-    let urgent = bench.accept_new(urgent).await;
-    bench.settle(&begun, Next::Done);
-    for expected in [urgent, ahead[0], ahead[1]] {
-        let leased = bench.lease().await;
-        assert_eq!(leased.id, expected);
-        assert_eq!(leased.progress.attempts(), 0);
-        bench.settle(&leased, Next::Done);
-    }
-}
-
-#[tokio::test]
-async fn more_slots_start_what_is_leased_ahead() {
-    let (mut bench, _begun, ahead) = leased_ahead().await;
-    bench.queue.set_caps(Caps::all(3));
-    for id in ahead {
-        assert_eq!(bench.lease().await.id, id);
+        let mut bench = bench.crash();
+        let recovered = bench.queue.recovered();
+        assert_eq!(recovered.last_end, LastEnd::Crash);
+        assert_eq!(recovered.under_lease, 1 + u64::from(beside_one_that_ran));
+        assert_eq!(bench.state(prefetched).await, State::Queued);
+        bench.queue.set_caps(Caps::all(1));
+        for _ in 0..2 {
+            let leased = bench.lease().await;
+            let ran = beside_one_that_ran && leased.id == other;
+            let was_leased = ran || leased.id == prefetched;
+            assert_eq!(
+                (leased.lease, leased.after_crash),
+                (1 + u32::from(was_leased), ran)
+            );
+            assert_eq!(deaths(&bench, leased.id), 0);
+            bench.settle(&leased, Next::Done);
+            bench.flush().await;
+        }
+        assert_eq!(bench.state(prefetched).await, State::Done);
     }
 }
 
 #[tokio::test]
-async fn what_is_cancelled_ahead_of_its_slot_ends_and_is_not_run() {
-    let (mut bench, begun, ahead) = leased_ahead().await;
-    bench.queue.cancel(ahead[0]).await.unwrap();
-    let next = {
-        let queue = bench.queue.clone();
-        let mut next = std::pin::pin!(bench.leases.next());
-        let polled = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-        assert!(polled.is_pending(), "the slot is taken");
-        queue.release_slot(&begun.handler, Stay::Brief);
-        next.await.unwrap()
-    };
-    assert_eq!(next.id, ahead[1]);
+async fn what_is_cancelled_before_a_worker_takes_it_out_ends_and_is_not_run() {
+    let mut bench = Bench::with(Options::default(), Caps::all(1));
+    let cancelled = bench.accept_new(firing("A")).await;
+    let waiting = bench.accept_new(firing("B")).await;
+    assert_eq!(bench.state(cancelled).await, State::Running);
+    bench.queue.cancel(cancelled).await.unwrap();
+    assert_eq!(bench.lease().await.id, waiting, "the slot is free again");
     bench.flush().await;
-    let story = bench.story(ahead[0]).await;
+    let story = bench.story(cancelled).await;
     assert_eq!(story.delivery.state, State::Dead);
     assert_eq!(story.attempts.len(), 0);
+    assert_eq!(bench.queue.counts().depth, 1);
 }
 
 #[tokio::test]
@@ -718,7 +569,7 @@ async fn leases_with_nothing_to_tell_leave_nothing_behind() {
         let handler = name("notify");
         let mut settlement = settlement(&leased, Next::Yield { handler });
         settlement.story = None;
-        bench.queue.release_slot(&leased.handler, Stay::Long);
+        bench.queue.release_slot(&leased.handler);
         bench.queue.settle(settlement);
     }
     bench.lease().await;

@@ -329,10 +329,10 @@ async fn what_is_cancelled_ends_and_a_re_send_does_not_bring_it_back() {
     let ledger = bench
         .queue
         .ledger(running, leased.token, 0, &name("notify"));
-    assert_eq!(ledger.ready().await, Ok(()));
+    assert_eq!(ledger.ready(), Ok(()));
     bench.queue.cancel(running).await.unwrap();
     bench.queue.cancel(waiting).await.unwrap();
-    assert_eq!(ledger.ready().await, Err(LedgerError::LeaseLost));
+    assert_eq!(ledger.ready(), Err(LedgerError::LeaseLost));
     bench.settle(&leased, Next::Done);
     bench.flush().await;
     for id in [running, waiting] {

@@ -4,7 +4,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::durable::started_ahead;
 use super::*;
 use crate::journal::LedgerError;
 
@@ -34,13 +33,10 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
         bench.queue.unwritable().as_deref(),
         Some("the disk is full")
     );
-    assert!(matches!(
-        ledger.ready().await,
-        Err(LedgerError::Unavailable(_))
-    ));
+    assert!(matches!(ledger.ready(), Err(LedgerError::Unavailable(_))));
     let mut settlement = settlement(&leased, Next::Done);
     settlement.story = Some(format!("\"{}\"", "x".repeat(100_000)));
-    bench.queue.release_slot(&leased.handler, Stay::Long);
+    bench.queue.release_slot(&leased.handler);
     bench.queue.settle(settlement);
     let room = Urgent::SqlFirst("PRAGMA max_page_count = 1073741823".into());
     bench.queue.inner.shared.inbox.push(room);
@@ -49,21 +45,6 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     assert_eq!(bench.state(id).await, State::Done);
     // What was refused is not remembered: sent again, it is new.
     bench.accept_new(large).await;
-}
-
-#[tokio::test]
-async fn no_call_begins_under_a_lease_ahead_that_the_store_cannot_note() {
-    let (bench, leased) = started_ahead().await;
-    let ledger = bench.ledger(&leased);
-    bench.sql("PRAGMA query_only = ON").await;
-    assert!(matches!(
-        ledger.ready().await,
-        Err(LedgerError::Unavailable(_))
-    ));
-    let room = Urgent::SqlFirst("PRAGMA query_only = OFF".into());
-    bench.queue.inner.shared.inbox.push(room);
-    bench.flush().await;
-    assert_eq!(ledger.ready().await, Ok(()));
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ async fn a_lease_that_has_ended_records_nothing() {
     bench.settle(&leased, Next::Done);
     let late = ledger.record(vec![entry(0)]).await;
     assert_eq!(late, Err(LedgerError::LeaseLost));
-    assert_eq!(ledger.ready().await, Err(LedgerError::LeaseLost));
+    assert_eq!(ledger.ready(), Err(LedgerError::LeaseLost));
     let change = ledger.kv_change("k".into(), set("v"), KV_QUOTA, Vec::new(), kv_entry(1));
     assert_eq!(replied(change).await, Err(LedgerError::LeaseLost));
     assert_eq!(bench.story(id).await.journal, []);

@@ -136,12 +136,7 @@ impl Bench {
 
     /// Ends an invocation.
     fn settle(&self, leased: &Leased, next: Next) {
-        self.settle_after(Stay::Long, leased, next);
-    }
-
-    /// Ends an invocation that was brief or not.
-    fn settle_after(&self, stay: Stay, leased: &Leased, next: Next) {
-        self.queue.release_slot(&leased.handler, stay);
+        self.queue.release_slot(&leased.handler);
         self.queue.settle(settlement(leased, next));
     }
 

@@ -11,13 +11,12 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 use super::*;
-use crate::queue::scheduler::BRIEF_MIN;
 
-/// Below the number of lanes, so that leases are given ahead of slots too.
+/// Below the number of ordering keys, so that some wait for a slot.
 const CAP: u32 = 2;
 const ALERTS: u8 = 4;
-/// What the store calls such a lease.
-const AHEAD: i64 = -1;
+/// What the store calls a delivery that is leased.
+const RUNNING: i64 = 1;
 const REPEAT_AFTER_S: u64 = 100;
 const DEATHS_MAX: u32 = 3;
 const STALE_WITHIN_S: u64 = 300;
@@ -27,12 +26,8 @@ const ALONE_FOR_S: u64 = 10;
 enum Op {
     /// Of an alert, its start and whether it is resolved.
     Accept(u8, i64, bool),
-    /// The lease at this place, modulo, after an invocation that was brief or not.
-    Settle(usize, End, Stay),
-    /// The first call that may change something, under the lease at this place.
-    Begin(usize),
-    /// Many brief invocations went before.
-    Warm,
+    /// The lease at this place, modulo.
+    Settle(usize, End),
     Advance(u64),
     Crash,
     Restart,
@@ -57,12 +52,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..60_u64).prop_map(End::RetryIn),
         1 => Just(End::Yield),
     ];
-    let stay = prop_oneof![4 => Just(Stay::Brief), 1 => Just(Stay::Long)];
     prop_oneof![
         10 => (0..ALERTS, 0..2_i64, any::<bool>()).prop_map(|(a, s, r)| Op::Accept(a, s, r)),
-        8 => (any::<usize>(), end, stay).prop_map(|(p, end, stay)| Op::Settle(p, end, stay)),
-        3 => any::<usize>().prop_map(Op::Begin),
-        2 => Just(Op::Warm),
+        8 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
         3 => (0..150_u64).prop_map(Op::Advance),
         1 => Just(Op::Crash),
         1 => Just(Op::Restart),
@@ -81,12 +73,8 @@ enum Stage {
         due: u64,
         put_off: bool,
     },
-    /// Its lease waits for a slot.
-    Ahead,
-    /// A worker has it. Where its lease was given ahead of a slot, nothing may have been changed under it yet.
-    Held {
-        ahead: bool,
-    },
+    /// A worker has it.
+    Leased,
     Done,
     Dead,
     Cancelled,
@@ -97,10 +85,6 @@ impl Stage {
         due: 0,
         put_off: false,
     };
-
-    fn is_leased(self) -> bool {
-        matches!(self, Self::Ahead | Self::Held { .. })
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -119,7 +103,7 @@ struct Known {
 
 impl Known {
     fn is_open(&self) -> bool {
-        self.stage.is_leased() || matches!(self.stage, Stage::Waits { .. })
+        matches!(self.stage, Stage::Waits { .. } | Stage::Leased)
     }
 }
 
@@ -144,8 +128,6 @@ impl Current {
 #[derive(Default)]
 struct Model {
     now_s: u64,
-    /// Brief invocations since the last other one.
-    brief: u32,
     deliveries: BTreeMap<DeliveryId, Known>,
     /// By alert and start.
     starts: BTreeMap<(u8, i64), Current>,
@@ -245,7 +227,7 @@ impl Model {
     }
 
     fn leased(&self) -> usize {
-        let leased = |known: &&Known| known.stage.is_leased();
+        let leased = |known: &&Known| known.stage == Stage::Leased;
         self.deliveries.values().filter(leased).count()
     }
 
@@ -283,8 +265,9 @@ impl Model {
         })
     }
 
-    /// A lease was given: was it this one's turn?
-    fn lease(&mut self, id: DeliveryId, to: Stage) {
+    /// A lease was handed out: was it this one's turn?
+    fn lease(&mut self, leased: &Leased) {
+        let id = leased.id;
         self.check_alone(id);
         let known = &self.deliveries[&id];
         assert!(
@@ -292,7 +275,7 @@ impl Model {
             "{known:?}"
         );
         for (other_id, other) in self.lane(known.event) {
-            assert!(!other.stage.is_leased(), "two of one lane run");
+            assert!(other.stage != Stage::Leased, "two of one lane run");
             // One that has begun keeps its lane, also where an older one was sent again since.
             assert!(
                 !other.is_open() || *other_id >= id || known.leases > 0,
@@ -300,53 +283,22 @@ impl Model {
             );
         }
         let known = self.deliveries.get_mut(&id).unwrap();
-        known.stage = to;
+        known.stage = Stage::Leased;
         known.leases += 1;
-    }
-
-    /// A worker took a lease out.
-    fn start(&mut self, leased: &Leased) {
-        let known = self.deliveries.get_mut(&leased.id).unwrap();
-        match known.stage {
-            Stage::Ahead => known.stage = Stage::Held { ahead: true },
-            _ => self.lease(leased.id, Stage::Held { ahead: false }),
-        }
-        let known = &self.deliveries[&leased.id];
         assert_eq!(
             (leased.lease, leased.after_crash),
             (known.leases, known.after_crash)
         );
     }
 
-    /// What the store says of a delivery that no worker has.
-    fn see(&mut self, id: DeliveryId, state: i64, leases: u32) {
-        let known = &self.deliveries[&id];
-        match known.stage {
-            Stage::Ahead => assert_eq!(state, AHEAD, "{known:?}"),
-            _ if state == AHEAD => {
-                assert!(self.brief >= BRIEF_MIN, "ahead of a slot, and not brief");
-                self.lease(id, Stage::Ahead);
-            }
-            _ => {}
-        }
-        assert_eq!(leases, self.deliveries[&id].leases);
-    }
-
     /// Nothing waits that could run.
     fn check_idle(&mut self, held: usize) {
         assert!(held <= CAP as usize);
-        let count =
-            |stage: fn(Stage) -> bool| self.deliveries.values().filter(|k| stage(k.stage)).count();
-        let ahead = count(|stage| stage == Stage::Ahead);
-        assert!(
-            ahead == 0 || held == CAP as usize,
-            "a slot is free for what is ahead of one"
-        );
-        if held + ahead >= CAP as usize && self.brief < BRIEF_MIN {
+        if held == CAP as usize {
             return;
         }
         if self.now_s < self.alone_until_s {
-            if held + ahead > 0 {
+            if held > 0 {
                 return;
             }
             self.alone_until_s = 0;
@@ -370,27 +322,20 @@ impl Model {
 
     /// The process has ended: what was under way waits again, and has died where it was killed alone.
     fn end(&mut self, killed: bool) {
-        self.brief = 0;
         let alone = self.leased() == 1;
         for known in self.deliveries.values_mut() {
-            if !known.stage.is_leased() {
+            if known.stage != Stage::Leased {
                 continue;
             }
             known.suspected += u32::from(killed);
-            if known.stage == (Stage::Held { ahead: false }) {
-                known.after_crash = true;
-                known.deaths += u32::from(killed && alone);
-                known.ended_s = self.now_s;
-                known.stage = if known.deaths >= DEATHS_MAX {
-                    Stage::Dead
-                } else {
-                    Stage::WAITS
-                };
+            known.after_crash = true;
+            known.deaths += u32::from(killed && alone);
+            known.ended_s = self.now_s;
+            known.stage = if known.deaths >= DEATHS_MAX {
+                Stage::Dead
             } else {
-                // A lease that no worker had is given back in order, as if there had been none.
-                known.leases -= u32::from(!killed && known.stage == Stage::Ahead);
-                known.stage = Stage::WAITS;
-            }
+                Stage::WAITS
+            };
         }
         let suspected = self.deliveries.values().filter(|known| known.is_open());
         let most = suspected.map(|known| known.suspected).max().unwrap_or(0);
@@ -431,20 +376,12 @@ struct Pair {
 
 impl Pair {
     async fn step(mut self, op: Op) -> Self {
-        // What waits ahead of a slot does so until it has one: no clock of the machine's is in the model.
-        self.bench.leases.ahead_for = Duration::from_secs(3_600);
         match op {
             Op::Accept(alert, start, resolved) => self.accept((alert, start, resolved)).await,
-            Op::Settle(place, end, stay) => self.settle(place, &end, stay),
+            Op::Settle(place, end) => self.settle(place, &end),
             Op::Advance(by_s) => {
                 self.model.now_s += by_s;
                 self.bench.advance(Duration::from_secs(by_s));
-            }
-            Op::Begin(place) => self.begin(place).await,
-            Op::Warm => {
-                self.model.brief = BRIEF_MIN;
-                let shared = &self.bench.queue.inner.shared;
-                shared.scheduler.lock().expect_brief(&name("notify"));
             }
             Op::Crash => {
                 self.held.clear();
@@ -497,7 +434,7 @@ impl Pair {
         }
     }
 
-    fn settle(&mut self, place: usize, end: &End, stay: Stay) {
+    fn settle(&mut self, place: usize, end: &End) {
         if self.held.is_empty() {
             return;
         }
@@ -524,25 +461,7 @@ impl Pair {
             End::Yield => (Stage::WAITS, Next::Yield { handler }),
         };
         known.stage = stage;
-        self.let_go(&leased, stay, next);
-    }
-
-    fn let_go(&mut self, leased: &Leased, stay: Stay, next: Next) {
-        self.model.brief = match stay {
-            Stay::Brief => self.model.brief.saturating_add(1),
-            Stay::Long => 0,
-        };
-        self.bench.settle_after(stay, leased, next);
-    }
-
-    async fn begin(&mut self, place: usize) {
-        if self.held.is_empty() {
-            return;
-        }
-        let leased = &self.held[place % self.held.len()];
-        assert_eq!(self.bench.ledger(leased).ready().await, Ok(()));
-        let known = self.model.deliveries.get_mut(&leased.id).unwrap();
-        known.stage = Stage::Held { ahead: false };
+        self.bench.settle(&leased, next);
     }
 
     fn pick(&self, place: usize) -> Option<DeliveryId> {
@@ -594,28 +513,24 @@ impl Pair {
             return assert_eq!(answer, Err(CancelError::Settled));
         }
         assert_eq!(answer, Ok(()));
-        if known.stage == Stage::Ahead {
-            // Its lease is given back without having had its slot.
-            self.model.brief = 0;
-        }
         known.stage = Stage::Cancelled;
         if let Some(held) = self.held.iter().position(|leased| leased.id == id) {
             let leased = self.held.swap_remove(held);
-            self.let_go(&leased, Stay::Long, Next::Done);
+            self.bench.settle(&leased, Next::Done);
         }
     }
 
     async fn compare(&mut self) {
-        // What ends in one transaction makes way for what is leased in the next; a lease that is given back ends in one.
-        for _ in 0..2 {
+        // What ends in one transaction makes way for what is leased in the next, or, after the last suspect, in the one
+        // after that.
+        for _ in 0..3 {
             self.bench.flush().await;
-            self.bench.flush().await;
-            while let Some(Some(leased)) = self.bench.leases.next().now_or_never() {
-                self.model.start(&leased);
-                self.held.push(leased);
-            }
         }
-        self.see();
+        while let Some(Some(leased)) = self.bench.leases.next().now_or_never() {
+            self.model.lease(&leased);
+            self.held.push(leased);
+        }
+        self.compare_open();
         self.model.check_idle(self.held.len());
         let counts = self.bench.queue.counts();
         assert_eq!(
@@ -624,8 +539,8 @@ impl Pair {
         );
     }
 
-    /// Reads in the store what is leased and has no slot yet.
-    fn see(&mut self) {
+    /// Compares what the store has of each delivery that is not settled; under each that is held a call may begin.
+    fn compare_open(&self) {
         let store = Connection::open(self.bench.path()).unwrap();
         let sql = "SELECT id, state, leases, deaths, suspected FROM deliveries WHERE state < 3";
         let mut open = store.prepare(sql).unwrap();
@@ -639,16 +554,11 @@ impl Pair {
             let (leases, deaths, suspected) = counts;
             let known = &self.model.deliveries[&id];
             assert_eq!((deaths, suspected), (known.deaths, known.suspected));
-            match self.held.iter().find(|leased| leased.id == id) {
-                Some(_) => {
-                    let known = &self.model.deliveries[&id];
-                    let ahead = Stage::Held {
-                        ahead: state == AHEAD,
-                    };
-                    assert_eq!(known.stage, ahead, "{known:?}");
-                }
-                None => self.model.see(id, state, leases),
-            }
+            assert_eq!(leases, known.leases);
+            assert_eq!(state == RUNNING, known.stage == Stage::Leased, "{known:?}");
+        }
+        for leased in &self.held {
+            assert_eq!(self.bench.ledger(leased).ready(), Ok(()));
         }
     }
 
@@ -663,7 +573,7 @@ impl Pair {
             let expected = match self.model.deliveries[&delivery.id].stage {
                 Stage::Waits { put_off: false, .. } => State::Queued,
                 Stage::Waits { put_off: true, .. } => State::Retrying,
-                Stage::Ahead | Stage::Held { .. } => State::Running,
+                Stage::Leased => State::Running,
                 Stage::Done => State::Done,
                 Stage::Dead | Stage::Cancelled => State::Dead,
             };

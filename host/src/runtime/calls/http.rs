@@ -153,7 +153,7 @@ impl State {
         }
         // Last: the lease may have been lost while it waited.
         if plan.changes
-            && let Err(why) = may_start(Some(powers)).await?
+            && let Err(why) = may_start(Some(powers))?
         {
             return Ok(failed(Error::Unavailable(why)));
         }

@@ -167,7 +167,7 @@ impl State {
         if let Err(hit) = self.check_record(CallKind::Kv) {
             return Ok(Err(Error::BudgetExhausted(hit.to_string())));
         }
-        if let Err(why) = may_start(self.powers.as_ref()).await? {
+        if let Err(why) = may_start(self.powers.as_ref())? {
             let error = Error::Unavailable(why);
             let line = explain(&error);
             return self.finish(plan, Done::live(Err(error), line)).await;

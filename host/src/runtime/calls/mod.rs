@@ -240,11 +240,11 @@ impl State {
 
 /// Asks whether an effect may start now. The inner error is for the guest: the store cannot
 /// record, so nothing may happen.
-async fn may_start(powers: Option<&Powers>) -> wasmtime::Result<Result<(), String>> {
+fn may_start(powers: Option<&Powers>) -> wasmtime::Result<Result<(), String>> {
     let Some(powers) = powers else {
         return Ok(Err(NOT_IN_DESCRIBE.to_owned()));
     };
-    stored(powers.ledger.ready().await)
+    stored(powers.ledger.ready())
 }
 
 /// Sorts what the ledger says: the inner error is for the guest.

@@ -149,7 +149,7 @@ impl State {
             self.recorder.met(hit.limit);
             return Ok(failed(Error::BudgetExhausted(hit.to_string())));
         }
-        if let Err(why) = may_start(Some(powers)).await? {
+        if let Err(why) = may_start(Some(powers))? {
             return Ok(failed(Error::Unavailable(why)));
         }
         if powers.services.slack.settings.preview {

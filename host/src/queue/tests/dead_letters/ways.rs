@@ -281,7 +281,7 @@ async fn a_notice_that_waits_is_out_of_date_once_its_delivery_was_sent_again() {
     bench.fail(id).await;
     bench.flush().await;
     assert!(is_out_of_date(&bench).await, "another notice says so");
-    bench.queue.release_slot(&notice.handler, Stay::Long);
+    bench.queue.release_slot(&notice.handler);
     bench.queue.leave_out(notice);
     bench.flush().await;
     bench.end_after_a_message(ROUTES[0], Next::Done).await;
@@ -308,7 +308,7 @@ async fn a_re_send_leaves_a_notice_in_force_until_it_is_done() {
     // It was under way then: its end is stored when it has been sent.
     assert_eq!(bench.notices().await.len(), 1);
     bench.settle(&notice, Next::Done);
-    bench.queue.release_slot(&notice.handler, Stay::Long);
+    bench.queue.release_slot(&notice.handler);
     bench.flush().await;
     let resolved = ("resolved".to_owned(), ROUTES[0].to_owned());
     assert_eq!(bench.notices().await[1..], [resolved]);
@@ -393,7 +393,7 @@ impl Bench {
             step.not_before = Some(until);
             step.waits_for = vec![Dependency::Slack];
         }
-        self.queue.release_slot(&leased.handler, Stay::Long);
+        self.queue.release_slot(&leased.handler);
         self.queue.settle(settlement);
         self.flush().await;
     }
