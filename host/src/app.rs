@@ -409,6 +409,7 @@ impl Shared {
         let changes = Changes::between(&self.started_with, &self.config.load(), &config);
         self.config.store(Arc::new(config));
         self.rebuild();
+        self.runtime.holds().try_now();
         self.reviewed.forget_online();
         self.expect_heartbeats();
         self.registry.set_pins(pins(&self.config.load())).await;

@@ -166,6 +166,7 @@ fn state_of(handler: &Value) -> String {
         (true, true) => "paused, serving the old version".into(),
         (true, false) => "paused".into(),
         (false, true) => "serving the old version".into(),
+        (false, false) if !list(handler, "held").is_empty() => "held".into(),
         (false, false) => or_dash(&handler["state"]),
     }
 }

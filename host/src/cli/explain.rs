@@ -220,9 +220,6 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
             indent(&print::plain(error), 6)
         );
     }
-    if let Some(until) = step["not_before"].as_str() {
-        let _ = writeln!(out, "    next attempt not before {}", print::plain(until));
-    }
     for call in items(step, "calls") {
         tell_call(out, &call, paint);
     }
@@ -319,7 +316,7 @@ fn waiting(out: &mut String, story: &Value, paint: Paint) {
         let _ = match waits_for {
             Some(what) => writeln!(
                 out,
-                "\nIt waits for {}: it goes on as soon as that is back, and not later than {}. To try now: {}",
+                "\nIt waits for {}. It is tried again as soon as that answers, and at {} in any case. To try now: {}",
                 print::plain(&what.replace('\n', " or ")),
                 print::plain(until),
                 paint.bold(&format!("alert-manager retry {}", text(&story["id"])))

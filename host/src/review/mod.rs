@@ -238,8 +238,20 @@ impl Review<'_> {
     fn limited(&mut self, module: &ModuleInfo, description: &Description) {
         let name = &description.name;
         if let Some(lines) = missing_grants(self.config, module, Some(description)) {
+            let takes = description.alerts.iter().filter(|alert| *alert != "*");
+            let takes: Vec<&str> = takes.map(String::as_str).collect();
+            let is_named = self
+                .config
+                .routes
+                .iter()
+                .any(|route| route.handlers.contains(name));
+            let takes = if is_named || takes.is_empty() {
+                String::new()
+            } else {
+                format!(", and these alerts go to it: {}", takes.join(", "))
+            };
             let said = Said::new(
-                format!("{name} is limited: what it is not granted answers `denied`"),
+                format!("{name} is limited: what it is not granted answers `denied`{takes}"),
                 "to grant it, put these lines into the configuration",
             );
             self.warn(

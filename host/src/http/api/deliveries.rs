@@ -199,6 +199,7 @@ pub(super) async fn retry(
 ) -> Result<axum::Json<Value>, ApiError> {
     let force = query.map_err(|error| bad(error.body_text()))?.force;
     let id = parse_id(&id)?;
+    shared.runtime.holds().try_now();
     shared
         .queue
         .retry(
@@ -264,6 +265,7 @@ pub(super) async fn retry_all(
     RawQuery(query): RawQuery,
 ) -> Result<axum::Json<Value>, ApiError> {
     let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
+    shared.runtime.holds().try_now();
     let outcome = shared
         .queue
         .retry_all(selection, after)

@@ -43,7 +43,10 @@ fn describe(
     let reason = paused
         .as_ref()
         .map(|Pause { step, reason, .. }| format!("{} is paused: {reason}", step.as_str()))
-        .or_else(|| held.first().map(ToString::to_string));
+        .or_else(|| {
+            let held: Vec<_> = held.iter().map(ToString::to_string).collect();
+            (!held.is_empty()).then(|| held.join("\n"))
+        });
     json!({
         "name": name,
         "version": module.version,

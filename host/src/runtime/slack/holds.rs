@@ -373,6 +373,21 @@ impl Holds {
         }
     }
 
+    /// Has the next call of each find out, whatever pause it is in: a person says that it is mended, or asks for a try.
+    pub fn try_now(&self) {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        for held in inner.held.values_mut() {
+            held.pause = PAUSE_MIN;
+            held.probe_at = now;
+        }
+        let is_any = !inner.held.is_empty();
+        drop(inner);
+        if is_any {
+            self.changed();
+        }
+    }
+
     fn changed(&self) {
         self.version.send_modify(|version| *version += 1);
     }
@@ -451,6 +466,27 @@ mod tests {
         assert!(seen.has_changed().unwrap());
         assert!(holds.ask(alerts, later).is_ok());
         assert_eq!(holds.current(), []);
+    }
+
+    #[test]
+    fn who_asks_for_a_try_has_one_at_once() {
+        let (settings, now) = (settings("#alerts"), Instant::now());
+        let holds = held(&settings, now);
+        let call = post(&settings, "alerts");
+        let mut at = now;
+        for _ in 0..10 {
+            at += PAUSE_MAX;
+            let permit = holds.ask(call, at).unwrap();
+            holds.refuse_channel(call, permit, REASON, at);
+        }
+        assert_eq!(pause(&holds), PAUSE_MAX);
+        let seen = holds.subscribe();
+        holds.try_now();
+        assert!(seen.has_changed().unwrap(), "the prober hears of it");
+        let now = Instant::now();
+        assert!(holds.ask(call, now).is_ok());
+        assert!(holds.ask(call, now).is_err(), "one finds out");
+        assert_eq!(pause(&holds), PAUSE_MIN);
     }
 
     #[test]
