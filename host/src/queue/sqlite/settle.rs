@@ -31,7 +31,7 @@ pub(super) enum Answer {
     Ended(bool),
     Alarms(Vec<Alert>),
     #[cfg(test)]
-    Watched(usize),
+    Watched((usize, usize)),
 }
 
 impl Answer {
@@ -145,7 +145,7 @@ impl Committer {
                 Answer::Nothing
             }
             #[cfg(test)]
-            Urgent::Watched(_) => Answer::Watched(self.watched.len()),
+            Urgent::Watched(_) => Answer::Watched(self.watched.counts()),
             #[cfg(test)]
             Urgent::SqlFirst(_) => Answer::Nothing,
             #[cfg(test)]
@@ -258,7 +258,7 @@ impl Committer {
             )?;
         if state == DEAD {
             self.die(group, settle.id, DeathKind::Failed)?;
-        } else if state == DONE && self.watched.contains(&settle.id) {
+        } else if state == DONE && self.watched.contains(settle.id) {
             self.ended(group, settle.id)?;
         }
         if settled_at.is_some() && self.reports_settled() {
@@ -514,7 +514,7 @@ impl Committer {
                 resent,
             ])?;
         group.revived += 1;
-        self.watch(group, id);
+        self.watch(group, id, &stored.route);
         if let Some(grant) = grant {
             group.handed.push(Handed {
                 json: Some(rows::alert_json(&self.conn, id)?),
@@ -560,7 +560,7 @@ impl Committer {
                 CANCELLED
             ])?;
         self.die(group, id, DeathKind::Cancelled)?;
-        if self.watched.contains(&id) {
+        if self.watched.contains(id) {
             self.ended(group, id)?;
         }
         if withdrawn == Withdrawn::Waiting {
