@@ -390,3 +390,58 @@ async fn hundreds_that_wait_for_an_origin_go_at_once_when_it_is_back_and_only_th
     assert_eq!(story["state"], "retrying", "it waits for another origin");
     assert_eq!(act(&story)["tries"], json!(1));
 }
+
+const ONE_PATH_IS_AWAY: &str = r#"
+routes:
+  - matchers: ['also="post"']
+    handlers: [post, probe]
+  - handlers: [probe]
+handlers:
+  post:
+    allow: { http: ["SINK"] }
+  probe:
+    allow: { http: ["SINK"] }
+    limits: { concurrency: 1 }
+    retry: { min_backoff: 1h, max_backoff: 1h }
+slack: { preview: true }
+"#;
+
+/// The answer to one call, of the same handler or of another, does not wake the very delivery that fails for the next call.
+#[tokio::test]
+async fn an_origin_that_answers_one_call_and_not_the_next_is_not_asked_again_at_once() {
+    let sink = Sink::start().await;
+    sink.faults().until_cleared("/b", Fault::status(503));
+    let server = Setup::new()
+        .module("guest-post")
+        .module("probe")
+        .config(&ONE_PATH_IS_AWAY.replace("SINK", &sink.url()))
+        .start()
+        .await;
+    let probe = |name: &str, also: &str, script: &str| {
+        let url = sink.url();
+        let script = script.replace("SINK", &url);
+        let labels = [("step", "act"), ("also", also), ("post_to", &url)];
+        let mut alert = alerts::firing(name, &labels);
+        alert["annotations"]["script"] = json!(script);
+        alert
+    };
+    let fails = "post SINK/b\nunavailable b is away";
+    let calls = [
+        probe("Neighbour", "post", fails),
+        probe("Itself", "none", &format!("get SINK/a\n{fails}")),
+    ];
+    for (n, alert) in calls.iter().enumerate() {
+        let id = server.accept(alert).await.remove(0);
+        let waits = |story: &Value| story["state"] == "retrying";
+        server.wait_for_story(&id, waits).await;
+        // The handler has one slot: if the first were due it would have it before this one.
+        let next = probe(&format!("Next {n}"), "none", "attempt");
+        let next = server.accept(&next).await;
+        assert_eq!(server.wait_settled(&next[0]).await["state"], "done");
+        let story = server.story(&id).await;
+        assert_eq!(act(&story)["tries"], json!(1), "{story:#}");
+    }
+    let asked = sink.received();
+    let away = asked.iter().filter(|request| request.path == "/b").count();
+    assert_eq!(away, calls.len());
+}

@@ -172,3 +172,24 @@ fn the_manifests_name_the_image_of_this_version() {
         "{image}"
     );
 }
+
+/// A start that migrates a store answers late, and needs the room of the store, of its copy and of the log.
+#[test]
+fn the_manifest_gives_an_upgrade_time_and_room() {
+    let manifest = read("host/deploy/kubernetes.yml");
+    let number = |text: &str, before: &str, unit: &str| -> u64 {
+        let (_, after) = text.split_once(before).expect(before);
+        let digits = after.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        assert!(after[digits.len()..].starts_with(unit), "{before}{digits}");
+        digits.parse().unwrap()
+    };
+    let retention = number(&manifest, "retention: { time: 7d, size: ", "GiB");
+    let storage = number(&manifest, "requests: { storage: ", "Gi");
+    assert!(storage > 3 * retention, "{storage} Gi for {retention} GiB");
+    let (_, probe) = manifest.split_once("startupProbe:\n").unwrap();
+    let (probe, _) = probe.split_once("livenessProbe:").unwrap();
+    assert!(probe.contains("path: /healthz"), "{probe}");
+    let seconds =
+        number(probe, "periodSeconds: ", "\n") * number(probe, "failureThreshold: ", "\n");
+    assert!(seconds >= 1_800, "{seconds} s");
+}

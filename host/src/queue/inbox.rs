@@ -130,7 +130,7 @@ pub(super) enum Urgent {
     LookAgain,
     /// How many deliveries' ends may end a notice.
     #[cfg(test)]
-    Watched(oneshot::Sender<usize>),
+    Watched(oneshot::Sender<(usize, usize)>),
     #[cfg(test)]
     Sql(String, oneshot::Sender<()>),
     /// Run before the transaction, so that it can end what makes transactions fail.

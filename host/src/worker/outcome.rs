@@ -24,6 +24,11 @@ const HOST_RETRY: Duration = Duration::from_secs(1);
 /// Slack says exactly when that is.
 const AFTER_FLOOR_MAX: Duration = Duration::from_secs(30);
 
+/// How long a notice about a dead letter is tried on one way while another is free, and until when at the latest if it was
+/// asked to wait.
+const WAY_AGE_MAX: Duration = Duration::from_secs(2 * 60);
+const WAY_ASKED_AGE_MAX: Duration = WAY_AGE_MAX.saturating_mul(3);
+
 /// What a decision depends on besides the failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
@@ -116,12 +121,14 @@ pub(super) fn actor_ended(
             return;
         }
         (Some(hold), Some(other)) => {
-            // It went on after the hold, and then this did not answer: neither is its own mistake.
-            let failure = StepFailure::Unavailable {
+            // It went on after the hold, and then this did not answer: neither is its own mistake. A trap is.
+            let excused = StepFailure::Unavailable {
                 message: failure.to_string(),
                 after: None,
             };
-            actor_failed(step, &failure, policy, at);
+            let is_its_own = matches!(failure, StepFailure::Trap(_) | StepFailure::Limit(_));
+            let failure = if is_its_own { failure } else { &excused };
+            actor_failed(step, failure, policy, at);
             vec![hold.dependency(), other.clone()]
         }
         (None, _) => {
@@ -147,20 +154,29 @@ fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
     }
 }
 
-/// Returns true if it is said how long to wait.
-pub(super) fn says_when(failure: &StepFailure) -> bool {
+/// Returns how long somebody has said to wait.
+fn asked_wait(failure: &StepFailure) -> Option<Duration> {
     match failure {
-        StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
-            after.is_some()
-        }
-        _ => false,
+        StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => *after,
+        _ => None,
+    }
+}
+
+/// Returns true if a notice of this age is to leave its way for another one that is free. One that was asked to wait has a
+/// place in a queue and is let through at that time, so it stays for longer, but not for ever.
+pub(super) fn should_leave_way(failure: &StepFailure, age: Duration) -> bool {
+    match asked_wait(failure) {
+        None => age >= WAY_AGE_MAX,
+        Some(wait) => age.saturating_add(wait) > WAY_ASKED_AGE_MAX,
     }
 }
 
 /// Returns true if a failure may be due to what did not answer: not if somebody has said how long to wait.
 fn may_be_due_to_others(failure: &StepFailure) -> bool {
     match failure {
-        StepFailure::Retryable { .. } | StepFailure::Unavailable { .. } => !says_when(failure),
+        StepFailure::Retryable { .. } | StepFailure::Unavailable { .. } => {
+            asked_wait(failure).is_none()
+        }
         StepFailure::Timeout(_) => true,
         StepFailure::Permanent(_)
         | StepFailure::Trap(_)
@@ -471,6 +487,39 @@ mod tests {
             assert_eq!(wait_seconds(&step, 0), Some(1), "its own backoff");
             assert_eq!(step.attempts, 0);
             assert_eq!(step.waits_for, [channel.clone(), origin()], "either");
+        }
+    }
+
+    #[test]
+    fn a_trap_under_a_hold_stays_a_trap() {
+        let met = Met {
+            hold: Some(hold()),
+            needs: Some(origin()),
+            woken: Vec::new(),
+        };
+        let trap = StepFailure::Trap("unreachable".into());
+        let mut step = actor();
+        actor_ended(&mut step, &trap, &met, &policy(), at(0));
+        assert_eq!((step.status, step.traps), (StepStatus::Pending, 1));
+        actor_ended(&mut step, &trap, &met, &policy(), at(1));
+        assert_eq!(step.status, StepStatus::Failed);
+    }
+
+    #[test]
+    fn a_notice_leaves_its_way_after_two_minutes_or_after_six_if_it_was_asked_to_wait() {
+        for (failure, age, leaves) in [
+            (retryable(None), 119, false),
+            (retryable(None), 120, true),
+            (StepFailure::Permanent("no".into()), 120, true),
+            (retryable(Some(60)), 300, false),
+            (retryable(Some(60)), 301, true),
+            (unavailable(Some(30)), 330, false),
+            (unavailable(Some(30)), 331, true),
+            (unavailable(Some(3_600)), 0, true),
+            (unavailable(Some(u64::MAX)), 1, true),
+        ] {
+            let age = Duration::from_secs(age);
+            assert_eq!(should_leave_way(&failure, age), leaves, "{failure:?}");
         }
     }
 

@@ -22,8 +22,7 @@ use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure,
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// How long a notice about a dead letter is tried on one way while another is free, and the longest pause between two tries.
-const WAY_AGE_MAX: Duration = Duration::from_secs(2 * 60);
+/// The longest pause between two tries of a notice about a dead letter on one way while another is free.
 const WAY_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
 /// A lease under way.
@@ -43,6 +42,8 @@ pub(super) struct Run {
     due: BTreeMap<usize, Instant>,
     /// The steps that go on before their time, and what each waited for that is back.
     woken: BTreeMap<usize, Vec<Woken>>,
+    /// What answered this lease: a step that needs one of these nevertheless is not to be woken by that answer.
+    has: Vec<Dependency>,
     /// It is a notice that takes another way if it dies on this one: nothing is gained by trying this one for hours. Looked
     /// up when a step fails.
     has_another_way: bool,
@@ -114,6 +115,7 @@ impl Run {
             recorded_now: RecordUse::default(),
             due: BTreeMap::new(),
             woken,
+            has: Vec::new(),
             has_another_way: false,
         }
     }
@@ -446,6 +448,7 @@ impl Run {
         for dependency in &invoked.has {
             self.worker.queue.wake(dependency, Wake::All);
         }
+        self.has.extend(invoked.has);
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => {
@@ -461,10 +464,12 @@ impl Run {
                 }
             }
             Err(failure) => {
+                let mut woken = self.woken.remove(&place).unwrap_or_default();
+                woken.extend(self.has.iter().map(|had| (had.clone(), Wake::All)));
                 let met = Met {
                     hold: invoked.hold,
                     needs: invoked.needs,
-                    woken: self.woken.remove(&place).unwrap_or_default(),
+                    woken,
                 };
                 self.failed(place, &failure, met, settings, now);
             }
@@ -514,11 +519,9 @@ impl Run {
     ) {
         let used = self.enrichment_used();
         let circumstances = self.circumstances(now);
-        // Whoever was told how long to wait has a place in a queue, and is let through at that time.
-        let is_late = self.age() >= WAY_AGE_MAX && !outcome::says_when(failure);
         let moves_on = self.has_another_way
             && !matches!(failure, StepFailure::Host(_))
-            && (met.hold.is_some() || is_late);
+            && (met.hold.is_some() || outcome::should_leave_way(failure, self.age()));
         let given_up = moves_on.then(|| StepFailure::Permanent(failure.to_string()));
         let failure = given_up.as_ref().unwrap_or(failure);
         let mut retry = settings.retry.clone();

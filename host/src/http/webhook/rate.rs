@@ -21,6 +21,8 @@ pub(crate) struct SenderRates(Mutex<Limiters>);
 
 #[derive(Debug, Default)]
 struct Limiters {
+    /// What permits were taken at.
+    rate: SenderRate,
     by_sender: HashMap<IpAddr, Limiter>,
     of_the_rest: Option<Limiter>,
     swept: Option<Instant>,
@@ -29,10 +31,11 @@ struct Limiters {
 impl SenderRates {
     /// Takes a permit of `sender`; false if it has none left.
     pub(crate) fn take(&self, sender: IpAddr, rate: SenderRate, now: Instant) -> bool {
+        let mut limiters = self.0.lock();
+        limiters.set(rate);
         let Some(rate) = Rate::new(rate.per_second, rate.burst) else {
             return true;
         };
-        let mut limiters = self.0.lock();
         limiters.sweep(now);
         let new = || Limiter::new(now);
         let sender = known_as(sender);
@@ -48,6 +51,16 @@ impl SenderRates {
 }
 
 impl Limiters {
+    /// What was taken at another rate says nothing about this one.
+    fn set(&mut self, rate: SenderRate) {
+        if self.rate != rate {
+            *self = Self {
+                rate,
+                ..Self::default()
+            };
+        }
+    }
+
     /// An idle limiter is as good as none.
     fn sweep(&mut self, now: Instant) {
         let is_due = self
@@ -128,6 +141,22 @@ mod tests {
         let later = start + Duration::from_secs(10);
         assert!(rates.take(sender(most + 20), RATE, later));
         assert_eq!(rates.0.lock().by_sender.len(), 1);
+    }
+
+    #[test]
+    fn a_sender_begins_anew_when_the_rate_has_changed() {
+        let rates = SenderRates::default();
+        let now = Instant::now();
+        let taken = |rate| (0..10).filter(|_| rates.take(sender(1), rate, now)).count();
+        let slow = SenderRate {
+            per_second: 0.001,
+            burst: 1,
+        };
+        assert_eq!(taken(slow), 1);
+        assert_eq!(taken(RATE), 3);
+        assert_eq!(taken(RATE), 0, "it is the same");
+        assert_eq!(taken(SenderRate::default()), 10, "it is off");
+        assert_eq!(taken(slow), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::alert::{Alert, Event, Fingerprint, is_dead_letter_route};
 use crate::queue::types::{IfBlocked, Raised};
 
 use super::committer::{Committer, Group};
+use super::deaths;
 use super::notices::Followed;
 use super::rows::Stored;
 
@@ -48,8 +49,12 @@ impl Committer {
         fingerprint: Fingerprint,
     ) -> rusqlite::Result<Followed> {
         let mut followed = Followed::Now;
+        let firings = self.firings(fingerprint)?;
+        for event in &firings {
+            self.follow_no_more(*event)?;
+        }
         if let Some(notices) = self.notices() {
-            for event in self.firings(fingerprint)? {
+            for event in firings {
                 if self.resolve(group, &*notices, event)? == Followed::NotNow {
                     followed = Followed::NotNow;
                 }
@@ -75,6 +80,16 @@ impl Committer {
         let fire = alarms.iter().map(|alarm| alarm.fingerprint).collect();
         self.put_alarms_that_fire(&fire)?;
         Ok(alarms)
+    }
+
+    /// What waits for room on its next way does not take it: nothing would end it there.
+    fn follow_no_more(&self, firing: Event) -> rusqlite::Result<()> {
+        let known = self.events.look_up(&self.conn, firing)?;
+        let runs = known.firing.map(|kept| kept.memory).unwrap_or_default();
+        for id in runs.deliveries() {
+            deaths::forget_notice(&self.conn, id)?;
+        }
+        Ok(())
     }
 
     /// Returns the alert of an event, if it took a way to report.

@@ -22,6 +22,7 @@ use super::accept::Part;
 use super::checkpoint::Checkpointer;
 use super::deaths::Reports;
 use super::events::Events;
+use super::notices::Watched;
 use super::retention::{Limits, Removed, Retention};
 use super::retry::{RetryJob, Slice};
 use super::schema::{QUEUED, reason};
@@ -91,8 +92,7 @@ pub(in crate::queue) struct Committer {
     pub(super) texts: rows::Shared,
     pub(super) retention: Retention,
     pub(super) reports: Reports,
-    /// Deliveries that are not settled and whose end may end a notice: those that were revived, and notices themselves.
-    pub(super) watched: HashSet<DeliveryId>,
+    pub(super) watched: Watched,
     /// Requests to send many again, the first of them under way.
     pub(super) retries: VecDeque<RetryJob>,
     pub(super) checkpointer: Checkpointer,
@@ -327,7 +327,7 @@ impl Committer {
         }
         self.events.commit();
         for id in &group.withdrawn {
-            self.watched.remove(id);
+            self.watched.remove(*id);
         }
         let alerts = parts.iter().map(|part| part.verdicts.len()).sum::<usize>();
         self.checkpointer.written(alerts + answers.len());
@@ -336,7 +336,7 @@ impl Committer {
             scheduler.commit(group.ticks);
             for (id, token, ended) in group.ended {
                 if matches!(ended, Ended::Settled) {
-                    self.watched.remove(&id);
+                    self.watched.remove(id);
                 }
                 scheduler.end(id, token, ended, group.ticks);
             }
@@ -386,8 +386,8 @@ impl Committer {
     }
 
     /// Notes that the end of a delivery may end a notice.
-    pub(super) fn watch(&mut self, group: &mut Group, id: DeliveryId) {
-        if self.watched.insert(id) {
+    pub(super) fn watch(&mut self, group: &mut Group, id: DeliveryId, route: &str) {
+        if self.watched.insert(id, route) {
             group.watched.push(id);
         }
     }
@@ -427,7 +427,7 @@ impl Committer {
         self.shared.scheduler.lock().rollback(group.ticks);
         self.events.rollback();
         for id in &group.watched {
-            self.watched.remove(id);
+            self.watched.remove(*id);
         }
         self.kv_usage.clear();
         self.reports.rollback(&group.noticed, group.ticks);

@@ -386,12 +386,26 @@ fn gather(conn: &Connection, class: &str, dead: &Delivery) -> rusqlite::Result<(
 
 /// Notes a notice that is to be looked at again, in a class of its own: it is never one of many.
 fn gather_notice(conn: &Connection, id: DeliveryId, now: Timestamp) -> rusqlite::Result<()> {
-    let id = id.as_raw().to_string();
     conn.prepare_cached(
         "INSERT OR IGNORE INTO unreported (class, count, since, ids) VALUES (?1, 1, ?2, ?3)",
     )?
-    .execute(params![format!("{NOTICE}{id}"), now.as_millisecond(), id])?;
+    .execute(params![
+        class_of_notice(id),
+        now.as_millisecond(),
+        id.as_raw().to_string()
+    ])?;
     Ok(())
+}
+
+/// Notes that a notice is not to be looked at again.
+pub(super) fn forget_notice(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM unreported WHERE class = ?1")?
+        .execute([class_of_notice(id)])?;
+    Ok(())
+}
+
+fn class_of_notice(id: DeliveryId) -> String {
+    format!("{NOTICE}{}", id.as_raw())
 }
 
 fn unreported(conn: &Connection) -> rusqlite::Result<Vec<Unreported>> {

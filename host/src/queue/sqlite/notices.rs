@@ -25,6 +25,41 @@ use super::schema::{DONE, RETRYING};
 /// A time that no store lives for: what was reported is never reported as a reminder.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// The open deliveries whose end may end a notice.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// Those that were revived: as many as a person sends again.
+    revived: HashSet<DeliveryId>,
+    /// Notices themselves, which may take another way: few, and apart from the others.
+    notices: HashSet<DeliveryId>,
+}
+
+impl Watched {
+    /// Returns true if it was not watched before.
+    pub(super) fn insert(&mut self, id: DeliveryId, route: &str) -> bool {
+        if is_dead_letter_route(route) {
+            self.notices.insert(id)
+        } else {
+            self.revived.insert(id)
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: DeliveryId) {
+        self.revived.remove(&id);
+        self.notices.remove(&id);
+    }
+
+    pub(super) fn contains(&self, id: DeliveryId) -> bool {
+        self.revived.contains(&id) || self.notices.contains(&id)
+    }
+
+    /// Returns how many were revived, and how many are notices.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.revived.len(), self.notices.len())
+    }
+}
+
 /// What became of a notice that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Followed {
@@ -96,7 +131,7 @@ impl Committer {
         let id = self.accept_on(group, &new, (event, &new.plans[0]), memory)?;
         // It may have died of the backlog at once.
         if self.shared.scheduler.lock().contains(id) {
-            self.watch(group, id);
+            self.watch(group, id, &new.plans[0].route);
         }
         Ok(())
     }
@@ -118,9 +153,13 @@ impl Committer {
             return self.resolve(group, &*notices, alert.event());
         }
         let known = self.events.look_up(&self.conn, alert.event())?;
-        let is_over = known.resolved.is_some() || known.occurrence > Some(alert.occurrence());
+        let is_later = known.occurrence > Some(alert.occurrence());
+        if known.resolved.is_some() && !is_later {
+            // It has ended on one way; on another there may have been no room for its end.
+            return self.resolve(group, &*notices, alert.event());
+        }
         let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
-        if is_over || notice.is_cancelled() || self.is_reported(&*notices, &memory)? {
+        if is_later || notice.is_cancelled() || self.is_reported(&*notices, &memory)? {
             return Ok(Followed::Now);
         }
         let why = match notice.state {
@@ -217,7 +256,7 @@ impl Committer {
     }
 
     /// Stores the end of a notice on each way on which it has notified somebody. One that is still on its way is looked at
-    /// again when it ends, and so is one about a delivery if there is no room for its end now.
+    /// again when it ends, and where there is no room for its end now, that is tried again.
     pub(super) fn resolve(
         &mut self,
         group: &mut Group,
@@ -248,9 +287,7 @@ impl Committer {
             }
             if !self.shared.scheduler.lock().has_room(&stored.pipeline) {
                 followed = Followed::NotNow;
-                if is_about_one {
-                    self.follow_later(group, stored.id)?;
-                }
+                self.follow_later(group, stored.id)?;
                 continue;
             }
             let alert = notices.resolved(alert, group.now);
@@ -276,13 +313,13 @@ impl Committer {
         if ways.iter().all(|way| way.is_blocked) {
             return Ok(());
         }
-        let watched: Vec<DeliveryId> = self.watched.iter().copied().collect();
-        for id in watched {
+        let open: Vec<DeliveryId> = self.watched.notices.iter().copied().collect();
+        for id in open {
             let Some(stored) = Stored::load(&self.conn, id)? else {
                 continue;
             };
             let waits = stored.state == RETRYING && !stored.waits_for.is_empty();
-            if !waits || !is_dead_letter_route(&stored.route) {
+            if !waits {
                 continue;
             }
             let Some(alert) = self.alert_of(id)? else {
@@ -353,13 +390,19 @@ pub(super) fn log_unreported(alert: &Alert, why: &str) {
 }
 
 /// Returns the open deliveries whose end may end a notice.
-pub(super) fn watched(conn: &Connection) -> rusqlite::Result<HashSet<DeliveryId>> {
-    conn.prepare(
-        "SELECT id FROM deliveries INDEXED BY deliveries_unsettled
+pub(super) fn watched(conn: &Connection) -> rusqlite::Result<Watched> {
+    let mut watched = Watched::default();
+    let mut found = conn.prepare(
+        "SELECT id, route FROM deliveries INDEXED BY deliveries_unsettled
          WHERE state < 3 AND (revived_at IS NOT NULL OR route GLOB 'dead-letter*')",
-    )?
-    .query_map([], |row| row.get(0).map(DeliveryId::from_raw))?
-    .collect()
+    )?;
+    let mut rows = found.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = DeliveryId::from_raw(row.get(0)?);
+        watched.insert(id, row.get_ref(1)?.as_str()?);
+    }
+    drop(rows);
+    Ok(watched)
 }
 
 impl super::reader::Reader {

@@ -247,7 +247,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Opens a file, and makes it for this user alone where there is none.
-pub(super) fn private(path: &Path) -> std::io::Result<File> {
+fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)

@@ -31,7 +31,7 @@ pub(super) enum Answer {
     Ended(bool),
     Alarms(Vec<Alert>),
     #[cfg(test)]
-    Watched(usize),
+    Watched((usize, usize)),
 }
 
 impl Answer {
@@ -130,7 +130,7 @@ impl Committer {
                 Answer::Nothing
             }
             #[cfg(test)]
-            Urgent::Watched(_) => Answer::Watched(self.watched.len()),
+            Urgent::Watched(_) => Answer::Watched(self.watched.counts()),
             #[cfg(test)]
             Urgent::SqlFirst(_) => Answer::Nothing,
             #[cfg(test)]
@@ -243,7 +243,7 @@ impl Committer {
             )?;
         if state == DEAD {
             self.die(group, settle.id, DeathKind::Failed)?;
-        } else if state == DONE && self.watched.contains(&settle.id) {
+        } else if state == DONE && self.watched.contains(settle.id) {
             self.ended(group, settle.id)?;
         }
         if settled_at.is_some() && self.reports_settled() {
@@ -499,7 +499,7 @@ impl Committer {
                 resent,
             ])?;
         group.revived += 1;
-        self.watch(group, id);
+        self.watch(group, id, &stored.route);
         if let Some(grant) = grant {
             group.handed.push(Handed {
                 json: Some(rows::alert_json(&self.conn, id)?),
@@ -545,7 +545,7 @@ impl Committer {
                 CANCELLED
             ])?;
         self.die(group, id, DeathKind::Cancelled)?;
-        if self.watched.contains(&id) {
+        if self.watched.contains(id) {
             self.ended(group, id)?;
         }
         if withdrawn == Withdrawn::Waiting {

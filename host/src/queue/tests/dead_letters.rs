@@ -342,8 +342,8 @@ async fn a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again() 
 }
 
 impl Bench {
-    /// Returns how many deliveries' ends may end a notice.
-    async fn watched(&self) -> usize {
+    /// Returns how many deliveries are watched: those that were revived, and notices.
+    async fn watched(&self) -> (usize, usize) {
         let (reply, watched) = oneshot::channel();
         let inbox = &self.queue.inner.shared.inbox;
         inbox.push(Urgent::Watched(reply));
@@ -358,7 +358,23 @@ async fn what_is_cancelled_while_it_waits_is_watched_no_longer() {
     bench.run(Next::Dead("why".into())).await;
     bench.queue.set_caps(Caps::all(0));
     bench.queue.retry(id, Force::No).await.unwrap();
-    assert_eq!(bench.watched().await, 1);
+    assert_eq!(bench.watched().await, (1, 0));
     bench.queue.cancel(id).await.unwrap();
-    assert_eq!(bench.watched().await, 0);
+    assert_eq!(bench.watched().await, (0, 0));
+}
+
+#[tokio::test]
+async fn notices_are_watched_apart_from_what_was_revived_also_after_a_restart() {
+    let mut bench = Bench::new().reporting();
+    let id = bench.die("A").await;
+    bench.flush().await;
+    assert_eq!(bench.watched().await, (0, 1));
+    bench.queue.retry(id, Force::No).await.unwrap();
+    assert_eq!(bench.watched().await, (1, 1));
+    let mut bench = bench.crash().reporting();
+    assert_eq!(bench.watched().await, (1, 1));
+    while bench.queue.counts().depth > 0 {
+        bench.run(Next::Done).await;
+    }
+    assert_eq!(bench.watched().await, (0, 0));
 }

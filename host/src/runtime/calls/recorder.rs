@@ -283,9 +283,11 @@ impl Recorder {
         met(&mut self.inner.lock().trace, limit);
     }
 
-    /// Notes that a call met a hold.
+    /// Notes that a call met a hold. What did not answer before it is not what the step failed for.
     pub(in crate::runtime) fn meets(&self, hold: Hold) {
-        self.inner.lock().hold = Some(hold);
+        let mut inner = self.inner.lock();
+        inner.hold = Some(hold);
+        inner.needs = None;
     }
 
     /// Notes that a call waits for a rate limit of ours.
@@ -293,9 +295,11 @@ impl Recorder {
         self.inner.lock().rate = Some(why);
     }
 
-    /// Notes that a call needs what does not answer, or has not yet.
+    /// Notes that a call needs what does not answer, or has not yet: that it answered before wakes nobody.
     pub(in crate::runtime) fn needs(&self, dependency: Dependency) {
-        self.inner.lock().needs = Some(dependency);
+        let mut inner = self.inner.lock();
+        inner.has.retain(|had| *had != dependency);
+        inner.needs = Some(dependency);
     }
 
     /// Notes that a call has ended, and that it is not for this that a step may have to wait.
@@ -516,6 +520,50 @@ mod tests {
             .map(|(_, value)| value.as_str())
             .collect();
         assert_eq!(values, ["[masked]", "[masked]", secret]);
+    }
+
+    #[test]
+    fn what_a_step_met_is_what_it_met_last() {
+        let origin = |host: &str| Dependency::Origin(format!("https://{host}"));
+        let hold = || Hold {
+            channel: Some("alerts".into()),
+            code: "not_in_channel".into(),
+            advice: "/invite".into(),
+            since: crate::alert::Timestamp::UNIX_EPOCH,
+        };
+        let met = |calls: &dyn Fn(&Recorder)| {
+            let recorder = recorder();
+            calls(&recorder);
+            let kept = recorder.finish();
+            (kept.has, kept.needs, kept.hold.is_some())
+        };
+        let answers_then_fails = met(&|r| {
+            r.needs(origin("a"));
+            r.has(origin("a"));
+            r.needs(origin("b"));
+            r.has(origin("b"));
+            r.needs(origin("a"));
+        });
+        assert_eq!(
+            answers_then_fails,
+            (vec![origin("b")], Some(origin("a")), false)
+        );
+        let fails_then_answers = met(&|r| {
+            r.needs(origin("a"));
+            r.needs(origin("a"));
+            r.has(origin("a"));
+        });
+        assert_eq!(fails_then_answers, (vec![origin("a")], None, false));
+        let fails_before_a_hold = met(&|r| {
+            r.needs(origin("a"));
+            r.meets(hold());
+        });
+        assert_eq!(fails_before_a_hold, (Vec::new(), None, true));
+        let fails_after_a_hold = met(&|r| {
+            r.meets(hold());
+            r.needs(origin("a"));
+        });
+        assert_eq!(fails_after_a_hold, (Vec::new(), Some(origin("a")), true));
     }
 
     #[test]

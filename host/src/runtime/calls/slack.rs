@@ -256,7 +256,6 @@ impl State {
     /// waits.
     fn met(&self, hold: Hold) -> Done<Reply> {
         let why = hold.to_string();
-        self.recorder.needs_no_more(&Dependency::Slack);
         self.recorder.meets(hold);
         failed(Error::Unavailable(why))
     }

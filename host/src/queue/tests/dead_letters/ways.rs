@@ -541,6 +541,52 @@ async fn the_end_of_an_alarm_waits_for_room() {
     assert_eq!(bench.notices().await[1..], [end_on(ROUTES[0])]);
 }
 
+/// Two ways with handlers of their own.
+fn two() -> Notices {
+    Notices(vec![
+        way("dead-letter@b", "report"),
+        way("dead-letter:c", "other"),
+    ])
+}
+
+#[tokio::test]
+async fn an_alarm_that_ends_while_its_next_way_has_no_room_does_not_take_it() {
+    let mut bench = narrow(two());
+    let alarm = alert("Held", 0);
+    let busy = bench.fill("other").await;
+    assert_eq!(bench.raise(&alarm).await, Raised::Stored);
+    bench.end("dead-letter@b", dead()).await;
+    assert!(bench.queue.end(alarm.fingerprint).await.unwrap());
+    bench.drain(&busy).await;
+    bench.advance(WINDOW);
+    bench.flush().await;
+    assert_eq!(bench.notices().await, firing_on(&["dead-letter@b"]));
+}
+
+#[tokio::test]
+async fn an_alarm_that_was_reported_on_two_ways_ends_on_both_when_there_is_room() {
+    let mut bench = narrow(two());
+    let alarm = alert("Held", 0);
+    assert_eq!(bench.raise(&alarm).await, Raised::Stored);
+    let first = bench.end("dead-letter@b", dead()).await;
+    bench.end_after_a_message("dead-letter:c", Next::Done).await;
+    bench.queue.retry(first.id, Force::Yes).await.unwrap();
+    bench.end_after_a_message("dead-letter@b", Next::Done).await;
+    let busy = bench.fill("other").await;
+    assert!(!bench.queue.end(alarm.fingerprint).await.unwrap());
+    bench.end("dead-letter@b", Next::Done).await;
+    assert!(bench.queue.end(alarm.fingerprint).await.unwrap());
+    bench.drain(&busy).await;
+    bench.advance(WINDOW);
+    bench.flush().await;
+    let end = bench.end("dead-letter:c", Next::Done).await;
+    assert_eq!(end.alert.status, Status::Resolved);
+    bench.advance(WINDOW);
+    bench.flush().await;
+    let ends = bench.notices().await.split_off(2);
+    assert_eq!(ends, [end_on("dead-letter@b"), end_on("dead-letter:c")]);
+}
+
 #[tokio::test]
 async fn each_of_many_notices_about_one_delivery_is_resolved() {
     let mut bench = Bench::new().by_ways(three());
