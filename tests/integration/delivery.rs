@@ -70,6 +70,7 @@ async fn a_failure_that_will_not_pass_is_dead_and_can_be_sent_again() {
         .command(&format!("/api/v1/deliveries/{}/retry", ids[0]))
         .await;
     assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["was"], "dead", "{answer}");
     let story = server
         .wait_for_story(&ids[0], |story| story["state"] == "done")
         .await;
