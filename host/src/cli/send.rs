@@ -28,7 +28,7 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let token_file = args.webhook_token_file.as_deref();
     let token_file = token_file.filter(|path| !path.as_os_str().is_empty());
     let deadline = Instant::now() + args.timeout;
-    let answer = post(&client, &body, token_file, deadline)?;
+    let answer = post(args, &body, token_file, deadline)?;
     if !args.json {
         show_answer(&answer);
     }
@@ -55,14 +55,15 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
 
 /// Posts, again while a server that has just started loads its handlers.
 fn post(
-    client: &Client,
+    args: &SendArgs,
     body: &str,
     token_file: Option<&Path>,
     deadline: Instant,
 ) -> anyhow::Result<Value> {
     let mut status = Status::new();
     loop {
-        match client.post_alerts(body.to_owned(), token_file) {
+        // Each on a connection of its own: the server closes one whose body it has not read.
+        match Client::new(&args.server)?.post_alerts(body.to_owned(), token_file) {
             Err(error) if error.is::<StillLoading>() && Instant::now() < deadline => {
                 status.set(&format!("waiting: {error}"));
                 std::thread::sleep(POLL);
