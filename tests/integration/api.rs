@@ -184,7 +184,7 @@ async fn what_waits(api: &mut Api) {
     let server = Setup::new()
         .variable("SLACK_API_URL", "http://127.0.0.1:9/")
         .variable("SLACK_TOKEN", "xoxb-none")
-        .config("handlers: { slack-notify: { allow: { slack: [alerts] } } }")
+        .config("handlers: { slack-notify: { allow: { slack: [alerts] }, retry: { min_backoff: 1h, max_backoff: 1h } } }")
         .module("slack-notify")
         .start()
         .await;
