@@ -467,7 +467,10 @@ impl Shared {
                 module.sha256.as_deref()?,
             ))
         }));
-        self.listed.store(Arc::new(modules.to_vec()));
+        let before = self.listed.swap(Arc::new(modules.to_vec()));
+        for name in changed(&before, modules).filter_map(|module| module.name.as_ref()) {
+            self.reviewed.say_again(name);
+        }
         if has_scanned {
             self.reviewed
                 .take(review::review(&config, modules, &descriptions));
@@ -502,11 +505,7 @@ impl Shared {
     }
 
     fn note_changes(&self, before: &[ModuleInfo], now: &[ModuleInfo]) {
-        for module in now {
-            let old = before.iter().find(|old| old.file == module.file);
-            if old.is_some_and(|old| is_same(old, module)) {
-                continue;
-            }
+        for module in changed(before, now) {
             if module.error.is_some() {
                 self.metrics.load_failure();
             }
@@ -514,7 +513,6 @@ impl Shared {
                 self.breakers.forget(name);
                 let dependency = Dependency::Handler(name.to_string());
                 self.queue.wake(&dependency, Wake::All);
-                self.reviewed.say_again(name);
             }
         }
     }
@@ -527,6 +525,17 @@ pub struct Reloaded {
     pub changes: Changes,
     /// What is wrong or odd with the configuration and the modules together.
     pub findings: Arc<Findings>,
+}
+
+/// Returns what a look at the folder found new or different.
+fn changed<'a>(
+    before: &'a [ModuleInfo],
+    now: &'a [ModuleInfo],
+) -> impl Iterator<Item = &'a ModuleInfo> {
+    now.iter().filter(|module| {
+        let old = before.iter().find(|old| old.file == module.file);
+        !old.is_some_and(|old| is_same(old, module))
+    })
 }
 
 /// Returns true where a look at the folder found nothing new about a file.

@@ -184,7 +184,7 @@ async fn what_waits(api: &mut Api) {
     let server = Setup::new()
         .variable("SLACK_API_URL", "http://127.0.0.1:9/")
         .variable("SLACK_TOKEN", "xoxb-none")
-        .config("handlers: { slack-notify: { allow: { slack: [alerts] } } }")
+        .config("handlers: { slack-notify: { allow: { slack: [alerts] }, retry: { min_backoff: 1h, max_backoff: 1h } } }")
         .module("slack-notify")
         .start()
         .await;
@@ -200,11 +200,14 @@ async fn what_waits(api: &mut Api) {
         .await;
     let (_, story) = asker.get(ONE, &format!("{LIST}/{id}")).await;
     assert!(story["not_before"].is_string(), "{story}");
+    let retry = format!("{LIST}/{id}/retry");
+    let (_, hurried) = asker.command(RETRY, &retry).await;
+    assert_eq!(hurried["was"], "retrying", "{hurried}");
     let cancel = format!("{LIST}/{id}/cancel");
     assert_eq!(asker.command(CANCEL, &cancel).await.0, 200);
     asker.get(ONE, &format!("{LIST}/{id}")).await;
-    let retry = format!("{LIST}/{id}/retry");
-    assert_eq!(asker.command(RETRY, &retry).await.0, 200);
+    let (_, again) = asker.command(RETRY, &retry).await;
+    assert_eq!(again["was"], "dead", "{again}");
     asker.command(RETRY_ALL, RETRY_ALL).await;
     asker.get(LIST, LIST).await;
     asker.get("/api/v1/handlers", "/api/v1/handlers").await;

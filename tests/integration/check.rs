@@ -215,6 +215,21 @@ fn a_module_that_is_dropped_later_is_checked_when_it_loads() {
     assert!(line.contains("handler=kube-pod-crash-looping"), "{line}");
 }
 
+/// What the first module is missing is in the log before the server is ready, and not again when the next module comes.
+#[test]
+fn what_is_limited_at_the_start_is_logged_once() {
+    let dir = folder(&["kube-pod-crash-looping"]);
+    fs::write(dir.path().join("a.yml"), HEAD).unwrap();
+    let start = || Process::start(command(dir.path(), &["serve", "--config", "a.yml"]));
+    start().kill();
+    // From its cache a module is loaded before anything else has begun.
+    let server = start();
+    let to = dir.path().join("handlers/slack-notify.wasm");
+    drop_in(&modules::path("slack-notify"), &to);
+    let next = server.wait_for_line("is limited");
+    assert!(next.contains("handler=slack-notify"), "{next}");
+}
+
 /// The lines that a refusal prints can be followed from the state without a file, with a token, too.
 #[test]
 fn what_is_refused_without_a_file_can_be_granted_by_the_lines_and_keeps_slack() {
@@ -621,7 +636,9 @@ async fn a_secret_in_the_place_of_a_credentials_name_is_repeated_nowhere() {
     assert_eq!(checked.code, Some(1), "{checked:?}");
     assert!(checked.stdout.contains("c.yml:5:"), "{checked:?}");
     assert!(
-        checked.stdout.contains("names no credential"),
+        checked
+            .stdout
+            .contains("credentials has no entry of that name"),
         "{checked:?}"
     );
     assert!(!checked.stdout.contains(SECRET), "{checked:?}");

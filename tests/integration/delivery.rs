@@ -70,6 +70,7 @@ async fn a_failure_that_will_not_pass_is_dead_and_can_be_sent_again() {
         .command(&format!("/api/v1/deliveries/{}/retry", ids[0]))
         .await;
     assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["was"], "dead", "{answer}");
     let story = server
         .wait_for_story(&ids[0], |story| story["state"] == "done")
         .await;
@@ -142,6 +143,35 @@ async fn a_retry_of_many_says_how_many_were_sent_and_why_others_were_left() {
     assert_eq!(again["retried"], json!([]), "{again:#}");
     assert_eq!(again["left_counts"][0]["count"], 1, "{again:#}");
     assert_eq!(again["rest"], json!(null), "{again:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_says_whether_it_sent_one_again_or_let_it_run_now() {
+    let server = Setup::new()
+        .variable("SLACK_API_URL", "http://127.0.0.1:9/")
+        .variable("SLACK_TOKEN", "xoxb-none")
+        .config("handlers: { slack-notify: { allow: { slack: [alerts] }, retry: { min_backoff: 1h, max_backoff: 1h } } }")
+        .module("slack-notify")
+        .start()
+        .await;
+    let id = server.accept(&alerts::firing("A", &[])).await.remove(0);
+    let waits = |story: &serde_json::Value| story["state"] == "retrying";
+    server.wait_for_story(&id, waits).await;
+    let (dead, cancel) = ("sent again", format!("/api/v1/deliveries/{id}/cancel"));
+    for said in ["runs now", dead] {
+        if said == dead {
+            server.command(&cancel).await;
+            let is_dead = |story: &serde_json::Value| story["state"] == "dead";
+            server.wait_for_story(&id, is_dead).await;
+        }
+        let (url, dir, id) = (server.url.clone(), Arc::clone(&server.dir), id.clone());
+        let sent = tokio::task::spawn_blocking(move || {
+            let sent = tests::process::run(dir.path(), &["retry", &id, "--url", &url]);
+            (sent.stdout, format!("{id} "))
+        });
+        let (stdout, id) = sent.await.unwrap();
+        assert_eq!(stdout, format!("{id}{said}\n"));
+    }
 }
 
 #[tokio::test]

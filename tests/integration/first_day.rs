@@ -5,7 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tests::fakes::{Fault, Sink};
 use tests::process::{Finished, Process, binary, command, finished, run};
 use tests::server::folder;
 
@@ -18,7 +19,7 @@ fn ask(dir: &Path, server: &Process, args: &[&str]) -> Finished {
     )
 }
 
-fn json(told: &Finished) -> Value {
+fn parsed(told: &Finished) -> Value {
     serde_json::from_str(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"))
 }
 
@@ -51,16 +52,54 @@ fn send_posts_an_alert_waits_for_it_and_shows_its_story() {
     assert!(told.stdout.contains("disk: a b"), "{told:?}");
 }
 
+/// A server that has just started answers 503 until its handlers are loaded; any other 503 is for the sender to see.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn send_waits_for_a_server_that_loads_its_handlers() {
+    let server = Sink::start().await;
+    let refused = |error: &str| Fault::Json {
+        status: 503,
+        body: json!({ "error": error }),
+    };
+    let loading = refused("the handlers are still being loaded; try again");
+    let send = async |timeout: &'static str| {
+        let url = server.url();
+        let sent = tokio::task::spawn_blocking(move || {
+            let dir = tempfile::tempdir().unwrap();
+            run(dir.path(), &["send", "--timeout", timeout, "--url", &url])
+        });
+        sent.await.unwrap()
+    };
+    server.faults().next_n("/webhook", 2, loading.clone());
+    let sent = send("50s").await;
+    assert_eq!((sent.code, server.count()), (Some(0), 3), "{sent:?}");
+    let bodies = server.received().into_iter().map(|request| request.body);
+    let mut bodies: Vec<_> = bodies.collect();
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "the same event each time");
+
+    server.faults().next("/webhook", loading);
+    let sent = send("0s").await;
+    assert_eq!((sent.code, server.count()), (Some(1), 4), "{sent:?}");
+    assert!(sent.stderr.contains("still being loaded"), "{sent:?}");
+
+    server.faults().next(
+        "/webhook",
+        refused("the queue is full: 9 deliveries wait; try again"),
+    );
+    let sent = send("50s").await;
+    assert_eq!((sent.code, server.count()), (Some(1), 5), "{sent:?}");
+}
+
 #[test]
 fn send_resolves_what_it_sent() {
     let dir = folder(&["slack-notify"]);
     let server = Process::start(command(dir.path(), &["serve"]));
-    let sent = json(&ask(
+    let sent = parsed(&ask(
         dir.path(),
         &server,
         &["send", "alertname=A", "--json"],
     ));
-    let resolved = json(&ask(
+    let resolved = parsed(&ask(
         dir.path(),
         &server,
         &["send", "alertname=A", "--resolve", "--json"],
@@ -92,7 +131,7 @@ fn send_takes_a_file_and_says_what_of_it_was_rejected() {
         &server,
         &["send", "--alert", "group.json", "--resolve", "--json"],
     );
-    let sent = json(&sent);
+    let sent = parsed(&sent);
     assert_eq!(sent["deliveries"][0]["status"], "resolved", "{sent}");
 }
 
@@ -188,7 +227,7 @@ fn send_without_waiting_prints_the_ids_and_a_url_needs_no_scheme() {
         &["send", "alertname=A", "--no-wait", "--url", address],
     );
     assert_eq!(sent.code, Some(0), "{sent:?}");
-    let listed = json(&run(
+    let listed = parsed(&run(
         dir.path(),
         &["deliveries", "--json", "--url", address],
     ));
@@ -208,7 +247,7 @@ fn deliveries_are_found_by_matchers_and_by_time() {
     }
     let count = |args: &[&str]| {
         let args = [&["deliveries", "--json"], args].concat();
-        let listed = json(&ask(dir.path(), &server, &args));
+        let listed = parsed(&ask(dir.path(), &server, &args));
         listed["deliveries"].as_array().unwrap().len()
     };
     assert_eq!(count(&["--match", "team=~\"a.*\""]), 2);

@@ -172,7 +172,9 @@ fn sources(dir: &Path, all: &mut String) {
 #[test]
 fn the_texts_in_troubleshooting_are_those_that_the_server_prints() {
     let mut known = String::new();
-    sources(&root().join("host"), &mut known);
+    for folder in ["host", "handlers", "handler-sdk"] {
+        sources(&root().join(folder), &mut known);
+    }
     let page = read("docs/troubleshooting.md");
     let mut checked = 0;
     let rows = page

@@ -47,7 +47,7 @@ pub(super) enum Command {
     Deliveries(DeliveriesArgs),
     /// Show the whole story of one delivery; without an ID, of the newest.
     Explain(ExplainArgs),
-    /// Send dead deliveries again.
+    /// Send dead deliveries again; those that wait for another try run now.
     Retry(RetryArgs),
     /// Cancel deliveries that are not settled.
     Cancel(CancelArgs),
@@ -336,7 +336,7 @@ pub(super) struct SendArgs {
     /// Return once it is stored, without waiting for its handlers.
     #[arg(long)]
     pub(super) no_wait: bool,
-    /// How long to wait for its handlers.
+    /// How long to wait for its handlers, and before that for a server that is still loading them.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_wait)]
     pub(super) timeout: Duration,
     /// A file with the bearer token that the server's `webhook.authorization` asks for; by default, that of --token-file.

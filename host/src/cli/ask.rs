@@ -218,7 +218,13 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         "retry",
         &query,
         args.json,
-        "sent again",
+        |answer| {
+            if answer["was"] == "retrying" {
+                "runs now"
+            } else {
+                "sent again"
+            }
+        },
     )
 }
 
@@ -248,8 +254,13 @@ fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         if !may_go_on || progressed.elapsed() > ROOM_WAIT_MAX {
             break None;
         }
+        let what = if args.waiting {
+            "run now"
+        } else {
+            "sent again"
+        };
         print::progress(&format!(
-            "{} sent again, {} to go",
+            "{} {what}, {} to go",
             done.retried.len(),
             text(&done.rest["count"])
         ));
@@ -358,23 +369,24 @@ pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
         "cancel",
         &[],
         args.json,
-        "cancelled",
+        |_| "cancelled",
     )
 }
 
 /// Has the server read its configuration and folder again.
 pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
     let answer = Client::new(&args.server)?.post("/-/reload", &[])?;
+    let (changed, problems) = (list(&answer, "changed"), list(&answer, "problems"));
+    let code = if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    };
     if args.json {
         print::json(&answer);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
-    let changed = list(&answer, "changed");
-    if changed.is_empty() {
-        print::line("reloaded: the configuration has not changed");
-    } else {
-        print::line("reloaded:");
-    }
+    print::line(&reloaded(changed.len(), problems.len()));
     for change in &changed {
         print::line(&format!("  {}", word(change)));
     }
@@ -385,12 +397,35 @@ pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
             keys.join(", ")
         ));
     }
-    for (kind, of) in [("problem", "problems"), ("warning", "warnings")] {
-        for finding in list(&answer, of) {
-            print::note(&format!("{kind}: {}", word(&finding)));
+    let paint = Paint::for_stderr();
+    for (kind, findings) in [
+        (paint.yellow("warning"), list(&answer, "warnings")),
+        (paint.red("problem"), problems),
+    ] {
+        for finding in findings {
+            print::note(&format!("{kind} {}", text(&finding)));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
+}
+
+/// Returns the first line about a reload. With problems it says that there is no need to put anything back.
+fn reloaded(changes: usize, problems: usize) -> String {
+    let failing = match problems {
+        0 => None,
+        1 => Some("1 thing in it that can only fail".to_owned()),
+        n => Some(format!("{n} things in it that can only fail")),
+    };
+    match (failing, changes) {
+        (None, 0) => "reloaded: the configuration has not changed".to_owned(),
+        (None, _) => "reloaded:".to_owned(),
+        (Some(failing), 0) => {
+            format!("reloaded: the configuration has not changed and is in use, with {failing}")
+        }
+        (Some(failing), _) => {
+            format!("reloaded: the new configuration is in use, with {failing}; changed:")
+        }
+    }
 }
 
 /// Does one thing to each delivery; one that fails does not hold back the next.
@@ -400,7 +435,7 @@ fn each(
     verb: &str,
     query: &[(&str, String)],
     as_json: bool,
-    done: &str,
+    done: impl Fn(&Value) -> &'static str,
 ) -> anyhow::Result<ExitCode> {
     let client = Client::new(server)?;
     let mut results = Vec::new();
@@ -409,10 +444,10 @@ fn each(
         let path = format!("/api/v1/deliveries/{}/{verb}", path_segment(id));
         match client.post(&path, query) {
             Ok(body) => {
-                results.push(body);
                 if !as_json {
-                    print::line(&format!("{id} {done}"));
+                    print::line(&format!("{id} {}", done(&body)));
                 }
+                results.push(body);
             }
             Err(error) => {
                 code = ExitCode::FAILURE;

@@ -212,9 +212,13 @@ fn show(findings: &Findings) {
             print::plain(&problem.to_string())
         ));
     }
-    print::line(&match findings.problems.len() {
-        0 => paint.green("ok"),
-        1 => "1 problem".to_owned(),
-        n => format!("{n} problems"),
-    });
+    let counted = |list: &[Finding], what: &str| match list.len() {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        n => Some(format!("{n} {what}s")),
+    };
+    let problems = counted(&findings.problems, "problem").unwrap_or_else(|| paint.green("ok"));
+    let warnings = counted(&findings.warnings, "warning");
+    let all: Vec<_> = [problems].into_iter().chain(warnings).collect();
+    print::line(&all.join(", "));
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
 use super::args::ServerArgs;
+use crate::http::STILL_LOADING;
 
 /// Longer than any answer of the API takes; a server that is gone is noticed.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,6 +100,11 @@ fn is_this_machine(base: &url::Url) -> bool {
         None => false,
     }
 }
+
+/// The server has started and takes no alerts yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct StillLoading(String);
 
 /// A body for the webhook.
 struct Alerts {
@@ -211,6 +217,9 @@ impl Client {
             }
             let reason = body["error"].as_str().unwrap_or("no reason given");
             match status {
+                reqwest::StatusCode::SERVICE_UNAVAILABLE if reason.starts_with(STILL_LOADING) => {
+                    Err(StillLoading(reason.to_owned()).into())
+                }
                 reqwest::StatusCode::UNAUTHORIZED => bail!("{reason}: {}", door.advice(has_token)),
                 reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server that is asked"),
                 _ => bail!("{reason}"),

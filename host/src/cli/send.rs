@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::SendArgs;
 use super::ask::{list, word};
-use super::client::Client;
+use super::client::{Client, StillLoading};
 use super::explain;
 use super::print::{self, Paint, Status};
 use crate::alert::Timestamp;
@@ -26,8 +26,9 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let body = body(args, Timestamp::now())?;
     let client = Client::new(&args.server)?;
     let token_file = args.webhook_token_file.as_deref();
-    let answer =
-        client.post_alerts(body, token_file.filter(|path| !path.as_os_str().is_empty()))?;
+    let token_file = token_file.filter(|path| !path.as_os_str().is_empty());
+    let deadline = Instant::now() + args.timeout;
+    let answer = post(args, &body, token_file, deadline)?;
     if !args.json {
         show_answer(&answer);
     }
@@ -37,7 +38,7 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
         }
         Vec::new()
     } else {
-        follow(&client, args, &answer)?
+        follow(&client, args, &answer, deadline)?
     };
     let rejected = !list(&answer, "rejected").is_empty();
     let failed =
@@ -50,6 +51,26 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Posts, again while a server that has just started loads its handlers.
+fn post(
+    args: &SendArgs,
+    body: &str,
+    token_file: Option<&Path>,
+    deadline: Instant,
+) -> anyhow::Result<Value> {
+    let mut status = Status::new();
+    loop {
+        // Each on a connection of its own: the server closes one whose body it has not read.
+        match Client::new(&args.server)?.post_alerts(body.to_owned(), token_file) {
+            Err(error) if error.is::<StillLoading>() && Instant::now() < deadline => {
+                status.set(&format!("waiting: {error}"));
+                std::thread::sleep(POLL);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Returns what is posted.
@@ -175,8 +196,12 @@ fn show_ids(answer: &Value) {
 
 /// Waits for each delivery until it is settled, all within the time that was given, and shows its story. A duplicate has the
 /// story of the delivery that it belongs to.
-fn follow(client: &Client, args: &SendArgs, answer: &Value) -> anyhow::Result<Vec<Value>> {
-    let deadline = Instant::now() + args.timeout;
+fn follow(
+    client: &Client,
+    args: &SendArgs,
+    answer: &Value,
+    deadline: Instant,
+) -> anyhow::Result<Vec<Value>> {
     let mut stories = Vec::new();
     for delivery in list(answer, "deliveries") {
         stories.push(settled(client, &delivery, deadline)?);

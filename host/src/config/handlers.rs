@@ -156,7 +156,7 @@ fn names(
             // What stands where a credential's name belongs may be the secret itself.
             let message = if section == "credentials" {
                 format!(
-                    "{path} has a name that {section} does not have (not shown, since it may be a secret)"
+                    "{path} names a credential that is not below {section} (its name is not shown, since it may be the secret itself)"
                 )
             } else {
                 let mut name = name.to_owned();

@@ -7,6 +7,10 @@ use super::yaml::{Node, Place, Reader, Section};
 use crate::alert::{HandlerName, Priority, is_dead_letter_route};
 use crate::router::{AfterMatch, Matcher, Route};
 
+/// Mostly of somebody who means to drop alerts.
+const EMPTY_ADVICE: &str = "name one, as in handlers: [slack-notify]; to drop these alerts, let Alertmanager not send them \
+                            (a receiver without integrations), or leave the route out if no other takes them";
+
 pub(super) fn routes(reader: &mut Reader, node: Option<(&Node, String)>) -> Vec<Route> {
     let Some((node, path)) = node else {
         return Vec::new();
@@ -140,9 +144,12 @@ fn handlers(reader: &mut Reader, section: &mut Section<'_>) -> Option<Vec<Handle
         }
     }
     if is_empty {
-        let at = taken.map_or(section.at, |(node, _)| node.at);
         let message = format!("{} names no handler", section.path);
-        reader.fail(at, message, "add handlers: [slack-notify]");
+        let (at, advice) = match taken {
+            Some((node, _)) => (node.at, EMPTY_ADVICE),
+            None => (section.at, "add handlers: [slack-notify]"),
+        };
+        reader.fail(at, message, advice);
         return None;
     }
     (!handlers.is_empty()).then_some(handlers)

@@ -381,6 +381,10 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
             "routes: [{ matchers: ['a=b'] }]",
             "am.yml:2:10: routes[0] names no handler — add handlers",
         ),
+        (
+            "routes: [{ handlers: [] }]",
+            "routes[0] names no handler — name one, as in handlers: [slack-notify]; to drop these alerts, let Alertmanager not send them",
+        ),
         ("routes: [{ handlers: [x, x] }]", "names x twice"),
         (
             "routes: [{ handlers: [X_y] }]",
@@ -401,7 +405,7 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         ),
         (
             "handlers: { x: { allow: { credentials: [k] } } }",
-            "handlers.x.allow.credentials has a name that credentials does not have (not shown, since it may be a secret) — add it below credentials",
+            "handlers.x.allow.credentials names a credential that is not below credentials (its name is not shown, since it may be the secret itself) — add it below credentials",
         ),
         (
             "handlers: { x: { allow: { http: [example.com] } } }",

@@ -17,6 +17,9 @@ use crate::app::Shared;
 use crate::telemetry::{self, Refusal};
 use error::ApiError;
 
+/// Why alerts are answered 503 before the first scan of the folder has ended.
+pub(crate) const STILL_LOADING: &str = "the handlers are still being loaded";
+
 /// Every route.
 pub(crate) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
     api::endpoints(shared)

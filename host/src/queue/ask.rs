@@ -10,7 +10,7 @@ use crate::alert::DeliveryId;
 use super::errors::{CancelError, ReadError, RetryError};
 use super::inbox::{Later, Urgent};
 use super::sqlite::{RETRIED_MAX, RetryJob};
-use super::types::{Counts, Filter, Page, Retried, Selection, Story};
+use super::types::{Counts, Filter, Page, Retried, Selected, Selection, Story};
 use super::{Inner, Queue};
 
 impl Queue {
@@ -38,7 +38,7 @@ impl Queue {
     ///
     /// # Errors
     /// Where it is not there, neither dead nor waiting, was passed, or cannot be stored.
-    pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<(), RetryError> {
+    pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<Selected, RetryError> {
         let seen = self
             .inner
             .read(move |inner| {
@@ -79,7 +79,7 @@ impl Queue {
         id: DeliveryId,
         force: Force,
         later: Later,
-    ) -> Result<(), RetryError> {
+    ) -> Result<Selected, RetryError> {
         let (reply, answer) = oneshot::channel();
         self.inner.shared.inbox.push(Urgent::Retry {
             id,

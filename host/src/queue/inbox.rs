@@ -13,7 +13,9 @@ use crate::journal::{Dependency, Entry, KvChange, KvOutcome, KvQuota, LedgerErro
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
 use super::sqlite::RetryJob;
-use super::types::{IfBlocked, LeaseToken, Raised, Receipt, Refused, Submission, Verdict};
+use super::types::{
+    IfBlocked, LeaseToken, Raised, Receipt, Refused, Selected, Submission, Verdict,
+};
 use crate::plan::Plan;
 
 /// The sizes at which one transaction is full.
@@ -107,7 +109,7 @@ pub(super) enum Urgent {
         id: DeliveryId,
         force: bool,
         later: Later,
-        reply: oneshot::Sender<Result<(), RetryError>>,
+        reply: oneshot::Sender<Result<Selected, RetryError>>,
     },
     Cancel {
         id: DeliveryId,

@@ -666,6 +666,17 @@ pub enum Selected {
     Retrying,
 }
 
+impl Selected {
+    /// Returns it as deliveries are listed.
+    #[must_use]
+    pub fn state(self) -> State {
+        match self {
+            Self::Dead => State::Dead,
+            Self::Retrying => State::Retrying,
+        }
+    }
+}
+
 /// Which deliveries to list; an absent field does not narrow.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {

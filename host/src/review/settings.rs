@@ -370,7 +370,7 @@ impl Review<'_> {
             Said::new(message, advice).with_lines(lines)
         } else {
             let message = format!(
-                "{} names no credential: there is none of that name below credentials",
+                "{}: credentials has no entry of that name",
                 given.described()
             );
             Said::new(

@@ -118,13 +118,27 @@ impl Refusals {
 impl Summary {
     fn log(&self) {
         let sender = self.sender.map(|sender| sender.to_string());
+        let sender = sender.as_deref().unwrap_or("several");
         tracing::warn!(
             reason = self.reason,
-            sender = sender.as_deref().unwrap_or("several"),
+            sender,
             more = self.more,
-            "{} more requests refused like it",
-            self.more
+            "{}",
+            self.sentence(sender)
         );
+    }
+
+    fn sentence(&self, sender: &str) -> String {
+        let (more, reason) = (self.more, self.reason);
+        let (requests, were) = match more {
+            1 => ("request", "was"),
+            _ => ("requests", "were"),
+        };
+        let from = match self.sender {
+            Some(_) => sender,
+            None => "several senders",
+        };
+        format!("{more} more {requests} from {from} {were} refused for the same reason, {reason}")
     }
 }
 
@@ -196,6 +210,28 @@ mod tests {
         refusals.take(one, start);
         refusals.take(one, start);
         assert_eq!(refusals.ended(None).len(), 1, "at the end of the server");
+    }
+
+    #[test]
+    fn a_summary_says_how_many_from_whom_and_why() {
+        let of = |more, address: Option<&str>| {
+            let sender = address.map(|address| address.parse().expect("an address"));
+            let reason = "unauthorized";
+            let summary = Summary {
+                reason,
+                sender,
+                more,
+            };
+            summary.sentence(address.unwrap_or("several"))
+        };
+        assert_eq!(
+            of(1, Some("10.0.0.1")),
+            "1 more request from 10.0.0.1 was refused for the same reason, unauthorized"
+        );
+        assert_eq!(
+            of(3, None),
+            "3 more requests from several senders were refused for the same reason, unauthorized"
+        );
     }
 
     #[test]

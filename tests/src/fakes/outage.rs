@@ -7,17 +7,30 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::post;
+use serde_json::json;
 
 use super::faults::{ANY, Fault, Faults};
+use super::slack::CHANNELS;
 use crate::dice::Dice;
 
-/// The methods that are about a channel or a message: only they fail with a code.
+/// The methods that fail with a code that is about a channel or a message.
 const POSTING: [&str; 3] = ["chat.postMessage", "chat.update", "reactions.add"];
+
+/// Codes that are about the token: every method fails with them.
+const OF_THE_TOKEN: [&str; 6] = [
+    "account_inactive",
+    "invalid_auth",
+    "missing_scope",
+    "not_authed",
+    "token_expired",
+    "token_revoked",
+];
 
 /// What `--help` says of the options.
 pub const OPTIONS: &str = "\
   --down                   cut every connection without an answer
-  --code CODE              refuse messages with this code of Slack's (not_in_channel, is_archived, ...)
+  --code CODE              refuse with this code of Slack's: messages (not_in_channel, is_archived, ...), or everything
+                           if it is about the token (invalid_auth, missing_scope, ...)
   --rate-limited SECONDS   answer 429 with Retry-After
   --slow DURATION          answer after this time (500ms, 2s)
   --status STATUS          answer with this HTTP status
@@ -28,7 +41,7 @@ pub const OPTIONS: &str = "\
 pub struct Outage {
     percent: usize,
     fault: Option<Fault>,
-    has_code: bool,
+    code: Option<String>,
 }
 
 impl Default for Outage {
@@ -36,7 +49,7 @@ impl Default for Outage {
         Self {
             percent: 100,
             fault: None,
-            has_code: false,
+            code: None,
         }
     }
 }
@@ -76,7 +89,7 @@ impl Outage {
         if !is_usual {
             bail!("{name}: it fails in another way already; choose one");
         }
-        self.has_code = name == "code";
+        self.code = given().filter(|_| name == "code").map(str::to_owned);
         self.fault = Some(fault);
         Ok(true)
     }
@@ -87,12 +100,42 @@ impl Outage {
         let Some(fault) = &self.fault else {
             return;
         };
-        let paths: &[&str] = if self.has_code { &POSTING } else { &[ANY] };
-        for path in paths {
+        let of_channels = self.code.as_deref();
+        let of_channels = of_channels.filter(|code| !OF_THE_TOKEN.contains(code));
+        let faulty = match of_channels {
+            None => vec![(ANY, fault.clone())],
+            Some(code) => {
+                let posting = POSTING.into_iter().map(|path| (path, fault.clone()));
+                posting.chain(lookups(code)).collect()
+            }
+        };
+        for (path, fault) in faulty {
             let dice = Dice::from_seed(crate::dice::seed());
-            faults.share(path, self.percent, fault.clone(), dice);
+            faults.share(path, self.percent, fault, dice);
         }
     }
+}
+
+/// What the methods that look at channels answer where posting fails with `code`: whoever asks before posting finds out.
+fn lookups(code: &str) -> Vec<(&'static str, Fault)> {
+    let channel = |name: &str| {
+        json!({
+            "id": name, "name": name, "is_private": false,
+            "is_member": code != "not_in_channel", "is_archived": code == "is_archived",
+        })
+    };
+    let answer = |body| Fault::Json { status: 200, body };
+    let (info, names) = match code {
+        "not_in_channel" | "is_archived" => {
+            let info = answer(json!({ "ok": true, "channel": channel("") }));
+            (info, &CHANNELS[..])
+        }
+        "channel_not_found" => (Fault::slack_error(code), &[][..]),
+        _ => return Vec::new(),
+    };
+    let all: Vec<_> = names.iter().map(|name| channel(name)).collect();
+    let list = answer(json!({ "ok": true, "channels": all }));
+    vec![("conversations.info", info), ("conversations.list", list)]
 }
 
 fn duration(text: &str) -> anyhow::Result<Duration> {
@@ -168,6 +211,9 @@ mod tests {
             assert!(read(query).is_err(), "{query}");
         }
         let share = read("code=not_in_channel&fail=30").expect("it is read");
-        assert_eq!((share.percent, share.has_code), (30, true));
+        assert_eq!(
+            (share.percent, share.code.as_deref()),
+            (30, Some("not_in_channel"))
+        );
     }
 }

@@ -20,6 +20,9 @@ use super::watched::Watched;
 /// The token that it takes unless [`Slack::set_token`] says otherwise.
 pub const TOKEN: &str = "xoxb-stand-in";
 
+/// The channels that it starts with.
+pub const CHANNELS: [&str; 3] = ["alerts", "oncall", "general"];
+
 /// What one version of a message showed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
@@ -110,7 +113,7 @@ impl Slack {
             token: TOKEN.to_owned(),
             ..Workspace::default()
         };
-        for name in ["alerts", "oncall", "general"] {
+        for name in CHANNELS {
             workspace.add_channel(name);
         }
         let shared = Shared {

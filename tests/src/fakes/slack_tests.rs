@@ -241,6 +241,30 @@ async fn it_fails_by_hand_until_it_is_healed() {
     assert_eq!(post(&slack, "x").await["error"], "not_in_channel");
     let who = call(&slack, "auth.test", json!({})).await;
     assert_eq!(who["ok"], true, "a channel's trouble is not the token's");
+    let look = async |method: &str| call(&slack, method, json!({})).await;
+    let (info, list) = ("conversations.info", "conversations.list");
+    assert_eq!(look(info).await["channel"]["is_member"], false);
+    assert_eq!(look(list).await["channels"][0]["is_member"], false);
+    control("/fail?code=is_archived").await;
+    assert_eq!(look(info).await["channel"]["is_archived"], true);
+    assert_eq!(look(list).await["channels"][0]["name"], "alerts");
+    control("/fail?code=channel_not_found").await;
+    assert_eq!(look(info).await["error"], "channel_not_found");
+    assert_eq!(look(list).await["channels"], json!([]));
+    control("/fail?code=msg_too_long").await;
+    assert_eq!(look("auth.test").await["ok"], true);
+    for code in [
+        "invalid_auth",
+        "token_revoked",
+        "account_inactive",
+        "missing_scope",
+    ] {
+        control(&format!("/fail?code={code}")).await;
+        assert_eq!(look("auth.test").await["error"], *code);
+        assert_eq!(post(&slack, "x").await["error"], *code);
+    }
+    control("/heal").await;
+    assert_eq!(look("auth.test").await["ok"], true);
     assert_eq!(
         control("/fail?status=503").await.status,
         200,

@@ -191,7 +191,7 @@ pub(super) struct RetryQuery {
     force: Option<bool>,
 }
 
-/// Sends a dead delivery again.
+/// Sends a dead delivery again, or lets one run now that waits for another try: `was` says which.
 pub(super) async fn retry(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -200,7 +200,7 @@ pub(super) async fn retry(
     let force = query.map_err(|error| bad(error.body_text()))?.force;
     let id = parse_id(&id)?;
     shared.runtime.holds().try_now();
-    shared
+    let was = shared
         .queue
         .retry(
             id,
@@ -213,7 +213,7 @@ pub(super) async fn retry(
         .await
         .map_err(|error| retry_error(id, &error))?;
     Ok(axum::Json(
-        json!({ "id": id, "state": DeliveryState::Queued }),
+        json!({ "id": id, "was": was.state(), "state": DeliveryState::Queued }),
     ))
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::app::{Reloaded, Shared};
+use crate::http::STILL_LOADING;
 use crate::http::error::ApiError;
 use crate::queue::Filter;
 use crate::review::Findings;
@@ -29,7 +30,7 @@ pub(super) async fn live() -> &'static str {
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiError> {
     let not_yet = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !shared.is_ready() {
-        return Err(not_yet("the handlers are still being loaded"));
+        return Err(not_yet(STILL_LOADING));
     }
     if shared.queue.unwritable().is_some() {
         return Err(not_yet(

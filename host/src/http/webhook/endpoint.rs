@@ -20,6 +20,7 @@ use super::signature::Claim;
 use crate::alert::Timestamp;
 use crate::app::Shared;
 use crate::config::{Config, Webhook};
+use crate::http::STILL_LOADING;
 use crate::http::auth::authorize;
 use crate::http::error::ApiError;
 use crate::http::origin::{self, Proof};
@@ -116,7 +117,7 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     if !shared.is_ready() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the handlers are still being loaded; try again",
+            format!("{STILL_LOADING}; try again"),
         ));
     }
     let bounds = Bounds {

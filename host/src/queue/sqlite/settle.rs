@@ -10,7 +10,7 @@ use crate::queue::dead_letters::DeathKind;
 use crate::queue::errors::{CancelError, RetryError};
 use crate::queue::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
 use crate::queue::scheduler::{Ended, Entrant, Withdrawn};
-use crate::queue::types::{Delivery, LeaseToken, Progress, Raised, State, StepStatus};
+use crate::queue::types::{Delivery, LeaseToken, Progress, Raised, Selected, State, StepStatus};
 
 use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
@@ -25,7 +25,7 @@ pub(super) enum Answer {
     Nothing,
     Record(Result<(), LedgerError>),
     Kv(Result<KvOutcome, LedgerError>),
-    Retry(Result<(), RetryError>),
+    Retry(Result<Selected, RetryError>),
     Cancel(Result<(), CancelError>),
     Raised(Raised),
     Ended(bool),
@@ -352,12 +352,12 @@ impl Committer {
         id: DeliveryId,
         force: bool,
         later: &Later,
-    ) -> rusqlite::Result<Result<(), RetryError>> {
+    ) -> rusqlite::Result<Result<Selected, RetryError>> {
         let Some(stored) = Stored::load(&self.conn, id)? else {
             return Ok(Err(RetryError::NotFound));
         };
         match self.hurry(group, &stored)? {
-            Ok(true) => return Ok(Ok(())),
+            Ok(true) => return Ok(Ok(Selected::Retrying)),
             Ok(false) => {}
             Err(why) => return Ok(Err(why)),
         }
@@ -379,7 +379,7 @@ impl Committer {
             }
         }
         self.revive(group, &stored, Reviver::Person)?;
-        Ok(Ok(()))
+        Ok(Ok(Selected::Dead))
     }
 
     /// Makes a delivery due that waits for its time; returns false if it does not wait.

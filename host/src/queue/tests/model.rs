@@ -485,7 +485,7 @@ impl Pair {
         let now_s = self.model.now_s;
         let known = self.model.deliveries.get_mut(&id).unwrap();
         if let Stage::Waits { put_off: true, due } = known.stage {
-            assert_eq!(answer, Ok(()), "what waits is due now");
+            assert_eq!(answer, Ok(Selected::Retrying), "what waits is due now");
             known.stage = Stage::Waits {
                 due: due.min(now_s),
                 put_off: false,
@@ -495,7 +495,7 @@ impl Pair {
         let expected = match (dead, self.model.is_passed(id)) {
             (false, _) => Err(RetryError::NotDead),
             (true, true) => Err(RetryError::Passed),
-            (true, false) => Ok(()),
+            (true, false) => Ok(Selected::Dead),
         };
         assert_eq!(answer, expected);
         if answer.is_ok() {

@@ -172,7 +172,7 @@ impl Bench {
 }
 
 /// A request to send one again, and its answer.
-fn retry(id: DeliveryId) -> (Urgent, oneshot::Receiver<Result<(), RetryError>>) {
+fn retry(id: DeliveryId) -> (Urgent, oneshot::Receiver<Result<Selected, RetryError>>) {
     let (reply, answer) = oneshot::channel();
     let later = inbox::Later::default();
     let force = false;
@@ -196,8 +196,8 @@ async fn a_resolved_that_is_sent_again_together_with_its_firing_runs_after_it() 
     let ((retry_second, answer_second), (retry_first, answer_first)) =
         (retry(second), retry(first));
     bench.push_together(vec![retry_second, retry_first]);
-    assert_eq!(answer_second.await.unwrap(), Ok(()));
-    assert_eq!(answer_first.await.unwrap(), Ok(()));
+    assert_eq!(answer_second.await.unwrap(), Ok(Selected::Dead));
+    assert_eq!(answer_first.await.unwrap(), Ok(Selected::Dead));
     bench.queue.set_caps(Caps::all(8));
     for id in [first, second] {
         assert_eq!(bench.run(Next::Done).await, id);
@@ -212,7 +212,7 @@ async fn what_is_sent_again_this_very_moment_cannot_be_cancelled_yet() {
     let (retry, retried) = retry(id);
     let (reply, cancelled) = oneshot::channel();
     bench.push_together(vec![retry, Urgent::Cancel { id, reply }]);
-    assert_eq!(retried.await.unwrap(), Ok(()));
+    assert_eq!(retried.await.unwrap(), Ok(Selected::Dead));
     let cancelled = cancelled.await.unwrap();
     assert!(
         matches!(cancelled, Err(CancelError::Unavailable(_))),

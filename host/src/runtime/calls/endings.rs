@@ -123,7 +123,7 @@ pub(in crate::runtime) enum SlackCode {
 
 const VALID_TOKEN: &str = "put a valid bot token into SLACK_TOKEN or slack.token_file";
 const ALLOW_APP: &str = "ask an administrator of the workspace to let the app post";
-const INVITE: &str = "invite the app into the channel (/invite @app)";
+const INVITE: &str = "invite the app's bot user into the channel: /invite @NAME";
 const CORRECT: &str = "correct the channel below slack.channels";
 const TABLE: &str = "see the errors of this method at https://docs.slack.dev/reference/methods";
 
@@ -165,7 +165,7 @@ pub(in crate::runtime) fn slack_code(code: &str) -> SlackCode {
             "install a newer version of Alert Manager: Slack has withdrawn this method",
         ),
         "channel_not_found" => ChannelRefused(
-            "check the name or id below slack.channels; a private channel must have the app as a member (/invite @app)",
+            "check the name or id below slack.channels; a private channel must have the app's bot user as a member: /invite @NAME",
         ),
         "not_in_channel" | "no_permission" => ChannelRefused(INVITE),
         "is_archived" | "is_inactive" => {
