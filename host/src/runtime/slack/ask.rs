@@ -150,7 +150,7 @@ impl Why {
             Self::Unreachable(why) => why,
             Self::Code { code, needed } if code == "missing_scope" => {
                 let needed = if needed.is_empty() { scopes } else { &needed };
-                format!("the token lacks the scope for this check: {needed}")
+                format!("the token lacks the scope {needed} for this check")
             }
             Self::Code { code, .. } => format!("Slack answered {code}"),
         })
