@@ -200,13 +200,18 @@ fn the_texts_in_troubleshooting_are_those_that_the_server_prints() {
     assert!(checked > 100, "{checked}");
 }
 
-/// Returns the pages below `docs/`.
+/// Returns the guides for users.
 fn guides() -> Vec<String> {
-    let mut pages: Vec<_> = fs::read_dir(root().join("docs"))
+    pages_in("docs")
+}
+
+/// Returns the pages in a folder, without those in folders of it.
+fn pages_in(folder: &str) -> Vec<String> {
+    let mut pages: Vec<_> = fs::read_dir(root().join(folder))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".md"))
-        .map(|name| format!("docs/{name}"))
+        .map(|name| format!("{folder}/{name}"))
         .collect();
     pages.sort();
     pages
@@ -268,8 +273,18 @@ fn the_rules_about_the_server_ask_for_metrics_that_it_has() {
 #[test]
 fn the_pages_link_to_files_that_are_there() {
     let mut links = Vec::new();
-    let pages = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned);
-    for page in pages.into_iter().chain(guides()) {
+    let mut pages = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "tests/README.md",
+        "tests/bench/README.md",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    pages.extend(guides());
+    pages.extend(pages_in("docs/decisions"));
+    for page in pages {
         let text = read(&page);
         let folder = root().join(&page).parent().unwrap().to_owned();
         links.extend(
