@@ -117,8 +117,9 @@ async fn slow_bodies_without_a_proof_do_not_shut_the_endpoint_that_asks_for_a_si
     );
     let target = Target::start_signed(&config, "", signed).await;
     // What bodies without a proof may take is a quarter of what all may (`web.bodies_bytes_max`), and what holds them
-    // takes as much again and more.
-    attack("slow bodies, signature missing", target, 224 * MIB).await;
+    // takes as much again and more, by what else the machine does: 192 to 249 MiB in seven runs. Without that bound it is
+    // what all bodies may take, twice over.
+    attack("slow bodies, signature missing", target, 320 * MIB).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
