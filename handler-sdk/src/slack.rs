@@ -108,8 +108,8 @@ impl<'a> Slack<'a> {
     }
 }
 
-/// Tells whether the host reports that the channel refuses the app, and not Slack or the way to it: the contract has no
-/// error of its own for that, so it is told by the host's words.
+/// Returns true if the host reports that the channel refuses the app, and not that Slack does or cannot be reached. The
+/// contract has no error for that, so the host's words decide.
 fn is_of_the_channel(why: &str) -> bool {
     why.starts_with("Slack refuses the channel ")
 }

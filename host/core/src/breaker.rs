@@ -8,7 +8,7 @@ pub const FAILURES_MAX: u32 = 5;
 /// How long it stays open; then one caller finds out.
 pub const PAUSE: Duration = Duration::from_secs(30);
 
-/// The breaker of one thing that can fail. A success is no state: whoever keeps breakers forgets this one.
+/// The breaker of one thing that can fail. After a success its owner drops it: a new one is closed.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     failures: u32,

@@ -31,11 +31,11 @@ struct Limiters {
 impl SenderRates {
     /// Takes a permit of `sender`; false if it has none left.
     pub(crate) fn take(&self, sender: IpAddr, rate: SenderRate, now: Instant) -> bool {
-        let mut limiters = self.0.lock();
-        limiters.set(rate);
-        let Some(rate) = Rate::new(rate.per_second, rate.burst) else {
+        let Some(permits) = Rate::new(rate.per_second, rate.burst) else {
             return true;
         };
+        let mut limiters = self.0.lock();
+        limiters.set(rate);
         limiters.sweep(now);
         let new = || Limiter::new(now);
         let sender = known_as(sender);
@@ -46,7 +46,7 @@ impl SenderRates {
         } else {
             limiters.of_the_rest.get_or_insert_with(new)
         };
-        limiter.take(rate, Duration::ZERO, now).is_ok()
+        limiter.take(permits, Duration::ZERO, now).is_ok()
     }
 }
 
