@@ -1,6 +1,7 @@
 //! Alert Manager: commits alerts, routes them by their labels and answers them with sandboxed handlers.
 
 mod alarms;
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
