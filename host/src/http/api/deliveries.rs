@@ -8,13 +8,13 @@ use serde::Deserialize;
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
 use crate::api;
 use crate::app::Shared;
-use crate::config::Config;
 use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
     State as DeliveryState, Step, Story,
 };
 use crate::router::Matcher;
+use crate::worker;
 
 /// The most deliveries in one answer.
 const LIMIT_MAX: u32 = 1_000;
@@ -129,10 +129,10 @@ pub(super) async fn story(
     let id = parse_id(&id)?;
     let story = shared.queue.story(id).await.map_err(|e| store(&e))?;
     let story = story.ok_or_else(|| unknown(id))?;
-    Ok(axum::Json(told(&shared.config.load(), story)))
+    Ok(axum::Json(told(&shared.config.handlers.load(), story)))
 }
 
-fn told(config: &Config, story: Story) -> api::Story {
+fn told(handlers: &worker::Settings, story: Story) -> api::Story {
     let (id, stored) = (story.delivery.id, story.attempts.len());
     let attempts: Vec<api::Attempt> = story
         .attempts
@@ -150,7 +150,7 @@ fn told(config: &Config, story: Story) -> api::Story {
     api::Story {
         delivery: story.delivery.into(),
         alert: story.alert.into(),
-        steps: steps(config, story.progress),
+        steps: steps(handlers, story.progress),
         not_before: story.not_before,
         story: attempts,
         attempts_omitted: story.attempts_omitted.saturating_add(unreadable),
@@ -161,9 +161,9 @@ fn told(config: &Config, story: Story) -> api::Story {
 
 /// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
 /// that does not answer uses up no attempt.
-fn steps(config: &Config, progress: Progress) -> Vec<api::Step> {
+fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
     let step = |step: Step| {
-        let policy = config.handler(&step.handler);
+        let policy = handlers.of(&step.handler);
         let attempts_max = match step.kind {
             StepKind::Enrich => policy.enrich.attempts_max,
             StepKind::Act => policy.retry.attempts_max,

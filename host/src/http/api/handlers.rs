@@ -8,16 +8,16 @@ use axum::extract::State;
 use crate::alert::Timestamp;
 use crate::api::{self, Handler, Limit};
 use crate::app::{Shared, module_state};
-use crate::config::{Config, HandlerSettings};
+use crate::config::Config;
 use crate::queue::HandlerCounts;
 use crate::review::{Finding, missing_grants};
 use crate::runtime::{Hold, LimitKey, Limits, ModuleInfo, Unit};
 use crate::units::format_duration;
-use crate::worker::Pause;
+use crate::worker::{HandlerSettings, Pause};
 
 /// Lists every module of the folder, refused ones too.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<api::Handlers> {
-    let config = shared.config.load();
+    let config = shared.config.whole.load();
     let counts = shared.queue.counts().handlers;
     let handlers = shared
         .handlers()
@@ -34,7 +34,7 @@ fn describe(
     module: &ModuleInfo,
 ) -> Handler {
     let name = module.name.as_ref();
-    let settings = name.map(|name| config.handler(name));
+    let settings = name.map(|name| config.handlers.of(name));
     let serving = name.and_then(|name| shared.registry.get(name));
     let description = serving.as_ref().map(|module| module.description());
     let findings = name.map(|name| shared.reviewed.findings().about(name));
