@@ -1,4 +1,4 @@
-//! What a review of configuration and modules found last: said once in the log, kept for whoever asks.
+//! The latest findings: logged once, kept for the API.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::alert::HandlerName;
-use crate::review::{Finding, Findings};
+use crate::findings::{Finding, Findings};
 
-/// The findings of the latest review, and what Slack and the granted origins said when they were asked.
+/// The findings of the latest review, and what Slack answered last.
 #[derive(Default)]
-pub(crate) struct Reviewed {
+pub(crate) struct Latest {
     of_configuration: Found,
     online: Found,
 }
@@ -27,7 +27,7 @@ struct Found {
 /// A line in the log: whose, and its text.
 type Line = (Option<HandlerName>, String);
 
-impl Reviewed {
+impl Latest {
     /// Returns everything that was found.
     pub(crate) fn findings(&self) -> Arc<Findings> {
         let online = self.online.findings.load();
@@ -45,25 +45,25 @@ impl Reviewed {
         self.of_configuration.take(findings);
     }
 
-    /// Takes what came of asking Slack, and logs what is new.
+    /// Takes what Slack's answers show, and logs what is new.
     pub(crate) fn take_online(&self, findings: Findings) {
         self.online.take(findings);
     }
 
-    /// Forgets what came of asking Slack: it was about another configuration.
+    /// Forgets what Slack's answers showed: they were about another configuration.
     pub(crate) fn forget_online(&self) {
         self.online.take(Findings::default());
     }
 
     /// Has everything logged once more, as after a reload.
-    pub(crate) fn say_all_again(&self) {
+    pub(crate) fn log_all_again(&self) {
         for found in [&self.of_configuration, &self.online] {
             found.logged.lock().clear();
         }
     }
 
-    /// Has what is about one handler logged once more: another module has come.
-    pub(crate) fn say_again(&self, name: &HandlerName) {
+    /// Has what is about one handler logged once more: its module was replaced.
+    pub(crate) fn log_again(&self, name: &HandlerName) {
         for found in [&self.of_configuration, &self.online] {
             let mut logged = found.logged.lock();
             logged.retain(|(handler, _)| handler.as_ref() != Some(name));
@@ -85,8 +85,8 @@ impl Found {
         self.findings.store(Arc::new(findings));
     }
 
-    /// Returns what tells whether a finding is not in the log yet, and takes it all for logged. What is found no longer is
-    /// forgotten: if it comes back, it is logged again.
+    /// Returns a test of whether a finding is not in the log yet, and takes all of them as logged. What is no longer found is
+    /// forgotten: if it is found again, it is logged again.
     fn news(&self, findings: &Findings) -> impl Fn(&Finding) -> bool + use<> {
         let all = findings.problems.iter().chain(&findings.warnings);
         let now = all.map(line).collect();
@@ -102,7 +102,7 @@ fn line(finding: &Finding) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Problem;
+    use crate::findings::Problem;
 
     fn finding(message: &str) -> Finding {
         Finding::from(Problem {

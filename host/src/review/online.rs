@@ -1,11 +1,10 @@
 //! What Slack and the granted origins say when they are asked, put as findings.
 
 use crate::alert::HandlerName;
-use crate::config::{Config, Problem};
+use crate::config::Config;
+use crate::findings::{Finding, Findings, Problem};
 use crate::policy::HttpGrant;
 use crate::runtime::{ChannelState, SlackReport, SlackTrouble};
-
-use super::{Finding, Findings};
 
 /// What came of asking.
 #[derive(Debug, Default)]

@@ -3,15 +3,17 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::time::MissedTickBehavior;
 
 use super::Refusal;
 use crate::shapes;
 
 /// How long refusals of one kind are counted after one was logged.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// Kinds that are known at one time; further senders are counted together, by reason.
 const KINDS_MAX: usize = 1_000;
@@ -73,6 +75,16 @@ impl Refusals {
             error = shown(refused.error),
             "request refused"
         );
+    }
+
+    /// Logs what refused requests have in common, once a window, until the server ends.
+    pub(crate) async fn sum_up_each_window(self: Arc<Self>) {
+        let mut windows = tokio::time::interval(WINDOW);
+        windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            windows.tick().await;
+            self.sum_up(Some(Instant::now()));
+        }
     }
 
     /// Sums up the kinds whose window has ended; at the end of the server, all.

@@ -1,15 +1,20 @@
-//! Alerts whose silence is the news: a `Watchdog` that stops coming, and the ping that says we are alive.
+//! Expected alerts: an alert that is expected again and again, as Prometheus' `Watchdog` is, is missing when it stops coming.
+
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::alert::{Alert, Fingerprint, Labels, Origin, Status, Timestamp};
 use crate::router::Matcher;
 
+pub(crate) use watch::HeartbeatWatch;
+
 /// The name of the alert that is raised when an expected one stops coming.
-pub const MISSING: &str = "AlertManagerHeartbeatMissing";
+pub(crate) const MISSING: &str = "AlertManagerHeartbeatMissing";
 
 /// An alert that is expected again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +27,13 @@ pub struct Expected {
 
 /// What is expected, and when it last came.
 #[derive(Debug, Default)]
-pub struct Heartbeats(Mutex<BTreeMap<String, Beat>>);
+pub(crate) struct Heartbeats {
+    beats: Mutex<BTreeMap<String, Beat>>,
+    /// The ends of alerts, until they are taken to be stored.
+    ended: Mutex<Vec<Alert>>,
+    /// Notifies of new expectations and of ends.
+    changes: Notify,
+}
 
 #[derive(Debug)]
 struct Beat {
@@ -35,8 +46,8 @@ struct Beat {
 impl Heartbeats {
     /// Takes what is expected from now on; what was expected before keeps when it last came. After a start
     /// everything has its whole interval as grace.
-    pub fn expect(&self, expected: &BTreeMap<String, Expected>, now: Instant) {
-        let mut beats = self.0.lock();
+    pub(crate) fn expect(&self, expected: &BTreeMap<String, Expected>, now: Instant) {
+        let mut beats = self.beats.lock();
         beats.retain(|name, _| expected.contains_key(name));
         for (name, expected) in expected {
             beats
@@ -48,12 +59,19 @@ impl Heartbeats {
                     missing_since: None,
                 });
         }
+        drop(beats);
+        self.changes.notify_one();
+    }
+
+    /// Returns once something was expected anew or an alert has ended since the last call.
+    async fn changed(&self) {
+        self.changes.notified().await;
     }
 
     /// Returns what is expected, and whether it is missing.
     #[must_use]
-    pub fn missing(&self) -> Vec<(String, bool)> {
-        let beats = self.0.lock();
+    pub(crate) fn missing(&self) -> Vec<(String, bool)> {
+        let beats = self.beats.lock();
         let missing = beats
             .iter()
             .map(|(name, beat)| (name.clone(), beat.missing_since.is_some()));
@@ -61,20 +79,19 @@ impl Heartbeats {
     }
 
     /// Takes up that a heartbeat was missing already before this start.
-    pub fn take_up(&self, name: &str, since: Timestamp) {
-        if let Some(beat) = self.0.lock().get_mut(name) {
+    pub(crate) fn take_up(&self, name: &str, since: Timestamp) {
+        if let Some(beat) = self.beats.lock().get_mut(name) {
             beat.missing_since.get_or_insert(since);
         }
     }
 
-    /// Takes note of an alert, before it is known whether it is a duplicate. Returns the end of an alert
-    /// that this one ends.
-    pub fn note(&self, alert: &Alert, now: Instant) -> Vec<Alert> {
+    /// Takes note of an alert that arrived, before it is known whether it is a duplicate: it may end an alert about a
+    /// heartbeat.
+    pub(crate) fn note(&self, alert: &Alert, now: Instant) {
         if alert.status == Status::Resolved {
-            return Vec::new();
+            return;
         }
-        let mut ended = Vec::new();
-        for (name, beat) in self.0.lock().iter_mut() {
+        for (name, beat) in self.beats.lock().iter_mut() {
             if !beat
                 .expected
                 .matchers
@@ -85,17 +102,23 @@ impl Heartbeats {
             }
             beat.last = now;
             if let Some(since) = beat.missing_since.take() {
-                ended.push(missing(name, beat, since, Some(alert.received_at)));
+                let ended = missing(name, beat, since, Some(alert.received_at));
+                self.ended.lock().push(ended);
+                self.changes.notify_one();
             }
         }
-        ended
     }
 
-    /// Returns an alert for each that is overdue and not yet told of, and when to look again.
-    pub fn overdue(&self, now: Instant, wall: Timestamp) -> (Vec<Alert>, Option<Instant>) {
+    /// Returns the ends of alerts since the last call.
+    fn take_ended(&self) -> Vec<Alert> {
+        std::mem::take(&mut self.ended.lock())
+    }
+
+    /// Returns an alert for each that is overdue and not yet reported, and when to look again.
+    pub(crate) fn overdue(&self, now: Instant, wall: Timestamp) -> (Vec<Alert>, Option<Instant>) {
         let mut raised = Vec::new();
         let mut next = None;
-        for (name, beat) in self.0.lock().iter_mut() {
+        for (name, beat) in self.beats.lock().iter_mut() {
             if beat.missing_since.is_some() {
                 continue;
             }
@@ -206,20 +229,18 @@ mod tests {
             (vec![], Some(at(start, 60))),
             "a start has its grace"
         );
-        assert!(
-            beats
-                .note(&watchdog(Status::Firing), at(start, 30))
-                .is_empty()
-        );
+        beats.note(&watchdog(Status::Firing), at(start, 30));
+        assert!(beats.take_ended().is_empty());
         assert!(beats.overdue(at(start, 60), wall).0.is_empty());
         let (raised, next) = beats.overdue(at(start, 90), wall);
         assert_eq!((raised.len(), next), (1, None));
         assert_eq!(raised[0].name(), MISSING);
         assert!(
             beats.overdue(at(start, 500), wall).0.is_empty(),
-            "told once"
+            "reported once"
         );
-        let ended = beats.note(&watchdog(Status::Firing), at(start, 501));
+        beats.note(&watchdog(Status::Firing), at(start, 501));
+        let ended = beats.take_ended();
         assert_eq!(ended.len(), 1);
         assert_eq!(ended[0].status, Status::Resolved);
         assert_eq!(ended[0].fingerprint, raised[0].fingerprint);

@@ -1,13 +1,15 @@
 //! `/api/v1/deliveries`: what became of each alert, and sending dead ones again.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
+use super::Api;
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
 use crate::api;
-use crate::app::Shared;
 use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
@@ -109,11 +111,11 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
 
 /// Lists deliveries, newest first.
 pub(super) async fn list(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<axum::Json<api::Deliveries>, ApiError> {
     let filter = parse_list_query(query.as_deref().unwrap_or_default())?;
-    let page = shared.queue.list(filter).await.map_err(|e| store(&e))?;
+    let page = api.queue.list(filter).await.map_err(|e| store(&e))?;
     let deliveries = page.deliveries.into_iter().map(api::Delivery::from);
     Ok(axum::Json(api::Deliveries {
         deliveries: deliveries.collect(),
@@ -123,13 +125,13 @@ pub(super) async fn list(
 
 /// Returns one delivery with its story.
 pub(super) async fn story(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
 ) -> Result<axum::Json<api::Story>, ApiError> {
     let id = parse_id(&id)?;
-    let story = shared.queue.story(id).await.map_err(|e| store(&e))?;
+    let story = api.queue.story(id).await.map_err(|e| store(&e))?;
     let story = story.ok_or_else(|| unknown(id))?;
-    Ok(axum::Json(told(&shared.config.handlers.load(), story)))
+    Ok(axum::Json(told(&api.handlers.load(), story)))
 }
 
 fn told(handlers: &worker::Settings, story: Story) -> api::Story {
@@ -181,14 +183,14 @@ pub(super) struct RetryQuery {
 
 /// Sends a dead delivery again, or lets one run now that waits for another try: `was` says which.
 pub(super) async fn retry(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
     query: Result<Query<RetryQuery>, QueryRejection>,
 ) -> Result<axum::Json<api::SentAgain>, ApiError> {
     let force = query.map_err(|error| bad(error.body_text()))?.force;
     let id = parse_id(&id)?;
-    shared.runtime.holds().try_now();
-    let was = shared
+    api.holds.try_now();
+    let was = api
         .queue
         .retry(
             id,
@@ -251,12 +253,12 @@ fn label_test(matchers: Vec<Matcher>) -> LabelTest {
 /// Sends every dead delivery again that the question selects, or lets what waits for another try run now: as many as the queue has room for and as a request has time for.
 /// `rest` says what was not looked at, and where the next request goes on.
 pub(super) async fn retry_all(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<axum::Json<api::Retried>, ApiError> {
     let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
-    shared.runtime.holds().try_now();
-    let outcome = shared
+    api.holds.try_now();
+    let outcome = api
         .queue
         .retry_all(selection, after)
         .await
@@ -266,11 +268,11 @@ pub(super) async fn retry_all(
 
 /// Dead-letters a delivery that is not settled.
 pub(super) async fn cancel(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
 ) -> Result<axum::Json<api::Cancelled>, ApiError> {
     let id = parse_id(&id)?;
-    shared.queue.cancel(id).await.map_err(|error| match error {
+    api.queue.cancel(id).await.map_err(|error| match error {
         CancelError::NotFound => unknown(id),
         CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
         CancelError::Unavailable(_) => unavailable(error.to_string()),
