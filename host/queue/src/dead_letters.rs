@@ -6,54 +6,14 @@ use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
 
+use super::reason::Reason;
 use super::types::{Delivery, State};
 
 /// The label of a notice that names the delivery it is about; a notice about many has none.
 pub const SUBJECT: &str = "delivery";
 
-/// Why a notice is done that was not sent.
+/// What is said of a notice that is done and was not sent ([`Reason::Outdated`]).
 pub(super) const NOT_SENT: &str = "not sent: the delivery that it is about is no longer dead";
-
-/// Why a delivery was dead-lettered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeathKind {
-    /// A step failed for good.
-    Failed,
-    /// It came when its handler already had half of the queue.
-    Backlog,
-    /// The server died under it again and again.
-    ServerDied,
-    /// It was a part of a body that is no alert.
-    Refused,
-    /// A person cancelled it.
-    Cancelled,
-}
-
-impl DeathKind {
-    /// Returns the word for it in labels, and in the store.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Backlog => "backlog",
-            Self::ServerDied => "server-died",
-            Self::Refused => "refused",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Self {
-        [
-            Self::Backlog,
-            Self::ServerDied,
-            Self::Refused,
-            Self::Cancelled,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
-        .unwrap_or(Self::Failed)
-    }
-}
 
 /// What is to be reported.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +28,7 @@ pub enum DeadLetter<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetters<'a> {
     /// Why.
-    pub kind: DeathKind,
+    pub reason: Reason,
     /// The handlers of their pipeline; none for parts of bodies.
     pub handlers: &'a [HandlerName],
     /// How many.
@@ -116,7 +76,7 @@ pub(super) fn is_current(subject: &Delivery, starts_at: Timestamp) -> bool {
         State::Done => false,
         State::Dead => {
             let died_at = subject.first_died_at.or(subject.settled_at);
-            died_at == Some(starts_at) && !subject.is_cancelled()
+            died_at == Some(starts_at) && subject.reason != Some(Reason::Cancelled)
         }
         _ => subject.first_died_at == Some(starts_at),
     }

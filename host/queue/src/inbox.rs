@@ -14,6 +14,7 @@ use alert_manager_core::journal::{
 
 use super::clock::Ticks;
 use super::errors::{AcceptError, CancelError, RetryError};
+use super::reason::Reason;
 use super::sqlite::RetryJob;
 use super::types::{
     IfBlocked, LeaseToken, Raised, Receipt, Refused, Selected, Submission, Verdict,
@@ -42,8 +43,8 @@ pub(super) struct Settle {
 
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Done,
-    Dead,
+    /// It is done or dead, as the reason says.
+    Ended(Reason),
     Wait {
         handler: HandlerName,
         due: Ticks,

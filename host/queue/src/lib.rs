@@ -13,6 +13,7 @@ mod inbox;
 mod leases;
 mod ledger;
 mod options;
+mod reason;
 mod scheduler;
 mod sqlite;
 #[cfg(test)]
@@ -33,10 +34,11 @@ use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Sta
 use alert_manager_core::journal::{Dependency, Ledger, Recorded};
 
 pub use ask::Force;
-pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, SUBJECT, Way};
+pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
 pub use options::{Caps, Options};
+pub use reason::{Reason, UnknownReason};
 pub use scheduler::HandlerCounts;
 pub use types::*;
 
@@ -51,8 +53,6 @@ const ERROR_BYTES_MAX: usize = 4_096;
 
 /// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
 const SETTLED_MAX: usize = 64;
-/// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
-const CANCELLED: &str = "cancelled";
 
 /// The queue. Cheap to clone; the store is closed when the last one goes.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ struct Shared {
     options: Options,
     /// Why the store cannot be written.
     unwritable: Mutex<Option<String>>,
-    /// Deliveries that are dead.
+    /// Dead letters: dead deliveries but for those that a person cancelled.
     dead: AtomicU64,
     /// Deliveries that wait to be inserted.
     arriving: AtomicUsize,
@@ -435,13 +435,18 @@ impl Queue {
 
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
+        self.settle_for(settlement, Reason::Handled);
+    }
+
+    /// Ends a lease; `done` is why, if the delivery is done with it.
+    fn settle_for(&self, settlement: Settlement, done: Reason) {
         let shared = &self.inner.shared;
         let mut last_error = settlement.last_error;
         let outcome = match settlement.next {
-            Next::Done => Outcome::Done,
+            Next::Done => Outcome::Ended(done),
             Next::Dead(reason) => {
                 last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
-                Outcome::Dead
+                Outcome::Ended(Reason::Failed)
             }
             Next::Retry { until, handler } => Outcome::Wait {
                 handler,
@@ -469,7 +474,7 @@ impl Queue {
 
     /// Ends a notice that is not to be sent, since it is out of date.
     pub fn leave_out(&self, leased: Leased) {
-        self.settle(Settlement {
+        let settlement = Settlement {
             id: leased.id,
             token: leased.token,
             next: Next::Done,
@@ -477,7 +482,8 @@ impl Queue {
             alert: Some(leased.alert),
             story: None,
             last_error: Some(dead_letters::NOT_SENT.to_owned()),
-        });
+        };
+        self.settle_for(settlement, Reason::Outdated);
     }
 
     /// Makes due what waits for `dependency`, which is back, or a part of it to find out.

@@ -11,10 +11,9 @@ use alert_manager_core::alert::{
 use alert_manager_core::journal::{Begun, Dependency, Doubts, Entry, lines};
 use alert_manager_core::plan::Plan;
 
-use super::CANCELLED;
 use super::inbox::NewAlert;
+use super::reason::Reason;
 use super::scheduler::HandlerCounts;
-use super::sqlite::UNROUTED;
 
 /// One alert, ready to be stored: parsed and routed.
 #[derive(Clone, Debug)]
@@ -437,7 +436,7 @@ pub enum Wake {
 /// How a lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Every step is done; the reason is `unrouted`, `coalesced into …`, or empty.
+    /// Every step is done.
     Done,
     /// Given up, and why.
     Dead(String),
@@ -502,53 +501,10 @@ pub struct Delivery {
     /// that death was reported.
     #[serde(skip)]
     pub first_died_at: Option<Timestamp>,
-    /// Why it is dead or waits, or how it was done without running (`unrouted`).
+    /// Why it ended; absent until then.
+    pub reason: Option<Reason>,
+    /// Why it is dead or waits, for people.
     pub last_error: Option<String>,
-}
-
-/// How a delivery ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Every actor succeeded.
-    Done,
-    /// No route matched: nothing ran.
-    Unrouted,
-    /// A person cancelled it.
-    Cancelled,
-    /// It is a dead letter.
-    Dead,
-}
-
-impl Ending {
-    /// Returns the word for it in the log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Unrouted => "unrouted",
-            Self::Cancelled => "cancelled",
-            Self::Dead => "dead",
-        }
-    }
-}
-
-impl Delivery {
-    /// Returns how it ended; of use only once it has.
-    #[must_use]
-    pub fn ending(&self) -> Ending {
-        match (self.state, self.last_error.as_deref()) {
-            (State::Dead, Some(CANCELLED)) => Ending::Cancelled,
-            (State::Dead, _) => Ending::Dead,
-            (_, Some(UNROUTED)) => Ending::Unrouted,
-            _ => Ending::Done,
-        }
-    }
-
-    /// Returns true if a person cancelled it.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.ending() == Ending::Cancelled
-    }
 }
 
 /// What one transaction settled, reported once it is durable.
@@ -596,7 +552,7 @@ pub struct Recovered {
     pub queued: u64,
     /// Deliveries that wait for their next attempt.
     pub retrying: u64,
-    /// Dead letters.
+    /// Dead letters: dead deliveries but for those that a person cancelled.
     pub dead: u64,
     /// When the oldest that is not settled was accepted.
     pub oldest: Option<Timestamp>,
@@ -684,6 +640,8 @@ impl Selected {
 pub struct Filter {
     /// In this state.
     pub state: Option<State>,
+    /// Ended for this reason.
+    pub reason: Option<Reason>,
     /// Of this alertname.
     pub alertname: Option<String>,
     /// With this handler in its pipeline.
@@ -735,7 +693,7 @@ pub struct Page {
 pub struct Counts {
     /// Deliveries not settled.
     pub depth: usize,
-    /// Deliveries that are dead.
+    /// Dead letters: dead deliveries but for those that a person cancelled.
     pub dead: u64,
     /// When the oldest not settled was accepted.
     pub oldest: Option<Timestamp>,

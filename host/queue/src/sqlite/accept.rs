@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::dead_letters::DeathKind;
 use crate::inbox::{AcceptJob, NewAlert};
+use crate::reason::Reason;
 use crate::scheduler::{Beside, Entrant};
 use crate::types::{Accepted, Delivery, KeptRefused, Refused, State, Verdict};
 use alert_manager_core::alert::{Alert, DeliveryId, Event, Occurrence, Priority, Timestamp};
@@ -16,17 +16,12 @@ use super::refused;
 use super::rows::{self, NewDelivery};
 use super::schema::{DEAD, DONE, QUEUED, RUNNING};
 
-/// Why a delivery is done that no route wanted.
-pub(crate) const UNROUTED: &str = "unrouted";
+/// What is said of a delivery that no route wanted ([`Reason::Unrouted`]).
+const UNROUTED: &str = "unrouted";
 
-/// Why a delivery is dead that came when its handler already had half of the queue.
+/// What is said of a delivery that came when its handler already had half of the queue ([`Reason::Backlog`]).
 const BACKLOG: &str = "backlog: half of the queue already waits for a handler of this pipeline; \
                        send it again when that has caught up";
-
-/// Returns true if a delivery is dead because of the backlog: it has not run.
-pub(super) fn is_backlog(last_error: Option<&str>) -> bool {
-    last_error.is_some_and(|why| why.starts_with("backlog:"))
-}
 
 /// What one transaction has taken of one body.
 #[derive(Debug, Default)]
@@ -219,6 +214,7 @@ impl Committer {
                 state,
                 leases: u32::from(grant.is_some()),
                 settled_at: (!room).then_some(group.now),
+                reason: (!room).then_some(Reason::Backlog),
                 last_error: (!room).then_some(BACKLOG),
                 handlers: &rows::join_handlers(&pipeline),
                 route: &plan.route,
@@ -228,7 +224,7 @@ impl Committer {
             },
         )?;
         if !room {
-            self.die(group, id, DeathKind::Backlog)?;
+            self.die(group, id, Reason::Backlog)?;
         }
         group.handed.extend(grant.map(Handed::new));
         Ok(Accepted {
@@ -249,6 +245,7 @@ impl Committer {
                 id,
                 state: DONE,
                 settled_at: Some(group.now),
+                reason: Some(Reason::Unrouted),
                 last_error: Some(UNROUTED),
                 ..new.delivery(group.now)
             },
@@ -266,6 +263,7 @@ impl Committer {
                 received_at: group.now,
                 settled_at: Some(group.now),
                 first_died_at: None,
+                reason: Some(Reason::Unrouted),
                 last_error: Some(UNROUTED.to_owned()),
             });
         }
@@ -303,11 +301,12 @@ impl Committer {
                 route: "",
                 beside: None,
                 handlers: "",
+                reason: Some(Reason::Refused),
                 last_error: Some(&refused.error),
                 json: &refused.json,
             },
         )?;
-        self.die(group, id, DeathKind::Refused)?;
+        self.die(group, id, Reason::Refused)?;
         Ok(KeptRefused {
             id,
             is_known: false,
@@ -349,6 +348,7 @@ impl Arrival<'_> {
             route: "",
             beside: None,
             handlers: "",
+            reason: None,
             last_error: None,
             json: self.json,
         }

@@ -200,7 +200,7 @@ impl Committer {
     fn note_removed(&self, removed: Removed) {
         self.shared
             .dead
-            .fetch_sub(removed.dead(), Ordering::Relaxed);
+            .fetch_sub(removed.dead_letters, Ordering::Relaxed);
         let mut losses = self.shared.losses.lock();
         losses.done_by_time += removed.by_time.done;
         losses.dead_by_time += removed.by_time.dead;

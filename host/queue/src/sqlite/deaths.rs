@@ -10,16 +10,16 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::clock::{Ticks, from_millis};
-use crate::dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind};
+use crate::dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters};
+use crate::reason::Reason;
 use crate::types::{Delivery, Raised, State};
 use alert_manager_core::alert::{
     DeliveryId, Fingerprint, HandlerName, Status, Timestamp, is_dead_letter_route,
 };
 
-use super::accept::is_backlog;
 use super::committer::{Committer, Group};
 use super::notices::Followed;
-use super::{CANCELLED, reader, rows};
+use super::{reader, rows};
 
 /// Notices about single deliveries of one class in one window. The rest of the class is reported together.
 const NOTICES_A_WINDOW_MAX: u32 = 5;
@@ -43,26 +43,29 @@ const EARLIER_SEEN: &str = "earlier_deaths_seen";
 
 /// Returns true if a death is to be reported. Whoever cancelled a delivery knows; a notice takes its next way instead; and
 /// what dies once more after its sender sent it again is reported already.
-fn should_report(kind: DeathKind, dead: &Delivery) -> bool {
+fn should_report(reason: Reason, dead: &Delivery) -> bool {
     let is_first = dead.first_died_at.is_none() || dead.first_died_at == dead.settled_at;
-    kind != DeathKind::Cancelled && !is_dead_letter_route(&dead.route) && is_first
+    reason.is_dead_letter() && !is_dead_letter_route(&dead.route) && is_first
 }
 
 /// Returns true if a death is that of a notice which is to take its next way. Whoever cancels a notice has read it.
-fn should_follow(kind: DeathKind, dead: &Delivery) -> bool {
-    kind != DeathKind::Cancelled
+fn should_follow(reason: Reason, dead: &Delivery) -> bool {
+    reason.is_dead_letter()
         && is_dead_letter_route(&dead.route)
         && dead.status == Status::Firing.as_str()
 }
 
 /// What is reported together: why, and the pipeline.
-fn class_of(kind: DeathKind, handlers: &[HandlerName]) -> String {
-    format!("{}{}", kind.as_str(), rows::join_handlers(handlers))
+fn class_of(reason: Reason, handlers: &[HandlerName]) -> String {
+    format!("{}{}", reason.as_str(), rows::join_handlers(handlers))
 }
 
-fn parse_class(class: &str) -> (DeathKind, Vec<HandlerName>) {
-    let (kind, handlers) = class.split_once(',').unwrap_or((class, ""));
-    (DeathKind::parse(kind), rows::split_handlers(handlers))
+fn parse_class(class: &str) -> (Reason, Vec<HandlerName>) {
+    let (reason, handlers) = class.split_once(',').unwrap_or((class, ""));
+    (
+        reason.parse().unwrap_or(Reason::Failed),
+        rows::split_handlers(handlers),
+    )
 }
 
 /// How many deaths were reported lately. What is not is in the store.
@@ -150,9 +153,9 @@ impl Committer {
         &mut self,
         group: &mut Group,
         id: DeliveryId,
-        kind: DeathKind,
+        reason: Reason,
     ) -> rusqlite::Result<()> {
-        group.died += 1;
+        group.died += u64::from(reason.is_dead_letter());
         rows::measure_dead(&self.conn, id)?;
         let Some(dead) = reader::delivery(&self.conn, id)? else {
             return Ok(());
@@ -160,16 +163,16 @@ impl Committer {
         if self.reports_settled() {
             group.settled.push(dead.clone());
         }
-        if should_follow(kind, &dead) {
+        if should_follow(reason, &dead) {
             if self.follow(group, &dead)? == Followed::NotNow {
                 self.follow_later(group, id)?;
             }
             return Ok(());
         }
-        if !should_report(kind, &dead) {
+        if !should_report(reason, &dead) {
             return Ok(());
         }
-        let class = class_of(kind, &dead.handlers);
+        let class = class_of(reason, &dead.handlers);
         if self.reports.take_turn(&class, group.ticks) {
             if self.report(group, &DeadLetter::One(&dead))? {
                 group.noticed.push(class);
@@ -232,10 +235,10 @@ impl Committer {
         group: &mut Group,
         class: &Unreported,
     ) -> rusqlite::Result<Option<u32>> {
-        let (kind, handlers) = parse_class(&class.name);
+        let (reason, handlers) = parse_class(&class.name);
         if class.count > u64::from(NOTICES_A_WINDOW_MAX) {
             let many = DeadLetters {
-                kind,
+                reason,
                 handlers: &handlers,
                 count: class.count,
                 since: class.since,
@@ -305,8 +308,8 @@ impl Committer {
         let batch = reader::dead_after(&self.conn, from, EARLIER_A_STEP)?;
         for dead in &batch {
             let died_at = dead.settled_at.map_or(0, Timestamp::as_millisecond);
-            let kind = earlier_kind(dead);
-            if died_at <= oldest || died_at > until || !should_report(kind, dead) {
+            let reason = dead.reason.unwrap_or(Reason::Failed);
+            if died_at <= oldest || died_at > until || !should_report(reason, dead) {
                 continue;
             }
             let mut notice = notices.notice(&DeadLetter::One(dead), now);
@@ -314,7 +317,7 @@ impl Committer {
             notice.fingerprint = Fingerprint::of(&notice.labels);
             let known = self.events.look_up(&self.conn, notice.event())?;
             if known.firing.is_none() {
-                gather(&self.conn, &class_of(kind, &dead.handlers), dead)?;
+                gather(&self.conn, &class_of(reason, &dead.handlers), dead)?;
             }
         }
         match batch.last() {
@@ -331,28 +334,17 @@ impl Committer {
     }
 }
 
-/// Returns why a delivery died, as far as its row says.
-fn earlier_kind(dead: &Delivery) -> DeathKind {
-    match dead.last_error.as_deref() {
-        Some(CANCELLED) => DeathKind::Cancelled,
-        _ if dead.fingerprint.is_empty() => DeathKind::Refused,
-        why if is_backlog(why) => DeathKind::Backlog,
-        Some(super::recovery::DIED) => DeathKind::ServerDied,
-        _ => DeathKind::Failed,
-    }
-}
-
 /// What a start found dead: the server had died under it. It is reported once there is somebody to report to.
 pub(super) fn found_dead(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
     rows::measure_dead(conn, id)?;
     let Some(dead) = reader::delivery(conn, id)? else {
         return Ok(None);
     };
-    let kind = DeathKind::ServerDied;
-    if should_follow(kind, &dead) {
+    let reason = Reason::Died;
+    if should_follow(reason, &dead) {
         gather_notice(conn, id, dead.settled_at.unwrap_or(dead.received_at))?;
-    } else if should_report(kind, &dead) {
-        gather(conn, &class_of(kind, &dead.handlers), &dead)?;
+    } else if should_report(reason, &dead) {
+        gather(conn, &class_of(reason, &dead.handlers), &dead)?;
     }
     Ok(Some(dead))
 }

@@ -22,7 +22,6 @@ mod rows;
 mod schema;
 mod settle;
 
-pub(crate) use accept::UNROUTED;
 pub(super) use committer::Handed;
 pub(super) use notices::subject_of;
 #[cfg(test)]
@@ -33,5 +32,3 @@ pub(super) use retry::RetryJob;
 
 /// An identifier is the milliseconds since 1970, then this many bits of counter.
 const ID_COUNTER_BITS: u32 = 22;
-
-use super::CANCELLED;

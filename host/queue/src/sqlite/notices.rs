@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use crate::dead_letters::{DeadLetterNotices, NOT_SENT, SUBJECT, Way, is_current};
+use crate::dead_letters::{DeadLetterNotices, SUBJECT, Way, is_current};
 use crate::inbox::NewAlert;
+use crate::reason::Reason;
 use crate::types::{Delivery, Raised, State, Submission};
 use alert_manager_core::alert::{
     Alert, DeliveryId, Event, Fingerprint, Priority, Status, Timestamp, is_dead_letter_route,
@@ -159,7 +160,10 @@ impl Committer {
             return self.resolve(group, &*notices, alert.event());
         }
         let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
-        if is_later || notice.is_cancelled() || self.is_reported(&*notices, &memory)? {
+        if is_later
+            || notice.reason == Some(Reason::Cancelled)
+            || self.is_reported(&*notices, &memory)?
+        {
             return Ok(Followed::Now);
         }
         let why = match notice.state {
@@ -201,7 +205,7 @@ impl Committer {
         notices: &dyn DeadLetterNotices,
         stored: &Stored,
     ) -> rusqlite::Result<bool> {
-        let is_done = stored.state == DONE && stored.last_error.as_deref() != Some(NOT_SENT);
+        let is_done = stored.reason == Some(Reason::Handled);
         let suffices = is_done && notices.suffices(&stored.route, &stored.pipeline);
         Ok(suffices || self.has_acted(stored)?)
     }

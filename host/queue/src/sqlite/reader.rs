@@ -12,6 +12,7 @@ use crate::clock::{from_millis, millis_up};
 use crate::dead_letters::Way;
 use crate::errors::ReadError;
 use crate::inbox::Later;
+use crate::reason::Reason;
 use crate::scheduler::Beside;
 use crate::types::{
     Delivery, Filter, LabelTest, Page, Progress, Selected, Selection, State, Story,
@@ -24,7 +25,7 @@ use alert_manager_core::journal::Recorded;
 use super::gathered::{self, Gathered, Known};
 use super::retry::Tails;
 use super::schema::{DONE, QUEUED, RETRYING, RUNNING, has_run, open_reader, reason};
-use super::{CANCELLED, kv, notices, rows};
+use super::{kv, notices, rows};
 
 /// Connections kept open; more are made where more people ask at once.
 const IDLE_MAX: usize = 3;
@@ -126,6 +127,7 @@ impl Reader {
         after: Option<DeliveryId>,
         count_max: u32,
     ) -> Result<Chosen, ReadError> {
+        let cancelled = rows::reason_code(Reason::Cancelled);
         let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
         let after = after.map_or(i64::MIN, DeliveryId::as_raw);
         let state = match selection.state {
@@ -136,7 +138,7 @@ impl Reader {
             Selected::Retrying => "INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2",
         };
         let from = format!(
-            "FROM deliveries {state} AND id > ?1 AND fingerprint IS NOT NULL AND last_error IS NOT ?2
+            "FROM deliveries {state} AND id > ?1 AND fingerprint IS NOT NULL AND reason IS NOT ?2
                  AND (?3 IS NULL OR instr(handlers, ?3) > 0)
                  AND (?4 IS NULL OR instr(lower(last_error), lower(?4)) > 0)"
         );
@@ -146,7 +148,7 @@ impl Reader {
                     "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?5"
                 ))?
                 .query_map(
-                    params![after, CANCELLED, handler, selection.reason, count_max],
+                    params![after, cancelled, handler, selection.reason, count_max],
                     read_lane,
                 )?
                 .collect::<rusqlite::Result<Vec<Lane>>>()?;
@@ -155,7 +157,7 @@ impl Reader {
                 Some(last) if lanes.len() == count_max as usize => conn
                     .prepare_cached(&format!("SELECT count(*) {from}"))?
                     .query_one(
-                        params![last.as_raw(), CANCELLED, handler, selection.reason],
+                        params![last.as_raw(), cancelled, handler, selection.reason],
                         |row| row.get::<_, i64>(0),
                     )?
                     .unsigned_abs(),
@@ -204,12 +206,13 @@ impl Reader {
         self.with(|conn| later(conn, lanes, first.as_raw()))
     }
 
-    /// Returns how many deliveries are dead.
+    /// Returns how many dead letters there are.
     pub(super) fn count_dead(&self) -> Result<u64, ReadError> {
         self.with(|conn| {
             conn.query_one(
-                "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead WHERE state = 4",
-                [],
+                "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead
+                 WHERE state = 4 AND reason IS NOT ?1",
+                [rows::reason_code(Reason::Cancelled)],
                 |row| row.get::<_, i64>(0),
             )
             .map(i64::unsigned_abs)
@@ -289,7 +292,7 @@ pub(super) fn is_apart(of: &str, route: &str, beside: &Beside) -> bool {
 }
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
-    accepted_at, settled_at, last_error, not_before, first_died_at";
+    accepted_at, settled_at, last_error, not_before, first_died_at, reason";
 
 /// Goes with the condition of that index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
@@ -297,7 +300,8 @@ const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
 fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     let limit = filter.limit.clamp(1, LIST_MAX);
     // Written out, not bound: the indexes by state are found by their own condition.
-    let (index, state) = match filter.state {
+    let state = filter.state.or(filter.reason.map(Reason::state));
+    let (index, state) = match state {
         None => ("", ""),
         Some(State::Queued) => (UNSETTLED, " AND state < 3 AND state = 0"),
         Some(State::Running) => (UNSETTLED, " AND state < 3 AND state = 1"),
@@ -309,6 +313,10 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     let mut values = vec![Value::from(
         filter.before.map_or(i64::MAX, DeliveryId::as_raw),
     )];
+    if let Some(reason) = filter.reason {
+        sql.push_str(" AND reason = ?");
+        values.push(rows::reason_code(reason).into());
+    }
     if let Some(alertname) = &filter.alertname {
         sql.push_str(" AND alertname = ?");
         values.push(alertname.clone().into());
@@ -475,6 +483,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         received_at: from_millis(row.get(8)?),
         settled_at: row.get::<_, Option<i64>>(9)?.map(from_millis),
         first_died_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
+        reason: rows::reason_of(row.get(13)?),
         last_error: row.get(10)?,
     })
 }

@@ -11,6 +11,7 @@ use crate::Shared;
 use crate::clock::Clock;
 use crate::errors::OpenError;
 use crate::options::{Caps, Options};
+use crate::reason::Reason;
 use crate::scheduler::{Entrant, Scheduler};
 use crate::types::{Delivery, LastEnd, Recovered};
 use alert_manager_core::alert::{DeliveryId, Timestamp};
@@ -22,11 +23,11 @@ use super::events::Events;
 use super::notices;
 use super::reader::Reader;
 use super::retention::Retention;
-use super::rows::{STORED, Shared as Texts, Stored};
+use super::rows::{self, STORED, Shared as Texts, Stored};
 use super::schema::{self, DEAD, PREFETCHED, QUEUED, RETRYING, RUNNING};
 
 /// Deaths of the server under a delivery that ran alone that end it.
-pub(super) const DEATHS_MAX: u32 = 3;
+const DEATHS_MAX: u32 = 3;
 
 /// JSON bytes of waiting alerts that are kept in memory; the rest is read when its turn comes.
 const ALERT_BYTES_MAX: usize = 16 << 20;
@@ -34,7 +35,8 @@ const ALERT_BYTES_MAX: usize = 16 << 20;
 /// The longest that a delivery waits after a start, whatever the clock was when it was told to wait.
 const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
 
-pub(super) const DIED: &str = "the server died three times while it ran this alone, and a call that was under way may have \
+/// What is said of such a delivery ([`Reason::Died`]).
+const DIED: &str = "the server died three times while it ran this alone, and a call that was under way may have \
                     happened; check the log, then retry it with `alert-manager retry`; a re-send of the alert does not \
                     retry it";
 
@@ -170,13 +172,21 @@ fn take_up(conn: &Connection, now: Timestamp) -> rusqlite::Result<(u64, Vec<Deli
     let died = tx
         .prepare(
             "UPDATE deliveries INDEXED BY deliveries_unsettled
-             SET state = ?1, settled_at = ?2, last_error = ?3, deaths = deaths + 1, after_crash = 1,
+             SET state = ?1, settled_at = ?2, last_error = ?3, reason = ?7, deaths = deaths + 1, after_crash = 1,
                  first_died_at = coalesce(first_died_at, ?2)
              WHERE ?6 AND state < 3 AND state = ?4 AND deaths + 1 >= ?5
              RETURNING id",
         )?
         .query_map(
-            params![DEAD, now.as_millisecond(), DIED, RUNNING, DEATHS_MAX, alone],
+            params![
+                DEAD,
+                now.as_millisecond(),
+                DIED,
+                RUNNING,
+                DEATHS_MAX,
+                alone,
+                rows::reason_code(Reason::Died)
+            ],
             |row| row.get(0).map(DeliveryId::from_raw),
         )?
         .collect::<rusqlite::Result<Vec<_>>>()?;

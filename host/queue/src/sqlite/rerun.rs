@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::reason::Reason;
 use crate::types::Accepted;
 use alert_manager_core::plan::Plan;
 
-use super::CANCELLED;
 use super::accept::Arrival;
 use super::committer::{Committer, Group};
 use super::memory::{Memory, Run};
-use super::recovery::DEATHS_MAX;
 use super::rows::Stored;
 use super::schema::DEAD;
 use super::settle::Reviver;
@@ -152,8 +151,8 @@ impl EarlierRun {
         let dead = self.stored.as_ref().filter(|s| s.state == DEAD)?;
         let has = |handler| plan.handlers.contains(handler);
         let is_edited = self.on == RunOn::Gone;
-        let killed = dead.deaths >= DEATHS_MAX;
-        let cancelled = dead.last_error.as_deref() == Some(CANCELLED);
+        let killed = dead.reason == Some(Reason::Died);
+        let cancelled = dead.reason == Some(Reason::Cancelled);
         // What killed the server must not run by itself again, on whatever route, unless none of its handlers is left.
         let may_kill = killed && (!is_edited || dead.pipeline.iter().any(has));
         if cancelled || may_kill {

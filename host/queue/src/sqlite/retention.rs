@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::options::Options;
+use crate::reason::Reason;
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
 use super::schema::{DEAD, DONE};
@@ -64,6 +65,8 @@ pub(super) struct Removed {
     pub(super) by_time: Settled,
     /// Before that, because the store was larger than `retention.size`.
     pub(super) by_size: Settled,
+    /// How many of them were dead letters.
+    pub(super) dead_letters: u64,
 }
 
 /// Deliveries by how they had ended.
@@ -85,11 +88,6 @@ impl Settled {
 }
 
 impl Removed {
-    /// Returns how many dead ones there are less.
-    pub(super) fn dead(self) -> u64 {
-        self.by_time.dead + self.by_size.dead
-    }
-
     /// Returns how many a step may still remove.
     fn left(self) -> u32 {
         let sum = u32::try_from(self.by_time.sum() + self.by_size.sum()).unwrap_or(u32::MAX);
@@ -245,11 +243,14 @@ fn remove_old(
     let cutoff = before(limits.now, limits.options.retention_time);
     for state in [DONE, DEAD] {
         for id in oldest(conn, state, cutoff, limits.needed_from, removed.left())? {
-            rows::delete(conn, id)?;
             match state {
                 DONE => removed.by_time.done += 1,
-                _ => removed.by_time.dead += 1,
+                _ => {
+                    removed.by_time.dead += 1;
+                    removed.dead_letters += u64::from(is_dead_letter(conn, id)?);
+                }
             }
+            rows::delete(conn, id)?;
         }
     }
     Ok(())
@@ -316,12 +317,23 @@ fn remove_dead(
             pipelines.swap_remove(largest);
             continue;
         };
-        rows::delete(conn, DeliveryId::from_raw(id))?;
+        let id = DeliveryId::from_raw(id);
         removed.by_size.dead += 1;
+        removed.dead_letters += u64::from(is_dead_letter(conn, id)?);
+        rows::delete(conn, id)?;
         dead_bytes = dead_bytes.saturating_sub(bytes);
         pipelines[largest].1 = pipelines[largest].1.saturating_sub(bytes);
     }
     Ok(())
+}
+
+/// Returns true if a dead delivery counts as a dead letter.
+fn is_dead_letter(conn: &Connection, id: DeliveryId) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT reason IS NOT ?2 FROM deliveries WHERE id = ?1")?
+        .query_one(
+            params![id.as_raw(), rows::reason_code(Reason::Cancelled)],
+            |row| row.get(0),
+        )
 }
 
 /// Returns true if anything is done, also what is still needed: that can go soon.
@@ -441,6 +453,7 @@ mod tests {
             route: "route",
             beside: None,
             handlers,
+            reason: None,
             last_error: None,
             json,
         };

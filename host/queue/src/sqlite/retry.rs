@@ -408,6 +408,7 @@ mod tests {
             route: "route",
             beside: None,
             handlers: ",a,",
+            reason: None,
             last_error: None,
             json: "{}",
         };

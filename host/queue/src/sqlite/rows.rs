@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::clock::{from_millis, from_nanos, nanos};
+use crate::reason::Reason;
 use crate::scheduler::Beside;
 use alert_manager_core::alert::{
     DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
@@ -34,6 +35,8 @@ pub(super) struct NewDelivery<'a> {
     /// As [`beside_text`] writes it.
     pub(super) beside: Option<&'a str>,
     pub(super) handlers: &'a str,
+    /// Why it has ended; absent if it has not.
+    pub(super) reason: Option<Reason>,
     pub(super) last_error: Option<&'a str>,
     /// The alert, or what was refused.
     pub(super) json: &'a str,
@@ -44,8 +47,8 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     conn.prepare_cached(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
              accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
-             sent_starts_at, beside)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             sent_starts_at, beside, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -64,6 +67,7 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.occurrence.as_raw(),
         new.sent_starts_at.map(nanos),
         new.beside,
+        new.reason.map(reason_code),
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
         .execute(params![new.id.as_raw(), new.json])?;
@@ -76,8 +80,6 @@ pub(super) struct Stored {
     pub(super) id: DeliveryId,
     pub(super) state: i64,
     pub(super) leases: u32,
-    /// How often the server died while this ran alone.
-    pub(super) deaths: u32,
     /// How often it died while this ran, since a lease of it last ended.
     pub(super) suspected: u32,
     pub(super) after_crash: bool,
@@ -95,14 +97,15 @@ pub(super) struct Stored {
     pub(super) waits_for: Vec<Dependency>,
     pub(super) pipeline: Vec<HandlerName>,
     pub(super) next_handler: Option<String>,
-    pub(super) last_error: Option<String>,
+    /// Why it has ended; absent if it has not.
+    pub(super) reason: Option<Reason>,
     pub(super) settled_at: Option<Timestamp>,
 }
 
 /// The columns of [`Stored`], in its order.
 pub(super) const STORED: &str = "id, state, leases, after_crash, priority, fingerprint,
-    coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, last_error,
-    settled_at, deaths, suspected, resent, beside, waits_for";
+    coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, reason,
+    settled_at, suspected, resent, beside, waits_for";
 
 impl Stored {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -118,13 +121,12 @@ impl Stored {
             route: row.get(8)?,
             pipeline: split_handlers(row.get_ref(9)?.as_str()?),
             next_handler: row.get(10)?,
-            last_error: row.get(11)?,
+            reason: reason_of(row.get(11)?),
             settled_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
-            deaths: row.get(13)?,
-            suspected: row.get(14)?,
-            resent: row.get(15)?,
-            beside: beside_of(row.get_ref(16)?.as_str_or_null()?),
-            waits_for: lines::of_text(row.get_ref(17)?.as_str_or_null()?.unwrap_or_default()),
+            suspected: row.get(13)?,
+            resent: row.get(14)?,
+            beside: beside_of(row.get_ref(15)?.as_str_or_null()?),
+            waits_for: lines::of_text(row.get_ref(16)?.as_str_or_null()?.unwrap_or_default()),
         })
     }
 
@@ -427,6 +429,26 @@ pub(super) fn status_of(code: i64) -> Status {
         0 => Status::Firing,
         _ => Status::Resolved,
     }
+}
+
+/// Returns a reason as it is stored: those of dead deliveries from 10 on.
+pub(super) const fn reason_code(reason: Reason) -> i64 {
+    match reason {
+        Reason::Handled => 0,
+        Reason::Unrouted => 1,
+        Reason::Coalesced => 2,
+        Reason::Outdated => 3,
+        Reason::Failed => 10,
+        Reason::Cancelled => 11,
+        Reason::Backlog => 12,
+        Reason::Refused => 13,
+        Reason::Died => 14,
+    }
+}
+
+pub(super) fn reason_of(code: Option<i64>) -> Option<Reason> {
+    let mut all = Reason::ALL.into_iter();
+    all.find(|reason| Some(reason_code(*reason)) == code)
 }
 
 fn priority_code(priority: Priority) -> i64 {

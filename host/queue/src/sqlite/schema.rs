@@ -19,7 +19,7 @@ use super::rows::DEAD_BYTES;
 const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// Raised with every change of the tables.
-const LAYOUT: i64 = 4;
+const LAYOUT: i64 = 5;
 
 /// A large store is not read through at every start: what this time does not cover is found when it is read.
 const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
@@ -52,6 +52,7 @@ pub(super) fn has_run(state: i64, leases: i64) -> bool {
 // backlog, or of what was refused.
 // `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
+// `reason` is why a delivery has ended (`rows.rs`), null before that.
 // `dead_bytes` is what a dead delivery takes of the store, with everything that belongs to it.
 // `unreported` has the deaths that no notice was made of yet, by why they died and their handlers (`deaths.rs`).
 // Retention goes by when deliveries were settled, never by their ids: those follow the order of acceptance, also while the
@@ -85,10 +86,11 @@ CREATE TABLE deliveries (
     handlers TEXT NOT NULL,
     next_handler TEXT,
     last_error TEXT,
-    dead_bytes INTEGER
+    dead_bytes INTEGER,
+    reason INTEGER
 ) STRICT;
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
-CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
+CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
 CREATE INDEX deliveries_settled ON deliveries (state, settled_at) WHERE state >= 3;
 CREATE INDEX deliveries_dead_by_handlers ON deliveries (handlers, settled_at, dead_bytes) WHERE state = 4;
 CREATE TABLE alerts (id INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;
@@ -198,6 +200,26 @@ INSERT INTO meta VALUES ('earlier_deaths_until', CAST(unixepoch('subsec') * 1000
 
 /// From the third layout, which did not know what a delivery waits for besides its time.
 const FROM_3: &str = "ALTER TABLE deliveries ADD COLUMN waits_for TEXT;";
+
+/// From the fourth layout, in which a text alone said why a delivery had ended. Reasons have the numbers of `rows.rs`.
+const FROM_4: &str = "
+ALTER TABLE deliveries ADD COLUMN reason INTEGER;
+UPDATE deliveries SET reason = CASE
+        WHEN handlers = '' THEN 1
+        WHEN last_error = 'not sent: the delivery that it is about is no longer dead' THEN 3
+        ELSE 0 END
+    WHERE state = 3;
+UPDATE deliveries SET reason = CASE
+        WHEN last_error = 'cancelled' THEN 11
+        WHEN fingerprint IS NULL THEN 13
+        WHEN last_error GLOB 'backlog:*' THEN 12
+        WHEN deaths >= 3 THEN 14
+        ELSE 10 END
+    WHERE state = 4;
+UPDATE unreported SET class = 'died' || substr(class, length('server-died') + 1) WHERE class GLOB 'server-died,*';
+DROP INDEX deliveries_dead;
+CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
+";
 
 /// A store that this process alone may write.
 #[derive(Debug)]
@@ -360,7 +382,10 @@ fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
             [],
         )?;
     }
-    tx.execute_batch(FROM_3)?;
+    if from < 4 {
+        tx.execute_batch(FROM_3)?;
+    }
+    tx.execute_batch(FROM_4)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }
@@ -435,6 +460,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::reason::Reason;
+    use crate::sqlite::rows;
 
     #[test]
     fn every_commit_is_synced() {
@@ -452,8 +479,67 @@ mod tests {
         assert_eq!(pragma("auto_vacuum"), 2.into());
     }
 
+    /// The tables of the fourth layout that later ones have changed.
+    const LAYOUT_4: &str = "
+        DROP INDEX deliveries_dead;
+        ALTER TABLE deliveries DROP COLUMN reason;
+        CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
+        PRAGMA user_version = 4;";
+
+    #[test]
+    fn a_store_of_the_fourth_layout_gets_the_reasons_of_what_has_ended_from_its_texts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let conn = open(&path).unwrap().conn;
+        conn.execute_batch(LAYOUT_4).unwrap();
+        conn.execute_batch(
+            "INSERT INTO deliveries (id, state, fingerprint, deaths, accepted_at, alertname, route, handlers, last_error)
+                 VALUES (1, 3, 1, 0, 1, 'A', 'r', ',h,', NULL), (2, 3, 1, 0, 1, 'A', '', '', 'unrouted'),
+                     (3, 3, 1, 0, 1, 'A', 'r', ',h,', 'not sent: the delivery that it is about is no longer dead'),
+                     (4, 4, 1, 2, 1, 'A', 'r', ',h,', 'gave up'), (5, 4, 1, 0, 1, 'A', 'r', ',h,', 'cancelled'),
+                     (6, 4, 1, 0, 1, 'A', 'r', ',h,', 'backlog: half of the queue'),
+                     (7, 4, NULL, 0, 1, 'A', '', '', 'labels.n: a number'),
+                     (8, 4, 1, 3, 1, 'A', 'r', ',h,', 'the server died'), (9, 2, 1, 0, 1, 'A', 'r', ',h,', '503');
+             INSERT INTO unreported VALUES ('server-died,h,', 2, 1, '4,5'), ('failed,h,', 1, 1, '6');",
+        )
+        .unwrap();
+        drop(conn);
+        let conn = open(&path).unwrap().conn;
+        let reasons = conn
+            .prepare("SELECT reason FROM deliveries ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(|code| rows::reason_of(code.unwrap()))
+            .collect::<Vec<_>>();
+        let known = [
+            Reason::Handled,
+            Reason::Unrouted,
+            Reason::Outdated,
+            Reason::Failed,
+            Reason::Cancelled,
+            Reason::Backlog,
+            Reason::Refused,
+            Reason::Died,
+        ];
+        assert_eq!(reasons[..8], known.map(Some));
+        assert_eq!(reasons[8], None);
+        assert_eq!(
+            text(
+                &conn,
+                "SELECT group_concat(class, ' ' ORDER BY class) FROM unreported"
+            ),
+            "died,h, failed,h,"
+        );
+        drop(conn);
+        assert!(open(&path).is_ok());
+    }
+
     /// The tables of the third layout that later ones have changed.
     const LAYOUT_3: &str = "
+        DROP INDEX deliveries_dead;
+        ALTER TABLE deliveries DROP COLUMN reason;
+        CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
         ALTER TABLE deliveries DROP COLUMN waits_for;
         PRAGMA user_version = 3;";
 
@@ -500,6 +586,9 @@ mod tests {
         DROP INDEX deliveries_dead_by_handlers;
         ALTER TABLE deliveries DROP COLUMN dead_bytes;
         ALTER TABLE deliveries DROP COLUMN waits_for;
+        DROP INDEX deliveries_dead;
+        ALTER TABLE deliveries DROP COLUMN reason;
+        CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
         PRAGMA user_version = 2;";
 
     fn text(conn: &Connection, sql: &str) -> String {

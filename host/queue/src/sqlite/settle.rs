@@ -4,20 +4,19 @@ use std::collections::HashSet;
 
 use rusqlite::params;
 
-use crate::dead_letters::DeathKind;
 use crate::errors::{CancelError, RetryError};
 use crate::inbox::{KvMessage, Later, Outcome, Settle, Urgent};
+use crate::reason::Reason;
 use crate::scheduler::{Ended, Entrant, Withdrawn};
 use crate::types::{Delivery, LeaseToken, Progress, Raised, Selected, State, StepStatus};
 use alert_manager_core::alert::{Alert, DeliveryId};
 use alert_manager_core::journal::{KvOutcome, LedgerError, Note};
 
-use super::accept::is_backlog;
 use super::committer::{Committer, Group, Handed};
 use super::notices::Followed;
 use super::rows::{self, Stored};
 use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING, has_run};
-use super::{CANCELLED, kv, reader};
+use super::{kv, reader};
 
 /// What a message is answered once its transaction is durable.
 #[derive(Debug)]
@@ -189,6 +188,10 @@ impl Committer {
             &settle.progress,
             settle.story.as_deref(),
         )?;
+        let reason = match settle.outcome {
+            Outcome::Ended(reason) => Some(reason),
+            Outcome::Wait { .. } => None,
+        };
         let yields = matches!(
             settle.outcome,
             Outcome::Wait {
@@ -198,11 +201,16 @@ impl Committer {
         );
         let waits_for = match &settle.outcome {
             Outcome::Wait { waits_for, .. } => rows::waits_for_text(waits_for),
-            Outcome::Done | Outcome::Dead => None,
+            Outcome::Ended(_) => None,
         };
         let (state, settled_at, not_before, handler) = match &settle.outcome {
-            Outcome::Done => (DONE, Some(group.now.as_millisecond()), None, None),
-            Outcome::Dead => (DEAD, Some(group.now.as_millisecond()), None, None),
+            Outcome::Ended(reason) => {
+                let state = match reason.state() {
+                    State::Dead => DEAD,
+                    _ => DONE,
+                };
+                (state, Some(group.now.as_millisecond()), None, None)
+            }
             Outcome::Wait {
                 handler,
                 not_before,
@@ -221,7 +229,7 @@ impl Committer {
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
                      next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
-                     waits_for = ?9,
+                     waits_for = ?9, reason = ?10,
                      suspected = suspected * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
@@ -238,20 +246,23 @@ impl Committer {
                     settle.last_error,
                     yields,
                     waits_for,
+                    reason.map(rows::reason_code),
                 ],
                 |row| row.get(0),
             )?;
-        if state == DEAD {
-            self.die(group, settle.id, DeathKind::Failed)?;
+        if let (DEAD, Some(reason)) = (state, reason) {
+            self.die(group, settle.id, reason)?;
         } else if state == DONE && self.watched.contains(settle.id) {
             self.ended(group, settle.id)?;
         }
-        if settled_at.is_some() && self.reports_settled() {
-            self.note_settled(group, settle, attempts);
+        if let Some(reason) = reason
+            && self.reports_settled()
+        {
+            self.note_settled(group, settle, reason, attempts);
         }
         group.gone.insert(settle.id);
         let ended = match &settle.outcome {
-            Outcome::Done | Outcome::Dead => Ended::Settled,
+            Outcome::Ended(_) => Ended::Settled,
             Outcome::Wait {
                 handler,
                 due,
@@ -268,7 +279,7 @@ impl Committer {
     }
 
     /// Notes a delivery that has ended, for the report. Of one that is dead the store has told the rest.
-    fn note_settled(&self, group: &mut Group, settle: &Settle, attempts: u32) {
+    fn note_settled(&self, group: &mut Group, settle: &Settle, reason: Reason, attempts: u32) {
         let Some(origin) = self.shared.scheduler.lock().origin_of(settle.id) else {
             return;
         };
@@ -287,6 +298,7 @@ impl Committer {
                 received_at: origin.accepted_at,
                 settled_at: Some(group.now),
                 first_died_at: None,
+                reason: Some(reason),
                 last_error: settle.last_error.clone(),
             });
         }
@@ -481,13 +493,13 @@ impl Committer {
         let grant = self.shared.scheduler.lock().admit(entrant, group.ticks);
         let state = if grant.is_some() { RUNNING } else { QUEUED };
         // After a backlog it runs for the first time: that is no second chance.
-        let resent = by == Reviver::Resend && !is_backlog(stored.last_error.as_deref());
+        let resent = by == Reviver::Resend && stored.reason != Some(Reason::Backlog);
         self.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
                      resent = ?6, first_died_at = CASE WHEN ?6 THEN first_died_at END,
                      revived_at = ?4, settled_at = NULL, not_before = NULL, waits_for = NULL, next_handler = ?5,
-                     last_error = NULL, dead_bytes = NULL
+                     last_error = NULL, reason = NULL, dead_bytes = NULL
                  WHERE id = ?1",
             )?
             .execute(params![
@@ -498,7 +510,7 @@ impl Committer {
                 handler.as_str(),
                 resent,
             ])?;
-        group.revived += 1;
+        group.revived += u64::from(stored.reason.is_some_and(Reason::is_dead_letter));
         self.watch(group, id, &stored.route);
         if let Some(grant) = grant {
             group.handed.push(Handed {
@@ -535,16 +547,17 @@ impl Committer {
         self.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL, waits_for = NULL,
-                     last_error = ?4
+                     last_error = ?4, reason = ?5
                  WHERE id = ?1",
             )?
             .execute(params![
                 id.as_raw(),
                 DEAD,
                 group.now.as_millisecond(),
-                CANCELLED
+                Reason::Cancelled.as_str(),
+                rows::reason_code(Reason::Cancelled),
             ])?;
-        self.die(group, id, DeathKind::Cancelled)?;
+        self.die(group, id, Reason::Cancelled)?;
         if self.watched.contains(id) {
             self.ended(group, id)?;
         }
