@@ -5,20 +5,15 @@
 //! are gone since the configuration was edited. The
 //! slot is released when the invocation ends, the lane when the settlement is durable.
 
-mod ask;
-mod clock;
-mod dead_letters;
-mod errors;
-mod inbox;
+mod commit;
 mod leases;
 mod ledger;
-mod options;
-mod reason;
-mod scheduler;
-mod sqlite;
+mod model;
+mod queries;
+mod schedule;
+mod store;
 #[cfg(test)]
 mod tests;
-mod types;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -33,20 +28,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use alert_manager_core::journal::{Dependency, Ledger, Recorded};
 
-pub use ask::Force;
-pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
-pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
-pub use options::{Caps, Options};
-pub use reason::{Reason, UnknownReason};
-pub use scheduler::HandlerCounts;
-pub use types::*;
+pub use model::*;
+pub use queries::Force;
 
-use clock::{Clock, Ticks};
-use inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use commit::inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
 use ledger::StepLedger;
-use scheduler::Scheduler;
-use sqlite::Reader;
+use model::clock::{self, Clock, Ticks};
+use schedule::Scheduler;
+use store::sqlite::{self, Reader};
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
@@ -481,7 +471,7 @@ impl Queue {
             progress: leased.progress,
             alert: Some(leased.alert),
             story: None,
-            last_error: Some(dead_letters::NOT_SENT.to_owned()),
+            last_error: Some(model::NOT_SENT.to_owned()),
         };
         self.settle_for(settlement, Reason::Outdated);
     }
