@@ -397,6 +397,12 @@ impl Shared {
             log_refused(&problems);
             return Err(problems);
         }
+        let mistakes = config.mistakes_beyond(&self.config.whole.load());
+        if !mistakes.0.is_empty() {
+            self.metrics.reloaded(Err(()));
+            log_refused(&mistakes);
+            return Err(mistakes);
+        }
         self.reviewed.say_all_again();
         if let Err(error) = self.runtime.reconfigure(service_options(
             &config,
