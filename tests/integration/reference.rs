@@ -46,6 +46,23 @@ fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
     text
 }
 
+/// Breaks a paragraph into lines of at most 125 columns.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().unwrap();
+        if line.is_empty() {
+            *line = word.to_owned();
+        } else if line.chars().count() + 1 + word.chars().count() <= 125 {
+            *line += " ";
+            *line += word;
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
 fn code(text: &str) -> String {
     if text.is_empty() {
         String::new()
@@ -160,7 +177,8 @@ fn keys() -> String {
     for part in parts {
         let (path, about) = (&part.path, part.key.about);
         let restart = if part.needs_restart { RESTART } else { "" };
-        let _ = writeln!(text, "\n### `{path}`\n\n{about}{restart}\n");
+        let about = wrapped(&format!("{about}{restart}"));
+        let _ = writeln!(text, "\n### `{path}`\n\n{about}\n");
         text += &keys_of(part, &keys);
     }
     text
@@ -238,10 +256,11 @@ fn the_page_about_the_command_line_has_every_command() {
     for command in &commands {
         let _ = writeln!(
             text,
-            "\n### {}\n\n{}.\n\n```\n{}\n```\n",
+            "\n### {}\n\n{}.\n\n```\n{}\n\n{}\n```\n",
             command.name,
             command.about.trim_end_matches('.'),
-            command.usage
+            command.usage,
+            command.examples.join("\n")
         );
         let arguments: Vec<_> = command.arguments.iter().map(argument).collect();
         if !arguments.is_empty() {

@@ -179,6 +179,8 @@ pub struct CommandHelp {
     pub about: String,
     /// How it is written, in one line.
     pub usage: String,
+    /// An example or two.
+    pub examples: &'static [&'static str],
     /// Its arguments and flags.
     pub arguments: Vec<ArgumentHelp>,
 }
@@ -204,10 +206,13 @@ pub fn commands() -> Vec<CommandHelp> {
     let commands = visible(&command).map(|sub| {
         let mut sub = sub.clone();
         let usage = sub.render_usage().to_string();
+        let mut examples = EXAMPLES.iter();
+        let examples = examples.find(|(name, _)| *name == sub.get_name());
         CommandHelp {
             name: sub.get_name().to_owned(),
             about: sub.get_about().map(ToString::to_string).unwrap_or_default(),
             usage: usage.trim_start_matches("Usage: ").replace('\n', " "),
+            examples: examples.map_or(&[], |(_, examples)| *examples),
             arguments: sub
                 .get_arguments()
                 .filter(|argument| argument.get_id() != "help")

@@ -129,4 +129,17 @@ mod tests {
         assert_eq!(restart(&second, &second), ["retention"], "still to come");
         assert!(restart(&second, &first).is_empty());
     }
+
+    #[test]
+    fn a_mistake_is_new_unless_the_configuration_in_use_has_it() {
+        let mistaken = "handlers: { one: { limits: { cpu: 1m } } }\n";
+        let (good, bad) = (read(""), read(mistaken));
+        assert_eq!(bad.mistakes_beyond(&good).0, bad.mistakes);
+        assert_eq!(bad.mistakes.len(), 1);
+        let moved = read(&format!("# another line\n{mistaken}"));
+        assert_eq!(moved.mistakes_beyond(&bad).0, []);
+        let other = read(&mistaken.replace("one", "two"));
+        assert_eq!(other.mistakes_beyond(&bad).0.len(), 1);
+        assert_eq!(good.mistakes_beyond(&bad).0, []);
+    }
 }

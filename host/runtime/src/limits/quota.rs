@@ -62,7 +62,7 @@ limits! {
         HttpCalls http_calls => http_calls_max: u32, Count, 50, at most 10_000;
         /// Slack calls.
         SlackCalls slack_calls => slack_calls_max: u32, Count, 50, at most 1_000;
-        /// kv calls.
+        /// calls of kv.
         KvCalls kv_calls => kv_calls_max: u32, Count, 1_000, at most 100_000;
         /// requests of this handler to one origin, over all its invocations. A request waits up to half of its timeout;
         /// one that would have to wait longer is answered `unavailable`.

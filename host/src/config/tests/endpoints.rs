@@ -102,6 +102,14 @@ fn each_problem_has_a_place_and_a_remedy() {
             "am.yml:2:20: tls_server_config has no key_file — add key_file: FILE",
         ),
         (
+            "tls_server_config: { cert_file: , key_file: am.yml }",
+            "tls_server_config has no cert_file",
+        ),
+        (
+            "heartbeats: { a: { every: , matchers: ['b=c'] } }",
+            "heartbeats.a does not say how often",
+        ),
+        (
             "tls_server_config: { cert_file: am.yml, key_file: none }",
             "am.yml:2:51: tls_server_config.key_file: there is no file none",
         ),

@@ -77,6 +77,14 @@ fn each_problem_has_a_place_and_a_remedy() {
             "api has authorization and basic_auth",
         ),
         (
+            "webhook: { basic_auth: { username: , password: p } }",
+            "webhook.basic_auth has no username",
+        ),
+        (
+            "credentials: { a: { authorization: , origins: ['https://h.org'] } }",
+            "credentials.a does not say what to send",
+        ),
+        (
             "credentials: { a: { origins: ['https://h.org'] } }",
             "credentials.a does not say what to send",
         ),
