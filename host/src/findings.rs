@@ -1,4 +1,4 @@
-//! What is wrong with a configuration and the modules of its folder: each with its place and what to do.
+//! What is wrong with a configuration and the modules of its folder: each with its place and a remedy.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, in the order of the file. Never empty where it is an error.
+/// Everything that is wrong, in the order of the file. Never empty if it is an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 

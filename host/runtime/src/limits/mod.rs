@@ -3,6 +3,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod quota;
+pub(crate) mod table;
 
 use std::time::Duration;
 

@@ -118,7 +118,7 @@ fn grants(settings: &HandlerSettings) -> api::Grants {
 
 /// By the names of the configuration, the unit added if the name does not say it.
 fn limits(settings: &HandlerSettings) -> BTreeMap<String, Limit> {
-    let limit = |key: &LimitKey| {
+    let limit = |key: &LimitKey<Limits>| {
         let amount = (key.get)(&settings.limits);
         match key.unit {
             Unit::Size if !key.name.contains("bytes") => {
