@@ -95,10 +95,13 @@ pub struct SentAgain {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
     /// Those that were sent again.
+    #[serde(default)]
     pub retried: Vec<DeliveryId>,
     /// Those that were not, the first of them.
+    #[serde(default)]
     pub left: Vec<Left>,
     /// How many were not, by reason.
+    #[serde(default)]
     pub left_counts: Vec<LeftCount>,
     /// What was not looked at; null if nothing.
     pub rest: Option<Rest>,

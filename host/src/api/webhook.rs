@@ -14,6 +14,7 @@ pub struct Accepted {
     #[serde(flatten)]
     pub counted: Counted,
     /// What was stored: one delivery for each alert and route.
+    #[serde(default)]
     pub deliveries: Vec<Taken<'static>>,
     /// The deliveries that the duplicates belong to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -24,12 +25,16 @@ pub struct Accepted {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Alerts that were accepted and are stored.
+    #[serde(default)]
     pub accepted: u64,
     /// Events that are known and need not run again.
+    #[serde(default)]
     pub duplicates: u64,
     /// Firings that came after their own resolved: not run.
+    #[serde(default)]
     pub stale: u64,
     /// Parts of the body that are no alerts, kept as dead deliveries.
+    #[serde(default)]
     pub rejected: Vec<Rejected>,
     /// Such parts beyond those that are listed. They are not kept.
     #[serde(default, skip_serializing_if = "is_zero")]
