@@ -1,4 +1,4 @@
-//! `check --online`: asks Slack and the granted origins what no file tells.
+//! `check --online`: asks Slack and the granted origins what the configuration alone cannot show.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::modules;
 use crate::config::{Config, CredentialKind};
 use crate::review::Asked;
 
-/// Origins that are asked; each takes a connection.
+/// How many origins are asked; each takes a connection.
 const ORIGINS_MAX: usize = 200;
 
-/// Asks everything at once, within seconds.
+/// Asks all of them concurrently, within seconds.
 pub(super) fn ask(config: &Config) -> anyhow::Result<Asked> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
