@@ -1,4 +1,4 @@
-//! `/api/v1/deliveries`: what became of each alert, and sending dead ones again.
+//! `/api/v1/deliveries`: lists deliveries, returns their stories, retries and cancels them.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
@@ -16,15 +16,15 @@ use crate::queue::{
 };
 use crate::router::Matcher;
 
-/// The most deliveries in one answer.
+/// The most deliveries in one response.
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
 
-/// A longer matcher is none that somebody wrote.
+/// The longest matcher that is accepted.
 const MATCHER_BYTES_MAX: usize = 4 << 10;
 
-/// Reads the question of a list. All values are texts here: what is wrong with one is better said here than by a
-/// decoder. One that is given and empty (`state=&limit=5`) is one that is not given.
+/// Parses the query of a list. All values are parsed as text here, because these errors are clearer than those of a decoder.
+/// An empty value (`state=&limit=5`) counts as absent.
 fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     let mut filter = Filter {
         limit: LIMIT_DEFAULT,
@@ -64,7 +64,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     Ok(filter)
 }
 
-/// As much of what somebody typed as an error repeats.
+/// Returns a value as an error shows it, cut.
 fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
@@ -119,7 +119,7 @@ pub(super) async fn list(
     ))
 }
 
-/// Tells the whole story of one delivery.
+/// Returns the story of one delivery.
 pub(super) async fn story(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -163,8 +163,8 @@ pub(super) async fn story(
     Ok(axum::Json(body))
 }
 
-/// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
-/// that does not answer uses up no try.
+/// Returns the steps with the counts of the retry policy. They differ from the delivery's `attempts`, because a dependency that
+/// does not answer does not count as an attempt.
 fn steps(config: &Config, progress: &Progress) -> Value {
     let step = |step: &Step| {
         let mut json = json!(step);
@@ -191,7 +191,7 @@ pub(super) struct RetryQuery {
     force: Option<bool>,
 }
 
-/// Sends a dead delivery again, or lets one run now that waits for another try: `was` says which.
+/// Retries a dead delivery, or runs one now that waits for a retry; `was` says which.
 pub(super) async fn retry(
     State(shared): State<Shared>,
     Path(id): Path<String>,
@@ -217,8 +217,8 @@ pub(super) async fn retry(
     ))
 }
 
-/// Reads which deliveries are to be sent again, and after which one. A value that is given and empty matches nothing that
-/// anybody means, but must not match everything: a variable that is not set must not send all of them.
+/// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
+/// that is not set, and must not select all.
 fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), ApiError> {
     let (mut selection, mut after) = (Selection::default(), None);
     let mut matchers = Vec::new();
@@ -226,10 +226,10 @@ fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), Api
         match &*name {
             "after" if value.is_empty() => {}
             "after" => after = Some(parse_id(&value)?),
-            // No handler has an empty name.
+            // An empty name matches no handler.
             "handler" => selection.handler = Some(HandlerName::new(&value)),
             "reason" | "match" | "state" if value.is_empty() => {
-                return Err(bad(format!("{name} is empty: leave it out to send all")));
+                return Err(bad(format!("{name} is empty: leave it out to retry all")));
             }
             "reason" => selection.reason = Some(value.into_owned()),
             "match" => matchers.extend(parse_matchers(&value)?),
@@ -258,8 +258,8 @@ fn label_test(matchers: Vec<Matcher>) -> LabelTest {
     LabelTest::new(move |labels| matchers.iter().all(|matcher| matcher.matches(labels)))
 }
 
-/// Sends every dead delivery again that the question selects, or lets what waits for another try run now: as many as the queue has room for and as a request has time for.
-/// `rest` says what was not looked at, and where the next request goes on.
+/// Retries every dead delivery that the query selects, or runs those that wait for a retry: as many as fit into the queue and
+/// into the time of a request. `rest` has the number that was not processed, and where the next request continues.
 pub(super) async fn retry_all(
     State(shared): State<Shared>,
     RawQuery(query): RawQuery,
@@ -297,7 +297,7 @@ pub(super) async fn retry_all(
     })))
 }
 
-/// Gives up a delivery that is not settled.
+/// Cancels a delivery that is not settled.
 pub(super) async fn cancel(
     State(shared): State<Shared>,
     Path(id): Path<String>,

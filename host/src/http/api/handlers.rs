@@ -1,4 +1,4 @@
-//! `GET /api/v1/handlers`: what serves, what was refused, and why.
+//! `GET /api/v1/handlers`: the modules that serve, those that were refused, and why.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::runtime::{Hold, Limits, ModuleInfo, Unit};
 use crate::units::format_duration;
 use crate::worker::Pause;
 
-/// Lists every module of the folder, refused ones too.
+/// Lists every module of the folder, including refused ones.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
     let config = shared.config.load();
     let counts = shared.queue.counts().handlers;
@@ -54,7 +54,7 @@ fn describe(
         "sha256": module.sha256,
         "file": module.file,
         "state": module_state(config, module),
-        // With a state `refused`: the module that was served before still is.
+        // True although the state is `refused` if an earlier module still serves.
         "serving": module.name.is_some(),
         "paused": paused.as_ref().map(pause),
         "alerts": module.alerts,
@@ -91,7 +91,7 @@ fn pause(pause: &Pause) -> Value {
     json!({ "step": pause.step.as_str(), "until": until, "reason": pause.reason })
 }
 
-/// Returns what Slack refuses this handler until the operator mends it.
+/// Returns the channels and the token that Slack rejects for this handler.
 fn held(shared: &Shared, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
     let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
     else {
@@ -114,7 +114,7 @@ fn grants(settings: &HandlerSettings) -> Value {
     })
 }
 
-/// By the names of the configuration, the unit added where the name does not say it.
+/// Returns the limits by their names in the configuration, with the unit added if the name does not have it.
 fn limits(settings: &HandlerSettings) -> Value {
     Limits::KEYS
         .iter()

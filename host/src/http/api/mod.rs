@@ -1,4 +1,4 @@
-//! What people and programs ask a running server: its deliveries, its handlers, its health.
+//! The API for people and programs: deliveries, handlers, health.
 
 mod deliveries;
 mod handlers;
@@ -15,7 +15,7 @@ use crate::http::auth::authorize;
 use crate::http::origin::{self, Proof};
 use crate::http::server::Standing;
 
-/// The routes of the API, and those that probes and Prometheus ask.
+/// Returns the routes of the API, and those for probes and Prometheus.
 pub(super) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
     let guarded = Endpoints::new()
         .route("/", get(health::index))
@@ -65,7 +65,7 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     }
 }
 
-/// Keeps web pages away from what asks for no proof and has names in it.
+/// Refuses web pages access to endpoints that need no authentication and return names.
 async fn guard_open(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let config = shared.config.load();
     let judged = match Proof::asked_by(&shared, &config, config.api.authorization.is_some()) {

@@ -1,4 +1,4 @@
-//! Alerts in: what senders post, told apart and turned into alerts of ours.
+//! The webhook: parses alerts of all senders and passes them to the queue.
 
 mod endpoint;
 mod intake;
