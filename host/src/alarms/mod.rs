@@ -1,4 +1,4 @@
-//! What the server reports about itself: dead letters, and what of Slack is held; and the ways by which it does.
+//! Alerts of the server about itself, on dead letters and held Slack channels, and the ways to deliver them.
 
 mod dead_letters;
 mod holds;
