@@ -331,7 +331,7 @@ fn a_start_says_what_it_found_and_how_the_last_process_ended() {
     let line = found(&server, "last_end=none");
     assert_eq!(field(&line, "level"), "info", "{line}");
     post_alert(&server, &alerts::firing("Waits", &[("team", "a")]));
-    server.wait_for_line("will try again");
+    server.wait_for_line("will be retried");
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
 

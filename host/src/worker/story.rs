@@ -1,4 +1,4 @@
-//! What one lease did, as `explain` tells it: written by the worker, kept by the queue, read by people.
+//! The story of a lease: the recorded trace that the worker writes, the queue stores and `explain` shows.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,40 +6,40 @@ use crate::alert::{Block, HandlerName, Labels, StepKind, Timestamp};
 use crate::journal::Doubts;
 use crate::runtime::Trace;
 
-/// One lease of a delivery: an attempt, in the words of the API.
+/// One lease of a delivery, which the API calls an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attempt {
-    /// 1 for the first lease.
+    /// The number of the lease, from 1.
     pub(super) attempt: u32,
     /// When a worker took it.
     pub(super) started_at: Timestamp,
-    /// When it was given back.
+    /// When it ended.
     pub(super) ended_at: Timestamp,
     /// `done`, `dead`, `retry` or `yield`.
     pub(super) outcome: String,
-    /// True where the server died under the lease before this one.
+    /// True if the server crashed during the lease before this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) after_crash: bool,
-    /// What ran.
+    /// The steps that ran.
     pub(super) steps: Vec<StepStory>,
-    /// What was left out to keep within [`STORY_BYTES_MAX`].
+    /// The parts that were left out to keep within [`STORY_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) left_out: Vec<String>,
 }
 
-/// The story of one attempt, in bytes of JSON.
+/// The size limit of the story of one attempt, as JSON, in bytes.
 pub(super) const STORY_BYTES_MAX: usize = 512 << 10;
-/// The same as a limit, for metrics.
+/// The name of that limit in metrics.
 pub(super) const STORY_LIMIT: &str = "story_bytes";
-/// Calls of a step whose story is cut.
+/// How many calls of a step are kept if its story is cut.
 const CUT_CALLS_MAX: usize = 20;
-/// The error of a step whose story is cut, in bytes.
+/// To how many bytes the error of a step is cut if its story is cut.
 const CUT_ERROR_BYTES_MAX: usize = 1 << 10;
 
-/// Something that is left out of a step's story, and its name.
+/// A part of a step's story that can be left out, with its name.
 type Cut = (&'static str, fn(&mut StepStory));
 
-/// What is left out of a story that is too large, in this order.
+/// The parts that are left out of a story that is too large, in this order.
 const CUTS: [Cut; 5] = [
     ("previews", |step| {
         for call in &mut step.trace.calls {
@@ -66,9 +66,9 @@ const CUTS: [Cut; 5] = [
 ];
 
 impl Attempt {
-    /// Returns it as JSON. What is too much is left out, and named: the largest and least needed first.
+    /// Returns it as JSON. If it is too large, parts are left out and named, the largest and least important first.
     pub(super) fn tell(&mut self, bytes_max: usize) -> Option<String> {
-        // Only what can't be written as JSON fails here, and the story holds nothing of that kind.
+        // Only types that cannot be written as JSON would fail, and the story has none.
         let mut json = serde_json::to_string(self).ok()?;
         for (what, cut) in CUTS {
             if json.len() <= bytes_max {
@@ -82,14 +82,14 @@ impl Attempt {
     }
 }
 
-/// One try of one step.
+/// One attempt of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StepStory {
-    /// Whose.
+    /// The handler.
     pub(super) handler: HandlerName,
-    /// Which hook.
+    /// The hook.
     pub(super) step: StepKind,
-    /// The module's version and the first digits of its hash; absent where none was loaded.
+    /// The module's version and the first digits of its digest; absent if none was loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) module: Option<String>,
     /// When it started.
@@ -99,19 +99,19 @@ pub(super) struct StepStory {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// Not before this, where it is tried again.
+    /// When it is retried at the earliest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) not_before: Option<Timestamp>,
-    /// What it found or did.
+    /// The facts that it returned.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub(super) facts: Labels,
-    /// What it found for people.
+    /// The blocks that it found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) blocks: Vec<Block>,
-    /// Which calls may have happened without a record, after this try. At the step's end: and were not repeated.
+    /// The calls in doubt after this attempt. If the step has ended, they were not repeated.
     #[serde(default, skip_serializing_if = "Doubts::is_empty")]
     pub(super) in_doubt: Doubts,
-    /// Its host calls, log lines and use of the machine.
+    /// Its host calls, log lines and resource usage.
     #[serde(flatten)]
     pub(super) trace: Trace,
 }
