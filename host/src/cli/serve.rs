@@ -148,7 +148,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
                 ""
             };
             anyhow!(
-                "port {} is in use{airplay}: stop what has it, or choose another with PORT=5001 or --web.listen-address {}:5001",
+                "port {} is in use{airplay}: stop the program that uses it, or choose another with PORT=5001 or --web.listen-address {}:5001",
                 address.port(),
                 address.ip()
             )
