@@ -401,7 +401,7 @@ fn a_reload_says_what_changed_in_the_log_and_to_whoever_asked() {
     assert_eq!(used.code, Some(1), "{used:?}");
     assert!(
         used.stdout.starts_with(
-            "reloaded: the new configuration is in use, with 1 thing in it that can only fail; changed:\n"
+            "reloaded: the new configuration is in use, with 1 problem in it; changed:\n"
         ),
         "{used:?}"
     );

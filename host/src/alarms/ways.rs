@@ -40,7 +40,7 @@ impl Reporting {
                 "dead_letter.handlers is empty: nobody is notified of an alert that is dead-lettered. `alert-manager deliveries --state dead` lists them",
             ),
             Self::Nobody => Some(
-                "nobody is notified of an alert that is dead-lettered: no route is without matchers, so its handlers cannot report it. Add:\ndead_letter:\n  handlers: [HANDLER]",
+                "nobody is notified of an alert that is dead-lettered: every route has matchers, so no route's handlers can report it. Add:\ndead_letter:\n  handlers: [HANDLER]",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! `handlers`, `deliveries`, `retry`, `cancel`, `reload`: ask a running server.
+//! `handlers`, `deliveries`, `retry`, `cancel`, `reload`: commands for a running server.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use super::print::{self, Paint};
 use crate::alert::Timestamp;
 use crate::units::parse_duration;
 
-/// The widest that a reason gets in a list; `explain` tells all of it.
+/// The length to which a list cuts a reason; `explain` shows all of it.
 const REASON_CHARS: usize = 100;
 
-/// How long `retry --handler` waits for room in the queue while nothing gets on.
+/// How long `retry --handler` waits for free space in a queue that makes no progress.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Lists the handlers.
@@ -71,12 +71,12 @@ pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
                 print::plain(reason)
             ));
         }
-        // A pause is the last error if there is no other.
+        // If the handler is paused, its last error is the reason for that, unless there is another.
         let is_refused = handler["state"] == "refused";
         let is_told = handler["paused"].is_object() && !is_refused;
         if let Some(error) = handler["last_error"].as_str().filter(|_| !is_told) {
             let serves_on = if is_refused && handler["serving"] == true {
-                "the file as it is now is refused, the version before it goes on serving: "
+                "the current file is refused, the previous version keeps serving: "
             } else {
                 ""
             };
@@ -122,7 +122,7 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns what the flags ask for, as the API spells it.
+/// Returns the flags as a query of the API.
 pub(super) fn deliveries_query(
     args: &DeliveriesArgs,
 ) -> anyhow::Result<Vec<(&'static str, String)>> {
@@ -145,7 +145,7 @@ pub(super) fn deliveries_query(
     Ok(query)
 }
 
-/// Reads a time before now, or a moment.
+/// Parses a duration before now, or a moment.
 fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
@@ -159,7 +159,7 @@ fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
         .with_context(|| format!("--since {text}: that is too long ago"))
 }
 
-/// Returns how a handler stands, as a column shows it.
+/// Returns the text of the column for a handler's state.
 fn state_of(handler: &Value) -> String {
     let serves_on = handler["state"] == "refused" && handler["serving"] == true;
     match (handler["paused"].is_object(), serves_on) {
@@ -171,7 +171,7 @@ fn state_of(handler: &Value) -> String {
     }
 }
 
-/// Above [`delivery_row`]s.
+/// The header for rows of [`delivery_row`].
 pub(super) const DELIVERY_HEADER: [&str; 8] = [
     "ID",
     "RECEIVED",
@@ -183,7 +183,7 @@ pub(super) const DELIVERY_HEADER: [&str; 8] = [
     "REASON",
 ];
 
-/// Returns a delivery's line in a list.
+/// Returns a delivery's row in a list.
 pub(super) fn delivery_row(delivery: &Value) -> Vec<String> {
     let handlers: Vec<_> = list(delivery, "handlers").iter().map(word).collect();
     vec![
@@ -202,7 +202,7 @@ pub(super) fn delivery_row(delivery: &Value) -> Vec<String> {
     ]
 }
 
-/// Sends dead deliveries again.
+/// Retries dead deliveries.
 pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     if args.ids.is_empty() {
         return retry_many(args);
@@ -228,7 +228,7 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     )
 }
 
-/// Sends every delivery again that is selected, as the queue has room for them.
+/// Retries every delivery that is selected, as the queue has space for them.
 fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     let mut selection = Vec::new();
     selection.extend(args.handler.clone().map(|handler| ("handler", handler)));
@@ -274,25 +274,25 @@ fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// What several requests to send many again came to.
+/// The results of several requests that retry many deliveries.
 #[derive(Default)]
 struct RetriedMany {
     retried: Vec<Value>,
     left: Vec<Value>,
     left_counts: Vec<(String, u64)>,
-    /// What the last request did not get to.
+    /// The selected deliveries that the last request did not process.
     rest: Value,
-    /// The part of `left` that belongs to it.
+    /// The part of `left` that belongs to `rest`.
     rest_left: Vec<Value>,
 }
 
 impl RetriedMany {
-    /// Adds one answer; returns true if it got on.
+    /// Adds the response to one request; returns whether it made progress.
     fn add(&mut self, body: &Value) -> bool {
         let before = (self.retried.len(), self.left_counts.clone());
         self.retried.extend(list(body, "retried"));
         self.rest = body["rest"].clone();
-        // One that was not looked at may be sent by the next request.
+        // The next request may process one that this request did not get to.
         let (rest, left) = list(body, "left")
             .into_iter()
             .partition(|left| is_of_rest(left, &self.rest));
@@ -361,7 +361,7 @@ fn is_of_rest(left: &Value, rest: &Value) -> bool {
     rest.is_some_and(|rest| left.is_some_and(|left| left.ends_with(rest)))
 }
 
-/// Gives up deliveries.
+/// Cancels deliveries.
 pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
     each(
         &args.server,
@@ -373,7 +373,7 @@ pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
     )
 }
 
-/// Has the server read its configuration and folder again.
+/// Makes the server read its configuration and folder again.
 pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
     let answer = Client::new(&args.server)?.post("/-/reload", &[])?;
     let (changed, problems) = (list(&answer, "changed"), list(&answer, "problems"));
@@ -409,12 +409,12 @@ pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// Returns the first line about a reload. With problems it says that there is no need to put anything back.
+/// Returns the first line about a reload. If there are problems, it says that the new configuration is in use.
 fn reloaded(changes: usize, problems: usize) -> String {
     let failing = match problems {
         0 => None,
-        1 => Some("1 thing in it that can only fail".to_owned()),
-        n => Some(format!("{n} things in it that can only fail")),
+        1 => Some("1 problem in it".to_owned()),
+        n => Some(format!("{n} problems in it")),
     };
     match (failing, changes) {
         (None, 0) => "reloaded: the configuration has not changed".to_owned(),
@@ -428,7 +428,7 @@ fn reloaded(changes: usize, problems: usize) -> String {
     }
 }
 
-/// Does one thing to each delivery; one that fails does not hold back the next.
+/// Makes a request for each delivery; a failure does not stop the next.
 fn each(
     server: &ServerArgs,
     ids: &[String],
@@ -464,17 +464,17 @@ fn each(
     Ok(code)
 }
 
-/// Keeps what was typed within one segment of a path.
+/// Encodes an argument so that it is one segment of a path.
 pub(super) fn path_segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Returns the items of a list, none where there is no such list.
+/// Returns the items of a list; none if there is no such list.
 pub(super) fn list(value: &Value, key: &str) -> Vec<Value> {
     value[key].as_array().cloned().unwrap_or_default()
 }
 
-/// A scalar as people read it.
+/// Returns a scalar as text.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => print::plain(text),
@@ -483,7 +483,7 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// A scalar that stands beside others, on one line.
+/// Returns a scalar as text on one line, to be shown beside others.
 pub(super) fn word(value: &Value) -> String {
     match value {
         Value::String(text) => print::one_line(text),

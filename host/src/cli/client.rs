@@ -1,4 +1,4 @@
-//! Asks a running server over HTTP.
+//! An HTTP client for a running server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::args::ServerArgs;
 use crate::http::STILL_LOADING;
 
-/// Longer than any answer of the API takes; a server that is gone is noticed.
+/// The timeout of a request, longer than any response takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a server listens by default.
+/// The default address of a server.
 pub(super) const URL_DEFAULT: &str = "http://127.0.0.1:5000";
 
-/// What proves a client to the server.
+/// The bearer token that authenticates the client.
 #[derive(Clone)]
 struct Token(String);
 
@@ -35,26 +35,26 @@ pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
 }
 
-/// What an endpoint asks a client to prove, and by what it is given.
-struct Door {
+/// An endpoint that requires authorization, with the flag and variable for its token.
+struct Endpoint {
     flag: &'static str,
     variable: &'static str,
     key: &'static str,
 }
 
-const API: Door = Door {
+const API: Endpoint = Endpoint {
     flag: "--token-file",
     variable: "ALERT_MANAGER_TOKEN_FILE",
     key: "api.authorization",
 };
 
-const WEBHOOK: Door = Door {
+const WEBHOOK: Endpoint = Endpoint {
     flag: "--webhook-token-file",
     variable: "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
     key: "webhook.authorization",
 };
 
-impl Door {
+impl Endpoint {
     fn advice(&self, has_token: bool) -> String {
         let Self {
             flag,
@@ -73,7 +73,7 @@ impl Door {
     }
 }
 
-/// Reads what `--url` says; HOST:PORT is enough.
+/// Parses the argument of `--url`, which may be just HOST:PORT.
 fn base(text: &str) -> anyhow::Result<url::Url> {
     let whole = if text.contains("://") {
         text.to_owned()
@@ -101,7 +101,7 @@ fn is_this_machine(base: &url::Url) -> bool {
     }
 }
 
-/// The server has started and takes no alerts yet.
+/// The error of a server that has started and does not accept alerts yet.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct StillLoading(String);
@@ -113,9 +113,9 @@ struct Alerts {
 }
 
 impl Client {
-    /// Makes a client from the flags and variables of the asking commands.
+    /// Creates a client from flags and variables.
     pub(super) fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        // An empty variable is one that is not set.
+        // An empty variable counts as not set.
         let url = args.url.as_deref().filter(|url| !url.is_empty());
         let url = url.unwrap_or(URL_DEFAULT);
         let base = base(url)?;
@@ -128,7 +128,7 @@ impl Client {
         crate::runtime::install_crypto();
         let mut http = reqwest::Client::builder().timeout(TIMEOUT);
         if is_this_machine(&base) {
-            // The variables HTTP_PROXY and ALL_PROXY are not to send the token, and the question, to somebody else.
+            // A proxy from HTTP_PROXY or ALL_PROXY must not get the token and the request.
             http = http.no_proxy();
         }
         let http = http.build().context("cannot set up HTTP")?;
@@ -144,17 +144,17 @@ impl Client {
         })
     }
 
-    /// Asks for `path`, with query pairs.
+    /// Makes a GET request for `path`, with query pairs.
     pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         self.send(reqwest::Method::GET, path, query, None)
     }
 
-    /// Posts nothing to `path`, with query pairs.
+    /// Makes a POST request to `path` without a body, with query pairs.
     pub(super) fn post(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         self.send(reqwest::Method::POST, path, query, None)
     }
 
-    /// Posts a body of alerts to the webhook, which may ask for a token of its own.
+    /// Posts a body of alerts to the webhook, which may require a token of its own.
     pub(super) fn post_alerts(
         &self,
         body: String,
@@ -221,7 +221,7 @@ impl Client {
                     Err(StillLoading(reason.to_owned()).into())
                 }
                 reqwest::StatusCode::UNAUTHORIZED => bail!("{reason}: {}", door.advice(has_token)),
-                reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server that is asked"),
+                reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server to connect to"),
                 _ => bail!("{reason}"),
             }
         })

@@ -1,4 +1,4 @@
-//! `explain ID`: the story of one alert, for whoever was woken by it.
+//! `explain ID`: prints the story of a delivery, the recorded trace of everything it did.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use super::client::Client;
 use super::print::{self, Paint};
 use crate::runtime::render_kept;
 
-/// Tells the story.
+/// Prints the story.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server)?;
     let id = match &args.id {
@@ -23,12 +23,12 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print::json(&story);
     } else {
-        print::out(&tell(&story, Paint::for_stdout()));
+        print::out(&render(&story, Paint::for_stdout()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the whole story of a delivery.
+/// Returns the story of a delivery.
 pub(super) fn story(client: &Client, id: &str) -> anyhow::Result<Value> {
     client.get(&format!("/api/v1/deliveries/{}", path_segment(id)), &[])
 }
@@ -41,8 +41,8 @@ fn newest(client: &Client) -> anyhow::Result<String> {
         .context("the server has no delivery yet: post an alert with `alert-manager send`")
 }
 
-/// Returns the story in words.
-pub(super) fn tell(story: &Value, paint: Paint) -> String {
+/// Renders the story as text.
+pub(super) fn render(story: &Value, paint: Paint) -> String {
     let mut out = String::new();
     heading(&mut out, story, paint);
     alert(&mut out, &story["alert"], paint);
@@ -53,7 +53,7 @@ pub(super) fn tell(story: &Value, paint: Paint) -> String {
         );
     }
     for attempt in items(story, "story") {
-        tell_attempt(&mut out, &attempt, paint);
+        write_attempt(&mut out, &attempt, paint);
     }
     if items(story, "story").is_empty() && story["state"] != "done" && story["alert"].is_object() {
         let _ = writeln!(out, "\nNothing has run yet.");
@@ -111,7 +111,7 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
     }
 }
 
-/// Returns what is left of the retry policy, of each step that has used some of it and is not finished.
+/// Returns the remaining retries of each step that has used some and is not finished.
 fn tries_left(story: &Value) -> String {
     let steps = items(story, "steps");
     let tried = steps
@@ -160,7 +160,7 @@ fn alert(out: &mut String, alert: &Value, paint: Paint) {
     }
 }
 
-fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
+fn write_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     let after_crash = if attempt["after_crash"] == true {
         ", after a crash of the server during the one before"
     } else {
@@ -174,7 +174,7 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
         attempt_ended(&word(&attempt["outcome"])),
     );
     for step in items(attempt, "steps") {
-        tell_step(out, &step, paint);
+        write_step(out, &step, paint);
     }
     let left_out: Vec<_> = items(attempt, "left_out").iter().map(word).collect();
     if !left_out.is_empty() {
@@ -186,7 +186,7 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     }
 }
 
-/// The queue's words in a reader's.
+/// Returns a description of an attempt's outcome.
 fn attempt_ended(outcome: &str) -> &str {
     match outcome {
         "yield" => "goes on",
@@ -195,7 +195,7 @@ fn attempt_ended(outcome: &str) -> &str {
     }
 }
 
-fn tell_step(out: &mut String, step: &Value, paint: Paint) {
+fn write_step(out: &mut String, step: &Value, paint: Paint) {
     let outcome = text(&step["outcome"]);
     let outcome = match outcome.as_str() {
         "done" => paint.green(&outcome),
@@ -221,11 +221,11 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
         );
     }
     for call in items(step, "calls") {
-        tell_call(out, &call, paint);
+        write_call(out, &call, paint);
     }
     dropped(out, &step["calls_dropped"], "host calls");
     for doubt in items(step, "in_doubt") {
-        tell_doubt(out, &doubt, step["outcome"] == "retry", paint);
+        write_doubt(out, &doubt, step["outcome"] == "retry", paint);
     }
     for log in items(step, "logs") {
         let fields: String = items(&log, "fields")
@@ -251,7 +251,7 @@ fn tell_step(out: &mut String, step: &Value, paint: Paint) {
     }
 }
 
-fn tell_doubt(out: &mut String, doubt: &Value, goes_on: bool, paint: Paint) {
+fn write_doubt(out: &mut String, doubt: &Value, goes_on: bool, paint: Paint) {
     let what = match doubt["suspect"]["call"]["request"].as_str() {
         Some(request) => print::one_line(request),
         None if doubt["suspect"] == "several" => "more calls than are listed".to_owned(),
@@ -275,7 +275,7 @@ fn tell_doubt(out: &mut String, doubt: &Value, goes_on: bool, paint: Paint) {
     );
 }
 
-fn tell_call(out: &mut String, call: &Value, paint: Paint) {
+fn write_call(out: &mut String, call: &Value, paint: Paint) {
     let answered = text(&call["answered"]);
     let how = match answered.as_str() {
         "live" => String::new(),
@@ -328,7 +328,7 @@ fn waiting(out: &mut String, story: &Value, paint: Paint) {
             ),
         };
     }
-    // A part of a body that is no alert cannot be sent again.
+    // A part of a body that is not an alert cannot be retried.
     let is_alert = story["alert"].is_object();
     if story["state"] == "dead" && is_alert {
         let id = text(&story["id"]);
@@ -344,7 +344,7 @@ fn items(value: &Value, key: &str) -> Vec<Value> {
     value[key].as_array().cloned().unwrap_or_default()
 }
 
-/// Cuts a moment to milliseconds, as the others in a story are.
+/// Shortens a moment to milliseconds.
 pub(super) fn moment(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, fraction)) => {
@@ -355,7 +355,7 @@ pub(super) fn moment(text: &str) -> String {
     }
 }
 
-/// Keeps a text of several lines to the right of where it began.
+/// Indents the lines of a text after the first.
 fn indent(text: &str, columns: usize) -> String {
     text.trim_end()
         .replace('\n', &format!("\n{}", " ".repeat(columns)))
@@ -387,12 +387,12 @@ mod tests {
 
     #[test]
     fn moments_have_milliseconds_at_most() {
-        for (given, told) in [
+        for (given, expected) in [
             ("2026-01-02T03:04:05.678901234Z", "2026-01-02T03:04:05.678Z"),
             ("2026-01-02T03:04:05.6Z", "2026-01-02T03:04:05.6Z"),
             ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
         ] {
-            assert_eq!(moment(given), told);
+            assert_eq!(moment(given), expected);
         }
     }
 
@@ -410,14 +410,14 @@ mod tests {
                 "facts": { hostile: hostile },
             }]}],
         });
-        let told = tell(&story, Paint::for_stdout());
+        let text = render(&story, Paint::for_stdout());
         assert!(
-            !told.contains(|c| c != '\n' && crate::text::is_unprintable(c)),
-            "{told:?}"
+            !text.contains(|c| c != '\n' && crate::text::is_unprintable(c)),
+            "{text:?}"
         );
-        for line in told.lines() {
-            assert!(!line.starts_with("attempt 9"), "{told}");
-            assert!(!line.starts_with("  act slack-notify"), "{told}");
+        for line in text.lines() {
+            assert!(!line.starts_with("attempt 9"), "{text}");
+            assert!(!line.starts_with("  act slack-notify"), "{text}");
         }
     }
 }

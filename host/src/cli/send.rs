@@ -1,4 +1,4 @@
-//! `send`: posts an alert and shows what became of it.
+//! `send`: posts an alert and shows the result.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -15,13 +15,13 @@ use super::explain;
 use super::print::{self, Paint, Status};
 use crate::alert::Timestamp;
 
-/// What is sent if nothing else is named.
+/// The default alert.
 const README_ALERT: &str = include_str!("readme-alert.json");
 
-/// How often a delivery that is not settled is asked for.
+/// How often a delivery that is not settled is polled.
 const POLL: Duration = Duration::from_millis(150);
 
-/// Posts, waits for the deliveries, and shows their stories.
+/// Posts, waits for the deliveries, and prints their stories.
 pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let body = body(args, Timestamp::now())?;
     let client = Client::new(&args.server)?;
@@ -53,7 +53,7 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Posts, again while a server that has just started loads its handlers.
+/// Posts the body; tries again while a server that has just started loads its handlers.
 fn post(
     args: &SendArgs,
     body: &str,
@@ -62,7 +62,7 @@ fn post(
 ) -> anyhow::Result<Value> {
     let mut status = Status::new();
     loop {
-        // Each on a connection of its own: the server closes one whose body it has not read.
+        // Each on a new connection: the server closes a connection if it has not read the body.
         match Client::new(&args.server)?.post_alerts(body.to_owned(), token_file) {
             Err(error) if error.is::<StillLoading>() && Instant::now() < deadline => {
                 status.set(&format!("waiting: {error}"));
@@ -73,7 +73,7 @@ fn post(
     }
 }
 
-/// Returns what is posted.
+/// Returns the body.
 fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
     if let Some(file) = &args.alert {
         let text = String::from_utf8(read(file)?)
@@ -95,13 +95,13 @@ fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
         alert["annotations"][name] = json!(value);
     }
     if args.resolve {
-        // Without a start it ends the firing of these labels that is open.
+        // Without `startsAt`, the alert ends the firing one with the same labels.
         if let Some(fields) = alert.as_object_mut() {
             fields.remove("startsAt");
         }
         resolve(&mut alert, now)?;
     } else {
-        // Each one that is sent is an event of its own and runs.
+        // Each alert that is sent is a new event, so that it runs.
         alert["startsAt"] = json!(now.to_string());
     }
     Ok(alert.to_string())
@@ -115,7 +115,7 @@ fn pairs(labels: &[(String, String)]) -> Value {
         .into()
 }
 
-/// Reads the body in a file that `--alert` names; `-` is standard input.
+/// Reads the file that `--alert` names; `-` is standard input.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut body = Vec::new();
@@ -127,7 +127,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// Makes every alert of a body resolved, in each of the forms that the webhook takes.
+/// Makes every alert of a body resolved, in each of the forms that the webhook accepts.
 fn resolve(body: &mut Value, now: Timestamp) -> anyhow::Result<()> {
     match body {
         Value::Array(alerts) => alerts.iter_mut().try_for_each(|alert| resolve(alert, now)),
@@ -177,7 +177,7 @@ fn show_answer(answer: &Value) {
     }
 }
 
-/// Prints what the deliveries are called, so that `explain` can be asked for them.
+/// Prints the ids of the deliveries, for use with `explain`.
 fn show_ids(answer: &Value) {
     for delivery in list(answer, "deliveries") {
         let handlers: Vec<_> = list(&delivery, "handlers").iter().map(word).collect();
@@ -194,8 +194,8 @@ fn show_ids(answer: &Value) {
     }
 }
 
-/// Waits for each delivery until it is settled, all within the time that was given, and shows its story. A duplicate has the
-/// story of the delivery that it belongs to.
+/// Waits until each delivery is settled, at most the given time in all, and prints its story. A duplicate has the story of
+/// the delivery that it belongs to.
 fn follow(
     client: &Client,
     args: &SendArgs,
@@ -213,7 +213,7 @@ fn follow(
                 stories.push(story);
                 show_story(args, stories.last());
             }
-            // The memory of an event outlives its delivery.
+            // The record of an event is kept longer than its delivery.
             Err(error) => print::note(&format!(
                 "{} cannot be shown: {}",
                 word(&original["id"]),
@@ -228,7 +228,7 @@ fn is_settled(story: &Value) -> bool {
     matches!(story["state"].as_str(), Some("done" | "dead"))
 }
 
-/// Waits for one delivery, and returns its story as it is then.
+/// Waits for one delivery and returns its story.
 fn settled(client: &Client, delivery: &Value, deadline: Instant) -> anyhow::Result<Value> {
     let id = word(&delivery["id"]);
     let mut status = Status::new();
@@ -248,12 +248,12 @@ fn show_story(args: &SendArgs, story: Option<&Value>) {
     let Some(story) = story else { return };
     if !args.json {
         print::line("");
-        print::out(&explain::tell(story, Paint::for_stdout()));
+        print::out(&explain::render(story, Paint::for_stdout()));
     }
     if !is_settled(story) {
         let id = word(&story["id"]);
         print::note(&format!(
-            "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
+            "{id} is not settled within {}: alert-manager explain {id} shows its progress",
             crate::units::format_duration(args.timeout)
         ));
     }

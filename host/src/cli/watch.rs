@@ -1,4 +1,4 @@
-//! `deliveries --watch`: a line for each delivery as it comes and whenever its state changes.
+//! `deliveries --watch`: prints a line for each delivery when it arrives and whenever its state changes.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -11,14 +11,14 @@ use super::ask::{DELIVERY_HEADER, deliveries_query, delivery_row, list, word};
 use super::client::Client;
 use super::print;
 
-/// How often the server is asked.
+/// How often the server is polled.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How many of the newest are followed: as many as one answer holds.
+/// How many of the newest deliveries are followed: as many as one response has.
 const FOLLOWED_MAX: usize = 1_000;
 
-/// A delivery is printed again if one of these changes.
-type Stand = (String, String);
+/// The state of a delivery; if it changes, the delivery is printed again.
+type State = (String, String);
 
 /// Prints until it is interrupted.
 pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
@@ -26,11 +26,11 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     let mut query = deliveries_query(args)?;
     query.retain(|(name, _)| *name != "limit");
     query.push(("limit", FOLLOWED_MAX.to_string()));
-    // What is wrong with the question ends the command; a server that goes away later does not.
+    // An error in the query ends the command; a server that becomes unreachable later does not.
     let mut page = list(&client.get("/api/v1/deliveries", &query)?, "deliveries");
     let mut known = HashMap::new();
     let mut lines = Lines::new(args.json);
-    // All of it is known from now on; the newest are shown to begin with.
+    // Changes are relative to this page; of the page itself only the newest deliveries are printed.
     let mut skip = page
         .len()
         .saturating_sub(usize::try_from(args.limit).unwrap_or(FOLLOWED_MAX));
@@ -62,14 +62,14 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns true if more may have come since the page before than one page holds: not even its oldest is known.
-fn is_beyond(page: &[Value], known: &HashMap<String, Stand>, page_max: usize) -> bool {
+/// Returns whether there may have been more new deliveries than fit on one page: not even its oldest is known.
+fn is_beyond(page: &[Value], known: &HashMap<String, State>, page_max: usize) -> bool {
     let is_new = |delivery: &Value| !known.contains_key(&word(&delivery["id"]));
     page.len() >= page_max && page.last().is_some_and(is_new)
 }
 
-/// Returns what is new or stands otherwise than before, oldest first, and forgets what is no longer listed.
-fn changed<'a>(page: &'a [Value], known: &mut HashMap<String, Stand>) -> Vec<&'a Value> {
+/// Returns what is new or has changed, oldest first, and forgets what is no longer listed.
+fn changed<'a>(page: &'a [Value], known: &mut HashMap<String, State>) -> Vec<&'a Value> {
     let mut listed = HashMap::with_capacity(page.len());
     let mut changed = Vec::new();
     for delivery in page.iter().rev() {
@@ -80,17 +80,17 @@ fn changed<'a>(page: &'a [Value], known: &mut HashMap<String, Stand>) -> Vec<&'a
         }
         listed.insert(id, stand);
     }
-    // With an empty answer nothing is forgotten: it would all be news again.
+    // After an empty response nothing is forgotten, since everything would be new again.
     if !listed.is_empty() {
         *known = listed;
     }
     changed
 }
 
-/// The widths of the columns but the last, in characters: rows come one by one, and stay under their header.
+/// The widths of all columns but the last, in characters: rows arrive one by one and must stay aligned.
 const WIDTHS: [usize; 7] = [13, 19, 8, 8, 32, 32, 5];
 
-/// Writes rows that come one by one under one header.
+/// Writes rows one by one under one header.
 struct Lines {
     json: bool,
     has_header: bool,
@@ -106,7 +106,7 @@ impl Lines {
 
     fn print(&mut self, delivery: &Value) {
         if self.json {
-            // One object a line, as `jq` and log collectors read them.
+            // One object per line, as `jq` and log collectors read them.
             print::json_line(delivery);
             return;
         }
@@ -117,7 +117,7 @@ impl Lines {
     }
 }
 
-/// Returns a row of fixed columns; what is too wide for its column is cut.
+/// Returns a row with fixed columns; text that is too wide is cut.
 fn columns(cells: impl Iterator<Item = String>) -> String {
     let widths = WIDTHS.iter().copied().chain([usize::MAX]);
     let cells: Vec<_> = cells

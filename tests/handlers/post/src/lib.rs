@@ -1,4 +1,4 @@
-//! Posts where an alert asks for it, and does nothing else: what remains is what the server costs.
+//! Makes one POST request if the alert asks for it, and nothing else: what is measured is the cost of the server.
 
 use handler_sdk::prelude::*;
 
