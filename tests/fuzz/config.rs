@@ -121,8 +121,8 @@ fn check_config(config: &Config) {
         !shown.contains(SECRET) && !shown.contains("xoxb-variable"),
         "{shown}"
     );
-    for name in config.handler_names() {
-        let settings = config.handler(name);
+    for name in config.handlers.names() {
+        let settings = config.handlers.of(name);
         for grant in &settings.grants.http {
             let again = alert_manager::policy::HttpGrant::parse(&grant.to_string()).unwrap();
             assert_eq!(again.to_string(), grant.to_string());

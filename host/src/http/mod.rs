@@ -1,9 +1,9 @@
 //! The server's door: connections, what senders post, what people and programs ask.
 
-mod api;
+pub(crate) mod api;
 mod auth;
 mod error;
-mod origin;
+pub(crate) mod origin;
 mod refused;
 pub(crate) mod server;
 pub mod webhook;

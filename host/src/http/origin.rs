@@ -15,9 +15,17 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
 use super::error::ApiError;
-use crate::app::Shared;
-use crate::config::Config;
+use crate::http::server::Bound;
 use crate::telemetry;
+
+/// What the check depends on besides the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// `external_url`: its host is a name of this server, its origin one of this server's own.
+    pub(crate) external_url: Option<Url>,
+    /// `insecure`: whoever reaches the server is let in.
+    pub(crate) is_insecure: bool,
+}
 
 /// What a request has to prove beside where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +37,9 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
-    /// Returns what has to be proved where `is_closed` says whether the endpoint itself wants credentials.
-    pub(super) fn asked_by(shared: &Shared, config: &Config, is_closed: bool) -> Self {
-        if is_closed || config.insecure || shared.bound.requires_client_certificate() {
+    /// Returns what a request has to prove; `is_closed` says whether the endpoint itself needs credentials.
+    pub(super) fn asked_by(settings: &Settings, bound: &Bound, is_closed: bool) -> Self {
+        if is_closed || settings.is_insecure || bound.requires_client_certificate() {
             Self::Asked
         } else {
             Self::None

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 
 use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances, Met};
+use super::settings::HandlerSettings;
 use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
 use super::{Phase, Worker};
 use crate::alert::{
     Enrichment, HandlerName, Labels, Status, StepKind, Timestamp, is_dead_letter_route,
 };
-use crate::config::HandlerSettings;
 use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{Leased, Next, Queue, ReadError, Settlement, StepStatus, Wake, Woken};
@@ -217,13 +217,7 @@ impl Run {
         if step.kind != StepKind::Enrich {
             return false;
         }
-        let within = self
-            .worker
-            .config
-            .load()
-            .handler(&step.handler)
-            .enrich
-            .within;
+        let within = self.worker.settings.load().of(&step.handler).enrich.within;
         if age < within {
             return false;
         }
@@ -261,7 +255,7 @@ impl Run {
     async fn step(&mut self, place: usize) {
         let step = &self.leased.progress.steps[place];
         let (handler, kind) = (step.handler.clone(), step.kind);
-        let settings = self.worker.config.load().handler(&handler);
+        let settings = self.worker.settings.load().of(&handler);
         match self.worker.breakers.ask(&handler, kind, Instant::now()) {
             Gate::Open => {}
             Gate::Paused(left, reason) => {
@@ -647,7 +641,7 @@ impl Run {
             Some(reason) => format!("handler {handler} is not loaded: {reason}"),
             None => format!(
                 "handler {handler} is not loaded: put its .wasm into {}",
-                self.worker.config.load().handlers_dir.display()
+                self.worker.handlers_dir.display()
             ),
         };
         match step.kind {

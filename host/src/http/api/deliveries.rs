@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
 use crate::app::Shared;
-use crate::config::Config;
 use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
     State as DeliveryState, Step, StepStatus,
 };
 use crate::router::Matcher;
+use crate::worker;
 
 /// The most deliveries in one answer.
 const LIMIT_MAX: u32 = 1_000;
@@ -152,7 +152,7 @@ pub(super) async fn story(
         fields.insert("alert".into(), story.alert);
         fields.insert(
             "steps".into(),
-            steps(&shared.config.load(), &story.progress),
+            steps(&shared.config.handlers.load(), &story.progress),
         );
         fields.insert("not_before".into(), json!(story.not_before));
         fields.insert("story".into(), json!(story.attempts));
@@ -165,10 +165,10 @@ pub(super) async fn story(
 
 /// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
 /// that does not answer uses up no try.
-fn steps(config: &Config, progress: &Progress) -> Value {
+fn steps(handlers: &worker::Settings, progress: &Progress) -> Value {
     let step = |step: &Step| {
         let mut json = json!(step);
-        let policy = config.handler(&step.handler);
+        let policy = handlers.of(&step.handler);
         let max = match step.kind {
             StepKind::Enrich => policy.enrich.attempts_max,
             StepKind::Act => policy.retry.attempts_max,

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::alert::Timestamp;
 use crate::app::{Shared, module_state};
-use crate::config::{Config, HandlerSettings};
+use crate::config::Config;
 use crate::queue::HandlerCounts;
 use crate::review::missing_grants;
 use crate::runtime::{Hold, Limits, ModuleInfo, Unit};
 use crate::units::format_duration;
-use crate::worker::Pause;
+use crate::worker::{HandlerSettings, Pause};
 
 /// Lists every module of the folder, refused ones too.
 pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
-    let config = shared.config.load();
+    let config = shared.config.whole.load();
     let counts = shared.queue.counts().handlers;
     let handlers: Vec<_> = shared
         .handlers()
@@ -33,7 +33,7 @@ fn describe(
     module: &ModuleInfo,
 ) -> Value {
     let name = module.name.as_ref();
-    let settings = name.map(|name| config.handler(name));
+    let settings = name.map(|name| config.handlers.of(name));
     let description = name.and_then(|name| shared.registry.get(name));
     let description = description.as_ref().map(|module| module.description());
     let findings = name.map(|name| shared.reviewed.findings().about(name));

@@ -97,7 +97,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         (name.as_str(), i64::from(paused.is_some()))
     });
     shared.metrics.breakers(breakers);
-    let (config, holds) = (shared.config.load(), shared.runtime.holds().current());
+    let (config, holds) = (shared.config.whole.load(), shared.runtime.holds().current());
     let is_held = |name: &String| {
         let mut holds = holds.iter();
         holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))

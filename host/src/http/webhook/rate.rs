@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::config::SenderRate;
+use super::settings::SenderRate;
 use crate::rate::{Limiter, Rate};
 
 /// Senders that are told apart at one time; those beyond share one limiter.

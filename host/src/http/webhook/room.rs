@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::config::Web;
-use crate::http::server::Standing;
+use crate::http::server::{self, Standing};
 
 /// Bytes that are held now.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +32,7 @@ struct Reading {
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
     /// Says how much of `bodies_bytes_max` there is for a body of its size.
-    pub(super) web: Web,
+    pub(super) web: server::Settings,
     /// For all bodies of senders who have proved nothing.
     pub(super) unproved_bytes_max: u64,
 }
@@ -129,7 +128,7 @@ impl Share {
             Account::Proved => {
                 self.bytes += bytes;
                 held.proved += bytes;
-                if held.proved > self.bounds.web.room_for(self.bytes) {
+                if held.proved > self.bounds.web.budget_for(self.bytes) {
                     return Err(Full::Everywhere);
                 }
             }
@@ -166,7 +165,7 @@ impl Share {
         held.unproved -= self.bytes;
         held.proved += self.bytes;
         self.account = Account::Proved;
-        if held.proved > self.bounds.web.room_for(self.bytes) {
+        if held.proved > self.bounds.web.budget_for(self.bytes) {
             return Err(Full::Everywhere);
         }
         Ok(())
@@ -197,9 +196,9 @@ mod tests {
 
     fn room_of(bodies_bytes_max: u64, unproved_bytes_max: u64) -> Bounds {
         Bounds {
-            web: Web {
+            web: server::Settings {
                 bodies_bytes_max,
-                ..Web::default()
+                ..server::Settings::default()
             },
             unproved_bytes_max,
         }
