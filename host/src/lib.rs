@@ -6,12 +6,13 @@ pub mod cli;
 pub mod config;
 pub mod heartbeat;
 pub mod http;
-pub mod queue;
 pub mod review;
 pub mod router;
-pub mod runtime;
 pub mod telemetry;
 mod worker;
+
+pub use alert_manager_queue as queue;
+pub use alert_manager_runtime as runtime;
 
 pub use alert_manager_core::{
     alert, breaker, description, journal, plan, policy, rate, secret, shapes, units,

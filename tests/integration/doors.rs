@@ -906,7 +906,7 @@ async fn a_dead_letter_is_told_once_and_a_dead_letter_of_it_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_account_brings_its_token_and_the_authority_to_trust() {
-    use alert_manager::config::{Credential, CredentialKind};
+    use alert_manager::runtime::{Credential, CredentialKind};
     use alert_manager::secret::SecretSource;
     let dir = Arc::new(tempfile::tempdir().unwrap());
     new_pair(dir.path());

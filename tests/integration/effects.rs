@@ -519,7 +519,8 @@ async fn a_credential_is_masked_in_the_encodings_that_services_echo() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_is_read_again_when_its_file_changes() {
-    use alert_manager::config::{Authorization, Credential, CredentialKind};
+    use alert_manager::runtime::{Credential, CredentialKind};
+    use alert_manager::secret::Authorization;
     use alert_manager::secret::SecretSource;
     let world = World::start().await;
     let dir = tempfile::tempdir().unwrap();

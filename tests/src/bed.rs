@@ -9,7 +9,6 @@ use std::time::Duration;
 use alert_manager::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, Labels, Origin, Status, StepKind, Timestamp,
 };
-use alert_manager::config::{Credential, Slack, SlackRate};
 use alert_manager::journal::{
     BoxFuture, Doubts, Entry, KvChange, KvOutcome, KvQuota, KvWrite, Ledger, LedgerError, Note,
     Recorded,
@@ -18,6 +17,7 @@ use alert_manager::policy::{Grants, HttpGrant};
 use alert_manager::runtime::{
     Bounds, Compiler, Invocation, Invoked, Limits, Module, Options, Output, Runtime, ServiceOptions,
 };
+use alert_manager::runtime::{Credential, SlackRate, SlackSettings};
 use alert_manager::secret::{Secret, SecretSource};
 use axum::Router;
 use axum::body::Bytes;
@@ -76,7 +76,7 @@ impl Bed {
         let previews = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&previews);
         let services = ServiceOptions {
-            slack: Slack {
+            slack: SlackSettings {
                 token: None,
                 preview: true,
                 channels: BTreeMap::from([
@@ -579,7 +579,8 @@ async fn answer(
 /// Where `origin` is no grant.
 #[must_use]
 pub fn bearer(secret: &str, origin: &str) -> Arc<Credential> {
-    use alert_manager::config::{Authorization, CredentialKind};
+    use alert_manager::runtime::CredentialKind;
+    use alert_manager::secret::Authorization;
     Arc::new(Credential {
         kind: CredentialKind::Authorization(Authorization::Scheme {
             scheme: "Bearer".to_owned(),

@@ -200,6 +200,25 @@ impl FileVersion {
     }
 }
 
+/// What a request proves itself with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// The header `Authorization: SCHEME CREDENTIALS`.
+    Scheme {
+        /// `type`: `Bearer` by default.
+        scheme: String,
+        /// `credentials`, `credentials_file` or `credentials_env`.
+        credentials: SecretSource,
+    },
+    /// HTTP's basic authentication.
+    Basic {
+        /// `username`.
+        username: String,
+        /// `password`, `password_file` or `password_env`.
+        password: SecretSource,
+    },
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

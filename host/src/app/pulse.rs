@@ -9,9 +9,10 @@ use url::Url;
 
 use super::Shared;
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
-use crate::config::{Ping, Proxy};
+use crate::config::Ping;
 use crate::heartbeat::MISSING;
 use crate::queue::{Filter, Parcel, Submission};
+use crate::runtime::Proxy;
 use crate::runtime::{HttpClient, Roots, Route, without_url};
 
 /// After this long, an alert about a heartbeat that could not be stored is tried again.

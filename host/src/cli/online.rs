@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use super::modules;
-use crate::config::{Config, CredentialKind};
+use crate::config::Config;
 use crate::review::Asked;
+use crate::runtime::CredentialKind;
 
 /// Origins that are asked; each takes a connection.
 const ORIGINS_MAX: usize = 200;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::placeholder;
 use super::sections::Env;
 use super::yaml::{Node, Place, Reader, Section};
-use super::{Authorization, Credential, CredentialKind, placeholder};
 use crate::policy::HttpGrant;
+use crate::runtime::{Credential, CredentialKind};
+use crate::secret::Authorization;
 use crate::secret::{Secret, SecretSource};
 
 /// Where Kubernetes puts a pod's own token and the CA of its API server.

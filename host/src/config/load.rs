@@ -22,13 +22,13 @@ use super::spots::Spots;
 use super::web;
 use super::yaml::{Node, Place, Reader, Section};
 use super::{
-    Api, Bound, Config, Credential, HandlerSettings, Overrides, Proxy, Retention, Slack, Store,
-    TlsServer, Web, Webhook, open_doors,
+    Api, Bound, Config, HandlerSettings, Overrides, Retention, Store, TlsServer, Web, Webhook,
+    open_doors,
 };
 use crate::alert::HandlerName;
 use crate::policy::Grants;
 use crate::router::Route;
-use crate::runtime::Bounds;
+use crate::runtime::{Bounds, Credential, Proxy, SlackSettings};
 use crate::secret::{Secret, SecretSource};
 
 /// Far more than any configuration; a bound for what a mistaken path makes us read.
@@ -446,7 +446,7 @@ fn slack(
     reader: Option<&mut Reader>,
     env: Env<'_>,
     outside: &mut Outside,
-) -> Slack {
+) -> SlackSettings {
     let api_url = match env("SLACK_API_URL") {
         None => file.slack.api_url.clone(),
         Some(text) => {
@@ -463,7 +463,7 @@ fn slack(
     };
     let has_file = reader.is_some();
     let token = slack_token(file, reader, env, outside);
-    Slack {
+    SlackSettings {
         preview: file.slack.preview || (token.is_none() && !has_file),
         token,
         channels: file.slack.channels(),

@@ -29,16 +29,15 @@ use url::Url;
 
 use crate::alert::HandlerName;
 use crate::heartbeat::Expected;
-use crate::policy::{Grants, HttpGrant};
+use crate::policy::Grants;
 use crate::router::Route;
-use crate::runtime::{Bounds, Limits};
-use crate::secret::SecretSource;
+use crate::runtime::{Bounds, Credential, Limits, Proxy, SlackSettings};
+use crate::secret::Authorization;
 
 pub use alarms::Ping;
 pub use changes::Changes;
 pub(crate) use placeholder::placeholder;
 pub use problem::{Problem, Problems};
-pub use proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
 pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
@@ -85,7 +84,7 @@ pub struct Config {
     /// `proxy_url`, `no_proxy`: for what handlers and pings ask. Absent if everything is asked directly.
     pub proxy: Option<Arc<Proxy>>,
     /// `slack`.
-    pub slack: Slack,
+    pub slack: SlackSettings,
     /// `credentials`, by name.
     pub credentials: BTreeMap<String, Arc<Credential>>,
     /// `routes`, in the order of the file; empty where routes are to be made from descriptions alone.
@@ -222,100 +221,6 @@ impl Default for Webhook {
 pub struct Api {
     /// `authorization` or `basic_auth`; absent where anyone who reaches the address may ask.
     pub authorization: Option<Authorization>,
-}
-
-/// What a request proves itself with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authorization {
-    /// The header `Authorization: SCHEME CREDENTIALS`.
-    Scheme {
-        /// `type`: `Bearer` by default.
-        scheme: String,
-        /// `credentials`, `credentials_file` or `credentials_env`.
-        credentials: SecretSource,
-    },
-    /// HTTP's basic authentication.
-    Basic {
-        /// `username`.
-        username: String,
-        /// `password`, `password_file` or `password_env`.
-        password: SecretSource,
-    },
-}
-
-/// How messages get to Slack.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slack {
-    /// `token_file`, or the variables `SLACK_TOKEN` and `SLACK_TOKEN_FILE`. Absent in preview, and only there.
-    pub token: Option<SecretSource>,
-    /// Messages are shown and kept with the delivery instead of posted.
-    pub preview: bool,
-    /// `channels`: Slack's names or ids by the names that handlers are granted.
-    pub channels: BTreeMap<String, String>,
-    /// `rate`: of each channel.
-    pub rate: SlackRate,
-    /// `api_url`, ends with a slash: `https://slack.com/api/` by default.
-    pub api_url: Url,
-    /// `proxy_url`: the configuration's by default.
-    pub proxy: Option<Arc<Proxy>>,
-    /// `via_proxy`: the proxy resolves Slack's name.
-    pub via_proxy: bool,
-}
-
-/// How many messages one channel takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SlackRate {
-    /// `per_second`: 1 by default; 0 is off.
-    pub per_second: f64,
-    /// `burst`: 5 by default.
-    pub burst: u32,
-}
-
-impl Default for SlackRate {
-    fn default() -> Self {
-        Self {
-            per_second: 1.0,
-            burst: 5,
-        }
-    }
-}
-
-/// A credential that the host adds to a handler's requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credential {
-    /// What is added.
-    pub kind: CredentialKind,
-    /// `origins`: the only places that it is sent to.
-    pub origins: Vec<HttpGrant>,
-}
-
-impl Credential {
-    /// Returns true where this credential may be sent to `url`.
-    #[must_use]
-    pub fn is_for(&self, url: &Url) -> bool {
-        self.origins.iter().any(|origin| origin.covers(url))
-    }
-}
-
-/// What a credential adds to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialKind {
-    /// `authorization` or `basic_auth`.
-    Authorization(Authorization),
-    /// `header`: `{ name, value | value_file | value_env }`.
-    Header {
-        /// The header's name.
-        name: String,
-        /// The header's value.
-        value: SecretSource,
-    },
-    /// `service_account`: a bearer token that Kubernetes rotates, and the CA to trust.
-    ServiceAccount {
-        /// Re-read when it changes.
-        token: SecretSource,
-        /// PEM.
-        ca_file: PathBuf,
-    },
 }
 
 /// What the operator set for one handler.

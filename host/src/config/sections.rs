@@ -11,7 +11,9 @@ use super::credentials::authorization;
 use super::proxy::{proxy, via_proxy};
 use super::web::{hmac, sender_rate};
 use super::yaml::{Node, Place, Reader, Section};
-use super::{Api, Authorization, NoProxy, Proxy, Retention, SlackRate, Store, Webhook};
+use super::{Api, Retention, Store, Webhook};
+use crate::runtime::{NoProxy, Proxy, SlackRate};
+use crate::secret::Authorization;
 
 /// Looks a variable up; the empty text counts as unset.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::alert::Labels;
 use crate::router::Router;
+use crate::runtime::{CredentialKind, SlackRate};
 
 const CLOSED: &str = "slack: { preview: true }\n";
 

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::error::ApiError;
-use crate::config::Authorization;
+use crate::secret::Authorization;
 
 /// Checks the header `Authorization`; without anything configured every request passes.
 pub(crate) fn authorize(

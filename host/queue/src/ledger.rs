@@ -1,0 +1,104 @@
+//! Where one step's calls are made durable: the journal's end in the queue.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use alert_manager_core::alert::{DeliveryId, HandlerName};
+use alert_manager_core::journal::{
+    BoxFuture, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note,
+};
+
+use super::Inner;
+use super::inbox::{KvMessage, Urgent};
+use super::types::LeaseToken;
+
+/// One step of one lease.
+pub(super) struct StepLedger {
+    pub(super) inner: Arc<Inner>,
+    pub(super) id: DeliveryId,
+    pub(super) token: LeaseToken,
+    pub(super) step: u32,
+    pub(super) handler: HandlerName,
+}
+
+impl Ledger for StepLedger {
+    fn ready(&self) -> Result<(), LedgerError> {
+        let shared = &self.inner.shared;
+        if let Some(why) = shared.unwritable() {
+            return Err(LedgerError::Unavailable(why));
+        }
+        match shared.scheduler.lock().lease_of(self.id, self.token) {
+            Some(_) => Ok(()),
+            None => Err(LedgerError::LeaseLost),
+        }
+    }
+
+    fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Note {
+            id: self.id,
+            token: self.token,
+            step: self.step,
+            note: Box::new(note),
+            reply,
+        });
+        Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
+    }
+
+    fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Record {
+            id: self.id,
+            token: self.token,
+            step: self.step,
+            entries,
+            reply,
+        });
+        Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
+    }
+
+    fn kv_get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        let handler = self.handler.clone();
+        Box::pin(async move {
+            self.inner
+                .read(move |inner| {
+                    let now = inner.shared.clock.now();
+                    inner.reader.kv_get(&handler, &key, now)
+                })
+                .await
+                .map_err(|e| LedgerError::Unavailable(e.0))
+        })
+    }
+
+    fn kv_change(
+        &self,
+        key: String,
+        change: KvChange,
+        quota: KvQuota,
+        before: Vec<Entry>,
+        entry: Entry,
+    ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
+        let (reply, answer) = oneshot::channel();
+        let message = KvMessage {
+            id: self.id,
+            token: self.token,
+            step: self.step,
+            handler: self.handler.clone(),
+            key,
+            change,
+            quota,
+            before,
+            entry,
+        };
+        self.inner
+            .shared
+            .inbox
+            .push(Urgent::Kv(Box::new(message), reply));
+        Box::pin(async { answer.await.unwrap_or_else(|_| Err(closed())) })
+    }
+}
+
+fn closed() -> LedgerError {
+    LedgerError::Unavailable("the store has been closed".into())
+}

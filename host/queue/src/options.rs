@@ -1,0 +1,57 @@
+//! What an operator may set about the queue.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use alert_manager_core::alert::HandlerName;
+
+/// How the queue is to behave. The defaults are those of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Deliveries not settled, in all; past it alerts are refused. One handler gets half of it.
+    pub queue_depth_max: usize,
+    /// How long a settled delivery is kept.
+    pub retention_time: Duration,
+    /// Past this size of the store, in bytes, the oldest settled deliveries go.
+    pub retention_bytes_max: u64,
+    /// How long an alert may wait for its commit before its sender is told to try again.
+    pub commit_wait_max: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queue_depth_max: 100_000,
+            retention_time: Duration::from_secs(7 * 24 * 60 * 60),
+            retention_bytes_max: 2 << 30,
+            commit_wait_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How many invocations of each handler may run at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Those that have a setting of their own.
+    pub by_handler: HashMap<HandlerName, u32>,
+    /// All others.
+    pub default: u32,
+}
+
+impl Caps {
+    /// Returns the same cap for every handler.
+    #[must_use]
+    pub fn all(default: u32) -> Self {
+        Self {
+            by_handler: HashMap::new(),
+            default,
+        }
+    }
+
+    pub(super) fn of(&self, handler: &HandlerName) -> u32 {
+        self.by_handler
+            .get(handler)
+            .copied()
+            .unwrap_or(self.default)
+    }
+}

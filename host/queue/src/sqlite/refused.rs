@@ -1,0 +1,47 @@
+//! What is remembered of parts of bodies that were refused: a sender posts its group again and again, with the same bad part
+//! in it, which is kept and reported once.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use alert_manager_core::alert::{DeliveryId, Timestamp};
+
+/// Looks for a part that came before, and notes that it has come again; returns what it is kept as. A part whose dead letter
+/// retention has removed is not known.
+pub(super) fn seen_again(
+    conn: &Connection,
+    digest: &[u8; 32],
+    now: Timestamp,
+) -> rusqlite::Result<Option<DeliveryId>> {
+    conn.prepare_cached(
+        "UPDATE refused_parts SET last_seen = ?2
+         WHERE digest = ?1 AND EXISTS (SELECT 1 FROM deliveries WHERE id = delivery)
+         RETURNING delivery",
+    )?
+    .query_row(params![digest, now.as_millisecond()], |row| {
+        row.get(0).map(DeliveryId::from_raw)
+    })
+    .optional()
+}
+
+/// Remembers a new part, kept as `delivery`.
+pub(super) fn remember(
+    conn: &Connection,
+    digest: &[u8; 32],
+    delivery: DeliveryId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO refused_parts (digest, delivery, last_seen) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![digest, delivery.as_raw(), now.as_millisecond()])?;
+    Ok(())
+}
+
+/// Forgets up to `parts_max` parts that were last seen at `cutoff_ms` or before; returns how many.
+pub(super) fn forget(conn: &Connection, cutoff_ms: i64, parts_max: u32) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "DELETE FROM refused_parts WHERE digest IN
+             (SELECT digest FROM refused_parts WHERE last_seen <= ?1 LIMIT ?2)",
+    )?
+    .execute(params![cutoff_ms, parts_max])
+}

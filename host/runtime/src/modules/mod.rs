@@ -1,0 +1,8 @@
+//! Modules: from a file in the folder to what serves.
+
+pub(crate) mod cache;
+pub(crate) mod compiler;
+pub(crate) mod folder;
+pub(crate) mod loader;
+pub(crate) mod registry;
+pub(crate) mod settings;

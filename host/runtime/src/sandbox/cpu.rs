@@ -1,0 +1,179 @@
+//! Measures the time that a guest spends on a processor, at next to no cost of its own.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::sandbox::turns::Turn;
+
+/// How far the figure of one poll may be off. A thread's own clock is a system call, as dear as a small
+/// hook; within this span the wall's clock, which is none, stands in for it.
+const PRECISION: Duration = Duration::from_millis(1);
+
+/// Time on a processor over all polls of one invocation.
+///
+/// Waiting for a host call or for another invocation on the same processor is no fault of the guest, so what
+/// takes longer than [`PRECISION`] is measured by the thread's clock and not the wall's.
+#[derive(Clone, Debug)]
+pub(crate) struct CpuMeter(Arc<Times>);
+
+#[derive(Debug)]
+struct Times {
+    made: Instant,
+    finished_polls_ns: AtomicU64,
+    /// When the poll under way began, since `made`; [`NOT_POLLING`] where there is none.
+    poll_began_ns: AtomicU64,
+    /// What the thread's clock stood at then, [`PRECISION`] more or less.
+    thread_began_ns: AtomicU64,
+    /// Held while a guest that takes long computes; given back at the end of each poll.
+    turn: Mutex<Option<Turn>>,
+}
+
+const NOT_POLLING: u64 = u64::MAX;
+
+thread_local! {
+    /// When this thread last read its clock, and what it stood at.
+    static LAST_READ: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+}
+
+impl CpuMeter {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Times {
+            made: Instant::now(),
+            finished_polls_ns: AtomicU64::new(0),
+            poll_began_ns: AtomicU64::new(NOT_POLLING),
+            thread_began_ns: AtomicU64::new(0),
+            turn: Mutex::default(),
+        }))
+    }
+
+    /// Returns what was used up to now; to be asked on the thread that runs the guest.
+    pub(crate) fn used(&self) -> Duration {
+        let finished = self.0.finished_polls_ns.load(Ordering::Relaxed);
+        Duration::from_nanos(finished + self.polling_ns())
+    }
+
+    /// Keeps a turn until the guest waits for something, be it its next turn: what waits computes nothing.
+    pub(crate) fn hold(&self, turn: Option<Turn>) {
+        *self.0.turn.lock() = turn;
+    }
+
+    /// Wraps the future whose polls are measured.
+    pub(crate) fn measure<F: Future>(&self, future: F) -> Measured<F> {
+        Measured {
+            future: Box::pin(future),
+            meter: self.clone(),
+        }
+    }
+
+    fn begin_poll(&self) {
+        let now = Instant::now();
+        let began = nanos(now.saturating_duration_since(self.0.made));
+        let thread = match LAST_READ.get() {
+            Some((at, read)) if now.saturating_duration_since(at) < PRECISION => read,
+            _ => read_thread_clock(now),
+        };
+        self.0.thread_began_ns.store(thread, Ordering::Relaxed);
+        self.0.poll_began_ns.store(began, Ordering::Relaxed);
+    }
+
+    fn end_poll(&self) {
+        let used = self.polling_ns();
+        self.0.finished_polls_ns.fetch_add(used, Ordering::Relaxed);
+        self.0.poll_began_ns.store(NOT_POLLING, Ordering::Relaxed);
+        self.0.turn.lock().take();
+    }
+
+    fn polling_ns(&self) -> u64 {
+        let began = self.0.poll_began_ns.load(Ordering::Relaxed);
+        if began == NOT_POLLING {
+            return 0;
+        }
+        let now = Instant::now();
+        let wall = nanos(now.saturating_duration_since(self.0.made)).saturating_sub(began);
+        if wall < nanos(PRECISION) {
+            return wall;
+        }
+        let thread_began = self.0.thread_began_ns.load(Ordering::Relaxed);
+        wall.min(read_thread_clock(now).saturating_sub(thread_began))
+    }
+}
+
+fn read_thread_clock(now: Instant) -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let read = seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0);
+    LAST_READ.set(Some((now, read)));
+    read
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NOT_POLLING - 1)
+}
+
+/// See [`CpuMeter::measure`].
+pub(crate) struct Measured<F> {
+    future: Pin<Box<F>>,
+    meter: CpuMeter,
+}
+
+impl<F: Future> Future for Measured<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.meter.begin_poll();
+        let poll = self.future.as_mut().poll(cx);
+        self.meter.end_poll();
+        poll
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_is_not_time_on_a_processor() {
+        let meter = CpuMeter::new();
+        meter
+            .measure(tokio::time::sleep(Duration::from_millis(30)))
+            .await;
+        assert!(meter.used() < Duration::from_millis(20));
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_sleeps_without_waiting_is_no_time_on_a_processor() {
+        let meter = CpuMeter::new();
+        meter
+            .measure(async { std::thread::sleep(Duration::from_millis(50)) })
+            .await;
+        assert!(
+            meter.used() < Duration::from_millis(20),
+            "{:?}",
+            meter.used()
+        );
+    }
+
+    #[tokio::test]
+    async fn what_spins_is_measured_while_it_spins() {
+        let meter = CpuMeter::new();
+        let inner = meter.clone();
+        meter
+            .measure(async move {
+                // Ends by the very clock that is tested, so that a busy machine cannot fail it.
+                while inner.used() < Duration::from_millis(20) {
+                    std::hint::spin_loop();
+                }
+            })
+            .await;
+        let used = meter.used();
+        assert!(used >= Duration::from_millis(20), "{used:?}");
+    }
+}

@@ -1,0 +1,163 @@
+//! Measures the memory of a guest as it grows.
+
+use wasmtime::ResourceLimiter;
+
+use crate::Bounds;
+use crate::limits::quota::{LimitHit, LimitName};
+use crate::limits::{DESCRIBE_MEMORY_BYTES_MAX, OF_DESCRIBE};
+
+/// Bytes of a table's element.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Counts the memories and tables of one store together and refuses growth past the limit.
+#[derive(Debug)]
+pub(crate) struct MemoryMeter {
+    bytes_max: u64,
+    bytes: u64,
+    bytes_peak: u64,
+    /// The limit that a refused growth met.
+    refused: Option<LimitHit>,
+    bounds: Bounds,
+    /// What to do where a growth is refused.
+    advice: &'static str,
+}
+
+impl MemoryMeter {
+    pub(crate) fn new(bytes_max: u64, bounds: Bounds) -> Self {
+        Self {
+            bytes_max,
+            bytes: 0,
+            bytes_peak: 0,
+            refused: None,
+            bounds,
+            advice: "Raise limits.memory of this handler, or make it keep less.",
+        }
+    }
+
+    /// Measures `describe`, whose bound is its own.
+    pub(crate) fn for_describe(bounds: Bounds) -> Self {
+        Self {
+            advice: OF_DESCRIBE,
+            ..Self::new(DESCRIBE_MEMORY_BYTES_MAX, bounds)
+        }
+    }
+
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    pub(crate) fn bytes_peak(&self) -> u64 {
+        self.bytes_peak
+    }
+
+    /// Returns the limit that a refused growth met.
+    pub(crate) fn hit(&self) -> Option<LimitHit> {
+        self.refused.clone()
+    }
+
+    fn grow(&mut self, by: u64) -> bool {
+        let wanted = self.bytes.saturating_add(by);
+        if wanted > self.bytes_max {
+            self.refused = Some(LimitHit {
+                limit: LimitName::Memory,
+                used: wanted,
+                max: self.bytes_max,
+                detail: format!(
+                    "it asked for {wanted} bytes in all, {} are allowed. {}",
+                    self.bytes_max, self.advice
+                ),
+            });
+            return false;
+        }
+        self.bytes = wanted;
+        self.bytes_peak = self.bytes_peak.max(wanted);
+        true
+    }
+}
+
+impl ResourceLimiter for MemoryMeter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current) as u64))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let max = self.bounds.table_elements_max;
+        if desired > max {
+            self.refused = Some(LimitHit {
+                limit: LimitName::TableElements,
+                used: desired as u64,
+                max: max as u64,
+                detail: format!(
+                    "it asked for {desired} in one table, {max} are allowed. \
+                     Raise sandbox.table_elements, or make it keep less."
+                ),
+            });
+            return Ok(false);
+        }
+        // The module's own bound: that growth fails is what it asked for.
+        if maximum.is_some_and(|max| desired > max) {
+            return Ok(false);
+        }
+        let elements = desired.saturating_sub(current);
+        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES) as u64))
+    }
+
+    fn instances(&self) -> usize {
+        self.bounds.instances_max as usize
+    }
+
+    fn tables(&self) -> usize {
+        self.bounds.tables_max as usize
+    }
+
+    fn memories(&self) -> usize {
+        self.bounds.memories_max as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_count_together() {
+        let mut meter = MemoryMeter::new(1_000, Bounds::default());
+        assert!(meter.memory_growing(0, 600, None).unwrap());
+        assert!(meter.table_growing(0, 10, None).unwrap());
+        assert_eq!(meter.bytes_peak(), 680);
+        assert!(!meter.memory_growing(600, 1_000, None).unwrap());
+        assert_eq!(meter.hit().unwrap().used, 1_080);
+        assert_eq!(meter.bytes_peak(), 680);
+    }
+
+    #[test]
+    fn describe_is_not_told_to_raise_what_does_not_hold_for_it() {
+        let mut meter = MemoryMeter::for_describe(Bounds::default());
+        assert!(!meter.memory_growing(0, 1 << 30, None).unwrap());
+        let report = meter.hit().unwrap().to_string();
+        assert!(report.ends_with(OF_DESCRIBE), "{report}");
+        assert!(!report.contains("limits.memory"), "{report}");
+    }
+
+    #[test]
+    fn a_table_that_grows_past_its_room_is_told_from_one_that_bounds_itself() {
+        let mut meter = MemoryMeter::new(1 << 30, Bounds::default());
+        assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
+        assert_eq!(meter.hit(), None);
+        assert!(!meter.table_growing(0, 20_001, Some(20_000)).unwrap());
+        let hit = meter.hit().unwrap();
+        assert_eq!((hit.limit, hit.used), (LimitName::TableElements, 20_001));
+    }
+}

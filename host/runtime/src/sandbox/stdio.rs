@@ -1,0 +1,169 @@
+//! A guest's stdout and stderr: every write is taken at once, lines go to its log, what is too much is dropped and counted.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::calls::recorder::Recorder;
+use crate::limits::LOG_LINE_BYTES_MAX;
+use crate::sandbox::trap::is_vain_advice;
+
+/// What one write may carry.
+const WRITE_BYTES_MAX: usize = 64 << 10;
+
+/// Which of the two it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Stdout,
+    Stderr,
+}
+
+/// One of a guest's two streams. Clones write to the same.
+#[derive(Clone)]
+pub(crate) struct GuestOutput {
+    channel: Channel,
+    recorder: Arc<Recorder>,
+    line: Arc<Mutex<Vec<u8>>>,
+}
+
+impl GuestOutput {
+    pub(crate) fn new(channel: Channel, recorder: Arc<Recorder>) -> Self {
+        Self {
+            channel,
+            recorder,
+            line: Arc::default(),
+        }
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        if self.channel == Channel::Stderr {
+            self.recorder.stderr(bytes);
+        }
+        let mut line = self.line.lock();
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            let room = LOG_LINE_BYTES_MAX.saturating_sub(line.len());
+            line.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                self.flush_line(&mut line);
+            }
+        }
+    }
+
+    fn flush_line(&self, line: &mut Vec<u8>) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end();
+        if !text.is_empty() && !is_vain_advice(text) {
+            let level = match self.channel {
+                Channel::Stdout => "stdout",
+                Channel::Stderr => "stderr",
+            };
+            self.recorder.log(level, text, &[]);
+        }
+        line.clear();
+    }
+}
+
+impl Drop for GuestOutput {
+    /// A last line without its end is a line.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.line) == 1 {
+            let mut line = std::mem::take(&mut *self.line.lock());
+            self.flush_line(&mut line);
+        }
+    }
+}
+
+impl IsTerminal for GuestOutput {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestOutput {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for GuestOutput {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}
+
+#[async_trait]
+impl Pollable for GuestOutput {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for GuestOutput {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::calls::recorder::{LogBudget, Speaker};
+    use alert_manager_core::alert::HandlerName;
+
+    #[test]
+    fn lines_are_put_together_from_writes_and_a_long_one_is_cut() {
+        let speaker = Speaker {
+            handler: HandlerName::new("test"),
+            about: None,
+        };
+        let budget = LogBudget::new(&Limits::default(), Arc::default());
+        let recorder = Arc::new(Recorder::new(speaker, budget));
+        let output = GuestOutput::new(Channel::Stdout, Arc::clone(&recorder));
+        output.take(b"one\nt");
+        output.take(b"wo\n");
+        output.take(&vec![b'x'; 10 * LOG_LINE_BYTES_MAX]);
+        output.take(
+            b"\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        );
+        output.take(b"\nlast");
+        drop(output);
+        let trace = recorder.finish().trace;
+        let lengths: Vec<_> = trace.logs.iter().map(|l| l.message.len()).collect();
+        assert_eq!(lengths, [3, 3, LOG_LINE_BYTES_MAX, 4]);
+        assert_eq!(trace.logs[1].message, "two");
+        assert_eq!(trace.logs[3].message, "last");
+    }
+}

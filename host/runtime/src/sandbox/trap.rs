@@ -1,0 +1,78 @@
+//! What a trap's report says first: the author's own words and lines, before the machine's.
+
+/// Parts of a backtrace that are the language's own and lead to no mistake of the author's.
+const RUNTIME_FRAMES: [&str; 6] = ["std[", "core[", "alloc[", "__rustc[", "abort", "__rust_"];
+
+/// Puts together why a guest trapped, its last words and where it was.
+pub(crate) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
+    let mut text = panic_in(stderr).unwrap_or_else(|| why.to_owned());
+    let said: Vec<_> = stderr
+        .lines()
+        .filter(|line| !is_vain_advice(line))
+        .collect();
+    if !said.is_empty() {
+        text.push_str("\nits last stderr:\n");
+        text.push_str(&said.join("\n"));
+    }
+    let frames: Vec<_> = backtrace.lines().filter(|line| !is_runtime(line)).collect();
+    if !frames.is_empty() {
+        text.push('\n');
+        text.push_str(&frames.join("\n"));
+    }
+    text
+}
+
+/// Tells Rust's advice to set a variable: it would have to be the guest's, which has none.
+pub(crate) fn is_vain_advice(line: &str) -> bool {
+    line.starts_with("note: run with `RUST_BACKTRACE=")
+}
+
+/// Finds a Rust panic among what was printed: `panicked at FILE:LINE:COLUMN: MESSAGE`.
+fn panic_in(stderr: &str) -> Option<String> {
+    let mut lines = stderr
+        .lines()
+        .skip_while(|line| !line.contains("panicked at "));
+    let (_, place) = lines.next()?.split_once("panicked at ")?;
+    let message: Vec<_> = lines
+        .take_while(|line| !line.starts_with("note:") && !line.starts_with("stack backtrace:"))
+        .collect();
+    let place = place.trim_end_matches(':');
+    Some(
+        format!("panicked at {place}: {}", message.join(" "))
+            .trim_end()
+            .to_owned(),
+    )
+}
+
+fn is_runtime(frame: &str) -> bool {
+    let Some((_, name)) = frame.split_once('!') else {
+        return false;
+    };
+    RUNTIME_FRAMES.iter().any(|own| name.starts_with(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STDERR: &str = "thread '<unnamed>' (1) panicked at src/lib.rs:6:7:\ncalled `Option::unwrap()` on a `None` value\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+
+    #[test]
+    fn a_panic_comes_first_with_its_place() {
+        let report = report("it trapped: unreachable", STDERR, "");
+        assert_eq!(
+            report.lines().next(),
+            Some("panicked at src/lib.rs:6:7: called `Option::unwrap()` on a `None` value")
+        );
+        assert!(!report.contains("RUST_BACKTRACE"), "{report}");
+    }
+
+    #[test]
+    fn frames_of_the_language_are_left_out() {
+        let backtrace = "error while executing at wasm backtrace:\n    0:  0x1 - h.wasm!abort\n    1:  0x2 - h.wasm!std[d1]::process::abort\n    2:  0x3 - h.wasm!my_handler::act";
+        let report = report("it trapped: unreachable", "", backtrace);
+        assert!(report.starts_with("it trapped: unreachable\n"), "{report}");
+        assert!(report.contains("my_handler::act"), "{report}");
+        assert!(!report.contains("process::abort"), "{report}");
+    }
+}

@@ -1,0 +1,255 @@
+//! What the worker hands to the runtime for one invocation, and what it gets back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::quota::{LimitHit, LimitName, Limits};
+use crate::slack::holds::Hold;
+use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
+use alert_manager_core::journal::{CallKind, Dependency, Doubts, Ledger, RecordUse, Recorded};
+use alert_manager_core::policy::Grants;
+
+/// Everything that one call of a hook needs.
+pub struct Invocation {
+    /// Which hook.
+    pub step: StepKind,
+    /// For `call.delivery-id` and the logs.
+    pub delivery: DeliveryId,
+    /// For `call.attempt`: 1 at first, and one more for each try of the step that began.
+    pub attempt: u32,
+    /// Which attempt of the delivery it is, as the story numbers them.
+    pub lease: u32,
+    /// True where effects are held back.
+    pub dry_run: bool,
+    /// The alert.
+    pub alert: Arc<Alert>,
+    /// What is known so far: all of it for `act`.
+    pub found: Arc<Enrichment>,
+    /// The operator's settings: the route's over the handler's. Scalars as written, the rest as JSON.
+    pub config: Arc<BTreeMap<String, String>>,
+    /// What it may reach.
+    pub grants: Arc<Grants>,
+    /// What it may use.
+    pub limits: Limits,
+    /// The step's deadline from now; never longer than `limits.wall_max`.
+    pub time_left: Duration,
+    /// The time, which the guest's wall clock shows once no recorded effect is left to replay.
+    pub now: Timestamp,
+    /// Where the guest's random bytes come from: the step's own on every attempt.
+    pub seed: [u8; 32],
+    /// What earlier attempts of this step recorded.
+    pub recorded: Recorded,
+    /// Which calls of earlier attempts may have happened without a record.
+    pub doubts: Doubts,
+    /// Where this attempt's calls are recorded.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+/// What one call of a hook came to.
+#[derive(Debug)]
+pub struct Invoked {
+    /// What the hook returned, or why it did not.
+    pub outcome: Result<Output, StepFailure>,
+    /// For the story.
+    pub trace: Trace,
+    /// Set if a call met something that Slack refuses until the operator mends it. If the hook failed, whatever it says, the
+    /// step waits for that.
+    pub hold: Option<Hold>,
+    /// What did not answer last, if it was not asked again with success: why the hook failed, if it did.
+    pub needs: Option<Dependency>,
+    /// What answered: what waits for it need not wait any longer.
+    pub has: Vec<Dependency>,
+    /// Which calls of the step may have happened without a record; absent if nothing ran, and so nothing is new.
+    pub doubts: Option<Doubts>,
+    /// What the step has on record after it; nothing if it recorded nothing.
+    pub recorded: RecordUse,
+}
+
+impl Invoked {
+    /// Returns the end of an invocation that did not begin.
+    #[must_use]
+    pub fn not_begun(failure: StepFailure) -> Self {
+        Self {
+            outcome: Err(failure),
+            trace: Trace::default(),
+            hold: None,
+            needs: None,
+            has: Vec::new(),
+            doubts: None,
+            recorded: RecordUse::default(),
+        }
+    }
+}
+
+/// What a hook returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Of `enrich`: only what it adds.
+    Enrichment(Enrichment),
+    /// Of `act`.
+    Facts(Labels),
+}
+
+/// Why a hook did not succeed. The message is for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepFailure {
+    /// The handler says: try again. Uses up an attempt.
+    #[error("{message}")]
+    Retryable {
+        /// For people.
+        message: String,
+        /// Not before this long from now.
+        after: Option<Duration>,
+    },
+    /// The handler says: what it depends on does not answer. Uses up no attempt.
+    #[error("{message}")]
+    Unavailable {
+        /// For people.
+        message: String,
+        /// Not before this long from now.
+        after: Option<Duration>,
+    },
+    /// The handler says: never try again.
+    #[error("{0}")]
+    Permanent(String),
+    /// It trapped, exited or broke the contract; with its backtrace and last stderr.
+    #[error("{0}")]
+    Trap(String),
+    /// It met a limit.
+    #[error("{0}")]
+    Limit(LimitHit),
+    /// Its wall time ran out. The server it waited for is usually why.
+    #[error("{0}")]
+    Timeout(String),
+    /// The host could not run it now (the store cannot record, the lease was lost): no fault of the handler.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// What an invocation did, for the story. Bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Host calls in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+    /// Host calls past the bound, not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub calls_dropped: u32,
+    /// How many host calls came to what, those past the bound too. For metrics, not for the story.
+    #[serde(skip)]
+    pub counts: Vec<CallCount>,
+    /// Which limits were met how often. For metrics: the story has the calls, the lines and the error.
+    #[serde(skip)]
+    pub limits: Vec<(LimitName, u32)>,
+    /// What it logged, stdout and stderr too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogLine>,
+    /// Lines past the bound, not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub logs_dropped: u32,
+    /// Time on a processor, in microseconds.
+    pub cpu_us: u64,
+    /// From instantiation to the result, in microseconds.
+    pub wall_us: u64,
+    /// The most memory that it held, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Host calls of one kind that came to one result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallCount {
+    /// Which interface.
+    pub kind: CallKind,
+    /// `ok`, `error`, or the word of [`Answered`] where the world did not answer.
+    pub result: &'static str,
+    /// How many.
+    pub count: u32,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// One host call, as the story tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Which interface.
+    pub kind: CallKind,
+    /// The method and URL, the channel, the key.
+    pub request: String,
+    /// The status, the error; where effects are held back: what would have been sent.
+    pub result: String,
+    /// How it was answered.
+    pub answered: Answered,
+    /// In microseconds.
+    pub duration_us: u64,
+    /// Slack's text and blocks where the message was previewed instead of posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<serde_json::Value>,
+}
+
+/// How a host call was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answered {
+    /// By the world, now.
+    Live,
+    /// From the record of an earlier attempt.
+    Recorded,
+    /// By the world, and it may have happened before; or not clearly answered, and it may have happened.
+    Ambiguous,
+    /// Refused by policy or limit; nothing went out.
+    Denied,
+    /// A recorded effect that this attempt did not ask for again.
+    Diverged,
+    /// Shown instead of sent.
+    Preview,
+}
+
+impl Answered {
+    /// Returns the word for metrics and stories.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Recorded => "recorded",
+            Self::Ambiguous => "ambiguous",
+            Self::Denied => "denied",
+            Self::Diverged => "diverged",
+            Self::Preview => "preview",
+        }
+    }
+}
+
+/// One line of a guest's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `trace` to `error`; `stdout` and `stderr` for what it printed.
+    pub level: String,
+    /// The text.
+    pub message: String,
+    /// Names with values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+/// How a module stands, as `handlers` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModuleState {
+    /// Serves, with everything that it imports granted.
+    Ready,
+    /// Serves; what it imports beyond its grants answers `denied`.
+    Limited,
+    /// Being compiled.
+    Loading,
+    /// Not served, or the one before it still is; the reason is the last error.
+    Refused,
+}
