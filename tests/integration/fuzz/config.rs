@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alert_manager::config::{Config, Overrides, Problems};
 
-use crate::engine::{Dice, corpus, fuzz};
+use super::engine::{Dice, corpus, fuzz};
 
 /// Stands where a configuration has a secret. No line with it is changed, so that it is one.
 const SECRET: &str = "hunter2-hunter2";
