@@ -2,8 +2,10 @@
 
 mod dead_letters;
 mod holds;
+mod pings;
 mod ways;
 
 pub(crate) use dead_letters::Notices;
 pub(crate) use holds::{alarm, hold_of};
+pub(crate) use pings::Ping;
 pub(crate) use ways::{Reporting, Ways};

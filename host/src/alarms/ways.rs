@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::alert::{DEAD_LETTER_ROUTE, HandlerName};
-use crate::config::Config;
 use crate::description::{Description, Setting};
 use crate::queue::Way;
 use crate::router::Router;
 use crate::runtime::Hold;
+use crate::worker;
 
 /// How many ways there are at most, so that a notice that fails on all of them is not tried for hours.
 const WAYS_MAX: usize = 16;
@@ -82,19 +82,27 @@ impl Reporter {
 
 impl Ways {
     /// Computes the ways from the configuration, the routes and the loaded modules.
-    pub(crate) fn new(config: &Config, router: &Router, loaded: &[Description]) -> Self {
+    ///
+    /// `named` is `dead_letter.handlers`.
+    pub(crate) fn new(
+        named: Option<&[HandlerName]>,
+        handlers: &worker::Settings,
+        router: &Router,
+        loaded: &[Description],
+    ) -> Self {
         let mut builder = Builder {
-            config,
+            named,
+            handlers,
             loaded,
             ways: Vec::new(),
         };
-        if !config.dead_letter.as_ref().is_some_and(Vec::is_empty) {
+        if !named.is_some_and(<[_]>::is_empty) {
             builder.build(router);
         }
         builder.ways.truncate(WAYS_MAX);
         Self {
             ways: builder.ways,
-            named: config.dead_letter.clone(),
+            named: named.map(<[_]>::to_vec),
         }
     }
 
@@ -141,7 +149,8 @@ impl Ways {
 }
 
 struct Builder<'a> {
-    config: &'a Config,
+    named: Option<&'a [HandlerName]>,
+    handlers: &'a worker::Settings,
     loaded: &'a [Description],
     ways: Vec<Planned>,
 }
@@ -152,16 +161,16 @@ impl Builder<'_> {
             let routes = router.routes().iter().rev();
             routes.filter(|route| route.matchers.is_empty())
         };
-        let first = match (&self.config.dead_letter, open().next()) {
+        let first = match (self.named, open().next()) {
             (Some(handlers), _) => Some((handlers, Settings::default())),
-            (None, Some(route)) => Some((&route.handlers, Arc::clone(&route.config))),
+            (None, Some(route)) => Some((route.handlers.as_slice(), Arc::clone(&route.config))),
             (None, None) => None,
         };
         let mut done = BTreeSet::new();
         if let Some((handlers, config)) = &first {
             self.add(DEAD_LETTER_ROUTE, handlers, config);
             self.add_channels(DEAD_LETTER_ROUTE, handlers, config);
-            if let [only] = handlers.as_slice() {
+            if let [only] = handlers {
                 done.insert(only.clone());
             }
         }
@@ -214,12 +223,12 @@ impl Builder<'_> {
     fn add_channels(&mut self, route: &str, handlers: &[HandlerName], config: &Settings) {
         let granted: BTreeSet<String> = handlers
             .iter()
-            .flat_map(|name| self.config.handler(name).grants.slack.clone())
+            .flat_map(|name| self.handlers.of(name).grants.slack.clone())
             .collect();
         for channel in granted {
             let (mut of_channel, mut over) = (Vec::new(), (**config).clone());
             for name in handlers {
-                let is_granted = self.config.handler(name).grants.slack.contains(&channel);
+                let is_granted = self.handlers.of(name).grants.slack.contains(&channel);
                 let is_there = self.channel_of(name, config).as_ref() == Some(&channel);
                 if let (true, false, Some((key, _))) = (is_granted, is_there, self.setting_of(name))
                 {
@@ -235,7 +244,7 @@ impl Builder<'_> {
 
     /// Returns the channel that a handler posts to under a route's settings, if they name one.
     fn channel_of(&self, name: &HandlerName, over: &Settings) -> Option<String> {
-        let settings = self.config.handler(name);
+        let settings = self.handlers.of(name);
         let granted = &settings.grants.slack;
         let (set, default) = match self.setting_of(name) {
             Some((key, default)) => (settings.config_under(over).get(key).cloned(), default),
@@ -267,6 +276,7 @@ mod tests {
 
     use super::*;
     use crate::alert::Timestamp;
+    use crate::config::Config;
 
     const SLACK: &str = "slack: { preview: true, channels: { alerts: '#a', oncall: '#o' } }\n";
 
@@ -275,6 +285,11 @@ mod tests {
         let file = dir.path().join("am.yml");
         std::fs::write(&file, format!("{SLACK}{yaml}")).unwrap();
         Config::load(Some(&file), &crate::config::Overrides::default(), &|_| None).unwrap()
+    }
+
+    fn ways_from(config: &Config, router: &Router, loaded: &[Description]) -> Ways {
+        let named = config.dead_letter.as_deref();
+        Ways::new(named, &config.handlers, router, loaded)
     }
 
     fn described(name: &str, alerts: &[&str]) -> Description {
@@ -299,7 +314,7 @@ mod tests {
     fn ways_of(yaml: &str) -> Ways {
         let config = parsed(yaml);
         let router = Router::with_described(config.routes.clone(), &loaded());
-        Ways::new(&config, &router, &loaded())
+        ways_from(&config, &router, &loaded())
     }
 
     fn shown(ways: &[Way]) -> Vec<String> {
@@ -366,7 +381,7 @@ mod tests {
         assert!(off.under(&[]).is_empty());
         let config = parsed("routes:\n  - { matchers: ['a=\"b\"'], handlers: [crash] }\n");
         let router = Router::with_described(config.routes.clone(), &loaded()[..1]);
-        let nobody = Ways::new(&config, &router, &loaded()[..1]);
+        let nobody = ways_from(&config, &router, &loaded()[..1]);
         assert_eq!(nobody.reporting(), Reporting::Nobody);
     }
 
@@ -386,7 +401,7 @@ mod tests {
         let ways = |pager: Description| {
             let router =
                 Router::with_described(config.routes.clone(), std::slice::from_ref(&pager));
-            Ways::new(&config, &router, &[pager])
+            ways_from(&config, &router, &[pager])
         };
         let stated = ways(pager.clone());
         let under = stated.under(&[hold(Some("oncall"))]);

@@ -171,7 +171,12 @@ fn modules(found: &Found) -> serde_json::Value {
 fn check_reporting(config: &Config, findings: &mut Findings) {
     let descriptions = &findings.found.descriptions;
     let router = Router::with_described(config.routes.clone(), descriptions);
-    let ways = Ways::new(config, &router, descriptions);
+    let ways = Ways::new(
+        config.dead_letter.as_deref(),
+        &config.handlers,
+        &router,
+        descriptions,
+    );
     let warning = ways.reporting().warning();
     findings
         .warnings

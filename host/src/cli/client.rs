@@ -1,12 +1,15 @@
 //! An HTTP client for a running server.
 
+use std::marker::PhantomData;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::args::ServerArgs;
+use crate::api;
 use crate::http::STILL_LOADING;
 
 /// The timeout of a request, longer than any response takes.
@@ -101,7 +104,44 @@ fn is_this_machine(base: &url::Url) -> bool {
     }
 }
 
-/// The error of a server that has started and does not accept alerts yet.
+/// What follows the `?` of a request.
+pub(super) type Query = Vec<(&'static str, String)>;
+
+/// Returns the path of what is done with one delivery; what was typed as its identifier stays one segment.
+fn of_delivery(id: &str, what: &str) -> String {
+    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("/api/v1/deliveries/{id}{what}")
+}
+
+/// A successful answer, as the server wrote it: `--json` prints what a newer server says besides what is known here, too.
+#[derive(Clone, Debug)]
+pub(super) struct Answer<T> {
+    json: Value,
+    kind: PhantomData<T>,
+}
+
+impl<T> Answer<T> {
+    pub(super) fn new(json: Value) -> Self {
+        Self {
+            json,
+            kind: PhantomData,
+        }
+    }
+
+    pub(super) fn json(&self) -> &Value {
+        &self.json
+    }
+}
+
+impl<T: DeserializeOwned> Answer<T> {
+    /// Returns what it says.
+    pub(super) fn read(&self) -> anyhow::Result<T> {
+        serde_json::from_value(self.json.clone())
+            .context("the server's answer is not of a form that this version knows")
+    }
+}
+
+/// The server has started and takes no alerts yet.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct StillLoading(String);
@@ -144,14 +184,39 @@ impl Client {
         })
     }
 
-    /// Makes a GET request for `path`, with query pairs.
-    pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.send(reqwest::Method::GET, path, query, None)
+    /// Lists deliveries.
+    pub(super) fn deliveries(&self, query: &Query) -> anyhow::Result<Answer<api::Deliveries>> {
+        self.get("/api/v1/deliveries", query)
     }
 
-    /// Makes a POST request to `path` without a body, with query pairs.
-    pub(super) fn post(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.send(reqwest::Method::POST, path, query, None)
+    /// Returns a delivery with its story.
+    pub(super) fn story(&self, id: &str) -> anyhow::Result<Answer<api::Story>> {
+        self.get(&of_delivery(id, ""), &Query::new())
+    }
+
+    /// Lists the handlers.
+    pub(super) fn handlers(&self) -> anyhow::Result<Answer<api::Handlers>> {
+        self.get("/api/v1/handlers", &Query::new())
+    }
+
+    /// Sends one delivery again.
+    pub(super) fn retry(&self, id: &str, query: &Query) -> anyhow::Result<Answer<api::SentAgain>> {
+        self.post(&of_delivery(id, "/retry"), query)
+    }
+
+    /// Sends every delivery again that the query selects.
+    pub(super) fn retry_all(&self, query: &Query) -> anyhow::Result<Answer<api::Retried>> {
+        self.post("/api/v1/deliveries/retry", query)
+    }
+
+    /// Cancels one delivery.
+    pub(super) fn cancel(&self, id: &str) -> anyhow::Result<Answer<api::Cancelled>> {
+        self.post(&of_delivery(id, "/cancel"), &Query::new())
+    }
+
+    /// Has the server read its configuration and folder again.
+    pub(super) fn reload(&self) -> anyhow::Result<Answer<api::Reloaded>> {
+        self.post("/-/reload", &Query::new())
     }
 
     /// Posts a body of alerts to the webhook, which may require a token of its own.
@@ -159,10 +224,21 @@ impl Client {
         &self,
         body: String,
         token_file: Option<&Path>,
-    ) -> anyhow::Result<Value> {
+    ) -> anyhow::Result<Answer<api::Accepted>> {
         let token = token_file.map(Token::read).transpose()?;
         let alerts = Alerts { body, token };
-        self.send(reqwest::Method::POST, "/webhook", &[], Some(alerts))
+        let json = self.send(reqwest::Method::POST, "/webhook", &[], Some(alerts))?;
+        Ok(Answer::new(json))
+    }
+
+    fn get<T>(&self, path: &str, query: &Query) -> anyhow::Result<Answer<T>> {
+        let json = self.send(reqwest::Method::GET, path, query, None)?;
+        Ok(Answer::new(json))
+    }
+
+    fn post<T>(&self, path: &str, query: &Query) -> anyhow::Result<Answer<T>> {
+        let json = self.send(reqwest::Method::POST, path, query, None)?;
+        Ok(Answer::new(json))
     }
 
     fn send(
@@ -215,10 +291,11 @@ impl Client {
             if status.is_success() {
                 return Ok(body);
             }
-            let reason = body["error"].as_str().unwrap_or("no reason given");
+            let reason = serde_json::from_value(body).map(|api::Error { error }| error);
+            let reason = reason.unwrap_or_else(|_| "no reason given".to_owned());
             match status {
                 reqwest::StatusCode::SERVICE_UNAVAILABLE if reason.starts_with(STILL_LOADING) => {
-                    Err(StillLoading(reason.to_owned()).into())
+                    Err(StillLoading(reason).into())
                 }
                 reqwest::StatusCode::UNAUTHORIZED => bail!("{reason}: {}", door.advice(has_token)),
                 reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server to connect to"),

@@ -489,7 +489,7 @@ mod tests {
             .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
         let findings = review(&config, &modules, &descriptions);
         assert_eq!(findings.problems, [], "{text}");
-        let set = |name: &str| config.handler(&HandlerName::new(name)).config.clone();
+        let set = |name: &str| config.handlers.of(&HandlerName::new(name)).config.clone();
         assert_eq!(set("silent")["channel"], "alerts");
         assert_eq!(set("other-channel")["escalate"], "alerts");
         assert_eq!(set("required")["level"], "low");

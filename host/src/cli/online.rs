@@ -26,8 +26,8 @@ async fn ask_all(config: &Config) -> anyhow::Result<Asked> {
     let (runtime, _folder) = modules::sandbox(config, modules::CacheUse::IfThere)?;
     let mut asked = Asked::default();
     let mut origins = JoinSet::new();
-    for name in config.handler_names() {
-        let settings = config.handler(name);
+    for name in config.handlers.names() {
+        let settings = config.handlers.of(name);
         for grant in settings
             .grants
             .http

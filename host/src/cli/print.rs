@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
+use serde_json::Value;
+
 use crate::telemetry::log::Colours;
 use crate::text::{visible, visible_json};
 
@@ -51,12 +53,12 @@ pub(super) fn causes(error: &anyhow::Error) -> String {
 }
 
 /// Writes a value as JSON.
-pub(super) fn json(value: &serde_json::Value) {
+pub(super) fn json(value: &Value) {
     line(&visible_json(&format!("{value:#}")));
 }
 
 /// Writes a value as JSON on one line.
-pub(super) fn json_line(value: &serde_json::Value) {
+pub(super) fn json_line(value: &Value) {
     line(&visible_json(&value.to_string()));
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
+use crate::api;
 use crate::telemetry::Refusal;
 
 /// An error response. Senders log it, so it is short and contains no secret.
@@ -53,8 +53,11 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response =
-            (self.status, axum::Json(json!({ "error": self.message }))).into_response();
+        let message: Arc<str> = self.message.as_str().into();
+        let error = api::Error {
+            error: self.message,
+        };
+        let mut response = (self.status, axum::Json(error)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
@@ -63,7 +66,7 @@ impl IntoResponse for ApiError {
         }
         response.extensions_mut().insert(Answered {
             refusal: self.refusal,
-            message: self.message.into(),
+            message,
         });
         response
     }

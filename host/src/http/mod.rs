@@ -1,9 +1,9 @@
 //! The HTTP server: connections, the webhook, the API.
 
-mod api;
+pub(crate) mod api;
 mod auth;
 mod error;
-mod origin;
+pub(crate) mod origin;
 mod refused;
 pub(crate) mod server;
 pub mod webhook;

@@ -15,9 +15,17 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
 use super::error::ApiError;
-use crate::app::Shared;
-use crate::config::Config;
+use crate::http::server::Bound;
 use crate::telemetry;
+
+/// What the check depends on besides the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// `external_url`: its host is a name of this server, its origin one of this server's own.
+    pub(crate) external_url: Option<Url>,
+    /// `insecure`: everybody who reaches the server is accepted.
+    pub(crate) is_insecure: bool,
+}
 
 /// How a request is authenticated, apart from the origin check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +37,9 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
-    /// Returns how requests are authenticated; `is_closed` says whether the endpoint itself requires credentials.
-    pub(super) fn asked_by(shared: &Shared, config: &Config, is_closed: bool) -> Self {
-        if is_closed || config.insecure || shared.bound.requires_client_certificate() {
+    /// Returns what a request has to prove; `is_closed` says whether the endpoint itself needs credentials.
+    pub(super) fn asked_by(settings: &Settings, bound: &Bound, is_closed: bool) -> Self {
+        if is_closed || settings.is_insecure || bound.requires_client_certificate() {
             Self::Asked
         } else {
             Self::None

@@ -9,7 +9,7 @@ impl Review<'_> {
     /// A credential is sent only to its own origins: if the handler may send requests to none of them, every request that names
     /// the credential is refused.
     pub(super) fn credentials(&mut self, name: &HandlerName) {
-        let settings = self.config.handler(name);
+        let settings = self.config.handlers.of(name);
         let http = &settings.grants.http;
         if http.is_empty() {
             return;

@@ -123,7 +123,7 @@ pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Descripti
     for description in descriptions {
         review.handler(description);
     }
-    for name in config.handler_names() {
+    for name in config.handlers.names() {
         review.credentials(name);
     }
     review.findings.in_order()
@@ -297,7 +297,7 @@ impl Review<'_> {
 
 /// Returns what a handler needs according to its settings, including their defaults.
 fn needs(config: &Config, description: &Description) -> Needs {
-    let given = config.handler(&description.name);
+    let given = config.handlers.of(&description.name);
     let mut needs = Needs::default();
     let stated = description.settings.as_deref().unwrap_or_default();
     let mut add = |setting: Option<&Setting>, key: &str, value: &str| {
@@ -340,7 +340,7 @@ pub fn missing_grants(
     description: Option<&Description>,
 ) -> Option<String> {
     let name = module.name.as_ref()?;
-    let settings = config.handler(name);
+    let settings = config.handlers.of(name);
     let imports: Vec<_> = module.imports.iter().map(String::as_str).collect();
     let needs = description.map(|description| needs(config, description));
     let grants =

@@ -30,7 +30,7 @@ impl Review<'_> {
                 FindingText::new(format!("{path} names the handler {name}, {whose}"), advice),
             );
         }
-        for name in self.config.handler_names() {
+        for name in self.config.handlers.names() {
             if self.has_module(name) {
                 continue;
             }

@@ -64,7 +64,7 @@ impl Given<'_> {
 impl Review<'_> {
     pub(super) fn settings(&mut self, module: &ModuleInfo, description: &Description) {
         let name = &description.name;
-        let own = self.config.handler(name);
+        let own = self.config.handlers.of(name);
         let mut uses = self.uses(name);
         if uses.is_empty() {
             uses.push((None, BTreeMap::new()));
@@ -259,7 +259,7 @@ impl Review<'_> {
         description: &Description,
     ) -> bool {
         let (name, channel) = (given.handler, given.value.as_str());
-        let settings = self.config.handler(name);
+        let settings = self.config.handlers.of(name);
         let channels = &self.config.slack.channels;
         if !channels.contains_key(channel) {
             let names: Vec<&str> = channels.keys().map(String::as_str).collect();
@@ -338,7 +338,7 @@ impl Review<'_> {
     /// Checks a URL that the handler requests. If nothing is granted, that is reported elsewhere.
     fn origin(&mut self, given: &Given<'_>) {
         let name = given.handler;
-        let settings = self.config.handler(name);
+        let settings = self.config.handlers.of(name);
         let Some(url) = parse_http_url(&given.value) else {
             return;
         };
@@ -360,7 +360,7 @@ impl Review<'_> {
 
     fn credential(&mut self, given: &Given<'_>) {
         let (name, credential) = (given.handler, given.value.as_str());
-        let settings = self.config.handler(name);
+        let settings = self.config.handlers.of(name);
         if settings.grants.http.is_empty() || settings.grants.credentials.contains(credential) {
             return;
         }

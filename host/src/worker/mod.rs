@@ -4,9 +4,11 @@ mod breaker;
 mod outcome;
 mod pipeline;
 mod prober;
+mod settings;
 mod story;
 mod threads;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::Config;
 use crate::queue::{Leases, Queue};
 use crate::router::Router;
 use crate::runtime::{Registry, Runtime};
@@ -22,6 +23,7 @@ use crate::telemetry::Metrics;
 
 pub(crate) use breaker::{Breakers, Pause};
 pub(crate) use prober::Prober;
+pub(crate) use settings::{EnrichBudget, HandlerSettings, Retry, Settings};
 pub(crate) use threads::GuestThreads;
 
 /// A worker: handles that it shares with other parts of the server.
@@ -30,7 +32,10 @@ pub(crate) struct Worker {
     pub(crate) queue: Queue,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) config: Arc<ArcSwap<Config>>,
+    /// Loaded for each step.
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    /// The drop folder, for messages.
+    pub(crate) handlers_dir: Arc<Path>,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::settings::{EnrichBudget, Retry};
 use crate::alert::{StepKind, Timestamp};
-use crate::config::{EnrichBudget, Retry};
 use crate::journal::Dependency;
 use crate::queue::{Next, Progress, Step, StepStatus, Wake, Woken};
 use crate::runtime::{Hold, StepFailure};

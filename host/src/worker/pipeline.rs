@@ -8,13 +8,14 @@ use tokio::sync::watch;
 
 use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances, Met};
-use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
+use super::settings::HandlerSettings;
+use super::story::{self, STORY_BYTES_MAX, STORY_LIMIT};
 use super::{Phase, Worker};
 use crate::alert::{
     Enrichment, HandlerName, Labels, Status, StepKind, Timestamp, is_dead_letter_route,
 };
-use crate::config::HandlerSettings;
-use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
+use crate::api::{self, Attempt, AttemptOutcome, Lenient, StepOutcome, StepTry};
+use crate::journal::{Dependency, Doubt, Doubts, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{Leased, Next, Queue, ReadError, Settlement, StepStatus, Wake, Woken};
 use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
@@ -35,7 +36,7 @@ pub(super) struct Run {
     began: Instant,
     /// The steps that this lease has tried. Each is tried once per lease: what it recorded is read by the next one.
     tried: Vec<usize>,
-    told: Vec<StepStory>,
+    told: Vec<StepTry>,
     /// The size of what its steps have recorded under this lease.
     recorded_now: RecordUse,
     /// When the steps that failed are due, on the monotonic clock.
@@ -217,13 +218,7 @@ impl Run {
         if step.kind != StepKind::Enrich {
             return false;
         }
-        let within = self
-            .worker
-            .config
-            .load()
-            .handler(&step.handler)
-            .enrich
-            .within;
+        let within = self.worker.settings.load().of(&step.handler).enrich.within;
         if age < within {
             return false;
         }
@@ -261,7 +256,7 @@ impl Run {
     async fn step(&mut self, place: usize) {
         let step = &self.leased.progress.steps[place];
         let (handler, kind) = (step.handler.clone(), step.kind);
-        let settings = self.worker.config.load().handler(&handler);
+        let settings = self.worker.settings.load().of(&handler);
         match self.worker.breakers.ask(&handler, kind, Instant::now()) {
             Gate::Open => {}
             Gate::Paused(left, reason) => {
@@ -475,20 +470,20 @@ impl Run {
             }
         }
         let step = &self.leased.progress.steps[place];
-        let (outcome, level) = match step.status {
-            StepStatus::Done => ("done", None),
-            StepStatus::Pending => ("retry", Some(tracing::Level::INFO)),
-            StepStatus::Failed => ("failed", Some(tracing::Level::WARN)),
+        let level = match step.status {
+            StepStatus::Done => None,
+            StepStatus::Pending => Some(tracing::Level::INFO),
+            StepStatus::Failed => Some(tracing::Level::WARN),
         };
         if let (Some(level), Some(error)) = (level, &error) {
             self.log(place, level, error);
         }
-        self.told.push(StepStory {
+        self.told.push(StepTry {
             handler: step.handler.clone(),
-            step: step.kind,
+            step: step.kind.into(),
             module: Some(module),
             started_at,
-            outcome: outcome.to_owned(),
+            outcome: StepOutcome::from(step.status).into(),
             error: match step.status {
                 // The reason for giving up contains more than the failure alone.
                 StepStatus::Failed => step.last_error.clone(),
@@ -496,9 +491,9 @@ impl Run {
             },
             not_before: step.not_before,
             facts: step.facts.clone(),
-            blocks: step.blocks.clone(),
-            in_doubt: step.doubts_over(&[], self.leased.lease),
-            trace: invoked.trace,
+            blocks: step.blocks.iter().cloned().map(Lenient::from).collect(),
+            in_doubt: told_doubts(&step.doubts_over(&[], self.leased.lease)),
+            trace: invoked.trace.into(),
         });
         self.warn_of_doubts(place);
         self.finished(place);
@@ -555,18 +550,18 @@ impl Run {
         if step.status != StepStatus::Failed || in_doubt.is_empty() {
             return;
         }
-        self.told.push(StepStory {
+        self.told.push(StepTry {
             handler: step.handler.clone(),
-            step: step.kind,
+            step: step.kind.into(),
             module: None,
             started_at: Timestamp::now(),
-            outcome: "failed".to_owned(),
+            outcome: StepOutcome::Failed.into(),
             error: step.last_error.clone(),
             not_before: None,
             facts: Labels::default(),
             blocks: Vec::new(),
-            in_doubt,
-            trace: Trace::default(),
+            in_doubt: told_doubts(&in_doubt),
+            trace: api::Trace::default(),
         });
         self.warn_of_doubts(place);
     }
@@ -647,7 +642,7 @@ impl Run {
             Some(reason) => format!("handler {handler} is not loaded: {reason}"),
             None => format!(
                 "handler {handler} is not loaded: put its .wasm into {}",
-                self.worker.config.load().handlers_dir.display()
+                self.worker.handlers_dir.display()
             ),
         };
         match step.kind {
@@ -755,10 +750,10 @@ impl Run {
             None => outcome::next(&progress),
         };
         let outcome = match &next {
-            Next::Done => "done",
-            Next::Dead(_) => "dead",
-            Next::Retry { .. } => "retry",
-            Next::Yield { .. } => "yield",
+            Next::Done => AttemptOutcome::Done,
+            Next::Dead(_) => AttemptOutcome::Dead,
+            Next::Retry { .. } => AttemptOutcome::Retry,
+            Next::Yield { .. } => AttemptOutcome::Yield,
         };
         let last_error = match &next {
             Next::Dead(reason) => Some(reason.clone()),
@@ -774,13 +769,13 @@ impl Run {
             attempt: self.leased.lease,
             started_at: self.started_at,
             ended_at: now,
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
             after_crash: self.leased.after_crash,
             steps: self.told,
             left_out: Vec::new(),
         };
         let told = !attempt.steps.is_empty();
-        let story = told.then(|| attempt.tell(STORY_BYTES_MAX)).flatten();
+        let story = told.then(|| story::to_json(&mut attempt, STORY_BYTES_MAX));
         if !attempt.left_out.is_empty() {
             for step in &attempt.steps {
                 self.worker.metrics.limits(&step.handler, STORY_LIMIT, 1);
@@ -792,10 +787,14 @@ impl Run {
             next,
             progress,
             alert: Some(self.leased.alert),
-            story,
+            story: story.flatten(),
             last_error,
         });
     }
+}
+
+fn told_doubts(doubts: &Doubts) -> Vec<Lenient<Doubt>> {
+    doubts.iter().cloned().map(Lenient::from).collect()
 }
 
 /// Returns the operator's grants, without the credentials if the origin of the module is not certain.

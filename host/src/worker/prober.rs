@@ -127,13 +127,13 @@ mod tests {
     use crate::alert::{
         Alert, DeliveryId, Fingerprint, HandlerName, Labels, Origin, Priority, Status, Timestamp,
     };
-    use crate::config::Retry;
     use crate::plan::Plan;
     use crate::queue::{
         Caps, Leased, Leases, Options, Parcel, Settlement, State, StepStatus, Submission, Verdict,
         Woken,
     };
     use crate::runtime::StepFailure;
+    use crate::worker::Retry;
     use crate::worker::outcome::{self, Circumstances, Met};
 
     const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,17 +4,17 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
+use crate::api;
 use crate::app::Shared;
-use crate::config::Config;
 use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
-    State as DeliveryState, Step, StepStatus,
+    State as DeliveryState, Step, Story,
 };
 use crate::router::Matcher;
+use crate::worker;
 
 /// The most deliveries in one response.
 const LIMIT_MAX: u32 = 1_000;
@@ -111,78 +111,66 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
 pub(super) async fn list(
     State(shared): State<Shared>,
     RawQuery(query): RawQuery,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Deliveries>, ApiError> {
     let filter = parse_list_query(query.as_deref().unwrap_or_default())?;
     let page = shared.queue.list(filter).await.map_err(|e| store(&e))?;
-    Ok(axum::Json(
-        json!({ "deliveries": page.deliveries, "next": page.next }),
-    ))
+    let deliveries = page.deliveries.into_iter().map(api::Delivery::from);
+    Ok(axum::Json(api::Deliveries {
+        deliveries: deliveries.collect(),
+        next: page.next,
+    }))
 }
 
-/// Returns the story of one delivery.
+/// Returns one delivery with its story.
 pub(super) async fn story(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Story>, ApiError> {
     let id = parse_id(&id)?;
-    let story = shared
-        .queue
-        .story(id)
-        .await
-        .map_err(|e| store(&e))?
-        .ok_or_else(|| unknown(id))?;
-    let mut body = serde_json::to_value(&story.delivery)
-        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let effects: Vec<_> = story
-        .journal
-        .iter()
-        .map(|(step, entry)| {
-            json!({
-                "step": step,
-                "kind": entry.kind,
-                "effect": entry.effect,
-                "ambiguous": entry.in_doubt,
-                "request": entry.request,
-                "result": entry.result,
-                "at": entry.at,
-            })
-        })
-        .collect();
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("alert".into(), story.alert);
-        fields.insert(
-            "steps".into(),
-            steps(&shared.config.load(), &story.progress),
-        );
-        fields.insert("not_before".into(), json!(story.not_before));
-        fields.insert("story".into(), json!(story.attempts));
-        fields.insert("attempts_omitted".into(), json!(story.attempts_omitted));
-        fields.insert("journal".into(), json!(effects));
-        fields.insert("duplicates".into(), json!(story.duplicates));
-    }
-    Ok(axum::Json(body))
+    let story = shared.queue.story(id).await.map_err(|e| store(&e))?;
+    let story = story.ok_or_else(|| unknown(id))?;
+    Ok(axum::Json(told(&shared.config.handlers.load(), story)))
 }
 
-/// Returns the steps with the counts of the retry policy. They differ from the delivery's `attempts`, because a dependency that
-/// does not answer does not count as an attempt.
-fn steps(config: &Config, progress: &Progress) -> Value {
-    let step = |step: &Step| {
-        let mut json = json!(step);
-        let policy = config.handler(&step.handler);
-        let max = match step.kind {
+fn told(handlers: &worker::Settings, story: Story) -> api::Story {
+    let (id, stored) = (story.delivery.id, story.attempts.len());
+    let attempts: Vec<api::Attempt> = story
+        .attempts
+        .into_iter()
+        .filter_map(|attempt| {
+            serde_json::from_value(attempt)
+                .inspect_err(|error| {
+                    tracing::error!(%error, delivery = %id, "the story of an attempt cannot be read");
+                })
+                .ok()
+        })
+        .collect();
+    let unreadable = u32::try_from(stored - attempts.len()).unwrap_or(u32::MAX);
+    let journal = story.journal.into_iter().map(api::JournalEntry::from);
+    api::Story {
+        delivery: story.delivery.into(),
+        alert: story.alert.into(),
+        steps: steps(handlers, story.progress),
+        not_before: story.not_before,
+        story: attempts,
+        attempts_omitted: story.attempts_omitted.saturating_add(unreadable),
+        journal: journal.collect(),
+        duplicates: story.duplicates,
+    }
+}
+
+/// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
+/// that does not answer uses up no attempt.
+fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
+    let step = |step: Step| {
+        let policy = handlers.of(&step.handler);
+        let attempts_max = match step.kind {
             StepKind::Enrich => policy.enrich.attempts_max,
             StepKind::Act => policy.retry.attempts_max,
         };
-        let left = match step.status {
-            StepStatus::Pending => max.saturating_sub(step.attempts),
-            StepStatus::Done | StepStatus::Failed => 0,
-        };
-        json["attempts_used"] = json!(step.attempts);
-        json["attempts_max"] = json!(max);
-        json["tries_left"] = json!(left);
-        json
+        api::Step::new(step, attempts_max)
     };
-    progress.steps.iter().map(step).collect()
+    progress.steps.into_iter().map(step).collect()
 }
 
 #[derive(Deserialize)]
@@ -196,7 +184,7 @@ pub(super) async fn retry(
     State(shared): State<Shared>,
     Path(id): Path<String>,
     query: Result<Query<RetryQuery>, QueryRejection>,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::SentAgain>, ApiError> {
     let force = query.map_err(|error| bad(error.body_text()))?.force;
     let id = parse_id(&id)?;
     shared.runtime.holds().try_now();
@@ -212,9 +200,11 @@ pub(super) async fn retry(
         )
         .await
         .map_err(|error| retry_error(id, &error))?;
-    Ok(axum::Json(
-        json!({ "id": id, "was": was.state(), "state": DeliveryState::Queued }),
-    ))
+    Ok(axum::Json(api::SentAgain {
+        id,
+        was: was.state().into(),
+        state: DeliveryState::Queued.into(),
+    }))
 }
 
 /// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
@@ -263,7 +253,7 @@ fn label_test(matchers: Vec<Matcher>) -> LabelTest {
 pub(super) async fn retry_all(
     State(shared): State<Shared>,
     RawQuery(query): RawQuery,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Retried>, ApiError> {
     let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
     shared.runtime.holds().try_now();
     let outcome = shared
@@ -271,46 +261,24 @@ pub(super) async fn retry_all(
         .retry_all(selection, after)
         .await
         .map_err(|e| store(&e))?;
-    let left: Vec<_> = outcome
-        .left
-        .iter()
-        .map(|(id, why)| json!({ "id": id, "error": why.to_string() }))
-        .collect();
-    let left_counts: Vec<_> = outcome
-        .left_counts
-        .iter()
-        .map(|(why, count)| json!({ "error": why.to_string(), "count": count }))
-        .collect();
-    let rest = outcome.rest.map(|rest| {
-        json!({
-            "after": rest.after,
-            "count": rest.count,
-            "reason": rest.why.as_str(),
-            "error": rest.why.to_string(),
-        })
-    });
-    Ok(axum::Json(json!({
-        "retried": outcome.retried,
-        "left": left,
-        "left_counts": left_counts,
-        "rest": rest,
-    })))
+    Ok(axum::Json(outcome.into()))
 }
 
-/// Cancels a delivery that is not settled.
+/// Dead-letters a delivery that is not settled.
 pub(super) async fn cancel(
     State(shared): State<Shared>,
     Path(id): Path<String>,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Cancelled>, ApiError> {
     let id = parse_id(&id)?;
     shared.queue.cancel(id).await.map_err(|error| match error {
         CancelError::NotFound => unknown(id),
         CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
         CancelError::Unavailable(_) => unavailable(error.to_string()),
     })?;
-    Ok(axum::Json(
-        json!({ "id": id, "state": DeliveryState::Dead }),
-    ))
+    Ok(axum::Json(api::Cancelled {
+        id,
+        state: DeliveryState::Dead.into(),
+    }))
 }
 
 fn retry_error(id: DeliveryId, error: &RetryError) -> ApiError {

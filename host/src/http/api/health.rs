@@ -5,13 +5,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
+use crate::api;
 use crate::app::{Reloaded, Shared};
 use crate::http::STILL_LOADING;
 use crate::http::error::ApiError;
 use crate::queue::Filter;
-use crate::review::Findings;
+use crate::review::{Finding, Findings};
 use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
@@ -97,7 +97,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         (name.as_str(), i64::from(paused.is_some()))
     });
     shared.metrics.breakers(breakers);
-    let (config, holds) = (shared.config.load(), shared.runtime.holds().current());
+    let (config, holds) = (shared.config.whole.load(), shared.runtime.holds().current());
     let is_held = |name: &String| {
         let mut holds = holds.iter();
         holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))
@@ -128,15 +128,18 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
 }
 
 /// Reads configuration and folder again, and returns the changes and the problems.
-pub(super) async fn reload(State(shared): State<Shared>) -> Result<axum::Json<Value>, ApiError> {
+pub(super) async fn reload(
+    State(shared): State<Shared>,
+) -> Result<axum::Json<api::Reloaded>, ApiError> {
+    let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
     match shared.reload().await {
-        Ok(Reloaded { changes, findings }) => Ok(axum::Json(json!({
-            "reloaded": true,
-            "changed": changes.changed,
-            "needs_restart": changes.needs_restart,
-            "problems": findings.problems,
-            "warnings": findings.warnings,
-        }))),
+        Ok(Reloaded { changes, findings }) => Ok(axum::Json(api::Reloaded {
+            reloaded: true,
+            changed: changes.changed,
+            needs_restart: changes.needs_restart,
+            problems: lines(&findings.problems),
+            warnings: lines(&findings.warnings),
+        })),
         Err(problems) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             format!("refused, the old configuration stays: {problems}"),

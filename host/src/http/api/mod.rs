@@ -3,6 +3,7 @@
 mod deliveries;
 mod handlers;
 mod health;
+mod settings;
 
 use axum::Router as Endpoints;
 use axum::extract::{Request, State};
@@ -14,6 +15,8 @@ use crate::app::Shared;
 use crate::http::auth::authorize;
 use crate::http::origin::{self, Proof};
 use crate::http::server::Standing;
+
+pub(crate) use settings::Settings;
 
 /// Returns the routes of the API, and those for probes and Prometheus.
 pub(super) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
@@ -40,16 +43,16 @@ pub(super) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
 }
 
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let config = shared.config.load();
-    let wanted = config.api.authorization.as_ref();
+    let (settings, own) = (shared.config.api.load(), shared.config.origin.load());
+    let wanted = settings.authorization.as_ref();
     let (method, uri) = (request.method(), request.uri());
-    let proof = Proof::asked_by(&shared, &config, wanted.is_some());
+    let proof = Proof::asked_by(&own, &shared.bound, wanted.is_some());
     let judged = origin::judge(
         proof,
         method,
         uri,
         request.headers(),
-        config.external_url.as_ref(),
+        own.external_url.as_ref(),
     )
     .and_then(|()| authorize(wanted, request.headers()));
     if wanted.is_some()
@@ -58,7 +61,7 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     {
         standing.prove();
     }
-    drop(config);
+    drop((settings, own));
     match judged {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
@@ -67,16 +70,15 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
 
 /// Refuses web pages access to endpoints that need no authentication and return names.
 async fn guard_open(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let config = shared.config.load();
-    let judged = match Proof::asked_by(&shared, &config, config.api.authorization.is_some()) {
+    let (settings, own) = (shared.config.api.load(), shared.config.origin.load());
+    let is_closed = settings.authorization.is_some();
+    let judged = match Proof::asked_by(&own, &shared.bound, is_closed) {
         Proof::Asked => Ok(()),
-        Proof::None => origin::judge_reader(
-            request.uri(),
-            request.headers(),
-            config.external_url.as_ref(),
-        ),
+        Proof::None => {
+            origin::judge_reader(request.uri(), request.headers(), own.external_url.as_ref())
+        }
     };
-    drop(config);
+    drop((settings, own));
     match judged {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

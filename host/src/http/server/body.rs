@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 use super::guarded::Timer;
-use crate::config::Web;
+use super::settings::Settings;
 use crate::telemetry::{Cut, Metrics};
 
 /// The longest time for a body, however much of it has arrived: it holds its share of `web.bodies_bytes_max` before its sender
@@ -54,7 +54,7 @@ pub(super) struct TimedBody<B = Incoming> {
 }
 
 impl<B> TimedBody<B> {
-    pub(super) fn new(inner: B, web: &Web, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn new(inner: B, web: &Settings, metrics: &Arc<Metrics>) -> Self {
         let now = Instant::now();
         Self {
             inner,
@@ -122,10 +122,10 @@ mod tests {
     #[test]
     fn what_has_come_buys_time_and_a_pause_does_not() {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let web = Web {
+        let web = Settings {
             body_timeout: Duration::from_secs(30),
             body_rate_min: 1_000,
-            ..Web::default()
+            ..Settings::default()
         };
         let mut body = TimedBody::new((), &web, &metrics);
         let start = body.started;

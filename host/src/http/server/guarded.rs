@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::settings::Settings;
 use super::slots::{Phase, Slot};
-use crate::config::Web;
 use crate::telemetry::{Cut, Metrics};
 
 /// A stream of which a wait that exceeds its limit is an error, which ends the connection.
@@ -28,7 +28,7 @@ pub(super) struct Guarded<I> {
 }
 
 impl<I> Guarded<I> {
-    pub(super) fn new(io: I, web: &Web, slot: Arc<Slot>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(io: I, web: &Settings, slot: Arc<Slot>, metrics: Arc<Metrics>) -> Self {
         let mut guarded = Self {
             io,
             slot,

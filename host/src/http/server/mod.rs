@@ -8,6 +8,7 @@ mod body;
 mod guarded;
 mod harden;
 mod refuse;
+mod settings;
 mod slots;
 mod tls;
 
@@ -30,13 +31,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::Service as _;
 
-use crate::config::{Config, Web};
 use crate::telemetry::{Cut, Metrics, Refusal, Refusals, Refused};
 
 use body::TimedBody;
 use guarded::Guarded;
 use slots::{Admission, Held, Slots};
 
+pub(crate) use settings::{
+    Bound, ClientAuth, SMALL_BODY_BYTES_MAX, Settings, TlsSettings, TlsVersion,
+};
 pub(crate) use slots::Standing;
 
 pub(crate) use body::is_too_slow;
@@ -50,8 +53,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     /// Answers requests; the extension `ConnectInfo<SocketAddr>` is the peer.
     pub(crate) endpoints: Endpoints,
-    /// The source of the limits, read for each connection.
-    pub(crate) config: Arc<ArcSwap<Config>>,
+    /// The bounds; loaded for each connection.
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
     /// Counts what was cut off.
     pub(crate) metrics: Arc<Metrics>,
     /// Logs requests that are refused without being read.
@@ -92,7 +95,7 @@ impl Server {
         slots: &Arc<Slots>,
         connections: &mut JoinSet<()>,
     ) {
-        let web = self.config.load().web.clone();
+        let web = Settings::clone(&self.settings.load());
         match slots.admit(peer.ip(), web.connections_max as usize) {
             Admission::Free(held) => {
                 connections.spawn(Arc::clone(self).connection(stream, peer, web, held));
@@ -128,7 +131,7 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        web: Web,
+        web: Settings,
         held: Held,
     ) {
         // Responses are small, so waiting to fill a packet would only delay them.
@@ -155,7 +158,7 @@ impl Server {
         }
     }
 
-    async fn http<I>(&self, io: I, peer: SocketAddr, web: &Web, held: Held)
+    async fn http<I>(&self, io: I, peer: SocketAddr, web: &Settings, held: Held)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

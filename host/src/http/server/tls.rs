@@ -9,7 +9,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{ClientAuth, TlsServer, TlsVersion};
+use super::settings::{ClientAuth, TlsSettings, TlsVersion};
 use crate::secret::FileVersion;
 
 /// Why TLS cannot be used. Never contains a part of the key.
@@ -36,7 +36,7 @@ pub enum TlsError {
 
 /// The current TLS settings.
 pub(crate) struct Tls {
-    settings: TlsServer,
+    settings: TlsSettings,
     current: Mutex<Current>,
 }
 
@@ -51,7 +51,7 @@ impl Tls {
     ///
     /// # Errors
     /// Returns an error if one of them cannot be read or used.
-    pub(crate) fn new(settings: TlsServer) -> Result<Self, TlsError> {
+    pub(crate) fn new(settings: TlsSettings) -> Result<Self, TlsError> {
         let seen = settings.versions();
         let acceptor = load(&settings)?;
         Ok(Self {
@@ -87,7 +87,7 @@ impl Tls {
     }
 }
 
-fn load(settings: &TlsServer) -> Result<TlsAcceptor, TlsError> {
+fn load(settings: &TlsSettings) -> Result<TlsAcceptor, TlsError> {
     let files = settings.read()?;
     let certificates = certificates("cert_file", &files.cert)?;
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|error| TlsError::NotPem {

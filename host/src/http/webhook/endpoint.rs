@@ -16,10 +16,10 @@ use http_body_util::BodyExt as _;
 use super::intake::Intake;
 use super::payload::PayloadError;
 use super::room::{Bounds, Full, Share};
+use super::settings::Settings;
 use super::signature::Claim;
 use crate::alert::Timestamp;
 use crate::app::Shared;
-use crate::config::{Config, Webhook};
 use crate::http::STILL_LOADING;
 use crate::http::auth::authorize;
 use crate::http::error::ApiError;
@@ -66,9 +66,9 @@ async fn take(State(shared): State<Shared>, request: Request) -> Response {
 
 async fn gone(State(shared): State<Shared>, request: Request) -> ApiError {
     let (head, _) = request.into_parts();
-    let config = shared.config.load();
+    let settings = shared.config.webhook.load();
     let standing = standing(&head);
-    let judged = admit(&shared, &config, &head, &standing, Timestamp::now());
+    let judged = admit(&shared, &settings, &head, &standing, Timestamp::now());
     judged.err().unwrap_or_else(|| {
         ApiError::new(
             StatusCode::GONE,
@@ -85,33 +85,34 @@ fn standing(head: &Parts) -> Standing {
 /// Checks the head of a request: its origin, its rate and its authentication. Returns the signature that is left to check.
 fn admit(
     shared: &Shared,
-    config: &Config,
+    settings: &Settings,
     head: &Parts,
     standing: &Standing,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
-    let proof = Proof::asked_by(shared, config, config.webhook.is_closed());
+    let origin = shared.config.origin.load();
+    let proof = Proof::asked_by(&origin, &shared.bound, settings.is_closed());
     origin::judge(
         proof,
         &head.method,
         &head.uri,
         &head.headers,
-        config.external_url.as_ref(),
+        origin.external_url.as_ref(),
     )?;
-    check_rate(shared, &config.webhook, head)?;
-    let claim = prove(&config.webhook, &head.headers, now)?;
-    if config.webhook.is_closed() && claim.is_none() {
+    check_rate(shared, settings, head)?;
+    let claim = prove(settings, &head.headers, now)?;
+    if settings.is_closed() && claim.is_none() {
         standing.prove();
     }
     Ok(claim)
 }
 
 async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
-    let config = shared.config.load();
+    let settings = shared.config.webhook.load();
     let (head, body) = request.into_parts();
     let now = Timestamp::now();
     let standing = standing(&head);
-    let claim = admit(shared, &config, &head, &standing, now)?;
+    let claim = admit(shared, &settings, &head, &standing, now)?;
     check_content_type(&head.headers)?;
     check_content_encoding(&head.headers)?;
     if !shared.is_ready() {
@@ -120,12 +121,13 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
             format!("{STILL_LOADING}; try again"),
         ));
     }
+    let web = shared.config.server.load();
     let bounds = Bounds {
-        web: config.web.clone(),
-        unproved_bytes_max: config.web.room_for_unproved(&config.webhook),
+        unproved_bytes_max: settings.unproved_bodies_bytes_max(&web),
+        web: server::Settings::clone(&web),
     };
-    let is_known = shared.bound.requires_client_certificate()
-        || (config.webhook.is_closed() && claim.is_none());
+    let is_known =
+        shared.bound.requires_client_certificate() || (settings.is_closed() && claim.is_none());
     // Held until it is stored, because what was parsed of the body needs the same amount again.
     let share = if is_known {
         shared.bodies.proved(bounds)
@@ -136,10 +138,10 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     let mut reading = Reading {
         claim,
         share,
-        bytes_max: config.webhook.body_bytes_max,
+        bytes_max: settings.body_bytes_max,
         body: Vec::new(),
     };
-    drop(config);
+    drop((settings, web));
     let read = tokio::select! {
         biased;
         // The body of an authenticated sender is not cut off.
@@ -235,7 +237,7 @@ fn failed() -> ApiError {
     )
 }
 
-fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), ApiError> {
+fn check_rate(shared: &Shared, webhook: &Settings, head: &Parts) -> Result<(), ApiError> {
     let Some(ConnectInfo(peer)) = head.extensions.get::<ConnectInfo<SocketAddr>>() else {
         return Ok(());
     };
@@ -253,7 +255,7 @@ fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), Ap
 /// Authenticates a request by its headers. A signature is returned to be checked against the body. If both are configured,
 /// either suffices, since Alertmanager cannot sign.
 fn prove(
-    webhook: &Webhook,
+    webhook: &Settings,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {

@@ -1,10 +1,10 @@
 //! Passes a body to the queue in portions, and builds the response.
 
 use bytes::Bytes;
-use serde::Serialize;
 
 use super::payload::{Bad, ParsedAlert, Payload, PayloadError};
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
+use crate::api;
 use crate::app::Shared;
 use crate::queue::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 use crate::telemetry::WebhookResult;
@@ -19,7 +19,8 @@ pub(super) struct Intake {
     described: Vec<Described>,
     is_begun: bool,
     bad: Bad,
-    answer: Answer,
+    /// What the answer says besides the deliveries.
+    counted: api::Counted,
     /// The deliveries as JSON, separated by commas: structures would need several times the memory.
     deliveries: Vec<u8>,
     /// The same for the deliveries that duplicates belong to.
@@ -32,44 +33,6 @@ struct Described {
     alertname: String,
     status: Status,
     routed: bool,
-}
-
-/// The response without its deliveries.
-#[derive(Default, Serialize)]
-struct Answer {
-    accepted: u64,
-    duplicates: u64,
-    stale: u64,
-    rejected: Vec<Rejected>,
-    /// The number of bad parts that `rejected` does not list and that are not stored.
-    #[serde(skip_serializing_if = "is_zero")]
-    rejected_more: u64,
-}
-
-#[derive(Serialize)]
-struct Rejected {
-    index: usize,
-    error: String,
-    /// The delivery that it is stored as.
-    id: DeliveryId,
-    /// True if the same part was received before and is stored as that.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    duplicate: bool,
-}
-
-#[derive(Serialize)]
-struct Taken<'a> {
-    id: DeliveryId,
-    fingerprint: Fingerprint,
-    alertname: &'a str,
-    /// Only for accepted alerts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handlers: Option<&'a [HandlerName]>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Intake {
@@ -96,7 +59,7 @@ impl Intake {
             described: Vec::new(),
             is_begun: false,
             bad: Bad::default(),
-            answer: Answer::default(),
+            counted: api::Counted::default(),
             deliveries: Vec::new(),
             duplicate_of: Vec::new(),
         })
@@ -165,7 +128,7 @@ impl Intake {
         for (alert, verdict) in described.into_iter().zip(receipt.verdicts) {
             let result = match verdict {
                 Verdict::Accepted(taken) => {
-                    self.answer.accepted += 1;
+                    self.counted.accepted += 1;
                     alert.warn_if_unrouted(shared);
                     for taken in &taken {
                         alert.log_accepted(taken);
@@ -175,14 +138,14 @@ impl Intake {
                     WebhookResult::Accepted
                 }
                 Verdict::Duplicate(ran_as) => {
-                    self.answer.duplicates += 1;
+                    self.counted.duplicates += 1;
                     for id in ran_as {
                         list(&mut self.duplicate_of, &alert, id, None);
                     }
                     WebhookResult::Duplicate
                 }
                 Verdict::Stale => {
-                    self.answer.stale += 1;
+                    self.counted.stale += 1;
                     WebhookResult::Stale
                 }
             };
@@ -202,10 +165,10 @@ impl Intake {
                 "a body had more parts that are not alerts than are kept; the rest was only counted"
             );
         }
-        self.answer.rejected_more = bad.more;
+        self.counted.rejected_more = bad.more;
         let kept = bad.first.into_iter().zip(receipt.refused);
-        self.answer.rejected = kept
-            .map(|(bad, KeptRefused { id, is_known })| Rejected {
+        self.counted.rejected = kept
+            .map(|(bad, KeptRefused { id, is_known })| api::Rejected {
                 index: bad.index,
                 error: bad.error,
                 id,
@@ -214,9 +177,9 @@ impl Intake {
             .collect();
     }
 
-    /// Returns the JSON of the answer.
+    /// Returns the JSON of the answer, an [`api::Accepted`].
     pub(super) fn into_answer(self) -> Bytes {
-        let mut json = serde_json::to_vec(&self.answer).unwrap_or_else(|_| b"{}".to_vec());
+        let mut json = serde_json::to_vec(&self.counted).unwrap_or_else(|_| b"{}".to_vec());
         // The closing brace is added after the deliveries.
         json.pop();
         json.reserve_exact(self.deliveries.len() + self.duplicate_of.len() + 40);
@@ -236,11 +199,11 @@ fn list(json: &mut Vec<u8>, alert: &Described, id: DeliveryId, handlers: Option<
     if !json.is_empty() {
         json.push(b',');
     }
-    let taken = Taken {
+    let taken = api::Taken {
         id,
         fingerprint: alert.fingerprint,
-        alertname: &alert.alertname,
-        handlers,
+        alertname: alert.alertname.as_str().into(),
+        handlers: handlers.map(Into::into),
     };
     // Writing text and numbers to memory cannot fail.
     let _ = serde_json::to_writer(json, &taken);

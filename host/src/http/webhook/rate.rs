@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::config::SenderRate;
+use super::settings::SenderRate;
 use crate::rate::{Limiter, Rate};
 
 /// How many senders have their own limiter at one time; further ones share one.

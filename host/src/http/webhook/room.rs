@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::config::Web;
-use crate::http::server::Standing;
+use crate::http::server::{self, Standing};
 
 /// The bytes that are currently held.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +32,7 @@ struct Reading {
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
     /// Determines how much of `bodies_bytes_max` is available for a body of its size.
-    pub(super) web: Web,
+    pub(super) web: server::Settings,
     /// For all bodies of unauthenticated senders.
     pub(super) unproved_bytes_max: u64,
 }
@@ -128,7 +127,7 @@ impl Share {
             Account::Proved => {
                 self.bytes += bytes;
                 held.proved += bytes;
-                if held.proved > self.bounds.web.room_for(self.bytes) {
+                if held.proved > self.bounds.web.budget_for(self.bytes) {
                     return Err(Full::Everywhere);
                 }
             }
@@ -165,7 +164,7 @@ impl Share {
         held.unproved -= self.bytes;
         held.proved += self.bytes;
         self.account = Account::Proved;
-        if held.proved > self.bounds.web.room_for(self.bytes) {
+        if held.proved > self.bounds.web.budget_for(self.bytes) {
             return Err(Full::Everywhere);
         }
         Ok(())
@@ -196,9 +195,9 @@ mod tests {
 
     fn room_of(bodies_bytes_max: u64, unproved_bytes_max: u64) -> Bounds {
         Bounds {
-            web: Web {
+            web: server::Settings {
                 bodies_bytes_max,
-                ..Web::default()
+                ..server::Settings::default()
             },
             unproved_bytes_max,
         }

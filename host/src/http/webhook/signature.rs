@@ -4,8 +4,8 @@ use axum::http::{HeaderMap, StatusCode};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use super::settings;
 use crate::alert::Timestamp;
-use crate::config::{self};
 use crate::http::error::ApiError;
 use crate::secret::SecretSource;
 
@@ -25,7 +25,7 @@ impl Claim {
     /// # Errors
     /// Returns an error if it can match no body: it is invalid, or its time is missing or old.
     pub(super) fn read(
-        wanted: &config::Hmac,
+        wanted: &settings::Hmac,
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Option<Self>, ApiError> {
@@ -115,8 +115,8 @@ mod tests {
     const SIGNATURE: &str = "x-grafana-alerting-signature";
     const TIMESTAMP: &str = "x-grafana-alerting-timestamp";
 
-    fn wanted(timestamp_header: Option<&'static str>) -> config::Hmac {
-        config::Hmac {
+    fn wanted(timestamp_header: Option<&'static str>) -> settings::Hmac {
+        settings::Hmac {
             secret: SecretSource::value(Secret::new("key")),
             header: HeaderName::from_static(SIGNATURE),
             timestamp_header: timestamp_header.map(HeaderName::from_static),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn judge(
-        wanted: &config::Hmac,
+        wanted: &settings::Hmac,
         pairs: &[(&'static str, &str)],
         body: &[u8],
         now: i64,
