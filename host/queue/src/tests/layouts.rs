@@ -2,10 +2,11 @@
 
 use super::*;
 
-const LAYOUTS: [&str; 3] = [
+const LAYOUTS: [&str; 4] = [
     include_str!("layouts/1.sql"),
     include_str!("layouts/2.sql"),
     include_str!("layouts/3.sql"),
+    include_str!("layouts/4.sql"),
 ];
 
 /// The deliveries of the fixtures.
@@ -36,6 +37,7 @@ async fn a_store_of_every_layout_opens_and_what_was_left_in_it_runs_to_the_end()
         let dead = bench.story(id(2)).await;
         assert_eq!(dead.delivery.state, State::Dead);
         assert_eq!(dead.delivery.attempts, 2);
+        assert_eq!(dead.delivery.reason, Some(Reason::Failed));
         assert_eq!(dead.delivery.last_error.as_deref(), Some("gave up"));
         // What is known of events is kept: a re-send is a duplicate.
         assert_eq!(bench.accept(firing("Done")).await, DUPLICATE);

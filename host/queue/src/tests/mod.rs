@@ -11,6 +11,7 @@ mod journal;
 mod layouts;
 mod model;
 mod occurrences;
+mod reasons;
 mod retry;
 mod steps;
 mod suspects;

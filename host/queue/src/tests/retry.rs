@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::sqlite::{Chosen, RetryJob};
+use super::store::sqlite::{Chosen, RetryJob};
 use super::*;
 use alert_manager_core::journal::Begun;
 
@@ -174,7 +174,7 @@ impl Bench {
 /// A request to send one again, and its answer.
 fn retry(id: DeliveryId) -> (Urgent, oneshot::Receiver<Result<Selected, RetryError>>) {
     let (reply, answer) = oneshot::channel();
-    let later = inbox::Later::default();
+    let later = commit::inbox::Later::default();
     let force = false;
     let message = Urgent::Retry {
         id,
