@@ -9,7 +9,7 @@ use alert_manager_core::alert::DeliveryId;
 
 use super::errors::{CancelError, ReadError, RetryError};
 use super::inbox::{Later, Urgent};
-use super::sqlite::{RETRIED_MAX, RetryJob};
+use super::sqlite::RetryJob;
 use super::types::{Counts, Filter, Page, Retried, Selected, Selection, Story};
 use super::{Inner, Queue};
 
@@ -64,7 +64,7 @@ impl Queue {
     ) -> Result<Retried, ReadError> {
         let selected = self
             .inner
-            .read(move |inner| inner.reader.selected(&selection, after, RETRIED_MAX))
+            .read(move |inner| inner.reader.selected(&selection, after))
             .await?;
         let (reply, answer) = oneshot::channel();
         let job = RetryJob::new(selected, after, reply);

@@ -7,6 +7,9 @@
 
 mod ask;
 mod clock;
+#[cfg(any(test, feature = "conformance"))]
+#[macro_use]
+pub mod conformance;
 mod dead_letters;
 mod errors;
 mod inbox;
@@ -16,7 +19,9 @@ mod options;
 mod scheduler;
 mod sqlite;
 #[cfg(test)]
-mod tests;
+mod stores {
+    store_conformance!(sqlite: crate::sqlite::bench::SqliteBench);
+}
 mod types;
 
 use std::path::Path;
@@ -33,24 +38,23 @@ use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Sta
 use alert_manager_core::journal::{Dependency, Ledger, Recorded};
 
 pub use ask::Force;
+pub use clock::Clock;
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, SUBJECT, Way};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
-pub use options::{Caps, Options};
+pub use options::{Bounds, Caps, Options};
 pub use scheduler::HandlerCounts;
 pub use types::*;
 
-use clock::{Clock, Ticks};
+use clock::Ticks;
 use inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
 use ledger::StepLedger;
 use scheduler::Scheduler;
-use sqlite::Reader;
+use sqlite::{Committer, Gathering, Reader, Started};
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
 
-/// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
-const SETTLED_MAX: usize = 64;
 /// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
 const CANCELLED: &str = "cancelled";
 
@@ -154,17 +158,13 @@ impl Queue {
     /// # Errors
     /// Where the place cannot be written, another process has it, or the file is damaged or foreign.
     pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
-        Self::open_with(path, options, caps, Clock::system())
+        let started = sqlite::start(path, Gathering::default(), options, caps, Clock::system())?;
+        Self::over(path, started)
     }
 
-    fn open_with(
-        path: &Path,
-        options: Options,
-        caps: Caps,
-        clock: Clock,
-    ) -> Result<(Self, Leases), OpenError> {
-        let started = sqlite::start(path, options, caps, clock)?;
-        let committer = started.committer;
+    /// Starts the thread that writes to a store.
+    fn over(path: &Path, started: Started) -> Result<(Self, Leases), OpenError> {
+        let (committer, queue, leases) = Self::of(started);
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
@@ -172,18 +172,24 @@ impl Queue {
                 path: path.into(),
                 reason: e.to_string(),
             })?;
+        *queue.inner.thread.lock() = Some(thread);
+        Ok((queue, leases))
+    }
+
+    /// Returns what writes to a store, and the ends that others hold.
+    fn of(started: Started) -> (Committer, Self, Leases) {
         let inner = Arc::new(Inner {
             shared: started.shared,
             reader: started.reader,
             recovered: started.recovered,
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::default(),
         });
         let leases = Leases {
             handed: started.handed,
             attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
-        Ok((Self { inner }, leases))
+        (started.committer, Self { inner }, leases)
     }
 
     /// Stores alerts and what was refused of their body; returns once all of it is on disk.
@@ -306,7 +312,7 @@ impl Queue {
     /// reports of an earlier one.
     #[must_use]
     pub fn settled(&self) -> mpsc::Receiver<Settled> {
-        let (sender, reports) = mpsc::channel(SETTLED_MAX);
+        let (sender, reports) = mpsc::channel(self.inner.shared.options.bounds.settled_reports_max);
         *self.inner.shared.settled.lock() = Some(sender);
         reports
     }

@@ -2,6 +2,8 @@
 
 mod accept;
 mod alarms;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod bench;
 mod checkpoint;
 mod committer;
 mod copy;
@@ -21,14 +23,15 @@ mod retry;
 mod rows;
 mod schema;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use accept::UNROUTED;
-pub(super) use committer::Handed;
+pub(super) use committer::{Committer, Handed};
+pub(super) use events::Gathering;
 pub(super) use notices::subject_of;
-#[cfg(test)]
-pub(super) use reader::Chosen;
-pub(super) use reader::{RETRIED_MAX, Reader};
-pub(super) use recovery::start;
+pub(super) use reader::Reader;
+pub(super) use recovery::{Started, start};
 pub(super) use retry::RetryJob;
 
 /// An identifier is the milliseconds since 1970, then this many bits of counter.
