@@ -5,24 +5,20 @@
 //! are gone since the configuration was edited. The
 //! slot is released when the invocation ends, the lane when the settlement is durable.
 
-mod ask;
-mod clock;
+mod commit;
 #[cfg(any(test, feature = "conformance"))]
 #[macro_use]
 pub mod conformance;
-mod dead_letters;
-mod errors;
-mod inbox;
 mod leases;
 mod ledger;
-mod options;
-mod scheduler;
-mod sqlite;
+mod model;
+mod queries;
+mod schedule;
+mod store;
 #[cfg(test)]
 mod stores {
-    store_conformance!(sqlite: crate::sqlite::bench::SqliteBench);
+    store_conformance!(sqlite: crate::store::sqlite::bench::SqliteBench);
 }
-mod types;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -37,26 +33,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use alert_manager_core::journal::{Dependency, Ledger, Recorded};
 
-pub use ask::Force;
-pub use clock::Clock;
-pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, SUBJECT, Way};
-pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
-pub use options::{Bounds, Caps, Options};
-pub use scheduler::HandlerCounts;
-pub use types::*;
+pub use model::*;
+pub use queries::Force;
 
-use clock::Ticks;
-use inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use commit::inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
 use ledger::StepLedger;
-use scheduler::Scheduler;
-use sqlite::{Committer, Gathering, Reader, Started};
+use model::clock::{self, Ticks};
+use schedule::Scheduler;
+use store::sqlite::{self, Committer, Gathering, Reader, Started};
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
-
-/// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
-const CANCELLED: &str = "cancelled";
 
 /// The queue. Cheap to clone; the store is closed when the last one goes.
 #[derive(Clone, Debug)]
@@ -91,7 +79,7 @@ struct Shared {
     options: Options,
     /// Why the store cannot be written.
     unwritable: Mutex<Option<String>>,
-    /// Deliveries that are dead.
+    /// Dead letters: dead deliveries but for those that a person cancelled.
     dead: AtomicU64,
     /// Deliveries that wait to be inserted.
     arriving: AtomicUsize,
@@ -441,13 +429,18 @@ impl Queue {
 
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
+        self.settle_for(settlement, Reason::Handled);
+    }
+
+    /// Ends a lease; `done` is why, if the delivery is done with it.
+    fn settle_for(&self, settlement: Settlement, done: Reason) {
         let shared = &self.inner.shared;
         let mut last_error = settlement.last_error;
         let outcome = match settlement.next {
-            Next::Done => Outcome::Done,
+            Next::Done => Outcome::Ended(done),
             Next::Dead(reason) => {
                 last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
-                Outcome::Dead
+                Outcome::Ended(Reason::Failed)
             }
             Next::Retry { until, handler } => Outcome::Wait {
                 handler,
@@ -475,15 +468,16 @@ impl Queue {
 
     /// Ends a notice that is not to be sent, since it is out of date.
     pub fn leave_out(&self, leased: Leased) {
-        self.settle(Settlement {
+        let settlement = Settlement {
             id: leased.id,
             token: leased.token,
             next: Next::Done,
             progress: leased.progress,
             alert: Some(leased.alert),
             story: None,
-            last_error: Some(dead_letters::NOT_SENT.to_owned()),
-        });
+            last_error: Some(model::NOT_SENT.to_owned()),
+        };
+        self.settle_for(settlement, Reason::Outdated);
     }
 
     /// Makes due what waits for `dependency`, which is back, or a part of it to find out.

@@ -222,6 +222,9 @@ pub(super) struct DeliveriesArgs {
     /// In this state.
     #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "retrying", "done", "dead"])]
     pub(super) state: Option<String>,
+    /// Ended for this reason: handled, unrouted, coalesced, outdated, failed, cancelled, backlog, refused or died.
+    #[arg(long)]
+    pub(super) reason: Option<String>,
     /// Of this alertname.
     #[arg(long)]
     pub(super) alertname: Option<String>,

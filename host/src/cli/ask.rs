@@ -13,8 +13,8 @@ use super::print::{self, Paint};
 use crate::alert::Timestamp;
 use crate::units::parse_duration;
 
-/// The widest that a reason gets in a list; `explain` tells all of it.
-const REASON_CHARS: usize = 100;
+/// The widest that an error gets in a list; `explain` tells all of it.
+const ERROR_CHARS: usize = 100;
 
 /// How long `retry --handler` waits for room in the queue while nothing gets on.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -129,6 +129,7 @@ pub(super) fn deliveries_query(
     let mut query = vec![("limit", args.limit.to_string())];
     for (name, value) in [
         ("state", &args.state),
+        ("reason", &args.reason),
         ("alertname", &args.alertname),
         ("handler", &args.handler),
         ("fingerprint", &args.fingerprint),
@@ -172,15 +173,16 @@ fn state_of(handler: &Value) -> String {
 }
 
 /// Above [`delivery_row`]s.
-pub(super) const DELIVERY_HEADER: [&str; 8] = [
+pub(super) const DELIVERY_HEADER: [&str; 9] = [
     "ID",
     "RECEIVED",
     "STATE",
+    "REASON",
     "STATUS",
     "ALERTNAME",
     "HANDLERS",
     "TRIES",
-    "REASON",
+    "ERROR",
 ];
 
 /// Returns a delivery's line in a list.
@@ -190,6 +192,7 @@ pub(super) fn delivery_row(delivery: &Value) -> Vec<String> {
         word(&delivery["id"]),
         word(&delivery["received_at"]).chars().take(19).collect(),
         word(&delivery["state"]),
+        or_dash(&delivery["reason"]),
         word(&delivery["status"]),
         print::first_line(&text(&delivery["alertname"]), 40),
         if handlers.is_empty() {
@@ -198,7 +201,7 @@ pub(super) fn delivery_row(delivery: &Value) -> Vec<String> {
             handlers.join(",")
         },
         text(&delivery["attempts"]),
-        print::first_line(delivery["last_error"].as_str().unwrap_or("-"), REASON_CHARS),
+        print::first_line(delivery["last_error"].as_str().unwrap_or("-"), ERROR_CHARS),
     ]
 }
 

@@ -98,7 +98,8 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
         ("attempts", text(&story["attempts"])),
         ("tries left", tries_left(story)),
         ("sent again", again(&story["duplicates"])),
-        ("reason", text(&story["last_error"])),
+        ("reason", text(&story["reason"])),
+        ("error", text(&story["last_error"])),
     ] {
         if !value.is_empty() {
             let _ = writeln!(

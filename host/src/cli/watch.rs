@@ -88,7 +88,7 @@ fn changed<'a>(page: &'a [Value], known: &mut HashMap<String, Stand>) -> Vec<&'a
 }
 
 /// The widths of the columns but the last, in characters: rows come one by one, and stay under their header.
-const WIDTHS: [usize; 7] = [13, 19, 8, 8, 32, 32, 5];
+const WIDTHS: [usize; 8] = [13, 19, 8, 9, 8, 32, 32, 5];
 
 /// Writes rows that come one by one under one header.
 struct Lines {
@@ -167,7 +167,7 @@ mod tests {
         assert!(first.is_some());
         assert_eq!(at(&row("retrying", &long, &[&long, "b"])), first);
         let header = columns(DELIVERY_HEADER.iter().map(|&name| name.into()));
-        assert_eq!(header.find("REASON"), first);
+        assert_eq!(header.find("ERROR"), first);
     }
 
     #[test]

@@ -178,6 +178,12 @@ suite! {
         what_killed_the_server_or_was_cancelled_does_not_run_again_once_it_was_removed,
         what_a_person_sent_again_has_reminders_though_it_was_cancelled_before,
     ]
+    reasons: [
+        each_ending_has_its_reason_and_is_listed_by_it,
+        a_reason_goes_with_the_end_that_it_is_of,
+        what_a_person_cancelled_is_no_dead_letter_and_can_be_sent_again,
+        a_reason_and_a_state_that_do_not_go_together_list_nothing,
+    ]
     retry_many: [
         all_dead_ones_are_sent_again_in_their_order,
         many_are_sent_again_in_slices_with_other_work_between_them,

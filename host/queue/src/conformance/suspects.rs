@@ -77,6 +77,7 @@ pub(super) async fn what_killed_the_server_stays_dead_until_a_person_sends_it_ag
         }
         let delivery = this.story(id).await.delivery;
         assert_eq!(delivery.state, State::Dead);
+        assert_eq!(delivery.reason, Some(Reason::Died));
         let why = delivery.last_error.unwrap();
         assert!(why.contains("died three times"), "{why}");
         this.queue.retry(id, Force::No).await.unwrap();

@@ -11,8 +11,8 @@ use crate::app::Shared;
 use crate::config::Config;
 use crate::http::error::ApiError;
 use crate::queue::{
-    CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
-    State as DeliveryState, Step, StepStatus,
+    CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
+    Selection, State as DeliveryState, Step, StepStatus,
 };
 use crate::router::Matcher;
 
@@ -37,6 +37,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
         }
         match &*name {
             "state" => filter.state = Some(parse_state(&value)?),
+            "reason" => filter.reason = Some(parse_reason(&value)?),
             "alertname" => filter.alertname = Some(value.into_owned()),
             "handler" => filter.handler = Some(value.into_owned()),
             "fingerprint" => {
@@ -52,7 +53,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
             "limit" => filter.limit = parse_limit(&value)?,
             other => {
                 return Err(bad(format!(
-                    "unknown parameter {:?}: state, alertname, handler, fingerprint, match, from, to, before and limit are known",
+                    "unknown parameter {:?}: state, reason, alertname, handler, fingerprint, match, from, to, before and limit are known",
                     shown(other)
                 )));
             }
@@ -95,6 +96,11 @@ fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
             "state is queued, running, retrying, done or dead, not {shown:?}"
         ))
     })
+}
+
+fn parse_reason(text: &str) -> Result<Reason, ApiError> {
+    text.parse()
+        .map_err(|error| bad(format!("reason: {:?} is {error}", shown(text))))
 }
 
 fn parse_limit(text: &str) -> Result<u32, ApiError> {

@@ -81,8 +81,11 @@ pub(in crate::conformance) async fn a_notice_that_waits_is_out_of_date_once_its_
     bench.flush().await;
     assert!(is_out_of_date(&bench).await, "another notice says so");
     bench.queue.release_slot(&notice.handler);
+    let left_out = notice.id;
     bench.queue.leave_out(notice);
     bench.flush().await;
+    let left_out = bench.story(left_out).await.delivery;
+    assert_eq!(left_out.reason, Some(Reason::Outdated));
     bench.end_after_a_message(ROUTES[0], Next::Done).await;
     assert_eq!(bench.notices().await, firing_on(&[ROUTES[0], ROUTES[0]]));
     bench.queue.retry(id, Force::No).await.unwrap();

@@ -45,7 +45,7 @@ impl DeadLetterNotices for Notices {
             DeadLetter::Many(many) => {
                 let handlers: Vec<_> = many.handlers.iter().map(|h| h.as_str()).collect();
                 let handlers = handlers.join("+");
-                let text = format!("{} {} {handlers}", many.count, many.kind.as_str());
+                let text = format!("{} {} {handlers}", many.count, many.reason);
                 (text, String::new(), now)
             }
         };

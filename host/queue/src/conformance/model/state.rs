@@ -298,7 +298,7 @@ impl Model {
     }
 
     pub(super) fn dead(&self) -> u64 {
-        let dead = |k: &&Known| matches!(k.stage, Stage::Dead | Stage::Cancelled);
+        let dead = |k: &&Known| k.stage == Stage::Dead;
         self.deliveries.values().filter(dead).count() as u64
     }
 }
