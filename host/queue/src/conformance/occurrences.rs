@@ -1,12 +1,9 @@
 //! A firing after its resolved is the next occurrence of its event, and has everything anew.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+use super::prelude::*;
 
-use super::*;
-use alert_manager_core::alert::{OCCURRENCE, Occurrence};
-
-impl Bench {
-    /// Returns what handlers are told of a delivery's occurrence.
+impl<B: Bench> Harness<B> {
+    /// Returns the occurrence of a delivery as its handlers see it: absent for the first.
     async fn occurrence(&self, id: DeliveryId) -> Option<String> {
         let alert: Alert = serde_json::from_value(self.story(id).await.alert).unwrap();
         alert.origin.extra.get(OCCURRENCE).map(str::to_owned)
@@ -18,15 +15,10 @@ impl Bench {
     }
 }
 
-/// The same alert with a start so many seconds later.
-fn started(mut submission: Submission, seconds: u64) -> Submission {
-    submission.alert.starts_at += Duration::from_secs(seconds);
-    submission
-}
-
-#[tokio::test]
-async fn a_firing_after_its_resolved_is_the_next_occurrence_with_a_resolved_of_its_own() {
-    let mut bench = Bench::new();
+pub(super) async fn a_firing_after_its_resolved_is_the_next_occurrence_with_a_resolved_of_its_own<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let mut last = None;
     for occurrence in 1..=4 {
         let noted = (occurrence > 1).then(|| occurrence.to_string());
@@ -51,9 +43,8 @@ async fn a_firing_after_its_resolved_is_the_next_occurrence_with_a_resolved_of_i
     }
 }
 
-#[tokio::test]
-async fn occurrences_run_in_order() {
-    let mut bench = Bench::new();
+pub(super) async fn occurrences_run_in_order<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let mut expected = Vec::new();
     for _ in 0..2 {
         expected.push(bench.accept_new(firing("A")).await);
@@ -64,9 +55,8 @@ async fn occurrences_run_in_order() {
     }
 }
 
-#[tokio::test]
-async fn a_firing_that_never_ran_is_stale_for_five_minutes() {
-    let bench = Bench::new();
+pub(super) async fn a_firing_that_never_ran_is_stale_for_five_minutes<B: Bench>() {
+    let bench = Harness::<B>::small(Caps::all(8));
     bench.accept_new(resolved("A")).await;
     let bench = bench.crash();
     bench.clock.advance(Duration::from_millis(299_999));
@@ -78,20 +68,20 @@ async fn a_firing_that_never_ran_is_stale_for_five_minutes() {
     assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
-#[tokio::test]
-async fn a_clock_that_is_set_back_makes_no_firing_stale_for_long() {
-    let bench = Bench::new();
+pub(super) async fn a_clock_that_is_set_back_makes_no_firing_stale_for_long<B: Bench>() {
+    let bench = Harness::<B>::small(Caps::all(8));
     bench.accept_new(resolved("A")).await;
-    drop(bench.queue);
-    drop(bench.leases);
-    let clock = Clock::manual(START_MS - 86_400_000);
-    let bench = Bench::again(bench.dir, clock, bench.options, bench.caps);
+    bench
+        .clock
+        .set_time_of_day(from_millis(START_MS - 86_400_000));
+    let bench = bench.crash();
     bench.accept_new(firing("A")).await;
 }
 
-#[tokio::test]
-async fn each_occurrence_counts_its_own_duplicates_and_reminds_by_its_own_time() {
-    let mut bench = Bench::new();
+pub(super) async fn each_occurrence_counts_its_own_duplicates_and_reminds_by_its_own_time<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let first = bench.accept_new(firing("A")).await;
     bench.accept(firing("A")).await;
     bench.run(Next::Done).await;
@@ -114,9 +104,8 @@ async fn each_occurrence_counts_its_own_duplicates_and_reminds_by_its_own_time()
     assert_eq!(bench.run(Next::Done).await, reminder);
 }
 
-#[tokio::test]
-async fn a_dead_one_of_an_earlier_occurrence_is_not_revived_by_a_later() {
-    let mut bench = Bench::new();
+pub(super) async fn a_dead_one_of_an_earlier_occurrence_is_not_revived_by_a_later<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let first = bench.accept_new(firing("A")).await;
     bench.run(Next::Dead("why".into())).await;
     bench.accept_new(resolved("A")).await;
@@ -128,9 +117,8 @@ async fn a_dead_one_of_an_earlier_occurrence_is_not_revived_by_a_later() {
     assert_eq!(bench.state(first).await, State::Dead);
 }
 
-#[tokio::test]
-async fn a_sender_cannot_note_an_occurrence() {
-    let bench = Bench::new();
+pub(super) async fn a_sender_cannot_note_an_occurrence<B: Bench>() {
+    let bench = Harness::<B>::small(Caps::all(8));
     for (alertname, note) in [("A", "9"), ("B", "many")] {
         let mut forged = firing(alertname);
         let extra = [(OCCURRENCE, note), ("title", "T")];
@@ -141,9 +129,10 @@ async fn a_sender_cannot_note_an_occurrence() {
     }
 }
 
-#[tokio::test]
-async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that_is_open() {
-    let mut bench = Bench::new();
+pub(super) async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that_is_open<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let began = firing("A").alert.starts_at;
     // Closed ones beside it do not count.
     bench.accept_new(started(firing("A"), 50)).await;
@@ -184,9 +173,10 @@ async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that_is_open() 
     }
 }
 
-#[tokio::test]
-async fn a_resolved_that_may_end_several_firings_or_none_is_an_event_of_its_own() {
-    let bench = Bench::new();
+pub(super) async fn a_resolved_that_may_end_several_firings_or_none_is_an_event_of_its_own<
+    B: Bench,
+>() {
+    let bench = Harness::<B>::small(Caps::all(8));
     let none = started(resolved("A"), 5);
     let id = bench.accept_new(none.clone()).await;
     assert_eq!(bench.starts_at(id).await, none.alert.starts_at);
@@ -206,9 +196,8 @@ async fn a_resolved_that_may_end_several_firings_or_none_is_an_event_of_its_own(
     );
 }
 
-#[tokio::test]
-async fn a_resolved_without_a_start_ends_the_occurrence_that_is_open() {
-    let bench = Bench::new();
+pub(super) async fn a_resolved_without_a_start_ends_the_occurrence_that_is_open<B: Bench>() {
+    let bench = Harness::<B>::small(Caps::all(8));
     bench.accept_new(firing("A")).await;
     bench.accept_new(resolved("A")).await;
     bench.accept_new(firing("A")).await;
@@ -218,20 +207,4 @@ async fn a_resolved_without_a_start_ends_the_occurrence_that_is_open() {
     let id = bench.accept_new(undated).await;
     assert_eq!(bench.starts_at(id).await, firing("A").alert.starts_at);
     assert_eq!(bench.occurrence(id).await.as_deref(), Some("2"));
-}
-
-#[test]
-fn an_occurrence_is_noted_from_the_second_one_on_and_nobody_else_s_note_counts() {
-    let mut alert = alert("A", 0);
-    let extra = [("title", "T"), (OCCURRENCE, "7")];
-    alert.origin.extra = extra.into_iter().collect();
-    alert.set_occurrence(Occurrence::FIRST);
-    assert_eq!(alert.origin.extra, Labels::from_iter([("title", "T")]));
-    assert_eq!(alert.occurrence(), Occurrence::FIRST);
-    let second = Occurrence::FIRST.next();
-    alert.set_occurrence(second);
-    alert.set_occurrence(second);
-    let noted = Labels::from_iter([("title", "T"), (OCCURRENCE, "2")]);
-    assert_eq!(alert.origin.extra, noted);
-    assert_eq!(alert.event().occurrence, second);
 }

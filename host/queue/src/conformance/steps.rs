@@ -1,9 +1,6 @@
 //! What a step keeps of its tries over leases and crashes.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-use super::*;
-use alert_manager_core::journal::{CallKind, CallName, Doubts, NamedCall};
+use super::prelude::*;
 
 fn posted() -> NamedCall {
     NamedCall {
@@ -19,48 +16,16 @@ fn in_doubt() -> Doubts {
     doubts
 }
 
-fn left(
-    step: &Step,
-    recorded: &[alert_manager_core::journal::Entry],
-    lease: u32,
-) -> Vec<(String, u32)> {
+fn left(step: &Step, recorded: &[Entry], lease: u32) -> Vec<(String, u32)> {
     let doubts = step.doubts_over(recorded, lease);
     let told = doubts.iter().map(|d| (d.request().to_owned(), d.attempt));
     told.collect()
 }
 
-#[test]
-fn every_try_that_began_is_counted_also_those_that_the_server_died_under() {
-    let mut progress = Progress::new(&[name("notify")]);
-    assert_eq!(progress.steps[1].begin(1), 1);
-    progress.end_lease(1);
-    // A lease that only waited for a slot is no try.
-    progress.end_lease(2);
-    assert_eq!(progress.steps[1].begin(3), 2);
-    // The server died under leases 3 and 4, and nothing was stored of either.
-    let mut progress = Progress::new(&[name("notify")]);
-    progress.steps[1].begin(1);
-    progress.end_lease(2);
-    progress.interrupt(4);
-    assert_eq!(progress.steps[1].begin(5), 4);
-    assert_eq!(progress.steps[1].attempts, 0, "the retry policy's count");
-}
-
-#[test]
-fn what_an_earlier_version_stored_goes_on_in_doubt_and_in_its_count() {
-    let json = r#"{"handler":"notify","kind":"act","status":"pending","attempts":2,
-        "unavailable":3,"interrupted":true}"#;
-    let mut step: Step = serde_json::from_str(json).unwrap();
-    assert_eq!(
-        left(&step, &[], 7),
-        [("a call that was under way".to_owned(), 6)]
-    );
-    assert_eq!(step.begin(7), 6);
-}
-
-#[tokio::test]
-async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_was_carried() {
-    let mut bench = Bench::new();
+pub(super) async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_was_carried<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::new();
     let id = bench.accept_new(firing("A")).await;
     let leased = bench.lease().await;
     let mut progress = leased.progress.clone();
@@ -71,7 +36,7 @@ async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_was_carried(
         ..settlement(
             &leased,
             Next::Retry {
-                until: clock::from_millis(START_MS + 60_000),
+                until: from_millis(START_MS + 60_000),
                 handler: leased.handler.clone(),
             },
         )
@@ -99,11 +64,15 @@ async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_was_carried(
     assert!(progress.steps[0].interrupted);
 
     // The attempt that repeated it was cut off after it had recorded that.
-    let repeated = alert_manager_core::journal::Entry {
+    let repeated = Entry {
         in_doubt: true,
-        ..journal::entry(0)
+        ..entry(0)
     };
-    bench.ledger(&leased).record(vec![repeated]).await.unwrap();
+    bench
+        .ledger(&leased, 0)
+        .record(vec![repeated])
+        .await
+        .unwrap();
     let recorded = bench.queue.recorded(id, 0).await.unwrap().entries;
     assert_eq!(left(&progress.steps[0], &recorded, 4), [under_way]);
 }

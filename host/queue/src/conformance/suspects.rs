@@ -1,22 +1,15 @@
 //! What kills the server ends dead after a few deaths, and what ran beside it ends done.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-use futures_util::FutureExt as _;
-
-use super::*;
+use super::prelude::*;
 
 /// Runs everything to its end. The server dies as soon as one of these begins to run; returns how often it did.
-async fn run_all(bench: &mut Option<Bench>, poison: impl Fn(&str) -> bool) -> u32 {
+async fn run_all<B: Bench>(bench: &mut Option<Harness<B>>, poison: impl Fn(&str) -> bool) -> u32 {
     let mut crashes = 0;
     while bench.as_ref().unwrap().queue.counts().depth > 0 {
         let this = bench.as_mut().unwrap();
         this.flush().await;
         this.flush().await;
-        let mut held = Vec::new();
-        while let Some(Some(leased)) = this.leases.next().now_or_never() {
-            held.push(leased);
-        }
+        let held = this.leased();
         if held.iter().any(|leased| poison(leased.alert.name())) {
             crashes += 1;
             assert!(crashes < 1_000);
@@ -31,8 +24,8 @@ async fn run_all(bench: &mut Option<Bench>, poison: impl Fn(&str) -> bool) -> u3
     crashes
 }
 
-async fn check(poisons: u32, innocents: u32) {
-    let bench = Bench::in_memory(Options::default(), Caps::all(8));
+async fn check<B: Bench>(poisons: u32, innocents: u32) {
+    let bench = Harness::<B>::with(Options::default(), Caps::all(8));
     let mut ids = Vec::new();
     for n in 0..poisons.max(innocents) {
         for (kind, count) in [("Innocent", innocents), ("Poison", poisons)] {
@@ -59,19 +52,18 @@ async fn check(poisons: u32, innocents: u32) {
     }
 }
 
-#[tokio::test]
-async fn one_that_kills_the_server_ends_dead_and_twenty_beside_it_end_done() {
-    check(1, 20).await;
+pub(super) async fn one_that_kills_the_server_ends_dead_and_twenty_beside_it_end_done<B: Bench>() {
+    check::<B>(1, 20).await;
 }
 
-#[tokio::test]
-async fn twenty_that_kill_the_server_end_dead_and_twenty_among_them_end_done() {
-    check(20, 20).await;
+pub(super) async fn twenty_that_kill_the_server_end_dead_and_twenty_among_them_end_done<
+    B: Bench,
+>() {
+    check::<B>(20, 20).await;
 }
 
-#[tokio::test]
-async fn what_killed_the_server_stays_dead_until_a_person_sends_it_again() {
-    let mut bench = Some(Bench::new());
+pub(super) async fn what_killed_the_server_stays_dead_until_a_person_sends_it_again<B: Bench>() {
+    let mut bench = Some(Harness::<B>::new());
     let id = bench.as_ref().unwrap().accept_new(firing("A")).await;
     for _ in 0..2 {
         assert_eq!(run_all(&mut bench, |_| true).await, 3);
@@ -95,9 +87,8 @@ async fn what_killed_the_server_stays_dead_until_a_person_sends_it_again() {
 }
 
 /// The suspect that is to blame comes after slow ones that take all of the time in which suspects run alone.
-#[tokio::test]
-async fn slow_suspects_do_not_hide_the_one_that_is_to_blame() {
-    let mut bench = Bench::new();
+pub(super) async fn slow_suspects_do_not_hide_the_one_that_is_to_blame<B: Bench>() {
+    let mut bench = Harness::<B>::new();
     let mut slow = Vec::new();
     for n in 0..3 {
         slow.push(bench.accept_new(firing(&format!("Slow{n}"))).await);
@@ -109,9 +100,7 @@ async fn slow_suspects_do_not_hide_the_one_that_is_to_blame() {
         loop {
             bench.flush().await;
             bench.flush().await;
-            while let Some(Some(leased)) = bench.leases.next().now_or_never() {
-                held.push(leased);
-            }
+            held.extend(bench.leased());
             if held.iter().any(|leased| leased.id == poison) {
                 break;
             }
@@ -119,9 +108,7 @@ async fn slow_suspects_do_not_hide_the_one_that_is_to_blame() {
             bench.advance(Duration::from_secs(15));
             bench.flush().await;
             bench.flush().await;
-            while let Some(Some(leased)) = bench.leases.next().now_or_never() {
-                held.push(leased);
-            }
+            held.extend(bench.leased());
             if held.iter().any(|leased| leased.id == poison) {
                 break;
             }
@@ -142,25 +129,15 @@ async fn slow_suspects_do_not_hide_the_one_that_is_to_blame() {
 }
 
 /// Nobody takes deliveries out while the first scan of the modules goes on.
-#[tokio::test]
-async fn a_server_that_is_killed_while_it_starts_blames_nothing() {
-    let mut bench = Bench::new();
+pub(super) async fn a_server_that_is_killed_while_it_starts_blames_nothing<B: Bench>() {
+    let mut bench = Harness::<B>::new();
     let mut ids = Vec::new();
     for n in 0..3 {
         ids.push(bench.accept_new(firing(&format!("A{n}"))).await);
     }
     bench.queue.shutdown().await;
     for kill in 0..4 {
-        let Bench {
-            dir,
-            clock,
-            options,
-            caps,
-            queue,
-            leases,
-        } = bench;
-        drop((queue, leases));
-        bench = Bench::unattended(dir, clock, options, caps);
+        bench = bench.crash_unattended();
         if kill == 0 {
             ids.push(bench.accept_new(firing("New")).await);
         }
@@ -180,9 +157,8 @@ async fn a_server_that_is_killed_while_it_starts_blames_nothing() {
     }
 }
 
-#[tokio::test]
-async fn deaths_add_up_though_leases_between_them_ended_in_order() {
-    let mut bench = Bench::new();
+pub(super) async fn deaths_add_up_though_leases_between_them_ended_in_order<B: Bench>() {
+    let mut bench = Harness::<B>::new();
     let id = bench.accept_new(firing("A")).await;
     for _ in 0..2 {
         bench.lease().await;

@@ -1,8 +1,8 @@
 //! Why a delivery ended: stored beside the text, listed by it, and what counts as a dead letter.
 
-use super::*;
+use super::prelude::*;
 
-async fn listed(bench: &Bench, reason: Reason) -> Vec<DeliveryId> {
+async fn listed<B: Bench>(bench: &Harness<B>, reason: Reason) -> Vec<DeliveryId> {
     let filter = Filter {
         reason: Some(reason),
         limit: 10,
@@ -14,13 +14,12 @@ async fn listed(bench: &Bench, reason: Reason) -> Vec<DeliveryId> {
     page.deliveries.iter().map(|listed| listed.id).collect()
 }
 
-#[tokio::test]
-async fn each_ending_has_its_reason_and_is_listed_by_it() {
+pub(super) async fn each_ending_has_its_reason_and_is_listed_by_it<B: Bench>() {
     let options = Options {
         queue_depth_max: 2,
         ..Options::default()
     };
-    let mut bench = Bench::with(options, Caps::all(1));
+    let mut bench = Harness::<B>::with(options, Caps::all(1));
     let handled = bench.accept_new(firing("Handled")).await;
     assert_eq!(bench.run(Next::Done).await, handled);
     let failed = bench.accept_new(firing("Failed")).await;
@@ -30,13 +29,7 @@ async fn each_ending_has_its_reason_and_is_listed_by_it() {
     let mut unrouted = firing("Unrouted");
     unrouted.plans.clear();
     let unrouted = bench.accept_new(unrouted).await;
-    let refused = Refused {
-        error: "alerts[0].labels: a mapping is wanted".into(),
-        json: "7".into(),
-        digest: [7; 32],
-        alertname: String::new(),
-    };
-    let parcel = Parcel::new(Vec::new(), vec![refused]);
+    let parcel = Parcel::new(Vec::new(), vec![no_alert(7)]);
     let refused = bench.queue.accept(parcel).await.unwrap().refused[0].id;
     assert_eq!(bench.story(waits).await.delivery.reason, None);
     bench.queue.cancel(waits).await.unwrap();
@@ -58,9 +51,8 @@ async fn each_ending_has_its_reason_and_is_listed_by_it() {
     assert_eq!(bench.queue.counts().dead, 3, "all but the cancelled one");
 }
 
-#[tokio::test]
-async fn a_reason_goes_with_the_end_that_it_is_of() {
-    let mut bench = Bench::new();
+pub(super) async fn a_reason_goes_with_the_end_that_it_is_of<B: Bench>() {
+    let mut bench = Harness::<B>::new();
     let id = bench.accept_new(firing("A")).await;
     bench.run(Next::Dead("why".into())).await;
     bench.queue.retry(id, Force::No).await.unwrap();
@@ -69,9 +61,8 @@ async fn a_reason_goes_with_the_end_that_it_is_of() {
     assert_eq!(bench.story(id).await.delivery.reason, Some(Reason::Handled));
 }
 
-#[tokio::test]
-async fn what_a_person_cancelled_is_no_dead_letter_and_can_be_sent_again() {
-    let mut bench = Bench::with(Options::default(), Caps::all(1));
+pub(super) async fn what_a_person_cancelled_is_no_dead_letter_and_can_be_sent_again<B: Bench>() {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(1));
     let dead = bench.accept_new(firing("Dead")).await;
     bench.run(Next::Dead("why".into())).await;
     let cancelled = bench.accept_new(firing("Cancelled")).await;
@@ -88,9 +79,8 @@ async fn what_a_person_cancelled_is_no_dead_letter_and_can_be_sent_again() {
     assert_eq!(bench.queue.counts().dead, 0);
 }
 
-#[tokio::test]
-async fn a_reason_and_a_state_that_do_not_go_together_list_nothing() {
-    let mut bench = Bench::new();
+pub(super) async fn a_reason_and_a_state_that_do_not_go_together_list_nothing<B: Bench>() {
+    let mut bench = Harness::<B>::new();
     bench.accept_new(firing("A")).await;
     bench.run(Next::Done).await;
     let filter = Filter {

@@ -1,33 +1,14 @@
-//! Records of calls and the handlers' own state: durable together, bounded, only under a lease.
+//! Handlers' own state: durable together with its record, bounded, and gone when it has expired.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+use super::journal::recorded;
+use super::prelude::*;
 
-use super::*;
-use alert_manager_core::journal::{
-    BoxFuture, CallKind, CallName, Entry, KvChange, KvOutcome, KvQuota, KvReply, LedgerError,
-};
-
-const KV_QUOTA: KvQuota = KvQuota {
+pub(super) const KV_QUOTA: KvQuota = KvQuota {
     bytes_max: 100,
     keys_max: 100,
 };
 
-pub(super) fn entry(seq: u32) -> Entry {
-    Entry {
-        clock: Timestamp::UNIX_EPOCH,
-        seq,
-        kind: CallKind::Slack,
-        name: CallName::Digest(format!("{seq:032x}")),
-        effect: true,
-        in_doubt: false,
-        request: "post #alerts".into(),
-        result: "ok".into(),
-        reply: r#"{"ts":"1.2"}"#.into(),
-        at: clock::from_millis(START_MS),
-    }
-}
-
-fn kv_entry(seq: u32) -> Entry {
+pub(super) fn kv_entry(seq: u32) -> Entry {
     Entry {
         clock: Timestamp::UNIX_EPOCH,
         kind: CallKind::Kv,
@@ -38,68 +19,24 @@ fn kv_entry(seq: u32) -> Entry {
     }
 }
 
-async fn replied(
+pub(super) async fn replied(
     change: BoxFuture<'_, Result<KvOutcome, LedgerError>>,
 ) -> Result<KvReply, LedgerError> {
     change.await.map(|outcome| outcome.reply)
 }
 
-/// Returns what a step has on record.
-async fn recorded(bench: &Bench, id: DeliveryId, step: u32) -> Vec<Entry> {
-    bench.queue.recorded(id, step).await.unwrap().entries
-}
-
-fn set(value: &str) -> KvChange {
+pub(super) fn set(value: &str) -> KvChange {
     KvChange::Set {
         value: value.into(),
         ttl_seconds: None,
     }
 }
 
-#[tokio::test]
-async fn a_record_is_there_after_a_crash_for_the_steps_that_have_not_ended() {
-    let mut bench = Bench::new();
+pub(super) async fn state_changes_together_with_its_record<B: Bench>() {
+    let mut bench = Harness::<B>::new();
     let id = bench.accept_new(firing("A")).await;
     let leased = bench.lease().await;
-    for step in 0..2 {
-        let ledger = bench.queue.ledger(id, leased.token, step, &name("notify"));
-        ledger.record(vec![entry(0), entry(1)]).await.unwrap();
-    }
-    let mut progress = leased.progress.clone();
-    progress.steps[0].status = StepStatus::Done;
-    bench.queue.progress(id, leased.token, &progress);
-    bench.flush().await;
-    let mut bench = bench.crash();
-    let leased = bench.lease().await;
-    assert!(leased.after_crash);
-    assert_eq!(leased.progress, progress);
-    assert_eq!(recorded(&bench, id, 1).await, [entry(0), entry(1)]);
-    let told = bench.story(id).await.journal;
-    assert_eq!(told.len(), 4);
-    assert!(told.iter().all(|(_, entry)| entry.reply.is_empty()));
-}
-
-#[tokio::test]
-async fn a_lease_that_has_ended_records_nothing() {
-    let mut bench = Bench::new();
-    let id = bench.accept_new(firing("A")).await;
-    let leased = bench.lease().await;
-    let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
-    bench.settle(&leased, Next::Done);
-    let late = ledger.record(vec![entry(0)]).await;
-    assert_eq!(late, Err(LedgerError::LeaseLost));
-    assert_eq!(ledger.ready(), Err(LedgerError::LeaseLost));
-    let change = ledger.kv_change("k".into(), set("v"), KV_QUOTA, Vec::new(), kv_entry(1));
-    assert_eq!(replied(change).await, Err(LedgerError::LeaseLost));
-    assert_eq!(bench.story(id).await.journal, []);
-}
-
-#[tokio::test]
-async fn state_changes_together_with_its_record() {
-    let mut bench = Bench::new();
-    let id = bench.accept_new(firing("A")).await;
-    let leased = bench.lease().await;
-    let ledger = bench.queue.ledger(id, leased.token, 1, &name("notify"));
+    let ledger = bench.ledger(&leased, 1);
     let increment = |by, seq| {
         let change = KvChange::Increment {
             by,
@@ -146,9 +83,9 @@ async fn state_changes_together_with_its_record() {
         ],
         "what changed nothing is not recorded"
     );
-    let ledger = bench.queue.ledger(id, leased.token, 1, &name("notify"));
+    let ledger = bench.ledger(&leased, 1);
     assert_eq!(ledger.kv_get("n".into()).await, Ok(Some(b"-3".to_vec())));
-    let other = bench.queue.ledger(id, leased.token, 1, &name("other"));
+    let other = bench.ledger_of(&leased, 1, "other");
     assert_eq!(
         other.kv_get("n".into()).await,
         Ok(None),
@@ -156,62 +93,11 @@ async fn state_changes_together_with_its_record() {
     );
 }
 
-#[tokio::test]
-async fn what_a_retry_needs_ends_with_the_last_effect_and_the_rest_is_counted() {
-    let mut bench = Bench::new();
-    let id = bench.accept_new(firing("A")).await;
+pub(super) async fn keys_are_counted_as_they_come_and_go<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    bench.accept_new(firing("A")).await;
     let leased = bench.lease().await;
-    let read = |seq| Entry {
-        effect: false,
-        ..entry(seq)
-    };
-    let record = async |step, entries| {
-        let ledger = bench.queue.ledger(id, leased.token, step, &name("notify"));
-        ledger.record(entries).await.unwrap();
-    };
-    record(0, vec![read(0), entry(1), read(2)]).await;
-    record(1, vec![entry(0)]).await;
-    record(2, vec![entry(0), read(1)]).await;
-    let of_step = bench.queue.recorded(id, 0).await.unwrap();
-    assert_eq!(of_step.entries, [read(0), entry(1)]);
-    let others = [entry(0), entry(0), read(1)];
-    assert_eq!(
-        of_step.elsewhere,
-        alert_manager_core::journal::RecordUse::of(&others)
-    );
-    record(0, vec![entry(2)]).await;
-    let entries = recorded(&bench, id, 0).await;
-    assert_eq!(entries, [read(0), entry(1), entry(2)]);
-}
-
-#[tokio::test]
-async fn of_many_attempts_the_first_and_the_last_are_told_and_the_rest_counted() {
-    let mut bench = Bench::new();
-    let id = bench.accept_new(firing("A")).await;
-    for _ in 0..60 {
-        let leased = bench.lease().await;
-        let handler = leased.handler.clone();
-        bench.settle(&leased, Next::Yield { handler });
-    }
-    bench.flush().await;
-    let story = bench.story(id).await;
-    let told: Vec<_> = story
-        .attempts
-        .iter()
-        .map(|attempt| attempt["lease"].as_u64().unwrap())
-        .collect();
-    let expected: Vec<_> = (1..=3).chain(41..=60).collect();
-    assert_eq!(told, expected);
-    assert_eq!(story.attempts_omitted, 37);
-    assert_eq!(told.len() + 37, 60);
-}
-
-#[tokio::test]
-async fn keys_are_counted_as_they_come_and_go() {
-    let mut bench = Bench::new();
-    let id = bench.accept_new(firing("A")).await;
-    let leased = bench.lease().await;
-    let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
+    let ledger = bench.ledger(&leased, 0);
     let two = KvQuota {
         keys_max: 2,
         ..KV_QUOTA
@@ -229,12 +115,11 @@ async fn keys_are_counted_as_they_come_and_go() {
     assert_eq!(change("c", set("1")).await, Ok(KvReply::Done));
 }
 
-#[tokio::test]
-async fn what_is_there_can_be_changed_although_the_quota_was_lowered() {
-    let mut bench = Bench::new();
-    let id = bench.accept_new(firing("A")).await;
+pub(super) async fn what_is_there_can_be_changed_although_the_quota_was_lowered<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    bench.accept_new(firing("A")).await;
     let leased = bench.lease().await;
-    let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
+    let ledger = bench.ledger(&leased, 0);
     let change = |key: &str, change: KvChange, quota: KvQuota| {
         replied(ledger.kv_change(key.into(), change, quota, Vec::new(), kv_entry(0)))
     };
@@ -260,12 +145,11 @@ async fn what_is_there_can_be_changed_although_the_quota_was_lowered() {
     }
 }
 
-#[tokio::test]
-async fn state_is_bounded_and_expires() {
-    let mut bench = Bench::new();
-    let id = bench.accept_new(firing("A")).await;
+pub(super) async fn state_is_bounded_and_expires<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    bench.accept_new(firing("A")).await;
     let leased = bench.lease().await;
-    let ledger = bench.queue.ledger(id, leased.token, 0, &name("notify"));
+    let ledger = bench.ledger(&leased, 0);
     let small = KvQuota {
         bytes_max: 20,
         ..KV_QUOTA

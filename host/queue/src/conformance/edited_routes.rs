@@ -1,8 +1,6 @@
-//! A route that is edited has another name: order, duplicates and second chances go on all the same.
+//! A route that is edited has another name: order, duplicates and second chances go on as before.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-use super::*;
+use super::prelude::*;
 
 /// An alert that takes these routes, each with one handler of the same name.
 fn on(mut submission: Submission, routes: &[(&str, &str)]) -> Submission {
@@ -21,10 +19,9 @@ fn new(submission: Submission) -> Submission {
     on(submission, &[("new", "notify")])
 }
 
-#[tokio::test]
-async fn what_died_on_a_route_that_was_edited_is_revived_by_a_re_send() {
+pub(super) async fn what_died_on_a_route_that_was_edited_is_revived_by_a_re_send<B: Bench>() {
     for crashes in [false, true] {
-        let mut bench = Bench::new();
+        let mut bench = Harness::<B>::small(Caps::all(8));
         let id = bench.accept_new(old(firing("A"))).await;
         assert_eq!(bench.accept(new(firing("A"))).await, DUPLICATE);
         bench.run(Next::Dead("why".into())).await;
@@ -44,9 +41,8 @@ async fn what_died_on_a_route_that_was_edited_is_revived_by_a_re_send() {
     }
 }
 
-#[tokio::test]
-async fn each_of_several_edited_routes_revives_its_own() {
-    let mut bench = Bench::new();
+pub(super) async fn each_of_several_edited_routes_revives_its_own<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let both = on(firing("A"), &[("old a", "a"), ("old b", "b")]);
     let Verdict::Accepted(first) = bench.accept(both).await else {
         panic!("not accepted");
@@ -61,9 +57,8 @@ async fn each_of_several_edited_routes_revives_its_own() {
     assert_eq!([again[0].id, again[1].id], [first[1].id, first[0].id]);
 }
 
-#[tokio::test]
-async fn what_died_by_a_handler_that_was_taken_out_runs_on_the_new_route() {
-    let mut bench = Bench::new();
+pub(super) async fn what_died_by_a_handler_that_was_taken_out_runs_on_the_new_route<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let id = bench
         .accept_new(on(firing("A"), &[("old", "broken")]))
         .await;
@@ -81,25 +76,23 @@ async fn what_died_by_a_handler_that_was_taken_out_runs_on_the_new_route() {
     );
 }
 
-#[tokio::test]
-async fn what_was_cancelled_stays_so_on_an_edited_route() {
-    let bench = Bench::with(Options::default(), Caps::all(0));
+pub(super) async fn what_was_cancelled_stays_so_on_an_edited_route<B: Bench>() {
+    let bench = Harness::<B>::small(Caps::all(0));
     let id = bench.accept_new(old(firing("A"))).await;
     bench.queue.cancel(id).await.unwrap();
     assert_eq!(bench.accept(new(firing("A"))).await, DUPLICATE);
 }
 
-#[tokio::test]
-async fn a_resolved_on_an_edited_route_waits_for_its_firing_on_the_old_one() {
+pub(super) async fn a_resolved_on_an_edited_route_waits_for_its_firing_on_the_old_one<B: Bench>() {
     for crashes in [false, true] {
-        let mut bench = Bench::with(Options::default(), Caps::all(0));
+        let mut bench = Harness::<B>::small(Caps::all(0));
         let fired = bench.accept_new(old(firing("A"))).await;
         let ended = bench.accept_new(new(resolved("A"))).await;
         if crashes {
-            bench.caps = Caps::all(8);
+            bench.set_next_caps(Caps::all(8));
             bench = bench.crash();
         }
-        bench.queue.set_caps(Caps::all(8));
+        bench.set_caps(Caps::all(8));
         let leased = bench.lease().await;
         assert_eq!(leased.id, fired);
         let until = bench.clock.now() + Duration::from_secs(60);
@@ -113,23 +106,25 @@ async fn a_resolved_on_an_edited_route_waits_for_its_firing_on_the_old_one() {
     }
 }
 
-#[tokio::test]
-async fn what_is_sent_again_on_the_old_route_goes_before_what_waits_on_the_new_one() {
-    let mut bench = Bench::new();
+pub(super) async fn what_is_sent_again_on_the_old_route_goes_before_what_waits_on_the_new_one<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let fired = bench.accept_new(old(firing("A"))).await;
     bench.run(Next::Dead("why".into())).await;
-    bench.queue.set_caps(Caps::all(0));
+    bench.set_caps(Caps::all(0));
     let ended = bench.accept_new(new(resolved("A"))).await;
     bench.queue.retry(fired, Force::No).await.unwrap();
     let mut bench = bench.crash();
-    bench.queue.set_caps(Caps::all(8));
+    bench.set_caps(Caps::all(8));
     assert_eq!(bench.run(Next::Done).await, fired);
     assert_eq!(bench.run(Next::Done).await, ended);
 }
 
-#[tokio::test]
-async fn one_on_the_old_route_that_a_later_one_on_the_new_has_passed_is_not_sent_again() {
-    let mut bench = Bench::new();
+pub(super) async fn one_on_the_old_route_that_a_later_one_on_the_new_has_passed_is_not_sent_again<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let fired = bench.accept_new(old(firing("A"))).await;
     bench.run(Next::Dead("why".into())).await;
     bench.accept_new(new(resolved("A"))).await;
@@ -145,9 +140,8 @@ async fn one_on_the_old_route_that_a_later_one_on_the_new_has_passed_is_not_sent
     bench.queue.retry(fired, Force::Yes).await.unwrap();
 }
 
-#[tokio::test]
-async fn routes_of_one_alert_neither_wait_for_nor_pass_each_other() {
-    let mut bench = Bench::new();
+pub(super) async fn routes_of_one_alert_neither_wait_for_nor_pass_each_other<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let both = |submission| on(submission, &[("a", "a"), ("b", "b")]);
     let Verdict::Accepted(fired) = bench.accept(both(firing("A"))).await else {
         panic!("not accepted");
@@ -169,9 +163,8 @@ async fn routes_of_one_alert_neither_wait_for_nor_pass_each_other() {
     bench.queue.retry(fired[0].id, Force::No).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_route_that_is_added_neither_waits_nor_is_sent_everything_again() {
-    let mut bench = Bench::new();
+pub(super) async fn a_route_that_is_added_neither_waits_nor_is_sent_everything_again<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     bench.accept_new(on(firing("A"), &[("a", "a")])).await;
     let both = |submission| on(submission, &[("a", "a"), ("b", "b")]);
     assert_eq!(bench.accept(both(firing("A"))).await, DUPLICATE);
@@ -184,9 +177,8 @@ async fn a_route_that_is_added_neither_waits_nor_is_sent_everything_again() {
     assert_eq!(bench.run(Next::Done).await, ended[0].id);
 }
 
-#[tokio::test]
-async fn of_two_routes_that_are_merged_the_dead_one_is_revived() {
-    let mut bench = Bench::new();
+pub(super) async fn of_two_routes_that_are_merged_the_dead_one_is_revived<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     let both = on(firing("A"), &[("old a", "a"), ("old b", "b")]);
     let Verdict::Accepted(first) = bench.accept(both).await else {
         panic!("not accepted");
@@ -209,9 +201,8 @@ async fn of_two_routes_that_are_merged_the_dead_one_is_revived() {
     assert_eq!(bench.accept(merged()).await, DUPLICATE);
 }
 
-#[tokio::test]
-async fn what_died_on_a_route_that_another_has_replaced_is_not_revived() {
-    let mut bench = Bench::new();
+pub(super) async fn what_died_on_a_route_that_another_has_replaced_is_not_revived<B: Bench>() {
+    let mut bench = Harness::<B>::small(Caps::all(8));
     bench
         .accept_new(on(firing("A"), &[("old", "broken")]))
         .await;
