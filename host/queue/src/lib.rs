@@ -9,6 +9,7 @@ mod ask;
 mod clock;
 mod dead_letters;
 mod errors;
+pub mod failpoint;
 mod inbox;
 mod leases;
 mod ledger;
@@ -41,6 +42,7 @@ pub use scheduler::HandlerCounts;
 pub use types::*;
 
 use clock::{Clock, Ticks};
+use failpoint::Failpoint;
 use inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
 use ledger::StepLedger;
 use scheduler::Scheduler;
@@ -435,6 +437,9 @@ impl Queue {
 
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
+        if Failpoint::DiesBeforeSettling.is_set() {
+            std::process::abort();
+        }
         let shared = &self.inner.shared;
         let mut last_error = settlement.last_error;
         let outcome = match settlement.next {
