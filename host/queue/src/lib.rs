@@ -9,6 +9,7 @@ mod commit;
 #[cfg(any(test, feature = "conformance"))]
 #[macro_use]
 pub mod conformance;
+pub mod failpoint;
 mod leases;
 mod ledger;
 mod model;
@@ -38,6 +39,7 @@ pub use model::*;
 pub use queries::Force;
 
 use commit::inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use failpoint::Failpoint;
 use ledger::StepLedger;
 use model::clock::{self, Ticks};
 use schedule::Scheduler;
@@ -429,6 +431,9 @@ impl Queue {
 
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
+        if Failpoint::DiesBeforeSettling.is_set() {
+            std::process::abort();
+        }
         self.settle_for(settlement, Reason::Handled);
     }
 

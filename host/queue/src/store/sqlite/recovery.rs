@@ -14,7 +14,8 @@ use crate::model::clock::Clock;
 use crate::model::{Caps, Options};
 use crate::model::{Delivery, LastEnd, Recovered};
 use crate::schedule::{Entrant, Scheduler};
-use alert_manager_core::alert::{DeliveryId, Timestamp};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp};
+use crate::failpoint::Failpoint;
 
 use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Handed};
@@ -234,6 +235,10 @@ fn load(
         let (Some(handler), Some(fingerprint)) = (handler, stored.fingerprint) else {
             tracing::error!(delivery = %stored.id, "delivery {} has no handler and cannot run; it is left as it is", stored.id);
             continue;
+        };
+        let fingerprint = match Failpoint::Unordered.is_set() {
+            true => Fingerprint(stored.id.as_raw().unsigned_abs()),
+            false => fingerprint,
         };
         let wait_ms = stored
             .not_before
