@@ -1,4 +1,4 @@
-//! A bed for one runtime: fluent invocations, a ledger in memory, a world that answers as told.
+//! A harness for one runtime: invocations built step by step, a ledger in memory, an HTTP service that answers as scripted.
 
 #![allow(clippy::expect_used, reason = "a test cannot go on without it")]
 
@@ -28,17 +28,17 @@ use parking_lot::Mutex;
 use crate::modules;
 
 /// A runtime with its cache, and where its previews go.
-pub struct Bed {
+pub struct Harness {
     /// Under test.
     pub runtime: Arc<Runtime>,
     /// What was shown in preview.
     pub previews: Arc<Mutex<Vec<String>>>,
-    /// Gone with the bed.
+    /// Gone with the harness.
     pub folder: tempfile::TempDir,
     loaded: Mutex<BTreeMap<String, Arc<Module>>>,
 }
 
-impl Bed {
+impl Harness {
     /// Makes a runtime whose Slack is in preview.
     #[must_use]
     pub fn new() -> Self {
@@ -70,7 +70,7 @@ impl Bed {
     /// Makes a runtime with other options.
     ///
     /// # Panics
-    /// Where the runtime does not start.
+    /// If the runtime does not start.
     #[must_use]
     pub fn with(change: impl FnOnce(&mut Options)) -> Self {
         let previews = Arc::new(Mutex::new(Vec::new()));
@@ -119,7 +119,7 @@ impl Bed {
     /// Returns a guest of `tests/guests/`, loaded once.
     ///
     /// # Panics
-    /// Where it does not load.
+    /// If it does not load.
     pub async fn guest(&self, name: &str) -> Arc<Module> {
         if let Some(module) = self.loaded.lock().get(name) {
             return Arc::clone(module);
@@ -155,7 +155,7 @@ impl Bed {
     }
 }
 
-impl Default for Bed {
+impl Default for Harness {
     fn default() -> Self {
         Self::new()
     }
@@ -163,7 +163,7 @@ impl Default for Bed {
 
 /// An invocation in the making.
 pub struct Call<'a> {
-    bed: &'a Bed,
+    harness: &'a Harness,
     module: Arc<Module>,
     labels: Vec<(String, String)>,
     annotations: Vec<(String, String)>,
@@ -172,7 +172,7 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(bed: &'a Bed, module: Arc<Module>) -> Self {
+    fn new(harness: &'a Harness, module: Arc<Module>) -> Self {
         let invocation = Invocation {
             step: StepKind::Act,
             delivery: DeliveryId::from_raw(1),
@@ -195,7 +195,7 @@ impl<'a> Call<'a> {
             ledger: Arc::new(MemoryLedger::default()),
         };
         Self {
-            bed,
+            harness,
             module,
             labels: vec![("alertname".to_owned(), "Test".to_owned())],
             annotations: Vec::new(),
@@ -220,7 +220,7 @@ impl<'a> Call<'a> {
     /// Grants requests to `url`.
     ///
     /// # Panics
-    /// Where it is no grant.
+    /// If it is no grant.
     #[must_use]
     pub fn http(mut self, url: &str) -> Self {
         let grants = Arc::make_mut(&mut self.invocation.grants);
@@ -264,7 +264,10 @@ impl<'a> Call<'a> {
     /// Runs it.
     pub async fn run(mut self) -> Invoked {
         self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
-        self.bed.runtime.invoke(&self.module, self.invocation).await
+        self.harness
+            .runtime
+            .invoke(&self.module, self.invocation)
+            .await
     }
 
     /// Runs it for an alert that began and was received at `at`.
@@ -274,13 +277,16 @@ impl<'a> Call<'a> {
             received_at: at,
             ..alert(self.labels, self.annotations)
         });
-        self.bed.runtime.invoke(&self.module, self.invocation).await
+        self.harness
+            .runtime
+            .invoke(&self.module, self.invocation)
+            .await
     }
 
     /// Runs it until it ends, or until `cut_off` resolves to why it is cut off.
     pub async fn run_until(mut self, cut_off: impl Future<Output = String> + Send) -> Invoked {
         self.invocation.alert = Arc::new(alert(self.labels, self.annotations));
-        let runtime = &self.bed.runtime;
+        let runtime = &self.harness.runtime;
         runtime
             .invoke_until(&self.module, self.invocation, cut_off)
             .await
@@ -289,7 +295,7 @@ impl<'a> Call<'a> {
     /// Runs it and returns the facts, by the lines of the script.
     ///
     /// # Panics
-    /// Where it fails.
+    /// If it fails.
     pub async fn facts(self) -> Vec<String> {
         facts(&self.run().await)
     }
@@ -298,7 +304,7 @@ impl<'a> Call<'a> {
 /// Returns the values of the facts that an invocation returned.
 ///
 /// # Panics
-/// Where it failed.
+/// If it failed.
 #[must_use]
 pub fn facts(invoked: &Invoked) -> Vec<String> {
     let labels = match &invoked.outcome {
@@ -485,7 +491,7 @@ impl World {
     /// Starts it on a port of its own.
     ///
     /// # Panics
-    /// Where no port can be had.
+    /// If no port can be had.
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -576,7 +582,7 @@ async fn answer(
 /// A credential for `origin`, as the configuration would have it.
 ///
 /// # Panics
-/// Where `origin` is no grant.
+/// If `origin` is no grant.
 #[must_use]
 pub fn bearer(secret: &str, origin: &str) -> Arc<Credential> {
     use alert_manager::runtime::CredentialKind;
