@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::secret::SecretSource;
 
-/// A URL that this server requests at an interval, so that somebody notices when it stops.
+/// A URL that this server requests at an interval, so that an outside service notices if it stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Its name below `heartbeats`.
     pub name: String,
-    /// `ping_url`, `ping_url_file` or `ping_url_env`. Whoever knows it can pretend to be this server.
+    /// `ping_url`, `ping_url_file` or `ping_url_env`. It is a secret: with it, another program can pose as this server.
     pub url: SecretSource,
     /// `every`.
     pub every: Duration,

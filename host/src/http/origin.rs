@@ -18,10 +18,10 @@ use super::error::ApiError;
 use crate::http::server::Bound;
 use crate::telemetry;
 
-/// What the check depends on besides the request.
+/// The settings that the check depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// `external_url`: its host is a name of this server, its origin one of this server's own.
+    /// `external_url`: its host is a name of this server, and its origin is not a foreign one.
     pub(crate) external_url: Option<Url>,
     /// `insecure`: everybody who reaches the server is accepted.
     pub(crate) is_insecure: bool,
@@ -37,7 +37,7 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
-    /// Returns what a request has to prove; `is_closed` says whether the endpoint itself needs credentials.
+    /// Returns how requests are authenticated; `is_closed` says whether the endpoint itself requires credentials.
     pub(super) fn asked_by(settings: &Settings, bound: &Bound, is_closed: bool) -> Self {
         if is_closed || settings.is_insecure || bound.requires_client_certificate() {
             Self::Asked

@@ -113,7 +113,7 @@ fn grants(settings: &HandlerSettings) -> api::Grants {
     }
 }
 
-/// By the names of the configuration, the unit added if the name does not say it.
+/// Returns the limits by their names in the configuration, with the unit added if the name does not have it.
 fn limits(settings: &HandlerSettings) -> BTreeMap<String, Limit> {
     let limit = |key: &LimitKey| {
         let amount = (key.get)(&settings.limits);
