@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::args::DeliveriesArgs;
-use super::ask::{DELIVERY_HEADER, deliveries_query, delivery_row};
 use super::client::{Answer, Client};
 use super::print;
+use super::remote::{DELIVERY_HEADER, deliveries_query, delivery_row};
 use crate::alert::DeliveryId;
 use crate::api::{Deliveries, Delivery, Lenient};
 use crate::queue::State;

@@ -1,4 +1,4 @@
-//! What an operator may set for the webhook: how senders authenticate, how often they may post, and how much.
+//! The settings of the webhook: how senders authenticate, how often they may post, and how much.
 
 use http::HeaderName;
 

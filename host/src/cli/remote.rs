@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs};
+use super::args::{CancelArgs, DeliveriesArgs, RemoteArgs, RetryArgs};
 use super::client::{Answer, Client, Query};
 use super::explain;
 use super::print::{self, Paint, one_line, plain};
@@ -26,7 +26,7 @@ const ERROR_CHARS: usize = 100;
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Lists the handlers.
-pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     let answer = Client::new(&args.server)?.handlers()?;
     if args.json {
         print::json(answer.json());
@@ -353,7 +353,7 @@ pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes the server read its configuration and folder again.
-pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn reload(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     let answer = Client::new(&args.server)?.reload()?;
     let reloaded = answer.read()?;
     let code = if reloaded.problems.is_empty() {
