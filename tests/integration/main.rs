@@ -36,6 +36,7 @@ mod proxy;
 mod readme;
 mod real_alertmanager;
 mod record;
+mod reference;
 mod sandbox;
 mod settings;
 mod standing;

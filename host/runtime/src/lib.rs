@@ -18,7 +18,8 @@ mod types;
 mod wasmtime_words;
 
 pub use limits::bounds::Bounds;
-pub use limits::quota::{LimitHit, LimitKey, LimitName, Limits, Unit};
+pub use limits::quota::{LimitHit, LimitName, Limits};
+pub use limits::table::{LimitKey, Unit};
 pub use modules::cache::CacheError;
 pub use modules::compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
 pub use modules::folder::FolderError;

@@ -4,6 +4,7 @@
 pub(crate) mod advice;
 pub(crate) mod bounds;
 pub(crate) mod quota;
+pub(crate) mod table;
 
 use std::time::Duration;
 

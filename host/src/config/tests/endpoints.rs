@@ -1,4 +1,4 @@
-//! The server's own doors, and what it does when alerts fail or do not come.
+//! The server's own endpoints, and what it does if alerts fail or do not arrive.
 
 use std::time::Duration;
 
@@ -46,13 +46,13 @@ fn every_key_of_them_is_read() {
     assert_eq!(hmac.timestamp_header.unwrap(), "x-time");
     assert_eq!(config.webhook.rate.per_second, 2.5);
     assert_eq!(config.webhook.rate.burst, 7);
-    let told: Vec<_> = config
+    let reporting: Vec<_> = config
         .dead_letter
         .iter()
         .flatten()
         .map(|h| h.as_str())
         .collect();
-    assert_eq!(told, ["slack-notify", "page"]);
+    assert_eq!(reporting, ["slack-notify", "page"]);
     assert_eq!(config.heartbeats.len(), 1);
     let expected = &config.heartbeats["prometheus"];
     assert_eq!(expected.matchers.len(), 2);
@@ -64,7 +64,7 @@ fn every_key_of_them_is_read() {
 }
 
 #[test]
-fn without_them_the_doors_are_generous_and_nothing_is_expected() {
+fn without_them_limits_are_generous_and_nothing_is_expected() {
     let config = good(CLOSED);
     assert_eq!(config.server, server::Settings::default());
     assert_eq!(config.webhook.rate.per_second, 0.0);
@@ -76,7 +76,7 @@ fn without_them_the_doors_are_generous_and_nothing_is_expected() {
 }
 
 #[test]
-fn each_mistake_says_where_it_is_and_what_to_do() {
+fn each_problem_has_a_place_and_a_remedy() {
     let cases = [
         (
             "web: { header_bytes_max: 1KiB }",
@@ -100,6 +100,14 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         (
             "tls_server_config: { cert_file: am.yml }",
             "am.yml:2:20: tls_server_config has no key_file — add key_file: FILE",
+        ),
+        (
+            "tls_server_config: { cert_file: , key_file: am.yml }",
+            "tls_server_config has no cert_file",
+        ),
+        (
+            "heartbeats: { a: { every: , matchers: ['b=c'] } }",
+            "heartbeats.a does not say how often",
         ),
         (
             "tls_server_config: { cert_file: am.yml, key_file: none }",
@@ -143,7 +151,7 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         ),
         (
             "heartbeats: { a: { every: 5m } }",
-            "heartbeats.a neither expects an alert nor pings",
+            "heartbeats.a has neither matchers nor a URL to ping",
         ),
         (
             "heartbeats: { a: { every: 5m, matchers: ['b=c'], ping_url: 'http://h' } }",
@@ -155,7 +163,7 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         ),
         (
             "heartbeats: { a: { every: 5m, ping_url: h/secret } }",
-            "heartbeats.a: what should be pinged is no URL",
+            "heartbeats.a: what should be pinged is not a URL",
         ),
         (
             "routes: [{ name: dead-letter, handlers: [a] }]",
@@ -180,7 +188,7 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
 }
 
 #[test]
-fn a_signature_or_a_client_certificate_closes_a_door_too() {
+fn a_signature_or_a_client_certificate_authenticates_too() {
     let public = format!("{CLOSED}listen: 0.0.0.0:0\n");
     good(&format!(
         "{public}webhook: {{ hmac: {{ secret: s }} }}\napi: {{ authorization: {{ credentials: a }} }}\n"
