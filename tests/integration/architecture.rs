@@ -172,6 +172,39 @@ fn nothing_points_back_up() {
 }
 
 #[test]
+fn the_runtimes_folders_are_layers() {
+    let layers: [(&str, &[&str]); 9] = [
+        ("limits", &[]),
+        ("spelling", &[]),
+        ("text", &["limits"]),
+        ("outbound", &["limits", "spelling"]),
+        ("slack", &["limits", "outbound", "spelling", "text"]),
+        ("services", &["outbound", "slack"]),
+        ("trace", &["limits", "outbound", "slack", "text"]),
+        ("sandbox", &["limits", "trace"]),
+        (
+            "calls",
+            &[
+                "bindings", "limits", "outbound", "sandbox", "services", "slack", "text", "trace",
+            ],
+        ),
+    ];
+    for (module, below) in layers {
+        uses_only("host/runtime/src", module, below);
+    }
+}
+
+#[test]
+fn requests_and_slack_know_nothing_of_the_sandbox() {
+    for folder in ["outbound", "slack", "trace", "limits"] {
+        for (file, lines) in sources(&format!("host/runtime/src/{folder}")) {
+            let known = lines.iter().find(|line| line.contains("wasmtime"));
+            assert_eq!(known, None, "{folder}/{file}");
+        }
+    }
+}
+
+#[test]
 fn handlers_know_the_sdk_alone() {
     for folder in fs::read_dir(root().join("handlers")).unwrap() {
         let manifest = folder.unwrap().path().join("Cargo.toml");

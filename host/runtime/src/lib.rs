@@ -17,6 +17,8 @@ mod trace;
 mod types;
 mod wasmtime_words;
 
+use text::hex;
+
 pub use limits::bounds::Bounds;
 pub use limits::quota::{LimitHit, LimitKey, LimitName, Limits, Unit};
 pub use modules::cache::CacheError;
@@ -25,17 +27,18 @@ pub use modules::folder::FolderError;
 pub use modules::loader::{LoadError, Module};
 pub use modules::registry::{ModuleInfo, Pins, Registry, Serving};
 pub use outbound::credential::{Credential, CredentialKind};
-pub use outbound::egress::{HttpClient, Roots, Route, SendError, without_url};
+pub use outbound::egress::{HttpClient, Roots, Route, SendError, install_crypto, without_url};
 pub use outbound::proxy::{NoProxy, Proxy, ProxyAddress, ProxyUrlError};
-pub use runtime::{Options, Runtime, RuntimeError, install_crypto};
+pub use runtime::{Options, Runtime, RuntimeError};
 pub use sandbox::engine::{EngineError, open_page_map};
 pub use services::ServiceOptions;
-pub use slack::holds::{Hold, Holds};
+pub use slack::hold::Hold;
+pub use slack::holds::Holds;
 pub use slack::preview::render_kept;
 pub use slack::send::PreviewSink;
 pub use slack::settings::{Rate as SlackRate, Settings as SlackSettings};
 pub use slack::{Bot, ChannelState, SlackReport, SlackTrouble};
-pub use trace::recorder::GUEST_FIELDS;
+pub use trace::log::GUEST_FIELDS;
 pub use trace::{Answered, Call, CallCount, LogLine, Trace};
 pub use types::*;
 
@@ -63,14 +66,4 @@ pub mod fuzzing {
         let given = types::Enrichment { facts, blocks };
         enrichment_from(given, &Limits::default())
     }
-}
-
-/// Writes bytes as lower case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

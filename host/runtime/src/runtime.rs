@@ -63,7 +63,7 @@ impl Runtime {
     /// If the machine has no room for the pool, or the cache's folder cannot be used.
     pub fn new(options: Options) -> Result<Arc<Self>, RuntimeError> {
         let sandbox = Sandbox::new(options.bounds)?;
-        install_crypto();
+        egress::install_crypto();
         let cache = Cache::open(
             options.cache_dir,
             &sandbox.engine,
@@ -145,9 +145,4 @@ impl Runtime {
         };
         Some(reached.await)
     }
-}
-
-/// Chooses the cryptography of every TLS client in this process; the first choice stays.
-pub fn install_crypto() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }

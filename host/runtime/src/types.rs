@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::quota::{LimitHit, Limits};
-use crate::slack::holds::Hold;
+use crate::slack::hold::Hold;
 use crate::trace::Trace;
 use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
 use alert_manager_core::journal::{Dependency, Doubts, Ledger, RecordUse, Recorded};

@@ -76,7 +76,7 @@ pub(crate) fn failure_of(error: &wasmtime::Error, guest: &GuestState) -> StepFai
 
 /// Adds the guest's last words and its backtrace.
 fn report(why: &str, error: &wasmtime::Error, guest: &GuestState) -> String {
-    let stderr = alert_manager_core::text::inert(&guest.recorder.stderr_tail());
+    let stderr = alert_manager_core::text::inert(&guest.recorder.log.stderr_tail());
     let backtrace = error
         .downcast_ref::<WasmBacktrace>()
         .map(ToString::to_string)

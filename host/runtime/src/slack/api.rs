@@ -90,7 +90,7 @@ impl SlackFailure {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct MethodAnswer {
     ok: bool,
     #[serde(default)]
     error: String,
@@ -181,7 +181,7 @@ impl SlackApi {
         method: Method,
         channel: &str,
         body: &Map<String, Value>,
-    ) -> Result<Answer, SlackFailure> {
+    ) -> Result<MethodAnswer, SlackFailure> {
         let url = self
             .settings
             .api_url
@@ -212,7 +212,11 @@ impl SlackApi {
         self.read(channel, response).await
     }
 
-    async fn read(&self, channel: &str, mut response: Response) -> Result<Answer, SlackFailure> {
+    async fn read(
+        &self,
+        channel: &str,
+        mut response: Response,
+    ) -> Result<MethodAnswer, SlackFailure> {
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let wait = retry_after(response.headers());
@@ -234,7 +238,7 @@ impl SlackApi {
 }
 
 /// Reads what is to be Slack's JSON; says why it is not.
-async fn read_answer(response: &mut Response) -> Result<Answer, String> {
+async fn read_answer(response: &mut Response) -> Result<MethodAnswer, String> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {

@@ -5,6 +5,7 @@ mod answer;
 mod api;
 mod codes;
 pub(crate) mod compose;
+pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod message_ref;
 pub(crate) mod pacer;

@@ -78,7 +78,7 @@ pub enum ChannelState {
 }
 
 #[derive(Deserialize)]
-struct Plain<T> {
+struct Envelope<T> {
     ok: bool,
     #[serde(default)]
     error: String,
@@ -98,12 +98,12 @@ struct Identity {
 
 #[derive(Deserialize)]
 struct Info {
-    channel: Channel,
+    channel: ChannelInfo,
 }
 
 #[derive(Deserialize)]
 struct Page {
-    channels: Vec<Channel>,
+    channels: Vec<ChannelInfo>,
     #[serde(default)]
     response_metadata: Metadata,
 }
@@ -115,7 +115,7 @@ struct Metadata {
 }
 
 #[derive(Clone, Deserialize)]
-struct Channel {
+struct ChannelInfo {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -126,7 +126,7 @@ struct Channel {
     is_private: bool,
 }
 
-impl Channel {
+impl ChannelInfo {
     fn state(&self, bot: &Bot) -> ChannelState {
         if self.is_archived {
             ChannelState::Archived
@@ -213,7 +213,7 @@ impl SlackApi {
     }
 
     /// Lists the channels that the token may see.
-    async fn all(&self, bot: &Bot) -> Result<BTreeMap<String, Channel>, ChannelState> {
+    async fn all(&self, bot: &Bot) -> Result<BTreeMap<String, ChannelInfo>, ChannelState> {
         let types = if bot.lacks("groups:read") {
             "public_channel"
         } else if bot.lacks("channels:read") {
@@ -310,15 +310,15 @@ impl SlackApi {
         }
         let unreadable =
             || unreachable("what answered is not Slack: check slack.api_url".to_owned());
-        let answer: Plain<T> = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
+        let answer: Envelope<T> = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
         match answer {
-            Plain {
+            Envelope {
                 ok: true,
                 answer: Some(answer),
                 ..
             } => Ok((answer, scopes)),
-            Plain { ok: true, .. } => Err(unreadable()),
-            Plain { error, needed, .. } => Err(Why::Code {
+            Envelope { ok: true, .. } => Err(unreadable()),
+            Envelope { error, needed, .. } => Err(Why::Code {
                 code: code_of(error),
                 needed: scopes_of(needed),
             }),
@@ -328,7 +328,7 @@ impl SlackApi {
 
 fn named(
     bot: &Bot,
-    known: Option<Result<&BTreeMap<String, Channel>, &ChannelState>>,
+    known: Option<Result<&BTreeMap<String, ChannelInfo>, &ChannelState>>,
     name: &str,
 ) -> ChannelState {
     match known {

@@ -16,6 +16,11 @@ use crate::outbound::proxy::Proxy;
 /// What requests say they come from.
 pub(crate) const AGENT: &str = concat!("alert-manager/", env!("CARGO_PKG_VERSION"));
 
+/// Chooses the cryptography of every TLS client in this process; the first choice stays.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Sends requests through a proxy if there is one for them, else without. Clones share their connections.
 #[derive(Clone)]
 pub struct HttpClient {

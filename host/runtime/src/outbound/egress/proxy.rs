@@ -94,9 +94,9 @@ fn advice(status: StatusCode) -> &'static str {
 
 /// Makes connections for [`super::HttpClient`].
 #[derive(Clone)]
-pub(super) struct Connector(Arc<Inner>);
+pub(super) struct Connector(Arc<Tunnels>);
 
-struct Inner {
+struct Tunnels {
     proxy: Arc<Proxy>,
     route: Route,
     /// For the origin; absent if it is asked over plain HTTP.
@@ -119,7 +119,7 @@ impl Connector {
                 Some(Arc::new(config.with_no_client_auth()).into())
             }
         };
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Tunnels {
             proxy,
             route,
             tls,
@@ -144,10 +144,10 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, origin: Uri) -> Self::Future {
-        let inner = Arc::clone(&self.0);
+        let tunnels = Arc::clone(&self.0);
         Box::pin(async move {
-            let proxy = inner.proxy.address().map_err(ProxyError::Url)?;
-            let connected = inner.connect(&proxy, &origin);
+            let proxy = tunnels.proxy.address().map_err(ProxyError::Url)?;
+            let connected = tunnels.connect(&proxy, &origin);
             let Ok(stream) = tokio::time::timeout(HTTP_CONNECT_MAX, connected).await else {
                 return Err(ProxyError::TimedOut(proxy.to_string()).into());
             };
@@ -156,7 +156,7 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
-impl Inner {
+impl Tunnels {
     async fn connect(&self, proxy: &ProxyAddress, origin: &Uri) -> Result<Stream, BoxError> {
         let is_https = origin.scheme_str() == Some("https");
         let host = origin.host().unwrap_or_default();
