@@ -37,7 +37,7 @@ const RESERVED_HEADERS: [&str; 11] = [
 /// Says what is wrong with an author's key.
 pub(super) fn key(key: Option<&str>) -> Result<(), String> {
     match key {
-        Some("") => Err("key: it is empty; leave it out where there is none".to_owned()),
+        Some("") => Err("key: it is empty; leave it out if there is none".to_owned()),
         Some(key) if key.len() > EFFECT_KEY_BYTES_MAX => Err(format!(
             "key: {} bytes, at most {EFFECT_KEY_BYTES_MAX}",
             key.len()

@@ -1,4 +1,4 @@
-//! Runs handlers: WebAssembly components, each call in a store of its own, with what was granted and no more.
+//! Runs handlers: WebAssembly components, each call in a store of its own, which reaches only what was granted.
 
 mod bindings;
 mod calls;
@@ -19,6 +19,7 @@ mod wasmtime_words;
 
 use text::hex;
 
+pub use hooks::returned::checked_enrichment;
 pub use limits::bounds::Bounds;
 pub use limits::quota::{LimitHit, LimitKey, LimitName, Limits, Unit};
 pub use modules::cache::CacheError;
@@ -42,28 +43,5 @@ pub use trace::log::GUEST_FIELDS;
 pub use trace::{Answered, Call, CallCount, LogLine, Trace};
 pub use types::*;
 
-/// What runs the guests, and its version.
+/// The engine that runs guests, and its version.
 pub const ENGINE: &str = concat!("wasmtime ", env!("ALERT_MANAGER_WASMTIME"));
-
-/// What the fuzz targets of `tests/fuzz` reach inside; no part of what this library offers.
-#[doc(hidden)]
-pub mod fuzzing {
-    use super::bindings::types;
-    use super::hooks::given::block;
-    use super::hooks::returned::enrichment_from;
-    use super::{Limits, StepFailure};
-    use alert_manager_core::alert::{Block, Enrichment};
-
-    /// Takes facts and blocks as a guest would return them.
-    ///
-    /// # Errors
-    /// As for a guest.
-    pub fn returned(
-        facts: Vec<(String, String)>,
-        blocks: Vec<Block>,
-    ) -> Result<Enrichment, StepFailure> {
-        let blocks = blocks.iter().map(block).collect();
-        let given = types::Enrichment { facts, blocks };
-        enrichment_from(given, &Limits::default())
-    }
-}

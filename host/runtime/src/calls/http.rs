@@ -151,7 +151,7 @@ impl HostCall for HttpSend {
         };
         Ok(Done::held_back(
             Ok(answer),
-            "held back; the handler was told 200",
+            "held back; the handler was answered 200",
         ))
     }
 

@@ -90,7 +90,7 @@ pub(super) fn name_of(key: Option<&str>, parts: &[&[u8]]) -> CallName {
 /// Says what is wrong with it.
 pub(super) fn check_key(key: Option<&str>) -> Result<(), String> {
     match key {
-        Some("") => Err("key: it is empty; leave it out where there is none".to_owned()),
+        Some("") => Err("key: it is empty; leave it out if there is none".to_owned()),
         Some(key) if key.len() > EFFECT_KEY_BYTES_MAX => Err(format!(
             "key: {} bytes, at most {EFFECT_KEY_BYTES_MAX}",
             key.len()

@@ -51,7 +51,7 @@ impl Method {
     }
 }
 
-/// What Slack did.
+/// What Slack did with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Posted {
     pub(super) channel_id: String,
@@ -67,7 +67,7 @@ pub(crate) enum SlackFailure {
     Invalid(String),
     /// The message to change is gone or too old.
     NotFound,
-    /// Come back after this long.
+    /// Try again after this long.
     RateLimited(Duration),
     /// Nothing happened, and the next try may succeed.
     Unavailable(String),
@@ -237,7 +237,10 @@ impl SlackApi {
     }
 }
 
-/// Reads what is to be Slack's JSON; says why it is not.
+/// Reads Slack's JSON.
+///
+/// # Errors
+/// Says why it is not that.
 async fn read_answer(response: &mut Response) -> Result<MethodAnswer, String> {
     let mut body = Vec::new();
     loop {
@@ -263,7 +266,7 @@ pub(super) fn not_sent(error: &SendError) -> SlackFailure {
     }
 }
 
-/// Returns the failure of a call that ended without an answer of Slack's own, after it may have been sent.
+/// Returns the failure of a call that may have been sent and has no answer of Slack's own.
 fn unanswered(why: String) -> SlackFailure {
     SlackFailure::Unknown(why, Reported::AsTimeout)
 }
@@ -273,7 +276,7 @@ fn refused_by_status(status: StatusCode, says_when: bool) -> SlackFailure {
     match change_of_status(status.as_u16(), says_when) {
         Change::Unknown => SlackFailure::Unknown(why, Reported::AsUnavailable),
         _ if status.is_server_error() => SlackFailure::Unavailable(why),
-        // Not Slack: a proxy or a portal, or another server. It says nothing of the message.
+        // Not Slack, but a proxy, a portal or another server. It says nothing about the message.
         _ => SlackFailure::Unavailable(format!(
             "{why}, but not as Slack does: check slack.api_url and the proxy"
         )),

@@ -285,7 +285,7 @@ impl Holds {
         }
     }
 
-    /// Notes that Slack took the token of a call: Slack is held no longer.
+    /// Notes that Slack accepted the token of a call, which releases it.
     pub(crate) fn take_token(&self, call: CallTarget<'_>) {
         let mut table = self.table.lock();
         let released = table.is_of_slack(call) && table.release(&None);
@@ -295,8 +295,8 @@ impl Holds {
         }
     }
 
-    /// Notes that a message went to the channel with this id, which is held no longer if its name stands for it. Returns
-    /// true if it does.
+    /// Notes that a message was posted to the channel with this id, which releases the channel if its name stands for it.
+    /// Returns true if it does.
     pub(crate) fn take_message(&self, call: CallTarget<'_>, id: &str) -> bool {
         let mut table = self.table.lock();
         if !table.is_of_channel(call) {
@@ -313,8 +313,8 @@ impl Holds {
         true
     }
 
-    /// Notes the settings from now on, and releases what they may have mended: channels that mean another one now, and Slack
-    /// if the token is another one.
+    /// Notes new settings, and releases what they may have mended: channels whose name stands for another one now, and Slack if
+    /// the token is another one.
     pub(crate) fn reconfigure(&self, new: &Settings) {
         let mut table = self.table.lock();
         let Some(old) = table.settings.replace(new.clone()) else {

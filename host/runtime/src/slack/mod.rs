@@ -18,7 +18,7 @@ mod standing;
 pub(crate) use api::{Method, SlackApi};
 pub use standing::{Bot, ChannelState, SlackReport, SlackTrouble};
 
-/// Why Slack was not called, or did not do it, as a handler is told.
+/// Why Slack was not called, or what it refused, as the handler learns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SlackError {
     /// Not granted; with the configuration that would grant it.

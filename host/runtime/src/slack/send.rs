@@ -81,13 +81,13 @@ impl Slack {
         &self.api.settings
     }
 
-    /// Asks Slack who the token is and what the channels are.
+    /// Asks Slack whose the token is and how the channels stand.
     pub(crate) async fn ask_all(&self) -> SlackReport {
         self.api.ask_all().await
     }
 
-    /// Asks the holds for a probe or for leave, and the channel's rate limiter for a permit: a new message takes one, every
-    /// call waits if Slack has said so. Nothing is asked in preview.
+    /// Asks the holds, and the channel's rate limiter: a new message takes a permit, and every call waits if Slack has said so. In
+    /// preview neither is asked.
     ///
     /// # Errors
     /// Why it is not sent now.
@@ -268,8 +268,8 @@ impl Slack {
         }
     }
 
-    /// Shows a call instead of sending it. `name` makes the message's place in the channel up, the same on every attempt, as
-    /// Slack's own would be from the record.
+    /// Shows a call instead of sending it. `name` takes the place of Slack's timestamp: it is the same on every attempt, as Slack's
+    /// own would be from the record.
     pub(crate) fn show(&self, author: Author<'_>, outgoing: &Outgoing, name: &str) -> Shown {
         let body = &outgoing.body;
         let ts = match body.get("ts").and_then(Value::as_str) {

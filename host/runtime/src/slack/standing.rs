@@ -1,4 +1,4 @@
-//! Asks Slack who the token is and what the channels are, before an alert has to find out. Changes nothing there.
+//! Asks Slack whose the token is and how the channels stand, before an alert needs them. Changes nothing at Slack.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::answer::{advice_of, code_of, scopes_of};
 use super::api::{SlackApi, SlackFailure, not_sent};
 use super::codes::{Meaning, meaning};
 
-/// One call; the answer of a working Slack takes a second at most.
+/// The time of one call; Slack answers within a second if it works.
 const CALL_MAX: Duration = Duration::from_secs(10);
-/// Of an answer: a page of channels has some hundred kilobytes.
+/// Bytes of an answer: a page of channels has some hundred kilobytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// Pages of 1,000 channels that are looked through for a name.
+/// Pages of 1,000 channels that are searched for a name.
 const PAGES_MAX: usize = 10;
 
 /// What Slack says of the token and of the channels.
@@ -40,7 +40,7 @@ pub struct Bot {
 }
 
 impl Bot {
-    /// Returns true where the token surely lacks a scope.
+    /// Returns true if the token is known to lack a scope.
     #[must_use]
     pub fn lacks(&self, scope: &str) -> bool {
         let scopes = self.scopes.as_ref();
@@ -56,7 +56,7 @@ impl Bot {
 /// Why Slack did not say who the token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlackTrouble {
-    /// It does not answer, or not now, or with what says nothing of the token.
+    /// It does not answer, or its answer says nothing about the token.
     Unreachable(String),
     /// It refuses the token: its code, and what to do.
     Refused(String),
@@ -195,7 +195,7 @@ impl SlackApi {
                     let advice = advice_of(&code, &needed, advice);
                     SlackTrouble::Refused(format!("{code}: {advice}"))
                 }
-                // Of any other it is not known whether the token is good.
+                // Any other code does not say whether the token is good.
                 _ => SlackTrouble::Unreachable(format!("Slack answered {code}")),
             }),
         }
@@ -340,7 +340,7 @@ fn named(
     }
 }
 
-/// A private channel is not shown to a token that may not see any.
+/// Returns the state of a channel that was not found: a private one is not shown to a token without the scope for it.
 fn missing(bot: &Bot) -> ChannelState {
     if bot.lacks("groups:read") {
         return ChannelState::Unchecked(

@@ -28,12 +28,12 @@ use alert_manager_core::policy::HttpGrant;
 
 /// What a proxy may answer to CONNECT, headers included.
 const CONNECT_ANSWER_BYTES_MAX: usize = 16 << 10;
-/// Addresses of one name that the proxy is asked for, until it reaches one.
+/// How many addresses of one name the proxy is asked for, until it reaches one.
 const ADDRESSES_MAX: usize = 4;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Who resolves an origin's name, and who judges where it leads.
+/// Who resolves the name of an origin, and who judges its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// For a handler: each address has to be permitted by the grant.
@@ -99,7 +99,7 @@ pub(super) struct Connector(Arc<Tunnels>);
 struct Tunnels {
     proxy: Arc<Proxy>,
     route: Route,
-    /// For the origin; absent if it is asked over plain HTTP.
+    /// For the origin; absent for plain HTTP.
     tls: Option<TlsConnector>,
     #[cfg(test)]
     names: std::collections::BTreeMap<String, Vec<IpAddr>>,
@@ -182,7 +182,7 @@ impl Tunnels {
         for target in targets.iter().take(ADDRESSES_MAX) {
             match open(proxy, target).await {
                 Ok(stream) => return Ok(stream),
-                // That address may be the fault, and another may do.
+                // That address may be at fault, and another may work.
                 Err(error @ ProxyError::Refused { status, .. }) if status.is_server_error() => {
                     failed = Some(error);
                 }

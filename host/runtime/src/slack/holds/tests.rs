@@ -64,7 +64,7 @@ fn a_held_channel_lets_one_probe_through_and_the_others_go_on() {
     }
     assert!(holds.ask(oncall, start).is_ok());
     let later = start + PAUSE_MIN;
-    assert!(holds.ask(alerts, later).is_ok(), "one finds out");
+    assert!(holds.ask(alerts, later).is_ok(), "one is the probe");
     assert!(holds.ask(alerts, later).is_err(), "and no other");
     let seen = holds.subscribe();
     assert!(holds.take_message(alerts, "C1"));
@@ -74,7 +74,7 @@ fn a_held_channel_lets_one_probe_through_and_the_others_go_on() {
 }
 
 #[test]
-fn who_asks_for_a_try_has_one_at_once() {
+fn a_try_that_is_asked_for_is_made_at_once() {
     let (settings, now) = (settings("#alerts"), Instant::now());
     let holds = held(&settings, now);
     let call = post(&settings, "alerts");
@@ -87,10 +87,10 @@ fn who_asks_for_a_try_has_one_at_once() {
     assert_eq!(pause(&holds), PAUSE_MAX);
     let seen = holds.subscribe();
     holds.try_now();
-    assert!(seen.has_changed().unwrap(), "the prober hears of it");
+    assert!(seen.has_changed().unwrap(), "the prober is woken");
     let now = Instant::now();
     assert!(holds.ask(call, now).is_ok());
-    assert!(holds.ask(call, now).is_err(), "one finds out");
+    assert!(holds.ask(call, now).is_err(), "one is the probe");
     assert_eq!(pause(&holds), PAUSE_MIN);
 }
 

@@ -1,9 +1,8 @@
-//! Takes from a message what must not work in it: markup that came with the alert, and links that lead
-//! elsewhere than to the web.
+//! Sanitizes a message: markup that came with the alert is made inert, and links may lead to the web only.
 //!
-//! The SDKs escape what alerts say. This is for the handler that puts a label into its blocks as it is: a
-//! mention that it writes itself goes out, one that labels brought along is shown and pings nobody, whether one
-//! label has it or several come together to it in the finished text (`pieces.rs`).
+//! The SDKs escape the texts of alerts. This is for a handler that puts a label into its blocks as it is: a mention that the
+//! handler wrote is sent; one that came with labels is shown and pings nobody, whether one label has all of it or several labels
+//! together form it in the finished text (`pieces.rs`).
 
 mod pieces;
 
@@ -15,14 +14,14 @@ use alert_manager_core::alert::{Alert, Block, Enrichment};
 use alert_manager_core::shapes;
 use pieces::Pieces;
 
-/// Mentions of one message that may go out; any further are made inert.
+/// Mentions of one message that are sent; any more are made inert.
 const MENTIONS_MAX: usize = 100;
-/// A longer one is no mention of Slack's.
+/// A longer text is not a mention of Slack.
 const MENTION_BYTES_MAX: usize = 256;
 /// Blocks nested in one another deeper than this are refused.
 const DEPTH_MAX: usize = 32;
 
-/// Everything that a handler was given and did not write itself.
+/// The texts that a handler was given and did not write itself.
 pub(in crate::slack) struct Outside {
     pieces: Pieces,
     mentions: usize,
@@ -37,7 +36,7 @@ pub(in crate::slack) struct Changed {
     pub(in crate::slack) masked: bool,
 }
 
-/// Blocks that cannot go out, and why.
+/// Why blocks cannot be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::slack) struct Unfit(pub(in crate::slack) String);
 
@@ -71,7 +70,7 @@ impl Outside {
         }
     }
 
-    /// Returns the text with its alien markup escaped; None where it has none.
+    /// Returns the text with markup that came with the alert escaped; None if there is none.
     pub(in crate::slack) fn sanitize(&mut self, text: &str) -> Option<String> {
         let mut safe = String::new();
         let mut seen = None;
@@ -116,10 +115,10 @@ impl Outside {
         Some(safe)
     }
 
-    /// Disarms every text of the blocks that Slack reads markup in, and masks secrets in every text that it shows.
+    /// Sanitizes every text of the blocks in which Slack reads markup, and masks secrets in every text that it shows.
     ///
     /// # Errors
-    /// Where a link leads elsewhere than to the web.
+    /// If a link leads elsewhere than to the web.
     pub(in crate::slack) fn sanitize_blocks(
         &mut self,
         blocks: &mut Value,
@@ -182,16 +181,16 @@ impl Outside {
     }
 }
 
-/// Fields whose text Slack shows to people. A link is left as it is: without a part it leads nowhere.
+/// Fields whose text Slack shows to people. Links are not among them: a link with a masked part would be broken.
 const SHOWN: [&str; 5] = ["text", "alt_text", "title", "description", "fallback"];
 
-/// What stands between `<` and `>`.
+/// What is between `<` and `>`.
 enum Markup {
     /// A date, or a link to the web.
     Web,
-    /// `!channel`, `@U1`, `#C1`: of whoever wrote it.
+    /// `!channel`, `@U1`, `#C1`.
     Mention,
-    /// None that a handler needs.
+    /// Any other: no handler needs it.
     Other,
 }
 
