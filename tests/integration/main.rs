@@ -1,4 +1,4 @@
-//! The server as its users meet it: real bytes in over HTTP, real handlers, stand-ins at the other end.
+//! The server as its users meet it: real bytes in over HTTP, real handlers, fakes at the other end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod alarms;
@@ -15,13 +15,14 @@ mod conformance;
 mod contract;
 mod dashboard;
 mod delivery;
-mod doors;
 mod doubts;
 mod drop_in;
 mod effects;
+mod endpoints;
 mod events;
 mod first_day;
 mod folder;
+mod fuzz;
 mod holds;
 mod limits;
 mod logs;

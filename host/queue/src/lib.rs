@@ -6,6 +6,10 @@
 //! slot is released when the invocation ends, the lane when the settlement is durable.
 
 mod commit;
+#[cfg(any(test, feature = "conformance"))]
+#[macro_use]
+pub mod conformance;
+pub mod failpoint;
 mod leases;
 mod ledger;
 mod model;
@@ -13,7 +17,9 @@ mod queries;
 mod schedule;
 mod store;
 #[cfg(test)]
-mod tests;
+mod stores {
+    store_conformance!(sqlite: crate::store::sqlite::bench::SqliteBench);
+}
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -33,16 +39,14 @@ pub use model::*;
 pub use queries::Force;
 
 use commit::inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use failpoint::Failpoint;
 use ledger::StepLedger;
-use model::clock::{self, Clock, Ticks};
+use model::clock::{self, Ticks};
 use schedule::Scheduler;
-use store::sqlite::{self, Reader};
+use store::sqlite::{self, Committer, Gathering, Reader, Started};
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
-
-/// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
-const SETTLED_MAX: usize = 64;
 
 /// The queue. Cheap to clone; the store is closed when the last one goes.
 #[derive(Clone, Debug)]
@@ -144,17 +148,13 @@ impl Queue {
     /// # Errors
     /// Where the place cannot be written, another process has it, or the file is damaged or foreign.
     pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
-        Self::open_with(path, options, caps, Clock::system())
+        let started = sqlite::start(path, Gathering::default(), options, caps, Clock::system())?;
+        Self::over(path, started)
     }
 
-    fn open_with(
-        path: &Path,
-        options: Options,
-        caps: Caps,
-        clock: Clock,
-    ) -> Result<(Self, Leases), OpenError> {
-        let started = sqlite::start(path, options, caps, clock)?;
-        let committer = started.committer;
+    /// Starts the thread that writes to a store.
+    fn over(path: &Path, started: Started) -> Result<(Self, Leases), OpenError> {
+        let (committer, queue, leases) = Self::of(started);
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
@@ -162,18 +162,24 @@ impl Queue {
                 path: path.into(),
                 reason: e.to_string(),
             })?;
+        *queue.inner.thread.lock() = Some(thread);
+        Ok((queue, leases))
+    }
+
+    /// Returns what writes to a store, and the ends that others hold.
+    fn of(started: Started) -> (Committer, Self, Leases) {
         let inner = Arc::new(Inner {
             shared: started.shared,
             reader: started.reader,
             recovered: started.recovered,
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::default(),
         });
         let leases = Leases {
             handed: started.handed,
             attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
-        Ok((Self { inner }, leases))
+        (started.committer, Self { inner }, leases)
     }
 
     /// Stores alerts and what was refused of their body; returns once all of it is on disk.
@@ -296,7 +302,7 @@ impl Queue {
     /// reports of an earlier one.
     #[must_use]
     pub fn settled(&self) -> mpsc::Receiver<Settled> {
-        let (sender, reports) = mpsc::channel(SETTLED_MAX);
+        let (sender, reports) = mpsc::channel(self.inner.shared.options.bounds.settled_reports_max);
         *self.inner.shared.settled.lock() = Some(sender);
         reports
     }
@@ -425,6 +431,9 @@ impl Queue {
 
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
+        if Failpoint::DiesBeforeSettling.is_set() {
+            std::process::abort();
+        }
         self.settle_for(settlement, Reason::Handled);
     }
 

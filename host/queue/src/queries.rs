@@ -10,7 +10,7 @@ use alert_manager_core::alert::DeliveryId;
 use super::commit::inbox::{Later, Urgent};
 use super::model::{CancelError, ReadError, RetryError};
 use super::model::{Counts, Filter, Page, Retried, Selected, Selection, Story};
-use super::store::sqlite::{RETRIED_MAX, RetryJob};
+use super::store::sqlite::RetryJob;
 use super::{Inner, Queue};
 
 impl Queue {
@@ -64,7 +64,7 @@ impl Queue {
     ) -> Result<Retried, ReadError> {
         let selected = self
             .inner
-            .read(move |inner| inner.reader.selected(&selection, after, RETRIED_MAX))
+            .read(move |inner| inner.reader.selected(&selection, after))
             .await?;
         let (reply, answer) = oneshot::channel();
         let job = RetryJob::new(selected, after, reply);

@@ -1,4 +1,4 @@
-//! Asks a running server over HTTP.
+//! An HTTP client for a running server.
 
 use std::marker::PhantomData;
 use std::path::Path;
@@ -12,13 +12,13 @@ use super::args::ServerArgs;
 use crate::api;
 use crate::http::STILL_LOADING;
 
-/// Longer than any answer of the API takes; a server that is gone is noticed.
+/// The timeout of a request, longer than any response takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a server listens by default.
+/// The default address of a server.
 pub(super) const URL_DEFAULT: &str = "http://127.0.0.1:5000";
 
-/// What proves a client to the server.
+/// The bearer token that authenticates the client.
 #[derive(Clone)]
 struct Token(String);
 
@@ -38,26 +38,26 @@ pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
 }
 
-/// What an endpoint asks a client to prove, and by what it is given.
-struct Door {
+/// An endpoint that requires authorization, with the flag and variable for its token.
+struct Endpoint {
     flag: &'static str,
     variable: &'static str,
     key: &'static str,
 }
 
-const API: Door = Door {
+const API: Endpoint = Endpoint {
     flag: "--token-file",
     variable: "ALERT_MANAGER_TOKEN_FILE",
     key: "api.authorization",
 };
 
-const WEBHOOK: Door = Door {
+const WEBHOOK: Endpoint = Endpoint {
     flag: "--webhook-token-file",
     variable: "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
     key: "webhook.authorization",
 };
 
-impl Door {
+impl Endpoint {
     fn advice(&self, has_token: bool) -> String {
         let Self {
             flag,
@@ -76,7 +76,7 @@ impl Door {
     }
 }
 
-/// Reads what `--url` says; HOST:PORT is enough.
+/// Parses the argument of `--url`, which may be just HOST:PORT.
 fn base(text: &str) -> anyhow::Result<url::Url> {
     let whole = if text.contains("://") {
         text.to_owned()
@@ -104,16 +104,16 @@ fn is_this_machine(base: &url::Url) -> bool {
     }
 }
 
-/// What follows the `?` of a request.
+/// The query of a request.
 pub(super) type Query = Vec<(&'static str, String)>;
 
-/// Returns the path of what is done with one delivery; what was typed as its identifier stays one segment.
+/// Returns the path of an action on a delivery; the typed id is encoded as one segment.
 fn of_delivery(id: &str, what: &str) -> String {
     let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
     format!("/api/v1/deliveries/{id}{what}")
 }
 
-/// A successful answer, as the server wrote it: `--json` prints what a newer server says besides what is known here, too.
+/// A successful response and its JSON, which `--json` prints unchanged, including fields of a newer server.
 #[derive(Clone, Debug)]
 pub(super) struct Answer<T> {
     json: Value,
@@ -134,14 +134,14 @@ impl<T> Answer<T> {
 }
 
 impl<T: DeserializeOwned> Answer<T> {
-    /// Returns what it says.
+    /// Returns the parsed response.
     pub(super) fn read(&self) -> anyhow::Result<T> {
         serde_json::from_value(self.json.clone())
             .context("the server's answer is not of a form that this version knows")
     }
 }
 
-/// The server has started and takes no alerts yet.
+/// The error of a server that has started and does not accept alerts yet.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct StillLoading(String);
@@ -153,9 +153,9 @@ struct Alerts {
 }
 
 impl Client {
-    /// Makes a client from the flags and variables of the asking commands.
+    /// Creates a client from flags and variables.
     pub(super) fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        // An empty variable is one that is not set.
+        // An empty variable counts as not set.
         let url = args.url.as_deref().filter(|url| !url.is_empty());
         let url = url.unwrap_or(URL_DEFAULT);
         let base = base(url)?;
@@ -168,7 +168,7 @@ impl Client {
         crate::runtime::install_crypto();
         let mut http = reqwest::Client::builder().timeout(TIMEOUT);
         if is_this_machine(&base) {
-            // The variables HTTP_PROXY and ALL_PROXY are not to send the token, and the question, to somebody else.
+            // A proxy from HTTP_PROXY or ALL_PROXY must not get the token and the request.
             http = http.no_proxy();
         }
         let http = http.build().context("cannot set up HTTP")?;
@@ -199,12 +199,12 @@ impl Client {
         self.get("/api/v1/handlers", &Query::new())
     }
 
-    /// Sends one delivery again.
+    /// Retries one delivery.
     pub(super) fn retry(&self, id: &str, query: &Query) -> anyhow::Result<Answer<api::SentAgain>> {
         self.post(&of_delivery(id, "/retry"), query)
     }
 
-    /// Sends every delivery again that the query selects.
+    /// Retries every delivery that the query selects.
     pub(super) fn retry_all(&self, query: &Query) -> anyhow::Result<Answer<api::Retried>> {
         self.post("/api/v1/deliveries/retry", query)
     }
@@ -214,12 +214,12 @@ impl Client {
         self.post(&of_delivery(id, "/cancel"), &Query::new())
     }
 
-    /// Has the server read its configuration and folder again.
+    /// Makes the server read its configuration and folder again.
     pub(super) fn reload(&self) -> anyhow::Result<Answer<api::Reloaded>> {
         self.post("/-/reload", &Query::new())
     }
 
-    /// Posts a body of alerts to the webhook, which may ask for a token of its own.
+    /// Posts a body of alerts to the webhook, which may require a token of its own.
     pub(super) fn post_alerts(
         &self,
         body: String,
@@ -298,7 +298,7 @@ impl Client {
                     Err(StillLoading(reason).into())
                 }
                 reqwest::StatusCode::UNAUTHORIZED => bail!("{reason}: {}", door.advice(has_token)),
-                reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server that is asked"),
+                reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server to connect to"),
                 _ => bail!("{reason}"),
             }
         })

@@ -1,7 +1,6 @@
-//! The command line: what `alert-manager` is asked to do, and its exit code.
+//! The command line: commands and exit codes.
 
 mod args;
-mod ask;
 mod build;
 mod check;
 mod client;
@@ -9,13 +8,14 @@ mod compile;
 mod dev;
 mod explain;
 mod init;
-mod judge;
 mod manual;
+mod module_check;
 mod modules;
 mod next;
 mod online;
 mod print;
 mod process;
+mod remote;
 mod routes;
 mod send;
 mod serve;
@@ -32,14 +32,14 @@ pub use manual::{ArgumentHelp, CommandHelp, EXIT_CODES, VARIABLES, commands};
 use crate::runtime::COMPILE_COMMAND;
 use crate::telemetry::log;
 
-/// Parses the command line, runs it and says how it ended: 0 done, 1 failed, 2 not understood.
+/// Parses the command line, runs the command and returns the exit code: 0 done, 1 failed, 2 invalid command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match compile_args() {
         Some(args) => compile::run(&args),
         None => parsed().and_then(|args| run(args.command)),
     };
-    // What a server logged comes before what this says of its end.
+    // The server's log lines come before the final error.
     log::flush();
     match outcome {
         Ok(code) => code,
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Ends the process where the arguments are not understood, or ask for help.
+/// Returns the arguments; exits if they are invalid or ask for help.
 fn parsed() -> anyhow::Result<Args> {
     Ok(Args::from_arg_matches(&manual::command().get_matches())?)
 }
@@ -68,13 +68,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Routes(args) => routes::run(&args),
-        Command::Handlers(args) => ask::handlers(&args),
+        Command::Handlers(args) => remote::handlers(&args),
         Command::Deliveries(args) if args.watch => watch::run(&args),
-        Command::Deliveries(args) => ask::deliveries(&args),
+        Command::Deliveries(args) => remote::deliveries(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Retry(args) => ask::retry(&args),
-        Command::Cancel(args) => ask::cancel(&args),
-        Command::Reload(args) => ask::reload(&args),
+        Command::Retry(args) => remote::retry(&args),
+        Command::Cancel(args) => remote::cancel(&args),
+        Command::Reload(args) => remote::reload(&args),
         Command::Init(args) => init::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Completions(args) => Ok(completions(&args)),

@@ -1,4 +1,4 @@
-//! `send`: posts an alert and shows what became of it.
+//! `send`: posts an alert and shows the result.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::alert::Timestamp;
 use crate::api::{Accepted, Story, Taken};
 use crate::queue::State;
 
-/// What is sent if nothing else is named.
+/// The default alert.
 const README_ALERT: &str = include_str!("readme-alert.json");
 
-/// How often a delivery that is not settled is asked for.
+/// How often a delivery that is not settled is polled.
 const POLL: Duration = Duration::from_millis(150);
 
-/// Posts, waits for the deliveries, and shows their stories.
+/// Posts, waits for the deliveries, and prints their stories.
 pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let body = body(args, Timestamp::now())?;
     let client = Client::new(&args.server)?;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Posts, again while a server that has just started loads its handlers.
+/// Posts the body; tries again while a server that has just started loads its handlers.
 fn post(
     args: &SendArgs,
     body: &str,
@@ -65,7 +65,7 @@ fn post(
 ) -> anyhow::Result<Answer<Accepted>> {
     let mut status = Status::new();
     loop {
-        // Each on a connection of its own: the server closes one whose body it has not read.
+        // Each on a new connection: the server closes a connection if it has not read the body.
         match Client::new(&args.server)?.post_alerts(body.to_owned(), token_file) {
             Err(error) if error.is::<StillLoading>() && Instant::now() < deadline => {
                 status.set(&format!("waiting: {error}"));
@@ -76,7 +76,7 @@ fn post(
     }
 }
 
-/// Returns what is posted.
+/// Returns the body.
 fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
     if let Some(file) = &args.alert {
         let text = String::from_utf8(read(file)?)
@@ -98,13 +98,13 @@ fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
         alert["annotations"][name] = json!(value);
     }
     if args.resolve {
-        // Without a start it ends the firing of these labels that is open.
+        // Without `startsAt`, the alert ends the firing one with the same labels.
         if let Some(fields) = alert.as_object_mut() {
             fields.remove("startsAt");
         }
         resolve(&mut alert, now)?;
     } else {
-        // Each one that is sent is an event of its own and runs.
+        // Each alert that is sent is a new event, so that it runs.
         alert["startsAt"] = json!(now.to_string());
     }
     Ok(alert.to_string())
@@ -118,7 +118,7 @@ fn pairs(labels: &[(String, String)]) -> Value {
         .into()
 }
 
-/// Reads the body in a file that `--alert` names; `-` is standard input.
+/// Reads the file that `--alert` names; `-` is standard input.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut body = Vec::new();
@@ -130,7 +130,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// Makes every alert of a body resolved, in each of the forms that the webhook takes.
+/// Makes every alert of a body resolved, in each of the forms that the webhook accepts.
 fn resolve(body: &mut Value, now: Timestamp) -> anyhow::Result<()> {
     match body {
         Value::Array(alerts) => alerts.iter_mut().try_for_each(|alert| resolve(alert, now)),
@@ -181,7 +181,7 @@ fn show_counted(answer: &Accepted) {
     }
 }
 
-/// Prints the identifiers of the deliveries, which `explain` takes.
+/// Prints the ids of the deliveries, for use with `explain`.
 fn show_ids(answer: &Accepted) {
     for delivery in &answer.deliveries {
         let handlers = delivery.handlers.as_deref().unwrap_or_default();
@@ -198,14 +198,14 @@ fn show_ids(answer: &Accepted) {
     }
 }
 
-/// The story of a delivery that was waited for, as the server wrote it, and what it says.
+/// The story of a settled delivery, as JSON and parsed.
 struct Followed {
     json: Value,
     story: Story,
 }
 
-/// Waits for each delivery until it is settled, all within the time that was given, and shows its story. A duplicate has the
-/// story of the delivery that it belongs to.
+/// Waits until each delivery is settled, at most the given time in all, and prints its story. A duplicate has the story of the
+/// delivery that it belongs to.
 fn follow(
     client: &Client,
     args: &SendArgs,
@@ -224,7 +224,7 @@ fn follow(
                 show_story(args, &followed.story);
                 stories.push(followed);
             }
-            // The memory of an event outlives its delivery.
+            // The record of an event is kept longer than its delivery.
             Err(error) => print::note(&format!(
                 "{} cannot be shown: {}",
                 original.id,
@@ -235,7 +235,7 @@ fn follow(
     Ok(stories)
 }
 
-/// Waits for one delivery, and returns its story as it is then.
+/// Waits for one delivery and returns its story.
 fn settled(client: &Client, delivery: &Taken<'_>, deadline: Instant) -> anyhow::Result<Followed> {
     let id = delivery.id.to_string();
     let mut status = Status::new();
@@ -261,7 +261,7 @@ fn show_story(args: &SendArgs, story: &Story) {
     if !story.delivery.is_settled() {
         let id = story.delivery.id;
         print::note(&format!(
-            "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
+            "{id} is not settled within {}: alert-manager explain {id} shows its progress",
             crate::units::format_duration(args.timeout)
         ));
     }

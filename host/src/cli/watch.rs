@@ -1,4 +1,4 @@
-//! `deliveries --watch`: a line for each delivery as it comes and whenever its state changes.
+//! `deliveries --watch`: prints a line for each delivery when it arrives and whenever its state changes.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -7,23 +7,23 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::args::DeliveriesArgs;
-use super::ask::{DELIVERY_HEADER, deliveries_query, delivery_row};
 use super::client::{Answer, Client};
 use super::print;
+use super::remote::{DELIVERY_HEADER, deliveries_query, delivery_row};
 use crate::alert::DeliveryId;
 use crate::api::{Deliveries, Delivery, Lenient};
 use crate::queue::State;
 
-/// How often the server is asked.
+/// How often the server is polled.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How many of the newest are followed: as many as one answer holds.
+/// How many of the newest deliveries are followed: as many as one response has.
 const FOLLOWED_MAX: usize = 1_000;
 
-/// A delivery is printed again if one of these changes.
+/// The state of a delivery; if it changes, the delivery is printed again.
 type Stand = (Lenient<State>, u32);
 
-/// A delivery as the server listed it, and what that says.
+/// A delivery in the server's list, as JSON and parsed.
 struct Listed {
     json: Value,
     delivery: Delivery,
@@ -45,11 +45,11 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     let mut query = deliveries_query(args)?;
     query.retain(|(name, _)| *name != "limit");
     query.push(("limit", FOLLOWED_MAX.to_string()));
-    // What is wrong with the question ends the command; a server that goes away later does not.
+    // An error in the query ends the command; a server that becomes unreachable later does not.
     let mut page = listed(&client.deliveries(&query)?)?;
     let mut known = HashMap::new();
     let mut lines = Lines::new(args.json);
-    // All of it is known from now on; the newest are shown to begin with.
+    // Changes are relative to this page; of the page itself only the newest deliveries are printed.
     let mut skip = page
         .len()
         .saturating_sub(usize::try_from(args.limit).unwrap_or(FOLLOWED_MAX));
@@ -81,13 +81,13 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns true if more may have come since the page before than one page holds: not even its oldest is known.
+/// Returns whether there may have been more new deliveries than fit on one page: not even its oldest is known.
 fn is_beyond(page: &[Listed], known: &HashMap<DeliveryId, Stand>, page_max: usize) -> bool {
     let is_new = |listed: &Listed| !known.contains_key(&listed.delivery.id);
     page.len() >= page_max && page.last().is_some_and(is_new)
 }
 
-/// Returns what is new or stands otherwise than before, oldest first, and forgets what is no longer listed.
+/// Returns what is new or has changed, oldest first, and forgets what is no longer listed.
 fn changed<'a>(page: &'a [Listed], known: &mut HashMap<DeliveryId, Stand>) -> Vec<&'a Listed> {
     let mut listed = HashMap::with_capacity(page.len());
     let mut changed = Vec::new();
@@ -99,7 +99,7 @@ fn changed<'a>(page: &'a [Listed], known: &mut HashMap<DeliveryId, Stand>) -> Ve
         }
         listed.insert(delivery.id, stand);
     }
-    // With an empty answer nothing is forgotten: it would all be news again.
+    // After an empty response nothing is forgotten, since everything would be new again.
     if !listed.is_empty() {
         *known = listed;
     }
@@ -109,7 +109,7 @@ fn changed<'a>(page: &'a [Listed], known: &mut HashMap<DeliveryId, Stand>) -> Ve
 /// The widths of the columns but the last, in characters: rows come one by one, and stay under their header.
 const WIDTHS: [usize; 8] = [13, 19, 8, 9, 8, 32, 32, 5];
 
-/// Writes rows that come one by one under one header.
+/// Writes rows one by one under one header.
 struct Lines {
     json: bool,
     has_header: bool,
@@ -125,7 +125,7 @@ impl Lines {
 
     fn print(&mut self, listed: &Listed) {
         if self.json {
-            // One object a line, as `jq` and log collectors read them.
+            // One object per line, as `jq` and log collectors read them.
             print::json_line(&listed.json);
             return;
         }
@@ -136,7 +136,7 @@ impl Lines {
     }
 }
 
-/// Returns a row of fixed columns; what is too wide for its column is cut.
+/// Returns a row with fixed columns; text that is too wide is cut.
 fn columns(cells: impl Iterator<Item = String>) -> String {
     let widths = WIDTHS.iter().copied().chain([usize::MAX]);
     let cells: Vec<_> = cells

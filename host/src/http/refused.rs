@@ -51,7 +51,7 @@ pub(super) async fn watch(State(log): State<RefusalLog>, request: Request, next:
     response
 }
 
-/// Returns true if it may be a sender's: it was posted to the webhook, or to a path that may be mistaken for it.
+/// Returns whether the request may carry alerts: it was posted to the webhook, or to an unknown path.
 fn may_bring_alerts(method: &Method, path: &str, reason: Refusal) -> bool {
     let posts = *method == Method::POST || *method == Method::PUT;
     posts && (webhook::PATHS.contains(&path) || reason == Refusal::Path)

@@ -1,5 +1,5 @@
-//! Compares the configuration with the modules: what each handler will be given, and what of it can only fail. Pure; `check`
-//! and the server use it alike, so that neither calls fine what the other refuses.
+//! Compares the configuration with the modules and reports what cannot work. `check` and the server both use it, so they never
+//! disagree. Makes no I/O.
 
 mod credentials;
 mod latest;
@@ -42,7 +42,7 @@ pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Descripti
     review.findings.in_order()
 }
 
-/// Reviews only what does not depend on what could not be read: for a configuration that is not whole.
+/// Reviews only what does not depend on the parts that could not be read, for a configuration with errors.
 #[must_use]
 pub fn review_names(
     config: &Config,
@@ -55,7 +55,7 @@ pub fn review_names(
     review.findings.in_order()
 }
 
-/// A review under way.
+/// A review in progress.
 struct Review<'a> {
     config: &'a Config,
     modules: &'a [ModuleInfo],
@@ -65,7 +65,7 @@ struct Review<'a> {
 }
 
 impl<'a> Review<'a> {
-    /// Begins with what reading the configuration found wrong.
+    /// Begins with the problems that were found while reading the configuration.
     fn new(
         config: &'a Config,
         modules: &'a [ModuleInfo],
@@ -85,14 +85,14 @@ impl<'a> Review<'a> {
     }
 }
 
-/// What is said about one key.
-struct Said {
+/// The message, the advice and the lines of a finding.
+struct FindingText {
     message: String,
     advice: String,
     lines: String,
 }
 
-impl Said {
+impl FindingText {
     fn new(message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -107,7 +107,7 @@ impl Said {
 }
 
 impl Review<'_> {
-    fn finding(&self, handler: Option<&HandlerName>, path: &str, said: Said) -> Finding {
+    fn finding(&self, handler: Option<&HandlerName>, path: &str, said: FindingText) -> Finding {
         let mut advice = said.advice;
         if !said.lines.is_empty() && self.config.file.is_none() {
             advice = format!("{advice}. {WITHOUT_FILE}");
@@ -123,17 +123,17 @@ impl Review<'_> {
         }
     }
 
-    fn fail(&mut self, handler: Option<&HandlerName>, path: &str, said: Said) {
+    fn fail(&mut self, handler: Option<&HandlerName>, path: &str, said: FindingText) {
         let finding = self.finding(handler, path, said);
         self.findings.problems.push(finding);
     }
 
-    fn warn(&mut self, handler: Option<&HandlerName>, path: &str, said: Said) {
+    fn warn(&mut self, handler: Option<&HandlerName>, path: &str, said: FindingText) {
         let finding = self.finding(handler, path, said);
         self.findings.warnings.push(finding);
     }
 
-    /// Looks at what one handler is given on each of its routes.
+    /// Reviews what a handler is given on each of its routes.
     fn handler(&mut self, description: &Description) {
         let name = &description.name;
         let Some(module) = self
@@ -147,7 +147,7 @@ impl Review<'_> {
         self.settings(&module, description);
     }
 
-    /// A module that imports what it is not granted.
+    /// Warns of a module with imports that are not granted.
     fn limited(&mut self, module: &ModuleInfo, description: &Description) {
         let name = &description.name;
         if let Some(lines) = missing_grants(self.config, module, Some(description)) {
@@ -163,8 +163,8 @@ impl Review<'_> {
             } else {
                 format!(", and these alerts go to it: {}", takes.join(", "))
             };
-            let said = Said::new(
-                format!("{name} is limited: what it is not granted answers `denied`{takes}"),
+            let said = FindingText::new(
+                format!("{name} is limited: calls that are not granted return `denied`{takes}"),
                 "to grant it, put these lines into the configuration",
             );
             self.warn(
@@ -175,8 +175,8 @@ impl Review<'_> {
         }
     }
 
-    /// Returns where the handler runs: each route with its path in the file (absent if it was made from a description), and
-    /// the alarms about dead letters.
+    /// Returns where the handler runs: each route with its path in the file (absent if it was made from a description), and the
+    /// notices about dead letters.
     fn uses(&self, name: &HandlerName) -> Vec<(Option<String>, BTreeMap<String, String>)> {
         let configured = self.config.routes.len();
         let mut uses: Vec<_> = self
@@ -208,7 +208,7 @@ impl Review<'_> {
     }
 }
 
-/// Returns what a handler's settings say that it needs, its defaults included.
+/// Returns what a handler needs according to its settings, including their defaults.
 fn needs(config: &Config, description: &Description) -> Needs {
     let given = config.handlers.of(&description.name);
     let mut needs = Needs::default();
@@ -245,7 +245,7 @@ fn needs(config: &Config, description: &Description) -> Needs {
     needs
 }
 
-/// Returns the lines of configuration that a module lacks for what it imports.
+/// Returns the lines of configuration that grant what a module imports and is not granted.
 #[must_use]
 pub fn missing_grants(
     config: &Config,

@@ -4,7 +4,7 @@
 use crate::alert::Labels;
 use crate::api::{Attempt, StepTry};
 
-/// The story of one attempt, in bytes of JSON.
+/// The size limit of the story of one attempt, as JSON, in bytes.
 pub(super) const STORY_BYTES_MAX: usize = 512 << 10;
 /// The name of that limit in the metrics.
 pub(super) const STORY_LIMIT: &str = "story_bytes";

@@ -1,6 +1,4 @@
-//! A stand-in for the Kubernetes API server: read-only, with its shapes, its `Status` errors and its RBAC refusals.
-
-use std::time::Instant;
+//! A fake of the Kubernetes API server: read-only, with its shapes, its `Status` errors and its RBAC refusals.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -17,7 +15,6 @@ use super::watched::Watched;
 /// One request, as it came.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    pub at: Instant,
     pub method: String,
     pub path: String,
     /// Name and decoded value.
@@ -25,7 +22,7 @@ pub struct Asked {
     pub authorization: Option<String>,
 }
 
-/// The running stand-in. Faults go by path.
+/// The running fake. Faults go by path.
 #[derive(Debug)]
 pub struct Kubernetes {
     listening: Listening,
@@ -42,7 +39,7 @@ impl Kubernetes {
     /// Starts on a free port, open to everyone until [`Kubernetes::require_token`].
     ///
     /// # Panics
-    /// Where loopback has no free port.
+    /// If loopback has no free port.
     pub async fn start(cluster: Cluster) -> Self {
         Self::start_on(0, cluster)
             .await
@@ -52,7 +49,7 @@ impl Kubernetes {
     /// Starts on `port`.
     ///
     /// # Errors
-    /// Where the port is in use.
+    /// If the port is in use.
     pub async fn start_on(port: u16, cluster: Cluster) -> std::io::Result<Self> {
         let server = Watched::new(Server {
             cluster,
@@ -128,7 +125,6 @@ impl Kubernetes {
 async fn endpoint(State(shared): State<Shared>, request: Request) -> Response {
     let authorization = request.headers().get(header::AUTHORIZATION);
     let asked = Asked {
-        at: Instant::now(),
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         query: decode_query(request.uri().query().unwrap_or_default()),

@@ -1,7 +1,5 @@
 //! A plain HTTP sink: takes any request, records it, answers as scripted.
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -19,7 +17,6 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One recorded request.
 #[derive(Debug, Clone)]
 pub struct Received {
-    pub at: Instant,
     pub method: String,
     /// Without the query.
     pub path: String,
@@ -29,7 +26,7 @@ pub struct Received {
     pub body: Bytes,
     /// The scripted fault that it met.
     pub fault: Option<Fault>,
-    /// What it asked for was done: false while a fault holds it, and where one took the answer's place.
+    /// What it asked for was done: false while a fault holds it, and if one took the answer's place.
     pub is_done: bool,
 }
 
@@ -42,7 +39,7 @@ impl Received {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the body as JSON, or null where it isn't.
+    /// Returns the body as JSON, or null if it isn't.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -65,7 +62,7 @@ impl Sink {
     /// Starts on a free port.
     ///
     /// # Panics
-    /// Where loopback has no free port.
+    /// If loopback has no free port.
     pub async fn start() -> Self {
         let state = Shared {
             received: Watched::new(Vec::new()),
@@ -142,7 +139,6 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
     let fault = state.faults.take(&path);
     let index = state.received.change(|all| {
         all.push(Received {
-            at: Instant::now(),
             method: parts.method.to_string(),
             path,
             query: parts.uri.query().unwrap_or_default().to_owned(),

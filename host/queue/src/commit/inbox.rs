@@ -131,14 +131,6 @@ pub(crate) enum Urgent {
     Alarms(oneshot::Sender<Vec<Alert>>),
     /// Notices that wait may have another way now.
     LookAgain,
-    /// How many deliveries' ends may end a notice.
-    #[cfg(test)]
-    Watched(oneshot::Sender<(usize, usize)>),
-    #[cfg(test)]
-    Sql(String, oneshot::Sender<()>),
-    /// Run before the transaction, so that it can end what makes transactions fail.
-    #[cfg(test)]
-    SqlFirst(String),
 }
 
 impl Urgent {

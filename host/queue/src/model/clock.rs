@@ -1,35 +1,71 @@
-//! The queue's two clocks: one that dates what is stored, one that only ever runs forwards.
+//! The queue's two clocks: the time of day, which dates what is stored, and the monotonic clock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use alert_manager_core::alert::Timestamp;
 
-/// Milliseconds on the clock that only runs forwards.
+/// Milliseconds on the monotonic clock.
 pub(crate) type Ticks = i64;
 
-/// Where the queue reads the time.
+/// Where the queue reads the time: the time of day dates what is stored, the monotonic clock measures waits.
 #[derive(Clone, Debug)]
-pub(crate) struct Clock(Arc<Source>);
+pub struct Clock(Arc<Source>);
 
 #[derive(Debug)]
 enum Source {
     System(Instant),
-    #[cfg(test)]
-    Manual(std::sync::atomic::AtomicI64),
+    /// Both in milliseconds.
+    Manual {
+        time_of_day: AtomicI64,
+        monotonic: AtomicI64,
+    },
 }
 
 impl Clock {
-    pub(crate) fn system() -> Self {
+    /// Returns the clocks of the system.
+    #[must_use]
+    pub fn system() -> Self {
         Self(Arc::new(Source::System(Instant::now())))
     }
 
+    /// Returns clocks that stand still until they are moved, for tests. The time of day is `now`, to the millisecond.
+    #[must_use]
+    pub fn manual(now: Timestamp) -> Self {
+        Self(Arc::new(Source::Manual {
+            time_of_day: now.as_millisecond().into(),
+            monotonic: 0.into(),
+        }))
+    }
+
+    /// Moves both manual clocks forwards, as time does that passes. The system's clocks stay as they are.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual {
+            time_of_day,
+            monotonic,
+        } = &*self.0
+        {
+            let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+            time_of_day.fetch_add(by, Ordering::SeqCst);
+            monotonic.fetch_add(by, Ordering::SeqCst);
+        }
+    }
+
+    /// Sets the manual time of day, and leaves the monotonic clock as it is: somebody has set the machine's clock. The
+    /// system's clocks stay as they are.
+    pub fn set_time_of_day(&self, now: Timestamp) {
+        if let Source::Manual { time_of_day, .. } = &*self.0 {
+            time_of_day.store(now.as_millisecond(), Ordering::SeqCst);
+        }
+    }
+
     /// Returns the time of day, for what outlives the process.
-    pub(crate) fn now(&self) -> Timestamp {
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         match &*self.0 {
             Source::System(_) => Timestamp::now(),
-            #[cfg(test)]
-            Source::Manual(ms) => from_millis(ms.load(std::sync::atomic::Ordering::SeqCst)),
+            Source::Manual { time_of_day, .. } => from_millis(time_of_day.load(Ordering::SeqCst)),
         }
     }
 
@@ -38,8 +74,7 @@ impl Clock {
     pub(crate) fn ticks(&self) -> Ticks {
         match &*self.0 {
             Source::System(start) => i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
-            #[cfg(test)]
-            Source::Manual(ms) => ms.load(std::sync::atomic::Ordering::SeqCst),
+            Source::Manual { monotonic, .. } => monotonic.load(Ordering::SeqCst),
         }
     }
 
@@ -47,9 +82,8 @@ impl Clock {
     pub(crate) fn ticks_after(&self, wait: Duration) -> Ticks {
         let end = match &*self.0 {
             Source::System(start) => start.elapsed().saturating_add(wait),
-            #[cfg(test)]
-            Source::Manual(ms) => {
-                let now_ms = ms.load(std::sync::atomic::Ordering::SeqCst).unsigned_abs();
+            Source::Manual { monotonic, .. } => {
+                let now_ms = monotonic.load(Ordering::SeqCst).unsigned_abs();
                 Duration::from_millis(now_ms).saturating_add(wait)
             }
         };
@@ -84,22 +118,6 @@ pub(crate) fn nanos(at: Timestamp) -> i64 {
 /// Returns the moment `ns` nanoseconds after 1970.
 pub(crate) fn from_nanos(ns: i64) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-#[cfg(test)]
-impl Clock {
-    /// Returns a clock that stands still until it is set.
-    pub(crate) fn manual(ms: i64) -> Self {
-        Self(Arc::new(Source::Manual(ms.into())))
-    }
-
-    /// Moves a manual clock.
-    pub(crate) fn advance(&self, by: Duration) {
-        if let Source::Manual(ms) = &*self.0 {
-            let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-            ms.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,13 +16,14 @@ mod retried;
 mod settlement;
 
 pub use alarm::{IfBlocked, Raised};
+pub use clock::Clock;
 pub use counts::{Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
 pub use delivery::{Delivery, State, Story};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use lease::{LeaseToken, Leased, Wake, Woken};
 pub use list::{Filter, LabelTest, Page, Selected, Selection};
-pub use options::{Caps, Options};
+pub use options::{Bounds, Caps, Options};
 pub use parcel::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 pub use progress::{Progress, Step, StepStatus};
 pub use reason::{Reason, UnknownReason};

@@ -17,6 +17,29 @@ pub struct Options {
     pub retention_bytes_max: u64,
     /// How long an alert may wait for its commit before its sender is asked to try again. 10 s; it has no key.
     pub commit_wait_max: Duration,
+    /// What no operator sets.
+    pub bounds: Bounds,
+}
+
+/// Bounds of the queue that no operator sets. Each has one value, the default; a test of a bound takes a smaller one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Deliveries whose labels are tested for one part of a list: each alert is parsed, at some 5 µs.
+    pub labels_tested_max: usize,
+    /// Deliveries that one request may send again: each takes about 100 bytes meanwhile.
+    pub retried_max: u32,
+    /// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
+    pub settled_reports_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            labels_tested_max: 100_000,
+            retried_max: 100_000,
+            settled_reports_max: 64,
+        }
+    }
 }
 
 impl Default for Options {
@@ -26,6 +49,7 @@ impl Default for Options {
             retention_time: Duration::from_secs(7 * 24 * 60 * 60),
             retention_bytes_max: 2 << 30,
             commit_wait_max: Duration::from_secs(10),
+            bounds: Bounds::default(),
         }
     }
 }

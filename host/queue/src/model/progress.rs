@@ -262,10 +262,39 @@ impl Progress {
         let steps = self.steps.iter_mut();
         steps.filter(|step| step.status == StepStatus::Pending)
     }
+}
 
-    /// Returns the most attempts that any step has used.
-    #[cfg(test)]
-    pub(crate) fn attempts(&self) -> u32 {
-        self.steps.iter().map(|s| s.attempts).max().unwrap_or(0)
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn every_try_that_began_is_counted_also_those_that_the_server_died_under() {
+        let mut progress = Progress::new(&[HandlerName::new("notify")]);
+        assert_eq!(progress.steps[1].begin(1), 1);
+        progress.end_lease(1);
+        // A lease that only waited for a slot is no try.
+        progress.end_lease(2);
+        assert_eq!(progress.steps[1].begin(3), 2);
+        // The server died under leases 3 and 4, and nothing was stored of either.
+        let mut progress = Progress::new(&[HandlerName::new("notify")]);
+        progress.steps[1].begin(1);
+        progress.end_lease(2);
+        progress.interrupt(4);
+        assert_eq!(progress.steps[1].begin(5), 4);
+        assert_eq!(progress.steps[1].attempts, 0, "the retry policy's count");
+    }
+
+    #[test]
+    fn what_an_earlier_version_stored_goes_on_in_doubt_and_in_its_count() {
+        let json = r#"{"handler":"notify","kind":"act","status":"pending","attempts":2,
+            "unavailable":3,"interrupted":true}"#;
+        let mut step: Step = serde_json::from_str(json).unwrap();
+        let doubts = step.doubts_over(&[], 7);
+        let left: Vec<_> = doubts.iter().map(|d| (d.request(), d.attempt)).collect();
+        assert_eq!(left, [("a call that was under way", 6)]);
+        assert_eq!(step.begin(7), 6);
     }
 }

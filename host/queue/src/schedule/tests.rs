@@ -305,7 +305,7 @@ fn one_given_up_while_it_waits_frees_its_lane() {
 #[test]
 fn alerts_are_kept_in_memory_only_up_to_their_bound() {
     let mut scheduler = bounded(1, 1_000, 100);
-    let alert = Arc::new(crate::tests::alert("Large", 1));
+    let alert = Arc::new(crate::conformance::prelude::alert("Large", 1));
     let large = |id: i64| Entrant {
         alert: Some(Arc::clone(&alert)),
         alert_bytes: 60,

@@ -1,10 +1,11 @@
-//! Measures the memory of a guest as it grows.
+//! Measures the memory of a guest, and refuses growth past its limit.
 
 use wasmtime::ResourceLimiter;
 
-use crate::Bounds;
+use crate::limits::DESCRIBE_MEMORY_BYTES_MAX;
+use crate::limits::advice::Advice;
+use crate::limits::bounds::Bounds;
 use crate::limits::quota::{LimitHit, LimitName};
-use crate::limits::{DESCRIBE_MEMORY_BYTES_MAX, OF_DESCRIBE};
 
 /// Bytes of a table's element.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -18,8 +19,7 @@ pub(crate) struct MemoryMeter {
     /// The limit that a refused growth met.
     refused: Option<LimitHit>,
     bounds: Bounds,
-    /// What to do where a growth is refused.
-    advice: &'static str,
+    advice: Advice,
 }
 
 impl MemoryMeter {
@@ -30,14 +30,14 @@ impl MemoryMeter {
             bytes_peak: 0,
             refused: None,
             bounds,
-            advice: "Raise limits.memory of this handler, or make it keep less.",
+            advice: Advice::Handler,
         }
     }
 
-    /// Measures `describe`, whose bound is its own.
+    /// Makes the meter of `describe`, which has a bound of its own.
     pub(crate) fn for_describe(bounds: Bounds) -> Self {
         Self {
-            advice: OF_DESCRIBE,
+            advice: Advice::Describe,
             ..Self::new(DESCRIBE_MEMORY_BYTES_MAX, bounds)
         }
     }
@@ -64,7 +64,8 @@ impl MemoryMeter {
                 max: self.bytes_max,
                 detail: format!(
                     "it asked for {wanted} bytes in all, {} are allowed. {}",
-                    self.bytes_max, self.advice
+                    self.bytes_max,
+                    self.advice.about(LimitName::Memory, "keep less")
                 ),
             });
             return false;
@@ -104,7 +105,7 @@ impl ResourceLimiter for MemoryMeter {
             });
             return Ok(false);
         }
-        // The module's own bound: that growth fails is what it asked for.
+        // The module's own bound: it wants this growth to fail.
         if maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
@@ -143,16 +144,16 @@ mod tests {
     }
 
     #[test]
-    fn describe_is_not_told_to_raise_what_does_not_hold_for_it() {
+    fn a_limit_that_describe_met_is_not_said_to_be_raised() {
         let mut meter = MemoryMeter::for_describe(Bounds::default());
         assert!(!meter.memory_growing(0, 1 << 30, None).unwrap());
         let report = meter.hit().unwrap().to_string();
-        assert!(report.ends_with(OF_DESCRIBE), "{report}");
+        assert!(report.contains("describe has this bound"), "{report}");
         assert!(!report.contains("limits.memory"), "{report}");
     }
 
     #[test]
-    fn a_table_that_grows_past_its_room_is_told_from_one_that_bounds_itself() {
+    fn a_table_over_the_limit_is_distinguished_from_one_that_bounds_itself() {
         let mut meter = MemoryMeter::new(1 << 30, Bounds::default());
         assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
         assert_eq!(meter.hit(), None);

@@ -1,4 +1,4 @@
-//! `/api/v1/deliveries`: what became of each alert, and sending dead ones again.
+//! `/api/v1/deliveries`: lists deliveries, returns their stories, retries and cancels them.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::queue::{
 use crate::router::Matcher;
 use crate::worker;
 
-/// The most deliveries in one answer.
+/// The most deliveries in one response.
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
 
-/// A longer matcher is none that somebody wrote.
+/// The longest matcher that is accepted.
 const MATCHER_BYTES_MAX: usize = 4 << 10;
 
-/// Reads the question of a list. All values are texts here: what is wrong with one is better said here than by a
-/// decoder. One that is given and empty (`state=&limit=5`) is one that is not given.
+/// Parses the query of a list. All values are parsed as text here, because these errors are clearer than those of a decoder.
+/// An empty value (`state=&limit=5`) counts as absent.
 fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     let mut filter = Filter {
         limit: LIMIT_DEFAULT,
@@ -67,7 +67,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     Ok(filter)
 }
 
-/// As much of what somebody typed as an error repeats.
+/// Returns a value as an error shows it, cut.
 fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
@@ -167,8 +167,8 @@ fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
     }
 }
 
-/// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
-/// that does not answer uses up no attempt.
+/// Returns the steps with the counts of the retry policy. They differ from the delivery's `attempts`, because a dependency that
+/// does not answer uses up no attempt.
 fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
     let step = |step: Step| {
         let policy = handlers.of(&step.handler);
@@ -187,7 +187,7 @@ pub(super) struct RetryQuery {
     force: Option<bool>,
 }
 
-/// Sends a dead delivery again, or lets one run now that waits for another try: `was` says which.
+/// Retries a dead delivery, or runs one now that waits for a retry; `was` says which.
 pub(super) async fn retry(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
@@ -215,8 +215,8 @@ pub(super) async fn retry(
     }))
 }
 
-/// Reads which deliveries are to be sent again, and after which one. A value that is given and empty matches nothing that
-/// anybody means, but must not match everything: a variable that is not set must not send all of them.
+/// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
+/// that is not set, and must not select all.
 fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), ApiError> {
     let (mut selection, mut after) = (Selection::default(), None);
     let mut matchers = Vec::new();
@@ -224,10 +224,10 @@ fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), Api
         match &*name {
             "after" if value.is_empty() => {}
             "after" => after = Some(parse_id(&value)?),
-            // No handler has an empty name.
+            // An empty name matches no handler.
             "handler" => selection.handler = Some(HandlerName::new(&value)),
             "reason" | "match" | "state" if value.is_empty() => {
-                return Err(bad(format!("{name} is empty: leave it out to send all")));
+                return Err(bad(format!("{name} is empty: leave it out to retry all")));
             }
             "reason" => selection.reason = Some(value.into_owned()),
             "match" => matchers.extend(parse_matchers(&value)?),
@@ -256,8 +256,8 @@ fn label_test(matchers: Vec<Matcher>) -> LabelTest {
     LabelTest::new(move |labels| matchers.iter().all(|matcher| matcher.matches(labels)))
 }
 
-/// Sends every dead delivery again that the question selects, or lets what waits for another try run now: as many as the queue has room for and as a request has time for.
-/// `rest` says what was not looked at, and where the next request goes on.
+/// Retries every dead delivery that the query selects, or runs those that wait for a retry: as many as fit into the queue and
+/// into the time of a request. `rest` has the number that was not processed, and where the next request continues.
 pub(super) async fn retry_all(
     State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,

@@ -1,4 +1,4 @@
-//! Live, ready, metrics and reload.
+//! Liveness, readiness, metrics and reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use crate::queue::Filter;
 use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
-/// A store that takes longer for one row is of no use to senders.
+/// How long the store may take for one row until the server counts as not ready.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Live: answers without touching the store.
+/// Liveness: answers without touching the store.
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Ready: the store answers and the first scan of the folder has ended.
+/// Readiness: the store answers and the first scan of the folder has ended.
 ///
-/// A problem of the configuration or of a module holds back no other alert: it is counted, and the server is ready. Whoever
-/// reaches the port reads this, so it names nothing: what was found is in the log, and behind `api.authorization`.
+/// Problems of the configuration and of modules do not make the server unready, since they affect only some alerts; they are
+/// counted. The response is readable by anybody, so it has no names: these are in the log, and behind `api.authorization`.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<String, ApiError> {
     let not_yet = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !api.is_ready() {
@@ -55,7 +55,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<String, ApiErro
     }
 }
 
-/// Returns the number of problems and warnings, in one line; nothing if there are none.
+/// Returns the numbers of problems and warnings on one line; empty if there are none.
 fn counted(findings: &Findings) -> String {
     let count = |count: usize, what: &str| match count {
         0 => None,
@@ -76,7 +76,7 @@ fn counted(findings: &Findings) -> String {
     )
 }
 
-/// Prometheus' text format.
+/// Returns the metrics in Prometheus' text format.
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let counts = api.queue.counts();
     let oldest = counts
@@ -128,7 +128,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
         .into_response())
 }
 
-/// Reads configuration and folder again, and says what that changed and what is wrong now.
+/// Reads configuration and folder again, and returns the changes and the problems.
 pub(super) async fn reload(
     State(api): State<Arc<Api>>,
 ) -> Result<axum::Json<api::Reloaded>, ApiError> {
@@ -141,15 +141,15 @@ pub(super) async fn reload(
     })
 }
 
-/// Says what this server is to a person who opens it in a browser.
+/// Returns an overview for a person who opens the server's address in a browser.
 pub(super) async fn index() -> &'static str {
     concat!(
         "Alert Manager ",
         env!("CARGO_PKG_VERSION"),
         "\n\n",
         "POST /webhook            alerts, as Alertmanager, Grafana or Prometheus send them\n",
-        "GET  /api/v1/deliveries  what became of them\n",
-        "GET  /api/v1/handlers    what answers them\n",
+        "GET  /api/v1/deliveries  their deliveries\n",
+        "GET  /api/v1/handlers    the handlers\n",
         "GET  /metrics            Prometheus' text format\n",
         "GET  /healthz /readyz    live, ready\n",
     )

@@ -1,5 +1,5 @@
-//! `POST /webhook`, and the paths that Prometheus and vmalert append to theirs: takes what senders post, and answers once it is
-//! durable.
+//! `POST /webhook`, and the paths that Prometheus and vmalert append to theirs: accepts alerts, and responds once they are stored
+//! durably.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,20 +28,20 @@ use crate::http::server::{self, Standing};
 use crate::queue::AcceptError;
 use crate::telemetry::{Cut, Refusal, WebhookResult};
 
-/// A body above this takes milliseconds to check and parse, and so does the answer to it: that is done on a thread of its
-/// own, so that those who send little do not wait for it.
+/// A body larger than this takes milliseconds to check and parse, and so does its response: that is done on another thread, so
+/// that small requests do not wait for it.
 const LARGE_BYTES: u64 = 128 << 10;
 
-/// Room that is made for a body at first, in bytes: what its length claims may never come.
+/// The initial capacity for a body, in bytes, since its declared length may be false.
 const FIRST_BYTES_MAX: usize = 64 << 10;
 
-/// Every path that senders post to.
+/// Every path that accepts alerts.
 pub(crate) const PATHS: [&str; 5] = [
     "/webhook",
-    // Prometheus and vmalert append these to their path_prefix, `/webhook` or none.
+    // Prometheus and vmalert append these to their path_prefix, which is `/webhook` or empty.
     "/webhook/api/v2/alerts",
     "/api/v2/alerts",
-    // Those of before version 0.27.
+    // The paths of Prometheus before version 0.27.
     "/webhook/api/v1/alerts",
     "/api/v1/alerts",
 ];
@@ -83,7 +83,7 @@ fn standing(head: &Parts) -> Standing {
     standing.cloned().unwrap_or_else(Standing::unwatched)
 }
 
-/// Judges a request by its head: where it comes from, how often, and what it proves. What is left to prove is returned.
+/// Checks the head of a request: its origin, its rate and its authentication. Returns the signature that is left to check.
 fn admit(
     webhook: &Webhook,
     settings: &Settings,
@@ -139,7 +139,7 @@ async fn take_body(webhook: &Arc<Webhook>, request: Request) -> Result<Response,
     drop((settings, web));
     let read = tokio::select! {
         biased;
-        // Nobody cuts a body off whose sender is known.
+        // The body of an authenticated sender is not cut off.
         () = standing.cut_off(), if !is_known => Err(ReadError::Full(Full::Displaced)),
         read = reading.read(body) => read,
     };
@@ -208,7 +208,7 @@ fn unusable(webhook: &Webhook, error: &PayloadError) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, error.to_string())
 }
 
-/// Does what takes long on a thread of its own, in its turn, and the rest here.
+/// Runs long work on another thread, limited in number, and short work here.
 async fn beside<T: Send + 'static>(
     webhook: &Webhook,
     is_long: bool,
@@ -223,7 +223,7 @@ async fn beside<T: Send + 'static>(
         .map_err(|_| failed())
 }
 
-/// The work on a body has panicked, which is a mistake of ours.
+/// Responds after a panic while reading a body, which is a mistake in the server.
 fn failed() -> ApiError {
     tracing::error!("reading a body ended unexpectedly; its sender is answered 503, to try again");
     ApiError::new(
@@ -243,7 +243,7 @@ fn check_rate(webhook: &Webhook, settings: &Settings, head: &Parts) -> Result<()
     {
         return Ok(());
     }
-    // Alertmanager drops what it gets a 429 for.
+    // Alertmanager does not retry 429, so it would drop the alerts.
     Err(ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "this sender posts too often (webhook.rate); try again",
@@ -251,8 +251,8 @@ fn check_rate(webhook: &Webhook, settings: &Settings, head: &Parts) -> Result<()
     .because(Refusal::Rate))
 }
 
-/// Judges who a request is from, as far as its headers tell. A signature is left to be checked against the
-/// body. Where both are configured either will do: Alertmanager cannot sign.
+/// Authenticates a request by its headers. A signature is returned to be checked against the body. If both are configured,
+/// either suffices, since Alertmanager cannot sign.
 fn prove(
     settings: &Settings,
     headers: &HeaderMap,
@@ -273,12 +273,12 @@ fn prove(
     Ok(claim)
 }
 
-// Alertmanager retries 5xx but not 429, so what may pass answers 503.
+// Alertmanager retries 5xx but not 429, so transient errors are answered 503.
 fn refuse(error: &AcceptError) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// JSON, or nothing said: a form or a text is a mistake that is better told than guessed at.
+/// Accepts JSON or no content type; a form or a text is a mistake, which is reported.
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
@@ -302,7 +302,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-/// No sender of alerts compresses, and what is not unpacked here cannot be larger than it came.
+/// Refuses compressed bodies: no sender of alerts compresses, and a body that is not unpacked cannot grow.
 fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     match headers.get(header::CONTENT_ENCODING) {
@@ -320,13 +320,13 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// A body on its way in.
+/// A body that is being read.
 struct Reading {
-    /// Fed with the body.
+    /// The signature that the body is checked against.
     claim: Option<Claim>,
     share: Share,
     bytes_max: u64,
-    /// What has come, in one piece: kept as it comes, each byte of a sender that writes them one by one would hold a buffer.
+    /// The bytes so far in one buffer: with a buffer for each read, a sender could fill memory with single bytes.
     body: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! One body on its way into the queue: a parcel for each portion, and what the answer says of all of them.
+//! Passes a body to the queue in portions, and builds the response.
 
 use std::time::Instant;
 
@@ -11,25 +11,25 @@ use crate::api;
 use crate::queue::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 use crate::telemetry::WebhookResult;
 
-/// Of an alert's name, in a line of the log.
+/// To how many bytes the name of an alert is cut in a log line.
 const SHOWN_BYTES_MAX: usize = 256;
 
-/// What is left of a body, and what became of the rest.
+/// The remaining part of a body, and the results so far.
 pub(super) struct Intake {
     payload: Payload,
-    /// What the parcel that was handed in last holds, in its order.
+    /// The alerts of the last portion, in order.
     described: Vec<Described>,
     is_begun: bool,
     bad: Bad,
-    /// What the answer says besides the deliveries.
+    /// The response without its deliveries.
     counted: api::Counted,
-    /// The JSON of the deliveries, with commas between: as structures they would take several times as much.
+    /// The deliveries as JSON, separated by commas: structures would need several times the memory.
     deliveries: Vec<u8>,
-    /// The same of the deliveries that duplicates belong to.
+    /// The same for the deliveries that duplicates belong to.
     duplicate_of: Vec<u8>,
 }
 
-/// What the answer needs of an alert that the queue has taken over.
+/// The data of an accepted alert that the response needs.
 struct Described {
     fingerprint: Fingerprint,
     alertname: String,
@@ -38,10 +38,10 @@ struct Described {
 }
 
 impl Intake {
-    /// Looks through a body.
+    /// Finds the alerts of a body.
     ///
     /// # Errors
-    /// Where it is none that a sender posts.
+    /// Returns an error if it is not a body that a sender posts.
     pub(super) fn open(
         webhook: &Webhook,
         body: Vec<u8>,
@@ -67,10 +67,10 @@ impl Intake {
         })
     }
 
-    /// Notes what became of the last parcel, and returns the next; None after the last.
+    /// Records the results of the last portion, and returns the next; `None` after the last.
     ///
     /// # Errors
-    /// Where no alert of the body is good, which shows before the first parcel.
+    /// Returns an error if no alert of the body is valid, which is known before the first portion.
     pub(super) fn advance(
         &mut self,
         webhook: &Webhook,
@@ -111,7 +111,7 @@ impl Intake {
                 "fields of alerts were too long and were cut or left out; `alert_manager.left_out` in an alert's origin names them"
             );
         }
-        // A part that is refused again and again is known by its text: all of a body's are handed in together.
+        // Bad parts of a body are passed on together, since a repeated one is recognized by its text.
         let mut refused = Vec::new();
         if self.payload.is_read() {
             self.bad = std::mem::take(self.payload.bad());
@@ -181,10 +181,10 @@ impl Intake {
             .collect();
     }
 
-    /// Returns the JSON of the answer, an [`api::Accepted`].
+    /// Returns the JSON of the response, an [`api::Accepted`].
     pub(super) fn into_answer(self) -> Bytes {
         let mut json = serde_json::to_vec(&self.counted).unwrap_or_else(|_| b"{}".to_vec());
-        // Its closing brace comes after the deliveries.
+        // The closing brace is added after the deliveries.
         json.pop();
         json.reserve_exact(self.deliveries.len() + self.duplicate_of.len() + 40);
         json.extend_from_slice(b",\"deliveries\":[");
@@ -209,7 +209,7 @@ fn list(json: &mut Vec<u8>, alert: &Described, id: DeliveryId, handlers: Option<
         alertname: alert.alertname.as_str().into(),
         handlers: handlers.map(Into::into),
     };
-    // Texts and numbers into memory: there is nothing in it that could fail.
+    // Writing text and numbers to memory cannot fail.
     let _ = serde_json::to_writer(json, &taken);
 }
 

@@ -167,7 +167,7 @@ impl Committer {
             .min()
     }
 
-    fn work(&mut self, taken: Taken) {
+    pub(super) fn work(&mut self, taken: Taken) {
         let idle = taken.urgent.is_empty() && taken.accepts.is_empty();
         if idle && self.failing.is_some() && !self.probe() {
             return;
@@ -228,14 +228,6 @@ impl Committer {
             unreported: Vec::new(),
             begun: false,
         };
-        #[cfg(test)]
-        for message in &taken.urgent {
-            if let Urgent::SqlFirst(sql) = message
-                && let Err(error) = self.conn.execute_batch(sql)
-            {
-                panic!("{sql}: {error}");
-            }
-        }
         let mut answers = Vec::with_capacity(taken.urgent.len());
         let mut parts = Vec::with_capacity(taken.accepts.len());
         let written = self.write(&mut group, &taken, &mut answers, &mut parts);

@@ -21,11 +21,23 @@ use super::gathered::{
 use super::memory::Memory;
 use super::rows::status_of;
 
-/// Events that gather in memory before they are written: about 100 bytes each, and twice as many at most.
-#[cfg(not(test))]
-const GATHERED: usize = 65_536;
-#[cfg(test)]
-const GATHERED: usize = 3;
+/// How many events gather before they are written, and how many are written at a time. A test of that takes small ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gathering {
+    /// Events that gather in memory before they are written: about 100 bytes each, and twice as many at most.
+    pub(crate) events: usize,
+    /// Events written at a time: neighbours share their pages. While nothing comes, with a pause between.
+    pub(crate) a_step: usize,
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self {
+            events: 65_536,
+            a_step: 500,
+        }
+    }
+}
 
 /// How long an event stays in memory at most while nothing else comes.
 const GATHERED_FOR: Duration = Duration::from_secs(60);
@@ -33,11 +45,7 @@ const GATHERED_FOR: Duration = Duration::from_secs(60);
 /// Events written with each one that comes: those that leave are gone before as many have gathered again.
 const LEAVING_FOR_EACH: usize = 2;
 
-/// Events written at a time: neighbours share their pages. While nothing comes, with a pause between.
-#[cfg(not(test))]
-const LEAVING_A_STEP: usize = 500;
-#[cfg(test)]
-const LEAVING_A_STEP: usize = 2;
+/// Between two steps while nothing comes.
 const PACE: Duration = Duration::from_millis(15);
 
 /// In `meta`: the table has the events of every delivery before this one.
@@ -46,6 +54,7 @@ const WRITTEN_BEFORE: &str = "events_before";
 /// The memory of events. What changes in it is provisional until [`Events::commit`] or [`Events::rollback`].
 #[derive(Debug)]
 pub(super) struct Events {
+    gathering: Gathering,
     gathered: Arc<Mutex<Gathered>>,
     /// The first delivery of the young ones, and when it came.
     young_since: Option<(i64, Instant)>,
@@ -66,7 +75,7 @@ pub(super) struct Events {
 
 impl Events {
     /// Reads what the table lacks from the deliveries.
-    pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn load(conn: &Connection, gathering: Gathering) -> rusqlite::Result<Self> {
         let written_before = conn
             .query_row(
                 "SELECT value FROM meta WHERE key = ?1",
@@ -76,6 +85,7 @@ impl Events {
             .optional()?
             .unwrap_or(0);
         let mut events = Self {
+            gathering,
             gathered: Arc::default(),
             young_since: None,
             order: Vec::new(),
@@ -341,16 +351,16 @@ impl Events {
         last_id: i64,
     ) -> rusqlite::Result<()> {
         let is_due = self.is_due();
-        let is_ripe = is_due || self.gathered.lock().young.len() >= GATHERED;
+        let is_ripe = is_due || self.gathered.lock().young.len() >= self.gathering.events;
         if self.order.is_empty() && is_ripe {
             self.let_go();
             self.owed = 0;
         }
         self.owed += new * LEAVING_FOR_EACH;
-        if !is_due && self.owed < LEAVING_A_STEP {
+        if !is_due && self.owed < self.gathering.a_step {
             return Ok(());
         }
-        let count = std::mem::take(&mut self.owed).max(LEAVING_A_STEP);
+        let count = std::mem::take(&mut self.owed).max(self.gathering.a_step);
         self.write_some(conn, count, last_id)
     }
 
@@ -441,7 +451,7 @@ mod tests {
     fn deliveries_are_needed_until_their_events_are_written() {
         let dir = tempfile::tempdir().unwrap();
         let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
-        let mut events = Events::load(&conn).unwrap();
+        let mut events = Events::load(&conn, Gathering::default()).unwrap();
         assert_eq!(events.needed_from(), i64::MAX, "there is nothing to read");
         let event = Event {
             fingerprint: Fingerprint(1),

@@ -2,6 +2,8 @@
 
 mod accept;
 mod alarms;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod bench;
 mod checkpoint;
 mod committer;
 mod copy;
@@ -21,13 +23,14 @@ mod retry;
 mod rows;
 mod schema;
 mod settle;
-
-pub(crate) use committer::Handed;
-pub(crate) use notices::subject_of;
 #[cfg(test)]
-pub(crate) use reader::Chosen;
-pub(crate) use reader::{RETRIED_MAX, Reader};
-pub(crate) use recovery::start;
+mod tests;
+
+pub(crate) use committer::{Committer, Handed};
+pub(crate) use events::Gathering;
+pub(crate) use notices::subject_of;
+pub(crate) use reader::Reader;
+pub(crate) use recovery::{Started, start};
 pub(crate) use retry::RetryJob;
 
 /// An identifier is the milliseconds since 1970, then this many bits of counter.

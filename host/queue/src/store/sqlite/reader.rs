@@ -9,13 +9,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use crate::commit::inbox::Later;
-use crate::model::Beside;
-use crate::model::ReadError;
-use crate::model::Reason;
-use crate::model::Way;
 use crate::model::clock::{from_millis, millis_up};
 use crate::model::{
-    Delivery, Filter, LabelTest, Page, Progress, Selected, Selection, State, Story,
+    Beside, Bounds, Delivery, Filter, LabelTest, Page, Progress, ReadError, Reason, Selected,
+    Selection, State, Story, Way,
 };
 use alert_manager_core::alert::{
     Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
@@ -32,15 +29,6 @@ const IDLE_MAX: usize = 3;
 
 const LIST_MAX: u32 = 1_000;
 
-/// Dead deliveries that one request may send again: each takes about 100 bytes meanwhile.
-pub(crate) const RETRIED_MAX: u32 = 100_000;
-
-/// Of so many deliveries the labels are tested for one part of a list: each is parsed, at some 5 µs.
-#[cfg(not(test))]
-const LABELS_TESTED_MAX: usize = 100_000;
-#[cfg(test)]
-const LABELS_TESTED_MAX: usize = 10;
-
 /// A delivery, its fingerprint and its route.
 pub(crate) type Lane = (DeliveryId, Fingerprint, String);
 
@@ -48,6 +36,7 @@ pub(crate) type Lane = (DeliveryId, Fingerprint, String);
 #[derive(Debug)]
 pub(crate) struct Reader {
     path: PathBuf,
+    bounds: Bounds,
     /// The events that the table lacks.
     gathered: Arc<Mutex<Gathered>>,
     idle: Mutex<Vec<Connection>>,
@@ -69,9 +58,10 @@ pub(crate) struct Chosen {
 }
 
 impl Reader {
-    pub(super) fn new(path: PathBuf, gathered: Arc<Mutex<Gathered>>) -> Self {
+    pub(super) fn new(path: PathBuf, bounds: Bounds, gathered: Arc<Mutex<Gathered>>) -> Self {
         Self {
             path,
+            bounds,
             gathered,
             idle: Mutex::default(),
         }
@@ -79,7 +69,7 @@ impl Reader {
 
     /// Returns a page of deliveries, newest first.
     pub(crate) fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
-        self.with(|conn| list(conn, filter))
+        self.with(|conn| list(conn, filter, self.bounds.labels_tested_max))
     }
 
     /// Returns everything that is known of a delivery.
@@ -120,13 +110,13 @@ impl Reader {
 
     /// Returns the deliveries of a selection after `after` that held an alert, in the order of acceptance, but for what a
     /// person has cancelled, and for dead notices of the server's own: what they say may be over, or was reported by another
-    /// way, or is reported anew if what they are about dies again. At most `count_max` are looked at, whatever their labels.
+    /// way, or is reported anew if what they are about dies again. A bounded number is looked at, whatever their labels.
     pub(crate) fn selected(
         &self,
         selection: &Selection,
         after: Option<DeliveryId>,
-        count_max: u32,
     ) -> Result<Chosen, ReadError> {
+        let count_max = self.bounds.retried_max;
         let cancelled = rows::reason_code(Reason::Cancelled);
         let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
         let after = after.map_or(i64::MIN, DeliveryId::as_raw);
@@ -297,7 +287,7 @@ const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handle
 /// Goes with the condition of that index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
 
-fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
+fn list(conn: &Connection, filter: &Filter, labels_tested_max: usize) -> rusqlite::Result<Page> {
     let limit = filter.limit.clamp(1, LIST_MAX);
     // Written out, not bound: the indexes by state are found by their own condition.
     let state = filter.state.or(filter.reason.map(Reason::state));
@@ -358,7 +348,7 @@ fn list(conn: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
         } else {
             deliveries.push(delivery);
         }
-        if tested == LABELS_TESTED_MAX {
+        if tested == labels_tested_max {
             let next = Some(id);
             return Ok(Page { deliveries, next });
         }
@@ -488,7 +478,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     })
 }
 
-fn state_of(code: i64) -> State {
+pub(super) fn state_of(code: i64) -> State {
     match code {
         QUEUED => State::Queued,
         RUNNING => State::Running,

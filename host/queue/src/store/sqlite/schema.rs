@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::failpoint::Failpoint;
 use crate::model::OpenError;
 
 use super::checkpoint::LOG_FRAMES_MAX;
@@ -319,6 +320,10 @@ fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
          PRAGMA busy_timeout = 5000;"
     ))
     .map_err(fail)?;
+    if Failpoint::Unsynced.is_set() {
+        conn.execute_batch("PRAGMA synchronous = NORMAL;")
+            .map_err(fail)?;
+    }
     let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = pragma("application_id").map_err(fail)?;
     let layout = pragma("user_version").map_err(fail)?;

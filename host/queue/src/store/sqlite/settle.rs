@@ -29,8 +29,6 @@ pub(super) enum Answer {
     Raised(Raised),
     Ended(bool),
     Alarms(Vec<Alert>),
-    #[cfg(test)]
-    Watched((usize, usize)),
 }
 
 impl Answer {
@@ -46,10 +44,6 @@ impl Answer {
             (Self::Raised(raised), Urgent::Raise { reply, .. }) => drop(reply.send(raised)),
             (Self::Ended(ended), Urgent::End { reply, .. }) => drop(reply.send(ended)),
             (Self::Alarms(alarms), Urgent::Alarms(reply)) => drop(reply.send(alarms)),
-            #[cfg(test)]
-            (Self::Watched(count), Urgent::Watched(reply)) => drop(reply.send(count)),
-            #[cfg(test)]
-            (Self::Nothing, Urgent::Sql(_, reply)) => drop(reply.send(())),
             _ => {}
         }
     }
@@ -126,16 +120,6 @@ impl Committer {
             Urgent::Alarms(_) => Answer::Alarms(self.alarms()?),
             Urgent::LookAgain => {
                 self.look_again(group)?;
-                Answer::Nothing
-            }
-            #[cfg(test)]
-            Urgent::Watched(_) => Answer::Watched(self.watched.counts()),
-            #[cfg(test)]
-            Urgent::SqlFirst(_) => Answer::Nothing,
-            #[cfg(test)]
-            Urgent::Sql(sql, _) => {
-                // A pragma answers with a row, which `execute` would refuse.
-                self.conn.prepare(sql)?.query([])?.next()?;
                 Answer::Nothing
             }
         })

@@ -1,0 +1,374 @@
+//! What a hook returned, taken within its bounds and without secrets.
+
+use std::time::Duration;
+
+use crate::bindings::types;
+use crate::hooks::block;
+use crate::limits;
+use crate::limits::quota::{LimitHit, LimitName, Limits};
+use crate::text::{cut, masked};
+use crate::types::StepFailure;
+use alert_manager_core::alert::{Block, Enrichment, Labels};
+use alert_manager_core::shapes;
+
+/// Takes what `enrich` returned.
+///
+/// # Errors
+/// As [`checked_enrichment`].
+pub(crate) fn enrichment_from(
+    given: types::Enrichment,
+    limits: &Limits,
+) -> Result<Enrichment, StepFailure> {
+    let blocks = given.blocks.into_iter().map(block::from_contract);
+    checked_enrichment(given.facts, blocks.collect(), limits)
+}
+
+/// Takes facts and blocks that a handler found, with secrets masked.
+///
+/// # Errors
+/// Names the limit that they are over, or what is wrong with one of them.
+pub fn checked_enrichment(
+    facts: Vec<(String, String)>,
+    mut blocks: Vec<Block>,
+    limits: &Limits,
+) -> Result<Enrichment, StepFailure> {
+    let facts_bytes = check_facts(&facts, limits)?;
+    if blocks.len() > limits.blocks_max {
+        let what = format!("{} blocks", blocks.len());
+        return Err(over(
+            LimitName::Blocks,
+            blocks.len(),
+            &what,
+            limits.blocks_max,
+        ));
+    }
+    let bytes = facts_bytes + blocks.iter().map(block_bytes).sum::<usize>();
+    check_output(bytes, limits)?;
+    for block in &mut blocks {
+        mask_secrets(block);
+        check_block(block)?;
+    }
+    Ok(Enrichment {
+        facts: facts_without_secrets(facts),
+        blocks,
+    })
+}
+
+/// Takes what `act` returned. Facts of the host that it passes on are left out: its effects have happened, so this is no reason
+/// to fail.
+///
+/// # Errors
+/// Names the limit that it is over.
+pub(crate) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<Labels, StepFailure> {
+    given.retain(|(name, _)| hosts_prefix(name).is_none());
+    let bytes = check_facts(&given, limits)?;
+    check_output(bytes, limits)?;
+    Ok(facts_without_secrets(given))
+}
+
+/// Masks secrets in facts, which go into stories. By their shape alone, since a fact's name does not say that its value is secret.
+fn facts_without_secrets(mut facts: types::Labels) -> Labels {
+    for (name, value) in &mut facts {
+        shapes::mask(name);
+        shapes::mask(value);
+    }
+    Labels::from_iter(facts)
+}
+
+/// Masks secrets in what people read of a block.
+fn mask_secrets(block: &mut Block) {
+    match block {
+        Block::Markdown { text } => shapes::mask(text),
+        Block::Fields { fields } => {
+            for (name, value) in fields {
+                shapes::mask_named(name, value);
+                shapes::mask(name);
+            }
+        }
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => {
+            let cells = header.iter_mut().chain(rows.iter_mut().flatten());
+            cells.for_each(shapes::mask);
+            shapes::mask(title);
+        }
+        Block::Excerpt { title, text } => {
+            shapes::mask(title);
+            shapes::mask(text);
+        }
+        Block::Link { title, .. } | Block::Image { title, .. } => shapes::mask(title),
+        Block::Custom { fallback, data, .. } => {
+            shapes::mask(fallback);
+            shapes::mask(data);
+        }
+    }
+}
+
+fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
+    if facts.len() > limits.facts_max {
+        let what = format!("{} facts", facts.len());
+        return Err(over(LimitName::Facts, facts.len(), &what, limits.facts_max));
+    }
+    let mut bytes = 0;
+    for (name, value) in facts {
+        if name.len() > limits.fact_name_bytes_max {
+            let what = format!(
+                "the name of the fact {:?} with {} bytes",
+                masked(name, 32),
+                name.len()
+            );
+            let max = limits.fact_name_bytes_max;
+            return Err(over(LimitName::FactNameBytes, name.len(), &what, max));
+        }
+        check_fact_name(name)?;
+        if value.len() > limits.fact_bytes_max {
+            let name = masked(name, limits::TRACE_LINE_BYTES_MAX);
+            let what = format!("the fact {name:?} with {} bytes", value.len());
+            let max = limits.fact_bytes_max;
+            return Err(over(LimitName::FactBytes, value.len(), &what, max));
+        }
+        bytes += name.len() + value.len();
+    }
+    Ok(bytes)
+}
+
+/// Checks the name of a fact, which other handlers and people read.
+fn check_fact_name(name: &str) -> Result<(), StepFailure> {
+    let shown = || masked(name, limits::TRACE_LINE_BYTES_MAX);
+    let why = if name.is_empty() {
+        "without a name".to_owned()
+    } else if name.contains(char::is_control) {
+        format!("{:?}, whose name holds a control character", shown())
+    } else if let Some(prefix) = hosts_prefix(name) {
+        format!(
+            "{:?}: names that begin with {prefix} are the host's",
+            shown()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(StepFailure::Permanent(format!(
+        "it returned a fact {why}: give it another name"
+    )))
+}
+
+/// Returns the prefix that makes a name one of the host's.
+fn hosts_prefix(name: &str) -> Option<&'static str> {
+    ["enrich_failed.", "storm."]
+        .into_iter()
+        .find(|prefix| name.starts_with(prefix))
+}
+
+fn check_output(bytes: usize, limits: &Limits) -> Result<(), StepFailure> {
+    if bytes <= limits.output_bytes_max {
+        return Ok(());
+    }
+    let what = format!("facts and blocks of {bytes} bytes");
+    let max = limits.output_bytes_max;
+    Err(over(LimitName::OutputBytes, bytes, &what, max))
+}
+
+fn over(limit: LimitName, used: usize, what: &str, max: usize) -> StepFailure {
+    StepFailure::Limit(LimitHit {
+        limit,
+        used: used as u64,
+        max: max as u64,
+        detail: format!("it returned {what}, at most {max} are taken"),
+    })
+}
+
+fn block_bytes(block: &Block) -> usize {
+    // Counted for each string besides its bytes, so that a million empty ones are not free.
+    const EACH: usize = 32;
+    let pair = |(a, b): &(String, String)| a.len() + b.len() + 2 * EACH;
+    match block {
+        Block::Markdown { text } => text.len() + EACH,
+        Block::Fields { fields } => fields.iter().map(pair).sum(),
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => {
+            let cells = header.iter().chain(rows.iter().flatten());
+            title.len() + EACH * rows.len() + cells.map(|c| c.len() + EACH).sum::<usize>()
+        }
+        Block::Excerpt { title, text } => title.len() + text.len() + EACH,
+        Block::Link { title, url } => title.len() + url.len() + EACH,
+        Block::Image {
+            title,
+            media_type,
+            data,
+        } => title.len() + media_type.len() + data.len() + EACH,
+        Block::Custom {
+            name,
+            fallback,
+            data,
+        } => name.len() + fallback.len() + data.len() + EACH,
+    }
+}
+
+/// Checks that the rows of a table fit its header, and that a link leads to the web.
+fn check_block(block: &Block) -> Result<(), StepFailure> {
+    match block {
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => {
+            let width = header.len();
+            let Some(row) = rows.iter().position(|row| row.len() != width) else {
+                return Ok(());
+            };
+            Err(StepFailure::Permanent(format!(
+                "it returned the table {:?} whose row {row} has {} cells under a header of {width}",
+                cut(title, 64),
+                rows[row].len()
+            )))
+        }
+        Block::Link { url, .. } => {
+            let lower = url.to_ascii_lowercase();
+            if lower.starts_with("https://") || lower.starts_with("http://") {
+                return Ok(());
+            }
+            Err(StepFailure::Permanent(format!(
+                "it returned a link to {:?}: only http and https are shown",
+                masked(url, 64)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes a handler's own failure.
+pub(crate) fn failure_from(failure: types::Failure) -> StepFailure {
+    let after = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
+    let message = |text: String| {
+        if text.is_empty() {
+            "the handler gave no reason".to_owned()
+        } else {
+            masked(&text, limits::FAILURE_BYTES_MAX)
+        }
+    };
+    match failure {
+        types::Failure::Retryable(retry) => StepFailure::Retryable {
+            message: message(retry.message),
+            after: after(retry.after_ms),
+        },
+        types::Failure::Unavailable(retry) => StepFailure::Unavailable {
+            message: message(retry.message),
+            after: after(retry.after_ms),
+        },
+        types::Failure::Permanent(text) => StepFailure::Permanent(message(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_a_guest_returns_is_bounded_and_the_bound_is_named() {
+        let limit = |facts: types::Labels| {
+            facts_from(facts, &Limits::default())
+                .unwrap_err()
+                .to_string()
+        };
+        let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+        assert!(limit(vec![pair("a", "b"); 257]).contains("257 facts, at most 256"));
+        assert!(limit(vec![pair(&"n".repeat(1_000_000), "")]).contains("the name of the fact"));
+        assert!(limit(vec![pair("a", &"v".repeat(9_000))]).contains("9000 bytes"));
+        let many = types::Enrichment {
+            facts: vec![],
+            blocks: vec![types::Block::Fields(vec![pair("", ""); 20_000])],
+        };
+        assert!(matches!(
+            enrichment_from(many, &Limits::default()),
+            Err(StepFailure::Limit(_))
+        ));
+    }
+
+    #[test]
+    fn a_fact_has_a_name_that_is_not_the_hosts() {
+        let facts = |name: &str| vec![(name.to_owned(), String::new())];
+        let enriched = |name: &str| {
+            let given = types::Enrichment {
+                facts: facts(name),
+                blocks: vec![],
+            };
+            enrichment_from(given, &Limits::default())
+        };
+        let hosts = ["enrich_failed.other", "storm.count"];
+        for name in ["", "a\nb", "\u{1b}[2J"] {
+            let failure = facts_from(facts(name), &Limits::default()).unwrap_err();
+            assert!(matches!(failure, StepFailure::Permanent(_)), "{name:?}");
+            assert!(enriched(name).is_err(), "{name:?}");
+        }
+        for name in hosts {
+            let failure = enriched(name).unwrap_err();
+            assert!(matches!(failure, StepFailure::Permanent(_)), "{name:?}");
+        }
+        assert!(enriched("owner.team-x").is_ok());
+    }
+
+    #[test]
+    fn an_actor_may_pass_on_the_hosts_facts_and_they_are_not_kept_as_its_own() {
+        let names = ["enrich_failed.other", "ticket", "storm.count"];
+        let given = names.map(|name| (name.to_owned(), "x".to_owned()));
+        let kept = facts_from(given.to_vec(), &Limits::default()).unwrap();
+        let own = vec![("ticket".to_owned(), "x".to_owned())];
+        assert_eq!(kept, Labels::from_iter(own));
+    }
+
+    #[test]
+    fn links_lead_to_the_web_and_rows_fit_their_header() {
+        let refused = |block| {
+            let blocks = vec![block];
+            let given = types::Enrichment {
+                facts: vec![],
+                blocks,
+            };
+            enrichment_from(given, &Limits::default()).is_err()
+        };
+        let link = |url: &str| {
+            types::Block::Link(types::Link {
+                title: String::new(),
+                url: url.to_owned(),
+            })
+        };
+        assert!(refused(link("javascript:alert(1)")));
+        assert!(!refused(link("HTTPS://example.com")));
+        assert!(refused(types::Block::Table(types::Table {
+            title: String::new(),
+            header: vec!["a".to_owned()],
+            rows: vec![vec![]],
+        })));
+    }
+
+    #[test]
+    fn a_secret_in_a_name_or_a_link_that_is_refused_is_not_repeated() {
+        const SECRET: &str = "ghp_x9Kq2LmN8vB3zR7tY1wEaaBcDeFgHiJkLmNo";
+        let given = |facts, blocks| {
+            let given = types::Enrichment { facts, blocks };
+            enrichment_from(given, &Limits::default())
+        };
+        let pair = |name: String| vec![(name, "v".to_owned())];
+        let link = types::Block::Link(types::Link {
+            title: String::new(),
+            url: format!("ftp://{SECRET}"),
+        });
+        for failure in [
+            given(vec![], vec![link]).unwrap_err(),
+            given(pair(format!("{SECRET}\n")), vec![]).unwrap_err(),
+            given(pair(format!("storm.{SECRET}")), vec![]).unwrap_err(),
+        ] {
+            assert!(!failure.to_string().contains("x9Kq2L"), "{failure}");
+        }
+        let fields = types::Block::Fields(pair(SECRET.to_owned()));
+        let kept = given(pair(SECRET.to_owned()), vec![fields]).unwrap();
+        assert!(!format!("{kept:?}").contains("x9Kq2L"), "{kept:?}");
+    }
+}
