@@ -26,7 +26,7 @@ pub(super) async fn its_resolved_never_overtakes_its_firing<B: Bench>() {
     assert_eq!((again.id, again.lease), (first, 2));
     bench.settle(&again, Next::Dead("no use".into()));
     let resolved = bench.lease().await;
-    assert_eq!(resolved.id, second, "a dead one releases its lane");
+    assert_eq!(resolved.id, second, "a dead one releases its ordering key");
 }
 
 pub(super) async fn a_retry_waits_for_its_time_over_a_restart<B: Bench>() {
@@ -100,7 +100,7 @@ pub(super) async fn what_is_cancelled_before_a_worker_takes_it_out_ends_and_is_n
     let waiting = bench.accept_new(firing("B")).await;
     assert_eq!(bench.state(cancelled).await, State::Running);
     bench.queue.cancel(cancelled).await.unwrap();
-    assert_eq!(bench.lease().await.id, waiting, "the slot is free again");
+    assert_eq!(bench.lease().await.id, waiting, "the permit is free again");
     bench.flush().await;
     let story = bench.story(cancelled).await;
     assert_eq!(story.delivery.state, State::Dead);

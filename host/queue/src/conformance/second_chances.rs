@@ -123,7 +123,7 @@ pub(super) async fn what_is_cancelled_ends_and_a_re_send_does_not_bring_it_back<
     assert_eq!(
         bench.story(running).await.attempts.len(),
         1,
-        "what it did is told"
+        "what it did is in the story"
     );
     assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     assert_eq!(bench.queue.counts().depth, 0);

@@ -30,7 +30,6 @@ pub(crate) struct SqliteBench {
 
 impl SqliteBench {
     /// Makes a store on the disk.
-    #[cfg(test)]
     pub(super) fn on_disk() -> Self {
         Self::within(tempfile::tempdir().unwrap(), Gathering::default())
     }
@@ -47,7 +46,6 @@ impl SqliteBench {
         self.dir.path().join("store.db")
     }
 
-    #[cfg(test)]
     pub(super) fn folder(&self) -> &std::path::Path {
         self.dir.path()
     }

@@ -2,7 +2,7 @@
 
 mod accept;
 mod alarms;
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(test)]
 pub(crate) mod bench;
 mod checkpoint;
 mod committer;

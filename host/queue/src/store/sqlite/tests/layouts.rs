@@ -76,7 +76,7 @@ async fn a_store_of_every_layout_opens_and_what_was_left_in_it_runs_to_the_end()
     }
 }
 
-/// Earlier versions leased deliveries before a slot was free, and stored them in a state of their own.
+/// Earlier versions leased deliveries before a permit was free, and stored them in a state of their own.
 #[tokio::test]
 async fn what_an_earlier_version_prefetched_waits_again_and_no_death_counts_against_it() {
     for beside_one_that_ran in [false, true] {
