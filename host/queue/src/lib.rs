@@ -13,6 +13,7 @@ mod leases;
 mod ledger;
 mod model;
 mod queries;
+mod rules;
 mod schedule;
 mod store;
 #[cfg(test)]
@@ -21,7 +22,6 @@ mod stores {
 }
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,11 +37,15 @@ pub use leases::Leases;
 pub use model::*;
 pub use queries::Force;
 
-use commit::inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use commit::inbox::{AcceptJob, Close, Settle, Urgent};
+use commit::{Arriving, Committer, Shared, Started};
 use ledger::StepLedger;
+use model::NOT_SENT;
 use model::clock::{self, Ticks};
-use schedule::Scheduler;
-use store::sqlite::{self, Committer, Gathering, Reader, Started};
+use rules::notices::{is_current, subject_of, ways_left};
+use rules::settle::Outcome;
+use store::sqlite::{Gathering, SqliteStore};
+use store::{Reader, Store};
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
@@ -56,7 +60,7 @@ pub struct Queue {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    reader: Reader,
+    reader: Arc<dyn Reader>,
     recovered: Recovered,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -70,114 +74,45 @@ impl WeakQueue {
     }
 }
 
-/// What the handles share with the thread that writes.
-#[derive(Debug)]
-struct Shared {
-    inbox: Inbox,
-    scheduler: Mutex<Scheduler>,
-    clock: Clock,
-    options: Options,
-    /// Why the store cannot be written.
-    unwritable: Mutex<Option<String>>,
-    /// Dead letters: dead deliveries but for those that a person cancelled.
-    dead: AtomicU64,
-    /// Deliveries that wait to be inserted.
-    arriving: AtomicUsize,
-    secret: [u8; 32],
-    /// Goes up with each commit.
-    commits: watch::Sender<u64>,
-    /// Who makes the alerts about dead letters; absent if nobody is to be notified.
-    dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
-    /// What was discarded or coalesced since the start.
-    losses: Mutex<Losses>,
-    /// Who is to hear what is settled; absent if nobody is.
-    settled: Mutex<Option<mpsc::Sender<Settled>>>,
-}
-
-impl Shared {
-    fn new(
-        scheduler: Scheduler,
-        clock: Clock,
-        options: Options,
-        dead: AtomicU64,
-        secret: [u8; 32],
-    ) -> Self {
-        Self {
-            inbox: Inbox::default(),
-            scheduler: Mutex::new(scheduler),
-            clock,
-            options,
-            unwritable: Mutex::default(),
-            dead,
-            arriving: AtomicUsize::new(0),
-            secret,
-            commits: watch::Sender::new(0),
-            dead_letters: Mutex::default(),
-            losses: Mutex::default(),
-            settled: Mutex::default(),
-        }
-    }
-
-    fn unwritable(&self) -> Option<String> {
-        self.unwritable.lock().clone()
-    }
-
-    fn set_unwritable(&self, why: String) {
-        *self.unwritable.lock() = Some(why);
-    }
-
-    fn set_writable(&self) {
-        *self.unwritable.lock() = None;
-    }
-}
-
-/// Room in the queue for what is on its way in.
-struct Arriving<'a>(&'a AtomicUsize, usize);
-
-impl Drop for Arriving<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::Relaxed);
-    }
-}
-
 impl Queue {
     /// Opens the store at `path`, makes it where there is none, and takes up what was left.
     ///
     /// # Errors
     /// Where the place cannot be written, another process has it, or the file is damaged or foreign.
     pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
-        let started = sqlite::start(path, Gathering::default(), options, caps, Clock::system())?;
-        Self::over(path, started)
+        let clock = Clock::system();
+        let store = SqliteStore::open(path, Gathering::default(), &options, clock.clone())?;
+        Self::over(commit::start(store, options, caps, clock)?)
     }
 
     /// Starts the thread that writes to a store.
-    fn over(path: &Path, started: Started) -> Result<(Self, Leases), OpenError> {
+    fn over<S: Store>(started: Started<S>) -> Result<(Self, Leases), OpenError> {
         let (committer, queue, leases) = Self::of(started);
-        let thread = std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || committer.run())
-            .map_err(|e| OpenError::Failed {
-                path: path.into(),
-                reason: e.to_string(),
-            })?;
-        *queue.inner.thread.lock() = Some(thread);
+        *queue.inner.thread.lock() = Some(committer.spawn()?);
         Ok((queue, leases))
     }
 
     /// Returns what writes to a store, and the ends that others hold.
-    fn of(started: Started) -> (Committer, Self, Leases) {
+    fn of<S: Store>(started: Started<S>) -> (Committer<S>, Self, Leases) {
+        let Started {
+            shared,
+            reader,
+            recovered,
+            committer,
+            handed,
+        } = started;
         let inner = Arc::new(Inner {
-            shared: started.shared,
-            reader: started.reader,
-            recovered: started.recovered,
+            shared,
+            reader,
+            recovered,
             thread: Mutex::default(),
         });
         let leases = Leases {
-            handed: started.handed,
+            handed,
             attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
-        (started.committer, Self { inner }, leases)
+        (committer, Self { inner }, leases)
     }
 
     /// Stores alerts and what was refused of their body; returns once all of it is on disk.
@@ -229,10 +164,8 @@ impl Queue {
 
     fn make_room(&self, deliveries: usize) -> Result<Arriving<'_>, AcceptError> {
         let shared = &*self.inner.shared;
-        let arriving = shared.arriving.fetch_add(deliveries, Ordering::Relaxed);
-        let room = Arriving(&shared.arriving, deliveries);
-        let depth = shared.scheduler.lock().depth() + arriving;
-        // A body is taken as a whole where the queue is not full yet: one larger than the queue would
+        let (depth, room) = shared.arrive(deliveries);
+        // A body is taken as a whole if the queue is not full yet: one larger than the queue would
         // otherwise never come in.
         if deliveries > 0 && depth >= shared.options.queue_depth_max {
             return Err(AcceptError::QueueFull(depth));
@@ -242,17 +175,10 @@ impl Queue {
 
     /// Returns where the calls of one step of a leased delivery are recorded.
     #[must_use]
-    pub fn ledger(
-        &self,
-        id: DeliveryId,
-        token: LeaseToken,
-        step: u32,
-        handler: &HandlerName,
-    ) -> Arc<dyn Ledger> {
+    pub fn ledger(&self, lease: Lease, step: u32, handler: &HandlerName) -> Arc<dyn Ledger> {
         Arc::new(StepLedger {
             inner: Arc::clone(&self.inner),
-            id,
-            token,
+            lease,
             step,
             handler: handler.clone(),
         })
@@ -376,13 +302,16 @@ impl Queue {
     /// # Errors
     /// If the store does not answer.
     pub async fn is_out_of_date(&self, notice: &Alert) -> Result<bool, ReadError> {
-        let subject = sqlite::subject_of(notice);
+        let subject = subject_of(notice);
         let Some(subject) = subject.filter(|_| notice.status == Status::Firing) else {
             return Ok(false);
         };
         let starts_at = notice.starts_at;
         self.inner
-            .read(move |inner| inner.reader.is_out_of_date(subject, starts_at))
+            .read(move |inner| {
+                let subject = inner.reader.delivery(subject)?;
+                Ok(subject.is_some_and(|subject| !is_current(&subject, starts_at)))
+            })
             .await
     }
 
@@ -396,7 +325,7 @@ impl Queue {
         ways.retain(|way| !way.is_blocked);
         let event = notice.event();
         self.inner
-            .read(move |inner| inner.reader.has_way_left(event, ways))
+            .read(move |inner| Ok(!ways_left(ways, &inner.reader.runs(event)?).is_empty()))
             .await
     }
 
@@ -419,10 +348,9 @@ impl Queue {
     }
 
     /// Stores how far a leased delivery is, without waiting.
-    pub fn progress(&self, id: DeliveryId, token: LeaseToken, progress: &Progress) {
+    pub fn progress(&self, lease: Lease, progress: &Progress) {
         self.inner.shared.inbox.push(Urgent::Progress {
-            id,
-            token,
+            lease,
             progress: to_json(progress),
         });
     }
@@ -456,8 +384,7 @@ impl Queue {
             },
         };
         shared.inbox.push(Urgent::Settle(Settle {
-            id: settlement.id,
-            token: settlement.token,
+            lease: settlement.lease,
             outcome,
             progress: to_json(&settlement.progress),
             alert: settlement.alert,
@@ -469,13 +396,12 @@ impl Queue {
     /// Ends a notice that is not to be sent, since it is out of date.
     pub fn leave_out(&self, leased: Leased) {
         let settlement = Settlement {
-            id: leased.id,
-            token: leased.token,
+            lease: leased.lease,
             next: Next::Done,
             progress: leased.progress,
             alert: Some(leased.alert),
             story: None,
-            last_error: Some(model::NOT_SENT.to_owned()),
+            last_error: Some(NOT_SENT.to_owned()),
         };
         self.settle_for(settlement, Reason::Outdated);
     }

@@ -7,10 +7,13 @@ use tokio::sync::oneshot;
 
 use alert_manager_core::alert::DeliveryId;
 
-use super::commit::inbox::{Later, Urgent};
-use super::model::{CancelError, ReadError, RetryError};
-use super::model::{Counts, Filter, Page, Retried, Selected, Selection, Story};
-use super::store::sqlite::RetryJob;
+use super::commit::RetryJob;
+use super::commit::inbox::Urgent;
+use super::model::{
+    CancelError, Chosen, Counts, Filter, OnKey, Page, ReadError, Retried, RetryError, Selected,
+    Selection, Story,
+};
+use super::rules::passed::{Later, Tails};
 use super::{Inner, Queue};
 
 impl Queue {
@@ -42,9 +45,12 @@ impl Queue {
         let seen = self
             .inner
             .read(move |inner| {
-                let lane = inner.reader.lane(id)?;
-                let later = inner.reader.later(lane.as_slice())?;
-                Ok(later.into_iter().next().unwrap_or_default())
+                let mut later = Later::default();
+                if let Some(key) = inner.reader.ordering_key(id)? {
+                    let look_at = &mut |other: OnKey<'_>| later.look_at(&key, &other);
+                    inner.reader.follow(id, look_at)?;
+                }
+                Ok(later)
             })
             .await
             .map_err(|e| RetryError::Unavailable(e.0))?;
@@ -62,12 +68,12 @@ impl Queue {
         selection: Selection,
         after: Option<DeliveryId>,
     ) -> Result<Retried, ReadError> {
-        let selected = self
+        let (chosen, tails) = self
             .inner
-            .read(move |inner| inner.reader.selected(&selection, after))
+            .read(move |inner| inner.choose(&selection, after))
             .await?;
         let (reply, answer) = oneshot::channel();
-        let job = RetryJob::new(selected, after, reply);
+        let job = RetryJob::new(chosen, tails, after, reply);
         self.inner.shared.inbox.retry_many(job);
         answer
             .await
@@ -131,6 +137,27 @@ pub enum Force {
 }
 
 impl Inner {
+    /// Returns what is to be sent again, and what is later on the ordering keys of that. A bounded number of deliveries is looked
+    /// at, whatever their labels.
+    fn choose(
+        &self,
+        selection: &Selection,
+        after: Option<DeliveryId>,
+    ) -> Result<(Chosen, Tails), ReadError> {
+        let count_max = self.shared.options.bounds.retried_max;
+        let chosen = self.reader.selected(selection, after, count_max)?;
+        // What waits is not passed: it has its place.
+        let keys = match chosen.state {
+            Selected::Dead => &chosen.keys[..],
+            Selected::Retrying => &[],
+        };
+        let mut tails = Tails::new(keys);
+        let from = tails.read_on();
+        self.reader
+            .follow(from, &mut |other| tails.look_at(&other))?;
+        Ok((chosen, tails))
+    }
+
     /// Asks the store on a thread that may wait for the disk.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,

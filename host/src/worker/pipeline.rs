@@ -90,7 +90,9 @@ impl Run {
         let woken = steps.wake(&leased.woken).into_iter().collect();
         leased.progress.make_due(now);
         if leased.after_crash {
-            leased.progress.interrupt(leased.lease.saturating_sub(1));
+            leased
+                .progress
+                .interrupt(leased.lease.number.saturating_sub(1));
         }
         for step in &mut leased.progress.steps {
             let adds_nothing = |module: Arc<Module>| module.description().act_only;
@@ -296,7 +298,7 @@ impl Run {
         module: &Arc<Module>,
         settings: &HandlerSettings,
     ) -> Invoked {
-        let (id, lease) = (self.leased.id, self.leased.lease);
+        let (id, lease) = (self.leased.id, self.leased.lease.number);
         let number = u32::try_from(place).unwrap_or(u32::MAX);
         let recorded = match self.recorded(number).await {
             Ok(recorded) => recorded,
@@ -329,7 +331,7 @@ impl Run {
             ledger: self
                 .worker
                 .queue
-                .ledger(id, self.leased.token, number, &step.handler),
+                .ledger(self.leased.lease, number, &step.handler),
         };
         let timer = self
             .worker
@@ -359,7 +361,7 @@ impl Run {
 
     /// Returns what earlier attempts of a step recorded: of a delivery's first lease there are none.
     async fn recorded(&self, step: u32) -> Result<Recorded, ReadError> {
-        if self.leased.lease <= 1 {
+        if self.leased.lease.number <= 1 {
             return Ok(Recorded {
                 elsewhere: self.recorded_now,
                 ..Recorded::default()
@@ -497,7 +499,7 @@ impl Run {
             not_before: step.not_before,
             facts: step.facts.clone(),
             blocks: step.blocks.clone(),
-            in_doubt: step.doubts_over(&[], self.leased.lease),
+            in_doubt: step.doubts_over(&[], self.leased.lease.number),
             trace: invoked.trace,
         });
         self.warn_of_doubts(place);
@@ -505,7 +507,7 @@ impl Run {
         if self.leased.progress.steps.len() > place + 1 && step_is_worth_keeping(wall) {
             self.worker
                 .queue
-                .progress(self.leased.id, self.leased.token, &self.leased.progress);
+                .progress(self.leased.lease, &self.leased.progress);
         }
     }
 
@@ -551,7 +553,7 @@ impl Run {
     /// Tells what is in doubt of a step that ended without another try.
     fn tell_doubts_of_end(&mut self, place: usize) {
         let step = &self.leased.progress.steps[place];
-        let in_doubt = step.doubts_over(&[], self.leased.lease);
+        let in_doubt = step.doubts_over(&[], self.leased.lease.number);
         if step.status != StepStatus::Failed || in_doubt.is_empty() {
             return;
         }
@@ -741,7 +743,7 @@ impl Run {
     fn settle(self, waits_for: Option<HandlerName>) {
         let now = Timestamp::now();
         let mut progress = self.leased.progress;
-        progress.end_lease(self.leased.lease);
+        progress.end_lease(self.leased.lease.number);
         for (place, due) in self.due {
             let step = &mut progress.steps[place];
             if step.not_before.is_some() {
@@ -771,7 +773,7 @@ impl Run {
                 .find_map(|step| step.last_error.clone()),
         };
         let mut attempt = Attempt {
-            attempt: self.leased.lease,
+            attempt: self.leased.lease.number,
             started_at: self.started_at,
             ended_at: now,
             outcome: outcome.to_owned(),
@@ -787,8 +789,7 @@ impl Run {
             }
         }
         self.worker.queue.settle(Settlement {
-            id: self.leased.id,
-            token: self.leased.token,
+            lease: self.leased.lease,
             next,
             progress,
             alert: Some(self.leased.alert),

@@ -199,7 +199,7 @@ mod tests {
             let leased = self.next().await;
             let (id, woken) = (leased.id, leased.woken.clone());
             let Leased {
-                token,
+                lease,
                 alert,
                 mut progress,
                 handler,
@@ -236,8 +236,7 @@ mod tests {
             let mut commits = queue.commits();
             queue.release_slot(&handler);
             queue.settle(Settlement {
-                id,
-                token,
+                lease,
                 next: outcome::next(&progress),
                 progress,
                 alert: Some(alert),

@@ -22,7 +22,7 @@ pub(super) async fn a_record_is_there_after_a_crash_for_the_steps_that_have_not_
     }
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
-    bench.queue.progress(id, leased.token, &progress);
+    bench.queue.progress(leased.lease, &progress);
     bench.flush().await;
     let mut bench = bench.crash();
     let leased = bench.lease().await;

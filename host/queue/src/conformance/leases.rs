@@ -23,7 +23,7 @@ pub(super) async fn its_resolved_never_overtakes_its_firing<B: Bench>() {
     assert_eq!(bench.state(second).await, State::Queued);
     bench.advance(Duration::from_secs(60));
     let again = bench.lease().await;
-    assert_eq!((again.id, again.lease), (first, 2));
+    assert_eq!((again.id, again.lease.number), (first, 2));
     bench.settle(&again, Next::Dead("no use".into()));
     let resolved = bench.lease().await;
     assert_eq!(resolved.id, second, "a dead one releases its ordering key");
@@ -58,7 +58,7 @@ pub(super) async fn a_retry_waits_for_its_time_over_a_restart<B: Bench>() {
     bench.advance(Duration::from_secs(1));
     let leased = bench.lease().await;
     assert_eq!(
-        (leased.id, leased.lease, leased.after_crash),
+        (leased.id, leased.lease.number, leased.after_crash),
         (id, 2, false)
     );
     assert_eq!(attempts(&leased.progress), 1);
@@ -76,8 +76,7 @@ pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
     bench.queue.settle(Settlement {
-        id: leased.id,
-        token: leased.token,
+        lease: leased.lease,
         next: Next::Yield {
             handler: name("second"),
         },
@@ -90,7 +89,7 @@ pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes
     assert_eq!(bench.state(leased.id).await, State::Queued);
     bench.queue.release_slot(&name("second"));
     let leased = bench.lease().await;
-    assert_eq!((leased.handler, leased.lease), (name("second"), 2));
+    assert_eq!((leased.handler, leased.lease.number), (name("second"), 2));
     assert_eq!(leased.progress.steps[0].status, StepStatus::Done);
 }
 

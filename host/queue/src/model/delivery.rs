@@ -10,6 +10,9 @@ use alert_manager_core::journal::Entry;
 use super::progress::Progress;
 use super::reason::Reason;
 
+/// An identifier is the milliseconds since 1970, then this many bits of counter.
+pub(crate) const ID_COUNTER_BITS: u32 = 22;
+
 /// The state of a delivery, as it is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +84,9 @@ pub struct Story {
     pub duplicates: u64,
 }
 
+/// What stands for routes that are not known, in the store.
+const ANY_ROUTE: &str = "*";
+
 /// Which other routes the alert of a delivery took when it was accepted. An earlier delivery of its fingerprint on any
 /// further route is of a configuration that is no more, and goes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +106,31 @@ impl Beside {
         match routes.len() {
             0 | 1 => Self::Nothing,
             _ => Self::Routes(routes.collect()),
+        }
+    }
+
+    /// Returns the routes as they are stored: a JSON list, or nothing if there are none.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            // A list of strings: there is nothing in it that JSON cannot hold.
+            Self::Routes(routes) => {
+                let names: Vec<&str> = routes.iter().map(|route| &**route).collect();
+                serde_json::to_string(&names).ok()
+            }
+            Self::Anything => Some(ANY_ROUTE.into()),
+        }
+    }
+
+    /// The opposite of [`Self::to_text`].
+    pub(crate) fn of_text(stored: Option<&str>) -> Self {
+        match stored {
+            None => Self::Nothing,
+            Some(ANY_ROUTE) => Self::Anything,
+            Some(json) => serde_json::from_str::<Vec<String>>(json)
+                .map_or(Self::Anything, |names| {
+                    Self::of(names.into_iter().map(Arc::from))
+                }),
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Timestamp};
+use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
 
 use super::delivery::Delivery;
-use super::lease::LeaseToken;
+use super::lease::Lease;
 use super::progress::Progress;
 
 /// How a lease ends.
@@ -32,10 +32,8 @@ pub enum Next {
 /// What a worker says at the end of a lease.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// Which delivery.
-    pub id: DeliveryId,
-    /// Under which lease.
-    pub token: LeaseToken,
+    /// Which lease.
+    pub lease: Lease,
     /// How it ends.
     pub next: Next,
     /// How far it is now.

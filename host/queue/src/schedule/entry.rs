@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::clock::Ticks;
-use crate::model::{Beside, LeaseToken, Woken};
+use crate::model::{Beside, Lease, Woken};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
 use alert_manager_core::journal::Dependency;
 
@@ -39,13 +39,10 @@ pub(crate) struct Entrant {
 /// A lease that was given, with a slot of `handler`.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
-    pub(crate) id: DeliveryId,
-    pub(crate) token: LeaseToken,
+    pub(crate) lease: Lease,
     pub(crate) route: Arc<str>,
     pub(crate) pipeline: Arc<[HandlerName]>,
     pub(crate) handler: HandlerName,
-    /// The place of this lease among the delivery's, from 1.
-    pub(crate) lease: u32,
     pub(crate) after_crash: bool,
     /// What it waited for that was back, if that is why it goes on before its time.
     pub(crate) woken: Vec<Woken>,

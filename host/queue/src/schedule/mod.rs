@@ -21,7 +21,7 @@ use alert_manager_core::journal::Dependency;
 
 use crate::model::Caps;
 use crate::model::clock::Ticks;
-use crate::model::{LeaseToken, Wake, Woken};
+use crate::model::{Lease, Owner, Wake, Woken};
 use alone::Alone;
 use concurrency::Slots;
 use ordering::Line;
@@ -32,17 +32,18 @@ pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Its insert is not committed yet.
-    Staged(Option<LeaseToken>),
+    Staged {
+        leased: bool,
+    },
     Waiting,
     /// Its lease is not committed yet.
-    Granted(LeaseToken),
+    Granted,
     Leased {
-        token: LeaseToken,
         /// A worker has taken it out.
         started: bool,
     },
     /// Given up while a worker has it.
-    Revoked(LeaseToken),
+    Revoked,
     /// Given up while it waited; not committed yet.
     Withdrawn,
 }
@@ -78,7 +79,7 @@ impl Item {
     fn is_leased(&self) -> bool {
         !matches!(
             self.phase,
-            Phase::Staged(None) | Phase::Waiting | Phase::Withdrawn
+            Phase::Staged { leased: false } | Phase::Waiting | Phase::Withdrawn
         )
     }
 }
@@ -93,7 +94,7 @@ enum Provisional {
     Admitted(DeliveryId),
     Granted(DeliveryId),
     Withdrawn(DeliveryId),
-    Revoked(DeliveryId, LeaseToken, bool),
+    Revoked(DeliveryId, bool),
 }
 
 /// Everything that is not settled, and whose turn it is.
@@ -116,7 +117,7 @@ pub(crate) struct Scheduler {
     alert_bytes: usize,
     alert_bytes_max: usize,
     criticals: usize,
-    last_token: u64,
+    owner: Owner,
     alone: Alone,
     /// Somebody takes deliveries out.
     attached: bool,
@@ -141,7 +142,7 @@ impl Scheduler {
             alert_bytes: 0,
             alert_bytes_max,
             criticals: 0,
-            last_token: 0,
+            owner: Owner::default(),
             alone: Alone::default(),
             attached: false,
             closed: false,
@@ -195,7 +196,7 @@ impl Scheduler {
         if !leasable {
             return None;
         }
-        let mut grant = self.lease(id, |token| Phase::Staged(Some(token)));
+        let mut grant = self.lease(id, Phase::Staged { leased: true });
         grant.alert = alert;
         Some(grant)
     }
@@ -255,14 +256,13 @@ impl Scheduler {
                 self.provisional.push(Provisional::Withdrawn(id));
                 Withdrawn::Waiting
             }
-            Phase::Leased { token, started } => {
-                item.phase = Phase::Revoked(token);
-                self.provisional
-                    .push(Provisional::Revoked(id, token, started));
+            Phase::Leased { started } => {
+                item.phase = Phase::Revoked;
+                self.provisional.push(Provisional::Revoked(id, started));
                 Withdrawn::Leased
             }
-            Phase::Staged(_) | Phase::Granted(_) => Withdrawn::Uncommitted,
-            Phase::Revoked(_) | Phase::Withdrawn => Withdrawn::Absent,
+            Phase::Staged { .. } | Phase::Granted => Withdrawn::Uncommitted,
+            Phase::Revoked | Phase::Withdrawn => Withdrawn::Absent,
         }
     }
 
@@ -271,7 +271,7 @@ impl Scheduler {
         for step in std::mem::take(&mut self.provisional) {
             match step {
                 Provisional::Admitted(id) => match self.item(id).phase {
-                    Phase::Staged(Some(token)) => self.begin(id, token),
+                    Phase::Staged { leased: true } => self.begin(id),
                     _ => {
                         self.item(id).phase = Phase::Waiting;
                         if self.is_next(id) {
@@ -280,8 +280,8 @@ impl Scheduler {
                     }
                 },
                 Provisional::Granted(id) => {
-                    if let Phase::Granted(token) = self.item(id).phase {
-                        self.begin(id, token);
+                    if self.item(id).phase == Phase::Granted {
+                        self.begin(id);
                     }
                 }
                 Provisional::Withdrawn(id) => self.remove(id, now),
@@ -297,7 +297,7 @@ impl Scheduler {
                 Provisional::Admitted(id) => {
                     let item = self.item(id);
                     let (handler, slot) =
-                        (item.handler, matches!(item.phase, Phase::Staged(Some(_))));
+                        (item.handler, item.phase == Phase::Staged { leased: true });
                     if slot {
                         self.handlers[handler].taken -= 1;
                     }
@@ -317,18 +317,28 @@ impl Scheduler {
                         self.set_off(id, now);
                     }
                 }
-                Provisional::Revoked(id, token, started) => {
-                    self.item(id).phase = Phase::Leased { token, started };
+                Provisional::Revoked(id, started) => {
+                    self.item(id).phase = Phase::Leased { started };
                 }
             }
         }
     }
 
-    /// Returns the number of the lease that `token` proves, where it still holds.
-    pub(crate) fn lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
-        let item = self.items.get(&id)?;
-        matches!(item.phase, Phase::Leased { token: held, .. } if held == token)
-            .then_some(item.leases)
+    /// Returns true if a lease stands.
+    pub(crate) fn holds(&self, lease: Lease) -> bool {
+        self.leased(lease)
+            .is_some_and(|item| matches!(item.phase, Phase::Leased { .. }))
+    }
+
+    /// Returns the delivery whose last lease this is.
+    fn leased(&self, lease: Lease) -> Option<&Item> {
+        let item = self.items.get(&lease.id)?;
+        (item.leases == lease.number && self.owner == lease.owner).then_some(item)
+    }
+
+    /// Sets in whose name leases are given.
+    pub(crate) fn set_owner(&mut self, owner: Owner) {
+        self.owner = owner;
     }
 
     /// Returns where a delivery comes from.
@@ -341,44 +351,37 @@ impl Scheduler {
         })
     }
 
-    /// Returns the number of a lease that was taken away from its worker by giving the delivery up.
-    pub(crate) fn revoked_lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
-        let item = self.items.get(&id)?;
-        (item.phase == Phase::Revoked(token)).then_some(item.leases)
+    /// Returns true if a lease was taken away from its worker by cancelling the delivery.
+    pub(crate) fn has_revoked(&self, lease: Lease) -> bool {
+        self.leased(lease)
+            .is_some_and(|item| item.phase == Phase::Revoked)
     }
 
     /// Notes that a worker takes the delivery out; returns false if it may not have it any more.
-    pub(crate) fn start(&mut self, grant: &Grant) -> bool {
-        if !self.closed
-            && let Some(item) = self.items.get_mut(&grant.id)
-            && let Phase::Leased { token, started } = &mut item.phase
-            && *token == grant.token
-        {
-            *started = true;
-            return true;
+    pub(crate) fn start(&mut self, lease: Lease) -> bool {
+        let may_start = !self.closed && self.holds(lease);
+        if may_start {
+            self.item(lease.id).phase = Phase::Leased { started: true };
         }
-        false
+        may_start
     }
 
     /// Ends a lease, once that is durable. Its slot is released apart.
-    pub(crate) fn end(&mut self, id: DeliveryId, token: LeaseToken, ended: Ended, now: Ticks) {
-        let Some(item) = self.items.get(&id) else {
+    pub(crate) fn end(&mut self, lease: Lease, ended: Ended, now: Ticks) {
+        let id = lease.id;
+        let Some(item) = self.leased(lease) else {
             return;
         };
         match (item.phase, ended) {
-            (Phase::Leased { token: held, .. }, Ended::Settled) | (Phase::Revoked(held), _)
-                if held == token =>
-            {
-                self.remove(id, now);
-            }
+            (Phase::Leased { .. }, Ended::Settled) | (Phase::Revoked, _) => self.remove(id, now),
             (
-                Phase::Leased { token: held, .. },
+                Phase::Leased { .. },
                 Ended::Waits {
                     handler,
                     due,
                     waits_for,
                 },
-            ) if held == token => {
+            ) => {
                 let to = self.handler_key(&handler);
                 self.move_to(id, to);
                 let item = self.item(id);

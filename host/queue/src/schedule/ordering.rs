@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::LeaseToken;
+use crate::model::Lease;
 use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
 
@@ -119,7 +119,7 @@ impl Scheduler {
             priority: entrant.priority,
             due: entrant.due,
             timer: None,
-            phase: Phase::Staged(None),
+            phase: Phase::Staged { leased: false },
             accepted_at: entrant.accepted_at,
             since: entrant.since,
             leases: entrant.leases,
@@ -139,29 +139,25 @@ impl Scheduler {
         is_next
     }
 
-    pub(super) fn lease(
-        &mut self,
-        id: DeliveryId,
-        phase: impl FnOnce(LeaseToken) -> Phase,
-    ) -> Grant {
+    pub(super) fn lease(&mut self, id: DeliveryId, phase: Phase) -> Grant {
         self.stop_timer(id);
         self.await_none(id);
-        self.last_token += 1;
-        let token = LeaseToken(self.last_token);
         let wakes = self.backs.count();
         let item = self.item(id);
-        item.phase = phase(token);
+        item.phase = phase;
         item.leases += 1;
         item.seen.get_or_insert(wakes);
         let (handler, route) = (item.handler, item.route);
         let item = &self.items[&id];
         let grant = Grant {
-            id,
-            token,
+            lease: Lease {
+                id,
+                number: item.leases,
+                owner: self.owner,
+            },
             route: Arc::clone(&self.routes[route]),
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].name.clone(),
-            lease: item.leases,
             after_crash: item.after_crash,
             woken: item.woken.clone(),
             since: item.since,
@@ -172,12 +168,9 @@ impl Scheduler {
     }
 
     /// The lease is durable: the worker keeps the alert from here on.
-    pub(super) fn begin(&mut self, id: DeliveryId, token: LeaseToken) {
+    pub(super) fn begin(&mut self, id: DeliveryId) {
         let item = self.item(id);
-        item.phase = Phase::Leased {
-            token,
-            started: false,
-        };
+        item.phase = Phase::Leased { started: false };
         item.woken = Vec::new();
         let bytes = item.alert_bytes;
         if item.alert.take().is_some() {

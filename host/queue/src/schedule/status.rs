@@ -59,7 +59,7 @@ impl Scheduler {
         self.items
             .iter()
             .filter_map(|(id, item)| match item.phase {
-                Phase::Leased { started: false, .. } => Some((*id, Left::Unbegun)),
+                Phase::Leased { started: false } => Some((*id, Left::Unbegun)),
                 Phase::Leased { .. } => Some((*id, Left::UnderWay)),
                 _ => None,
             })

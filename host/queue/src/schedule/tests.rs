@@ -62,21 +62,21 @@ fn admit_to(
 fn grant(scheduler: &mut Scheduler, now: Ticks) -> Vec<i64> {
     let grants = scheduler.grant(now);
     scheduler.commit(now);
-    grants.iter().map(|g| g.id.as_raw()).collect()
+    grants.iter().map(|g| g.lease.id.as_raw()).collect()
 }
 
 /// Ends the lease of `id` and frees its slot.
 fn finish(scheduler: &mut Scheduler, grant: &Grant) {
     scheduler.release_slot(&grant.handler);
-    scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
+    scheduler.end(grant.lease, Ended::Settled, NOW);
 }
 
 #[test]
 fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
     let mut scheduler = scheduler(1);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert_eq!(scheduler.withdraw(lease.id), Withdrawn::Leased);
-    assert!(!scheduler.start(&lease), "it is about to be given up");
+    assert_eq!(scheduler.withdraw(lease.lease.id), Withdrawn::Leased);
+    assert!(!scheduler.start(lease.lease), "it is about to be given up");
     scheduler.rollback(NOW);
     scheduler.release_slot(&lease.handler);
     let ended = Ended::Waits {
@@ -84,7 +84,7 @@ fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
         due: Ticks::MIN,
         waits_for: Vec::new(),
     };
-    scheduler.end(lease.id, lease.token, ended, NOW);
+    scheduler.end(lease.lease, ended, NOW);
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
@@ -92,7 +92,7 @@ fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
 fn a_new_delivery_is_leased_at_once_where_a_slot_is_free() {
     let mut scheduler = scheduler(1);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert_eq!(first.lease, 1);
+    assert_eq!(first.lease.number, 1);
     assert!(admit(&mut scheduler, 2, Priority::Critical).is_none());
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
     scheduler.release_slot(&name("a"));
@@ -114,7 +114,7 @@ fn one_fingerprint_on_one_route_runs_in_order() {
         [] as [i64; 0],
         "the settlement is not durable yet"
     );
-    scheduler.end(firing.id, firing.token, Ended::Settled, NOW);
+    scheduler.end(firing.lease, Ended::Settled, NOW);
     assert_eq!(grant(&mut scheduler, NOW), [2]);
 }
 
@@ -129,12 +129,15 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
         due: NOW + 50,
         waits_for: Vec::new(),
     };
-    scheduler.end(firing.id, firing.token, waits, NOW);
+    scheduler.end(firing.lease, waits, NOW);
     assert_eq!(grant(&mut scheduler, NOW + 49), [] as [i64; 0]);
     assert_eq!(scheduler.next_due(NOW), Some(NOW + 50));
     let again = scheduler.grant(NOW + 50);
     scheduler.commit(NOW + 50);
-    assert_eq!((again[0].id, again[0].lease), (firing.id, 2));
+    assert_eq!(
+        (again[0].lease.id, again[0].lease.number),
+        (firing.lease.id, 2)
+    );
     finish(&mut scheduler, &again[0]);
     assert_eq!(grant(&mut scheduler, NOW + 50), [2]);
 }
@@ -153,7 +156,7 @@ fn leases_go_to_the_most_urgent_and_every_tenth_to_the_oldest() {
     for _ in 0..22 {
         let granted = scheduler.grant(NOW);
         scheduler.commit(NOW);
-        order.push(granted[0].id.as_raw());
+        order.push(granted[0].lease.id.as_raw());
         finish(&mut scheduler, &granted[0]);
     }
     let expected = [
@@ -191,7 +194,7 @@ fn what_moves_on_to_another_handler_counts_there() {
         due: 0,
         waits_for: Vec::new(),
     };
-    scheduler.end(first.id, first.token, moves, NOW);
+    scheduler.end(first.lease, moves, NOW);
     assert!(scheduler.has_room(&[name("a")]));
     assert!(!scheduler.has_room(&[name("b")]));
     let moved = scheduler.grant(NOW);
@@ -243,7 +246,7 @@ fn what_was_not_committed_has_not_happened() {
     assert_eq!(scheduler.grant(NOW).len(), 1);
     scheduler.rollback(NOW);
     let again = scheduler.grant(NOW);
-    assert_eq!((again[0].id.as_raw(), again[0].lease), (4, 1));
+    assert_eq!((again[0].lease.id.as_raw(), again[0].lease.number), (4, 1));
 }
 
 #[test]
@@ -255,7 +258,7 @@ fn a_dead_one_sent_again_goes_before_what_still_waits_on_its_lane() {
     finish(&mut scheduler, &busy);
     let older = scheduler.grant(NOW);
     scheduler.commit(NOW);
-    assert_eq!(older[0].id.as_raw(), 3);
+    assert_eq!(older[0].lease.id.as_raw(), 3);
     finish(&mut scheduler, &older[0]);
     assert_eq!(grant(&mut scheduler, NOW), [5]);
 }
@@ -278,9 +281,9 @@ fn a_lease_given_up_holds_its_lane_until_its_worker_lets_go() {
     let mut scheduler = scheduler(2);
     let given_up = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
-    assert_eq!(scheduler.withdraw(given_up.id), Withdrawn::Leased);
+    assert_eq!(scheduler.withdraw(given_up.lease.id), Withdrawn::Leased);
     scheduler.commit(NOW);
-    assert_eq!(scheduler.lease_of(given_up.id, given_up.token), None);
+    assert!(!scheduler.holds(given_up.lease));
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
     finish(&mut scheduler, &given_up);
     assert_eq!(grant(&mut scheduler, NOW), [2]);
@@ -382,11 +385,14 @@ fn one_on_a_new_route_waits_for_all_on_routes_that_are_gone_and_not_for_its_sibl
     assert!(admit_routed(&mut scheduler, routed(1, "old", &["old", "other old"])).is_none());
     let ended = |scheduler: &mut Scheduler, id: i64| {
         let id = DeliveryId::from_raw(id);
-        let Phase::Leased { token, .. } = scheduler.items[&id].phase else {
-            panic!("not leased");
+        let lease = Lease {
+            id,
+            number: scheduler.items[&id].leases,
+            owner: Owner::default(),
         };
+        assert!(scheduler.holds(lease));
         scheduler.release_slot(&name("a"));
-        scheduler.end(id, token, Ended::Settled, NOW);
+        scheduler.end(lease, Ended::Settled, NOW);
     };
     ended(&mut scheduler, 3);
     assert_eq!(
@@ -433,11 +439,11 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
         let grants = scheduler.grant(NOW);
         scheduler.commit(NOW);
         assert_eq!(grants.len(), 1);
-        assert_eq!(grants[0].id.as_raw(), expected);
+        assert_eq!(grants[0].lease.id.as_raw(), expected);
         assert!(!scheduler.can_grant(NOW), "alone");
         assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
         assert!(admit(&mut scheduler, 100 + expected, Priority::Critical).is_none());
-        assert!(scheduler.start(&grants[0]));
+        assert!(scheduler.start(grants[0].lease));
         let ended = match expected {
             2 => Ended::Settled,
             // It failed: it waits, and is no suspect any more.
@@ -448,7 +454,7 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
             },
         };
         scheduler.release_slot(&name("a"));
-        scheduler.end(grants[0].id, grants[0].token, ended, NOW);
+        scheduler.end(grants[0].lease, ended, NOW);
     }
     assert!(scheduler.can_grant(NOW));
     assert_eq!(
@@ -549,7 +555,7 @@ fn waits(due: Ticks, waits_for: Vec<Dependency>) -> Ended {
 /// Ends a lease that waits for something, and gives its slot back.
 fn wait_for(scheduler: &mut Scheduler, grant: &Grant, due: Ticks, waits_for: Vec<Dependency>) {
     scheduler.release_slot(&grant.handler);
-    scheduler.end(grant.id, grant.token, waits(due, waits_for), NOW);
+    scheduler.end(grant.lease, waits(due, waits_for), NOW);
 }
 
 #[test]
@@ -573,7 +579,7 @@ fn what_is_back_before_a_lease_has_ended_is_not_missed() {
     let before = Dependency::Origin("https://before.example.com".into());
     scheduler.wake(&before, Wake::All, NOW);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert!(scheduler.start(&lease));
+    assert!(scheduler.start(lease.lease));
     assert_eq!(
         scheduler.wake(&Dependency::Slack, Wake::All, NOW),
         0,
@@ -589,7 +595,7 @@ fn what_is_back_before_a_lease_has_ended_is_not_missed() {
     scheduler.commit(NOW);
     assert_eq!(again[0].woken, [(Dependency::Slack, Wake::All)]);
     // Nothing came back during this one.
-    assert!(scheduler.start(&again[0]));
+    assert!(scheduler.start(again[0].lease));
     wait_for(
         &mut scheduler,
         &again[0],
@@ -603,12 +609,12 @@ fn what_is_back_before_a_lease_has_ended_is_not_missed() {
 fn what_is_back_before_a_delivery_that_yielded_waits_is_not_missed() {
     let mut scheduler = scheduler(1);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert!(scheduler.start(&lease));
+    assert!(scheduler.start(lease.lease));
     scheduler.wake(&Dependency::Slack, Wake::All, NOW);
     wait_for(&mut scheduler, &lease, Ticks::MIN, Vec::new());
     let again = scheduler.grant(NOW);
     scheduler.commit(NOW);
-    assert!(scheduler.start(&again[0]));
+    assert!(scheduler.start(again[0].lease));
     wait_for(&mut scheduler, &again[0], NOW + 50, slack());
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
@@ -617,7 +623,7 @@ fn what_is_back_before_a_delivery_that_yielded_waits_is_not_missed() {
 fn no_more_than_so_many_dependencies_are_remembered_and_the_latest_are() {
     let mut scheduler = scheduler(1);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert!(scheduler.start(&lease));
+    assert!(scheduler.start(lease.lease));
     let origin = |n: usize| Dependency::Origin(format!("https://{n}.example.com"));
     for n in 0..10_000 {
         scheduler.wake(&origin(n), Wake::All, NOW);

@@ -234,7 +234,7 @@ impl Model {
         known.stage = Stage::Leased;
         known.leases += 1;
         assert_eq!(
-            (leased.lease, leased.after_crash),
+            (leased.lease.number, leased.after_crash),
             (known.leases, known.after_crash)
         );
     }

@@ -35,11 +35,6 @@ pub(super) const RETRYING: i64 = 2;
 pub(super) const DONE: i64 = 3;
 pub(super) const DEAD: i64 = 4;
 
-/// Returns true if a delivery in this state, leased so often, is done or has begun: one before it has been passed then.
-pub(super) fn has_run(state: i64, leases: i64) -> bool {
-    state == DONE || (state < DONE && leases > 0)
-}
-
 // `runs` has the latest lease of each delivery: a row that is found by its number may fill a page, where one
 // found by a composed key is cut at a quarter of it, and its rest takes a page alone.
 // `events` begins with the time: those that come together lie together.

@@ -103,7 +103,7 @@ async fn what_an_earlier_version_prefetched_waits_again_and_no_death_counts_agai
             let ran = beside_one_that_ran && leased.id == other;
             let was_leased = ran || leased.id == prefetched;
             assert_eq!(
-                (leased.lease, leased.after_crash),
+                (leased.lease.number, leased.after_crash),
                 (1 + u32::from(was_leased), ran)
             );
             assert_eq!(bench.bench.peek(leased.id).unwrap().deaths, 0);

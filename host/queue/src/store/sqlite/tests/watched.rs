@@ -5,12 +5,13 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::commit::Committer;
 use crate::conformance::reporting_by_one;
-use crate::store::sqlite::Committer;
+use crate::store::sqlite::SqliteStore;
 
 /// A queue without a thread: its writer works whenever somebody waits.
 struct ByHand {
-    committer: Committer,
+    committer: Committer<SqliteStore>,
     queue: Queue,
     leases: Leases,
 }
@@ -74,7 +75,7 @@ impl ByHand {
 
     /// Returns how many deliveries are watched: those that were revived, and notices.
     fn watched(&self) -> (usize, usize) {
-        self.committer.watched.counts()
+        self.committer.watched()
     }
 }
 
