@@ -1,9 +1,13 @@
-//! The durable queue: what it takes is on disk before it says so, and ends done or dead.
+//! The durable queue: an alert is on disk before its sender has an answer, and each of its deliveries ends done or dead.
 //!
-//! Alerts go in through [`Queue::accept`], deliveries come out of [`Leases::next`], and end with
-//! [`Queue::settle`]. A slot is one invocation of a handler; a lane is one fingerprint on one route, and on those that
-//! are gone since the configuration was edited. The
-//! slot is released when the invocation ends, the lane when the settlement is durable.
+//! Alerts go in through [`Queue::accept`], deliveries come out of [`Leases::next`], and a lease ends with [`Queue::settle`].
+//!
+//! A concurrency permit allows one invocation of a handler; it is released when the invocation ends. An ordering key is a
+//! fingerprint on a route, and on routes that the configuration no longer has; its next delivery goes on when the settlement of the
+//! one before is durable.
+//!
+//! `model` has the values, `rules` decides what becomes of them, `schedule` what runs next, `store` keeps them, and `commit` is the
+//! thread that asks all three.
 
 mod commit;
 #[cfg(any(test, feature = "conformance"))]
@@ -75,10 +79,10 @@ impl WeakQueue {
 }
 
 impl Queue {
-    /// Opens the store at `path`, makes it where there is none, and takes up what was left.
+    /// Opens the store at `path`, makes it if there is none, and takes up what was left.
     ///
     /// # Errors
-    /// Where the place cannot be written, another process has it, or the file is damaged or foreign.
+    /// If the place cannot be written, another process has it, or the file is damaged or foreign.
     pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
         let clock = Clock::system();
         let store = SqliteStore::open(path, Gathering::default(), &options, clock.clone())?;
@@ -120,7 +124,7 @@ impl Queue {
     /// A caller that goes away changes nothing: what was handed in is stored and run all the same.
     ///
     /// # Errors
-    /// Where the queue is full or the store cannot write: the sender is to try again. A part of a large
+    /// If the queue is full or the store cannot write: the sender is to try again. A part of a large
     /// body may be stored even so; sent again, that part is a duplicate.
     pub async fn accept(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
         let _arriving = self.make_room(parcel.deliveries())?;
@@ -131,7 +135,7 @@ impl Queue {
     /// be full by now.
     ///
     /// # Errors
-    /// Where the store cannot write.
+    /// If the store cannot write.
     pub async fn accept_rest(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
         self.store(parcel).await
     }
@@ -184,7 +188,7 @@ impl Queue {
         })
     }
 
-    /// Returns what earlier attempts of a step recorded. Read only when the step has its slot: what waits for one holds
+    /// Returns what earlier attempts of a step recorded. Read only when the step has its permit: what waits for one holds
     /// no record in memory.
     ///
     /// # Errors
@@ -329,22 +333,22 @@ impl Queue {
             .await
     }
 
-    /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.
-    pub fn release_slot(&self, handler: &HandlerName) {
+    /// Frees a permit of `handler`: to be called once for every permit taken, as soon as the invocation ends.
+    pub fn release_permit(&self, handler: &HandlerName) {
         let shared = &self.inner.shared;
-        let is_awaited = shared.scheduler.lock().release_slot(handler);
+        let is_awaited = shared.scheduler.lock().release_permit(handler);
         if is_awaited {
             shared.inbox.nudge();
         }
     }
 
-    /// Takes a slot of `handler` for a delivery that is leased already; false where none is free or
+    /// Takes a permit of `handler` for a delivery that is leased already; false if none is free or
     /// others wait for one: settle with [`Next::Yield`] then. What cannot run now, since a suspect runs alone, does not wait.
     #[must_use]
-    pub fn try_take_slot(&self, handler: &HandlerName) -> bool {
+    pub fn try_take_permit(&self, handler: &HandlerName) -> bool {
         let shared = &self.inner.shared;
         let now = shared.clock.ticks();
-        shared.scheduler.lock().try_take_slot(handler, now)
+        shared.scheduler.lock().try_take_permit(handler, now)
     }
 
     /// Stores how far a leased delivery is, without waiting.
@@ -421,7 +425,7 @@ impl Queue {
         self.inner.shared.scheduler.lock().awaited()
     }
 
-    /// Returns why the store cannot be written, where it cannot; without asking it.
+    /// Returns why the store cannot be written, if it cannot; without asking it.
     #[must_use]
     pub fn unwritable(&self) -> Option<String> {
         self.inner.shared.unwritable()

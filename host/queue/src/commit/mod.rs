@@ -7,6 +7,8 @@ mod answer;
 mod bulk;
 mod committer;
 mod deaths;
+mod failing;
+mod follow_up;
 mod group;
 pub(crate) mod inbox;
 mod notices;

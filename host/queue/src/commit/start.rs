@@ -22,7 +22,7 @@ use super::group::{Group, Handed, State, Texts, Work};
 use super::shared::Shared;
 use super::watched::Watched;
 
-/// JSON bytes of waiting alerts that are kept in memory; the rest is read when its turn comes.
+/// JSON bytes of waiting alerts that are kept in memory; the rest is read when it is leased.
 const ALERT_BYTES_MAX: usize = 16 << 20;
 
 /// The longest that a delivery waits after a start, whatever the clock was when it was asked to wait.

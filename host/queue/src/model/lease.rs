@@ -38,7 +38,7 @@ pub struct Leased {
     pub progress: Progress,
     /// Whose permit is taken: the handler of the first due step.
     pub handler: HandlerName,
-    /// True where the lease before this one ended with the server dying under it.
+    /// True if the server died under the lease before this one.
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.
     pub woken: Vec<Woken>,

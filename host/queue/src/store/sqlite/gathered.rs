@@ -118,7 +118,7 @@ impl Gathered {
         }
     }
 
-    /// Returns how often an event was sent again without being run, where the table lacks it.
+    /// Returns how often an event was sent again without being run, if the table lacks it.
     pub(super) fn duplicates(&self, event: Event) -> Option<u64> {
         self.get(event.into()).map(|kept| kept.duplicates)
     }

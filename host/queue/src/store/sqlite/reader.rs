@@ -23,7 +23,7 @@ use super::gathered::{self, Gathered};
 use super::schema::{open_reader, reason};
 use super::{kv, rows};
 
-/// Connections kept open; more are made where more people ask at once.
+/// Connections kept open; more are made if more people ask at once.
 const IDLE_MAX: usize = 3;
 
 const LIST_MAX: u32 = 1_000;

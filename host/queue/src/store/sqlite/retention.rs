@@ -106,7 +106,7 @@ impl Retention {
         self.next
     }
 
-    /// Makes one step where it is due; returns what it removed.
+    /// Makes one step if it is due; returns what it removed.
     pub(super) fn step(
         &mut self,
         conn: &Connection,
@@ -128,7 +128,7 @@ impl Retention {
         Ok(removed)
     }
 
-    /// Makes one step; returns what it removed, and true where there is more to look at.
+    /// Makes one step; returns what it removed, and true if there is more to look at.
     fn remove(
         &mut self,
         conn: &Connection,
@@ -177,7 +177,7 @@ impl Retention {
         );
     }
 
-    /// Returns true where the round is not at its end.
+    /// Returns true if the round is not at its end.
     fn forget_events(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
         if Instant::now() < self.events_next {
             return Ok(false);
@@ -365,7 +365,7 @@ fn live_bytes(conn: &Connection) -> rusqlite::Result<u64> {
     Ok(pages * pragma(conn, "page_size")?)
 }
 
-/// Gives some free pages at the end of the file back; returns true where there are more.
+/// Gives some free pages at the end of the file back; returns true if there are more.
 fn shrink(conn: &Connection, bytes_max: u64) -> rusqlite::Result<bool> {
     let (free, pages) = (pragma(conn, "freelist_count")?, pragma(conn, "page_count")?);
     let has_many = free >= FREE_PAGES_MIN && free * 4 >= pages;

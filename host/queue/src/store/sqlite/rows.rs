@@ -224,7 +224,7 @@ fn stories_omitted(lease: u32) -> u32 {
     lease.saturating_sub(STORIES_FIRST_MAX + STORIES_LAST_MAX)
 }
 
-/// Returns what the leases of a delivery told, in order, as far as it is kept.
+/// Returns what was recorded of the leases of a delivery, in order, as far as it is kept.
 pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<String>> {
     conn.prepare_cached(
         "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
@@ -323,7 +323,7 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
     Ok(Recorded { entries, elsewhere })
 }
 
-/// Returns what is told of a delivery's record, in order: all but the replies, which are for retries alone.
+/// Returns a delivery's record as its story has it, in order: all but the replies, which are for retries alone.
 pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
     let told = ENTRY.replace("reply", "''");
     conn.prepare_cached(&format!(
