@@ -29,8 +29,8 @@ use crate::queue::{self, Leases, Queue, Wake};
 use crate::review::{self, Findings};
 use crate::router::Router;
 use crate::runtime::{
-    self, Compiler, ModuleInfo, ModuleState, Pins, PreviewSink, Registry, Runtime, ServiceOptions,
-    Serving,
+    self, Compiler, Folder, FolderError, ModuleInfo, ModuleSource, ModuleState, Pins, PreviewSink,
+    Registry, Runtime, ServiceOptions, Serving,
 };
 use crate::telemetry::{Metrics, REFUSALS_WINDOW, Refusals};
 use crate::worker::{Breakers, GuestThreads, Phase, Prober, Worker};
@@ -177,9 +177,9 @@ impl App {
             compiler,
         ))?;
         let guests = GuestThreads::start().map_err(StartError::Threads)?;
-        let (folder, pinned) = (config.handlers_dir.clone(), pins(&config));
+        let (sources, pinned) = (module_sources(&config)?, pins(&config));
         // A module is asked what it is, and that is guest code too.
-        let registry = guests.enter(|| Registry::open(Arc::clone(&runtime), folder, pinned))?;
+        let registry = guests.enter(|| Registry::open(Arc::clone(&runtime), sources, pinned));
         let pings = pulse::Client::new()?;
         let bound = Arc::new(Bound {
             listen: config.listen,
@@ -358,7 +358,7 @@ impl Shared {
             self.listed.load_full()
         } else {
             // No alert is taken yet; the first scan is shown as far as it is.
-            Arc::new(self.registry.serving().files().to_vec())
+            Arc::new(self.registry.serving().listed().to_vec())
         }
     }
 
@@ -454,7 +454,7 @@ impl Shared {
         let has_scanned = self.registry.is_ready();
         let config = self.config.load();
         let serving = self.registry.serving();
-        let (modules, descriptions) = (serving.files(), serving.descriptions());
+        let (modules, descriptions) = (serving.listed(), serving.descriptions());
         let router = Router::with_described(config.routes.clone(), &descriptions);
         let ways = Ways::new(&config, &router, &descriptions);
         self.router.store(Arc::new(router.with_own(ways.routes())));
@@ -495,7 +495,7 @@ impl Shared {
         let mut known = Arc::default();
         loop {
             let serving = self.registry.serving();
-            self.note_changes(Serving::files(&known), serving.files());
+            self.note_changes(Serving::listed(&known), serving.listed());
             known = serving;
             self.rebuild();
             if changes.changed().await.is_err() {
@@ -527,18 +527,18 @@ pub struct Reloaded {
     pub findings: Arc<Findings>,
 }
 
-/// Returns what a look at the folder found new or different.
+/// Returns what is new or different.
 fn changed<'a>(
     before: &'a [ModuleInfo],
     now: &'a [ModuleInfo],
 ) -> impl Iterator<Item = &'a ModuleInfo> {
     now.iter().filter(|module| {
-        let old = before.iter().find(|old| old.file == module.file);
+        let old = before.iter().find(|old| old.origin == module.origin);
         !old.is_some_and(|old| is_same(old, module))
     })
 }
 
-/// Returns true where a look at the folder found nothing new about a file.
+/// Returns true if nothing about a module's origin is new.
 fn is_same(old: &ModuleInfo, new: &ModuleInfo) -> bool {
     (&old.sha256, &old.error, &old.exposure) == (&new.sha256, &new.error, &new.exposure)
 }
@@ -598,6 +598,15 @@ fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
             .collect(),
         default: runtime::Limits::default().concurrency_max,
     }
+}
+
+/// Returns where modules come from, as the configuration says: each source is one line here.
+///
+/// # Errors
+/// If the folder of handlers cannot be read.
+pub fn module_sources(config: &Config) -> Result<Vec<Box<dyn ModuleSource>>, FolderError> {
+    let (dir, bytes_max) = (config.handlers_dir.clone(), config.sandbox.module_bytes_max);
+    Ok(vec![Box::new(Folder::open(dir, bytes_max)?)])
 }
 
 /// Returns how the sandbox is set up.

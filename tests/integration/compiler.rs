@@ -10,6 +10,7 @@ use alert_manager::runtime::{
     Bounds, COMPILE_COMMAND, Compiler, EXIT_DAMAGED, LoadError, ModuleState, Pins, Registry,
 };
 use tests::bed::Bed;
+use tests::source::Memory;
 use tests::{modules, process};
 
 fn bed(bounds: Bounds) -> Bed {
@@ -79,17 +80,17 @@ async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
 async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let (compiler, dir) = (folder.path().join("compiler"), folder.path().join("on"));
+    let compiler = folder.path().join("compiler");
     // Ends as a full disk has it end, until it is replaced.
     let fails = "#!/bin/sh\necho 'the code cannot be written (os error 28)' >&2\nexit 1\n";
     std::fs::write(&compiler, fails).unwrap();
     std::fs::set_permissions(&compiler, PermissionsExt::from_mode(0o700)).unwrap();
     let bed = Bed::with(|options| options.compiler = Compiler::Program(compiler.clone()));
-    std::fs::create_dir(&dir).unwrap();
-    std::fs::copy(modules::path("probe"), dir.join("probe.wasm")).unwrap();
-    let registry = Registry::open(bed.runtime.clone(), dir, Pins::new()).unwrap();
+    let source = Memory::new("memory");
+    source.put("probe", modules::bytes("probe"));
+    let registry = Registry::open(bed.runtime.clone(), vec![source.boxed()], Pins::new());
     registry.rescan().await;
-    let refused = registry.serving().files()[0].clone();
+    let refused = registry.serving().listed()[0].clone();
     assert_eq!(refused.state, ModuleState::Refused);
     let why = refused.error.unwrap();
     assert!(why.contains("this server cannot load it"), "{why}");
@@ -97,7 +98,7 @@ async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     std::fs::remove_file(&compiler).unwrap();
     std::os::unix::fs::symlink(process::binary(), &compiler).unwrap();
     registry.rescan().await;
-    let served = registry.serving().files()[0].clone();
+    let served = registry.serving().listed()[0].clone();
     assert_eq!(served.state, ModuleState::Ready, "{served:?}");
 }
 

@@ -35,6 +35,7 @@ mod proxy;
 mod readme;
 mod real_alertmanager;
 mod record;
+mod registry;
 mod sandbox;
 mod settings;
 mod standing;

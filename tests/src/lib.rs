@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod process;
 pub mod prometheus;
 pub mod server;
+pub mod source;
 
 /// Says that a test was skipped, past the capture of what tests print: a skip that nobody sees is a lie.
 pub fn skipped(what: &str) {

@@ -31,14 +31,14 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .context("cannot start")?
         .block_on(async {
             let (runtime, _folder) = sandbox(config, CacheUse::IfThere)?;
-            let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
+            let registry = Registry::open(runtime, app::module_sources(config)?, app::pins(config));
             // Compiling has a bound of its own, which on a busy machine is longer than that of a rescan.
             registry.ready().await;
             // Not only scanned: a file that looks half copied is given its time, and judged.
             registry.rescan().await;
             let serving = registry.serving();
             Ok(Found {
-                files: serving.files().to_vec(),
+                files: serving.listed().to_vec(),
                 descriptions: serving.descriptions(),
             })
         })

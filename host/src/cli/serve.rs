@@ -163,8 +163,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn announce_ready(shared: Shared, advice: Option<Next>) {
     tokio::spawn(async move {
         shared.ready().await;
-        let modules = shared.registry.modules();
-        let serving: Vec<_> = modules.iter().map(|m| m.name().as_str()).collect();
+        let modules = shared.registry.serving().descriptions();
+        let serving: Vec<_> = modules.iter().map(|m| m.name.as_str()).collect();
         if serving.is_empty() {
             tracing::warn!(
                 "ready, but no handler is loaded: put a .wasm file into the folder of handlers"

@@ -17,7 +17,7 @@ use crate::config::HandlerSettings;
 use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{Leased, Next, Queue, ReadError, Settlement, StepStatus, Wake, Woken};
-use crate::runtime::{Answered, Invocation, Invoked, Module, Output, StepFailure, Trace};
+use crate::runtime::{Answered, Invocation, Invoked, Output, Served, StepFailure, Trace};
 
 /// How long an actor whose module is not loaded waits before it looks again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ impl Run {
             leased.progress.interrupt(leased.lease.saturating_sub(1));
         }
         for step in &mut leased.progress.steps {
-            let adds_nothing = |module: Arc<Module>| module.description().act_only;
+            let adds_nothing = |served: Arc<Served>| served.module.description().act_only;
             if step.kind == StepKind::Enrich
                 && step.status == StepStatus::Pending
                 && worker.registry.get(&step.handler).is_some_and(adds_nothing)
@@ -270,18 +270,19 @@ impl Run {
                 return;
             }
         }
-        let Some(module) = self.worker.registry.get(&handler) else {
+        let Some(served) = self.worker.registry.get(&handler) else {
             self.look_for_another_way().await;
             self.module_missing(place, &settings);
             return;
         };
         let started_at = Timestamp::now();
-        let invoked = self.invoke(place, &module, &settings).await;
+        let invoked = self.invoke(place, &served, &settings).await;
         if invoked.outcome.is_err() {
             self.look_for_another_way().await;
         }
         self.count(&handler, &invoked.trace);
         self.tell_breaker(&handler, kind, &invoked);
+        let module = &served.module;
         let module = format!(
             "{} {}",
             module.description().version,
@@ -293,7 +294,7 @@ impl Run {
     async fn invoke(
         &mut self,
         place: usize,
-        module: &Arc<Module>,
+        served: &Served,
         settings: &HandlerSettings,
     ) -> Invoked {
         let (id, lease) = (self.leased.id, self.leased.lease);
@@ -319,7 +320,7 @@ impl Run {
             alert: Arc::clone(&self.leased.alert),
             found,
             config,
-            grants: grants_of(settings, module),
+            grants: grants_of(settings, served),
             limits: settings.limits,
             time_left,
             now,
@@ -351,7 +352,7 @@ impl Run {
         let invoked = self
             .worker
             .runtime
-            .invoke_until(module, invocation, cut_off)
+            .invoke_until(&served.module, invocation, cut_off)
             .await;
         timer.observe_duration();
         invoked
@@ -799,12 +800,12 @@ impl Run {
 }
 
 /// What the operator granted; less the credentials where it is not certain whose module this is.
-fn grants_of(settings: &HandlerSettings, module: &Module) -> Arc<Grants> {
-    match (settings.sha256, module.exposure()) {
+fn grants_of(settings: &HandlerSettings, served: &Served) -> Arc<Grants> {
+    match (settings.sha256, &served.exposure) {
         (None, Some(exposure)) => settings.grants.for_unpinned(|| MissingPin {
-            handler: module.name().clone(),
-            sha256: module.sha256().to_owned(),
-            exposure: exposure.to_owned(),
+            handler: served.module.name().clone(),
+            sha256: served.module.sha256().to_owned(),
+            exposure: exposure.clone(),
         }),
         _ => Arc::clone(&settings.grants),
     }

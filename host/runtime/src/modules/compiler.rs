@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
-use crate::modules::loader::LoadError;
+use crate::modules::load_error::{LoadError, blocking};
 use crate::sandbox::engine;
 use crate::wasmtime_words;
 use crate::{Bounds, Runtime};
@@ -221,14 +221,6 @@ fn took_too_long(bounds: &Bounds) -> LoadError {
 
 fn unkept(error: io::Error) -> LoadError {
     LoadError::Host(format!("the cache: {error}"))
-}
-
-/// Runs what blocks apart from the threads that serve.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
-) -> Result<T, LoadError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(LoadError::Host(error.to_string())))
 }
 
 /// Compiles a module in this process, for the command [`COMPILE_COMMAND`]: with a compiler and no pool.

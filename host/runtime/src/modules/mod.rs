@@ -1,8 +1,13 @@
-//! Modules: from a file in the folder to what serves.
+//! Modules: from the sources that offer them to the ones that serve.
 
 pub(crate) mod cache;
+pub(crate) mod catalog;
 pub(crate) mod compiler;
+mod contract;
 pub(crate) mod folder;
-pub(crate) mod loader;
+mod follower;
+pub(crate) mod load_error;
+mod loader;
 pub(crate) mod registry;
-pub(crate) mod settings;
+pub(crate) mod serving;
+pub(crate) mod source;

@@ -7,7 +7,7 @@ use crate::bindings::{hooks, types};
 use crate::calls::recorder::{cut, masked};
 use crate::limits;
 use crate::limits::quota::{LimitHit, LimitName, Limits};
-use crate::modules::settings;
+use crate::sandbox::stated;
 use alert_manager_core::alert::{Block, Enrichment, HandlerName, Labels, Status, Timestamp};
 use alert_manager_core::description::Description;
 use alert_manager_core::shapes;
@@ -352,7 +352,7 @@ pub(crate) fn description_from(given: hooks::Description) -> Result<Description,
             "describe().alerts holds {name:?}, which is no alertname"
         ));
     }
-    let settings = settings::stated(&given.more)?;
+    let settings = stated::settings(&given.more)?;
     Ok(Description {
         name: HandlerName::new(&given.name),
         version: given.version,

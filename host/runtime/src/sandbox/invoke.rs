@@ -17,12 +17,12 @@ use crate::limits::{
     DESCRIBE_CPU_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX, FAILURE_BYTES_MAX, HANDLES_MAX,
     LONG_CPU, OF_DESCRIBE, SLOT_WAIT_MAX,
 };
-use crate::modules::loader::Module;
 use crate::sandbox::clock::StepClock;
 use crate::sandbox::convert;
 use crate::sandbox::cpu::CpuMeter;
 use crate::sandbox::hooks::{Given, Hooks};
 use crate::sandbox::meter::MemoryMeter;
+use crate::sandbox::module::Module;
 use crate::sandbox::state::{Counts, Powers, State, Stop};
 use crate::sandbox::turns::Line;
 use crate::wasmtime_words;

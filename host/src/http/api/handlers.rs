@@ -34,8 +34,8 @@ fn describe(
 ) -> Value {
     let name = module.name.as_ref();
     let settings = name.map(|name| config.handler(name));
-    let description = name.and_then(|name| shared.registry.get(name));
-    let description = description.as_ref().map(|module| module.description());
+    let served = name.and_then(|name| shared.registry.get(name));
+    let description = served.as_ref().map(|served| served.module.description());
     let findings = name.map(|name| shared.reviewed.findings().about(name));
     let findings = findings.unwrap_or_default();
     let paused = name.and_then(|name| shared.breakers.paused(name));
@@ -52,7 +52,7 @@ fn describe(
         "version": module.version,
         "summary": module.summary,
         "sha256": module.sha256,
-        "file": module.file,
+        "file": module.origin,
         "state": module_state(config, module),
         // With a state `refused`: the module that was served before still is.
         "serving": module.name.is_some(),

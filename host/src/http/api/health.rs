@@ -89,7 +89,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
     shared.metrics.log_lines_dropped(log::dropped());
     shared.metrics.store(shared.queue.unwritable().as_deref());
     let named = serving
-        .files()
+        .listed()
         .iter()
         .filter_map(|file| Some((file.name.as_ref()?, file)));
     let breakers = named.clone().map(|(name, _)| {

@@ -10,7 +10,7 @@ const SETTINGS_MAX: usize = 500;
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub(crate) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, String> {
+pub(crate) fn settings(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, String> {
     const SHAPE: &str = "write JSON such as [{\"name\":\"channel\",\"type\":\"string\",\"default\":\"alerts\",\"about\":\"the Slack channel\",\"required\":false}]";
     let Some((_, json)) = more.iter().find(|(name, _)| name == "settings") else {
         return Ok(None);
@@ -62,12 +62,12 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Option<Vec<Setting>>, String> {
-        stated(&[("settings".to_owned(), json.to_owned())])
+        settings(&[("settings".to_owned(), json.to_owned())])
     }
 
     #[test]
     fn settings_are_read_and_what_is_wrong_is_said() {
-        assert_eq!(stated(&[]).unwrap(), None);
+        assert_eq!(settings(&[]).unwrap(), None);
         let [lines, any] = &read(
             r#"[{"name":"lines","type":"integer","default":12,"about":"how many","required":true,"new":1},{"name":"x"}]"#,
         )
