@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 
 use crate::alarms::{Notices, Reporting, Ways};
 use crate::alert::Alert;
-use crate::config::{Bound, Changes, Config, Problem, Problems, Store};
+use crate::config::{self, Changes, Config, Problem, Problems, Store};
 use crate::description::Description;
 use crate::heartbeat::Heartbeats;
 use crate::http;
-use crate::http::server::{self, Server, Tls};
+use crate::http::server::{self, Bound, Server, Tls};
 use crate::http::webhook::{Room, SenderRates};
 use crate::journal::Dependency;
 use crate::queue::{self, Leases, Queue, Wake};
@@ -97,7 +97,7 @@ impl std::ops::Deref for Shared {
 
 /// The parts of a server.
 pub struct Parts {
-    pub(crate) config: Arc<ArcSwap<Config>>,
+    pub(crate) config: config::Current,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) queue: Queue,
     pub(crate) runtime: Arc<Runtime>,
@@ -168,7 +168,7 @@ impl App {
         let metrics = Arc::new(Metrics::new()?);
         let tls = config.tls_server.clone().map(Tls::new).transpose()?;
         let Store::Sqlite(path) = &config.store;
-        let (queue, leases) = Queue::open(path, queue_options(&config), caps(&config, &[]))?;
+        let (queue, leases) = Queue::open(path, config.queue.clone(), caps(&config, &[]))?;
         let ref_key = queue.secret(MESSAGE_REFS);
         let runtime = Runtime::new(runtime_options(
             &config,
@@ -188,7 +188,7 @@ impl App {
         let (beats_again, beats_seen) = mpsc::unbounded_channel();
         report::started(&config, queue.recovered());
         let started_with = Arc::new(config);
-        let config = Arc::new(ArcSwap::new(Arc::clone(&started_with)));
+        let config = config::Current::new(Arc::clone(&started_with));
         let shared = Shared(Arc::new(Parts {
             router: Arc::new(ArcSwap::from_pointee(Router::default())),
             config,
@@ -256,7 +256,8 @@ impl App {
             queue: shared.queue.clone(),
             runtime: Arc::clone(&shared.runtime),
             registry: Arc::clone(&shared.registry),
-            config: Arc::clone(&shared.config),
+            settings: Arc::clone(&shared.config.handlers),
+            handlers_dir: shared.started_with.handlers_dir.as_path().into(),
             router: Arc::clone(&shared.router),
             metrics: Arc::clone(&shared.metrics),
             breakers: Arc::clone(&shared.breakers),
@@ -280,7 +281,7 @@ impl App {
         let mut stop = phase_seen.clone();
         let server = Server {
             endpoints: endpoints.with_state(shared.clone()),
-            config: Arc::clone(&shared.config),
+            settings: Arc::clone(&shared.config.server),
             metrics: Arc::clone(&shared.metrics),
             refusals: Arc::clone(&shared.refusals),
             tls,
@@ -390,7 +391,7 @@ impl Shared {
                 return Err(not_reloaded("it cannot be read", &error));
             }
         };
-        if let Some(open) = config.open_doors(&self.bound) {
+        if let Some(open) = config.endpoints_without_authentication(&self.bound) {
             self.metrics.reloaded(Err(()));
             let problems = left_open(&self.bound, open);
             log_refused(&problems);
@@ -406,13 +407,15 @@ impl Shared {
             tracing::error!(%error, "the new configuration cannot be used; the old one stays");
             return Err(not_reloaded("it cannot be used", &error));
         }
-        let changes = Changes::between(&self.started_with, &self.config.load(), &config);
-        self.config.store(Arc::new(config));
+        let changes = Changes::between(&self.started_with, &self.config.whole.load(), &config);
+        self.config.replace(config);
         self.rebuild();
         self.runtime.holds().try_now();
         self.reviewed.forget_online();
         self.expect_heartbeats();
-        self.registry.set_pins(pins(&self.config.load())).await;
+        self.registry
+            .set_pins(pins(&self.config.whole.load()))
+            .await;
         // The answer comes once all that was found is routed.
         self.rebuild();
         self.metrics.reloaded(Ok(()));
@@ -424,7 +427,7 @@ impl Shared {
     }
 
     fn expect_heartbeats(&self) {
-        let expected = &self.config.load().heartbeats;
+        let expected = &self.config.whole.load().heartbeats;
         self.heartbeats.expect(expected, Instant::now());
         self.reloads.send_replace(());
     }
@@ -452,11 +455,16 @@ impl Shared {
     fn rebuild(&self) {
         let _one_at_a_time = self.changes.rebuild.lock();
         let has_scanned = self.registry.is_ready();
-        let config = self.config.load();
+        let config = self.config.whole.load();
         let serving = self.registry.serving();
         let (modules, descriptions) = (serving.listed(), serving.descriptions());
         let router = Router::with_described(config.routes.clone(), &descriptions);
-        let ways = Ways::new(&config, &router, &descriptions);
+        let ways = Ways::new(
+            config.dead_letter.as_deref(),
+            &config.handlers,
+            &router,
+            &descriptions,
+        );
         self.router.store(Arc::new(router.with_own(ways.routes())));
         self.report_dead_letters(ways, has_scanned);
         self.queue.set_caps(caps(&config, &descriptions));
@@ -579,22 +587,18 @@ pub fn module_state(config: &Config, module: &ModuleInfo) -> ModuleState {
     }
 }
 
-fn queue_options(config: &Config) -> queue::Options {
-    queue::Options {
-        queue_depth_max: usize::try_from(config.webhook.queue_depth_max).unwrap_or(usize::MAX),
-        retention_time: config.retention.time,
-        retention_bytes_max: config.retention.size_bytes_max,
-        ..queue::Options::default()
-    }
-}
-
 fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
     queue::Caps {
         by_handler: modules
             .iter()
             .map(|module| &module.name)
-            .chain(config.handler_names())
-            .map(|name| (name.clone(), config.handler(name).limits.concurrency_max))
+            .chain(config.handlers.names())
+            .map(|name| {
+                (
+                    name.clone(),
+                    config.handlers.of(name).limits.concurrency_max,
+                )
+            })
             .collect(),
         default: runtime::Limits::default().concurrency_max,
     }
@@ -647,7 +651,8 @@ fn service_options(config: &Config, ref_key: [u8; 32], preview: PreviewSink) -> 
 #[must_use]
 pub fn pins(config: &Config) -> Pins {
     config
-        .handler_names()
-        .filter_map(|name| Some((name.clone(), config.handler(name).sha256?)))
+        .handlers
+        .names()
+        .filter_map(|name| Some((name.clone(), config.handlers.of(name).sha256?)))
         .collect()
 }

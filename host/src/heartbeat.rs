@@ -1,4 +1,4 @@
-//! Alerts whose silence is the news: a `Watchdog` that stops coming, and the ping that says we are alive.
+//! Heartbeats: alerts such as `Watchdog` that are expected regularly, and the alert that is raised if one is missing.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,19 +8,19 @@ use parking_lot::Mutex;
 use crate::alert::{Alert, Fingerprint, Labels, Origin, Status, Timestamp};
 use crate::router::Matcher;
 
-/// The name of the alert that is raised when an expected one stops coming.
+/// The name of the alert that is raised if a heartbeat is missing.
 pub const MISSING: &str = "AlertManagerHeartbeatMissing";
 
-/// An alert that is expected again and again.
+/// A heartbeat that is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// All must match.
+    /// The matchers, which must all match.
     pub matchers: Vec<Matcher>,
-    /// The longest time between two of them.
+    /// The longest time between two heartbeats.
     pub every: Duration,
 }
 
-/// What is expected, and when it last came.
+/// The expected heartbeats, and when each arrived last.
 #[derive(Debug, Default)]
 pub struct Heartbeats(Mutex<BTreeMap<String, Beat>>);
 
@@ -28,13 +28,13 @@ pub struct Heartbeats(Mutex<BTreeMap<String, Beat>>);
 struct Beat {
     expected: Expected,
     last: Instant,
-    /// When the alert about its silence began to fire.
+    /// The `startsAt` of the alert about its absence.
     missing_since: Option<Timestamp>,
 }
 
 impl Heartbeats {
-    /// Takes what is expected from now on; what was expected before keeps when it last came. After a start
-    /// everything has its whole interval as grace.
+    /// Sets which heartbeats are expected. Those that were expected before keep the time of their last arrival. After a start,
+    /// each is given its whole interval.
     pub fn expect(&self, expected: &BTreeMap<String, Expected>, now: Instant) {
         let mut beats = self.0.lock();
         beats.retain(|name, _| expected.contains_key(name));
@@ -50,7 +50,7 @@ impl Heartbeats {
         }
     }
 
-    /// Returns what is expected, and whether it is missing.
+    /// Returns the heartbeats, and whether each is missing.
     #[must_use]
     pub fn missing(&self) -> Vec<(String, bool)> {
         let beats = self.0.lock();
@@ -60,15 +60,15 @@ impl Heartbeats {
         missing.collect()
     }
 
-    /// Takes up that a heartbeat was missing already before this start.
+    /// Restores that a heartbeat was already missing before this start.
     pub fn take_up(&self, name: &str, since: Timestamp) {
         if let Some(beat) = self.0.lock().get_mut(name) {
             beat.missing_since.get_or_insert(since);
         }
     }
 
-    /// Takes note of an alert, before it is known whether it is a duplicate. Returns the end of an alert
-    /// that this one ends.
+    /// Notes an alert, before it is known whether it is a duplicate. Returns the resolved alerts for the heartbeats that it ends
+    /// the absence of.
     pub fn note(&self, alert: &Alert, now: Instant) -> Vec<Alert> {
         if alert.status == Status::Resolved {
             return Vec::new();
@@ -91,7 +91,7 @@ impl Heartbeats {
         ended
     }
 
-    /// Returns an alert for each that is overdue and not yet told of, and when to look again.
+    /// Returns an alert for each heartbeat that is overdue and not reported yet, and when to check again.
     pub fn overdue(&self, now: Instant, wall: Timestamp) -> (Vec<Alert>, Option<Instant>) {
         let mut raised = Vec::new();
         let mut next = None;
@@ -132,12 +132,12 @@ fn missing(name: &str, beat: &Beat, since: Timestamp, ended: Option<Timestamp>) 
     let annotations = Labels::from_iter([
         (
             "summary",
-            format!("The heartbeat {name} has not come for {every}."),
+            format!("The heartbeat {name} has not arrived for {every}."),
         ),
         (
             "description",
             format!(
-                "No alert with {} has arrived for {every}. Prometheus, Alertmanager or the way between them and this server is broken, and other alerts may not arrive either.",
+                "No alert with {} has arrived for {every}. Prometheus, Alertmanager or the connection between them and this server is broken, and other alerts may not arrive either.",
                 matchers.join(", ")
             ),
         ),
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(raised[0].name(), MISSING);
         assert!(
             beats.overdue(at(start, 500), wall).0.is_empty(),
-            "told once"
+            "reported once"
         );
         let ended = beats.note(&watchdog(Status::Firing), at(start, 501));
         assert_eq!(ended.len(), 1);

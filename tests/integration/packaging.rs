@@ -39,7 +39,7 @@ fn the_packages_configuration_serves_without_a_secret_and_on_this_machine_alone(
     assert!(config.slack.preview);
     assert!(config.listen.ip().is_loopback());
     for name in ["kube-pod-crash-looping", "slack-notify"] {
-        let settings = config.handler(&HandlerName::new(name));
+        let settings = config.handlers.of(&HandlerName::new(name));
         assert!(settings.grants.slack.contains("alerts"), "{name}");
     }
 }
@@ -107,7 +107,9 @@ fn what_the_package_s_configuration_offers_is_accepted_once_it_is_uncommented() 
     let config = Config::load(Some(&file), &Overrides::default(), &|_| None)
         .unwrap_or_else(|problems| panic!("{problems}\n{here}"));
     assert!(!config.slack.preview && config.webhook.authorization.is_some());
-    let crash_loops = config.handler(&HandlerName::new("kube-pod-crash-looping"));
+    let crash_loops = config
+        .handlers
+        .of(&HandlerName::new("kube-pod-crash-looping"));
     assert!(crash_loops.grants.credentials.contains("kubernetes"));
     let checked = run(secrets.path(), &["check", "--config", "alert-manager.yml"]);
     assert_eq!(checked.code, Some(0), "{checked:?}");

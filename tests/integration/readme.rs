@@ -251,7 +251,7 @@ fn load(text: &str) -> Config {
 
 fn assert_grants_both(config: &Config) {
     for name in ["kube-pod-crash-looping", "slack-notify"] {
-        let settings = config.handler(&HandlerName::new(name));
+        let settings = config.handlers.of(&HandlerName::new(name));
         assert!(settings.grants.slack.contains("alerts"), "{name}");
     }
 }

@@ -68,7 +68,13 @@ fn folder() -> PathBuf {
 /// Returns the command with no variable of ours inherited, in a folder.
 #[must_use]
 pub fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    command_of(binary(), dir, args)
+}
+
+/// As [`command`], of another build of the server.
+#[must_use]
+pub fn command_of(binary: &Path, dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.current_dir(dir).args(args);
     for name in [
         "PORT",

@@ -1,20 +1,21 @@
-//! What an operator may set about the queue.
+//! What an operator may set for the queue.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use alert_manager_core::alert::HandlerName;
 
-/// How the queue is to behave. The defaults are those of the configuration.
+/// The settings of the queue. The keys are those of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Deliveries not settled, in all; past it alerts are refused. One handler gets half of it.
+    /// `webhook.queue_depth_max`: deliveries that are not settled, in all; past it alerts are refused. One handler gets half
+    /// of it. 100,000 by default.
     pub queue_depth_max: usize,
-    /// How long a settled delivery is kept.
+    /// `retention.time`: how long a settled delivery is kept. 7 days by default.
     pub retention_time: Duration,
-    /// Past this size of the store, in bytes, the oldest settled deliveries go.
+    /// `retention.size`: past this size of the store, in bytes, the oldest settled deliveries are deleted. 2 GiB by default.
     pub retention_bytes_max: u64,
-    /// How long an alert may wait for its commit before its sender is told to try again.
+    /// How long an alert may wait for its commit before its sender is asked to try again. 10 s; it has no key.
     pub commit_wait_max: Duration,
 }
 

@@ -49,7 +49,7 @@ pub use types::*;
 /// What runs the guests, and its version.
 pub const ENGINE: &str = concat!("wasmtime ", env!("ALERT_MANAGER_WASMTIME"));
 
-/// What the fuzz targets of `tests/fuzz` reach inside; no part of what this library offers.
+/// What the fuzz targets of `tests/integration/fuzz` reach inside; no part of what this library offers.
 #[doc(hidden)]
 pub mod fuzzing {
     use super::bindings::types;

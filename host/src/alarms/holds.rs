@@ -1,4 +1,4 @@
-//! Makes the alert about something of Slack that is held.
+//! Creates the alert about a held Slack channel or token.
 
 use super::dead_letters::own_alert;
 use crate::alert::{Alert, Labels, Timestamp};
@@ -7,21 +7,21 @@ use crate::runtime::Hold;
 const CHANNEL_HELD: &str = "AlertManagerSlackChannelHeld";
 const TOKEN_REFUSED: &str = "AlertManagerSlackTokenRefused";
 
-/// What a hold is restored from after a restart.
+/// Annotations from which a hold is restored after a restart.
 const CODE: &str = "slack_code";
 const ADVICE: &str = "advice";
 
-/// Returns the alert about a hold. What Slack answered is no label: it may change while the hold lasts.
+/// Returns the alert about a hold. Slack's error is not a label, because it can change while the hold lasts.
 pub(crate) fn alarm(hold: &Hold, now: Timestamp) -> Alert {
     let (code, advice) = (&hold.code, &hold.advice);
     let (labels, summary) = match &hold.channel {
         Some(channel) => (
             vec![("alertname", CHANNEL_HELD), ("channel", channel)],
-            format!("Slack refuses messages to the channel {channel}: {code}. {advice}"),
+            format!("Slack rejects messages to the channel {channel}: {code}. {advice}"),
         ),
         None => (
             vec![("alertname", TOKEN_REFUSED)],
-            format!("Slack refuses the token: {code}. {advice}"),
+            format!("Slack rejects the token: {code}. {advice}"),
         ),
     };
     let labels = labels.into_iter().chain([("severity", "critical")]);

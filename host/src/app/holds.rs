@@ -92,7 +92,7 @@ impl Shared {
                 continue;
             };
             fire.insert(hold.channel.clone(), alarm.fingerprint);
-            let config = self.config.load();
+            let config = self.config.whole.load();
             let channels = &config.slack.channels;
             if hold
                 .channel

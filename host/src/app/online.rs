@@ -16,7 +16,7 @@ impl Shared {
         loop {
             self.ready().await;
             reloads.mark_unchanged();
-            let config = self.config.load_full();
+            let config = self.config.whole.load_full();
             let mut asked = Asked::default();
             if let Some(report) = self.runtime.ask_slack().await {
                 asked.slack(&config, &report);

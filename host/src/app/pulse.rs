@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::Shared;
+use crate::alarms::Ping;
 use crate::alert::{Alert, Fingerprint, Status, Timestamp};
-use crate::config::Ping;
 use crate::heartbeat::MISSING;
 use crate::queue::{Filter, Parcel, Submission};
 use crate::runtime::Proxy;
@@ -179,7 +179,7 @@ impl Shared {
         let mut is_late = false;
         loop {
             let now = Instant::now();
-            let config = self.config.load_full();
+            let config = self.config.whole.load_full();
             let pings = config.pings.clone();
             due.retain(|name, _| pings.iter().any(|ping| ping.name == *name));
             for ping in &pings {

@@ -1,4 +1,4 @@
-//! `check --online`: asks Slack and the granted origins what no file tells.
+//! `check --online`: asks Slack and the granted origins what the configuration alone cannot show.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::config::Config;
 use crate::review::Asked;
 use crate::runtime::CredentialKind;
 
-/// Origins that are asked; each takes a connection.
+/// How many origins are asked; each takes a connection.
 const ORIGINS_MAX: usize = 200;
 
-/// Asks everything at once, within seconds.
+/// Asks all of them concurrently, within seconds.
 pub(super) fn ask(config: &Config) -> anyhow::Result<Asked> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -26,8 +26,8 @@ async fn ask_all(config: &Config) -> anyhow::Result<Asked> {
     let (runtime, _folder) = modules::sandbox(config, modules::CacheUse::IfThere)?;
     let mut asked = Asked::default();
     let mut origins = JoinSet::new();
-    for name in config.handler_names() {
-        let settings = config.handler(name);
+    for name in config.handlers.names() {
+        let settings = config.handlers.of(name);
         for grant in settings
             .grants
             .http

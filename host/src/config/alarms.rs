@@ -1,7 +1,6 @@
 //! `heartbeats` and `dead_letter`: what happens when alerts do not come, or fail.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::credentials::secret;
 use super::handlers::is_kebab_case;
@@ -9,22 +8,10 @@ use super::proxy::via_proxy;
 use super::routes::matchers;
 use super::sections::Env;
 use super::yaml::{Entry, Node, Reader};
+use crate::alarms::Ping;
 use crate::alert::HandlerName;
 use crate::heartbeat::Expected;
 use crate::secret::SecretSource;
-
-/// A URL that is asked again and again, so that somebody notices when it no longer is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ping {
-    /// Its name below `heartbeats`.
-    pub name: String,
-    /// `ping_url`, `ping_url_file` or `ping_url_env`. Whoever knows it can pretend to be this server.
-    pub url: SecretSource,
-    /// `every`.
-    pub every: Duration,
-    /// `via_proxy`: the proxy resolves the URL's name.
-    pub via_proxy: bool,
-}
 
 /// `heartbeats`, told apart by what they hold.
 #[derive(Debug, Default)]

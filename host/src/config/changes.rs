@@ -1,10 +1,13 @@
 //! What a new configuration changes, by its keys: for the log and for whoever asked for the reload.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{Config, HandlerSettings};
+use super::Config;
 use crate::alert::HandlerName;
+use crate::queue;
 use crate::router::Route;
+use crate::worker::HandlerSettings;
 
 /// What is different in another configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,8 +69,8 @@ impl Changes {
     fn handlers(&mut self, old: &Config, new: &Config) {
         self.entries(
             "handlers",
-            &old.handlers,
-            &new.handlers,
+            &old.handlers.by_name,
+            &new.handlers.by_name,
             |old: &std::sync::Arc<HandlerSettings>, new| format!(" ({})", parts(old, new)),
         );
     }
@@ -126,10 +129,10 @@ fn keys(old: &Config, new: &Config) -> Vec<&'static str> {
         handlers_dir,
         sandbox,
         store,
-        retention,
+        queue,
         webhook,
         api,
-        web,
+        server,
         tls_server,
         proxy,
         slack,
@@ -141,8 +144,7 @@ fn keys(old: &Config, new: &Config) -> Vec<&'static str> {
         warnings: _,
         mistakes: _,
         spots: _,
-        handlers: _,
-        other_handlers,
+        handlers,
     } = new;
     [
         ("listen", old.listen != *listen),
@@ -151,22 +153,29 @@ fn keys(old: &Config, new: &Config) -> Vec<&'static str> {
         ("handlers_dir", old.handlers_dir != *handlers_dir),
         ("sandbox", old.sandbox != *sandbox),
         ("store", old.store != *store),
-        ("retention", old.retention != *retention),
-        ("webhook", old.webhook != *webhook),
+        ("retention", retention_of(&old.queue) != retention_of(queue)),
+        (
+            "webhook",
+            old.webhook != *webhook || old.queue.queue_depth_max != queue.queue_depth_max,
+        ),
         ("api", old.api != *api),
-        ("web", old.web != *web),
+        ("web", old.server != *server),
         ("tls_server_config", old.tls_server != *tls_server),
         ("proxy_url, no_proxy", old.proxy != *proxy),
         ("slack", old.slack != *slack),
         ("dead_letter", old.dead_letter != *dead_letter),
         (
             "handlers without an entry",
-            old.other_handlers != *other_handlers,
+            old.handlers.others != handlers.others,
         ),
     ]
     .into_iter()
     .filter_map(|(key, has_changed)| has_changed.then_some(key))
     .collect()
+}
+
+fn retention_of(queue: &queue::Options) -> (Duration, u64) {
+    (queue.retention_time, queue.retention_bytes_max)
 }
 
 fn restart(started: &Config, new: &Config) -> Vec<&'static str> {
@@ -175,11 +184,14 @@ fn restart(started: &Config, new: &Config) -> Vec<&'static str> {
         ("store", started.store != new.store),
         ("handlers_dir", started.handlers_dir != new.handlers_dir),
         ("tls_server_config", started.tls_server != new.tls_server),
-        ("retention", started.retention != new.retention),
+        (
+            "retention",
+            retention_of(&started.queue) != retention_of(&new.queue),
+        ),
         ("sandbox", started.sandbox != new.sandbox),
         (
             "webhook.queue_depth_max",
-            started.webhook.queue_depth_max != new.webhook.queue_depth_max,
+            started.queue.queue_depth_max != new.queue.queue_depth_max,
         ),
     ]
     .into_iter()

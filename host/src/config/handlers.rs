@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::closest;
 use super::limits;
 use super::proxy::via_proxy;
 use super::yaml::{Node, Reader, Section};
-use super::{EnrichBudget, HandlerSettings, Retry, closest};
 use crate::alert::HandlerName;
 use crate::policy::{Grants, HttpGrant};
 use crate::shapes;
 use crate::units::format_duration;
+use crate::worker::{EnrichBudget, HandlerSettings, Retry};
 
 /// The names that grants may use.
 pub(super) struct Grantable {

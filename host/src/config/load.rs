@@ -21,15 +21,16 @@ use super::sections::{self, Env, SlackSection};
 use super::spots::Spots;
 use super::web;
 use super::yaml::{Node, Place, Reader, Section};
-use super::{
-    Api, Bound, Config, HandlerSettings, Overrides, Retention, Store, TlsServer, Web, Webhook,
-    open_doors,
-};
+use super::{Config, Overrides, Store, endpoints_without_authentication};
 use crate::alert::HandlerName;
+use crate::http::server::{self, Bound, TlsSettings};
+use crate::http::{api, webhook};
 use crate::policy::Grants;
+use crate::queue;
 use crate::router::Route;
 use crate::runtime::{Bounds, Credential, Proxy, SlackSettings};
 use crate::secret::{Secret, SecretSource};
+use crate::worker::{self, HandlerSettings};
 
 /// Far more than any configuration; a bound for what a mistaken path makes us read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -54,16 +55,16 @@ struct FileConfig {
     insecure: bool,
     handlers_dir: Option<PathBuf>,
     store: Option<Store>,
-    retention: Retention,
+    queue: queue::Options,
     sandbox: Bounds,
-    webhook: Webhook,
-    api: Api,
+    webhook: webhook::Settings,
+    api: api::Settings,
     slack: SlackSection,
     credentials: BTreeMap<String, Arc<Credential>>,
     routes: Vec<Route>,
     proxy: Option<Arc<Proxy>>,
-    web: Web,
-    tls_server: Option<TlsServer>,
+    server: server::Settings,
+    tls_server: Option<TlsSettings>,
     heartbeats: HeartbeatsSection,
     dead_letter: Option<Vec<HandlerName>>,
     handlers: BTreeMap<HandlerName, Arc<HandlerSettings>>,
@@ -221,7 +222,7 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
         ..FileConfig::default()
     };
     decode_basics(reader, &mut top, &mut config);
-    config.retention = sections::retention(reader, top.take("retention"));
+    sections::retention(reader, top.take("retention"), &mut config.queue);
     config.sandbox = limits::sandbox(reader, top.take("sandbox"));
     let no_proxy = proxy::no_proxy(reader, top.take("no_proxy"));
     config.proxy = proxy::proxy(reader, &mut top, env, &no_proxy);
@@ -229,7 +230,7 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     let largest = webhook
         .as_ref()
         .map(|(node, _)| node.place_of("body_bytes_max"));
-    config.webhook = sections::webhook(reader, webhook, env);
+    config.webhook = sections::webhook(reader, webhook, env, &mut config.queue);
     config.api = sections::api(reader, top.take("api"), env);
     let slack = top.take("slack");
     config.places.slack = slack.as_ref().map(|(node, _)| node.at);
@@ -241,9 +242,14 @@ fn decode(reader: &mut Reader, node: &Node, env: Env<'_>) -> FileConfig {
     let room = web
         .as_ref()
         .map(|(node, _)| node.place_of("bodies_bytes_max"));
-    config.web = web::web(reader, web);
+    config.server = web::web(reader, web);
     let at = room.flatten().or(largest.flatten());
-    web::check_room(reader, at.unwrap_or(node.at), &config.web, &config.webhook);
+    web::check_room(
+        reader,
+        at.unwrap_or(node.at),
+        &config.server,
+        &config.webhook,
+    );
     config.tls_server = web::tls_server(reader, top.take("tls_server_config"));
     let has_proxy = config.proxy.is_some();
     config.heartbeats = alarms::heartbeats(reader, top.take("heartbeats"), env, has_proxy);
@@ -365,7 +371,7 @@ fn assemble(
         insecure: file.insecure,
         handlers_dir,
         store,
-        retention: file.retention,
+        queue: file.queue,
         sandbox: file.sandbox,
         webhook: file.webhook,
         api: file.api,
@@ -373,7 +379,7 @@ fn assemble(
         slack,
         credentials: file.credentials,
         routes: file.routes,
-        web: file.web,
+        server: file.server,
         tls_server: file.tls_server,
         heartbeats: file.heartbeats.expected,
         pings: file.heartbeats.pings,
@@ -381,8 +387,10 @@ fn assemble(
         warnings: found.warnings,
         mistakes: found.mistakes,
         spots: Arc::new(file.spots),
-        handlers: file.handlers,
-        other_handlers: Arc::new(other_handlers),
+        handlers: worker::Settings {
+            by_name: file.handlers,
+            others: Arc::new(other_handlers),
+        },
     };
     (config, problems)
 }
@@ -429,7 +437,8 @@ fn check_exposure(
         listen,
         tls: file.tls_server.clone(),
     };
-    let Some(open) = open_doors(&bound, file.insecure, &file.webhook, &file.api) else {
+    let open = endpoints_without_authentication(&bound, file.insecure, &file.webhook, &file.api);
+    let Some(open) = open else {
         return;
     };
     let message =

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::Store;
 use super::credentials::authorization;
 use super::proxy::{proxy, via_proxy};
 use super::web::{hmac, sender_rate};
 use super::yaml::{Node, Place, Reader, Section};
-use super::{Api, Retention, Store, Webhook};
+use crate::http::{api, webhook};
+use crate::queue;
 use crate::runtime::{NoProxy, Proxy, SlackRate};
 use crate::secret::Authorization;
 
@@ -73,28 +75,35 @@ pub(super) fn parse_base_url(text: &str) -> Option<Url> {
     Some(url)
 }
 
-pub(super) fn retention(reader: &mut Reader, node: Option<(&Node, String)>) -> Retention {
-    let mut retention = Retention::default();
+pub(super) fn retention(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+    queue: &mut queue::Options,
+) {
     let Some((node, path)) = node else {
-        return retention;
+        return;
     };
     let mut section = reader.section(node, &path);
     if let Some((node, path)) = section.take("time")
         && let Some(time) = reader.duration(node, &path)
     {
-        retention.time = time;
+        queue.retention_time = time;
     }
     if let Some((node, path)) = section.take("size")
         && let Some(size) = reader.size(node, &path)
     {
-        retention.size_bytes_max = size;
+        queue.retention_bytes_max = size;
     }
     section.finish(reader);
-    retention
 }
 
-pub(super) fn webhook(reader: &mut Reader, node: Option<(&Node, String)>, env: Env<'_>) -> Webhook {
-    let mut webhook = Webhook::default();
+pub(super) fn webhook(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+    env: Env<'_>,
+    queue: &mut queue::Options,
+) -> webhook::Settings {
+    let mut webhook = webhook::Settings::default();
     let Some((node, path)) = node else {
         return webhook;
     };
@@ -110,20 +119,24 @@ pub(super) fn webhook(reader: &mut Reader, node: Option<(&Node, String)>, env: E
     if let Some((node, path)) = section.take("queue_depth_max")
         && let Some(count) = reader.count(node, &path)
     {
-        webhook.queue_depth_max = count;
+        queue.queue_depth_max = count;
     }
     section.finish(reader);
     webhook
 }
 
-pub(super) fn api(reader: &mut Reader, node: Option<(&Node, String)>, env: Env<'_>) -> Api {
+pub(super) fn api(
+    reader: &mut Reader,
+    node: Option<(&Node, String)>,
+    env: Env<'_>,
+) -> api::Settings {
     let Some((node, path)) = node else {
-        return Api::default();
+        return api::Settings::default();
     };
     let mut section = reader.section(node, &path);
     let authorization = inbound(reader, &mut section, env);
     section.finish(reader);
-    Api { authorization }
+    api::Settings { authorization }
 }
 
 /// Reads who may come in, and that its secret can be read: a door that nobody can open is a mistake.

@@ -14,7 +14,8 @@ use std::time::Duration;
 use super::*;
 use crate::alert::Labels;
 use crate::router::Router;
-use crate::runtime::{CredentialKind, SlackRate};
+use crate::runtime::{CredentialKind, Limits, SlackRate};
+use crate::secret::Authorization;
 
 const CLOSED: &str = "slack: { preview: true }\n";
 
@@ -82,7 +83,7 @@ fn without_a_file_every_handler_may_post_to_one_channel_in_preview() {
     assert_eq!(config.handlers_dir, Path::new("handlers"));
     assert!(config.slack.preview);
     assert_eq!(config.slack.channels["alerts"], "#alerts");
-    let handler = config.handler(&HandlerName::new("anything"));
+    let handler = config.handlers.of(&HandlerName::new("anything"));
     assert!(handler.grants.slack("alerts").is_ok());
     assert!(handler.grants.http.is_empty());
 
@@ -162,10 +163,10 @@ fn every_key_is_read() {
         "relative to the file"
     );
     assert_eq!(config.store, Store::Sqlite(given.path("alert-manager.db")));
-    assert_eq!(config.retention.time, Duration::from_secs(3 * 86_400));
-    assert_eq!(config.retention.size_bytes_max, 1 << 30);
+    assert_eq!(config.queue.retention_time, Duration::from_secs(3 * 86_400));
+    assert_eq!(config.queue.retention_bytes_max, 1 << 30);
     assert_eq!(config.webhook.body_bytes_max, 1 << 20);
-    assert_eq!(config.webhook.queue_depth_max, 10);
+    assert_eq!(config.queue.queue_depth_max, 10);
     let Some(Authorization::Scheme {
         scheme,
         credentials,
@@ -233,7 +234,9 @@ fn routes_and_handlers_are_read() {
     .collect();
     assert_eq!(Router::new(config.routes.clone()).matching(&alert), [0, 1]);
 
-    let handler = config.handler(&HandlerName::new("kube-pod-crash-looping"));
+    let handler = config
+        .handlers
+        .of(&HandlerName::new("kube-pod-crash-looping"));
     assert_eq!(handler.sha256.unwrap()[..2], [0x9f, 0x86]);
     assert_eq!(
         handler.limits,
@@ -281,7 +284,7 @@ fn routes_and_handlers_are_read() {
         handler.config_under(&config.routes[1].config),
         handler.config
     );
-    let other = config.handler(&HandlerName::new("slack-notify"));
+    let other = config.handlers.of(&HandlerName::new("slack-notify"));
     assert!(
         other.grants.slack.is_empty(),
         "with a file, nothing is granted by itself"
@@ -570,7 +573,7 @@ handlers:
     let given = Given::new().file("am.yml", file);
     let config = given.load(Some(&given.path("am.yml"))).unwrap();
     let base = |name: &str| {
-        let settings = config.handler(&HandlerName::new(name));
+        let settings = config.handlers.of(&HandlerName::new(name));
         settings.config.get("story_base").cloned()
     };
     let below_external_url = "https://alerts.example.com/am/api/v1/deliveries";
@@ -580,7 +583,7 @@ handlers:
 
     let given = Given::new().file("am.yml", "slack: { preview: true }");
     let config = given.load(Some(&given.path("am.yml"))).unwrap();
-    let settings = config.handler(&HandlerName::new("listed"));
+    let settings = config.handlers.of(&HandlerName::new("listed"));
     assert!(settings.config.is_empty(), "no address, no link");
 }
 
@@ -721,7 +724,7 @@ handlers:
   b: *base
 "#,
     );
-    let b = config.handler(&HandlerName::new("b"));
+    let b = config.handlers.of(&HandlerName::new("b"));
     assert_eq!(b.limits.memory_bytes_max, 32 << 20);
     assert_eq!(b.limits.concurrency_max, 4);
     assert_eq!(b.config["1"], "0x10");
@@ -731,7 +734,7 @@ handlers:
     assert_eq!(b.config["block"], "two\nlines\n");
 
     let windows = "\u{feff}slack: { preview: true }\r\nhandlers:\r\n  a:\r\n    config:\r\n      x: 1.50\r\n      y: 2.50 # z\r\n";
-    let a = good(windows).handler(&HandlerName::new("a"));
+    let a = good(windows).handlers.of(&HandlerName::new("a"));
     assert_eq!(
         (a.config["x"].as_str(), a.config["y"].as_str()),
         ("1.50", "2.50")

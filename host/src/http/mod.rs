@@ -1,9 +1,9 @@
-//! The server's door: connections, what senders post, what people and programs ask.
+//! The HTTP server: connections, the webhook, the API.
 
-mod api;
+pub(crate) mod api;
 mod auth;
 mod error;
-mod origin;
+pub(crate) mod origin;
 mod refused;
 pub(crate) mod server;
 pub mod webhook;
@@ -17,10 +17,10 @@ use crate::app::Shared;
 use crate::telemetry::{self, Refusal};
 use error::ApiError;
 
-/// Why alerts are answered 503 before the first scan of the folder has ended.
+/// The error of the webhook before the first scan of the folder has ended.
 pub(crate) const STILL_LOADING: &str = "the handlers are still being loaded";
 
-/// Every route.
+/// Returns all routes.
 pub(crate) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
     api::endpoints(shared)
         .merge(webhook::endpoints())
@@ -45,10 +45,10 @@ async fn unknown_path(request: Request) -> ApiError {
 
 async fn wrong_method(request: Request) -> ApiError {
     let (path, method) = (request.uri().path(), request.method());
-    // A browser, mostly: somebody looks whether this is the right address.
+    // Most likely a browser, with which somebody checks the address.
     let advice = match path {
         "/webhook" | "/webhook/api/v2/alerts" | "/api/v2/alerts" => {
-            ": POST alerts to it; what became of them is at /api/v1/deliveries"
+            ": POST alerts to it; their deliveries are at /api/v1/deliveries"
         }
         _ => "",
     };

@@ -1,5 +1,5 @@
-//! Counts and logs requests that are refused: an operator learns of alerts that do not get in from the server too, not only
-//! from their sender's log.
+//! Counts and logs refused requests, so that an operator learns about alerts that do not arrive from the server too, and not only
+//! from the sender's log.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use super::webhook;
 use crate::app::Shared;
 use crate::telemetry::{Refusal, Refused};
 
-/// Stands before every endpoint.
+/// The middleware around all endpoints.
 pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| *peer);
@@ -44,7 +44,7 @@ pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: 
     response
 }
 
-/// Returns true if it may be a sender's: it was posted to the webhook, or to a path that may be mistaken for it.
+/// Returns whether the request may carry alerts: it was posted to the webhook, or to an unknown path.
 fn may_bring_alerts(method: &Method, path: &str, reason: Refusal) -> bool {
     let posts = *method == Method::POST || *method == Method::PUT;
     posts && (webhook::PATHS.contains(&path) || reason == Refusal::Path)

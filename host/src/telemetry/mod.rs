@@ -1,4 +1,4 @@
-//! What the server reports about itself: log lines and metrics.
+//! Log lines and metrics of the server.
 
 pub mod log;
 mod metrics;

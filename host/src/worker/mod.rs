@@ -1,12 +1,14 @@
-//! Takes leased deliveries through their steps and settles them.
+//! Workers run the steps of leased deliveries and settle them.
 
 mod breaker;
 mod outcome;
 mod pipeline;
 mod prober;
+mod settings;
 mod story;
 mod threads;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::Config;
 use crate::queue::{Leases, Queue};
 use crate::router::Router;
 use crate::runtime::{Registry, Runtime};
@@ -22,34 +23,38 @@ use crate::telemetry::Metrics;
 
 pub(crate) use breaker::{Breakers, Pause};
 pub(crate) use prober::Prober;
+pub(crate) use settings::{EnrichBudget, HandlerSettings, Retry, Settings};
 pub(crate) use threads::GuestThreads;
 
-/// What a worker needs: handles that it shares with the rest of the server.
+/// A worker: handles that it shares with other parts of the server.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) queue: Queue,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) config: Arc<ArcSwap<Config>>,
+    /// Loaded for each step.
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    /// The drop folder, for messages.
+    pub(crate) handlers_dir: Arc<Path>,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) breakers: Arc<Breakers>,
 }
 
-/// How far a shutdown is.
+/// The phase of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Takes leases.
+    /// Leases are taken.
     Serving,
-    /// Takes no more; what runs may finish.
+    /// No more leases are taken; running deliveries may finish.
     Draining,
-    /// What still runs is cut off and given back.
+    /// Running deliveries are interrupted and given back.
     CutOff,
 }
 
 impl Worker {
-    /// Runs until `phase` leaves [`Phase::Serving`]; then lets what runs finish within `drain_max`, and cuts
-    /// off the rest. Every lease is settled when this returns.
+    /// Runs until `phase` leaves [`Phase::Serving`], then lets running deliveries finish within `drain_max` and interrupts the
+    /// rest. When it returns, every lease is settled.
     pub(crate) async fn run(
         self,
         mut leases: Leases,
@@ -83,7 +88,7 @@ impl Worker {
                 deliveries = running.len(),
                 "deliveries did not finish within {drain_max:?} of the shutdown; they continue after the next start"
             );
-            // Each task settles what it holds before it ends.
+            // Each task settles its delivery before it ends.
             let _ = cut_off.send(Phase::CutOff);
             while let Some(ended) = running.join_next().await {
                 report(ended);
@@ -92,7 +97,7 @@ impl Worker {
     }
 }
 
-/// A panic here is our own mistake: the lease stays held, and the next start takes it up.
+/// Reports a panic, which is a mistake in the server: the lease stays held, and the next start runs the delivery again.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a worker ended unexpectedly; its delivery continues after the next start");

@@ -1,4 +1,4 @@
-//! One lease of one delivery: its due steps in order, each in the sandbox, until it is settled.
+//! Runs one lease of a delivery: the steps that are due, in order, each in the sandbox, until it is settled.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,24 +8,25 @@ use tokio::sync::watch;
 
 use super::breaker::{Change, Gate, Health};
 use super::outcome::{self, Circumstances, Met};
-use super::story::{Attempt, STORY_BYTES_MAX, STORY_LIMIT, StepStory};
+use super::settings::HandlerSettings;
+use super::story::{self, STORY_BYTES_MAX, STORY_LIMIT};
 use super::{Phase, Worker};
 use crate::alert::{
     Enrichment, HandlerName, Labels, Status, StepKind, Timestamp, is_dead_letter_route,
 };
-use crate::config::HandlerSettings;
-use crate::journal::{Dependency, RecordUse, Recorded, Suspect};
+use crate::api::{self, Attempt, AttemptOutcome, Lenient, StepOutcome, StepTry};
+use crate::journal::{Dependency, Doubt, Doubts, RecordUse, Recorded, Suspect};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{Leased, Next, Queue, ReadError, Settlement, StepStatus, Wake, Woken};
 use crate::runtime::{Answered, Invocation, Invoked, Output, Served, StepFailure, Trace};
 
-/// How long an actor whose module is not loaded waits before it looks again.
+/// How long an actor whose module is not loaded waits at most until it is checked again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// The longest pause between two tries of a notice about a dead letter on one way while another is free.
+/// The longest backoff of a notice about a dead letter on one way while another is free.
 const WAY_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
-/// A lease under way.
+/// A lease that is being run.
 pub(super) struct Run {
     worker: Worker,
     leased: Leased,
@@ -33,23 +34,23 @@ pub(super) struct Run {
     cut_off: watch::Receiver<Phase>,
     started_at: Timestamp,
     began: Instant,
-    /// The steps that this lease has tried. Each is tried once a lease: what it recorded is read with the next.
+    /// The steps that this lease has tried. Each is tried once per lease: what it recorded is read by the next one.
     tried: Vec<usize>,
-    told: Vec<StepStory>,
-    /// What its steps have recorded under this lease.
+    told: Vec<StepTry>,
+    /// The size of what its steps have recorded under this lease.
     recorded_now: RecordUse,
-    /// When the steps that failed are due, on the clock that only runs forwards.
+    /// When the steps that failed are due, on the monotonic clock.
     due: BTreeMap<usize, Instant>,
-    /// The steps that go on before their time, and what each waited for that is back.
+    /// The steps that run before their time, with the recovered dependencies that each waited for.
     woken: BTreeMap<usize, Vec<Woken>>,
-    /// What answered this lease: a step that needs one of these nevertheless is not to be woken by that answer.
+    /// The dependencies that answered during this lease: a step that still fails for one of them is not woken by that answer.
     has: Vec<Dependency>,
-    /// It is a notice that takes another way if it dies on this one: nothing is gained by trying this one for hours. Looked
-    /// up when a step fails.
+    /// True for a notice that is moved to another way if it dies, so that it need not be tried for hours on this one. Determined
+    /// when a step fails.
     has_another_way: bool,
 }
 
-/// A handler's slot, given back when dropped: even a panic leaks none.
+/// A concurrency permit of a handler, returned when dropped, even by a panic.
 struct Slot {
     queue: Queue,
     handler: HandlerName,
@@ -67,13 +68,13 @@ impl Drop for Slot {
     }
 }
 
-/// What a lease does next.
+/// The next action of a lease.
 enum Turn {
-    /// Tries the step at this place, under the slot that it holds.
+    /// Run the step with this index, under the permit that is held.
     Step(usize),
-    /// Ends: the rest waits for this handler's slot.
+    /// End the lease: the remaining steps wait for a permit of this handler.
     Yield(HandlerName),
-    /// Ends: nothing more is due.
+    /// End the lease: no step is due.
     End,
 }
 
@@ -84,8 +85,8 @@ impl Run {
         cut_off: watch::Receiver<Phase>,
     ) -> Self {
         let now = Timestamp::now();
-        // The queue waits by a clock that only runs forwards: what it hands out is due, whatever the time of
-        // day was set to meanwhile.
+        // The queue uses the monotonic clock, so a delivery that it hands out is due even if the wall clock was changed
+        // meanwhile.
         let steps = &mut leased.progress;
         let woken = steps.wake(&leased.woken).into_iter().collect();
         leased.progress.make_due(now);
@@ -98,7 +99,7 @@ impl Run {
                 && step.status == StepStatus::Pending
                 && worker.registry.get(&step.handler).is_some_and(adds_nothing)
             {
-                // Nothing is to be found, and so nothing to be told.
+                // The handler adds nothing, so the step is done and has no story.
                 step.status = StepStatus::Done;
                 step.last_error = None;
             }
@@ -120,7 +121,7 @@ impl Run {
         }
     }
 
-    /// Runs what is due, then settles.
+    /// Runs the steps that are due, then settles the delivery.
     pub(super) async fn run(mut self) {
         if self.is_out_of_date().await {
             self.leave_out();
@@ -140,7 +141,7 @@ impl Run {
         self.settle(waits_for);
     }
 
-    /// Returns true for a notice about a delivery that is no longer dead. What cannot be read is sent.
+    /// Returns true for a notice about a delivery that is no longer dead. If that cannot be read, the notice is sent.
     async fn is_out_of_date(&self) -> bool {
         is_dead_letter_route(&self.leased.route)
             && self
@@ -151,7 +152,7 @@ impl Run {
                 .unwrap_or(false)
     }
 
-    /// Finds out whether another way is free for a notice, as things are now. Its end has none: it belongs where the notice is.
+    /// Finds out whether another way is free for a notice. A resolved notice has no other way: it belongs where the notice is.
     async fn look_for_another_way(&mut self) {
         let (route, alert) = (&self.leased.route, &self.leased.alert);
         self.has_another_way = is_dead_letter_route(route)
@@ -164,7 +165,7 @@ impl Run {
                 .unwrap_or(false);
     }
 
-    /// Ends a notice that is not to be sent, without running it.
+    /// Settles a notice as done without running it.
     fn leave_out(self) {
         let Self {
             worker,
@@ -176,8 +177,8 @@ impl Run {
         worker.queue.leave_out(leased);
     }
 
-    /// Chooses the next step: enrichments in order; then any actor that is due and whose slot is free, so that
-    /// one without a slot does not hold back the next.
+    /// Chooses the next step: enrichments in order, then any actor that is due and gets a permit, so that an actor without a
+    /// permit does not hold back the next.
     fn turn(&mut self) -> Turn {
         let due = self.leased.progress.due(Timestamp::now());
         let Some(first) = due.first().copied() else {
@@ -205,25 +206,19 @@ impl Run {
         }
         match waits_for {
             Some(place) => Turn::Yield(self.handler_of(place).clone()),
-            // What failed in this lease and is due again already goes on in the next.
+            // A step that failed in this lease and is due again runs in the next lease.
             None => Turn::Yield(self.handler_of(first).clone()),
         }
     }
 
-    /// An enrichment that found no slot within its budget is left out: what only informs holds nothing back.
+    /// Leaves out an enrichment that got no permit within its budget, because an enrichment holds nothing back.
     fn give_up_waiting(&mut self, place: usize) -> bool {
         let age = self.age();
         let step = &mut self.leased.progress.steps[place];
         if step.kind != StepKind::Enrich {
             return false;
         }
-        let within = self
-            .worker
-            .config
-            .load()
-            .handler(&step.handler)
-            .enrich
-            .within;
+        let within = self.worker.settings.load().of(&step.handler).enrich.within;
         if age < within {
             return false;
         }
@@ -240,7 +235,7 @@ impl Run {
         &self.leased.progress.steps[place].handler
     }
 
-    /// Moves to the slot of the handler of this step; false where it has none free, and the one held stays.
+    /// Exchanges the permit for one of this step's handler; returns false and keeps it if that handler has none free.
     fn take_slot(&mut self, place: usize) -> bool {
         let handler = self.handler_of(place).clone();
         if self
@@ -257,11 +252,11 @@ impl Run {
         true
     }
 
-    /// Runs one step once, and writes what came of it into the progress.
+    /// Runs one step once, and updates the progress with the result.
     async fn step(&mut self, place: usize) {
         let step = &self.leased.progress.steps[place];
         let (handler, kind) = (step.handler.clone(), step.kind);
-        let settings = self.worker.config.load().handler(&handler);
+        let settings = self.worker.settings.load().of(&handler);
         match self.worker.breakers.ask(&handler, kind, Instant::now()) {
             Gate::Open => {}
             Gate::Paused(left, reason) => {
@@ -339,7 +334,7 @@ impl Run {
             .start_timer();
         let cut_off = &mut self.cut_off;
         let cut_off = async {
-            // The sender lives as long as the worker; without it, nothing is cut off any more.
+            // The sender lives as long as the worker; without it, nothing is interrupted any more.
             if cut_off
                 .wait_for(|phase| *phase == Phase::CutOff)
                 .await
@@ -358,7 +353,7 @@ impl Run {
         invoked
     }
 
-    /// Returns what earlier attempts of a step recorded: of a delivery's first lease there are none.
+    /// Returns what earlier attempts of a step recorded; a delivery's first lease has no record.
     async fn recorded(&self, step: u32) -> Result<Recorded, ReadError> {
         if self.leased.lease <= 1 {
             return Ok(Recorded {
@@ -369,7 +364,7 @@ impl Run {
         self.worker.queue.recorded(self.leased.id, step).await
     }
 
-    /// The route's settings over the handler's own.
+    /// Returns the handler's settings with those of the route applied.
     fn route_config(&self, settings: &HandlerSettings) -> Arc<BTreeMap<String, String>> {
         let router = self.worker.router.load();
         match router.config_of(&self.leased.route) {
@@ -378,7 +373,7 @@ impl Run {
         }
     }
 
-    /// An enrichment has what is left of its delivery's budget; an actor its whole wall time.
+    /// Returns the time limit of a step: for an enrichment the rest of its delivery's budget, for an actor its wall time.
     fn time_left(&self, place: usize, settings: &HandlerSettings) -> Duration {
         let wall = settings.limits.wall_max;
         match self.leased.progress.steps[place].kind {
@@ -403,7 +398,7 @@ impl Run {
         Duration::from_millis(used_ms)
     }
 
-    /// What the enrichments before this step found, and which of them failed.
+    /// Returns what the enrichments before this step found, and which of them failed.
     fn found(&self, place: usize) -> Enrichment {
         let mut found = Enrichment::default();
         for step in &self.leased.progress.steps[..place] {
@@ -414,7 +409,7 @@ impl Run {
                 }),
                 (StepKind::Enrich, StepStatus::Failed) => {
                     let reason = step.last_error.as_deref().unwrap_or("failed");
-                    // The whole of a trap's backtrace belongs in the story; people need its first line.
+                    // The story has the complete backtrace of a trap; people need only its first line.
                     let reason = reason.lines().next().unwrap_or_default().to_owned();
                     found.add(Enrichment {
                         facts: Labels::from_iter([(
@@ -476,30 +471,30 @@ impl Run {
             }
         }
         let step = &self.leased.progress.steps[place];
-        let (outcome, level) = match step.status {
-            StepStatus::Done => ("done", None),
-            StepStatus::Pending => ("retry", Some(tracing::Level::INFO)),
-            StepStatus::Failed => ("failed", Some(tracing::Level::WARN)),
+        let level = match step.status {
+            StepStatus::Done => None,
+            StepStatus::Pending => Some(tracing::Level::INFO),
+            StepStatus::Failed => Some(tracing::Level::WARN),
         };
         if let (Some(level), Some(error)) = (level, &error) {
             self.log(place, level, error);
         }
-        self.told.push(StepStory {
+        self.told.push(StepTry {
             handler: step.handler.clone(),
-            step: step.kind,
+            step: step.kind.into(),
             module: Some(module),
             started_at,
-            outcome: outcome.to_owned(),
+            outcome: StepOutcome::from(step.status).into(),
             error: match step.status {
-                // The reason to give up says more than the failure alone.
+                // The reason for giving up contains more than the failure alone.
                 StepStatus::Failed => step.last_error.clone(),
                 _ => error,
             },
             not_before: step.not_before,
             facts: step.facts.clone(),
-            blocks: step.blocks.clone(),
-            in_doubt: step.doubts_over(&[], self.leased.lease),
-            trace: invoked.trace,
+            blocks: step.blocks.iter().cloned().map(Lenient::from).collect(),
+            in_doubt: told_doubts(&step.doubts_over(&[], self.leased.lease)),
+            trace: invoked.trace.into(),
         });
         self.warn_of_doubts(place);
         self.finished(place);
@@ -535,8 +530,8 @@ impl Run {
                 outcome::enrichment_failed(step, failure, &settings.enrich, used);
             }
             StepKind::Act => {
-                // Only what the server itself failed in says nothing of what the step met. A notice that has another way
-                // does not wait for this one.
+                // A failure of the server itself says nothing about what the step met. A notice that has another way does not
+                // wait for this one.
                 if moves_on || matches!(failure, StepFailure::Host(_)) {
                     met.hold = None;
                 }
@@ -549,31 +544,31 @@ impl Run {
         }
     }
 
-    /// Tells what is in doubt of a step that ended without another try.
+    /// Reports the doubts of a step that ended.
     fn tell_doubts_of_end(&mut self, place: usize) {
         let step = &self.leased.progress.steps[place];
         let in_doubt = step.doubts_over(&[], self.leased.lease);
         if step.status != StepStatus::Failed || in_doubt.is_empty() {
             return;
         }
-        self.told.push(StepStory {
+        self.told.push(StepTry {
             handler: step.handler.clone(),
-            step: step.kind,
+            step: step.kind.into(),
             module: None,
             started_at: Timestamp::now(),
-            outcome: "failed".to_owned(),
+            outcome: StepOutcome::Failed.into(),
             error: step.last_error.clone(),
             not_before: None,
             facts: Labels::default(),
             blocks: Vec::new(),
-            in_doubt,
-            trace: Trace::default(),
+            in_doubt: told_doubts(&in_doubt),
+            trace: api::Trace::default(),
         });
         self.warn_of_doubts(place);
     }
 
-    /// Says in the log that a step ended with a call in doubt; its story has which. What a crash leaves of a step that may
-    /// not have called anything is in the story alone.
+    /// Logs that a step ended with a call in doubt; its story has the call. A doubt of a crashed step that may have made no call
+    /// is only in the story.
     fn warn_of_doubts(&self, place: usize) {
         let step = &self.leased.progress.steps[place];
         let mut doubts = step.doubts.iter();
@@ -602,7 +597,7 @@ impl Run {
             .actor_ended(&step.handler, outcome, self.age());
     }
 
-    /// How long ago the alert was accepted, whatever the time of day was set to since.
+    /// Returns the time since the alert was accepted, independent of changes to the wall clock.
     fn age(&self) -> Duration {
         self.leased.age + self.began.elapsed()
     }
@@ -615,7 +610,7 @@ impl Run {
         }
     }
 
-    /// The handler's breaker is open: its enrichment is left out, its actor waits without using an attempt.
+    /// Handles an open breaker: an enrichment is left out, an actor waits without using an attempt.
     fn paused(&mut self, place: usize, left: Duration, reason: &str, settings: &HandlerSettings) {
         let now = Timestamp::now();
         let circumstances = self.circumstances(now);
@@ -626,8 +621,8 @@ impl Run {
             StepKind::Act if self.has_another_way => outcome::give_up(step, &reason),
             StepKind::Act => {
                 step.last_error = Some(reason);
-                // One tries when the pause is over, and all go if that succeeds. Their own time is later, and spread out: a
-                // backlog that wakes at one moment would only be sent back together.
+                // One delivery tries when the pause is over, and all continue if it succeeds. Their own times are later and
+                // spread out: a backlog that wakes at one moment would only be sent back together.
                 let wait = left + crate::breaker::PAUSE.mul_f64(1.0 + circumstances.jitter);
                 outcome::wait_or_age(step, wait, &settings.retry, circumstances);
                 if step.status == StepStatus::Pending {
@@ -639,8 +634,8 @@ impl Run {
         self.finished(place);
     }
 
-    /// No module of that name serves: that may pass, since one can be dropped in at any time. Its enrichment is left out, its
-    /// actor waits. Nothing of it ran, so it is no attempt: the reason stands with the delivery, not in its story.
+    /// Handles a missing module, which is transient, since it can be added at any time: an enrichment is left out, an actor waits.
+    /// As nothing ran, it is not an attempt, and the reason is on the delivery, not in its story.
     fn module_missing(&mut self, place: usize, settings: &HandlerSettings) {
         let step = &mut self.leased.progress.steps[place];
         let handler = &step.handler;
@@ -648,7 +643,7 @@ impl Run {
             Some(reason) => format!("handler {handler} is not loaded: {reason}"),
             None => format!(
                 "handler {handler} is not loaded: put its .wasm into {}",
-                self.worker.config.load().handlers_dir.display()
+                self.worker.handlers_dir.display()
             ),
         };
         match step.kind {
@@ -688,7 +683,7 @@ impl Run {
 
     fn tell_breaker(&self, handler: &HandlerName, kind: StepKind, invoked: &Invoked) {
         let health = match (&invoked.hold, &invoked.outcome) {
-            // What it does when Slack refuses it says nothing about what it does else.
+            // How it behaves while Slack rejects it says nothing about its health.
             (Some(_), Err(_)) => return,
             (_, Err(failure @ (StepFailure::Trap(_) | StepFailure::Limit(_)))) => {
                 let why = failure.to_string();
@@ -710,7 +705,7 @@ impl Run {
                     handler = handler.as_str(),
                     step = kind.as_str(),
                     reason,
-                    "handler {handler} is paused: it failed again and again; one delivery tries it every {} s",
+                    "handler {handler} is paused: it failed several times in a row; one delivery tries it every {} s",
                     crate::breaker::PAUSE.as_secs()
                 );
             }
@@ -731,11 +726,11 @@ impl Run {
         let (handler, kind) = (step.handler.as_str(), step.kind.as_str());
         let (delivery, alertname) = (self.leased.id, self.leased.alert.name());
         if level == tracing::Level::WARN {
-            tracing::warn!(handler, step = kind, %delivery, alertname, error, "{handler} gave up");
+            tracing::warn!(handler, step = kind, %delivery, alertname, error, "step failed, not retried");
         } else {
-            // The whole of it is in the story.
+            // The story has the complete error.
             let error = error.lines().next().unwrap_or_default();
-            tracing::info!(handler, step = kind, %delivery, alertname, error, "{handler} will try again");
+            tracing::info!(handler, step = kind, %delivery, alertname, error, "step failed, will be retried");
         }
     }
 
@@ -746,7 +741,7 @@ impl Run {
         for (place, due) in self.due {
             let step = &mut progress.steps[place];
             if step.not_before.is_some() {
-                // Dated anew: the time of day may have been set since the step failed.
+                // Computed from the monotonic clock, because the wall clock may have been set since the step failed.
                 let wait = due.saturating_duration_since(Instant::now());
                 step.not_before = Some(outcome::later(now, wait));
             }
@@ -756,10 +751,10 @@ impl Run {
             None => outcome::next(&progress),
         };
         let outcome = match &next {
-            Next::Done => "done",
-            Next::Dead(_) => "dead",
-            Next::Retry { .. } => "retry",
-            Next::Yield { .. } => "yield",
+            Next::Done => AttemptOutcome::Done,
+            Next::Dead(_) => AttemptOutcome::Dead,
+            Next::Retry { .. } => AttemptOutcome::Retry,
+            Next::Yield { .. } => AttemptOutcome::Yield,
         };
         let last_error = match &next {
             Next::Dead(reason) => Some(reason.clone()),
@@ -775,13 +770,13 @@ impl Run {
             attempt: self.leased.lease,
             started_at: self.started_at,
             ended_at: now,
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
             after_crash: self.leased.after_crash,
             steps: self.told,
             left_out: Vec::new(),
         };
         let told = !attempt.steps.is_empty();
-        let story = told.then(|| attempt.tell(STORY_BYTES_MAX)).flatten();
+        let story = told.then(|| story::to_json(&mut attempt, STORY_BYTES_MAX));
         if !attempt.left_out.is_empty() {
             for step in &attempt.steps {
                 self.worker.metrics.limits(&step.handler, STORY_LIMIT, 1);
@@ -793,13 +788,17 @@ impl Run {
             next,
             progress,
             alert: Some(self.leased.alert),
-            story,
+            story: story.flatten(),
             last_error,
         });
     }
 }
 
-/// What the operator granted; less the credentials where it is not certain whose module this is.
+fn told_doubts(doubts: &Doubts) -> Vec<Lenient<Doubt>> {
+    doubts.iter().cloned().map(Lenient::from).collect()
+}
+
+/// Returns the operator's grants, without the credentials if the origin of the module is not certain.
 fn grants_of(settings: &HandlerSettings, served: &Served) -> Arc<Grants> {
     match (settings.sha256, &served.exposure) {
         (None, Some(exposure)) => settings.grants.for_unpinned(|| MissingPin {
@@ -811,8 +810,8 @@ fn grants_of(settings: &HandlerSettings, served: &Served) -> Arc<Grants> {
     }
 }
 
-/// A step that took next to nothing is cheaper to run again after a crash than to store by itself;
-/// its effects are on record either way.
+/// Returns whether a finished step is stored by itself. A very short one is cheaper to run again after a crash; its effects
+/// are recorded in any case.
 fn step_is_worth_keeping(wall: Duration) -> bool {
     wall >= Duration::from_millis(5)
 }

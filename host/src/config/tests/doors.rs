@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{CLOSED, Given, good, problems};
-use crate::config::{ClientAuth, TlsVersion, Web};
+use crate::http::server::{self, ClientAuth, TlsVersion};
 
 const KEYS: &str = r#"
 web: { connections_max: 5, header_timeout: 1s, header_bytes_max: 8KiB, body_timeout: 2s, body_rate_min: 1KiB, bodies_bytes_max: 1MiB, idle_timeout: 3s }
@@ -24,7 +24,7 @@ fn every_key_of_them_is_read() {
         .file("url", "https://hc.example.com/token\n");
     let (given, config) = given.load_text(&format!("{CLOSED}{KEYS}"));
     let config = config.unwrap();
-    let web = Web {
+    let web = server::Settings {
         connections_max: 5,
         header_timeout: Duration::from_secs(1),
         header_bytes_max: 8 << 10,
@@ -33,7 +33,7 @@ fn every_key_of_them_is_read() {
         bodies_bytes_max: 1 << 20,
         idle_timeout: Duration::from_secs(3),
     };
-    assert_eq!(config.web, web);
+    assert_eq!(config.server, web);
     let tls = config.tls_server.unwrap();
     assert_eq!(tls.cert_file, given.path("c.pem"));
     assert_eq!(tls.key_file, given.path("k.pem"));
@@ -66,7 +66,7 @@ fn every_key_of_them_is_read() {
 #[test]
 fn without_them_the_doors_are_generous_and_nothing_is_expected() {
     let config = good(CLOSED);
-    assert_eq!(config.web, Web::default());
+    assert_eq!(config.server, server::Settings::default());
     assert_eq!(config.webhook.rate.per_second, 0.0);
     assert!(config.tls_server.is_none() && config.webhook.hmac.is_none());
     assert!(config.heartbeats.is_empty() && config.pings.is_empty());

@@ -20,7 +20,7 @@ fn each_limit_of_a_handler_is_read_and_bounded_with_its_place() {
         };
         let given = |amount: u64| handler_with(&format!("{}: {amount}{unit}", key.name));
         let config = good(&given(key.most - 1));
-        let limits = config.handler(&HandlerName::new("x")).limits;
+        let limits = config.handlers.of(&HandlerName::new("x")).limits;
         assert_eq!((key.get)(&limits), key.most - 1, "{}", key.name);
         let found = problems(Given::new(), &given(key.most + 1));
         let column = 17 + key.name.len();
@@ -47,7 +47,7 @@ fn nothing_at_all_is_no_limit_but_for_a_rate() {
         assert!(found[0].contains(part), "{found:#?}");
     }
     let config = good(&handler_with("requests_per_second: 0"));
-    let limits = config.handler(&HandlerName::new("x")).limits;
+    let limits = config.handlers.of(&HandlerName::new("x")).limits;
     assert_eq!(limits.requests_per_second_max, 0);
 }
 

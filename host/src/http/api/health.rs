@@ -1,32 +1,32 @@
-//! Live, ready, metrics and reload.
+//! Liveness, readiness, metrics and reload.
 
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
+use crate::api;
 use crate::app::{Reloaded, Shared};
 use crate::http::STILL_LOADING;
 use crate::http::error::ApiError;
 use crate::queue::Filter;
-use crate::review::Findings;
+use crate::review::{Finding, Findings};
 use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
-/// A store that takes longer for one row is no longer of use to senders.
+/// How long the store may take for one row until the server counts as not ready.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Live: answers without touching the store.
+/// Liveness: answers without touching the store.
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Ready: the store answers and the first scan of the folder has ended.
+/// Readiness: the store answers and the first scan of the folder has ended.
 ///
-/// What is wrong with configuration and modules takes no alert away from the others: it is counted, and the server is ready.
-/// Whoever reaches the port reads this, so it names nothing: what was found is in the log, and behind `api.authorization`.
+/// Problems of the configuration and of modules do not make the server unready, since they affect only some alerts; they are
+/// counted. The response is readable by anybody, so it has no names: these are in the log, and behind `api.authorization`.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiError> {
     let not_yet = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !shared.is_ready() {
@@ -54,7 +54,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiErr
     }
 }
 
-/// Returns how much was found, in one line; nothing if nothing was.
+/// Returns the number of problems and warnings on one line; empty if there are none.
 fn counted(findings: &Findings) -> String {
     let count = |count: usize, what: &str| match count {
         0 => None,
@@ -75,7 +75,7 @@ fn counted(findings: &Findings) -> String {
     )
 }
 
-/// Prometheus' text format.
+/// Returns the metrics in Prometheus' text format.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, ApiError> {
     let counts = shared.queue.counts();
     let oldest = counts
@@ -97,7 +97,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         (name.as_str(), i64::from(paused.is_some()))
     });
     shared.metrics.breakers(breakers);
-    let (config, holds) = (shared.config.load(), shared.runtime.holds().current());
+    let (config, holds) = (shared.config.whole.load(), shared.runtime.holds().current());
     let is_held = |name: &String| {
         let mut holds = holds.iter();
         holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))
@@ -127,16 +127,19 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         .into_response())
 }
 
-/// Reads configuration and folder again, and says what that changed and what is wrong now.
-pub(super) async fn reload(State(shared): State<Shared>) -> Result<axum::Json<Value>, ApiError> {
+/// Reads configuration and folder again, and returns the changes and the problems.
+pub(super) async fn reload(
+    State(shared): State<Shared>,
+) -> Result<axum::Json<api::Reloaded>, ApiError> {
+    let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
     match shared.reload().await {
-        Ok(Reloaded { changes, findings }) => Ok(axum::Json(json!({
-            "reloaded": true,
-            "changed": changes.changed,
-            "needs_restart": changes.needs_restart,
-            "problems": findings.problems,
-            "warnings": findings.warnings,
-        }))),
+        Ok(Reloaded { changes, findings }) => Ok(axum::Json(api::Reloaded {
+            reloaded: true,
+            changed: changes.changed,
+            needs_restart: changes.needs_restart,
+            problems: lines(&findings.problems),
+            warnings: lines(&findings.warnings),
+        })),
         Err(problems) => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             format!("refused, the old configuration stays: {problems}"),
@@ -144,15 +147,15 @@ pub(super) async fn reload(State(shared): State<Shared>) -> Result<axum::Json<Va
     }
 }
 
-/// Says what this is to somebody who opens it in a browser.
+/// Returns an overview for a person who opens the server's address in a browser.
 pub(super) async fn index() -> &'static str {
     concat!(
         "Alert Manager ",
         env!("CARGO_PKG_VERSION"),
         "\n\n",
         "POST /webhook            alerts, as Alertmanager, Grafana or Prometheus send them\n",
-        "GET  /api/v1/deliveries  what became of them\n",
-        "GET  /api/v1/handlers    what answers them\n",
+        "GET  /api/v1/deliveries  their deliveries\n",
+        "GET  /api/v1/handlers    the handlers\n",
         "GET  /metrics            Prometheus' text format\n",
         "GET  /healthz /readyz    live, ready\n",
     )

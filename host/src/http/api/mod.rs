@@ -1,8 +1,9 @@
-//! What people and programs ask a running server: its deliveries, its handlers, its health.
+//! The API for people and programs: deliveries, handlers, health.
 
 mod deliveries;
 mod handlers;
 mod health;
+mod settings;
 
 use axum::Router as Endpoints;
 use axum::extract::{Request, State};
@@ -15,7 +16,9 @@ use crate::http::auth::authorize;
 use crate::http::origin::{self, Proof};
 use crate::http::server::Standing;
 
-/// The routes of the API, and those that probes and Prometheus ask.
+pub(crate) use settings::Settings;
+
+/// Returns the routes of the API, and those for probes and Prometheus.
 pub(super) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
     let guarded = Endpoints::new()
         .route("/", get(health::index))
@@ -40,16 +43,16 @@ pub(super) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
 }
 
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let config = shared.config.load();
-    let wanted = config.api.authorization.as_ref();
+    let (settings, own) = (shared.config.api.load(), shared.config.origin.load());
+    let wanted = settings.authorization.as_ref();
     let (method, uri) = (request.method(), request.uri());
-    let proof = Proof::asked_by(&shared, &config, wanted.is_some());
+    let proof = Proof::asked_by(&own, &shared.bound, wanted.is_some());
     let judged = origin::judge(
         proof,
         method,
         uri,
         request.headers(),
-        config.external_url.as_ref(),
+        own.external_url.as_ref(),
     )
     .and_then(|()| authorize(wanted, request.headers()));
     if wanted.is_some()
@@ -58,25 +61,24 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     {
         standing.prove();
     }
-    drop(config);
+    drop((settings, own));
     match judged {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
 }
 
-/// Keeps web pages away from what asks for no proof and has names in it.
+/// Refuses web pages access to endpoints that need no authentication and return names.
 async fn guard_open(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let config = shared.config.load();
-    let judged = match Proof::asked_by(&shared, &config, config.api.authorization.is_some()) {
+    let (settings, own) = (shared.config.api.load(), shared.config.origin.load());
+    let is_closed = settings.authorization.is_some();
+    let judged = match Proof::asked_by(&own, &shared.bound, is_closed) {
         Proof::Asked => Ok(()),
-        Proof::None => origin::judge_reader(
-            request.uri(),
-            request.headers(),
-            config.external_url.as_ref(),
-        ),
+        Proof::None => {
+            origin::judge_reader(request.uri(), request.headers(), own.external_url.as_ref())
+        }
     };
-    drop(config);
+    drop((settings, own));
     match judged {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

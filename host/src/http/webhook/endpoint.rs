@@ -1,5 +1,5 @@
-//! `POST /webhook`, and the paths that Prometheus and vmalert append to theirs: takes what senders post, and answers once it is
-//! durable.
+//! `POST /webhook`, and the paths that Prometheus and vmalert append to theirs: accepts alerts, and responds once they are stored
+//! durably.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use http_body_util::BodyExt as _;
 use super::intake::Intake;
 use super::payload::PayloadError;
 use super::room::{Bounds, Full, Share};
+use super::settings::Settings;
 use super::signature::Claim;
 use crate::alert::Timestamp;
 use crate::app::Shared;
-use crate::config::{Config, Webhook};
 use crate::http::STILL_LOADING;
 use crate::http::auth::authorize;
 use crate::http::error::ApiError;
@@ -28,25 +28,25 @@ use crate::http::server::{self, Standing};
 use crate::queue::AcceptError;
 use crate::telemetry::{Cut, Refusal, WebhookResult};
 
-/// A body above this takes milliseconds to check and parse, and so does the answer to it: that is done on a thread of its
-/// own, so that those who send little do not wait for it.
+/// A body larger than this takes milliseconds to check and parse, and so does its response: that is done on another thread, so
+/// that small requests do not wait for it.
 const LARGE_BYTES: u64 = 128 << 10;
 
-/// Room that is made for a body at first, in bytes: what its length claims may never come.
+/// The initial capacity for a body, in bytes, since its declared length may be false.
 const FIRST_BYTES_MAX: usize = 64 << 10;
 
-/// Every path that senders post to.
+/// Every path that accepts alerts.
 pub(crate) const PATHS: [&str; 5] = [
     "/webhook",
-    // Prometheus and vmalert append these to their path_prefix, `/webhook` or none.
+    // Prometheus and vmalert append these to their path_prefix, which is `/webhook` or empty.
     "/webhook/api/v2/alerts",
     "/api/v2/alerts",
-    // Those of before version 0.27.
+    // The paths of Prometheus before version 0.27.
     "/webhook/api/v1/alerts",
     "/api/v1/alerts",
 ];
 
-/// The webhook's routes. Each handler judges the request's origin first: nothing around them does.
+/// Returns the webhook's routes. Each endpoint checks the request's origin first; no middleware does.
 pub(crate) fn endpoints() -> Endpoints<Shared> {
     let [own, below, bare, old_below, old_bare] = PATHS;
     Endpoints::new()
@@ -66,9 +66,9 @@ async fn take(State(shared): State<Shared>, request: Request) -> Response {
 
 async fn gone(State(shared): State<Shared>, request: Request) -> ApiError {
     let (head, _) = request.into_parts();
-    let config = shared.config.load();
+    let settings = shared.config.webhook.load();
     let standing = standing(&head);
-    let judged = admit(&shared, &config, &head, &standing, Timestamp::now());
+    let judged = admit(&shared, &settings, &head, &standing, Timestamp::now());
     judged.err().unwrap_or_else(|| {
         ApiError::new(
             StatusCode::GONE,
@@ -82,36 +82,37 @@ fn standing(head: &Parts) -> Standing {
     standing.cloned().unwrap_or_else(Standing::unwatched)
 }
 
-/// Judges a request by its head: where it comes from, how often, and what it proves. What is left to prove is returned.
+/// Checks the head of a request: its origin, its rate and its authentication. Returns the signature that is left to check.
 fn admit(
     shared: &Shared,
-    config: &Config,
+    settings: &Settings,
     head: &Parts,
     standing: &Standing,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
-    let proof = Proof::asked_by(shared, config, config.webhook.is_closed());
+    let origin = shared.config.origin.load();
+    let proof = Proof::asked_by(&origin, &shared.bound, settings.is_closed());
     origin::judge(
         proof,
         &head.method,
         &head.uri,
         &head.headers,
-        config.external_url.as_ref(),
+        origin.external_url.as_ref(),
     )?;
-    check_rate(shared, &config.webhook, head)?;
-    let claim = prove(&config.webhook, &head.headers, now)?;
-    if config.webhook.is_closed() && claim.is_none() {
+    check_rate(shared, settings, head)?;
+    let claim = prove(settings, &head.headers, now)?;
+    if settings.is_closed() && claim.is_none() {
         standing.prove();
     }
     Ok(claim)
 }
 
 async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
-    let config = shared.config.load();
+    let settings = shared.config.webhook.load();
     let (head, body) = request.into_parts();
     let now = Timestamp::now();
     let standing = standing(&head);
-    let claim = admit(shared, &config, &head, &standing, now)?;
+    let claim = admit(shared, &settings, &head, &standing, now)?;
     check_content_type(&head.headers)?;
     check_content_encoding(&head.headers)?;
     if !shared.is_ready() {
@@ -120,13 +121,14 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
             format!("{STILL_LOADING}; try again"),
         ));
     }
+    let web = shared.config.server.load();
     let bounds = Bounds {
-        web: config.web.clone(),
-        unproved_bytes_max: config.web.room_for_unproved(&config.webhook),
+        unproved_bytes_max: settings.unproved_bodies_bytes_max(&web),
+        web: server::Settings::clone(&web),
     };
-    let is_known = shared.bound.requires_client_certificate()
-        || (config.webhook.is_closed() && claim.is_none());
-    // Held until it is stored: what was parsed of the body takes as much again.
+    let is_known =
+        shared.bound.requires_client_certificate() || (settings.is_closed() && claim.is_none());
+    // Held until it is stored, because what was parsed of the body needs the same amount again.
     let share = if is_known {
         shared.bodies.proved(bounds)
     } else {
@@ -136,13 +138,13 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     let mut reading = Reading {
         claim,
         share,
-        bytes_max: config.webhook.body_bytes_max,
+        bytes_max: settings.body_bytes_max,
         body: Vec::new(),
     };
-    drop(config);
+    drop((settings, web));
     let read = tokio::select! {
         biased;
-        // Nobody cuts a body off whose sender is known.
+        // The body of an authenticated sender is not cut off.
         () = standing.cut_off(), if !is_known => Err(ReadError::Full(Full::Displaced)),
         read = reading.read(body) => read,
     };
@@ -163,7 +165,7 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         None => share.complete(),
     };
     settled.map_err(|full| refuse_full(shared, &standing, &full))?;
-    // A task: what is stored is counted, even if the sender hangs up meanwhile.
+    // A task, so that what was stored is counted even if the sender disconnects.
     let stored = tokio::spawn(store(shared.clone(), body, now, share));
     stored.await.unwrap_or_else(|_| Err(failed()))
 }
@@ -202,7 +204,7 @@ async fn store(
     Ok((StatusCode::ACCEPTED, kind, intake.into_answer()).into_response())
 }
 
-/// Nothing of the body can be taken.
+/// Responds that no part of the body could be accepted.
 fn unusable(shared: &Shared, error: &PayloadError) -> ApiError {
     let rejected = WebhookResult::Rejected;
     shared
@@ -211,7 +213,7 @@ fn unusable(shared: &Shared, error: &PayloadError) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, error.to_string())
 }
 
-/// Does what takes long on a thread of its own, in its turn, and the rest here.
+/// Runs long work on another thread, limited in number, and short work here.
 async fn beside<T: Send + 'static>(
     shared: &Shared,
     is_long: bool,
@@ -226,7 +228,7 @@ async fn beside<T: Send + 'static>(
         .map_err(|_| failed())
 }
 
-/// The work on a body has panicked, which is a mistake of ours.
+/// Responds after a panic while reading a body, which is a mistake in the server.
 fn failed() -> ApiError {
     tracing::error!("reading a body ended unexpectedly; its sender is answered 503, to try again");
     ApiError::new(
@@ -235,14 +237,14 @@ fn failed() -> ApiError {
     )
 }
 
-fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), ApiError> {
+fn check_rate(shared: &Shared, webhook: &Settings, head: &Parts) -> Result<(), ApiError> {
     let Some(ConnectInfo(peer)) = head.extensions.get::<ConnectInfo<SocketAddr>>() else {
         return Ok(());
     };
     if shared.senders.take(peer.ip(), webhook.rate, Instant::now()) {
         return Ok(());
     }
-    // Alertmanager drops what it gets a 429 for.
+    // Alertmanager does not retry 429, so it would drop the alerts.
     Err(ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "this sender posts too often (webhook.rate); try again",
@@ -250,10 +252,10 @@ fn check_rate(shared: &Shared, webhook: &Webhook, head: &Parts) -> Result<(), Ap
     .because(Refusal::Rate))
 }
 
-/// Judges who a request is from, as far as its headers tell. A signature is left to be checked against the
-/// body. Where both are configured either will do: Alertmanager cannot sign.
+/// Authenticates a request by its headers. A signature is returned to be checked against the body. If both are configured,
+/// either suffices, since Alertmanager cannot sign.
 fn prove(
-    webhook: &Webhook,
+    webhook: &Settings,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
@@ -272,12 +274,12 @@ fn prove(
     Ok(claim)
 }
 
-// Alertmanager retries 5xx but not 429, so what may pass answers 503.
+// Alertmanager retries 5xx but not 429, so transient errors are answered 503.
 fn refuse(error: &AcceptError) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// JSON, or nothing said: a form or a text is a mistake that is better told than guessed at.
+/// Accepts JSON or no content type; a form or a text is a mistake, which is reported.
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
@@ -301,7 +303,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-/// No sender of alerts compresses, and what is not unpacked here cannot be larger than it came.
+/// Refuses compressed bodies: no sender of alerts compresses, and a body that is not unpacked cannot grow.
 fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     match headers.get(header::CONTENT_ENCODING) {
@@ -319,13 +321,13 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// A body on its way in.
+/// A body that is being read.
 struct Reading {
-    /// Fed with the body.
+    /// The signature that the body is checked against.
     claim: Option<Claim>,
     share: Share,
     bytes_max: u64,
-    /// What has come, in one piece: kept as it comes, each byte of a sender that writes them one by one would hold a buffer.
+    /// The bytes so far in one buffer: with a buffer for each read, a sender could fill memory with single bytes.
     body: Vec<u8>,
 }
 
@@ -381,7 +383,7 @@ fn refuse_body(
             ),
         ),
         ReadError::Full(full) => refuse_full(shared, standing, full),
-        // A congested way is no fault of the alerts: 5xx is tried again.
+        // A slow network is not a fault of the alerts, so that 5xx makes the sender retry.
         ReadError::Broken(error) if server::is_too_slow(error) => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",

@@ -4,7 +4,7 @@ use alert_manager::alert::Labels;
 use alert_manager::router::{MatchOp, Matcher};
 use regex::{Regex, RegexBuilder};
 
-use crate::engine::{Dice, corpus_lines, fuzz};
+use super::engine::{Dice, corpus_lines, fuzz};
 
 const DICTIONARY: [&str; 20] = [
     "=",

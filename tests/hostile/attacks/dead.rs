@@ -4,8 +4,13 @@ use serde_json::json;
 use tests::alerts;
 use tests::process::{command, finished};
 
-use crate::sized;
-use crate::target::{Bounds, LOG_BYTES_MAX, Target};
+use super::target::{Bounds, LOG_BYTES_MAX, Target};
+use super::{Attack, sized};
+
+pub(super) const ATTACKS: &[Attack] = attacks![
+    every_death_is_reported_without_a_look_at_all_others,
+    one_command_sends_all_dead_again,
+];
 
 const MIB: u64 = 1 << 20;
 
@@ -54,7 +59,6 @@ fn config(more: &str) -> String {
     format!("webhook: {{ queue_depth_max: {} }}\n{more}", 4 * deaths())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_death_is_reported_without_a_look_at_all_others() {
     let target = Target::start(&config("dead_letter: { handlers: [post] }"), "").await;
     let ((), honest) = target.under(die(&target)).await;
@@ -63,7 +67,6 @@ async fn every_death_is_reported_without_a_look_at_all_others() {
     target.judge(&name, honest, bounds());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_command_sends_all_dead_again() {
     let target = Target::start(&config(""), "").await;
     die(&target).await;

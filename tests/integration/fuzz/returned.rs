@@ -3,7 +3,7 @@
 use alert_manager::alert::{Block, Enrichment};
 use alert_manager::runtime::fuzzing::returned;
 
-use crate::engine::{Dice, fuzz};
+use super::engine::{Dice, fuzz};
 
 const FACTS_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 256;

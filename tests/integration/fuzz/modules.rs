@@ -4,7 +4,7 @@ use alert_manager::runtime::LoadError;
 use tests::bed::Bed;
 use tests::modules;
 
-use crate::engine::{Dice, fuzz};
+use super::engine::{Dice, fuzz};
 
 /// What may stand in a module's place as well.
 const OTHERS: [&[u8]; 6] = [

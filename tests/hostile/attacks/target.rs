@@ -19,7 +19,7 @@ use tests::process::{Process, command};
 use tests::server::{PATIENCE, drop_in};
 use tokio::sync::MutexGuard;
 
-use crate::ALONE;
+use super::ALONE;
 
 const MIB: u64 = 1 << 20;
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use alert_manager::policy::{Grants, HttpGrant};
 use url::Url;
 
-use crate::engine::{Dice, corpus_lines, fuzz};
+use super::engine::{Dice, corpus_lines, fuzz};
 
 /// A grant, as whoever wrote it meant it.
 struct Meant {

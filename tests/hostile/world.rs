@@ -41,7 +41,7 @@ pub(crate) struct World {
 
 impl World {
     /// Starts the server with the settings of every case, and lets the owner put something by.
-    pub(crate) async fn start(cases: &[Case]) -> Self {
+    pub(crate) async fn start<'a>(cases: impl Iterator<Item = &'a Case>) -> Self {
         let (wire, sink, forbidden) = (
             Wire::start().await,
             Sink::start().await,
@@ -188,7 +188,7 @@ impl World {
 
     /// Asserts what holds over all cases together: nothing came where nothing was granted, and no message was
     /// posted or changed but the ones that were allowed.
-    pub(crate) fn untouched(&self) {
+    pub(crate) fn assert_untouched(&self) {
         assert_eq!(
             self.forbidden.received().len(),
             0,
@@ -281,7 +281,7 @@ fn moment(text: &str) -> (String, String) {
     (seconds.to_owned(), format!("{fraction:0<9}"))
 }
 
-fn configuration(cases: &[Case]) -> String {
+fn configuration<'a>(cases: impl Iterator<Item = &'a Case>) -> String {
     let (honest, honest_alert) = HONEST;
     let mut handlers = BTreeMap::new();
     for case in cases {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use alert_manager::policy::HttpGrant;
 
-use crate::engine::{Dice, fuzz};
+use super::engine::{Dice, fuzz};
 
 /// What leads to this machine, to this wire or to a metadata service, as IANA's registries have it
 /// (first address, bits).

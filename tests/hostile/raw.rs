@@ -96,7 +96,7 @@ impl World<'_> {
 }
 
 fn contract() -> String {
-    format!("{}\n{WORLDS}", include_str!("../../../wit/handler.wit"))
+    format!("{}\n{WORLDS}", include_str!("../../wit/handler.wit"))
 }
 
 /// Wraps a core module as the handler `name`.

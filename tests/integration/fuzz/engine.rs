@@ -26,7 +26,7 @@ pub(crate) fn fuzz(target: &str, runs: u64, mut test: impl FnMut(&mut Dice)) {
         if outcome.is_err() || used > CPU_MAX {
             println!(
                 "{target}: run {run} took {used:?}; to have it again: \
-                 ALERT_MANAGER_FUZZ_SEED={seed} ALERT_MANAGER_FUZZ_RUN={run} cargo test -p tests --test fuzz {target}"
+                 ALERT_MANAGER_FUZZ_SEED={seed} ALERT_MANAGER_FUZZ_RUN={run} cargo test -p tests --test integration fuzz::"
             );
         }
         if let Err(panic) = outcome {
@@ -62,10 +62,10 @@ fn cpu() -> Duration {
     Duration::try_from(used).unwrap_or_default()
 }
 
-/// Returns the seeds of a target: the files of a folder of `tests/fuzz/corpus`, in the order of their names.
+/// Returns the seeds of a target: the files of a folder of `tests/integration/fuzz/corpus`, in the order of their names.
 pub(crate) fn corpus(folder: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
+        .join("integration/fuzz/corpus")
         .join(folder);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))

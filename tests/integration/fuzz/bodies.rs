@@ -4,7 +4,7 @@ use alert_manager::alert::{Alert, Fingerprint, Timestamp};
 use alert_manager::http::webhook::{self, Parsed};
 use serde_json::{Value, json};
 
-use crate::engine::{Dice, corpus, fuzz};
+use super::engine::{Dice, corpus, fuzz};
 
 const DICTIONARY: [&str; 25] = [
     "\"labels\":{",

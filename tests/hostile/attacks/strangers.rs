@@ -12,8 +12,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::sized;
-use crate::target::{Bounds, Target};
+use super::target::{Bounds, Target};
+use super::{Attack, sized};
+
+pub(super) const ATTACKS: &[Attack] = attacks![
+    slow_bodies_without_a_proof_do_not_shut_the_endpoint_that_asks_for_a_signature,
+    slow_bodies_do_not_shut_the_open_endpoint_on_loopback,
+];
 
 const MIB: u64 = 1 << 20;
 
@@ -110,7 +115,6 @@ async fn attack(name: &str, target: Target, resident_bytes_max: u64) {
     target.judge(name, honest, bounds);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_bodies_without_a_proof_do_not_shut_the_endpoint_that_asks_for_a_signature() {
     let config = format!(
         "web: {{ connections_max: {CONNECTIONS_MAX} }}\nwebhook: {{ hmac: {{ secret: \"{SECRET}\" }} }}"
@@ -122,7 +126,6 @@ async fn slow_bodies_without_a_proof_do_not_shut_the_endpoint_that_asks_for_a_si
     attack("slow bodies, signature missing", target, 320 * MIB).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_bodies_do_not_shut_the_open_endpoint_on_loopback() {
     let config = format!("web: {{ connections_max: {CONNECTIONS_MAX} }}");
     let target = Target::start(&config, "").await;

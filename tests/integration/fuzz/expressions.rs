@@ -1,6 +1,6 @@
 //! Regular expressions at random, in RE2's syntax, with values that they may match.
 
-use crate::engine::Dice;
+use super::engine::Dice;
 
 /// What mutations put into a text.
 pub(crate) const WORDS: [&str; 32] = [

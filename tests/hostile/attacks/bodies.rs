@@ -2,8 +2,13 @@
 
 use serde_json::json;
 
-use crate::sized;
-use crate::target::{Bounds, LOG_BYTES_MAX, Target};
+use super::target::{Bounds, LOG_BYTES_MAX, Target};
+use super::{Attack, sized};
+
+pub(super) const ATTACKS: &[Attack] = attacks![
+    a_groups_own_fields_are_not_copied_into_each_of_its_alerts,
+    refused_parts_of_a_body_are_counted_and_not_all_kept,
+];
 
 const MIB: u64 = 1 << 20;
 
@@ -37,7 +42,6 @@ async fn attack(name: &str, body: String, alerts: usize) -> Target {
     target
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_groups_own_fields_are_not_copied_into_each_of_its_alerts() {
     let (field_bytes, count) = sized((40 << 10, 2_000), (128 << 10, 13_000));
     let field = |name: &str| format!("{name}{}", "f".repeat(field_bytes));
@@ -55,7 +59,6 @@ async fn a_groups_own_fields_are_not_copied_into_each_of_its_alerts() {
     attack("a group's own fields, many alerts", body.to_string(), count).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_parts_of_a_body_are_counted_and_not_all_kept() {
     let parts = sized(500_000, 5_000_000);
     let good = json!({ "labels": { "alertname": "Hostile" } });

@@ -12,8 +12,8 @@ use std::process::{Command, Output};
 use alert_manager::alert::Labels;
 use alert_manager::router::Matcher;
 
-use crate::engine::{Dice, fuzz};
-use crate::expressions;
+use super::engine::{Dice, fuzz};
+use super::expressions;
 
 /// Runs of the short form, and what each compares.
 const RUNS: u64 = 26;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alert_manager::config::{Config, Overrides, Problems};
 
-use crate::engine::{Dice, corpus, fuzz};
+use super::engine::{Dice, corpus, fuzz};
 
 /// Stands where a configuration has a secret. No line with it is changed, so that it is one.
 const SECRET: &str = "hunter2-hunter2";
@@ -121,8 +121,8 @@ fn check_config(config: &Config) {
         !shown.contains(SECRET) && !shown.contains("xoxb-variable"),
         "{shown}"
     );
-    for name in config.handler_names() {
-        let settings = config.handler(name);
+    for name in config.handlers.names() {
+        let settings = config.handlers.of(name);
         for grant in &settings.grants.http {
             let again = alert_manager::policy::HttpGrant::parse(&grant.to_string()).unwrap();
             assert_eq!(again.to_string(), grant.to_string());

@@ -10,8 +10,15 @@ use axum::routing::post;
 use serde_json::json;
 use tests::alerts;
 
-use crate::sized;
-use crate::target::{Bounds, LOG_BYTES_MAX, Target};
+use super::target::{Bounds, LOG_BYTES_MAX, Target};
+use super::{Attack, sized};
+
+pub(super) const ATTACKS: &[Attack] = attacks![
+    effects_with_large_answers_fill_no_journal,
+    eight_deliveries_with_large_answers_stop_nobody,
+    reads_of_its_own_state_fill_no_journal,
+    what_is_said_without_a_grant_fills_no_stories,
+];
 
 const MIB: u64 = 1 << 20;
 
@@ -87,7 +94,6 @@ async fn with_accomplice() -> (Target, String) {
     (Target::start("", &settings).await, url)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn effects_with_large_answers_fill_no_journal() {
     let (target, url) = with_accomplice().await;
     let labels = [("mode", "unavailable-after-effects"), ("url", url.as_str())];
@@ -101,7 +107,6 @@ async fn effects_with_large_answers_fill_no_journal() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_deliveries_with_large_answers_stop_nobody() {
     let (target, url) = with_accomplice().await;
     let labels = [("mode", "unavailable-after-effects"), ("url", url.as_str())];
@@ -119,14 +124,12 @@ async fn eight_deliveries_with_large_answers_stop_nobody() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_of_its_own_state_fill_no_journal() {
     let target = Target::start("", GENEROUS).await;
     let labels = [("mode", "unavailable-after-kv")];
     attack("kv alone, unavailable", &target, &labels, 1, BOUNDS).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_said_without_a_grant_fills_no_stories() {
     let target = Target::start("", GENEROUS).await;
     let labels = [("mode", "unavailable-after-talk")];
