@@ -98,7 +98,7 @@ fn uses_only(krate: &str, module: &str, others: &[&str]) {
 
 #[test]
 fn what_slacks_codes_mean_the_host_alone_knows() {
-    let table = code(&root().join("host/runtime/src/calls/endings.rs"));
+    let table = code(&root().join("host/runtime/src/slack/codes.rs"));
     let is_code = |text: &&str| {
         text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };

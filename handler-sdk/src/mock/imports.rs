@@ -84,8 +84,8 @@ impl Imports {
     pub(crate) fn slack_post(&self, message: &slack::Message) -> Result<String, slack::Error> {
         let name = slack_name("post", "", message);
         self.slack(name, |state| {
-            state.check_channel(&message.channel)?;
             checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
+            state.check_channel(&message.channel)?;
             if let Some(thread) = &message.thread {
                 let channel = state.channel_of(thread)?;
                 if channel.is_some_and(|channel| channel != message.channel) {
@@ -124,8 +124,8 @@ impl Imports {
         };
         let name = slack_name("update", at, &looked_at);
         self.slack(name, |state| {
-            let channel = state.channel_of(at)?;
             checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
+            let channel = state.channel_of(at)?;
             if let Some(channel) = &channel {
                 state.check_channel(channel)?;
             }
@@ -163,14 +163,14 @@ impl Imports {
         name: CallName,
         live: impl FnOnce(&mut State) -> Result<String, slack::Error>,
     ) -> Result<String, slack::Error> {
+        let max = checks::SLACK_CALLS_MAX;
+        if !self.host.state().counts.slack.take(max) {
+            return Err(slack::Error::BudgetExhausted(used_up("slack_calls", max)));
+        }
         if self.step == Step::Enrich {
             return Err(slack::Error::Denied(
                 "Slack is denied during `enrich`".to_owned(),
             ));
-        }
-        let max = checks::SLACK_CALLS_MAX;
-        if !self.host.state().counts.slack.take(max) {
-            return Err(slack::Error::BudgetExhausted(used_up("slack_calls", max)));
         }
         self.call(name, |state| {
             let answer = live(state);

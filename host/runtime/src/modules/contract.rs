@@ -6,10 +6,8 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION};
+use crate::calls::interfaces::INTERFACES;
 use crate::modules::load_error::LoadError;
-
-/// The interfaces of the contract that a handler may import.
-const INTERFACES: [&str; 6] = ["config", "http", "kv", "log", "slack", "types"];
 
 /// Compares the names of imports and exports with the contract, and returns the interfaces of the contract that the module
 /// imports, sorted. The linker would find the same mistakes, with errors that only authors of linkers can act on.
@@ -43,7 +41,7 @@ fn check_import(name: &str) -> Result<Option<&str>, LoadError> {
     match parse_name(name) {
         Some((CONTRACT_PACKAGE, interface, version)) => {
             check_version(name, version)?;
-            if !INTERFACES.contains(&interface) {
+            if !INTERFACES.iter().any(|known| known.name == interface) {
                 return Err(LoadError::OtherWorld(format!(
                     "it imports {name}, which version {CONTRACT_VERSION} of the contract does not have: \
                      update this server, or build the handler for an older version"

@@ -12,9 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::Runtime;
 use crate::modules::catalog::{Catalog, Claim, Decision, Loaded, Pins};
 use crate::modules::load_error::LoadError;
+use crate::modules::module::Module;
 use crate::modules::serving::Published;
 use crate::modules::source::{Candidate, Content, Origin, SourceEvent, Sources};
-use crate::sandbox::module::Module;
 use alert_manager_core::alert::HandlerName;
 
 /// A rescan is answered after this long in any case: a file that never settles, or takes long to compile, does not hold up

@@ -7,14 +7,13 @@ use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 
 use crate::bindings::CONTRACT_VERSION;
-use crate::calls::recorder::{LogBudget, Recorder, Speaker};
+use crate::hooks::describe::{DescribeFailure, describe};
+use crate::hooks::{Exports, Hooks};
 use crate::modules::cache::Known;
-use crate::modules::contract;
 use crate::modules::load_error::{LoadError, blocking};
-use crate::sandbox::convert;
-use crate::sandbox::hooks::Hooks;
-use crate::sandbox::invoke::{self, DescribeFailure};
-use crate::sandbox::module::Module;
+use crate::modules::module::Module;
+use crate::modules::{contract, description};
+use crate::trace::recorder::{LogBudget, Recorder, Speaker};
 use crate::wasmtime_words;
 use crate::{Limits, Runtime, StepFailure, hex};
 use alert_manager_core::alert::HandlerName;
@@ -32,19 +31,20 @@ impl Runtime {
         let (component, known) = match cached {
             Some((component, known)) => (component, Some(known)),
             None => {
-                let code = self.compile(bytes).await?;
+                let code = self.compilation.compile(bytes).await?;
                 let (runtime, hash) = (Arc::clone(self), sha256.clone());
                 let component = blocking(move || runtime.keep(&hash, code)).await?;
                 (component, None)
             }
         };
         let imports = contract::check_names(&self.sandbox.engine, &component)?;
-        let hooks = self.link(&component)?;
+        let exports = exports_of(&component)?;
+        let hooks = self.link(&component, exports)?;
         let known = match known {
             Some(known) => known,
             None => {
                 let known = Known {
-                    description: self.describe(&hooks).await?,
+                    description: self.describe(&component, &exports).await?,
                     imports,
                 };
                 if let Err(error) = self.cache.put_known(&sha256, &known) {
@@ -60,7 +60,7 @@ impl Runtime {
             hooks,
             clients: Arc::default(),
             rates: Arc::default(),
-            line: self.sandbox.turns.line(),
+            share: self.sandbox.cpu_permits.share(),
         })
     }
 
@@ -85,34 +85,36 @@ impl Runtime {
     }
 
     /// Resolves every import. A record that was changed without a new version of the contract is found here.
-    fn link(&self, component: &Component) -> Result<Hooks, LoadError> {
-        let refused = |error: wasmtime::Error| mismatch(&format!("{error:#}"));
-        let pre = self
-            .sandbox
-            .linker
-            .instantiate_pre(component)
-            .map_err(refused)?;
-        Hooks::find(pre).ok_or_else(|| mismatch("it does not export every function of `hooks`"))
+    fn link(&self, component: &Component, exports: Exports) -> Result<Hooks, LoadError> {
+        let pre = self.linker.instantiate_pre(component);
+        let pre = pre.map_err(|error| mismatch(&format!("{error:#}")))?;
+        Ok(Hooks::new(pre, exports))
     }
 
-    /// Calls `describe`, without any grant.
-    async fn describe(&self, hooks: &Hooks) -> Result<Description, LoadError> {
+    /// Calls `describe`, and checks what it returns.
+    async fn describe(
+        &self,
+        component: &Component,
+        exports: &Exports,
+    ) -> Result<Description, LoadError> {
         let speaker = Speaker {
             handler: HandlerName::new("(describe)"),
             about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         let recorder = Arc::new(Recorder::new(speaker, budget));
-        let given =
-            invoke::describe(self, hooks, recorder)
-                .await
-                .map_err(|failure| match failure {
-                    DescribeFailure::Mismatch(why) => mismatch(&why),
-                    DescribeFailure::Failed(StepFailure::Host(why)) => LoadError::Host(why),
-                    DescribeFailure::Failed(why) => LoadError::Describe(format!("describe: {why}")),
-                })?;
-        convert::description_from(given).map_err(LoadError::Describe)
+        let described = describe(&self.sandbox, component, exports, recorder).await;
+        let given = described.map_err(|failure| match failure {
+            DescribeFailure::Mismatch(why) => mismatch(&why),
+            DescribeFailure::Failed(StepFailure::Host(why)) => LoadError::Host(why),
+            DescribeFailure::Failed(why) => LoadError::Describe(format!("describe: {why}")),
+        })?;
+        description::checked(given).map_err(LoadError::Describe)
     }
+}
+
+fn exports_of(component: &Component) -> Result<Exports, LoadError> {
+    Exports::find(component).ok_or_else(|| mismatch("it does not export every function of `hooks`"))
 }
 
 fn mismatch(why: &str) -> LoadError {

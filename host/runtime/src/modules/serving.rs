@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::ModuleState;
 use crate::modules::catalog::{Catalog, Listed};
+use crate::modules::module::Module;
 use crate::modules::source::Origin;
-use crate::sandbox::module::Module;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::description::Description;
 
