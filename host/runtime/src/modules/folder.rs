@@ -77,6 +77,17 @@ impl Folder {
         })
     }
 
+    /// Returns a candidate for each file that is in the folder now.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn candidates(dir: &Path, bytes_max: u64) -> io::Result<Vec<Candidate>> {
+        let signatures = signatures_in(dir)?.into_iter();
+        let candidates =
+            signatures.map(|(name, signature)| candidate(dir, &name, signature, bytes_max));
+        Ok(candidates.collect())
+    }
+
     async fn next_event(&mut self) -> SourceEvent {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -144,23 +155,12 @@ impl Folder {
                 name,
                 signature,
                 is_settled,
-            } => {
-                let (dir, path) = (self.dir.clone(), self.dir.join(name));
-                SourceEvent::Offered(Candidate {
-                    origin: Origin::File { path: path.clone() },
-                    since: signature.modified,
-                    is_settled,
-                    content: Box::pin(file::content(dir, path, signature, self.bytes_max)),
-                })
-            }
-            Change::Settled(name) => SourceEvent::Settled(self.origin(&name)),
-            Change::Removed(name) => SourceEvent::Removed(self.origin(&name)),
-        }
-    }
-
-    fn origin(&self, name: &str) -> Origin {
-        Origin::File {
-            path: self.dir.join(name),
+            } => SourceEvent::Offered(Candidate {
+                is_settled,
+                ..candidate(&self.dir, &name, signature, self.bytes_max)
+            }),
+            Change::Settled(name) => SourceEvent::Settled(origin(&self.dir, &name)),
+            Change::Removed(name) => SourceEvent::Removed(origin(&self.dir, &name)),
         }
     }
 
@@ -192,6 +192,23 @@ impl ModuleSource for Folder {
         self.busy_since = Some(Instant::now());
         self.must_scan = true;
         self.changed.notify_one();
+    }
+}
+
+fn origin(dir: &Path, name: &str) -> Origin {
+    Origin::File {
+        path: dir.join(name),
+    }
+}
+
+/// Returns a file as a settled candidate.
+fn candidate(dir: &Path, name: &str, signature: Signature, bytes_max: u64) -> Candidate {
+    let content = file::content(dir.to_owned(), dir.join(name), signature, bytes_max);
+    Candidate {
+        origin: origin(dir, name),
+        since: signature.modified,
+        is_settled: true,
+        content: Box::pin(content),
     }
 }
 

@@ -10,12 +10,11 @@ use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::Runtime;
-use crate::modules::catalog::{Catalog, Claim, Decision, Loaded, Pins};
+use crate::modules::catalog::{Catalog, Decision, Loaded, Pins};
 use crate::modules::load_error::LoadError;
 use crate::modules::module::Module;
 use crate::modules::serving::Published;
 use crate::modules::source::{Candidate, Content, Origin, SourceEvent, Sources};
-use alert_manager_core::alert::HandlerName;
 
 /// A rescan is answered after this long in any case: a file that never settles, or takes long to compile, does not hold up
 /// a reload.
@@ -25,16 +24,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(20);
 /// Candidates that are loaded at one time.
 const LOADS_MAX: usize = 8;
-
-impl Claim for Module {
-    fn name(&self) -> &HandlerName {
-        Self::name(self)
-    }
-
-    fn sha256(&self) -> &str {
-        Self::sha256(self)
-    }
-}
 
 /// A request to look for changes now.
 pub(crate) struct Rescan {
@@ -223,11 +212,7 @@ async fn load(
 ) -> LoadResult {
     // The semaphore is never closed.
     let _permit = permits.acquire().await.ok();
-    let Content { bytes, exposure } = content.await?;
-    Ok(Loaded {
-        module: Arc::new(runtime.load(bytes).await?),
-        exposure,
-    })
+    runtime.load_content(content.await?).await
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -10,14 +10,26 @@ use crate::bindings::CONTRACT_VERSION;
 use crate::hooks::describe::{DescribeFailure, describe};
 use crate::hooks::{Exports, Hooks};
 use crate::modules::cache::Known;
+use crate::modules::catalog::{Claim, Loaded};
 use crate::modules::load_error::{LoadError, blocking};
 use crate::modules::module::Module;
+use crate::modules::source::Content;
 use crate::modules::{contract, description};
 use crate::trace::recorder::{LogBudget, Recorder, Speaker};
 use crate::wasmtime_words;
 use crate::{Limits, Runtime, StepFailure, hex};
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::description::Description;
+
+impl Claim for Module {
+    fn name(&self) -> &HandlerName {
+        Self::name(self)
+    }
+
+    fn sha256(&self) -> &str {
+        Self::sha256(self)
+    }
+}
 
 impl Runtime {
     /// Compiles, checks, links and describes a module. One that was loaded before comes from the cache.
@@ -61,6 +73,17 @@ impl Runtime {
             clients: Arc::default(),
             rates: Arc::default(),
             share: self.sandbox.cpu_permits.share(),
+        })
+    }
+
+    /// Loads what a candidate consists of.
+    pub(crate) async fn load_content(
+        self: &Arc<Self>,
+        content: Content,
+    ) -> Result<Loaded<Module>, LoadError> {
+        Ok(Loaded {
+            module: Arc::new(self.load(content.bytes).await?),
+            exposure: content.exposure,
         })
     }
 

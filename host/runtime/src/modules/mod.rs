@@ -14,3 +14,4 @@ pub(crate) mod registry;
 pub(crate) mod serving;
 mod settings;
 pub(crate) mod source;
+mod trial;
