@@ -5,7 +5,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod heartbeat;
+mod findings;
 pub mod http;
 pub mod review;
 pub mod router;

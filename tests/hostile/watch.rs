@@ -20,7 +20,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begins to follow the server at `url`, woken by its commits and by changes of its folder.
-    pub(crate) fn start(url: &str, shared: &alert_manager::app::Shared) -> Self {
+    pub(crate) fn start(url: &str, shared: &alert_manager::app::Handle) -> Self {
         let (tell_unsettled, unsettled) = watch::channel(Arc::default());
         let (tell_handlers, handlers) = watch::channel(Arc::default());
         let (mut commits, mut changes) = (shared.commits(), shared.folder_changes());

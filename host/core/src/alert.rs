@@ -598,4 +598,31 @@ mod tests {
         }
         assert_eq!(Priority::of(&Labels::default()), Priority::Normal);
     }
+
+    #[test]
+    fn an_occurrence_is_noted_from_the_second_one_on_and_nobody_else_s_note_counts() {
+        let labels = labels(&[("alertname", "A")]);
+        let mut alert = Alert {
+            fingerprint: Fingerprint::of(&labels),
+            status: Status::Firing,
+            labels,
+            annotations: Labels::default(),
+            starts_at: Timestamp::UNIX_EPOCH,
+            ends_at: None,
+            generator_url: None,
+            received_at: Timestamp::UNIX_EPOCH,
+            origin: Origin::default(),
+        };
+        let extra = [("title", "T"), (OCCURRENCE, "7")];
+        alert.origin.extra = extra.into_iter().collect();
+        alert.set_occurrence(Occurrence::FIRST);
+        assert_eq!(alert.origin.extra, Labels::from_iter([("title", "T")]));
+        assert_eq!(alert.occurrence(), Occurrence::FIRST);
+        let second = Occurrence::FIRST.next();
+        alert.set_occurrence(second);
+        alert.set_occurrence(second);
+        let noted = Labels::from_iter([("title", "T"), (OCCURRENCE, "2")]);
+        assert_eq!(alert.origin.extra, noted);
+        assert_eq!(alert.event().occurrence, second);
+    }
 }

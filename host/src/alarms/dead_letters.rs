@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Ways;
 use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Status, Timestamp};
-use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, Delivery, SUBJECT, Way};
+use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, Delivery, Reason, SUBJECT, Way};
 use crate::runtime::Holds;
 
 /// The name of the alert about a delivery that was dead-lettered.
@@ -146,12 +146,12 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
     let handlers: Vec<_> = letters.handlers.iter().map(|h| h.as_str()).collect();
     let handlers = handlers.join(",");
     let (count, since) = (letters.count, letters.since);
-    let why = match letters.kind {
-        DeathKind::Backlog => "half of the queue already waited for their handlers",
-        DeathKind::ServerDied => "the server died under each of them three times",
-        DeathKind::Refused => "they are parts of bodies that are not valid alerts",
-        DeathKind::Cancelled => "they were cancelled",
-        DeathKind::Failed => "they failed",
+    let why = match letters.reason {
+        Reason::Backlog => "half of the queue already waited for their handlers",
+        Reason::Died => "the server died under each of them three times",
+        Reason::Refused => "they are parts of bodies that are not valid alerts",
+        Reason::Cancelled => "they were cancelled",
+        _ => "they failed",
     };
     let next = match letters.handlers.first() {
         Some(first) => format!(
@@ -162,7 +162,7 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
     let labels = Labels::from_iter([
         ("alertname", ALERTNAME),
         ("handlers", &handlers),
-        ("reason", letters.kind.as_str()),
+        ("reason", letters.reason.as_str()),
         ("severity", "critical"),
     ])
     .without_empty_values();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Lenient;
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
-use crate::queue::{self, State};
+use crate::queue::{self, Reason, State};
 
 /// One event on one route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,9 @@ pub struct Delivery {
     pub received_at: Timestamp,
     /// When it ended.
     pub settled_at: Option<Timestamp>,
-    /// Why it is dead or waits, or how it was done without running.
+    /// Why it ended; null until then.
+    pub reason: Option<Lenient<Reason>>,
+    /// Why it is dead or waits, for people.
     pub last_error: Option<String>,
 }
 
@@ -54,6 +56,7 @@ impl From<queue::Delivery> for Delivery {
             attempts: delivery.attempts,
             received_at: delivery.received_at,
             settled_at: delivery.settled_at,
+            reason: delivery.reason.map(Lenient::from),
             last_error: delivery.last_error,
         }
     }

@@ -222,7 +222,10 @@ pub(super) struct DeliveriesArgs {
     /// Only deliveries in this state.
     #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "retrying", "done", "dead"])]
     pub(super) state: Option<String>,
-    /// Only deliveries of this alertname.
+    /// Ended for this reason: handled, unrouted, coalesced, outdated, failed, cancelled, backlog, refused or died.
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+    /// Of this alertname.
     #[arg(long)]
     pub(super) alertname: Option<String>,
     /// Only deliveries with this handler.

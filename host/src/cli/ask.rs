@@ -19,8 +19,8 @@ use crate::queue::State;
 use crate::runtime::ModuleState;
 use crate::units::parse_duration;
 
-/// The widest that a reason gets in a list; `explain` shows all of it.
-const REASON_CHARS: usize = 100;
+/// The widest that an error gets in a list; `explain` shows all of it.
+const ERROR_CHARS: usize = 100;
 
 /// How long `retry --handler` waits for capacity in the queue while nothing is sent.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -129,6 +129,7 @@ pub(super) fn deliveries_query(args: &DeliveriesArgs) -> anyhow::Result<Query> {
     let mut query = vec![("limit", args.limit.to_string())];
     for (name, value) in [
         ("state", &args.state),
+        ("reason", &args.reason),
         ("alertname", &args.alertname),
         ("handler", &args.handler),
         ("fingerprint", &args.fingerprint),
@@ -171,31 +172,34 @@ fn state_of(handler: &Handler) -> String {
     }
 }
 
-/// The header for rows of [`delivery_row`].
-pub(super) const DELIVERY_HEADER: [&str; 8] = [
+/// Above [`delivery_row`]s.
+pub(super) const DELIVERY_HEADER: [&str; 9] = [
     "ID",
     "RECEIVED",
     "STATE",
+    "REASON",
     "STATUS",
     "ALERTNAME",
     "HANDLERS",
     "TRIES",
-    "REASON",
+    "ERROR",
 ];
 
 /// Returns a delivery's line in a list.
 pub(super) fn delivery_row(delivery: &Delivery) -> Vec<String> {
     let received_at = delivery.received_at.to_string();
-    let reason = delivery.last_error.as_deref().unwrap_or("-");
+    let reason = delivery.reason.as_ref().map(Lenient::to_text);
+    let error = delivery.last_error.as_deref().unwrap_or("-");
     vec![
         delivery.id.to_string(),
         received_at.chars().take(19).collect(),
         one_line(&delivery.state.to_text()),
+        or_dash(&reason.unwrap_or_default()),
         one_line(&delivery.status),
         print::first_line(&delivery.alertname, 40),
         or_dash(&explain::joined(&delivery.handlers, ",")),
         delivery.attempts.to_string(),
-        print::first_line(reason, REASON_CHARS),
+        print::first_line(error, ERROR_CHARS),
     ]
 }
 

@@ -11,8 +11,9 @@ use super::print::{self, Paint};
 use super::{online, serve};
 use crate::alarms::Ways;
 use crate::config::{Config, Overrides};
+use crate::findings::{self, Finding};
 use crate::http::server::Tls;
-use crate::review::{self, Finding};
+use crate::review;
 use crate::router::Router;
 
 /// The results of the check.
@@ -104,7 +105,7 @@ fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
     if is_whole {
         check_reporting(config, findings);
     }
-    let by_place = |finding: &Finding| review::position(&finding.problem);
+    let by_place = |finding: &Finding| findings::position(&finding.problem);
     findings.problems.sort_by_key(by_place);
     findings.warnings.sort_by_key(by_place);
 }

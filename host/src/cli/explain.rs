@@ -91,6 +91,10 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
         route => route,
     };
     let settled_at = delivery.settled_at.map(|at| at.to_string());
+    let reason = delivery
+        .reason
+        .as_ref()
+        .map(|reason| plain(&reason.to_text()));
     let last_error = delivery.last_error.as_deref().map(plain);
     for (name, value) in [
         ("delivery", delivery.id.to_string()),
@@ -102,7 +106,8 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
         ("attempts", delivery.attempts.to_string()),
         ("tries left", tries_left(story)),
         ("sent again", again(story.duplicates)),
-        ("reason", last_error.unwrap_or_default()),
+        ("reason", reason.unwrap_or_default()),
+        ("error", last_error.unwrap_or_default()),
     ] {
         if !value.is_empty() {
             let _ = writeln!(

@@ -16,7 +16,7 @@ use super::args::ServeArgs;
 use super::next::Next;
 use super::print::{self, Paint};
 use super::process;
-use crate::app::{App, ConfigSource, Shared};
+use crate::app::{App, ConfigSource, Handle as ServerHandle};
 use crate::config::{Config, Overrides};
 use crate::http::server;
 use crate::runtime::Compiler;
@@ -113,7 +113,7 @@ async fn listen_and_run(
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let shared = app.shared();
+    let server = app.handle();
     tracing::info!(
         "listening on {scheme}://{address}, handlers from {}",
         handlers_dir.display()
@@ -128,9 +128,9 @@ async fn listen_and_run(
             }
         );
     }
-    announce_ready(shared.clone(), advice);
+    announce_ready(server.clone(), advice);
     started();
-    app.run(listener, signals.shutdown(shared)).await?;
+    app.run(listener, signals.shutdown(server)).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -160,11 +160,11 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn announce_ready(shared: Shared, advice: Option<Next>) {
+fn announce_ready(server: ServerHandle, advice: Option<Next>) {
     tokio::spawn(async move {
-        shared.ready().await;
-        let modules = shared.registry.serving().descriptions();
-        let serving: Vec<_> = modules.iter().map(|m| m.name.as_str()).collect();
+        server.ready().await;
+        let handlers = server.handlers();
+        let serving: Vec<_> = handlers.iter().map(|name| name.as_str()).collect();
         if serving.is_empty() {
             tracing::warn!(
                 "ready, but no handler is loaded: put a .wasm file into the folder of handlers"
@@ -224,16 +224,16 @@ impl Signals {
         }
     }
 
-    /// Waits for the first SIGTERM or SIGINT; a second one ends the process at once. SIGHUP reloads.
-    async fn shutdown(mut self, shared: Shared) {
+    /// Resolves at the first SIGTERM or SIGINT; the second ends the process at once. SIGHUP reloads.
+    async fn shutdown(mut self, server: ServerHandle) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 _ = self.hang_up.recv() => {
-                    let shared = shared.clone();
-                    // An error is logged where it occurs.
-                    tokio::spawn(async move { let _ = shared.reload().await; });
+                    let server = server.clone();
+                    // What is refused is logged where it is refused.
+                    tokio::spawn(async move { let _ = server.reload().await; });
                 }
             }
         }

@@ -106,8 +106,8 @@ fn changed<'a>(page: &'a [Listed], known: &mut HashMap<DeliveryId, Stand>) -> Ve
     changed
 }
 
-/// The widths of all columns but the last, in characters: rows arrive one by one and must stay aligned.
-const WIDTHS: [usize; 7] = [13, 19, 8, 8, 32, 32, 5];
+/// The widths of the columns but the last, in characters: rows come one by one, and stay under their header.
+const WIDTHS: [usize; 8] = [13, 19, 8, 9, 8, 32, 32, 5];
 
 /// Writes rows one by one under one header.
 struct Lines {
@@ -169,6 +169,7 @@ mod tests {
             attempts: 1,
             received_at: Timestamp::UNIX_EPOCH,
             settled_at: None,
+            reason: None,
             last_error: Some("why".into()),
         }
     }
@@ -214,7 +215,7 @@ mod tests {
         assert!(first.is_some());
         assert_eq!(at(&row(State::Retrying, &long, &[&long, "b"])), first);
         let header = columns(DELIVERY_HEADER.iter().map(|&name| name.into()));
-        assert_eq!(header.find("REASON"), first);
+        assert_eq!(header.find("ERROR"), first);
     }
 
     #[test]

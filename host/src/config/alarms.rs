@@ -8,9 +8,8 @@ use super::proxy::via_proxy;
 use super::routes::matchers;
 use super::sections::Env;
 use super::yaml::{Entry, Node, Reader};
-use crate::alarms::Ping;
+use crate::alarms::{Expected, Ping};
 use crate::alert::HandlerName;
-use crate::heartbeat::Expected;
 use crate::secret::SecretSource;
 
 /// `heartbeats`, told apart by what they hold.

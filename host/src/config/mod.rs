@@ -8,7 +8,6 @@ mod handlers;
 mod limits;
 mod load;
 mod placeholder;
-mod problem;
 mod proxy;
 mod routes;
 mod sections;
@@ -27,9 +26,8 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::alarms::Ping;
+use crate::alarms::{Expected, Ping, PingSettings};
 use crate::alert::HandlerName;
-use crate::heartbeat::Expected;
 use crate::http::server::{self, Bound, TlsSettings};
 use crate::http::{api, origin, webhook};
 use crate::queue;
@@ -37,10 +35,10 @@ use crate::router::Route;
 use crate::runtime::{Bounds, Credential, Proxy, SlackSettings};
 use crate::worker;
 
+pub use crate::findings::{Problem, Problems};
 pub use changes::Changes;
 pub(crate) use current::Current;
 pub(crate) use placeholder::placeholder;
-pub use problem::{Problem, Problems};
 pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
@@ -114,6 +112,14 @@ impl Config {
     /// `bound`, as the subject of "no authorization". None if there are none, or if the configuration has `insecure`.
     pub(crate) fn endpoints_without_authentication(&self, bound: &Bound) -> Option<&'static str> {
         endpoints_without_authentication(bound, self.insecure, &self.webhook, &self.api)
+    }
+
+    /// Returns the settings of pings.
+    pub(crate) fn ping_settings(&self) -> PingSettings {
+        PingSettings {
+            pings: self.pings.clone(),
+            proxy: self.proxy.clone(),
+        }
     }
 
     /// Returns what the check of a request's origin depends on.

@@ -10,8 +10,8 @@ use saphyr_parser::{Event, Parser};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::placeholder::placeholder;
-use super::problem::{Problem, Problems};
 use super::suggest::closest;
+use crate::findings::{Problem, Problems};
 use crate::units::{parse_duration, parse_size};
 
 /// Deeper than any configuration; a bound for the recursion over the document.

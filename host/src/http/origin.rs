@@ -10,7 +10,9 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
@@ -27,31 +29,65 @@ pub(crate) struct Settings {
     pub(crate) is_insecure: bool,
 }
 
-/// How a request is authenticated, apart from the origin check.
+/// The check by the settings in use.
+#[derive(Clone, Debug)]
+pub(crate) struct OriginCheck {
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    pub(crate) bound: Arc<Bound>,
+}
+
+impl OriginCheck {
+    /// Judges a request to an endpoint, see [`judge`]. `is_closed` is true if the endpoint itself needs credentials.
+    pub(super) fn judge(
+        &self,
+        is_closed: bool,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
+        let settings = self.settings.load();
+        let proof = self.proof(&settings, is_closed);
+        judge(proof, method, uri, headers, settings.external_url.as_ref())
+    }
+
+    /// Judges a request to read what needs no credentials, see [`judge_reader`]. `is_closed` is true if other endpoints need
+    /// some: then the server can be reached from other machines.
+    pub(super) fn judge_reader(
+        &self,
+        is_closed: bool,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
+        let settings = self.settings.load();
+        match self.proof(&settings, is_closed) {
+            Proof::Asked => Ok(()),
+            Proof::None => judge_reader(uri, headers, settings.external_url.as_ref()),
+        }
+    }
+
+    fn proof(&self, settings: &Settings, is_closed: bool) -> Proof {
+        if is_closed || settings.is_insecure || self.bound.requires_client_certificate() {
+            Proof::Asked
+        } else {
+            Proof::None
+        }
+    }
+}
+
+/// What a request has to prove besides its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// By credentials, a signature or a client certificate; or the operator requires none.
+enum Proof {
+    /// Credentials, a signature or a client's certificate; or the configuration has `insecure`.
     Asked,
     /// Not at all: the address is loopback, and everybody who reaches it is accepted.
     None,
 }
 
-impl Proof {
-    /// Returns what a request has to prove; `is_closed` says whether the endpoint itself needs credentials.
-    pub(super) fn asked_by(settings: &Settings, bound: &Bound, is_closed: bool) -> Self {
-        if is_closed || settings.is_insecure || bound.requires_client_certificate() {
-            Self::Asked
-        } else {
-            Self::None
-        }
-    }
-}
-
-/// Returns `Ok` unless the request was made by a page of another origin.
+/// Returns Ok unless a page of another origin is behind the request.
 ///
 /// # Errors
-/// 403 for a request of a page of another origin, 421 for a host name that is not the server's.
-pub(crate) fn judge(
+/// 403 for a request that a foreign page made, 421 for a name that the server is not known by.
+fn judge(
     proof: Proof,
     method: &Method,
     uri: &Uri,
@@ -88,8 +124,8 @@ pub(crate) fn judge(
 /// address, which cannot be rebound.
 ///
 /// # Errors
-/// 421 for a host name that is not the server's.
-pub(crate) fn judge_reader(
+/// 421 for a name that the server is not known by.
+fn judge_reader(
     uri: &Uri,
     headers: &HeaderMap,
     external_url: Option<&Url>,

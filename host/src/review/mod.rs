@@ -2,114 +2,27 @@
 //! disagree. Makes no I/O.
 
 mod credentials;
+mod latest;
 mod online;
 mod routes;
 mod settings;
+mod slack;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+pub(crate) use latest::Latest;
 pub use online::Asked;
-
-use serde::{Serialize, Serializer};
+pub(crate) use slack::SlackCheck;
 
 use crate::alert::HandlerName;
-use crate::config::{Config, Problem};
+use crate::config::Config;
 use crate::description::{Description, Setting};
+use crate::findings::{Finding, Findings, Problem};
 use crate::policy::{self, Needs, WITHOUT_FILE};
 use crate::router::Router;
 use crate::runtime::ModuleInfo;
-
-/// A problem or a warning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The handler whose configuration it is about, if it is about one.
-    pub handler: Option<HandlerName>,
-    /// The place, the message and the advice.
-    pub problem: Problem,
-    /// Lines of configuration to add or to change, if any.
-    pub lines: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.problem)?;
-        if !self.lines.is_empty() {
-            write!(f, "\n{}", self.lines)?;
-        }
-        Ok(())
-    }
-}
-
-impl Finding {
-    /// Returns it on one line, without the lines of configuration.
-    #[must_use]
-    pub fn one_line(&self) -> String {
-        self.problem.to_string()
-    }
-}
-
-/// Serialized as it is printed.
-impl Serialize for Finding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl From<Problem> for Finding {
-    fn from(problem: Problem) -> Self {
-        Self {
-            handler: None,
-            problem,
-            lines: String::new(),
-        }
-    }
-}
-
-/// All problems and warnings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// Configuration that cannot work.
-    pub problems: Vec<Finding>,
-    /// Configuration that is probably not intended.
-    pub warnings: Vec<Finding>,
-}
-
-impl Findings {
-    /// Returns the findings about this handler.
-    #[must_use]
-    pub fn about(&self, name: &HandlerName) -> Self {
-        let of = |list: &[Finding]| {
-            let about = |finding: &&Finding| finding.handler.as_ref() == Some(name);
-            list.iter().filter(about).cloned().collect()
-        };
-        Self {
-            problems: of(&self.problems),
-            warnings: of(&self.warnings),
-        }
-    }
-
-    /// Sorts both lists by the position in the file; findings without a position come last.
-    fn in_order(mut self) -> Self {
-        let key = |finding: &Finding| (position(&finding.problem), finding.problem.message.clone());
-        for list in [&mut self.problems, &mut self.warnings] {
-            list.sort_by_key(key);
-            list.dedup();
-        }
-        self
-    }
-}
-
-/// Returns line and column of `file:line:column`.
-pub(crate) fn position(problem: &Problem) -> (usize, usize) {
-    let mut parts = problem.place.rsplitn(3, ':');
-    let mut number = || parts.next().and_then(|part| part.parse().ok());
-    let column = number();
-    let line = number();
-    line.zip(column).unwrap_or((usize::MAX, usize::MAX))
-}
 
 /// Reviews a configuration together with the modules of its folder.
 #[must_use]

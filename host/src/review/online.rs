@@ -1,13 +1,12 @@
 //! Turns the results of asking Slack and the granted origins into findings.
 
 use crate::alert::HandlerName;
-use crate::config::{Config, Problem};
+use crate::config::Config;
+use crate::findings::{Finding, Findings, Problem};
 use crate::policy::HttpGrant;
 use crate::runtime::{ChannelState, SlackReport, SlackTrouble};
 
-use super::{Finding, Findings};
-
-/// The findings and notes of the online checks.
+/// What came of asking.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// What is wrong.

@@ -129,11 +129,11 @@ impl Review<'_> {
     fn heartbeats(&mut self) {
         let config = self.config;
         for name in config.heartbeats.keys() {
-            let labels = crate::heartbeat::labels_of_alarm(name);
+            let labels = crate::alarms::labels_of_alarm(name);
             if self.router.matching(&labels).is_empty() {
                 let message = format!(
-                    "heartbeats.{name}: no route takes the alert {} that is raised if it is missing, so nobody would be notified",
-                    crate::heartbeat::MISSING
+                    "heartbeats.{name}: no route takes the alert {} that its absence raises, so nobody would hear of it",
+                    crate::alarms::MISSING
                 );
                 let advice = "add a route for it, or a last one without matchers";
                 self.warn(

@@ -109,7 +109,7 @@ impl Metrics {
             dead: gauge(
                 &registry,
                 "alert_manager_dead_deliveries",
-                "Dead deliveries, which a person can retry.",
+                "Dead letters: dead deliveries, but for those that a person cancelled.",
             )?,
             retention_removed: counters(
                 &registry,

@@ -3,15 +3,17 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::time::MissedTickBehavior;
 
 use super::Refusal;
 use crate::shapes;
 
-/// How long refusals of a kind are counted after one was logged.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+/// How long refusals of one kind are counted after one was logged.
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// The kinds that are tracked at one time; further senders are counted together, by reason.
 const KINDS_MAX: usize = 1_000;
@@ -75,7 +77,17 @@ impl Refusals {
         );
     }
 
-    /// Logs summaries for the windows that have ended; for all windows if `ended_by` is `None`, when the server stops.
+    /// Logs what refused requests have in common, once a window, until the server ends.
+    pub(crate) async fn sum_up_each_window(self: Arc<Self>) {
+        let mut windows = tokio::time::interval(WINDOW);
+        windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            windows.tick().await;
+            self.sum_up(Some(Instant::now()));
+        }
+    }
+
+    /// Sums up the kinds whose window has ended; at the end of the server, all.
     pub(crate) fn sum_up(&self, ended_by: Option<Instant>) {
         self.ended(ended_by).iter().for_each(Summary::log);
     }

@@ -1,8 +1,8 @@
 //! Workers run the steps of leased deliveries and settle them.
 
 mod breaker;
+mod lease;
 mod outcome;
-mod pipeline;
 mod prober;
 mod settings;
 mod story;
@@ -70,7 +70,7 @@ impl Worker {
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => break,
                 leased = leases.next() => match leased {
                     Some(leased) => {
-                        let delivery = pipeline::Run::new(&self, leased, cut_off_seen.clone());
+                        let delivery = lease::Lease::new(&self, leased, cut_off_seen.clone());
                         running.spawn(delivery.run());
                     }
                     None => break,

@@ -1,17 +1,19 @@
 //! `/api/v1/deliveries`: lists deliveries, returns their stories, retries and cancels them.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
+use super::Api;
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
 use crate::api;
-use crate::app::Shared;
 use crate::http::error::ApiError;
 use crate::queue::{
-    CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
-    State as DeliveryState, Step, Story,
+    CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
+    Selection, State as DeliveryState, Step, Story,
 };
 use crate::router::Matcher;
 use crate::worker;
@@ -37,6 +39,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
         }
         match &*name {
             "state" => filter.state = Some(parse_state(&value)?),
+            "reason" => filter.reason = Some(parse_reason(&value)?),
             "alertname" => filter.alertname = Some(value.into_owned()),
             "handler" => filter.handler = Some(value.into_owned()),
             "fingerprint" => {
@@ -52,7 +55,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
             "limit" => filter.limit = parse_limit(&value)?,
             other => {
                 return Err(bad(format!(
-                    "unknown parameter {:?}: state, alertname, handler, fingerprint, match, from, to, before and limit are known",
+                    "unknown parameter {:?}: state, reason, alertname, handler, fingerprint, match, from, to, before and limit are known",
                     shown(other)
                 )));
             }
@@ -97,6 +100,11 @@ fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
     })
 }
 
+fn parse_reason(text: &str) -> Result<Reason, ApiError> {
+    text.parse()
+        .map_err(|error| bad(format!("reason: {:?} is {error}", shown(text))))
+}
+
 fn parse_limit(text: &str) -> Result<u32, ApiError> {
     match text.parse() {
         Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
@@ -109,11 +117,11 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
 
 /// Lists deliveries, newest first.
 pub(super) async fn list(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<axum::Json<api::Deliveries>, ApiError> {
     let filter = parse_list_query(query.as_deref().unwrap_or_default())?;
-    let page = shared.queue.list(filter).await.map_err(|e| store(&e))?;
+    let page = api.queue.list(filter).await.map_err(|e| store(&e))?;
     let deliveries = page.deliveries.into_iter().map(api::Delivery::from);
     Ok(axum::Json(api::Deliveries {
         deliveries: deliveries.collect(),
@@ -123,13 +131,13 @@ pub(super) async fn list(
 
 /// Returns one delivery with its story.
 pub(super) async fn story(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
 ) -> Result<axum::Json<api::Story>, ApiError> {
     let id = parse_id(&id)?;
-    let story = shared.queue.story(id).await.map_err(|e| store(&e))?;
+    let story = api.queue.story(id).await.map_err(|e| store(&e))?;
     let story = story.ok_or_else(|| unknown(id))?;
-    Ok(axum::Json(told(&shared.config.handlers.load(), story)))
+    Ok(axum::Json(told(&api.handlers.load(), story)))
 }
 
 fn told(handlers: &worker::Settings, story: Story) -> api::Story {
@@ -181,14 +189,14 @@ pub(super) struct RetryQuery {
 
 /// Retries a dead delivery, or runs one now that waits for a retry; `was` says which.
 pub(super) async fn retry(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
     query: Result<Query<RetryQuery>, QueryRejection>,
 ) -> Result<axum::Json<api::SentAgain>, ApiError> {
     let force = query.map_err(|error| bad(error.body_text()))?.force;
     let id = parse_id(&id)?;
-    shared.runtime.holds().try_now();
-    let was = shared
+    api.holds.try_now();
+    let was = api
         .queue
         .retry(
             id,
@@ -251,12 +259,12 @@ fn label_test(matchers: Vec<Matcher>) -> LabelTest {
 /// Retries every dead delivery that the query selects, or runs those that wait for a retry: as many as fit into the queue and
 /// into the time of a request. `rest` has the number that was not processed, and where the next request continues.
 pub(super) async fn retry_all(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
 ) -> Result<axum::Json<api::Retried>, ApiError> {
     let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
-    shared.runtime.holds().try_now();
-    let outcome = shared
+    api.holds.try_now();
+    let outcome = api
         .queue
         .retry_all(selection, after)
         .await
@@ -266,11 +274,11 @@ pub(super) async fn retry_all(
 
 /// Dead-letters a delivery that is not settled.
 pub(super) async fn cancel(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
 ) -> Result<axum::Json<api::Cancelled>, ApiError> {
     let id = parse_id(&id)?;
-    shared.queue.cancel(id).await.map_err(|error| match error {
+    api.queue.cancel(id).await.map_err(|error| match error {
         CancelError::NotFound => unknown(id),
         CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
         CancelError::Unavailable(_) => unavailable(error.to_string()),

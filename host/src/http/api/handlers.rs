@@ -1,47 +1,40 @@
 //! `GET /api/v1/handlers`: the modules that serve, those that were refused, and why.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
 
+use super::Api;
 use crate::alert::Timestamp;
 use crate::api::{self, Handler, Limit};
-use crate::app::{Shared, module_state};
-use crate::config::Config;
+use crate::findings::Finding;
 use crate::queue::HandlerCounts;
-use crate::review::{Finding, missing_grants};
-use crate::runtime::{Hold, LimitKey, Limits, ModuleInfo, Unit};
+use crate::runtime::{Hold, LimitKey, Limits, ModuleInfo, ModuleState, Unit};
 use crate::units::format_duration;
 use crate::worker::{HandlerSettings, Pause};
 
-/// Lists every module of the folder, including refused ones.
-pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<api::Handlers> {
-    let config = shared.config.whole.load();
-    let counts = shared.queue.counts().handlers;
-    let handlers = shared
-        .handlers()
-        .iter()
-        .map(|module| describe(&shared, &config, &counts, module))
-        .collect();
-    axum::Json(api::Handlers { handlers })
+/// Lists every file of the folder, refused ones too.
+pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<api::Handlers> {
+    let counts = api.queue.counts().handlers;
+    let files = api.server.files();
+    let handlers = files.iter().map(|module| describe(&api, &counts, module));
+    axum::Json(api::Handlers {
+        handlers: handlers.collect(),
+    })
 }
 
-fn describe(
-    shared: &Shared,
-    config: &Config,
-    counts: &[HandlerCounts],
-    module: &ModuleInfo,
-) -> Handler {
+fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler {
     let name = module.name.as_ref();
-    let settings = name.map(|name| config.handlers.of(name));
-    let served = name.and_then(|name| shared.registry.get(name));
+    let settings = name.map(|name| api.handlers.load().of(name));
+    let served = name.and_then(|name| api.registry.get(name));
     let description = served.as_ref().map(|served| served.module.description());
-    let findings = name.map(|name| shared.reviewed.findings().about(name));
+    let findings = name.map(|name| api.server.findings().about(name));
     let findings = findings.unwrap_or_default();
     let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
-    let paused = name.and_then(|name| shared.breakers.paused(name));
-    let held = held(shared, module, settings.as_deref());
+    let paused = name.and_then(|name| api.breakers.paused(name));
+    let held = held(api, module, settings.as_deref());
     let reason = paused
         .as_ref()
         .map(|Pause { step, reason, .. }| format!("{} is paused: {reason}", step.as_str()))
@@ -55,12 +48,12 @@ fn describe(
         summary: module.summary.clone(),
         sha256: module.sha256.clone(),
         file: module.origin.to_string(),
-        state: module_state(config, module).into(),
+        state: state_of(api, module).into(),
         serving: module.name.is_some(),
         paused: paused.map(pause),
         alerts: module.alerts.clone(),
         imports: module.imports.clone(),
-        missing_grants: missing_grants(config, module, description),
+        missing_grants: api.server.missing_grants(module, description),
         settings: description.and_then(|description| description.settings.clone()),
         problems: lines(&findings.problems),
         warnings: lines(&findings.warnings),
@@ -68,7 +61,7 @@ fn describe(
         limits: settings.as_deref().map(limits),
         counts: name.map(|name| {
             let now = counts.iter().find(|counts| counts.handler == *name);
-            let (done, dead) = shared.metrics.ended(name);
+            let (done, dead) = api.metrics.ended(name);
             api::Counts {
                 queued: now.map_or(0, |counts| counts.waiting as u64),
                 running: now.map_or(0, |counts| counts.running.into()),
@@ -81,6 +74,16 @@ fn describe(
     }
 }
 
+/// Returns how a file stands: the folder does not know what is granted.
+fn state_of(api: &Api, module: &ModuleInfo) -> ModuleState {
+    match module.state {
+        ModuleState::Ready if api.server.missing_grants(module, None).is_some() => {
+            ModuleState::Limited
+        }
+        state => state,
+    }
+}
+
 fn pause(pause: Pause) -> api::Paused {
     let left = pause.until.saturating_duration_since(Instant::now());
     api::Paused {
@@ -90,8 +93,8 @@ fn pause(pause: Pause) -> api::Paused {
     }
 }
 
-/// Returns the channels and the token that Slack rejects for this handler.
-fn held(shared: &Shared, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
+/// Returns what Slack refuses this handler until the operator corrects it.
+fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
     let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
     else {
         return Vec::new();
@@ -100,7 +103,7 @@ fn held(shared: &Shared, module: &ModuleInfo, settings: Option<&HandlerSettings>
         Some(channel) => settings.grants.slack(channel).is_ok(),
         None => true,
     };
-    let holds = shared.runtime.holds().current().into_iter();
+    let holds = api.holds.current().into_iter();
     holds.filter(granted).collect()
 }
 

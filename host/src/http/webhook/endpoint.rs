@@ -2,6 +2,7 @@
 //! durably.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router as Endpoints;
@@ -13,17 +14,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use http_body_util::BodyExt as _;
 
+use super::Webhook;
 use super::intake::Intake;
 use super::payload::PayloadError;
 use super::room::{Bounds, Full, Share};
 use super::settings::Settings;
 use super::signature::Claim;
 use crate::alert::Timestamp;
-use crate::app::Shared;
 use crate::http::STILL_LOADING;
 use crate::http::auth::authorize;
 use crate::http::error::ApiError;
-use crate::http::origin::{self, Proof};
 use crate::http::server::{self, Standing};
 use crate::queue::AcceptError;
 use crate::telemetry::{Cut, Refusal, WebhookResult};
@@ -46,8 +46,8 @@ pub(crate) const PATHS: [&str; 5] = [
     "/api/v1/alerts",
 ];
 
-/// Returns the webhook's routes. Each endpoint checks the request's origin first; no middleware does.
-pub(crate) fn endpoints() -> Endpoints<Shared> {
+/// Returns the webhook's routes. Each endpoint judges the request's origin first: nothing around them does.
+pub(crate) fn endpoints(webhook: Webhook) -> Endpoints {
     let [own, below, bare, old_below, old_bare] = PATHS;
     Endpoints::new()
         .route(own, post(take).put(take))
@@ -55,20 +55,21 @@ pub(crate) fn endpoints() -> Endpoints<Shared> {
         .route(bare, post(take).put(take))
         .route(old_below, any(gone))
         .route(old_bare, any(gone))
+        .with_state(Arc::new(webhook))
 }
 
-async fn take(State(shared): State<Shared>, request: Request) -> Response {
-    match take_body(&shared, request).await {
+async fn take(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    match take_body(&webhook, request).await {
         Ok(answer) => answer,
         Err(error) => error.into_response(),
     }
 }
 
-async fn gone(State(shared): State<Shared>, request: Request) -> ApiError {
+async fn gone(State(webhook): State<Arc<Webhook>>, request: Request) -> ApiError {
     let (head, _) = request.into_parts();
-    let settings = shared.config.webhook.load();
+    let settings = webhook.settings.load();
     let standing = standing(&head);
-    let judged = admit(&shared, &settings, &head, &standing, Timestamp::now());
+    let judged = admit(&webhook, &settings, &head, &standing, Timestamp::now());
     judged.err().unwrap_or_else(|| {
         ApiError::new(
             StatusCode::GONE,
@@ -84,22 +85,16 @@ fn standing(head: &Parts) -> Standing {
 
 /// Checks the head of a request: its origin, its rate and its authentication. Returns the signature that is left to check.
 fn admit(
-    shared: &Shared,
+    webhook: &Webhook,
     settings: &Settings,
     head: &Parts,
     standing: &Standing,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
-    let origin = shared.config.origin.load();
-    let proof = Proof::asked_by(&origin, &shared.bound, settings.is_closed());
-    origin::judge(
-        proof,
-        &head.method,
-        &head.uri,
-        &head.headers,
-        origin.external_url.as_ref(),
-    )?;
-    check_rate(shared, settings, head)?;
+    webhook
+        .origin
+        .judge(settings.is_closed(), &head.method, &head.uri, &head.headers)?;
+    check_rate(webhook, settings, head)?;
     let claim = prove(settings, &head.headers, now)?;
     if settings.is_closed() && claim.is_none() {
         standing.prove();
@@ -107,33 +102,33 @@ fn admit(
     Ok(claim)
 }
 
-async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
-    let settings = shared.config.webhook.load();
+async fn take_body(webhook: &Arc<Webhook>, request: Request) -> Result<Response, ApiError> {
+    let settings = webhook.settings.load();
     let (head, body) = request.into_parts();
     let now = Timestamp::now();
     let standing = standing(&head);
-    let claim = admit(shared, &settings, &head, &standing, now)?;
+    let claim = admit(webhook, &settings, &head, &standing, now)?;
     check_content_type(&head.headers)?;
     check_content_encoding(&head.headers)?;
-    if !shared.is_ready() {
+    if !webhook.is_ready() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("{STILL_LOADING}; try again"),
         ));
     }
-    let web = shared.config.server.load();
+    let web = webhook.server.load();
     let bounds = Bounds {
         unproved_bytes_max: settings.unproved_bodies_bytes_max(&web),
         web: server::Settings::clone(&web),
     };
-    let is_known =
-        shared.bound.requires_client_certificate() || (settings.is_closed() && claim.is_none());
-    // Held until it is stored, because what was parsed of the body needs the same amount again.
+    let is_known = webhook.origin.bound.requires_client_certificate()
+        || (settings.is_closed() && claim.is_none());
+    // Held until it is stored: what was parsed of the body takes as much again.
     let share = if is_known {
-        shared.bodies.proved(bounds)
+        webhook.load.bodies.proved(bounds)
     } else {
         standing.awaits_body();
-        shared.bodies.unproved(bounds, standing.clone())
+        webhook.load.bodies.unproved(bounds, standing.clone())
     };
     let mut reading = Reading {
         claim,
@@ -149,7 +144,7 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         read = reading.read(body) => read,
     };
     standing.has_body();
-    read.map_err(|error| refuse_body(shared, &standing, &reading, &error))?;
+    read.map_err(|error| refuse_body(webhook, &standing, &reading, &error))?;
     let Reading {
         claim,
         mut share,
@@ -164,38 +159,38 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         }
         None => share.complete(),
     };
-    settled.map_err(|full| refuse_full(shared, &standing, &full))?;
-    // A task, so that what was stored is counted even if the sender disconnects.
-    let stored = tokio::spawn(store(shared.clone(), body, now, share));
+    settled.map_err(|full| refuse_full(webhook, &standing, &full))?;
+    // A task: what is stored is counted, even if the sender hangs up meanwhile.
+    let stored = tokio::spawn(store(Arc::clone(webhook), body, now, share));
     stored.await.unwrap_or_else(|_| Err(failed()))
 }
 
 async fn store(
-    shared: Shared,
+    webhook: Arc<Webhook>,
     body: Vec<u8>,
     now: Timestamp,
     share: Share,
 ) -> Result<Response, ApiError> {
     let is_large = share.bytes() > LARGE_BYTES;
-    let own = shared.clone();
-    let opened = beside(&shared, is_large, move || Intake::open(&own, body, now));
-    let mut intake = opened.await?.map_err(|error| unusable(&shared, &error))?;
+    let own = Arc::clone(&webhook);
+    let opened = beside(&webhook, is_large, move || Intake::open(&own, body, now));
+    let mut intake = opened.await?.map_err(|error| unusable(&webhook, &error))?;
     let (mut receipt, mut is_first) = (None, true);
     loop {
-        let own = shared.clone();
+        let own = Arc::clone(&webhook);
         let advance = move || {
             let parcel = intake.advance(&own, receipt);
             (intake, parcel)
         };
         let parcel;
-        (intake, parcel) = beside(&shared, is_large, advance).await?;
-        let Some(parcel) = parcel.map_err(|error| unusable(&shared, &error))? else {
+        (intake, parcel) = beside(&webhook, is_large, advance).await?;
+        let Some(parcel) = parcel.map_err(|error| unusable(&webhook, &error))? else {
             break;
         };
         let accepted = if is_first {
-            shared.queue.accept(parcel).await
+            webhook.queue.accept(parcel).await
         } else {
-            shared.queue.accept_rest(parcel).await
+            webhook.queue.accept_rest(parcel).await
         };
         receipt = Some(accepted.map_err(|error| refuse(&error))?);
         is_first = false;
@@ -204,10 +199,10 @@ async fn store(
     Ok((StatusCode::ACCEPTED, kind, intake.into_answer()).into_response())
 }
 
-/// Responds that no part of the body could be accepted.
-fn unusable(shared: &Shared, error: &PayloadError) -> ApiError {
+/// Nothing of the body can be taken.
+fn unusable(webhook: &Webhook, error: &PayloadError) -> ApiError {
     let rejected = WebhookResult::Rejected;
-    shared
+    webhook
         .metrics
         .webhook_alerts(None, rejected, error.alerts());
     ApiError::new(StatusCode::BAD_REQUEST, error.to_string())
@@ -215,14 +210,14 @@ fn unusable(shared: &Shared, error: &PayloadError) -> ApiError {
 
 /// Runs long work on another thread, limited in number, and short work here.
 async fn beside<T: Send + 'static>(
-    shared: &Shared,
+    webhook: &Webhook,
     is_long: bool,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     if !is_long {
         return Ok(work());
     }
-    let _turn = shared.large_bodies.acquire().await;
+    let _turn = webhook.load.large_bodies.acquire().await;
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| failed())
@@ -237,11 +232,15 @@ fn failed() -> ApiError {
     )
 }
 
-fn check_rate(shared: &Shared, webhook: &Settings, head: &Parts) -> Result<(), ApiError> {
+fn check_rate(webhook: &Webhook, settings: &Settings, head: &Parts) -> Result<(), ApiError> {
     let Some(ConnectInfo(peer)) = head.extensions.get::<ConnectInfo<SocketAddr>>() else {
         return Ok(());
     };
-    if shared.senders.take(peer.ip(), webhook.rate, Instant::now()) {
+    if webhook
+        .load
+        .senders
+        .take(peer.ip(), settings.rate, Instant::now())
+    {
         return Ok(());
     }
     // Alertmanager does not retry 429, so it would drop the alerts.
@@ -255,21 +254,21 @@ fn check_rate(shared: &Shared, webhook: &Settings, head: &Parts) -> Result<(), A
 /// Authenticates a request by its headers. A signature is returned to be checked against the body. If both are configured,
 /// either suffices, since Alertmanager cannot sign.
 fn prove(
-    webhook: &Settings,
+    settings: &Settings,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
-    let Some(hmac) = &webhook.hmac else {
-        authorize(webhook.authorization.as_ref(), headers)?;
+    let Some(hmac) = &settings.hmac else {
+        authorize(settings.authorization.as_ref(), headers)?;
         return Ok(None);
     };
     let claim = Claim::read(hmac, headers, now)?;
     if claim.is_none() {
-        if webhook.authorization.is_none() {
+        if settings.authorization.is_none() {
             let message = format!("this needs a signature in the header {}", hmac.header);
             return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
         }
-        authorize(webhook.authorization.as_ref(), headers)?;
+        authorize(settings.authorization.as_ref(), headers)?;
     }
     Ok(claim)
 }
@@ -369,7 +368,7 @@ impl Reading {
 }
 
 fn refuse_body(
-    shared: &Shared,
+    webhook: &Webhook,
     standing: &Standing,
     reading: &Reading,
     error: &ReadError,
@@ -382,8 +381,8 @@ fn refuse_body(
                 reading.bytes_max
             ),
         ),
-        ReadError::Full(full) => refuse_full(shared, standing, full),
-        // A slow network is not a fault of the alerts, so that 5xx makes the sender retry.
+        ReadError::Full(full) => refuse_full(webhook, standing, full),
+        // A congested way is no fault of the alerts: 5xx is tried again.
         ReadError::Broken(error) if server::is_too_slow(error) => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the body came too slowly (web.body_timeout, web.body_rate_min, five minutes in all); try again",
@@ -395,14 +394,14 @@ fn refuse_body(
     }
 }
 
-fn refuse_full(shared: &Shared, standing: &Standing, full: &Full) -> ApiError {
+fn refuse_full(webhook: &Webhook, standing: &Standing, full: &Full) -> ApiError {
     let message = match full {
         Full::Everywhere => {
             "too many large bodies are being read at once (web.bodies_bytes_max); try again"
         }
         Full::Displaced => {
             if !standing.is_displaced() {
-                shared.metrics.connection_cut(Cut::DisplacedBody);
+                webhook.metrics.connection_cut(Cut::DisplacedBody);
             }
             "the body was cut off in favour of others, because its sender had not proved who it is yet (web.bodies_bytes_max, web.connections_max); try again"
         }

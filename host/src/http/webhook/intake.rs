@@ -1,11 +1,13 @@
 //! Passes a body to the queue in portions, and builds the response.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
+use super::Webhook;
 use super::payload::{Bad, ParsedAlert, Payload, PayloadError};
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use crate::api;
-use crate::app::Shared;
 use crate::queue::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 use crate::telemetry::WebhookResult;
 
@@ -41,14 +43,14 @@ impl Intake {
     /// # Errors
     /// Returns an error if it is not a body that a sender posts.
     pub(super) fn open(
-        shared: &Shared,
+        webhook: &Webhook,
         body: Vec<u8>,
         now: Timestamp,
     ) -> Result<Self, PayloadError> {
         let payload = Payload::open(body, now)?;
         let truncated = payload.truncated_alerts();
         if truncated > 0 {
-            shared.metrics.webhook_truncated(truncated);
+            webhook.metrics.webhook_truncated(truncated);
             tracing::warn!(
                 alerts = truncated,
                 "the sender cut its list of alerts: those that it left out, and their resolves, never arrive. Set `max_alerts: 0` in its webhook_configs"
@@ -71,18 +73,18 @@ impl Intake {
     /// Returns an error if no alert of the body is valid, which is known before the first portion.
     pub(super) fn advance(
         &mut self,
-        shared: &Shared,
+        webhook: &Webhook,
         receipt: Option<Receipt>,
     ) -> Result<Option<Parcel>, PayloadError> {
         if let Some(receipt) = receipt {
-            self.note(shared, receipt);
+            self.note(webhook, receipt);
         }
         if self.is_begun && self.payload.is_read() {
             return Ok(None);
         }
         self.is_begun = true;
         let alerts = self.payload.next_portion()?;
-        let router = shared.router.load();
+        let router = webhook.router.load();
         let submissions = alerts
             .into_iter()
             .map(
@@ -90,7 +92,7 @@ impl Intake {
                      alert,
                      starts_at_missing,
                  }| {
-                    shared.note_heartbeat(&alert);
+                    webhook.heartbeats.note(&alert, Instant::now());
                     let submission = Submission {
                         plans: router.plan(&alert.labels),
                         alert,
@@ -103,7 +105,7 @@ impl Intake {
             .collect();
         let left_out = self.payload.take_fields_left_out();
         if left_out > 0 {
-            shared.metrics.webhook_fields_left_out(left_out);
+            webhook.metrics.webhook_fields_left_out(left_out);
             tracing::warn!(
                 fields = left_out,
                 "fields of alerts were too long and were cut or left out; `alert_manager.left_out` in an alert's origin names them"
@@ -123,13 +125,13 @@ impl Intake {
         Ok(Some(Parcel::new(submissions, refused)))
     }
 
-    fn note(&mut self, shared: &Shared, receipt: Receipt) {
+    fn note(&mut self, webhook: &Webhook, receipt: Receipt) {
         let described = std::mem::take(&mut self.described);
         for (alert, verdict) in described.into_iter().zip(receipt.verdicts) {
             let result = match verdict {
                 Verdict::Accepted(taken) => {
                     self.counted.accepted += 1;
-                    alert.warn_if_unrouted(shared);
+                    alert.warn_if_unrouted(webhook);
                     for taken in &taken {
                         alert.log_accepted(taken);
                         let handlers = Some(taken.handlers.as_slice());
@@ -149,7 +151,9 @@ impl Intake {
                     WebhookResult::Stale
                 }
             };
-            shared.metrics.webhook_alerts(Some(alert.status), result, 1);
+            webhook
+                .metrics
+                .webhook_alerts(Some(alert.status), result, 1);
         }
         if !self.payload.is_read() {
             return;
@@ -157,7 +161,7 @@ impl Intake {
         let bad = std::mem::take(&mut self.bad);
         if bad.count() > 0 {
             let rejected = WebhookResult::Rejected;
-            shared.metrics.webhook_alerts(None, rejected, bad.count());
+            webhook.metrics.webhook_alerts(None, rejected, bad.count());
         }
         if bad.more > 0 {
             tracing::warn!(
@@ -220,11 +224,11 @@ impl Described {
         }
     }
 
-    fn warn_if_unrouted(&self, shared: &Shared) {
+    fn warn_if_unrouted(&self, webhook: &Webhook) {
         if self.routed {
             return;
         }
-        shared.metrics.unrouted();
+        webhook.metrics.unrouted();
         tracing::warn!(
             alertname = self.shown_name(),
             "no route matches this alert: it is stored as done, and no handler runs. A route without matchers would match it"
