@@ -1,4 +1,4 @@
-//! What is wrong with a configuration and the modules of its folder: each with its place and what to do.
+//! Findings about a configuration and the modules of its folder, each with its place and advice.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use serde::{Serialize, Serializer};
 
 use crate::alert::HandlerName;
 
-/// One thing that is wrong.
+/// A problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// `file:line:column`, a flag or a variable.
     pub place: String,
-    /// What is wrong.
+    /// The message.
     pub message: String,
     /// What to do about it.
     pub advice: String,
@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, in the order of the file. Never empty where it is an error.
+/// The problems, in the order of the file. Never empty if it is returned as an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -43,12 +43,12 @@ impl fmt::Display for Problems {
     }
 }
 
-/// One thing that was found.
+/// A problem or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whose configuration it is about, if one handler's.
+    /// The handler whose configuration it is about, if it is about one.
     pub handler: Option<HandlerName>,
-    /// Where, what, and what to do.
+    /// The place, the message and the advice.
     pub problem: Problem,
     /// Lines of configuration to add or to change, if any.
     pub lines: String,
@@ -65,14 +65,14 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    /// Returns it in one line, without the lines to add.
+    /// Returns it on one line, without the lines of configuration.
     #[must_use]
     pub fn one_line(&self) -> String {
         self.problem.to_string()
     }
 }
 
-/// As it is printed.
+/// Serialized as it is printed.
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -89,17 +89,17 @@ impl From<Problem> for Finding {
     }
 }
 
-/// Everything that was found.
+/// All problems and warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What can only fail.
+    /// Configuration that cannot work.
     pub problems: Vec<Finding>,
-    /// What is probably a mistake.
+    /// Configuration that is probably not intended.
     pub warnings: Vec<Finding>,
 }
 
 impl Findings {
-    /// Returns what is about this handler alone.
+    /// Returns the findings about this handler.
     #[must_use]
     pub fn about(&self, name: &HandlerName) -> Self {
         let of = |list: &[Finding]| {
@@ -112,7 +112,7 @@ impl Findings {
         }
     }
 
-    /// Puts both lists into the order of the file; what is about no place in a file comes last.
+    /// Sorts both lists by the position in the file; findings without a position come last.
     pub(crate) fn in_order(mut self) -> Self {
         let key = |finding: &Finding| (position(&finding.problem), finding.problem.message.clone());
         for list in [&mut self.problems, &mut self.warnings] {

@@ -1,4 +1,4 @@
-//! Raises an alert for each thing that Slack refuses until the operator corrects it, and ends it when the hold ends.
+//! Raises an alert for each Slack channel that is held, or the token, and resolves it when the hold ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::alert::{Alert, Fingerprint, Labels, Timestamp};
 use crate::queue::{IfBlocked, Queue, Raised};
 use crate::runtime::{Hold, Holds};
 
-/// After this long, an alert that the queue had no capacity for is tried again.
+/// How long after the queue was full an alert is retried.
 const AGAIN: Duration = Duration::from_secs(5);
 
 const CHANNEL_HELD: &str = "AlertManagerSlackChannelHeld";
@@ -22,29 +22,29 @@ const TOKEN_REFUSED: &str = "AlertManagerSlackTokenRefused";
 const CODE: &str = "slack_code";
 const ADVICE: &str = "advice";
 
-/// The alerts that fire, by the channel that is held; the one about the token has none.
+/// The alerts that fire, by the held channel; `None` for the token.
 pub(crate) type Firing = BTreeMap<Option<String>, Fingerprint>;
 
-/// Follows the holds.
+/// Raises and resolves the alerts about holds.
 #[derive(Clone)]
 pub(crate) struct HoldAlarms {
     pub(crate) queue: Queue,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) holds: Arc<Holds>,
-    /// Changes when the ways to report may be others than before.
+    /// Changes if the ways to report may have changed.
     pub(crate) ways_changes: watch::Receiver<u64>,
 }
 
 impl HoldAlarms {
-    /// Takes up what was held when the last process ended: it is held until a message goes through. To be called before
-    /// anything runs: a message that went through before would not release it. A channel that `is_configured` does not know
-    /// is not held. Returns the alerts that fire.
+    /// Restores the holds of the previous process: they last until a message succeeds. To be called before anything runs, since
+    /// a message that succeeded before would not release them. A channel for which `is_configured` returns false is not held.
+    /// Returns the alerts that fire.
     pub(crate) async fn restore(&self, is_configured: impl Fn(&str) -> bool) -> Firing {
-        // If the store does not answer, the end of an old alert matters least.
+        // If the store does not answer, resolving an old alert is unimportant.
         let alarms = self.queue.alarms().await.unwrap_or_default();
         let mut firing = Firing::new();
         for alarm in &alarms {
-            // A heartbeat that no route takes is raised in the same way.
+            // The list also has heartbeats that no route takes.
             let Some(hold) = hold_of(alarm) else {
                 continue;
             };
@@ -56,14 +56,14 @@ impl HoldAlarms {
         firing
     }
 
-    /// Runs until the server ends, from the alerts on that fire since before the start: these are not raised again.
+    /// Runs until the server ends. The alerts that fire since before the start are not raised again.
     pub(crate) async fn run(mut self, restored: oneshot::Receiver<Firing>) {
-        // Before the holds are restored, each alert of before would seem to be over.
+        // Before the holds are restored, each earlier alert would seem to have ended.
         let Ok(mut firing) = restored.await else {
             return;
         };
         let mut holds_changes = self.holds.subscribe();
-        // Holds of which the log says that nobody was notified.
+        // Holds for which it was logged that nobody was notified.
         let mut logged = BTreeSet::new();
         loop {
             holds_changes.borrow_and_update();
@@ -71,7 +71,7 @@ impl HoldAlarms {
             let holds = self.holds.current();
             let is_raised = self.raise(&holds, &mut firing, &mut logged).await;
             let is_done = self.end(&holds, &mut firing).await && is_raised;
-            // A way may be free now for what waits on another.
+            // A way may have become free for a notice that waits on another.
             self.queue.look_again();
             tokio::select! {
                 changed = holds_changes.changed() => if changed.is_err() { return },
@@ -81,7 +81,7 @@ impl HoldAlarms {
         }
     }
 
-    /// Raises an alert for each hold that has none; returns false if one is to be tried again.
+    /// Raises an alert for each hold that has none; returns false if one has to be retried.
     async fn raise(
         &self,
         holds: &[Hold],
@@ -111,7 +111,7 @@ impl HoldAlarms {
         is_done
     }
 
-    /// Ends the alert of each hold that is over; returns false if one is to be tried again.
+    /// Resolves the alert of each hold that has ended; returns false if one has to be retried.
     async fn end(&self, holds: &[Hold], firing: &mut Firing) -> bool {
         let mut is_done = true;
         let over = firing
@@ -135,7 +135,7 @@ fn is_held(holds: &[Hold], channel: &Option<String>) -> bool {
     holds.iter().any(|hold| hold.channel == *channel)
 }
 
-/// Returns the alert about a hold. What Slack answered is no label: it may change while the hold lasts.
+/// Returns the alert about a hold. Slack's error is not a label, because it can change while the hold lasts.
 fn alarm(hold: &Hold, now: Timestamp) -> Alert {
     let (code, advice) = (&hold.code, &hold.advice);
     let (labels, summary) = match &hold.channel {

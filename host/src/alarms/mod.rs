@@ -1,5 +1,5 @@
-//! What the server reports about itself: dead letters, heartbeats that do not come, and what Slack refuses; and the ways by
-//! which it does. Each alarm is a struct with what it needs, and `app` starts it.
+//! Alerts of the server about itself, on dead letters, missing heartbeats and held Slack channels, and the ways to deliver them.
+//! Each alarm is a struct with its own dependencies, and `app` starts it.
 
 mod dead_letters;
 mod heartbeats;
@@ -16,7 +16,7 @@ pub(crate) use notifier::Notifier;
 pub(crate) use pings::{Ping, PingClient, Pings, Settings as PingSettings};
 pub(crate) use ways::{Reporting, Ways};
 
-/// Returns at a time, or never.
+/// Waits until a time; for ever if there is none.
 async fn until(wake: Option<Instant>) {
     match wake {
         Some(at) => tokio::time::sleep_until(at.into()).await,

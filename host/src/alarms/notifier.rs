@@ -1,4 +1,4 @@
-//! Raises the server's own alerts by the ways that there are, and knows whether anybody is notified.
+//! Raises the server's own alerts on the ways that exist, and knows whether anybody is notified.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::alert::{Alert, Status};
 use crate::queue::{IfBlocked, Queue, Raised};
 use crate::runtime::Holds;
 
-/// One for the server; all alarms use it.
+/// Raises the server's own alerts; all alarms share it.
 pub(crate) struct Notifier {
     queue: Queue,
     holds: Arc<Holds>,
-    /// As it was when the ways were last computed after the first scan of the folder.
+    /// The result when the ways were last computed after the first scan of the folder.
     reporting: ArcSwapOption<Reporting>,
 }
 
@@ -27,8 +27,8 @@ impl Notifier {
         }
     }
 
-    /// Takes the ways, as they follow from the newest configuration and modules. Logs if nobody is notified: not before the
-    /// first scan of the folder has ended, then once and after each change.
+    /// Sets the ways that follow from the newest configuration and modules. If nobody is notified, that is logged: once after the
+    /// first scan of the folder has ended, and after each change.
     pub(crate) fn set_ways(&self, ways: Ways, has_scanned: bool) {
         let reporting = ways.reporting();
         let notices = (reporting == Reporting::On)
@@ -42,7 +42,7 @@ impl Notifier {
         }
     }
 
-    /// Raises or ends an alert of the server's own; returns false if that is to be tried again.
+    /// Raises or resolves an alert of the server itself; returns false if that has to be retried.
     pub(super) async fn report(&self, alert: &Alert) -> bool {
         if alert.status == Status::Resolved {
             let ended = self.queue.end(alert.fingerprint).await;
@@ -57,7 +57,7 @@ impl Notifier {
         }
     }
 
-    /// Logs what was raised, and counts what there was no way for.
+    /// Logs alerts that were raised, and counts those that no way was free for.
     pub(super) fn log(&self, alert: &Alert, raised: Raised) {
         let (alertname, summary) = (alert.name(), alert.annotations.get("summary"));
         let summary = summary.unwrap_or_default();

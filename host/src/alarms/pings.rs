@@ -1,4 +1,4 @@
-//! Pings: this server requests a URL at an interval, so that a dead man's switch notices when it stops.
+//! Pings: the server requests a URL at an interval, so that a dead man's switch notices if it stops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::runtime::{HttpClient, Proxy, Roots, Route, without_url};
 use crate::secret::SecretSource;
 use crate::units::format_duration;
 
-/// A ping that takes longer has failed.
+/// The timeout of a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server whose critical deliveries wait for longer does not do its work: its pings stop.
+/// How long critical deliveries may wait until the pings stop, because the server does not work.
 const CRITICAL_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// A URL that this server requests at an interval, so that somebody notices when it stops.
+/// A URL that this server requests at an interval, so that an outside service notices if it stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Its name below `heartbeats`.
     pub name: String,
-    /// `ping_url`, `ping_url_file` or `ping_url_env`. Whoever knows it can pretend to be this server.
+    /// `ping_url`, `ping_url_file` or `ping_url_env`. It is a secret: with it, another program can pose as this server.
     pub url: SecretSource,
     /// `every`.
     pub every: Duration,
@@ -34,16 +34,16 @@ pub struct Ping {
     pub via_proxy: bool,
 }
 
-/// What an operator may set for pings.
+/// The settings of pings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    /// `heartbeats` with a URL.
+    /// The entries of `heartbeats` that have a URL.
     pub(crate) pings: Vec<Ping>,
-    /// `proxy_url`, for those with `via_proxy`.
+    /// `proxy_url`, for pings with `via_proxy`.
     pub(crate) proxy: Option<Arc<Proxy>>,
 }
 
-/// What pings are sent with.
+/// The HTTP clients for pings.
 #[derive(Clone)]
 pub(crate) struct PingClient(reqwest::Client);
 
@@ -59,7 +59,7 @@ impl PingClient {
         Ok(Self(client))
     }
 
-    /// Requests `url`; returns what went wrong, without the URL.
+    /// Requests `url`; an error does not contain the URL.
     async fn ping(
         self,
         url: &str,
@@ -83,7 +83,7 @@ impl PingClient {
     }
 }
 
-/// Sends the pings of the configuration in use.
+/// Sends the configured pings.
 pub(crate) struct Pings {
     pub(crate) client: PingClient,
     pub(crate) queue: Queue,
@@ -136,12 +136,12 @@ impl Pings {
     }
 }
 
-/// A clock that was set back makes nothing old.
+/// Returns the age of a time; zero if the clock was set back.
 fn age(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
-/// Sends one ping. Whoever knows the URL can pretend to be this server: it is in no log line.
+/// Sends one ping. The URL is a secret, so it is never logged.
 async fn send(client: PingClient, ping: Ping, proxy: Option<Arc<Proxy>>) {
     let sent = match ping.url.read() {
         Err(error) => Err(error.to_string()),

@@ -1,4 +1,4 @@
-//! Deliveries as they are listed, and the answers to sending them again and to cancelling one.
+//! The JSON of deliveries in lists, and of the responses to a retry and to a cancellation.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +6,10 @@ use super::Lenient;
 use crate::alert::{DeliveryId, HandlerName, Timestamp};
 use crate::queue::{self, Reason, State};
 
-/// One event on one route.
+/// A delivery in a list: one event on one route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// Its identity. Identifiers sort by the order of acceptance.
+    /// Its id. Ids sort by the order of acceptance.
     pub id: DeliveryId,
     /// Alertmanager's fingerprint of the labels; empty for a refused part of a body.
     pub fingerprint: String,
@@ -17,26 +17,26 @@ pub struct Delivery {
     pub alertname: String,
     /// `firing` or `resolved`; empty for a refused part of a body.
     pub status: String,
-    /// Where it stands.
+    /// Its state.
     pub state: Lenient<State>,
     /// The route's name; empty if no route matched.
     pub route: String,
     /// The handlers of the pipeline, in their order.
     pub handlers: Vec<HandlerName>,
-    /// Attempts: leases under which a step ran.
+    /// The number of attempts: leases under which a step ran.
     pub attempts: u32,
     /// When it was accepted.
     pub received_at: Timestamp,
-    /// When it ended.
+    /// When it was settled.
     pub settled_at: Option<Timestamp>,
-    /// Why it ended; null until then.
+    /// Why it was settled so; null until then.
     pub reason: Option<Lenient<Reason>>,
     /// Why it is dead or waits, for people.
     pub last_error: Option<String>,
 }
 
 impl Delivery {
-    /// Returns true if it has ended, done or dead.
+    /// Returns whether it is settled: done or dead.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         matches!(self.state.known(), Some(State::Done | State::Dead))
@@ -62,86 +62,86 @@ impl From<queue::Delivery> for Delivery {
     }
 }
 
-/// The answer to `GET /api/v1/deliveries`.
+/// The response to `GET /api/v1/deliveries`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deliveries<D = Delivery> {
-    /// Newest first.
+    /// The deliveries, newest first.
     pub deliveries: Vec<D>,
-    /// What to give as `before` for the next page; null at the end.
+    /// The value of `before` for the next page; null at the end.
     pub next: Option<DeliveryId>,
 }
 
-/// The answer to `POST /api/v1/deliveries/{id}/cancel`.
+/// The response to `POST /api/v1/deliveries/{id}/cancel`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancelled {
-    /// Which delivery.
+    /// The delivery's id.
     pub id: DeliveryId,
-    /// Where it stands now: it is dead.
+    /// Its state now, which is dead.
     pub state: Lenient<State>,
 }
 
-/// The answer to `POST /api/v1/deliveries/{id}/retry`.
+/// The response to `POST /api/v1/deliveries/{id}/retry`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentAgain {
-    /// Which delivery.
+    /// The delivery's id.
     pub id: DeliveryId,
-    /// Where it stood: a dead one is sent again, one that waited for another try runs now.
+    /// Its state before: a dead one is retried, one that waited for a retry runs now.
     pub was: Lenient<State>,
-    /// Where it stands now.
+    /// Its state now.
     pub state: Lenient<State>,
 }
 
-/// The answer to `POST /api/v1/deliveries/retry`.
+/// The response to `POST /api/v1/deliveries/retry`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
-    /// Those that were sent again.
+    /// The deliveries that are retried.
     pub retried: Vec<DeliveryId>,
-    /// Those that were not, the first of them.
+    /// The first of the deliveries that are not retried.
     pub left: Vec<Left>,
-    /// How many were not, by reason.
+    /// The number of deliveries that are not retried, by reason.
     pub left_counts: Vec<LeftCount>,
-    /// What was not looked at; null if nothing.
+    /// The selected deliveries that were not processed; null if there are none.
     pub rest: Option<Rest>,
 }
 
-/// A delivery that was not sent again.
+/// A delivery that is not retried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
-    /// Which.
+    /// The delivery's id.
     pub id: DeliveryId,
-    /// Why.
+    /// The reason.
     pub error: String,
 }
 
-/// How many deliveries were not sent again for one reason.
+/// The number of deliveries that are not retried for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftCount {
-    /// Why.
+    /// The reason.
     pub error: String,
-    /// How many.
+    /// The number of deliveries.
     pub count: u64,
 }
 
-/// The selected deliveries that a request did not get to.
+/// The selected deliveries that a request did not process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rest {
-    /// What to give as `after` to go on.
+    /// The value of `after` for the next request.
     pub after: DeliveryId,
-    /// How many there are.
+    /// The number of deliveries.
     pub count: u64,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: Lenient<RestReason>,
-    /// Why, for people.
+    /// The reason, for people.
     pub error: String,
 }
 
-/// Why a request did not get to all selected deliveries.
+/// Why a request did not process all selected deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RestReason {
     /// The queue keeps the rest of its capacity for new alerts.
     Room,
-    /// A request takes a bounded time.
+    /// The time limit of a request was reached.
     Time,
     /// The store cannot be written.
     Store,

@@ -1,4 +1,4 @@
-//! The answer to `GET /api/v1/handlers`.
+//! The JSON of the response to `GET /api/v1/handlers`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,34 +9,34 @@ use crate::alert::{HandlerName, StepKind, Timestamp};
 use crate::description::Setting;
 use crate::runtime::{Hold, ModuleState};
 
-/// Every file of the folder of handlers, refused ones too.
+/// The files of the handlers' folder, including refused ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handlers {
-    /// One for each file.
+    /// An entry for each file.
     pub handlers: Vec<Handler>,
 }
 
-/// One file of the folder, and the handler in it.
+/// A file of the folder, and its handler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handler {
-    /// From `describe`; null if the file never served.
+    /// The handler's name from `describe`; null if the file never served.
     pub name: Option<HandlerName>,
-    /// From `describe`.
+    /// The version from `describe`.
     pub version: Option<String>,
-    /// From `describe`.
+    /// The version from `describe`.
     pub summary: Option<String>,
-    /// Of the module that serves, else of the file.
+    /// The digest of the module that serves, or else of the file.
     pub sha256: Option<String>,
-    /// Its name within the folder.
+    /// The file's name in the folder.
     pub file: String,
-    /// How the file stands.
+    /// The state of the file.
     pub state: Lenient<ModuleState>,
-    /// A module of this name serves; with the state `refused` it is the version before.
+    /// True if a module of this name serves; with the state `refused`, it is the previous version.
     #[serde(default)]
     pub serving: bool,
-    /// Set while its circuit breaker is open.
+    /// The pause; set while the handler's circuit breaker is open.
     pub paused: Option<Paused>,
-    /// The alertnames that it serves if no route says otherwise; `*` is any.
+    /// The alertnames that are routed to it if the configuration has no routes; `*` for any.
     #[serde(default)]
     pub alerts: Vec<String>,
     /// The interfaces that it imports.
@@ -44,65 +44,65 @@ pub struct Handler {
     pub imports: Vec<String>,
     /// The lines of configuration that would grant what is missing.
     pub missing_grants: Option<String>,
-    /// What it can be set to, as it states itself; null if it does not say.
+    /// The settings that the module declares; null if it declares none.
     pub settings: Option<Vec<Setting>>,
-    /// What of its configuration can only fail, as `check` prints it.
+    /// Problems of its configuration, as `check` prints them.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// What of its configuration is probably a mistake.
+    /// Warnings about its configuration, as `check` prints them.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// What the operator granted.
+    /// The operator's grants.
     pub grants: Option<Grants>,
-    /// By the names of `handlers.NAME.limits`, with `_bytes` added to sizes whose name does not say it.
+    /// The limits by their names in `handlers.NAME.limits`, with `_bytes` added to sizes whose name lacks it.
     pub limits: Option<BTreeMap<String, Limit>>,
-    /// Its deliveries.
+    /// The numbers of its deliveries.
     pub counts: Option<Counts>,
-    /// What Slack refuses this handler until the operator corrects it.
+    /// The channels, and the token, that Slack rejects for this handler.
     #[serde(default)]
     pub held: Vec<Held>,
     /// Why the file is refused, or why the handler is paused or held.
     pub last_error: Option<String>,
 }
 
-/// A handler that is not run for a while, because it failed several times in a row.
+/// The pause of a handler that failed several times in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
-    /// Which hook.
+    /// The hook that is not run.
     pub step: Lenient<StepKind>,
     /// When one delivery tries again.
     pub until: Timestamp,
-    /// What failed.
+    /// The last failure.
     pub reason: String,
 }
 
 /// What a handler may reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {
-    /// Origins, as they are configured.
+    /// The origins, as configured.
     pub http: Vec<String>,
-    /// Names of channels.
+    /// The names of channels.
     pub slack: BTreeSet<String>,
-    /// Names of credentials.
+    /// The names of credentials.
     pub credentials: BTreeSet<String>,
 }
 
-/// One limit.
+/// A limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Limit {
-    /// Bytes or a count.
+    /// A number of bytes or a count.
     Amount(u64),
-    /// A duration, as the configuration writes it: `500ms`.
+    /// A duration as in the configuration: `500ms`.
     Time(String),
 }
 
-/// A handler's deliveries.
+/// The numbers of a handler's deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Waiting now.
+    /// Deliveries that wait now.
     pub queued: u64,
-    /// Invocations now.
+    /// Current invocations.
     pub running: u64,
     /// Actors that ended done since the start of the server.
     pub done: u64,
@@ -110,16 +110,16 @@ pub struct Counts {
     pub dead: u64,
 }
 
-/// Something that Slack refuses until the operator corrects it.
+/// A channel or the token that Slack rejects until the operator corrects it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The channel's name below `slack.channels`; null if the token is refused.
     pub channel: Option<String>,
-    /// Slack's code.
+    /// Slack's error code.
     pub code: String,
     /// What to do.
     pub advice: String,
-    /// When it was first refused.
+    /// When it was first rejected.
     pub since: Timestamp,
 }
 

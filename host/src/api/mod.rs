@@ -1,8 +1,8 @@
-//! The JSON of the HTTP API as types: the endpoints write them, the command line and the tests read them. The endpoints
-//! themselves are in [`crate::http`].
+//! The types of the HTTP API's JSON: the endpoints, which are in [`crate::http`], serialize them; the command line and the tests
+//! deserialize them.
 //!
-//! A client may be older than the server that it asks: it ignores a field that it does not know, and keeps a value of a kind
-//! that it does not know as it is ([`Lenient`]).
+//! A client may be older than its server: it ignores unknown fields, and keeps values of an unknown kind as they are
+//! ([`Lenient`]).
 
 mod deliveries;
 mod handlers;
@@ -22,39 +22,39 @@ pub use story::{
 };
 pub use webhook::{Accepted, Counted, Rejected, Taken};
 
-/// An answer other than success.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
-    /// What happened, and what to do. Short, and free of secrets.
+    /// What happened, and what to do. It is short and contains no secrets.
     pub error: String,
 }
 
-/// The answer to `POST /-/reload`.
+/// The response to `POST /-/reload`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// Always true: a configuration that is refused is answered with an [`Error`].
+    /// Always true: for a configuration that is refused, the response is an [`Error`].
     pub reloaded: bool,
     /// The keys, handlers and routes that have changed.
     #[serde(default)]
     pub changed: Vec<String>,
-    /// The keys that take effect after a restart only.
+    /// The keys that take effect only after a restart.
     #[serde(default)]
     pub needs_restart: Vec<String>,
-    /// What of the new configuration can only fail, as `check` prints it.
+    /// Problems of the new configuration, as `check` prints them.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// What of it is probably a mistake.
+    /// Warnings about the new configuration, as `check` prints them.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
-/// A value of a kind that this version knows, or the JSON of one that it does not: a newer server wrote it.
+/// A value of a kind that this version knows, or the JSON of an unknown one, which a newer server wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Lenient<T> {
-    /// Of a kind that is known.
+    /// A value of a known kind.
     Known(T),
-    /// Of another kind.
+    /// The JSON of an unknown kind.
     Unknown(Value),
 }
 
@@ -69,14 +69,14 @@ impl<T> Lenient<T> {
 }
 
 impl<T: PartialEq> Lenient<T> {
-    /// Returns true if it is this value.
+    /// Returns whether it is this value.
     pub fn is(&self, value: T) -> bool {
         *self == Self::Known(value)
     }
 }
 
 impl<T: Serialize> Lenient<T> {
-    /// Returns a word as it stands in the JSON; of what is no word, its JSON.
+    /// Returns a string without quotes, and any other value as JSON.
     pub fn to_text(&self) -> String {
         match serde_json::to_value(self) {
             Ok(Value::String(word)) => word,

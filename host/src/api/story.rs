@@ -1,6 +1,6 @@
-//! The answer to `GET /api/v1/deliveries/{id}`: a delivery and its story, which is the recorded trace of what it went through.
+//! The JSON of the response to `GET /api/v1/deliveries/{id}`: a delivery with its story, the recorded trace of everything it did.
 //!
-//! The worker writes an [`Attempt`] for each lease, and the queue keeps it as JSON.
+//! The worker writes an [`Attempt`] for each lease, and the queue stores it as JSON.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,40 +11,40 @@ use crate::journal::{Begun, CallKind, Doubt, Entry};
 use crate::queue::{self, StepStatus};
 use crate::runtime::{self, Answered};
 
-/// A delivery with everything that is known of it.
+/// A delivery with its story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Story {
-    /// As it is listed.
+    /// The delivery as in a list.
     #[serde(flatten)]
     pub delivery: Delivery,
-    /// What was sent.
+    /// The alert, or the part of a body that is not one.
     pub alert: Source,
-    /// The steps of the pipeline, and how each stands.
+    /// The steps of the pipeline, with their states.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// It waits until this.
+    /// The time until which it waits.
     pub not_before: Option<Timestamp>,
-    /// Each attempt; of many, the first and the last.
+    /// The attempts; if there are many, the first and the last ones.
     #[serde(default)]
     pub story: Vec<Attempt>,
-    /// How many attempts between them are not kept.
+    /// The number of attempts between them that are not stored.
     #[serde(default)]
     pub attempts_omitted: u32,
     /// The recorded host calls.
     #[serde(default)]
     pub journal: Vec<JournalEntry>,
-    /// How often the same event was sent again since.
+    /// How often the same event has arrived again since.
     #[serde(default)]
     pub duplicates: u64,
 }
 
-/// What a delivery was made of.
+/// The content of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Source {
     /// An alert.
     Alert(Box<Alert>),
-    /// The sender's JSON of a part of a body that is no alert.
+    /// The sender's JSON of a part of a body that is not a valid alert.
     Refused(String),
 }
 
@@ -57,60 +57,60 @@ impl From<Value> for Source {
     }
 }
 
-/// One step of the pipeline, and how it stands.
+/// A step of the pipeline, with its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// Whose.
+    /// The handler.
     pub handler: HandlerName,
-    /// Which hook.
+    /// The hook.
     pub kind: Lenient<StepKind>,
-    /// How it stands.
+    /// Its state.
     pub status: Lenient<StepStatus>,
-    /// Attempts used up, of those that the retry policy allows.
+    /// The attempts used up, of those that the retry policy allows.
     pub attempts: u32,
-    /// Tries that began.
+    /// The tries that have begun.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
     /// The lease up to which `tries` is counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub counted_to: u32,
-    /// Traps, exits and limits met: two end the step.
+    /// Traps, exits and exceeded limits; the second ends the step.
     #[serde(default)]
     pub traps: u32,
-    /// Tries that ended because a dependency did not answer: they use up no attempt.
+    /// Tries that ended because a dependency did not answer; they use up no attempt.
     #[serde(default)]
     pub unavailable: u32,
-    /// A call of an earlier try may have happened; `doubts` says which.
+    /// True if a call of an earlier try may have happened; `doubts` lists it.
     #[serde(default)]
     pub interrupted: bool,
     /// The lease that a crash ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<u32>,
-    /// Which calls may have happened without a record.
+    /// The calls that may have happened without being recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Lenient<Doubt>>,
     /// The call that the last lease began, if it was noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Lenient<Begun>>,
-    /// It is not tried before this.
+    /// The time before which it is not tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// What it waits for, besides its time, a line each. It goes on as soon as one of them is back.
+    /// The dependencies that it waits for, one per line. It continues as soon as one of them has recovered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
     /// When it first started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// Time that an enrichment has used over all attempts, in milliseconds.
+    /// The time that an enrichment has used over all attempts, in milliseconds.
     #[serde(default)]
     pub used_ms: u64,
     /// Why the last attempt did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// What it found or did.
+    /// The facts that it returned.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub facts: Labels,
-    /// What an enrichment found, for people.
+    /// The blocks that an enrichment returned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Lenient<Block>>,
     /// The same as `attempts`.
@@ -119,13 +119,13 @@ pub struct Step {
     /// `enrich.attempts` or `retry.max_attempts`, as configured now.
     #[serde(default)]
     pub attempts_max: u32,
-    /// What is left of them; 0 once the step has ended.
+    /// The remaining attempts; 0 once the step has ended.
     #[serde(default)]
     pub tries_left: u32,
 }
 
 impl Step {
-    /// Returns a step as it stands, of which the retry policy allows `attempts_max` attempts.
+    /// Returns a step with its state; the retry policy allows `attempts_max` attempts.
     pub(crate) fn new(step: queue::Step, attempts_max: u32) -> Self {
         let tries_left = match step.status {
             StepStatus::Pending => attempts_max.saturating_sub(step.attempts),
@@ -159,23 +159,23 @@ impl Step {
     }
 }
 
-/// One lease of a delivery.
+/// An attempt: one lease of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// 1 for the first lease.
+    /// The number of the lease, from 1.
     pub attempt: u32,
     /// When a worker took the delivery.
     pub started_at: Timestamp,
-    /// When it was given back.
+    /// When it ended.
     pub ended_at: Timestamp,
     /// How it ended.
     pub outcome: Lenient<AttemptOutcome>,
-    /// True if the server died under the lease before this one.
+    /// True if the server crashed during the lease before this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub after_crash: bool,
-    /// What ran.
+    /// The steps that ran.
     pub steps: Vec<StepTry>,
-    /// What was left out because the story of an attempt has a limit.
+    /// The parts that were left out because of the size limit of an attempt's story.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
 }
@@ -188,18 +188,18 @@ pub enum AttemptOutcome {
     Done,
     /// The delivery is dead.
     Dead,
-    /// A step is tried again.
+    /// A step is retried.
     Retry,
-    /// It goes on in the next lease: nothing failed.
+    /// It continues in the next lease; nothing failed.
     Yield,
 }
 
 /// One try of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepTry {
-    /// Whose.
+    /// The handler.
     pub handler: HandlerName,
-    /// Which hook.
+    /// The hook.
     pub step: Lenient<StepKind>,
     /// The module's version and the first digits of its hash; absent if none was loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,16 +211,16 @@ pub struct StepTry {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// It is not tried again before this.
+    /// The time before which it is not retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// What it found or did.
+    /// The facts that it returned.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub facts: Labels,
-    /// What it found, for people.
+    /// The blocks that it returned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Lenient<Block>>,
-    /// Which calls may have happened without a record, after this try. At the step's end they were not repeated.
+    /// The calls that may have happened without being recorded, after this try. If the step has ended, they were not repeated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_doubt: Vec<Lenient<Doubt>>,
     /// Its host calls, log lines and resource usage.
@@ -234,9 +234,9 @@ pub struct StepTry {
 pub enum StepOutcome {
     /// It succeeded.
     Done,
-    /// It is tried again.
+    /// It is retried.
     Retry,
-    /// It failed for good.
+    /// It failed and is not retried.
     Failed,
 }
 
@@ -250,28 +250,28 @@ impl From<StepStatus> for StepOutcome {
     }
 }
 
-/// What an invocation did. Bounded.
+/// What an invocation did. Its size is limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Host calls, in order.
+    /// The host calls, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Call>,
-    /// Host calls beyond those that are kept.
+    /// The number of further host calls, which are not stored.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub calls_dropped: u32,
-    /// What it logged, stdout and stderr too.
+    /// The lines that it logged or wrote to stdout and stderr.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,
-    /// Lines beyond those that are kept.
+    /// The number of further lines, which are not stored.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub logs_dropped: u32,
-    /// Time on a processor, in microseconds.
+    /// The CPU time, in microseconds.
     #[serde(default)]
     pub cpu_us: u64,
-    /// From instantiation to the result, in microseconds.
+    /// The time from instantiation to the result, in microseconds.
     #[serde(default)]
     pub wall_us: u64,
-    /// The most memory that it held, in bytes.
+    /// The peak of its memory, in bytes.
     #[serde(default)]
     pub memory_bytes: u64,
 }
@@ -293,7 +293,7 @@ impl From<runtime::Trace> for Trace {
 /// One host call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// Which interface.
+    /// The interface.
     pub kind: Lenient<CallKind>,
     /// The method and URL, the channel, or the key.
     pub request: String,
@@ -301,9 +301,9 @@ pub struct Call {
     pub result: String,
     /// How it was answered.
     pub answered: Lenient<Answered>,
-    /// In microseconds.
+    /// Its duration, in microseconds.
     pub duration_us: u64,
-    /// Slack's message, if it was shown and not posted.
+    /// The Slack message, if it was shown instead of posted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Value>,
 }
@@ -328,7 +328,7 @@ pub struct LogLine {
     pub level: String,
     /// The text.
     pub message: String,
-    /// Names with values.
+    /// The fields: names and values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
 }
@@ -348,11 +348,11 @@ impl From<runtime::LogLine> for LogLine {
 pub struct JournalEntry {
     /// The index of its step in `steps`.
     pub step: u32,
-    /// Which interface.
+    /// The interface.
     pub kind: Lenient<CallKind>,
-    /// It changed something outside and succeeded.
+    /// True if it changed something outside and succeeded.
     pub effect: bool,
-    /// It may have happened before.
+    /// True if it may have happened before.
     pub ambiguous: bool,
     /// The method and URL, the channel, or the key.
     pub request: String,

@@ -1,4 +1,4 @@
-//! The answer to `POST /webhook`.
+//! The JSON of the response to `POST /webhook`.
 
 use std::borrow::Cow;
 
@@ -7,59 +7,59 @@ use serde::{Deserialize, Serialize};
 use super::is_zero;
 use crate::alert::{DeliveryId, Fingerprint, HandlerName};
 
-/// The answer to a body of alerts, written once everything that it counts as accepted is durable.
+/// The response to a body of alerts, sent once all alerts that it counts as accepted are durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// What became of the alerts, counted.
+    /// The numbers of alerts by result.
     #[serde(flatten)]
     pub counted: Counted,
-    /// What was stored: one delivery for each alert and route.
+    /// The deliveries that were stored, one for each alert and route.
     pub deliveries: Vec<Taken<'static>>,
     /// The deliveries that the duplicates belong to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duplicate_of: Vec<Taken<'static>>,
 }
 
-/// What became of the alerts of a body, but for the deliveries.
+/// The results for the alerts of a body, without the deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Alerts that were accepted and are stored.
     pub accepted: u64,
-    /// Events that are known and need not run again.
+    /// Events that are known and do not run again.
     pub duplicates: u64,
-    /// Firings that came after their own resolved: not run.
+    /// Firing alerts that arrived after their own resolved alert and do not run.
     pub stale: u64,
-    /// Parts of the body that are no alerts, kept as dead deliveries.
+    /// Parts of the body that are not valid alerts, stored as dead deliveries.
     pub rejected: Vec<Rejected>,
-    /// Such parts beyond those that are listed. They are not kept.
+    /// The number of further such parts, which are not stored.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rejected_more: u64,
 }
 
-/// A part of a body that is no alert.
+/// A part of a body that is not a valid alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
     /// Its index in the body's list, from 0.
     pub index: usize,
-    /// Why, with the name of the field.
+    /// The reason, with the name of the field.
     pub error: String,
-    /// The dead delivery that keeps its JSON.
+    /// The dead delivery that stores its JSON.
     pub id: DeliveryId,
-    /// True if the same part came before and is kept as that delivery.
+    /// True if the same part was received before and is stored as that delivery.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
 }
 
-/// A delivery that an alert came to, or that a duplicate belongs to.
+/// A delivery of an alert, or one that a duplicate belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken<'a> {
-    /// Its identity.
+    /// Its id.
     pub id: DeliveryId,
     /// Alertmanager's fingerprint of the labels.
     pub fingerprint: Fingerprint,
     /// The label `alertname`; empty if there is none.
     pub alertname: Cow<'a, str>,
-    /// The handlers of the pipeline, in their order; absent for what a duplicate belongs to.
+    /// The handlers of the pipeline, in their order; absent for the delivery that a duplicate belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handlers: Option<Cow<'a, [HandlerName]>>,
 }

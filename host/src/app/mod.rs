@@ -1,5 +1,5 @@
-//! Puts the server together from its configuration, and runs it on a listener until it is told to stop. It is composition alone:
-//! each part has its own module, and is given what it needs here.
+//! Composes the server from its configuration, and runs it on a listener until it is stopped. Each part has its own module, and
+//! gets its dependencies here.
 
 mod options;
 mod report;
@@ -31,13 +31,13 @@ pub use crate::http::server::TlsError;
 pub use options::{module_sources, pins, runtime_options};
 pub use state::Handle;
 
-/// How long what runs may take to finish once a shutdown has begun: less than Kubernetes' 30 s of grace.
+/// How long running deliveries may take to finish at a shutdown: less than Kubernetes' grace period of 30 s.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 
-/// What the key of the references to Slack's messages is derived for.
+/// The purpose for which the key of references to Slack messages is derived.
 const MESSAGE_REFS: &str = "slack message references";
 
-/// How long the last lines about deliveries may take to be logged.
+/// How long logging the last lines about deliveries may take.
 const REPORTS_MAX: Duration = Duration::from_secs(2);
 
 /// How long connections may take to end after that.
@@ -61,7 +61,7 @@ pub enum StartError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What pings are sent with.
+    /// The HTTP clients for pings cannot be created.
     #[error("cannot set up the client for heartbeats: {0}")]
     Pings(#[from] reqwest::Error),
     /// The metrics.
@@ -72,7 +72,7 @@ pub enum StartError {
     Threads(std::io::Error),
 }
 
-/// The listener's task ended by itself: a mistake of ours.
+/// The listener's task ended by itself, which is a mistake in the server.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve: {0}")]
 pub struct ServeError(#[from] tokio::task::JoinError);
@@ -91,8 +91,7 @@ pub struct App {
 impl App {
     /// Opens the store, sets up the sandbox and starts the first scan of the folder.
     ///
-    /// `source` is read again at each reload; `preview` shows messages that are not posted; `compiler` is where modules are
-    /// compiled.
+    /// `source` is read again at each reload; `preview` shows messages that are not posted; `compiler` compiles modules.
     ///
     /// # Errors
     /// If the store, the folder or the sandbox cannot be opened.
@@ -144,14 +143,14 @@ impl App {
         })
     }
 
-    /// Returns a handle on the server, for whoever drives it in its own process.
+    /// Returns a handle on the server, for use in the same process.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.state))
     }
 
-    /// Serves until `shutdown` resolves; then takes no more, finishes or gives back what runs within a bound, and returns with
-    /// everything durable.
+    /// Serves until `shutdown` resolves; then takes no more work, finishes or gives back running deliveries within a time limit,
+    /// and returns once everything is durable.
     ///
     /// # Errors
     /// If the listener's task ends by itself.
@@ -184,7 +183,7 @@ impl App {
                 state.ready().await;
                 let channels = &state.config.slack.load_full().channels;
                 let firing = hold_alarms.restore(|name| channels.contains_key(name));
-                // At a shutdown nobody waits for it any more.
+                // At a shutdown its result is no longer needed.
                 let _ = restored.send(firing.await);
             }
         };
@@ -215,7 +214,7 @@ impl App {
         }
     }
 
-    /// Starts what runs beside the worker and the listener until the server ends.
+    /// Starts the tasks that run beside the worker and the listener until the server ends.
     fn background(&self, phase: &watch::Receiver<Phase>) -> JoinSet<()> {
         let state = &self.state;
         let mut tasks = JoinSet::new();
@@ -332,7 +331,7 @@ fn work(
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut stop = phase.clone();
-        // A store that cannot be written does not answer, and must not keep the server from stopping.
+        // A store that cannot be written does not answer, and must not prevent the server from stopping.
         tokio::select! {
             () = restore => {}
             _ = stop.wait_for(|phase| *phase != Phase::Serving) => {}

@@ -1,4 +1,4 @@
-//! What the queue and the runtime are given of the configuration.
+//! Derives the options of the queue and the runtime from the configuration.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::runtime::{
     self, Compiler, Folder, FolderError, ModuleSource, Pins, PreviewSink, ServiceOptions,
 };
 
-/// Returns how many invocations of each handler may run at one time.
+/// Returns the concurrency limit of each handler.
 pub(super) fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
     queue::Caps {
         by_handler: modules
@@ -36,7 +36,7 @@ pub fn module_sources(config: &Config) -> Result<Vec<Box<dyn ModuleSource>>, Fol
     Ok(vec![Box::new(Folder::open(dir, bytes_max)?)])
 }
 
-/// Returns how the sandbox is set up.
+/// Returns the options of the sandbox.
 #[must_use]
 pub fn runtime_options(
     config: &Config,
@@ -52,7 +52,8 @@ pub fn runtime_options(
     }
 }
 
-/// Returns the folder of compiled modules, beside the store: only the server may write there, since what is in it is executed.
+/// Returns the folder of compiled modules, in the store's folder: only the server may write there, since its content is
+/// executed.
 fn cache_dir(config: &Config) -> PathBuf {
     let Store::Sqlite(store) = &config.store;
     let mut name = store.clone().into_os_string();
@@ -60,7 +61,7 @@ fn cache_dir(config: &Config) -> PathBuf {
     name.into()
 }
 
-/// Returns what the runtime takes anew at each reload.
+/// Returns the settings of the runtime that a reload changes.
 pub(super) fn service_options(
     config: &Config,
     ref_key: [u8; 32],
@@ -75,7 +76,7 @@ pub(super) fn service_options(
     }
 }
 
-/// Returns the hashes that modules must have.
+/// Returns the pinned digests of modules.
 #[must_use]
 pub fn pins(config: &Config) -> Pins {
     config

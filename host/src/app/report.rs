@@ -1,4 +1,4 @@
-//! What the log tells of deliveries and of the store.
+//! Log lines about deliveries, the store and reloads.
 
 use tokio::sync::mpsc;
 
@@ -6,11 +6,11 @@ use crate::alert::{HandlerName, Timestamp};
 use crate::config::{Changes, Config, Store};
 use crate::queue::{Delivery, LastEnd, Reason, Recovered, Settled, State};
 
-/// Of an alert's name and of an error, in a line.
+/// To how many bytes an alert's name and an error are cut in a line.
 const SHOWN_BYTES_MAX: usize = 256;
 
-/// Logs each delivery that is settled, until the store is closed. The store does not wait for this: what it could not
-/// report is counted.
+/// Logs each delivery that is settled, until the store is closed. The store does not wait for this: deliveries that it could
+/// not report are counted.
 pub(super) async fn settled(mut reports: mpsc::Receiver<Settled>) {
     while let Some(Settled { deliveries, missed }) = reports.recv().await {
         if missed > 0 {
@@ -54,7 +54,7 @@ fn log_settled(delivery: &Delivery) {
     }
 }
 
-/// Returns the field `outcome` of the log: what nobody handled and what a person cancelled are apart.
+/// Returns the field `outcome` of the log, which distinguishes unrouted and cancelled deliveries.
 fn outcome(delivery: &Delivery) -> &'static str {
     match (delivery.state, delivery.reason) {
         (_, Some(reason @ (Reason::Unrouted | Reason::Cancelled))) => reason.as_str(),
@@ -63,7 +63,7 @@ fn outcome(delivery: &Delivery) -> &'static str {
     }
 }
 
-/// Logs what a start found in the store.
+/// Logs the state of the store at the start.
 pub(super) fn started(config: &Config, recovered: &Recovered) {
     let Store::Sqlite(store) = &config.store;
     let oldest = recovered
@@ -99,7 +99,7 @@ fn joined(handlers: &[HandlerName]) -> String {
     names.join(",")
 }
 
-/// In milliseconds' precision: finer is not stored.
+/// Returns a duration in milliseconds' precision, since the store has no finer times.
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     let millis = (to.as_millisecond() - from.as_millisecond()).max(0);
     #[allow(

@@ -1,5 +1,4 @@
-//! What the server is made of while it runs, and how that follows the configuration and the folder of handlers: reload, rebuild,
-//! readiness.
+//! The state of a running server, and how it follows the configuration and the folder of handlers: reload, rebuild, readiness.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,11 +44,11 @@ impl Handle {
         modules.into_iter().map(|module| module.name).collect()
     }
 
-    /// Reads configuration and folder again, and returns what has changed. A bad configuration is refused, and the old one
-    /// stays.
+    /// Reads configuration and folder again, and returns what has changed. An invalid configuration is refused, and the old one
+    /// stays in use.
     ///
     /// # Errors
-    /// Every problem of the new configuration.
+    /// Returns every problem of the new configuration.
     pub async fn reload(&self) -> Result<Reloaded, Problems> {
         self.0.reload().await
     }
@@ -67,7 +66,7 @@ impl Handle {
     }
 }
 
-/// What a reload reads, and what stays as it was at the start.
+/// The source of a reload, and what stays as it was at the start.
 pub(super) struct Source {
     pub(super) read: ConfigSource,
     pub(super) preview: PreviewSink,
@@ -76,7 +75,7 @@ pub(super) struct Source {
     pub(super) bound: Arc<Bound>,
 }
 
-/// What changes while the server runs, and the parts that follow it.
+/// The parts that change while the server runs, and those that follow them.
 pub(super) struct State {
     pub(super) config: config::Current,
     pub(super) router: Arc<ArcSwap<Router>>,
@@ -88,18 +87,18 @@ pub(super) struct State {
     pub(super) heartbeats: Arc<Heartbeats>,
     pub(super) notifier: Arc<Notifier>,
     pub(super) findings: Arc<Latest>,
-    /// The configuration of the start: of what takes effect after a restart alone, it is the one in use.
+    /// The configuration at the start, which is still in use for keys that take effect only after a restart.
     pub(super) started_with: Arc<Config>,
     source: Source,
     reloads: watch::Sender<()>,
-    /// True once the modules of the first scan are routed: an alert of before would find no route.
+    /// True once the modules of the first scan are routed: an earlier alert would find no route.
     routed: watch::Sender<bool>,
-    /// The files of the folder as of the last time that their modules were routed, and how often that was.
+    /// The files of the folder when their modules were last routed, and how often that was done.
     listed: ArcSwap<Vec<ModuleInfo>>,
     listings: watch::Sender<u64>,
-    /// Held for a whole reload.
+    /// Held during a reload.
     reload: tokio::sync::Mutex<()>,
-    /// Held while the router and the caps are made: each time from the newest configuration and folder.
+    /// Held while the router and the concurrency limits are rebuilt from the newest configuration and folder.
     rebuild: parking_lot::Mutex<()>,
 }
 
@@ -175,7 +174,7 @@ impl State {
         self.reloads.send_replace(());
         let pins = options::pins(&self.config.whole.load());
         self.registry.set_pins(pins).await;
-        // The answer comes once all that was found is routed.
+        // The response is sent once all loaded modules are routed.
         self.rebuild();
         report::reloaded(&changes);
         let findings = self.findings.findings();
@@ -189,7 +188,7 @@ impl State {
         })
     }
 
-    /// Puts a new configuration in use, or says why it cannot be used.
+    /// Puts a new configuration in use, or returns why it cannot be used.
     async fn replace_config(&self) -> Result<Changes, Problems> {
         let read = Arc::clone(&self.source.read);
         let config = match tokio::task::spawn_blocking(move || read()).await {
@@ -225,7 +224,7 @@ impl State {
         self.heartbeats.expect(expected, Instant::now());
     }
 
-    /// Makes the router and the caps anew from the configuration and the modules that serve.
+    /// Rebuilds the router and the concurrency limits from the configuration and the modules that serve.
     fn rebuild(&self) {
         let _one_at_a_time = self.rebuild.lock();
         let has_scanned = self.registry.is_ready();
@@ -261,7 +260,7 @@ impl State {
         self.listings.send_modify(|n| *n += 1);
     }
 
-    /// Follows the folder until the server ends: what is loaded is routed, what is refused is counted.
+    /// Follows the folder until the server ends: loaded modules are routed, refused ones are counted.
     pub(super) async fn follow_folder(self: Arc<Self>) {
         let mut changes = self.registry.subscribe();
         let mut known = Arc::default();
@@ -295,7 +294,7 @@ impl Server for State {
         if *self.routed.borrow() {
             self.listed.load_full()
         } else {
-            // No alert is accepted yet; the first scan is shown as far as it is.
+            // No alert is accepted yet; the progress of the first scan is shown.
             Arc::new(self.registry.serving().listed().to_vec())
         }
     }
@@ -317,7 +316,7 @@ impl Server for State {
     }
 }
 
-/// Returns the files that are new or different in a look at the folder.
+/// Returns the files that are new or have changed in a scan of the folder.
 fn changed<'a>(
     before: &'a [ModuleInfo],
     now: &'a [ModuleInfo],
@@ -328,7 +327,7 @@ fn changed<'a>(
     })
 }
 
-/// Returns true if a look at the folder found nothing new about a file.
+/// Returns true if a scan of the folder found a file unchanged.
 fn is_same(old: &ModuleInfo, new: &ModuleInfo) -> bool {
     (&old.sha256, &old.error, &old.exposure) == (&new.sha256, &new.error, &new.exposure)
 }

@@ -42,7 +42,7 @@ pub(super) enum Command {
     /// Post an alert to a running server and show the result.
     Send(SendArgs),
     /// List the handlers of a running server.
-    Handlers(AskArgs),
+    Handlers(RemoteArgs),
     /// List the deliveries of a running server, newest first.
     Deliveries(DeliveriesArgs),
     /// Show the story of one delivery: the recorded trace of everything it did; without an ID, of the newest.
@@ -52,7 +52,7 @@ pub(super) enum Command {
     /// Cancel deliveries that are not settled.
     Cancel(CancelArgs),
     /// Make a running server read its configuration and folder again, and show what changed.
-    Reload(AskArgs),
+    Reload(RemoteArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, of all commands or of one.
@@ -209,7 +209,7 @@ pub(super) struct ServerArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(super) struct AskArgs {
+pub(super) struct RemoteArgs {
     #[command(flatten)]
     pub(super) server: ServerArgs,
     /// Print JSON.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use handler_build::{Artifact, BuildError, Colour, Event, Found, Options, Project};
 
 use super::args::BuildArgs;
-use super::judge::Judge;
+use super::module_check::ModuleCheck;
 use super::modules::CacheUse;
 use super::print::{self, Paint};
 
@@ -23,8 +23,8 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let out = args.out.as_deref().unwrap_or(&args.dir);
-    let judge = Judge::new(None, out, CacheUse::IfThere)?;
-    let results = build(&found.projects, out, judge);
+    let module_check = ModuleCheck::new(None, out, CacheUse::IfThere)?;
+    let results = build(&found.projects, out, module_check);
     let all = found.unreadable.is_empty() && results.iter().all(Result::is_ok);
     Ok(if all {
         ExitCode::SUCCESS
@@ -54,7 +54,7 @@ pub(super) fn projects(dir: &Path) -> anyhow::Result<Found> {
 pub(super) fn build(
     projects: &[Project],
     out: &Path,
-    judge: Judge,
+    module_check: ModuleCheck,
 ) -> Vec<Result<Artifact, BuildError>> {
     let paint = Paint::for_stderr();
     let started = Instant::now();
@@ -63,7 +63,7 @@ pub(super) fn build(
         options.colour = Colour::Always;
     }
     options.progress = Arc::new(move |event| report(event, paint));
-    options.check = Arc::new(move |file, module| judge.check(file, module));
+    options.check = Arc::new(move |file, module| module_check.check(file, module));
     let results = handler_build::build_all(projects, &options);
     let errors = results.iter().filter_map(|result| result.as_ref().err());
     let mut reported: Vec<String> = Vec::new();

@@ -104,16 +104,16 @@ fn is_this_machine(base: &url::Url) -> bool {
     }
 }
 
-/// What follows the `?` of a request.
+/// The query of a request.
 pub(super) type Query = Vec<(&'static str, String)>;
 
-/// Returns the path of what is done with one delivery; what was typed as its identifier stays one segment.
+/// Returns the path of an action on a delivery; the typed id is encoded as one segment.
 fn of_delivery(id: &str, what: &str) -> String {
     let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
     format!("/api/v1/deliveries/{id}{what}")
 }
 
-/// A successful answer, as the server wrote it: `--json` prints what a newer server says besides what is known here, too.
+/// A successful response and its JSON, which `--json` prints unchanged, including fields of a newer server.
 #[derive(Clone, Debug)]
 pub(super) struct Answer<T> {
     json: Value,
@@ -134,14 +134,14 @@ impl<T> Answer<T> {
 }
 
 impl<T: DeserializeOwned> Answer<T> {
-    /// Returns what it says.
+    /// Returns the parsed response.
     pub(super) fn read(&self) -> anyhow::Result<T> {
         serde_json::from_value(self.json.clone())
             .context("the server's answer is not of a form that this version knows")
     }
 }
 
-/// The server has started and takes no alerts yet.
+/// The error of a server that has started and does not accept alerts yet.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct StillLoading(String);
@@ -199,12 +199,12 @@ impl Client {
         self.get("/api/v1/handlers", &Query::new())
     }
 
-    /// Sends one delivery again.
+    /// Retries one delivery.
     pub(super) fn retry(&self, id: &str, query: &Query) -> anyhow::Result<Answer<api::SentAgain>> {
         self.post(&of_delivery(id, "/retry"), query)
     }
 
-    /// Sends every delivery again that the query selects.
+    /// Retries every delivery that the query selects.
     pub(super) fn retry_all(&self, query: &Query) -> anyhow::Result<Answer<api::Retried>> {
         self.post("/api/v1/deliveries/retry", query)
     }
@@ -214,7 +214,7 @@ impl Client {
         self.post(&of_delivery(id, "/cancel"), &Query::new())
     }
 
-    /// Has the server read its configuration and folder again.
+    /// Makes the server read its configuration and folder again.
     pub(super) fn reload(&self) -> anyhow::Result<Answer<api::Reloaded>> {
         self.post("/-/reload", &Query::new())
     }

@@ -10,7 +10,7 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 use super::args::DevArgs;
-use super::judge::Judge;
+use super::module_check::ModuleCheck;
 use super::modules::CacheUse;
 use super::print::{self, Paint};
 use super::serve::Audience;
@@ -67,8 +67,8 @@ fn in_two(projects: Vec<Project>) -> (Vec<Project>, Vec<Project>) {
 
 /// Builds with the compilation cache of the server that serves the result.
 fn build(projects: &[Project], dir: &Path, file: Option<&Path>) -> anyhow::Result<()> {
-    let judge = Judge::new(file, dir, CacheUse::Make)?;
-    build::build(projects, dir, judge);
+    let module_check = ModuleCheck::new(file, dir, CacheUse::Make)?;
+    build::build(projects, dir, module_check);
     Ok(())
 }
 

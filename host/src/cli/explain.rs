@@ -1,4 +1,4 @@
-//! `explain ID`: a delivery and its story, for a person who was woken by it.
+//! `explain ID`: prints the story of a delivery, the recorded trace of everything it did.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::journal::{Doubt, Suspect};
 use crate::queue::{State, StepStatus};
 use crate::runtime::{Answered, render_kept};
 
-/// Shows the story.
+/// Prints the story.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server)?;
     let id = match &args.id {
@@ -42,7 +42,7 @@ fn newest(client: &Client) -> anyhow::Result<String> {
         .context("the server has no delivery yet: post an alert with `alert-manager send`")
 }
 
-/// Returns the story as lines for a person.
+/// Renders the story as text.
 pub(super) fn render(story: &Story, paint: Paint) -> String {
     let mut out = String::new();
     heading(&mut out, story, paint);
@@ -129,7 +129,7 @@ pub(super) fn joined(handlers: &[HandlerName], separator: &str) -> String {
     names.join(separator)
 }
 
-/// Returns what is left of the retry policy, of each step that has used some of it and is not finished.
+/// Returns the remaining attempts of each step that has used some and is not finished.
 fn tries_left(story: &Story) -> String {
     let steps = story.steps.iter();
     let tried = steps.filter(|step| step.status.is(StepStatus::Pending) && step.attempts_used != 0);
@@ -359,13 +359,13 @@ fn waiting(out: &mut String, story: &Story, paint: Paint) {
             None => writeln!(out, "\nThe next attempt is not before {until}."),
         };
     }
-    // A part of a body that is no alert cannot be sent again.
+    // A part of a body that is not an alert cannot be retried.
     if story.delivery.state.is(State::Dead) && is_alert(story) {
         let _ = writeln!(out, "\nTo send it again: {retry}");
     }
 }
 
-/// Cuts a moment to milliseconds, as the others in a story are.
+/// Shortens a moment to milliseconds.
 pub(super) fn moment(text: &str) -> String {
     match text.split_once('.') {
         Some((seconds, fraction)) => {

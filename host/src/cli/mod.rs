@@ -1,7 +1,6 @@
 //! The command line: commands and exit codes.
 
 mod args;
-mod ask;
 mod build;
 mod check;
 mod client;
@@ -9,13 +8,14 @@ mod compile;
 mod dev;
 mod explain;
 mod init;
-mod judge;
 mod manual;
+mod module_check;
 mod modules;
 mod next;
 mod online;
 mod print;
 mod process;
+mod remote;
 mod routes;
 mod send;
 mod serve;
@@ -66,13 +66,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Routes(args) => routes::run(&args),
-        Command::Handlers(args) => ask::handlers(&args),
+        Command::Handlers(args) => remote::handlers(&args),
         Command::Deliveries(args) if args.watch => watch::run(&args),
-        Command::Deliveries(args) => ask::deliveries(&args),
+        Command::Deliveries(args) => remote::deliveries(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Retry(args) => ask::retry(&args),
-        Command::Cancel(args) => ask::cancel(&args),
-        Command::Reload(args) => ask::reload(&args),
+        Command::Retry(args) => remote::retry(&args),
+        Command::Cancel(args) => remote::cancel(&args),
+        Command::Reload(args) => remote::reload(&args),
         Command::Init(args) => init::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Completions(args) => Ok(completions(&args)),

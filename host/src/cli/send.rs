@@ -181,7 +181,7 @@ fn show_counted(answer: &Accepted) {
     }
 }
 
-/// Prints the identifiers of the deliveries, which `explain` takes.
+/// Prints the ids of the deliveries, for use with `explain`.
 fn show_ids(answer: &Accepted) {
     for delivery in &answer.deliveries {
         let handlers = delivery.handlers.as_deref().unwrap_or_default();
@@ -198,14 +198,14 @@ fn show_ids(answer: &Accepted) {
     }
 }
 
-/// The story of a delivery that was waited for, as the server wrote it, and what it says.
+/// The story of a settled delivery, as JSON and parsed.
 struct Followed {
     json: Value,
     story: Story,
 }
 
-/// Waits for each delivery until it is settled, all within the time that was given, and shows its story. A duplicate has the
-/// story of the delivery that it belongs to.
+/// Waits until each delivery is settled, at most the given time in all, and prints its story. A duplicate has the story of the
+/// delivery that it belongs to.
 fn follow(
     client: &Client,
     args: &SendArgs,
@@ -235,7 +235,7 @@ fn follow(
     Ok(stories)
 }
 
-/// Waits for one delivery, and returns its story as it is then.
+/// Waits for one delivery and returns its story.
 fn settled(client: &Client, delivery: &Taken<'_>, deadline: Instant) -> anyhow::Result<Followed> {
     let id = delivery.id.to_string();
     let mut status = Status::new();

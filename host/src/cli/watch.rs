@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::args::DeliveriesArgs;
-use super::ask::{DELIVERY_HEADER, deliveries_query, delivery_row};
 use super::client::{Answer, Client};
 use super::print;
+use super::remote::{DELIVERY_HEADER, deliveries_query, delivery_row};
 use crate::alert::DeliveryId;
 use crate::api::{Deliveries, Delivery, Lenient};
 use crate::queue::State;
@@ -20,10 +20,10 @@ const POLL: Duration = Duration::from_secs(1);
 /// How many of the newest deliveries are followed: as many as one response has.
 const FOLLOWED_MAX: usize = 1_000;
 
-/// A delivery is printed again if one of these changes.
+/// The state of a delivery; if it changes, the delivery is printed again.
 type Stand = (Lenient<State>, u32);
 
-/// A delivery as the server listed it, and what that says.
+/// A delivery in the server's list, as JSON and parsed.
 struct Listed {
     json: Value,
     delivery: Delivery,
@@ -45,7 +45,7 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     let mut query = deliveries_query(args)?;
     query.retain(|(name, _)| *name != "limit");
     query.push(("limit", FOLLOWED_MAX.to_string()));
-    // What is wrong with the question ends the command; a server that goes away later does not.
+    // An error in the query ends the command; a server that becomes unreachable later does not.
     let mut page = listed(&client.deliveries(&query)?)?;
     let mut known = HashMap::new();
     let mut lines = Lines::new(args.json);
@@ -81,13 +81,13 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Returns true if more may have come since the page before than one page holds: not even its oldest is known.
+/// Returns whether there may have been more new deliveries than fit on one page: not even its oldest is known.
 fn is_beyond(page: &[Listed], known: &HashMap<DeliveryId, Stand>, page_max: usize) -> bool {
     let is_new = |listed: &Listed| !known.contains_key(&listed.delivery.id);
     page.len() >= page_max && page.last().is_some_and(is_new)
 }
 
-/// Returns what is new or stands otherwise than before, oldest first, and forgets what is no longer listed.
+/// Returns what is new or has changed, oldest first, and forgets what is no longer listed.
 fn changed<'a>(page: &'a [Listed], known: &mut HashMap<DeliveryId, Stand>) -> Vec<&'a Listed> {
     let mut listed = HashMap::with_capacity(page.len());
     let mut changed = Vec::new();
@@ -125,7 +125,7 @@ impl Lines {
 
     fn print(&mut self, listed: &Listed) {
         if self.json {
-            // One object a line, as `jq` and log collectors read them.
+            // One object per line, as `jq` and log collectors read them.
             print::json_line(&listed.json);
             return;
         }

@@ -20,16 +20,16 @@ use super::error::ApiError;
 use crate::http::server::Bound;
 use crate::telemetry;
 
-/// What the check depends on besides the request.
+/// The settings that the check depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// `external_url`: its host is a name of this server, its origin one of this server's own.
+    /// `external_url`: its host is a name of this server, and its origin is not a foreign one.
     pub(crate) external_url: Option<Url>,
     /// `insecure`: everybody who reaches the server is accepted.
     pub(crate) is_insecure: bool,
 }
 
-/// The check by the settings in use.
+/// The origin check, with the settings in use.
 #[derive(Clone, Debug)]
 pub(crate) struct OriginCheck {
     pub(crate) settings: Arc<ArcSwap<Settings>>,
@@ -37,7 +37,7 @@ pub(crate) struct OriginCheck {
 }
 
 impl OriginCheck {
-    /// Judges a request to an endpoint, see [`judge`]. `is_closed` is true if the endpoint itself needs credentials.
+    /// Checks a request to an endpoint, see [`judge`]. `is_closed` is true if the endpoint itself needs credentials.
     pub(super) fn judge(
         &self,
         is_closed: bool,
@@ -50,8 +50,8 @@ impl OriginCheck {
         judge(proof, method, uri, headers, settings.external_url.as_ref())
     }
 
-    /// Judges a request to read what needs no credentials, see [`judge_reader`]. `is_closed` is true if other endpoints need
-    /// some: then the server can be reached from other machines.
+    /// Checks a request to an endpoint that needs no credentials, see [`judge_reader`]. `is_closed` is true if other endpoints
+    /// need some: then the server can be reached from other machines.
     pub(super) fn judge_reader(
         &self,
         is_closed: bool,
@@ -79,14 +79,14 @@ impl OriginCheck {
 enum Proof {
     /// Credentials, a signature or a client's certificate; or the configuration has `insecure`.
     Asked,
-    /// Not at all: the address is loopback, and everybody who reaches it is accepted.
+    /// Nothing: the address is loopback, and everybody who reaches it is accepted.
     None,
 }
 
-/// Returns Ok unless a page of another origin is behind the request.
+/// Returns `Ok` unless the request was made by a page of another origin.
 ///
 /// # Errors
-/// 403 for a request that a foreign page made, 421 for a name that the server is not known by.
+/// 403 for a request of a page of another origin, 421 for a host name that is not the server's.
 fn judge(
     proof: Proof,
     method: &Method,
@@ -124,7 +124,7 @@ fn judge(
 /// address, which cannot be rebound.
 ///
 /// # Errors
-/// 421 for a name that the server is not known by.
+/// 421 for a host name that is not the server's.
 fn judge_reader(
     uri: &Uri,
     headers: &HeaderMap,

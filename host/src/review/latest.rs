@@ -9,26 +9,26 @@ use parking_lot::Mutex;
 use crate::alert::HandlerName;
 use crate::findings::{Finding, Findings};
 
-/// The findings of the latest review, and what Slack answered last.
+/// The findings of the latest review, and those of Slack's latest answers.
 #[derive(Default)]
 pub(crate) struct Latest {
     of_configuration: Found,
     online: Found,
 }
 
-/// What one of the two found last.
+/// The latest findings of one of the two.
 #[derive(Default)]
 struct Found {
     findings: ArcSwap<Findings>,
-    /// What of it is in the log.
+    /// The findings that are in the log.
     logged: Mutex<HashSet<Line>>,
 }
 
-/// A line in the log: whose, and its text.
+/// A line in the log: the handler and the text.
 type Line = (Option<HandlerName>, String);
 
 impl Latest {
-    /// Returns everything that was found.
+    /// Returns all findings.
     pub(crate) fn findings(&self) -> Arc<Findings> {
         let online = self.online.findings.load();
         if **online == Findings::default() {
@@ -40,29 +40,29 @@ impl Latest {
         Arc::new(all)
     }
 
-    /// Takes the findings of a review, and logs those that are new.
+    /// Sets the findings of a review, and logs those that are new.
     pub(crate) fn take(&self, findings: Findings) {
         self.of_configuration.take(findings);
     }
 
-    /// Takes what Slack's answers show, and logs what is new.
+    /// Sets the findings from Slack's answers, and logs those that are new.
     pub(crate) fn take_online(&self, findings: Findings) {
         self.online.take(findings);
     }
 
-    /// Forgets what Slack's answers showed: they were about another configuration.
+    /// Removes the findings from Slack's answers, which were about another configuration.
     pub(crate) fn forget_online(&self) {
         self.online.take(Findings::default());
     }
 
-    /// Has everything logged once more, as after a reload.
+    /// Makes all findings be logged again, as after a reload.
     pub(crate) fn log_all_again(&self) {
         for found in [&self.of_configuration, &self.online] {
             found.logged.lock().clear();
         }
     }
 
-    /// Has what is about one handler logged once more: its module was replaced.
+    /// Makes the findings about one handler be logged again, because its module was replaced.
     pub(crate) fn log_again(&self, name: &HandlerName) {
         for found in [&self.of_configuration, &self.online] {
             let mut logged = found.logged.lock();
@@ -85,8 +85,8 @@ impl Found {
         self.findings.store(Arc::new(findings));
     }
 
-    /// Returns a test of whether a finding is not in the log yet, and takes all of them as logged. What is no longer found is
-    /// forgotten: if it is found again, it is logged again.
+    /// Returns a test of whether a finding is not in the log yet, and marks all of them as logged. Findings that are gone are
+    /// removed, so that they are logged again if they come back.
     fn news(&self, findings: &Findings) -> impl Fn(&Finding) -> bool + use<> {
         let all = findings.problems.iter().chain(&findings.warnings);
         let now = all.map(line).collect();

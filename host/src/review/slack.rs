@@ -1,5 +1,5 @@
-//! Asks Slack, while the server runs, whether what is configured can be posted: once after the start and each reload, and again
-//! for as long as it cannot.
+//! Checks with Slack, while the server runs, whether messages can be posted with the configuration: after the start and each
+//! reload, and repeatedly as long as they cannot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::config::Config;
 use crate::findings::Findings;
 use crate::runtime::Runtime;
 
-/// How long until Slack is asked again if something is wrong: what was corrected there is seen by then.
+/// How long after a problem was found Slack is asked again, to notice that it was corrected there.
 const ASK_AGAIN: Duration = Duration::from_secs(5 * 60);
 
-/// Keeps what Slack answers among the latest findings.
+/// Adds Slack's answers to the latest findings.
 pub(crate) struct SlackCheck {
     pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) runtime: Arc<Runtime>,

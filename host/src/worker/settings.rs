@@ -1,4 +1,4 @@
-//! What an operator may set for handlers: what each is granted, its limits, and how its steps are retried.
+//! The settings of handlers: grants, limits, and how steps are retried.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Settings {
     }
 }
 
-/// What the operator set for one handler.
+/// The settings of one handler.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandlerSettings {
     /// `sha256`: the only module that is accepted under this name.

@@ -1,4 +1,4 @@
-//! Expected alerts: an alert that is expected again and again, as Prometheus' `Watchdog` is, is missing when it stops coming.
+//! Heartbeats: alerts such as Prometheus' `Watchdog` that are expected regularly.
 
 mod watch;
 
@@ -13,7 +13,7 @@ use crate::router::Matcher;
 
 pub(crate) use watch::HeartbeatWatch;
 
-/// The name of the alert that is raised when an expected one stops coming.
+/// The name of the alert that is raised if a heartbeat is missing.
 pub(crate) const MISSING: &str = "AlertManagerHeartbeatMissing";
 
 /// A heartbeat that is expected.
@@ -29,9 +29,9 @@ pub struct Expected {
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeats {
     beats: Mutex<BTreeMap<String, Beat>>,
-    /// The ends of alerts, until they are taken to be stored.
+    /// The resolved alerts that are not stored yet.
     ended: Mutex<Vec<Alert>>,
-    /// Notifies of new expectations and of ends.
+    /// Notified if heartbeats are configured or an alert has ended.
     changes: Notify,
 }
 
@@ -44,8 +44,8 @@ struct Beat {
 }
 
 impl Heartbeats {
-    /// Takes what is expected from now on; what was expected before keeps when it last came. After a start
-    /// everything has its whole interval as grace.
+    /// Sets which heartbeats are expected. Those that were expected before keep the time of their last arrival. After a start,
+    /// each is given its whole interval.
     pub(crate) fn expect(&self, expected: &BTreeMap<String, Expected>, now: Instant) {
         let mut beats = self.beats.lock();
         beats.retain(|name, _| expected.contains_key(name));
@@ -63,7 +63,7 @@ impl Heartbeats {
         self.changes.notify_one();
     }
 
-    /// Returns once something was expected anew or an alert has ended since the last call.
+    /// Returns once heartbeats were configured or an alert has ended since the last call.
     async fn changed(&self) {
         self.changes.notified().await;
     }
@@ -78,15 +78,14 @@ impl Heartbeats {
         missing.collect()
     }
 
-    /// Takes up that a heartbeat was missing already before this start.
+    /// Restores that a heartbeat was already missing before this start.
     pub(crate) fn take_up(&self, name: &str, since: Timestamp) {
         if let Some(beat) = self.beats.lock().get_mut(name) {
             beat.missing_since.get_or_insert(since);
         }
     }
 
-    /// Takes note of an alert that arrived, before it is known whether it is a duplicate: it may end an alert about a
-    /// heartbeat.
+    /// Notes an alert that arrived, before it is known whether it is a duplicate: it may end an alert about a heartbeat.
     pub(crate) fn note(&self, alert: &Alert, now: Instant) {
         if alert.status == Status::Resolved {
             return;
@@ -109,12 +108,12 @@ impl Heartbeats {
         }
     }
 
-    /// Returns the ends of alerts since the last call.
+    /// Returns the alerts that have resolved since the last call.
     fn take_ended(&self) -> Vec<Alert> {
         std::mem::take(&mut self.ended.lock())
     }
 
-    /// Returns an alert for each that is overdue and not yet reported, and when to look again.
+    /// Returns an alert for each heartbeat that is overdue and not reported yet, and when to check again.
     pub(crate) fn overdue(&self, now: Instant, wall: Timestamp) -> (Vec<Alert>, Option<Instant>) {
         let mut raised = Vec::new();
         let mut next = None;

@@ -1,4 +1,4 @@
-//! Raises an alert when an expected one stops coming, and ends it when that comes again.
+//! Raises an alert if a heartbeat is missing, and resolves it when the heartbeat arrives again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::alert::{Alert, Fingerprint, Status, Timestamp};
 use crate::queue::{Filter, Parcel, Queue, Submission};
 use crate::router::Router;
 
-/// After this long, an alert about a heartbeat that could not be stored is tried again.
+/// How long after a failure to store an alert about a heartbeat it is retried.
 const STORE_AGAIN: Duration = Duration::from_secs(5);
 
-/// Alerts of one name that are read after a start, the newest of them.
+/// How many alerts of one name are read after a start, newest first.
 const TAKEN_UP_MAX: u32 = 100;
 
 /// Stores the alerts about heartbeats.
@@ -25,7 +25,7 @@ pub(crate) struct HeartbeatWatch {
     pub(crate) queue: Queue,
     pub(crate) router: Arc<ArcSwap<Router>>,
     pub(crate) notifier: Arc<Notifier>,
-    /// True once the modules of the first scan are routed: before, no route would take the alerts.
+    /// True once the modules of the first scan are routed: before that, no route would take the alerts.
     pub(crate) ready: watch::Receiver<bool>,
 }
 
@@ -57,7 +57,7 @@ impl HeartbeatWatch {
         }
     }
 
-    /// Takes up which heartbeats were missing before this start, so that their return is reported.
+    /// Restores which heartbeats were missing before this start, so that their return is reported.
     async fn take_up_missing(&self) {
         if self.heartbeats.missing().is_empty() {
             return;
@@ -69,14 +69,14 @@ impl HeartbeatWatch {
         }
     }
 
-    /// Returns what the server reported last about each thing of which it raises alerts of this name.
+    /// Returns the last alert of this name about each subject.
     async fn last_alerts(&self, alertname: &str) -> Vec<Alert> {
         let stored = self.queue.list(Filter {
             alertname: Some(alertname.into()),
             limit: TAKEN_UP_MAX,
             ..Filter::default()
         });
-        // If the store does not answer, the end of an old alert matters least.
+        // If the store does not answer, resolving an old alert is unimportant.
         let stored = stored
             .await
             .map_or_else(|_| Vec::new(), |page| page.deliveries);
@@ -86,14 +86,14 @@ impl HeartbeatWatch {
                 continue;
             };
             if let Ok(alert) = serde_json::from_value::<Alert>(story.alert) {
-                // The newest comes first, and it alone counts.
+                // The newest comes first; only that one is used.
                 last.entry(alert.fingerprint).or_insert(alert);
             }
         }
         last.into_values().collect()
     }
 
-    /// Stores alerts in their order; what cannot be stored stays, to be tried again at the time returned.
+    /// Stores alerts in their order; those that cannot be stored are kept, to be retried at the time that is returned.
     async fn store(&self, unstored: &mut VecDeque<Alert>) -> Option<Instant> {
         while let Some(alert) = unstored.front() {
             let submission = Submission {
@@ -102,7 +102,7 @@ impl HeartbeatWatch {
                 starts_at_missing: false,
             };
             if submission.plans.is_empty() {
-                // What no route takes is reported as dead letters are.
+                // If no route takes it, it is reported like a dead letter.
                 if !self.notifier.report(alert).await {
                     return Some(Instant::now() + STORE_AGAIN);
                 }

@@ -167,8 +167,8 @@ fn told(handlers: &worker::Settings, story: Story) -> api::Story {
     }
 }
 
-/// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
-/// that does not answer uses up no attempt.
+/// Returns the steps with the counts of the retry policy. They differ from the delivery's `attempts`, because a dependency that
+/// does not answer uses up no attempt.
 fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
     let step = |step: Step| {
         let policy = handlers.of(&step.handler);

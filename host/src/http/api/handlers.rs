@@ -15,7 +15,7 @@ use crate::runtime::{Hold, LimitKey, Limits, ModuleInfo, ModuleState, Unit};
 use crate::units::format_duration;
 use crate::worker::{HandlerSettings, Pause};
 
-/// Lists every file of the folder, refused ones too.
+/// Lists every file of the folder, including refused ones.
 pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<api::Handlers> {
     let counts = api.queue.counts().handlers;
     let files = api.server.files();
@@ -74,7 +74,7 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
     }
 }
 
-/// Returns how a file stands: the folder does not know what is granted.
+/// Returns the state of a file, for which the grants have to be known.
 fn state_of(api: &Api, module: &ModuleInfo) -> ModuleState {
     match module.state {
         ModuleState::Ready if api.server.missing_grants(module, None).is_some() => {
@@ -93,7 +93,7 @@ fn pause(pause: Pause) -> api::Paused {
     }
 }
 
-/// Returns what Slack refuses this handler until the operator corrects it.
+/// Returns the channels and the token that Slack rejects for this handler.
 fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
     let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
     else {
@@ -116,7 +116,7 @@ fn grants(settings: &HandlerSettings) -> api::Grants {
     }
 }
 
-/// By the names of the configuration, the unit added if the name does not say it.
+/// Returns the limits by their names in the configuration, with the unit added if the name does not have it.
 fn limits(settings: &HandlerSettings) -> BTreeMap<String, Limit> {
     let limit = |key: &LimitKey| {
         let amount = (key.get)(&settings.limits);

@@ -16,7 +16,7 @@ use crate::queue::Filter;
 use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
-/// A store that takes longer for one row is of no use to senders.
+/// How long the store may take for one row until the server counts as not ready.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Liveness: answers without touching the store.
@@ -26,8 +26,8 @@ pub(super) async fn live() -> &'static str {
 
 /// Readiness: the store answers and the first scan of the folder has ended.
 ///
-/// A problem of the configuration or of a module holds back no other alert: it is counted, and the server is ready. Whoever
-/// reaches the port reads this, so it names nothing: what was found is in the log, and behind `api.authorization`.
+/// Problems of the configuration and of modules do not make the server unready, since they affect only some alerts; they are
+/// counted. The response is readable by anybody, so it has no names: these are in the log, and behind `api.authorization`.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<String, ApiError> {
     let not_yet = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if !api.is_ready() {
@@ -55,7 +55,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<String, ApiErro
     }
 }
 
-/// Returns the number of problems and warnings, in one line; nothing if there are none.
+/// Returns the numbers of problems and warnings on one line; empty if there are none.
 fn counted(findings: &Findings) -> String {
     let count = |count: usize, what: &str| match count {
         0 => None,
@@ -76,7 +76,7 @@ fn counted(findings: &Findings) -> String {
     )
 }
 
-/// Prometheus' text format.
+/// Returns the metrics in Prometheus' text format.
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let counts = api.queue.counts();
     let oldest = counts
@@ -141,7 +141,7 @@ pub(super) async fn reload(
     })
 }
 
-/// Says what this server is to a person who opens it in a browser.
+/// Returns an overview for a person who opens the server's address in a browser.
 pub(super) async fn index() -> &'static str {
     concat!(
         "Alert Manager ",

@@ -30,7 +30,7 @@ use crate::worker::{self, Breakers};
 
 pub(crate) use settings::Settings;
 
-/// What the endpoints of the API need.
+/// The dependencies of the API's endpoints.
 pub(crate) struct Api {
     pub(crate) queue: Queue,
     pub(crate) registry: Arc<Registry>,
@@ -53,20 +53,21 @@ impl Api {
     }
 }
 
-/// The server as a whole, as far as the API needs it.
+/// The functions of the server that the API needs.
 pub(crate) trait Server: Send + Sync {
-    /// Returns every file of the folder, refused ones too: one that serves is routed already, once the server is ready.
+    /// Returns every file of the folder, including refused ones. Once the server is ready, a module that serves is routed
+    /// already.
     fn files(&self) -> Arc<Vec<ModuleInfo>>;
 
-    /// Returns the lines of configuration that a module lacks for what it imports; with its description, for what its settings
-    /// name as well.
+    /// Returns the lines of configuration that grant what a module imports and is not granted; with its description, also what
+    /// its settings name.
     fn missing_grants(
         &self,
         module: &ModuleInfo,
         description: Option<&Description>,
     ) -> Option<String>;
 
-    /// Returns what is wrong with the configuration and the modules together.
+    /// Returns the findings about the configuration and the modules.
     fn findings(&self) -> Arc<Findings>;
 
     /// Reads configuration and folder again, and returns what has changed.
@@ -98,7 +99,7 @@ pub(super) fn endpoints(api: Api) -> Endpoints {
         .with_state(api)
 }
 
-/// Lets a request pass that is no foreign page's and has the credentials of `api.authorization`.
+/// Checks the origin of a request and its credentials for `api.authorization`.
 async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let settings = api.settings.load_full();
     let wanted = settings.authorization.as_ref();
@@ -115,7 +116,7 @@ async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
     next.run(request).await
 }
 
-/// Keeps web pages away from what needs no credentials and has names in it.
+/// Refuses web pages access to endpoints that need no credentials and return names.
 async fn guard_open(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let is_closed = api.settings.load().authorization.is_some();
     let judged = api

@@ -1,4 +1,4 @@
-//! What an operator may set for the API.
+//! The settings of the API.
 
 use crate::secret::Authorization;
 

@@ -1,4 +1,4 @@
-//! What an operator may set for connections: the address, their bounds, TLS.
+//! The settings of connections: the address, limits, TLS.
 
 use std::fs::File;
 use std::io::Read as _;

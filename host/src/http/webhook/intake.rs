@@ -21,7 +21,7 @@ pub(super) struct Intake {
     described: Vec<Described>,
     is_begun: bool,
     bad: Bad,
-    /// What the answer says besides the deliveries.
+    /// The response without its deliveries.
     counted: api::Counted,
     /// The deliveries as JSON, separated by commas: structures would need several times the memory.
     deliveries: Vec<u8>,
@@ -181,7 +181,7 @@ impl Intake {
             .collect();
     }
 
-    /// Returns the JSON of the answer, an [`api::Accepted`].
+    /// Returns the JSON of the response, an [`api::Accepted`].
     pub(super) fn into_answer(self) -> Bytes {
         let mut json = serde_json::to_vec(&self.counted).unwrap_or_else(|_| b"{}".to_vec());
         // The closing brace is added after the deliveries.

@@ -1,4 +1,4 @@
-//! What an operator may set for the webhook: how senders authenticate, how often they may post, and how much.
+//! The settings of the webhook: how senders authenticate, how often they may post, and how much.
 
 use http::HeaderName;
 
@@ -57,7 +57,7 @@ pub struct Hmac {
     /// `header`: holds the signature in hexadecimal; `X-Grafana-Alerting-Signature` by default.
     pub header: HeaderName,
     /// `timestamp_header`: holds seconds since 1970, which are signed too and may not be old. Absent if only the body is
-    /// signed: whoever records such a request can send it again.
+    /// signed, and an eavesdropper can replay the request.
     pub timestamp_header: Option<HeaderName>,
 }
 

@@ -1,4 +1,4 @@
-//! One lease of one delivery: its due steps in order, until it is settled.
+//! Runs one lease of a delivery: the steps that are due, in order, until it is settled.
 
 mod permit;
 mod report;
@@ -18,36 +18,36 @@ use crate::queue::{Leased, Next, Settlement, Step, StepStatus, Woken};
 use permit::Permit;
 use report::Report;
 
-/// A lease under way.
+/// A lease that is being run.
 pub(super) struct Lease {
     worker: Worker,
     leased: Leased,
     permit: Option<Permit>,
     cut_off: watch::Receiver<Phase>,
     began: Instant,
-    /// The indices of the steps that this lease has tried. Each is tried once a lease: what it recorded is read with the next.
+    /// The indexes of the steps that this lease has tried. Each is tried once per lease: its record is read by the next one.
     tried: Vec<usize>,
     report: Report,
-    /// What its steps have recorded under this lease.
+    /// The size of what its steps have recorded under this lease.
     recorded_now: RecordUse,
-    /// When the steps that failed are due, by the monotonic clock.
+    /// When the steps that failed are due, on the monotonic clock.
     due: BTreeMap<usize, Instant>,
-    /// The steps that go on before their time, and what each waited for that is back.
+    /// The steps that run before their time, with the recovered dependencies that each waited for.
     woken: BTreeMap<usize, Vec<Woken>>,
-    /// What answered this lease: a step that needs one of these nevertheless is not to be woken by that answer.
+    /// The dependencies that answered during this lease: a step that still fails for one of them is not woken by that answer.
     has: Vec<Dependency>,
-    /// It is a notice that takes another way if it dies on this one: nothing is gained by trying this one for hours. Looked
-    /// up when a step fails.
+    /// True for a notice that is moved to another way if it dies, so that it need not be tried for hours on this one.
+    /// Determined when a step fails.
     has_another_way: bool,
 }
 
-/// What a lease does next.
+/// The next action of a lease.
 enum Turn {
-    /// Tries the step of this index, under the permit that it holds.
+    /// Run the step with this index, under the permit that is held.
     Step(usize),
-    /// Ends: the rest waits for a permit of this handler.
+    /// End the lease: the remaining steps wait for a permit of this handler.
     Yield(HandlerName),
-    /// Ends: nothing more is due.
+    /// End the lease: no step is due.
     End,
 }
 
@@ -59,7 +59,7 @@ impl Lease {
     ) -> Self {
         let now = Timestamp::now();
         let woken = leased.progress.wake(&leased.woken).into_iter().collect();
-        // The queue waits by the monotonic clock: what it hands out is due, even if the time of day was set back meanwhile.
+        // The queue uses the monotonic clock: its deliveries are due even if the wall clock was set back meanwhile.
         leased.progress.make_due(now);
         if leased.after_crash {
             leased.progress.interrupt(leased.lease.saturating_sub(1));
@@ -85,7 +85,7 @@ impl Lease {
         }
     }
 
-    /// Runs what is due, then settles.
+    /// Runs the steps that are due, then settles the delivery.
     pub(super) async fn run(mut self) {
         if self.is_out_of_date().await {
             self.leave_out();
@@ -116,7 +116,8 @@ impl Lease {
                 .unwrap_or(false)
     }
 
-    /// Finds out whether another way is free for a notice, as things are now. Its end has none: it belongs where the notice is.
+    /// Finds out whether another way is free for a notice now. A resolved notice has none, since it updates the message of the
+    /// notice.
     async fn look_for_another_way(&mut self) {
         let (route, alert) = (&self.leased.route, &self.leased.alert);
         self.has_another_way = is_dead_letter_route(route)
@@ -129,7 +130,7 @@ impl Lease {
                 .unwrap_or(false);
     }
 
-    /// Ends a notice that is not to be sent, without running it.
+    /// Settles a notice as done without running it.
     fn leave_out(self) {
         let Self {
             worker,
@@ -141,8 +142,8 @@ impl Lease {
         worker.queue.leave_out(leased);
     }
 
-    /// Chooses the next step: enrichments in order; then any actor that is due and whose handler has a permit left, so that
-    /// one without a permit does not hold back the next.
+    /// Chooses the next step: enrichments in order, then any actor that is due and whose handler has a permit left, so that an
+    /// actor without a permit does not hold back the next.
     fn turn(&mut self) -> Turn {
         let due = self.leased.progress.due(Timestamp::now());
         let Some(first) = due.first().copied() else {
@@ -167,11 +168,11 @@ impl Lease {
             }
             waits_for.get_or_insert(index);
         }
-        // What failed in this lease and is due again already goes on in the next.
+        // A step that failed in this lease and is due again runs in the next lease.
         Turn::Yield(self.handler_of(waits_for.unwrap_or(first)).clone())
     }
 
-    /// Leaves out an enrichment that found no permit within its budget: what only informs holds nothing back.
+    /// Leaves out an enrichment that got no permit within its budget, because an enrichment holds nothing back.
     fn give_up_waiting(&mut self, index: usize) -> bool {
         let age = self.age();
         let step = &mut self.leased.progress.steps[index];
@@ -195,7 +196,7 @@ impl Lease {
         &self.leased.progress.steps[index].handler
     }
 
-    /// Moves to a permit of the handler of this step; false if it has none left, and the one that is held stays.
+    /// Exchanges the permit for one of this step's handler; returns false and keeps it if that handler has none left.
     fn take_permit(&mut self, index: usize) -> bool {
         let handler = self.handler_of(index);
         let held = self.permit.as_ref();
@@ -209,7 +210,7 @@ impl Lease {
         true
     }
 
-    /// Returns how long ago the alert was accepted, whatever the time of day was set to since.
+    /// Returns the time since the alert was accepted, independent of changes to the wall clock.
     fn age(&self) -> Duration {
         self.leased.age + self.began.elapsed()
     }
@@ -229,7 +230,7 @@ impl Lease {
         for (index, due) in self.due {
             let step = &mut progress.steps[index];
             if step.not_before.is_some() {
-                // Dated anew: the time of day may have been set since the step failed.
+                // Computed from the monotonic clock, because the wall clock may have been set since the step failed.
                 let wait = due.saturating_duration_since(Instant::now());
                 step.not_before = Some(outcome::later(now, wait));
             }
@@ -265,7 +266,7 @@ impl Lease {
     }
 }
 
-/// Returns true for an enrichment whose module says that it finds nothing: it need not be called.
+/// Returns whether a step is an enrichment whose module declares that it adds nothing, so that it is not called.
 fn adds_nothing(worker: &Worker, step: &Step) -> bool {
     step.kind == StepKind::Enrich
         && step.status == StepStatus::Pending

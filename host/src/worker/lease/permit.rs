@@ -1,16 +1,16 @@
-//! A permit to run one invocation of a handler (`limits.concurrency`).
+//! Concurrency permits: each allows one invocation of a handler (`limits.concurrency`).
 
 use crate::alert::HandlerName;
 use crate::queue::Queue;
 
-/// Given back when dropped: even a panic leaks none.
+/// A concurrency permit, returned when dropped, even by a panic.
 pub(super) struct Permit {
     queue: Queue,
     handler: HandlerName,
 }
 
 impl Permit {
-    /// Returns the permit that was taken with a lease.
+    /// Returns the permit that the lease has taken.
     pub(super) fn taken(queue: Queue, handler: HandlerName) -> Self {
         Self { queue, handler }
     }

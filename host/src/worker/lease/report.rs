@@ -1,4 +1,4 @@
-//! What a lease reports: its attempt in the delivery's story, log lines, metrics.
+//! The reports of a lease: its attempt in the delivery's story, log lines and metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Report {
         }
     }
 
-    /// Counts the calls of an invocation and the limits that it met.
+    /// Counts the calls of an invocation and the limits that it hit.
     pub(super) fn count(&self, handler: &HandlerName, trace: &Trace) {
         for calls in &trace.counts {
             let count = u64::from(calls.count);
@@ -54,7 +54,7 @@ impl Report {
         }
     }
 
-    /// Reports a try of a step, which stands as it does after it. `module` is what ran; `error` is why it did not succeed.
+    /// Reports a try of a step, given the step's state after it. `module` is what ran; `error` is why it did not succeed.
     pub(super) fn tried(
         &mut self,
         step: &Step,
@@ -67,7 +67,7 @@ impl Report {
             self.log(step, error);
         }
         let error = match step.status {
-            // Why the step is not tried again says more than the failure alone.
+            // The reason for not retrying contains more than the failure alone.
             StepStatus::Failed => step.last_error.clone(),
             StepStatus::Pending | StepStatus::Done => error,
         };
@@ -87,7 +87,7 @@ impl Report {
         self.warn_of_doubts(step);
     }
 
-    /// Reports which calls are in doubt of a step that ended without another try.
+    /// Reports the doubts of a step that has ended.
     pub(super) fn ended_in_doubt(&mut self, step: &Step) {
         let in_doubt = step.doubts_over(&[], self.attempt.attempt);
         if step.status != StepStatus::Failed || in_doubt.is_empty() {
@@ -109,8 +109,8 @@ impl Report {
         self.warn_of_doubts(step);
     }
 
-    /// Logs that a step ended with a call in doubt; its story has which. If a crash ended a step that may not have called
-    /// anything, that is in the story alone.
+    /// Logs that a step ended with a call in doubt; its story has the call. A doubt of a crashed step that may have made no call
+    /// is only in the story.
     fn warn_of_doubts(&self, step: &Step) {
         let mut doubts = step.doubts.iter();
         let is_known = doubts.any(|doubt| doubt.suspect != Suspect::UnderWay);
@@ -125,14 +125,14 @@ impl Report {
         );
     }
 
-    /// Logs why a try of a step did not succeed, by what becomes of the step.
+    /// Logs why a try of a step failed, at a level that depends on whether it is retried.
     pub(super) fn log(&self, step: &Step, error: &str) {
         let (handler, kind) = (step.handler.as_str(), step.kind.as_str());
         let (delivery, alertname) = (self.delivery, self.alert.name());
         if step.status == StepStatus::Failed {
             tracing::warn!(handler, step = kind, %delivery, alertname, error, "{handler} gave up");
         } else {
-            // The whole of it is in the story.
+            // The story has the complete error.
             let error = error.lines().next().unwrap_or_default();
             tracing::info!(handler, step = kind, %delivery, alertname, error, "{handler} will try again");
         }
@@ -148,7 +148,7 @@ impl Report {
         self.metrics.actor_ended(&step.handler, outcome, age);
     }
 
-    /// Returns the attempt as JSON; nothing if no step ran.
+    /// Returns the attempt as JSON; `None` if no step ran.
     pub(super) fn into_json(self, ended_at: Timestamp, outcome: AttemptOutcome) -> Option<String> {
         let mut attempt = Attempt {
             ended_at,

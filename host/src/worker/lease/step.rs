@@ -1,4 +1,4 @@
-//! One try of one step: in the sandbox, or not if its handler is paused or not loaded; and what that means for the step.
+//! Runs one try of a step, unless its handler is paused or not loaded, and updates the step with the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::worker::breaker::{Change, Gate, Health};
 use crate::worker::outcome::{self, Met};
 use crate::worker::{HandlerSettings, Phase};
 
-/// How long an actor whose module is not loaded waits before it looks again.
+/// How long an actor whose module is not loaded waits at most until it is checked again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// The longest pause between two tries of a notice about a dead letter on one way while another is free.
+/// The longest backoff of a notice about a dead letter on one way while another is free.
 const WAY_BACKOFF_MAX: Duration = Duration::from_secs(15);
 
-/// A step that took less is cheaper to run again after a crash than to store by itself; its effects are recorded either way.
+/// A step that took less is not stored by itself: running it again after a crash is cheaper, and its effects are recorded.
 const KEPT_WALL_MIN: Duration = Duration::from_millis(5);
 
 impl Lease {
-    /// Runs one step once, and writes the result into the progress.
+    /// Runs one step once, and updates the progress with the result.
     pub(super) async fn try_step(&mut self, index: usize) {
         let step = &self.leased.progress.steps[index];
         let (handler, kind) = (step.handler.clone(), step.kind);
@@ -79,7 +79,7 @@ impl Lease {
             .start_timer();
         let phase = &mut self.cut_off;
         let cut_off = async {
-            // The sender lives as long as the worker; without it, nothing is cut off any more.
+            // The sender lives as long as the worker; without it, nothing is interrupted any more.
             if phase
                 .wait_for(|phase| *phase == Phase::CutOff)
                 .await
@@ -98,7 +98,7 @@ impl Lease {
         invoked
     }
 
-    /// Begins a try of a step, and returns everything that the runtime needs for it.
+    /// Begins a try of a step, and returns the runtime's arguments for it.
     fn invocation(
         &mut self,
         index: usize,
@@ -140,7 +140,7 @@ impl Lease {
         }
     }
 
-    /// Returns what earlier attempts of a step recorded: of a delivery's first lease there are none.
+    /// Returns what earlier attempts of a step recorded; a delivery's first lease has no record.
     async fn recorded(&self, step: u32) -> Result<Recorded, ReadError> {
         if self.leased.lease <= 1 {
             return Ok(Recorded {
@@ -151,7 +151,7 @@ impl Lease {
         self.worker.queue.recorded(self.leased.id, step).await
     }
 
-    /// Returns the handler's settings overridden by those of the route.
+    /// Returns the handler's settings, overridden by those of the route.
     fn route_config(&self, settings: &HandlerSettings) -> Arc<BTreeMap<String, String>> {
         let router = self.worker.router.load();
         match router.config_of(&self.leased.route) {
@@ -231,7 +231,7 @@ impl Lease {
                 outcome::enrichment_failed(step, failure, &settings.enrich, used);
             }
             StepKind::Act => {
-                // A failure of the server itself says nothing of what the step met. A notice that has another way does not
+                // A failure of the server itself says nothing about what the step met. A notice that has another way does not
                 // wait for this one.
                 if moves_on || matches!(failure, StepFailure::Host(_)) {
                     met.hold = None;
@@ -245,7 +245,7 @@ impl Lease {
         }
     }
 
-    /// The handler's circuit breaker is open: its enrichment is left out, its actor waits without using an attempt.
+    /// Handles an open circuit breaker: an enrichment is left out, an actor waits without using an attempt.
     fn paused(&mut self, index: usize, left: Duration, reason: &str, settings: &HandlerSettings) {
         let circumstances = self.circumstances(Timestamp::now());
         let step = &mut self.leased.progress.steps[index];
@@ -254,7 +254,7 @@ impl Lease {
             outcome::give_up(step, &reason);
         } else {
             step.last_error = Some(reason);
-            // One delivery tries when the pause is over, and all go if that succeeds. Their own time is later, and spread
+            // One delivery tries when the pause is over, and all continue if it succeeds. Their own time is later, and spread
             // out: a backlog that wakes at one moment would only be sent back together.
             let wait = left + breaker::PAUSE.mul_f64(1.0 + circumstances.jitter);
             outcome::wait_or_age(step, wait, &settings.retry, circumstances);
@@ -265,8 +265,8 @@ impl Lease {
         self.ended_without_try(index);
     }
 
-    /// No module of that name serves. That is transient, since one can be dropped in at any time: its enrichment is left out,
-    /// its actor waits. Nothing of it ran, so it is no attempt: the reason is with the delivery, not in its story.
+    /// Handles a missing module, which is transient, since it can be added at any time: an enrichment is left out, an actor
+    /// waits. As nothing ran, it is not an attempt, and the reason is on the delivery, not in its story.
     fn module_missing(&mut self, index: usize, settings: &HandlerSettings) {
         let step = &mut self.leased.progress.steps[index];
         let handler = &step.handler;
@@ -329,10 +329,10 @@ impl Lease {
     }
 }
 
-/// Returns what an invocation shows about the handler, as far as its circuit breaker is concerned; nothing if it shows nothing.
+/// Returns what an invocation shows about the handler's health; `None` if it shows nothing.
 fn health_of(kind: StepKind, invoked: &Invoked) -> Option<Health> {
     match (&invoked.hold, &invoked.outcome) {
-        // What it does when Slack refuses it says nothing about what it does otherwise.
+        // How it behaves while Slack rejects it says nothing about its health.
         (Some(_), Err(_)) | (_, Err(StepFailure::Host(_))) => None,
         (_, Err(failure @ (StepFailure::Trap(_) | StepFailure::Limit(_)))) => {
             let why = failure.to_string();
@@ -360,7 +360,7 @@ fn succeeded(step: &mut Step, output: Output) {
     }
 }
 
-/// Returns how long a step may run: an enrichment has what is left of its delivery's budget, an actor its whole wall time.
+/// Returns the time limit of a step: for an enrichment the rest of its delivery's budget, for an actor its wall time.
 fn time_left(steps: &[Step], index: usize, settings: &HandlerSettings) -> Duration {
     let wall = settings.limits.wall_max;
     match steps[index].kind {
@@ -388,7 +388,7 @@ fn found(steps: &[Step]) -> Enrichment {
             }),
             (StepKind::Enrich, StepStatus::Failed) => {
                 let reason = step.last_error.as_deref().unwrap_or("failed");
-                // The whole of a trap's backtrace belongs in the story; people need its first line.
+                // The story has the complete backtrace of a trap; people need only its first line.
                 let reason = reason.lines().next().unwrap_or_default().to_owned();
                 let fact = (format!("enrich_failed.{}", step.handler), reason);
                 found.add(Enrichment {
@@ -402,7 +402,7 @@ fn found(steps: &[Step]) -> Enrichment {
     found
 }
 
-/// Returns what the operator granted; without the credentials if it is not certain whose module this is.
+/// Returns the operator's grants, without the credentials if the origin of the module is not certain.
 fn grants_of(settings: &HandlerSettings, served: &Served) -> Arc<Grants> {
     match (settings.sha256, &served.exposure) {
         (None, Some(exposure)) => settings.grants.for_unpinned(|| MissingPin {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::mpsc;
 
 use crate::Shared;
+use crate::failpoint::Failpoint;
 use crate::model::OpenError;
 use crate::model::Reason;
 use crate::model::clock::Clock;
@@ -15,7 +16,6 @@ use crate::model::{Caps, Options};
 use crate::model::{Delivery, LastEnd, Recovered};
 use crate::schedule::{Entrant, Scheduler};
 use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp};
-use crate::failpoint::Failpoint;
 
 use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Handed};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::failpoint::Failpoint;
 use crate::model::Beside;
 use crate::model::Reason;
 use crate::model::clock::{from_millis, from_nanos, nanos};
-use crate::failpoint::Failpoint;
 use alert_manager_core::alert::{
     DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
 };

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::model::OpenError;
 use crate::failpoint::Failpoint;
+use crate::model::OpenError;
 
 use super::checkpoint::LOG_FRAMES_MAX;
 use super::copy;

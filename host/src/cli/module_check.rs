@@ -10,7 +10,7 @@ use crate::config::{Config, Overrides};
 use crate::runtime::{Folder, Origin, Runtime};
 
 /// The sandbox in which modules are checked.
-pub(super) struct Judge {
+pub(super) struct ModuleCheck {
     runtime: Arc<Runtime>,
     threads: tokio::runtime::Runtime,
     out: PathBuf,
@@ -18,7 +18,7 @@ pub(super) struct Judge {
     _cache: Option<tempfile::TempDir>,
 }
 
-impl Judge {
+impl ModuleCheck {
     /// Sets up a sandbox for the modules of the folder `out`. The configuration is used if it can be read, since the server that
     /// uses it shares its cache of compiled code.
     pub(super) fn new(file: Option<&Path>, out: &Path, cache: CacheUse) -> anyhow::Result<Self> {

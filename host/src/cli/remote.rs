@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs};
+use super::args::{CancelArgs, DeliveriesArgs, RemoteArgs, RetryArgs};
 use super::client::{Answer, Client, Query};
 use super::explain;
 use super::print::{self, Paint, one_line, plain};
@@ -19,14 +19,14 @@ use crate::queue::State;
 use crate::runtime::ModuleState;
 use crate::units::parse_duration;
 
-/// The widest that an error gets in a list; `explain` shows all of it.
+/// The length to which a list cuts an error; `explain` shows all of it.
 const ERROR_CHARS: usize = 100;
 
-/// How long `retry --handler` waits for capacity in the queue while nothing is sent.
+/// How long `retry --handler` waits for free space in a queue that makes no progress.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Lists the handlers.
-pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn handlers(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     let answer = Client::new(&args.server)?.handlers()?;
     if args.json {
         print::json(answer.json());
@@ -78,7 +78,7 @@ fn show_troubles(handler: &Handler, paint: Paint) {
             plain(&paused.reason)
         ));
     }
-    // The reason of a pause is the last error too if there is no other.
+    // If the handler is paused, its last error is the reason for that, unless there is another.
     let is_refused = handler.state.is(ModuleState::Refused);
     let is_shown = handler.paused.is_some() && !is_refused;
     if let Some(error) = handler.last_error.as_deref().filter(|_| !is_shown) {
@@ -124,7 +124,7 @@ pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns what the flags ask for, as the API spells it.
+/// Returns the flags as a query of the API.
 pub(super) fn deliveries_query(args: &DeliveriesArgs) -> anyhow::Result<Query> {
     let mut query = vec![("limit", args.limit.to_string())];
     for (name, value) in [
@@ -160,7 +160,7 @@ fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
         .with_context(|| format!("--since {text}: that is too long ago"))
 }
 
-/// Returns how a handler stands, as a column shows it.
+/// Returns the text of the column for a handler's state.
 fn state_of(handler: &Handler) -> String {
     let serves_on = handler.state.is(ModuleState::Refused) && handler.serving;
     match (handler.paused.is_some(), serves_on) {
@@ -185,7 +185,7 @@ pub(super) const DELIVERY_HEADER: [&str; 9] = [
     "ERROR",
 ];
 
-/// Returns a delivery's line in a list.
+/// Returns a delivery's row in a list.
 pub(super) fn delivery_row(delivery: &Delivery) -> Vec<String> {
     let received_at = delivery.received_at.to_string();
     let reason = delivery.reason.as_ref().map(Lenient::to_text);
@@ -221,7 +221,7 @@ pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Sends every delivery again that is selected, as far as the queue has capacity for them.
+/// Retries every delivery that is selected, as the queue has space for them.
 fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     let mut selection = Query::new();
     selection.extend(args.handler.clone().map(|handler| ("handler", handler)));
@@ -270,14 +270,14 @@ fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
 /// The results of several requests that retry many deliveries.
 #[derive(Default)]
 struct RetriedMany {
-    /// Of all requests; the rest is that of the last one.
+    /// The results of all requests; `rest` is that of the last one.
     sum: Retried,
-    /// What the last request left because it did not look at it: the next one may send it.
+    /// The deliveries that the last request did not process; the next one may retry them.
     rest_left: Vec<Left>,
 }
 
 impl RetriedMany {
-    /// Adds one answer; returns true if it sent or left anything that those before had not.
+    /// Adds the response to one request; returns whether it made progress.
     fn add(&mut self, answer: Retried) -> bool {
         let sum = &mut self.sum;
         let before = (sum.retried.len(), sum.left_counts.clone());
@@ -302,7 +302,7 @@ impl RetriedMany {
         self.sum.rest.as_ref().map(|rest| rest.after.to_string())
     }
 
-    /// Returns how many are left for another request, if it may send them.
+    /// Returns how many deliveries are left for another request.
     fn to_go(&self) -> Option<u64> {
         let rest = self.sum.rest.as_ref()?;
         match rest.reason {
@@ -353,7 +353,7 @@ pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Makes the server read its configuration and folder again.
-pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn reload(args: &RemoteArgs) -> anyhow::Result<ExitCode> {
     let answer = Client::new(&args.server)?.reload()?;
     let reloaded = answer.read()?;
     let code = if reloaded.problems.is_empty() {
@@ -392,7 +392,7 @@ pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// Returns the first line about a reload. With problems it says that there is no need to put anything back.
+/// Returns the first line about a reload. If there are problems, it says that the new configuration is in use.
 fn reload_summary(changes: usize, problems: usize) -> String {
     let failing = match problems {
         0 => None,
@@ -411,7 +411,7 @@ fn reload_summary(changes: usize, problems: usize) -> String {
     }
 }
 
-/// Does one thing to each delivery; one that fails does not hold back the next.
+/// Makes a request for each delivery; a failure does not stop the next.
 fn each<T: DeserializeOwned>(
     ids: &[String],
     as_json: bool,
