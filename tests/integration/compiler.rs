@@ -28,7 +28,7 @@ async fn what_another_process_compiled_runs_here() {
     let bed = bed(Bounds::default());
     assert_eq!(bed.probe("attempt").await.facts().await, ["1"]);
     let half = &modules::bytes("probe")[..20_000];
-    let error = bed.runtime.load(half.to_vec()).await.unwrap_err();
+    let error = bed.runtime.loader().load(half.to_vec()).await.unwrap_err();
     assert!(matches!(error, LoadError::Damaged(_)), "{error:?}");
     // What is left is the module and what it says of itself: no input, no half of an output.
     let left = std::fs::read_dir(bed.folder.path().join("cache")).unwrap();
@@ -45,7 +45,12 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
         compile_memory_bytes_max: 64 << 20,
         ..Bounds::default()
     });
-    let error = small.runtime.load(large_module()).await.unwrap_err();
+    let error = small
+        .runtime
+        .loader()
+        .load(large_module())
+        .await
+        .unwrap_err();
     let LoadError::Limit(why) = &error else {
         panic!("{error:?}");
     };
@@ -57,7 +62,12 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
         compile_time_max: Duration::from_millis(50),
         ..Bounds::default()
     });
-    let error = short.runtime.load(large_module()).await.unwrap_err();
+    let error = short
+        .runtime
+        .loader()
+        .load(large_module())
+        .await
+        .unwrap_err();
     let LoadError::Limit(why) = &error else {
         panic!("{error:?}");
     };
@@ -70,7 +80,12 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
     let bed = Bed::with(|options| options.compiler = Compiler::Program("/nowhere".into()));
-    let error = bed.runtime.load(modules::bytes("probe")).await.unwrap_err();
+    let error = bed
+        .runtime
+        .loader()
+        .load(modules::bytes("probe"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, LoadError::Host(_)), "{error:?}");
     assert!(error.to_string().contains("cannot be started"), "{error}");
 }
@@ -88,7 +103,11 @@ async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     let bed = Bed::with(|options| options.compiler = Compiler::Program(compiler.clone()));
     let source = Memory::new("memory");
     source.put("probe", modules::bytes("probe"));
-    let registry = Registry::open(bed.runtime.clone(), vec![source.boxed()], Pins::new());
+    let registry = Registry::open(
+        bed.runtime.loader().clone(),
+        vec![source.boxed()],
+        Pins::new(),
+    );
     registry.rescan().await;
     let refused = registry.serving().listed()[0].clone();
     assert_eq!(refused.state, ModuleState::Refused);

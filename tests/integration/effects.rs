@@ -583,7 +583,11 @@ async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
     let (bed, world) = (Bed::new(), World::start().await);
     let script = format!("get {0}/a\nget {0}/b", world.url);
     bed.probe(&script).await.http(&world.url).facts().await;
-    let other = bed.runtime.load(tests::modules::bytes("probe")).await;
+    let other = bed
+        .runtime
+        .loader()
+        .load(tests::modules::bytes("probe"))
+        .await;
     let call = bed.call(&Arc::new(other.unwrap()));
     let call = call.annotation("script", &script).http(&world.url);
     call.facts().await;

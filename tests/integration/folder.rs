@@ -31,8 +31,8 @@ impl Shelf {
             fs::copy(modules::path(name), dir.join(format!("{name}.wasm"))).unwrap();
         }
         let folder = Folder::open(dir.clone(), Bounds::default().module_bytes_max).unwrap();
-        let runtime = Arc::clone(&bed.runtime);
-        let registry = Registry::open(runtime, vec![Box::new(folder)], Pins::new());
+        let loader = Arc::clone(bed.runtime.loader());
+        let registry = Registry::open(loader, vec![Box::new(folder)], Pins::new());
         registry.ready().await;
         Self { bed, dir, registry }
     }

@@ -62,7 +62,7 @@ impl Rig {
 
 fn open(sources: Vec<Box<dyn ModuleSource>>) -> (Bed, Arc<Registry>) {
     let bed = Bed::new();
-    let registry = Registry::open(Arc::clone(&bed.runtime), sources, Pins::new());
+    let registry = Registry::open(Arc::clone(bed.runtime.loader()), sources, Pins::new());
     (bed, registry)
 }
 

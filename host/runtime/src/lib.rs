@@ -24,6 +24,7 @@ pub use modules::catalog::Pins;
 pub use modules::compiler::{COMPILE_COMMAND, Compiler, EXIT_DAMAGED, compile_module};
 pub use modules::folder::{Folder, FolderError};
 pub use modules::load_error::LoadError;
+pub use modules::loader::Loader;
 pub use modules::module::Module;
 pub use modules::registry::Registry;
 pub use modules::serving::{ModuleInfo, Served, Serving};

@@ -117,7 +117,8 @@ impl App {
         let sources = options::module_sources(&config)?;
         let pinned = options::pins(&config);
         // A module's `describe` is guest code too.
-        let registry = guests.enter(|| Registry::open(Arc::clone(&runtime), sources, pinned));
+        let registry =
+            guests.enter(|| Registry::open(Arc::clone(runtime.loader()), sources, pinned));
         let ping_client = PingClient::new()?;
         let bound = Arc::new(Bound {
             listen: config.listen,

@@ -7,11 +7,11 @@ use anyhow::{Context as _, anyhow};
 
 use super::modules::{self, CacheUse};
 use crate::config::{Config, Overrides};
-use crate::runtime::{Folder, Origin, Runtime};
+use crate::runtime::{Folder, Loader, Origin};
 
 /// The sandbox in which modules are checked.
 pub(super) struct ModuleCheck {
-    runtime: Arc<Runtime>,
+    loader: Arc<Loader>,
     threads: tokio::runtime::Runtime,
     out: PathBuf,
     bytes_max: u64,
@@ -33,7 +33,7 @@ impl ModuleCheck {
             .build()
             .context("cannot start")?;
         Ok(Self {
-            runtime,
+            loader: Arc::clone(runtime.loader()),
             threads,
             out: out.to_owned(),
             bytes_max: config.sandbox.module_bytes_max,
@@ -51,7 +51,7 @@ impl ModuleCheck {
         };
         // A folder that is not there yet has no other module.
         let others = Folder::candidates(&self.out, self.bytes_max).unwrap_or_default();
-        let tried = self.runtime.try_module(&origin, module.to_vec(), others);
+        let tried = self.loader.try_module(&origin, module.to_vec(), others);
         self.threads.block_on(tried)
     }
 }

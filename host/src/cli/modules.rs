@@ -31,7 +31,11 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .context("cannot start")?
         .block_on(async {
             let (runtime, _folder) = sandbox(config, CacheUse::IfThere)?;
-            let registry = Registry::open(runtime, app::module_sources(config)?, app::pins(config));
+            let registry = Registry::open(
+                Arc::clone(runtime.loader()),
+                app::module_sources(config)?,
+                app::pins(config),
+            );
             // Compiling has its own time limit, which on a busy machine is longer than that of a rescan.
             registry.ready().await;
             // A rescan waits for files that seem to be still written.

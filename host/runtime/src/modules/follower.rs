@@ -9,9 +9,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::Runtime;
 use crate::modules::catalog::{Catalog, Decision, Loaded, Pins};
 use crate::modules::load_error::LoadError;
+use crate::modules::loader::Loader;
 use crate::modules::module::Module;
 use crate::modules::serving::Published;
 use crate::modules::source::{Candidate, Content, Origin, SourceEvent, Sources};
@@ -37,7 +37,7 @@ type LoadResult = Result<Loaded<Module>, LoadError>;
 
 /// The task's state.
 pub(crate) struct Follower {
-    runtime: Arc<Runtime>,
+    loader: Arc<Loader>,
     sources: Sources,
     catalog: Catalog<Module>,
     published: Arc<Published>,
@@ -52,13 +52,13 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) fn new(
-        runtime: Arc<Runtime>,
+        loader: Arc<Loader>,
         sources: Sources,
         pins: Pins,
         published: Arc<Published>,
     ) -> Self {
         Self {
-            runtime,
+            loader,
             sources,
             catalog: Catalog::new(pins),
             published,
@@ -136,8 +136,8 @@ impl Follower {
         } = candidate;
         self.stop_loading(&origin);
         self.catalog.offered(&origin, since, is_settled);
-        let (runtime, permits) = (Arc::clone(&self.runtime), Arc::clone(&self.permits));
-        let load = self.loads.spawn(load(runtime, permits, content));
+        let (loader, permits) = (Arc::clone(&self.loader), Arc::clone(&self.permits));
+        let load = self.loads.spawn(load(loader, permits, content));
         self.loading.insert(origin, load);
     }
 
@@ -206,13 +206,13 @@ impl Follower {
 }
 
 async fn load(
-    runtime: Arc<Runtime>,
+    loader: Arc<Loader>,
     permits: Arc<Semaphore>,
     content: BoxFuture<'static, Result<Content, LoadError>>,
 ) -> LoadResult {
     // The semaphore is never closed.
     let _permit = permits.acquire().await.ok();
-    runtime.load_content(content.await?).await
+    loader.load_content(content.await?).await
 }
 
 async fn sleep_until(at: Option<Instant>) {

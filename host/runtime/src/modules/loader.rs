@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 
 use crate::bindings::CONTRACT_VERSION;
+use crate::calls::HookState;
 use crate::hooks::describe::{DescribeFailure, describe};
 use crate::hooks::{Exports, Hooks};
-use crate::modules::cache::Known;
+use crate::modules::cache::{Cache, Known};
 use crate::modules::catalog::{Claim, Loaded};
+use crate::modules::compiler::{Compilation, Compiler};
 use crate::modules::load_error::{LoadError, blocking};
 use crate::modules::module::Module;
 use crate::modules::source::Content;
 use crate::modules::{contract, description};
+use crate::sandbox::engine::Sandbox;
 use crate::trace::recorder::{LogBudget, Recorder, Speaker};
 use crate::wasmtime_words;
-use crate::{Limits, Runtime, StepFailure, hex};
+use crate::{Limits, StepFailure, hex};
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::description::Description;
 
@@ -31,21 +34,45 @@ impl Claim for Module {
     }
 }
 
-impl Runtime {
+/// Makes modules from their bytes.
+pub struct Loader {
+    sandbox: Arc<Sandbox>,
+    /// Of `enrich` and `act`.
+    linker: Linker<HookState>,
+    cache: Arc<Cache>,
+    compilation: Compilation,
+}
+
+impl Loader {
+    pub(crate) fn new(
+        sandbox: Arc<Sandbox>,
+        linker: Linker<HookState>,
+        cache: Cache,
+        compiler: Compiler,
+    ) -> Self {
+        let (engine, cache) = (sandbox.engine.clone(), Arc::new(cache));
+        Self {
+            compilation: Compilation::new(compiler, engine, sandbox.bounds, Arc::clone(&cache)),
+            sandbox,
+            linker,
+            cache,
+        }
+    }
+
     /// Compiles, checks, links and describes a module. One that was loaded before comes from the cache.
     ///
     /// # Errors
     /// If it cannot be loaded; the error says what to change.
     pub async fn load(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Module, LoadError> {
         let bytes = Arc::<[u8]>::from(bytes);
-        let (runtime, given) = (Arc::clone(self), Arc::clone(&bytes));
-        let (sha256, cached) = blocking(move || runtime.look_up(&given)).await?;
+        let (loader, given) = (Arc::clone(self), Arc::clone(&bytes));
+        let (sha256, cached) = blocking(move || loader.look_up(&given)).await?;
         let (component, known) = match cached {
             Some((component, known)) => (component, Some(known)),
             None => {
                 let code = self.compilation.compile(bytes).await?;
-                let (runtime, hash) = (Arc::clone(self), sha256.clone());
-                let component = blocking(move || runtime.keep(&hash, code)).await?;
+                let (loader, hash) = (Arc::clone(self), sha256.clone());
+                let component = blocking(move || loader.keep(&hash, code)).await?;
                 (component, None)
             }
         };

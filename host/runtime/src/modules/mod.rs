@@ -8,7 +8,7 @@ mod description;
 pub(crate) mod folder;
 mod follower;
 pub(crate) mod load_error;
-mod loader;
+pub(crate) mod loader;
 pub(crate) mod module;
 pub(crate) mod registry;
 pub(crate) mod serving;

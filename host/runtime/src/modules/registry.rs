@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::Runtime;
 use crate::modules::catalog::Pins;
 use crate::modules::follower::{Follower, Rescan};
+use crate::modules::loader::Loader;
 use crate::modules::serving::{ModuleInfo, Published, Served, Serving};
 use crate::modules::source::{ModuleSource, Sources};
 use alert_manager_core::alert::HandlerName;
@@ -23,15 +23,11 @@ impl Registry {
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn open(
-        runtime: Arc<Runtime>,
-        sources: Vec<Box<dyn ModuleSource>>,
-        pins: Pins,
-    ) -> Arc<Self> {
+    pub fn open(loader: Arc<Loader>, sources: Vec<Box<dyn ModuleSource>>, pins: Pins) -> Arc<Self> {
         let published = Arc::<Published>::default();
         let (rescans, requests) = mpsc::channel(16);
         let sources = Sources::new(sources);
-        let follower = Follower::new(runtime, sources, pins, Arc::clone(&published));
+        let follower = Follower::new(loader, sources, pins, Arc::clone(&published));
         tokio::spawn(follower.run(requests));
         Arc::new(Self { published, rescans })
     }

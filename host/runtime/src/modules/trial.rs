@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use crate::Runtime;
 use crate::modules::catalog::{Catalog, Decision, Loaded, Pins};
+use crate::modules::loader::Loader;
 use crate::modules::source::{Candidate, Content, Origin};
 
-impl Runtime {
+impl Loader {
     /// Decides as a server would that serves `others` already and is then offered `bytes` at `origin`. Pins do not count: a
     /// module has to be built before it can be pinned.
     ///
