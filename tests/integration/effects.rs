@@ -590,7 +590,11 @@ async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
     let (harness, world) = (Harness::new(), World::start().await);
     let script = format!("get {0}/a\nget {0}/b", world.url);
     harness.probe(&script).await.http(&world.url).facts().await;
-    let other = harness.runtime.load(tests::modules::bytes("probe")).await;
+    let other = harness
+        .runtime
+        .loader()
+        .load(tests::modules::bytes("probe"))
+        .await;
     let call = harness.call(&Arc::new(other.unwrap()));
     let call = call.annotation("script", &script).http(&world.url);
     call.facts().await;

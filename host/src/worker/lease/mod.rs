@@ -273,5 +273,5 @@ fn adds_nothing(worker: &Worker, step: &Step) -> bool {
         && worker
             .registry
             .get(&step.handler)
-            .is_some_and(|module| module.description().act_only)
+            .is_some_and(|served| served.module.description().act_only)
 }
