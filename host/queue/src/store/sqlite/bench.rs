@@ -17,7 +17,7 @@ use crate::commit::{self, Started};
 use crate::conformance::{Bench, Peek, REFUSED, Sizes, Stopped, Unsupported, Write};
 use crate::{Caps, Clock, Leases, Options, Queue};
 
-use super::rows::{state_of, status_code};
+use super::codes::{state_of, status_code};
 use super::{Gathering, SqliteStore};
 
 /// A store in a folder of its own.
