@@ -1,4 +1,4 @@
-//! Takes deliveries out of the queue, each with a slot and a lease that is already on disk.
+//! Takes deliveries out of the queue, each with a permit and a lease that is already on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Leases {
 impl Leases {
     /// Waits for the next delivery; returns nothing once the queue is closed. Nothing is leased before this is first polled.
     ///
-    /// Whoever takes it out settles it, and releases its slot when its invocation has ended.
+    /// Whoever takes it out settles it, and releases its permit when its invocation has ended.
     pub async fn next(&mut self) -> Option<Leased> {
         self.attach();
         loop {
@@ -50,8 +50,8 @@ impl Leases {
                     (Next::Dead(why), Progress::default())
                 }
             };
-            queue.release_slot(&handler);
-            // Where it was given up on its way here, this ends it: its lane is held until somebody does.
+            queue.release_permit(&handler);
+            // If it was cancelled on its way here, this ends it: its ordering key is held until somebody does.
             queue.settle(Settlement {
                 lease,
                 next,

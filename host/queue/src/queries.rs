@@ -20,7 +20,7 @@ impl Queue {
     /// Returns deliveries, newest first.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// If the store does not answer.
     pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
         self.inner
             .read(move |inner| inner.reader.list(&filter))
@@ -30,17 +30,16 @@ impl Queue {
     /// Returns a delivery with everything that is known of it.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// If the store does not answer.
     pub async fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
         self.inner.read(move |inner| inner.reader.story(id)).await
     }
 
     /// Sends a dead delivery again: its failed steps start anew, its record is kept. One that waits for another try is due at
-    /// once. Unless `force`, not
-    /// where a later event of its fingerprint has run on its route.
+    /// once. If a later event of its fingerprint has run on its route, it is left, unless `force`.
     ///
     /// # Errors
-    /// Where it is not there, neither dead nor waiting, was passed, or cannot be stored.
+    /// If it is not there, neither dead nor waiting, was passed, or cannot be stored.
     pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<Selected, RetryError> {
         let seen = self
             .inner
@@ -62,7 +61,7 @@ impl Queue {
     /// next request goes on.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// If the store does not answer.
     pub async fn retry_all(
         &self,
         selection: Selection,
@@ -98,11 +97,11 @@ impl Queue {
             .unwrap_or_else(|_| Err(RetryError::Unavailable("the store has been closed".into())))
     }
 
-    /// Gives a delivery up: it is dead, and its event sent again does not bring it back. Where it runs,
+    /// Cancels a delivery: it is dead, and its event sent again does not bring it back. If it runs,
     /// its lease is lost: it makes no further effect.
     ///
     /// # Errors
-    /// Where it is not there, has ended, or cannot be stored.
+    /// If it is not there, has ended, or cannot be stored.
     pub async fn cancel(&self, id: DeliveryId) -> Result<(), CancelError> {
         let (reply, answer) = oneshot::channel();
         self.inner.shared.inbox.push(Urgent::Cancel { id, reply });

@@ -63,7 +63,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.queue.release_slot(&self.handler);
+        self.queue.release_permit(&self.handler);
     }
 }
 
@@ -252,7 +252,7 @@ impl Run {
         {
             return true;
         }
-        if !self.worker.queue.try_take_slot(&handler) {
+        if !self.worker.queue.try_take_permit(&handler) {
             return false;
         }
         self.slot = Some(Slot::new(self.worker.queue.clone(), handler));

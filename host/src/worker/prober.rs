@@ -234,7 +234,7 @@ mod tests {
             outcome::actor_ended(act, &failure, &met, &policy, at);
             let queue = &self.prober.queue;
             let mut commits = queue.commits();
-            queue.release_slot(&handler);
+            queue.release_permit(&handler);
             queue.settle(Settlement {
                 lease,
                 next: outcome::next(&progress),
@@ -283,7 +283,7 @@ mod tests {
         for _ in &ids {
             let leased = outage.next().await;
             order.push(leased.id);
-            outage.prober.queue.release_slot(&leased.handler);
+            outage.prober.queue.release_permit(&leased.handler);
         }
         assert_eq!(order, [ids[1], ids[3], ids[0], ids[2]]);
     }

@@ -8,22 +8,27 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{
-    AcceptError, CancelError, Delivery, Lease, OpenError, Receipt, RestReason, RetryError, Settled,
-};
-use crate::schedule::{Ended, Grant};
+use crate::model::{Lease, OpenError};
+use crate::schedule::Grant;
 use crate::store::{Change, Committed, Resolved, Store, StoreError, Tidied, Txn};
 
 use super::accept::Part;
 use super::answer::Answer;
-use super::bulk::{RetryJob, Slice};
 use super::group::{Group, Handed, State, Work, wanted};
-use super::inbox::{AcceptJob, Close, GROUP_ALERTS_MAX, Taken, Urgent};
-use super::notices;
+use super::inbox::{Close, GROUP_ALERTS_MAX, Taken, Urgent};
+use super::retry_job::{RetryJob, Slice};
 use super::shared::Shared;
 
 /// How long the store is left alone after it has failed: doubled each time, from the first to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+pub(super) const BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_millis(500));
+
+/// The store could not write.
+#[derive(Debug)]
+pub(super) struct Failing {
+    pub(super) next_try: Instant,
+    pub(super) backoff: Duration,
+}
 
 /// The thread that writes to a store.
 #[derive(Debug)]
@@ -39,21 +44,14 @@ pub(crate) struct Committer<S> {
     pub(super) unreported_settled: u64,
 }
 
-/// The store could not write.
-#[derive(Debug)]
-pub(super) struct Failing {
-    next_try: Instant,
-    backoff: Duration,
-}
-
 /// What a transaction has decided that its messages are answered with.
 #[derive(Debug, Default)]
-struct Decided {
-    answers: Vec<Answer>,
-    parts: Vec<Part>,
-    slice: Option<Slice>,
+pub(super) struct Decided {
+    pub(super) answers: Vec<Answer>,
+    pub(super) parts: Vec<Part>,
+    pub(super) slice: Option<Slice>,
     /// False if there was nothing to store.
-    is_stored: bool,
+    pub(super) is_stored: bool,
 }
 
 /// Closes the inbox however the thread ends, so that nobody waits for an answer for ever.
@@ -240,181 +238,6 @@ impl<S: Store> Committer<S> {
                     self.fail(&error.to_string());
                     std::thread::sleep(BACKOFF.1);
                 }
-            }
-        }
-    }
-
-    /// Everything is durable: answer whoever waits for it.
-    fn follow_up(&mut self, group: Group, taken: Taken, decided: Decided) {
-        if decided.is_stored && self.failing.take().is_some() {
-            tracing::info!("the store can be written again");
-            self.shared.set_writable();
-        }
-        for id in &group.withdrawn {
-            self.state.watched.remove(*id);
-        }
-        {
-            let mut scheduler = self.shared.scheduler.lock();
-            scheduler.commit(group.ticks);
-            for (lease, ended) in group.ended {
-                if matches!(ended, Ended::Settled) {
-                    self.state.watched.remove(lease.id);
-                }
-                scheduler.end(lease, ended, group.ticks);
-            }
-            for id in group.hurried {
-                scheduler.hurry(id, group.ticks);
-            }
-        }
-        self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
-        self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
-        {
-            let mut losses = self.shared.losses.lock();
-            losses.reported_together += group.coalesced;
-            losses.unreported += group.unreported.len() as u64;
-        }
-        for (alert, why) in &group.unreported {
-            notices::log_unreported(alert, why);
-        }
-        self.shared.commits.send_modify(|commits| *commits += 1);
-        self.report_settled(group.settled);
-        self.answer_bodies(taken.accepts, decided.parts);
-        for handed in group.handed {
-            // After the answers: a sender that waits sends nothing. If nobody takes deliveries out any more, the leases
-            // are given back when the queue closes.
-            let _ = self.handed.send(handed);
-        }
-        for (message, answer) in taken.urgent.into_iter().zip(decided.answers) {
-            answer.give(message);
-        }
-        if let Some(slice) = decided.slice {
-            self.retried(slice);
-        }
-    }
-
-    /// Answers bodies that are stored as a whole, and puts the others back.
-    fn answer_bodies(&self, jobs: Vec<AcceptJob>, parts: Vec<Part>) {
-        for (mut job, part) in jobs.into_iter().zip(parts) {
-            let taken = job.taken..job.taken + part.verdicts.len();
-            job.taken = taken.end;
-            job.verdicts.extend(part.verdicts);
-            if part.whole {
-                let receipt = Receipt {
-                    verdicts: job.verdicts,
-                    refused: part.refused,
-                };
-                // The sender may have hung up; what it sent is stored all the same.
-                let _ = job.reply.send(Ok(receipt));
-            } else {
-                job.bytes -= job.alerts[taken]
-                    .iter()
-                    .map(|new| new.json.len())
-                    .sum::<usize>();
-                self.shared.inbox.put_back_accept(job);
-            }
-        }
-    }
-
-    /// Reports what is settled, without waiting for whoever takes the reports.
-    fn report_settled(&mut self, deliveries: Vec<Delivery>) {
-        if deliveries.is_empty() {
-            return;
-        }
-        let count = deliveries.len() as u64;
-        let report = Settled {
-            deliveries,
-            missed: self.unreported_settled,
-        };
-        let reports = self.shared.settled.lock();
-        let Some(reports) = &*reports else {
-            return;
-        };
-        match reports.try_send(report) {
-            Ok(()) => self.unreported_settled = 0,
-            Err(_) => self.unreported_settled += count,
-        }
-    }
-
-    /// A slice of a request to send many again is durable.
-    fn retried(&mut self, slice: Slice) {
-        let Some(job) = self.retries.front_mut() else {
-            return;
-        };
-        if let Some(why) = job.advance(slice) {
-            self.end_retry(why);
-        }
-    }
-
-    /// Answers the first request to send many again.
-    fn end_retry(&mut self, why: RestReason) {
-        if let Some(job) = self.retries.pop_front() {
-            job.finish(why);
-        }
-    }
-
-    /// Nothing of the transaction is stored: senders are asked to try again, the rest is tried again here.
-    fn undo(&mut self, group: &Group, taken: Taken, error: &StoreError) {
-        self.shared.scheduler.lock().rollback(group.ticks);
-        for id in &group.watched {
-            self.state.watched.remove(*id);
-        }
-        self.state.reports.rollback(&group.noticed, group.ticks);
-        let why = error.to_string();
-        self.fail(&why);
-        self.end_retry(RestReason::Store(why.clone()));
-        let mut again = Vec::with_capacity(taken.urgent.len());
-        for message in taken.urgent {
-            match message {
-                Urgent::Retry { reply, .. } => {
-                    let _ = reply.send(Err(RetryError::Unavailable(why.clone())));
-                }
-                Urgent::Cancel { reply, .. } => {
-                    let _ = reply.send(Err(CancelError::Unavailable(why.clone())));
-                }
-                other => again.push(other),
-            }
-        }
-        self.shared.inbox.put_back(again);
-        self.turn_away(taken.accepts);
-    }
-
-    fn fail(&mut self, why: &str) {
-        let backoff = match &self.failing {
-            None => {
-                tracing::error!(
-                    error = why,
-                    "the store cannot be written; alerts are answered 503 until it can"
-                );
-                BACKOFF.0
-            }
-            Some(failing) => (failing.backoff * 2).min(BACKOFF.1),
-        };
-        self.failing = Some(Failing {
-            next_try: Instant::now() + backoff,
-            backoff,
-        });
-        self.shared.set_unwritable(why.into());
-    }
-
-    fn turn_away(&self, jobs: Vec<AcceptJob>) {
-        let why = self.shared.unwritable().unwrap_or_default();
-        for job in jobs {
-            let _ = job.reply.send(Err(AcceptError::Unavailable(why.clone())));
-        }
-    }
-
-    /// Finds out whether the store can be written again though there is nothing to write.
-    fn probe(&mut self) -> bool {
-        match self.store.probe() {
-            Ok(()) => {
-                self.failing = None;
-                tracing::info!("the store can be written again");
-                self.shared.set_writable();
-                true
-            }
-            Err(error) => {
-                self.fail(&error.to_string());
-                false
             }
         }
     }

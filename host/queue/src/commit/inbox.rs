@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName};
 use alert_manager_core::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
-use super::bulk::RetryJob;
+use super::retry_job::RetryJob;
 use crate::model::{
     AcceptError, CancelError, IfBlocked, Lease, NewAlert, Raised, Receipt, Refused, RetryError,
     Selected, Verdict,
@@ -141,7 +141,7 @@ pub(crate) struct AcceptJob {
 /// How the committer is to end.
 #[derive(Debug)]
 pub(crate) enum Close {
-    /// Commit what waits, give the leases back, then tell.
+    /// Commit what waits, give the leases back, then answer.
     Orderly(oneshot::Sender<()>),
     /// Every handle is gone: stop where it stands, as a crash would.
     Abandon,
@@ -176,7 +176,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Adds a message; where the committer has ended it is dropped, and so its sender is told.
+    /// Adds a message. If the committer has ended it is dropped, and its sender gets an error.
     pub(crate) fn push(&self, message: Urgent) {
         let mut state = self.state.lock();
         if !state.closed {
@@ -228,7 +228,7 @@ impl Inbox {
         state.accepts.push_front(job);
     }
 
-    /// Tells the committer to look whether something can be leased.
+    /// Has the committer look whether something can be leased.
     pub(crate) fn nudge(&self) {
         self.state.lock().nudged = true;
         self.wake.notify_one();

@@ -10,7 +10,7 @@ use alert_manager_core::alert::Timestamp;
 
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Caps, CutOff, Delivery, LastEnd, OpenError, Options, Recovered, Row, State as Stands,
+    Caps, CutOff, Delivery, LastEnd, Left, OpenError, Options, Recovered, Row, State as Stands,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
@@ -22,7 +22,7 @@ use super::group::{Group, Handed, State, Texts, Work};
 use super::shared::Shared;
 use super::watched::Watched;
 
-/// JSON bytes of waiting alerts that are kept in memory; the rest is read when its turn comes.
+/// JSON bytes of waiting alerts that are kept in memory; the rest is read when it is leased.
 const ALERT_BYTES_MAX: usize = 16 << 20;
 
 /// The longest that a delivery waits after a start, whatever the clock was when it was asked to wait.
@@ -56,13 +56,7 @@ pub(crate) fn start<S: Store>(
     })?;
     open.scheduler.set_owner(found.owner);
     let cut_off = crashes::cut_off(&under_lease, clock.now());
-    for ((row, _), cut_off) in under_lease.iter().zip(&cut_off) {
-        let mut row = row.clone();
-        cut_off.apply(&mut row);
-        if row.is_open() {
-            open.restore(row);
-        }
-    }
+    open.restore_cut_off(&under_lease, &cut_off);
     let Open {
         scheduler,
         texts,
@@ -151,6 +145,17 @@ impl Open {
             queued: 0,
             retrying: 0,
             oldest: None,
+        }
+    }
+
+    /// Takes in what the server died under, as far as it goes on.
+    fn restore_cut_off(&mut self, under_lease: &[(Row, Left)], cut_off: &[CutOff]) {
+        for ((row, _), cut_off) in under_lease.iter().zip(cut_off) {
+            let mut row = row.clone();
+            cut_off.apply(&mut row);
+            if row.is_open() {
+                self.restore(row);
+            }
         }
     }
 

@@ -124,7 +124,7 @@ impl<B: Bench> Harness<B> {
 
     /// Ends an invocation, and its lease.
     pub(crate) fn settle(&self, leased: &Leased, next: Next) {
-        self.queue.release_slot(&leased.handler);
+        self.queue.release_permit(&leased.handler);
         self.queue.settle(settlement(leased, next));
     }
 

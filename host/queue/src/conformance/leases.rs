@@ -42,7 +42,7 @@ pub(super) async fn a_retry_waits_for_its_time_over_a_restart<B: Bench>() {
         },
     );
     settlement.last_error = Some("Slack answers 500".into());
-    bench.queue.release_slot(&leased.handler);
+    bench.queue.release_permit(&leased.handler);
     bench.queue.settle(settlement);
     let mut bench = bench.restart().await;
     let story = bench.story(id).await;
@@ -70,9 +70,9 @@ pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes
     submission.plans = vec![plan("route", &["first", "second"])];
     bench.accept_new(submission).await;
     let leased = bench.lease().await;
-    assert!(bench.queue.try_take_slot(&name("second")));
-    bench.queue.release_slot(&name("first"));
-    assert!(!bench.queue.try_take_slot(&name("second")));
+    assert!(bench.queue.try_take_permit(&name("second")));
+    bench.queue.release_permit(&name("first"));
+    assert!(!bench.queue.try_take_permit(&name("second")));
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
     bench.queue.settle(Settlement {
@@ -87,7 +87,7 @@ pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes
     });
     bench.flush().await;
     assert_eq!(bench.state(leased.id).await, State::Queued);
-    bench.queue.release_slot(&name("second"));
+    bench.queue.release_permit(&name("second"));
     let leased = bench.lease().await;
     assert_eq!((leased.handler, leased.lease.number), (name("second"), 2));
     assert_eq!(leased.progress.steps[0].status, StepStatus::Done);
@@ -115,7 +115,7 @@ pub(super) async fn leases_without_a_story_leave_nothing_behind<B: Bench>() {
         let handler = name("notify");
         let mut settlement = settlement(&leased, Next::Yield { handler });
         settlement.story = None;
-        bench.queue.release_slot(&leased.handler);
+        bench.queue.release_permit(&leased.handler);
         bench.queue.settle(settlement);
     }
     bench.lease().await;

@@ -9,25 +9,10 @@ use alert_manager_core::journal::Entry;
 
 use super::progress::Progress;
 use super::reason::Reason;
+use super::state::State;
 
 /// An identifier is the milliseconds since 1970, then this many bits of counter.
 pub(crate) const ID_COUNTER_BITS: u32 = 22;
-
-/// The state of a delivery, as it is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Waits for its turn.
-    Queued,
-    /// A worker has it.
-    Running,
-    /// Waits for another try.
-    Retrying,
-    /// Finished.
-    Done,
-    /// Given up; a person is told and can send it again.
-    Dead,
-}
 
 /// A delivery, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +27,11 @@ pub struct Delivery {
     pub status: String,
     /// How it stands.
     pub state: State,
-    /// The route's name, empty where unrouted.
+    /// The route's name, empty if no route matched.
     pub route: String,
     /// In the order of the pipeline.
     pub handlers: Vec<HandlerName>,
-    /// Attempts: leases under which a step ran, as the story tells them. A lease that only waited is none.
+    /// Attempts: leases under which a step ran, as the story has them. A lease that only waited is none.
     pub attempts: u32,
     /// When it was accepted.
     pub received_at: Timestamp,
@@ -72,9 +57,9 @@ pub struct Story {
     pub alert: serde_json::Value,
     /// How far it is.
     pub progress: Progress,
-    /// Not before this, where it waits.
+    /// Not before this, if it waits.
     pub not_before: Option<Timestamp>,
-    /// What the leases told, in order: the JSON of [`Settlement::story`]. Of many the first and the last.
+    /// What was recorded of the leases, in order: the JSON of [`Settlement::story`]. Of many the first and the last.
     pub attempts: Vec<serde_json::Value>,
     /// How many leases between them are not kept.
     pub attempts_omitted: u32,

@@ -43,7 +43,7 @@ impl Run {
 /// The memory of one event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    /// By route; empty where no route matched so far.
+    /// By route; empty if no route has matched so far.
     runs: Vec<Run>,
 }
 

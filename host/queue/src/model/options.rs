@@ -14,7 +14,7 @@ pub struct Options {
     pub retention_time: Duration,
     /// Past this size of the store, in bytes, the oldest settled deliveries go.
     pub retention_bytes_max: u64,
-    /// How long an alert may wait for its commit before its sender is told to try again.
+    /// How long an alert may wait for its commit before its sender is asked to try again.
     pub commit_wait_max: Duration,
     /// What no operator sets.
     pub bounds: Bounds,

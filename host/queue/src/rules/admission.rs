@@ -99,19 +99,33 @@ impl<'m> Arrival<'m> {
             settled_at: is_dead.then_some(now),
             reason: is_dead.then_some(Reason::Backlog),
             last_error: is_dead.then_some(BACKLOG.into()),
-            pipeline,
-            route,
             beside: self.beside.clone(),
             priority: plan.priority,
-            ..self.unrouted(id, now)
+            ..self.delivery(id, (route, pipeline), now)
         }
     }
 
     /// Returns the delivery of an alert that no route wants.
     pub(crate) fn unrouted(&self, id: DeliveryId, now: Timestamp) -> NewDelivery<'m> {
         NewDelivery {
-            id,
             state: State::Done,
+            settled_at: Some(now),
+            reason: Some(Reason::Unrouted),
+            last_error: Some(UNROUTED.into()),
+            ..self.delivery(id, ("".into(), [].into()), now)
+        }
+    }
+
+    /// Returns a delivery that waits.
+    fn delivery(
+        &self,
+        id: DeliveryId,
+        (route, pipeline): (Arc<str>, Arc<[HandlerName]>),
+        now: Timestamp,
+    ) -> NewDelivery<'m> {
+        NewDelivery {
+            id,
+            state: State::Queued,
             leases: 0,
             priority: Priority::of(&self.alert.labels),
             status: Some(self.alert.status),
@@ -120,13 +134,13 @@ impl<'m> Arrival<'m> {
             occurrence: self.alert.occurrence(),
             sent_starts_at: self.sent,
             accepted_at: now,
-            settled_at: Some(now),
+            settled_at: None,
             alertname: self.name.clone(),
-            route: "".into(),
+            route,
             beside: Beside::Nothing,
-            pipeline: [].into(),
-            reason: Some(Reason::Unrouted),
-            last_error: Some(UNROUTED.into()),
+            pipeline,
+            reason: None,
+            last_error: None,
             json: self.json.clone(),
         }
     }

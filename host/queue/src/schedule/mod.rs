@@ -1,4 +1,4 @@
-//! Decides which delivery runs next: lanes, slots, urgency and waiting, all in memory and without a clock.
+//! Decides which delivery runs next: ordering keys, concurrency permits, priorities and waiting, in memory and without a clock.
 //!
 //! It knows every delivery that is not settled. What it decides becomes true only with the store's
 //! transaction: [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are provisional
@@ -8,6 +8,7 @@ mod alone;
 mod concurrency;
 mod entry;
 mod ordering;
+mod provisional;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,9 @@ use crate::model::Caps;
 use crate::model::clock::Ticks;
 use crate::model::{Lease, Owner, Wake, Woken};
 use alone::Alone;
-use concurrency::Slots;
+use concurrency::Permits;
 use ordering::Line;
+use provisional::Provisional;
 use wake::{Backs, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
@@ -42,9 +44,9 @@ enum Phase {
         /// A worker has taken it out.
         started: bool,
     },
-    /// Given up while a worker has it.
+    /// Cancelled while a worker has it.
     Revoked,
-    /// Given up while it waited; not committed yet.
+    /// Cancelled while it waited; not committed yet.
     Withdrawn,
 }
 
@@ -56,7 +58,7 @@ struct Item {
     handler: usize,
     priority: Priority,
     due: Ticks,
-    /// When its timer fires, where one is set.
+    /// When its timer fires, if one is set.
     timer: Option<Ticks>,
     phase: Phase,
     accepted_at: Timestamp,
@@ -84,20 +86,11 @@ impl Item {
     }
 }
 
-/// How long a delivery waits for a slot of one handler before it asks the next of its pipeline, in
-/// milliseconds: a handler whose slots are all taken is not to hold back the others' steps.
+/// How long a delivery waits for a permit of one handler before it asks the next of its pipeline, in
+/// milliseconds: a handler whose permits are all taken is not to hold back the others' steps.
 const PATIENCE_MS: Ticks = 10_000;
 
-/// What a provisional step was, for [`Scheduler::rollback`].
-#[derive(Clone, Copy, Debug)]
-enum Provisional {
-    Admitted(DeliveryId),
-    Granted(DeliveryId),
-    Withdrawn(DeliveryId),
-    Revoked(DeliveryId, bool),
-}
-
-/// Everything that is not settled, and whose turn it is.
+/// Everything that is not settled, and what of it runs next.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     items: BTreeMap<DeliveryId, Item>,
@@ -105,7 +98,7 @@ pub(crate) struct Scheduler {
     lines: HashMap<Fingerprint, Line>,
     routes: Vec<Arc<str>>,
     route_keys: HashMap<Arc<str>, usize>,
-    handlers: Vec<Slots>,
+    handlers: Vec<Permits>,
     handler_keys: HashMap<HandlerName, usize>,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
@@ -154,12 +147,12 @@ impl Scheduler {
         self.items.len()
     }
 
-    /// Returns true where the delivery is not settled.
+    /// Returns true if the delivery is not settled.
     pub(crate) fn contains(&self, id: DeliveryId) -> bool {
         self.items.contains_key(&id)
     }
 
-    /// Returns true where no handler of the pipeline has its half of the queue waiting already.
+    /// Returns true if no handler of the pipeline has its half of the queue waiting already.
     pub(crate) fn has_room(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 2).max(1);
         pipeline.iter().all(|handler| {
@@ -169,7 +162,7 @@ impl Scheduler {
         })
     }
 
-    /// Returns true where one of many that are sent again may come in: as many again of each handler, and of all, are left for
+    /// Returns true if one of many that are sent again may come in: as many again of each handler, and of all, are left for
     /// what is new.
     pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 4).max(1);
@@ -180,7 +173,7 @@ impl Scheduler {
         self.depth() < (self.depth_max / 2).max(1) && pipeline.iter().all(has_room)
     }
 
-    /// Takes a delivery in: leased at once if it need not wait for another and a slot is free that nobody waits for.
+    /// Takes a delivery in: leased at once if it need not wait for another and a permit is free that nobody waits for.
     pub(crate) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;
         let alert = entrant.alert.clone();
@@ -222,7 +215,7 @@ impl Scheduler {
         self.restart_patience(now);
     }
 
-    /// Leases as many as there are free slots for.
+    /// Leases as many as there are free permits for.
     pub(crate) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
         if !self.attached {
             return Vec::new();
@@ -244,7 +237,7 @@ impl Scheduler {
         grants
     }
 
-    /// Gives a delivery up, whatever it is doing.
+    /// Cancels a delivery, whatever it is doing.
     pub(crate) fn withdraw(&mut self, id: DeliveryId) -> Withdrawn {
         let Some(item) = self.items.get_mut(&id) else {
             return Withdrawn::Absent;
@@ -263,64 +256,6 @@ impl Scheduler {
             }
             Phase::Staged { .. } | Phase::Granted => Withdrawn::Uncommitted,
             Phase::Revoked | Phase::Withdrawn => Withdrawn::Absent,
-        }
-    }
-
-    /// Makes every provisional step true.
-    pub(crate) fn commit(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional) {
-            match step {
-                Provisional::Admitted(id) => match self.item(id).phase {
-                    Phase::Staged { leased: true } => self.begin(id),
-                    _ => {
-                        self.item(id).phase = Phase::Waiting;
-                        if self.is_next(id) {
-                            self.set_off(id, now);
-                        }
-                    }
-                },
-                Provisional::Granted(id) => {
-                    if self.item(id).phase == Phase::Granted {
-                        self.begin(id);
-                    }
-                }
-                Provisional::Withdrawn(id) => self.remove(id, now),
-                Provisional::Revoked(..) => {}
-            }
-        }
-    }
-
-    /// Undoes every provisional step.
-    pub(crate) fn rollback(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional).into_iter().rev() {
-            match step {
-                Provisional::Admitted(id) => {
-                    let item = self.item(id);
-                    let (handler, slot) =
-                        (item.handler, item.phase == Phase::Staged { leased: true });
-                    if slot {
-                        self.handlers[handler].taken -= 1;
-                    }
-                    self.remove(id, now);
-                }
-                Provisional::Granted(id) => {
-                    let item = self.item(id);
-                    item.phase = Phase::Waiting;
-                    item.leases -= 1;
-                    let handler = item.handler;
-                    self.handlers[handler].taken -= 1;
-                    self.set_off(id, now);
-                }
-                Provisional::Withdrawn(id) => {
-                    self.item(id).phase = Phase::Waiting;
-                    if self.is_next(id) {
-                        self.set_off(id, now);
-                    }
-                }
-                Provisional::Revoked(id, started) => {
-                    self.item(id).phase = Phase::Leased { started };
-                }
-            }
         }
     }
 
@@ -366,7 +301,7 @@ impl Scheduler {
         may_start
     }
 
-    /// Ends a lease, once that is durable. Its slot is released apart.
+    /// Ends a lease, once that is durable. Its permit is released apart.
     pub(crate) fn end(&mut self, lease: Lease, ended: Ended, now: Ticks) {
         let id = lease.id;
         let Some(item) = self.leased(lease) else {
@@ -411,29 +346,29 @@ impl Scheduler {
         }
     }
 
-    /// Gives a slot back; returns true if a delivery waits for it, and may have it.
-    pub(crate) fn release_slot(&mut self, handler: &HandlerName) -> bool {
+    /// Gives a permit back; returns true if a delivery waits for it, and may have it.
+    pub(crate) fn release_permit(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
-        let slots = &mut self.handlers[key];
-        slots.taken = slots.taken.saturating_sub(1);
-        !slots.is_idle() && slots.has_free()
+        let permits = &mut self.handlers[key];
+        permits.taken = permits.taken.saturating_sub(1);
+        !permits.is_idle() && permits.has_free()
     }
 
-    /// Takes a slot outside of the leases' order, where nobody waits for one. While suspects run alone, who waits cannot have
+    /// Takes a permit outside of the leases' order, if nobody waits for one. While suspects run alone, who waits cannot have
     /// it now.
-    pub(crate) fn try_take_slot(&mut self, handler: &HandlerName, now: Ticks) -> bool {
+    pub(crate) fn try_take_permit(&mut self, handler: &HandlerName, now: Ticks) -> bool {
         let alone = self.alone.is_on(now);
         let key = self.handler_key(handler);
-        let slots = &mut self.handlers[key];
-        let free = (alone || slots.is_idle()) && slots.has_free();
-        slots.taken += u32::from(free);
+        let permits = &mut self.handlers[key];
+        let free = (alone || permits.is_idle()) && permits.has_free();
+        permits.taken += u32::from(free);
         free
     }
 
     /// Changes how many of each handler may run at one time. Those that run go on.
     pub(crate) fn set_caps(&mut self, caps: Caps) {
-        for slots in &mut self.handlers {
-            slots.cap = caps.of(&slots.name);
+        for permits in &mut self.handlers {
+            permits.cap = caps.of(&permits.name);
         }
         self.caps = caps;
     }

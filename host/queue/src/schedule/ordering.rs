@@ -1,7 +1,7 @@
 //! Order and timers: what may run next of what has the same fingerprint.
 //!
 //! A delivery waits for the earlier ones of its fingerprint on its own route, and for those on routes that its alert did not
-//! take: the configuration has changed since. Where an alert takes several routes, they do not wait for each other.
+//! take: the configuration has changed since. If an alert takes several routes, its deliveries do not wait for each other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::model::Lease;
 use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
 
-use super::concurrency::Slots;
+use super::concurrency::Permits;
 use super::{Entrant, Grant, Item, PATIENCE_MS, Phase, Scheduler};
 use crate::model::Beside;
 
@@ -203,10 +203,10 @@ impl Scheduler {
         }
     }
 
-    /// Counts the patience of what waits for a slot from now on.
+    /// Counts the patience of what waits for a permit from now on.
     pub(super) fn restart_patience(&mut self, now: Ticks) {
-        let waits_for_slot = |(at, id): &&(Ticks, DeliveryId)| self.items[id].due < *at;
-        let waiting = self.timers.iter().filter(waits_for_slot);
+        let waits_for_permit = |(at, id): &&(Ticks, DeliveryId)| self.items[id].due < *at;
+        let waiting = self.timers.iter().filter(waits_for_permit);
         let ids: Vec<_> = waiting.map(|(_, id)| *id).collect();
         for id in ids {
             self.stop_timer(id);
@@ -214,7 +214,7 @@ impl Scheduler {
         }
     }
 
-    /// Makes one that need not wait for another wait for its time, or for a slot.
+    /// Makes one that need not wait for another wait for its time, or for a permit.
     pub(super) fn set_off(&mut self, id: DeliveryId, now: Ticks) {
         let item = &self.items[&id];
         if item.due > now {
@@ -253,7 +253,7 @@ impl Scheduler {
         }
     }
 
-    /// It has waited long enough for a slot of one handler: from now on it waits for the next one's.
+    /// It has waited long enough for a permit of one handler: from now on it waits for the next one's.
     fn ask_next_handler(&mut self, id: DeliveryId) {
         self.call_off(id);
         let item = &self.items[&id];
@@ -311,8 +311,8 @@ impl Scheduler {
         if let Some(key) = self.handler_keys.get(handler) {
             return *key;
         }
-        let slots = Slots::new(handler.clone(), self.caps.of(handler));
-        self.handlers.push(slots);
+        let permits = Permits::new(handler.clone(), self.caps.of(handler));
+        self.handlers.push(permits);
         self.handler_keys
             .insert(handler.clone(), self.handlers.len() - 1);
         self.handlers.len() - 1

@@ -39,10 +39,10 @@ impl Scheduler {
         let mut counts: Vec<HandlerCounts> = self
             .handlers
             .iter()
-            .map(|slots| HandlerCounts {
-                handler: slots.name.clone(),
+            .map(|permits| HandlerCounts {
+                handler: permits.name.clone(),
                 waiting: 0,
-                running: slots.taken,
+                running: permits.taken,
             })
             .collect();
         for item in self.items.values() {
@@ -66,7 +66,7 @@ impl Scheduler {
             .collect()
     }
 
-    /// Returns true where `grant` would lease something.
+    /// Returns true if `grant` would lease something.
     pub(crate) fn can_grant(&self, now: Ticks) -> bool {
         if !self.attached {
             return false;
@@ -79,6 +79,6 @@ impl Scheduler {
         }
         self.handlers
             .iter()
-            .any(|slots| !slots.is_idle() && slots.has_free())
+            .any(|permits| !permits.is_idle() && permits.has_free())
     }
 }

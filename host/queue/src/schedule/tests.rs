@@ -1,4 +1,4 @@
-//! Turns, slots and lanes, without a store.
+//! Turns, permits and ordering keys, without a store.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -42,7 +42,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
     }
 }
 
-/// Admits one of its own lane for handler `a` and commits it.
+/// Admits one of its own ordering key for handler `a` and commits it.
 fn admit(scheduler: &mut Scheduler, id: i64, priority: Priority) -> Option<Grant> {
     admit_to(scheduler, id, id.cast_unsigned(), "a", priority)
 }
@@ -65,9 +65,9 @@ fn grant(scheduler: &mut Scheduler, now: Ticks) -> Vec<i64> {
     grants.iter().map(|g| g.lease.id.as_raw()).collect()
 }
 
-/// Ends the lease of `id` and frees its slot.
+/// Ends the lease of `id` and frees its permit.
 fn finish(scheduler: &mut Scheduler, grant: &Grant) {
-    scheduler.release_slot(&grant.handler);
+    scheduler.release_permit(&grant.handler);
     scheduler.end(grant.lease, Ended::Settled, NOW);
 }
 
@@ -78,7 +78,7 @@ fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
     assert_eq!(scheduler.withdraw(lease.lease.id), Withdrawn::Leased);
     assert!(!scheduler.start(lease.lease), "it is about to be given up");
     scheduler.rollback(NOW);
-    scheduler.release_slot(&lease.handler);
+    scheduler.release_permit(&lease.handler);
     let ended = Ended::Waits {
         handler: name("a"),
         due: Ticks::MIN,
@@ -95,11 +95,11 @@ fn a_new_delivery_is_leased_at_once_where_a_slot_is_free() {
     assert_eq!(first.lease.number, 1);
     assert!(admit(&mut scheduler, 2, Priority::Critical).is_none());
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
-    scheduler.release_slot(&name("a"));
+    scheduler.release_permit(&name("a"));
     assert_eq!(
         grant(&mut scheduler, NOW),
         [2],
-        "the slot counts, not the settlement"
+        "the permit counts, not the settlement"
     );
 }
 
@@ -108,7 +108,7 @@ fn one_fingerprint_on_one_route_runs_in_order() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     assert!(admit_to(&mut scheduler, 2, 7, "a", Priority::Critical).is_none());
-    scheduler.release_slot(&firing.handler);
+    scheduler.release_permit(&firing.handler);
     assert_eq!(
         grant(&mut scheduler, NOW),
         [] as [i64; 0],
@@ -123,7 +123,7 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
-    scheduler.release_slot(&firing.handler);
+    scheduler.release_permit(&firing.handler);
     let waits = Ended::Waits {
         handler: name("a"),
         due: NOW + 50,
@@ -188,7 +188,7 @@ fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_other
 fn what_moves_on_to_another_handler_counts_there() {
     let mut scheduler = bounded(1, 2, 1 << 20);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    scheduler.release_slot(&first.handler);
+    scheduler.release_permit(&first.handler);
     let moves = Ended::Waits {
         handler: name("b"),
         due: 0,
@@ -204,11 +204,11 @@ fn what_moves_on_to_another_handler_counts_there() {
 #[test]
 fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     let mut scheduler = scheduler(1);
-    assert!(scheduler.try_take_slot(&name("a"), NOW));
-    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    assert!(scheduler.try_take_permit(&name("a"), NOW));
+    assert!(!scheduler.try_take_permit(&name("a"), NOW));
     admit(&mut scheduler, 1, Priority::Normal);
-    assert!(scheduler.release_slot(&name("a")));
-    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    assert!(scheduler.release_permit(&name("a")));
+    assert!(!scheduler.try_take_permit(&name("a"), NOW));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
@@ -340,7 +340,7 @@ fn one_that_waits_too_long_for_a_slot_asks_the_next_of_its_pipeline() {
         pipeline: [name("a"), name("b")].into(),
         ..entrant(2, 2, "a", Priority::Normal)
     };
-    assert!(scheduler.admit(two, NOW).is_none(), "a has no slot");
+    assert!(scheduler.admit(two, NOW).is_none(), "a has no permit");
     scheduler.commit(NOW);
     assert_eq!(grant(&mut scheduler, NOW + PATIENCE_MS - 1), [] as [i64; 0]);
     let grants = scheduler.grant(NOW + PATIENCE_MS);
@@ -391,7 +391,7 @@ fn one_on_a_new_route_waits_for_all_on_routes_that_are_gone_and_not_for_its_sibl
             owner: Owner::default(),
         };
         assert!(scheduler.holds(lease));
-        scheduler.release_slot(&name("a"));
+        scheduler.release_permit(&name("a"));
         scheduler.end(lease, Ended::Settled, NOW);
     };
     ended(&mut scheduler, 3);
@@ -453,7 +453,7 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
                 waits_for: Vec::new(),
             },
         };
-        scheduler.release_slot(&name("a"));
+        scheduler.release_permit(&name("a"));
         scheduler.end(grants[0].lease, ended, NOW);
     }
     assert!(scheduler.can_grant(NOW));
@@ -515,10 +515,13 @@ fn a_suspect_that_runs_alone_has_the_slots_that_the_others_wait_for() {
     scheduler.attach(NOW);
     assert_eq!(grant(&mut scheduler, NOW), [1]);
     let ends = NOW + alone::ALONE_FOR;
-    assert!(!scheduler.try_take_slot(&name("b"), ends), "2 has it next");
-    assert!(scheduler.try_take_slot(&name("b"), ends - 1));
     assert!(
-        !scheduler.try_take_slot(&name("b"), ends - 1),
+        !scheduler.try_take_permit(&name("b"), ends),
+        "2 has it next"
+    );
+    assert!(scheduler.try_take_permit(&name("b"), ends - 1));
+    assert!(
+        !scheduler.try_take_permit(&name("b"), ends - 1),
         "it is taken"
     );
 }
@@ -552,9 +555,9 @@ fn waits(due: Ticks, waits_for: Vec<Dependency>) -> Ended {
     }
 }
 
-/// Ends a lease that waits for something, and gives its slot back.
+/// Ends a lease that waits for something, and gives its permit back.
 fn wait_for(scheduler: &mut Scheduler, grant: &Grant, due: Ticks, waits_for: Vec<Dependency>) {
-    scheduler.release_slot(&grant.handler);
+    scheduler.release_permit(&grant.handler);
     scheduler.end(grant.lease, waits(due, waits_for), NOW);
 }
 

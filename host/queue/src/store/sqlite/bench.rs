@@ -19,7 +19,7 @@ use crate::conformance::{
 };
 use crate::{Caps, Clock, Leases, Options, Queue};
 
-use super::rows::{state_of, status_code};
+use super::codes::{state_of, status_code};
 use super::{Gathering, SqliteStore};
 
 /// A store in a folder of its own.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::model::OpenError;
 
-use super::schema::failed;
+use super::errors::failed;
 
 /// Rows written between two copies, in alerts taken in and messages stored.
 const ROWS: usize = 1_000;
@@ -47,7 +47,7 @@ impl Checkpointer {
         })
     }
 
-    /// Notes what a transaction wrote, and wakes the thread where that is due.
+    /// Notes what a transaction wrote, and wakes the thread if that is due.
     pub(super) fn written(&mut self, rows: usize) {
         self.rows += rows;
         if self.rows < ROWS {

@@ -16,8 +16,8 @@ use crate::model::clock::{from_millis, from_nanos};
 use crate::model::{Kept, Known, OPEN_AMONG};
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status};
 
+use super::codes::status_of;
 use super::gathered::{self, Gathered, Key, alias, put, stored};
-use super::rows::status_of;
 
 /// How many events gather before they are written, and how many are written at a time. A test of that takes small ones.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ pub(super) struct Events {
     undo: Vec<(Key, Option<Kept>)>,
     /// The table has the events of all deliveries before this one.
     written_before: i64,
-    /// The same once this transaction is on disk, where it changes it.
+    /// The same once this transaction is on disk, if it changes that.
     advanced_to: Option<i64>,
     next_step: Instant,
 }
@@ -244,7 +244,7 @@ impl Events {
         self.young_since.map(|(_, at)| at + GATHERED_FOR)
     }
 
-    /// Returns true where events are to be written though nothing comes.
+    /// Returns true if events are to be written though nothing comes.
     pub(super) fn is_due(&self) -> bool {
         self.next_step().is_some_and(|at| Instant::now() >= at)
     }
@@ -309,7 +309,7 @@ impl Events {
         self.next_step = Instant::now() + PACE;
         let gathered = self.gathered.lock();
         for key in self.order.iter().rev().take(count) {
-            // Absent where the transaction that brought it was taken back.
+            // Absent if the transaction that brought it was rolled back.
             if let Some(kept) = gathered.leaving.get(key) {
                 put(conn, *key, kept)?;
             }
@@ -337,7 +337,7 @@ impl Events {
         }
     }
 
-    /// The transaction was taken back.
+    /// The transaction was rolled back.
     pub(super) fn rollback(&mut self) {
         self.written = 0;
         self.advanced_to = None;

@@ -8,7 +8,7 @@ use crate::model::clock::nanos;
 use crate::model::{Kept, Known, Memory, OPEN_AMONG};
 use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
 
-use super::rows::{status_code, status_of};
+use super::codes::{status_code, status_of};
 
 /// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +118,7 @@ impl Gathered {
         }
     }
 
-    /// Returns how often an event was sent again without being run, where the table lacks it.
+    /// Returns how often an event was sent again without being run, if the table lacks it.
     pub(super) fn duplicates(&self, event: Event) -> Option<u64> {
         self.get(event.into()).map(|kept| kept.duplicates)
     }

@@ -99,7 +99,7 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     assert!(matches!(ledger.ready(), Err(LedgerError::Unavailable(_))));
     let mut settlement = settlement(&leased, Next::Done);
     settlement.story = Some(format!("\"{}\"", "x".repeat(100_000)));
-    queue.release_slot(&leased.handler);
+    queue.release_permit(&leased.handler);
     queue.settle(settlement);
     bench.execute("DROP TABLE ballast", []);
     queue.alarms().await.unwrap();

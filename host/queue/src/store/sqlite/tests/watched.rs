@@ -68,7 +68,7 @@ impl ByHand {
     /// Runs what is leased next to its end.
     fn run(&mut self, next: Next) {
         let leased = self.leases.next().now_or_never().flatten().unwrap();
-        self.queue.release_slot(&leased.handler);
+        self.queue.release_permit(&leased.handler);
         self.queue.settle(settlement(&leased, next));
         self.work();
     }
