@@ -33,6 +33,9 @@ pub trait Bench: Sized {
     /// `fail_writes(false)`.
     fn fail_on(&self, write: Write<'_>);
 
+    /// Returns how many transactions have failed.
+    fn failures(&self) -> u64;
+
     /// The answer to the next commit is lost: the queue cannot know what became of it, and has to ask.
     ///
     /// # Errors

@@ -227,6 +227,7 @@ suite! {
     ]
     faults: [
         a_store_that_cannot_be_written_refuses_alerts_keeps_settlements_and_heals_by_itself,
+        what_cannot_be_leased_now_is_leased_when_the_store_can_be_written_again,
         a_record_waits_until_the_store_can_be_written_again,
         of_a_body_that_fails_in_the_middle_nothing_is_remembered,
         questions_are_answered_while_the_writer_is_in_a_transaction,

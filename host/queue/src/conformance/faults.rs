@@ -32,6 +32,21 @@ pub(super) async fn a_store_that_cannot_be_written_refuses_alerts_keeps_settleme
     bench.accept_new(firing("B")).await;
 }
 
+pub(super) async fn what_cannot_be_leased_now_is_leased_when_the_store_can_be_written_again<
+    B: Bench,
+>() {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(0));
+    let id = bench.accept_new(firing("A")).await;
+    bench.fail_writes(true);
+    bench.set_caps(Caps::all(1));
+    eventually(async || bench.queue.unwritable().is_some()).await;
+    assert!(bench.leased().is_empty(), "its lease is not stored");
+    assert_eq!(bench.state(id).await, State::Queued);
+    bench.fail_writes(false);
+    let leased = bench.lease().await;
+    assert_eq!((leased.id, leased.lease.number), (id, 1));
+}
+
 pub(super) async fn a_record_waits_until_the_store_can_be_written_again<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let id = bench.accept_new(firing("A")).await;
@@ -64,6 +79,7 @@ pub(super) async fn of_a_body_that_fails_in_the_middle_nothing_is_remembered<B: 
         "{refused:?}"
     );
     assert_eq!(bench.bench.peek_open(), []);
+    assert_eq!(bench.queue.counts().depth, 0);
     bench.fail_writes(false);
     eventually(async || bench.queue.unwritable().is_none()).await;
     let receipt = bench.queue.accept(both()).await.unwrap();

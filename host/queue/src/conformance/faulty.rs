@@ -16,7 +16,7 @@ use crate::store::{
     StoreError, Tidied, Txn, Unreported, Wanted,
 };
 
-/// What is to go wrong. A bench holds it, and so does the store that it has opened.
+/// What is to go wrong, and what has. A bench holds it, and so does the store that it has opened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<Next>>);
 
@@ -27,6 +27,8 @@ struct Next {
     lost: Option<LostAnswer>,
     /// The next transaction stands still after its recall.
     stop: Option<Stop>,
+    /// How many transactions have failed.
+    failures: u64,
 }
 
 impl Faults {
@@ -40,6 +42,15 @@ impl Faults {
         let (stopped, stop) = Stopped::new();
         self.0.lock().stop = Some(stop);
         stopped
+    }
+
+    /// Returns how many transactions have failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.0.lock().failures
+    }
+
+    fn failed(&self) {
+        self.0.lock().failures += 1;
     }
 
     fn recalled(&self) {
@@ -192,7 +203,11 @@ impl<T: Txn> Txn for FaultyTxn<'_, T> {
         changes: &[Change<'_>],
         answers: &mut Vec<Applied>,
     ) -> Result<(), StoreError> {
-        self.txn.apply(changes, answers)
+        let applied = self.txn.apply(changes, answers);
+        if applied.is_err() {
+            self.faults.failed();
+        }
+        applied
     }
 
     fn commit(self) -> Committed {

@@ -179,6 +179,10 @@ impl Bench for SqliteBench {
         self.refuse(&[(event, "ABORT")]);
     }
 
+    fn failures(&self) -> u64 {
+        self.faults.failures()
+    }
+
     fn lose_answer(&self, of: LostAnswer) -> Result<(), Unsupported> {
         self.faults.lose_answer(of);
         Ok(())
