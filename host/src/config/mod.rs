@@ -35,9 +35,9 @@ use crate::router::Route;
 use crate::runtime::{Bounds, Credential, Proxy, SlackRate, SlackSettings};
 use crate::worker;
 
-pub use crate::findings::{Problem, Problems};
 use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT, STORE_DEFAULT};
 
+pub use crate::findings::{Problem, Problems};
 pub use changes::Changes;
 pub(crate) use current::Current;
 pub use key::{Key, Written, shown_amount};
