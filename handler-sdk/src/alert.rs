@@ -1,4 +1,4 @@
-//! The alert: its labels and annotations by name, and the pages that people go to from it.
+//! The alert: access to its labels and annotations by name, and to the URLs that people open from it.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::enrichment::{look_up, put};
 
 pub use types::{Alert, Origin, Status, Timestamp};
 
-/// Among the sender's other fields, the host's own note of the occurrence, from the second on.
+/// The field in which the host passes the number of the occurrence, from the second on.
 const OCCURRENCE: &str = "alert_manager.occurrence";
 
 impl Alert {
-    /// Returns a firing alert with the label `alertname`, begun and received at 1970-01-01: a start for tests.
+    /// Returns a firing alert with the label `alertname` that began and was received at 1970-01-01. Meant for tests.
     ///
     /// ```
     /// use handler_sdk::Alert;
@@ -49,7 +49,7 @@ impl Alert {
         alert
     }
 
-    /// Sets a label; the name and the fingerprint follow.
+    /// Sets a label, and updates the name and the fingerprint accordingly.
     #[must_use]
     pub fn with_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         put(&mut self.labels, name.into(), value.into());
@@ -72,14 +72,14 @@ impl Alert {
         self
     }
 
-    /// Sets when the server took it.
+    /// Sets when the server received it.
     #[must_use]
     pub fn with_receipt(mut self, received_at: Timestamp) -> Self {
         self.received_at = received_at;
         self
     }
 
-    /// Makes it resolved, ended at this moment.
+    /// Marks it as resolved at this moment.
     #[must_use]
     pub fn into_resolved(mut self, ends_at: Timestamp) -> Self {
         self.status = Status::Resolved;
@@ -87,48 +87,48 @@ impl Alert {
         self
     }
 
-    /// Returns the label of this name, unless it is missing or empty: Prometheus takes both for the same.
+    /// Returns the label of this name; `None` if it is missing or empty, which Prometheus treats as the same.
     pub fn label(&self, name: &str) -> Option<&str> {
         look_up(&self.labels, name).filter(|value| !value.is_empty())
     }
 
-    /// Returns the annotation of this name, unless it is missing or blank.
+    /// Returns the annotation of this name; `None` if it is missing or blank.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         look_up(&self.annotations, name)
             .map(str::trim)
             .filter(|value| !value.is_empty())
     }
 
-    /// Returns one of the sender's other fields, by its JSON name: Grafana's `valueString`, for instance.
+    /// Returns one of the sender's other fields by its JSON name, for example Grafana's `valueString`.
     pub fn extra(&self, name: &str) -> Option<&str> {
         look_up(&self.origin.extra, name)
             .map(str::trim)
             .filter(|value| !value.is_empty())
     }
 
-    /// Returns whether it fires.
+    /// Returns whether the alert fires.
     pub fn is_firing(&self) -> bool {
         self.status == Status::Firing
     }
 
-    /// Returns whether it has resolved.
+    /// Returns whether the alert has resolved.
     pub fn is_resolved(&self) -> bool {
         self.status == Status::Resolved
     }
 
-    /// Returns the label `severity` in lower case: some rules write `CRITICAL`.
+    /// Returns the label `severity` in lower case, since some rules write `CRITICAL`.
     pub fn severity(&self) -> Option<String> {
         self.label("severity").map(str::to_ascii_lowercase)
     }
 
-    /// Returns what is wrong in a line: the annotation `summary`, or `message`, or `title`.
+    /// Returns a summary of one line: the annotation `summary`, or else `message`, or else `title`.
     pub fn summary(&self) -> Option<&str> {
         ["summary", "message", "title"]
             .iter()
             .find_map(|name| self.annotation(name))
     }
 
-    /// Returns what is wrong at length: the annotation `description`, or `message` where it isn't the summary.
+    /// Returns the longer description: the annotation `description`, or else `message` if that is not the summary.
     pub fn description(&self) -> Option<&str> {
         self.annotation("description").or_else(|| {
             self.annotation("message")
@@ -136,12 +136,12 @@ impl Alert {
         })
     }
 
-    /// Returns how long it has fired at `now`, or how long it did where it has ended.
+    /// Returns how long the alert has fired at `now`, or, if it has ended, how long it fired in all.
     pub fn duration(&self, now: &Timestamp) -> Duration {
         self.ends_at.as_ref().unwrap_or(now).since(&self.starts_at)
     }
 
-    /// Returns how long after it began the server got it: the sender's grouping and its retries.
+    /// Returns the time from the alert's start, or its end, to its receipt: the sender's grouping and retries.
     pub fn delay(&self) -> Duration {
         let began = match (self.status, &self.ends_at) {
             (Status::Resolved, Some(ended)) => ended,
@@ -150,8 +150,8 @@ impl Alert {
         self.received_at.since(began)
     }
 
-    /// Returns a key that the firing alert and its resolved share and no other does, fit for
-    /// [`Kv`](crate::kv::Kv): the fingerprint, when it began to the nanosecond, and from the second on its
+    /// Returns a key that the firing alert and its resolved alert have in common and no other alert has, for use with
+    /// [`Kv`](crate::kv::Kv): the fingerprint, the start with nanoseconds and, from the second occurrence on, the
     /// [`occurrence`](Self::occurrence).
     pub fn incident_key(&self) -> String {
         let mut key = format!(
@@ -165,22 +165,22 @@ impl Alert {
         key
     }
 
-    /// Returns how often the alert has begun to fire with this start, from 1. It is more than 1 if the alert fired on after
-    /// its resolved was sent: Prometheus was cut off from Alertmanager for a while.
+    /// Returns how often the alert has begun to fire with this start, from 1. It is more than 1 if the alert fires again
+    /// after its resolved alert was sent, for example because Prometheus could not reach Alertmanager for a while.
     pub fn occurrence(&self) -> u32 {
         self.extra(OCCURRENCE)
             .and_then(|text| text.parse().ok())
             .unwrap_or(1)
     }
 
-    /// Returns the runbook: the annotation `runbook_url`.
+    /// Returns the URL of the runbook: the annotation `runbook_url`.
     pub fn runbook_url(&self) -> Option<&str> {
         self.annotation("runbook_url")
             .or_else(|| self.annotation("runbook"))
             .filter(|url| is_web_url(url))
     }
 
-    /// Returns the dashboard: Grafana's `dashboardURL`, or the annotation `dashboard_url` or `dashboard`.
+    /// Returns the URL of the dashboard: Grafana's `dashboardURL`, or the annotation `dashboard_url` or `dashboard`.
     pub fn dashboard_url(&self) -> Option<&str> {
         self.extra("dashboardURL")
             .or_else(|| self.annotation("dashboard_url"))
@@ -188,18 +188,18 @@ impl Alert {
             .filter(|url| is_web_url(url))
     }
 
-    /// Returns the panel: Grafana's `panelURL`.
+    /// Returns the URL of the panel: Grafana's `panelURL`.
     pub fn panel_url(&self) -> Option<&str> {
         self.extra("panelURL").filter(|url| is_web_url(url))
     }
 
-    /// Returns the expression's page.
+    /// Returns the URL of the alert's expression in Prometheus.
     pub fn query_url(&self) -> Option<&str> {
         self.generator_url.as_deref().filter(|url| is_web_url(url))
     }
 
-    /// Returns the page where a silence is made; see [`Subject::silence_url`](crate::subject::Subject::silence_url),
-    /// which takes the workload of a pod too.
+    /// Returns the URL of a form to silence the alert. [`Subject::silence_url`](crate::subject::Subject::silence_url) does
+    /// the same with the workload of a pod.
     ///
     /// ```
     /// use handler_sdk::Alert;
@@ -216,7 +216,7 @@ impl Alert {
     }
 }
 
-/// Links of other schemes (`javascript:`, `file:`) are never shown to people.
+/// Returns whether the URL is `http` or `https`: links of other schemes (`javascript:`, `file:`) are not shown.
 pub(crate) fn is_web_url(url: &str) -> bool {
     let scheme_ends = url.find("://").unwrap_or(0);
     ["http", "https"]
@@ -225,7 +225,7 @@ pub(crate) fn is_web_url(url: &str) -> bool {
         && !url.contains(|char: char| char.is_whitespace() || char.is_control())
 }
 
-/// Alertmanager's fingerprint: FNV-1a over the sorted label pairs (`prometheus/common`, `model/signature.go`).
+/// Returns Alertmanager's fingerprint: FNV-1a over the sorted label pairs (`prometheus/common`, `model/signature.go`).
 fn fingerprint(labels: &[(String, String)]) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in labels.iter().flat_map(|(name, value)| {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_said_once() {
+    fn a_message_is_not_both_summary_and_description() {
         let alert = Alert::new("A").with_annotation("message", "disk full");
         assert_eq!(
             (alert.summary(), alert.description()),

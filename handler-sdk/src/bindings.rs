@@ -15,22 +15,22 @@ pub mod alert_manager {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// The request's method. All but `get` and `head` count as an effect when they are answered 2xx or 3xx:
-            /// on a retry such a call is not sent again, and returns what it returned before.
+            /// The request's method. A request with a method other than `get` and `head` that is answered 2xx or 3xx counts
+            /// as an effect: on a retry it is not sent again, and the call returns the recorded response.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum Method {
-                /// Reads; changes nothing.
+                /// Reads a resource; changes nothing.
                 Get,
-                /// Reads the headers alone.
+                /// Reads only the headers.
                 Head,
-                /// Creates, or does.
+                /// Creates a resource or starts an action.
                 Post,
-                /// Puts in place.
+                /// Creates or replaces a resource.
                 Put,
-                /// Changes a part.
+                /// Changes a part of a resource.
                 Patch,
-                /// Removes.
+                /// Removes a resource.
                 Delete,
             }
             impl ::core::fmt::Debug for Method {
@@ -65,22 +65,24 @@ pub mod alert_manager {
                     }
                 }
             }
-            /// One request.
+            /// A request.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Request {
-                /// What to do.
+                /// The method.
                 pub method: Method,
-                /// Absolute.
+                /// The absolute URL.
                 pub url: _rt::String,
-                /// Names with values; one name may come more than once.
+                /// Name and value pairs; a name may occur more than once.
                 pub headers: _rt::Vec<(_rt::String, _rt::String)>,
-                /// Sent as it is; the host adds its length.
+                /// Sent unchanged; the host adds `Content-Length`.
                 pub body: ::core::option::Option<_rt::Vec<u8>>,
-                /// The name of a credential that the host adds; its value is never shown.
+                /// The name of a credential that the host adds; the handler never sees its value.
                 pub credential: ::core::option::Option<_rt::String>,
-                /// The effect's name within this step, where its digest may differ on a retry.
+                /// A name for the effect, unique within this step. Set it if the request can differ between attempts: a retry
+                /// then finds the recorded response by this name instead of by the digest of the request.
                 pub key: ::core::option::Option<_rt::String>,
-                /// From connecting to the body's end; the step's own deadline where absent or later.
+                /// The time from connecting to the end of the response's body, in milliseconds. If absent, or later than the
+                /// step's deadline, the deadline applies.
                 pub timeout_ms: ::core::option::Option<u32>,
             }
             impl ::core::fmt::Debug for Request {
@@ -99,14 +101,14 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// What the server said.
+            /// The response of a server.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Response {
-                /// The status code; 404 and 500 are responses like any other.
+                /// The status code. 404 and 500 are responses, not errors.
                 pub status: u16,
-                /// In the order they came, names in lower case; bytes that aren't UTF-8 are replaced by U+FFFD.
+                /// The headers in the order received, names in lower case; bytes that are not UTF-8 are replaced by U+FFFD.
                 pub headers: _rt::Vec<(_rt::String, _rt::String)>,
-                /// As it came, still compressed where the server compressed it.
+                /// The body as received; it is not decompressed.
                 pub body: _rt::Vec<u8>,
             }
             impl ::core::fmt::Debug for Response {
@@ -124,19 +126,20 @@ pub mod alert_manager {
             /// Why there is no response.
             #[derive(Clone, Eq, PartialEq)]
             pub enum Error {
-                /// Not granted; the lines of configuration that would grant it. Never worth a retry.
+                /// The operator has not granted the request. Holds the lines of configuration that would grant it. Never
+                /// worth a retry.
                 Denied(_rt::String),
-                /// The request can't be sent as it is.
+                /// The request is invalid and was not sent.
                 InvalidRequest(_rt::String),
-                /// No connection, no name, TLS refused, or the connection broke.
+                /// The name did not resolve, no connection could be made, TLS failed, or the connection broke.
                 Unreachable(_rt::String),
-                /// Sent or not: unknown.
+                /// The time ran out. Whether the request took effect is unknown.
                 Timeout,
-                /// The limit that the body went over, in bytes.
+                /// The body is larger than this limit, in bytes.
                 TooLarge(u32),
-                /// Which limit of this step is used up.
+                /// The limit of this step that is used up.
                 BudgetExhausted(_rt::String),
-                /// Anything else, and whatever later versions find: worth a retry.
+                /// Any other failure, including ones that later versions add. Worth a retry.
                 Unavailable(_rt::String),
             }
             impl ::core::fmt::Debug for Error {
@@ -177,7 +180,7 @@ pub mod alert_manager {
             }
             impl ::core::error::Error for Error {}
             #[allow(unused_unsafe, clippy::all)]
-            /// Any status is a response. Redirects are not followed, nothing is decompressed.
+            /// Sends a request. Every status is a response. Redirects are not followed and bodies are not decompressed.
             #[allow(async_fn_in_trait)]
             pub fn send(req: &Request) -> ::core::result::Result<Response, Error> {
                 unsafe {
@@ -529,20 +532,21 @@ pub mod alert_manager {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// A posted message, opaque; it may be kept in `kv` and used by a later delivery of this handler.
+            /// A reference to a posted message. It is opaque; a handler can store it in `kv` for use in a later delivery.
             pub type MessageRef = _rt::String;
-            /// What to say.
+            /// A message.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Message {
-                /// A channel's name in the operator's grants, not Slack's id.
+                /// The channel's name in the operator's configuration, not its id in Slack.
                 pub channel: _rt::String,
-                /// Shown where blocks cannot be; mrkdwn.
+                /// Text in mrkdwn, shown if the blocks cannot be shown, for example in a notification.
                 pub text: _rt::String,
                 /// A JSON array of Block Kit blocks.
                 pub blocks: ::core::option::Option<_rt::String>,
-                /// The message to answer in its thread.
+                /// The message in whose thread this one is posted.
                 pub thread: ::core::option::Option<MessageRef>,
-                /// The effect's name within this step, where its digest may differ on a retry.
+                /// A name for the effect, unique within this step. Set it if the message can differ between attempts: a retry
+                /// then finds the recorded result by this name instead of by the digest of the message.
                 pub key: ::core::option::Option<_rt::String>,
             }
             impl ::core::fmt::Debug for Message {
@@ -559,22 +563,22 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// Why it was not done.
+            /// Why a call failed.
             #[derive(Clone, Eq, PartialEq)]
             pub enum Error {
-                /// Not granted; the lines of configuration that would grant it.
+                /// The operator has not granted the call. Holds the lines of configuration that would grant it.
                 Denied(_rt::String),
-                /// Slack refuses it as it is: its code, and what to change.
+                /// Slack rejected the message. Holds Slack's error code and what to change.
                 Invalid(_rt::String),
-                /// The message is gone, or too old to be changed: post anew.
+                /// The message no longer exists, or is too old to be changed: post a new one.
                 NotFound,
-                /// Milliseconds until Slack takes another.
+                /// The rate limit is reached. Holds the milliseconds until Slack accepts another call.
                 RateLimited(u32),
-                /// Slack, or the way to it, is out of order, or anything else: worth a retry.
+                /// Slack failed or could not be reached, or any other failure. Worth a retry.
                 Unavailable(_rt::String),
-                /// Posted or not: unknown.
+                /// The time ran out. Whether the message was posted is unknown.
                 Timeout,
-                /// Which limit of this step is used up.
+                /// The limit of this step that is used up.
                 BudgetExhausted(_rt::String),
             }
             impl ::core::fmt::Debug for Error {
@@ -846,7 +850,7 @@ pub mod alert_manager {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Puts another text and blocks in the place of a message; the message's `channel` and `thread` are not looked at.
+            /// Replaces the text and the blocks of a message; `channel` and `thread` of `msg` are ignored.
             #[allow(async_fn_in_trait)]
             pub fn update(
                 at: &str,
@@ -1091,7 +1095,7 @@ pub mod alert_manager {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Adds an emoji, by name without colons; one that is there already is no error.
+            /// Adds an emoji, by its name without colons. Adding one that is already there is not an error.
             #[allow(async_fn_in_trait)]
             pub fn react(at: &str, emoji: &str) -> ::core::result::Result<(), Error> {
                 unsafe {
@@ -1243,23 +1247,23 @@ pub mod alert_manager {
                 }
             }
         }
-        /// Small state of this handler's own, kept between alerts.
+        /// A small key-value store for each handler, kept between alerts.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod kv {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// Why it was not done.
+            /// Why a call failed.
             #[derive(Clone, Eq, PartialEq)]
             pub enum Error {
-                /// The key or the value is over its limit, in bytes.
+                /// The key or the value is larger than this limit, in bytes.
                 TooLarge(u32),
-                /// This handler's keys and values together are over their limit.
+                /// This handler's keys and values together are larger than their limit.
                 QuotaExceeded,
-                /// Worth a retry.
+                /// The store failed. Worth a retry.
                 Unavailable(_rt::String),
-                /// Which limit of this step is used up.
+                /// The limit of this step that is used up.
                 BudgetExhausted(_rt::String),
             }
             impl ::core::fmt::Debug for Error {
@@ -1293,7 +1297,7 @@ pub mod alert_manager {
             }
             impl ::core::error::Error for Error {}
             #[allow(unused_unsafe, clippy::all)]
-            /// Absent when it was never set, removed, or is past its time.
+            /// Returns the value of a key; absent if it was never set, was removed or has expired.
             #[allow(async_fn_in_trait)]
             pub fn get(
                 key: &str,
@@ -1418,7 +1422,7 @@ pub mod alert_manager {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Kept for `ttl-seconds`, for ever where absent.
+            /// Sets a value, which expires after `ttl-seconds`, or never if that is absent.
             #[allow(async_fn_in_trait)]
             pub fn set(
                 key: &str,
@@ -1553,7 +1557,7 @@ pub mod alert_manager {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// True when it was absent and is now set.
+            /// Sets a value if the key is absent; returns whether it did.
             #[allow(async_fn_in_trait)]
             pub fn set_if_absent(
                 key: &str,
@@ -1693,7 +1697,7 @@ pub mod alert_manager {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// The value after adding; an absent key counts as 0. Stops at the ends of s64.
+            /// Adds to a number and returns the sum. An absent key counts as 0; the sum saturates at the bounds of s64.
             #[allow(async_fn_in_trait)]
             pub fn increment(
                 key: &str,
@@ -1822,7 +1826,7 @@ pub mod alert_manager {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// No error when it was absent.
+            /// Removes a key. Removing an absent key is not an error.
             #[allow(async_fn_in_trait)]
             pub fn remove(key: &str) -> ::core::result::Result<(), Error> {
                 unsafe {
@@ -1930,7 +1934,7 @@ pub mod alert_manager {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             #[allow(unused_unsafe, clippy::all)]
-            /// Scalars as written, lists and mappings as JSON.
+            /// Returns a setting: scalars as written, lists and mappings as JSON.
             #[allow(async_fn_in_trait)]
             pub fn get(key: &str) -> ::core::option::Option<_rt::String> {
                 unsafe {
@@ -1987,26 +1991,26 @@ pub mod alert_manager {
                 }
             }
         }
-        /// Lines for the operator.
+        /// Log lines for the operator.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod log {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// How much it matters.
+            /// The severity of a line.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum Level {
-                /// For the handler's author alone.
+                /// Detail for the handler's author.
                 Trace,
                 /// Helps to find a mistake.
                 Debug,
-                /// What happened.
+                /// Normal operation.
                 Info,
-                /// Someone should look at it some day.
+                /// A problem that someone should look at eventually.
                 Warn,
-                /// Someone should look at it now.
+                /// A problem that someone should look at now.
                 Error,
             }
             impl ::core::fmt::Debug for Level {
@@ -2040,7 +2044,7 @@ pub mod alert_manager {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Never fails and never waits; past the budget, lines are counted and dropped.
+            /// Writes a line. Never fails and never blocks; lines over the limit are dropped and counted.
             #[allow(async_fn_in_trait)]
             pub fn write(
                 level: Level,
@@ -2116,10 +2120,10 @@ pub mod alert_manager {
                 }
             }
         }
-        /// What a handler is given, and what it gives back.
+        /// The types that a handler takes and returns.
         ///
-        /// Rules of this package: a list of pairs keeps no order that matters unless it says so; text is UTF-8;
-        /// no 64-bit integer goes from a handler to the host (JavaScript's QuickJS tools take no BigInt).
+        /// Rules of this package: the order of a list of pairs has no meaning unless its comment says so; text is UTF-8;
+        /// a handler passes no 64-bit integer to the host, because JavaScript tools based on QuickJS have no BigInt.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod types {
             #[used]
@@ -2146,16 +2150,16 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// Names with values, sorted by name, each name once.
-            /// The host sorts what a handler returns; of a name given twice the last counts.
+            /// Name and value pairs, sorted by name, each name once.
+            /// The host sorts the labels that a handler returns; if a name occurs twice, the last value is used.
             pub type Labels = _rt::Vec<(_rt::String, _rt::String)>;
-            /// As Alertmanager has it.
+            /// The status of an alert, as in Alertmanager.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum Status {
-                /// It is wrong now.
+                /// The problem exists now.
                 Firing,
-                /// It was wrong, and is no more.
+                /// The alert has resolved.
                 Resolved,
             }
             impl ::core::fmt::Debug for Status {
@@ -2187,15 +2191,16 @@ pub mod alert_manager {
             pub struct Origin {
                 /// `alertmanager`, `grafana`, `prometheus` or `json`.
                 pub sender: _rt::String,
-                /// Alertmanager's receiver.
+                /// The name of Alertmanager's receiver.
                 pub receiver: ::core::option::Option<_rt::String>,
-                /// Alertmanager's group.
+                /// Alertmanager's key of the group.
                 pub group_key: ::core::option::Option<_rt::String>,
-                /// The labels that its group shares by name.
+                /// The labels by which the alert was grouped.
                 pub group_labels: Labels,
-                /// The sender's own pages: where a silence is made.
+                /// The URL of the sender's web interface, for example to create a silence.
                 pub external_url: ::core::option::Option<_rt::String>,
-                /// The sender's other fields, by their JSON names: Grafana's `silenceURL`, `dashboardURL`, `valueString`.
+                /// The sender's other fields, by their JSON names, for example Grafana's `silenceURL`, `dashboardURL` and
+                /// `valueString`.
                 pub extra: Labels,
             }
             impl ::core::fmt::Debug for Origin {
@@ -2213,28 +2218,28 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// One alert. What later versions know besides comes through functions, not through this record.
+            /// One alert. This record is final: later versions of this package add functions for further data.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Alert {
                 /// Alertmanager's fingerprint of the labels: 16 hexadecimal digits.
                 pub fingerprint: _rt::String,
                 /// The label `alertname`.
                 pub name: _rt::String,
-                /// Firing or resolved.
+                /// Whether the alert fires or has resolved.
                 pub status: Status,
-                /// Its labels, `alertname` among them.
+                /// The alert's labels, including `alertname`.
                 pub labels: Labels,
-                /// Its annotations.
+                /// The alert's annotations.
                 pub annotations: Labels,
-                /// When it began to fire.
+                /// When the alert began to fire.
                 pub starts_at: Timestamp,
-                /// Absent while the alert fires with no known end.
+                /// When the alert ended or will end; absent if it fires and its end is unknown.
                 pub ends_at: ::core::option::Option<Timestamp>,
-                /// The expression's page in Prometheus.
+                /// The URL of the alert's expression in Prometheus.
                 pub generator_url: ::core::option::Option<_rt::String>,
-                /// When this server took it.
+                /// When this server received the alert.
                 pub received_at: Timestamp,
-                /// Who sent it, and as part of what.
+                /// The sender, and the group that it sent the alert in.
                 pub origin: Origin,
             }
             impl ::core::fmt::Debug for Alert {
@@ -2256,16 +2261,16 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// The invocation that a handler finds itself in.
+            /// The current invocation.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Call {
-                /// The same on every attempt.
+                /// The delivery's id; the same on every attempt.
                 pub delivery_id: _rt::String,
-                /// 1 at first.
+                /// The number of this attempt, from 1.
                 pub attempt: u32,
-                /// Wall-clock time left to this step when it began, in milliseconds.
+                /// The wall-clock time that this step had left when it began, in milliseconds.
                 pub time_left_ms: u32,
-                /// True where effects are held back.
+                /// True if effects are simulated and nothing is sent or stored.
                 pub dry_run: bool,
             }
             impl ::core::fmt::Debug for Call {
@@ -2281,14 +2286,14 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// Rows under a header, each as long as the header.
+            /// A table: rows under a header, each row as long as the header.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Table {
-                /// Shown above.
+                /// Shown above the table.
                 pub title: _rt::String,
-                /// Names of the columns.
+                /// The names of the columns.
                 pub header: _rt::Vec<_rt::String>,
-                /// From the top.
+                /// The rows, from top to bottom.
                 pub rows: _rt::Vec<_rt::Vec<_rt::String>>,
             }
             impl ::core::fmt::Debug for Table {
@@ -2303,10 +2308,10 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// Text shown as it is, in a fixed pitch: a log's tail, a manifest.
+            /// Preformatted text in a monospaced font, for example the end of a log or a manifest.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Excerpt {
-                /// Shown above.
+                /// Shown above the text.
                 pub title: _rt::String,
                 /// The text.
                 pub text: _rt::String,
@@ -2322,12 +2327,12 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// A link for people.
+            /// A link for the reader to follow.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Link {
-                /// Shown in its place.
+                /// The text of the link.
                 pub title: _rt::String,
-                /// https or http.
+                /// An `https` or `http` URL.
                 pub url: _rt::String,
             }
             impl ::core::fmt::Debug for Link {
@@ -2344,11 +2349,11 @@ pub mod alert_manager {
             /// A picture.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Image {
-                /// Shown above, and read out where the picture can't be.
+                /// Shown above the picture, and used as its alternative text.
                 pub title: _rt::String,
                 /// `image/png`, `image/jpeg` or `image/gif`.
                 pub media_type: _rt::String,
-                /// The file.
+                /// The content of the file.
                 pub data: _rt::Vec<u8>,
             }
             impl ::core::fmt::Debug for Image {
@@ -2363,14 +2368,14 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// A kind of block that this version doesn't name: the room in which blocks grow.
+            /// A block of a kind that this version of the package does not define; it lets new kinds be added.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Custom {
-                /// What `data` is.
+                /// The kind of `data`.
                 pub kind: _rt::String,
-                /// Markdown, shown by whoever doesn't know the kind.
+                /// Markdown, shown by a reader that does not know the kind.
                 pub fallback: _rt::String,
-                /// JSON.
+                /// The block's content, as JSON.
                 pub data: _rt::String,
             }
             impl ::core::fmt::Debug for Custom {
@@ -2385,22 +2390,22 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// Something for people to read.
+            /// A piece of content for people to read.
             #[derive(Clone, Eq, PartialEq)]
             pub enum Block {
-                /// Markdown's paragraphs, emphasis, code, links and lists.
+                /// Markdown: paragraphs, emphasis, code, links and lists.
                 Markdown(_rt::String),
-                /// Names with values, in this order.
+                /// Name and value pairs, shown in this order.
                 Fields(_rt::Vec<(_rt::String, _rt::String)>),
-                /// Rows and columns.
+                /// A table.
                 Table(Table),
-                /// A log's tail, a manifest.
+                /// Preformatted text.
                 Excerpt(Excerpt),
-                /// Where to read on.
+                /// A link.
                 Link(Link),
-                /// A graph, a screenshot. Who can't show it shows its title.
+                /// A picture. A reader that cannot show it shows its title.
                 Image(Image),
-                /// Anything else. Who doesn't know its kind shows its fallback.
+                /// Any other content. A reader that does not know its kind shows its fallback.
                 Custom(Custom),
             }
             impl ::core::fmt::Debug for Block {
@@ -2431,13 +2436,14 @@ pub mod alert_manager {
                     }
                 }
             }
-            /// What is known of an alert besides itself.
+            /// What the handlers have found out about an alert.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Enrichment {
-                /// For programs: later handlers read them by name. Of a name that two handlers give, the later's counts.
-                /// `enrich_failed.NAME` is the host's: why the handler NAME could not enrich.
+                /// Values for programs: later handlers read them by name. If two handlers set the same name, the later
+                /// handler's value is used. The host sets `enrich_failed.NAME` to the reason why the handler NAME could not
+                /// enrich.
                 pub facts: Labels,
-                /// For people, in reading order.
+                /// Content for people, in reading order.
                 pub blocks: _rt::Vec<Block>,
             }
             impl ::core::fmt::Debug for Enrichment {
@@ -2451,12 +2457,12 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// A failure that may pass.
+            /// A transient failure.
             #[derive(Clone, Eq, PartialEq)]
             pub struct Retry {
-                /// For people.
+                /// The reason, for people.
                 pub message: _rt::String,
-                /// Not before this long from now, in milliseconds.
+                /// The shortest time until the next attempt, in milliseconds.
                 pub after_ms: ::core::option::Option<u32>,
             }
             impl ::core::fmt::Debug for Retry {
@@ -2470,15 +2476,15 @@ pub mod alert_manager {
                         .finish()
                 }
             }
-            /// Decides, alone, whether a step is tried again.
+            /// Why a step failed. Nothing else decides whether it is retried.
             #[derive(Clone, Eq, PartialEq)]
             pub enum Failure {
-                /// Try again; uses up an attempt.
+                /// The step is retried; the failure counts as an attempt.
                 Retryable(Retry),
-                /// What the handler depends on does not answer, or says wait (rate limit, 5xx, timeout, unreachable).
-                /// Uses up no attempt; age ends it.
+                /// A service that the handler depends on does not answer or asks to wait (rate limit, 5xx, timeout,
+                /// unreachable). The step is retried until the delivery is too old; the failure does not count as an attempt.
                 Unavailable(Retry),
-                /// Never try again; why, for people.
+                /// The step is never retried. Holds the reason, for people.
                 Permanent(_rt::String),
             }
             impl ::core::fmt::Debug for Failure {
@@ -2516,7 +2522,7 @@ pub mod alert_manager {
 pub mod exports {
     pub mod alert_manager {
         pub mod handler {
-            /// What a handler exports.
+            /// The functions that a handler exports.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod hooks {
                 #[used]
@@ -2528,23 +2534,23 @@ pub mod exports {
                 pub type Enrichment = super::super::super::super::alert_manager::handler::types::Enrichment;
                 pub type Failure = super::super::super::super::alert_manager::handler::types::Failure;
                 pub type Labels = super::super::super::super::alert_manager::handler::types::Labels;
-                /// Who a handler is.
+                /// A handler's description of itself.
                 #[derive(Clone, Eq, PartialEq)]
                 pub struct Description {
-                    /// In kebab-case; a module is known by it.
+                    /// The handler's name in kebab-case; it identifies the module.
                     pub name: _rt::String,
-                    /// Semantic versioning.
+                    /// A semantic version.
                     pub version: _rt::String,
-                    /// One sentence.
+                    /// What the handler does, in one sentence.
                     pub summary: _rt::String,
-                    /// The alertnames it serves where no route says otherwise; `*` for any.
+                    /// The alertnames that are routed to the handler if the configuration has no routes; `*` for any.
                     pub alerts: _rt::Vec<_rt::String>,
-                    /// Room to grow: names that this version doesn't know are ignored. It knows `steps`: with the value `act`
-                    /// the handler says that its `enrich` adds nothing, and the host does not call it.
-                    /// And `settings`: JSON `[{"name", "type", "default", "about", "required"}]` of what `config` may set, which
-                    /// `alert-manager check` verifies. The type is string, integer, number, boolean, duration, url, list or map; `*` in
-                    /// a name stands for any text. `values` may list what a string can be; `refers_to` may say that it names a
-                    /// `channel`, a `credential` or an `origin` that is requested, which the handler then has to be granted.
+                    /// Further properties; the host ignores names that it does not know. It knows two.
+                    /// `steps`: the value `act` declares that `enrich` adds nothing, so that the host does not call it.
+                    /// `settings`: the keys that `config` may set, as JSON `[{"name", "type", "default", "about", "required"}]`;
+                    /// `alert-manager check` verifies them. The type is string, integer, number, boolean, duration, url, list or
+                    /// map; `*` in a name matches any text. `values` may list the values of a string. `refers_to` may declare that
+                    /// the value names a `channel`, a `credential` or an `origin`, which the handler must then be granted.
                     pub more: Labels,
                 }
                 impl ::core::fmt::Debug for Description {
@@ -5391,19 +5397,20 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// Called at load and by `check`, alone in its instance: every host function but `log` answers
-                    /// `denied`, `unavailable` or absent. The same on every call.
+                    /// Returns the handler's description, which must be the same on every call. Called when the module is loaded and
+                    /// by `check`, in an instance of its own in which every host function except `log` returns `denied`, `unavailable`
+                    /// or absent.
                     #[allow(async_fn_in_trait)]
                     fn describe() -> Description;
-                    /// Returns what it adds to what is known so far.
+                    /// Returns what the handler adds to `so-far`.
                     #[allow(async_fn_in_trait)]
                     fn enrich(
                         call: Call,
                         alert: Alert,
                         so_far: Enrichment,
                     ) -> ::core::result::Result<Enrichment, Failure>;
-                    /// Does something about it; returns facts about what it did, for the story.
-                    /// (It returns something so that a forgotten `async` in Python or JavaScript traps instead of passing for success.)
+                    /// Responds to the alert; returns facts about what it did, which the delivery's story records.
+                    /// (It returns a value so that in Python or JavaScript a missing `await` traps instead of looking like success.)
                     #[allow(async_fn_in_trait)]
                     fn act(
                         call: Call,

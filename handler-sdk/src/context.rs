@@ -1,4 +1,4 @@
-//! The context: everything that a handler can ask of its host.
+//! The context: what a handler can ask of its host.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,11 +16,9 @@ use crate::{Failure, Setting, Timestamp};
 
 pub use types::Call;
 
-/// What one invocation of a handler is given besides the alert: HTTP, Slack, its own small state, its
-/// settings, a log.
+/// The context of an invocation: HTTP, Slack, the key-value store, settings and the log.
 ///
-/// A component imports only the parts that its code calls, and each answers `denied` where the operator
-/// has not granted it.
+/// A component imports only the parts that its code calls. A call that the operator has not granted returns `denied`.
 pub struct Cx {
     call: Call,
     imports: Imports,
@@ -31,54 +29,54 @@ impl Cx {
         Self { call, imports }
     }
 
-    /// Returns which invocation this is.
+    /// Returns the delivery's id, the attempt and the time limit of this invocation.
     pub const fn call(&self) -> &Call {
         &self.call
     }
 
-    /// Returns the door to the origins that the operator granted.
+    /// Returns a client for the origins that the operator granted.
     pub const fn http(&self) -> Http<'_> {
         Http::new(self)
     }
 
-    /// Returns the door to the Slack channels that the operator granted. Denied during `enrich`.
+    /// Returns a client for the Slack channels that the operator granted. Denied during `enrich`.
     pub const fn slack(&self) -> Slack<'_> {
         Slack::new(&self.imports)
     }
 
-    /// Returns this handler's own small state, kept between alerts.
+    /// Returns this handler's key-value store, which is kept between alerts.
     pub const fn kv(&self) -> Kv<'_> {
         Kv::new(&self.imports)
     }
 
-    /// Returns the log that the operator reads.
+    /// Returns the log.
     pub const fn log(&self) -> Log<'_> {
         Log::new(&self.imports)
     }
 
-    /// Returns the operator's setting: a scalar as written, a list or mapping as JSON.
+    /// Returns a setting of the operator: a scalar as written, a list or mapping as JSON.
     pub fn config(&self, key: &str) -> Option<String> {
         self.imports.config_get(key)
     }
 
-    /// Returns what the operator set, or the setting's default.
+    /// Returns the operator's value of a setting, or its default.
     pub fn setting(&self, setting: &Setting) -> Option<String> {
         let given = self.config(setting.name());
         given.or_else(|| setting.default_value().map(str::to_owned))
     }
 
-    /// Returns what the operator set, or the setting's default; `name` takes the place of the `*` in the setting's name.
+    /// Returns the operator's value of a setting, or its default; `name` replaces the `*` in the setting's name.
     pub fn setting_for(&self, setting: &Setting, name: &str) -> Option<String> {
         let given = self.config(&setting.name().replacen('*', name, 1));
         given.or_else(|| setting.default_value().map(str::to_owned))
     }
 
-    /// Returns the operator's setting, or `default` where there is none.
+    /// Returns the operator's value of a setting, or `default` if there is none.
     pub fn config_or(&self, key: &str, default: &str) -> String {
         self.config(key).unwrap_or_else(|| default.to_owned())
     }
 
-    /// Returns the operator's setting as a number, a bool, or a type of the handler's own.
+    /// Returns the operator's value of a setting, parsed as a number, a bool or another type.
     ///
     /// ```
     /// # use handler_sdk::prelude::*;
@@ -88,7 +86,7 @@ impl Cx {
     /// ```
     ///
     /// # Errors
-    /// A permanent failure that names the key, the value and what is wrong with it.
+    /// Returns a permanent failure that names the key, the value and what is wrong with it.
     pub fn config_parsed<T>(&self, key: &str) -> Result<Option<T>, Failure>
     where
         T: FromStr,
@@ -104,10 +102,10 @@ impl Cx {
             .transpose()
     }
 
-    /// Returns the operator's list or mapping.
+    /// Returns the operator's list or mapping, read from JSON.
     ///
     /// # Errors
-    /// A permanent failure that names the key, the value and what is wrong with it.
+    /// Returns a permanent failure that names the key, the value and what is wrong with it.
     pub fn config_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Failure> {
         self.config(key)
             .map(|value| {
@@ -116,18 +114,18 @@ impl Cx {
             .transpose()
     }
 
-    /// Returns the address of this delivery's story in the server's API: the setting `story_base`, which the server
-    /// sets itself where it has an `external_url`, and the delivery's id. It leads to JSON under the API's
-    /// authorization, so it is for programs: a message for people names the delivery instead.
+    /// Returns the URL of this delivery's story, the recorded trace of a delivery, in the server's API. It is built from the
+    /// setting `story_base`, which the server sets if it has an `external_url`, and the delivery's id. The URL returns JSON
+    /// and requires the API's authorization, so it is for programs: a message for people names the delivery instead.
     pub fn story_url(&self) -> Option<String> {
         let base = self.config("story_base").filter(|base| !base.is_empty())?;
         let base = base.trim_end_matches('/');
         Some(format!("{base}/{}", self.call.delivery_id))
     }
 
-    /// Returns when this attempt began. On a retry it is what an earlier attempt was told while effects of that attempt are
-    /// replayed, so that the same requests are made again; after that it is the current attempt's. It stands still in
-    /// between, and never goes back.
+    /// Returns when this attempt began. On a retry, as long as effects of an earlier attempt are replayed, it returns that
+    /// attempt's time, so that the handler makes the same requests again; after that, the current attempt's. In between it
+    /// does not advance, and it never goes back.
     pub fn now(&self) -> Timestamp {
         self.imports.now()
     }
@@ -153,7 +151,7 @@ fn bad_setting(key: &str, value: &str, error: &dyn fmt::Display) -> Failure {
 }
 
 impl Call {
-    /// Returns the wall-clock time that was left to this step when it began.
+    /// Returns the wall-clock time that this step had left when it began.
     pub const fn time_left(&self) -> Duration {
         Duration::from_millis(self.time_left_ms as u64)
     }

@@ -1,10 +1,10 @@
-//! What is known of an alert besides itself: facts for programs, blocks for people.
+//! What is known of an alert besides the alert itself: facts for programs, blocks for people.
 
 use crate::bindings::alert_manager::handler::types;
 
 pub use types::{Block, Custom, Enrichment, Excerpt, Image, Link, Table};
 
-/// What a handler did, for the delivery's story: names with values.
+/// What a handler did: name and value pairs that are recorded in the delivery's story.
 ///
 /// ```
 /// use handler_sdk::Facts;
@@ -21,14 +21,14 @@ impl Facts {
         Self(Vec::new())
     }
 
-    /// Adds a fact; of one name the last counts.
+    /// Adds a fact; an earlier value of the same name is replaced.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.insert(name, value);
         self
     }
 
-    /// Adds a fact; of one name the last counts.
+    /// Adds a fact; an earlier value of the same name is replaced.
     pub fn insert(&mut self, name: impl Into<String>, value: impl ToString) {
         put(&mut self.0, name.into(), value.to_string());
     }
@@ -38,12 +38,12 @@ impl Facts {
         look_up(&self.0, name)
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no facts.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Goes through names and values.
+    /// Iterates over names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
@@ -71,7 +71,7 @@ impl Default for Enrichment {
 }
 
 impl Enrichment {
-    /// Returns an enrichment that adds nothing yet.
+    /// Returns an empty enrichment.
     ///
     /// ```
     /// use handler_sdk::{Block, Enrichment};
@@ -88,14 +88,14 @@ impl Enrichment {
         }
     }
 
-    /// Adds a fact; of one name the last counts.
+    /// Adds a fact; an earlier value of the same name is replaced.
     #[must_use]
     pub fn with_fact(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         put(&mut self.facts, name.into(), value.to_string());
         self
     }
 
-    /// Adds a block after the others.
+    /// Adds a block after the existing ones.
     #[must_use]
     pub fn with_block(mut self, block: Block) -> Self {
         self.blocks.push(block);
@@ -107,7 +107,7 @@ impl Enrichment {
         look_up(&self.facts, name)
     }
 
-    /// Goes through the handlers that could not enrich: their names, and why not.
+    /// Iterates over the handlers that could not enrich: their names and the reasons.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.facts
             .iter()
@@ -116,12 +116,12 @@ impl Enrichment {
 }
 
 impl Block {
-    /// Returns Markdown: paragraphs, emphasis, code, links and lists.
+    /// Returns a block of Markdown: paragraphs, emphasis, code, links and lists.
     pub fn markdown(text: impl Into<String>) -> Self {
         Self::Markdown(text.into())
     }
 
-    /// Returns names with values, shown in this order.
+    /// Returns a block of name and value pairs, shown in this order.
     pub fn fields<N: Into<String>, V: ToString>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         Self::Fields(
             pairs
@@ -131,7 +131,7 @@ impl Block {
         )
     }
 
-    /// Returns rows under a header; short rows are filled up, long ones cut.
+    /// Returns a block with a table. Rows shorter than the header are padded, longer ones are cut.
     pub fn table<C: Into<String>, R: IntoIterator<Item = String>>(
         title: impl Into<String>,
         header: impl IntoIterator<Item = C>,
@@ -151,7 +151,7 @@ impl Block {
         })
     }
 
-    /// Returns text shown as it is, in a fixed pitch.
+    /// Returns a block of preformatted text in a monospaced font.
     pub fn excerpt(title: impl Into<String>, text: impl Into<String>) -> Self {
         Self::Excerpt(Excerpt {
             title: title.into(),
@@ -159,7 +159,7 @@ impl Block {
         })
     }
 
-    /// Returns a link; its URL is `https` or `http`.
+    /// Returns a block with a link; the URL must be `https` or `http`.
     pub fn link(title: impl Into<String>, url: impl Into<String>) -> Self {
         Self::Link(Link {
             title: title.into(),
@@ -167,7 +167,7 @@ impl Block {
         })
     }
 
-    /// Returns a picture.
+    /// Returns a block with a picture.
     pub fn image(title: impl Into<String>, media_type: impl Into<String>, data: Vec<u8>) -> Self {
         Self::Image(Image {
             title: title.into(),
@@ -176,7 +176,7 @@ impl Block {
         })
     }
 
-    /// Returns a block of a kind that this version doesn't name; `fallback` is Markdown, `data` JSON.
+    /// Returns a block of a kind that this version does not define; `fallback` is Markdown, `data` is JSON.
     pub fn custom(
         kind: impl Into<String>,
         fallback: impl Into<String>,
@@ -198,7 +198,7 @@ pub(crate) fn look_up<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&
         .map(|(_, value)| value.as_str())
 }
 
-/// Keeps the contract's order: sorted by name, each name once.
+/// Inserts a pair and keeps the contract's order: sorted by name, each name once.
 pub(crate) fn put(pairs: &mut Vec<(String, String)>, name: String, value: String) {
     match pairs.binary_search_by(|(known, _)| known.as_str().cmp(&name)) {
         Ok(at) => pairs[at].1 = value,

@@ -1,11 +1,11 @@
-//! How a step fails, and what becomes of it.
+//! How a step fails, and what the host does about it.
 
 use std::time::Duration;
 
 pub use crate::bindings::alert_manager::handler::types::{Failure, Retry};
 
 impl Failure {
-    /// Returns a failure that may pass: tried again, with backoff, until the attempts are used up.
+    /// Returns a transient failure. The step is retried with backoff until its attempts are used up.
     pub fn retryable(message: impl Into<String>) -> Self {
         Self::Retryable(Retry {
             message: message.into(),
@@ -13,8 +13,8 @@ impl Failure {
         })
     }
 
-    /// Returns the failure of something that the handler depends on: tried again without using up an
-    /// attempt, until the alert is too old.
+    /// Returns the failure of a service that the handler depends on. The step is retried until the alert is too old; the
+    /// failure does not count as an attempt.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::Unavailable(Retry {
             message: message.into(),
@@ -22,12 +22,12 @@ impl Failure {
         })
     }
 
-    /// Returns a failure that no other try can mend: the delivery is dead, and a person is told.
+    /// Returns a failure that a retry cannot fix. The delivery is dead-lettered and reported to a person.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::Permanent(message.into())
     }
 
-    /// Asks for no try before this long from now. A permanent failure stays what it is.
+    /// Sets the shortest time until the next attempt. Has no effect on a permanent failure.
     ///
     /// ```
     /// use std::time::Duration;
@@ -44,7 +44,7 @@ impl Failure {
         self
     }
 
-    /// Puts what was being done in front of the message: `reading the pod: GET https://… answered 500`.
+    /// Puts a description of the failed action before the message: `reading the pod: GET https://… answered 500`.
     #[must_use]
     pub fn context(mut self, doing: &str) -> Self {
         let (Self::Retryable(Retry { message, .. })
@@ -54,7 +54,7 @@ impl Failure {
         self
     }
 
-    /// Returns why, for people.
+    /// Returns the reason, for people.
     pub fn message(&self) -> &str {
         let (Self::Retryable(Retry { message, .. })
         | Self::Unavailable(Retry { message, .. })
@@ -62,7 +62,7 @@ impl Failure {
         message
     }
 
-    /// Returns how long to wait at least, where that was said.
+    /// Returns the shortest time until the next attempt, if one was set.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Retryable(retry) | Self::Unavailable(retry) => {
@@ -72,13 +72,13 @@ impl Failure {
         }
     }
 
-    /// Returns whether no other try can mend it.
+    /// Returns whether the failure is permanent.
     pub fn is_permanent(&self) -> bool {
         matches!(self, Self::Permanent(_))
     }
 }
 
-/// What cannot be written as JSON now cannot be on the next try either: permanent.
+/// Returns a permanent failure: a value that cannot be written as JSON cannot be on a retry either.
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::permanent(format!("JSON: {error}"))

@@ -1,4 +1,4 @@
-//! What an author writes: the trait, and the adapter that puts it under the contract's exports.
+//! The trait that an author implements, and the adapter that exports it as the contract's hooks.
 
 #[cfg(target_family = "wasm")]
 use std::mem::ManuallyDrop;
@@ -11,9 +11,9 @@ pub use hooks::Description;
 
 /// An alert handler.
 ///
-/// Only [`describe`](Handler::describe) and [`act`](Handler::act) must be written. A step may be run more
-/// than once for one alert: after a failure that says so, or after a crash. Host calls that changed
-/// something and had succeeded are not repeated then; they return what they returned before.
+/// Only [`describe`](Handler::describe) and [`act`](Handler::act) are required. A step may run more than once for one
+/// alert: after a failure that asks for a retry, or after a crash. Host calls that changed something and succeeded are
+/// not repeated then; they return their recorded results.
 ///
 /// ```
 /// use handler_sdk::prelude::*;
@@ -35,32 +35,32 @@ pub use hooks::Description;
 /// handler_sdk::export!(Greeter);
 /// ```
 pub trait Handler {
-    /// Says who the handler is. The same on every call, and without asking the host for anything.
+    /// Returns the handler's description. It must be the same on every call, and must not call the host.
     fn describe() -> Description;
 
-    /// Finds out what a person, or a later handler, needs to know, and returns what it adds to `so_far`.
+    /// Finds out what a person or a later handler needs to know, and returns what it adds to `so_far`.
     ///
-    /// It holds back no notification: where it fails, or takes longer than the operator allows, the
-    /// pipeline goes on with a fact that says why. Slack is denied here. By default adds nothing; a handler
-    /// that leaves it at that says so with [`Description::act_only`], and is not called for it.
+    /// It does not hold back a notification: if it fails, or takes longer than the operator allows, the pipeline
+    /// continues with a fact that gives the reason. Slack is denied here. The default implementation adds nothing; a
+    /// handler that keeps it declares so with [`Description::act_only`], so that the host does not call it.
     ///
     /// # Errors
-    /// A failure becomes the fact `enrich_failed.NAME` once its tries are used up.
+    /// A failure becomes the fact `enrich_failed.NAME` once the attempts are used up.
     fn enrich(cx: &Cx, alert: &Alert, so_far: &Enrichment) -> Result<Enrichment, Failure> {
         let _ = (cx, alert, so_far);
         Ok(Enrichment::new())
     }
 
-    /// Does something about a firing alert; returns facts about what it did, for the story.
+    /// Responds to a firing alert; returns facts about what it did, which the delivery's story records.
     ///
     /// # Errors
-    /// The kind of failure decides, alone, whether the step is tried again.
+    /// Whether the step is retried depends only on the kind of failure.
     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure>;
 
-    /// Does something about an alert that has resolved. By default does nothing.
+    /// Responds to an alert that has resolved. The default implementation does nothing.
     ///
     /// # Errors
-    /// The kind of failure decides, alone, whether the step is tried again.
+    /// Whether the step is retried depends only on the kind of failure.
     fn resolved(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
         let _ = (cx, alert, found);
         Ok(Facts::new())
@@ -68,7 +68,7 @@ pub trait Handler {
 }
 
 impl Description {
-    /// Returns a description that serves no alertname until [`alerts`](Self::alerts) names some.
+    /// Returns a description without alertnames; [`alerts`](Self::alerts) sets them.
     ///
     /// `name` is in kebab-case, `version` is semantic (`env!("CARGO_PKG_VERSION")`), `summary` one sentence.
     pub fn new(
@@ -85,24 +85,24 @@ impl Description {
         }
     }
 
-    /// Names the alertnames that it serves where no route says otherwise; `*` for any.
+    /// Sets the alertnames that are routed to the handler if the configuration has no routes; `*` for any.
     #[must_use]
     pub fn alerts<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.alerts = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Says that [`Handler::enrich`] is left at its default: the host then starts one instance for an alert
-    /// instead of two. A handler that says so and writes it all the same does not have it called.
+    /// Declares that [`Handler::enrich`] keeps its default implementation, so that the host starts one instance for an
+    /// alert instead of two. If the handler does implement `enrich`, it is not called.
     #[must_use]
     pub fn act_only(mut self) -> Self {
-        // In `handler.wit`, at `more`.
+        // The name is defined in `handler.wit`, in the comment of `more`.
         self.more.push(("steps".into(), "act".into()));
         self
     }
 }
 
-/// Puts a [`Handler`] under the names that the component exports.
+/// Exports a [`Handler`] under the contract's names.
 #[cfg(target_family = "wasm")]
 #[derive(Debug)]
 pub struct Adapter<H>(std::marker::PhantomData<H>);
@@ -113,8 +113,8 @@ impl<H: Handler> hooks::Guest for Adapter<H> {
         H::describe()
     }
 
-    // An instance serves one call and is thrown away: to free every string of the alert before that would cost
-    // more than small handlers do themselves.
+    // An instance serves one call and is dropped: freeing each string of the alert first would cost more than
+    // many handlers do themselves.
 
     fn enrich(call: types::Call, alert: Alert, so_far: Enrichment) -> Result<Enrichment, Failure> {
         let (alert, so_far) = (ManuallyDrop::new(alert), ManuallyDrop::new(so_far));
@@ -128,7 +128,7 @@ impl<H: Handler> hooks::Guest for Adapter<H> {
     }
 }
 
-/// Calls the method for the alert's status: one `act` of the contract is two methods of the trait.
+/// Calls the method for the alert's status: the contract has one `act`, the trait has two methods.
 pub(crate) fn run_act<H: Handler>(
     cx: &Cx,
     alert: &Alert,

@@ -15,10 +15,10 @@ use crate::{Cx, Timestamp, mask};
 pub use error::{Error, ErrorKind};
 pub use wire::Method;
 
-/// The door to the origins that the operator granted.
+/// An HTTP client for the origins that the operator granted.
 ///
-/// Redirects are not followed and nothing is decompressed. The host adds a credential by its name; the
-/// handler never sees it.
+/// Redirects are not followed and bodies are not decompressed. The host adds a credential by its name; the handler
+/// never sees its value.
 ///
 /// ```
 /// # use handler_sdk::prelude::*;
@@ -80,13 +80,13 @@ impl<'a> Http<'a> {
     }
 }
 
-/// A request that is being put together; [`send`](Self::send) sends it.
+/// A request that is being built; [`send`](Self::send) sends it.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder<'a> {
     cx: &'a Cx,
     request: wire::Request,
-    /// Why the body could not be written as JSON: told by `send`, so that the chain of calls stays one.
+    /// Why the body could not be written as JSON; `send` returns it, so that calls can be chained.
     unwritable: Option<String>,
 }
 
@@ -117,14 +117,14 @@ impl RequestBuilder<'_> {
         self
     }
 
-    /// Limits the time from connecting to the body's end; the step's own deadline counts where it is sooner.
+    /// Limits the time from connecting to the end of the body. If the step's deadline is sooner, the deadline applies.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.request.timeout_ms = Some(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
         self
     }
 
-    /// Names the effect within this step. Needed only where the request itself may differ on a retry, as
-    /// where its body holds a list in no fixed order: the host then knows it by this name.
+    /// Sets a name for the effect, unique within this step. Needed only if the request can differ between attempts, for
+    /// example because its body has a list in no fixed order: a retry then finds the recorded response by this name.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.request.key = Some(key.into());
         self
@@ -136,7 +136,7 @@ impl RequestBuilder<'_> {
         self
     }
 
-    /// Sets the body to JSON, and the header that says so.
+    /// Sets the body to JSON, and the header `Content-Type`.
     pub fn json(mut self, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(body) => self.body(body).header("content-type", "application/json"),
@@ -150,8 +150,8 @@ impl RequestBuilder<'_> {
     /// Sends the request. Every status is a response; see [`Response::error_for_status`].
     ///
     /// # Errors
-    /// Where there is no response: denied, unreachable, timed out, too large. Under `?` in a handler it
-    /// becomes the [`Failure`](crate::Failure) that fits.
+    /// Returns an error if there is no response: denied, unreachable, timed out, too large. `?` in a handler turns it into
+    /// the matching [`Failure`](crate::Failure).
     pub fn send(self) -> Result<Response, Error> {
         let name = RequestName::of(&self.request);
         if let Some(why) = self.unwritable {
@@ -170,14 +170,14 @@ impl RequestBuilder<'_> {
     }
 }
 
-/// What the server said.
+/// The response of a server.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// In the order they came, names in lower case; bytes that aren't UTF-8 are replaced by U+FFFD.
+    /// The headers in the order received, names in lower case; bytes that are not UTF-8 are replaced by U+FFFD.
     pub headers: Vec<(String, String)>,
-    /// The body, as it came.
+    /// The body as received.
     pub body: Vec<u8>,
     request: RequestName,
     retry_after: Option<Duration>,
@@ -202,7 +202,7 @@ impl Response {
                 .header("retry-after")
                 .and_then(|value| match value.parse() {
                     Ok(seconds) => Some(Duration::from_secs(seconds)),
-                    // The server's own clock tells how long it is until the date that it names.
+                    // The wait is the date less the server's own clock, so that a difference of the clocks does not matter.
                     Err(_) => {
                         let date = response.header("date").and_then(Timestamp::parse_http_date);
                         Some(
@@ -214,7 +214,7 @@ impl Response {
         response
     }
 
-    /// Returns the first header of this name, whatever its case.
+    /// Returns the first header of this name, ignoring case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -227,7 +227,7 @@ impl Response {
         (200..300).contains(&self.status)
     }
 
-    /// Returns the header `Retry-After`, as seconds or as a date, as the time from now.
+    /// Returns the header `Retry-After`, given in seconds or as a date, as the time from now.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -237,10 +237,10 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Returns the body, read as JSON.
+    /// Returns the body, parsed as JSON.
     ///
     /// # Errors
-    /// Where it is not the JSON of a `T`; it says where, and how the body begins.
+    /// Returns an error if it is not the JSON of a `T`: the position, and how the body begins.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| Error {
             request: self.request.clone(),
@@ -248,10 +248,10 @@ impl Response {
         })
     }
 
-    /// Returns the response where its status is 200 to 299.
+    /// Returns the response if the status is 200 to 299.
     ///
     /// # Errors
-    /// For every other status, redirects among them (they are not followed): [`ErrorKind::Status`].
+    /// Returns [`ErrorKind::Status`] for every other status, including redirects, which are not followed.
     pub fn error_for_status(self) -> Result<Self, Error> {
         if self.is_success() {
             return Ok(self);
@@ -273,7 +273,7 @@ impl Response {
         })
     }
 
-    /// The body's beginning on one line, with secrets masked: it goes into messages.
+    /// Returns the beginning of the body on one line, with secrets masked, for use in messages.
     fn excerpt(&self, chars_max: usize) -> String {
         let start = &self.body[..self.body.len().min(chars_max * 8)];
         let text = String::from_utf8_lossy(start);
@@ -282,7 +282,7 @@ impl Response {
     }
 }
 
-/// The request as messages name it: method and URL, without userinfo and query, which may hold secrets.
+/// The method and the URL, without userinfo and query, which may hold secrets. Messages name a request by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RequestName(String);
 
@@ -312,7 +312,7 @@ pub(crate) fn method_name(method: Method) -> &'static str {
     }
 }
 
-/// Percent-encodes text for one segment of a path, or one name or value of a query.
+/// Percent-encodes text for use as one segment of a path, or one name or value of a query.
 ///
 /// ```
 /// assert_eq!(handler_sdk::http::encode("a/b c=é"), "a%2Fb%20c%3D%C3%A9");

@@ -1,8 +1,7 @@
-//! Where the SDK meets its host: the real imports in a component, the mock anywhere else.
+//! The host's functions as the SDK calls them: the real imports in a component, the mock on any other target.
 //!
-//! In a component each method is one direct call. Nothing here goes through a trait object: the linker
-//! drops what is never called, so a handler that posts to Slack and does nothing else imports Slack and
-//! nothing else, and its operator grants just that.
+//! In a component each method is one direct call. Trait objects are avoided because the linker drops only functions
+//! that are never referenced: a handler that only posts to Slack imports only Slack, and its operator grants only that.
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::mock::Imports;

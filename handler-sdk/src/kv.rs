@@ -1,4 +1,4 @@
-//! Small state of this handler's own, kept between alerts.
+//! The handler's key-value store, kept between alerts.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::imports::Imports;
 
 pub use crate::bindings::alert_manager::handler::kv::Error;
 
-/// This handler's keys and values. No other handler sees them.
+/// This handler's keys and values. Other handlers have no access to them.
 ///
 /// ```
 /// # use handler_sdk::prelude::*;
@@ -33,10 +33,10 @@ impl<'a> Kv<'a> {
         Self { imports }
     }
 
-    /// Returns the value; `None` where it was never set, was removed, or is past its time.
+    /// Returns the value; `None` if it was never set, was removed or has expired.
     ///
     /// # Errors
-    /// Where the store does not answer, or the step's budget is used up.
+    /// Returns an error if the store fails, or a limit of the step is used up.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.imports.kv_get(key)
     }
@@ -44,7 +44,7 @@ impl<'a> Kv<'a> {
     /// Returns the value as text; bytes that are not UTF-8 are replaced by U+FFFD.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// See [`get`](Self::get).
     pub fn get_string(&self, key: &str) -> Result<Option<String>, Error> {
         Ok(self
             .get(key)?
@@ -54,7 +54,7 @@ impl<'a> Kv<'a> {
     /// Returns the value that [`set_json`](Self::set_json) wrote.
     ///
     /// # Errors
-    /// As [`get`](Self::get); permanent where the value cannot be read as a `T`.
+    /// See [`get`](Self::get). Returns a permanent failure if the value cannot be read as a `T`.
     pub fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Failure> {
         let Some(bytes) = self.get(key)? else {
             return Ok(None);
@@ -64,10 +64,10 @@ impl<'a> Kv<'a> {
         })
     }
 
-    /// Keeps the value for `time_to_live`, rounded up to whole seconds; for ever where `None`.
+    /// Sets the value, which expires after `time_to_live`, rounded up to whole seconds; `None` means never.
     ///
     /// # Errors
-    /// Where the key or value is too large, the quota is used up, or the store does not answer.
+    /// Returns an error if the key or value is too large, the quota is used up, or the store fails.
     pub fn set(
         &self,
         key: &str,
@@ -78,10 +78,10 @@ impl<'a> Kv<'a> {
             .kv_set(key, value.as_ref(), whole_seconds(time_to_live))
     }
 
-    /// Keeps the value as JSON.
+    /// Sets the value as JSON.
     ///
     /// # Errors
-    /// As [`set`](Self::set); permanent where the value cannot be written as JSON.
+    /// See [`set`](Self::set). Returns a permanent failure if the value cannot be written as JSON.
     pub fn set_json(
         &self,
         key: &str,
@@ -91,10 +91,10 @@ impl<'a> Kv<'a> {
         Ok(self.set(key, serde_json::to_vec(value)?, time_to_live)?)
     }
 
-    /// Keeps the value unless there is one already; returns whether it was kept.
+    /// Sets the value if the key is absent; returns whether it did.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// See [`set`](Self::set).
     pub fn set_if_absent(
         &self,
         key: &str,
@@ -105,10 +105,10 @@ impl<'a> Kv<'a> {
             .kv_set_if_absent(key, value.as_ref(), whole_seconds(time_to_live))
     }
 
-    /// Adds to a number and returns the sum; an absent key counts as 0. Stops at the ends of `i64`.
+    /// Adds to a number and returns the sum; an absent key counts as 0. The sum saturates at the bounds of `i64`.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// See [`set`](Self::set).
     pub fn increment(
         &self,
         key: &str,
@@ -119,10 +119,10 @@ impl<'a> Kv<'a> {
             .kv_increment(key, by, whole_seconds(time_to_live))
     }
 
-    /// Removes the value; no error when there is none.
+    /// Removes the value. Removing an absent key is not an error.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// See [`get`](Self::get).
     pub fn remove(&self, key: &str) -> Result<(), Error> {
         self.imports.kv_remove(key)
     }

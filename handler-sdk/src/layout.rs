@@ -1,11 +1,10 @@
-//! One layout for the messages of all handlers: what a person learned to read in one message stands at the same
-//! place in the next.
+//! A common layout for the messages of all handlers, so that the same information is always in the same place.
 //!
-//! From the top: the header (alertname and place), a section that begins with status, severity and priority and goes on
-//! with what matters most, what the alert itself says, names with values, whatever the handler found, links, and a line
-//! of context. [`Notice`] words the parts that are the alert's own; [`Card`] puts parts together within bounds.
+//! From the top: the header (alertname and place); a section with status, severity, priority and the most important
+//! finding; the alert's own text; name and value pairs; what else the handler found; links; and a line of context.
+//! [`Notice`] provides the parts that come from the alert; [`Card`] puts parts together within size limits.
 //!
-//! [`Notice`] reads the settings of [`SETTINGS`]; a handler states them together with its own.
+//! [`Notice`] reads [`SETTINGS`]; a handler declares them together with its own.
 
 mod card;
 #[cfg(test)]
@@ -27,12 +26,12 @@ const TEXT_CHARS_MAX: usize = 300;
 const SUMMARY_CHARS_MAX: usize = 200;
 const DESCRIPTION_CHARS_MAX: usize = 600;
 const DESCRIPTION_LINES_MAX: usize = 6;
-/// Labels that every message shows, if the alert has so many.
+/// The labels that a message shows at most.
 pub const LABELS_MAX: usize = 8;
 const FACTS_MAX: usize = 12;
 const LINKS_CHARS_MAX: usize = 800;
 const CONTEXT_CHARS_MAX: usize = 800;
-/// A message that comes later than this says so, and why.
+/// A message that is posted later than this says so, and why.
 const LATE_AFTER: Duration = Duration::from_secs(120);
 
 const EMOJI: Setting = Setting::one_of(
@@ -70,7 +69,7 @@ pub const SETTINGS: [&Setting; 7] = [
     &RUNBOOK_BASE,
 ];
 
-/// The parts of a message that are the alert's own, worded alike by every handler.
+/// The parts of a message that come from the alert, the same for every handler.
 ///
 /// ```
 /// use handler_sdk::layout::{Card, Notice};
@@ -103,7 +102,7 @@ pub struct Notice<'a> {
 }
 
 impl<'a> Notice<'a> {
-    /// Returns the parts for an alert and what was found of it.
+    /// Returns the parts for an alert and its enrichment.
     pub fn new(cx: &'a Cx, alert: &'a Alert, found: &'a Enrichment) -> Self {
         let found = found
             .facts
@@ -118,12 +117,12 @@ impl<'a> Notice<'a> {
         }
     }
 
-    /// Returns what the alert is about.
+    /// Returns the subject of the alert.
     pub fn subject(&self) -> &Subject<'a> {
         &self.subject
     }
 
-    /// Returns the alert's name, in words if it has none.
+    /// Returns the alert's name, or a placeholder if it has none.
     pub fn name(&self) -> &'a str {
         match self.alert.name.as_str() {
             "" => "alert without a name",
@@ -131,7 +130,7 @@ impl<'a> Notice<'a> {
         }
     }
 
-    /// Returns the line that phones show: `[FIRING] critical WHO: WHAT, CLUSTER`.
+    /// Returns the line that notifications on a phone show: `[FIRING] critical WHO: WHAT, CLUSTER`.
     pub fn text(&self, who: &str, what: &str) -> Mrkdwn {
         let status = if self.alert.is_firing() {
             "FIRING"
@@ -160,13 +159,13 @@ impl<'a> Notice<'a> {
         .truncated(TEXT_CHARS_MAX)
     }
 
-    /// Returns the header: the alert's name, and the place.
+    /// Returns the header: the alert's name and the place.
     pub fn header(&self, place: Option<&str>) -> String {
         let place = place.map(|place| format!(" · {place}")).unwrap_or_default();
         format!("{}{place}", self.name())
     }
 
-    /// Returns status, severity and priority in a line, with an emoji that tells them from afar:
+    /// Returns status, severity and priority on one line, after an emoji for quick recognition:
     /// `🔴 *FIRING* · critical · P0`.
     pub fn status(&self) -> Mrkdwn {
         let status = if self.alert.is_firing() {
@@ -201,7 +200,7 @@ impl<'a> Notice<'a> {
         Some(clip(&self.cx.setting(setting)?, 40))
     }
 
-    /// Returns how many alerts of a storm it stands for, if it does.
+    /// Returns how many alerts of a storm the message represents; empty if it represents one.
     pub fn storm(&self) -> Mrkdwn {
         let Some(count) = self.fact("storm.count") else {
             return Mrkdwn::new();
@@ -213,21 +212,21 @@ impl<'a> Notice<'a> {
         Mrkdwn::from(clip(&format!("Stands for {count} alerts{first}."), 120))
     }
 
-    /// Returns the alert's summary, unless it speaks of the exporter in place of the thing.
+    /// Returns the alert's summary, unless it describes the exporter instead of the subject.
     pub fn summary(&self) -> Option<&'a str> {
         self.alert
             .summary()
             .filter(|text| !self.subject.is_misled(text))
     }
 
-    /// Returns the alert's description, unless it speaks of the exporter in place of the thing.
+    /// Returns the alert's description, unless it describes the exporter instead of the subject.
     pub fn description(&self) -> Option<&'a str> {
         self.alert
             .description()
             .filter(|text| !self.subject.is_misled(text))
     }
 
-    /// Returns what the alert itself says: its summary, and its description below.
+    /// Returns the alert's own text: its summary, followed by its description.
     pub fn said(&self) -> Mrkdwn {
         let summary = cut_words(self.summary().unwrap_or_default(), SUMMARY_CHARS_MAX);
         let summary = Mrkdwn::new().bold(summary);
@@ -243,15 +242,15 @@ impl<'a> Notice<'a> {
         Mrkdwn::join([summary, description], "\n")
     }
 
-    /// Returns the same in one line without emphasis, for a message in which a verdict stands above it.
+    /// Returns the alert's own text on one line and without emphasis, for a message that puts a finding first.
     pub fn said_briefly(&self) -> Mrkdwn {
         let parts = [self.summary(), self.description()].into_iter().flatten();
         let line: Vec<&str> = parts.flat_map(str::split_whitespace).collect();
         Mrkdwn::new().prose(cut_words(&line.join(" "), DESCRIPTION_CHARS_MAX))
     }
 
-    /// Returns the labels that tell the alert from others of its name, the most telling first, at most
-    /// [`LABELS_MAX`]. Those that are `said` elsewhere in the message are left out of them.
+    /// Returns the labels that distinguish the alert from others of its name, the most distinctive first, at most
+    /// [`LABELS_MAX`]. Labels named in `said` are left out, because another part of the message shows them.
     pub fn labels(&self, said: &[&str]) -> Vec<(String, String)> {
         self.subject
             .labels()
@@ -262,8 +261,8 @@ impl<'a> Notice<'a> {
             .collect()
     }
 
-    /// Returns what earlier handlers found out, in a line, without the host's own facts and those that are said
-    /// elsewhere in the message.
+    /// Returns what earlier handlers found out, on one line, without the host's own facts and those for which `is_said`
+    /// returns true, because another part of the message shows them.
     pub fn facts(&self, is_said: impl Fn(&str) -> bool) -> Mrkdwn {
         let facts = self
             .found
@@ -280,8 +279,8 @@ impl<'a> Notice<'a> {
         Mrkdwn::join(facts, " · ")
     }
 
-    /// Returns where a person goes on from here, as many as fit. `workload` is the kind and name of a pod's workload,
-    /// as far as they were found out; a resolved alert needs no silence.
+    /// Returns the links that a person needs next, as many as fit. `workload` is the kind and name of a pod's workload, if
+    /// known. A resolved alert gets no link to a silence.
     pub fn links(&self, workload: Option<(&str, &str)>) -> Vec<(&'static str, String)> {
         let owned = |url: Option<&str>| url.map(str::to_owned);
         let runbook = self.alert.runbook_url().map(str::to_owned).or_else(|| {
@@ -304,7 +303,7 @@ impl<'a> Notice<'a> {
         let mut links = Vec::new();
         for (title, url) in all {
             let Some(url) = url else { continue };
-            // As Slack counts it: with its marks, a separator, and `&` as `&amp;`.
+            // The length as Slack counts it: with markup, a separator, and `&` as `&amp;`.
             let chars = Mrkdwn::from(&url).as_str().chars().count() + title.len() + 6;
             if chars <= left {
                 left -= chars;
@@ -314,11 +313,11 @@ impl<'a> Notice<'a> {
         links
     }
 
-    /// Returns since when, how late and why, from where, whatever else is given, and which delivery it is.
+    /// Returns the line of context: since when, how late and why, the receiver, whatever `more` holds, and the delivery.
     pub fn context(&self, more: impl IntoIterator<Item = Mrkdwn>) -> Mrkdwn {
         let mut parts = vec![self.since()];
         if self.alert.delay() >= MINUTE {
-            // Not "late": one that is sent again, as a reminder, arrives hours after it began.
+            // "arrived", not "late": a reminder arrives hours after the alert began, as intended.
             let event = if self.alert.is_firing() {
                 "began"
             } else {
@@ -344,7 +343,7 @@ impl<'a> Notice<'a> {
         )
     }
 
-    /// Returns the handlers that could not enrich, each with a reason in a few words.
+    /// Returns the handlers that could not enrich, each with a short reason.
     pub fn failures(&self) -> Vec<(&'a str, String)> {
         self.found
             .iter()

@@ -1,9 +1,8 @@
-//! Write handlers for Alert Manager in Rust.
+//! An SDK to write handlers for Alert Manager in Rust.
 //!
 //! A handler is a small WebAssembly component. [`Handler::enrich`] finds out what a person needs to know
-//! about an alert, [`Handler::act`] does something about it; both touch the world only through the
-//! context, [`Cx`]: HTTP, Slack, a little state of their own, settings and a log, each as far as the
-//! operator granted it.
+//! about an alert, and [`Handler::act`] responds to it. Both reach the outside only through the context, [`Cx`]:
+//! HTTP, Slack, a key-value store, settings and a log, each as far as the operator has granted it.
 //!
 //! # A handler
 //!
@@ -44,7 +43,7 @@
 //!
 //! handler_sdk::export!(DiskFull);
 //!
-//! // A test runs natively, against a host made of memory.
+//! // Tests run natively, against a mock host in memory.
 //! # if true {
 //! let host = handler_sdk::mock::Host::new().config("channel", "storage");
 //! let alert = Alert::new("NodeFilesystemSpaceFillingUp").with_label("mountpoint", "/var");
@@ -55,33 +54,33 @@
 //! # }
 //! ```
 //!
-//! `alert-manager build` makes a component of it; dropped into the server's folder it serves at once. Its stack has
-//! 256 KiB; a project that needs more sets `rustflags = ["-Clink-arg=-zstack-size=1048576"]` for
-//! `[target.wasm32-wasip2]` in its `.cargo/config.toml`.
+//! `alert-manager build` compiles it to a component. The server loads the component as soon as it is copied into the
+//! handlers' folder. Its stack has 256 KiB; a project that needs more sets
+//! `rustflags = ["-Clink-arg=-zstack-size=1048576"]` for `[target.wasm32-wasip2]` in its `.cargo/config.toml`.
 //!
 //! # Settings
 //!
-//! A [`Setting`] is declared once, as a constant: [`Description::settings`] states it, [`Cx::setting`] reads it with its
+//! A [`Setting`] is a constant. [`Description::settings`] declares it to the host, [`Cx::setting`] reads it with its
 //! default, and `alert-manager check` verifies the operator's `config` against it.
 //!
 //! # Errors
 //!
-//! The errors of HTTP, Slack and kv become the [`Failure`] that fits under `?`: what may pass is tried
-//! again, a rate limit with its wait, and what can't pass is told to a person at once. A handler that
-//! knows better matches on the error first.
+//! `?` turns the errors of HTTP, Slack and kv into the matching [`Failure`]: transient errors are retried, a rate
+//! limit after its wait, and permanent errors are dead-lettered and reported to a person. A handler that needs another
+//! outcome matches on the error first.
 //!
 //! # Messages for people
 //!
-//! [`layout`] words and bounds a message about an alert, so that those of all handlers read alike; [`subject`] tells what
-//! an alert is about, whatever exported its metric; [`severity`] knows the words for how bad it is.
+//! [`layout`] builds messages that look alike for all handlers and stay within size limits; [`subject`] finds out what
+//! an alert is about, whichever exporter its metric comes from; [`severity`] maps the usual severity names to levels.
 //!
 //! # What a component imports
 //!
-//! Only the parts of [`Cx`] that its code calls. A handler that never calls [`Cx::http`] has no HTTP to be
-//! granted.
+//! A component imports only the parts of [`Cx`] that its code calls. A handler that never calls [`Cx::http`] does not
+//! import HTTP, and needs no grant for it.
 #![warn(missing_docs)]
 
-// The generated code, and the macro that exports a handler, name this crate from outside.
+// The generated code and the exported macro refer to this crate by its own name.
 extern crate self as handler_sdk;
 
 pub mod alert;
@@ -102,11 +101,10 @@ pub mod slack;
 pub mod subject;
 pub mod time;
 
-/// What wit-bindgen generates from the contract in `wit/handler.wit`, checked in: the build of a handler does not begin with
-/// the build of a generator. A test compares it with the contract; `UPDATE_SNAPSHOTS=1` writes it anew.
+/// The bindings that wit-bindgen generates from `wit/handler.wit`. They are checked in, so that building a handler does
+/// not require building the generator. A test compares them with the contract; `UPDATE_SNAPSHOTS=1` regenerates them.
 ///
-/// Authors never name this module: its types are re-exported under the names they are known by, and its functions are called
-/// by the context.
+/// Authors do not use this module: the SDK re-exports its types, and the context calls its functions.
 #[doc(hidden)]
 #[rustfmt::skip]
 #[allow(
@@ -134,10 +132,10 @@ pub use settings::Setting;
 pub use severity::Severity;
 pub use time::Timestamp;
 
-/// JSON, as [`http::Response::json`] and [`http::RequestBuilder::json`] read and write it.
+/// The JSON library that [`http::Response::json`] and [`http::RequestBuilder::json`] use.
 pub use serde_json;
 
-/// All that a handler usually needs: `use handler_sdk::prelude::*;`.
+/// The items that most handlers need: `use handler_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::slack::{Blocks, Message, MessageRef, Mrkdwn};
     pub use crate::{
@@ -146,10 +144,10 @@ pub mod prelude {
     };
 }
 
-/// Exports a [`Handler`] as the component's hooks: once in each handler, `handler_sdk::export!(MyHandler);`.
+/// Exports a [`Handler`] as the component's hooks. Each handler calls it once: `handler_sdk::export!(MyHandler);`.
 ///
-/// Off wasm it only checks that the type is a handler, so that the same crate links natively and its tests
-/// run against [`mock::Host`].
+/// On targets other than wasm it only checks that the type implements [`Handler`], so that the same crate links
+/// natively and its tests run against [`mock::Host`].
 #[macro_export]
 macro_rules! export {
     ($handler:ty) => {

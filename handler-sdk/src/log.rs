@@ -1,4 +1,4 @@
-//! Lines for the operator.
+//! Log lines for the operator.
 
 use std::fmt::Display;
 
@@ -6,9 +6,9 @@ use crate::imports::Imports;
 
 pub use crate::bindings::alert_manager::handler::log::Level;
 
-/// The log that the operator reads; each line carries the handler, the delivery and the alertname already.
+/// The log that the operator reads. The host adds the handler, the delivery and the alertname to each line.
 ///
-/// Writing never fails and never waits: past the host's budget, lines are counted and dropped.
+/// Writing never fails and never blocks; lines over the host's limit are dropped and counted.
 ///
 /// ```
 /// # use handler_sdk::prelude::*;
@@ -26,27 +26,27 @@ impl<'a> Log<'a> {
         Self { imports }
     }
 
-    /// Writes what only its author needs to know.
+    /// Writes a line of detail for the handler's author.
     pub fn trace(&self, message: &str, fields: &[(&str, &dyn Display)]) {
         self.write(Level::Trace, message, fields);
     }
 
-    /// Writes what helps to find a mistake.
+    /// Writes a line that helps to find a mistake.
     pub fn debug(&self, message: &str, fields: &[(&str, &dyn Display)]) {
         self.write(Level::Debug, message, fields);
     }
 
-    /// Writes what happened.
+    /// Writes a line about normal operation.
     pub fn info(&self, message: &str, fields: &[(&str, &dyn Display)]) {
         self.write(Level::Info, message, fields);
     }
 
-    /// Writes what someone should look at some day.
+    /// Writes a line about a problem that someone should look at eventually.
     pub fn warn(&self, message: &str, fields: &[(&str, &dyn Display)]) {
         self.write(Level::Warn, message, fields);
     }
 
-    /// Writes what someone should look at now.
+    /// Writes a line about a problem that someone should look at now.
     pub fn error(&self, message: &str, fields: &[(&str, &dyn Display)]) {
         self.write(Level::Error, message, fields);
     }

@@ -1,13 +1,12 @@
 //! Masks secrets in text that people will read: logs, error bodies, manifests.
 //!
-//! It goes by shape, not by a list of secrets, so it misses what looks like nothing in particular, and now
-//! and then masks what was none. What it knows: PEM blocks, JSON web tokens, tokens with a vendor's prefix (those
-//! of gitleaks' rules), passwords in URLs,
-//! `Bearer` and `Basic` credentials, and values under names like `password`, `token` or `api_key`, as
-//! `name=value`, `name: value` or JSON.
+//! Secrets are recognized by their shape, not by a list of values, so some are missed and now and then a harmless text
+//! is masked. Recognized are PEM blocks, JSON web tokens, tokens with a vendor's prefix (those of gitleaks' rules),
+//! passwords in URLs, `Bearer` and `Basic` credentials, and values under names like `password`, `token` or `api_key`,
+//! as `name=value`, `name: value` or JSON.
 //!
-//! The host masks again what goes into Slack's messages, log lines and stories, by all of gitleaks' rules. What
-//! this is for is text that a handler cuts: of half a token nobody can tell what it was.
+//! The host masks Slack messages, log lines and stories again, by all of gitleaks' rules. This module is for text that a
+//! handler cuts, because half a token can no longer be recognized.
 
 mod prefixes;
 #[cfg(test)]
@@ -17,10 +16,10 @@ use std::borrow::Cow;
 
 use prefixes::PREFIXES;
 
-/// What stands in a secret's place.
+/// The text that replaces a secret.
 pub const MASK: &str = "[masked]";
 
-/// Returns the text with secrets masked; the text itself where there are none.
+/// Returns the text with secrets masked, or the text itself if there are none.
 ///
 /// ```
 /// use handler_sdk::mask;
@@ -55,13 +54,13 @@ pub fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// No name of a value, and no scheme of a URL, is longer.
+/// The longest name of a value, and the longest scheme of a URL.
 const NAME_BYTES_MAX: usize = 64;
 
-/// A value that has the mask this close to its beginning was masked before.
+/// A value that contains the mask within this distance of its beginning has been masked before.
 const MASKED_WITHIN_BYTES: usize = 1 << 10;
 
-/// A secret within a text: so many bytes that stay, so many that go.
+/// A secret at the start of a text: how many bytes stay, and how many are replaced.
 struct Secret {
     shown: usize,
     hidden: usize,
@@ -85,7 +84,7 @@ fn find(rest: &str, before: Option<char>) -> Option<Secret> {
     }
 }
 
-/// `-----BEGIN PRIVATE KEY-----` to its end, or to the text's where a log cut it off.
+/// Finds `-----BEGIN PRIVATE KEY-----` up to its end, or to the end of the text if the block was cut off.
 fn pem(rest: &str) -> Option<Secret> {
     let inner = rest.strip_prefix("-----BEGIN ")?;
     let label_ends = inner.find("-----")?;
@@ -100,7 +99,7 @@ fn pem(rest: &str) -> Option<Secret> {
     Some(Secret { shown, hidden })
 }
 
-/// The letters of tokens, by the bit that stands for them in [`prefixes::PREFIXES`].
+/// The alphabets of tokens, each with its bit in [`prefixes::PREFIXES`].
 const KINDS: [&str; 11] = [
     "0123456789",
     "abcdef",
@@ -115,7 +114,7 @@ const KINDS: [&str; 11] = [
     "+",
 ];
 
-/// Prefixes that the list lacks or wants more letters after, with the least number of them.
+/// Prefixes that the list lacks or for which this module requires more letters, with the least number of letters.
 const MORE_PREFIXES: [(&str, usize); 7] = [
     ("GOCSPX-", 16),
     ("dckr_pat_", 16),
@@ -127,7 +126,7 @@ const MORE_PREFIXES: [(&str, usize); 7] = [
 ];
 
 fn vendor_token(rest: &str) -> Option<Secret> {
-    // In byte order: those that begin as the text does stand together.
+    // The list is in byte order, so the entries that begin with the same byte are adjacent.
     let first = &rest[..1];
     let begin = PREFIXES.partition_point(|(prefix, ..)| &prefix[..1] < first);
     let listed = PREFIXES[begin..]
@@ -166,11 +165,11 @@ fn is_of(kinds: u16, byte: u8) -> bool {
     letters.any(|(bit, kind)| kinds & (1 << bit) != 0 && kind.as_bytes().contains(&byte))
 }
 
-/// Three parts of base64url, the first of which is an encoded `{"`.
+/// Finds three parts of base64url, of which the first is an encoded `{"`.
 fn json_web_token(rest: &str, before: Option<char>) -> Option<Secret> {
     let in_web_token = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
     let after = rest.strip_prefix("eyJ")?;
-    // Looked at from its start only: else a hostile text of dashes would be read again from each of them.
+    // Only from the start of the token: a text of dashes would otherwise be scanned again from each of them.
     if before.is_some_and(in_web_token) {
         return None;
     }
@@ -185,7 +184,7 @@ fn json_web_token(rest: &str, before: Option<char>) -> Option<Secret> {
     })
 }
 
-/// `Bearer x` and `Basic x`.
+/// Finds `Bearer x` and `Basic x`.
 fn scheme(rest: &str) -> Option<Secret> {
     let shown = ["bearer ", "basic "].iter().find_map(|scheme| {
         let start = rest.get(..scheme.len())?;
@@ -195,12 +194,12 @@ fn scheme(rest: &str) -> Option<Secret> {
         .find(ends_credential)
         .unwrap_or(rest.len() - shown);
     let credential = &rest[shown..shown + hidden];
-    // "Basic auth" and "bearer of news" are prose; what holds a digit, a mark or 16 letters is not.
+    // "Basic auth" and "bearer of news" are prose. A credential has a digit, a symbol or at least 16 letters.
     let prose = credential.len() < 16 && credential.bytes().all(|byte| byte.is_ascii_lowercase());
     (!credential.is_empty() && !prose && credential != MASK).then_some(Secret { shown, hidden })
 }
 
-/// The password of `scheme://user:password@host`.
+/// Finds the password of `scheme://user:password@host`.
 fn url(rest: &str) -> Option<Secret> {
     let in_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     let scheme_ends = rest
@@ -240,12 +239,12 @@ const SECRET_NAMES: [&str; 15] = [
     "authkey",
 ];
 
-/// Names that hold one of the above and are no secret.
+/// Endings of names that contain one of the above and whose values are not secret.
 const HARMLESS_ENDINGS: [&str; 8] = [
     "name", "count", "type", "file", "path", "length", "expiry", "id",
 ];
 
-/// The value of `name=value`, `name: value`, `"name": "value"`, `name => value`.
+/// Finds the value of `name=value`, `name: value`, `"name": "value"` and `name => value`.
 fn named(rest: &str) -> Option<Secret> {
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let name_ends = rest
@@ -275,14 +274,14 @@ fn named(rest: &str) -> Option<Secret> {
     let (value, quote) = opening_quote(value);
     let shown = rest.len() - value.len();
 
-    // `Authorization: Bearer x` keeps the scheme's name.
+    // Of `Authorization: Bearer x` the name of the scheme stays.
     if let Some(inner) = scheme(value) {
         return Some(Secret {
             shown: shown + inner.shown,
             hidden: inner.hidden,
         });
     }
-    // Looked for near its beginning only, and first: else a hostile text would be read again from each name in it.
+    // Checked first, and only near the beginning: a hostile text would otherwise be scanned again from each name.
     let near = &value[..value.floor_char_boundary(MASKED_WITHIN_BYTES)];
     let near = match quote {
         Some(quote) => near.split([quote, '\n']).next(),
@@ -309,7 +308,7 @@ fn named(rest: &str) -> Option<Secret> {
     })
 }
 
-/// Takes the quote, escaped or not, off the front of a value.
+/// Splits an opening quote, escaped or not, off the front of a value.
 fn opening_quote(value: &str) -> (&str, Option<char>) {
     let bare = value.trim_start_matches('\\');
     match bare.chars().next() {

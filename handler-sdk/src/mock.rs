@@ -1,4 +1,4 @@
-//! A host made of memory, for a handler's own tests.
+//! A mock host in memory, for a handler's tests.
 //!
 //! ```
 //! use handler_sdk::mock::Host;
@@ -27,19 +27,19 @@
 //! host.run::<OnCall>(&Alert::new("Down"));
 //! assert_eq!(host.posts()[0].text, "Down: ada");
 //!
-//! // What was not scripted is denied, as what was not granted is: the notification goes out all the same.
+//! // A request without a script is denied, like one that is not granted; the notification is still posted.
 //! let host = Host::new();
 //! host.run::<OnCall>(&Alert::new("Down"));
 //! assert_eq!(host.posts()[0].text, "Down: nobody known");
 //! ```
 //!
-//! The mock refuses what the real host refuses, with its default limits: bad URLs and headers, bodies, keys and values that
-//! are too large, more calls than a step may make, references to messages that were never posted. [`Host::attempt`] makes a
-//! run a retry that is answered from the record. Stricter than the real host, it panics at a message that Slack would refuse
-//! for its blocks or its length. It does not know limits of bytes over a whole step, of what is recorded, and of what a
-//! handler returns.
+//! The mock rejects what the real host rejects with its default limits: bad URLs and headers, bodies, keys and values
+//! that are too large, more calls than a step may make, references to messages that were never posted. With
+//! [`Host::attempt`] a run is a retry that is answered from the record. Unlike the real host, the mock panics at a
+//! message that Slack would reject for its blocks or its length. It does not apply limits on the bytes of a whole step,
+//! of the record, or of what a handler returns.
 
-// What it answers is held to the real host's answers by tests/integration/conformance.rs of the server.
+// tests/integration/conformance.rs of the server compares its results with those of the real host.
 
 mod alert;
 mod checks;

@@ -1,11 +1,11 @@
-//! A handler's settings: declared once, read by that declaration, and known to `alert-manager check`, which verifies the
-//! operator's `config` against it.
+//! A handler's settings. Each is declared once; the handler reads it by its declaration, and `alert-manager check` verifies
+//! the operator's `config` against it.
 
 use serde_json::{Map, Value, json};
 
 use crate::Description;
 
-/// The name under which [`Description::settings`] states them.
+/// The name in [`Description::more`] under which [`Description::settings`] declares them.
 const MORE: &str = "settings";
 
 /// One setting of a handler: `handlers.NAME.config.SETTING`, or a route's `config`.
@@ -50,12 +50,12 @@ impl Setting {
         }
     }
 
-    /// A text. In each constructor, `*` in `name` stands for any text, and `about` is half a sentence for the operator.
+    /// Returns a text setting. In each constructor, `*` in `name` matches any text, and `about` is a phrase for the operator.
     pub const fn string(name: &'static str, about: &'static str) -> Self {
         Self::new("string", name, about)
     }
 
-    /// One of `values`.
+    /// Returns a setting with one of `values`.
     pub const fn one_of(
         name: &'static str,
         values: &'static [&'static str],
@@ -67,32 +67,32 @@ impl Setting {
         }
     }
 
-    /// A whole number.
+    /// Returns a setting with a whole number.
     pub const fn integer(name: &'static str, about: &'static str) -> Self {
         Self::new("integer", name, about)
     }
 
-    /// A number.
+    /// Returns a setting with a number.
     pub const fn number(name: &'static str, about: &'static str) -> Self {
         Self::new("number", name, about)
     }
 
-    /// `true` or `false`.
+    /// Returns a setting with `true` or `false`.
     pub const fn boolean(name: &'static str, about: &'static str) -> Self {
         Self::new("boolean", name, about)
     }
 
-    /// A duration as Prometheus writes it: `30s`, `1h30m`.
+    /// Returns a setting with a duration in Prometheus' syntax: `30s`, `1h30m`.
     pub const fn duration(name: &'static str, about: &'static str) -> Self {
         Self::new("duration", name, about)
     }
 
-    /// An http or https URL that is shown, not requested.
+    /// Returns a setting with an http or https URL that is shown, not requested.
     pub const fn url(name: &'static str, about: &'static str) -> Self {
         Self::new("url", name, about)
     }
 
-    /// An http or https URL that the handler sends requests to: `check` looks for it among its grants.
+    /// Returns a setting with an http or https URL that the handler sends requests to: `check` verifies that it is granted.
     pub const fn origin(name: &'static str, about: &'static str) -> Self {
         Self {
             refers_to: Some("origin"),
@@ -100,17 +100,17 @@ impl Setting {
         }
     }
 
-    /// A list, as JSON for the handler.
+    /// Returns a setting with a list, which the handler gets as JSON.
     pub const fn list(name: &'static str, about: &'static str) -> Self {
         Self::new("list", name, about)
     }
 
-    /// A mapping, as JSON for the handler.
+    /// Returns a setting with a mapping, which the handler gets as JSON.
     pub const fn map(name: &'static str, about: &'static str) -> Self {
         Self::new("map", name, about)
     }
 
-    /// A Slack channel that the handler posts to, by its name in the grants: `check` looks for it there.
+    /// Returns a setting with the configured name of a Slack channel to post to: `check` verifies that it is granted.
     pub const fn channel(name: &'static str, about: &'static str) -> Self {
         Self {
             refers_to: Some("channel"),
@@ -118,7 +118,7 @@ impl Setting {
         }
     }
 
-    /// A credential that the handler names in requests; empty for none. `check` looks for it among the grants.
+    /// Returns a setting with the name of a credential, or empty for none: `check` verifies that it is granted.
     pub const fn credential(name: &'static str, about: &'static str) -> Self {
         Self {
             refers_to: Some("credential"),
@@ -126,26 +126,26 @@ impl Setting {
         }
     }
 
-    /// What counts if the operator says nothing, as it would be written in `config`.
+    /// Sets the default, as it would be written in `config`.
     #[must_use]
     pub const fn default(mut self, value: &'static str) -> Self {
         self.default = Some(value);
         self
     }
 
-    /// The operator has to set it: `check` refuses a configuration that does not.
+    /// Makes it required: `check` rejects a configuration that does not set it.
     #[must_use]
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// Returns its name.
+    /// Returns the name.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Returns what counts if the operator says nothing.
+    /// Returns the default.
     pub const fn default_value(&self) -> Option<&'static str> {
         self.default
     }
@@ -170,8 +170,8 @@ impl Setting {
 }
 
 impl Description {
-    /// States the handler's settings, in addition to those stated before. A handler that states any is held to them: what
-    /// `config` sets besides is reported by `check` as unknown.
+    /// Declares settings of the handler, in addition to those declared before. If a handler declares any, `check` reports
+    /// every other key in `config` as unknown.
     #[must_use]
     pub fn settings<'a>(mut self, settings: impl IntoIterator<Item = &'a Setting>) -> Self {
         let before = self.more.iter().position(|(name, _)| name == MORE);
@@ -198,7 +198,7 @@ mod tests {
     const URL: Setting = Setting::origin("cluster.*.url", "the API server").required();
 
     #[test]
-    fn settings_are_stated_as_one_list() {
+    fn settings_are_declared_as_one_list() {
         let described = Description::new("a", "1.0.0", "A.")
             .settings([&CHANNEL, &LOGS])
             .settings([&URL]);

@@ -1,8 +1,8 @@
-//! How bad an alert is: the words that rules use for it, in one table.
+//! The severity of an alert: one table of the names that rules use for it.
 
 use crate::Alert;
 
-/// How bad an alert is, from what its rule says.
+/// The severity of an alert, according to its labels.
 ///
 /// ```
 /// use handler_sdk::{Alert, Severity};
@@ -13,18 +13,18 @@ use crate::Alert;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// Somebody is to act now.
+    /// A person has to act now.
     Critical,
-    /// Somebody is to act today.
+    /// A person has to act today.
     Warning,
-    /// Good to know.
+    /// For information.
     Info,
-    /// The alert does not say, or in a word that is not in the table.
+    /// The alert gives no severity, or one that is not in the table.
     Unknown,
 }
 
-/// The words in lower case, from Prometheus' mixins, `PagerDuty`, Opsgenie, Zabbix, Nagios, syslog (RFC 5424) and
-/// the numbered scales that teams use.
+/// The names in lower case, from Prometheus' mixins, `PagerDuty`, Opsgenie, Zabbix, Nagios, syslog (RFC 5424) and the
+/// numbered scales that teams use.
 const WORDS: [(Severity, &[&str]); 3] = [
     (
         Severity::Critical,
@@ -89,7 +89,7 @@ const WORDS: [(Severity, &[&str]); 3] = [
 ];
 
 impl Severity {
-    /// Returns what a word means, in any case; [`Severity::Unknown`] for a word that is not in the table.
+    /// Returns the severity that a name stands for, ignoring case; [`Severity::Unknown`] if it is not in the table.
     pub fn of_word(word: &str) -> Self {
         let word = word.trim();
         WORDS
@@ -100,7 +100,7 @@ impl Severity {
 }
 
 impl Alert {
-    /// Returns how bad it is: by the label `severity`, or by `priority` if that says nothing.
+    /// Returns the severity: that of the label `severity`, or that of `priority` if the former is not known.
     pub fn level(&self) -> Severity {
         ["severity", "priority"]
             .iter()
@@ -110,7 +110,7 @@ impl Alert {
             .unwrap_or(Severity::Unknown)
     }
 
-    /// Returns the label `priority` as it is written: `P0`.
+    /// Returns the label `priority` as written, for example `P0`.
     pub fn priority(&self) -> Option<&str> {
         self.label("priority")
     }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_word_stands_in_the_table_once() {
+    fn each_name_is_in_the_table_once() {
         let all: Vec<&str> = WORDS
             .iter()
             .flat_map(|(_, words)| words.iter().copied())
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn words_mean_the_same_in_any_case() {
+    fn names_are_matched_in_any_case() {
         for (word, severity) in [
             ("CRITICAL", Severity::Critical),
             (" Page ", Severity::Critical),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_severity_that_says_nothing_leaves_it_to_the_priority() {
+    fn the_priority_decides_if_the_severity_is_unknown() {
         let alert = Alert::new("A")
             .with_label("severity", "team-a")
             .with_label("priority", "P1");

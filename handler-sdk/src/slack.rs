@@ -1,4 +1,4 @@
-//! Slack: messages to the channels that the operator granted, and what they are made of.
+//! Slack: messages to the channels that the operator granted, and the parts that messages are built from.
 
 mod blocks;
 mod markdown;
@@ -20,7 +20,7 @@ pub use size::Size;
 
 pub(crate) use mrkdwn::truncate;
 
-/// The door to the Slack channels that the operator granted. Denied during `enrich`.
+/// A client for the Slack channels that the operator granted. Denied during `enrich`.
 ///
 /// ```
 /// # use handler_sdk::prelude::*;
@@ -41,35 +41,36 @@ impl<'a> Slack<'a> {
         Self { imports }
     }
 
-    /// Posts a message, and returns what names it afterwards.
+    /// Posts a message and returns a reference to it.
     ///
-    /// Where Slack refuses the blocks as they are, the host posts the text alone: a plain message beats none.
+    /// If Slack rejects the blocks, the host posts the text without them.
     ///
     /// # Errors
-    /// Under `?` in a handler an error becomes the [`Failure`] that fits.
+    /// `?` in a handler turns the error into the matching [`Failure`].
     pub fn post(&self, message: Message) -> Result<MessageRef, Error> {
         let message = message.into_wire(limits::TEXT_CHARS_MAX);
         Ok(MessageRef(self.imports.slack_post(&message)?))
     }
 
-    /// Puts another text and blocks in the place of a message; the channel and thread of `message` are not
-    /// looked at. Without blocks the message becomes plain text: the old ones go.
+    /// Replaces the text and the blocks of a message; the channel and thread of `message` are ignored. Without blocks the
+    /// message becomes plain text, and the old blocks are removed.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the message is gone or too old to be changed: post anew.
+    /// [`Error::NotFound`] if the message no longer exists or is too old to be changed: post a new one.
     pub fn update(&self, at: &MessageRef, message: Message) -> Result<MessageRef, Error> {
         let mut message = message.into_wire(limits::UPDATE_TEXT_CHARS_MAX);
-        // Slack's documentation differs by its age on whether an update without blocks keeps the old ones: an empty list
-        // does not.
+        // Versions of Slack's documentation differ on whether an update without blocks keeps the old ones; one with an
+        // empty list does not.
         message.blocks.get_or_insert_with(|| "[]".to_owned());
         Ok(MessageRef(self.imports.slack_update(&at.0, &message)?))
     }
 
-    /// Puts another text and blocks in the place of a message, or posts them anew if Slack does not change it: it is
-    /// gone, too old, locked, or the change is refused. The effects are named `update` and `message`.
+    /// Replaces the text and the blocks of a message. If Slack does not change it (it no longer exists, is too old or
+    /// locked, or the change is rejected), posts a new message. The effects are named `update` and `message`.
     ///
     /// # Errors
-    /// If Slack cannot be reached or asks to wait, for the step to be tried again; and if it refuses the new message too.
+    /// Returns an error, so that the step is retried, if Slack cannot be reached or asks to wait; and if it rejects the new
+    /// message too.
     pub fn update_or_post(&self, at: &MessageRef, message: Message) -> Result<Shown, Error> {
         match self.update(at, message.clone().key("update")) {
             Ok(at) => Ok(Shown::Updated(at)),
@@ -80,11 +81,11 @@ impl<'a> Slack<'a> {
         }
     }
 
-    /// Answers in the thread of a message that is out already. A reply that is refused, as in a channel without
-    /// threads or in one that takes no messages of the app any more, is a warning in the log: it takes nothing back.
+    /// Posts a reply in the thread of a message. If Slack rejects the reply, for example because the channel has no threads
+    /// or no longer accepts messages of the app, a warning is logged and the message itself stays.
     ///
     /// # Errors
-    /// If Slack cannot be reached or asks to wait, for the step to be tried again.
+    /// Returns an error, so that the step is retried, if Slack cannot be reached or asks to wait.
     pub fn reply(&self, parent: &MessageRef, reply: Message) -> Result<Reply, Error> {
         let refused = match self.post(reply.thread(parent)) {
             Ok(at) => return Ok(Reply::Posted(at)),
@@ -99,17 +100,17 @@ impl<'a> Slack<'a> {
         Ok(Reply::Refused(refused))
     }
 
-    /// Adds an emoji, by name without colons; one that is there already is no error.
+    /// Adds an emoji, by its name without colons. Adding one that is already there is not an error.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the message is gone.
+    /// [`Error::NotFound`] if the message no longer exists.
     pub fn react(&self, at: &MessageRef, emoji: &str) -> Result<(), Error> {
         Ok(self.imports.slack_react(&at.0, emoji)?)
     }
 }
 
-/// Returns true if the host reports that the channel refuses the app, and not that Slack does or cannot be reached. The
-/// contract has no error for that, so the host's words decide.
+/// Returns whether Slack rejected the channel, as opposed to being unavailable. The contract has no error for this, so it
+/// is recognized by the host's text.
 fn is_of_the_channel(why: &str) -> bool {
     why.starts_with("Slack refuses the channel ")
 }
@@ -125,8 +126,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// Returns a message for a channel, by its name in the operator's grants. A plain `text` is escaped; it
-    /// is what phones show, and what is read where blocks cannot be.
+    /// Returns a message for a channel, given by its name in the operator's configuration. A plain `text` is escaped; it is
+    /// shown in notifications and if the blocks cannot be shown.
     pub fn new(channel: impl Into<String>, text: impl Into<Mrkdwn>) -> Self {
         Self {
             channel: channel.into(),
@@ -137,22 +138,22 @@ impl Message {
         }
     }
 
-    /// Shows blocks in place of the text.
+    /// Sets the blocks, which are shown instead of the text.
     #[must_use]
     pub fn blocks(mut self, blocks: Blocks) -> Self {
         self.blocks = Some(blocks);
         self
     }
 
-    /// Answers in the thread of a message.
+    /// Makes it a reply in the thread of a message.
     #[must_use]
     pub fn thread(mut self, parent: &MessageRef) -> Self {
         self.thread = Some(parent.clone());
         self
     }
 
-    /// Names the effect within this step. Needed only where the message itself may differ on a retry: the
-    /// host then knows by this name that it was posted already.
+    /// Sets a name for the effect, unique within this step. Needed only if the message can differ between attempts: a retry
+    /// then finds by this name that it was posted already.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
@@ -173,31 +174,31 @@ impl Message {
     }
 }
 
-/// What became of a message that was to be changed.
+/// The result of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// The old one was changed.
+    /// The message was changed.
     Updated(MessageRef),
-    /// A new one was posted.
+    /// A new message was posted.
     Posted(MessageRef),
 }
 
-/// What became of a reply.
+/// The result of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// It is in the thread.
+    /// It was posted.
     Posted(MessageRef),
-    /// It is not; why. The log has a warning.
+    /// Slack rejected it, for this reason; a warning was logged.
     Refused(String),
 }
 
-/// A posted message. Opaque; it may be kept in [`Kv`](crate::kv::Kv) and used by a later delivery of the
-/// same handler.
+/// A reference to a posted message. It is opaque; a handler can store it in [`Kv`](crate::kv::Kv) for use in a later
+/// delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MessageRef(pub(crate) String);
 
 impl MessageRef {
-    /// Returns it as text, to be kept.
+    /// Returns it as text, to be stored.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -215,26 +216,26 @@ impl AsRef<[u8]> for MessageRef {
     }
 }
 
-/// Why it was not done.
+/// The error of a call to Slack.
 ///
-/// Under `?` in a handler it becomes a [`Failure`]: *unavailable* for a rate limit (with its wait), an outage
-/// or a timeout, *permanent* for the rest.
+/// `?` in a handler turns it into a [`Failure`]: *unavailable* for a rate limit (with its wait), an outage or a timeout,
+/// *permanent* for the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// Not granted; the lines of configuration that would grant it.
+    /// The operator has not granted the call. Holds the lines of configuration that would grant it.
     Denied(String),
-    /// Slack refuses it as it is: its code, and what to change.
+    /// Slack rejected the message. Holds Slack's error code and what to change.
     Invalid(String),
-    /// The message is gone, or too old to be changed: post anew.
+    /// The message no longer exists, or is too old to be changed: post a new one.
     NotFound,
-    /// How long until Slack takes another.
+    /// The rate limit is reached. Holds the time until Slack accepts another call.
     RateLimited(Duration),
-    /// Slack, or the way to it, is out of order.
+    /// Slack failed or could not be reached.
     Unavailable(String),
-    /// Posted or not: unknown.
+    /// The time ran out. Whether the message was posted is unknown.
     Timeout,
-    /// Which limit of this step is used up.
+    /// The limit of this step that is used up.
     BudgetExhausted(String),
 }
 

@@ -1,8 +1,8 @@
-//! What an alert is about, told apart from what merely exported its metric.
+//! The subject of an alert: what it is about, as opposed to the exporter of its metric.
 //!
-//! A metric that kube-state-metrics or `node_exporter` exports about something else carries the labels of the exporter's
-//! own pod too, and those of the object are called `exported_…` where `honorLabels` is off. [`Subject`] sorts that out
-//! by the alert's name and by its labels, for every alert of kube-prometheus and for those that it does not know.
+//! A metric that kube-state-metrics or `node_exporter` exports about another object also carries the labels of the
+//! exporter's own pod. If `honorLabels` is off, the labels of the object are called `exported_…`. [`Subject`] separates
+//! the two by the alert's name and labels, for all alerts of kube-prometheus and for unknown ones.
 
 mod silence;
 mod table;
@@ -14,8 +14,8 @@ use table::{Exporter, Row};
 
 pub use silence::workload_of_pod;
 
-/// Labels that say nothing of the thing: how the alert was named and rated (said elsewhere), which Prometheus sent it,
-/// and which path of a target was scraped.
+/// Labels that say nothing about the subject: the alert's name and severity (shown elsewhere), the Prometheus that sent
+/// it, and the path of the target that was scraped.
 const NEVER_SHOWN: [&str; 11] = [
     "alertname",
     "severity",
@@ -30,7 +30,7 @@ const NEVER_SHOWN: [&str; 11] = [
     "id",
 ];
 
-/// Labels that tell alerts of one name apart, the most telling first.
+/// Labels that distinguish alerts of one name, the most distinctive first.
 const TELLING: [&str; 31] = [
     "cluster",
     "namespace",
@@ -65,12 +65,12 @@ const TELLING: [&str; 31] = [
     "job",
 ];
 
-/// What an alert is about.
+/// The subject of an alert.
 ///
 /// ```
 /// use handler_sdk::Alert;
 ///
-/// // kube-state-metrics says that a Deployment lacks pods; `pod` and `container` are its own.
+/// // kube-state-metrics reports that a Deployment lacks pods; `pod` and `container` are its own labels.
 /// let alert = Alert::new("KubeDeploymentReplicasMismatch")
 ///     .with_label("job", "kube-state-metrics")
 ///     .with_label("namespace", "kube-system")
@@ -87,16 +87,16 @@ pub struct Subject<'a> {
     alert: &'a Alert,
     exporter: Exporter,
     row: Option<&'static Row>,
-    /// True if the plain labels `pod` and `container` are the exporter's.
+    /// True if the labels `pod` and `container` are the exporter's.
     is_pod_exporters: bool,
-    /// True if the plain label `namespace` is the exporter's.
+    /// True if the label `namespace` is the exporter's.
     is_namespace_exporters: bool,
-    /// The label that names the thing, and its value.
+    /// The label that names the subject, and its value.
     thing: Option<(&'static str, &'a str)>,
 }
 
 impl Alert {
-    /// Returns what the alert is about.
+    /// Returns the subject of the alert.
     pub fn subject(&self) -> Subject<'_> {
         Subject::of(self)
     }
@@ -120,17 +120,17 @@ impl<'a> Subject<'a> {
         subject
     }
 
-    /// Returns the label that names the thing: `deployment`, `job_name`, `node`.
+    /// Returns the label that names the subject: `deployment`, `job_name`, `node`.
     pub fn kind(&self) -> Option<&'static str> {
         Some(self.thing?.0)
     }
 
-    /// Returns the thing's name.
+    /// Returns the name of the subject.
     pub fn name(&self) -> Option<&'a str> {
         Some(self.thing?.1)
     }
 
-    /// Returns the namespace of the thing; none for what is in no namespace, whatever the exporter's own is.
+    /// Returns the namespace of the subject; `None` if it is in no namespace, whatever the exporter's namespace is.
     pub fn namespace(&self) -> Option<&'a str> {
         match self.kind() {
             Some(kind) if table::is_cluster_scoped(kind) => None,
@@ -138,14 +138,14 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns a label of the thing: `exported_pod` before `pod`, and none if it is the exporter's own.
+    /// Returns a label of the subject: `exported_pod` before `pod`; `None` if the label is the exporter's own.
     pub fn label(&self, name: &str) -> Option<&'a str> {
         let alert: &'a Alert = self.alert;
         self.exported(name)
             .or_else(|| alert.label(name).filter(|_| !self.is_exporters(name)))
     }
 
-    /// Returns the place in words: `namespace/name`, the name, or the namespace; none if the alert names nothing.
+    /// Returns the place as text: `namespace/name`, the name, or the namespace; `None` if the alert names nothing.
     pub fn place(&self) -> Option<String> {
         match (self.namespace(), self.name()) {
             (Some(namespace), Some(name)) => Some(format!("{namespace}/{name}")),
@@ -154,8 +154,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the labels that tell it from others of its name, the most telling first: without the exporter's own,
-    /// and with `exported_pod` as `pod`.
+    /// Returns the labels that distinguish the alert from others of its name, the most distinctive first: without the
+    /// exporter's own, and with `exported_pod` as `pod`.
     pub fn labels(&self) -> Vec<(&'a str, &'a str)> {
         let alert: &'a Alert = self.alert;
         let rank = |name: &str| {
@@ -179,8 +179,8 @@ impl<'a> Subject<'a> {
         labels
     }
 
-    /// Returns whether a text speaks of the exporter's pod where the thing's was meant: a rule that was not written for
-    /// `exported_…` labels puts them into its annotations.
+    /// Returns whether a text names the exporter's pod instead of the subject: a rule that was not written for
+    /// `exported_…` labels puts the exporter's into its annotations.
     pub fn is_misled(&self, text: &str) -> bool {
         let mentions = |value: &str| {
             text.split(|char: char| !char.is_alphanumeric() && !matches!(char, '-' | '.'))
@@ -206,13 +206,14 @@ impl<'a> Subject<'a> {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns whether the plain label of this name is the exporter's own.
+    /// Returns whether the label of this name is the exporter's own.
     fn is_exporters(&self, name: &str) -> bool {
         match name {
             "pod" | "container" => self.is_pod_exporters,
             "namespace" => self.is_namespace_exporters,
             "job" | "service" | "endpoint" | "metrics_path" => self.exporter.is_about_others(),
-            // The address of node_exporter, the kubelet or a probe is the thing's; that of kube-state-metrics is not.
+            // The address of node_exporter, the kubelet or a probe belongs to the subject; that of kube-state-metrics does
+            // not.
             "instance" => matches!(
                 self.exporter,
                 Exporter::KubeStateMetrics | Exporter::Operator
@@ -239,8 +240,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// An alert that the table does not know, about metrics of kube-state-metrics: its pod stands there if the metric
-    /// names none.
+    /// Returns whether an alert that is not in the table, about metrics of kube-state-metrics, has the exporter's pod in its
+    /// labels: it does if the metric itself names no pod.
     fn looks_like_the_exporter(&self) -> bool {
         self.exporter == Exporter::KubeStateMetrics
             && (self.alert.label("container") == Some("kube-state-metrics")

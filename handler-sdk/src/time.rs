@@ -1,4 +1,4 @@
-//! Moments and lengths of time: parsing, arithmetic, and words for people.
+//! Moments and durations: parsing, arithmetic, and formatting for people.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,7 +14,7 @@ pub const HOUR: Duration = Duration::from_secs(3_600);
 /// Twenty-four hours.
 pub const DAY: Duration = Duration::from_secs(86_400);
 
-/// Returns a length of time as people say it, in its two largest units: `41s`, `12m 3s`, `2h 5m`, `3d 4h`.
+/// Formats a duration for people, in its two largest units: `41s`, `12m 3s`, `2h 5m`, `3d 4h`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,7 +48,7 @@ impl Timestamp {
         }
     }
 
-    /// Returns the time that passed from `earlier` until this moment; zero where `earlier` is in fact later.
+    /// Returns the time from `earlier` to this moment; zero if `earlier` is later.
     pub fn since(&self, earlier: &Timestamp) -> Duration {
         let nanoseconds = self.as_nanoseconds() - earlier.as_nanoseconds();
         u128::try_from(nanoseconds).map_or(Duration::ZERO, |nanoseconds| {
@@ -73,8 +73,8 @@ impl Timestamp {
         }
     }
 
-    /// Returns the moment in Slack's own notation, which every reader sees in their own time zone.
-    /// The text is mrkdwn already; see [`Mrkdwn::raw`](crate::slack::Mrkdwn::raw).
+    /// Returns the moment in Slack's date format, which each reader sees in their own time zone. The text is mrkdwn; see
+    /// [`Mrkdwn::raw`](crate::slack::Mrkdwn::raw).
     pub fn slack_date(&self) -> String {
         format!(
             "<!date^{}^{{date_short_pretty}} {{time}}|{self}>",
@@ -126,7 +126,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// Written as RFC 3339 in UTC, without the fraction of a second.
+/// Formats it as RFC 3339 in UTC, without the fraction of a second.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.seconds.div_euclid(86_400));
@@ -141,7 +141,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is no RFC 3339 time.
+/// The error for a text that is not an RFC 3339 time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseTimestampError(String);
 
@@ -153,7 +153,7 @@ impl fmt::Display for ParseTimestampError {
 
 impl std::error::Error for ParseTimestampError {}
 
-/// Reads RFC 3339, the form in which Prometheus, Alertmanager and Kubernetes write times.
+/// Parses RFC 3339, the format of times in Prometheus, Alertmanager and Kubernetes.
 ///
 /// ```
 /// use handler_sdk::Timestamp;
@@ -228,8 +228,8 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     })
 }
 
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar
-/// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Returns the days from 1970-01-01 to a date of the proleptic Gregorian calendar (Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms").
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused_by_name() {
+    fn an_invalid_time_is_an_error_that_names_it() {
         for text in [
             "",
             "now",

@@ -1,10 +1,11 @@
-//! Alert Manager: commits alerts, routes them by their labels and answers them with sandboxed handlers.
+//! Alert Manager: stores alerts durably, routes them by their labels and runs sandboxed handlers for them.
 
 mod alarms;
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod heartbeat;
+mod findings;
 pub mod http;
 pub mod review;
 pub mod router;

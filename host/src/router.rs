@@ -1,4 +1,4 @@
-//! Which routes an alert takes, by its labels alone.
+//! The router: decides by an alert's labels which routes it takes.
 
 mod matcher;
 mod re2;
@@ -17,40 +17,40 @@ use crate::plan::Plan;
 
 pub use matcher::{MatchOp, Matcher, MatcherError};
 
-/// Just under Alertmanager's own `repeat_interval` of 4 hours, so that each of its reminders runs.
+/// Slightly less than Alertmanager's default `repeat_interval` of 4 hours, so that each of its reminders runs.
 pub const REPEAT_AFTER_DEFAULT: Duration = Duration::from_secs((3 * 60 + 50) * 60);
 
-/// What to do about the alerts that match.
+/// A route: which alerts match, and which handlers run for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// As given, or [`Route::digest`].
+    /// The configured name, or [`Route::digest`].
     pub name: Arc<str>,
-    /// All must match; none matches every alert.
+    /// The matchers, which must all match. A route without any matches every alert.
     pub matchers: Vec<Matcher>,
-    /// In the order in which they enrich, then act.
+    /// The handlers, in the order in which they enrich and then act.
     pub handlers: Vec<HandlerName>,
-    /// What an alert that matched does next.
+    /// Whether an alert that matched is also tried on later routes.
     pub after_match: AfterMatch,
-    /// A re-send of an event that ran longer ago than this runs again.
+    /// How long after its last run a repeated event runs again.
     pub repeat_after: Duration,
-    /// Goes before the alert's own severity.
+    /// Overrides the priority that the alert's severity gives.
     pub priority: Option<Priority>,
-    /// Laid over the handlers' own: scalars as written, the rest as JSON.
+    /// Overrides the handlers' own settings: scalars as written, the rest as JSON.
     pub config: Arc<BTreeMap<String, String>>,
 }
 
-/// What an alert that matched a route does next: `continue` in the configuration.
+/// Whether an alert that matched a route is also tried on later routes: `continue` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterMatch {
-    /// It takes no later route.
+    /// Later routes are not tried.
     #[default]
     Stop,
-    /// Later routes are tried too.
+    /// Later routes are tried.
     Continue,
 }
 
 impl Route {
-    /// Returns a route with defaults for everything but what it matches and who handles it.
+    /// Returns a route with these matchers and handlers, and defaults for the rest.
     #[must_use]
     pub fn new(matchers: Vec<Matcher>, handlers: Vec<HandlerName>) -> Self {
         Self {
@@ -64,8 +64,8 @@ impl Route {
         }
     }
 
-    /// Returns the name of a route that was given none: 12 hexadecimal digits that stay the same for
-    /// as long as its matchers and handlers do.
+    /// Returns the name of a route without a configured one: 12 hexadecimal digits that depend only on its matchers and
+    /// handlers.
     #[must_use]
     pub fn digest(matchers: &[Matcher], handlers: &[HandlerName]) -> Arc<str> {
         let mut hash = Sha256::new();
@@ -85,31 +85,31 @@ impl Route {
         hex.into()
     }
 
-    /// Returns true where every matcher matches.
+    /// Returns whether all matchers match.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
     }
 
-    /// Returns true where no alert goes past this route to a later one.
+    /// Returns whether no alert can get past this route to a later one.
     #[must_use]
     pub fn takes_all(&self) -> bool {
         self.matchers.is_empty() && self.after_match == AfterMatch::Stop
     }
 }
 
-/// Routes in the order in which they are tried.
+/// The routes, in the order in which they are tried.
 #[derive(Clone, Debug, Default)]
 pub struct Router {
     routes: Vec<Route>,
-    /// What each route is called in lists: the configuration's are numbered first.
+    /// The number of each route in lists: those of the configuration come first.
     numbers: Vec<usize>,
-    /// What the routes of the server's own alerts lay over their handlers' settings, by the routes' names.
+    /// The settings of the routes of the server's own alerts, by the routes' names.
     own: BTreeMap<Arc<str>, Arc<BTreeMap<String, String>>>,
 }
 
 impl Router {
-    /// Takes routes in the order of the configuration.
+    /// Takes the routes in the order of the configuration.
     #[must_use]
     pub fn new(routes: Vec<Route>) -> Self {
         let numbers = (0..routes.len()).collect();
@@ -120,9 +120,9 @@ impl Router {
         }
     }
 
-    /// Takes the routes of the configuration and puts those of the modules that none of them names
-    /// ahead of the first one without matchers: for each alertname, in byte order, one with the
-    /// handlers that name it; last, one with those that say `*`.
+    /// Takes the routes of the configuration and adds routes for the modules that none of them names, before the first route
+    /// without matchers: for each alertname, in byte order, one with the handlers that name it; last, one with the handlers that
+    /// name `*`.
     #[must_use]
     pub fn with_described(configured: Vec<Route>, descriptions: &[Description]) -> Self {
         let named: BTreeSet<&HandlerName> = configured
@@ -150,7 +150,7 @@ impl Router {
         }
     }
 
-    /// Adds routes that no alert takes by its labels, with what each lays over its handlers' settings.
+    /// Adds the settings of routes that alerts do not take by their labels.
     #[must_use]
     pub fn with_own(
         mut self,
@@ -166,7 +166,7 @@ impl Router {
         &self.routes
     }
 
-    /// Returns what the route of this name lays over its handlers' settings, where there is still one.
+    /// Returns the settings of the route with this name, if it exists.
     #[must_use]
     pub fn config_of(&self, name: &str) -> Option<&BTreeMap<String, String>> {
         if let Some(config) = self.own.get(name) {
@@ -176,14 +176,14 @@ impl Router {
         Some(&route.config)
     }
 
-    /// Returns what the route at `index` is called in lists: its place in the configuration; those
-    /// made from descriptions are numbered after the configuration's.
+    /// Returns the number in lists of the route at `index`: its index in the configuration; routes made from descriptions are
+    /// numbered after those of the configuration.
     #[must_use]
     pub fn number(&self, index: usize) -> usize {
         self.numbers.get(index).copied().unwrap_or(index)
     }
 
-    /// Returns the places of the routes that an alert with `labels` takes, in order.
+    /// Returns the indexes of the routes that an alert with `labels` takes, in order.
     #[must_use]
     pub fn matching(&self, labels: &Labels) -> Vec<usize> {
         let mut taken = Vec::with_capacity(1);
@@ -198,7 +198,7 @@ impl Router {
         taken
     }
 
-    /// Returns what is to be done about an alert with `labels`: a plan for each route that it takes, in order.
+    /// Returns a plan for each route that an alert with `labels` takes, in order.
     #[must_use]
     pub fn plan(&self, labels: &Labels) -> Vec<Plan> {
         let taken = self.matching(labels).into_iter();
@@ -248,12 +248,12 @@ impl Router {
     }
 }
 
-/// What one route says to one alert.
+/// Whether a route takes an alert, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteVerdict {
-    /// The route's place in [`Router::routes`].
+    /// The route's index in [`Router::routes`].
     pub index: usize,
-    /// In the order of the route.
+    /// The verdicts of its matchers, in order.
     pub matchers: Vec<MatcherVerdict>,
     /// Whether the alert takes it.
     pub outcome: RouteOutcome,
@@ -268,15 +268,15 @@ pub enum RouteOutcome {
     NoMatch,
     /// An earlier route took the alert and does not `continue`.
     NotReached {
-        /// That route's place.
+        /// That route's index.
         taken_by: usize,
     },
 }
 
-/// What one matcher says to one alert.
+/// Whether a matcher matches an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatcherVerdict {
-    /// As Alertmanager writes it.
+    /// The matcher as Alertmanager writes it.
     pub matcher: String,
     /// The label's value, if the alert has it.
     pub value: Option<String>,

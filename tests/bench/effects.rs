@@ -30,18 +30,7 @@ pub(crate) async fn rate(load_time: Duration, figures: &mut Figures) -> anyhow::
     let turn = load_time / TURNS;
     let (mut our_rate, mut peer_rate) = (0.0, 0.0);
     for _ in 0..TURNS {
-        let began = Instant::now();
-        let target = target(ours.address, &stand_in, &numbers);
-        let outcome = load(&target, CONNECTIONS, Until::Elapsed(turn)).await?;
-        ours.settled().await?;
-        let settled_after = began.elapsed();
-        let effects = stand_in.take().len() as u64;
-        anyhow::ensure!(
-            outcome.accepted == effects && outcome.refused == 0,
-            "{outcome:?}, {effects} effects"
-        );
-        #[allow(clippy::cast_precision_loss, reason = "a rate")]
-        let rate = effects as f64 / settled_after.as_secs_f64();
+        let rate = one_rate(&ours, &stand_in, &numbers, turn).await?;
         our_rate += rate / f64::from(TURNS);
         let target = self::target(peer.address, &stand_in, &numbers);
         let outcome = load(&target, CONNECTIONS, Until::Elapsed(turn)).await?;
@@ -66,21 +55,34 @@ pub(crate) async fn rate(load_time: Duration, figures: &mut Figures) -> anyhow::
     Ok(())
 }
 
+/// Returns how many alerts a second were accepted, run, posted, recorded and settled.
+pub(crate) async fn one_rate(
+    server: &Server,
+    stand_in: &StandIn,
+    numbers: &Arc<AtomicU64>,
+    time: Duration,
+) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let target = target(server.address, stand_in, numbers);
+    let outcome = load(&target, CONNECTIONS, Until::Elapsed(time)).await?;
+    server.settled().await?;
+    let settled_after = began.elapsed();
+    let effects = stand_in.take().len() as u64;
+    anyhow::ensure!(
+        outcome.accepted == effects && outcome.refused == 0,
+        "{outcome:?}, {effects} effects"
+    );
+    #[allow(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = effects as f64 / settled_after.as_secs_f64();
+    Ok(rate)
+}
+
 /// Measures the time from sending an alert to the arrival of its effect.
 pub(crate) async fn latency(load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
     let stand_in = StandIn::start().await?;
     let (_rig, server) = start(&stand_in)?;
-    let count = u64::from(PER_SECOND) * load_time.as_secs();
-    let sent = open_loop(&server, &stand_in, PER_SECOND, 0..count).await?;
-    server.settled().await?;
-    let mut times: Vec<_> = stand_in
-        .take()
-        .iter()
-        .filter_map(|(at, path)| Some(at.saturating_duration_since(*sent.get(path)?)))
-        .collect();
-    anyhow::ensure!(times.len() as u64 == count, "{} effects", times.len());
+    let times = times(&server, &stand_in, 0, load_time).await?;
     server.stop();
-    times.sort();
     for (name, share, target) in [
         ("p50", 0.5, Target::None),
         ("p99", 0.99, Target::AtMost(25.0)),
@@ -94,6 +96,26 @@ pub(crate) async fn latency(load_time: Duration, figures: &mut Figures) -> anyho
         );
     }
     Ok(())
+}
+
+/// Returns the times from sending an alert to the arrival of its effect, sorted, of alerts that are numbered from `first`.
+pub(crate) async fn times(
+    server: &Server,
+    stand_in: &StandIn,
+    first: u64,
+    load_time: Duration,
+) -> anyhow::Result<Vec<Duration>> {
+    let count = u64::from(PER_SECOND) * load_time.as_secs();
+    let sent = open_loop(server, stand_in, PER_SECOND, first..first + count).await?;
+    server.settled().await?;
+    let mut times: Vec<_> = stand_in
+        .take()
+        .iter()
+        .filter_map(|(at, path)| Some(at.saturating_duration_since(*sent.get(path)?)))
+        .collect();
+    anyhow::ensure!(times.len() as u64 == count, "{} effects", times.len());
+    times.sort();
+    Ok(times)
 }
 
 /// Sends an alert for each number, each at its time whatever became of the one before, and waits for the answers.
@@ -137,13 +159,18 @@ pub(crate) async fn open_loop(
 }
 
 fn start(stand_in: &StandIn) -> anyhow::Result<(Rig, Server)> {
-    let mut config = crate::ingest::config(POST);
-    let grant = format!("allow: {{ http: [\"{}\"] }}, limits:", stand_in.url);
-    config = config.replace("limits:", &grant);
-    let rig = Rig::new(&config)?;
-    rig.put("post.wasm", &modules::bytes("guest-post"))?;
+    let rig = rig(stand_in, 64)?;
     let server = rig.start()?;
     Ok((rig, server))
+}
+
+/// Returns a folder whose handler may post to the fake, with this many invocations at one time.
+pub(crate) fn rig(stand_in: &StandIn, concurrency: u32) -> anyhow::Result<Rig> {
+    let grant = format!("allow: {{ http: [\"{}\"] }}, limits:", stand_in.url);
+    let config = crate::ingest::config_with(POST, concurrency).replace("limits:", &grant);
+    let rig = Rig::new(&config)?;
+    rig.put("post.wasm", &modules::bytes("guest-post"))?;
+    Ok(rig)
 }
 
 fn target(address: SocketAddr, stand_in: &StandIn, numbers: &Arc<AtomicU64>) -> Load {

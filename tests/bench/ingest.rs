@@ -19,11 +19,16 @@ const RATIOS: [(usize, f64); 2] = [(16, 1.0), (64, 1.5)];
 
 /// Returns a configuration whose queue is no limit.
 pub(crate) fn config(handler: &str) -> String {
+    config_with(handler, 64)
+}
+
+/// As [`config`], with this many invocations of the handler at one time.
+pub(crate) fn config_with(handler: &str, concurrency: u32) -> String {
     format!(
         "slack: {{ preview: true }}\n\
          webhook: {{ queue_depth_max: 10000000 }}\n\
          routes:\n  - handlers: [{handler}]\n\
-         handlers:\n  {handler}: {{ limits: {{ concurrency: 64 }} }}\n"
+         handlers:\n  {handler}: {{ limits: {{ concurrency: {concurrency} }} }}\n"
     )
 }
 
@@ -83,7 +88,8 @@ pub(crate) async fn run(load_time: Duration, figures: &mut Figures) -> anyhow::R
     Ok(())
 }
 
-async fn measure_ours(
+/// Returns how many were accepted a second, and how many accepted and settled.
+pub(crate) async fn measure_ours(
     server: &Server,
     numbers: &Arc<AtomicU64>,
     connections: usize,
@@ -126,7 +132,10 @@ fn target(
 /// Returns the alert's JSON around its number: building it anew would cost the load generator more than
 /// sending it.
 fn template(as_list: bool) -> (String, String) {
-    let body = alert("Bench000", 99_999_999, None);
+    let mut body: serde_json::Value =
+        serde_json::from_str(&alert("Bench000", 99_999_999, None)).expect("an alert");
+    body["labels"]["count"] = "alerts".into();
+    let body = body.to_string();
     let body = if as_list {
         // Alertmanager's own interface takes a list, and times that it does not drop as long resolved.
         format!(

@@ -1,7 +1,8 @@
-//! Measures this machine: `cargo run --release -p tests --bin bench [-- NAME… --seconds N]`.
+//! Measures this machine: `cargo run --release -p tests --bin bench [-- NAME… --seconds N --before SERVER]`.
 
 #![allow(clippy::print_stdout, reason = "figures are what this program is for")]
 
+mod builds;
 mod drop_in;
 mod effects;
 mod hostile;
@@ -15,6 +16,7 @@ mod stand_in;
 mod start;
 mod storm;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use show::Figures;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Every benchmark, in the order in which they run.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "sandbox",
     "start",
     "drop-in",
@@ -36,6 +38,7 @@ const NAMES: [&str; 8] = [
     "latency",
     "storm",
     "hostile",
+    "builds",
 ];
 
 /// How long each load lasts where nothing else is said.
@@ -52,20 +55,21 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let (names, load_time, is_smoke) = arguments()?;
-    if cfg!(debug_assertions) && !is_smoke {
+    let arguments = arguments()?;
+    if cfg!(debug_assertions) && !arguments.is_smoke {
         bail!("figures of a debug build say nothing: cargo run --release -p tests --bin bench");
     }
     let mut figures = Figures::default();
-    for name in names {
+    for name in &arguments.names {
         println!("\n{name}");
-        measure(&name, load_time, &mut figures).with_context(|| name.clone())?;
+        measure(name, &arguments, &mut figures).with_context(|| name.clone())?;
     }
     figures.summary();
     Ok(())
 }
 
-fn measure(name: &str, load_time: Duration, figures: &mut Figures) -> anyhow::Result<()> {
+fn measure(name: &str, arguments: &Arguments, figures: &mut Figures) -> anyhow::Result<()> {
+    let load_time = arguments.load_time;
     // One thread for what makes load: the cores belong to what is measured.
     let lean = || {
         tokio::runtime::Builder::new_current_thread()
@@ -80,33 +84,54 @@ fn measure(name: &str, load_time: Duration, figures: &mut Figures) -> anyhow::Re
         "end-to-end" => lean()?.block_on(effects::rate(load_time, figures)),
         "latency" => lean()?.block_on(effects::latency(load_time, figures)),
         "hostile" => lean()?.block_on(hostile::run(load_time, figures)),
+        "builds" => {
+            let before = arguments.before.as_deref();
+            lean()?.block_on(builds::run(before, load_time, figures))
+        }
         _ => lean()?.block_on(storm::run(figures)),
     }
 }
 
-/// `--smoke` runs a debug build too: to see that it runs, not how fast.
-fn arguments() -> anyhow::Result<(Vec<String>, Duration, bool)> {
-    let mut names = Vec::new();
-    let mut seconds = SECONDS_DEFAULT;
-    let mut is_smoke = false;
+/// What the command line says.
+struct Arguments {
+    names: Vec<String>,
+    load_time: Duration,
+    /// A debug build runs too: to see that it runs, not how fast.
+    is_smoke: bool,
+    /// Another build of the server, for `builds`.
+    before: Option<PathBuf>,
+}
+
+fn arguments() -> anyhow::Result<Arguments> {
+    let mut parsed = Arguments {
+        names: Vec::new(),
+        load_time: Duration::from_secs(SECONDS_DEFAULT),
+        is_smoke: false,
+        before: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        if argument == "--seconds" {
-            let value = arguments.next().context("--seconds takes a number")?;
-            seconds = value.parse().context("--seconds takes a number")?;
-        } else if argument == "--smoke" {
-            is_smoke = true;
-        } else if NAMES.contains(&argument.as_str()) {
-            names.push(argument);
-        } else {
-            bail!(
-                "{argument} is no benchmark: take any of {}, and --seconds N",
+        match argument.as_str() {
+            "--seconds" => {
+                let value = arguments.next().context("--seconds takes a number")?;
+                let seconds = value.parse().context("--seconds takes a number")?;
+                parsed.load_time = Duration::from_secs(seconds);
+            }
+            "--before" => {
+                let path = arguments.next().context("--before takes a server's path")?;
+                let path = Path::new(&path).canonicalize();
+                parsed.before = Some(path.context("--before takes a server's path")?);
+            }
+            "--smoke" => parsed.is_smoke = true,
+            name if NAMES.contains(&name) => parsed.names.push(name.to_owned()),
+            other => bail!(
+                "{other} is no benchmark: take any of {}, --seconds N and --before SERVER",
                 NAMES.join(", ")
-            );
+            ),
         }
     }
-    if names.is_empty() {
-        names = NAMES.map(str::to_owned).to_vec();
+    if parsed.names.is_empty() {
+        parsed.names = NAMES.map(str::to_owned).to_vec();
     }
-    Ok((names, Duration::from_secs(seconds), is_smoke))
+    Ok(parsed)
 }

@@ -1,5 +1,6 @@
 //! The real server in a process of its own, in an empty folder, with modules and a configuration.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use tests::process::{Process, command};
+use tests::process::{Process, binary, command_of};
 use tests::{alerts, modules};
 
 use crate::load::Client;
@@ -82,8 +83,13 @@ impl Rig {
 
     /// Starts a server and waits until it is ready.
     pub(crate) fn start(&self) -> anyhow::Result<Server> {
+        self.start_build(binary())
+    }
+
+    /// Starts another build of the server and waits until it is ready.
+    pub(crate) fn start_build(&self, binary: &Path) -> anyhow::Result<Server> {
         let args = ["serve", "--config.file", "alert-manager.yml"];
-        let process = Process::start(command(self.dir.path(), &args));
+        let process = Process::start(command_of(binary, self.dir.path(), &args));
         let address = process
             .url
             .strip_prefix("http://")
@@ -108,6 +114,26 @@ impl Server {
     /// Returns a line of the process's status in MiB: `VmRSS`, `VmHWM`.
     pub(crate) fn memory_mib(&self, name: &str) -> anyhow::Result<f64> {
         memory_mib(self.process.id(), name)
+    }
+
+    /// Returns the processor time that each of its threads has used so far, by the thread's name without its number.
+    pub(crate) fn cpu_by_thread(&self) -> anyhow::Result<BTreeMap<String, Duration>> {
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let mut times = BTreeMap::new();
+        for task in fs::read_dir(tasks).context("figures of threads need Linux")? {
+            let task = task?.path();
+            // A thread that ends meanwhile has no file any more.
+            let Ok(stat) = fs::read_to_string(task.join("schedstat")) else {
+                continue;
+            };
+            let nanos: u64 = stat.split(' ').next().unwrap_or_default().parse()?;
+            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+            let name = name
+                .trim()
+                .trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+            *times.entry(name.to_owned()).or_default() += Duration::from_nanos(nanos);
+        }
+        Ok(times)
     }
 
     /// Waits until every delivery is settled.

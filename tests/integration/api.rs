@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use alert_manager::api as types;
 use reqwest::header::{CONTENT_TYPE, HOST, ORIGIN};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -58,7 +59,11 @@ impl Asker<'_> {
         let method = method.as_str().to_ascii_lowercase();
         let problems = self.api.check(&method, template, status, &body);
         assert!(problems.is_empty(), "{problems:#?}\n{body}");
-        (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+        let Ok(body) = serde_json::from_str(&body) else {
+            return (status, Value::Null);
+        };
+        check_types(template, status, &body);
+        (status, body)
     }
 
     async fn get(&mut self, template: &str, path: &str) -> (u16, Value) {
@@ -75,6 +80,31 @@ impl Asker<'_> {
             request.header(CONTENT_TYPE, "application/json").body(body)
         })
         .await
+    }
+}
+
+/// Reads an answer as its type and writes it again: nothing is lost, and nothing is of a kind that the type does not know.
+macro_rules! check_type {
+    ($kind:ty, $body:expr) => {{
+        let read: $kind = serde_json::from_value($body.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), *$body);
+        assert!(!format!("{read:?}").contains("Unknown("), "{read:?}");
+    }};
+}
+
+/// Checks that the public types of the API hold all of an answer.
+fn check_types(template: &str, status: u16, body: &Value) {
+    match (template, status) {
+        (LIST, 200) => check_type!(types::Deliveries, body),
+        (ONE, 200) => check_type!(types::Story, body),
+        (RETRY, 200) => check_type!(types::SentAgain, body),
+        (CANCEL, 200) => check_type!(types::Cancelled, body),
+        (RETRY_ALL, 200) => check_type!(types::Retried, body),
+        ("/api/v1/handlers", 200) => check_type!(types::Handlers, body),
+        ("/-/reload", 200) => check_type!(types::Reloaded, body),
+        (_, 202) => check_type!(types::Accepted, body),
+        (_, 400..) => check_type!(types::Error, body),
+        _ => panic!("{template} {status}: which type is this?\n{body}"),
     }
 }
 

@@ -331,7 +331,7 @@ fn a_start_says_what_it_found_and_how_the_last_process_ended() {
     let line = found(&server, "last_end=none");
     assert_eq!(field(&line, "level"), "info", "{line}");
     post_alert(&server, &alerts::firing("Waits", &[("team", "a")]));
-    server.wait_for_line("will try again");
+    server.wait_for_line("will be retried");
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
 
@@ -401,7 +401,7 @@ fn a_reload_says_what_changed_in_the_log_and_to_whoever_asked() {
     assert_eq!(used.code, Some(1), "{used:?}");
     assert!(
         used.stdout.starts_with(
-            "reloaded: the new configuration is in use, with 1 thing in it that can only fail; changed:\n"
+            "reloaded: the new configuration is in use, with 1 problem in it; changed:\n"
         ),
         "{used:?}"
     );

@@ -1,4 +1,4 @@
-//! The server as its users meet it: real bytes in over HTTP, real handlers, stand-ins at the other end.
+//! The server as its users meet it: real bytes in over HTTP, real handlers, fakes at the other end.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod alarms;
@@ -22,6 +22,7 @@ mod effects;
 mod events;
 mod first_day;
 mod folder;
+mod fuzz;
 mod holds;
 mod limits;
 mod logs;

@@ -170,7 +170,7 @@ async fn a_handler_whose_newer_file_is_refused_is_listed_as_serving_the_old_one(
     let listed = told(&server, &["handlers"]).await;
     assert!(listed.contains("serving the old version"), "{listed}");
     assert!(
-        listed.contains("the version before it goes on serving"),
+        listed.contains("the previous version keeps serving"),
         "{listed}"
     );
     let (_, metrics) = server.get_text("/metrics").await;

@@ -17,31 +17,45 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Returns the binary, built in the profile of the tests.
 ///
 /// # Panics
-/// Where it does not build.
+/// If it does not build.
 #[must_use]
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--bin", "alert-manager", "--locked"])
-            .current_dir(workspace());
-        // Some build scripts look at what cargo tells of the package that is being built; what it tells of
-        // these tests would have half of the dependencies built anew, back and forth.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(name);
-            }
+    BUILT.get_or_init(|| build("alert-manager", &[]))
+}
+
+/// Returns the binary that breaks promises if `alert_manager::queue::failpoint` is told to, which no release has.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn binary_with_failpoints() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("alert-manager-failpoints", &["--features", "failpoints"]))
+}
+
+/// Builds a binary in the profile of the tests, with the features of a build of the server alone.
+fn build(name: &str, more: &[&str]) -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--locked", "--bin", name])
+        .args(more)
+        .current_dir(workspace());
+    // Some build scripts look at what cargo sets for the package that is being built. What it has set for these tests would
+    // have half of the dependencies built anew, back and forth.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(name);
         }
-        build.args(profile());
-        let built = build.output().expect("cargo runs");
-        assert!(
-            built.status.success(),
-            "the server does not build:\n{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
-        folder().join("alert-manager")
-    })
+    }
+    build.args(profile());
+    let built = build.output().expect("cargo runs");
+    assert!(
+        built.status.success(),
+        "{name} does not build:\n{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    folder().join(name)
 }
 
 /// Returns what tells cargo to build in the profile of this program.
@@ -68,7 +82,13 @@ fn folder() -> PathBuf {
 /// Returns the command with no variable of ours inherited, in a folder.
 #[must_use]
 pub fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    command_of(binary(), dir, args)
+}
+
+/// As [`command`], of another build of the server.
+#[must_use]
+pub fn command_of(binary: &Path, dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.current_dir(dir).args(args);
     for name in [
         "PORT",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager::app::{App, ConfigSource, Shared};
+use alert_manager::app::{App, ConfigSource, Handle};
 use alert_manager::config::{Config, Overrides};
 use alert_manager::runtime::Compiler;
 use parking_lot::Mutex;
@@ -103,7 +103,7 @@ impl Setup {
         .map_err(|error| error.to_string())?;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let shared = app.shared();
+        let shared = app.handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(app.run(listener, async move {
             let _ = stopped.await;
@@ -174,8 +174,8 @@ pub struct Server {
     pub url: String,
     /// Its folder: configuration, store, modules.
     pub dir: Arc<TempDir>,
-    /// Handles on its parts, for events to wait for.
-    pub shared: Shared,
+    /// A handle on it, for events to wait for.
+    pub shared: Handle,
     previews: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<Result<(), alert_manager::app::ServeError>>>,

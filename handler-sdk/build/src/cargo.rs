@@ -1,4 +1,4 @@
-//! Builds Rust projects with a cargo of their own.
+//! Builds Rust projects by running cargo.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,11 +10,12 @@ use std::process::{Command, Stdio};
 use crate::publish::publish;
 use crate::{Artifact, BuildError, Colour, Event, Options, Project, RUST_TARGET};
 
-/// The profile's name, and the folder below the target's that cargo gives it.
+/// The profile's name, and the name of its folder below cargo's target directory.
 const PROFILE: &str = "handler";
 
-/// Fast, and no larger for it: what is inlined of the SDK falls away. On the command line, because the
-/// workspace's own profiles are the host's, which must not abort on a panic. Symbols stay: without them a trap's backtrace names nothing.
+/// Settings for speed; the components are no larger for it, since unused inlined code of the SDK is dropped. They are set
+/// on the command line because the workspace's own profiles belong to the host, which must not abort on a panic. Symbols
+/// are kept, because a trap's backtrace has no names without them.
 const PROFILE_SETTINGS: [&str; 7] = [
     "inherits=\"release\"",
     "panic=\"abort\"",
@@ -25,11 +26,11 @@ const PROFILE_SETTINGS: [&str; 7] = [
     "strip=\"debuginfo\"",
 ];
 
-/// A quarter of what rustc reserves for a guest's stack in its memory: every invocation has that memory cleared, and
-/// what was never touched has to be looked at too. Flags that a project has for the target replace this one.
+/// A quarter of rustc's default stack in a guest's memory: that memory is cleared for every invocation, and even
+/// untouched memory has to be examined. A project's own flags for the target replace this setting.
 const STACK_BYTES: u32 = 256 << 10;
 
-/// What an outer cargo, or its user, set for another target than ours.
+/// Variables that an outer cargo, or its user, sets for another target.
 const FOREIGN_VARIABLES: [&str; 6] = [
     "CARGO_ENCODED_RUSTFLAGS",
     "RUSTFLAGS",
@@ -39,7 +40,7 @@ const FOREIGN_VARIABLES: [&str; 6] = [
     "RUSTC_WORKSPACE_WRAPPER",
 ];
 
-/// The last so many bytes of what cargo prints are kept for an error.
+/// How much of the end of cargo's output is kept for an error.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// Builds the projects of each workspace together; the results are in the order of `projects`.
@@ -65,8 +66,8 @@ pub(crate) fn build_all(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Where the projects don't compile together, each is built alone: what compiled is not compiled again, and
-/// an error is told with the project that it belongs to.
+/// Builds the projects of one workspace. If they do not compile together, builds each alone, so that an error is reported
+/// with its project; what has been compiled is not compiled again.
 fn build_workspace(
     root: &Path,
     members: &[(usize, &Project)],
@@ -87,7 +88,7 @@ fn build_workspace(
         .collect()
 }
 
-/// Asks cargo, whose rules for `members`, `exclude` and parent folders are its own.
+/// Returns the workspace's root, as cargo reports it: its rules for `members`, `exclude` and parent folders are complex.
 fn workspace_root(project: &Project, options: &Options) -> Result<PathBuf, BuildError> {
     let mut command = cargo(&project.dir, options);
     command.args(["locate-project", "--workspace", "--message-format", "plain"]);
@@ -151,7 +152,7 @@ fn compile(root: &Path, projects: &[&Project], options: &Options) -> Result<(), 
     })
 }
 
-/// Panics name files of libraries: without the folder of the one who built them, so that the same bytes come out for everybody.
+/// Returns flags that remove the local paths from the messages of panics, so that builds are reproducible.
 fn rust_flags(cargo_home: Option<&Path>) -> Vec<String> {
     let mut flags = vec![format!("-Clink-arg=-zstack-size={STACK_BYTES}")];
     if let Some(home) = cargo_home.and_then(Path::to_str) {
@@ -187,8 +188,8 @@ fn take_component(
     Ok(artifact)
 }
 
-/// Installs the target where it is missing: a toolchain file that lists it is not enough where rustup's
-/// automatic installation is switched off.
+/// Installs the target if it is missing. A toolchain file that lists it is not enough if rustup's automatic installation
+/// is off.
 fn ensure_target(dir: &Path, options: &Options) -> Result<(), BuildError> {
     let tools = &options.tools;
     if target_is_installed(dir, options)? {
@@ -223,7 +224,7 @@ fn target_is_installed(dir: &Path, options: &Options) -> Result<bool, BuildError
     Ok(succeeded && Path::new(output.stdout.trim()).is_dir())
 }
 
-/// Whether a lockfile knows the projects already; one that doesn't must be allowed to grow.
+/// Returns whether a lockfile has all projects; if not, cargo must be allowed to update it.
 fn lockfile_covers(root: &Path, names: &[&str]) -> bool {
     let Ok(lockfile) = fs::read_to_string(root.join("Cargo.lock")) else {
         return false;
@@ -238,7 +239,7 @@ fn lockfile_covers(root: &Path, names: &[&str]) -> bool {
 
 fn target_dir(root: &Path, options: &Options) -> PathBuf {
     match &options.target_dir {
-        // Cargo is run from the workspace's root, where a relative path would mean another folder.
+        // Cargo is run in the workspace's root, where a relative path would name another folder.
         Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()),
         None => root.join("target").join("handlers"),
     }
@@ -273,7 +274,7 @@ fn run_quietly(command: &mut Command, program: &OsStr) -> Result<(bool, Output),
     ))
 }
 
-/// Runs cargo and passes on each line as it comes; returns whether it succeeded, and what it printed.
+/// Runs cargo and passes on each line immediately; returns whether it succeeded, and its output.
 fn run_loudly(command: &mut Command, options: &Options) -> Result<(bool, String), BuildError> {
     let program = &options.tools.cargo;
     let mut child = command

@@ -1,4 +1,4 @@
-//! Why a project could not be built, in words that say what to do.
+//! The errors of a build; each text says what to do.
 
 use std::fmt;
 use std::io;
@@ -9,50 +9,50 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A program is not there, or can't be started.
+    /// A program does not exist or cannot be started.
     Tool {
-        /// Its name.
+        /// The program's name.
         program: String,
-        /// Why.
+        /// The error of the operating system.
         source: Arc<io::Error>,
     },
-    /// The compiler can't build for WebAssembly, and the attempt to install that failed.
+    /// The WebAssembly target is missing, and installing it failed.
     MissingTarget {
-        /// The command to run by hand.
+        /// The command that installs it.
         command: String,
-        /// What went wrong when it was run.
+        /// Why installing it failed.
         why: String,
     },
-    /// The compiler refuses the code, or cargo the project.
+    /// The code does not compile, or cargo rejects the project.
     Compile {
         /// The project.
         project: String,
-        /// What was printed.
+        /// The compiler's output.
         output: String,
     },
-    /// Everything compiled, but there is no component.
+    /// The code compiled, but there is no component.
     NoComponent {
         /// The project.
         project: String,
         /// Where it was expected.
         expected: PathBuf,
     },
-    /// The component would be refused by a server; nothing is replaced.
+    /// A server would reject the component; no file was replaced.
     Refused {
         /// The project.
         project: String,
-        /// Why.
+        /// The reason.
         why: String,
-        /// The file that stays as it was; absent if there is none.
+        /// The file that was kept; `None` if there was none.
         kept: Option<PathBuf>,
     },
-    /// A file or folder can't be read or written.
+    /// A file or folder cannot be read or written.
     Io {
-        /// What was being done.
+        /// The action that failed.
         doing: &'static str,
-        /// To what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: Arc<io::Error>,
     },
 }

@@ -1,6 +1,6 @@
 //! Finds handler projects and builds them to WebAssembly components.
 //!
-//! Nothing but std: it is compiled before anything else can be built.
+//! It depends only on std, because it is compiled before everything else.
 //!
 //! ```no_run
 //! use handler_build::{Options, build_all, discover};
@@ -28,13 +28,13 @@ use std::sync::Arc;
 pub use error::BuildError;
 pub use project::{Found, Language, Project, discover};
 
-/// The target that a Rust handler is built for.
+/// The compilation target of Rust handlers.
 pub const RUST_TARGET: &str = "wasm32-wasip2";
 
 /// Builds one project; the component is at [`Artifact::path`].
 ///
 /// # Errors
-/// Where the target or a tool is missing, the code does not compile, or the component can't be written.
+/// Returns an error if the target or a tool is missing, the code does not compile, or the component cannot be written.
 pub fn build(project: &Project, options: &Options) -> Result<Artifact, BuildError> {
     let mut results = build_all(std::slice::from_ref(project), options);
     results.remove(0)
@@ -42,7 +42,7 @@ pub fn build(project: &Project, options: &Options) -> Result<Artifact, BuildErro
 
 /// Builds several projects, those of one workspace together; the results are in the order of `projects`.
 ///
-/// A project that does not compile leaves the others' components as good as they would be alone.
+/// A project that does not compile does not affect the components of the others.
 pub fn build_all(projects: &[Project], options: &Options) -> Vec<Result<Artifact, BuildError>> {
     cargo::build_all(projects, options)
 }
@@ -50,26 +50,26 @@ pub fn build_all(projects: &[Project], options: &Options) -> Vec<Result<Artifact
 /// See [`Options::check`].
 pub type Check = Arc<dyn Fn(&str, &[u8]) -> Result<(), String> + Send + Sync>;
 
-/// How to build.
+/// The settings of a build.
 #[derive(Clone)]
 pub struct Options {
-    /// Where components go, as `NAME.wasm`; made where it is missing.
+    /// The folder for components, as `NAME.wasm`; created if missing.
     pub out_dir: PathBuf,
-    /// Where cargo works. By default `target/handlers` below the workspace's root: a build that shared the
-    /// outer build's directory would wait for its lock, and the outer build for this one.
+    /// Cargo's target directory. By default `target/handlers` below the workspace's root: if it shared the directory of an
+    /// outer build, each would wait for the other's lock.
     pub target_dir: Option<PathBuf>,
     /// Whether compiler messages are coloured.
     pub colour: Colour,
     /// The programs to run.
     pub tools: Tools,
-    /// Judges a component before it is put in place, by the name of its file; the error says why it is of no use.
+    /// Checks a component before it is published, given its file name; an error says why a server would reject it.
     pub check: Check,
-    /// Told what happens, as it happens.
+    /// Called with each event of the build.
     pub progress: Arc<dyn Fn(Event<'_>) + Send + Sync>,
 }
 
 impl Options {
-    /// Returns options that build to `out_dir`, without colour, and tell nobody.
+    /// Returns options that build to `out_dir`, without colour and without a progress callback.
     pub fn new(out_dir: impl Into<PathBuf>) -> Self {
         Self {
             out_dir: out_dir.into(),
@@ -102,12 +102,12 @@ pub enum Colour {
     Never,
 }
 
-/// The programs to run, by name or path.
+/// The programs that are run, by name or path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tools {
     /// Builds Rust.
     pub cargo: OsString,
-    /// Tells whether the target is installed.
+    /// Finds out whether the target is installed.
     pub rustc: OsString,
     /// Installs the target.
     pub rustup: OsString,
@@ -123,11 +123,11 @@ impl Default for Tools {
     }
 }
 
-/// What happens during a build.
+/// An event of a build.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The target is missing; this command is run to install it.
+    /// The target is missing; this command installs it.
     InstallingTarget {
         /// The command, as a person would type it.
         command: &'a str,
@@ -137,9 +137,9 @@ pub enum Event<'a> {
         /// Their names.
         projects: &'a [&'a str],
     },
-    /// A line that the compiler printed.
+    /// A line of the compiler's output.
     Output(&'a str),
-    /// A component is in its place.
+    /// A component was published.
     Built(&'a Artifact),
 }
 
@@ -150,8 +150,8 @@ pub struct Artifact {
     pub name: String,
     /// The component's file.
     pub path: PathBuf,
-    /// Its size.
+    /// The component's size.
     pub bytes: u64,
-    /// Whether it differs from the file that was there before.
+    /// Whether it differs from the previous file.
     pub changed: bool,
 }

@@ -1,8 +1,8 @@
 //! Reads the few keys of a `Cargo.toml` that discovery needs.
 //!
-//! No TOML parser: this crate is std only, and cargo itself judges the rest of the file.
+//! It does not use a TOML parser: this crate depends only on std, and cargo checks the rest of the file.
 
-/// What a manifest says about the library that it builds.
+/// The part of a manifest that describes the library.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Manifest {
     /// `package.name`
@@ -48,19 +48,19 @@ impl Manifest {
         manifest
     }
 
-    /// Whether it builds a component.
+    /// Returns whether it builds a component.
     pub(crate) fn is_handler(&self) -> bool {
         self.crate_types.iter().any(|kind| kind == "cdylib")
     }
 
-    /// The file's stem that rustc gives to the library.
+    /// Returns the file stem that rustc gives to the library.
     pub(crate) fn library_stem(&self) -> Option<String> {
         let name = self.library.as_ref().or(self.package.as_ref())?;
         Some(name.replace('-', "_"))
     }
 }
 
-/// The quoted strings of a value.
+/// Returns the quoted strings of a value.
 fn strings(value: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = value;
@@ -74,7 +74,7 @@ fn strings(value: &str) -> Vec<String> {
     found
 }
 
-/// Cuts off a comment; a `#` within quotes is none.
+/// Removes a comment; a `#` within quotes does not begin one.
 fn without_comment(line: &str) -> &str {
     let mut quote = None;
     for (at, char) in line.char_indices() {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_or_a_program_is_no_handler() {
+    fn a_library_or_a_program_is_not_a_handler() {
         for text in [
             "",
             "[package]\nname = \"a\"",

@@ -1,4 +1,4 @@
-//! Which folders hold handler projects.
+//! Finds the folders that hold handler projects.
 
 use std::fs;
 use std::io;
@@ -14,13 +14,13 @@ pub struct Project {
     pub name: String,
     /// The folder.
     pub dir: PathBuf,
-    /// What it is written in.
+    /// The language that it is written in.
     pub language: Language,
-    /// The stem of the file that the compiler writes.
+    /// The stem of the compiler's output file.
     pub(crate) library_stem: String,
 }
 
-/// What a handler is written in.
+/// The language of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Language {
@@ -33,7 +33,7 @@ pub enum Language {
 pub struct Found {
     /// Those that can be built, sorted by name.
     pub projects: Vec<Project>,
-    /// Why the others can't be read: one does not hold back the rest.
+    /// Errors of those that cannot be read; they do not stop the others.
     pub unreadable: Vec<BuildError>,
 }
 
@@ -46,11 +46,11 @@ impl Found {
     }
 }
 
-/// Returns the handler projects of a folder: the folder itself if it is one, else those of its direct subfolders that are.
-/// Other folders and files are passed over.
+/// Returns the handler projects of a folder: the folder itself if it is one, otherwise those of its direct subfolders that
+/// are. Other folders and files are ignored.
 ///
 /// # Errors
-/// If the folder can't be read.
+/// Returns an error if the folder cannot be read.
 pub fn discover(dir: &Path) -> Result<Found, BuildError> {
     let mut found = Found::default();
     found.look_at(dir);
@@ -92,7 +92,7 @@ fn project_at(dir: &Path) -> Result<Option<Project>, BuildError> {
     ) else {
         return Ok(None);
     };
-    // Cargo is run from elsewhere: the folder's path must not depend on where we are.
+    // Cargo is run in another folder, so the path must be absolute.
     let dir = fs::canonicalize(dir).map_err(BuildError::io("resolving", dir))?;
     Ok(Some(Project {
         name,

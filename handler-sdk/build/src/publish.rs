@@ -1,4 +1,4 @@
-//! Puts a component into the folder that a server may be watching.
+//! Copies a component into a folder that a server may be watching.
 
 use std::fs;
 use std::io;
@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::{Artifact, BuildError, Options};
 
-/// Copies `built` to `NAME.wasm` in `out_dir`. Whoever looks sees the old file or the new one, never half
-/// of it; what [`Options::check`] refuses replaces nothing; a file that is the same already is left alone, so that a server has no reason to load it again.
+/// Copies `built` to `NAME.wasm` in `out_dir`. A reader sees the old file or the new one, never a part. A component that
+/// [`Options::check`] rejects replaces nothing. An identical file is left alone, so that a server does not load it again.
 pub(crate) fn publish(name: &str, built: &Path, options: &Options) -> Result<Artifact, BuildError> {
     let out_dir = &options.out_dir;
     let component = fs::read(built).map_err(BuildError::io("reading", built))?;
@@ -21,13 +21,13 @@ pub(crate) fn publish(name: &str, built: &Path, options: &Options) -> Result<Art
     })?;
     let changed = !fs::read(&path).is_ok_and(|before| before == component);
     if changed {
-        // In the same folder, since a rename does not cross file systems; not called .wasm, since a
-        // server takes every file of that name.
+        // The temporary file is in the same folder, because a rename does not cross file systems, and has another ending,
+        // because a server loads every `.wasm` file.
         let temporary = out_dir.join(format!(".{name}.{}.tmp", std::process::id()));
         let written =
             write_synced(&temporary, &component).and_then(|()| fs::rename(&temporary, &path));
         if let Err(error) = written {
-            // The reason why it failed matters more than whether this does.
+            // The first error is reported; an error of the cleanup is ignored.
             let _ = fs::remove_file(&temporary);
             return Err(BuildError::io("writing", path)(error));
         }

@@ -1,4 +1,4 @@
-//! Discovery, and builds by the real cargo of projects without dependencies.
+//! Discovery, and builds with the real cargo of projects without dependencies.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use handler_build::{BuildError, Event, Language, Options, build, build_all, discover};
 
-/// A folder of a test's own, removed at its end. (This crate is std only, its tests too.)
+/// A temporary folder, removed when dropped. (This crate depends only on std, and so do its tests.)
 struct Folder(PathBuf);
 
 impl Folder {
@@ -31,7 +31,7 @@ impl Folder {
         path
     }
 
-    /// A handler project; its code needs nothing but core, so that building it is quick.
+    /// Writes a handler project whose code needs only core, so that it builds quickly.
     fn project(&self, name: &str, code: &str) {
         self.write(
             &format!("{name}/Cargo.toml"),
@@ -56,12 +56,12 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What can't be removed is the temporary folder's to clean up.
+        // The system cleans up the temporary folder if this fails.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Options that write down what happens.
+/// Options that record the events.
 fn recorded(options: Options) -> (Options, Arc<Mutex<Vec<String>>>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&events);
@@ -165,7 +165,7 @@ fn projects_of_a_workspace_are_built_together_and_put_in_place() {
     assert_eq!(artifacts[1].path, folder.0.join("out/two-words.wasm"));
     for artifact in &artifacts {
         let component = fs::read(&artifact.path).unwrap();
-        // A component's preamble; a core module has version 1 and layer 0.
+        // The preamble of a component; that of a core module has version 1 and layer 0.
         assert_eq!(component[..8], *b"\0asm\x0d\0\x01\0");
         assert_eq!(artifact.bytes, component.len() as u64);
         assert!(artifact.changed);
@@ -217,8 +217,8 @@ fn a_lockfile_that_does_not_know_a_new_project_may_grow() {
 mod target {
     use super::*;
 
-    /// A program that runs this shell script. Another process puts it there: were it written by this one,
-    /// a test that starts a process meanwhile could hold it open, and Linux runs no file open for writing.
+    /// Writes a script as a program. Another process writes it: if this one did, a child process started by a concurrent
+    /// test could hold it open, and Linux does not execute a file that is open for writing.
     fn program(folder: &Folder, name: &str, script: &str) -> std::ffi::OsString {
         let source = folder.write(&format!("{name}.sh"), &format!("#!/bin/sh\n{script}\n"));
         let path = folder.0.join(name);
@@ -231,7 +231,7 @@ mod target {
         path.into()
     }
 
-    /// Options whose rustc finds the target once the file `installed` is there.
+    /// Options with a rustc that finds the target if the file `installed` exists.
     fn without_target(folder: &Folder, rustup: &str) -> Options {
         let mut options = folder.options();
         let installed = folder.0.join("installed");
@@ -241,7 +241,7 @@ mod target {
     }
 
     #[test]
-    fn a_missing_target_is_installed_and_said() {
+    fn a_missing_target_is_installed_and_reported() {
         let folder = Folder::new();
         folder.project("one", EMPTY);
         let installs = format!(
@@ -263,25 +263,34 @@ mod target {
         folder.project("one", EMPTY);
         let options = without_target(&folder, "echo 'error: no network' >&2; exit 1");
         let error = build(&discover(&folder.0).unwrap().projects[0], &options).unwrap_err();
-        let told = error.to_string();
-        assert!(matches!(error, BuildError::MissingTarget { .. }), "{told}");
-        assert!(told.contains("error: no network"), "{told}");
+        let message = error.to_string();
         assert!(
-            told.ends_with("one && rustup target add wasm32-wasip2"),
-            "{told}"
+            matches!(error, BuildError::MissingTarget { .. }),
+            "{message}"
+        );
+        assert!(message.contains("error: no network"), "{message}");
+        assert!(
+            message.ends_with("one && rustup target add wasm32-wasip2"),
+            "{message}"
         );
     }
 
     #[test]
-    fn without_rustup_the_command_is_told_too() {
+    fn without_rustup_the_command_is_reported_too() {
         let folder = Folder::new();
         folder.project("one", EMPTY);
         let mut options = without_target(&folder, "");
         options.tools.rustup = "no-such-rustup".into();
-        let told = build(&discover(&folder.0).unwrap().projects[0], &options)
+        let message = build(&discover(&folder.0).unwrap().projects[0], &options)
             .unwrap_err()
             .to_string();
-        assert!(told.contains("`no-such-rustup` is not installed"), "{told}");
-        assert!(told.ends_with("rustup target add wasm32-wasip2"), "{told}");
+        assert!(
+            message.contains("`no-such-rustup` is not installed"),
+            "{message}"
+        );
+        assert!(
+            message.ends_with("rustup target add wasm32-wasip2"),
+            "{message}"
+        );
     }
 }

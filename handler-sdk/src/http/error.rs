@@ -1,4 +1,4 @@
-//! Why there is no response, or not the one that was asked for.
+//! The errors of an HTTP request.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,40 +7,39 @@ use super::RequestName;
 use crate::Failure;
 use crate::bindings::alert_manager::handler::http as wire;
 
-/// Why there is no response, or not the one that was asked for.
+/// Why there is no response, or no usable one.
 ///
-/// Under `?` in a handler it becomes a [`Failure`]: *unavailable* for 408, 425, 429, 5xx, timeouts and
-/// unreachable hosts, with the server's `Retry-After`; *retryable* for a body that can't be read;
-/// *permanent* for the rest.
+/// `?` in a handler turns it into a [`Failure`]: *unavailable* for 408, 425, 429, 5xx, timeouts and unreachable
+/// hosts, with the server's `Retry-After`; *retryable* for a body that cannot be read; *permanent* for the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     pub(super) request: RequestName,
     pub(super) kind: ErrorKind,
 }
 
-/// What kind of error it is.
+/// The kind of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Not granted; the lines of configuration that would grant it.
+    /// The operator has not granted the request. Holds the lines of configuration that would grant it.
     Denied(String),
-    /// The request can't be sent as it is.
+    /// The request is invalid and was not sent.
     InvalidRequest(String),
-    /// No connection, no name, TLS refused, or the connection broke.
+    /// The name did not resolve, no connection could be made, TLS failed, or the connection broke.
     Unreachable(String),
-    /// Sent or not: unknown.
+    /// The time ran out. Whether the request took effect is unknown.
     Timeout,
     /// The body is larger than this limit, in bytes.
     TooLarge(u32),
-    /// Which limit of this step is used up.
+    /// The limit of this step that is used up.
     BudgetExhausted(String),
-    /// Anything else that may pass.
+    /// Any other transient error.
     Unavailable(String),
     /// [`Response::error_for_status`](super::Response::error_for_status) found another status than 200 to 299.
     Status {
         /// The status code.
         status: u16,
-        /// How the body begins, with secrets masked.
+        /// The beginning of the body, with secrets masked.
         said: String,
         /// The server's `Retry-After`.
         retry_after: Option<Duration>,
@@ -50,12 +49,12 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// Returns what kind of error it is.
+    /// Returns the kind of error.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
-    /// Returns the status where that is the error.
+    /// Returns the status if the error is [`ErrorKind::Status`].
     pub fn status(&self) -> Option<u16> {
         match self.kind {
             ErrorKind::Status { status, .. } => Some(status),
@@ -63,7 +62,7 @@ impl Error {
         }
     }
 
-    /// Returns whether the operator has not granted it.
+    /// Returns whether the operator has not granted the request.
     pub fn is_denied(&self) -> bool {
         matches!(self.kind, ErrorKind::Denied(_))
     }

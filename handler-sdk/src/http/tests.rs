@@ -1,4 +1,4 @@
-//! How answers and errors become what a handler returns.
+//! How responses and errors become a handler's failures.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn check(reply: Reply, expected: Failure) {
 }
 
 #[test]
-fn what_may_pass_is_unavailable_and_names_no_secret() {
+fn transient_errors_are_unavailable_and_name_no_secret() {
     let at = "GET https://api.example.com/v1/x";
     check(
         Reply::unreachable(),
@@ -54,7 +54,7 @@ fn what_may_pass_is_unavailable_and_names_no_secret() {
 }
 
 #[test]
-fn the_servers_wait_is_kept() {
+fn retry_after_is_honoured() {
     let failure = |seconds| {
         Failure::unavailable("GET https://api.example.com/v1/x: answered 429")
             .after(Duration::from_secs(seconds))
@@ -68,7 +68,7 @@ fn the_servers_wait_is_kept() {
             .header("Date", "Wed, 21 Oct 2026 07:28:00 GMT"),
         failure(30),
     );
-    // Without the server's clock, ours: it stands at 07:28:00.
+    // If the server sends no date, the handler's clock is used, which is at 07:28:00.
     check(limited().header("Retry-After", date), failure(30));
     check(
         limited().header("Retry-After", "soon"),
@@ -77,7 +77,7 @@ fn the_servers_wait_is_kept() {
 }
 
 #[test]
-fn what_cannot_pass_is_permanent() {
+fn errors_that_a_retry_cannot_fix_are_permanent() {
     let at = "GET https://api.example.com/v1/x";
     check(
         Reply::status(403, "pods is forbidden,\n password=hunter2"),
@@ -106,7 +106,7 @@ fn what_cannot_pass_is_permanent() {
 }
 
 #[test]
-fn a_body_that_is_not_what_was_asked_for_is_tried_again() {
+fn a_body_that_cannot_be_read_is_retried() {
     let failure = asked(Reply::status(200, "<html>login</html>")).unwrap_err();
     assert!(matches!(failure, Failure::Retryable(_)), "{failure:?}");
     assert!(
@@ -118,7 +118,7 @@ fn a_body_that_is_not_what_was_asked_for_is_tried_again() {
 }
 
 #[test]
-fn a_request_goes_out_as_it_was_put_together() {
+fn a_request_is_sent_as_it_was_built() {
     struct Posts;
     impl Handler for Posts {
         fn describe() -> Description {

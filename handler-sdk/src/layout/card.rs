@@ -1,21 +1,21 @@
-//! A message within bounds: what does not fit goes into its thread.
+//! A message of bounded size: what does not fit goes into its thread.
 
 use crate::slack::{Blocks, Message, MessageRef, Mrkdwn, Reply, Size};
 use crate::{Cx, Failure};
 
-/// Blocks of a message.
+/// The blocks that a message has at most.
 pub const BLOCKS_MAX: usize = 12;
-/// Lines of a message, over all its blocks: a screen of a phone, twice.
+/// The lines of all blocks of a message: twice the screen of a phone.
 pub const LINES_MAX: usize = 25;
-/// Characters of a message, text and blocks together.
+/// The characters that a message has at most, text and blocks together.
 pub const CHARS_MAX: usize = 3_000;
-/// Replies in a message's thread: each takes a turn of its channel.
+/// The replies in a message's thread at most: each counts against the rate limit of the channel.
 pub const REPLIES_MAX: usize = 8;
-/// A section that is cut shorter than this says nothing.
+/// A section that would be cut shorter than this is left out, since it says nothing.
 const SECTION_CHARS_MIN: usize = 40;
 
-/// A message of at most [`BLOCKS_MAX`] blocks, [`LINES_MAX`] lines and [`CHARS_MAX`] characters: each part gets what
-/// those before it left, so the most important comes first. What finds no room goes into the thread.
+/// A message of at most [`BLOCKS_MAX`] blocks, [`LINES_MAX`] lines and [`CHARS_MAX`] characters. Parts are added in order
+/// of importance, and each can use what the earlier ones have left. What does not fit goes into the thread.
 #[derive(Debug, Clone)]
 pub struct Card {
     text: Mrkdwn,
@@ -25,7 +25,7 @@ pub struct Card {
 }
 
 impl Card {
-    /// Returns a card of a text, which phones show, and a header.
+    /// Returns a card with a text, which notifications on a phone show, and a header.
     pub fn new(text: Mrkdwn, header: &str) -> Self {
         Self {
             text,
@@ -35,7 +35,7 @@ impl Card {
         }
     }
 
-    /// Sets its end, links and a line of context, whose room is kept for it.
+    /// Sets the end of the message, links and a line of context, and reserves the space that it needs.
     #[must_use]
     pub fn end<T: AsRef<str>, U: AsRef<str>>(
         mut self,
@@ -46,7 +46,7 @@ impl Card {
         self
     }
 
-    /// Adds a paragraph, cut to the room that is left.
+    /// Adds a paragraph, cut to the space that is left.
     #[must_use]
     pub fn section(mut self, text: Mrkdwn) -> Self {
         if text.is_empty() {
@@ -61,7 +61,7 @@ impl Card {
         self
     }
 
-    /// Adds blocks if all of them fit, and leaves so much room for what comes after; else they go into the thread.
+    /// Adds blocks if all of them fit and `leave` remains free after them; otherwise they go into the thread.
     #[must_use]
     pub fn whole(mut self, blocks: Blocks, leave: Size) -> Self {
         if blocks.size().plus(leave).fits(self.room()) {
@@ -72,14 +72,14 @@ impl Card {
         self
     }
 
-    /// Adds blocks to the thread, ahead of what has found no room in the message.
+    /// Adds blocks to the thread, before those that did not fit into the message.
     #[must_use]
     pub fn in_thread(mut self, blocks: Blocks) -> Self {
         self.thread = blocks.then(self.thread);
         self
     }
 
-    /// Returns what is left of the bounds.
+    /// Returns how much of the limits is left.
     pub fn room(&self) -> Size {
         let bounds = Size {
             blocks: BLOCKS_MAX,
@@ -99,9 +99,9 @@ impl Card {
         Message::new(channel, self.text.clone()).blocks(self.blocks())
     }
 
-    /// Returns what goes into the thread of the message, under a line that names it: as many replies as it takes, at most
-    /// [`REPLIES_MAX`], of which the last says how much is missing. None if all found room. The effects are named
-    /// `thread`, `thread-2` and so on.
+    /// Returns the messages for the thread, each under a line with `title`: at most [`REPLIES_MAX`], of which the last says
+    /// how much is missing. Empty if everything fitted into the message. The effects are named `thread`, `thread-2` and so
+    /// on.
     pub fn thread(&self, channel: &str, title: &str) -> Vec<Message> {
         let replies = self.thread.clone().in_messages(REPLIES_MAX);
         let count = replies.len();
@@ -119,11 +119,11 @@ impl Card {
         replies.into_iter().enumerate().map(reply).collect()
     }
 
-    /// Posts what goes into the thread of a message that is out. Returns what became of it for the delivery's facts,
-    /// `posted` or `failed`; none if there is nothing to post.
+    /// Posts the messages for the thread of a message that was posted. Returns the result for the delivery's facts,
+    /// `posted` or `failed`; `None` if there was nothing to post.
     ///
     /// # Errors
-    /// If another try of the step may bring it into the thread.
+    /// Returns an error if a retry of the step may succeed.
     pub fn post_thread(
         &self,
         cx: &Cx,
@@ -135,7 +135,7 @@ impl Card {
         for reply in self.thread(channel, title) {
             match cx.slack().reply(at, reply)? {
                 Reply::Posted(_) => outcome = Some("posted"),
-                // The others would fare no better.
+                // The other replies would fail as well.
                 Reply::Refused(_) => return Ok(Some("failed")),
             }
         }
@@ -143,7 +143,7 @@ impl Card {
     }
 }
 
-/// Cuts markup to so many lines and characters, and closes a block of code that the cut left open.
+/// Cuts markup to so many lines and characters, and closes a code block that the cut left open.
 pub(super) fn cut(text: &Mrkdwn, lines_max: usize, chars_max: usize) -> Mrkdwn {
     const FENCE: &str = "```";
     let markup = text.as_str();
@@ -151,7 +151,7 @@ pub(super) fn cut(text: &Mrkdwn, lines_max: usize, chars_max: usize) -> Mrkdwn {
     if lines <= lines_max {
         return text.truncated(chars_max);
     }
-    // A fence that has to be closed takes a line of its own if the characters run out too.
+    // A fence that has to be closed takes a line if the characters run out too.
     let kept = match markup.contains(FENCE) {
         true => lines_max.saturating_sub(1).max(1),
         false => lines_max,

@@ -1,4 +1,4 @@
-//! The bounds of a message, and the words of its parts.
+//! The size limits of a message, and the texts of its parts.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -1,4 +1,4 @@
-//! Words cut to what there is room for.
+//! Text cut to the space that it has.
 
 use crate::mask;
 use crate::slack::Mrkdwn;
@@ -7,7 +7,7 @@ pub(super) const NAME_CHARS_MAX: usize = 30;
 pub(super) const VALUE_CHARS_MAX: usize = 100;
 const REASON_CHARS_MAX: usize = 120;
 
-/// Returns names with values, two on a line.
+/// Returns name and value pairs, two on a line.
 ///
 /// ```
 /// use handler_sdk::layout::pairs;
@@ -31,7 +31,7 @@ pub fn pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V
     Mrkdwn::join(lines, "\n")
 }
 
-/// Returns text on one line, with an ellipsis if it was longer than so many characters.
+/// Returns text on one line, cut with an ellipsis if it is longer than so many characters.
 pub fn clip(text: &str, chars_max: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= chars_max {
@@ -43,7 +43,7 @@ pub fn clip(text: &str, chars_max: usize) -> String {
         .collect()
 }
 
-/// Cuts between words where there is a gap near enough, so that no half of a link is left.
+/// Cuts between words if there is a gap near enough, so that no link is cut in half.
 pub(super) fn cut_words(text: &str, chars_max: usize) -> String {
     const WORD_CHARS_MAX: usize = 200;
     if text.chars().count() <= chars_max {
@@ -55,7 +55,7 @@ pub(super) fn cut_words(text: &str, chars_max: usize) -> String {
     format!("{}…", kept[..near.unwrap_or(kept.len())].trim_end())
 }
 
-/// A failure's reason may go on with lines of configuration, which are for the operator's log.
+/// Returns the first line of a failure's reason: lines of configuration may follow, which are for the operator's log.
 pub(super) fn reason(why: &str) -> String {
     let line = why
         .lines()

@@ -1,4 +1,4 @@
-//! What is masked, what stays, and that a hostile text is read once.
+//! What is masked, what is not, and that a hostile text is scanned once.
 
 use super::*;
 
@@ -128,7 +128,7 @@ fn a_hostile_text_is_read_once() {
         let started = std::time::Instant::now();
         let masked = text(&hostile);
         assert!(!masked.is_empty());
-        // Read again from each piece it would be minutes.
+        // Scanning it again from each piece would take minutes.
         assert!(
             started.elapsed().as_secs() < 20,
             "{piece}: {:?}",
@@ -142,7 +142,7 @@ fn a_token_is_masked_however_long_it_is() {
     let token = "a1".repeat(35_000);
     assert_eq!(text(&format!("ghp_{token}")), "ghp_[masked]");
     assert_eq!(text(&"glpat-".repeat(11_000)), "glpat-[masked]");
-    // One that has a length has it: AKIA and 16 letters are an id, and 17 are none.
+    // A prefix with a fixed length matches that length only: AKIA with 16 letters is an id, with 17 it is not.
     let id = format!("AKIA{}", "A".repeat(17));
     assert_eq!(text(&id), id);
 }

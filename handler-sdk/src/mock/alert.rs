@@ -1,4 +1,4 @@
-//! Alerts as senders write them, for tests that start from real ones.
+//! Alerts in the senders' JSON, for tests that use real alerts.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::{Alert, Timestamp};
 
-/// Reads one alert as senders write it: `{"labels": {…}, "annotations": {…}, "startsAt": …, "status": …}`.
-/// It is received 30 s after it began, or after it ended.
+/// Parses one alert in the senders' JSON: `{"labels": {…}, "annotations": {…}, "startsAt": …, "status": …}`.
+/// It was received 30 s after it began, or after it ended.
 ///
 /// # Panics
-/// Where it can't be read: in a test that is a mistake of the test.
+/// Panics if it cannot be parsed: that is a mistake of the test.
 #[track_caller]
 pub fn alert_from_json(json: &str) -> Alert {
     let wire: Value = match serde_json::from_str(json) {
@@ -20,7 +20,7 @@ pub fn alert_from_json(json: &str) -> Alert {
     let time = |name: &str| {
         let text = wire[name].as_str()?;
         match text.parse::<Timestamp>() {
-            // A firing alert's `endsAt` is year 1 in Alertmanager's hand.
+            // In Alertmanager's JSON the `endsAt` of a firing alert is in year 1.
             Ok(time) => Some(time).filter(|time| time.seconds > 0),
             Err(error) => panic!("{name}: {error}"),
         }

@@ -1,4 +1,4 @@
-//! What the real host refuses before anything goes out, with its default limits.
+//! The checks that the real host makes before a call, with its default limits.
 
 use crate::bindings::alert_manager::handler::http;
 
@@ -19,7 +19,7 @@ const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 64 << 10;
 const EMOJI_BYTES_MAX: usize = 100;
 
-/// Headers that describe the connection or the framing: they are the host's to set.
+/// Headers that describe the connection or the framing: only the host sets them.
 const RESERVED_HEADERS: [&str; 11] = [
     "alt-used",
     "connection",
@@ -34,7 +34,7 @@ const RESERVED_HEADERS: [&str; 11] = [
     "upgrade",
 ];
 
-/// Says what is wrong with an author's key.
+/// Checks an author's key; returns what is wrong with it.
 pub(super) fn key(key: Option<&str>) -> Result<(), String> {
     match key {
         Some("") => Err("key: it is empty; leave it out where there is none".to_owned()),
@@ -46,7 +46,7 @@ pub(super) fn key(key: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// Says what is wrong with a request, whatever is granted.
+/// Checks a request regardless of grants; returns what is wrong with it.
 pub(super) fn request(request: &http::Request) -> Result<(), String> {
     key(request.key.as_deref())?;
     let url = request.url.as_str();
@@ -76,7 +76,7 @@ fn is_scheme(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c))
 }
 
-/// Says what is wrong with a granted request's headers.
+/// Checks the headers of a granted request; returns what is wrong with them.
 pub(super) fn headers(given: &[(String, String)]) -> Result<(), String> {
     let bytes: usize = given.iter().map(|(n, v)| n.len() + v.len()).sum();
     if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
@@ -90,7 +90,7 @@ pub(super) fn headers(given: &[(String, String)]) -> Result<(), String> {
         if name.is_empty() || !name.chars().all(is_token) {
             return Err(format!("headers: {name:?} is no header's name"));
         }
-        // Some servers take `content_length` for the header's own name.
+        // Some servers treat `content_length` like the header's own name.
         let folded = name.to_ascii_lowercase().replace('_', "-");
         if RESERVED_HEADERS.contains(&folded.as_str()) || folded.starts_with("proxy-") {
             return Err(format!(
@@ -109,7 +109,7 @@ pub(super) fn headers(given: &[(String, String)]) -> Result<(), String> {
     Ok(())
 }
 
-/// Says what is wrong with an emoji.
+/// Checks the name of an emoji; returns what is wrong with it.
 pub(super) fn emoji(name: &str) -> Result<(), String> {
     let is_bad = |c: char| c.is_control() || c == ':';
     if name.is_empty() || name.len() > EMOJI_BYTES_MAX || name.contains(is_bad) {

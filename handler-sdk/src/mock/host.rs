@@ -1,4 +1,4 @@
-//! The mock host: scripted beforehand, run, and asked what a handler did.
+//! The mock host: a test scripts it, runs a handler, and reads what the handler did.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,16 +17,16 @@ use crate::http::{Method, method_name};
 use crate::slack::MessageRef;
 use crate::{Alert, Cx, Enrichment, Facts, Failure, Handler, Timestamp};
 
-/// A host made of memory.
+/// A mock host in memory.
 ///
-/// Its builder methods take and return it, so that a script reads from the top; a clone is another handle
-/// to the same host, which lets a test script more between two runs.
+/// Its builder methods take and return it, so that a script reads from top to bottom. A clone refers to the same host,
+/// which lets a test add to the script between two runs.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
     state: Rc<RefCell<State>>,
 }
 
-/// Which step runs: Slack is denied in one of them.
+/// The step that runs; Slack is denied during `enrich`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     Enrich,
@@ -41,11 +41,11 @@ pub(super) struct State {
     routes: Vec<Route>,
     pub(super) requests: Vec<Request>,
     pub(super) slack_denied: Option<String>,
-    /// Channels that Slack refuses, and its codes.
+    /// Channels that Slack rejects, with its error codes.
     slack_held: BTreeMap<String, String>,
-    /// What the step has met of them.
+    /// The error of such a channel that the current step has met.
     met_hold: Option<String>,
-    /// Granted; absent if all are.
+    /// The granted channels; `None` if all are granted.
     channels: Option<BTreeSet<String>>,
     credentials: Option<BTreeSet<String>>,
     pub(super) slack_errors: VecDeque<Option<slack::Error>>,
@@ -57,12 +57,12 @@ pub(super) struct State {
     pub(super) kv_errors: VecDeque<kv::Error>,
     pub(super) logs: Vec<LogLine>,
     pub(super) counts: Counts,
-    /// The record of each step of the event that runs now.
+    /// The record of each step of the event that is run.
     replays: BTreeMap<Step, Replay>,
     event: String,
 }
 
-/// Calls of one attempt.
+/// The calls of one attempt.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) http: Count,
@@ -71,12 +71,12 @@ pub(super) struct Counts {
     pub(super) log: Count,
 }
 
-/// How many there were so far.
+/// A count of calls.
 #[derive(Debug, Default)]
 pub(super) struct Count(u32);
 
 impl Count {
-    /// Counts one more; false if there were as many already.
+    /// Adds one; returns false if the count had reached `max`.
     pub(super) fn take(&mut self, max: u32) -> bool {
         let may = self.0 < max;
         self.0 += u32::from(may);
@@ -125,7 +125,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Returns the answer to a request that is made now, and the status that came with it.
+    /// Returns the response to a request that is made now, and its status.
     pub(super) fn reply_to(
         &self,
         request: &http::Request,
@@ -152,7 +152,7 @@ impl State {
         checks::request(request).map_err(http::Error::InvalidRequest)?;
         let fits =
             |route: &Route| route.method == request.method && url_fits(&route.url, &request.url);
-        // The latest script counts, so that a test can change its mind between two runs.
+        // The latest script is used, so that a test can replace one between two runs.
         let Some(route) = self.routes.iter().rev().find(|route| fits(route)) else {
             let line = format!("{} {}", method_name(request.method), request.url);
             return Err(http::Error::Denied(format!(
@@ -175,14 +175,14 @@ impl State {
         self.replays.entry(step).or_default()
     }
 
-    /// Returns the time that a step is told: as on the real host that of its record while effects are left to replay.
+    /// Returns the time for a step: as on the real host, the recorded time as long as effects are left to replay.
     pub(super) fn clock(&mut self, step: Step) -> Timestamp {
         let now = self.now;
         let replay = self.replay(step);
         replay.clock().unwrap_or_else(|| replay.latest().max(now))
     }
 
-    /// Begins an attempt of a step for an event: the first of an event has no record.
+    /// Begins an attempt of a step for an event; the first attempt of an event has no record.
     fn begin(&mut self, step: Step, event: String) {
         if self.event != event {
             self.replays.clear();
@@ -208,7 +208,7 @@ impl State {
         }
     }
 
-    /// Returns the channel of a message; none of an earlier delivery's, which is in whatever channel it is needed in.
+    /// Returns the channel of a message; `None` for a message of an earlier delivery, which fits every channel.
     pub(super) fn channel_of(&self, at: &str) -> Result<Option<String>, slack::Error> {
         if at == EARLIER_MESSAGE {
             return Ok(None);
@@ -219,7 +219,7 @@ impl State {
             .ok_or(slack::Error::NotFound)
     }
 
-    /// Takes the next scripted error, unless the channel is held.
+    /// Returns the next scripted error, or the error of a channel that Slack rejects.
     pub(super) fn next_slack_error(&mut self, channel: Option<&str>) -> Result<(), slack::Error> {
         if let Some((channel, code)) = channel.and_then(|name| self.slack_held.get_key_value(name))
         {
@@ -233,7 +233,7 @@ impl State {
         }
     }
 
-    /// Keeps a value within the quota.
+    /// Sets a value if the quota allows it.
     pub(super) fn kv_put_within(
         &mut self,
         key: &str,
@@ -267,10 +267,10 @@ impl State {
     }
 }
 
-/// Names a message that no post of this host returns.
+/// A reference that no post of this host returns.
 const EARLIER_MESSAGE: &str = "mock:earlier:0";
 
-/// A `*` stands for any text; without one the whole URL must be the same.
+/// Returns whether a URL matches a pattern: `*` matches any text; a pattern without one must be equal.
 fn url_fits(pattern: &str, url: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == url,
@@ -295,15 +295,15 @@ impl Host {
         self.with(|state| state.now = now)
     }
 
-    /// Sets which attempt it is. As on the real host a later one of the same alert is answered from the record of those
-    /// before it, up to the last effect that succeeded: what was posted is not posted again, and until then the time is what
-    /// it was. A host that has run nothing of the alert has no record.
+    /// Sets the number of the attempt. As on the real host, a later attempt for the same alert is answered from the record of
+    /// the earlier ones, up to the last effect that succeeded: a message is not posted again, and until then the time is the
+    /// recorded one. A host that has not run the alert before has no record.
     #[must_use]
     pub fn attempt(self, attempt: u32) -> Self {
         self.with(|state| state.call.attempt = attempt)
     }
 
-    /// Sets one of the operator's settings.
+    /// Sets a setting of the operator.
     #[must_use]
     pub fn config(self, key: &str, value: impl Into<String>) -> Self {
         self.with(|state| {
@@ -311,14 +311,14 @@ impl Host {
         })
     }
 
-    /// Scripts the answer to a GET request; a `*` in the URL stands for any text.
+    /// Scripts the response to a GET request; a `*` in the URL matches any text.
     #[must_use]
     pub fn http_get(self, url: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
         self.http(Method::Get, url, Reply::status(status, body))
     }
 
-    /// Scripts the answer to a request; a `*` in the URL stands for any text. Of several that fit, the one
-    /// that was scripted last counts. What nothing fits is denied.
+    /// Scripts the response to a request; a `*` in the URL matches any text. If several scripts match, the latest is used.
+    /// A request that matches none is denied.
     #[must_use]
     pub fn http(self, method: Method, url: &str, reply: Reply) -> Self {
         self.with(|state| {
@@ -330,7 +330,7 @@ impl Host {
         })
     }
 
-    /// Denies Slack altogether.
+    /// Denies all calls to Slack.
     #[must_use]
     pub fn deny_slack(self) -> Self {
         self.with(|state| {
@@ -338,23 +338,23 @@ impl Host {
         })
     }
 
-    /// Grants these channels alone; without this, all are granted.
+    /// Grants only these channels; by default all are granted.
     #[must_use]
     pub fn channels<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names = names.into_iter().map(str::to_owned).collect();
         self.with(|state| state.channels = Some(names))
     }
 
-    /// Grants these credentials alone; without this, all are granted.
+    /// Grants only these credentials; by default all are granted.
     #[must_use]
     pub fn credentials<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names = names.into_iter().map(str::to_owned).collect();
         self.with(|state| state.credentials = Some(names))
     }
 
-    /// Lets Slack refuse a channel, as with `not_in_channel`, until the operator mends it.
+    /// Makes Slack reject a channel until [`release_channel`](Self::release_channel), for example with `not_in_channel`.
     ///
-    /// As on the real host the call is unavailable, and an `act` that then fails, whatever its failure says, is one that
+    /// As on the real host, the call returns unavailable, and an `act` that then fails, with whatever kind of failure,
     /// waits for the channel.
     #[must_use]
     pub fn hold_channel(self, channel: &str, code: &str) -> Self {
@@ -363,7 +363,7 @@ impl Host {
         })
     }
 
-    /// Lets the operator mend what [`hold_channel`](Self::hold_channel) refuses.
+    /// Ends the rejection that [`hold_channel`](Self::hold_channel) began, as if the operator had fixed its cause.
     #[must_use]
     pub fn release_channel(self, channel: &str) -> Self {
         self.with(|state| {
@@ -371,13 +371,13 @@ impl Host {
         })
     }
 
-    /// Lets the next call to Slack fail, and so on in the order of the script.
+    /// Makes the next call to Slack fail; repeated calls script the calls after it, in order.
     #[must_use]
     pub fn slack_error(self, error: crate::slack::Error) -> Self {
         self.slack_error_after(0, error)
     }
 
-    /// Lets so many calls to Slack succeed that no error is scripted for yet, and then one fail.
+    /// Makes a call to Slack fail after so many that succeed, counted after those that are scripted already.
     #[must_use]
     pub fn slack_error_after(self, calls: usize, error: crate::slack::Error) -> Self {
         use crate::slack::Error;
@@ -398,27 +398,26 @@ impl Host {
         })
     }
 
-    /// Lets the next call to kv fail, and so on in the order of the script.
+    /// Makes the next call to kv fail; repeated calls script the calls after it, in order.
     #[must_use]
     pub fn kv_error(self, error: crate::kv::Error) -> Self {
         self.with(|state| state.kv_errors.push_back(error))
     }
 
-    /// Keeps a value, as an earlier delivery of the handler might have.
+    /// Sets a value, as an earlier delivery of the handler could have done.
     #[must_use]
     pub fn kv(self, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.with(|state| state.kv_put(key, value.as_ref(), None))
     }
 
-    /// Runs the whole way of an alert: `enrich`, then `act` with what it found.
+    /// Runs the handler for an alert: `enrich`, then `act` with what `enrich` found.
     ///
-    /// As on the real host a failed `enrich` holds nothing back: `act` is given the fact
-    /// `enrich_failed.NAME`.
+    /// As on the real host, a failed `enrich` does not stop the alert: `act` gets the fact `enrich_failed.NAME`.
     pub fn run<H: Handler>(&self, alert: &Alert) -> Run {
         self.run_after::<H>(alert, &Enrichment::new())
     }
 
-    /// Runs the whole way of an alert after other handlers have found something.
+    /// Runs the handler for an alert after other handlers have found something.
     pub fn run_after<H: Handler>(&self, alert: &Alert, so_far: &Enrichment) -> Run {
         let enrichment = self.enrich::<H>(alert, so_far);
         let mut found = so_far.clone();
@@ -440,7 +439,7 @@ impl Host {
         Run { enrichment, result }
     }
 
-    /// Runs `enrich` alone.
+    /// Runs only `enrich`.
     ///
     /// # Errors
     /// The handler's failure.
@@ -453,7 +452,7 @@ impl Host {
         H::enrich(&self.cx_of(Step::Enrich), alert, so_far)
     }
 
-    /// Runs `act`, or `resolved` where the alert has, alone.
+    /// Runs only `act`, or `resolved` if the alert has resolved.
     ///
     /// # Errors
     /// The handler's failure.
@@ -477,7 +476,7 @@ impl Host {
         self.state().posts.clone()
     }
 
-    /// Returns the changes to messages, with the blocks that then stand there.
+    /// Returns the changes to messages, with the blocks after each change.
     pub fn updates(&self) -> Vec<Update> {
         self.state().updates.clone()
     }
@@ -492,24 +491,24 @@ impl Host {
         self.state().logs.clone()
     }
 
-    /// Returns a kept value as text, unless it is past its time.
+    /// Returns a stored value as text; `None` if it has expired.
     pub fn kept(&self, key: &str) -> Option<String> {
         self.state()
             .kv_live(key)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Returns the keys with a value, sorted, those past their time too.
+    /// Returns the keys that have a value, sorted, including expired ones.
     pub fn kept_keys(&self) -> Vec<String> {
         self.state().kv.keys().cloned().collect()
     }
 
-    /// Returns a reference that no post of this host returns, for a message of an earlier delivery.
+    /// Returns a reference for a message of an earlier delivery, which no post of this host returns.
     pub fn earlier_message(&self) -> MessageRef {
         MessageRef(EARLIER_MESSAGE.to_owned())
     }
 
-    /// Returns the context of an `act`, for a test of a function that takes one.
+    /// Returns the context of an `act`, to test a function that takes one.
     pub fn cx(&self) -> Cx {
         self.cx_of(Step::Act)
     }
@@ -542,10 +541,10 @@ impl Host {
     }
 }
 
-/// What a handler's two steps returned.
+/// The results of a handler's two steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// What `enrich` added, or why it failed.
+    /// What `enrich` added, or its failure.
     pub enrichment: Result<Enrichment, Failure>,
     /// What `act` or `resolved` returned.
     pub result: Result<Facts, Failure>,
@@ -555,7 +554,7 @@ impl Run {
     /// Returns the facts of `act`.
     ///
     /// # Panics
-    /// Where it failed.
+    /// Panics if it failed.
     #[track_caller]
     pub fn facts(&self) -> &Facts {
         match &self.result {
@@ -567,7 +566,7 @@ impl Run {
     /// Returns the failure of `act`.
     ///
     /// # Panics
-    /// Where it did not fail.
+    /// Panics if it did not fail.
     #[track_caller]
     pub fn failure(&self) -> &Failure {
         match &self.result {

@@ -1,4 +1,4 @@
-//! The host's functions as the mock answers them. One suite (`tests/integration/conformance.rs`) holds its answers to those
+//! The host's functions as the mock implements them. `tests/integration/conformance.rs` compares their results with those
 //! of the real host.
 
 use super::checks;
@@ -9,31 +9,31 @@ use crate::Timestamp;
 use crate::bindings::alert_manager::handler::{http, kv, log, slack};
 use crate::slack::{MessageRef, limits};
 
-/// The host's functions, as one step sees them.
+/// The host's functions for one step.
 #[derive(Debug, Clone)]
 pub(crate) struct Imports {
     pub(super) host: Host,
     pub(super) step: Step,
 }
 
-/// What a call came to, if it was not answered from the record.
+/// The result of a call that was not answered from the record.
 struct Done<R> {
     answer: R,
     kept: Kept,
 }
 
-/// What of a call is recorded.
+/// Whether a call is recorded.
 enum Kept {
-    /// A change that succeeded.
+    /// A change that succeeded: recorded.
     Effect,
-    /// A read, or a change that changed nothing: with the next effect.
+    /// A read, or a change that changed nothing: recorded together with the next effect.
     Read,
-    /// A change that failed: it is tried again.
+    /// A change that failed: not recorded, since a retry makes it again.
     Nothing,
 }
 
 impl Imports {
-    /// Answers a call from the record, or makes it and keeps the answer.
+    /// Answers a call from the record, or makes it and records the answer.
     fn call<R: Clone + 'static>(
         &self,
         name: CallName,
@@ -84,8 +84,8 @@ impl Imports {
     pub(crate) fn slack_post(&self, message: &slack::Message) -> Result<String, slack::Error> {
         let name = slack_name("post", "", message);
         self.slack(name, |state| {
-            state.check_channel(&message.channel)?;
             checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
+            state.check_channel(&message.channel)?;
             if let Some(thread) = &message.thread {
                 let channel = state.channel_of(thread)?;
                 if channel.is_some_and(|channel| channel != message.channel) {
@@ -116,7 +116,7 @@ impl Imports {
         at: &str,
         message: &slack::Message,
     ) -> Result<String, slack::Error> {
-        // Its channel and thread are not looked at, so they are no part of its name.
+        // The channel and the thread are ignored, so they are not part of the call's name.
         let looked_at = slack::Message {
             channel: String::new(),
             thread: None,
@@ -124,8 +124,8 @@ impl Imports {
         };
         let name = slack_name("update", at, &looked_at);
         self.slack(name, |state| {
-            let channel = state.channel_of(at)?;
             checks::key(message.key.as_deref()).map_err(slack::Error::Invalid)?;
+            let channel = state.channel_of(at)?;
             if let Some(channel) = &channel {
                 state.check_channel(channel)?;
             }
@@ -163,14 +163,14 @@ impl Imports {
         name: CallName,
         live: impl FnOnce(&mut State) -> Result<String, slack::Error>,
     ) -> Result<String, slack::Error> {
+        let max = checks::SLACK_CALLS_MAX;
+        if !self.host.state().counts.slack.take(max) {
+            return Err(slack::Error::BudgetExhausted(used_up("slack_calls", max)));
+        }
         if self.step == Step::Enrich {
             return Err(slack::Error::Denied(
                 "Slack is denied during `enrich`".to_owned(),
             ));
-        }
-        let max = checks::SLACK_CALLS_MAX;
-        if !self.host.state().counts.slack.take(max) {
-            return Err(slack::Error::BudgetExhausted(used_up("slack_calls", max)));
         }
         self.call(name, |state| {
             let answer = live(state);
@@ -299,7 +299,7 @@ impl Imports {
     pub(crate) fn log_write(&self, level: log::Level, message: &str, fields: &[(String, String)]) {
         let mut state = self.host.state();
         if !state.counts.log.take(checks::LOG_LINES_MAX) {
-            // Counted and dropped, as on the real host.
+            // The line is dropped, as on the real host.
             return;
         }
         state.logs.push(LogLine {

@@ -1,11 +1,11 @@
-//! What one step has asked of the mock host, as the real one records it: a retry is answered from it.
+//! The calls of one step, recorded as by the real host: a retry is answered from them.
 
 use std::any::Any;
 use std::rc::Rc;
 
 use crate::Timestamp;
 
-/// What names a call: the author's key, or all of the request but its timeout.
+/// The name of a call: the author's key, or the whole request except its timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CallName {
     Key(&'static str, String),
@@ -30,19 +30,19 @@ struct Entry {
     clock: Timestamp,
 }
 
-/// The record of one step, and how far one attempt has got over it.
+/// The record of one step, and how much of it the current attempt has used.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    /// Up to the last effect.
+    /// The calls up to the last effect.
     record: Vec<Entry>,
-    /// Which entries were asked for again.
+    /// Which entries the current attempt has asked for.
     asked: Vec<bool>,
-    /// Reads that wait for an effect after them.
+    /// Reads since the last effect; they are recorded together with the next one.
     held: Vec<Entry>,
 }
 
 impl Replay {
-    /// Begins another attempt over the same record.
+    /// Begins another attempt with the same record.
     pub(super) fn begin(&mut self) {
         self.asked = vec![false; self.record.len()];
         self.held.clear();
@@ -55,13 +55,13 @@ impl Replay {
         left.next().map(|(entry, _)| entry.clock)
     }
 
-    /// Returns the latest time on record.
+    /// Returns the latest recorded time.
     pub(super) fn latest(&self) -> Timestamp {
         let recorded = self.record.last().map(|entry| entry.clock);
         recorded.unwrap_or(Timestamp::from_seconds(0))
     }
 
-    /// Returns the recorded answer; `None` if the call is to be made.
+    /// Returns the recorded answer; `None` if the call has to be made.
     pub(super) fn answer<R: Clone + 'static>(&mut self, name: &CallName) -> Option<R> {
         self.clock()?;
         let place = (0..self.record.len())
@@ -70,7 +70,7 @@ impl Replay {
         self.record[place].answer.downcast_ref().cloned()
     }
 
-    /// Keeps the answer to a call that was made. Reads are recorded with the next effect.
+    /// Records the answer to a call that was made. Reads are recorded with the next effect.
     pub(super) fn keep<R: 'static>(
         &mut self,
         name: CallName,

@@ -1,11 +1,11 @@
-//! What the mock host answers to a request.
+//! The mock host's response to a request.
 
 use serde_json::Value;
 
 use crate::bindings::alert_manager::handler::http;
 use crate::http::ErrorKind;
 
-/// What the mock host answers to a request.
+/// The mock host's response to a request.
 #[derive(Debug, Clone)]
 pub struct Reply(pub(super) Result<http::Response, http::Error>);
 
@@ -19,7 +19,7 @@ impl Reply {
         }))
     }
 
-    /// Returns a response with JSON in it.
+    /// Returns a response with a JSON body.
     pub fn json(status: u16, body: &Value) -> Self {
         Self::status(status, body.to_string()).header("content-type", "application/json")
     }
@@ -35,26 +35,26 @@ impl Reply {
         self
     }
 
-    /// Returns no response: the origin is not granted.
+    /// Returns the error that the origin is not granted.
     pub fn denied() -> Self {
         Self(Err(http::Error::Denied(
             "not granted by the test".to_owned(),
         )))
     }
 
-    /// Returns no response: nothing listens there.
+    /// Returns the error that nothing listens there.
     pub fn unreachable() -> Self {
         Self(Err(http::Error::Unreachable(
             "connection refused".to_owned(),
         )))
     }
 
-    /// Returns no response in time.
+    /// Returns the error that the time ran out.
     pub fn timeout() -> Self {
         Self(Err(http::Error::Timeout))
     }
 
-    /// Returns no response but this error; those that only a response can have are an outage.
+    /// Returns an error; kinds that need a response become [`ErrorKind::Unavailable`].
     pub fn error(kind: ErrorKind) -> Self {
         Self(Err(match kind {
             ErrorKind::Denied(grant) => http::Error::Denied(grant),

@@ -1,4 +1,4 @@
-//! What a handler asked of the mock host, as its tests see it.
+//! What a handler has sent to the mock host, for assertions in tests.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub struct Request {
     pub url: String,
     /// The headers, as the handler gave them.
     pub headers: Vec<(String, String)>,
-    /// The body as text; empty where there was none.
+    /// The body as text; empty if there was none.
     pub body: String,
     /// The name of the credential.
     pub credential: Option<String>,
@@ -44,7 +44,7 @@ impl Request {
         format!("{} {}", method_name(self.method), self.url)
     }
 
-    /// Returns the body, read as JSON; null where it is none.
+    /// Returns the body, parsed as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
@@ -55,38 +55,38 @@ impl Request {
 pub struct Post {
     /// What `post` returned.
     pub at: MessageRef,
-    /// The channel's name in the grants.
+    /// The channel's name in the operator's configuration.
     pub channel: String,
     /// The text, in mrkdwn.
     pub text: String,
-    /// The blocks; an empty list where there were none.
+    /// The blocks; empty if there were none.
     pub blocks: Vec<Value>,
-    /// The message that it answers.
+    /// The message in whose thread it was posted.
     pub thread: Option<MessageRef>,
     /// The effect's name.
     pub key: Option<String>,
 }
 
-/// A message that a handler put in the place of another.
+/// A change to a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// The message that was changed.
     pub at: MessageRef,
     /// The new text, in mrkdwn.
     pub text: String,
-    /// The new blocks; an empty list where there were none.
+    /// The new blocks; empty if there were none.
     pub blocks: Vec<Value>,
 }
 
 impl Post {
-    /// Returns all that a person sees of the blocks, one piece of text a line; mrkdwn.
+    /// Returns all that a person sees of the blocks, one piece of text per line, in mrkdwn.
     pub fn visible(&self) -> String {
         visible(&self.blocks)
     }
 }
 
 impl Update {
-    /// Returns all that a person sees of the blocks, one piece of text a line; mrkdwn.
+    /// Returns all that a person sees of the blocks, one piece of text per line, in mrkdwn.
     pub fn visible(&self) -> String {
         visible(&self.blocks)
     }
@@ -133,8 +133,8 @@ fn visible(blocks: &[Value]) -> String {
     lines.join("\n")
 }
 
-/// Returns the blocks of a message, and panics where Slack would refuse them: a test that goes on with a
-/// message that Slack never took proves nothing.
+/// Returns the blocks of a message. Panics if Slack would reject them: a test that continues with such a message proves
+/// nothing.
 #[track_caller]
 pub(super) fn checked_blocks(message: &slack::Message, text_chars_max: usize) -> Vec<Value> {
     at_most("the text", message.text.chars().count(), text_chars_max);

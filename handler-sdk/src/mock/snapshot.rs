@@ -1,4 +1,4 @@
-//! Messages as people see them, kept in files that a test compares.
+//! Snapshots of messages as people see them, kept in files.
 
 use std::path::Path;
 use std::{env, fs};
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::Host;
 
 impl Host {
-    /// Returns all that was posted and changed, as a person sees it, in the order of the script: what phones show after
-    /// `text:`, then the blocks, a line each.
+    /// Returns all messages and changes as a person sees them, in the order of the script: the text that notifications on a
+    /// phone show, after `text:`, then the blocks, one line each.
     pub fn transcript(&self) -> String {
         let posts = self.posts();
         let number = |at| {
@@ -35,9 +35,9 @@ impl Host {
         parts.join("\n")
     }
 
-    /// Returns all that was posted, changed and added, as Slack was sent it, to be drawn: `posts` in order, with `channel`,
-    /// `text`, `blocks` and `thread`; `updates` and `reactions`, each with the `message` that it concerns. A message is named
-    /// by its index among the posts.
+    /// Returns all messages, changes and reactions as they were sent to Slack, for a renderer: `posts` in order, with
+    /// `channel`, `text`, `blocks` and `thread`; `updates` and `reactions`, each with its `message`. A message is named by
+    /// its index among the posts.
     pub fn messages(&self) -> Value {
         let posts = self.posts();
         let index = |at| posts.iter().position(|post| post.at == at);
@@ -75,7 +75,7 @@ fn part(heading: &str, text: &str, visible: &str) -> String {
     format!("{heading}\ntext: {text}\n{blocks}")
 }
 
-/// Compares text with a file. With the variable `UPDATE_SNAPSHOTS` set it writes the file instead.
+/// Compares text with a file. If the variable `UPDATE_SNAPSHOTS` is set, writes the file instead.
 ///
 /// ```no_run
 /// # let host = handler_sdk::mock::Host::new();
@@ -84,7 +84,7 @@ fn part(heading: &str, text: &str, visible: &str) -> String {
 /// ```
 ///
 /// # Panics
-/// If they differ, or if the file cannot be read or written.
+/// Panics if they differ, or if the file cannot be read or written.
 #[track_caller]
 pub fn assert_snapshot(path: impl AsRef<Path>, shown: &str) {
     let path = path.as_ref();

@@ -1,4 +1,4 @@
-//! A Block Kit builder that keeps within Slack's limits.
+//! A builder for Block Kit that respects Slack's limits.
 
 use super::markdown;
 use super::mrkdwn::{Mrkdwn, is_invisible, truncate};
@@ -6,7 +6,7 @@ use super::size::Size;
 use crate::enrichment::{Block, Enrichment, Table};
 use crate::mask;
 
-/// What Slack takes, in characters and pieces (Slack's reference, "Block Kit" and `chat.postMessage`).
+/// Slack's limits, in characters and items (Slack's reference, "Block Kit" and `chat.postMessage`).
 pub mod limits {
     /// A message's text when it is posted.
     pub const TEXT_CHARS_MAX: usize = 40_000;
@@ -14,9 +14,9 @@ pub mod limits {
     pub const UPDATE_TEXT_CHARS_MAX: usize = 4_000;
     /// Blocks of a message.
     pub const BLOCKS_MAX: usize = 50;
-    /// All blocks of a message together, as JSON, in bytes. Slack does not document this limit: it refuses
-    /// (`msg_blocks_too_long`) what is longer than 12,000 to 13,300 characters, its own marks included
-    /// (slackapi/bolt-js#2509, #2867). This is less, since how it counts is not known.
+    /// All blocks of a message together, as JSON, in bytes. Slack does not document this limit: it rejects
+    /// (`msg_blocks_too_long`) more than 12,000 to 13,300 characters, its own markup included (slackapi/bolt-js#2509,
+    /// #2867). This value is lower, since how Slack counts is not known.
     pub const BLOCKS_BYTES_MAX: usize = 10_000;
     /// A header's text.
     pub const HEADER_CHARS_MAX: usize = 150;
@@ -38,11 +38,10 @@ pub mod limits {
     pub const BUTTON_URL_CHARS_MAX: usize = 3_000;
 }
 
-/// The blocks of a message, from the top.
+/// The blocks of a message, from top to bottom.
 ///
-/// What is too long is cut with an ellipsis, what is empty is left out, and more blocks than Slack takes end with a
-/// line that says how many are missing, so Slack refuses none of it. Plain text is escaped;
-/// see [`Mrkdwn`].
+/// Text that is too long is cut with an ellipsis, and empty text is left out. If there are more blocks than Slack allows,
+/// the last one says how many are missing. So Slack rejects none of it. Plain text is escaped; see [`Mrkdwn`].
 ///
 /// ```
 /// use handler_sdk::slack::{Blocks, Mrkdwn};
@@ -60,14 +59,14 @@ pub struct Blocks {
     blocks: Vec<Built>,
 }
 
-/// A block as JSON (written directly: a JSON tree would double a small component's size), and how much of it is seen.
+/// A block as JSON, and its visible size. (A JSON tree would double the size of a small component.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Built {
     json: String,
     size: Size,
 }
 
-/// Texts of one block, as JSON, with their size.
+/// The texts of one block, as JSON, with their size.
 #[derive(Default)]
 struct Texts {
     json: Vec<String>,
@@ -80,9 +79,9 @@ impl Texts {
         self.size = self.size.plus(object.1);
     }
 
-    /// Returns the texts in as many blocks as they take, with at most so many in each.
+    /// Distributes the texts over as many blocks as they need, with at most so many in each.
     fn in_blocks(objects: impl IntoIterator<Item = (String, Size)>, texts_max: usize) -> Vec<Self> {
-        /// What a block has besides its texts.
+        /// The bytes of a block besides its texts.
         const FRAME_BYTES: usize = 100;
         let mut blocks: Vec<Self> = Vec::new();
         for object in objects {
@@ -105,7 +104,7 @@ impl Texts {
 }
 
 impl Blocks {
-    /// Returns no blocks yet.
+    /// Returns an empty list of blocks.
     pub const fn new() -> Self {
         Self { blocks: Vec::new() }
     }
@@ -136,7 +135,7 @@ impl Blocks {
         self
     }
 
-    /// Adds names with values, in two columns; more than ten take more sections. An empty value is a dash.
+    /// Adds name and value pairs in two columns; more than ten need more sections. An empty value is shown as a dash.
     #[must_use]
     pub fn fields<N: AsRef<str>, V: Into<Mrkdwn>>(
         mut self,
@@ -166,7 +165,7 @@ impl Blocks {
         self
     }
 
-    /// Adds small grey text: when, how late, from where. Of more than ten the last are left out.
+    /// Adds small grey text, for example when an alert began; texts after the tenth are left out.
     #[must_use]
     pub fn context<T: Into<Mrkdwn>>(mut self, texts: impl IntoIterator<Item = T>) -> Self {
         let texts = texts
@@ -187,7 +186,7 @@ impl Blocks {
         self
     }
 
-    /// Adds a row of links, each a title and a URL; those that are neither `https` nor `http` are left out.
+    /// Adds a row of links, each a title and a URL. A URL that is neither `https` nor `http` is left out.
     #[must_use]
     pub fn links<T: AsRef<str>, U: AsRef<str>>(
         self,
@@ -200,11 +199,11 @@ impl Blocks {
         self.section(Mrkdwn::join(links, " · "))
     }
 
-    /// Adds a row of buttons that open links, each a title and a URL. Those whose URL is neither `https`
-    /// nor `http`, or too long, and those past the 25th are left out.
+    /// Adds a row of buttons that open links, each a title and a URL. Buttons with a URL that is neither `https` nor `http`,
+    /// or too long, and buttons after the 25th are left out.
     ///
-    /// Slack tells its app of each click, and shows a warning where the app answers nothing: where it may
-    /// not be set up for that, [`links`](Self::links) is the calmer choice.
+    /// Slack notifies its app of each click, and shows a warning if the app does not answer. If the app may not be set up
+    /// for that, use [`links`](Self::links).
     #[must_use]
     pub fn buttons<T: AsRef<str>, U: AsRef<str>>(
         mut self,
@@ -239,15 +238,15 @@ impl Blocks {
         self
     }
 
-    /// Adds a line across.
+    /// Adds a horizontal line.
     #[must_use]
     pub fn divider(mut self) -> Self {
         self.push(r#"{"type":"divider"}"#.to_owned(), Size::default());
         self
     }
 
-    /// Adds text as it is, in a fixed pitch, under a title. Of a text that is too long the end is kept:
-    /// in a log that is where the reason stands.
+    /// Adds preformatted text in a monospaced font under a title. Of a text that is too long the end is kept, because that is
+    /// where a log has the reason.
     #[must_use]
     pub fn excerpt(self, title: &str, text: &str) -> Self {
         let text = text.trim_end();
@@ -266,16 +265,16 @@ impl Blocks {
         self.section(head.then(Mrkdwn::new().preformatted(format!("{cut}{tail}"))))
     }
 
-    /// Adds Markdown, translated to Slack's markup.
+    /// Adds Markdown, converted to Slack's markup.
     #[must_use]
     pub fn markdown(self, markdown: &str) -> Self {
         self.section(markdown::to_mrkdwn(markdown))
     }
 
-    /// Adds what earlier handlers found for people, in their order. Secrets in excerpts are masked.
+    /// Adds the blocks that earlier handlers found, in their order. Secrets in excerpts are masked.
     ///
-    /// A picture is named, not shown: Slack takes none within blocks without a public URL. A block of a
-    /// kind that this version doesn't know shows its fallback.
+    /// Of a picture only the title is shown: Slack shows a picture in blocks only if it has a public URL. A block of a kind
+    /// that this version does not know shows its fallback.
     #[must_use]
     pub fn enrichment(mut self, found: &Enrichment) -> Self {
         let mut links: Vec<(&str, &str)> = Vec::new();
@@ -284,13 +283,13 @@ impl Blocks {
                 links.push((&link.title, &link.url));
                 continue;
             }
-            // Links that follow each other share a row.
+            // Consecutive links share a row.
             self = self.links(std::mem::take(&mut links)).block(block);
         }
         self.links(links)
     }
 
-    /// Adds the blocks of another after these.
+    /// Adds other blocks after these.
     #[must_use]
     pub fn then(mut self, other: Blocks) -> Self {
         self.blocks.extend(other.blocks);
@@ -302,19 +301,19 @@ impl Blocks {
         self.blocks.len()
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no blocks.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// Returns how much a person sees of them.
+    /// Returns the visible size of the blocks.
     pub fn size(&self) -> Size {
         self.blocks
             .iter()
             .fold(Size::default(), |sum, block| sum.plus(block.size))
     }
 
-    /// Returns the JSON array that Slack takes: as many blocks as one message may have.
+    /// Returns the JSON array for Slack, with as many blocks as one message may have.
     pub fn to_json(&self) -> String {
         let array = |blocks: &[Built]| {
             let json: Vec<&str> = blocks.iter().map(|block| block.json.as_str()).collect();
@@ -329,7 +328,7 @@ impl Blocks {
         array(&[&self.blocks[..kept], &more(missing).blocks].concat())
     }
 
-    /// Returns them in messages of at most as many as Slack takes in each; the last one has whatever is left.
+    /// Splits the blocks into messages of at most as many as Slack allows; the last message has all that are left.
     pub(crate) fn in_messages(self, messages_max: usize) -> Vec<Self> {
         let mut messages = Vec::new();
         let mut left = self.blocks;
@@ -369,7 +368,7 @@ impl Blocks {
         }
     }
 
-    /// Columns are lined up in a fixed pitch; rows that don't fit are counted.
+    /// Adds a table: columns are aligned in a monospaced font; rows that do not fit are counted.
     fn table(self, table: &Table) -> Self {
         const CELL_CHARS_MAX: usize = 60;
         const CHARS_MAX: usize = 2_000;
@@ -417,8 +416,8 @@ impl Blocks {
     }
 }
 
-/// Returns how many of these, from the first, fit into one message beside a last block of so many bytes: at least one,
-/// since a block that is too large by itself cannot be made smaller here.
+/// Returns how many of the blocks, from the first, fit into one message together with a last block of so many bytes: at
+/// least one, since a single block that is too large cannot be made smaller here.
 fn fitting(blocks: &[Built], last_bytes: usize) -> usize {
     let blocks_max = limits::BLOCKS_MAX - usize::from(last_bytes > 0);
     let mut bytes = "[]".len() + last_bytes;
@@ -429,7 +428,7 @@ fn fitting(blocks: &[Built], last_bytes: usize) -> usize {
     fitting.count().max(1).min(blocks.len())
 }
 
-/// `verbatim` keeps Slack from looking for mentions and channel names in text that was written elsewhere.
+/// Returns a text object with `verbatim`, which stops Slack from looking for mentions and channel names in it.
 fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> (String, Size) {
     let text = truncate(text.as_str(), chars_max);
     (
@@ -442,7 +441,7 @@ fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> (String, Size) {
 }
 
 fn plain_text(text: &str, chars_max: usize) -> (String, Size) {
-    // Nothing in it is markup, but what reorders or hides text does so here too.
+    // Plain text has no markup, but characters that reorder or hide text have the same effect here.
     let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let text = if text.chars().count() <= chars_max {
         text
@@ -459,19 +458,19 @@ fn plain_text(text: &str, chars_max: usize) -> (String, Size) {
 }
 
 fn quoted(text: &str) -> String {
-    // Text alone is always writable as JSON.
+    // Text can always be written as JSON.
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// The end of a text whose markup has at most so many characters: whole lines, or of a line that is too
-/// long by itself its end. From the back, since a log may be much longer than what is kept of it.
+/// Returns the end of a text whose markup has at most so many characters: whole lines, or the end of a line that is too
+/// long by itself. Searches from the back, since a log may be much longer than what is kept.
 fn tail_that_fits(text: &str, chars_max: usize) -> &str {
     let mut used = 0;
     for (at, char) in text.char_indices().rev() {
         used += match char {
             '&' => "&amp;".len(),
             '<' | '>' => "&lt;".len(),
-            // Three of them get a space between.
+            // Each three of them get a space in between.
             '`' => 2,
             _ => 1,
         };

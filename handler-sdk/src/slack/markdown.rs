@@ -1,12 +1,12 @@
-//! Markdown, as handlers write it in an enrichment, to Slack's mrkdwn.
+//! Converts Markdown, as handlers write it in an enrichment, to Slack's mrkdwn.
 
 use super::mrkdwn::{Mrkdwn, escape_into};
 use crate::alert::is_web_url;
 
-/// More than a section shows: what is behind it need not be looked at.
+/// The part of a text that is converted; a section shows less.
 const CHARS_MAX: usize = 4_000;
 
-/// Translates paragraphs, headings, emphasis, code, links and lists; what it doesn't know stays as text.
+/// Converts paragraphs, headings, emphasis, code, links and lists; anything else stays as text.
 pub(crate) fn to_mrkdwn(markdown: &str) -> Mrkdwn {
     let markdown = markdown
         .char_indices()
@@ -37,7 +37,7 @@ fn line_into(out: &mut String, line: &str) {
     let heading = text.trim_start_matches('#');
     let hashes = text.len() - heading.len();
     if (1..=6).contains(&hashes) && heading.starts_with(' ') {
-        // Emphasis within a heading would end its own.
+        // Emphasis within a heading would end the heading's own.
         let plain = heading
             .trim()
             .trim_end_matches('#')
@@ -89,7 +89,7 @@ fn code(out: &mut String, text: &str) -> Option<usize> {
     Some(end + 2)
 }
 
-/// `[title](url)`, and `![title](url)`, whose picture becomes a link.
+/// Converts `[title](url)`, and `![title](url)`, whose picture becomes a link.
 fn link(out: &mut String, text: &str) -> Option<usize> {
     let from = text.strip_prefix('!').unwrap_or(text);
     let inner = from.strip_prefix('[')?;
@@ -120,7 +120,7 @@ fn emphasis(out: &mut String, text: &str, mark: &str, slack: char, opens: bool) 
     Some(end + 2 * mark.len())
 }
 
-/// A URL stands as it is, so that `_` and `*` in it are no emphasis.
+/// Copies a URL unchanged, so that `_` and `*` in it are not taken for emphasis.
 fn bare_url(out: &mut String, text: &str) -> Option<usize> {
     if !text.starts_with("https://") && !text.starts_with("http://") {
         return None;
@@ -135,7 +135,7 @@ fn bare_url(out: &mut String, text: &str) -> Option<usize> {
     })
 }
 
-/// A backslash takes its meaning from the mark after it.
+/// Handles a backslash, which makes the character after it literal.
 fn escaped(out: &mut String, text: &str) -> Option<usize> {
     let mark = text
         .strip_prefix('\\')?

@@ -1,4 +1,4 @@
-//! Slack's markup, told apart from plain text by its type.
+//! Slack's markup, distinguished from plain text by its type.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use crate::alert::is_web_url;
 
 /// Text in Slack's markup, mrkdwn.
 ///
-/// Plain text becomes `Mrkdwn` by being escaped, so a label value that reads `<!channel>` is shown and
-/// pings nobody; only [`Mrkdwn::raw`] takes markup as it is.
+/// Plain text is escaped when it becomes `Mrkdwn`, so a label value `<!channel>` is shown and notifies nobody. Only
+/// [`Mrkdwn::raw`] takes markup unescaped.
 ///
 /// ```
 /// use handler_sdk::slack::Mrkdwn;
@@ -20,12 +20,12 @@ use crate::alert::is_web_url;
 pub struct Mrkdwn(String);
 
 impl Mrkdwn {
-    /// Returns no text yet.
+    /// Returns empty text.
     pub const fn new() -> Self {
         Self(String::new())
     }
 
-    /// Takes markup as it is. Never for text that comes from an alert, a log or a server.
+    /// Returns markup unescaped. Never use it for text that comes from an alert, a log or a server.
     pub fn raw(markup: impl Into<String>) -> Self {
         Self(markup.into())
     }
@@ -37,8 +37,8 @@ impl Mrkdwn {
         self
     }
 
-    /// Adds plain text in which `https` and `http` links can be followed: Slack does not look for links
-    /// in text that this crate sends, lest it find mentions too.
+    /// Adds plain text and makes its `https` and `http` URLs links: Slack does not look for URLs in text of this crate,
+    /// because it would look for mentions too.
     #[must_use]
     pub fn prose(mut self, text: impl AsRef<str>) -> Self {
         let mut rest = text.as_ref();
@@ -65,18 +65,18 @@ impl Mrkdwn {
         self.wrapped('_', text.as_ref())
     }
 
-    /// Adds text in a fixed pitch; a backtick in it becomes an apostrophe, which cannot end it.
+    /// Adds text in a monospaced font. A backtick in it becomes an apostrophe, because it would end the font.
     #[must_use]
     pub fn code(self, text: impl AsRef<str>) -> Self {
         let text = text.as_ref().replace('`', "'");
         self.wrapped('`', &text)
     }
 
-    /// Adds several lines in a fixed pitch, as they are.
+    /// Adds several lines in a monospaced font, unchanged.
     #[must_use]
     pub fn preformatted(mut self, text: impl AsRef<str>) -> Self {
         self.0.push_str("```\n");
-        // A zero-width space keeps three backticks of the text from ending the block.
+        // A zero-width space keeps three backticks in the text from ending the block.
         escape_into(&mut self.0, &text.as_ref().replace("```", "``\u{200b}`"));
         if !self.0.ends_with('\n') {
             self.0.push('\n');
@@ -85,7 +85,7 @@ impl Mrkdwn {
         self
     }
 
-    /// Adds a link; a URL that is neither `https` nor `http` is shown as its title alone.
+    /// Adds a link. If the URL is neither `https` nor `http`, adds only the title.
     #[must_use]
     pub fn link(mut self, url: impl AsRef<str>, title: impl AsRef<str>) -> Self {
         let (url, title) = (url.as_ref(), title.as_ref());
@@ -106,14 +106,14 @@ impl Mrkdwn {
         self
     }
 
-    /// Adds other markup.
+    /// Adds more markup.
     #[must_use]
     pub fn then(mut self, other: impl Into<Mrkdwn>) -> Self {
         self.0.push_str(&other.into().0);
         self
     }
 
-    /// Returns several texts with a separator between those that are not empty.
+    /// Joins texts with a separator; empty ones are left out.
     ///
     /// ```
     /// use handler_sdk::slack::Mrkdwn;
@@ -137,19 +137,19 @@ impl Mrkdwn {
         &self.0
     }
 
-    /// Returns whether there is nothing to see.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.trim().is_empty()
     }
 
-    /// Returns at most this many characters of it, with an ellipsis where it was longer.
+    /// Returns at most this many characters of it, with an ellipsis if it was longer.
     #[must_use]
     pub fn truncated(&self, chars_max: usize) -> Self {
         Self(truncate(&self.0, chars_max))
     }
 
     fn wrapped(mut self, mark: char, text: &str) -> Self {
-        // Slack sees no emphasis in empty text, over a line's end, or with blanks inside the marks.
+        // Slack shows no emphasis for empty text, across lines, or if there are blanks inside the marks.
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.is_empty() {
             self.0.push(mark);
@@ -190,7 +190,7 @@ pub(crate) fn escape_into(out: &mut String, text: &str) {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            // Other control characters show nothing, or reorder what is shown.
+            // Other control characters are invisible or reorder the text.
             '\n' | '\t' => out.push(char),
             _ if is_invisible(char) => {}
             _ => out.push(char),
@@ -198,8 +198,8 @@ pub(crate) fn escape_into(out: &mut String, text: &str) {
     }
 }
 
-/// Control characters, those that turn the direction of writing, and those that show nothing; a zero-width
-/// space stays, since it keeps fences apart.
+/// Returns whether a character is invisible: control characters and those that change the direction of writing. The
+/// zero-width space is not among them, since it separates fences.
 pub(crate) fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -207,14 +207,13 @@ pub(crate) fn is_invisible(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Cuts markup to so many characters, never within an escape or a link, and closes a block of code that
-/// the cut left open.
+/// Cuts markup to so many characters, never within an escape or a link, and closes a code block that the cut left open.
 pub(crate) fn truncate(markup: &str, chars_max: usize) -> String {
     const FENCE: &str = "```";
     if markup.chars().count() <= chars_max {
         return markup.to_owned();
     }
-    // Room for the ellipsis, a line's end and a fence.
+    // Leaves space for the ellipsis, a newline and a fence.
     let room = chars_max.saturating_sub(5);
     let mut end = markup
         .char_indices()
@@ -249,7 +248,7 @@ fn find_url(text: &str) -> Option<usize> {
         .find(|at| text[*at..].starts_with("http://") || text[*at..].starts_with("https://"))
 }
 
-/// How far the URL at the start of the text goes; a closing mark after it is not its own.
+/// Returns the length of the URL at the start of the text, without a closing mark after it.
 fn url_length(text: &str) -> usize {
     let end = text
         .find(|char: char| {

@@ -1,18 +1,18 @@
-//! How much of a message is seen.
+//! The visible size of a message.
 
-/// How much a person sees of one or more blocks.
+/// The visible size of one or more blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Size {
-    /// How many blocks there are.
+    /// The number of blocks.
     pub blocks: usize,
-    /// Lines of text: a line's end within a text begins another, and so does the next text.
+    /// Lines of text: each newline within a text begins another line, and so does each text.
     pub lines: usize,
-    /// Characters of markup, the addresses of links included, and one for the end of each text.
+    /// Characters of markup, including the URLs of links, and one for the end of each text.
     pub chars: usize,
 }
 
 impl Size {
-    /// Returns the size of one piece of text, without a block.
+    /// Returns the size of one text, without a block.
     pub(crate) fn of_text(text: &str) -> Self {
         Self {
             blocks: 0,
@@ -21,7 +21,7 @@ impl Size {
         }
     }
 
-    /// Returns the size of both.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Size {
         }
     }
 
-    /// Returns what is left of this after the other; nothing is less than zero.
+    /// Returns the difference; no part of it is below zero.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Size {
         }
     }
 
-    /// Returns whether it fits into the other.
+    /// Returns whether no part of it exceeds the other.
     pub fn fits(self, other: Self) -> bool {
         self.blocks <= other.blocks && self.lines <= other.lines && self.chars <= other.chars
     }

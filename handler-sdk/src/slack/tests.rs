@@ -1,4 +1,4 @@
-//! That Slack takes what is built, and that nothing in it pings, links or breaks out.
+//! Slack accepts what is built, and untrusted text in it cannot notify, link or end its block.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ fn blocks_of(blocks: &Blocks) -> Vec<Value> {
     serde_json::from_str(&blocks.to_json()).unwrap()
 }
 
-/// Lets the mock host judge the blocks by Slack's limits, and returns what a person sees.
+/// Lets the mock host check the blocks against Slack's limits, and returns what a person sees.
 #[track_caller]
 fn visible(blocks: Blocks) -> String {
     let host = Host::new();
@@ -153,7 +153,7 @@ fn text_from_outside_is_inert() {
 }
 
 #[test]
-fn links_are_of_the_web_only() {
+fn only_http_urls_become_links() {
     assert_eq!(
         Mrkdwn::new().link("javascript:alert(1)", "click").as_str(),
         "click"
@@ -300,7 +300,7 @@ fn errors_become_the_failure_that_fits() {
     }
 }
 
-/// A message with blocks that is out.
+/// Posts a message with blocks.
 fn posted(host: &Host) -> MessageRef {
     let blocks = Blocks::new().section("firing");
     host.cx()
@@ -310,7 +310,7 @@ fn posted(host: &Host) -> MessageRef {
 }
 
 #[test]
-fn a_plain_update_takes_the_old_blocks_away() {
+fn an_update_without_blocks_removes_the_old_ones() {
     let host = Host::new();
     let at = posted(&host);
     host.cx()
@@ -384,7 +384,7 @@ fn a_refused_reply_is_a_warning_and_a_late_one_is_tried_again() {
         host.logs()
     );
     assert_eq!(host.logs().len(), 3);
-    // The message went out, and then the channel was closed to the app.
+    // The message was posted, and then the channel stopped accepting messages of the app.
     for code in ["is_archived", "not_in_channel", "restricted_action"] {
         let held = host.clone().hold_channel("alerts", code);
         assert!(

@@ -1,10 +1,10 @@
-//! The link to a silence that covers the thing, and not one of its pods.
+//! The link to a silence for the subject, rather than for one of its pods.
 
 use super::Subject;
 use crate::alert::is_web_url;
 use crate::http::encode;
 
-/// Labels that tell two alerts about one thing apart: the disk of a node, the condition of another.
+/// Labels that distinguish alerts about one subject, for example the disk of a node.
 const DETAILS: [&str; 7] = [
     "device",
     "mountpoint",
@@ -14,7 +14,7 @@ const DETAILS: [&str; 7] = [
     "resource",
     "phase",
 ];
-/// Labels that differ between the pods of one workload, or between two looks at it.
+/// Labels that differ between the pods of one workload, or change over time.
 const PASSING: [&str; 6] = [
     "container",
     "node",
@@ -23,15 +23,16 @@ const PASSING: [&str; 6] = [
     "pod_ip",
     "host_ip",
 ];
-/// What Kubernetes makes suffixes of: no vowels, and nothing that looks like one (apimachinery, `util/rand`).
+/// The characters of Kubernetes' random suffixes: no vowels, and no digits that look like one (apimachinery,
+/// `util/rand`).
 const RANDOM: &str = "[b-df-hj-np-tv-xz0-9]+";
 
 impl Subject<'_> {
-    /// Returns the page where a silence is made: Grafana's own link, or the form of the Alertmanager that sent the
-    /// alert, filled in with the labels that identify the thing.
+    /// Returns the URL of a form to silence the alert: Grafana's own link, or the form of the Alertmanager that sent the
+    /// alert, with the labels that identify the subject filled in.
     ///
-    /// A pod's name changes with each rollout, so its workload's pods are named by a regular expression. `workload` is
-    /// its kind and name as far as they were found out; if not, the shape of the pod's name decides.
+    /// A pod's name changes with each rollout, so the pods of its workload are matched by a regular expression. `workload`
+    /// is the kind and name of the workload, if known; otherwise they are guessed from the pod's name.
     ///
     /// ```
     /// use handler_sdk::Alert;
@@ -98,13 +99,13 @@ fn equal(label: &str, value: &str) -> String {
     format!("{label}={}", quoted(value))
 }
 
-/// The form reads a value as a JSON string (Alertmanager, `ui/app/src/Utils/Filter.elm`).
+/// Quotes a value as a JSON string, which the form expects (Alertmanager, `ui/app/src/Utils/Filter.elm`).
 fn quoted(value: &str) -> String {
-    // Text alone is always writable as JSON.
+    // Text can always be written as JSON.
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// Returns the expression that fits the pods of a pod's workload; none if the name does not tell.
+/// Returns a regular expression for the pods of a pod's workload; `None` if the workload cannot be guessed.
 fn pods_of(pod: &str, workload: Option<(&str, &str)>) -> Option<String> {
     let is_plain = |name: &str| {
         !name.is_empty()
@@ -141,7 +142,7 @@ fn pods_of(pod: &str, workload: Option<(&str, &str)>) -> Option<String> {
     is_plain(name).then(|| format!("{}-{suffixes}", name.replace('.', "[.]")))
 }
 
-/// Returns the Deployment that a pod's name tells of: `a-9b75b488c-cpfd7` is a pod of `a`. Only a guess.
+/// Returns the Deployment that a pod's name suggests: `a-9b75b488c-cpfd7` is a pod of `a`. Only a guess.
 pub fn workload_of_pod(pod: &str) -> Option<&str> {
     let (rest, random) = pod.rsplit_once('-')?;
     let (workload, hash) = rest.rsplit_once('-')?;

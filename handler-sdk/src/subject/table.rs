@@ -1,26 +1,26 @@
-//! Which alert is about what, and who exports its metric: one row for each kind of alert.
+//! A table of what each alert is about and who exports its metric.
 
 use crate::Alert;
 
-/// Who exports the metric that an alert is made of.
+/// The exporter of the metric that an alert is based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exporter {
-    /// kube-state-metrics: about objects of Kubernetes.
+    /// kube-state-metrics: about Kubernetes objects.
     KubeStateMetrics,
     /// `node_exporter`: about its node.
     Node,
     /// The kubelet, with cAdvisor: about its node, and the pods and volumes on it.
     Kubelet,
-    /// The blackbox exporter, or the API server about those behind it: about what it probes.
+    /// The blackbox exporter, or the API server for the API servers behind it: about the target of a probe.
     Probe,
-    /// An operator that exports the state of its objects, such as cert-manager.
+    /// An operator that exports the state of its objects, for example cert-manager.
     Operator,
-    /// What is monitored exports it itself.
+    /// The monitored application itself.
     Itself,
 }
 
 impl Exporter {
-    /// Returns who exports it, by the labels that a scrape adds.
+    /// Returns the exporter, by the labels that a scrape adds.
     pub(super) fn of(alert: &Alert) -> Self {
         let job = alert.label("job").unwrap_or_default();
         let container = alert.label("container").unwrap_or_default();
@@ -40,18 +40,18 @@ impl Exporter {
         }
     }
 
-    /// Returns whether it speaks of something else than itself.
+    /// Returns whether its metrics are about something other than itself.
     pub(super) fn is_about_others(self) -> bool {
         self != Self::Itself
     }
 }
 
-/// What the alerts of some names are about.
+/// What the alerts with certain names are about.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// Alertnames; a `*` at the end stands for any text.
+    /// Alertnames, separated by blanks; a `*` at the end matches any text.
     names: &'static str,
-    /// The labels that may name the thing, the best first; none if the alert is about the cluster as a whole.
+    /// The labels that can name the subject, the best first; empty if the alert is about the cluster as a whole.
     pub(super) things: &'static str,
     pub(super) exporter: Exporter,
 }
@@ -66,7 +66,7 @@ const fn row(names: &'static str, things: &'static str, exporter: Exporter) -> R
 
 /// The alerts of kube-prometheus (kubernetes-mixin, node-mixin, prometheus-mixin, alertmanager-mixin,
 /// kube-state-metrics-mixin, prometheus-operator-mixin, Grafana), the etcd mixin, cert-manager-mixin and
-/// blackbox-exporter-mixin. The first row that fits counts.
+/// blackbox-exporter-mixin. The first row that matches is used.
 static ROWS: [Row; 22] = [
     row(
         "KubePodCrashLooping KubePodNotReady KubeContainerWaiting",
@@ -122,8 +122,8 @@ static ROWS: [Row; 22] = [
         "",
         Exporter::KubeStateMetrics,
     ),
-    // KubeNodeNotReady and its kin are kube-state-metrics' and carry its address as `instance`; the rest are the
-    // kubelet's, whose address is the node's.
+    // KubeNodeNotReady and the like come from kube-state-metrics and carry its address as `instance`; the rest come from
+    // the kubelet, whose address is the node's.
     row(
         "KubeNodeNotReady KubeNodePressure KubeNodeUnreachable KubeNodeReadinessFlapping",
         "node",
@@ -138,7 +138,7 @@ static ROWS: [Row; 22] = [
     ),
     row("CertManager*", "name", Exporter::Operator),
     row("Blackbox* ProbeFailed", PROBE_THINGS, Exporter::Probe),
-    // Prometheus, Alertmanager and their operator speak of themselves; a cluster of them is one service.
+    // Prometheus, Alertmanager and their operator report on themselves; a cluster of them is one service.
     row(
         "AlertmanagerCluster* AlertmanagerConfigInconsistent TargetDown GrafanaRequestsFailing \
          PrometheusOperator* etcdMembersDown etcdInsufficientMembers",
@@ -147,13 +147,13 @@ static ROWS: [Row; 22] = [
     ),
 ];
 
-/// What may name the thing of an alert that no row knows, the best first.
+/// The labels that can name the subject of an alert that is not in the table, the best first.
 pub(super) const THINGS: &str = "poddisruptionbudget horizontalpodautoscaler hpa persistentvolumeclaim cronjob job_name \
      deployment statefulset daemonset rollout replicaset replicationcontroller ingress workload pod persistentvolume \
      node service instance";
-/// What names a node, for `node_exporter`'s alerts.
+/// The labels that name a node, for `node_exporter`'s alerts.
 pub(super) const NODE_THINGS: &str = "node nodename instance";
-/// What names the target of a probe.
+/// The labels that name the target of a probe.
 pub(super) const PROBE_THINGS: &str = "instance target";
 
 /// Returns the row of an alertname.
@@ -168,7 +168,7 @@ pub(super) fn row_of(name: &str) -> Option<&'static Row> {
     })
 }
 
-/// Returns whether what this label names is in no namespace.
+/// Returns whether the object that this label names is in no namespace.
 pub(super) fn is_cluster_scoped(label: &str) -> bool {
     matches!(
         label,

@@ -1,11 +1,11 @@
-//! Whose alert it is: for every alertname of kube-prometheus and the mixins beside it, with `honorLabels` on and off.
+//! The subject of every alert of kube-prometheus and the other mixins, with `honorLabels` on and off.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 
 type Labels = &'static [(&'static str, &'static str)];
 
-/// What the exporter's own target adds to an alert: none of it may be shown as the thing.
+/// The labels that the exporter's own target adds to an alert: none of them may be taken for the subject.
 const STATE_METRICS: Labels = &[
     ("job", "kube-state-metrics"),
     ("pod", "exporter-kube-state-metrics-6f664bc8c4-5lwq6"),
@@ -29,7 +29,7 @@ const KUBELET: Labels = &[
     ("metrics_path", "/metrics"),
 ];
 
-/// Alertnames, the labels that their rule leaves, whose target's labels come along, and the place.
+/// Alertnames, the labels that their rule keeps, the labels of the target, and the expected place.
 const CASES: &[(&str, Labels, Labels, &str)] = &[
     (
         "KubePodCrashLooping KubeContainerWaiting",

@@ -1,4 +1,4 @@
-//! Posts the message of a firing alert, then what did not fit into its thread.
+//! Posts the message of a firing alert, and in its thread what did not fit.
 
 use handler_sdk::prelude::*;
 
@@ -17,7 +17,7 @@ pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, F
     let delivery_id = cx.call().delivery_id.as_str();
     let earlier = Record::read(cx, alert).filter(|record| record.delivery == delivery_id);
     let at = match earlier {
-        // Another try of this delivery, which failed after the message was out.
+        // A retry of this delivery, which failed after the message was posted.
         Some(record) => MessageRef::from(record.at),
         None => {
             let at = cx

@@ -1,4 +1,4 @@
-//! What the last rollout changed, from the workload's revisions. Pure.
+//! Finds out what the last rollout changed, from the workload's revisions. Makes no requests.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use crate::kube::{Listed, items, moment, text};
 use crate::pod::controller;
 use crate::words::{image_repository, image_tag, roughly, span};
 
-/// Where a Deployment and an Argo Rollout number their sets.
+/// The annotations in which a Deployment and an Argo Rollout number their sets.
 const REVISIONS: [&str; 2] = [
     "deployment.kubernetes.io/revision",
     "rollout.argoproj.io/revision",
 ];
-/// Behind each of [`REVISIONS`]: the numbers that a set had before it was rolled back to, and numbered anew.
+/// The suffix of an annotation with the earlier numbers of a set that was numbered again by a rollback to it.
 const HISTORY_SUFFIX: &str = "-history";
-/// A rollout that is older than this is not what broke the pod.
+/// A rollout that is older than this did not break the pod.
 const RECENT_SECONDS: u64 = 7 * 86_400;
-/// A rollout that was this long before the first crash may well be what broke it: to undo it is worth a thought.
+/// An undo is offered for a rollout that happened at most this long before the first crash.
 const UNDO_SECONDS: u64 = 86_400;
 const DIFFERENCES_MAX: usize = 6;
 
@@ -59,7 +59,7 @@ pub(crate) fn of_sets(current: &Value, all: &Listed, owner: (&str, &str)) -> Cha
     change
 }
 
-/// Returns what a workload without kept revisions tells: whether a rollout is under way.
+/// Returns what a workload without stored revisions shows: whether a rollout is in progress.
 pub(crate) fn of_other(kind: &str, object: &Value) -> Option<Change> {
     let count = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     let (updated, wanted) = match kind {
@@ -84,8 +84,8 @@ pub(crate) fn of_other(kind: &str, object: &Value) -> Option<Change> {
 }
 
 impl Change {
-    /// Returns whether to undo the rollout is supported by what is known: it is the last one, it changed the pods, and
-    /// the crashes began within a day after it. After a newer one, an undo may lead back to this one.
+    /// Returns whether the findings support an undo of the rollout: it is the last one, it changed the pods, and the crashes
+    /// began within a day after it. If there is a newer rollout, an undo could lead back to this one.
     pub(crate) fn supports_undo(&self, alert_began: i64) -> bool {
         if self.newer.is_some() || self.is_partial {
             return false;
@@ -97,13 +97,13 @@ impl Change {
         self.is_spec_changed && !self.is_rollback && is_before
     }
 
-    /// Returns it in one line, or none where there is nothing to tell.
+    /// Returns it on one line; `None` if there is nothing to report.
     pub(crate) fn for_people(&self) -> Option<String> {
-        self.told(None)
+        self.for_people_since(None)
     }
 
-    /// Returns it in one line, dated by when the alert began where the events don't tell the first crash.
-    pub(crate) fn told(&self, alert_began: Option<i64>) -> Option<String> {
+    /// Returns it on one line, relative to the start of the alert if the events do not show the first crash.
+    pub(crate) fn for_people_since(&self, alert_began: Option<i64>) -> Option<String> {
         let revision = self
             .revision
             .as_deref()
@@ -131,7 +131,7 @@ impl Change {
             differences => differences.to_vec(),
         };
         let when = match gap {
-            // A rollback takes up the old ReplicaSet again, which says nothing of when.
+            // A rollback reuses the old ReplicaSet, so its creation time does not tell when the rollback happened.
             _ if self.is_rollback => Some("rolled back to an older template".to_owned()),
             Some((rolled_out, since)) if rolled_out <= since => {
                 Some(format!("{} before {what}", roughly(rolled_out, since)))
@@ -162,7 +162,7 @@ fn revision(set: &Value) -> Option<u64> {
         .find_map(|name| set["metadata"]["annotations"][name].as_str()?.parse().ok())
 }
 
-/// Returns the greatest number below `number` that a set has, or had before it was rolled back to.
+/// Returns the greatest number below `number` that a set has, or had before a rollback to it.
 fn last_below(set: &Value, number: u64) -> Option<u64> {
     let annotations = &set["metadata"]["annotations"];
     let history = REVISIONS
@@ -176,7 +176,7 @@ fn last_below(set: &Value, number: u64) -> Option<u64> {
         .max()
 }
 
-/// Returns what differs between two pod templates; the values of variables are never shown.
+/// Returns the differences between two pod templates, without the values of variables.
 fn differences(before: &Value, after: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for list in ["/spec/containers", "/spec/initContainers"] {
@@ -221,7 +221,7 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Volumes whose `ConfigMap` or Secret is another one now: generators put a hash into its name.
+/// Returns the volumes that now use another `ConfigMap` or Secret, since generators put a hash into the name.
 fn of_volumes(before: &Value, after: &Value) -> Vec<String> {
     let (old, new) = (
         by_name(before, "/spec/volumes"),
@@ -239,7 +239,7 @@ fn of_volumes(before: &Value, after: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A restart by hand, and the checksums that charts put there for the content of a `ConfigMap`.
+/// Returns a manual restart, and changed checksums, which charts add for the content of a `ConfigMap`.
 fn of_annotations(before: &Value, after: &Value) -> Vec<String> {
     const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
     let at = |template: &Value| {
@@ -260,7 +260,7 @@ fn of_annotations(before: &Value, after: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Names what differs, a level deep.
+/// Returns the names of other differences, down to the second level.
 fn other_parts(before: &Value, after: &Value) -> String {
     let empty = handler_sdk::serde_json::Map::new();
     let (old, new) = (
@@ -278,7 +278,7 @@ fn other_parts(before: &Value, after: &Value) -> String {
     differing.join(", ")
 }
 
-/// Returns where a variable, a volume or all variables come from: `ConfigMap a`, `Secret b`.
+/// Returns the source of a variable, a volume or all variables: `ConfigMap a`, `Secret b`.
 fn source(value: &Value) -> Option<String> {
     [
         ("/valueFrom/configMapKeyRef/name", "ConfigMap"),
@@ -369,7 +369,7 @@ fn of_container(old: &Value, new: &Value) -> Vec<String> {
     found
 }
 
-/// Returns the names of variables that differ; of those that come from elsewhere, from where.
+/// Returns the names of variables that differ; for those with a source, also the source.
 fn changed_variables(old: &Value, new: &Value) -> Vec<String> {
     let (before, after) = (by_name(old, "/env"), by_name(new, "/env"));
     let names = before

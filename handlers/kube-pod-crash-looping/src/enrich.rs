@@ -1,4 +1,4 @@
-//! Asks Kubernetes about the alert's pod. Whatever can't be read is noted, and holds nothing back.
+//! Reads the alert's pod and what belongs to it from Kubernetes. What cannot be read is noted and stops nothing else.
 
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::Value;
@@ -55,14 +55,14 @@ fn server_and_names<'a>(
     Ok((Kube::new(cx, server), name("namespace")?, name("pod")?))
 }
 
-/// One look at the cluster.
+/// The state of one enrichment.
 struct Look<'a> {
     alert: &'a Alert,
     kube: Kube<'a>,
     namespace: &'a str,
     pod_name: &'a str,
     findings: Findings,
-    /// Why nothing more is asked.
+    /// Why no more requests are made.
     is_over: Option<String>,
 }
 
@@ -81,8 +81,8 @@ impl Look<'_> {
                 self.findings.pod = PodState::Gone;
                 self.what_a_gone_pod_left();
             }
-            // One more try is cheap; the last one makes do with what it has.
-            Err(unread) if unread.may_pass() && cx.call().attempt == 1 => {
+            // On the first attempt a transient error is worth a retry; the last attempt goes on with what it has.
+            Err(unread) if unread.is_transient() && cx.call().attempt == 1 => {
                 return Err(unread.failure);
             }
             Err(unread) => {
@@ -101,7 +101,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The alert is about the pod of its uid; a stateful set gives the same name to the next.
+    /// Returns whether the pod has another uid than the alert's: a stateful set reuses the name.
     fn is_another(&self, pod: &Value) -> bool {
         match (self.alert.label("uid"), text(pod, "/metadata/uid")) {
             (Some(alerts), Some(pods)) => alerts != pods,
@@ -136,7 +136,7 @@ impl Look<'_> {
         self.events(&format!("involvedObject.uid={uid}"));
         self.owners(pod);
         if let Some(node) = text(pod, "/spec/nodeName") {
-            // Nodes are optional: without the right to read them, the name is all there is to say.
+            // Reading nodes is optional: without the permission, only the name is shown.
             let read = if self.is_over.is_none() && is_name(node) {
                 self.kube.node(node).ok()
             } else {
@@ -192,7 +192,7 @@ impl Look<'_> {
             return self.limit_is_from(None);
         };
         let Some((group, resource)) = resource(kind) else {
-            // A node's static pod, or a kind that this handler is not granted: its name is what is known.
+            // A static pod, or a kind that is not granted: only its name is known.
             if kind == "Node" {
                 self.limit_is_from(None);
             }
@@ -201,7 +201,7 @@ impl Look<'_> {
         };
         let Some(object) = self.workload("workload", group, resource, name) else {
             match kind {
-                // Its own name ends with a hash, which changes with each rollout.
+                // Its own name ends with a hash that changes with each rollout.
                 "ReplicaSet" => {
                     if let Some(name) =
                         pod::without_hash(pod, name).or_else(|| workload_of_pod(self.pod_name))
@@ -233,7 +233,7 @@ impl Look<'_> {
                 self.findings.change =
                     changes::of_other(kind, &object).filter(|_| self.alert.is_firing());
                 self.workload_found(kind, name, &object);
-                // A set that nothing owns any more has the hash in its name all the same.
+                // A set without an owner still has the hash in its name.
                 let orphaned = (kind == "ReplicaSet")
                     .then(|| pod::without_hash(pod, name))
                     .flatten();
@@ -245,7 +245,7 @@ impl Look<'_> {
         }
     }
 
-    /// Notes where the memory limit was set, by what made the pod; none if nothing did.
+    /// Notes where the memory limit was set, according to the object that made the pod, if any.
     fn limit_is_from(&mut self, maker: Option<&Value>) {
         if let Some(container) = &mut self.findings.container
             && container.limit_source == LimitSource::Unknown
@@ -254,7 +254,7 @@ impl Look<'_> {
         }
     }
 
-    /// Notes a workload of which only the name is known, from what it owns.
+    /// Notes a workload of which only the name is known, from an object that it owns.
     fn owner_unread(&mut self, kind: &str, name: &str) {
         self.findings.workload = Some(Workload {
             kind: kind.to_owned(),
@@ -277,7 +277,7 @@ impl Look<'_> {
         let selector: Vec<String> = labels
             .into_iter()
             .flatten()
-            // Each ReplicaSet has its own hash; the others are those of its owner.
+            // Each ReplicaSet has its own hash; the other labels are those of its owner.
             .filter(|(name, _)| !name.ends_with("pod-template-hash"))
             .filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)))
             .collect();
@@ -308,7 +308,7 @@ impl Look<'_> {
         self.noted(what, read)
     }
 
-    /// Notes what could not be read of a list, its end too.
+    /// Returns the list, and notes if it or its end could not be read.
     fn listed(&mut self, what: &str, listed: Result<Listed, Unread>) -> Option<Listed> {
         let listed = self.noted(what, listed)?;
         if listed.is_cut {
@@ -318,7 +318,7 @@ impl Look<'_> {
         Some(listed)
     }
 
-    /// Notes what could not be read, and that nothing more should be asked where that is so.
+    /// Returns the object; notes if it could not be read, and if no more requests should be made.
     fn noted<T>(&mut self, what: &str, read: Result<T, Unread>) -> Option<T> {
         match read {
             Ok(read) => Some(read),

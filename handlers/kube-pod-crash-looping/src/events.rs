@@ -1,4 +1,4 @@
-//! Events of a pod: which there are, how often, of which container, and which tell most.
+//! The events of a pod: their counts, their containers, and which are the most informative.
 
 use handler_sdk::serde_json::Value;
 
@@ -6,15 +6,16 @@ use crate::findings::{Event, Exit};
 use crate::kube::{moment, text};
 use crate::pod::people_text;
 
-/// Kept of each kind; the message shows three.
+/// The events that are kept of each kind; the message shows three.
 const KEPT_MAX: usize = 12;
-/// Ends that Kubernetes reports as normal events: by the kubelet, by the scheduler, by the eviction of a node's pods.
+/// Reasons with which Kubernetes reports, as normal events, that a pod is ended: by the kubelet, by the scheduler, by
+/// the eviction of a node's pods.
 const NORMAL_ENDS: [&str; 3] = ["Killing", "Preempted", "TaintManagerEviction"];
-/// How far an event and an exit that belong together may be apart, by clocks and by how the kubelet reports.
+/// How far apart the times of an event and of its exit may be, because of clocks and delays of the kubelet.
 const SLACK_SECONDS: i64 = 10;
 
-/// Returns the warnings, then what the kubelet reports of its own kills; the most telling first: the API has no order of
-/// its own, and `BackOff` only repeats that the pod crashes.
+/// Returns the warnings, then the kubelet's own kills, the most informative first: the API returns them in no order, and
+/// `BackOff` only repeats that the pod crashes.
 pub(crate) fn events(listed: &[Value]) -> Vec<Event> {
     let mut found: Vec<Event> = Vec::new();
     for event in listed {
@@ -70,14 +71,14 @@ pub(crate) fn events(listed: &[Value]) -> Vec<Event> {
     found
 }
 
-/// Cuts what [`events`] returns to what is kept of it, once it has been judged.
+/// Cuts the result of [`events`] to what is kept, after the verdict was made.
 pub(crate) fn cut(events: &mut Vec<Event>) {
     let kills = events.split_off(events.partition_point(|event| event.is_warning));
     events.truncate(KEPT_MAX);
     events.extend(kills.into_iter().take(KEPT_MAX));
 }
 
-/// Returns when the first crash was, as far as the events reach back: Kubernetes forgets those of an hour's silence.
+/// Returns the time of the first crash, as far back as the events go: Kubernetes deletes them after an hour.
 pub(crate) fn first_crash(events: &[Event], container: Option<&str>) -> Option<i64> {
     events
         .iter()
@@ -95,7 +96,7 @@ impl Event {
         }
     }
 
-    /// Returns whether it happened while the container ran that ended with this exit; what has no time is taken to.
+    /// Returns whether it happened while the container with this exit ran; an event without a time is assumed to.
     pub(crate) fn is_in_time(&self, exit: &Exit) -> bool {
         let is_too_late = self
             .first
@@ -149,11 +150,11 @@ mod tests {
             event("Pulled", "Normal", 1, "2026-06-04T03:20:00Z"),
             event("Unhealthy", "Warning", 4, "2026-06-04T03:25:00Z"),
         ]);
-        let told: Vec<_> = found
+        let kept: Vec<_> = found
             .iter()
             .map(|event| (event.reason.as_str(), event.count))
             .collect();
-        assert_eq!(told, [("Unhealthy", 7), ("BackOff", 200), ("Killing", 1)]);
+        assert_eq!(kept, [("Unhealthy", 7), ("BackOff", 200), ("Killing", 1)]);
         assert_eq!(first_crash(&found, None), Some(1_780_542_000));
     }
 

@@ -1,4 +1,4 @@
-//! The names with values of the message: which of them, in what order, in what words.
+//! The name and value pairs of the message.
 
 use handler_sdk::layout::{clip, pairs};
 use handler_sdk::prelude::*;
@@ -10,8 +10,8 @@ use crate::words::{between, image_tag};
 const PAIRS_MAX: usize = 8;
 
 impl Source<'_> {
-    /// Returns up to eight names with values, two on a line, and below them, in one line each, the labels that found no
-    /// room among them and what other handlers found out.
+    /// Returns up to eight name and value pairs, two on a line; below them, on one line each, the remaining labels and what
+    /// other handlers found out.
     pub(crate) fn fields(&self) -> Mrkdwn {
         let subject = self.notice.subject();
         let label = |name: &str| subject.label(name).map(str::to_owned);
@@ -43,7 +43,7 @@ impl Source<'_> {
         let is_said = |name: &str, value: &str| match name {
             "cluster" | "namespace" | "pod" | "container" | "node" => true,
             "owner" | "team" => owner.as_deref() == Some(value),
-            // What every alert of this name says.
+            // Every alert of this name has this reason.
             "reason" => value == "CrashLoopBackOff",
             _ => false,
         };

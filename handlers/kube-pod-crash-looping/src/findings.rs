@@ -1,4 +1,4 @@
-//! What `enrich` found, as it is handed to `act`: a block of this handler's own kind, and facts for programs.
+//! What `enrich` found, passed on to `act` as a block of this handler's own kind, and as facts for programs.
 
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json;
@@ -11,7 +11,7 @@ pub(crate) const HANDLER: &str = "kube-pod-crash-looping";
 /// The kind of the block that carries [`Findings`].
 const KIND: &str = "kube-pod-crash-looping.findings.v1";
 
-/// All that was found. Moments are in seconds since 1970; text from the cluster is masked already.
+/// All findings. Moments are in seconds since 1970; text from the cluster is already masked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Findings {
@@ -21,7 +21,7 @@ pub(crate) struct Findings {
     pub(crate) node: Option<Node>,
     pub(crate) owner: Option<String>,
     pub(crate) change: Option<Change>,
-    /// The most telling first.
+    /// The most informative first.
     pub(crate) events: Vec<Event>,
     pub(crate) events_read: Read,
     pub(crate) log: Option<Log>,
@@ -29,19 +29,19 @@ pub(crate) struct Findings {
     pub(crate) unread: Vec<NotFetched>,
 }
 
-/// Whether the alert's pod is there.
+/// Whether the alert's pod exists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PodState {
     #[default]
     Unknown,
     Present,
-    /// No pod of that name.
+    /// There is no pod of that name.
     Gone,
-    /// Another pod of the same name.
+    /// There is another pod of the same name.
     Replaced,
 }
 
-/// How much of a list was read: only what was read to its end proves that something is not in it.
+/// How much of a list was read. Only a complete list proves that it does not contain something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Read {
     #[default]
@@ -62,41 +62,41 @@ pub(crate) struct Container {
     pub(crate) memory_limit: Option<String>,
     pub(crate) limit_source: LimitSource,
     pub(crate) running_since: Option<i64>,
-    /// Why it waits, and Kubernetes' words about it: `CrashLoopBackOff`.
+    /// The reason for which it waits, such as `CrashLoopBackOff`, and Kubernetes' message.
     pub(crate) waiting: Option<(String, String)>,
     pub(crate) last_exit: Option<Exit>,
-    /// True if the last exit is the container's present state: it has not been started again yet.
+    /// True if the last exit is the container's current state: it has not been restarted yet.
     pub(crate) is_exit_present: bool,
 }
 
 /// Where a container's memory limit was set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum LimitSource {
-    /// Its workload's template could not be read.
+    /// Not known: its workload's template could not be read.
     #[default]
     Unknown,
-    /// In the pod: no workload made it.
+    /// In the pod, which no workload made.
     Pod,
     /// In the template that the pod was made from.
     Template,
     /// By the namespace's `LimitRange`.
     LimitRange,
-    /// In the pod, by whatever changes pods; the template has this limit, or none.
+    /// In the pod, by something that modifies pods; the template has this limit, or none.
     NotTemplate(Option<String>),
 }
 
-/// What a container is to its pod.
+/// The role of a container in its pod.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Role {
     #[default]
     Main,
-    /// It has to end before the main ones start.
+    /// An init container: it has to end before the main ones start.
     Init,
     /// An init container with `restartPolicy: Always`.
     Sidecar,
 }
 
-/// How it ended last.
+/// How a container ended.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Exit {
@@ -108,27 +108,27 @@ pub(crate) struct Exit {
     pub(crate) finished: Option<i64>,
 }
 
-/// What owns the pod, as far up as its owners lead: a `ReplicaSet` of a Deployment is not it.
+/// The workload that owns the pod, directly or through other objects: the Deployment, not its `ReplicaSet`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Workload {
     /// Empty if only the name is known; `Node` for a static pod.
     pub(crate) kind: String,
     pub(crate) name: String,
-    /// False if it is known only from what it owns.
+    /// False if it is known only from an object that it owns.
     pub(crate) is_read: bool,
-    /// What made it, if that is not a person: `Prometheus k8s`.
+    /// The object that made it, if any: `Prometheus k8s`.
     pub(crate) made_by: Option<String>,
-    /// Ready and wanted pods.
+    /// The numbers of ready and wanted pods.
     pub(crate) ready: Option<(u64, u64)>,
 }
 
-/// Where the pod runs.
+/// The node that the pod runs on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// Conditions that are not as they should be: `MemoryPressure`, `NotReady`.
+    /// Conditions that indicate a problem: `MemoryPressure`, `NotReady`.
     pub(crate) troubles: Vec<String>,
 }
 
@@ -137,20 +137,20 @@ pub(crate) struct Node {
 #[serde(default)]
 pub(crate) struct Change {
     pub(crate) revision: Option<String>,
-    /// `image 1.41.3 → 1.42.0`, `memory limit 1Gi → 512Mi`.
+    /// For example `image 1.41.3 → 1.42.0`, `memory limit 1Gi → 512Mi`.
     pub(crate) differences: Vec<String>,
     pub(crate) rolled_out: Option<i64>,
-    /// By the events; none where they don't tell.
+    /// From the events; `None` if they do not show it.
     pub(crate) first_crash: Option<i64>,
-    /// True where the template is older than the one before it.
+    /// True if the template is older than the one before it.
     pub(crate) is_rollback: bool,
-    /// The owner's newest revision, if that is not the pod's: somebody has rolled out or undone since.
+    /// The owner's newest revision, if it is not the pod's: there was another rollout or an undo.
     pub(crate) newer: Option<String>,
-    /// True if the owner may have revisions that were not read.
+    /// True if the owner may have more revisions than were read.
     pub(crate) is_partial: bool,
-    /// True if the pods' specification differs, which an undo takes back.
+    /// True if the pods' specification differs, so that an undo would change it back.
     pub(crate) is_spec_changed: bool,
-    /// What is known instead where there are no revisions to compare.
+    /// Shown instead if there are no revisions to compare.
     pub(crate) note: Option<String>,
 }
 
@@ -158,9 +158,9 @@ pub(crate) struct Change {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Event {
-    /// False for what Kubernetes calls normal: that it kills a container is.
+    /// False for events that Kubernetes calls normal, such as the kill of a container.
     pub(crate) is_warning: bool,
-    /// The container that it is about; none if it is about the pod.
+    /// The container that it is about; `None` if it is about the pod.
     pub(crate) container: Option<String>,
     pub(crate) reason: String,
     pub(crate) message: String,
@@ -174,23 +174,23 @@ pub(crate) struct Event {
 #[serde(default)]
 pub(crate) struct Log {
     pub(crate) lines: Vec<String>,
-    /// True where it is the crashed container's, false where it is the present one's.
+    /// True if it is the log of the crashed container, false if it is that of the current one.
     pub(crate) is_of_crash: bool,
-    /// True where the newest lines are missing, since the lines are too long.
+    /// True if the newest lines are missing, because the lines are too long.
     pub(crate) is_cut: bool,
 }
 
-/// Why it crashes, as far as the findings tell.
+/// Why the container crashes, as far as the findings show.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Verdict {
     /// For programs: `out-of-memory`.
     pub(crate) kind: String,
-    /// For the phone: `OOMKilled (137)`.
+    /// For a notification on a phone: `OOMKilled (137)`.
     pub(crate) short: String,
     /// For people, in bold: `Likely out of memory`.
     pub(crate) lead: String,
-    /// For people, after it.
+    /// For people, after `lead`.
     pub(crate) rest: String,
 }
 
@@ -226,11 +226,11 @@ impl Findings {
             .collect()
     }
 
-    /// Returns them as an enrichment. Other handlers show it in their messages, so the log is in it only if it belongs
-    /// there.
+    /// Returns the findings as an enrichment. Other handlers show it in their messages, so it contains the log only if the
+    /// setting allows that.
     ///
     /// # Errors
-    /// None in practice: the types can all be written as JSON.
+    /// Never returns an error in practice: all types can be written as JSON.
     pub(crate) fn into_enrichment(self, logs: Logs) -> Result<Enrichment, Failure> {
         let data = serde_json::to_string(&self)?;
         let enrichment = self
@@ -242,7 +242,7 @@ impl Findings {
         Ok(enrichment.with_block(Block::custom(KIND, self.fallback(logs), data)))
     }
 
-    /// Returns what `enrich` found, if it came to that.
+    /// Returns the findings of `enrich`, if there are any.
     pub(crate) fn from_enrichment(found: &Enrichment) -> Option<Self> {
         found.blocks.iter().find_map(|block| match block {
             Block::Custom(custom) if custom.kind == KIND => serde_json::from_str(&custom.data).ok(),
@@ -315,7 +315,7 @@ impl Findings {
         facts
     }
 
-    /// Returns whether a fact of this name is one of [`Findings::facts`], which the message says in its own words.
+    /// Returns whether a fact of this name is one of [`Findings::facts`], which the message shows in another form.
     pub(crate) fn is_own_fact(name: &str) -> bool {
         name.starts_with("crash.")
             || matches!(
@@ -331,7 +331,7 @@ impl Findings {
             )
     }
 
-    /// Markdown for a handler that does not know the kind.
+    /// Returns Markdown for a handler that does not know the kind.
     fn fallback(&self, logs: Logs) -> String {
         let mut lines = Vec::new();
         if let Some(verdict) = &self.verdict {

@@ -1,9 +1,9 @@
-//! Runs of nearly equal lines, folded into their last one. Pure.
+//! Folds runs of nearly equal lines into their last line.
 
-/// One or more lines of a log that differ in numbers alone.
+/// One or more lines of a log that differ only in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fold {
-    /// Where the last of them stands.
+    /// The index of the last of them.
     pub(crate) last: usize,
     pub(crate) count: usize,
     differing: Differing,
@@ -17,7 +17,7 @@ enum Differing {
 }
 
 impl Fold {
-    /// Returns what follows the line: `(×11, differing in a number)`; none if it stands for itself.
+    /// Returns the text after the line, such as `(×11, differing in a number)`; `None` for a single line.
     pub(crate) fn words(&self) -> Option<String> {
         let what = match self.differing {
             Differing::Nothing => "",
@@ -28,8 +28,8 @@ impl Fold {
     }
 }
 
-/// Folds lines that follow each other and differ in numbers alone: digits, and whatever words hold them (times,
-/// addresses, ids).
+/// Folds consecutive lines that differ only in numbers: in digits, or in words that contain digits (times, addresses,
+/// ids).
 pub(crate) fn fold(lines: &[String]) -> Vec<Fold> {
     let mut folds: Vec<Fold> = Vec::new();
     let mut shape_before: Option<(String, Vec<&str>)> = None;
@@ -57,7 +57,7 @@ pub(crate) fn fold(lines: &[String]) -> Vec<Fold> {
     folds
 }
 
-/// Returns the line with each word that holds a digit replaced, and those words.
+/// Returns the line with each word that contains a digit replaced, and those words.
 fn shape(line: &str) -> (String, Vec<&str>) {
     let mut shape = String::with_capacity(line.len());
     let mut numbers = Vec::new();
@@ -81,12 +81,12 @@ fn shape(line: &str) -> (String, Vec<&str>) {
     (shape, numbers)
 }
 
-/// What holds together a time, an address or an id.
+/// Returns whether a character can be part of a time, an address or an id.
 fn is_of_word(char: char) -> bool {
     char.is_alphanumeric() || matches!(char, '.' | ':' | '-' | '+')
 }
 
-/// Returns whether a line reads like the report of an error.
+/// Returns whether a line looks like the report of an error.
 pub(crate) fn is_error(line: &str) -> bool {
     const SIGNS: [&str; 9] = [
         "error",

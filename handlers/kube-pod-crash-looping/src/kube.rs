@@ -1,4 +1,4 @@
-//! A reading client for the Kubernetes API that says in a few words why it could not read.
+//! A read-only client for the Kubernetes API that gives short reasons for failures.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use handler_sdk::http::{Error, ErrorKind, encode};
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::{self, Value};
 
-/// Requests that one enrichment makes at most, the pod's own counted twice: each gets its share of the step's time,
-/// since a handler's clock stands still and can't be asked how much is left.
+/// The requests of one enrichment at most, counting the pod's own twice. Each gets an equal share of the step's time,
+/// because the clock does not advance within a step, so a handler cannot find out how much time is left.
 const SHARES: u32 = 14;
-/// Pages of a list that are read; what is behind them is said to be missing.
+/// The pages of a list that are read; the message says if there are more.
 const PAGES_MAX: usize = 3;
-/// Objects of a page: a Deployment keeps ten `ReplicaSets` by default, and a pod's events are repeated in one object.
+/// The objects of a page. A Deployment keeps ten `ReplicaSets` by default, and repeated events are one object.
 const PAGE_ITEMS: &str = "100";
 const TIMEOUT_MIN: Duration = Duration::from_millis(250);
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
@@ -32,15 +32,15 @@ impl Server {
     }
 }
 
-/// Why something could not be read.
+/// The error for an object that could not be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Unread {
-    /// A few words for the message: `forbidden (403)`.
+    /// A short reason for the message: `forbidden (403)`.
     pub(crate) why: String,
     pub(crate) status: Option<u16>,
-    /// True where the next request would fare no better.
+    /// True if further requests would fail too.
     pub(crate) ends_all: bool,
-    /// What the step would fail with.
+    /// The failure that the step would return.
     pub(crate) failure: Failure,
 }
 
@@ -49,7 +49,7 @@ impl Unread {
         self.status == Some(404)
     }
 
-    /// Returns it for a log that Kubernetes has no more.
+    /// Returns the error for a log that Kubernetes no longer has.
     pub(crate) fn no_log() -> Self {
         let why = "no log available, the kubelet has it no more".to_owned();
         Self {
@@ -60,8 +60,8 @@ impl Unread {
         }
     }
 
-    /// Tells whether another try may do better.
-    pub(crate) fn may_pass(&self) -> bool {
+    /// Returns whether a retry may succeed.
+    pub(crate) fn is_transient(&self) -> bool {
         !self.failure.is_permanent()
     }
 }
@@ -154,7 +154,7 @@ impl<'a> Kube<'a> {
         self.list(&path, ("labelSelector", labels))
     }
 
-    /// Lists the events that a field selector picks, normal ones too: that a container is killed is one of them.
+    /// Lists the events that match a field selector, including normal ones, since the kill of a container is one of them.
     pub(crate) fn events(&self, namespace: &str, selector: &str) -> Result<Listed, Unread> {
         let path = format!("/api/v1/namespaces/{}/events", encode(namespace));
         self.list(&path, ("fieldSelector", selector))
@@ -188,7 +188,7 @@ impl<'a> Kube<'a> {
             query.extend(after.as_deref().map(|after| ("continue", after)));
             let mut page = match self.read(path, &query, self.share) {
                 Ok(page) => page,
-                // The list changed too much since, or the server is slow: the pages before are worth having.
+                // The list has changed too much, or the server is slow: the earlier pages are used.
                 Err(_) if after.is_some() => {
                     listed.is_cut = true;
                     return Ok(listed);
@@ -233,7 +233,7 @@ impl<'a> Kube<'a> {
     }
 }
 
-/// Tells whether text can be the name of an object: labels come from outside, and `..` in a path asks for another.
+/// Returns whether text is a valid name of an object. Labels are untrusted, and `..` would change the path.
 pub(crate) fn is_name(text: &str) -> bool {
     let is_allowed = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
@@ -247,7 +247,7 @@ pub(crate) fn is_name(text: &str) -> bool {
         && is_edge(text.bytes().last())
 }
 
-/// Returns the text at a JSON pointer, unless it is missing or empty.
+/// Returns the text at a JSON pointer; `None` if it is missing or empty.
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     value
         .pointer(pointer)?
@@ -255,10 +255,10 @@ pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
         .filter(|text| !text.is_empty())
 }
 
-/// Returns the moment at a JSON pointer, in seconds since 1970; none if it is not set.
+/// Returns the time at a JSON pointer, in seconds since 1970; `None` if it is not set.
 pub(crate) fn moment(value: &Value, pointer: &str) -> Option<i64> {
     let seconds = text(value, pointer)?.parse::<Timestamp>().ok()?.seconds;
-    // What never started did so in 1970 or in the year 1: a container runtime's and Go's word for "not set".
+    // 1970 and the year 1 mean "not set", in a container runtime and in Go.
     (seconds > 0).then_some(seconds)
 }
 

@@ -1,12 +1,13 @@
-//! Answers `KubePodCrashLooping`: asks Kubernetes why the pod crashes and tells it in one Slack message.
+//! Answers `KubePodCrashLooping`: reads from Kubernetes why the pod crashes, and posts one Slack message about it.
 //!
-//! Its settings are declared in [`settings`] and listed in the README.
+//! The settings are declared in [`settings`] and listed in the README.
 //!
-//! Facts about the wrong cluster are worse than none. An alert with a label `cluster` is looked up only on the API
-//! server that is configured for that very name, by `cluster.NAME.url` or by `cluster: NAME`; an alert without one, on
-//! the default API server. Where there is none for it, the message says so and goes out with what the alert itself says.
+//! Facts about the wrong cluster would be worse than none. An alert with a label `cluster` is looked up only on the API
+//! server that is configured for that name, by `cluster.NAME.url` or by `cluster: NAME`; an alert without the label, on
+//! the default API server. If none is configured for the cluster, the message says so and contains only the alert's own
+//! text.
 //!
-//! What each verdict rests on stands in the README.
+//! The README lists the evidence for each verdict.
 
 mod act;
 mod changes;

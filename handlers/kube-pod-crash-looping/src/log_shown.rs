@@ -1,4 +1,4 @@
-//! The log as it is shown: its end in the message, the rest in the thread.
+//! Lays out the log: its end in the message, the rest in the thread.
 
 use handler_sdk::layout::clip;
 use handler_sdk::prelude::*;
@@ -11,21 +11,21 @@ use crate::settings::Logs;
 
 const LOG_LINES_MAX: usize = 12;
 const LOG_CHARS_MAX: usize = 1_500;
-/// A log that is shown shorter than this says less than the line that announces it.
+/// A log that would be shorter than this is left out of the message.
 const LOG_CHARS_MIN: usize = 120;
-/// A line that stands for others keeps room for their number.
+/// A line that represents several leaves space for their number.
 const FOLDED_CHARS_MAX: usize = 300;
 
 /// The end of a log as the message shows it.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     pub(crate) text: Mrkdwn,
-    /// The lines that it has in full, by their place in the log.
+    /// The indexes of the lines that it shows in full.
     whole: Vec<usize>,
 }
 
 impl Source<'_> {
-    /// Returns the end of the log within this room: runs of nearly equal lines folded, the last error kept.
+    /// Returns the end of the log that fits: runs of nearly equal lines are folded, and the last error is kept.
     pub(crate) fn log(&self, room: Size) -> Shown {
         let Some(log) = self
             .log_to_show()
@@ -53,10 +53,10 @@ impl Source<'_> {
         }
     }
 
-    /// Returns what the message does not show of the log that was read, in as many sections as it takes.
+    /// Returns the lines of the log that the message does not show, in as many sections as needed.
     pub(crate) fn rest_of_log(&self, shown: &Shown) -> Blocks {
         const SECTION_CHARS: usize = 2_800;
-        /// As many as the longest lines take that are read, two in each.
+        /// Enough for the longest log that is read, with two of its lines per section.
         const SECTIONS_MAX: usize = 30;
         let Some(log) = self.log_to_show() else {
             return Blocks::new();
@@ -106,7 +106,7 @@ impl Source<'_> {
 /// A line to show.
 #[derive(Debug, Clone)]
 struct Line {
-    /// Its place in the log.
+    /// Its index in the log.
     at: usize,
     text: String,
     /// False if it was cut.
@@ -129,7 +129,7 @@ fn line(log: &Log, fold: &Fold) -> Line {
     }
 }
 
-/// Keeps the blanks of a line that need not be cut.
+/// Returns the line unchanged, including its blanks, unless it has to be cut.
 fn clip_spaced(text: &str, chars_max: usize) -> String {
     match text.chars().count() <= chars_max {
         true => text.to_owned(),
@@ -137,7 +137,7 @@ fn clip_spaced(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// The last lines that fit; if the last error stands further up, it comes first in place of the oldest.
+/// Returns the last lines that fit. If the last error is before them, it replaces the oldest of them.
 fn with_last_error(log: &Log, folds: &[Fold], lines_max: usize, chars_max: usize) -> Vec<Line> {
     let all: Vec<Line> = folds.iter().map(|fold| line(log, fold)).collect();
     let shown = last_lines(&all, lines_max, chars_max);
@@ -176,7 +176,7 @@ fn log_title(log: &Log, more: &str) -> Mrkdwn {
     Mrkdwn::new().bold(format!("{more}{which}"))
 }
 
-/// Returns the last lines that fit, measured as Slack counts them: escaped.
+/// Returns the last lines that fit, measured after escaping, as Slack counts them.
 fn last_lines(lines: &[Line], lines_max: usize, chars_max: usize) -> Vec<Line> {
     let mut left = chars_max;
     let mut shown: Vec<Line> = Vec::new();
@@ -188,7 +188,7 @@ fn last_lines(lines: &[Line], lines_max: usize, chars_max: usize) -> Vec<Line> {
             continue;
         }
         if shown.is_empty() {
-            // Not even the last line fits: its beginning is what there is room for. Escaping makes at most five of one.
+            // Not even the last line fits, so it is cut. Escaping makes at most five characters of one.
             let fitting = if line.text.chars().count() == escaped_chars(&line.text) {
                 chars_max
             } else {
@@ -210,9 +210,9 @@ fn escaped_chars(text: &str) -> usize {
     Mrkdwn::from(text).as_str().chars().count()
 }
 
-/// Fences without line ends of their own, which would count as lines.
+/// Returns text in fences without newlines of their own, which would count as lines.
 pub(crate) fn fenced(text: &str) -> Mrkdwn {
-    // A zero-width space keeps three backticks of the text from ending the block.
+    // A zero-width space keeps three backticks in the text from ending the block.
     let inert = Mrkdwn::from(text.replace("```", "``\u{200b}`"));
     Mrkdwn::raw("```").then(inert).then(Mrkdwn::raw("```"))
 }

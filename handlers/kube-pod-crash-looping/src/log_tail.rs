@@ -1,4 +1,4 @@
-//! The end of the crashed container's log, fit to be shown.
+//! Reads the end of the crashed container's log and prepares it for display.
 
 use handler_sdk::layout::clip;
 use handler_sdk::mask;
@@ -6,15 +6,15 @@ use handler_sdk::mask;
 use crate::findings::{Container, Log};
 use crate::kube::{Kube, Unread};
 
-/// Lines asked for: the last twelve for the message, all of them for its thread.
+/// The lines that are requested: the last twelve are for the message, the rest for its thread.
 const LINES: &str = "60";
-/// Lines asked for where sixty went over the limit of bytes.
+/// The lines that are requested if sixty exceeded the limit of bytes.
 const FEWER_LINES: &str = "5";
 const LIMIT_BYTES: usize = 262_144;
-/// Longer lines are cut: what is wrong stands at their beginning.
+/// Longer lines are cut at the end, since the error is at the beginning.
 const LINE_CHARS_MAX: usize = 1_000;
 
-/// How the kubelet says, with status 200 and in the log's place, that it has no log (kubelet,
+/// The texts with which the kubelet reports, with status 200 and instead of the log, that it has no log (kubelet,
 /// `kuberuntime_container.go`; cri-client, `logs.go`; Docker's engine).
 const EXCUSES: [&str; 6] = [
     "unable to retrieve container logs for ",
@@ -25,8 +25,8 @@ const EXCUSES: [&str; 6] = [
     "Error grabbing logs: ",
 ];
 
-/// Reads the log of the container that crashed; of the present one where Kubernetes has no other. A container that
-/// ended and was not started again yet is itself the present one.
+/// Reads the log of the container that crashed, or of the current one if Kubernetes has no other. A container that has
+/// ended and was not restarted yet is the current one.
 pub(crate) fn fetch(
     kube: &Kube<'_>,
     namespace: &str,
@@ -44,7 +44,7 @@ pub(crate) fn fetch(
     match tail(kube, namespace, pod, name, true) {
         Err(unread) if unread.status == Some(400) => {
             match tail(kube, namespace, pod, name, false) {
-                // It has not run yet, or nothing is left of it.
+                // The container has not run yet, or its log was removed.
                 Err(unread) if unread.status == Some(400) => Err(Unread::no_log()),
                 result => result,
             }
@@ -75,7 +75,7 @@ fn tail(
         kube.log(namespace, pod, &query)
     };
     let mut text = ask(LINES)?;
-    // The limit cuts the newest bytes, which are those that matter.
+    // The limit cuts off the newest bytes, which are the relevant ones.
     if text.len() >= LIMIT_BYTES {
         text = ask(FEWER_LINES)?;
     }
@@ -98,10 +98,10 @@ fn is_excuse(line: &str) -> bool {
     EXCUSES.iter().any(|excuse| line.starts_with(excuse))
 }
 
-/// Returns the lines with secrets masked, and without colours.
+/// Returns the lines with secrets masked, and without terminal escapes.
 fn lines(text: &str) -> Vec<String> {
     let plain = without_escapes(text);
-    // As a whole: a key in PEM goes over many lines.
+    // Masked as a whole, since a PEM key has several lines.
     let masked = mask::text(&plain);
     let mut lines: Vec<String> = masked.lines().map(str::trim_end).map(cut).collect();
     while lines.last().is_some_and(String::is_empty) {
@@ -118,7 +118,7 @@ fn cut(line: &str) -> String {
     }
 }
 
-/// Leaves out terminal escapes: `ESC [ 31 m` would stay behind as `[31m`.
+/// Removes terminal escapes completely: of `ESC [ 31 m` the text `[31m` would remain.
 fn without_escapes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -126,7 +126,7 @@ fn without_escapes(text: &str) -> String {
         if next != '\u{1b}' {
             plain.push(next);
         } else if chars.next() == Some('[') {
-            // Parameters end with the first letter or one of `@[\]^_`{|}~`.
+            // The parameters end with the first letter or one of `@[\]^_`{|}~`.
             chars.by_ref().find(|char| ('@'..='~').contains(char));
         }
     }

@@ -1,4 +1,4 @@
-//! Lays out the message: what matters most first, as much as fits.
+//! Lays out the message: the most important parts first, as many as fit.
 
 use handler_sdk::layout::{Card, Notice, clip};
 use handler_sdk::prelude::*;
@@ -10,21 +10,21 @@ use crate::settings::Settings;
 use crate::words::between;
 
 const WARNINGS_MAX: usize = 3;
-/// What other handlers found leaves so much room for the log.
+/// The space that the findings of other handlers leave for the log.
 const LEFT_FOR_LOG: Size = Size {
     blocks: 1,
     lines: 4,
     chars: 400,
 };
 
-/// All that a message is made of.
+/// The sources of a message.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) alert: &'a Alert,
     pub(crate) notice: Notice<'a>,
-    /// What `enrich` found; none where it failed.
+    /// What `enrich` found; `None` if it failed.
     pub(crate) findings: Option<&'a Findings>,
-    /// What other handlers found, and which of them failed.
+    /// The blocks of other handlers, and which of them failed.
     pub(crate) others: &'a Enrichment,
     pub(crate) settings: &'a Settings,
     /// Seconds since 1970.
@@ -100,7 +100,7 @@ impl Source<'_> {
         }
     }
 
-    /// Returns kind and name of the workload, as far as they were found out.
+    /// Returns the kind and the name of the workload, if known.
     pub(crate) fn workload(&self) -> Option<(&str, &str)> {
         let workload = self.findings?.workload.as_ref()?;
         Some((&workload.kind, &workload.name))
@@ -108,7 +108,7 @@ impl Source<'_> {
 
     pub(crate) fn workload_name(&self) -> Option<&str> {
         let found = match self.workload() {
-            // A static pod is its own workload.
+            // A static pod has no workload.
             Some(("Node", _)) => return None,
             Some((_, name)) => Some(name),
             None => None,
@@ -124,7 +124,7 @@ impl Source<'_> {
             .or_else(|| workload_of_pod(subject.label("pod")?))
     }
 
-    /// Where it is known why it crashes, the container says more than the pod's random name; else the pod is all.
+    /// Returns the container if the cause is known, since the pod's name has a random suffix; otherwise the pod.
     pub(crate) fn who(&self) -> String {
         let subject = self.notice.subject();
         let namespace = subject
@@ -155,7 +155,7 @@ impl Source<'_> {
         self.findings?.verdict.as_ref()
     }
 
-    /// Whether the verdict's line leaves what the alert itself says to a line of its own.
+    /// Returns whether the alert's own text gets a line apart from the verdict.
     fn is_said_apart(&self) -> bool {
         self.verdict().is_some() || matches!(self.state(), PodState::Gone | PodState::Replaced)
     }
@@ -177,7 +177,7 @@ impl Source<'_> {
         }
     }
 
-    /// Returns the verdict in one sentence; where there is none, what the alert itself says.
+    /// Returns the verdict in one sentence; if there is none, the alert's own text.
     pub(crate) fn verdict_line(&self) -> Mrkdwn {
         let line = match (self.state(), self.verdict()) {
             (PodState::Gone, _) => {
@@ -216,7 +216,7 @@ impl Source<'_> {
         line.truncated(1_000)
     }
 
-    /// What Kubernetes reports of how a pod that is gone came to its end.
+    /// Returns the event that ended a pod that no longer exists.
     fn end_of_pod(&self) -> Option<&Event> {
         let is_end = |event: &&Event| {
             ["Evicted", "Preempting", "Preempted", "TaintManagerEviction"]
@@ -230,12 +230,12 @@ impl Source<'_> {
         match self
             .findings
             .and_then(|findings| findings.change.as_ref())
-            .and_then(|change| change.told(began))
+            .and_then(|change| change.for_people_since(began))
         {
-            Some(told) => Mrkdwn::new()
+            Some(line) => Mrkdwn::new()
                 .bold("Changed:")
                 .text(" ")
-                .text(clip(&told, 300))
+                .text(clip(&line, 300))
                 .truncated(400),
             None => Mrkdwn::new(),
         }
@@ -267,7 +267,7 @@ impl Source<'_> {
         Mrkdwn::join(lines, "\n")
     }
 
-    /// Returns what could not be found out, and why, by this handler and by those before it.
+    /// Returns what could not be found out by this handler and the earlier ones, with the reasons.
     pub(crate) fn not_fetched(&self) -> Vec<Mrkdwn> {
         let mut missed: Vec<String> = match self.findings {
             Some(findings) => findings

@@ -1,4 +1,4 @@
-//! What to do next: commands ready to be copied, only those that the findings support.
+//! The next steps: commands to copy, only those that the findings support.
 
 use handler_sdk::layout::clip;
 use handler_sdk::prelude::*;
@@ -8,7 +8,7 @@ use crate::kube::is_name;
 use crate::log_shown::fenced;
 use crate::message::Source;
 
-/// Ends that no change of the template explains.
+/// Verdicts that no change of the template explains.
 const IS_NOT_ITS_DOING: [&str; 6] = [
     "evicted",
     "preempted",
@@ -19,7 +19,7 @@ const IS_NOT_ITS_DOING: [&str; 6] = [
 ];
 
 impl Source<'_> {
-    /// Returns the next steps; none if there are none, or by the setting `next_steps: off`.
+    /// Returns the next steps; empty if there are none or the setting is `next_steps: off`.
     pub(crate) fn next_steps(&self) -> Mrkdwn {
         if !self.settings.has_next_steps {
             return Mrkdwn::new();
@@ -31,7 +31,7 @@ impl Source<'_> {
         Mrkdwn::join(lines, "\n")
     }
 
-    /// The limit, and where it is set, if memory is what it died of or may have.
+    /// Returns the memory limit and where it is set, if the container ran or may have run out of memory.
     fn memory_line(&self) -> Mrkdwn {
         let is_of_memory = self
             .verdict()
@@ -134,7 +134,7 @@ impl Source<'_> {
         if commands.is_empty() {
             return Mrkdwn::new();
         }
-        // Whatever cluster `kubectl` is set to, this is the alert's.
+        // `kubectl` may be configured for another cluster; this is the alert's.
         let cluster = self.notice.subject().label("cluster");
         if let Some(cluster) = cluster.filter(|cluster| is_plain(cluster)) {
             commands.insert(0, format!("# cluster {cluster}"));
@@ -145,12 +145,12 @@ impl Source<'_> {
             .then(fenced(&commands.join("\n")))
     }
 
-    /// What made the workload, and would take back what a person changes in it.
+    /// Returns the object that made the workload and would revert a manual change to it.
     fn maker(&self) -> Option<&str> {
         self.findings?.workload.as_ref()?.made_by.as_deref()
     }
 
-    /// Whether the workload is known to be a person's to change.
+    /// Returns whether it is known that no other object made the workload.
     fn is_a_persons(&self) -> bool {
         let workload = self
             .findings
@@ -158,14 +158,14 @@ impl Source<'_> {
         workload.is_some_and(|workload| workload.is_read && workload.made_by.is_none())
     }
 
-    /// Namespace and pod, if both are names: what comes with an alert must not reach a shell.
+    /// Returns namespace and pod if both are valid names: untrusted text must not reach a shell.
     fn names(&self) -> Option<(&str, &str)> {
         let subject = self.notice.subject();
         let (namespace, pod) = (subject.namespace()?, subject.label("pod")?);
         (is_name(namespace) && is_name(pod)).then_some((namespace, pod))
     }
 
-    /// The workload as `kubectl` names it.
+    /// Returns the workload as `kubectl` names it.
     fn object(&self) -> Option<(&'static str, &str)> {
         let workload = self.findings?.workload.as_ref()?;
         let resource = match workload.kind.as_str() {
@@ -182,7 +182,7 @@ impl Source<'_> {
     }
 }
 
-/// Tells whether a cluster's name may stand in a comment that is copied: not every shell takes `#` for one.
+/// Returns whether the name of a cluster is safe in a comment that is copied: not every shell treats `#` as one.
 fn is_plain(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:/@".contains(c);
     name.starts_with(|c: char| c.is_ascii_alphanumeric())

@@ -1,4 +1,4 @@
-//! Reads what matters out of the API's objects: the container that crashes, owners, readiness, a node's troubles.
+//! Extracts from the API's objects the container that crashes, the owners, the readiness and a node's problems.
 
 use handler_sdk::layout::clip;
 use handler_sdk::mask;
@@ -7,7 +7,7 @@ use handler_sdk::serde_json::Value;
 use crate::findings::{Container, Exit, LimitSource, Node, Role, Workload};
 use crate::kube::{items, moment, text};
 
-/// Returns the state of the container of this name, or, without a name, of the one that seems to crash.
+/// Returns the state of the container of this name, or, without a name, of the one that most likely crashes.
 pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
     let lists = [
         ("/status/containerStatuses", false),
@@ -33,7 +33,7 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
             people_text(text(status, "/state/waiting/message").unwrap_or_default()),
         )
     });
-    // What ended just now, before Kubernetes has started it again, is the newest exit.
+    // The newest exit is that of a container that has just ended and was not restarted yet.
     let present_exit = exit(&status["state"]["terminated"]);
     let is_exit_present = present_exit.is_some();
     let last_exit = present_exit.or_else(|| exit(&status["lastState"]["terminated"]));
@@ -67,7 +67,7 @@ pub(crate) fn container(pod: &Value, name: Option<&str>) -> Option<Container> {
     })
 }
 
-/// Returns a container of a pod's specification; no two share a name, those that init it included.
+/// Returns a container of a pod's specification; names are unique across init containers and others.
 fn spec_of<'v>(spec: &'v Value, name: &str) -> Option<&'v Value> {
     ["/containers", "/initContainers"]
         .iter()
@@ -75,13 +75,13 @@ fn spec_of<'v>(spec: &'v Value, name: &str) -> Option<&'v Value> {
         .find(|container| container["name"] == name)
 }
 
-/// Returns whether the message of a container's exit may be the end of its log.
+/// Returns whether the message of a container's exit can be the end of its log.
 pub(crate) fn is_message_of_log(pod: &Value, container: &str) -> bool {
     spec_of(&pod["spec"], container).and_then(|spec| text(spec, "/terminationMessagePolicy"))
         == Some("FallbackToLogsOnError")
 }
 
-/// Returns where a container's memory limit was set, by the template of what made its pod.
+/// Returns where a container's memory limit was set, according to the template of the object that made its pod.
 pub(crate) fn limit_source(container: &Container, maker: Option<&Value>) -> LimitSource {
     let Some(maker) = maker else {
         return LimitSource::Pod;
@@ -95,7 +95,7 @@ pub(crate) fn limit_source(container: &Container, maker: Option<&Value>) -> Limi
     }
 }
 
-/// The plugin lists what it set: `LimitRanger plugin set: cpu, memory limit for container a; memory request for …`.
+/// Parses what the plugin set: `LimitRanger plugin set: cpu, memory limit for container a; memory request for …`.
 fn sets_memory_limit(annotation: &str, container: &str) -> bool {
     let set = annotation.split_once("set: ").map_or("", |(_, set)| set);
     set.split(';').any(|part| {
@@ -121,7 +121,7 @@ pub(crate) fn people_text(text: &str) -> String {
     clip(&mask::text(text), 300)
 }
 
-/// Returns kind and name of the controller that owns an object.
+/// Returns the kind and the name of the controller that owns an object.
 pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
     let owner = items(object, "/metadata/ownerReferences")
         .iter()
@@ -129,14 +129,14 @@ pub(crate) fn controller(object: &Value) -> Option<(&str, &str)> {
     Some((text(owner, "/kind")?, text(owner, "/name")?))
 }
 
-/// Returns the uid under which the kubelet reports events about a pod: of a static pod it is that of the file's own
-/// pod, which the one in the API mirrors (kubelet, `pod/mirror_client.go`).
+/// Returns the uid under which the kubelet reports events about a pod: for a static pod, that of the pod in the file,
+/// which the one in the API mirrors (kubelet, `pod/mirror_client.go`).
 pub(crate) fn events_uid(pod: &Value) -> Option<&str> {
     text(pod, "/metadata/annotations/kubernetes.io~1config.mirror")
         .or_else(|| text(pod, "/metadata/uid"))
 }
 
-/// Returns the name of a pod's `ReplicaSet` without the hash of its template; none if the pod does not tell the hash.
+/// Returns the name of a pod's `ReplicaSet` without the hash of its template; `None` if the hash is not known.
 pub(crate) fn without_hash<'v>(pod: &Value, replica_set: &'v str) -> Option<&'v str> {
     ["pod-template-hash", "rollouts-pod-template-hash"]
         .iter()
@@ -144,7 +144,7 @@ pub(crate) fn without_hash<'v>(pod: &Value, replica_set: &'v str) -> Option<&'v 
         .find_map(|hash| replica_set.strip_suffix(hash)?.strip_suffix('-'))
 }
 
-/// Returns who answers for an object, by the labels and annotations that are in use for it.
+/// Returns the team or person that owns an object, from the usual labels and annotations.
 pub(crate) fn owner(object: &Value) -> Option<String> {
     let names = [
         "owner",
@@ -166,7 +166,7 @@ pub(crate) fn owner(object: &Value) -> Option<String> {
 pub(crate) fn workload(kind: &str, name: &str, object: &Value) -> Workload {
     let count = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
     let ready = match kind {
-        // A count of zero is left out of the status.
+        // The status leaves out a count of zero.
         "Deployment" | "StatefulSet" | "ReplicaSet" => count("/spec/replicas")
             .map(|wanted| (count("/status/readyReplicas").unwrap_or(0), wanted)),
         "DaemonSet" => count("/status/desiredNumberScheduled")
@@ -182,7 +182,7 @@ pub(crate) fn workload(kind: &str, name: &str, object: &Value) -> Workload {
     }
 }
 
-/// Returns a node with the conditions that are not as they should be.
+/// Returns a node with the conditions that indicate a problem.
 pub(crate) fn node(name: &str, object: &Value) -> Node {
     let troubles = items(object, "/status/conditions")
         .iter()

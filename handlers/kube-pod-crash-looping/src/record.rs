@@ -1,26 +1,26 @@
-//! The message of an incident, kept so that its end can be told in the same place.
+//! The stored reference to an incident's message, so that the resolved alert can update it.
 
 use handler_sdk::prelude::*;
 use handler_sdk::time::DAY;
 use serde::{Deserialize, Serialize};
 
-/// How long an incident's message is remembered.
+/// How long the reference is stored.
 const KEPT_DAYS: u32 = 7;
 
-/// What is kept of a posted message.
+/// What is stored about a posted message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Slack's reference.
+    /// Slack's reference to the message.
     pub(crate) at: String,
-    /// The delivery that posted it: on another try of the same one it is not posted again.
+    /// The delivery that posted it: a retry of the same delivery does not post it again.
     pub(crate) delivery: String,
-    /// The verdict and what changed, as mrkdwn: the resolved alert finds them no more.
+    /// The verdict and what changed, as mrkdwn: they can no longer be found out when the alert resolves.
     pub(crate) verdict: String,
     pub(crate) change: String,
 }
 
 impl Record {
-    /// Returns the incident's message, if one is known. A store that does not answer holds back no message.
+    /// Returns the incident's message, if known. If the store fails, the message is posted all the same.
     pub(crate) fn read(cx: &Cx, alert: &Alert) -> Option<Self> {
         match cx.kv().get_json(&key(alert)) {
             Ok(record) => record,
@@ -34,7 +34,7 @@ impl Record {
         }
     }
 
-    /// Keeps it. The message is out already, so a failure is only told.
+    /// Stores the reference. The message is posted already, so a failure is only logged.
     pub(crate) fn keep(&self, cx: &Cx, alert: &Alert) {
         if let Err(failure) = cx.kv().set_json(&key(alert), self, Some(DAY * KEPT_DAYS)) {
             let why = failure.message();
@@ -46,7 +46,7 @@ impl Record {
     }
 }
 
-/// The fingerprint with the moment it began: the firing alert and its end share both, the next incident does not.
+/// Returns the fingerprint with the start: the firing and the resolved alert have both in common, the next incident not.
 pub(crate) fn key(alert: &Alert) -> String {
     format!("message:{}", alert.incident_key())
 }

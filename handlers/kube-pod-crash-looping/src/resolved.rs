@@ -1,4 +1,4 @@
-//! Tells the end of an incident: changes its message, and answers in its thread.
+//! Reports the end of an incident: changes its message, and replies in its thread.
 
 use handler_sdk::layout::{Card, clip};
 use handler_sdk::prelude::*;
@@ -62,7 +62,7 @@ fn card(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -
         context.push(Mrkdwn::from("until ").then(Mrkdwn::raw(ended.slack_date())));
     }
     context.extend(source.not_fetched());
-    // Both are mrkdwn of this handler's own making, kept by the firing alert.
+    // Both are mrkdwn that this handler stored when the alert fired.
     let was = record
         .filter(|record| !record.verdict.is_empty())
         .map(|record| {
@@ -86,14 +86,14 @@ fn card(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -
     ])))
 }
 
-/// What became of the pod: an alert also ends when the pod it was about is no more.
+/// What became of the pod. An alert also ends if its pod no longer exists.
 #[derive(Debug)]
 struct End {
     /// For programs.
     kind: &'static str,
-    /// For the phone, before how long it lasted.
+    /// For the notification, before the duration.
     short: &'static str,
-    /// For the phone, after it; empty where all is well.
+    /// For the notification, after the duration; empty if the pod is ready.
     caveat: &'static str,
     sentence: Mrkdwn,
 }

@@ -1,4 +1,4 @@
-//! The operator's settings, read once for each step.
+//! The operator's settings, read once per step.
 
 use handler_sdk::prelude::*;
 
@@ -8,7 +8,7 @@ const CHANNEL: Setting =
     Setting::channel("channel", "the Slack channel, by its name in the grants").default("alerts");
 const LOGS: Setting = Setting::one_of(
     "logs",
-    // YAML's own `off` comes as it was written, JSON's as `false`.
+    // YAML's `off` arrives as written, that of JSON as `false`.
     &["message", "thread", "off", "false"],
     "where the crashed container's log goes: message (its end there, more in the thread), thread, or off (it is not even read)",
 )
@@ -33,7 +33,7 @@ const CLUSTER_CREDENTIAL: Setting = Setting::credential(
     "the credential for the cluster's API server, `credential` if not set; empty for none",
 );
 
-/// What the operator can set, besides what the layout of messages has.
+/// The handler's own settings, in addition to those of the layout.
 pub(crate) const SETTINGS: [&Setting; 8] = [
     &CHANNEL,
     &LOGS,
@@ -45,14 +45,14 @@ pub(crate) const SETTINGS: [&Setting; 8] = [
     &CLUSTER_CREDENTIAL,
 ];
 
-/// Where the crashed container's log goes.
+/// Where the crashed container's log is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Logs {
     /// Its end in the message, more in the thread.
     Message,
-    /// In the thread alone.
+    /// Only in the thread.
     Thread,
-    /// Nowhere: it is not even read.
+    /// Nowhere; the log is not even read.
     Off,
 }
 
@@ -61,9 +61,9 @@ pub(crate) enum Logs {
 pub(crate) struct Settings {
     pub(crate) channel: String,
     pub(crate) logs: Logs,
-    /// Whether the message says what to do next.
+    /// Whether the message has next steps.
     pub(crate) has_next_steps: bool,
-    /// What is wrong with them, for people: a bad setting holds back no notification.
+    /// What is wrong with the settings, for people: a bad setting does not stop a notification.
     pub(crate) complaints: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl Settings {
             "thread" => Logs::Thread,
             "off" | "false" => Logs::Off,
             other => {
-                // The careful reading: somebody who misspells this may well have meant to keep logs out of Slack.
+                // The safe choice: a person who misspells the value may have wanted to keep logs out of Slack.
                 complaints.push(format!(
                     "the setting `logs` is `{}`: taken for `off`; write message, thread or off",
                     other.chars().take(20).collect::<String>()
@@ -103,7 +103,7 @@ impl Settings {
     }
 }
 
-/// Returns the API server of the alert's cluster, or why there is none for it, for people.
+/// Returns the API server of the alert's cluster, or why there is none, for people.
 pub(crate) fn server(cx: &Cx, alert: &Alert) -> Result<Server, String> {
     let default_credential = || cx.setting(&CREDENTIAL);
     let given = |credential: Option<String>| credential.filter(|name| !name.is_empty());

@@ -1,6 +1,6 @@
-//! Why the container crashes, judged by its last exit, the events and the log. Pure.
+//! The verdict: why the container crashes, judged by its last exit, the events and the log.
 //!
-//! It claims no more than Kubernetes says. What each combination proves stands in the handler's README.
+//! It claims no more than Kubernetes reports. The handler's README lists what each combination proves.
 
 use crate::findings::{Container, Event, Exit, Findings, Log, Read, Role, Verdict};
 use crate::fold::is_error;
@@ -8,9 +8,9 @@ use crate::words::between;
 use handler_sdk::layout::clip;
 
 const SAID_CHARS_MAX: usize = 160;
-/// An error further up than this may be of another time.
+/// An error further from the end than this may be unrelated.
 const ERROR_LINES_MAX: usize = 20;
-/// Waiting for these says nothing of what is wrong: the last exit does.
+/// Reasons for waiting that do not explain the crash: the last exit does.
 const WAITS_FOR_NOTHING: [&str; 5] = [
     "CrashLoopBackOff",
     "ContainerCreating",
@@ -19,19 +19,19 @@ const WAITS_FOR_NOTHING: [&str; 5] = [
     "RunContainerError",
 ];
 
-/// All that a verdict goes by.
+/// The evidence for a verdict.
 #[derive(Debug, Clone, Copy)]
 struct Evidence<'a> {
     container: &'a Container,
     events: &'a [Event],
-    /// Of events that were not read, or not all of them, nothing is said not to be there.
+    /// If the events were not read completely, the verdict does not claim that there is none of some kind.
     events_read: Read,
-    /// None if it must not be quoted.
+    /// `None` if it must not be quoted.
     log: Option<&'a Log>,
     is_node_short_of_memory: bool,
 }
 
-/// Returns the verdict; none where nothing is known of an exit. A log is quoted only if that is allowed.
+/// Returns the verdict; `None` if nothing is known about an exit. A log is quoted only if that is allowed.
 pub(crate) fn verdict(findings: &Findings, may_quote_log: bool) -> Option<Verdict> {
     let container = findings.container.as_ref()?;
     let node = findings.node.as_ref();
@@ -59,7 +59,7 @@ pub(crate) fn verdict(findings: &Findings, may_quote_log: bool) -> Option<Verdic
     Some(verdict)
 }
 
-/// Returns the verdict on a pod that Kubernetes itself has ended: evicted, preempted, lost with its node.
+/// Returns the verdict on a pod that Kubernetes itself ended: evicted, preempted, lost with its node.
 pub(crate) fn of_pod(reason: &str, message: &str) -> Verdict {
     let kind = match reason {
         "Evicted" => "evicted",
@@ -93,7 +93,7 @@ impl Evidence<'_> {
         }
     }
 
-    /// It is not started, for a reason that Kubernetes gives.
+    /// The container is not started, for a reason that Kubernetes gives.
     fn of_waiting(&self, reason: &str, message: &str, exit: Option<&Exit>) -> Verdict {
         let before = exit
             .map(|exit| {
@@ -127,8 +127,8 @@ impl Evidence<'_> {
         )
     }
 
-    /// It waits to be started again, and nothing is left of how it ended: its remains were collected, or the kubelet
-    /// itself was restarted.
+    /// The container waits for a restart, and how it ended is not known: its state was removed, or the kubelet was
+    /// restarted.
     fn without_exit(&self) -> Option<Verdict> {
         let (reason, message) = self.container.waiting.as_ref()?;
         let restarts = self.container.restarts;
@@ -154,7 +154,7 @@ impl Evidence<'_> {
         let lived = lived(exit);
         match (exit.reason.as_str(), code) {
             ("OOMKilled", _) => return self.out_of_memory(code, &lived),
-            // The kubelet and containerd put a number there that no process ended with.
+            // In these cases the code was set by the kubelet or by containerd, not by a process.
             ("ContainerStatusUnknown", _) | ("Unknown", 255) => {
                 let rest = format!(
                     "Kubernetes lost sight of the container, as after a restart of its node or of the container runtime; the code {code} stands for that"
@@ -190,7 +190,7 @@ impl Evidence<'_> {
             (137, None) => {
                 format!("killed{lived}; it has no memory limit, so its node or pod ran short")
             }
-            // The runtime calls it so if any process of the container was killed in its life.
+            // The runtime reports this if any process of the container was killed during its lifetime.
             (_, Some(limit)) => format!(
                 "a process in it was killed at {limit}; it ended by itself then, with exit {code}{lived}"
             ),
@@ -201,8 +201,8 @@ impl Evidence<'_> {
         build("out-of-memory", &short, "Likely out of memory", &rest)
     }
 
-    /// Kubernetes' own kills, by what it reports of them. A container that is told to stop ends with a code of its own
-    /// choice; only if the kubelet says that it killed it is that code its doing.
+    /// Returns a verdict if the events report a kill by Kubernetes. A container that gets SIGTERM ends with a code of its
+    /// choice, so other codes count only if the kubelet reports that it killed the container.
     fn of_events(&self, exit: &Exit, lived: &str) -> Option<Verdict> {
         let code = exit.code;
         let is_stopped = matches!(code, 0 | 137 | 143);
@@ -220,7 +220,7 @@ impl Evidence<'_> {
             let failed = says("Unhealthy", &format!("{probe} probe failed"));
             let lead = match (killing, failed) {
                 (Some(_), _) => format!("Killed by its {lower} probe"),
-                // It failed, and the container was stopped: likely, but the kubelet does not say that it did.
+                // The probe failed and the container was stopped: likely, but the kubelet reports no kill.
                 (None, Some(_)) if is_stopped => format!("Likely killed by its {lower} probe"),
                 _ => continue,
             };
@@ -260,7 +260,7 @@ impl Evidence<'_> {
                 &rest,
             ));
         }
-        // A pod that is evicted or preempted runs nothing again, so these speak of its end.
+        // A pod that was evicted or preempted starts nothing again, so these events are about its last exit.
         let evicted = ["Evicted", "Preempting", "Preempted"]
             .iter()
             .find_map(|reason| says(reason, ""))
@@ -270,7 +270,7 @@ impl Evidence<'_> {
         Some(build("evicted", &short, "Evicted or preempted", &rest))
     }
 
-    /// What the code says by itself. Above 128 it is a signal's by the shells' and the runtimes' convention.
+    /// Returns the verdict by the code alone. By convention of shells and runtimes, codes above 128 stand for signals.
     fn of_code(&self, exit: &Exit, lived: &str) -> Verdict {
         let code = exit.code;
         let quoted = self.quoted(exit);
@@ -341,8 +341,8 @@ impl Evidence<'_> {
         build(kind, &short, lead, &rest)
     }
 
-    /// SIGKILL with the reason `Error`: by a person, a program, or the kernel. With cgroup v1, or if the runtime missed
-    /// it, the kernel's kill for memory is not called `OOMKilled` (kubernetes/kubernetes#19825, #53669).
+    /// Describes a SIGKILL with the reason `Error`: by a person, a program, or the kernel. With cgroup v1, or if the runtime
+    /// missed it, the kernel's kill for memory is not called `OOMKilled` (kubernetes/kubernetes#19825, #53669).
     fn killed(&self, lived: &str) -> String {
         let memory = match (&self.container.memory_limit, self.is_node_short_of_memory) {
             (_, true) => "memory is possible: its node is short of it".to_owned(),
@@ -357,10 +357,10 @@ impl Evidence<'_> {
         )
     }
 
-    /// Says that no event tells something, or that this is not known.
-    fn no_event(&self, tells: &str) -> String {
+    /// Returns the clause that no event has this content, or that this is not known.
+    fn no_event(&self, content: &str) -> String {
         match self.events_read {
-            Read::All => format!("no event {tells}"),
+            Read::All => format!("no event {content}"),
             Read::Part => "not all of its events could be read".to_owned(),
             Read::Nothing => "its events could not be read".to_owned(),
         }
@@ -373,7 +373,7 @@ impl Evidence<'_> {
         let Some((last, before)) = self.log.and_then(|log| log.lines.split_last()) else {
             return String::new();
         };
-        // A program that ends in good order says so after what went wrong.
+        // A program that shuts down in order logs more after the error.
         let error = before
             .iter()
             .rev()

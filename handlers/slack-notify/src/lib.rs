@@ -1,4 +1,4 @@
-//! The fallback: says every alert that no other handler knows, firing and resolved, in Slack.
+//! The fallback handler: posts every alert that no other handler answers to Slack, firing and resolved.
 //!
 //! Settings: `channel`, and those of [`handler_sdk::layout`].
 
@@ -9,7 +9,7 @@ use handler_sdk::prelude::*;
 use handler_sdk::slack::{Reply, Shown};
 use handler_sdk::time::DAY;
 
-/// Alertnames of Prometheus' own plumbing: one says that all is well, the other only mutes others.
+/// Alertnames that Prometheus needs for itself: one fires always, the other only inhibits other alerts.
 const PLUMBING: [&str; 2] = ["Watchdog", "InfoInhibitor"];
 
 /// The handler.
@@ -68,12 +68,12 @@ handler_sdk::export!(SlackNotify);
 fn post_anew(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
     let card = message::card(cx, alert, found);
     let channel = message::channel(cx);
-    // The text says how long it has been: on a retry it differs, and the key tells that it is the same.
+    // The text contains how long the alert has fired, so it differs between attempts; the key makes it the same effect.
     let at = cx.slack().post(card.message(&channel).key("message"))?;
     if alert.is_firing() {
-        // The longest that a message stays worth finding again; an alert that fires longer gets reminders,
-        // and each of them is kept in turn.
-        // The message is out already: a failure is told, and its end will be a new message.
+        // A week, the longest time that an update of the message is useful. A reminder of an alert that fires longer is
+        // stored in its turn. The message is posted already, so a failure is only logged; the resolved alert is then a new
+        // message.
         if let Err(error) = cx.kv().set(&message_key(alert), &at, Some(7 * DAY)) {
             let failure = Failure::from(error);
             cx.log().warn(
@@ -85,7 +85,7 @@ fn post_anew(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failur
     with_thread(cx, &card, &channel, &at, posted(&at, "posted"))
 }
 
-/// Posts what found no room in the message.
+/// Posts what did not fit into the message in its thread.
 fn with_thread(
     cx: &Cx,
     card: &Card,

@@ -1,4 +1,4 @@
-//! What is said of an alert that no other handler knows.
+//! The message of an alert.
 
 use handler_sdk::layout::{Card, Notice, pairs};
 use handler_sdk::prelude::*;
@@ -8,7 +8,7 @@ use handler_sdk::time::human;
 pub(crate) const CHANNEL: Setting =
     Setting::channel("channel", "the Slack channel, by its name in the grants").default("alerts");
 
-/// The message itself: posted while the alert fires, and put in its place when it has resolved.
+/// Returns the message: posted while the alert fires, and updated when it has resolved.
 pub(crate) fn card(cx: &Cx, alert: &Alert, found: &Enrichment) -> Card {
     let notice = Notice::new(cx, alert, found);
     let place = notice.subject().place();
@@ -31,7 +31,7 @@ pub(crate) fn card(cx: &Cx, alert: &Alert, found: &Enrichment) -> Card {
     .whole(Blocks::new().enrichment(found), Size::default())
 }
 
-/// What the thread of the message is told when the alert has resolved.
+/// Returns the reply in the message's thread for an alert that has resolved.
 pub(crate) fn reply(cx: &Cx, alert: &Alert) -> Message {
     let text = format!("Resolved after {}.", human(alert.duration(&cx.now())));
     Message::new(channel(cx), text)

@@ -1,4 +1,4 @@
-//! What people see, and what happens when the message is gone.
+//! What people see, and what happens if the message no longer exists.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn resolved(alert: Alert) -> Alert {
         .with_receipt(ended.plus(Duration::from_secs(30)))
 }
 
-/// A host whose clock stands a minute after the alert began.
+/// A host whose time is a minute after the alert began.
 fn host() -> Host {
     Host::new().now(Timestamp::from_seconds(STARTED).plus(MINUTE))
 }
@@ -78,7 +78,7 @@ fn the_message_of_every_scenario() {
     let shows = |name: &str, host: &Host| {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshots");
         assert_snapshot(format!("{folder}/{name}.txt"), &host.transcript());
-        // As it was sent, for docs/messages.html.
+        // Drawn by docs/messages.html.
         assert_snapshot(
             format!("{folder}/{name}.json"),
             &format!("{:#}\n", host.messages()),
@@ -326,7 +326,7 @@ fn no_link_leads_to_json() {
 #[test]
 fn an_alert_that_arrives_long_after_it_began_is_not_called_late() {
     let host = host();
-    // As Alertmanager's reminder does.
+    // Like a reminder of Alertmanager.
     let reminder = disk_alert().with_receipt(Timestamp::from_seconds(STARTED).plus(4 * HOUR));
     host.run::<SlackNotify>(&reminder);
     let visible = host.posts()[0].visible();
@@ -497,7 +497,7 @@ fn a_thread_that_is_too_long_for_one_reply_takes_several() {
     }
     assert_eq!(replies[6].text, "Further findings (7 of 7)");
 
-    // Each reply takes a turn of the channel, so they have an end.
+    // Each reply counts against the channel's rate limit, so their number is limited.
     let host = self::host();
     host.run_after::<SlackNotify>(&disk_alert(), &found(100));
     let replies = host.posts().split_off(1);

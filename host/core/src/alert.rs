@@ -1,4 +1,4 @@
-//! The alert as the rest of the server knows it: parsed, sorted, fingerprinted.
+//! The alert in the server's own form: parsed, sorted, fingerprinted.
 
 mod common;
 mod labels;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use common::Common;
 pub use labels::Labels;
 
-/// A moment in UTC with nanoseconds, as Prometheus writes it.
+/// A moment in UTC with nanoseconds.
 pub type Timestamp = jiff::Timestamp;
 
-/// Alertmanager's identity of a label set.
+/// Alertmanager's fingerprint of a label set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub u64);
 
@@ -45,7 +45,7 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// The text is not 1 to 16 hexadecimal digits.
+/// The error for text that is not 1 to 16 hexadecimal digits.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a fingerprint is 1 to 16 hexadecimal digits")]
 pub struct FingerprintError;
@@ -76,18 +76,18 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// As Alertmanager has it.
+/// The status of an alert, as in Alertmanager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// The condition holds.
+    /// The problem exists now.
     Firing,
-    /// The condition has ended.
+    /// The alert has resolved.
     Resolved,
 }
 
 impl Status {
-    /// Returns the word that Alertmanager uses.
+    /// Returns Alertmanager's name of the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,21 +103,21 @@ impl fmt::Display for Status {
     }
 }
 
-/// Where an alert came from. What its group says of itself is shared by all alerts of the group.
+/// Where an alert came from. All alerts of a group share the group's fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// `alertmanager`, `grafana`, `prometheus` or `json`.
     pub sender: String,
-    /// Alertmanager's receiver.
+    /// The name of Alertmanager's receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receiver: Option<Common<str>>,
-    /// Alertmanager's group.
+    /// Alertmanager's key of the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_key: Option<Common<str>>,
-    /// The labels that the group shares by name.
+    /// The labels by which the alert was grouped.
     #[serde(default, skip_serializing_if = "no_labels")]
     pub group_labels: Common<Labels>,
-    /// The sender's own pages.
+    /// The URL of the sender's web interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_url: Option<Common<str>>,
     /// The sender's other fields by their JSON names.
@@ -129,40 +129,40 @@ fn no_labels(labels: &Common<Labels>) -> bool {
     labels.is_empty()
 }
 
-/// One alert.
+/// An alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// Alertmanager's fingerprint of the labels.
     pub fingerprint: Fingerprint,
-    /// Firing or resolved.
+    /// Whether the alert fires or has resolved.
     pub status: Status,
-    /// Its labels, `alertname` among them.
+    /// The alert's labels, including `alertname`.
     pub labels: Labels,
-    /// Its annotations.
+    /// The alert's annotations.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub annotations: Labels,
     /// When it began to fire.
     pub starts_at: Timestamp,
-    /// Absent while it fires with no known end.
+    /// When it ended or will end; absent if it fires and its end is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Timestamp>,
-    /// The expression's page in Prometheus.
+    /// The URL of the alert's expression in Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator_url: Option<String>,
-    /// When this server took it.
+    /// When this server received it.
     pub received_at: Timestamp,
     /// Where it came from.
     pub origin: Origin,
 }
 
 impl Alert {
-    /// Returns the label `alertname`, empty where there is none: Alertmanager does not require it.
+    /// Returns the label `alertname`; empty if there is none, since Alertmanager does not require it.
     #[must_use]
     pub fn name(&self) -> &str {
         self.labels.get("alertname").unwrap_or_default()
     }
 
-    /// Returns what makes two alerts the same event.
+    /// Returns the event that the alert belongs to.
     #[must_use]
     pub fn event(&self) -> Event {
         Event {
@@ -173,7 +173,7 @@ impl Alert {
         }
     }
 
-    /// Returns which occurrence of its event this is, as [`Alert::set_occurrence`] has noted it.
+    /// Returns the number of the occurrence that [`Alert::set_occurrence`] has set.
     #[must_use]
     pub fn occurrence(&self) -> Occurrence {
         let noted = self.origin.extra.get(OCCURRENCE);
@@ -182,8 +182,8 @@ impl Alert {
             .map_or(Occurrence::FIRST, Occurrence::from_raw)
     }
 
-    /// Notes which occurrence of its event this is, in [`OCCURRENCE`], in place of whatever a sender wrote there. The
-    /// first one has no note.
+    /// Sets the number of the occurrence in [`OCCURRENCE`], replacing a value that a sender set. The first occurrence has no
+    /// such field.
     pub fn set_occurrence(&mut self, occurrence: Occurrence) {
         let extra = &mut self.origin.extra;
         if extra.get(OCCURRENCE).is_some() {
@@ -198,21 +198,21 @@ impl Alert {
     }
 }
 
-/// The name in [`Origin::extra`] under which handlers find the occurrence, from the second one on: the contract's records
-/// are frozen and have no field for it.
+/// The name in [`Origin::extra`] under which handlers find the occurrence, from the second one on. It is there because the
+/// contract's records are frozen.
 pub const OCCURRENCE: &str = "alert_manager.occurrence";
 
 /// How often an alert has begun to fire with the same labels and the same `startsAt`, from 1.
 ///
-/// The second occurrence begins if an alert fires on after its resolved was sent: Prometheus was cut off from Alertmanager
-/// for a while.
+/// The second occurrence begins if an alert fires again after its resolved alert was sent, for example because Prometheus
+/// could not reach Alertmanager for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Occurrence(u32);
 
 impl Occurrence {
-    /// The first one.
+    /// The first occurrence.
     pub const FIRST: Self = Self(1);
-    /// The last one that can be counted.
+    /// The greatest number that can be counted to.
     pub const LAST: Self = Self(u32::MAX);
 
     /// Wraps a stored number.
@@ -227,7 +227,7 @@ impl Occurrence {
         self.0
     }
 
-    /// Returns the one after this.
+    /// Returns the number after this one.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -240,33 +240,33 @@ impl fmt::Display for Occurrence {
     }
 }
 
-/// What makes two alerts the same: a re-send of one event is a duplicate.
+/// The identity of an alert: an alert with the same event as an earlier one is a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Event {
-    /// Of the labels.
+    /// The fingerprint of the labels.
     pub fingerprint: Fingerprint,
-    /// With its nanoseconds: two firings of one label set differ in it.
+    /// The start with nanoseconds, which distinguishes two firings of one label set.
     pub starts_at: Timestamp,
     /// Firing or resolved.
     pub status: Status,
-    /// A firing after its resolved begins the next one.
+    /// The number of the occurrence: a firing alert after a resolved one begins the next.
     pub occurrence: Occurrence,
 }
 
-/// How urgent a delivery is; leases go to the most urgent first.
+/// The priority of a delivery; deliveries with a higher one are leased first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// `severity` is critical, in whatever case.
+    /// `severity` is `critical`, in any case.
     Critical,
-    /// `severity` is warning.
+    /// `severity` is `warning`, in any case.
     Warning,
-    /// The rest.
+    /// Any other severity, or none.
     Normal,
 }
 
 impl Priority {
-    /// Reads the label `severity`, whatever its case.
+    /// Returns the priority for the label `severity`, ignoring case.
     #[must_use]
     pub fn of(labels: &Labels) -> Self {
         match labels.get("severity") {
@@ -277,7 +277,7 @@ impl Priority {
     }
 }
 
-/// Something for people to read, found by a handler's `enrich`.
+/// Content for people, found by a handler's `enrich`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Block {
@@ -286,80 +286,80 @@ pub enum Block {
         /// The text.
         text: String,
     },
-    /// Names with values, in this order.
+    /// Name and value pairs, shown in this order.
     Fields {
         /// The pairs.
         fields: Vec<(String, String)>,
     },
     /// Rows under a header.
     Table {
-        /// Shown above.
+        /// Shown above the table.
         title: String,
-        /// Names of the columns.
+        /// The names of the columns.
         header: Vec<String>,
-        /// From the top.
+        /// The rows, from top to bottom.
         rows: Vec<Vec<String>>,
     },
-    /// Text shown as it is, in a fixed pitch.
+    /// Preformatted text in a monospaced font.
     Excerpt {
-        /// Shown above.
+        /// Shown above the text.
         title: String,
         /// The text.
         text: String,
     },
-    /// A link for people.
+    /// A link.
     Link {
-        /// Shown in its place.
+        /// The text of the link.
         title: String,
-        /// https or http.
+        /// An `https` or `http` URL.
         url: String,
     },
     /// A picture.
     Image {
-        /// Shown above.
+        /// Shown above the picture.
         title: String,
         /// Its media type.
         media_type: String,
-        /// The file, in base64 where it is stored.
+        /// The content of the file; stored as base64.
         #[serde(with = "base64_bytes")]
         data: Vec<u8>,
     },
-    /// A kind of block that this version does not name.
+    /// A block of a kind that this version does not define.
     Custom {
-        /// What `data` is.
+        /// The kind of `data`.
         name: String,
-        /// Markdown for whoever does not know it.
+        /// Markdown, shown by a reader that does not know the kind.
         fallback: String,
-        /// JSON.
+        /// The block's content, as JSON.
         data: String,
     },
 }
 
-/// What is known of an alert besides itself.
+/// What the handlers have found out about an alert.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrichment {
-    /// For programs.
+    /// Facts, for programs.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub facts: Labels,
-    /// For people, in reading order.
+    /// Content for people, in reading order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
 }
 
 impl Enrichment {
-    /// Adds what a later handler found: of a fact that both give, the later's counts.
+    /// Adds what a later handler found; a fact of the same name is replaced.
     pub fn add(&mut self, later: Self) {
         self.facts = self.facts.merged(&later.facts);
         self.blocks.extend(later.blocks);
     }
 }
 
-/// A name by which a handler's module is known: kebab-case, from its description.
+/// The name of a handler in kebab-case, from its description; it identifies the module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HandlerName(std::sync::Arc<str>);
 
 impl HandlerName {
-    /// Wraps a name that the configuration or a module's description gave.
+    /// Wraps a name from the configuration or from a module's description.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.into())
@@ -397,7 +397,7 @@ impl<'de> Deserialize<'de> for HandlerName {
 pub enum StepKind {
     /// Adds what a person needs to know.
     Enrich,
-    /// Does something about it.
+    /// Responds to the alert.
     Act,
 }
 
@@ -412,26 +412,26 @@ impl StepKind {
     }
 }
 
-/// The route of alerts about dead letters. No route of the configuration may have its name. A death on it is no dead letter of
-/// its own: its alert takes the next way to report.
+/// The route of alerts about dead letters. No configured route may have this name. If such an alert is dead-lettered itself,
+/// it is sent by the next alternative instead of being reported as another dead letter.
 pub const DEAD_LETTER_ROUTE: &str = "dead-letter";
 
-/// Returns true for the name of a route on which the server reports about itself: [`DEAD_LETTER_ROUTE`] is the first, and each
-/// further way to report has one named `dead-letter@CHANNEL` or `dead-letter:HANDLER`.
+/// Returns whether a route is one on which the server reports dead letters: [`DEAD_LETTER_ROUTE`], or that of an alternative,
+/// `dead-letter@CHANNEL` or `dead-letter:HANDLER`.
 #[must_use]
 pub fn is_dead_letter_route(name: &str) -> bool {
     name.strip_prefix(DEAD_LETTER_ROUTE)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['@', ':']))
 }
 
-/// The identity of a delivery: milliseconds since 1970 and a counter. Identifiers sort by the order of acceptance, and by time
-/// as long as the clock is right: whatever goes by time has to read the time that is stored.
+/// The id of a delivery: milliseconds since 1970 and a counter. Ids are in the order of acceptance, and in the order of time as
+/// long as the clock is right; code that needs the time has to read the stored time.
 ///
 /// Written as 13 characters of Crockford's base 32, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryId(i64);
 
-/// The text is not an identifier that this server wrote.
+/// The error for text that is not an id of this server.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a delivery's id is 13 letters and digits, as `deliveries` lists them")]
 pub struct DeliveryIdError;
@@ -539,7 +539,7 @@ mod tests {
         );
     }
 
-    /// The expected values are of an implementation of its own, in Python:
+    /// The expected values were computed with this independent implementation in Python:
     ///
     /// ```python
     /// def fingerprint(labels):
@@ -597,5 +597,32 @@ mod tests {
             assert_eq!(Priority::of(&labels(&[("severity", severity)])), expected);
         }
         assert_eq!(Priority::of(&Labels::default()), Priority::Normal);
+    }
+
+    #[test]
+    fn an_occurrence_is_noted_from_the_second_one_on_and_nobody_else_s_note_counts() {
+        let labels = labels(&[("alertname", "A")]);
+        let mut alert = Alert {
+            fingerprint: Fingerprint::of(&labels),
+            status: Status::Firing,
+            labels,
+            annotations: Labels::default(),
+            starts_at: Timestamp::UNIX_EPOCH,
+            ends_at: None,
+            generator_url: None,
+            received_at: Timestamp::UNIX_EPOCH,
+            origin: Origin::default(),
+        };
+        let extra = [("title", "T"), (OCCURRENCE, "7")];
+        alert.origin.extra = extra.into_iter().collect();
+        alert.set_occurrence(Occurrence::FIRST);
+        assert_eq!(alert.origin.extra, Labels::from_iter([("title", "T")]));
+        assert_eq!(alert.occurrence(), Occurrence::FIRST);
+        let second = Occurrence::FIRST.next();
+        alert.set_occurrence(second);
+        alert.set_occurrence(second);
+        let noted = Labels::from_iter([("title", "T"), (OCCURRENCE, "2")]);
+        assert_eq!(alert.origin.extra, noted);
+        assert_eq!(alert.event().occurrence, second);
     }
 }

@@ -1,35 +1,35 @@
-//! Circuit breakers: what fails several times in a row is left alone for a while.
+//! Circuit breakers: calls that failed several times in a row are not made for a while.
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row that open a breaker.
+/// How many consecutive failures open a breaker.
 pub const FAILURES_MAX: u32 = 5;
 
-/// How long it stays open; then one caller finds out.
+/// How long it stays open until one caller may try again.
 pub const PAUSE: Duration = Duration::from_secs(30);
 
-/// The breaker of one thing that can fail. After a success its owner drops it: a new one is closed.
+/// A circuit breaker. After a success its owner drops it, since a new one is closed.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     failures: u32,
     last: String,
-    /// By the monotonic clock.
+    /// On the monotonic clock.
     open_until: Option<Instant>,
 }
 
-/// A breaker that is open.
+/// The state of an open breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Open<'a> {
-    /// When one caller is let through.
+    /// When one caller may try again.
     pub until: Instant,
-    /// Failures in a row.
+    /// The number of consecutive failures.
     pub failures: u32,
-    /// The last of them.
+    /// The last failure.
     pub last: &'a str,
 }
 
 impl Breaker {
-    /// Asks for a try. While the breaker is open, one caller after each pause is let through: the others wait for what it finds.
+    /// Asks for permission to try. While the breaker is open, it admits one caller after each pause.
     pub fn admit(&mut self, now: Instant) -> Result<(), Open<'_>> {
         match self.open_until {
             Some(until) if until > now => Err(self.open(until)),
@@ -41,7 +41,7 @@ impl Breaker {
         }
     }
 
-    /// Notes a failure. Returns true if it opened the breaker.
+    /// Records a failure. Returns true if it opened the breaker.
     pub fn failed(&mut self, why: &str, now: Instant) -> bool {
         self.failures += 1;
         why.clone_into(&mut self.last);
@@ -51,7 +51,7 @@ impl Breaker {
         self.open_until.replace(now + PAUSE).is_none()
     }
 
-    /// Returns how it is open, if it is; also if its pause is over and nobody has tried yet.
+    /// Returns the state if the breaker is open, even if its pause is over and nobody has tried yet.
     #[must_use]
     pub fn is_open(&self) -> Option<Open<'_>> {
         self.open_until.map(|until| self.open(until))

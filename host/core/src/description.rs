@@ -1,56 +1,56 @@
-//! Who a handler is, and which settings it has, as its module states it.
+//! A module's description of its handler and of the handler's settings.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::alert::HandlerName;
 
-/// Who a module is, from its `describe`.
+/// The description that a module's `describe` returns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// In kebab-case; the module is known by it.
+    /// The handler's name in kebab-case; it identifies the module.
     pub name: HandlerName,
-    /// Semantic versioning.
+    /// A semantic version.
     pub version: String,
-    /// One sentence.
+    /// What the handler does, in one sentence.
     pub summary: String,
-    /// The alertnames that it serves where no route says otherwise.
+    /// The alertnames that are routed to it if the configuration has no routes.
     pub alerts: Vec<String>,
-    /// Its `enrich` adds nothing, and need not be called.
+    /// True if its `enrich` adds nothing and is not called.
     #[serde(default)]
     pub act_only: bool,
-    /// The settings that it has; absent where it does not state them.
+    /// Its settings; absent if it does not declare any.
     #[serde(default)]
     pub settings: Option<Vec<Setting>>,
 }
 
-/// One setting as its module states it.
+/// A setting, as its module declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// `*` in it stands for any text.
+    /// The name; `*` in it matches any text.
     pub name: String,
-    /// `string`, `integer`, `number`, `boolean`, `duration`, `url`, `list` or `map`. Another one is not verified.
+    /// `string`, `integer`, `number`, `boolean`, `duration`, `url`, `list` or `map`. Other types are not verified.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// What counts if the operator says nothing, as `config` would say it.
+    /// The default, as it would be written in `config`.
     #[serde(default, deserialize_with = "as_written")]
     pub default: Option<String>,
-    /// For people.
+    /// What it is for, for people.
     #[serde(default)]
     pub about: String,
-    /// The operator has to set it.
+    /// True if the operator has to set it.
     #[serde(default)]
     pub required: bool,
-    /// What it may be; empty if anything of its type.
+    /// The allowed values; empty if all values of the type are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
-    /// What it names: `channel`, `credential` or `origin`. Another word means nothing.
+    /// What the value refers to: `channel`, `credential` or `origin`. Other values are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refers_to: Option<String>,
 }
 
 impl Setting {
-    /// Returns true where `key` is this setting's name.
+    /// Returns whether `key` matches this setting's name.
     #[must_use]
     pub fn is_named(&self, key: &str) -> bool {
         let mut parts = self.name.split('*');
@@ -74,7 +74,7 @@ impl Setting {
         false
     }
 
-    /// Returns true where it names something of this kind. The key `channel` always names a Slack channel.
+    /// Returns whether its value refers to something of this kind. The key `channel` always refers to a Slack channel.
     #[must_use]
     pub fn names_a(&self, kind: &str) -> bool {
         match &self.refers_to {
@@ -83,14 +83,14 @@ impl Setting {
         }
     }
 
-    /// Returns true where its name stands for many.
+    /// Returns whether its name contains a `*`.
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         self.name.contains('*')
     }
 }
 
-/// Settings hold scalars as written, lists and mappings as JSON.
+/// Reads a default: scalars as written, lists and mappings as JSON.
 fn as_written<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(match Option::<Value>::deserialize(from)? {
         None | Some(Value::Null) => None,

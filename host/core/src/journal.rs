@@ -1,6 +1,6 @@
-//! What one step of a delivery has asked of its host: the record that keeps an effect from happening twice.
+//! The journal of a step: the record of its host calls, which keeps an effect from happening twice.
 //!
-//! The runtime asks and replays, the queue makes it durable; both meet here, in [`Ledger`].
+//! The runtime makes and replays calls, the queue stores them; [`Ledger`] is the interface between the two.
 
 mod dependency;
 mod doubt;
@@ -23,7 +23,7 @@ pub use replay::Replay;
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Which host interface was called.
+/// The host interface of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallKind {
@@ -31,7 +31,7 @@ pub enum CallKind {
     Http,
     /// `slack.post`, `slack.update`, `slack.react`.
     Slack,
-    /// Everything of `kv`.
+    /// All functions of `kv`.
     Kv,
     /// `config.get`.
     Config,
@@ -50,47 +50,47 @@ impl CallKind {
     }
 }
 
-/// What names a call within its step: the author's key, or the digest of the request without its timeout.
+/// The name of a call within its step: the author's key, or the digest of the request without its timeout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CallName {
-    /// The author's own, for requests whose bytes differ from attempt to attempt.
+    /// The author's key, for requests that differ from attempt to attempt.
     Key(String),
     /// The first 128 bits of SHA-256, in hexadecimal.
     Digest(String),
 }
 
-/// What an entry takes besides its texts: numbers, times and their index.
+/// The size of an entry apart from its texts: numbers, times and their index.
 pub const ENTRY_BYTES: usize = 128;
 
-/// One call, as it is stored.
+/// A call, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its place among the calls of its step, over all attempts.
+    /// Its number among the calls of its step, over all attempts.
     pub seq: u32,
-    /// Which interface.
+    /// The interface.
     pub kind: CallKind,
-    /// What it is known by on a retry.
+    /// The name by which a retry finds it.
     pub name: CallName,
-    /// True where it changed something outside and succeeded.
+    /// True if it changed something outside and succeeded.
     pub effect: bool,
-    /// True if it may have happened before: it carries what an attempt that was cut off, or a call without a clear
-    /// answer, had left in doubt.
+    /// True if it may have happened before: an earlier attempt was interrupted, or a call ended without a clear result, and
+    /// this may be the same call.
     pub in_doubt: bool,
-    /// One line for people: the method and URL, the channel, the key. No secret, no body.
+    /// One line for people: the method and URL, the channel, or the key. Contains no secret and no body.
     pub request: String,
-    /// One line for people: the status, the error.
+    /// One line for people: the status or the error.
     pub result: String,
-    /// The reply as the guest got it, in the runtime's own JSON.
+    /// The reply that the guest got, in the runtime's JSON.
     pub reply: String,
     /// When it was answered.
     pub at: Timestamp,
-    /// What the guest's clock stood at: a retry is answered under the same.
+    /// The time on the guest's clock; a retry is answered with the same.
     pub clock: Timestamp,
 }
 
 impl Entry {
-    /// Returns how much of a bound on records it takes, in bytes.
+    /// Returns its size for the limit on records, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let (CallName::Key(name) | CallName::Digest(name)) = &self.name;
@@ -98,17 +98,17 @@ impl Entry {
     }
 }
 
-/// How much is on record.
+/// The size of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordUse {
-    /// Entries.
+    /// The number of entries.
     pub entries: u64,
-    /// Their bytes, by [`Entry::bytes`].
+    /// Their size by [`Entry::bytes`].
     pub bytes: u64,
 }
 
 impl RecordUse {
-    /// Returns what these entries take.
+    /// Returns the size of these entries.
     pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut used = Self::default();
         for entry in entries {
@@ -118,7 +118,7 @@ impl RecordUse {
         used
     }
 
-    /// Adds up.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -128,43 +128,43 @@ impl RecordUse {
     }
 }
 
-/// What a step has on record, and how much the other steps of its delivery have.
+/// The record of a step, and the size of the records of its delivery's other steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Up to the last effect, in order: what is past it answers no retry.
+    /// The entries up to the last effect, in order; later ones are not replayed.
     pub entries: Vec<Entry>,
-    /// Of the delivery's other steps.
+    /// The size of the records of the delivery's other steps.
     pub elsewhere: RecordUse,
 }
 
-/// The store cannot record now: no effect may start, and an answer in hand waits.
+/// The error of a store that cannot record: no effect may start, and a result that is not recorded yet has to wait.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
-    /// The store does not answer or cannot write; worth a retry.
+    /// The store does not answer or cannot write. Worth a retry.
     #[error("the store cannot record: {0}")]
     Unavailable(String),
-    /// The lease was lost (cancelled, taken over): the invocation is to end without another effect.
+    /// The lease was lost, because the delivery was cancelled or taken over: the invocation must end without another effect.
     #[error("the lease on this delivery was lost")]
     LeaseLost,
 }
 
-/// Where one step's calls are made durable. Each method that stores something returns once it is on disk.
+/// Stores the calls of one step. Each method that stores something returns once it is on disk.
 pub trait Ledger: Send + Sync {
-    /// Returns `Ok` if the lease is still held and the store takes writes: asked before each effect.
+    /// Returns `Ok` if the lease is still held and the store accepts writes. Called before each effect.
     fn ready(&self) -> Result<(), LedgerError>;
 
-    /// Stores what is in doubt of the step and which call begins now, with what the call before it came to.
+    /// Stores the doubts of the step and the call that begins now, before it begins.
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// Appends entries to the step's record.
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>>;
 
-    /// Reads a value of the handler's own state.
+    /// Reads a value of the handler's key-value store.
     fn kv_get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>>;
 
-    /// Changes the handler's state and appends `before` and the change's own entry in one transaction.
-    /// `entry.reply` and `entry.result` are filled in by the store from the [`KvReply`] (its JSON). If nothing is
-    /// different now, nothing is appended: the call is a read like any other, to be kept until the next effect.
+    /// Changes the handler's key-value store and appends `before` and the change's own entry in one transaction. The store
+    /// sets `entry.reply` and `entry.result` from the [`KvReply`]. If the change has no effect, nothing is appended: the call
+    /// counts as a read, which is held until the next effect.
     fn kv_change(
         &self,
         key: String,

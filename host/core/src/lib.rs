@@ -1,5 +1,5 @@
-//! What every part of the server shares: alerts and their names, what a delivery has on record, what a handler may do, secrets,
-//! units. No SQL, no WebAssembly, no HTTP server, no runtime of tasks.
+//! The types that all parts of the server share: alerts, the journal of host calls, policy, secrets, units. It depends on no SQL,
+//! WebAssembly, HTTP server or async runtime.
 
 pub mod alert;
 pub mod breaker;

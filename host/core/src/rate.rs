@@ -1,8 +1,8 @@
-//! Rate limits.
+//! Rate limiters.
 
 use std::time::{Duration, Instant};
 
-/// How often something may happen.
+/// A rate with a burst.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     interval: Duration,
@@ -10,7 +10,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many a second on average, and `burst` of them at once after a pause. Absent if `per_second` is 0 or less: no limit.
+    /// Returns a rate of so many per second on average, and `burst` at once after a pause. `None`, which means no limit, if
+    /// `per_second` is 0 or less.
     #[must_use]
     pub fn new(per_second: f64, burst: u32) -> Option<Self> {
         let interval = Self::interval(per_second)?;
@@ -21,7 +22,7 @@ impl Rate {
         })
     }
 
-    /// So many a second on average, and as many at once after a pause as come in `window`.
+    /// Returns a rate of so many per second on average, and at once after a pause as many as arrive in `window`.
     #[must_use]
     pub fn over(per_second: u32, window: Duration) -> Option<Self> {
         Some(Self {
@@ -31,7 +32,7 @@ impl Rate {
     }
 
     fn interval(per_second: f64) -> Option<Duration> {
-        // A rate so low that its interval is no duration is one a century.
+        // A rate whose interval is too long for a duration counts as one per century.
         const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
         (per_second > 0.0).then(|| {
             let interval = Duration::try_from_secs_f64(1.0 / per_second);
@@ -40,24 +41,24 @@ impl Rate {
     }
 }
 
-/// A limiter by the generic cell rate algorithm: one moment does what a bucket of tokens does.
+/// A rate limiter by the generic cell rate algorithm, which needs one moment instead of a token bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct Limiter {
-    /// When everything admitted so far would be through without a burst.
+    /// When everything admitted so far would have passed at the average rate.
     through_at: Instant,
 }
 
 impl Limiter {
-    /// A limiter that has admitted nothing.
+    /// Returns a limiter that has admitted nothing.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self { through_at: now }
     }
 
-    /// Takes a permit; returns how long it is until it may be used.
+    /// Takes a permit; returns the time until it may be used.
     ///
     /// # Errors
-    /// How long that would be if it is longer than `wait_max`; no permit is taken then.
+    /// Returns that time if it is longer than `wait_max`; then no permit is taken.
     pub fn take(
         &mut self,
         rate: Rate,
@@ -74,7 +75,7 @@ impl Limiter {
         Ok(wait)
     }
 
-    /// Returns true if it is as good as one that has admitted nothing.
+    /// Returns whether it is in the same state as a new one.
     #[must_use]
     pub fn is_idle(&self, now: Instant) -> bool {
         self.through_at <= now

@@ -1,4 +1,4 @@
-//! Secrets that do not print, and where they are read from.
+//! Secrets, which are never printed, and the files that they are read from.
 
 use std::fmt;
 use std::fs;
@@ -9,11 +9,10 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-/// A file that should hold a secret is refused past this size: it is some other file.
+/// A file for a secret that is larger than this is refused: it must be another file.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// A token, password or key. Neither `Debug` nor anything else prints it, and its memory is wiped when the
-/// last clone goes.
+/// A token, password or key. Its `Debug` does not print it, and its memory is zeroed when the last clone is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<Box<str>>>);
 
@@ -24,7 +23,7 @@ impl Secret {
         Self(Arc::new(Zeroizing::new(value.into())))
     }
 
-    /// Returns the text, for the one place that sends or compares it.
+    /// Returns the text. To be called only where the secret is sent or compared.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -37,29 +36,29 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why a secret could not be read. Never holds any of it.
+/// Why a secret could not be read. Never contains a part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The file is missing or may not be read.
+    /// The file does not exist or cannot be read.
     #[error("cannot read {path}: {source}")]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file holds nothing.
+    /// The file is empty.
     #[error("{0} is empty")]
     Empty(PathBuf),
-    /// The file holds what no header can carry.
+    /// The file contains characters that no header can contain.
     #[error("{0} holds more than one line of text: it should hold the secret alone")]
     NotOneLine(PathBuf),
-    /// The file is far larger than any secret.
+    /// The file is larger than any secret.
     #[error("{0} is larger than 64 KiB: it should hold the secret alone")]
     TooLarge(PathBuf),
 }
 
-/// Where a secret comes from. Clones share what was last read.
+/// The source of a secret. Clones share the value that was read last.
 #[derive(Clone, Debug)]
 pub struct SecretSource(Source);
 
@@ -75,8 +74,8 @@ struct SecretFile {
     last: Mutex<Option<(FileVersion, Secret)>>,
 }
 
-/// Tells one content of a file from the next without reading it: Kubernetes replaces a mounted
-/// secret by turning a symbolic link, which changes the inode where time and length may agree.
+/// Identifies the content of a file without reading it. Kubernetes replaces a mounted secret by changing a symbolic link,
+/// which changes the inode although time and length may be equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileVersion {
     modified: Option<SystemTime>,
@@ -84,7 +83,7 @@ pub struct FileVersion {
     inode: u64,
 }
 
-/// The same place; a file may hold another secret by now, which needs no new configuration.
+/// Equal if the place is the same: a changed secret in the same file needs no new configuration.
 impl PartialEq for SecretSource {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -98,13 +97,13 @@ impl PartialEq for SecretSource {
 impl Eq for SecretSource {}
 
 impl SecretSource {
-    /// Returns a source that always gives `secret`.
+    /// Returns a source that always returns `secret`.
     #[must_use]
     pub fn value(secret: Secret) -> Self {
         Self(Source::Value(secret))
     }
 
-    /// Returns a source that reads `path` and reads it again when it changes.
+    /// Returns a source that reads the file `path`, and reads it again if it has changed.
     #[must_use]
     pub fn file(path: PathBuf) -> Self {
         Self(Source::File(Arc::new(SecretFile {
@@ -113,7 +112,7 @@ impl SecretSource {
         })))
     }
 
-    /// Returns the file that it is read from, if any.
+    /// Returns the file, if any.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
@@ -122,10 +121,10 @@ impl SecretSource {
         }
     }
 
-    /// Returns the secret as it is now, without the white space around it.
+    /// Returns the current secret, without the white space around it.
     ///
     /// # Errors
-    /// Where the file cannot be read or holds no single line of text.
+    /// Returns an error if the file cannot be read or does not contain a single line of text.
     pub fn read(&self) -> Result<Secret, SecretError> {
         match &self.0 {
             Source::Value(secret) => Ok(secret.clone()),
@@ -166,10 +165,10 @@ impl SecretFile {
     }
 }
 
-/// Reads a file into one buffer that is wiped: one that grows would leave copies of what it held.
+/// Reads a file into one buffer that is zeroed when dropped: a growing buffer would leave copies of the secret in memory.
 fn read_once(path: &Path, length: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
     use std::io::Read as _;
-    // More than it has, so that its end is found without growing.
+    // Larger than the file, so that its end is found without growing.
     let capacity = usize::try_from(length).unwrap_or(0) + 64;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     fs::File::open(path)?
@@ -179,7 +178,7 @@ fn read_once(path: &Path, length: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
 }
 
 impl FileVersion {
-    /// Returns the version of a file as it is now; None where it cannot be looked at.
+    /// Returns the current version of a file; `None` if its metadata cannot be read.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         fs::metadata(path)

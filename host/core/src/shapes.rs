@@ -1,8 +1,8 @@
-//! Masks secrets in what people read: Slack's messages, log lines, stories.
+//! Masks secrets in text that people read: Slack messages, log lines, stories.
 //!
-//! The shapes are gitleaks' (`host/shapes/gitleaks.json`, with version and licence). As there, a text is first
-//! searched for the rules' keywords, all at once; only rules that have one in it are tried, and what they find
-//! counts if it is as random as the rule says and is not on a list of what is harmless.
+//! The rules are those of gitleaks (`host/shapes/gitleaks.json`, with version and licence). As in gitleaks, a text is first
+//! searched for the keywords of all rules at once. Only rules with a keyword in the text are tried, and a match counts if it is
+//! as random as the rule requires and is not on a list of harmless values.
 
 #[cfg(test)]
 mod tests;
@@ -15,20 +15,20 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Deserialize;
 
-/// What stands in a secret's place. The SDK's, so that nobody sees who masked it.
+/// The text that replaces a secret; the same as in the SDK.
 pub const MASK: &str = "[masked]";
 
-/// How far a rule's match is looked at to the left: what gitleaks' own expressions do there.
+/// How far to the left of a match a rule looks, as in gitleaks' own expressions.
 const LEFT_BYTES_MAX: usize = 50;
-/// How far from a match its line is looked at, to each side: one line may be the whole text.
+/// How far on each side of a match its line is examined, since one line may be the whole text.
 const LINE_BYTES_MAX: usize = 1 << 10;
-/// One expression, compiled.
+/// The size limit of a compiled expression.
 const REGEX_BYTES_MAX: usize = 4 << 20;
-/// What a search keeps of its automaton, for each expression in use.
+/// The size limit of a search automaton's cache, for each expression in use.
 const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 
-/// What gitleaks has no rule for, since it looks into repositories: passwords in addresses, and a key that a log
-/// cut off.
+/// Rules that gitleaks lacks, since it searches repositories: passwords in URLs, and private keys that were cut off in a
+/// log.
 const OWN: &str = r#"[
     {
         "id": "password-in-a-url",
@@ -44,20 +44,20 @@ const OWN: &str = r#"[
 
 static SHAPES: LazyLock<Shapes> = LazyLock::new(Shapes::load);
 
-/// Returns the text with secrets masked; the text itself where there are none.
+/// Returns the text with secrets masked, or the text itself if there are none.
 #[must_use]
 pub fn masked(text: &str) -> Cow<'_, str> {
     SHAPES.masked(text)
 }
 
-/// Masks secrets in a text where it is.
+/// Masks secrets in place.
 pub fn mask(text: &mut String) {
     if let Cow::Owned(masked) = masked(text) {
         *text = masked;
     }
 }
 
-/// Masks secrets in a value, also those that only its name tells.
+/// Masks secrets in a value, including those that are recognized only by the value's name.
 pub fn mask_named(name: &str, value: &mut String) {
     mask(value);
     let lead = format!("{name}=");
@@ -77,10 +77,10 @@ struct File {
 
 struct Shapes {
     keywords: AhoCorasick,
-    /// The rules of each keyword.
+    /// The rules by keyword.
     rules_of: Vec<Vec<usize>>,
     rules: Vec<Rule>,
-    /// Harmless, whatever the rule.
+    /// Values that are harmless for every rule.
     allow: Vec<Allow>,
 }
 
@@ -99,7 +99,7 @@ struct Rule {
     allow: Vec<Allow>,
 }
 
-/// Compiled when it is first needed: most never are.
+/// An expression that is compiled when it is first used: most never are.
 #[derive(Deserialize)]
 struct Expression {
     regex: String,
@@ -107,10 +107,10 @@ struct Expression {
     compiled: OnceLock<Option<Regex>>,
 }
 
-/// What is harmless although it looks like a secret.
+/// A condition for values that look like a secret but are harmless.
 #[derive(Deserialize)]
 struct Allow {
-    /// True where an expression and a word must be found, not either.
+    /// True if both an expression and a word must match, not just one of them.
     all: bool,
     target: Target,
     #[serde(default)]
@@ -121,7 +121,7 @@ struct Allow {
     compiled: OnceLock<(Vec<Regex>, Option<AhoCorasick>)>,
 }
 
-/// Where it is looked for.
+/// The part of the text that a condition is applied to.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Target {
@@ -221,14 +221,14 @@ impl Expression {
     }
 }
 
-/// As RE2 means it: letters, digits and spaces are ASCII's.
+/// Compiles an expression as RE2 would: its classes for letters, digits and spaces are ASCII.
 fn compile(regex: &str) -> Option<Regex> {
     let compiled = RegexBuilder::new(regex)
         .unicode(false)
         .size_limit(REGEX_BYTES_MAX)
         .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
         .build();
-    // A test compiles each of them.
+    // A test compiles every expression.
     compiled.ok()
 }
 
@@ -261,7 +261,7 @@ impl Allow {
     }
 }
 
-/// Without the quotes that some rules take with it: what is quoted stays so.
+/// Returns a match without the quotes that some rules include.
 fn unquoted(text: &[u8], place: Range<usize>) -> Range<usize> {
     match &text[place.clone()] {
         [first @ (b'"' | b'\''), _, .., last] if first == last => place.start + 1..place.end - 1,
@@ -269,7 +269,7 @@ fn unquoted(text: &[u8], place: Range<usize>) -> Range<usize> {
     }
 }
 
-/// A match with what stands to its left, as gitleaks' own expressions have it.
+/// Returns a match with the text to its left that gitleaks' own expressions include.
 fn widened(text: &[u8], found: &Range<usize>) -> Range<usize> {
     let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     let before = text[..found.start].iter().rev();
@@ -286,7 +286,7 @@ fn line<'t>(text: &'t [u8], found: &Range<usize>) -> &'t [u8] {
     &text[start.map_or(from, |at| found.start - at)..end.map_or(to, |at| found.end + at)]
 }
 
-/// Shannon's, in bits a byte.
+/// Returns Shannon's entropy, in bits per byte.
 fn entropy(secret: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in secret {
@@ -309,7 +309,7 @@ fn without(text: &str, mut places: Vec<Range<usize>>) -> String {
     let mut masked = String::with_capacity(text.len());
     let (mut taken, mut is_first) = (0, true);
     for place in places {
-        // The expressions go by bytes; what stands for characters beyond ASCII goes whole.
+        // The expressions match bytes; a multi-byte character is masked as a whole.
         let (start, end) = (
             text.floor_char_boundary(place.start),
             text.ceil_char_boundary(place.end),

@@ -1,11 +1,10 @@
-//! Text from outside, made inert where people read it: nothing in it that a terminal obeys, and nothing that
-//! hides or reorders what stands around it.
+//! Makes untrusted text safe to display: removes or escapes characters that a terminal interprets, and those that hide or
+//! reorder text.
 
 use std::fmt::Write as _;
 
-/// Returns true for control characters, for those that turn the direction of writing (Unicode's
-/// bidirectional controls, UAX #9), and for those that show nothing or break a line unseen. The joiners of
-/// scripts and emoji (U+200C, U+200D) are text.
+/// Returns whether a character is unprintable: control characters, Unicode's bidirectional controls (UAX #9), and characters
+/// that are invisible or break a line. The joiners of scripts and emoji (U+200C, U+200D) are printable.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -14,15 +13,14 @@ pub fn is_unprintable(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns the text without what is unprintable; line breaks and tabs stay.
+/// Returns the text without unprintable characters; newlines and tabs stay.
 pub fn inert(text: &str) -> String {
     text.chars()
         .filter(|c| matches!(c, '\n' | '\t') || !is_unprintable(*c))
         .collect()
 }
 
-/// Returns the text with what is unprintable written out (`\u{1b}`), a tab as `tab` and a line break as
-/// `line_break`.
+/// Returns the text with unprintable characters escaped (`\u{1b}`), a tab as `tab` and a newline as `line_break`.
 pub fn visible(text: &str, line_break: &str, tab: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
@@ -38,8 +36,8 @@ pub fn visible(text: &str, line_break: &str, tab: &str) -> String {
     clean
 }
 
-/// Returns JSON that means the same and shows nothing unprintable: serializers escape what is below U+0020
-/// and no more, and a terminal obeys U+009B as it does ESC [.
+/// Returns equivalent JSON without unprintable characters. Serializers escape only characters below U+0020, and a terminal
+/// interprets U+009B like ESC [.
 pub fn visible_json(json: &str) -> String {
     let mut clean = String::with_capacity(json.len());
     for c in json.chars() {

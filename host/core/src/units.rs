@@ -1,4 +1,4 @@
-//! Durations as Prometheus writes them, and sizes in bytes.
+//! Durations in Prometheus' syntax, and sizes in bytes.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -26,8 +26,8 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
 ];
 
-/// Reads `1h30m`, `500ms`, `7d`: whole numbers with units from the largest to the smallest, each once
-/// (prometheus/common, `model/time.go`). A bare `0` is no time at all.
+/// Parses `1h30m`, `500ms`, `7d`: whole numbers with units from the largest to the smallest, each at most once
+/// (prometheus/common, `model/time.go`). A `0` without a unit is not a duration.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
@@ -45,14 +45,14 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then(|| Duration::from_millis(total_ms))
 }
 
-/// Writes a duration as [`parse_duration`] reads it: the two largest units that it has, milliseconds at the least.
+/// Formats a duration for [`parse_duration`], in its two largest units; the smallest unit is milliseconds.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let mut left_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     let mut units_left = 2;
     for (unit, ms) in DURATION_UNITS {
-        // 10d reads better than 1w3d, and an outage is not told in years.
+        // Weeks and years are hard to read: 10d is clearer than 1w3d.
         if matches!(unit, "y" | "w") {
             continue;
         }
@@ -68,7 +68,7 @@ pub fn format_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".into() } else { text }
 }
 
-/// Reads `64MiB`, `2GiB`, `500KB`, or a bare number of bytes.
+/// Parses `64MiB`, `2GiB`, `500KB`, or a number of bytes without a unit.
 #[must_use]
 pub fn parse_size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -83,7 +83,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(*bytes)
 }
 
-/// Writes bytes as configuration does: `64MiB`.
+/// Formats bytes as in the configuration: `64MiB`.
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
     for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {

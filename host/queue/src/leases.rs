@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 
 use alert_manager_core::alert::Alert;
 
-use super::clock::Ticks;
-use super::sqlite::Handed;
-use super::types::{Leased, Next, Progress, Settlement};
+use super::model::clock::Ticks;
+use super::model::{Leased, Next, Progress, Settlement};
+use super::store::sqlite::Handed;
 
 /// The one end at which deliveries come out.
 #[derive(Debug)]

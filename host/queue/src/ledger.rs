@@ -10,8 +10,8 @@ use alert_manager_core::journal::{
 };
 
 use super::Inner;
-use super::inbox::{KvMessage, Urgent};
-use super::types::LeaseToken;
+use super::commit::inbox::{KvMessage, Urgent};
+use super::model::LeaseToken;
 
 /// One step of one lease.
 pub(super) struct StepLedger {

@@ -5,19 +5,21 @@
 //! are gone since the configuration was edited. The
 //! slot is released when the invocation ends, the lane when the settlement is durable.
 
-mod ask;
-mod clock;
-mod dead_letters;
-mod errors;
-mod inbox;
+mod commit;
+#[cfg(any(test, feature = "conformance"))]
+#[macro_use]
+pub mod conformance;
+pub mod failpoint;
 mod leases;
 mod ledger;
-mod options;
-mod scheduler;
-mod sqlite;
+mod model;
+mod queries;
+mod schedule;
+mod store;
 #[cfg(test)]
-mod tests;
-mod types;
+mod stores {
+    store_conformance!(sqlite: crate::store::sqlite::bench::SqliteBench);
+}
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,27 +34,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
 use alert_manager_core::journal::{Dependency, Ledger, Recorded};
 
-pub use ask::Force;
-pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, SUBJECT, Way};
-pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use leases::Leases;
-pub use options::{Caps, Options};
-pub use scheduler::HandlerCounts;
-pub use types::*;
+pub use model::*;
+pub use queries::Force;
 
-use clock::{Clock, Ticks};
-use inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use commit::inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use failpoint::Failpoint;
 use ledger::StepLedger;
-use scheduler::Scheduler;
-use sqlite::Reader;
+use model::clock::{self, Ticks};
+use schedule::Scheduler;
+use store::sqlite::{self, Committer, Gathering, Reader, Started};
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
-
-/// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
-const SETTLED_MAX: usize = 64;
-/// Why a delivery is dead that somebody gave up: sending its event again does not bring it back.
-const CANCELLED: &str = "cancelled";
 
 /// The queue. Cheap to clone; the store is closed when the last one goes.
 #[derive(Clone, Debug)]
@@ -87,7 +81,7 @@ struct Shared {
     options: Options,
     /// Why the store cannot be written.
     unwritable: Mutex<Option<String>>,
-    /// Deliveries that are dead.
+    /// Dead letters: dead deliveries but for those that a person cancelled.
     dead: AtomicU64,
     /// Deliveries that wait to be inserted.
     arriving: AtomicUsize,
@@ -154,17 +148,13 @@ impl Queue {
     /// # Errors
     /// Where the place cannot be written, another process has it, or the file is damaged or foreign.
     pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
-        Self::open_with(path, options, caps, Clock::system())
+        let started = sqlite::start(path, Gathering::default(), options, caps, Clock::system())?;
+        Self::over(path, started)
     }
 
-    fn open_with(
-        path: &Path,
-        options: Options,
-        caps: Caps,
-        clock: Clock,
-    ) -> Result<(Self, Leases), OpenError> {
-        let started = sqlite::start(path, options, caps, clock)?;
-        let committer = started.committer;
+    /// Starts the thread that writes to a store.
+    fn over(path: &Path, started: Started) -> Result<(Self, Leases), OpenError> {
+        let (committer, queue, leases) = Self::of(started);
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
@@ -172,18 +162,24 @@ impl Queue {
                 path: path.into(),
                 reason: e.to_string(),
             })?;
+        *queue.inner.thread.lock() = Some(thread);
+        Ok((queue, leases))
+    }
+
+    /// Returns what writes to a store, and the ends that others hold.
+    fn of(started: Started) -> (Committer, Self, Leases) {
         let inner = Arc::new(Inner {
             shared: started.shared,
             reader: started.reader,
             recovered: started.recovered,
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::default(),
         });
         let leases = Leases {
             handed: started.handed,
             attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
-        Ok((Self { inner }, leases))
+        (started.committer, Self { inner }, leases)
     }
 
     /// Stores alerts and what was refused of their body; returns once all of it is on disk.
@@ -306,7 +302,7 @@ impl Queue {
     /// reports of an earlier one.
     #[must_use]
     pub fn settled(&self) -> mpsc::Receiver<Settled> {
-        let (sender, reports) = mpsc::channel(SETTLED_MAX);
+        let (sender, reports) = mpsc::channel(self.inner.shared.options.bounds.settled_reports_max);
         *self.inner.shared.settled.lock() = Some(sender);
         reports
     }
@@ -435,13 +431,21 @@ impl Queue {
 
     /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
     pub fn settle(&self, settlement: Settlement) {
+        if Failpoint::DiesBeforeSettling.is_set() {
+            std::process::abort();
+        }
+        self.settle_for(settlement, Reason::Handled);
+    }
+
+    /// Ends a lease; `done` is why, if the delivery is done with it.
+    fn settle_for(&self, settlement: Settlement, done: Reason) {
         let shared = &self.inner.shared;
         let mut last_error = settlement.last_error;
         let outcome = match settlement.next {
-            Next::Done => Outcome::Done,
+            Next::Done => Outcome::Ended(done),
             Next::Dead(reason) => {
                 last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
-                Outcome::Dead
+                Outcome::Ended(Reason::Failed)
             }
             Next::Retry { until, handler } => Outcome::Wait {
                 handler,
@@ -469,15 +473,16 @@ impl Queue {
 
     /// Ends a notice that is not to be sent, since it is out of date.
     pub fn leave_out(&self, leased: Leased) {
-        self.settle(Settlement {
+        let settlement = Settlement {
             id: leased.id,
             token: leased.token,
             next: Next::Done,
             progress: leased.progress,
             alert: Some(leased.alert),
             story: None,
-            last_error: Some(dead_letters::NOT_SENT.to_owned()),
-        });
+            last_error: Some(model::NOT_SENT.to_owned()),
+        };
+        self.settle_for(settlement, Reason::Outdated);
     }
 
     /// Makes due what waits for `dependency`, which is back, or a part of it to find out.

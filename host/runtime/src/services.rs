@@ -1,66 +1,68 @@
-//! What the operator set for host calls: Slack, credentials. Swapped whole on a reload; an invocation keeps what it began with.
+//! What the operator set for host calls: Slack, the proxy, credentials. Replaced as a whole on a reload; an invocation keeps
+//! what it began with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::outbound::breakers::Breakers;
 use crate::outbound::credential::Credential;
 use crate::outbound::egress::ClientError;
-use crate::outbound::outages::Outages;
 use crate::outbound::proxy::Proxy;
+use crate::slack::SlackApi;
 use crate::slack::holds::Holds;
 use crate::slack::message_ref::RefKey;
+use crate::slack::pacer::Pacer;
+use crate::slack::send::{PreviewSink, Slack};
 use crate::slack::settings::Settings;
-use crate::slack::{Paces, SlackApi};
-
-/// Shown each message that is previewed instead of posted: readable lines, free of control characters.
-pub type PreviewSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The settings of host calls.
 #[derive(Clone)]
 pub struct ServiceOptions {
     /// `slack`.
     pub slack: Settings,
-    /// `proxy_url`: for what handlers ask.
+    /// `proxy_url`: for the requests of handlers.
     pub proxy: Option<Arc<Proxy>>,
     /// `credentials`, by name.
     pub credentials: BTreeMap<String, Arc<Credential>>,
-    /// Signs message references, so that no handler can make one up. The same over restarts: a
-    /// reference kept in `kv` is worth nothing under another key.
+    /// Signs message references, so that no handler can make one up. The same over restarts: a reference kept in `kv` cannot be
+    /// read under another key.
     pub message_ref_key: [u8; 32],
-    /// Where previewed messages are shown.
+    /// Is shown the messages that are previewed.
     pub preview: PreviewSink,
 }
 
-/// What services know of the world: it outlives a reload.
+/// What outlives a reload of the settings.
 #[derive(Clone, Default)]
-pub(super) struct Known {
-    pub(super) paces: Arc<Paces>,
+pub(super) struct Lasting {
+    pub(super) pacer: Arc<Pacer>,
     pub(super) holds: Arc<Holds>,
-    pub(super) outages: Arc<Outages>,
+    pub(super) breakers: Arc<Breakers>,
 }
 
 /// The services that one invocation uses.
 pub(super) struct Services {
-    pub(super) slack: SlackApi,
-    pub(super) holds: Arc<Holds>,
-    pub(super) outages: Arc<Outages>,
+    pub(super) slack: Slack,
+    pub(super) breakers: Arc<Breakers>,
     pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) credentials: BTreeMap<String, Arc<Credential>>,
-    pub(super) ref_key: RefKey,
-    pub(super) preview: PreviewSink,
 }
 
 impl Services {
-    /// Builds them on what is known.
-    pub(super) fn new(options: ServiceOptions, known: Known) -> Result<Self, ClientError> {
+    /// Builds them over what outlives a reload.
+    ///
+    /// # Errors
+    /// If the client for Slack cannot be made.
+    pub(super) fn new(options: ServiceOptions, lasting: Lasting) -> Result<Self, ClientError> {
         Ok(Self {
-            slack: SlackApi::new(options.slack, known.paces)?,
-            holds: known.holds,
-            outages: known.outages,
+            slack: Slack {
+                api: SlackApi::new(options.slack, lasting.pacer)?,
+                holds: lasting.holds,
+                ref_key: RefKey::new(options.message_ref_key),
+                preview: options.preview,
+            },
+            breakers: lasting.breakers,
             proxy: options.proxy,
             credentials: options.credentials,
-            ref_key: RefKey::new(options.message_ref_key),
-            preview: options.preview,
         })
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::quota::{LimitHit, LimitName, Limits};
+use crate::limits::quota::{LimitHit, Limits};
 use crate::slack::holds::Hold;
+use crate::trace::Trace;
 use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
-use alert_manager_core::journal::{CallKind, Dependency, Doubts, Ledger, RecordUse, Recorded};
+use alert_manager_core::journal::{Dependency, Doubts, Ledger, RecordUse, Recorded};
 use alert_manager_core::policy::Grants;
 
 /// Everything that one call of a hook needs.
@@ -127,117 +128,6 @@ pub enum StepFailure {
     /// The host could not run it now (the store cannot record, the lease was lost): no fault of the handler.
     #[error("{0}")]
     Host(String),
-}
-
-/// What an invocation did, for the story. Bounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trace {
-    /// Host calls in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub calls: Vec<Call>,
-    /// Host calls past the bound, not kept.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub calls_dropped: u32,
-    /// How many host calls came to what, those past the bound too. For metrics, not for the story.
-    #[serde(skip)]
-    pub counts: Vec<CallCount>,
-    /// Which limits were met how often. For metrics: the story has the calls, the lines and the error.
-    #[serde(skip)]
-    pub limits: Vec<(LimitName, u32)>,
-    /// What it logged, stdout and stderr too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub logs: Vec<LogLine>,
-    /// Lines past the bound, not kept.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub logs_dropped: u32,
-    /// Time on a processor, in microseconds.
-    pub cpu_us: u64,
-    /// From instantiation to the result, in microseconds.
-    pub wall_us: u64,
-    /// The most memory that it held, in bytes.
-    pub memory_bytes: u64,
-}
-
-/// Host calls of one kind that came to one result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallCount {
-    /// Which interface.
-    pub kind: CallKind,
-    /// `ok`, `error`, or the word of [`Answered`] where the world did not answer.
-    pub result: &'static str,
-    /// How many.
-    pub count: u32,
-}
-
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape that serde asks for"
-)]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
-}
-
-/// One host call, as the story tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
-    /// Which interface.
-    pub kind: CallKind,
-    /// The method and URL, the channel, the key.
-    pub request: String,
-    /// The status, the error; where effects are held back: what would have been sent.
-    pub result: String,
-    /// How it was answered.
-    pub answered: Answered,
-    /// In microseconds.
-    pub duration_us: u64,
-    /// Slack's text and blocks where the message was previewed instead of posted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preview: Option<serde_json::Value>,
-}
-
-/// How a host call was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Answered {
-    /// By the world, now.
-    Live,
-    /// From the record of an earlier attempt.
-    Recorded,
-    /// By the world, and it may have happened before; or not clearly answered, and it may have happened.
-    Ambiguous,
-    /// Refused by policy or limit; nothing went out.
-    Denied,
-    /// A recorded effect that this attempt did not ask for again.
-    Diverged,
-    /// Shown instead of sent.
-    Preview,
-}
-
-impl Answered {
-    /// Returns the word for metrics and stories.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Recorded => "recorded",
-            Self::Ambiguous => "ambiguous",
-            Self::Denied => "denied",
-            Self::Diverged => "diverged",
-            Self::Preview => "preview",
-        }
-    }
-}
-
-/// One line of a guest's log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// `trace` to `error`; `stdout` and `stderr` for what it printed.
-    pub level: String,
-    /// The text.
-    pub message: String,
-    /// Names with values.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<(String, String)>,
 }
 
 /// How a module stands, as `handlers` lists it.

@@ -1,22 +1,22 @@
-//! Makes the alerts about dead letters, for the ways to report them. The queue stores them with the death.
+//! Creates the notices about dead letters. The queue stores a notice in the transaction that makes its delivery dead.
 
 use std::sync::Arc;
 
 use super::Ways;
 use crate::alert::{Alert, Fingerprint, HandlerName, Labels, Origin, Status, Timestamp};
-use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, DeathKind, Delivery, SUBJECT, Way};
+use crate::queue::{DeadLetter, DeadLetterNotices, DeadLetters, Delivery, Reason, SUBJECT, Way};
 use crate::runtime::Holds;
 
 /// The name of the alert about a delivery that was dead-lettered.
 const ALERTNAME: &str = "AlertManagerDeadLetter";
 
-/// Goes into the fingerprints of the server's own alerts, besides their labels.
+/// Part of the fingerprints of the server's own alerts, in addition to their labels.
 const OWN: (&str, &str) = ("alert_manager.own", "true");
 
-/// What failed on the ways before is appended to the description; of each so much, in bytes.
+/// The errors of failed ways are appended to the description; each is cut to so many bytes.
 const REASON_BYTES_MAX: usize = 300;
 
-/// Makes the alerts, and knows the ways.
+/// Creates the notices, and knows the ways to deliver them.
 #[derive(Debug)]
 pub(crate) struct Notices {
     ways: Ways,
@@ -70,10 +70,10 @@ impl DeadLetterNotices for Notices {
                 (
                     "summary",
                     format!(
-                        "The delivery of {name} is no longer dead: it was sent again and is done, or was cancelled."
+                        "The delivery of {name} is no longer dead: it was retried and is done, or was cancelled."
                     ),
                 ),
-                ("description", String::from("Nothing is left to do.")),
+                ("description", String::from("No action is needed.")),
             ]);
         }
         alert.status = Status::Resolved;
@@ -83,7 +83,7 @@ impl DeadLetterNotices for Notices {
     }
 }
 
-/// Returns an alert of the server's own. What a sender sends with the same labels is another one.
+/// Returns an alert of the server itself. An alert of a sender with the same labels is a different one.
 pub(super) fn own_alert(
     labels: Labels,
     annotations: Labels,
@@ -135,7 +135,7 @@ fn about_one(delivery: &Delivery) -> (Labels, Labels, Timestamp) {
         (
             "description",
             format!(
-                "Nothing more is tried for it. `alert-manager explain {id}` tells its story; `alert-manager retry {id}` sends it again."
+                "It is not retried automatically. `alert-manager explain {id}` shows its story; `alert-manager retry {id}` retries it."
             ),
         ),
     ]);
@@ -146,23 +146,23 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
     let handlers: Vec<_> = letters.handlers.iter().map(|h| h.as_str()).collect();
     let handlers = handlers.join(",");
     let (count, since) = (letters.count, letters.since);
-    let why = match letters.kind {
-        DeathKind::Backlog => "half of the queue already waited for their handlers",
-        DeathKind::ServerDied => "the server died under each of them three times",
-        DeathKind::Refused => "they are parts of bodies that are no alerts",
-        DeathKind::Cancelled => "they were cancelled",
-        DeathKind::Failed => "they failed",
+    let why = match letters.reason {
+        Reason::Backlog => "half of the queue already waited for their handlers",
+        Reason::Died => "the server died under each of them three times",
+        Reason::Refused => "they are parts of bodies that are not valid alerts",
+        Reason::Cancelled => "they were cancelled",
+        _ => "they failed",
     };
     let next = match letters.handlers.first() {
         Some(first) => format!(
-            "`alert-manager deliveries --state dead --handler {first}` lists them; `alert-manager retry --handler {first}` sends them again."
+            "`alert-manager deliveries --state dead --handler {first}` lists them; `alert-manager retry --handler {first}` retries them."
         ),
         None => "`alert-manager deliveries --state dead` lists them.".to_owned(),
     };
     let labels = Labels::from_iter([
         ("alertname", ALERTNAME),
         ("handlers", &handlers),
-        ("reason", letters.kind.as_str()),
+        ("reason", letters.reason.as_str()),
         ("severity", "critical"),
     ])
     .without_empty_values();
@@ -174,7 +174,7 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         (
             "description",
             format!(
-                "Nothing more is tried for them. {next} This notice is about many and does not resolve by itself."
+                "They are not retried automatically. {next} This notice is about several deliveries and does not resolve by itself."
             ),
         ),
     ]);

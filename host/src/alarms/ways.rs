@@ -1,5 +1,5 @@
-//! The ways to report about the server itself, in order: what is configured for dead letters, the same handlers on their other
-//! channels, then each other handler that takes any alert. What fails on one way is reported by the next.
+//! The ways to deliver the server's alerts about itself, in order: the handlers configured for dead letters, the same handlers on
+//! their other channels, then each other handler that accepts any alert. If one way fails, the next one reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use crate::router::Router;
 use crate::runtime::Hold;
 use crate::worker;
 
-/// Ways that are kept, so that a notice which fails on each of them does not go round for hours.
+/// How many ways there are at most, so that a notice that fails on all of them is not tried for hours.
 const WAYS_MAX: usize = 16;
 
-/// The setting by which handlers that state none take the channel that they post to, and its usual default.
+/// The setting for the Slack channel of handlers that declare no settings, and its usual default.
 const CHANNEL: &str = "channel";
 const CHANNEL_DEFAULT: &str = "alerts";
 
 type Settings = Arc<BTreeMap<String, String>>;
 
-/// Who is notified about dead letters.
+/// Whether anybody is notified about dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reporting {
-    /// Somebody.
+    /// Somebody is.
     On,
-    /// Nobody: `dead_letter: { handlers: [] }`.
+    /// Nobody is: `dead_letter: { handlers: [] }`.
     Off,
-    /// Nobody: there is no `dead_letter` and no handler that takes any alert.
+    /// Nobody is: there is no `dead_letter` and no handler that accepts any alert.
     Nobody,
 }
 
 impl Reporting {
-    /// Returns what an operator should know who is not notified.
+    /// Returns a warning for the operator if nobody is notified.
     pub(crate) fn warning(self) -> Option<&'static str> {
         match self {
             Self::On => None,
@@ -40,17 +40,17 @@ impl Reporting {
                 "dead_letter.handlers is empty: nobody is notified of an alert that is dead-lettered. `alert-manager deliveries --state dead` lists them",
             ),
             Self::Nobody => Some(
-                "nobody is notified of an alert that is dead-lettered: no route is without matchers, so its handlers cannot report it. Add:\ndead_letter:\n  handlers: [HANDLER]",
+                "nobody is notified of an alert that is dead-lettered: every route has matchers, so no route's handlers can report it. Add:\ndead_letter:\n  handlers: [HANDLER]",
             ),
         }
     }
 }
 
-/// All ways, the best first.
+/// The ways, the best first.
 #[derive(Clone, Debug)]
 pub(crate) struct Ways {
     ways: Vec<Planned>,
-    /// What `dead_letter.handlers` says; absent if it is not configured.
+    /// The value of `dead_letter.handlers`; absent if it is not configured.
     named: Option<Vec<HandlerName>>,
 }
 
@@ -66,7 +66,7 @@ struct Planned {
 struct Reporter {
     name: HandlerName,
     is_loaded: bool,
-    /// The channel that it posts to, if it may post to any: as far as its settings say.
+    /// The Slack channel that it posts to, if its settings name one that it is granted.
     channel: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl Reporter {
 }
 
 impl Ways {
-    /// Computes them from what is configured, routed and loaded.
+    /// Computes the ways from the configuration, the routes and the loaded modules.
     ///
     /// `named` is `dead_letter.handlers`.
     pub(crate) fn new(
@@ -116,18 +116,18 @@ impl Ways {
         }
     }
 
-    /// Returns the routes of the ways, with what each lays over its handlers' settings.
+    /// Returns the routes of the ways, with the settings that each overrides.
     pub(crate) fn routes(&self) -> impl Iterator<Item = (Arc<str>, Settings)> {
         let ways = self.ways.iter();
         ways.map(|way| (Arc::clone(&way.route), Arc::clone(&way.config)))
     }
 
-    /// Returns true if these handlers of the way with this route are all that the operator named for dead letters.
+    /// Returns whether these handlers of the way with this route are all that the operator named for dead letters.
     pub(crate) fn are_all_named(&self, route: &str, handlers: &[HandlerName]) -> bool {
         route == DEAD_LETTER_ROUTE && self.named.as_deref() == Some(handlers)
     }
 
-    /// Returns the ways as they are while this is held. Of several handlers those are left out from whom nothing would come.
+    /// Returns the ways, given what is held. Of several handlers, those that cannot deliver now are left out.
     pub(crate) fn under(&self, holds: &[Hold]) -> Vec<Way> {
         let ways = self.ways.iter().map(|way| {
             let names = |with_blocked: bool| -> Vec<HandlerName> {
@@ -182,7 +182,7 @@ impl Builder<'_> {
         let any = |description: &&Description| description.alerts.iter().any(|name| name == "*");
         let of_any = self.loaded.iter().filter(any);
         others.extend(of_any.map(|description| (description.name.clone(), Settings::default())));
-        // A handler whose pipeline has failed may well do alone; it comes after those that have not been tried.
+        // A handler whose pipeline failed may succeed alone; it comes after the handlers that were not tried.
         let was_tried = |name: &HandlerName| {
             first
                 .as_ref()
@@ -219,7 +219,7 @@ impl Builder<'_> {
         });
     }
 
-    /// Adds the same handlers on each other channel that is granted to any of them.
+    /// Adds a way with the same handlers for each other channel that is granted to any of them.
     fn add_channels(&mut self, route: &str, handlers: &[HandlerName], config: &Settings) {
         let granted: BTreeSet<String> = handlers
             .iter()
@@ -242,7 +242,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Returns the channel that a handler posts to under a route's settings, as far as they say.
+    /// Returns the channel that a handler posts to under a route's settings, if they name one.
     fn channel_of(&self, name: &HandlerName, over: &Settings) -> Option<String> {
         let settings = self.handlers.of(name);
         let granted = &settings.grants.slack;
@@ -257,8 +257,8 @@ impl Builder<'_> {
             .or(default)
     }
 
-    /// Returns the setting by which a handler takes its channel, and the setting's default: as its module states them, else the
-    /// usual ones. Returns nothing if it states that it has no such setting.
+    /// Returns the setting for a handler's channel and its default: as its module declares them, otherwise the usual ones. `None` if
+    /// the module declares settings without such a one.
     fn setting_of(&self, name: &HandlerName) -> Option<(&str, Option<&str>)> {
         let described = self.loaded.iter().find(|module| module.name == *name);
         let Some(stated) = described.and_then(|module| module.settings.as_deref()) else {
@@ -430,7 +430,7 @@ mod tests {
                 "dead-letter:page=page",
             ]
         );
-        // Those who are left may only enrich: that they are done is not enough.
+        // The remaining handlers may only enrich, so it is not enough if they are done.
         let names = |names: &[&str]| {
             names
                 .iter()

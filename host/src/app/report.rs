@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use crate::alert::{HandlerName, Timestamp};
 use crate::config::{Changes, Config, Store};
-use crate::queue::{Delivery, Ending, LastEnd, Recovered, Settled};
+use crate::queue::{Delivery, LastEnd, Reason, Recovered, Settled, State};
 
 /// Of an alert's name and of an error, in a line.
 const SHOWN_BYTES_MAX: usize = 256;
@@ -25,7 +25,7 @@ pub(super) async fn settled(mut reports: mpsc::Receiver<Settled>) {
 
 /// A dead letter needs a person, so it is a warning; one that a person cancelled does not.
 fn log_settled(delivery: &Delivery) {
-    let outcome = delivery.ending();
+    let outcome = outcome(delivery);
     let error = delivery.last_error.as_deref().unwrap_or_default();
     let handlers = joined(&delivery.handlers);
     let duration = delivery
@@ -39,7 +39,7 @@ fn log_settled(delivery: &Delivery) {
                 status = delivery.status,
                 route = delivery.route,
                 handlers,
-                outcome = outcome.as_str(),
+                outcome,
                 duration_seconds = duration,
                 attempts = delivery.attempts,
                 $(error = cut($error),)?
@@ -47,9 +47,19 @@ fn log_settled(delivery: &Delivery) {
             )
         };
     }
-    match outcome {
-        Ending::Dead => line!(warn, error),
-        Ending::Done | Ending::Unrouted | Ending::Cancelled => line!(info),
+    if delivery.reason.is_some_and(Reason::is_dead_letter) {
+        line!(warn, error);
+    } else {
+        line!(info);
+    }
+}
+
+/// Returns the field `outcome` of the log: what nobody handled and what a person cancelled are apart.
+fn outcome(delivery: &Delivery) -> &'static str {
+    match (delivery.state, delivery.reason) {
+        (_, Some(reason @ (Reason::Unrouted | Reason::Cancelled))) => reason.as_str(),
+        (State::Dead, _) => "dead",
+        _ => "done",
     }
 }
 

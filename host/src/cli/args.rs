@@ -1,4 +1,4 @@
-//! What the command line says, word by word.
+//! The arguments of the command line.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use crate::runtime::ENGINE;
 use crate::telemetry::log::{Format, Verbosity};
 use crate::units::parse_duration;
 
-/// What a bug report needs.
+/// The version with what a bug report needs.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     let commit = env!("ALERT_MANAGER_COMMIT");
     format!("{}\ncommit {commit}\n{ENGINE}", env!("CARGO_PKG_VERSION"))
@@ -39,19 +39,19 @@ pub(super) enum Command {
     Routes(RoutesArgs),
     /// Write a complete, commented configuration for the modules of a folder.
     Init(InitArgs),
-    /// Post an alert to a running server and show what became of it.
+    /// Post an alert to a running server and show the result.
     Send(SendArgs),
     /// List the handlers of a running server.
     Handlers(AskArgs),
     /// List the deliveries of a running server, newest first.
     Deliveries(DeliveriesArgs),
-    /// Show the whole story of one delivery; without an ID, of the newest.
+    /// Show the story of one delivery: the recorded trace of everything it did; without an ID, of the newest.
     Explain(ExplainArgs),
-    /// Send dead deliveries again; those that wait for another try run now.
+    /// Retry dead deliveries; those that wait for a retry run now.
     Retry(RetryArgs),
     /// Cancel deliveries that are not settled.
     Cancel(CancelArgs),
-    /// Have a running server read its configuration and folder again, and show what changed.
+    /// Make a running server read its configuration and folder again, and show what changed.
     Reload(AskArgs),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
@@ -59,24 +59,24 @@ pub(super) enum Command {
     Man(ManArgs),
 }
 
-/// The command that a server runs to have a module compiled. It is no part of [`Command`]: neither the help nor the
-/// suggestion for a misspelt command may name it.
+/// The arguments of the command by which a server compiles a module. It is not part of [`Command`], so that neither the help
+/// nor a suggestion for a misspelt command names it.
 #[derive(Debug, Parser)]
 #[command(no_binary_name = true)]
 pub(super) struct CompileArgs {
-    /// Bytes of address space.
+    /// The address space in bytes.
     #[arg(value_name = "BYTES")]
     pub(super) memory_bytes_max: u64,
-    /// Seconds on processors.
+    /// The processor time in seconds.
     #[arg(value_name = "SECONDS")]
     pub(super) seconds_max: u64,
 }
 
-/// Which file holds the configuration.
+/// The argument that names the configuration file.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct FileArgs {
-    /// The configuration file; without it, the one that the variable `ALERT_MANAGER_CONFIG` names.
-    // The variable is read with the others: here, an empty one would be a path.
+    /// The configuration file; by default, the one that the variable `ALERT_MANAGER_CONFIG` names.
+    // The variable is read elsewhere, with the others: clap would take an empty value as a path.
     #[arg(
         long = "config.file",
         visible_alias = "config",
@@ -86,7 +86,7 @@ pub(super) struct FileArgs {
     pub(super) config_file: Option<PathBuf>,
 }
 
-/// Where the configuration comes from.
+/// The arguments that name the configuration file and the folder of handlers.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct ConfigArgs {
     #[command(flatten)]
@@ -96,7 +96,7 @@ pub(super) struct ConfigArgs {
     pub(super) handlers: Option<PathBuf>,
 }
 
-/// How a server listens and logs, spelled as Prometheus spells it.
+/// The arguments for listening and logging, spelled as in Prometheus.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct WebArgs {
     /// The address to listen on.
@@ -106,7 +106,7 @@ pub(super) struct WebArgs {
         value_name = "ADDR"
     )]
     pub(super) listen: Option<String>,
-    /// Where people reach this server, for links in messages.
+    /// The URL under which people reach this server, for links in messages.
     #[arg(long = "web.external-url", value_name = "URL")]
     pub(super) external_url: Option<String>,
     /// The lowest level that is logged.
@@ -118,7 +118,7 @@ pub(super) struct WebArgs {
 }
 
 impl WebArgs {
-    /// What these flags say over variables and file.
+    /// Returns what these flags override in variables and file.
     pub(super) fn overrides(&self, handlers: Option<PathBuf>) -> Overrides {
         Overrides {
             listen: self.listen.clone(),
@@ -138,7 +138,7 @@ pub(super) struct ServeArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DevArgs {
-    /// The folder of handler projects; their modules are put beside them.
+    /// The folder of handler projects; their modules are written there too.
     #[arg(value_name = "DIR", default_value = "handlers")]
     pub(super) dir: PathBuf,
     #[command(flatten)]
@@ -172,7 +172,7 @@ pub(super) struct BuildArgs {
 #[derive(Debug, ClapArgs)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["alert", "labels"]))]
 pub(super) struct RoutesArgs {
-    /// A file with an alert, or with any body that the webhook takes; `-` is standard input.
+    /// A file with an alert, or with any body that the webhook accepts; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(super) alert: Option<PathBuf>,
     /// Labels, as NAME=VALUE.
@@ -192,13 +192,13 @@ fn parse_label(text: &str) -> Result<(String, String), &'static str> {
         .ok_or("not a label: write NAME=VALUE")
 }
 
-/// Which server to ask.
+/// The arguments that name the server to connect to.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct ServerArgs {
     /// The server's address, `http://127.0.0.1:5000` by default; without a scheme it is `http`.
     #[arg(long, value_name = "URL", env = "ALERT_MANAGER_URL")]
     pub(super) url: Option<String>,
-    /// A file with the bearer token that the server's `api.authorization` asks for.
+    /// A file with the bearer token for the server's `api.authorization`.
     #[arg(
         long,
         value_name = "FILE",
@@ -219,31 +219,34 @@ pub(super) struct AskArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DeliveriesArgs {
-    /// In this state.
+    /// Only deliveries in this state.
     #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "retrying", "done", "dead"])]
     pub(super) state: Option<String>,
+    /// Ended for this reason: handled, unrouted, coalesced, outdated, failed, cancelled, backlog, refused or died.
+    #[arg(long)]
+    pub(super) reason: Option<String>,
     /// Of this alertname.
     #[arg(long)]
     pub(super) alertname: Option<String>,
-    /// With this handler.
+    /// Only deliveries with this handler.
     #[arg(long)]
     pub(super) handler: Option<String>,
-    /// Of this fingerprint.
+    /// Only deliveries of this fingerprint.
     #[arg(long)]
     pub(super) fingerprint: Option<String>,
-    /// Whose labels match, in Alertmanager's syntax: 'severity=~"crit.*"'; may be repeated.
+    /// Only deliveries whose labels match, in Alertmanager's syntax: 'severity=~"crit.*"'; may be repeated.
     #[arg(long = "match", value_name = "MATCHER")]
     pub(super) matchers: Vec<String>,
-    /// Received within this time (1h, 2d) or since this moment (RFC 3339).
+    /// Only deliveries received within this time (1h, 2d) or since this moment (RFC 3339).
     #[arg(long, value_name = "WHEN")]
     pub(super) since: Option<String>,
-    /// Older than this delivery.
+    /// Only deliveries older than this one.
     #[arg(long, value_name = "ID", conflicts_with = "watch")]
     pub(super) before: Option<String>,
-    /// Keep running: print each delivery as it comes and whenever its state changes.
+    /// Keep running: print each delivery when it arrives and whenever its state changes.
     #[arg(long)]
     pub(super) watch: bool,
-    /// At most this many; 1000 are the most.
+    /// At most this many, up to 1000.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) limit: u32,
     #[command(flatten)]
@@ -280,7 +283,7 @@ pub(super) struct RetryArgs {
     /// Every dead delivery whose labels match, in Alertmanager's syntax: 'severity=~"crit.*"'; may be repeated.
     #[arg(long = "match", value_name = "MATCHER", conflicts_with = "ids")]
     pub(super) matchers: Vec<String>,
-    /// Instead of dead deliveries those that wait for another try: they run now.
+    /// Instead of dead deliveries, those that wait for a retry: they run now.
     #[arg(long, conflicts_with = "ids")]
     pub(super) waiting: bool,
     /// Even if a later event of the same alert has already run.
@@ -311,7 +314,7 @@ pub(super) struct InitArgs {
     /// The folder of compiled handlers that the configuration is for.
     #[arg(long, value_name = "DIR", default_value = "handlers")]
     pub(super) handlers: PathBuf,
-    /// Where it is written; `-` is standard output.
+    /// The file that is written; `-` is standard output.
     #[arg(long, value_name = "FILE", default_value = "alert-manager.yml")]
     pub(super) out: PathBuf,
     /// Replace an existing file.
@@ -324,13 +327,13 @@ pub(super) struct SendArgs {
     /// Labels of the alert, as NAME=VALUE; without labels and without --alert, the alert of the README.
     #[arg(value_name = "LABEL=VALUE", value_parser = parse_label, conflicts_with = "alert")]
     pub(super) labels: Vec<(String, String)>,
-    /// A file with an alert, or with any body that the webhook takes; `-` is standard input.
+    /// A file with an alert, or with any body that the webhook accepts; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(super) alert: Option<PathBuf>,
     /// An annotation, as NAME=VALUE; may be repeated.
     #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = parse_label, conflicts_with = "alert")]
     pub(super) annotations: Vec<(String, String)>,
-    /// Send it as resolved: ends the firing with the same labels.
+    /// Send it as resolved: ends the firing alert with the same labels.
     #[arg(long)]
     pub(super) resolve: bool,
     /// Return once it is stored, without waiting for its handlers.
@@ -339,7 +342,7 @@ pub(super) struct SendArgs {
     /// How long to wait for its handlers, and before that for a server that is still loading them.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_wait)]
     pub(super) timeout: Duration,
-    /// A file with the bearer token that the server's `webhook.authorization` asks for; by default, that of --token-file.
+    /// A file with the bearer token for the server's `webhook.authorization`; by default, that of --token-file.
     #[arg(
         long,
         value_name = "FILE",

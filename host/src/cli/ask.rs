@@ -1,134 +1,135 @@
-//! `handlers`, `deliveries`, `retry`, `cancel`, `reload`: ask a running server.
+//! `handlers`, `deliveries`, `retry`, `cancel`, `reload`: commands for a running server.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs, ServerArgs};
-use super::client::Client;
+use super::args::{AskArgs, CancelArgs, DeliveriesArgs, RetryArgs};
+use super::client::{Answer, Client, Query};
 use super::explain;
-use super::print::{self, Paint};
+use super::print::{self, Paint, one_line, plain};
 use crate::alert::Timestamp;
+use crate::api::{
+    Cancelled, Delivery, Handler, Left, LeftCount, Lenient, RestReason, Retried, SentAgain,
+};
+use crate::queue::State;
+use crate::runtime::ModuleState;
 use crate::units::parse_duration;
 
-/// The widest that a reason gets in a list; `explain` tells all of it.
-const REASON_CHARS: usize = 100;
+/// The widest that an error gets in a list; `explain` shows all of it.
+const ERROR_CHARS: usize = 100;
 
-/// How long `retry --handler` waits for room in the queue while nothing gets on.
+/// How long `retry --handler` waits for capacity in the queue while nothing is sent.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Lists the handlers.
 pub(super) fn handlers(args: &AskArgs) -> anyhow::Result<ExitCode> {
-    let body = Client::new(&args.server)?.get("/api/v1/handlers", &[])?;
+    let answer = Client::new(&args.server)?.handlers()?;
     if args.json {
-        print::json(&body);
+        print::json(answer.json());
         return Ok(ExitCode::SUCCESS);
     }
-    let handlers = list(&body, "handlers");
+    let handlers = answer.read()?.handlers;
     if handlers.is_empty() {
         print::note("no handlers: put a .wasm file into the server's folder of handlers");
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<_> = handlers
-        .iter()
-        .map(|handler| {
-            let alerts = list(handler, "alerts").iter().map(word).collect::<Vec<_>>();
-            vec![
-                or_dash(&handler["name"]),
-                or_dash(&handler["version"]),
-                state_of(handler),
-                if alerts.is_empty() {
-                    "-".into()
-                } else {
-                    alerts.join(",")
-                },
-                or_dash(&handler["counts"]["queued"]),
-                or_dash(&handler["counts"]["done"]),
-                or_dash(&handler["counts"]["dead"]),
-                or_dash(&handler["file"]),
-            ]
-        })
-        .collect();
+    let rows: Vec<_> = handlers.iter().map(handler_row).collect();
     let header = [
         "NAME", "VERSION", "STATE", "ALERTS", "QUEUED", "DONE", "DEAD", "FILE",
     ];
     print::out(&print::table(&header, &rows));
     let paint = Paint::for_stdout();
     for handler in &handlers {
-        let who = if handler["name"].is_null() {
-            word(&handler["file"])
-        } else {
-            word(&handler["name"])
-        };
-        if let Some(reason) = handler["paused"]["reason"].as_str() {
-            print::line(&format!(
-                "\n{} {} is paused; one delivery tries again after {}: {}",
-                paint.yellow(&format!("{who}:")),
-                word(&handler["paused"]["step"]),
-                explain::moment(&word(&handler["paused"]["until"])),
-                print::plain(reason)
-            ));
-        }
-        // A pause is the last error if there is no other.
-        let is_refused = handler["state"] == "refused";
-        let is_told = handler["paused"].is_object() && !is_refused;
-        if let Some(error) = handler["last_error"].as_str().filter(|_| !is_told) {
-            let serves_on = if is_refused && handler["serving"] == true {
-                "the file as it is now is refused, the version before it goes on serving: "
-            } else {
-                ""
-            };
-            let error = format!("{serves_on}{error}");
-            let error = error.as_str();
-            print::line(&format!(
-                "\n{} {}",
-                paint.red(&format!("{who}:")),
-                print::plain(error)
-            ));
-        }
-        for (kind, key) in [
-            (paint.red("problem"), "problems"),
-            (paint.yellow("warning"), "warnings"),
-        ] {
-            for finding in list(handler, key) {
-                let finding = finding.as_str().unwrap_or_default();
-                print::line(&format!("\n{kind} {}", print::plain(finding)));
-            }
-        }
+        show_troubles(handler, paint);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn handler_row(handler: &Handler) -> Vec<String> {
+    let alerts: Vec<_> = handler.alerts.iter().map(|name| one_line(name)).collect();
+    let count = |count: Option<u64>| count.map_or_else(|| "-".into(), |count| count.to_string());
+    let counts = handler.counts;
+    vec![
+        or_dash(handler.name.as_ref().map_or("", |name| name.as_str())),
+        or_dash(handler.version.as_deref().unwrap_or_default()),
+        state_of(handler),
+        or_dash(&alerts.join(",")),
+        count(counts.map(|counts| counts.queued)),
+        count(counts.map(|counts| counts.done)),
+        count(counts.map(|counts| counts.dead)),
+        or_dash(&handler.file),
+    ]
+}
+
+/// Prints why a handler does not run, and what is wrong with its configuration.
+fn show_troubles(handler: &Handler, paint: Paint) {
+    let name = handler.name.as_ref().map(|name| name.as_str());
+    let who = format!("{}:", one_line(name.unwrap_or(&handler.file)));
+    if let Some(paused) = &handler.paused {
+        print::line(&format!(
+            "\n{} {} is paused; one delivery tries again after {}: {}",
+            paint.yellow(&who),
+            one_line(&paused.step.to_text()),
+            explain::moment(&paused.until.to_string()),
+            plain(&paused.reason)
+        ));
+    }
+    // The reason of a pause is the last error too if there is no other.
+    let is_refused = handler.state.is(ModuleState::Refused);
+    let is_shown = handler.paused.is_some() && !is_refused;
+    if let Some(error) = handler.last_error.as_deref().filter(|_| !is_shown) {
+        let serves_on = if is_refused && handler.serving {
+            "the file as it is now is refused, the version before it goes on serving: "
+        } else {
+            ""
+        };
+        print::line(&format!(
+            "\n{} {}",
+            paint.red(&who),
+            plain(&format!("{serves_on}{error}"))
+        ));
+    }
+    for (kind, findings) in [
+        (paint.red("problem"), &handler.problems),
+        (paint.yellow("warning"), &handler.warnings),
+    ] {
+        for finding in findings {
+            print::line(&format!("\n{kind} {}", plain(finding)));
+        }
+    }
 }
 
 /// Lists deliveries.
 pub(super) fn deliveries(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     let query = deliveries_query(args)?;
-    let body = Client::new(&args.server)?.get("/api/v1/deliveries", &query)?;
+    let answer = Client::new(&args.server)?.deliveries(&query)?;
     if args.json {
-        print::json(&body);
+        print::json(answer.json());
         return Ok(ExitCode::SUCCESS);
     }
-    let deliveries = list(&body, "deliveries");
-    if deliveries.is_empty() && body["next"].is_null() {
+    let page = answer.read()?;
+    if page.deliveries.is_empty() && page.next.is_none() {
         print::note("no deliveries");
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<_> = deliveries.iter().map(delivery_row).collect();
+    let rows: Vec<_> = page.deliveries.iter().map(delivery_row).collect();
     print::out(&print::table(&DELIVERY_HEADER, &rows));
-    if let Some(next) = body["next"].as_str() {
-        print::note(&format!("more: --before {}", print::one_line(next)));
+    if let Some(next) = page.next {
+        print::note(&format!("more: --before {next}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Returns what the flags ask for, as the API spells it.
-pub(super) fn deliveries_query(
-    args: &DeliveriesArgs,
-) -> anyhow::Result<Vec<(&'static str, String)>> {
+pub(super) fn deliveries_query(args: &DeliveriesArgs) -> anyhow::Result<Query> {
     let mut query = vec![("limit", args.limit.to_string())];
     for (name, value) in [
         ("state", &args.state),
+        ("reason", &args.reason),
         ("alertname", &args.alertname),
         ("handler", &args.handler),
         ("fingerprint", &args.fingerprint),
@@ -145,7 +146,7 @@ pub(super) fn deliveries_query(
     Ok(query)
 }
 
-/// Reads a time before now, or a moment.
+/// Parses a duration before now, or a moment.
 fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
@@ -160,77 +161,69 @@ fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
 }
 
 /// Returns how a handler stands, as a column shows it.
-fn state_of(handler: &Value) -> String {
-    let serves_on = handler["state"] == "refused" && handler["serving"] == true;
-    match (handler["paused"].is_object(), serves_on) {
+fn state_of(handler: &Handler) -> String {
+    let serves_on = handler.state.is(ModuleState::Refused) && handler.serving;
+    match (handler.paused.is_some(), serves_on) {
         (true, true) => "paused, serving the old version".into(),
         (true, false) => "paused".into(),
         (false, true) => "serving the old version".into(),
-        (false, false) if !list(handler, "held").is_empty() => "held".into(),
-        (false, false) => or_dash(&handler["state"]),
+        (false, false) if !handler.held.is_empty() => "held".into(),
+        (false, false) => or_dash(&handler.state.to_text()),
     }
 }
 
 /// Above [`delivery_row`]s.
-pub(super) const DELIVERY_HEADER: [&str; 8] = [
+pub(super) const DELIVERY_HEADER: [&str; 9] = [
     "ID",
     "RECEIVED",
     "STATE",
+    "REASON",
     "STATUS",
     "ALERTNAME",
     "HANDLERS",
     "TRIES",
-    "REASON",
+    "ERROR",
 ];
 
 /// Returns a delivery's line in a list.
-pub(super) fn delivery_row(delivery: &Value) -> Vec<String> {
-    let handlers: Vec<_> = list(delivery, "handlers").iter().map(word).collect();
+pub(super) fn delivery_row(delivery: &Delivery) -> Vec<String> {
+    let received_at = delivery.received_at.to_string();
+    let reason = delivery.reason.as_ref().map(Lenient::to_text);
+    let error = delivery.last_error.as_deref().unwrap_or("-");
     vec![
-        word(&delivery["id"]),
-        word(&delivery["received_at"]).chars().take(19).collect(),
-        word(&delivery["state"]),
-        word(&delivery["status"]),
-        print::first_line(&text(&delivery["alertname"]), 40),
-        if handlers.is_empty() {
-            "-".into()
-        } else {
-            handlers.join(",")
-        },
-        text(&delivery["attempts"]),
-        print::first_line(delivery["last_error"].as_str().unwrap_or("-"), REASON_CHARS),
+        delivery.id.to_string(),
+        received_at.chars().take(19).collect(),
+        one_line(&delivery.state.to_text()),
+        or_dash(&reason.unwrap_or_default()),
+        one_line(&delivery.status),
+        print::first_line(&delivery.alertname, 40),
+        or_dash(&explain::joined(&delivery.handlers, ",")),
+        delivery.attempts.to_string(),
+        print::first_line(error, ERROR_CHARS),
     ]
 }
 
-/// Sends dead deliveries again.
+/// Retries dead deliveries.
 pub(super) fn retry(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     if args.ids.is_empty() {
         return retry_many(args);
     }
-    let query: Vec<_> = args
-        .force
-        .then(|| ("force", "true".to_owned()))
-        .into_iter()
-        .collect();
-    each(
-        &args.server,
-        &args.ids,
-        "retry",
-        &query,
-        args.json,
-        |answer| {
-            if answer["was"] == "retrying" {
-                "runs now"
-            } else {
-                "sent again"
-            }
-        },
-    )
+    let client = Client::new(&args.server)?;
+    let force = args.force.then(|| ("force", "true".to_owned()));
+    let query: Query = force.into_iter().collect();
+    let retry = |id: &str| client.retry(id, &query);
+    each(&args.ids, args.json, retry, |answer: &SentAgain| {
+        if answer.was.is(State::Retrying) {
+            "runs now"
+        } else {
+            "sent again"
+        }
+    })
 }
 
-/// Sends every delivery again that is selected, as the queue has room for them.
+/// Sends every delivery again that is selected, as far as the queue has capacity for them.
 fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
-    let mut selection = Vec::new();
+    let mut selection = Query::new();
     selection.extend(args.handler.clone().map(|handler| ("handler", handler)));
     selection.extend(args.reason.clone().map(|reason| ("reason", reason)));
     selection.extend(args.matchers.iter().map(|text| ("match", text.clone())));
@@ -243,15 +236,18 @@ fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
     let failed = loop {
         let mut query = selection.clone();
         query.extend(done.after().map(|after| ("after", after)));
-        let body = match client.post("/api/v1/deliveries/retry", &query) {
-            Ok(body) => body,
+        let answer = client.retry_all(&query).and_then(|answer| answer.read());
+        let answer = match answer {
+            Ok(answer) => answer,
             Err(error) => break Some(error),
         };
-        if done.add(&body) {
+        if done.add(answer) {
             progressed = Instant::now();
         }
-        let may_go_on = matches!(done.rest["reason"].as_str(), Some("room" | "time"));
-        if !may_go_on || progressed.elapsed() > ROOM_WAIT_MAX {
+        let Some(to_go) = done.to_go() else {
+            break None;
+        };
+        if progressed.elapsed() > ROOM_WAIT_MAX {
             break None;
         }
         let what = if args.waiting {
@@ -259,73 +255,66 @@ fn retry_many(args: &RetryArgs) -> anyhow::Result<ExitCode> {
         } else {
             "sent again"
         };
-        print::progress(&format!(
-            "{} {what}, {} to go",
-            done.retried.len(),
-            text(&done.rest["count"])
-        ));
+        let retried = done.sum.retried.len();
+        print::progress(&format!("{retried} {what}, {to_go} to go"));
     };
     print::progress("");
     if args.json {
-        print::json(&done.to_json());
+        print::json(&done.to_json()?);
     } else {
         done.print(args);
     }
     failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// What several requests to send many again came to.
+/// The results of several requests that retry many deliveries.
 #[derive(Default)]
 struct RetriedMany {
-    retried: Vec<Value>,
-    left: Vec<Value>,
-    left_counts: Vec<(String, u64)>,
-    /// What the last request did not get to.
-    rest: Value,
-    /// The part of `left` that belongs to it.
-    rest_left: Vec<Value>,
+    /// Of all requests; the rest is that of the last one.
+    sum: Retried,
+    /// What the last request left because it did not look at it: the next one may send it.
+    rest_left: Vec<Left>,
 }
 
 impl RetriedMany {
-    /// Adds one answer; returns true if it got on.
-    fn add(&mut self, body: &Value) -> bool {
-        let before = (self.retried.len(), self.left_counts.clone());
-        self.retried.extend(list(body, "retried"));
-        self.rest = body["rest"].clone();
-        // One that was not looked at may be sent by the next request.
-        let (rest, left) = list(body, "left")
-            .into_iter()
-            .partition(|left| is_of_rest(left, &self.rest));
+    /// Adds one answer; returns true if it sent or left anything that those before had not.
+    fn add(&mut self, answer: Retried) -> bool {
+        let sum = &mut self.sum;
+        let before = (sum.retried.len(), sum.left_counts.clone());
+        sum.retried.extend(answer.retried);
+        sum.rest = answer.rest;
+        let error = sum.rest.as_ref().map(|rest| rest.error.as_str());
+        let is_of_rest = |left: &Left| error.is_some_and(|rest| left.error.ends_with(rest));
+        let (rest, left): (Vec<_>, Vec<_>) = answer.left.into_iter().partition(is_of_rest);
         self.rest_left = rest;
-        let left: Vec<Value> = left;
-        self.left.extend(left);
-        for counted in list(body, "left_counts") {
-            let (error, count) = (word(&counted["error"]), counted["count"].as_u64());
-            let count = count.unwrap_or_default();
-            match self
-                .left_counts
-                .iter_mut()
-                .find(|(known, _)| *known == error)
-            {
-                Some((_, sum)) => *sum += count,
-                None => self.left_counts.push((error, count)),
+        sum.left.extend(left);
+        for LeftCount { error, count } in answer.left_counts {
+            let mut known = sum.left_counts.iter_mut();
+            match known.find(|known| known.error == error) {
+                Some(known) => known.count += count,
+                None => sum.left_counts.push(LeftCount { error, count }),
             }
         }
-        before != (self.retried.len(), self.left_counts.clone())
+        before != (sum.retried.len(), sum.left_counts.clone())
     }
 
     fn after(&self) -> Option<String> {
-        self.rest["after"].as_str().map(str::to_owned)
+        self.sum.rest.as_ref().map(|rest| rest.after.to_string())
     }
 
-    fn to_json(&self) -> Value {
-        let left: Vec<_> = self.left.iter().chain(&self.rest_left).collect();
-        let counts: Vec<_> = self
-            .left_counts
-            .iter()
-            .map(|(error, count)| json!({ "error": error, "count": count }))
-            .collect();
-        json!({ "retried": self.retried, "left": left, "left_counts": counts, "rest": self.rest })
+    /// Returns how many are left for another request, if it may send them.
+    fn to_go(&self) -> Option<u64> {
+        let rest = self.sum.rest.as_ref()?;
+        match rest.reason {
+            Lenient::Known(RestReason::Room | RestReason::Time) => Some(rest.count),
+            _ => None,
+        }
+    }
+
+    fn to_json(&self) -> anyhow::Result<Value> {
+        let mut all = self.sum.clone();
+        all.left.extend(self.rest_left.iter().cloned());
+        Ok(serde_json::to_value(all)?)
     }
 
     fn print(&self, args: &RetryArgs) {
@@ -341,56 +330,50 @@ impl RetriedMany {
             (_, false) => "no dead delivery is selected".to_owned(),
             (_, true) => "no waiting delivery is selected".to_owned(),
         };
-        let left = self.left_counts.is_empty() && self.rest.is_null();
-        match self.retried.len() {
-            0 if left => print::line(&format!("0 {what}: {none}")),
+        let sum = &self.sum;
+        match sum.retried.len() {
+            0 if sum.left_counts.is_empty() && sum.rest.is_none() => {
+                print::line(&format!("0 {what}: {none}"));
+            }
             sent => print::line(&format!("{sent} {what}")),
         }
-        for (error, count) in &self.left_counts {
-            print::note(&format!("{count} {stays}: {error}"));
-        }
-        if !self.rest.is_null() {
-            let (count, error) = (text(&self.rest["count"]), word(&self.rest["error"]));
-            print::note(&format!("{count} {stays}: {error}"));
+        let rest = sum.rest.as_ref().map(|rest| (&rest.error, rest.count));
+        let left = sum.left_counts.iter();
+        for (error, count) in left.map(|left| (&left.error, left.count)).chain(rest) {
+            print::note(&format!("{count} {stays}: {}", one_line(error)));
         }
     }
 }
 
-fn is_of_rest(left: &Value, rest: &Value) -> bool {
-    let (left, rest) = (left["error"].as_str(), rest["error"].as_str());
-    rest.is_some_and(|rest| left.is_some_and(|left| left.ends_with(rest)))
-}
-
-/// Gives up deliveries.
+/// Cancels deliveries.
 pub(super) fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
-    each(
-        &args.server,
-        &args.ids,
-        "cancel",
-        &[],
-        args.json,
-        |_| "cancelled",
-    )
+    let client = Client::new(&args.server)?;
+    let cancel = |id: &str| client.cancel(id);
+    each(&args.ids, args.json, cancel, |_: &Cancelled| "cancelled")
 }
 
-/// Has the server read its configuration and folder again.
+/// Makes the server read its configuration and folder again.
 pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
-    let answer = Client::new(&args.server)?.post("/-/reload", &[])?;
-    let (changed, problems) = (list(&answer, "changed"), list(&answer, "problems"));
-    let code = if problems.is_empty() {
+    let answer = Client::new(&args.server)?.reload()?;
+    let reloaded = answer.read()?;
+    let code = if reloaded.problems.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     };
     if args.json {
-        print::json(&answer);
+        print::json(answer.json());
         return Ok(code);
     }
-    print::line(&reloaded(changed.len(), problems.len()));
-    for change in &changed {
-        print::line(&format!("  {}", word(change)));
+    print::line(&reload_summary(
+        reloaded.changed.len(),
+        reloaded.problems.len(),
+    ));
+    for change in &reloaded.changed {
+        print::line(&format!("  {}", one_line(change)));
     }
-    let keys: Vec<_> = list(&answer, "needs_restart").iter().map(word).collect();
+    let keys = reloaded.needs_restart.iter();
+    let keys: Vec<_> = keys.map(|key| one_line(key)).collect();
     if !keys.is_empty() {
         print::note(&format!(
             "these keys take effect after a restart: {}",
@@ -399,22 +382,22 @@ pub(super) fn reload(args: &AskArgs) -> anyhow::Result<ExitCode> {
     }
     let paint = Paint::for_stderr();
     for (kind, findings) in [
-        (paint.yellow("warning"), list(&answer, "warnings")),
-        (paint.red("problem"), problems),
+        (paint.yellow("warning"), &reloaded.warnings),
+        (paint.red("problem"), &reloaded.problems),
     ] {
         for finding in findings {
-            print::note(&format!("{kind} {}", text(&finding)));
+            print::note(&format!("{kind} {}", plain(finding)));
         }
     }
     Ok(code)
 }
 
 /// Returns the first line about a reload. With problems it says that there is no need to put anything back.
-fn reloaded(changes: usize, problems: usize) -> String {
+fn reload_summary(changes: usize, problems: usize) -> String {
     let failing = match problems {
         0 => None,
-        1 => Some("1 thing in it that can only fail".to_owned()),
-        n => Some(format!("{n} things in it that can only fail")),
+        1 => Some("1 problem in it".to_owned()),
+        n => Some(format!("{n} problems in it")),
     };
     match (failing, changes) {
         (None, 0) => "reloaded: the configuration has not changed".to_owned(),
@@ -429,31 +412,24 @@ fn reloaded(changes: usize, problems: usize) -> String {
 }
 
 /// Does one thing to each delivery; one that fails does not hold back the next.
-fn each(
-    server: &ServerArgs,
+fn each<T: DeserializeOwned>(
     ids: &[String],
-    verb: &str,
-    query: &[(&str, String)],
     as_json: bool,
-    done: impl Fn(&Value) -> &'static str,
+    ask: impl Fn(&str) -> anyhow::Result<Answer<T>>,
+    done: impl Fn(&T) -> &'static str,
 ) -> anyhow::Result<ExitCode> {
-    let client = Client::new(server)?;
     let mut results = Vec::new();
     let mut code = ExitCode::SUCCESS;
     for id in ids {
-        let path = format!("/api/v1/deliveries/{}/{verb}", path_segment(id));
-        match client.post(&path, query) {
-            Ok(body) => {
-                if !as_json {
-                    print::line(&format!("{id} {}", done(&body)));
-                }
-                results.push(body);
-            }
+        match ask(id) {
+            Ok(answer) if as_json => results.push(answer.json().clone()),
+            Ok(answer) => print::line(&format!("{id} {}", done(&answer.read()?))),
             Err(error) => {
                 code = ExitCode::FAILURE;
-                results.push(json!({ "id": id, "error": error.to_string() }));
-                if !as_json {
-                    print::note(&print::plain(&format!("{id}: {}", print::causes(&error))));
+                if as_json {
+                    results.push(json!({ "id": id, "error": error.to_string() }));
+                } else {
+                    print::note(&plain(&format!("{id}: {}", print::causes(&error))));
                 }
             }
         }
@@ -464,34 +440,8 @@ fn each(
     Ok(code)
 }
 
-/// Keeps what was typed within one segment of a path.
-pub(super) fn path_segment(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
-/// Returns the items of a list, none where there is no such list.
-pub(super) fn list(value: &Value, key: &str) -> Vec<Value> {
-    value[key].as_array().cloned().unwrap_or_default()
-}
-
-/// A scalar as people read it.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => print::plain(text),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-/// A scalar that stands beside others, on one line.
-pub(super) fn word(value: &Value) -> String {
-    match value {
-        Value::String(text) => print::one_line(text),
-        other => text(other),
-    }
-}
-
-fn or_dash(value: &Value) -> String {
-    let text = word(value);
+/// Returns a text on one line, or a dash if there is none.
+fn or_dash(text: &str) -> String {
+    let text = one_line(text);
     if text.is_empty() { "-".into() } else { text }
 }

@@ -1,4 +1,4 @@
-//! `build`: handler projects to components.
+//! `build`: compiles handler projects to components.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use super::judge::Judge;
 use super::modules::CacheUse;
 use super::print::{self, Paint};
 
-/// Builds what is below a folder.
+/// Builds the projects of a folder.
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     let found = projects(&args.dir)?;
     if found.projects.is_empty() && found.unreadable.is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Finds the handler projects of a folder that has to be there, and shows which cannot be read.
+/// Returns the handler projects of a folder, which must exist, and prints an error for each that cannot be read.
 pub(super) fn projects(dir: &Path) -> anyhow::Result<Found> {
     if !dir.is_dir() {
         bail!(
@@ -49,8 +49,8 @@ pub(super) fn projects(dir: &Path) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-/// Builds projects into `out` and prints what happens. What fails, or would be refused by a server, is shown, leaves what was
-/// there in place, and does not hold back the rest.
+/// Builds projects into `out` and prints the events. If a project fails, or a server would refuse the module, the error is
+/// printed, the previous module is kept, and the other projects are built.
 pub(super) fn build(
     projects: &[Project],
     out: &Path,
@@ -62,16 +62,16 @@ pub(super) fn build(
     if paint.is_on() {
         options.colour = Colour::Always;
     }
-    options.progress = Arc::new(move |event| tell(event, paint));
+    options.progress = Arc::new(move |event| report(event, paint));
     options.check = Arc::new(move |file, module| judge.check(file, module));
     let results = handler_build::build_all(projects, &options);
     let errors = results.iter().filter_map(|result| result.as_ref().err());
-    let mut told: Vec<String> = Vec::new();
+    let mut reported: Vec<String> = Vec::new();
     for error in errors.map(ToString::to_string) {
-        // A tool that is missing is missing for every project.
-        if !told.contains(&error) {
+        // A missing tool fails every project with the same error.
+        if !reported.contains(&error) {
             print::note(&format!("{} {error}", paint.red("error:")));
-            told.push(error);
+            reported.push(error);
         }
     }
     let built = results.iter().filter(|result| result.is_ok()).count();
@@ -84,7 +84,7 @@ pub(super) fn build(
     results
 }
 
-fn tell(event: Event<'_>, paint: Paint) {
+fn report(event: Event<'_>, paint: Paint) {
     match event {
         Event::InstallingTarget { command } => print::note(&format!(
             "{} {command}   (once: it lets Rust build for WebAssembly)",
@@ -97,7 +97,7 @@ fn tell(event: Event<'_>, paint: Paint) {
                 projects.join(", ")
             ));
         }
-        // The compiler's progress is for whoever watches; what it has to say about a failure is in the error.
+        // The compiler's progress is shown only on a terminal; if it fails, its output is in the error.
         Event::Output(line) if paint.is_on() => print::note(&paint.dim(line)),
         Event::Built(artifact) if artifact.changed => print::note(&format!(
             "  {} ({} KiB)",

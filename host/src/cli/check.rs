@@ -1,4 +1,4 @@
-//! `check`: every problem of the configuration and of the modules, at once.
+//! `check`: reports all problems of the configuration and of the modules at once.
 
 use std::process::ExitCode;
 
@@ -11,23 +11,24 @@ use super::print::{self, Paint};
 use super::{online, serve};
 use crate::alarms::Ways;
 use crate::config::{Config, Overrides};
+use crate::findings::{self, Finding};
 use crate::http::server::Tls;
-use crate::review::{self, Finding};
+use crate::review;
 use crate::router::Router;
 
-/// What was found.
+/// The results of the check.
 #[derive(Default)]
 struct Findings {
-    /// Which file was checked.
+    /// The file that was checked.
     checked: String,
     problems: Vec<Finding>,
     warnings: Vec<Finding>,
-    /// What is neither: hints, and what was reached.
+    /// Hints, and what was reached.
     notes: Vec<String>,
     found: Found,
 }
 
-/// Checks, prints, and returns 1 where anything is wrong.
+/// Checks, prints the results, and returns 1 if there are problems.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let overrides = Overrides {
         handlers_dir: args.config.handlers.clone(),
@@ -90,8 +91,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Adds what the modules and the configuration say of each other. Where the configuration could not be read whole, what
-/// it lacks may be what could not be read, so only the names in it are compared.
+/// Adds the findings of comparing the modules with the configuration. If the configuration could not be read completely, only
+/// the names in it are compared, since a missing part may be one that could not be read.
 fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
     let found = &findings.found;
     let reviewed = if is_whole {
@@ -104,12 +105,12 @@ fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
     if is_whole {
         check_reporting(config, findings);
     }
-    let by_place = |finding: &Finding| review::position(&finding.problem);
+    let by_place = |finding: &Finding| findings::position(&finding.problem);
     findings.problems.sort_by_key(by_place);
     findings.warnings.sort_by_key(by_place);
 }
 
-/// Where the configuration cannot be read its modules are looked at all the same: both are mended in one go then.
+/// Checks the modules although the configuration cannot be read, so that both can be corrected at once.
 fn modules_alone(args: &CheckArgs) -> anyhow::Result<Config> {
     let flags = Overrides {
         handlers_dir: args.config.handlers.clone(),
@@ -143,7 +144,7 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What stands in no configuration file.
+/// Returns a finding without a position in the configuration file.
 fn outside(text: String) -> Finding {
     let (place, message) = text.split_once(": ").unwrap_or(("", &text));
     Finding::from(crate::config::Problem {
@@ -153,7 +154,7 @@ fn outside(text: String) -> Finding {
     })
 }
 
-/// Each file of the folder, with the settings that its module states.
+/// Returns each file of the folder, with the settings that its module declares.
 fn modules(found: &Found) -> serde_json::Value {
     let modules = found.files.iter().map(|file| {
         let description = found
@@ -167,7 +168,7 @@ fn modules(found: &Found) -> serde_json::Value {
     modules.collect()
 }
 
-/// Whether anybody is notified of dead letters.
+/// Checks whether anybody is notified of dead letters.
 fn check_reporting(config: &Config, findings: &mut Findings) {
     let descriptions = &findings.found.descriptions;
     let router = Router::with_described(config.routes.clone(), descriptions);

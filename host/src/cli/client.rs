@@ -1,21 +1,24 @@
-//! Asks a running server over HTTP.
+//! An HTTP client for a running server.
 
+use std::marker::PhantomData;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::args::ServerArgs;
+use crate::api;
 use crate::http::STILL_LOADING;
 
-/// Longer than any answer of the API takes; a server that is gone is noticed.
+/// The timeout of a request, longer than any response takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a server listens by default.
+/// The default address of a server.
 pub(super) const URL_DEFAULT: &str = "http://127.0.0.1:5000";
 
-/// What proves a client to the server.
+/// The bearer token that authenticates the client.
 #[derive(Clone)]
 struct Token(String);
 
@@ -35,26 +38,26 @@ pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
 }
 
-/// What an endpoint asks a client to prove, and by what it is given.
-struct Door {
+/// An endpoint that requires authorization, with the flag and variable for its token.
+struct Endpoint {
     flag: &'static str,
     variable: &'static str,
     key: &'static str,
 }
 
-const API: Door = Door {
+const API: Endpoint = Endpoint {
     flag: "--token-file",
     variable: "ALERT_MANAGER_TOKEN_FILE",
     key: "api.authorization",
 };
 
-const WEBHOOK: Door = Door {
+const WEBHOOK: Endpoint = Endpoint {
     flag: "--webhook-token-file",
     variable: "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
     key: "webhook.authorization",
 };
 
-impl Door {
+impl Endpoint {
     fn advice(&self, has_token: bool) -> String {
         let Self {
             flag,
@@ -73,7 +76,7 @@ impl Door {
     }
 }
 
-/// Reads what `--url` says; HOST:PORT is enough.
+/// Parses the argument of `--url`, which may be just HOST:PORT.
 fn base(text: &str) -> anyhow::Result<url::Url> {
     let whole = if text.contains("://") {
         text.to_owned()
@@ -101,6 +104,43 @@ fn is_this_machine(base: &url::Url) -> bool {
     }
 }
 
+/// What follows the `?` of a request.
+pub(super) type Query = Vec<(&'static str, String)>;
+
+/// Returns the path of what is done with one delivery; what was typed as its identifier stays one segment.
+fn of_delivery(id: &str, what: &str) -> String {
+    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("/api/v1/deliveries/{id}{what}")
+}
+
+/// A successful answer, as the server wrote it: `--json` prints what a newer server says besides what is known here, too.
+#[derive(Clone, Debug)]
+pub(super) struct Answer<T> {
+    json: Value,
+    kind: PhantomData<T>,
+}
+
+impl<T> Answer<T> {
+    pub(super) fn new(json: Value) -> Self {
+        Self {
+            json,
+            kind: PhantomData,
+        }
+    }
+
+    pub(super) fn json(&self) -> &Value {
+        &self.json
+    }
+}
+
+impl<T: DeserializeOwned> Answer<T> {
+    /// Returns what it says.
+    pub(super) fn read(&self) -> anyhow::Result<T> {
+        serde_json::from_value(self.json.clone())
+            .context("the server's answer is not of a form that this version knows")
+    }
+}
+
 /// The server has started and takes no alerts yet.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -113,9 +153,9 @@ struct Alerts {
 }
 
 impl Client {
-    /// Makes a client from the flags and variables of the asking commands.
+    /// Creates a client from flags and variables.
     pub(super) fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        // An empty variable is one that is not set.
+        // An empty variable counts as not set.
         let url = args.url.as_deref().filter(|url| !url.is_empty());
         let url = url.unwrap_or(URL_DEFAULT);
         let base = base(url)?;
@@ -128,7 +168,7 @@ impl Client {
         crate::runtime::install_crypto();
         let mut http = reqwest::Client::builder().timeout(TIMEOUT);
         if is_this_machine(&base) {
-            // The variables HTTP_PROXY and ALL_PROXY are not to send the token, and the question, to somebody else.
+            // A proxy from HTTP_PROXY or ALL_PROXY must not get the token and the request.
             http = http.no_proxy();
         }
         let http = http.build().context("cannot set up HTTP")?;
@@ -144,25 +184,61 @@ impl Client {
         })
     }
 
-    /// Asks for `path`, with query pairs.
-    pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.send(reqwest::Method::GET, path, query, None)
+    /// Lists deliveries.
+    pub(super) fn deliveries(&self, query: &Query) -> anyhow::Result<Answer<api::Deliveries>> {
+        self.get("/api/v1/deliveries", query)
     }
 
-    /// Posts nothing to `path`, with query pairs.
-    pub(super) fn post(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.send(reqwest::Method::POST, path, query, None)
+    /// Returns a delivery with its story.
+    pub(super) fn story(&self, id: &str) -> anyhow::Result<Answer<api::Story>> {
+        self.get(&of_delivery(id, ""), &Query::new())
     }
 
-    /// Posts a body of alerts to the webhook, which may ask for a token of its own.
+    /// Lists the handlers.
+    pub(super) fn handlers(&self) -> anyhow::Result<Answer<api::Handlers>> {
+        self.get("/api/v1/handlers", &Query::new())
+    }
+
+    /// Sends one delivery again.
+    pub(super) fn retry(&self, id: &str, query: &Query) -> anyhow::Result<Answer<api::SentAgain>> {
+        self.post(&of_delivery(id, "/retry"), query)
+    }
+
+    /// Sends every delivery again that the query selects.
+    pub(super) fn retry_all(&self, query: &Query) -> anyhow::Result<Answer<api::Retried>> {
+        self.post("/api/v1/deliveries/retry", query)
+    }
+
+    /// Cancels one delivery.
+    pub(super) fn cancel(&self, id: &str) -> anyhow::Result<Answer<api::Cancelled>> {
+        self.post(&of_delivery(id, "/cancel"), &Query::new())
+    }
+
+    /// Has the server read its configuration and folder again.
+    pub(super) fn reload(&self) -> anyhow::Result<Answer<api::Reloaded>> {
+        self.post("/-/reload", &Query::new())
+    }
+
+    /// Posts a body of alerts to the webhook, which may require a token of its own.
     pub(super) fn post_alerts(
         &self,
         body: String,
         token_file: Option<&Path>,
-    ) -> anyhow::Result<Value> {
+    ) -> anyhow::Result<Answer<api::Accepted>> {
         let token = token_file.map(Token::read).transpose()?;
         let alerts = Alerts { body, token };
-        self.send(reqwest::Method::POST, "/webhook", &[], Some(alerts))
+        let json = self.send(reqwest::Method::POST, "/webhook", &[], Some(alerts))?;
+        Ok(Answer::new(json))
+    }
+
+    fn get<T>(&self, path: &str, query: &Query) -> anyhow::Result<Answer<T>> {
+        let json = self.send(reqwest::Method::GET, path, query, None)?;
+        Ok(Answer::new(json))
+    }
+
+    fn post<T>(&self, path: &str, query: &Query) -> anyhow::Result<Answer<T>> {
+        let json = self.send(reqwest::Method::POST, path, query, None)?;
+        Ok(Answer::new(json))
     }
 
     fn send(
@@ -215,13 +291,14 @@ impl Client {
             if status.is_success() {
                 return Ok(body);
             }
-            let reason = body["error"].as_str().unwrap_or("no reason given");
+            let reason = serde_json::from_value(body).map(|api::Error { error }| error);
+            let reason = reason.unwrap_or_else(|_| "no reason given".to_owned());
             match status {
                 reqwest::StatusCode::SERVICE_UNAVAILABLE if reason.starts_with(STILL_LOADING) => {
-                    Err(StillLoading(reason.to_owned()).into())
+                    Err(StillLoading(reason).into())
                 }
                 reqwest::StatusCode::UNAUTHORIZED => bail!("{reason}: {}", door.advice(has_token)),
-                reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server that is asked"),
+                reqwest::StatusCode::MISDIRECTED_REQUEST => bail!("{reason}; --url names the server to connect to"),
                 _ => bail!("{reason}"),
             }
         })

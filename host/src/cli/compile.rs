@@ -1,4 +1,4 @@
-//! `compile-module`: what a server runs to have a module compiled; limits itself, reads the module, writes the code.
+//! `compile-module`: the process that compiles a module for a server; limits itself, reads the module, writes the code.
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `dev`: build, serve, and build again if a source changes.
+//! `dev`: builds, serves, and builds again if a source changes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,10 +17,10 @@ use super::serve::Audience;
 use super::{build, serve};
 use crate::telemetry::log;
 
-/// An editor writes a file in several steps: the build waits for this much silence.
+/// How long there must be no change before a build starts, since an editor writes a file in several steps.
 const SETTLE: Duration = Duration::from_millis(150);
 
-/// What the README's alert needs, and the fallback: served before the rest is built.
+/// The handler for the README's alert, and the fallback: they are built and served before the rest.
 const FIRST: [&str; 2] = ["kube-pod-crash-looping", "slack-notify"];
 
 /// Builds and serves until a signal.
@@ -65,14 +65,14 @@ fn in_two(projects: Vec<Project>) -> (Vec<Project>, Vec<Project>) {
     }
 }
 
-/// Builds with the cache of the server that serves what is built.
+/// Builds with the compilation cache of the server that serves the result.
 fn build(projects: &[Project], dir: &Path, file: Option<&Path>) -> anyhow::Result<()> {
     let judge = Judge::new(file, dir, CacheUse::Make)?;
     build::build(projects, dir, judge);
     Ok(())
 }
 
-/// Tells of each change to a source, never of what a build writes.
+/// Notifies of each change to a source, but not of files that a build writes.
 fn watch(dir: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
     let root = dir.to_owned();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -82,7 +82,7 @@ fn watch(dir: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Recomm
             EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_)
         );
         if writes && event.paths.iter().any(|path| is_source(&root, path)) {
-            // Full means that a build is due anyway.
+            // If the channel is full, a build is due already.
             let _ = changed.try_send(());
         }
     })?;
@@ -100,8 +100,8 @@ fn is_source(root: &Path, path: &Path) -> bool {
     !made && ending != "wasm" && ending != "lock" && !ending.to_string_lossy().ends_with('~')
 }
 
-/// Builds what is left, then everything again after each change. The running server takes up what a build leaves in its
-/// folder, as anything else that is dropped there.
+/// Builds the remaining projects, then all projects after each change. The running server loads the results from its folder
+/// like any other file.
 async fn keep_built(
     dir: PathBuf,
     file: Option<PathBuf>,

@@ -1,75 +1,82 @@
-//! `explain ID`: the story of one alert, for whoever was woken by it.
+//! `explain ID`: a delivery and its story, for a person who was woken by it.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use serde_json::Value;
 
 use super::args::ExplainArgs;
-use super::ask::{path_segment, text, word};
 use super::client::Client;
-use super::print::{self, Paint};
-use crate::runtime::render_kept;
+use super::print::{self, Paint, one_line, plain};
+use crate::alert::{Alert, HandlerName, Labels, StepKind};
+use crate::api::{
+    Attempt, AttemptOutcome, Call, Lenient, LogLine, Source, StepOutcome, StepTry, Story,
+};
+use crate::journal::{Doubt, Suspect};
+use crate::queue::{State, StepStatus};
+use crate::runtime::{Answered, render_kept};
 
-/// Tells the story.
+/// Shows the story.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server)?;
     let id = match &args.id {
         Some(id) => id.clone(),
         None => newest(&client)?,
     };
-    let story = story(&client, &id)?;
+    let story = client.story(&id)?;
     if args.json {
-        print::json(&story);
+        print::json(story.json());
     } else {
-        print::out(&tell(&story, Paint::for_stdout()));
+        print::out(&render(&story.read()?, Paint::for_stdout()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the whole story of a delivery.
-pub(super) fn story(client: &Client, id: &str) -> anyhow::Result<Value> {
-    client.get(&format!("/api/v1/deliveries/{}", path_segment(id)), &[])
-}
-
 fn newest(client: &Client) -> anyhow::Result<String> {
-    let page = client.get("/api/v1/deliveries", &[("limit", "1".to_owned())])?;
-    page["deliveries"][0]["id"]
-        .as_str()
-        .map(str::to_owned)
+    let page = client
+        .deliveries(&vec![("limit", "1".to_owned())])?
+        .read()?;
+    let newest = page.deliveries.first();
+    newest
+        .map(|delivery| delivery.id.to_string())
         .context("the server has no delivery yet: post an alert with `alert-manager send`")
 }
 
-/// Returns the story in words.
-pub(super) fn tell(story: &Value, paint: Paint) -> String {
+/// Returns the story as lines for a person.
+pub(super) fn render(story: &Story, paint: Paint) -> String {
     let mut out = String::new();
     heading(&mut out, story, paint);
-    alert(&mut out, &story["alert"], paint);
-    if let Some(omitted) = story["attempts_omitted"].as_u64().filter(|n| *n > 0) {
+    source(&mut out, &story.alert, paint);
+    if story.attempts_omitted > 0 {
         let _ = writeln!(
             out,
-            "\n{omitted} attempts between the first and the last are not kept."
+            "\n{} attempts between the first and the last are not kept.",
+            story.attempts_omitted
         );
     }
-    for attempt in items(story, "story") {
-        tell_attempt(&mut out, &attempt, paint);
+    for attempt in &story.story {
+        render_attempt(&mut out, attempt, paint);
     }
-    if items(story, "story").is_empty() && story["state"] != "done" && story["alert"].is_object() {
+    if story.story.is_empty() && !story.delivery.state.is(State::Done) && is_alert(story) {
         let _ = writeln!(out, "\nNothing has run yet.");
     }
     waiting(&mut out, story, paint);
     out
 }
 
-fn heading(out: &mut String, story: &Value, paint: Paint) {
-    let state = text(&story["state"]);
-    let state = match state.as_str() {
-        "done" => paint.green(&state),
-        "dead" => paint.red(&state),
+fn is_alert(story: &Story) -> bool {
+    matches!(story.alert, Source::Alert(_))
+}
+
+fn heading(out: &mut String, story: &Story, paint: Paint) {
+    let delivery = &story.delivery;
+    let state = plain(&delivery.state.to_text());
+    let state = match delivery.state {
+        Lenient::Known(State::Done) => paint.green(&state),
+        Lenient::Known(State::Dead) => paint.red(&state),
         _ => paint.yellow(&state),
     };
-    let name = match word(&story["alertname"]) {
+    let name = match one_line(&delivery.alertname) {
         name if name.is_empty() => "(no alertname)".to_owned(),
         name => name,
     };
@@ -77,28 +84,30 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
         out,
         "{} {}: {state}",
         paint.bold(&name),
-        word(&story["status"])
+        one_line(&delivery.status)
     );
-    let handlers: Vec<_> = items(story, "handlers").iter().map(word).collect();
-    let route = word(&story["route"]);
+    let route = match one_line(&delivery.route) {
+        route if route.is_empty() => "none matched".to_owned(),
+        route => route,
+    };
+    let settled_at = delivery.settled_at.map(|at| at.to_string());
+    let reason = delivery
+        .reason
+        .as_ref()
+        .map(|reason| plain(&reason.to_text()));
+    let last_error = delivery.last_error.as_deref().map(plain);
     for (name, value) in [
-        ("delivery", text(&story["id"])),
-        ("fingerprint", text(&story["fingerprint"])),
-        (
-            "route",
-            if route.is_empty() {
-                "none matched".into()
-            } else {
-                route
-            },
-        ),
-        ("handlers", handlers.join(", ")),
-        ("received", text(&story["received_at"])),
-        ("settled", text(&story["settled_at"])),
-        ("attempts", text(&story["attempts"])),
+        ("delivery", delivery.id.to_string()),
+        ("fingerprint", plain(&delivery.fingerprint)),
+        ("route", route),
+        ("handlers", joined(&delivery.handlers, ", ")),
+        ("received", delivery.received_at.to_string()),
+        ("settled", settled_at.unwrap_or_default()),
+        ("attempts", delivery.attempts.to_string()),
         ("tries left", tries_left(story)),
-        ("sent again", again(&story["duplicates"])),
-        ("reason", text(&story["last_error"])),
+        ("sent again", again(story.duplicates)),
+        ("reason", reason.unwrap_or_default()),
+        ("error", last_error.unwrap_or_default()),
     ] {
         if !value.is_empty() {
             let _ = writeln!(
@@ -111,57 +120,80 @@ fn heading(out: &mut String, story: &Value, paint: Paint) {
     }
 }
 
-/// Returns what is left of the retry policy, of each step that has used some of it and is not finished.
-fn tries_left(story: &Value) -> String {
-    let steps = items(story, "steps");
-    let tried = steps
+/// Returns names of handlers, each on one line.
+pub(super) fn joined(handlers: &[HandlerName], separator: &str) -> String {
+    let names: Vec<_> = handlers
         .iter()
-        .filter(|step| step["status"] == "pending" && step["attempts_used"] != 0);
+        .map(|name| one_line(name.as_str()))
+        .collect();
+    names.join(separator)
+}
+
+/// Returns what is left of the retry policy, of each step that has used some of it and is not finished.
+fn tries_left(story: &Story) -> String {
+    let steps = story.steps.iter();
+    let tried = steps.filter(|step| step.status.is(StepStatus::Pending) && step.attempts_used != 0);
     let left = tried.map(|step| {
-        let [kind, handler] = ["kind", "handler"].map(|name| word(&step[name]));
-        let [left, max] = ["tries_left", "attempts_max"].map(|name| text(&step[name]));
-        format!("{kind} {handler}: {left} of {max}")
+        let (kind, handler) = (hook(&step.kind), one_line(step.handler.as_str()));
+        format!(
+            "{kind} {handler}: {} of {}",
+            step.tries_left, step.attempts_max
+        )
     });
     left.collect::<Vec<_>>().join(", ")
 }
 
-fn again(duplicates: &Value) -> String {
-    match duplicates.as_u64() {
-        None | Some(0) => String::new(),
-        Some(1) => "once, as a duplicate".into(),
-        Some(times) => format!("{times} times, as duplicates"),
+fn hook(kind: &Lenient<StepKind>) -> String {
+    one_line(&kind.to_text())
+}
+
+fn again(duplicates: u64) -> String {
+    match duplicates {
+        0 => String::new(),
+        1 => "once, as a duplicate".into(),
+        times => format!("{times} times, as duplicates"),
     }
 }
 
-fn alert(out: &mut String, alert: &Value, paint: Paint) {
-    if let Value::String(json) = alert {
-        let _ = writeln!(
-            out,
-            "\n{}\n  {}",
-            paint.bold("what was sent"),
-            indent(&print::plain(json), 2)
-        );
-        return;
-    }
-    for (title, key) in [("labels", "labels"), ("annotations", "annotations")] {
-        let pairs = alert[key].as_object().cloned().unwrap_or_default();
-        if pairs.is_empty() {
-            continue;
-        }
-        let _ = writeln!(out, "\n{}", paint.bold(title));
-        for (name, value) in &pairs {
+fn source(out: &mut String, source: &Source, paint: Paint) {
+    match source {
+        Source::Refused(json) => {
             let _ = writeln!(
                 out,
-                "  {} {}",
-                paint.dim(&format!("{}:", print::one_line(name))),
-                indent(&text(value), 4)
+                "\n{}\n  {}",
+                paint.bold("what was sent"),
+                indent(&plain(json), 2)
             );
+        }
+        Source::Alert(alert) => {
+            let Alert {
+                labels,
+                annotations,
+                ..
+            } = &**alert;
+            section(out, "labels", labels, paint);
+            section(out, "annotations", annotations, paint);
         }
     }
 }
 
-fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
-    let after_crash = if attempt["after_crash"] == true {
+fn section(out: &mut String, title: &str, pairs: &Labels, paint: Paint) {
+    if pairs.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", paint.bold(title));
+    for (name, value) in pairs.iter() {
+        let _ = writeln!(
+            out,
+            "  {} {}",
+            paint.dim(&format!("{}:", one_line(name))),
+            indent(&plain(value), 4)
+        );
+    }
+}
+
+fn render_attempt(out: &mut String, attempt: &Attempt, paint: Paint) {
+    let after_crash = if attempt.after_crash {
         ", after a crash of the server during the one before"
     } else {
         ""
@@ -169,15 +201,15 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     let _ = writeln!(
         out,
         "\n{} at {}: {}{after_crash}",
-        paint.bold(&format!("attempt {}", text(&attempt["attempt"]))),
-        moment(&word(&attempt["started_at"])),
-        attempt_ended(&word(&attempt["outcome"])),
+        paint.bold(&format!("attempt {}", attempt.attempt)),
+        moment(&attempt.started_at.to_string()),
+        attempt_ended(&attempt.outcome),
     );
-    for step in items(attempt, "steps") {
-        tell_step(out, &step, paint);
+    for step in &attempt.steps {
+        render_step(out, step, paint);
     }
-    let left_out: Vec<_> = items(attempt, "left_out").iter().map(word).collect();
-    if !left_out.is_empty() {
+    if !attempt.left_out.is_empty() {
+        let left_out: Vec<_> = attempt.left_out.iter().map(|what| one_line(what)).collect();
         let _ = writeln!(
             out,
             "  left out, because the story is at its limit (story_bytes): {}",
@@ -186,80 +218,86 @@ fn tell_attempt(out: &mut String, attempt: &Value, paint: Paint) {
     }
 }
 
-/// The queue's words in a reader's.
-fn attempt_ended(outcome: &str) -> &str {
+fn attempt_ended(outcome: &Lenient<AttemptOutcome>) -> String {
     match outcome {
-        "yield" => "goes on",
-        "retry" => "to be tried again",
-        other => other,
+        Lenient::Known(AttemptOutcome::Yield) => "goes on".to_owned(),
+        Lenient::Known(AttemptOutcome::Retry) => "to be tried again".to_owned(),
+        other => one_line(&other.to_text()),
     }
 }
 
-fn tell_step(out: &mut String, step: &Value, paint: Paint) {
-    let outcome = text(&step["outcome"]);
-    let outcome = match outcome.as_str() {
-        "done" => paint.green(&outcome),
-        "failed" => paint.red(&outcome),
+fn render_step(out: &mut String, step: &StepTry, paint: Paint) {
+    let outcome = plain(&step.outcome.to_text());
+    let outcome = match step.outcome {
+        Lenient::Known(StepOutcome::Done) => paint.green(&outcome),
+        Lenient::Known(StepOutcome::Failed) => paint.red(&outcome),
         _ => paint.yellow(&outcome),
     };
+    let trace = &step.trace;
     let _ = writeln!(
         out,
         "  {} {} {}  {outcome} in {} (cpu {}, memory {})",
-        word(&step["step"]),
-        paint.bold(&word(&step["handler"])),
-        paint.dim(&word(&step["module"])),
-        micros(&step["wall_us"]),
-        micros(&step["cpu_us"]),
-        mebibytes(&step["memory_bytes"]),
+        hook(&step.step),
+        paint.bold(&one_line(step.handler.as_str())),
+        paint.dim(&one_line(step.module.as_deref().unwrap_or_default())),
+        micros(trace.wall_us),
+        micros(trace.cpu_us),
+        mebibytes(trace.memory_bytes),
     );
-    if let Some(error) = step["error"].as_str() {
-        let _ = writeln!(
-            out,
-            "    {} {}",
-            paint.red("error"),
-            indent(&print::plain(error), 6)
-        );
+    if let Some(error) = &step.error {
+        let error = indent(&plain(error), 6);
+        let _ = writeln!(out, "    {} {error}", paint.red("error"));
     }
-    for call in items(step, "calls") {
-        tell_call(out, &call, paint);
+    for call in &trace.calls {
+        render_call(out, call, paint);
     }
-    dropped(out, &step["calls_dropped"], "host calls");
-    for doubt in items(step, "in_doubt") {
-        tell_doubt(out, &doubt, step["outcome"] == "retry", paint);
+    dropped(out, trace.calls_dropped, "host calls");
+    for doubt in &step.in_doubt {
+        render_doubt(out, doubt, step.outcome.is(StepOutcome::Retry), paint);
     }
-    for log in items(step, "logs") {
-        let fields: String = items(&log, "fields")
-            .iter()
-            .map(|pair| format!(" {}={}", word(&pair[0]), word(&pair[1])))
-            .collect();
-        let _ = writeln!(
-            out,
-            "    {} {}{fields}",
-            paint.dim(&format!("{:<6}", text(&log["level"]))),
-            indent(&text(&log["message"]), 11),
-        );
+    for line in &trace.logs {
+        render_log_line(out, line, paint);
     }
-    dropped(out, &step["logs_dropped"], "log lines");
-    for (name, value) in step["facts"].as_object().cloned().unwrap_or_default() {
+    dropped(out, trace.logs_dropped, "log lines");
+    for (name, value) in step.facts.iter() {
         let _ = writeln!(
             out,
             "    {} {}={}",
             paint.dim("fact  "),
-            print::one_line(&name),
-            indent(&text(&value), 11)
+            one_line(name),
+            indent(&plain(value), 11)
         );
     }
 }
 
-fn tell_doubt(out: &mut String, doubt: &Value, goes_on: bool, paint: Paint) {
-    let what = match doubt["suspect"]["call"]["request"].as_str() {
-        Some(request) => print::one_line(request),
-        None if doubt["suspect"] == "several" => "more calls than are listed".to_owned(),
-        None => "a call that was under way".to_owned(),
+fn render_log_line(out: &mut String, line: &LogLine, paint: Paint) {
+    let fields = line.fields.iter();
+    let fields: String = fields
+        .map(|(name, value)| format!(" {}={}", one_line(name), one_line(value)))
+        .collect();
+    let _ = writeln!(
+        out,
+        "    {} {}{fields}",
+        paint.dim(&format!("{:<6}", plain(&line.level))),
+        indent(&plain(&line.message), 11),
+    );
+}
+
+fn render_doubt(out: &mut String, doubt: &Lenient<Doubt>, goes_on: bool, paint: Paint) {
+    let label = paint.yellow("in doubt");
+    let Some(doubt) = doubt.known() else {
+        let json = one_line(&doubt.to_text());
+        let _ = writeln!(out, "    {label} {}", print::first_line(&json, 200));
+        return;
     };
-    let times = match doubt["times"].as_u64() {
-        None | Some(0 | 1) => String::new(),
-        Some(times) => format!(" up to {times} times"),
+    let what = match &doubt.suspect {
+        Suspect::Call(call) => one_line(&call.request),
+        Suspect::Several => "more calls than are listed".to_owned(),
+        Suspect::UnderWay => "a call that was under way".to_owned(),
+    };
+    let times = match doubt.times {
+        0 | 1 => String::new(),
+        times => format!(" up to {times} times"),
     };
     let end = if goes_on {
         ""
@@ -268,80 +306,63 @@ fn tell_doubt(out: &mut String, doubt: &Value, goes_on: bool, paint: Paint) {
     };
     let _ = writeln!(
         out,
-        "    {} {what} may have happened{times}, last at attempt {}{end} ({})",
-        paint.yellow("in doubt"),
-        text(&doubt["attempt"]),
-        print::first_line(&text(&doubt["why"]), 200),
+        "    {label} {what} may have happened{times}, last at attempt {}{end} ({})",
+        doubt.attempt,
+        print::first_line(&plain(&doubt.why), 200),
     );
 }
 
-fn tell_call(out: &mut String, call: &Value, paint: Paint) {
-    let answered = text(&call["answered"]);
-    let how = match answered.as_str() {
-        "live" => String::new(),
-        "ambiguous" => format!(
+fn render_call(out: &mut String, call: &Call, paint: Paint) {
+    let how = match &call.answered {
+        Lenient::Known(Answered::Live) => String::new(),
+        Lenient::Known(Answered::Ambiguous) => format!(
             " [{}]",
             paint.yellow("ambiguous: it may have happened, or have happened twice")
         ),
-        "recorded" => format!(" [{}]", paint.dim("from the record of an earlier attempt")),
-        _ => format!(" [{}]", paint.yellow(&answered)),
+        Lenient::Known(Answered::Recorded) => {
+            format!(" [{}]", paint.dim("from the record of an earlier attempt"))
+        }
+        other => format!(" [{}]", paint.yellow(&plain(&other.to_text()))),
     };
     let _ = writeln!(
         out,
         "    {} {} → {} {}{how}",
-        paint.dim(&format!("{:<6}", word(&call["kind"]))),
-        word(&call["request"]),
-        print::first_line(&text(&call["result"]), 200),
-        paint.dim(&format!("({})", micros(&call["duration_us"]))),
+        paint.dim(&format!("{:<6}", one_line(&call.kind.to_text()))),
+        one_line(&call.request),
+        print::first_line(&plain(&call.result), 200),
+        paint.dim(&format!("({})", micros(call.duration_us))),
     );
-    if call["preview"].is_object() {
-        for line in render_kept(&call["preview"]).lines() {
-            let _ = writeln!(out, "         {}", paint.dim(&print::plain(line)));
+    if let Some(preview) = call.preview.as_ref().filter(|preview| preview.is_object()) {
+        for line in render_kept(preview).lines() {
+            let _ = writeln!(out, "         {}", paint.dim(&plain(line)));
         }
     }
 }
 
-fn dropped(out: &mut String, count: &Value, what: &str) {
-    if let Some(count) = count.as_u64().filter(|count| *count > 0) {
+fn dropped(out: &mut String, count: u32, what: &str) {
+    if count > 0 {
         let _ = writeln!(out, "    … {count} more {what}, not kept");
     }
 }
 
-fn waiting(out: &mut String, story: &Value, paint: Paint) {
-    if let Some(until) = story["not_before"].as_str() {
-        let pending = items(story, "steps").into_iter();
-        let waits_for = pending
-            .filter(|step| step["status"] == "pending")
-            .find_map(|step| step["waits_for"].as_str().map(str::to_owned));
-        let _ = match waits_for {
+fn waiting(out: &mut String, story: &Story, paint: Paint) {
+    let retry = paint.bold(&format!("alert-manager retry {}", story.delivery.id));
+    if let Some(until) = story.not_before {
+        let steps = story.steps.iter();
+        let mut pending = steps.filter(|step| step.status.is(StepStatus::Pending));
+        let _ = match pending.find_map(|step| step.waits_for.as_deref()) {
             Some(what) => writeln!(
                 out,
-                "\nIt waits for {}. It is tried again as soon as that answers, and at {} in any case. To try now: {}",
-                print::plain(&what.replace('\n', " or ")),
-                print::plain(until),
-                paint.bold(&format!("alert-manager retry {}", text(&story["id"])))
+                "\nIt waits for {}. It is tried again as soon as that answers, and at {until} in any case. To try now: {retry}",
+                plain(&what.replace('\n', " or ")),
             ),
-            None => writeln!(
-                out,
-                "\nThe next attempt is not before {}.",
-                print::plain(until)
-            ),
+            None => writeln!(out, "\nThe next attempt is not before {until}."),
         };
     }
     // A part of a body that is no alert cannot be sent again.
-    let is_alert = story["alert"].is_object();
-    if story["state"] == "dead" && is_alert {
-        let id = text(&story["id"]);
-        let _ = writeln!(
-            out,
-            "\nTo send it again: {}",
-            paint.bold(&format!("alert-manager retry {id}"))
-        );
+    if story.delivery.state.is(State::Dead) && is_alert(story) {
+        let _ = writeln!(out, "\nTo send it again: {retry}");
     }
-}
-
-fn items(value: &Value, key: &str) -> Vec<Value> {
-    value[key].as_array().cloned().unwrap_or_default()
 }
 
 /// Cuts a moment to milliseconds, as the others in a story are.
@@ -355,15 +376,14 @@ pub(super) fn moment(text: &str) -> String {
     }
 }
 
-/// Keeps a text of several lines to the right of where it began.
+/// Indents the lines of a text after the first.
 fn indent(text: &str, columns: usize) -> String {
     text.trim_end()
         .replace('\n', &format!("\n{}", " ".repeat(columns)))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn micros(value: &Value) -> String {
-    let us = value.as_u64().unwrap_or(0);
+fn micros(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
@@ -372,52 +392,80 @@ fn micros(value: &Value) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn mebibytes(value: &Value) -> String {
-    format!(
-        "{:.1} MiB",
-        value.as_u64().unwrap_or(0) as f64 / f64::from(1 << 20)
-    )
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn moments_have_milliseconds_at_most() {
-        for (given, told) in [
+        for (given, shown) in [
             ("2026-01-02T03:04:05.678901234Z", "2026-01-02T03:04:05.678Z"),
             ("2026-01-02T03:04:05.6Z", "2026-01-02T03:04:05.6Z"),
             ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
         ] {
-            assert_eq!(moment(given), told);
+            assert_eq!(moment(given), shown);
         }
+    }
+
+    fn story(text: &str) -> Story {
+        let at = "2026-01-02T03:04:05Z";
+        let call = json!({ "kind": text, "request": text, "result": text, "answered": text, "duration_us": 1 });
+        let doubt = json!({
+            "attempt": 1, "times": 2, "why": text, "since_seq": 0,
+            "suspect": { "call": { "kind": "http", "name": { "key": text }, "request": text } },
+        });
+        let step = json!({
+            "step": text, "handler": text, "module": text, "started_at": at, "outcome": text, "error": text,
+            "calls": [call],
+            "logs": [{ "level": "info", "message": text, "fields": [["f", text]] }],
+            "facts": { text: text },
+            "in_doubt": [doubt, { text: text }],
+        });
+        let alert = json!({
+            "fingerprint": "0123456789abcdef", "status": "firing", "labels": { text: text },
+            "annotations": { "a": text }, "starts_at": at, "received_at": at, "origin": { "sender": "json" },
+        });
+        let story = json!({
+            "id": "6h061csw00000", "fingerprint": text, "alertname": text, "status": text, "state": "dead",
+            "route": text, "handlers": [text], "attempts": 1, "received_at": at, "settled_at": at,
+            "last_error": text, "alert": alert, "not_before": at,
+            "steps": [{
+                "handler": text, "kind": text, "status": "pending", "attempts": 1, "attempts_used": 1,
+                "waits_for": text,
+            }],
+            "story": [{
+                "attempt": 1, "started_at": at, "ended_at": at, "outcome": text, "steps": [step],
+                "left_out": [text],
+            }],
+        });
+        serde_json::from_value(story).unwrap()
     }
 
     #[test]
     fn an_alert_cannot_forge_a_part_of_its_story() {
         let hostile = "x\u{1b}[2J\u{202e}\nattempt 9 at now: done\n  act slack-notify done";
-        let story = json!({
-            "alertname": hostile, "status": "firing", "state": "dead", "id": "1", "route": hostile,
-            "handlers": [hostile], "last_error": hostile,
-            "alert": { "labels": { hostile: hostile }, "annotations": { "a": hostile } },
-            "story": [{ "attempt": 1, "outcome": hostile, "steps": [{
-                "step": "act", "handler": "h", "outcome": "failed", "error": hostile,
-                "calls": [{ "kind": "http", "request": hostile, "result": hostile, "answered": "live" }],
-                "logs": [{ "level": "info", "message": hostile, "fields": [["f", hostile]] }],
-                "facts": { hostile: hostile },
-            }]}],
-        });
-        let told = tell(&story, Paint::for_stdout());
+        let rendered = render(&story(hostile), Paint::for_stdout());
         assert!(
-            !told.contains(|c| c != '\n' && crate::text::is_unprintable(c)),
-            "{told:?}"
+            !rendered.contains(|c| c != '\n' && crate::text::is_unprintable(c)),
+            "{rendered:?}"
         );
-        for line in told.lines() {
-            assert!(!line.starts_with("attempt 9"), "{told}");
-            assert!(!line.starts_with("  act slack-notify"), "{told}");
+        for line in rendered.lines() {
+            assert!(!line.starts_with("attempt 9"), "{rendered}");
+            assert!(!line.starts_with("  act slack-notify"), "{rendered}");
         }
+    }
+
+    #[test]
+    fn the_story_of_a_newer_server_is_shown_too() {
+        let rendered = render(&story("parked"), Paint::for_stdout());
+        assert!(rendered.contains("parked parked → parked"), "{rendered}");
     }
 }

@@ -17,10 +17,10 @@ use crate::policy::scalar;
 use crate::router::{Route, Router};
 use crate::runtime::ModuleInfo;
 
-/// The one channel that the file names.
+/// The channel that the file names.
 const CHANNEL: &str = "alerts";
 
-/// Looks at the modules, writes the file and says what to do next.
+/// Examines the modules, writes the file and prints the next steps.
 pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let overrides = Overrides {
         handlers_dir: Some(args.handlers.clone()),
@@ -64,7 +64,7 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the path of `dir` as the file `out` has to name it, whose relative paths start at its own folder.
+/// Returns the path of `dir` relative to the folder of the file `out`, which is how the file has to name it.
 fn from_folder_of(out: &Path, dir: &Path) -> PathBuf {
     let folder = match out.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -74,7 +74,7 @@ fn from_folder_of(out: &Path, dir: &Path) -> PathBuf {
     if dir.is_absolute() {
         return dir.to_owned();
     }
-    // A folder that is not there is reported when the file is written.
+    // A missing folder is reported when the file is written.
     let (Ok(from), Ok(to)) = (folder.canonicalize(), dir.canonicalize()) else {
         return dir.to_owned();
     };
@@ -88,7 +88,7 @@ fn from_folder_of(out: &Path, dir: &Path) -> PathBuf {
     }
 }
 
-/// Returns a path as one word of a shell's command.
+/// Quotes a path as one word of a shell command.
 fn shell_word(path: &Path) -> Cow<'_, str> {
     let text = path.to_string_lossy();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
@@ -98,7 +98,7 @@ fn shell_word(path: &Path) -> Cow<'_, str> {
     format!("'{}'", text.replace('\'', r"'\''")).into()
 }
 
-/// Writes a file that only its user can read: tokens end up in such files, though they should not.
+/// Writes a file that only its user can read: it should contain no tokens, but people put them there.
 fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
@@ -119,9 +119,9 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// What the file is made of.
+/// The data for the file.
 struct Starter<'a> {
-    /// A variable has Slack's token: with the file, messages are posted as they were without it.
+    /// True if a variable has Slack's token, so that messages are posted with the file as they were without it.
     has_token: bool,
     channel: String,
     handlers_dir: &'a Path,
@@ -201,7 +201,7 @@ retention: {{ time: 7d, size: 2GiB }}
             .filter(|description| description.alerts.iter().any(|alert| alert == "*"))
             .map(|description| scalar(description.name.as_str()))
             .collect();
-        text.push_str("# What runs about each delivery that could not be completed.\n");
+        text.push_str("# The handlers that are run once for each dead delivery.\n");
         if fallbacks.is_empty() {
             text.push_str("# dead_letter: { handlers: [HANDLER] }\n");
         } else {
@@ -222,7 +222,7 @@ retention: {{ time: 7d, size: 2GiB }}
 
     fn routes(&self, text: &mut String) {
         text.push_str(
-            "# Without `routes` these are made of the alertnames that each module names. Remove the `#` to change them.\n# routes:\n",
+            "# Without `routes`, these are generated from the alertnames of each module. Remove the `#` to change them.\n# routes:\n",
         );
         for route in Router::with_described(Vec::new(), self.descriptions).routes() {
             text.push_str(&route_lines(route));
@@ -244,7 +244,7 @@ retention: {{ time: 7d, size: 2GiB }}
             );
             return;
         }
-        text.push_str("# What each handler may reach, use and be told.\nhandlers:\n");
+        text.push_str("# The grants, limits and settings of each handler.\nhandlers:\n");
         for module in self.modules {
             let described = |d: &&Description| Some(&d.name) == module.name.as_ref();
             handler(text, module, self.descriptions.iter().find(described));
@@ -256,7 +256,7 @@ fn route_lines(route: &Route) -> String {
     let handlers: Vec<_> = route.handlers.iter().map(|h| scalar(h.as_str())).collect();
     let handlers = format!("handlers: [{}]", handlers.join(", "));
     if route.matchers.is_empty() {
-        return format!("#   - {handlers}      # every alert that came this far\n");
+        return format!("#   - {handlers}      # all alerts that no route before has taken\n");
     }
     let matchers: Vec<_> = route
         .matchers
@@ -331,12 +331,12 @@ fn handler(text: &mut String, module: &ModuleInfo, description: Option<&Descript
     config(text, slack, description);
 }
 
-/// Its settings: those that it cannot do without as keys, the others as comments with their defaults.
+/// Writes a handler's settings: the required ones as keys, the others as comments with their defaults.
 fn config(text: &mut String, slack: bool, description: Option<&Description>) {
     let stated = description.and_then(|d| d.settings.as_deref());
     let (mut keys, mut comments) = (String::new(), String::new());
     if slack && stated.is_none() {
-        // What states no settings is mostly told its channel by this one.
+        // Most modules that declare no settings read their channel from this key.
         let _ = writeln!(keys, "      channel: {CHANNEL}");
     }
     for setting in stated.unwrap_or_default() {
@@ -350,7 +350,7 @@ fn config(text: &mut String, slack: bool, description: Option<&Description>) {
         let name = scalar(&setting.name);
         let is_channel = slack && setting.names_a("channel");
         if is_channel && (setting.default.is_some() || setting.required) {
-            // Whatever it is by default, one channel is granted.
+            // Only this channel is granted, whatever the default is.
             let _ = writeln!(keys, "      {name}: {CHANNEL}      # {about}");
         } else if setting.required && setting.default.is_none() {
             let value = value(setting);
@@ -369,13 +369,13 @@ fn config(text: &mut String, slack: bool, description: Option<&Description>) {
     text.push_str(&comments);
 }
 
-/// Returns a setting's default, or any value that it may have.
+/// Returns a setting's default, or any valid value.
 fn value(setting: &Setting) -> String {
     let known = setting.default.as_ref().or_else(|| setting.values.first());
     known.map_or_else(|| sample(&setting.kind).to_owned(), |value| scalar(value))
 }
 
-/// Returns what a module names by default of this kind.
+/// Returns what the module's defaults name of this kind.
 fn named(description: Option<&Description>, kind: &str) -> Vec<String> {
     let stated = description.and_then(|d| d.settings.as_deref());
     let of_kind = stated
@@ -411,7 +411,7 @@ mod tests {
     use crate::review::review;
     use crate::runtime::ModuleState;
 
-    /// A folder with one module of each kind that has to be written otherwise.
+    /// A folder with one module of each kind that is written in a different way.
     fn modules() -> (Vec<ModuleInfo>, Vec<Description>) {
         let stated = |json: &str| Some(serde_json::from_str(json).unwrap());
         [

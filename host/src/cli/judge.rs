@@ -1,4 +1,4 @@
-//! Looks at a module that was built as a server would, before it takes the place of one that works.
+//! Checks a module that was built, as a server would, before it replaces one that works.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::modules::{self, CacheUse};
 use crate::config::{Config, Overrides};
 use crate::runtime::Runtime;
 
-/// The sandbox in which modules are looked at.
+/// The sandbox in which modules are checked.
 pub(super) struct Judge {
     runtime: Arc<Runtime>,
     threads: tokio::runtime::Runtime,
@@ -19,8 +19,8 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Sets up a sandbox for the modules of the folder `out`. The configuration counts if it can be read: what is built is
-    /// served with it, from its cache of compiled code.
+    /// Sets up a sandbox for the modules of the folder `out`. The configuration is used if it can be read, since the server that
+    /// uses it shares its cache of compiled code.
     pub(super) fn new(file: Option<&Path>, out: &Path, cache: CacheUse) -> anyhow::Result<Self> {
         let none = Overrides::default();
         let config = Config::load(file, &none, &|name| std::env::var(name).ok())
@@ -40,7 +40,7 @@ impl Judge {
         })
     }
 
-    /// Returns why a server would refuse the module that is to be `file` in the folder.
+    /// Returns an error if a server would refuse the module when it is `file` in the folder.
     pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<(), String> {
         let name = self.name_of(module)?;
         match self.owner_of(&name, file) {
@@ -59,7 +59,7 @@ impl Judge {
             .map_err(|error| error.to_string())
     }
 
-    /// Returns the other file of the folder that has this name. Only those that hold the name anywhere are compiled.
+    /// Returns the other file of the folder that has this name. Only files that contain the name are compiled.
     fn owner_of(&self, name: &str, file: &str) -> Option<String> {
         let files = std::fs::read_dir(&self.out).ok()?.filter_map(Result::ok);
         files

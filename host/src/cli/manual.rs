@@ -1,5 +1,5 @@
-//! What `--help`, the manual page and the completions say beside the arguments themselves: examples, environment variables,
-//! exit codes.
+//! The parts of `--help`, the manual page and the completions apart from the arguments: examples, environment variables, exit
+//! codes.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use clap_mangen::Man;
 
 use super::args::Args;
 
-/// An example or two of each command.
+/// Examples of each command.
 const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "serve",
@@ -99,7 +99,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The environment variables that are read, and what each sets.
+/// The environment variables that the commands read.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("PORT", "The port to listen on (5000)."),
     (
@@ -121,7 +121,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ),
     (
         "ALERT_MANAGER_URL",
-        "The server that the commands for a running server ask (http://127.0.0.1:5000).",
+        "The server that the commands for a running server connect to (http://127.0.0.1:5000).",
     ),
     (
         "ALERT_MANAGER_TOKEN_FILE",
@@ -131,14 +131,14 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "ALERT_MANAGER_WEBHOOK_TOKEN_FILE",
         "For send: a file with the bearer token of the server's webhook.authorization.",
     ),
-    ("NO_COLOR", "No colours, if it is set."),
+    ("NO_COLOR", "If it is set, output has no colours."),
 ];
 
-/// What exit codes mean.
+/// The meaning of exit codes.
 pub const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done."),
-    ("1", "Failed; standard error says why."),
-    ("2", "The command line was not understood."),
+    ("1", "Failed; the reason is on standard error."),
+    ("2", "The command line is invalid."),
     ("130", "serve, dev: ended at once by a second signal."),
 ];
 
@@ -274,7 +274,7 @@ pub(super) fn page(name: Option<&str>) -> anyhow::Result<String> {
             render(&sub, &mut page)?;
         }
         None => {
-            // The variables and the exit codes have sections of their own here.
+            // On this page the variables and the exit codes have sections of their own.
             let top = command.clone().after_long_help(None::<&str>);
             render(&top, &mut page)?;
             for sub in visible(&command) {
@@ -300,7 +300,7 @@ fn render(command: &Command, page: &mut Vec<u8>) -> anyhow::Result<()> {
         .context("cannot render the manual page")
 }
 
-/// Returns a command as one section of the page of all.
+/// Returns a command as a section of the page of all commands.
 fn section(command: &Command) -> anyhow::Result<String> {
     let man = Man::new(command.clone());
     let mut text = Vec::new();
@@ -312,7 +312,7 @@ fn section(command: &Command) -> anyhow::Result<String> {
     let name = command.get_name();
     let mut section = format!(".SH \"alert-manager {name}\"\n");
     for line in text.lines() {
-        // The preamble that each part begins with is needed once; sections become parts of this one.
+        // The preamble that each part begins with is needed only once; sections become subsections of this one.
         if line.starts_with(".ie ") || line.starts_with(".el ") {
             continue;
         }
@@ -337,7 +337,7 @@ mod tests {
 
     use super::*;
 
-    /// The words of a shell, as far as the examples need them.
+    /// Splits an example into the words of a shell, as far as the examples need it.
     fn words(example: &str) -> Vec<String> {
         let own = example.split([' ']).take_while(|w| *w != "|" && *w != ">");
         own.map(|word| word.replace('\'', "")).collect()

@@ -1,4 +1,4 @@
-//! The command line: what `alert-manager` is asked to do, and its exit code.
+//! The command line: commands and exit codes.
 
 mod args;
 mod ask;
@@ -32,14 +32,14 @@ pub use manual::{ArgumentHelp, CommandHelp, EXIT_CODES, VARIABLES, commands};
 use crate::runtime::COMPILE_COMMAND;
 use crate::telemetry::log;
 
-/// Parses the command line, runs it and says how it ended: 0 done, 1 failed, 2 not understood.
+/// Parses the command line, runs the command and returns the exit code: 0 done, 1 failed, 2 invalid command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match compile_args() {
         Some(args) => compile::run(&args),
         None => parsed().and_then(|args| run(args.command)),
     };
-    // What a server logged comes before what this says of its end.
+    // The server's log lines come before the final error.
     log::flush();
     match outcome {
         Ok(code) => code,
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Ends the process where the arguments are not understood, or ask for help.
+/// Returns the arguments; exits if they are invalid or ask for help.
 fn parsed() -> anyhow::Result<Args> {
     Ok(Args::from_arg_matches(&manual::command().get_matches())?)
 }

@@ -10,17 +10,17 @@ use crate::config::Config;
 use crate::description::Description;
 use crate::runtime::{ModuleInfo, Options, Registry, Runtime};
 
-/// What a folder holds.
+/// The modules of a folder.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Every file, refused ones too.
+    /// Every file, including refused ones.
     pub(super) files: Vec<ModuleInfo>,
-    /// What those that would serve say of themselves.
+    /// The descriptions of the modules that would serve.
     pub(super) descriptions: Vec<Description>,
 }
 
-/// Looks at the configured folder as a server would. One that is not there is empty: a configuration can be
-/// checked before anything is deployed.
+/// Loads the configured folder as a server would. A missing folder counts as empty, so that a configuration can be checked
+/// before anything is deployed.
 pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
     if !config.handlers_dir.is_dir() {
         return Ok(Found::default());
@@ -32,9 +32,9 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .block_on(async {
             let (runtime, _folder) = sandbox(config, CacheUse::IfThere)?;
             let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
-            // Compiling has a bound of its own, which on a busy machine is longer than that of a rescan.
+            // Compiling has its own time limit, which on a busy machine is longer than that of a rescan.
             registry.ready().await;
-            // Not only scanned: a file that looks half copied is given its time, and judged.
+            // A rescan waits for files that seem to be still written.
             registry.rescan().await;
             let serving = registry.serving();
             Ok(Found {
@@ -44,16 +44,16 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         })
 }
 
-/// Whether compiled code goes into the server's cache.
+/// Whether compiled code is stored in the server's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CacheUse {
-    /// If there is one: a check changes nothing on the machine.
+    /// Only if the cache exists, since a check must change nothing on the machine.
     IfThere,
-    /// It is made: a server is about to run from it.
+    /// The cache is created, for a server that is about to use it.
     Make,
 }
 
-/// Compiles with the server's cache if this user may, else into a folder of its own that goes with the command.
+/// Compiles with the server's cache if this user may use it, otherwise with a temporary one.
 pub(super) fn sandbox(
     config: &Config,
     cache: CacheUse,

@@ -1,4 +1,4 @@
-//! What somebody who has just started a server can do next.
+//! The next steps after a server was started for the first time.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::client::URL_DEFAULT;
 use crate::config::Config;
 
-/// The advice that follows `ready`.
+/// The advice that is printed after `ready`.
 #[derive(Debug)]
 pub(super) struct Next {
     url: String,
-    /// How this program is called from where it was started.
+    /// The command that calls this program.
     program: &'static str,
     webhook_is_closed: bool,
     preview: bool,
@@ -18,7 +18,7 @@ pub(super) struct Next {
 }
 
 impl Next {
-    /// Looks at the configuration of a server that listens on `address`.
+    /// Creates the advice for a server with this configuration that listens on `address`.
     pub(super) fn new(config: &Config, address: SocketAddr) -> Self {
         let scheme = match config.tls_server {
             Some(_) => "https",
@@ -29,7 +29,7 @@ impl Next {
         } else {
             address
         };
-        // Cargo sets it for what it runs.
+        // Cargo sets it for the programs that it runs.
         let program = match std::env::var_os("CARGO") {
             Some(_) => "cargo run -q --",
             None => "alert-manager",
@@ -62,7 +62,7 @@ impl fmt::Display for Next {
         }
         writeln!(
             f,
-            "  {program} send{to}      posts an alert and shows what became of it"
+            "  {program} send{to}      posts an alert and shows the result"
         )?;
         writeln!(f, "  {program} explain{to}   the story of the newest")?;
         if self.preview {

@@ -1,4 +1,4 @@
-//! `check --online`: asks Slack and the granted origins what no file tells.
+//! `check --online`: asks Slack and the granted origins what the configuration alone cannot show.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::config::Config;
 use crate::review::Asked;
 use crate::runtime::CredentialKind;
 
-/// Origins that are asked; each takes a connection.
+/// How many origins are asked; each takes a connection.
 const ORIGINS_MAX: usize = 200;
 
-/// Asks everything at once, within seconds.
+/// Asks all of them concurrently, within seconds.
 pub(super) fn ask(config: &Config) -> anyhow::Result<Asked> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,12 +1,14 @@
-//! Lines for people: tables, colours where there is a terminal, and nothing that a terminal would obey.
+//! Output for people: tables, colours on a terminal, and no characters that a terminal would interpret.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
+use serde_json::Value;
+
 use crate::telemetry::log::Colours;
 use crate::text::{visible, visible_json};
 
-/// Writes to standard output; a reader that went away (`| head`) is no error.
+/// Writes to standard output; that a reader has closed it (`| head`) is not an error.
 pub(super) fn out(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
@@ -21,7 +23,7 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Shows how far something is, on a terminal alone: the next such line, or an empty one, takes its place.
+/// Shows progress, only on a terminal: the next such line, or an empty one, replaces it.
 pub(super) fn progress(text: &str) {
     let mut stderr = std::io::stderr().lock();
     if stderr.is_terminal() {
@@ -30,7 +32,7 @@ pub(super) fn progress(text: &str) {
     }
 }
 
-/// Says what failed, its causes after it.
+/// Prints an error and its causes.
 pub(super) fn error(error: &anyhow::Error) {
     note(&format!(
         "{} {}",
@@ -39,7 +41,7 @@ pub(super) fn error(error: &anyhow::Error) {
     ));
 }
 
-/// Returns an error with its causes after it, but for those that it names itself.
+/// Returns an error followed by its causes, without those that its text contains already.
 pub(super) fn causes(error: &anyhow::Error) -> String {
     let mut told = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -51,16 +53,16 @@ pub(super) fn causes(error: &anyhow::Error) -> String {
 }
 
 /// Writes a value as JSON.
-pub(super) fn json(value: &serde_json::Value) {
+pub(super) fn json(value: &Value) {
     line(&visible_json(&format!("{value:#}")));
 }
 
 /// Writes a value as JSON on one line.
-pub(super) fn json_line(value: &serde_json::Value) {
+pub(super) fn json_line(value: &Value) {
     line(&visible_json(&value.to_string()));
 }
 
-/// A line on standard error that is written over: what a command is waiting for. On a terminal alone.
+/// A status line on standard error that is overwritten. Only on a terminal.
 #[derive(Debug)]
 pub(super) struct Status {
     terminal: bool,
@@ -83,7 +85,7 @@ impl Status {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
@@ -97,7 +99,7 @@ impl Drop for Status {
     }
 }
 
-/// Colours, on a terminal alone (and not where `NO_COLOR` is set: no-color.org).
+/// Colours, only on a terminal and only if `NO_COLOR` is not set (no-color.org).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint(Colours);
 
@@ -151,12 +153,12 @@ impl Paint {
     }
 }
 
-/// Returns `text` with what a terminal would obey made visible; line breaks stay.
+/// Returns `text` with unprintable characters escaped; newlines stay.
 pub(super) fn plain(text: &str) -> String {
     visible(text, "\n", "    ")
 }
 
-/// Returns `text` on one line: what stands beside it cannot be forged by a line break in it.
+/// Returns `text` on one line, so that a newline in it cannot forge other output.
 pub(super) fn one_line(text: &str) -> String {
     visible(text, "\\n", " ")
 }

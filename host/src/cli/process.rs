@@ -1,9 +1,9 @@
-//! What the process gives up, and asks for, before it holds a secret.
+//! Process settings that are made before a secret is read.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Keeps secrets out of core dumps and out of other processes' sight, and raises the limit of open files to
-/// what is allowed: each connection is one.
+/// Keeps secrets out of core dumps and away from other processes, and raises the limit of open files as far as allowed,
+/// because each connection needs one.
 pub(super) fn harden() {
     let none = Rlimit {
         current: Some(0),
@@ -18,7 +18,7 @@ pub(super) fn harden() {
         if let Err(error) = crate::runtime::open_page_map() {
             tracing::warn!(%error, "cannot open /proc/self/pagemap; handlers will run more slowly");
         }
-        // Also bars debuggers of the same user, and `/proc/PID/mem`.
+        // Also prevents other processes of the same user from debugging it and from reading `/proc/PID/mem`.
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
             tracing::warn!(%error, "cannot hide this process's memory from other processes of its user");
         }
@@ -33,18 +33,18 @@ pub(super) fn harden() {
     }
 }
 
-/// Makes every file that this process writes readable to its user alone.
+/// Makes every file that this process creates readable only by its user.
 pub(super) fn keep_files_private() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
-/// Files that a compiler has open at most: its three, and what a look at the machine takes.
+/// The files that a compiler opens at most: its three, and those for examining the machine.
 const COMPILER_FILES_MAX: u64 = 32;
-/// Beyond what guests' threads, which start it, are already. What serves goes first, about five to one, and no more: a new
-/// module is not to wait until a busy machine has nothing else to do.
+/// How much nicer a compiler is than the guests' threads that start it. The guests get about five times its CPU time, but no
+/// more, so that a new module does not wait until a busy machine is idle.
 const COMPILER_NICE: i32 = 2;
 
-/// Limits this process to so much address space and time on processors; what exceeds that ends it.
+/// Limits the address space and the CPU time of this process; exceeding them ends it.
 pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Result<()> {
     let at_most = |n| Rlimit {
         current: Some(n),
@@ -56,13 +56,13 @@ pub(super) fn confine(memory_bytes_max: u64, seconds_max: u64) -> std::io::Resul
     setrlimit(Resource::Nofile, at_most(COMPILER_FILES_MAX))?;
     let time = Rlimit {
         current: Some(seconds_max),
-        // The first signal ends it already; the second cannot be caught.
+        // The first signal ends the process; the second, which cannot be caught, is only a safeguard.
         maximum: Some(seconds_max.saturating_add(1)),
     };
     setrlimit(Resource::Cpu, time)?;
-    // No protection, only a courtesy, and not everywhere allowed: compiling must not fail for it.
+    // It is not always permitted, and compiling must not fail without it.
     let _ = rustix::process::nice(COMPILER_NICE);
-    // Where the machine runs out of memory after all, this is what the kernel is to take, not the server.
+    // If memory runs out, the kernel should kill this process, not the server.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::config::Overrides;
 use crate::http::webhook;
 use crate::router::{RouteOutcome, Router};
 
-/// Shows what matches.
+/// Prints the matching routes.
 pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
     let sets = match &args.alert {
         Some(file) => read_alerts(file)?,

@@ -1,4 +1,4 @@
-//! `send`: posts an alert and shows what became of it.
+//! `send`: posts an alert and shows the result.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -9,19 +9,20 @@ use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 
 use super::args::SendArgs;
-use super::ask::{list, word};
-use super::client::{Client, StillLoading};
+use super::client::{Answer, Client, StillLoading};
 use super::explain;
-use super::print::{self, Paint, Status};
+use super::print::{self, Paint, Status, one_line};
 use crate::alert::Timestamp;
+use crate::api::{Accepted, Story, Taken};
+use crate::queue::State;
 
-/// What is sent if nothing else is named.
+/// The default alert.
 const README_ALERT: &str = include_str!("readme-alert.json");
 
-/// How often a delivery that is not settled is asked for.
+/// How often a delivery that is not settled is polled.
 const POLL: Duration = Duration::from_millis(150);
 
-/// Posts, waits for the deliveries, and shows their stories.
+/// Posts, waits for the deliveries, and prints their stories.
 pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let body = body(args, Timestamp::now())?;
     let client = Client::new(&args.server)?;
@@ -29,22 +30,24 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     let token_file = token_file.filter(|path| !path.as_os_str().is_empty());
     let deadline = Instant::now() + args.timeout;
     let answer = post(args, &body, token_file, deadline)?;
+    let accepted = answer.read()?;
     if !args.json {
-        show_answer(&answer);
+        show_counted(&accepted);
     }
     let stories = if args.no_wait {
         if !args.json {
-            show_ids(&answer);
+            show_ids(&accepted);
         }
         Vec::new()
     } else {
-        follow(&client, args, &answer, deadline)?
+        follow(&client, args, &accepted, deadline)?
     };
-    let rejected = !list(&answer, "rejected").is_empty();
+    let is_done = |followed: &Followed| followed.story.delivery.state.is(State::Done);
     let failed =
-        rejected || (!args.no_wait && stories.iter().any(|story| story["state"] != "done"));
+        !accepted.counted.rejected.is_empty() || (!args.no_wait && !stories.iter().all(is_done));
     if args.json {
-        print::json(&json!({ "answer": answer, "deliveries": stories }));
+        let stories: Vec<_> = stories.iter().map(|followed| &followed.json).collect();
+        print::json(&json!({ "answer": answer.json(), "deliveries": stories }));
     }
     Ok(if failed {
         ExitCode::FAILURE
@@ -53,16 +56,16 @@ pub(super) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Posts, again while a server that has just started loads its handlers.
+/// Posts the body; tries again while a server that has just started loads its handlers.
 fn post(
     args: &SendArgs,
     body: &str,
     token_file: Option<&Path>,
     deadline: Instant,
-) -> anyhow::Result<Value> {
+) -> anyhow::Result<Answer<Accepted>> {
     let mut status = Status::new();
     loop {
-        // Each on a connection of its own: the server closes one whose body it has not read.
+        // Each on a new connection: the server closes a connection if it has not read the body.
         match Client::new(&args.server)?.post_alerts(body.to_owned(), token_file) {
             Err(error) if error.is::<StillLoading>() && Instant::now() < deadline => {
                 status.set(&format!("waiting: {error}"));
@@ -73,7 +76,7 @@ fn post(
     }
 }
 
-/// Returns what is posted.
+/// Returns the body.
 fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
     if let Some(file) = &args.alert {
         let text = String::from_utf8(read(file)?)
@@ -95,13 +98,13 @@ fn body(args: &SendArgs, now: Timestamp) -> anyhow::Result<String> {
         alert["annotations"][name] = json!(value);
     }
     if args.resolve {
-        // Without a start it ends the firing of these labels that is open.
+        // Without `startsAt`, the alert ends the firing one with the same labels.
         if let Some(fields) = alert.as_object_mut() {
             fields.remove("startsAt");
         }
         resolve(&mut alert, now)?;
     } else {
-        // Each one that is sent is an event of its own and runs.
+        // Each alert that is sent is a new event, so that it runs.
         alert["startsAt"] = json!(now.to_string());
     }
     Ok(alert.to_string())
@@ -115,7 +118,7 @@ fn pairs(labels: &[(String, String)]) -> Value {
         .into()
 }
 
-/// Reads the body in a file that `--alert` names; `-` is standard input.
+/// Reads the file that `--alert` names; `-` is standard input.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut body = Vec::new();
@@ -127,7 +130,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// Makes every alert of a body resolved, in each of the forms that the webhook takes.
+/// Makes every alert of a body resolved, in each of the forms that the webhook accepts.
 fn resolve(body: &mut Value, now: Timestamp) -> anyhow::Result<()> {
     match body {
         Value::Array(alerts) => alerts.iter_mut().try_for_each(|alert| resolve(alert, now)),
@@ -147,51 +150,58 @@ fn resolve(body: &mut Value, now: Timestamp) -> anyhow::Result<()> {
     }
 }
 
-fn show_answer(answer: &Value) {
-    for (key, what) in [
-        ("accepted", "accepted"),
+fn show_counted(answer: &Accepted) {
+    let counted = &answer.counted;
+    for (count, what) in [
+        (counted.accepted, "accepted"),
         (
-            "duplicates",
+            counted.duplicates,
             "duplicate: the same event was accepted before, so it does not run again",
         ),
         (
-            "stale",
+            counted.stale,
             "stale: its resolved was accepted before, so it does not run",
         ),
     ] {
-        if let Some(count) = answer[key].as_u64().filter(|count| *count > 0) {
+        if count > 0 {
             print::line(&format!("{count} {what}"));
         }
     }
-    for original in list(answer, "duplicate_of") {
-        print::line(&format!("already accepted as {}", word(&original["id"])));
+    for original in &answer.duplicate_of {
+        print::line(&format!("already accepted as {}", original.id));
     }
     let paint = Paint::for_stdout();
-    for rejected in list(answer, "rejected") {
+    for rejected in &counted.rejected {
         print::line(&format!(
             "{} alert {}: {}",
             paint.red("rejected"),
-            word(&rejected["index"]),
-            word(&rejected["error"])
+            rejected.index,
+            one_line(&rejected.error)
         ));
     }
 }
 
-/// Prints what the deliveries are called, so that `explain` can be asked for them.
-fn show_ids(answer: &Value) {
-    for delivery in list(answer, "deliveries") {
-        let handlers: Vec<_> = list(&delivery, "handlers").iter().map(word).collect();
+/// Prints the identifiers of the deliveries, which `explain` takes.
+fn show_ids(answer: &Accepted) {
+    for delivery in &answer.deliveries {
+        let handlers = delivery.handlers.as_deref().unwrap_or_default();
         print::line(&format!(
             "{} {} → {}",
-            word(&delivery["id"]),
-            word(&delivery["alertname"]),
+            delivery.id,
+            one_line(&delivery.alertname),
             if handlers.is_empty() {
                 "no route".to_owned()
             } else {
-                handlers.join(", ")
+                explain::joined(handlers, ", ")
             }
         ));
     }
+}
+
+/// The story of a delivery that was waited for, as the server wrote it, and what it says.
+struct Followed {
+    json: Value,
+    story: Story,
 }
 
 /// Waits for each delivery until it is settled, all within the time that was given, and shows its story. A duplicate has the
@@ -199,24 +209,25 @@ fn show_ids(answer: &Value) {
 fn follow(
     client: &Client,
     args: &SendArgs,
-    answer: &Value,
+    answer: &Accepted,
     deadline: Instant,
-) -> anyhow::Result<Vec<Value>> {
+) -> anyhow::Result<Vec<Followed>> {
     let mut stories = Vec::new();
-    for delivery in list(answer, "deliveries") {
-        stories.push(settled(client, &delivery, deadline)?);
-        show_story(args, stories.last());
+    for delivery in &answer.deliveries {
+        let followed = settled(client, delivery, deadline)?;
+        show_story(args, &followed.story);
+        stories.push(followed);
     }
-    for original in list(answer, "duplicate_of") {
-        match settled(client, &original, deadline) {
-            Ok(story) => {
-                stories.push(story);
-                show_story(args, stories.last());
+    for original in &answer.duplicate_of {
+        match settled(client, original, deadline) {
+            Ok(followed) => {
+                show_story(args, &followed.story);
+                stories.push(followed);
             }
-            // The memory of an event outlives its delivery.
+            // The record of an event is kept longer than its delivery.
             Err(error) => print::note(&format!(
                 "{} cannot be shown: {}",
-                word(&original["id"]),
+                original.id,
                 print::causes(&error)
             )),
         }
@@ -224,36 +235,33 @@ fn follow(
     Ok(stories)
 }
 
-fn is_settled(story: &Value) -> bool {
-    matches!(story["state"].as_str(), Some("done" | "dead"))
-}
-
 /// Waits for one delivery, and returns its story as it is then.
-fn settled(client: &Client, delivery: &Value, deadline: Instant) -> anyhow::Result<Value> {
-    let id = word(&delivery["id"]);
+fn settled(client: &Client, delivery: &Taken<'_>, deadline: Instant) -> anyhow::Result<Followed> {
+    let id = delivery.id.to_string();
     let mut status = Status::new();
     loop {
-        let story = explain::story(client, &id)?;
-        if is_settled(&story) || Instant::now() >= deadline {
+        let answer = client.story(&id)?;
+        let story = answer.read()?;
+        if story.delivery.is_settled() || Instant::now() >= deadline {
             status.clear();
-            return Ok(story);
+            let json = answer.json().clone();
+            return Ok(Followed { json, story });
         }
-        let name = word(&delivery["alertname"]);
-        status.set(&format!("{id} {name}: {}", word(&story["state"])));
+        let (name, state) = (&delivery.alertname, story.delivery.state.to_text());
+        status.set(&format!("{id} {}: {}", one_line(name), one_line(&state)));
         std::thread::sleep(POLL);
     }
 }
 
-fn show_story(args: &SendArgs, story: Option<&Value>) {
-    let Some(story) = story else { return };
+fn show_story(args: &SendArgs, story: &Story) {
     if !args.json {
         print::line("");
-        print::out(&explain::tell(story, Paint::for_stdout()));
+        print::out(&explain::render(story, Paint::for_stdout()));
     }
-    if !is_settled(story) {
-        let id = word(&story["id"]);
+    if !story.delivery.is_settled() {
+        let id = story.delivery.id;
         print::note(&format!(
-            "{id} is not settled within {}: alert-manager explain {id} shows how it goes on",
+            "{id} is not settled within {}: alert-manager explain {id} shows its progress",
             crate::units::format_duration(args.timeout)
         ));
     }

@@ -1,4 +1,4 @@
-//! `serve`: the server itself, from flags to exit.
+//! `serve`: runs the server, from flags to exit.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -16,22 +16,22 @@ use super::args::ServeArgs;
 use super::next::Next;
 use super::print::{self, Paint};
 use super::process;
-use crate::app::{App, ConfigSource, Shared};
+use crate::app::{App, ConfigSource, Handle as ServerHandle};
 use crate::config::{Config, Overrides};
 use crate::http::server;
 use crate::runtime::Compiler;
 use crate::telemetry::log;
 
-/// The file that somebody may have written without naming it.
+/// A configuration file that may have been written and is not named.
 const USUAL_FILE: &str = "alert-manager.yml";
 
-/// How long what nobody needs any more is waited for.
+/// How long the process waits at its end for threads that are no longer needed.
 const AFTER_THE_END_MAX: Duration = Duration::from_secs(1);
 
-/// Who started the server.
+/// Who has started the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
-    /// `serve`: advice is for a terminal alone.
+    /// `serve`: advice is printed only on a terminal.
     Operator,
     /// `dev`: a person who tries it out.
     Developer,
@@ -51,7 +51,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     serve(source(file, overrides), Audience::Operator, || ())
 }
 
-/// Reads the configuration in the way of this process: its flags, its variables, its file.
+/// Returns the source of the configuration: flags, variables and file.
 pub(super) fn source(file: Option<std::path::PathBuf>, overrides: Overrides) -> ConfigSource {
     Arc::new(move || {
         Config::load(file.as_deref(), &overrides, &|name| {
@@ -60,7 +60,7 @@ pub(super) fn source(file: Option<std::path::PathBuf>, overrides: Overrides) -> 
     })
 }
 
-/// Starts the server that `source` describes and runs it until a signal; `started` is called once it listens.
+/// Starts the server with the configuration of `source` and runs it until a signal; `started` is called once it listens.
 pub(super) fn serve(
     source: ConfigSource,
     audience: Audience,
@@ -75,7 +75,7 @@ pub(super) fn serve(
         .build()
         .context("cannot start the worker threads")?;
     let ended = threads.block_on(listen_and_run(config, source, audience, started));
-    // Everything is on disk: what still reads or parses beside it is not waited for.
+    // Everything is on disk; threads that still read or parse are not waited for.
     threads.shutdown_timeout(AFTER_THE_END_MAX);
     ended
 }
@@ -86,9 +86,9 @@ async fn listen_and_run(
     audience: Audience,
     started: impl FnOnce(),
 ) -> anyhow::Result<ExitCode> {
-    // Before anybody can know that the server is there: a signal would end it out of order.
+    // Before anything shows that the server runs: a signal would end the process without a proper shutdown.
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    // The port first: a second server on one machine should say so before it fails on the store.
+    // The port is bound first: a second server on one machine should report that before it fails on the store.
     let listener = bind(config.listen).await?;
     let address = listener
         .local_addr()
@@ -102,7 +102,7 @@ async fn listen_and_run(
     let advice = (audience == Audience::Developer || std::io::stderr().is_terminal())
         .then(|| Next::new(&config, address));
     let compiler = compiler()?;
-    // On a thread that may wait for the disk, so that a signal ends a start that hangs.
+    // On a thread that may block on the disk, so that a signal can end a start that hangs.
     let starting = tokio::task::spawn_blocking(move || {
         Handle::current().block_on(App::start(config, source, Arc::new(show_preview), compiler))
     });
@@ -113,7 +113,7 @@ async fn listen_and_run(
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let shared = app.shared();
+    let server = app.handle();
     tracing::info!(
         "listening on {scheme}://{address}, handlers from {}",
         handlers_dir.display()
@@ -128,13 +128,13 @@ async fn listen_and_run(
             }
         );
     }
-    announce_ready(shared.clone(), advice);
+    announce_ready(server.clone(), advice);
     started();
-    app.run(listener, signals.shutdown(shared)).await?;
+    app.run(listener, signals.shutdown(server)).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Modules are compiled by this very program.
+/// Returns a compiler that runs this program.
 pub(super) fn compiler() -> anyhow::Result<Compiler> {
     Compiler::this_program().context("cannot find the file of this program, which compiles modules")
 }
@@ -148,7 +148,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
                 ""
             };
             anyhow!(
-                "port {} is in use{airplay}: stop what has it, or choose another with PORT=5001 or --web.listen-address {}:5001",
+                "port {} is in use{airplay}: stop the program that uses it, or choose another with PORT=5001 or --web.listen-address {}:5001",
                 address.port(),
                 address.ip()
             )
@@ -160,11 +160,11 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn announce_ready(shared: Shared, advice: Option<Next>) {
+fn announce_ready(server: ServerHandle, advice: Option<Next>) {
     tokio::spawn(async move {
-        shared.ready().await;
-        let modules = shared.registry.modules();
-        let serving: Vec<_> = modules.iter().map(|m| m.name().as_str()).collect();
+        server.ready().await;
+        let handlers = server.handlers();
+        let serving: Vec<_> = handlers.iter().map(|name| name.as_str()).collect();
         if serving.is_empty() {
             tracing::warn!(
                 "ready, but no handler is loaded: put a .wasm file into the folder of handlers"
@@ -179,7 +179,7 @@ fn announce_ready(shared: Shared, advice: Option<Next>) {
     });
 }
 
-/// Shows a message that was not posted, as it would read.
+/// Prints a message that was not posted, as a reader would see it.
 fn show_preview(message: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{message}");
@@ -192,7 +192,7 @@ fn hint_at_usual_file(file: Option<&Path>) {
     }
 }
 
-/// Returns the hint at a file that somebody wrote and did not name, if there is one and none is named.
+/// Returns a hint if there is a file with the usual name and none is named.
 pub(super) fn unused_file(file: Option<&Path>) -> Option<String> {
     let named = Config::file_named(file, &|name| std::env::var(name).ok());
     (named.is_none() && Path::new(USUAL_FILE).exists()).then(|| {
@@ -200,7 +200,7 @@ pub(super) fn unused_file(file: Option<&Path>) -> Option<String> {
     })
 }
 
-/// The signals that a server answers to.
+/// The signals that a server handles.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -216,7 +216,7 @@ impl Signals {
         })
     }
 
-    /// Resolves at a SIGTERM or SIGINT.
+    /// Waits for SIGTERM or SIGINT.
     async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -225,15 +225,15 @@ impl Signals {
     }
 
     /// Resolves at the first SIGTERM or SIGINT; the second ends the process at once. SIGHUP reloads.
-    async fn shutdown(mut self, shared: Shared) {
+    async fn shutdown(mut self, server: ServerHandle) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 _ = self.hang_up.recv() => {
-                    let shared = shared.clone();
+                    let server = server.clone();
                     // What is refused is logged where it is refused.
-                    tokio::spawn(async move { let _ = shared.reload().await; });
+                    tokio::spawn(async move { let _ = server.reload().await; });
                 }
             }
         }

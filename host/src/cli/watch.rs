@@ -1,4 +1,4 @@
-//! `deliveries --watch`: a line for each delivery as it comes and whenever its state changes.
+//! `deliveries --watch`: prints a line for each delivery when it arrives and whenever its state changes.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -7,18 +7,37 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::args::DeliveriesArgs;
-use super::ask::{DELIVERY_HEADER, deliveries_query, delivery_row, list, word};
-use super::client::Client;
+use super::ask::{DELIVERY_HEADER, deliveries_query, delivery_row};
+use super::client::{Answer, Client};
 use super::print;
+use crate::alert::DeliveryId;
+use crate::api::{Deliveries, Delivery, Lenient};
+use crate::queue::State;
 
-/// How often the server is asked.
+/// How often the server is polled.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How many of the newest are followed: as many as one answer holds.
+/// How many of the newest deliveries are followed: as many as one response has.
 const FOLLOWED_MAX: usize = 1_000;
 
 /// A delivery is printed again if one of these changes.
-type Stand = (String, String);
+type Stand = (Lenient<State>, u32);
+
+/// A delivery as the server listed it, and what that says.
+struct Listed {
+    json: Value,
+    delivery: Delivery,
+}
+
+/// Returns the deliveries of a page.
+fn listed(answer: &Answer<Deliveries>) -> anyhow::Result<Vec<Listed>> {
+    let page: Deliveries<Value> = Answer::new(answer.json().clone()).read()?;
+    let delivery = |json: Value| {
+        let delivery = Answer::new(json.clone()).read()?;
+        Ok(Listed { json, delivery })
+    };
+    page.deliveries.into_iter().map(delivery).collect()
+}
 
 /// Prints until it is interrupted.
 pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
@@ -27,10 +46,10 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
     query.retain(|(name, _)| *name != "limit");
     query.push(("limit", FOLLOWED_MAX.to_string()));
     // What is wrong with the question ends the command; a server that goes away later does not.
-    let mut page = list(&client.get("/api/v1/deliveries", &query)?, "deliveries");
+    let mut page = listed(&client.deliveries(&query)?)?;
     let mut known = HashMap::new();
     let mut lines = Lines::new(args.json);
-    // All of it is known from now on; the newest are shown to begin with.
+    // Changes are relative to this page; of the page itself only the newest deliveries are printed.
     let mut skip = page
         .len()
         .saturating_sub(usize::try_from(args.limit).unwrap_or(FOLLOWED_MAX));
@@ -41,12 +60,12 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
         }
         skip = 0;
         std::thread::sleep(POLL);
-        match client.get("/api/v1/deliveries", &query) {
-            Ok(body) => {
+        match client.deliveries(&query).and_then(|page| listed(&page)) {
+            Ok(newer) => {
                 if std::mem::take(&mut lost) {
                     print::note("the server answers again");
                 }
-                page = list(&body, "deliveries");
+                page = newer;
                 if is_beyond(&page, &known, FOLLOWED_MAX) {
                     print::note(&format!(
                         "more than {FOLLOWED_MAX} came at once: some were not shown. --match, --handler and --state narrow what is followed"
@@ -63,24 +82,24 @@ pub(super) fn run(args: &DeliveriesArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns true if more may have come since the page before than one page holds: not even its oldest is known.
-fn is_beyond(page: &[Value], known: &HashMap<String, Stand>, page_max: usize) -> bool {
-    let is_new = |delivery: &Value| !known.contains_key(&word(&delivery["id"]));
+fn is_beyond(page: &[Listed], known: &HashMap<DeliveryId, Stand>, page_max: usize) -> bool {
+    let is_new = |listed: &Listed| !known.contains_key(&listed.delivery.id);
     page.len() >= page_max && page.last().is_some_and(is_new)
 }
 
 /// Returns what is new or stands otherwise than before, oldest first, and forgets what is no longer listed.
-fn changed<'a>(page: &'a [Value], known: &mut HashMap<String, Stand>) -> Vec<&'a Value> {
+fn changed<'a>(page: &'a [Listed], known: &mut HashMap<DeliveryId, Stand>) -> Vec<&'a Listed> {
     let mut listed = HashMap::with_capacity(page.len());
     let mut changed = Vec::new();
-    for delivery in page.iter().rev() {
-        let id = word(&delivery["id"]);
-        let stand = (word(&delivery["state"]), word(&delivery["attempts"]));
-        if known.get(&id) != Some(&stand) {
-            changed.push(delivery);
+    for entry in page.iter().rev() {
+        let delivery = &entry.delivery;
+        let stand = (delivery.state.clone(), delivery.attempts);
+        if known.get(&delivery.id) != Some(&stand) {
+            changed.push(entry);
         }
-        listed.insert(id, stand);
+        listed.insert(delivery.id, stand);
     }
-    // With an empty answer nothing is forgotten: it would all be news again.
+    // After an empty response nothing is forgotten, since everything would be new again.
     if !listed.is_empty() {
         *known = listed;
     }
@@ -88,9 +107,9 @@ fn changed<'a>(page: &'a [Value], known: &mut HashMap<String, Stand>) -> Vec<&'a
 }
 
 /// The widths of the columns but the last, in characters: rows come one by one, and stay under their header.
-const WIDTHS: [usize; 7] = [13, 19, 8, 8, 32, 32, 5];
+const WIDTHS: [usize; 8] = [13, 19, 8, 9, 8, 32, 32, 5];
 
-/// Writes rows that come one by one under one header.
+/// Writes rows one by one under one header.
 struct Lines {
     json: bool,
     has_header: bool,
@@ -104,20 +123,20 @@ impl Lines {
         }
     }
 
-    fn print(&mut self, delivery: &Value) {
+    fn print(&mut self, listed: &Listed) {
         if self.json {
             // One object a line, as `jq` and log collectors read them.
-            print::json_line(delivery);
+            print::json_line(&listed.json);
             return;
         }
         if !std::mem::replace(&mut self.has_header, true) {
             print::line(&columns(DELIVERY_HEADER.iter().map(|&name| name.into())));
         }
-        print::line(&columns(delivery_row(delivery).into_iter()));
+        print::line(&columns(delivery_row(&listed.delivery).into_iter()));
     }
 }
 
-/// Returns a row of fixed columns; what is too wide for its column is cut.
+/// Returns a row with fixed columns; text that is too wide is cut.
 fn columns(cells: impl Iterator<Item = String>) -> String {
     let widths = WIDTHS.iter().copied().chain([usize::MAX]);
     let cells: Vec<_> = cells
@@ -129,31 +148,60 @@ fn columns(cells: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::alert::{HandlerName, Timestamp};
+
+    fn id(number: u8) -> DeliveryId {
+        format!("6h061csw0000{number}").parse().unwrap()
+    }
+
+    fn delivery(number: u8, state: State) -> Delivery {
+        Delivery {
+            id: id(number),
+            fingerprint: String::new(),
+            alertname: "A".into(),
+            status: "firing".into(),
+            state: state.into(),
+            route: "r".into(),
+            handlers: Vec::new(),
+            attempts: 1,
+            received_at: Timestamp::UNIX_EPOCH,
+            settled_at: None,
+            reason: None,
+            last_error: Some("why".into()),
+        }
+    }
+
+    fn listed(number: u8, state: State) -> Listed {
+        Listed {
+            json: Value::Null,
+            delivery: delivery(number, state),
+        }
+    }
 
     #[test]
     fn a_page_that_does_not_reach_back_to_what_is_known_may_have_left_some_out() {
-        let page = |ids: &[&str]| -> Vec<Value> {
-            let deliveries = ids.iter().map(|id| json!({ "id": id, "state": "done" }));
-            deliveries.collect()
-        };
+        let page =
+            |ids: &[u8]| -> Vec<Listed> { ids.iter().map(|&id| listed(id, State::Done)).collect() };
         let mut known = HashMap::new();
-        changed(&page(&["b", "a"]), &mut known);
-        assert!(!is_beyond(&page(&["d", "c", "b"]), &known, 3));
-        assert!(is_beyond(&page(&["e", "d", "c"]), &known, 3));
-        assert!(!is_beyond(&page(&["d", "c"]), &known, 3), "all are listed");
+        changed(&page(&[2, 1]), &mut known);
+        assert!(!is_beyond(&page(&[4, 3, 2]), &known, 3));
+        assert!(is_beyond(&page(&[5, 4, 3]), &known, 3));
+        assert!(!is_beyond(&page(&[4, 3]), &known, 3), "all are listed");
         assert!(!is_beyond(&[], &known, 3));
     }
 
     #[test]
     fn columns_stay_where_they_are_whatever_comes() {
-        let row = |state: &str, alertname: &str, handlers: &[&str]| {
-            let delivery = json!({
-                "id": "6h061csw00000", "received_at": "2026-01-02T03:04:05.678Z", "state": state, "status": "firing",
-                "alertname": alertname, "handlers": handlers, "attempts": 1, "last_error": "why",
-            });
+        let row = |state: State, alertname: &str, handlers: &[&str]| {
+            let delivery = Delivery {
+                received_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
+                alertname: alertname.to_owned(),
+                handlers: handlers.iter().map(|name| HandlerName::new(name)).collect(),
+                ..delivery(0, state)
+            };
             columns(delivery_row(&delivery).into_iter())
         };
         let long = "x".repeat(60);
@@ -163,23 +211,24 @@ mod tests {
                 .windows(3)
                 .position(|w| w == ['w', 'h', 'y'])
         };
-        let first = at(&row("done", "A", &["a"]));
+        let first = at(&row(State::Done, "A", &["a"]));
         assert!(first.is_some());
-        assert_eq!(at(&row("retrying", &long, &[&long, "b"])), first);
+        assert_eq!(at(&row(State::Retrying, &long, &[&long, "b"])), first);
         let header = columns(DELIVERY_HEADER.iter().map(|&name| name.into()));
-        assert_eq!(header.find("REASON"), first);
+        assert_eq!(header.find("ERROR"), first);
     }
 
     #[test]
     fn a_delivery_is_printed_when_it_comes_and_when_it_changes() {
-        let delivery = |id: &str, state: &str| json!({ "id": id, "state": state, "attempts": 1 });
         let mut known = HashMap::new();
-        let ids = |changed: Vec<&Value>| changed.iter().map(|d| word(&d["id"])).collect::<Vec<_>>();
-        let page = [delivery("2", "queued"), delivery("1", "done")];
-        assert_eq!(ids(changed(&page, &mut known)), ["1", "2"]);
+        let ids = |changed: Vec<&Listed>| -> Vec<_> {
+            changed.iter().map(|listed| listed.delivery.id).collect()
+        };
+        let page = [listed(2, State::Queued), listed(1, State::Done)];
+        assert_eq!(ids(changed(&page, &mut known)), [id(1), id(2)]);
         assert!(changed(&page, &mut known).is_empty());
-        let page = [delivery("3", "done"), delivery("2", "done")];
-        assert_eq!(ids(changed(&page, &mut known)), ["2", "3"]);
+        let page = [listed(3, State::Done), listed(2, State::Done)];
+        assert_eq!(ids(changed(&page, &mut known)), [id(2), id(3)]);
         assert_eq!(known.len(), 2);
         assert!(changed(&[], &mut known).is_empty());
         assert_eq!(known.len(), 2);

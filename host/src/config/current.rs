@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::Config;
+use crate::alarms::PingSettings;
 use crate::http::{api, origin, server, webhook};
+use crate::runtime::SlackSettings;
 use crate::worker;
 
 /// Handles on the settings in use; cheap to clone. A part keeps a handle on its own settings and loads it whenever it
@@ -24,6 +26,10 @@ pub(crate) struct Current {
     pub(crate) api: Arc<ArcSwap<api::Settings>>,
     /// Of handlers.
     pub(crate) handlers: Arc<ArcSwap<worker::Settings>>,
+    /// Of Slack.
+    pub(crate) slack: Arc<ArcSwap<SlackSettings>>,
+    /// Of pings.
+    pub(crate) pings: Arc<ArcSwap<PingSettings>>,
 }
 
 impl Current {
@@ -34,6 +40,8 @@ impl Current {
             webhook: Arc::new(ArcSwap::from_pointee(config.webhook.clone())),
             api: Arc::new(ArcSwap::from_pointee(config.api.clone())),
             handlers: Arc::new(ArcSwap::from_pointee(config.handlers.clone())),
+            slack: Arc::new(ArcSwap::from_pointee(config.slack.clone())),
+            pings: Arc::new(ArcSwap::from_pointee(config.ping_settings())),
             whole: Arc::new(ArcSwap::new(config)),
         }
     }
@@ -45,6 +53,8 @@ impl Current {
         self.webhook.store(Arc::new(config.webhook.clone()));
         self.api.store(Arc::new(config.api.clone()));
         self.handlers.store(Arc::new(config.handlers.clone()));
+        self.slack.store(Arc::new(config.slack.clone()));
+        self.pings.store(Arc::new(config.ping_settings()));
         self.whole.store(Arc::new(config));
     }
 }

@@ -9,12 +9,12 @@ use zeroize::Zeroizing;
 
 use super::decode::{Decoding, Env};
 use super::node::Node;
-use super::problem::{Problem, Problems};
 use super::reader::Reader;
 use super::section::Section;
 use super::sections::{HANDLERS_DIR_DEFAULT, PARTS, check_budget};
 use super::spots::Spots;
 use super::{Config, Overrides};
+use crate::findings::{Problem, Problems};
 use crate::http::server::Bound;
 
 /// Far more than any configuration; a bound for what is read if the path is wrong.

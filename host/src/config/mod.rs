@@ -9,7 +9,6 @@ mod load;
 mod node;
 mod parse;
 mod placeholder;
-mod problem;
 mod reader;
 mod reference;
 mod section;
@@ -27,9 +26,8 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::alarms::Ping;
+use crate::alarms::{Expected, Ping, PingSettings};
 use crate::alert::HandlerName;
-use crate::heartbeat::Expected;
 use crate::http::server::{self, Bound, TlsSettings};
 use crate::http::{api, origin, webhook};
 use crate::queue;
@@ -39,11 +37,11 @@ use crate::worker;
 
 use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT, STORE_DEFAULT};
 
+pub use crate::findings::{Problem, Problems};
 pub use changes::Changes;
 pub(crate) use current::Current;
 pub use key::{Key, Written, shown_amount};
 pub(crate) use placeholder::placeholder;
-pub use problem::{Problem, Problems};
 pub use reference::{Described, described};
 pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
@@ -177,6 +175,14 @@ impl Config {
         };
         let new = self.mistakes.iter().filter(|mistake| !is_known(mistake));
         Problems(new.cloned().collect())
+    }
+
+    /// Returns the settings of pings.
+    pub(crate) fn ping_settings(&self) -> PingSettings {
+        PingSettings {
+            pings: self.pings.clone(),
+            proxy: self.proxy.clone(),
+        }
     }
 
     /// Returns what the check of a request's origin depends on.

@@ -7,7 +7,7 @@ use super::key::Written;
 use super::node::{Entry, Node, Place, Value};
 use super::parse::parse;
 use super::placeholder::placeholder;
-use super::problem::{Problem, Problems};
+use crate::findings::{Problem, Problems};
 use crate::units::{parse_duration, parse_size};
 
 /// What reading a configuration found.

@@ -1,4 +1,4 @@
-//! Whether a request proves what its endpoint asks for. Compared in constant time.
+//! Checks the credentials of requests, in constant time.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::error::ApiError;
 use crate::secret::Authorization;
 
-/// Checks the header `Authorization`; without anything configured every request passes.
+/// Checks the header `Authorization`; if no authorization is configured, every request passes.
 pub(crate) fn authorize(
     wanted: Option<&Authorization>,
     headers: &HeaderMap,
@@ -55,7 +55,7 @@ fn proves(wanted: &Authorization, scheme: &str, credentials: &str) -> Result<boo
     }
 }
 
-/// Compares digests: the time that it takes does not tell the length either.
+/// Compares digests, so that the time does not depend on the length either.
 fn same(a: &[u8], b: &[u8]) -> bool {
     Sha256::digest(a).ct_eq(&Sha256::digest(b)).into()
 }

@@ -1,14 +1,14 @@
-//! How an endpoint says no: a status and one line of JSON.
+//! Error responses: a status and one line of JSON.
 
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
+use crate::api;
 use crate::telemetry::Refusal;
 
-/// An answer other than success. Senders log it, so it is short and holds no secret.
+/// An error response. Senders log it, so it is short and contains no secret.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -16,7 +16,7 @@ pub(crate) struct ApiError {
     refusal: Option<Refusal>,
 }
 
-/// What a response that is an error carries for the log and the metrics.
+/// The extension of an error response, for the log and the metrics.
 #[derive(Clone, Debug)]
 pub(super) struct Answered {
     pub(super) refusal: Option<Refusal>,
@@ -24,13 +24,13 @@ pub(super) struct Answered {
 }
 
 impl ApiError {
-    /// Makes an answer `{"error": message}`.
+    /// Creates a response with the body `{"error": message}`.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
             message: message.into(),
             refusal: match status {
-                // 404 may be about a delivery: the path's own says so itself.
+                // 404 can be about a delivery; the handler for unknown paths sets the reason itself.
                 StatusCode::UNAUTHORIZED => Some(Refusal::Unauthorized),
                 StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => Some(Refusal::Page),
                 StatusCode::BAD_REQUEST => Some(Refusal::Invalid),
@@ -44,7 +44,7 @@ impl ApiError {
         }
     }
 
-    /// Says why the request is refused, where the status does not.
+    /// Sets the reason for which the request is refused, if the status does not determine it.
     pub(crate) fn because(mut self, refusal: Refusal) -> Self {
         self.refusal = Some(refusal);
         self
@@ -53,8 +53,11 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response =
-            (self.status, axum::Json(json!({ "error": self.message }))).into_response();
+        let message: Arc<str> = self.message.as_str().into();
+        let error = api::Error {
+            error: self.message,
+        };
+        let mut response = (self.status, axum::Json(error)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
                 header::WWW_AUTHENTICATE,
@@ -63,7 +66,7 @@ impl IntoResponse for ApiError {
         }
         response.extensions_mut().insert(Answered {
             refusal: self.refusal,
-            message: self.message.into(),
+            message,
         });
         response
     }

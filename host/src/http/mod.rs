@@ -1,4 +1,4 @@
-//! The server's door: connections, what senders post, what people and programs ask.
+//! HTTP: connections, the webhook that senders post to, and the API for people and programs.
 
 pub(crate) mod api;
 mod auth;
@@ -13,23 +13,23 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware;
 
-use crate::app::Shared;
 use crate::telemetry::{self, Refusal};
+use api::Api;
 use error::ApiError;
+use webhook::Webhook;
 
-/// Why alerts are answered 503 before the first scan of the folder has ended.
+pub(crate) use refused::RefusalLog;
+
+/// The error of the webhook before the first scan of the folder has ended.
 pub(crate) const STILL_LOADING: &str = "the handlers are still being loaded";
 
-/// Every route.
-pub(crate) fn endpoints(shared: &Shared) -> Endpoints<Shared> {
-    api::endpoints(shared)
-        .merge(webhook::endpoints())
+/// Returns every route.
+pub(crate) fn endpoints(api: Api, webhook: Webhook, log: RefusalLog) -> Endpoints {
+    api::endpoints(api)
+        .merge(webhook::endpoints(webhook))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(
-            shared.clone(),
-            refused::watch,
-        ))
+        .layer(middleware::from_fn_with_state(log, refused::watch))
 }
 
 async fn unknown_path(request: Request) -> ApiError {
@@ -45,10 +45,10 @@ async fn unknown_path(request: Request) -> ApiError {
 
 async fn wrong_method(request: Request) -> ApiError {
     let (path, method) = (request.uri().path(), request.method());
-    // A browser, mostly: somebody looks whether this is the right address.
+    // Most likely a browser, with which somebody checks the address.
     let advice = match path {
         "/webhook" | "/webhook/api/v2/alerts" | "/api/v2/alerts" => {
-            ": POST alerts to it; what became of them is at /api/v1/deliveries"
+            ": POST alerts to it; their deliveries are at /api/v1/deliveries"
         }
         _ => "",
     };

@@ -1,16 +1,18 @@
-//! Keeps web pages out: whoever shows this machine's browser a page does not thereby get at the server.
+//! The origin check: keeps web pages from using the server through a browser on this machine.
 //!
-//! Two ways lead from a page to a server that answers on loopback. A page may post to it across origins,
-//! with whatever the browser holds for it (basic authentication too): such a request names its page in
-//! `Origin`, which no other client sends. And a page's own name may be turned to 127.0.0.1 after it was
-//! loaded (DNS rebinding), which makes it one origin with the server: then `Host` is a name that is not
-//! ours. The second counts only where nothing else has to be proved, which is on loopback. Nobody on another machine can
-//! reach the server there, so that no name but this machine's own is let in: names without a dot and those under `.local` and
-//! `.lan` are no safer than public ones, since whoever answers multicast DNS or DHCP in a network can give them any address.
+//! A page can reach a server on loopback in two ways. It can make cross-origin requests, with the credentials that the browser
+//! has for the server (basic authentication too); such a request has a header `Origin`, which no other client sends. Or the
+//! page's own name can resolve to 127.0.0.1 after it was loaded (DNS rebinding), which makes the page same-origin with the
+//! server; then `Host` is a name that is not the server's. The second way matters only if nothing else is required to
+//! authenticate, which is the case on loopback. No other machine can reach the server there, so only this machine's own names
+//! are accepted. Names without a dot and names under `.local` and `.lan` are no safer than public ones: whoever answers
+//! multicast DNS or DHCP in the network can resolve them to any address.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use url::{Host, Url};
 
@@ -23,35 +25,69 @@ use crate::telemetry;
 pub(crate) struct Settings {
     /// `external_url`: its host is a name of this server, its origin one of this server's own.
     pub(crate) external_url: Option<Url>,
-    /// `insecure`: whoever reaches the server is let in.
+    /// `insecure`: everybody who reaches the server is accepted.
     pub(crate) is_insecure: bool,
 }
 
-/// What a request has to prove beside where it comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// Credentials, a signature or a client's certificate; or the operator wants none.
-    Asked,
-    /// Nothing: the address is loopback, and whoever reaches it is let in.
-    None,
+/// The check by the settings in use.
+#[derive(Clone, Debug)]
+pub(crate) struct OriginCheck {
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    pub(crate) bound: Arc<Bound>,
 }
 
-impl Proof {
-    /// Returns what a request has to prove; `is_closed` says whether the endpoint itself needs credentials.
-    pub(super) fn asked_by(settings: &Settings, bound: &Bound, is_closed: bool) -> Self {
-        if is_closed || settings.is_insecure || bound.requires_client_certificate() {
-            Self::Asked
-        } else {
-            Self::None
+impl OriginCheck {
+    /// Judges a request to an endpoint, see [`judge`]. `is_closed` is true if the endpoint itself needs credentials.
+    pub(super) fn judge(
+        &self,
+        is_closed: bool,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
+        let settings = self.settings.load();
+        let proof = self.proof(&settings, is_closed);
+        judge(proof, method, uri, headers, settings.external_url.as_ref())
+    }
+
+    /// Judges a request to read what needs no credentials, see [`judge_reader`]. `is_closed` is true if other endpoints need
+    /// some: then the server can be reached from other machines.
+    pub(super) fn judge_reader(
+        &self,
+        is_closed: bool,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
+        let settings = self.settings.load();
+        match self.proof(&settings, is_closed) {
+            Proof::Asked => Ok(()),
+            Proof::None => judge_reader(uri, headers, settings.external_url.as_ref()),
         }
     }
+
+    fn proof(&self, settings: &Settings, is_closed: bool) -> Proof {
+        if is_closed || settings.is_insecure || self.bound.requires_client_certificate() {
+            Proof::Asked
+        } else {
+            Proof::None
+        }
+    }
+}
+
+/// What a request has to prove besides its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// Credentials, a signature or a client's certificate; or the configuration has `insecure`.
+    Asked,
+    /// Not at all: the address is loopback, and everybody who reaches it is accepted.
+    None,
 }
 
 /// Returns Ok unless a page of another origin is behind the request.
 ///
 /// # Errors
 /// 403 for a request that a foreign page made, 421 for a name that the server is not known by.
-pub(crate) fn judge(
+fn judge(
     proof: Proof,
     method: &Method,
     uri: &Uri,
@@ -82,14 +118,14 @@ pub(crate) fn judge(
     Ok(())
 }
 
-/// Returns Ok unless a name that was turned to this machine is behind the request to read what asks for no proof.
+/// Returns `Ok` unless the request, to an endpoint without authentication, has a host name that may have been rebound.
 ///
-/// A scraper may ask by an address that is not loopback, through a proxy on this machine. A page cannot: its origin would be
-/// that address, and no name that can be turned.
+/// A scraper may use an address that is not loopback, through a proxy on this machine. A page cannot: its origin would be that
+/// address, which cannot be rebound.
 ///
 /// # Errors
 /// 421 for a name that the server is not known by.
-pub(crate) fn judge_reader(
+fn judge_reader(
     uri: &Uri,
     headers: &HeaderMap,
     external_url: Option<&Url>,
@@ -119,7 +155,7 @@ fn foreign_page() -> ApiError {
     )
 }
 
-/// What the request calls this server: in `Host`, and in its target where that is a whole URL.
+/// Returns the host names of the request: in `Host`, and in its target if that is an absolute URL.
 fn named_hosts<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Vec<Cow<'a, str>> {
     let hosts = headers.get_all(header::HOST).iter();
     hosts
@@ -128,11 +164,11 @@ fn named_hosts<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Vec<Cow<'a, str>> {
         .collect()
 }
 
-/// A loopback address, `localhost`, or the name that the operator gave. A page's origin can be none of these: it would have to
-/// come from this machine, or from where the operator said that the server is.
+/// Returns whether it is a loopback address, `localhost`, or the configured name. None of these can be the origin of a foreign
+/// page, which would have to come from this machine or from the server itself.
 fn is_ours(authority: &str, external_url: Option<&Url>) -> bool {
     if let Ok(address) = authority.parse::<SocketAddr>() {
-        // What most senders write: it takes no look at it as a URL.
+        // What most senders send; parsing a URL is not needed.
         return is_loopback(address.ip());
     }
     let Ok(url) = Url::parse(&format!("http://{authority}/")) else {
@@ -156,7 +192,7 @@ fn is_ours(authority: &str, external_url: Option<&Url>) -> bool {
     }
 }
 
-/// An IP address, with or without a port.
+/// Returns whether it is an IP address, with or without a port.
 fn is_address(authority: &str) -> bool {
     let bare = authority.trim_start_matches('[').trim_end_matches(']');
     authority.parse::<SocketAddr>().is_ok() || bare.parse::<IpAddr>().is_ok()
@@ -166,8 +202,8 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Returns true where the origin's host and port are those that the request was sent to. The scheme is
-/// not looked at: what ends TLS before us leaves us plain HTTP.
+/// Returns whether the origin has the host and port that the request was sent to. The scheme is ignored, because a proxy that
+/// terminates TLS forwards plain HTTP.
 fn is_at(origin: &Url, authority: &str) -> bool {
     let Ok(asked) = Url::parse(&format!("{}://{authority}/", origin.scheme())) else {
         return false;
@@ -219,7 +255,7 @@ mod tests {
             "evil.example",
             "evil.example:5000",
             "evil.example.",
-            // Names that somebody in the same network can answer for, and addresses that are no loopback.
+            // Names that others in the network can resolve, and addresses that are not loopback.
             "x.local",
             "x.lan:5000",
             "router",

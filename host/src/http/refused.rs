@@ -1,7 +1,8 @@
-//! Counts and logs requests that are refused: an operator learns of alerts that do not get in from the server too, not only
-//! from their sender's log.
+//! Counts and logs requests that are refused: so an operator learns from the server too, and not only from their sender's log,
+//! of alerts that are not accepted.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -11,11 +12,17 @@ use axum::response::Response;
 
 use super::error::Answered;
 use super::webhook;
-use crate::app::Shared;
-use crate::telemetry::{Refusal, Refused};
+use crate::telemetry::{Metrics, Refusal, Refusals, Refused};
 
-/// Stands before every endpoint.
-pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+/// Counts and logs refusals.
+#[derive(Clone)]
+pub(crate) struct RefusalLog {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) refusals: Arc<Refusals>,
+}
+
+/// Is passed by every request.
+pub(super) async fn watch(State(log): State<RefusalLog>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| *peer);
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -28,7 +35,7 @@ pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: 
     };
     let may_bring_alerts = may_bring_alerts(&method, uri.path(), reason);
     if may_bring_alerts {
-        shared.metrics.request_refused(reason);
+        log.metrics.request_refused(reason);
     }
     if may_bring_alerts || matches!(reason, Refusal::Unauthorized | Refusal::Page) {
         let refused = Refused {
@@ -39,12 +46,12 @@ pub(super) async fn watch(State(shared): State<Shared>, request: Request, next: 
             path: uri.path(),
             error: &answered.message,
         };
-        shared.refusals.log(&refused, Instant::now());
+        log.refusals.log(&refused, Instant::now());
     }
     response
 }
 
-/// Returns true if it may be a sender's: it was posted to the webhook, or to a path that may be mistaken for it.
+/// Returns whether the request may carry alerts: it was posted to the webhook, or to an unknown path.
 fn may_bring_alerts(method: &Method, path: &str, reason: Refusal) -> bool {
     let posts = *method == Method::POST || *method == Method::PUT;
     posts && (webhook::PATHS.contains(&path) || reason == Refusal::Path)

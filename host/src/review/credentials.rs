@@ -1,13 +1,13 @@
-//! Credentials that a handler is granted and could never send.
+//! Finds credentials that are granted to a handler and can never be sent.
 
 use crate::alert::HandlerName;
 use crate::policy::{HttpGrant, scalar};
 
-use super::{Review, Said};
+use super::{FindingText, Review};
 
 impl Review<'_> {
-    /// A credential goes to its own origins alone: if the handler may send requests to none of them, each request that names
-    /// it is refused.
+    /// A credential is sent only to its own origins: if the handler may send requests to none of them, every request that names
+    /// the credential is refused.
     pub(super) fn credentials(&mut self, name: &HandlerName) {
         let settings = self.config.handlers.of(name);
         let http = &settings.grants.http;
@@ -46,7 +46,7 @@ impl Review<'_> {
                 "correct credentials.{granted}.origins or handlers.{name}.allow.http; to send it to what the handler may request, its origins are"
             );
             let path = format!("handlers.{name}.allow.credentials");
-            let said = Said::new(message, advice).with_lines(lines);
+            let said = FindingText::new(message, advice).with_lines(lines);
             self.fail(Some(name), &path, said);
         }
     }

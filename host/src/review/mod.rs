@@ -1,115 +1,28 @@
-//! Compares the configuration with the modules: what each handler will be given, and what of it can only fail. Pure; `check`
-//! and the server use it alike, so that neither calls fine what the other refuses.
+//! Compares the configuration with the modules and reports what cannot work. `check` and the server both use it, so they never
+//! disagree. Makes no I/O.
 
 mod credentials;
+mod latest;
 mod online;
 mod routes;
 mod settings;
+mod slack;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+pub(crate) use latest::Latest;
 pub use online::Asked;
-
-use serde::{Serialize, Serializer};
+pub(crate) use slack::SlackCheck;
 
 use crate::alert::HandlerName;
-use crate::config::{Config, Problem};
+use crate::config::Config;
 use crate::description::{Description, Setting};
+use crate::findings::{Finding, Findings, Problem};
 use crate::policy::{self, Needs, WITHOUT_FILE};
 use crate::router::Router;
 use crate::runtime::ModuleInfo;
-
-/// One thing that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Whose configuration it is about, if one handler's.
-    pub handler: Option<HandlerName>,
-    /// Where, what, and what to do.
-    pub problem: Problem,
-    /// Lines of configuration to add or to change, if any.
-    pub lines: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.problem)?;
-        if !self.lines.is_empty() {
-            write!(f, "\n{}", self.lines)?;
-        }
-        Ok(())
-    }
-}
-
-impl Finding {
-    /// Returns it in one line, without the lines to add.
-    #[must_use]
-    pub fn one_line(&self) -> String {
-        self.problem.to_string()
-    }
-}
-
-/// As it is printed.
-impl Serialize for Finding {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl From<Problem> for Finding {
-    fn from(problem: Problem) -> Self {
-        Self {
-            handler: None,
-            problem,
-            lines: String::new(),
-        }
-    }
-}
-
-/// Everything that was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// What can only fail.
-    pub problems: Vec<Finding>,
-    /// What is hardly meant.
-    pub warnings: Vec<Finding>,
-}
-
-impl Findings {
-    /// Returns what is about this handler alone.
-    #[must_use]
-    pub fn about(&self, name: &HandlerName) -> Self {
-        let of = |list: &[Finding]| {
-            let about = |finding: &&Finding| finding.handler.as_ref() == Some(name);
-            list.iter().filter(about).cloned().collect()
-        };
-        Self {
-            problems: of(&self.problems),
-            warnings: of(&self.warnings),
-        }
-    }
-
-    /// Puts both lists into the order of the file; what stands in no file comes last.
-    fn in_order(mut self) -> Self {
-        let key = |finding: &Finding| (position(&finding.problem), finding.problem.message.clone());
-        for list in [&mut self.problems, &mut self.warnings] {
-            list.sort_by_key(key);
-            list.dedup();
-        }
-        self
-    }
-}
-
-/// Returns line and column of `file:line:column`.
-pub(crate) fn position(problem: &Problem) -> (usize, usize) {
-    let mut parts = problem.place.rsplitn(3, ':');
-    let mut number = || parts.next().and_then(|part| part.parse().ok());
-    let column = number();
-    let line = number();
-    line.zip(column).unwrap_or((usize::MAX, usize::MAX))
-}
 
 /// Reviews a configuration together with the modules of its folder.
 #[must_use]
@@ -129,7 +42,7 @@ pub fn review(config: &Config, modules: &[ModuleInfo], descriptions: &[Descripti
     review.findings.in_order()
 }
 
-/// Reviews only what does not depend on what could not be read: for a configuration that is not whole.
+/// Reviews only what does not depend on the parts that could not be read, for a configuration with errors.
 #[must_use]
 pub fn review_names(
     config: &Config,
@@ -142,7 +55,7 @@ pub fn review_names(
     review.findings.in_order()
 }
 
-/// A review under way.
+/// A review in progress.
 struct Review<'a> {
     config: &'a Config,
     modules: &'a [ModuleInfo],
@@ -152,7 +65,7 @@ struct Review<'a> {
 }
 
 impl<'a> Review<'a> {
-    /// Begins with what reading the configuration found wrong.
+    /// Begins with the problems that were found while reading the configuration.
     fn new(
         config: &'a Config,
         modules: &'a [ModuleInfo],
@@ -172,14 +85,14 @@ impl<'a> Review<'a> {
     }
 }
 
-/// What is said about one key.
-struct Said {
+/// The message, the advice and the lines of a finding.
+struct FindingText {
     message: String,
     advice: String,
     lines: String,
 }
 
-impl Said {
+impl FindingText {
     fn new(message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -194,7 +107,7 @@ impl Said {
 }
 
 impl Review<'_> {
-    fn finding(&self, handler: Option<&HandlerName>, path: &str, said: Said) -> Finding {
+    fn finding(&self, handler: Option<&HandlerName>, path: &str, said: FindingText) -> Finding {
         let mut advice = said.advice;
         if !said.lines.is_empty() && self.config.file.is_none() {
             advice = format!("{advice}. {WITHOUT_FILE}");
@@ -210,17 +123,17 @@ impl Review<'_> {
         }
     }
 
-    fn fail(&mut self, handler: Option<&HandlerName>, path: &str, said: Said) {
+    fn fail(&mut self, handler: Option<&HandlerName>, path: &str, said: FindingText) {
         let finding = self.finding(handler, path, said);
         self.findings.problems.push(finding);
     }
 
-    fn warn(&mut self, handler: Option<&HandlerName>, path: &str, said: Said) {
+    fn warn(&mut self, handler: Option<&HandlerName>, path: &str, said: FindingText) {
         let finding = self.finding(handler, path, said);
         self.findings.warnings.push(finding);
     }
 
-    /// Looks at what one handler is given on each of its routes.
+    /// Reviews what a handler is given on each of its routes.
     fn handler(&mut self, description: &Description) {
         let name = &description.name;
         let Some(module) = self
@@ -234,7 +147,7 @@ impl Review<'_> {
         self.settings(&module, description);
     }
 
-    /// A module that imports what it is not granted.
+    /// Warns of a module with imports that are not granted.
     fn limited(&mut self, module: &ModuleInfo, description: &Description) {
         let name = &description.name;
         if let Some(lines) = missing_grants(self.config, module, Some(description)) {
@@ -250,8 +163,8 @@ impl Review<'_> {
             } else {
                 format!(", and these alerts go to it: {}", takes.join(", "))
             };
-            let said = Said::new(
-                format!("{name} is limited: what it is not granted answers `denied`{takes}"),
+            let said = FindingText::new(
+                format!("{name} is limited: calls that are not granted return `denied`{takes}"),
                 "to grant it, put these lines into the configuration",
             );
             self.warn(
@@ -262,8 +175,8 @@ impl Review<'_> {
         }
     }
 
-    /// Returns where the handler runs: each route with its path in the file (absent if it was made from a description), and
-    /// the alarms about dead letters.
+    /// Returns where the handler runs: each route with its path in the file (absent if it was made from a description), and the
+    /// notices about dead letters.
     fn uses(&self, name: &HandlerName) -> Vec<(Option<String>, BTreeMap<String, String>)> {
         let configured = self.config.routes.len();
         let mut uses: Vec<_> = self
@@ -295,7 +208,7 @@ impl Review<'_> {
     }
 }
 
-/// Returns what a handler's settings say that it needs, its defaults included.
+/// Returns what a handler needs according to its settings, including their defaults.
 fn needs(config: &Config, description: &Description) -> Needs {
     let given = config.handlers.of(&description.name);
     let mut needs = Needs::default();
@@ -332,7 +245,7 @@ fn needs(config: &Config, description: &Description) -> Needs {
     needs
 }
 
-/// Returns the lines of configuration that a module lacks for what it imports.
+/// Returns the lines of configuration that grant what a module imports and is not granted.
 #[must_use]
 pub fn missing_grants(
     config: &Config,

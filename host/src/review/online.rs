@@ -1,23 +1,22 @@
-//! What Slack and the granted origins say when they are asked, put as findings.
+//! Turns the results of asking Slack and the granted origins into findings.
 
 use crate::alert::HandlerName;
-use crate::config::{Config, Problem};
+use crate::config::Config;
+use crate::findings::{Finding, Findings, Problem};
 use crate::policy::HttpGrant;
 use crate::runtime::{ChannelState, SlackReport, SlackTrouble};
-
-use super::{Finding, Findings};
 
 /// What came of asking.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// What is wrong.
     pub findings: Findings,
-    /// What was found to be right, and what could not be known, for people.
+    /// What is right, and what could not be checked, for people.
     pub notes: Vec<String>,
 }
 
 impl Asked {
-    /// Takes what Slack said.
+    /// Adds Slack's results.
     pub fn slack(&mut self, config: &Config, report: &SlackReport) {
         let place = |path: &str| config.spots.place(path);
         let finding = |path: &str, message: String, advice: &str| {
@@ -31,7 +30,7 @@ impl Asked {
             Ok(bot) => bot,
             Err(SlackTrouble::Unreachable(why)) => {
                 let message = format!("Slack could not be asked: {why}");
-                let advice = "until it answers, messages wait; check the way there (proxy_url, slack.api_url)";
+                let advice = "messages wait until it answers; check the connection to it (proxy_url, slack.api_url)";
                 self.findings
                     .warnings
                     .push(finding("slack", message, advice));
@@ -46,7 +45,7 @@ impl Asked {
         let who = format!("@{}", bot.user);
         if bot.lacks("chat:write") {
             let message =
-                format!("the token of {who} has not the scope chat:write: nothing can be posted");
+                format!("the token of {who} lacks the scope chat:write: nothing can be posted");
             let advice = "add the scope under OAuth & Permissions, and install the app again";
             self.findings
                 .problems
@@ -109,7 +108,7 @@ impl Asked {
         );
     }
 
-    /// Takes whether an origin could be reached. One that cannot be reached from here may well be from elsewhere.
+    /// Adds whether an origin could be reached. An origin that is unreachable from here may be reachable from elsewhere.
     pub fn origin(
         &mut self,
         config: &Config,

@@ -1,14 +1,14 @@
-//! Names in routes that no module has, modules that no alert reaches, alerts that reach no module.
+//! Finds handler names that no module has, modules that no alert reaches, and alerts that reach no module.
 
 use crate::alert::HandlerName;
 use crate::config::closest;
 use crate::policy::scalar;
 use crate::router::Route;
 
-use super::{Review, Said};
+use super::{FindingText, Review};
 
 impl Review<'_> {
-    /// Names that no module has: in routes, for dead letters, below `handlers`.
+    /// Finds names that no module has: in routes, for dead letters, below `handlers`.
     pub(super) fn names(&mut self) {
         let mut named = Vec::new();
         for (index, route) in self.config.routes.iter().enumerate() {
@@ -27,7 +27,7 @@ impl Review<'_> {
             self.fail(
                 Some(name),
                 &path,
-                Said::new(format!("{path} names the handler {name}, {whose}"), advice),
+                FindingText::new(format!("{path} names the handler {name}, {whose}"), advice),
             );
         }
         for name in self.config.handlers.names() {
@@ -42,12 +42,12 @@ impl Review<'_> {
             self.warn(
                 Some(name),
                 &format!("handlers.{name}"),
-                Said::new(message, advice),
+                FindingText::new(message, advice),
             );
         }
     }
 
-    /// Says why there is no module of this name, and what to do.
+    /// Returns why there is no module of this name, and what to do.
     fn absent(&self, name: &HandlerName, otherwise: &str) -> (String, String) {
         let dir = self.config.handlers_dir.display();
         let file = format!("{name}.wasm");
@@ -67,7 +67,7 @@ impl Review<'_> {
         (format!("which no module in {dir} is"), advice)
     }
 
-    /// What is never run, and what nobody handles.
+    /// Finds modules that are never run, and alerts that no handler answers.
     pub(super) fn routes(&mut self) {
         for description in self.descriptions {
             let name = &description.name;
@@ -89,10 +89,10 @@ impl Review<'_> {
                         scalar(name.as_str())
                     );
                     let message = format!(
-                        "{name} names the alertname {pattern:?}, which is compared as it stands: an expression is no alertname, so its route takes no alert"
+                        "{name} names the alertname {pattern:?}, which is compared literally: it is not used as a regular expression, so its route takes no alert"
                     );
                     let advice = "name the handler in a route ahead of those without matchers";
-                    let said = Said::new(message, advice).with_lines(lines);
+                    let said = FindingText::new(message, advice).with_lines(lines);
                     self.warn(Some(name), "routes", said);
                 }
             }
@@ -110,7 +110,7 @@ impl Review<'_> {
                 self.warn(
                     Some(name),
                     "routes",
-                    Said::new(message, "name it in `routes`, or remove its file"),
+                    FindingText::new(message, "name it in `routes`, or remove its file"),
                 );
             }
         }
@@ -120,35 +120,35 @@ impl Review<'_> {
             .iter()
             .any(|route| route.matchers.is_empty())
         {
-            let message = "no route is without matchers: an alert that none matches is stored as done and handled by nobody";
+            let message = "every route has matchers: an alert that no route matches is stored as done without being handled";
             let advice = "add a last route without matchers";
-            self.warn(None, "routes", Said::new(message, advice));
+            self.warn(None, "routes", FindingText::new(message, advice));
         }
         self.heartbeats();
     }
 
-    /// An alarm that no route takes would be raised for nobody.
+    /// Finds heartbeats whose alert no route takes.
     fn heartbeats(&mut self) {
         let config = self.config;
         for name in config.heartbeats.keys() {
-            let labels = crate::heartbeat::labels_of_alarm(name);
+            let labels = crate::alarms::labels_of_alarm(name);
             if self.router.matching(&labels).is_empty() {
                 let message = format!(
                     "heartbeats.{name}: no route takes the alert {} that its absence raises, so nobody would hear of it",
-                    crate::heartbeat::MISSING
+                    crate::alarms::MISSING
                 );
                 let advice = "add a route for it, or a last one without matchers";
                 self.warn(
                     None,
                     &format!("heartbeats.{name}"),
-                    Said::new(message, advice),
+                    FindingText::new(message, advice),
                 );
             }
         }
     }
 }
 
-/// Returns true for what is written as a regular expression. Parentheses and dots stand in names too.
+/// Returns whether an alertname is written as a regular expression. Parentheses and dots occur in names too.
 fn is_expression(alertname: &str) -> bool {
     alertname != "*"
         && (alertname.contains(['*', '|', '^', '$', '\\', '?']) || alertname.contains(".+"))

@@ -1,5 +1,5 @@
-//! What a handler is set to, by its own entry and by its routes, compared with what its module states and with what it may
-//! reach.
+//! Compares a handler's settings, from its own entry and from its routes, with what its module declares and with what is
+//! granted to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,23 @@ use crate::runtime::ModuleInfo;
 use crate::shapes;
 use crate::units::parse_duration;
 
-use super::{Review, Said, missing_grants};
+use super::{FindingText, Review, missing_grants};
 
-/// Of a value that is repeated.
+/// The longest value that a message shows.
 const VALUE_CHARS_MAX: usize = 80;
-/// The server sets it itself.
+/// A setting that the server sets itself.
 const STORY_BASE: &str = "story_base";
 
-/// A setting as a handler will be given it.
+/// A setting as the handler will get it.
 struct Given<'a> {
     handler: &'a HandlerName,
     key: String,
     value: String,
-    /// Where it stands, or would stand.
+    /// The path in the configuration that it has or would have.
     path: String,
-    /// It is the module's own default.
+    /// True if it is the module's default.
     is_default: bool,
-    /// It stands where a credential's name belongs, and there is none of that name: it may be the secret itself.
+    /// True if it should name a credential and there is none of that name: it may be the secret itself.
     may_be_secret: bool,
     stated: Option<&'a Setting>,
 }
@@ -41,7 +41,7 @@ impl Given<'_> {
             }
     }
 
-    /// Returns how a sentence begins that is about it.
+    /// Returns the beginning of a sentence about it.
     fn described(&self) -> String {
         let Self {
             handler, key, path, ..
@@ -49,7 +49,7 @@ impl Given<'_> {
         if self.may_be_secret {
             return format!("{path} (not shown, since it may be a secret)");
         }
-        // Settings hold no secrets, and somebody may have put one there all the same.
+        // Settings should hold no secrets, but one may have been put there by mistake.
         let mut value = self.value.clone();
         shapes::mask_named(key, &mut value);
         let value: String = value.chars().take(VALUE_CHARS_MAX).collect();
@@ -147,11 +147,11 @@ impl Review<'_> {
             scalar(name.as_str()),
             scalar(key)
         );
-        let said = Said::new(message, "set it").with_lines(lines);
+        let said = FindingText::new(message, "set it").with_lines(lines);
         self.fail(Some(name), &format!("handlers.{name}.config"), said);
     }
 
-    /// A key that the module does not have. One of a route may be meant for another of its handlers.
+    /// Reports a key that the module does not have. A route's setting may be meant for another of its handlers.
     fn unknown(&mut self, given: &Given<'_>, stated: &[Setting], route: Option<&str>) {
         let mut known: Vec<&str> = stated.iter().map(|s| s.name.as_str()).collect();
         let is_of_route = route.is_some_and(|route| given.path.starts_with(route));
@@ -165,7 +165,11 @@ impl Review<'_> {
             None => format!("the settings of {} are {}", given.handler, known.join(", ")),
         };
         let message = format!("{}: {} has no such setting", given.path, given.handler);
-        self.fail(Some(given.handler), &given.path, Said::new(message, advice));
+        self.fail(
+            Some(given.handler),
+            &given.path,
+            FindingText::new(message, advice),
+        );
     }
 
     fn is_known_to_another(&self, given: &Given<'_>) -> bool {
@@ -175,7 +179,7 @@ impl Review<'_> {
             .flat_map(|(_, route)| &route.handlers);
         others.any(|other| {
             let described = self.descriptions.iter().find(|d| d.name == *other);
-            // What is not there, or does not state its settings, may well have this one.
+            // A module that is missing or declares no settings may have this one.
             let stated = described.and_then(|d| d.settings.as_deref());
             stated.is_none_or(|all| all.iter().any(|setting| setting.is_named(&given.key)))
         })
@@ -187,7 +191,7 @@ impl Review<'_> {
         };
         let value = given.value.trim();
         if value.is_empty() && !setting.required {
-            // As good as not set.
+            // An empty value counts as not set.
             return false;
         }
         let is_list = self.config.spots.has(&format!("{}[0]", given.path));
@@ -212,7 +216,7 @@ impl Review<'_> {
         if !is_fine {
             let about = &setting.about;
             let advice = format!("it should be {should_be} ({about})");
-            let said = Said::new(given.described(), advice);
+            let said = FindingText::new(given.described(), advice);
             self.fail(Some(given.handler), &given.path, said);
             return true;
         }
@@ -220,7 +224,7 @@ impl Review<'_> {
             && let Some(left) = placeholder(value)
         {
             let message = format!("{}: {left:?} is a placeholder", given.path);
-            let said = Said::new(message, "write the name of the host that is meant");
+            let said = FindingText::new(message, "write the name of the host that is meant");
             self.fail(Some(given.handler), &given.path, said);
             return true;
         }
@@ -233,7 +237,7 @@ impl Review<'_> {
             self.fail(
                 Some(given.handler),
                 &given.path,
-                Said::new(given.described(), advice),
+                FindingText::new(given.described(), advice),
             );
             return true;
         }
@@ -247,7 +251,7 @@ impl Review<'_> {
             .any(|key| self.config.spots.has(&format!("{}.{key}", given.path)))
     }
 
-    /// Returns true where the handler is granted no channel at all, and that is said.
+    /// Returns true if the handler is granted no channel at all and that was reported.
     fn channel(
         &mut self,
         given: &Given<'_>,
@@ -289,7 +293,7 @@ impl Review<'_> {
                 "{}, which slack.channels does not have: nothing could be posted",
                 given.described()
             );
-            let said = Said::new(message, advice).with_lines(lines);
+            let said = FindingText::new(message, advice).with_lines(lines);
             self.fail(Some(name), &given.path, said);
             return false;
         }
@@ -316,13 +320,13 @@ impl Review<'_> {
             )
         };
         let advice = format!("add {channel} to handlers.{name}.allow.slack");
-        let said = Said::new(message, advice).with_lines(lines);
+        let said = FindingText::new(message, advice).with_lines(lines);
         let path = if given.is_default {
             format!("handlers.{name}.allow.slack")
         } else {
             given.path.clone()
         };
-        // A module that waits for its first grants is known as limited. Others are granted, and another is named.
+        // A module without any grants is reported as limited. If others are granted, the missing one is named.
         if has_none {
             self.warn(Some(name), &path, said);
         } else {
@@ -331,7 +335,7 @@ impl Review<'_> {
         has_none
     }
 
-    /// A URL that the handler requests. What it can reach at all is not known where nothing is granted: that is said apart.
+    /// Checks a URL that the handler requests. If nothing is granted, that is reported elsewhere.
     fn origin(&mut self, given: &Given<'_>) {
         let name = given.handler;
         let settings = self.config.handlers.of(name);
@@ -351,7 +355,7 @@ impl Review<'_> {
         );
         let advice = format!("correct it, or add {origin} to handlers.{name}.allow.http");
         let lines = allow_with(name, &settings.grants, |allow| allow.add_http(&origin));
-        self.found_in_setting(given, Said::new(message, advice).with_lines(lines));
+        self.found_in_setting(given, FindingText::new(message, advice).with_lines(lines));
     }
 
     fn credential(&mut self, given: &Given<'_>) {
@@ -367,13 +371,13 @@ impl Review<'_> {
             let lines = allow_with(name, &settings.grants, |allow| {
                 allow.add_credential(credential);
             });
-            Said::new(message, advice).with_lines(lines)
+            FindingText::new(message, advice).with_lines(lines)
         } else {
             let message = format!(
                 "{}: credentials has no entry of that name",
                 given.described()
             );
-            Said::new(
+            FindingText::new(
                 message,
                 match closest(credential, &known) {
                     Some(meant) => format!("did you mean {meant}?"),
@@ -385,8 +389,8 @@ impl Review<'_> {
         self.found_in_setting(given, said);
     }
 
-    /// What the operator wrote is a mistake; a default may well not be needed.
-    fn found_in_setting(&mut self, given: &Given<'_>, said: Said) {
+    /// Reports what the operator wrote as a problem; a default as a warning, since it may not be needed.
+    fn found_in_setting(&mut self, given: &Given<'_>, said: FindingText) {
         if given.is_default {
             self.warn(Some(given.handler), &given.path, said);
         } else {

@@ -1,4 +1,4 @@
-//! Configurations that can be read and would kill every alert: what is said of each, where, and that the remedy is one.
+//! Configurations that can be read but would fail for every alert: the findings, their places and remedies.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -42,7 +42,7 @@ fn module(
     (info, description)
 }
 
-/// `notify` posts; `kube` asks an API server too; `plain` states no settings; `greedy` requires one.
+/// `notify` posts; `kube` also calls an API server; `plain` declares no settings; `greedy` requires one.
 fn folder() -> (Vec<ModuleInfo>, Vec<Description>) {
     let channel = || setting(r#"{"name":"channel","type":"string","default":"alerts"}"#);
     let kube = vec![
@@ -74,7 +74,7 @@ fn folder() -> (Vec<ModuleInfo>, Vec<Description>) {
     .unzip()
 }
 
-/// Reads `text` after what every case has, and reviews it with the modules of these names.
+/// Parses `text` after the part that all cases have in common, and reviews it with the modules of these names.
 fn review_of(text: &str, names: &[&str]) -> Findings {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.yml");
@@ -98,10 +98,10 @@ struct Case {
     about: &'static str,
     modules: &'static [&'static str],
     text: &'static str,
-    /// The line and column, and parts of what is said.
+    /// The line and column, and parts of the message.
     at: &'static str,
     says: &'static [&'static str],
-    /// What the remedy replaces, and with what.
+    /// The text that the remedy replaces, and its replacement.
     remedy: (&'static str, &'static str),
 }
 
@@ -311,7 +311,7 @@ fn what_can_only_fail_is_refused_with_its_place_and_a_remedy() {
         }
         let (before, after) = case.remedy;
         assert!(text.contains(before), "{}", case.about);
-        // From behind: what stands first in every case is not meant.
+        // The last occurrence, because the part that all cases have in common comes first.
         let at = text.rfind(before).unwrap();
         let mended = format!("{}{after}{}", &text[..at], &text[at + before.len()..]);
         let findings = review_of(&mended, case.modules);
@@ -438,7 +438,7 @@ fn names_of_channels_are_compared_with_slacks() {
     );
 }
 
-/// What one handler of a route does not know may be meant for another.
+/// A setting that one handler of a route does not have may be meant for another.
 #[test]
 fn a_setting_of_a_route_is_known_if_one_of_its_handlers_has_it() {
     let text = |key: &str, handlers: &str| {

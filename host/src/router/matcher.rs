@@ -1,4 +1,4 @@
-//! Matchers in Alertmanager's syntax and meaning: those of 0.34 in its default mode, in which two parsers read each
+//! Matchers with Alertmanager's syntax and semantics: those of 0.34 in its default mode, in which two parsers read each
 //! text (matcher/compat/parse.go).
 
 mod classic;
@@ -18,7 +18,7 @@ pub struct Matcher {
     test: Test,
 }
 
-/// How a matcher compares.
+/// The operator of a matcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MatchOp {
     /// `=`
@@ -38,7 +38,7 @@ enum Test {
     Regex(Re2),
 }
 
-/// A matcher as one of the parsers reads it.
+/// A matcher as parsed, before its expression is compiled.
 #[derive(Debug, PartialEq, Eq)]
 struct Written {
     name: String,
@@ -46,7 +46,7 @@ struct Written {
     value: String,
 }
 
-/// Why a matcher cannot be read.
+/// The error for a matcher that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct MatcherError {
@@ -57,7 +57,7 @@ pub struct MatcherError {
 impl MatcherError {
     fn of_text(text: &str, why: &str) -> Self {
         Self {
-            message: format!("{text:?} is no matcher: {why}; write it as alertname=\"Name\""),
+            message: format!("{text:?} is not a matcher: {why}; write it as alertname=\"Name\""),
             is_of_expression: false,
         }
     }
@@ -71,7 +71,7 @@ impl MatcherError {
 }
 
 impl MatchOp {
-    /// Returns the operator as it is written.
+    /// Returns the operator's spelling.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,12 +95,12 @@ impl Matcher {
         }
     }
 
-    /// Returns a matcher; the expression of a regex must match the whole value.
+    /// Returns a matcher; a regular expression must match the whole value.
     ///
     /// # Errors
-    /// Where RE2 refuses the expression, or it takes too much memory.
+    /// Returns an error if RE2 rejects the expression, or it needs too much memory.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
-        // An expression without operators is its own only match.
+        // An expression without operators matches only itself.
         let test = match op {
             MatchOp::Equal | MatchOp::NotEqual => Test::Literal,
             MatchOp::Regex | MatchOp::NotRegex if regex::escape(value) == value => Test::Literal,
@@ -116,12 +116,12 @@ impl Matcher {
         })
     }
 
-    /// Reads the matchers of one text: `a="b"`, `a=b, c=~"d|e"`, `{a="b", c!~d}`; an empty text or list holds none.
+    /// Parses the matchers in a text: `a="b"`, `a=b, c=~"d|e"`, `{a="b", c!~d}`; an empty text or list has none.
     ///
-    /// Where both of Alertmanager's parsers take a text, the classic one's reading counts.
+    /// If both of Alertmanager's parsers accept a text, the classic one's result is used.
     ///
     /// # Errors
-    /// Says what was expected, and where.
+    /// Returns what was expected, and where.
     pub fn parse(text: &str) -> Result<Vec<Self>, MatcherError> {
         let classic = classic::read(text);
         let utf8 = utf8::read(text);
@@ -131,7 +131,7 @@ impl Matcher {
         let utf8 = utf8.and_then(Self::compiled);
         match (classic.and_then(Self::compiled), utf8) {
             (Ok(matchers), _) | (Err(_), Ok(matchers)) => Ok(matchers),
-            // A text that is well formed and has a bad expression is best told that.
+            // If the text is well-formed and its expression is not, the error of the expression is the useful one.
             (Err(classic), Err(utf8)) => Err(if classic.is_of_expression {
                 classic
             } else {
@@ -153,19 +153,19 @@ impl Matcher {
         &self.name
     }
 
-    /// Returns how it compares.
+    /// Returns the operator.
     #[must_use]
     pub fn op(&self) -> MatchOp {
         self.op
     }
 
-    /// Returns what it compares with.
+    /// Returns the value that labels are compared with.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Returns true where it matches. A label that is missing equals the empty text.
+    /// Returns whether it matches. A missing label is treated as empty.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         let value = labels.get(&self.name).unwrap_or_default();
@@ -180,7 +180,7 @@ impl Matcher {
     }
 }
 
-/// As Alertmanager writes it: the value quoted, the name only where it must be.
+/// Alertmanager's format: the value is quoted, the name only if necessary.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_classic = self.name.chars().enumerate().all(|(i, c)| {

@@ -1,9 +1,9 @@
-//! RE2's syntax, as Go's `regexp` package reads it, compiled for the engine of the regex crate.
+//! RE2's syntax as Go's `regexp` package accepts it, compiled for the engine of the regex crate.
 //!
-//! The two syntaxes look alike and are not: `\w`, `\d`, `\s` and `\b` are ASCII here, a dash after a class is itself,
-//! `&&` in a class means nothing, a brace that begins no repetition is itself, and there are `\Q…\E` and octal
-//! escapes. So an expression is parsed by the rules of Go's `regexp/syntax` (1.25, with the flags `syntax.Perl`)
-//! and handed to the engine as a tree, not as text.
+//! The two syntaxes are similar but differ: here `\w`, `\d`, `\s` and `\b` are ASCII, a dash after a class is literal, `&&` in a
+//! class has no meaning, a brace that begins no repetition is literal, and there are `\Q…\E` and octal escapes. So an
+//! expression is parsed by the rules of Go's `regexp/syntax` (1.25, with the flags `syntax.Perl`) and passed to the engine
+//! as a tree, not as text.
 
 mod class;
 mod error;
@@ -20,24 +20,24 @@ use regex_automata::meta;
 
 pub(super) use error::Re2Error;
 
-/// What a compiled expression may take. The usual one takes 6 KiB, `.{1000}` 1 MiB, `\pL{100}` 4.7 MiB.
+/// The size limit of a compiled expression. A typical one takes 6 KiB, `.{1000}` 1 MiB, `\pL{100}` 4.7 MiB.
 const PROGRAM_BYTES_MAX: usize = 8 << 20;
-/// What the engine may remember of an expression's states while it matches.
+/// The size limit of the cache that the engine uses while it matches.
 const CACHE_BYTES_MAX: usize = 1 << 20;
 
 /// Expressions with more groups are compiled on a thread with [`STACK_BYTES`].
 const GROUPS_ON_THIS_STACK_MAX: usize = 50;
-/// Enough for the deepest nesting that is taken, in a debug build too.
+/// Enough for the deepest nesting that is accepted, even in a debug build.
 const STACK_BYTES: usize = 64 << 20;
 
-/// What stands behind an expression that must match a whole value.
+/// The suffix of an expression that must match a whole value.
 const SUFFIX: &str = ")$";
 
 /// A compiled expression.
 #[derive(Clone)]
 pub(super) struct Re2(meta::Regex);
 
-/// The compiled program is of no use to anybody who reads.
+/// Prints no program, which would be of no use.
 impl fmt::Debug for Re2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Re2")
@@ -45,10 +45,10 @@ impl fmt::Debug for Re2 {
 }
 
 impl Re2 {
-    /// Compiles an expression that must match a whole value. It is put between `^(?:` and `)$` before it is parsed, as
-    /// Alertmanager does (pkg/labels/matcher.go), so `b)|(c` is good, if not what anybody means.
+    /// Compiles an expression that must match a whole value. As in Alertmanager (pkg/labels/matcher.go), it is put between
+    /// `^(?:` and `)$` before it is parsed, so `b)|(c` is valid, though rarely intended.
     pub(super) fn whole(expression: &str) -> Result<Self, Re2Error> {
-        // Nothing is nested without a group, and the engine goes down a tree by recursion.
+        // Only groups nest, and the engine processes the tree recursively.
         if expression.bytes().filter(|byte| *byte == b'(').count() <= GROUPS_ON_THIS_STACK_MAX {
             return Self::compile(expression);
         }

@@ -1,4 +1,4 @@
-//! Matching and the order of routes, as tables.
+//! Tables of matching and of the order of routes.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -33,7 +33,7 @@ fn described(name: &str, alerts: &[&str]) -> Description {
     }
 }
 
-/// Writes routes as `alertname="A" → a, b`.
+/// Formats routes as `alertname="A" → a, b`.
 fn listed(router: &Router) -> Vec<String> {
     let list = |items: Vec<String>| items.join(", ");
     router
@@ -86,13 +86,13 @@ fn matchers_are_read_as_alertmanager_reads_them() {
 #[test]
 fn where_both_parsers_take_a_text_the_classic_reading_counts() {
     let cases = [
-        // Classic: a backslash that escapes nothing is itself. UTF-8: Go's escapes.
+        // Classic: a backslash that escapes nothing is literal. UTF-8: Go's escapes.
         (r#"volume="D:\backup""#, r"D:\backup"),
         (r#"volume="D:\x41""#, r"D:\x41"),
         (r#"a=~"\u00e9|\101""#, "é|A"),
         (r#"a="\t""#, r"\t"),
         (r#"a=~"\x28""#, r"\x28"),
-        // Only the classic one takes these.
+        // Only the classic parser accepts these.
         (r"path=C:\temp", r"C:\temp"),
         ("a=", ""),
         ("a==b", "=b"),
@@ -102,7 +102,7 @@ fn where_both_parsers_take_a_text_the_classic_reading_counts() {
         ("{a=b", "b"),
         ("a=it's", "it's"),
         ("a=\"b\nc\"", "b\nc"),
-        // Only the UTF-8 one takes these.
+        // Only the UTF-8 parser accepts these.
         (r#""a"="\u00e9\x41\n\101""#, "éA\nA"),
         (" {a=b} ", "b"),
         ("a\u{a0}=b", "b"),
@@ -130,7 +130,7 @@ fn where_both_parsers_take_a_text_the_classic_reading_counts() {
     }
 }
 
-/// The inputs of people who met them; Alertmanager's answers.
+/// Inputs that users reported, with Alertmanager's results.
 #[test]
 fn matchers_from_the_field_match_as_they_do_in_alertmanager() {
     let cases = [
@@ -162,16 +162,16 @@ fn a_matcher_that_cannot_be_read_says_why() {
         (r#"a="b"#, "the closing quote is missing"),
         (r#"a="b" c="d""#, "a comma is expected"),
         (r#"a=b"c""#, "a comma is expected"),
-        (r#""a"="\q""#, "has an escape that is none"),
-        (r#""a"="\ud800""#, "has an escape that is none"),
-        (r#""a"="\xff""#, "has an escape that is none"),
-        ("\"a\"=\"b\nc\"", "has an escape that is none"),
+        (r#""a"="\q""#, "has an invalid escape"),
+        (r#""a"="\ud800""#, "has an invalid escape"),
+        (r#""a"="\xff""#, "has an invalid escape"),
+        ("\"a\"=\"b\nc\"", "has an invalid escape"),
         ("ä=b}", "the opening brace is missing"),
         ("{ä=b", "the closing brace is missing"),
         ("{ä=b}c", "nothing is expected after the closing brace"),
         ("ä=", "a value is expected"),
         ("ä!b", "the operators are = != =~ !~"),
-        ("ä=it's", "' stands outside of quotes"),
+        ("ä=it's", "' must be within quotes"),
         (r#"a=~"(""#, "is refused: a closing ) is missing"),
         (r#"größe=~"(""#, "is refused: a closing ) is missing"),
         (r#"a=~"(x{1000}){1000}""#, "{1000} is over 1,000"),

@@ -14,25 +14,25 @@ use line::{Line, Style};
 
 pub use sink::{dropped, flush};
 
-/// How a line is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// `ts=… level=… msg="…" name=value`, as Prometheus writes it.
     Logfmt,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// How much is written.
+/// The lowest level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Verbosity {
-    /// Everything.
+    /// All lines.
     Debug,
-    /// What an operator wants to know.
+    /// Normal operation.
     Info,
-    /// What may need an operator.
+    /// Problems that may need an operator.
     Warn,
-    /// What needs an operator.
+    /// Problems that need an operator.
     Error,
 }
 
@@ -47,20 +47,20 @@ impl Verbosity {
     }
 }
 
-/// Whether lines for people are coloured.
+/// Whether lines on a terminal are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
-    /// As terminals obey them.
+    /// With terminal escapes for colours.
     On,
-    /// Text alone.
+    /// Without escapes.
     Off,
 }
 
-/// Starts logging to standard error, once a process. Without a format, people's where standard error is a
-/// terminal, and logfmt elsewhere.
+/// Starts logging to standard error, once per process. Without a format, the one for people is used if standard error is a
+/// terminal, and logfmt otherwise.
 pub fn init(format: Option<Format>, verbosity: Verbosity, colours: Colours) {
     let levels = tracing_subscriber::filter::Targets::new()
-        // What libraries log is for developers, not for operators.
+        // Libraries log for developers, not for operators.
         .with_default(Level::WARN.min(verbosity.level()))
         .with_target("alert_manager", verbosity.level())
         .with_target("handler", verbosity.level());
@@ -70,7 +70,7 @@ pub fn init(format: Option<Format>, verbosity: Verbosity, colours: Colours) {
         None => BoxMakeWriter::new(io::stderr),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    // A second call in one process (tests) keeps the first one's subscriber.
+    // A second call in one process (in tests) keeps the first subscriber.
     let _ = match (format, std::io::stderr().is_terminal()) {
         (Some(Format::Json), _) => registry
             .with(lines.event_format(Line(Style::Json)))

@@ -1,4 +1,4 @@
-//! The metrics that `/metrics` shows. No label holds what an alert or its sender wrote.
+//! The metrics of `/metrics`. No label contains text that an alert or its sender wrote.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use prometheus::{
 use crate::alert::{HandlerName, Status, StepKind};
 use crate::queue::Losses;
 
-/// Every metric, registered once for each server (a test runs many in one process).
+/// All metrics, registered once per server (a test runs several in one process).
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Held by whoever takes series away to set them anew, and by a look at them meanwhile.
+    /// Locked while series are replaced, and while the metrics are encoded.
     showing: Mutex<()>,
     webhook_alerts: IntCounterVec,
     webhook_truncated: IntCounter,
@@ -47,16 +47,16 @@ pub struct Metrics {
     reload_successful: IntGauge,
 }
 
-/// What became of an alert at the webhook.
+/// The result for an alert at the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebhookResult {
-    /// Committed, and on its way.
+    /// It was committed and will run.
     Accepted,
-    /// The same event was taken before.
+    /// The same event was accepted before.
     Duplicate,
-    /// A firing whose resolved was taken before.
+    /// A firing alert whose resolved alert was accepted before.
     Stale,
-    /// No alert; kept dead with its JSON, or refused with the whole body.
+    /// Not a valid alert; it was stored as a dead delivery with its JSON, or the whole body was refused.
     Rejected,
 }
 
@@ -72,28 +72,28 @@ impl WebhookResult {
 }
 
 impl Metrics {
-    /// Registers every metric in a registry of its own.
+    /// Registers all metrics in a new registry.
     ///
     /// # Errors
-    /// Where two metrics share a name: a mistake in this file.
+    /// Returns an error if two metrics have the same name, which would be a mistake in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
             webhook_alerts: counters(
                 &registry,
                 "alert_manager_webhook_alerts_total",
-                "Alerts received by the webhook, by status and by what became of them.",
+                "Alerts received by the webhook, by status and result.",
                 &["status", "result"],
             )?,
             webhook_fields_left_out: counter(
                 &registry,
                 "alert_manager_webhook_fields_left_out_total",
-                "Fields of alerts and their groups that were too long and are cut or not kept.",
+                "Fields of alerts and their groups that were too long and were cut or dropped.",
             )?,
             webhook_truncated: counter(
                 &registry,
                 "alert_manager_webhook_truncated_alerts_total",
-                "Alerts that a sender left out of its bodies (max_alerts): they never arrive.",
+                "Alerts that a sender left out of its bodies (max_alerts), so that they never arrive.",
             )?,
             unrouted: counter(
                 &registry,
@@ -109,12 +109,12 @@ impl Metrics {
             dead: gauge(
                 &registry,
                 "alert_manager_dead_deliveries",
-                "Dead deliveries, which a person can send again.",
+                "Dead letters: dead deliveries, but for those that a person cancelled.",
             )?,
             retention_removed: counters(
                 &registry,
                 "alert_manager_retention_removed_total",
-                "Settled deliveries removed from the store, by why (time, or size: before their time) and by how they had ended.",
+                "Settled deliveries removed from the store, by reason (time, or size, which removes them early) and by state.",
                 &["reason", "state"],
             )?,
             coalesced: counters(
@@ -126,7 +126,7 @@ impl Metrics {
             unreported: counter(
                 &registry,
                 "alert_manager_dead_letters_unreported_total",
-                "Notices about dead letters, and other alarms of the server, that no configured way could deliver.",
+                "Notices about dead letters, and other alarms of the server, that could not be delivered on any configured way.",
             )?,
             depth: gauge(
                 &registry,
@@ -137,7 +137,7 @@ impl Metrics {
                 &registry,
                 Gauge::new(
                     "alert_manager_queue_oldest_timestamp_seconds",
-                    "When the oldest delivery not yet settled was accepted; 0 where there is none.",
+                    "When the oldest delivery not yet settled was accepted; 0 if there is none.",
                 )?,
             )?,
             step_duration: histograms(
@@ -161,7 +161,7 @@ impl Metrics {
             host_calls: counters(
                 &registry,
                 "alert_manager_host_calls_total",
-                "Calls of handlers to their host, by interface and by how they were answered.",
+                "Host calls of handlers, by interface and result.",
                 &["handler", "kind", "result"],
             )?,
             diverged: counters(
@@ -173,25 +173,25 @@ impl Metrics {
             limits: counters(
                 &registry,
                 "alert_manager_limits_total",
-                "Limits that handlers met, by the limit's name in the configuration; for a log, lines dropped.",
+                "Limits that handlers hit, by the limit's name in the configuration; for log_lines, the lines dropped.",
                 &["handler", "limit"],
             )?,
             breaker_open: gauges(
                 &registry,
                 "alert_manager_handler_breaker_open",
-                "1 while a handler is paused because it failed again and again.",
+                "1 while a handler is paused because it failed several times in a row.",
                 &["handler"],
             )?,
             slack_channel_held: gauges(
                 &registry,
                 "alert_manager_slack_channel_held",
-                "1 while Slack refuses a channel of slack.channels, or the token, so that messages wait for the operator.",
+                "1 while Slack rejects a channel of slack.channels, or the token, so that messages wait for the operator.",
                 &["channel"],
             )?,
             serving_old: gauges(
                 &registry,
                 "alert_manager_handler_serving_old",
-                "1 while the handler's file as it is now is refused and the version before it serves.",
+                "1 while the handler's current file is refused and the previous version serves.",
                 &["handler"],
             )?,
             store_writable: gauge(
@@ -202,7 +202,7 @@ impl Metrics {
             heartbeat_missing: gauges(
                 &registry,
                 "alert_manager_heartbeat_missing",
-                "1 while an expected heartbeat does not come.",
+                "1 while an expected heartbeat is missing.",
                 &["heartbeat"],
             )?,
             handler_info: gauges(
@@ -220,7 +220,7 @@ impl Metrics {
             requests_refused: counters(
                 &registry,
                 "alert_manager_webhook_refused_requests_total",
-                "Requests to the webhook, or posted to no known path, that were refused, by reason.",
+                "Refused requests to the webhook, and POST requests to unknown paths, by reason.",
                 &["reason"],
             )?,
             log_lines_dropped: counter(
@@ -236,7 +236,7 @@ impl Metrics {
             reload_successful: gauge(
                 &registry,
                 "alert_manager_config_last_reload_successful",
-                "1 where the last read of the configuration succeeded.",
+                "1 if the configuration was last read successfully.",
             )?,
             registry,
             showing: Mutex::new(()),
@@ -249,7 +249,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        // A series that exists from the start shows a rate at its first increment.
+        // Series that exist from the start show a rate at their first increment.
         for status in [Status::Firing, Status::Resolved] {
             for result in [
                 WebhookResult::Accepted,
@@ -272,19 +272,19 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Counts alerts at the webhook; one whose status could not be read counts as firing.
+    /// Counts alerts at the webhook; an alert whose status could not be read counts as firing.
     pub fn webhook_alerts(&self, status: Option<Status>, result: WebhookResult, count: u64) {
         self.webhook_alerts
             .with_label_values(&[status.unwrap_or(Status::Firing).as_str(), result.as_str()])
             .inc_by(count);
     }
 
-    /// Counts alerts that a sender cut off.
+    /// Counts alerts that a sender left out of a body.
     pub fn webhook_truncated(&self, count: u64) {
         self.webhook_truncated.inc_by(count);
     }
 
-    /// Counts fields of bodies that were too long and are cut or not kept.
+    /// Counts fields of bodies that were too long and were cut or dropped.
     pub fn webhook_fields_left_out(&self, count: u64) {
         self.webhook_fields_left_out.inc_by(count);
     }
@@ -294,7 +294,7 @@ impl Metrics {
         self.unrouted.inc();
     }
 
-    /// Counts an actor that ended, and how long its alert took from acceptance.
+    /// Counts an actor that ended, and observes the time since its alert was accepted.
     pub fn actor_ended(&self, handler: &HandlerName, outcome: &str, since_accepted: Duration) {
         self.deliveries
             .with_label_values(&[handler.as_str(), outcome])
@@ -304,7 +304,7 @@ impl Metrics {
             .observe(since_accepted.as_secs_f64());
     }
 
-    /// Returns how many actors of a handler ended done, and how many dead, since the start.
+    /// Returns how many actors of a handler ended done and how many dead since the start.
     #[must_use]
     pub fn ended(&self, handler: &HandlerName) -> (u64, u64) {
         let count = |outcome| {
@@ -336,52 +336,52 @@ impl Metrics {
             .inc_by(count);
     }
 
-    /// Shows the handlers that serve now, each with 1 where it is paused, and those alone.
+    /// Sets the series to the handlers that serve now, with 1 for each that is paused.
     pub fn breakers<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.breaker_open, handlers);
     }
 
-    /// Shows the channels that are set, each with 1 while it is held, and those alone.
+    /// Sets the series to the configured channels, with 1 for each that is held.
     pub fn slack_channels<'a>(&self, channels: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.slack_channel_held, channels);
     }
 
-    /// Shows the handlers that serve now, each with 1 if a newer file of it is refused, and those alone.
+    /// Sets the series to the handlers that serve now, with 1 for each whose newer file is refused.
     pub fn serving_old<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.serving_old, handlers);
     }
 
-    /// Shows whether the store can be written.
+    /// Sets whether the store can be written.
     pub fn store(&self, unwritable: Option<&str>) {
         self.store_writable.set(i64::from(unwritable.is_none()));
     }
 
-    /// Shows the heartbeats that are expected now, each with 1 where it is missing, and those alone.
+    /// Sets the series to the heartbeats that are expected now, with 1 for each that is missing.
     pub fn heartbeats<'a>(&self, heartbeats: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.heartbeat_missing, heartbeats);
     }
 
-    /// Counts how often a limit was met.
+    /// Counts how often a limit was hit.
     pub fn limits(&self, handler: &HandlerName, limit: &str, count: u64) {
         self.limits
             .with_label_values(&[handler.as_str(), limit])
             .inc_by(count);
     }
 
-    /// Returns what a look at the metrics holds from the first value that it sets until they are encoded: another look,
-    /// or a change of the handlers, would take series away in between.
+    /// Returns the lock to hold from the first value that is set until the metrics are encoded: a concurrent request, or a
+    /// change of the handlers, would remove series in between.
     pub fn look(&self) -> MutexGuard<'_, ()> {
         self.showing.lock()
     }
 
-    /// Shows the queue as it is now.
+    /// Sets the values of the queue.
     pub fn queue(&self, depth: usize, dead: u64, oldest_seconds: f64) {
         self.depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
         self.dead.set(i64::try_from(dead).unwrap_or(i64::MAX));
         self.oldest.set(oldest_seconds);
     }
 
-    /// Shows what the queue has discarded or coalesced since its start. To be called while [`Self::look`] is held.
+    /// Sets what the queue has discarded or coalesced since its start. To be called while [`Self::look`] is held.
     pub fn losses(&self, losses: &Losses) {
         for (reason, state, total) in [
             ("time", "done", losses.done_by_time),
@@ -398,7 +398,7 @@ impl Metrics {
         counter.inc_by(losses.unreported.saturating_sub(counter.get()));
     }
 
-    /// Shows the modules that serve now, and those alone.
+    /// Sets the series to the modules that serve now.
     pub fn handlers<'a>(&self, serving: impl Iterator<Item = (&'a str, &'a str, &'a str)>) {
         let _no_look_meanwhile = self.showing.lock();
         self.handler_info.reset();
@@ -407,7 +407,7 @@ impl Metrics {
                 .with_label_values(&[handler, version, sha256])
                 .set(1);
             for outcome in ["done", "dead"] {
-                // A series that exists before its first death shows that death as a rate.
+                // A series that exists before the first dead delivery shows that delivery as a rate.
                 self.deliveries.with_label_values(&[handler, outcome]);
             }
         }
@@ -420,13 +420,13 @@ impl Metrics {
             .inc();
     }
 
-    /// Shows how many log lines were dropped since the start of the process.
+    /// Sets how many log lines were dropped since the start of the process.
     pub fn log_lines_dropped(&self, total: u64) {
         let counter = &self.log_lines_dropped;
         counter.inc_by(total.saturating_sub(counter.get()));
     }
 
-    /// Counts a request that brings no alerts in.
+    /// Counts a refused request.
     pub(crate) fn request_refused(&self, reason: Refusal) {
         self.requests_refused
             .with_label_values(&[reason.as_str()])
@@ -438,7 +438,7 @@ impl Metrics {
         self.load_failures.inc();
     }
 
-    /// Shows whether the last read of the configuration succeeded.
+    /// Sets whether the configuration was last read successfully.
     pub fn reloaded(&self, result: Result<(), ()>) {
         self.reload_successful.set(i64::from(result.is_ok()));
     }
@@ -446,7 +446,7 @@ impl Metrics {
     /// Returns the metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// Where a metric cannot be encoded.
+    /// Returns an error if a metric cannot be encoded.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -457,19 +457,19 @@ impl Metrics {
 /// Why a connection was refused or cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// There were too many, each with a request under way.
+    /// There were too many connections, each with a request in progress.
     Full,
-    /// It had proved nothing, or asked nothing, and another took its place.
+    /// It was unauthenticated or had no request, and another connection took its place.
     Displaced,
-    /// Its body, whose sender had proved nothing, made room for another.
+    /// Its body, from an unauthenticated sender, was dropped in favour of another.
     DisplacedBody,
-    /// Its headers did not come in time.
+    /// Its headers did not arrive in time.
     SlowHeaders,
-    /// Its body paused too long or was too slow.
+    /// Its body paused for too long or was too slow.
     SlowBody,
-    /// It did not read its answer.
+    /// It did not read its response.
     SlowReader,
-    /// No TLS connection came about.
+    /// The TLS handshake failed.
     Tls,
 }
 
@@ -490,30 +490,31 @@ impl Cut {
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It did not prove who it is from.
+    /// It was not authenticated.
     Unauthorized,
-    /// Its sender made too many.
+    /// Its sender exceeded the rate limit.
     Rate,
-    /// A web page is behind it.
+    /// It was made by a web page.
     Page,
-    /// Nothing in its body is an alert.
+    /// Its body contains no valid alert.
     Invalid,
     /// Its body is too large.
     TooLarge,
-    /// Its body is not JSON, or compressed.
+    /// Its body is not JSON, or is compressed.
     MediaType,
-    /// Its path does not take its method.
+    /// Its method is not allowed for its path.
     Method,
-    /// It was posted to a path that there is not.
+    /// It is a POST request to an unknown path.
     Path,
     /// There are too many connections. Counted by `connections_cut_total`.
     Connections,
-    /// Its alerts cannot be stored now: a start, a full queue, a store that cannot be written, too many bodies.
+    /// Its alerts cannot be stored now: the server starts, the queue is full, the store cannot be written, or there are too
+    /// many bodies.
     Unavailable,
 }
 
 impl Refusal {
-    /// Those of requests that may bring alerts.
+    /// The reasons for requests that may bring alerts.
     pub(crate) const ALL: [Self; 9] = [
         Self::Unauthorized,
         Self::Rate,
@@ -542,7 +543,7 @@ impl Refusal {
     }
 }
 
-/// Shows these values and no other.
+/// Sets exactly these values and removes all other series.
 fn show<'a>(gauges: &IntGaugeVec, values: impl Iterator<Item = (&'a str, i64)>) {
     gauges.reset();
     for (label, value) in values {

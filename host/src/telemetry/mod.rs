@@ -1,4 +1,4 @@
-//! What the server reports about itself: log lines and metrics.
+//! Log lines and metrics of the server.
 
 pub mod log;
 mod metrics;
@@ -6,4 +6,4 @@ mod refusals;
 
 pub(crate) use metrics::{Cut, Refusal};
 pub use metrics::{Metrics, WebhookResult};
-pub(crate) use refusals::{Refusals, Refused, WINDOW as REFUSALS_WINDOW, shown};
+pub(crate) use refusals::{Refusals, Refused, shown};

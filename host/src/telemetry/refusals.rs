@@ -1,28 +1,30 @@
-//! Lines about requests that were refused: the first of a kind at once, those like it counted and summed up, so that a
-//! stranger who asks a thousand times a second writes two lines a minute.
+//! Log lines about refused requests. The first of a kind is logged at once, later ones are counted and summarized, so that
+//! a client with a thousand requests per second causes two lines per minute.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::time::MissedTickBehavior;
 
 use super::Refusal;
 use crate::shapes;
 
 /// How long refusals of one kind are counted after one was logged.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(60);
 
-/// Kinds that are known at one time; further senders are counted together, by reason.
+/// The kinds that are tracked at one time; further senders are counted together, by reason.
 const KINDS_MAX: usize = 1_000;
 
-/// Of what a request says of itself, in a line.
+/// The length to which a line cuts text from a request.
 const SHOWN_CHARS_MAX: usize = 300;
 
-/// What is refused again and again is one kind: a reason, and an address or an IPv6 network of 64 bits.
+/// Refusals of one kind have the same reason and the same address, or IPv6 network of 64 bits.
 type Kind = (&'static str, Option<IpAddr>);
 
-/// A request that was refused, as far as a line may tell: no header, no query, no body.
+/// The parts of a refused request that may be logged: no header, no query, no body.
 #[derive(Debug)]
 pub(crate) struct Refused<'a> {
     pub(crate) reason: Refusal,
@@ -33,7 +35,7 @@ pub(crate) struct Refused<'a> {
     pub(crate) error: &'a str,
 }
 
-/// What was refused lately.
+/// The recent refusals.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<HashMap<Kind, Window>>);
 
@@ -43,7 +45,7 @@ struct Window {
     more: u64,
 }
 
-/// Refusals of one kind after the one that was logged.
+/// The refusals of one kind after the one that was logged.
 #[derive(Debug, PartialEq, Eq)]
 struct Summary {
     reason: &'static str,
@@ -52,7 +54,7 @@ struct Summary {
 }
 
 impl Refusals {
-    /// Logs a refusal, unless one like it was logged lately: then it is counted.
+    /// Logs a refusal, or counts it if one of its kind was logged recently.
     pub(crate) fn log(&self, refused: &Refused<'_>, now: Instant) {
         let kind = (
             refused.reason.as_str(),
@@ -75,12 +77,22 @@ impl Refusals {
         );
     }
 
+    /// Logs what refused requests have in common, once a window, until the server ends.
+    pub(crate) async fn sum_up_each_window(self: Arc<Self>) {
+        let mut windows = tokio::time::interval(WINDOW);
+        windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            windows.tick().await;
+            self.sum_up(Some(Instant::now()));
+        }
+    }
+
     /// Sums up the kinds whose window has ended; at the end of the server, all.
     pub(crate) fn sum_up(&self, ended_by: Option<Instant>) {
         self.ended(ended_by).iter().for_each(Summary::log);
     }
 
-    /// Returns true for the first of its kind in a window, and what a window before had more.
+    /// Returns true for the first refusal of its kind in a window, and the summary of an earlier window.
     fn take(&self, mut kind: Kind, now: Instant) -> (bool, Option<Summary>) {
         let mut windows = self.0.lock();
         if windows.len() >= KINDS_MAX && !windows.contains_key(&kind) {
@@ -160,9 +172,9 @@ fn class_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns a text without what looks like a secret, cut.
+/// Returns a text with secrets masked, then cut.
 ///
-/// In this order: half a secret has no shape.
+/// It is masked first, since a part of a secret can no longer be recognized.
 pub(crate) fn shown(text: &str) -> String {
     shapes::masked(text).chars().take(SHOWN_CHARS_MAX).collect()
 }

@@ -1,4 +1,4 @@
-//! Pauses a handler that fails again and again, and tries one delivery after a while.
+//! The handlers' circuit breakers: a handler that fails several times in a row is paused, then one delivery tries it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,35 +8,35 @@ use parking_lot::Mutex;
 use crate::alert::{HandlerName, StepKind};
 use crate::breaker::{Breaker, Open};
 
-/// What a try showed about the handler, as far as its breaker is concerned.
+/// What an attempt shows about the handler's health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// It ran: whatever it answered.
+    /// The handler ran, whatever it returned.
     Sound,
-    /// It trapped, exited or met a limit.
+    /// The handler trapped, exited or hit a limit.
     Broken(String),
 }
 
 /// Whether a handler may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// It may.
+    /// It may run.
     Open,
-    /// Not for this much longer, and why.
+    /// It is paused for so long, for this reason.
     Paused(Duration, String),
 }
 
-/// One breaker for each hook of each handler: an enrichment that traps does not silence its actor.
+/// One breaker for each hook of each handler: an enrichment that traps does not stop the actor.
 #[derive(Debug, Default)]
 pub(crate) struct Breakers(Mutex<HashMap<(HandlerName, StepKind), Breaker>>);
 
-/// What failed, for people.
+/// Returns the reason, for people.
 fn reason(open: Open<'_>) -> String {
     format!("failed {} times in a row: {}", open.failures, open.last)
 }
 
 impl Breakers {
-    /// Asks for a try. While a breaker is open, one caller after each pause is let through to find out.
+    /// Asks for permission to run. While a breaker is open, it admits one caller after each pause.
     pub(super) fn ask(&self, handler: &HandlerName, step: StepKind, now: Instant) -> Gate {
         let mut breakers = self.0.lock();
         let Some(breaker) = breakers.get_mut(&(handler.clone(), step)) else {
@@ -48,7 +48,7 @@ impl Breakers {
         }
     }
 
-    /// Takes note of a try; returns the breaker's state where it changed.
+    /// Records an attempt; returns how it changed the breaker's state, if it did.
     pub(super) fn tell(
         &self,
         handler: &HandlerName,
@@ -72,7 +72,7 @@ impl Breakers {
         }
     }
 
-    /// Returns how a handler is paused, if it is: its actor's pause before its enrichment's.
+    /// Returns the pause of a handler, if it is paused: the actor's before the enrichment's.
     pub(crate) fn paused(&self, handler: &HandlerName) -> Option<Pause> {
         let breakers = self.0.lock();
         [StepKind::Act, StepKind::Enrich]
@@ -87,7 +87,7 @@ impl Breakers {
             })
     }
 
-    /// Returns when one delivery of each paused handler may find out.
+    /// Returns when one delivery of each paused handler may try it.
     pub(super) fn probes(&self) -> Vec<(HandlerName, Instant)> {
         let breakers = self.0.lock();
         let paused = breakers.iter().filter_map(|((handler, _), breaker)| {
@@ -96,29 +96,29 @@ impl Breakers {
         paused.collect()
     }
 
-    /// Forgets what is known of a handler whose module was replaced: the new one starts afresh.
+    /// Removes the state of a handler whose module was replaced.
     pub(crate) fn forget(&self, handler: &HandlerName) {
         self.0.lock().retain(|(name, _), _| name != handler);
     }
 }
 
-/// How a handler is paused.
+/// The pause of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// Which hook does not run.
+    /// The hook that does not run.
     pub(crate) step: StepKind,
-    /// When one delivery tries again, by the monotonic clock. If that is past, it waits for a delivery that is due.
+    /// When one delivery may try again, on the monotonic clock. If it is past, no delivery has been due since.
     pub(crate) until: Instant,
-    /// What failed.
+    /// The last failure.
     pub(crate) reason: String,
 }
 
-/// What a try did to a breaker.
+/// A change of a breaker's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The handler is paused from now on, and why.
+    /// The handler is paused from now on, for this reason.
     Opened(String),
-    /// It runs again.
+    /// The handler runs again.
     Closed,
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::breaker::FAILURES_MAX;
 
-    /// Returns the moment so many seconds after the start of a test.
+    /// Returns a function for the moment so many seconds after the start of a test.
     fn clock() -> impl Fn(u64) -> Instant {
         let start = Instant::now();
         move |seconds| start + Duration::from_secs(seconds)

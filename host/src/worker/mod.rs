@@ -1,8 +1,8 @@
-//! Takes leased deliveries through their steps and settles them.
+//! Workers run the steps of leased deliveries and settle them.
 
 mod breaker;
+mod lease;
 mod outcome;
-mod pipeline;
 mod prober;
 mod settings;
 mod story;
@@ -26,7 +26,7 @@ pub(crate) use prober::Prober;
 pub(crate) use settings::{EnrichBudget, HandlerSettings, Retry, Settings};
 pub(crate) use threads::GuestThreads;
 
-/// What a worker needs: handles that it shares with the rest of the server.
+/// A worker: handles that it shares with other parts of the server.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) queue: Queue,
@@ -41,20 +41,20 @@ pub(crate) struct Worker {
     pub(crate) breakers: Arc<Breakers>,
 }
 
-/// How far a shutdown is.
+/// The phase of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Takes leases.
+    /// Leases are taken.
     Serving,
-    /// Takes no more; what runs may finish.
+    /// No more leases are taken; running deliveries may finish.
     Draining,
-    /// What still runs is cut off and given back.
+    /// Running deliveries are interrupted and given back.
     CutOff,
 }
 
 impl Worker {
-    /// Runs until `phase` leaves [`Phase::Serving`]; then lets what runs finish within `drain_max`, and cuts
-    /// off the rest. Every lease is settled when this returns.
+    /// Runs until `phase` leaves [`Phase::Serving`], then lets running deliveries finish within `drain_max` and interrupts the
+    /// rest. When it returns, every lease is settled.
     pub(crate) async fn run(
         self,
         mut leases: Leases,
@@ -70,7 +70,7 @@ impl Worker {
                 _ = stop.wait_for(|phase| *phase != Phase::Serving) => break,
                 leased = leases.next() => match leased {
                     Some(leased) => {
-                        let delivery = pipeline::Run::new(&self, leased, cut_off_seen.clone());
+                        let delivery = lease::Lease::new(&self, leased, cut_off_seen.clone());
                         running.spawn(delivery.run());
                     }
                     None => break,
@@ -88,7 +88,7 @@ impl Worker {
                 deliveries = running.len(),
                 "deliveries did not finish within {drain_max:?} of the shutdown; they continue after the next start"
             );
-            // Each task settles what it holds before it ends.
+            // Each task settles its delivery before it ends.
             let _ = cut_off.send(Phase::CutOff);
             while let Some(ended) = running.join_next().await {
                 report(ended);
@@ -97,7 +97,7 @@ impl Worker {
     }
 }
 
-/// A panic here is our own mistake: the lease stays held, and the next start takes it up.
+/// Reports a panic, which is a mistake in the server: the lease stays held, and the next start runs the delivery again.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a worker ended unexpectedly; its delivery continues after the next start");

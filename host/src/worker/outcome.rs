@@ -1,4 +1,4 @@
-//! What becomes of a step after one try: pure decisions, so that their tests are tables.
+//! Decides the outcome of a step after an attempt. Makes no I/O.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use crate::journal::Dependency;
 use crate::queue::{Next, Progress, Step, StepStatus, Wake, Woken};
 use crate::runtime::{Hold, StepFailure};
 
-/// Traps, exits and limits met that end a step: the second shows that it was no accident.
+/// How many traps, exits and exceeded limits end a step: a second one shows that the first was no accident.
 const TRAPS_MAX: u32 = 2;
 
-/// Failures of the host itself (a shutdown, a store that cannot be read) that end an enrichment: they use up no attempt, but
-/// an enrichment is tried again at once, and must not be for ever.
+/// How many failures of the host itself (a shutdown, a store that cannot be read) end an enrichment. They do not count as
+/// attempts, but an enrichment is retried at once and must not be retried for ever.
 const HOST_FAILURES_MAX: u32 = 10;
 
-/// How long after a failure of the host itself (a store that cannot record) a step is tried again.
+/// How long after a failure of the host itself (a store that cannot record) a step is retried.
 const HOST_RETRY: Duration = Duration::from_secs(1);
 
-/// However often a step has ended, what it asks to wait is not raised above this: a handler that waits for its turn at
-/// Slack says exactly when that is.
+/// The greatest minimum for a wait that a handler asks for, however often it has asked: a handler that is held by Slack's rate
+/// limiter asks for exactly the right time.
 const AFTER_FLOOR_MAX: Duration = Duration::from_secs(30);
 
-/// How long a notice about a dead letter is tried on one way while another is free, and until when at the latest if it was
-/// asked to wait.
+/// How long a notice about a dead letter is tried on one way while another is free, and how long at most if it was asked to
+/// wait.
 const WAY_AGE_MAX: Duration = Duration::from_secs(2 * 60);
 const WAY_ASKED_AGE_MAX: Duration = WAY_AGE_MAX.saturating_mul(3);
 
 /// What a decision depends on besides the failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
-    /// The time.
+    /// The current time.
     pub(super) now: Timestamp,
-    /// How long ago the alert was accepted: `max_age` counts from there.
+    /// The time since the alert was accepted, which `max_age` limits.
     pub(super) age: Duration,
-    /// Between 0 and 1: where in its range a backoff falls.
+    /// Between 0 and 1: the position of a backoff in its range.
     pub(super) jitter: f64,
 }
 
-/// Writes what an actor's failure means into its step: another try later, or the end.
+/// Updates an actor's step after a failure: it is retried later, or ends.
 fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circumstances) {
     step.last_error = Some(failure.to_string());
     let wait = match failure {
@@ -59,8 +59,8 @@ fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circ
             (step.traps < TRAPS_MAX && step.attempts < policy.attempts_max)
                 .then(|| backoff(policy, step.attempts, at.jitter))
         }
-        // What it waits for has said how long: a place in Slack's queue is no reason to wait ever longer. But nothing
-        // else bounds how often a handler is told to wait next to no time.
+        // A wait that was asked for, such as for Slack's rate limiter, does not grow with the attempts. But a handler that
+        // asks for very short waits must be bounded by something.
         StepFailure::Unavailable {
             after: Some(after), ..
         } => {
@@ -84,28 +84,28 @@ fn actor_failed(step: &mut Step, failure: &StepFailure, policy: &Retry, at: Circ
     }
 }
 
-/// What a step met outside of the server, if it failed.
+/// The circumstances outside the server that a step met.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Met {
-    /// Slack refuses it until the operator mends that.
+    /// Slack rejects the channel or the token until the operator fixes that.
     pub(super) hold: Option<Hold>,
-    /// What did not answer last.
+    /// The last dependency that did not answer.
     pub(super) needs: Option<Dependency>,
-    /// What it was woken for: that was back.
+    /// The recovered dependencies for which the step was woken.
     pub(super) woken: Vec<Woken>,
 }
 
 impl Met {
-    /// Returns true if this was back for all that waited for it, and the step failed for it nevertheless: it then waits for
-    /// its time. A dependency that answers some and not others is not to have all of them back at each answer. One that was
-    /// to find out waits on with the others.
+    /// Returns true if the step was woken because this dependency answered again, and failed for it nevertheless: it then waits
+    /// until its own time, because a dependency that answers only some requests must not wake all steps each time. A step that
+    /// was the probe keeps waiting with the others.
     fn in_vain(&self, dependency: &Dependency) -> bool {
         let mut woken = self.woken.iter();
         woken.any(|(back, wake)| back == dependency && *wake == Wake::All)
     }
 }
 
-/// Writes what an actor's failure means into its step, given what it met: whatever the handler made of that.
+/// Updates an actor's step after a failure, given the circumstances, whatever the handler made of them.
 pub(super) fn actor_ended(
     step: &mut Step,
     failure: &StepFailure,
@@ -121,7 +121,7 @@ pub(super) fn actor_ended(
             return;
         }
         (Some(hold), Some(other)) => {
-            // It went on after the hold, and then this did not answer: neither is its own mistake. A trap is.
+            // It continued after the hold, and then this did not answer: neither is a mistake of its own. A trap is.
             let excused = StepFailure::Unavailable {
                 message: failure.to_string(),
                 after: None,
@@ -144,8 +144,8 @@ pub(super) fn actor_ended(
     }
 }
 
-/// Lets an actor wait for what only the operator can mend, for as long as its alert may get old. It uses no attempt: a probe
-/// finds out when it goes on.
+/// Lets an actor wait for the operator, up to the age limit of its alert. The wait does not count as an attempt, and a probe
+/// ends it.
 fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
     step.last_error = Some(hold.to_string());
     wait_or_age(step, policy.age_max, policy, at);
@@ -154,7 +154,7 @@ fn actor_held(step: &mut Step, hold: &Hold, policy: &Retry, at: Circumstances) {
     }
 }
 
-/// Returns how long somebody has said to wait.
+/// Returns the wait that was asked for, if any.
 fn asked_wait(failure: &StepFailure) -> Option<Duration> {
     match failure {
         StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => *after,
@@ -162,8 +162,8 @@ fn asked_wait(failure: &StepFailure) -> Option<Duration> {
     }
 }
 
-/// Returns true if a notice of this age is to leave its way for another one that is free. One that was asked to wait has a
-/// place in a queue and is let through at that time, so it stays for longer, but not for ever.
+/// Returns true if a notice of this age should be moved to another free way. If it was asked to wait, it has a reserved time,
+/// so it stays longer, but not for ever.
 pub(super) fn should_leave_way(failure: &StepFailure, age: Duration) -> bool {
     match asked_wait(failure) {
         None => age >= WAY_AGE_MAX,
@@ -171,7 +171,7 @@ pub(super) fn should_leave_way(failure: &StepFailure, age: Duration) -> bool {
     }
 }
 
-/// Returns true if a failure may be due to what did not answer: not if somebody has said how long to wait.
+/// Returns whether a failure may be caused by a dependency that did not answer: not if a wait was asked for.
 fn may_be_due_to_others(failure: &StepFailure) -> bool {
     match failure {
         StepFailure::Retryable { .. } | StepFailure::Unavailable { .. } => {
@@ -185,7 +185,7 @@ fn may_be_due_to_others(failure: &StepFailure) -> bool {
     }
 }
 
-/// Lets a step wait, but not past the age that ends it: then it is given up.
+/// Lets a step wait, at most until the age limit, which ends it.
 pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: Circumstances) {
     let Some(left) = policy
         .age_max
@@ -203,7 +203,7 @@ pub(super) fn wait_or_age(step: &mut Step, wait: Duration, policy: &Retry, at: C
     step.not_before = Some(later(at.now, wait.min(left)));
 }
 
-/// Writes what an enrichment's failure means into its step: another try at once, or a fact for the actors.
+/// Updates an enrichment's step after a failure: it is retried at once, or becomes a fact for the actors.
 pub(super) fn enrichment_failed(
     step: &mut Step,
     failure: &StepFailure,
@@ -211,14 +211,14 @@ pub(super) fn enrichment_failed(
     used_by_all: Duration,
 ) {
     step.last_error = Some(failure.to_string());
-    // What the server did to it, such as a shutdown, uses up no attempt.
+    // What the server caused, such as a shutdown, does not count as an attempt.
     match failure {
         StepFailure::Host(_) => step.unavailable += 1,
         _ => step.attempts += 1,
     }
     let worth_another = match failure {
         StepFailure::Retryable { after, .. } | StepFailure::Unavailable { after, .. } => {
-            // A wait would hold the notification back: only what may be tried at once is.
+            // A wait would hold the notification back, so only a retry without one is made.
             after.is_none_or(|wait| wait.is_zero())
         }
         StepFailure::Trap(_) | StepFailure::Limit(_) => true,
@@ -230,7 +230,7 @@ pub(super) fn enrichment_failed(
     }
 }
 
-/// Ends a step that is not to be tried again.
+/// Ends a step that is not retried.
 pub(super) fn give_up(step: &mut Step, reason: &str) {
     step.status = StepStatus::Failed;
     step.not_before = None;
@@ -238,8 +238,8 @@ pub(super) fn give_up(step: &mut Step, reason: &str) {
     step.last_error = Some(reason.to_owned());
 }
 
-/// Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): anywhere between nothing and the
-/// doubled wait, so that what failed together does not come back together.
+/// Returns a backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): between zero and the doubled
+/// wait, so that deliveries that failed together are not retried together.
 fn backoff(policy: &Retry, tries: u32, jitter: f64) -> Duration {
     policy
         .backoff_min
@@ -248,8 +248,8 @@ fn backoff(policy: &Retry, tries: u32, jitter: f64) -> Duration {
         .mul_f64(jitter.clamp(0.0, 1.0))
 }
 
-/// Returns the least that a handler waits which has asked to wait for the so manieth time: it doubles each time, so that
-/// one that always asks for next to nothing costs less and less.
+/// Returns the minimum for the wait that a handler asks for, after so many earlier ones. It doubles each time, so that a
+/// handler that always asks for a very short wait costs less and less.
 fn after_floor(policy: &Retry, ends: u32) -> Duration {
     backoff(policy, ends, 1.0).min(AFTER_FLOOR_MAX)
 }
@@ -262,7 +262,7 @@ pub(super) fn later(now: Timestamp, wait: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// Returns how a delivery stands at the end of a lease, by its steps.
+/// Returns the state of a delivery at the end of a lease, from its steps.
 pub(super) fn next(progress: &Progress) -> Next {
     let waiting = progress
         .steps

@@ -1,4 +1,4 @@
-//! Finds out whether what is held or paused can go on: one delivery tries after each pause, and all that wait go when it succeeds.
+//! Probes what is held or paused: one delivery tries after each pause, and all that wait continue when it succeeds.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use crate::journal::Dependency;
 use crate::queue::{Queue, Wake};
 use crate::runtime::{Hold, Holds};
 
-/// How long a delivery that was to find out has before another one is asked to.
+/// How long a probe has until another delivery becomes the probe.
 const TRY_MIN: Duration = Duration::from_secs(1);
 
-/// So often one delivery of those that wait for Slack or for a handler tries even if nothing is known to be held: they
-/// waited since before a start, or were late to hear that a hold is gone.
+/// How often one of the deliveries that wait for Slack or for a handler tries even if no hold is known: they may have waited
+/// since before a start, or have missed the end of a hold.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// Sees to it that what waits for Slack or for a handler goes on.
+/// Wakes deliveries that wait for Slack or for a handler.
 pub(crate) struct Prober {
     pub(crate) queue: Queue,
     pub(crate) holds: Arc<Holds>,
     pub(crate) breakers: Arc<Breakers>,
 }
 
-/// What is known from one round to the next.
+/// The state from one round to the next.
 #[derive(Debug)]
 struct Known {
     held: HashMap<Dependency, Hold>,
@@ -56,13 +56,13 @@ impl Prober {
         }
     }
 
-    /// Wakes what is due to find out, and what waited for what is back; returns when the next round is due.
+    /// Wakes probes that are due, and the deliveries that waited for what has recovered; returns when the next round is due.
     fn round(&self, known: &mut Known, now: Instant) -> Instant {
         self.compare(&mut known.held);
         if known.next_sweep <= now {
             known.next_sweep = now + SWEEP;
             for dependency in self.queue.awaited() {
-                // An origin has its handlers' own pace.
+                // Origins are probed by their handlers.
                 if !matches!(dependency, Dependency::Origin(_))
                     && !known.held.contains_key(&dependency)
                 {
@@ -82,7 +82,7 @@ impl Prober {
         next
     }
 
-    /// Reports what is held anew and what no longer is, and wakes what waited for the latter.
+    /// Logs new holds and holds that have ended, and wakes the deliveries that waited for the latter.
     fn compare(&self, known: &mut HashMap<Dependency, Hold>) {
         let current = self.holds.current();
         let held: HashSet<Dependency> = current.iter().map(Hold::dependency).collect();
@@ -90,7 +90,7 @@ impl Prober {
             let is_held = held.contains(dependency);
             if !is_held {
                 let what = named(hold);
-                tracing::info!("{what} is no longer held: what waits for it goes on");
+                tracing::info!("{what} is no longer held: deliveries that wait for it continue");
                 self.queue.wake(dependency, Wake::All);
             }
             is_held
@@ -104,7 +104,7 @@ impl Prober {
                 let what = named(&hold);
                 tracing::error!(
                     code = hold.code,
-                    "{what} is held, nothing that waits for it is lost, and one delivery tries every 30 s: {hold}"
+                    "{what} is held: deliveries wait for it and are not lost, and one of them tries every 30 s: {hold}"
                 );
             }
             known.insert(dependency, hold);
@@ -138,7 +138,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A queue of which one delivery runs at a time, and Slack does not answer.
+    /// A queue of which one delivery runs at a time, while Slack does not answer.
     struct Outage {
         prober: Prober,
         leases: Leases,
@@ -194,7 +194,7 @@ mod tests {
             }
         }
 
-        /// Takes out what goes next, lets it find that Slack does not answer, and waits until that is stored.
+        /// Takes the next delivery, lets it find that Slack does not answer, and waits until that is stored.
         async fn fail(&mut self) -> (DeliveryId, Vec<Woken>) {
             let leased = self.next().await;
             let (id, woken) = (leased.id, leased.woken.clone());
@@ -216,7 +216,7 @@ mod tests {
                 message: "no answer".to_owned(),
                 after: None,
             };
-            // By its own time it goes on after an hour: what comes earlier was woken.
+            // By its own time it would run after an hour, so a delivery that comes earlier was woken.
             let hour = Duration::from_secs(3_600);
             let policy = Retry {
                 attempts_max: 10,

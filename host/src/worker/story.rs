@@ -1,45 +1,22 @@
-//! What one lease did, as `explain` tells it: written by the worker, kept by the queue, read by people.
+//! Keeps the story of an attempt within its limit. The story itself is [`crate::api::Attempt`]: the worker writes it, the queue
+//! keeps it, and `explain` shows it.
 
-use serde::{Deserialize, Serialize};
+use crate::alert::Labels;
+use crate::api::{Attempt, StepTry};
 
-use crate::alert::{Block, HandlerName, Labels, StepKind, Timestamp};
-use crate::journal::Doubts;
-use crate::runtime::Trace;
-
-/// One lease of a delivery: an attempt, in the words of the API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Attempt {
-    /// 1 for the first lease.
-    pub(super) attempt: u32,
-    /// When a worker took it.
-    pub(super) started_at: Timestamp,
-    /// When it was given back.
-    pub(super) ended_at: Timestamp,
-    /// `done`, `dead`, `retry` or `yield`.
-    pub(super) outcome: String,
-    /// True where the server died under the lease before this one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) after_crash: bool,
-    /// What ran.
-    pub(super) steps: Vec<StepStory>,
-    /// What was left out to keep within [`STORY_BYTES_MAX`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) left_out: Vec<String>,
-}
-
-/// The story of one attempt, in bytes of JSON.
+/// The size limit of the story of one attempt, as JSON, in bytes.
 pub(super) const STORY_BYTES_MAX: usize = 512 << 10;
-/// The same as a limit, for metrics.
+/// The name of that limit in the metrics.
 pub(super) const STORY_LIMIT: &str = "story_bytes";
-/// Calls of a step whose story is cut.
+/// Calls that are kept of a step whose story is cut.
 const CUT_CALLS_MAX: usize = 20;
-/// The error of a step whose story is cut, in bytes.
+/// What is kept of the error of a step whose story is cut, in bytes.
 const CUT_ERROR_BYTES_MAX: usize = 1 << 10;
 
-/// Something that is left out of a step's story, and its name.
-type Cut = (&'static str, fn(&mut StepStory));
+/// A part of a step's story that can be left out, and its name.
+type Cut = (&'static str, fn(&mut StepTry));
 
-/// What is left out of a story that is too large, in this order.
+/// What is left out of a story that is too large, in this order: the largest and least needed first.
 const CUTS: [Cut; 5] = [
     ("previews", |step| {
         for call in &mut step.trace.calls {
@@ -65,55 +42,20 @@ const CUTS: [Cut; 5] = [
     }),
 ];
 
-impl Attempt {
-    /// Returns it as JSON. What is too much is left out, and named: the largest and least needed first.
-    pub(super) fn tell(&mut self, bytes_max: usize) -> Option<String> {
-        // Only what can't be written as JSON fails here, and the story holds nothing of that kind.
-        let mut json = serde_json::to_string(self).ok()?;
-        for (what, cut) in CUTS {
-            if json.len() <= bytes_max {
-                break;
-            }
-            self.steps.iter_mut().for_each(cut);
-            self.left_out.push(what.to_owned());
-            json = serde_json::to_string(self).ok()?;
+/// Returns an attempt as JSON of at most `bytes_max`, as far as leaving out the [`CUTS`] achieves it. What was left out is
+/// named in the attempt.
+pub(super) fn to_json(attempt: &mut Attempt, bytes_max: usize) -> Option<String> {
+    // Only a value that JSON does not have fails here, and a story holds none.
+    let mut json = serde_json::to_string(attempt).ok()?;
+    for (what, cut) in CUTS {
+        if json.len() <= bytes_max {
+            break;
         }
-        Some(json)
+        attempt.steps.iter_mut().for_each(cut);
+        attempt.left_out.push(what.to_owned());
+        json = serde_json::to_string(attempt).ok()?;
     }
-}
-
-/// One try of one step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct StepStory {
-    /// Whose.
-    pub(super) handler: HandlerName,
-    /// Which hook.
-    pub(super) step: StepKind,
-    /// The module's version and the first digits of its hash; absent where none was loaded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) module: Option<String>,
-    /// When it started.
-    pub(super) started_at: Timestamp,
-    /// `done`, `retry` or `failed`.
-    pub(super) outcome: String,
-    /// Why it did not succeed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<String>,
-    /// Not before this, where it is tried again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) not_before: Option<Timestamp>,
-    /// What it found or did.
-    #[serde(default, skip_serializing_if = "Labels::is_empty")]
-    pub(super) facts: Labels,
-    /// What it found for people.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) blocks: Vec<Block>,
-    /// Which calls may have happened without a record, after this try. At the step's end: and were not repeated.
-    #[serde(default, skip_serializing_if = "Doubts::is_empty")]
-    pub(super) in_doubt: Doubts,
-    /// Its host calls, log lines and use of the machine.
-    #[serde(flatten)]
-    pub(super) trace: Trace,
+    Some(json)
 }
 
 #[cfg(test)]
@@ -121,15 +63,17 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::alert::{HandlerName, StepKind, Timestamp};
+    use crate::api::{AttemptOutcome, Call, LogLine, StepOutcome, Trace};
     use crate::journal::CallKind;
-    use crate::runtime::{Answered, Call, LogLine};
+    use crate::runtime::Answered;
 
     fn attempt(calls: usize, line: &str) -> Attempt {
         let call = Call {
-            kind: CallKind::Slack,
+            kind: CallKind::Slack.into(),
             request: "post to alerts".to_owned(),
             result: line.to_owned(),
-            answered: Answered::Preview,
+            answered: Answered::Preview.into(),
             duration_us: 1,
             preview: Some(line.into()),
         };
@@ -142,19 +86,19 @@ mod tests {
             attempt: 1,
             started_at: Timestamp::UNIX_EPOCH,
             ended_at: Timestamp::UNIX_EPOCH,
-            outcome: "retry".to_owned(),
+            outcome: AttemptOutcome::Retry.into(),
             after_crash: false,
-            steps: vec![StepStory {
+            steps: vec![StepTry {
                 handler: HandlerName::new("h"),
-                step: StepKind::Act,
+                step: StepKind::Act.into(),
                 module: None,
                 started_at: Timestamp::UNIX_EPOCH,
-                outcome: "retry".to_owned(),
+                outcome: StepOutcome::Retry.into(),
                 error: Some(line.repeat(100)),
                 not_before: None,
                 facts: Labels::from_iter([("fact".to_owned(), line.to_owned())]),
                 blocks: Vec::new(),
-                in_doubt: Doubts::default(),
+                in_doubt: Vec::new(),
                 trace: Trace {
                     calls: vec![call; calls],
                     logs: vec![log; 10],
@@ -166,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn a_story_within_the_bound_is_told_whole() {
+    fn a_story_within_the_limit_is_kept_whole() {
         let mut small = attempt(3, "x");
-        let json = small.tell(STORY_BYTES_MAX).unwrap();
+        let json = to_json(&mut small, STORY_BYTES_MAX).unwrap();
         assert_eq!(json, serde_json::to_string(&attempt(3, "x")).unwrap());
         assert!(!json.contains("left_out"));
     }
@@ -177,13 +121,13 @@ mod tests {
     fn a_story_that_is_too_large_loses_what_is_needed_least_and_says_so() {
         let line = "x".repeat(300);
         let mut large = attempt(1, &line);
-        let whole = large.tell(usize::MAX).unwrap().len();
-        let json = large.tell(whole - 1).unwrap();
+        let whole = to_json(&mut large, usize::MAX).unwrap().len();
+        let json = to_json(&mut large, whole - 1).unwrap();
         assert_eq!(large.left_out, ["previews"]);
         assert!(json.len() < whole && json.contains(r#""left_out":["previews"]"#));
 
         let mut larger = attempt(200, &line);
-        let json = larger.tell(16 << 10).unwrap();
+        let json = to_json(&mut larger, 16 << 10).unwrap();
         assert!(json.len() <= 16 << 10, "{}", json.len());
         let step = &larger.steps[0];
         assert_eq!(larger.left_out.len(), CUTS.len());
@@ -192,6 +136,6 @@ mod tests {
             (step.trace.calls_dropped, step.trace.logs_dropped),
             (180, 10)
         );
-        assert_eq!(step.outcome, "retry");
+        assert!(step.outcome.is(StepOutcome::Retry));
     }
 }

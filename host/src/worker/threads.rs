@@ -1,19 +1,19 @@
-//! The threads that guests run on, apart from those that senders are served on.
+//! The guests' threads, separate from those that serve HTTP.
 
 use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Threads for guests alone, one for each processor: what they compute holds up neither a sender nor a question, since
-/// it is the system that shares the processors out. Ends without waiting for what still runs.
+/// Threads that only guests run on, one per processor. Since the operating system shares the processors, guests that compute
+/// delay neither senders nor the API. Dropping it does not wait for running tasks.
 #[derive(Debug)]
 pub(crate) struct GuestThreads(Option<Runtime>);
 
 impl GuestThreads {
-    /// Starts them.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
+    /// Returns an error if the operating system cannot create more threads.
     pub(crate) fn start() -> std::io::Result<Self> {
         let threads = Builder::new_multi_thread()
             .worker_threads(std::thread::available_parallelism().map_or(1, NonZero::get))
@@ -23,7 +23,7 @@ impl GuestThreads {
         Ok(Self(Some(threads)))
     }
 
-    /// Calls `start`: every task that it spawns, and what that spawns, runs on these threads.
+    /// Calls `start`: tasks that it spawns, directly or indirectly, run on these threads.
     pub(crate) fn enter<T>(&self, start: impl FnOnce() -> T) -> T {
         let _entered = self.0.as_ref().map(Runtime::enter);
         start()
@@ -33,7 +33,7 @@ impl GuestThreads {
 impl Drop for GuestThreads {
     fn drop(&mut self) {
         if let Some(threads) = self.0.take() {
-            // Whoever drops it may be on a thread that must not wait.
+            // It may be dropped on a thread that must not block.
             threads.shutdown_background();
         }
     }

@@ -1,7 +1,5 @@
 //! A stand-in for the Kubernetes API server: read-only, with its shapes, its `Status` errors and its RBAC refusals.
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -17,7 +15,6 @@ use super::watched::Watched;
 /// One request, as it came.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    pub at: Instant,
     pub method: String,
     pub path: String,
     /// Name and decoded value.
@@ -128,7 +125,6 @@ impl Kubernetes {
 async fn endpoint(State(shared): State<Shared>, request: Request) -> Response {
     let authorization = request.headers().get(header::AUTHORIZATION);
     let asked = Asked {
-        at: Instant::now(),
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         query: decode_query(request.uri().query().unwrap_or_default()),

@@ -1,7 +1,5 @@
 //! A plain HTTP sink: takes any request, records it, answers as scripted.
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -19,7 +17,6 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One recorded request.
 #[derive(Debug, Clone)]
 pub struct Received {
-    pub at: Instant,
     pub method: String,
     /// Without the query.
     pub path: String,
@@ -142,7 +139,6 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
     let fault = state.faults.take(&path);
     let index = state.received.change(|all| {
         all.push(Received {
-            at: Instant::now(),
             method: parts.method.to_string(),
             path,
             query: parts.uri.query().unwrap_or_default().to_owned(),

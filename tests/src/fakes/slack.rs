@@ -1,7 +1,5 @@
 //! A strict stand-in for Slack's Web API: checks what Slack checks, answers as Slack does, keeps every message.
 
-use std::time::Instant;
-
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method};
@@ -44,7 +42,6 @@ pub struct Message {
     /// What it showed before each update, oldest first.
     pub before_updates: Vec<Shown>,
     pub reactions: Vec<String>,
-    pub posted_at: Instant,
 }
 
 impl Message {
@@ -69,7 +66,6 @@ impl Message {
 /// One call of an API method, good or bad.
 #[derive(Debug, Clone)]
 pub struct Call {
-    pub at: Instant,
     /// `chat.postMessage`.
     pub method: String,
     /// The body, null where it was no JSON.
@@ -296,7 +292,6 @@ async fn endpoint(
     let fault = shared.faults.take(&api_method);
     let index = shared.workspace.change(|w| {
         w.calls.push(Call {
-            at: Instant::now(),
             method: api_method.clone(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
             headers: readable_headers(&headers),

@@ -1,7 +1,6 @@
 //! The rules of Slack's Web API: what each method takes, refuses and answers.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use axum::http::{HeaderMap, Method};
 use serde_json::{Value, json};
@@ -249,7 +248,6 @@ impl Workspace {
             blocks: shown.blocks,
             before_updates: Vec::new(),
             reactions: Vec::new(),
-            posted_at: Instant::now(),
         };
         let answer = json!({ "ok": true, "channel": message.channel, "ts": message.ts, "message": wire(&message) });
         self.messages.push(message);

@@ -1,4 +1,4 @@
-//! What the last rollout is said to have changed.
+//! What the message says about the last rollout.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use handler_sdk::serde_json::json;
@@ -40,13 +40,13 @@ fn the_revision_before_is_compared() {
     );
     change.first_crash = Some(change.rolled_out.unwrap() + 12 * 60 + 5);
     assert_eq!(
-        change.told(None).unwrap(),
+        change.for_people_since(None).unwrap(),
         "rev 42, image 1 → 2, memory limit 1Gi → 512Mi, variables MODE, 12m before the first crash"
     );
 }
 
 #[test]
-fn where_variables_come_from_is_told_and_their_values_are_not() {
+fn where_variables_come_from_is_reported_and_their_values_are_not() {
     let template = |hash: &str, env: Value| {
         json!({ "metadata": { "annotations": { "checksum/config": hash } }, "spec": {
             "containers": [{ "name": "app", "image": "x", "env": env,
@@ -103,7 +103,7 @@ fn a_rollouts_sets_are_compared_too() {
         &read([set("2", "a"), set("3", "b")]),
         ("Rollout", "d"),
     );
-    assert_eq!(change.told(None).unwrap(), "rev 3, image a → b");
+    assert_eq!(change.for_people_since(None).unwrap(), "rev 3, image a → b");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn after_a_newer_revision_an_undo_is_not_supported() {
     );
     assert!(change.supports_undo(began));
 
-    // Somebody has undone revision 5: revision 4 is 6 now, and another undo would lead back to 5.
+    // After an undo of revision 5, revision 4 has become 6, and another undo would lead back to 5.
     undone["metadata"]["annotations"][format!("{}-history", REVISIONS[0])] = json!("2,4");
     let change = of_sets(
         &crashing,
@@ -165,18 +165,18 @@ fn after_a_newer_revision_an_undo_is_not_supported() {
     );
     assert!(!change.supports_undo(began));
     assert_eq!(
-        change.told(Some(began)).unwrap(),
+        change.for_people_since(Some(began)).unwrap(),
         "rev 5, image 4 → 5, 10m before the alert, revision 6 is rolled out meanwhile"
     );
 
-    // Somebody has rolled out another one.
+    // Another revision was rolled out.
     let forward = set("6", "2026-06-04T03:20:00Z", container("r/app:6", "1Gi"));
     let all = [oldest, before.clone(), crashing.clone(), forward];
     let change = of_sets(&crashing, &read(all), ("Deployment", "d"));
     assert!(!change.supports_undo(began));
     let weeks_later = began + 21 * 86_400;
     assert_eq!(
-        change.told(Some(weeks_later)).unwrap(),
+        change.for_people_since(Some(weeks_later)).unwrap(),
         "rev 5, image 4 → 5, 21d before the alert, revision 6 is rolled out meanwhile"
     );
 
@@ -201,37 +201,37 @@ fn another_deployments_sets_are_not_compared() {
     let others = [set("1", "2026-05-01T00:00:00Z", container("x", "1"))];
     let change = of_sets(&current, &read(others), ("Deployment", "other"));
     assert_eq!(
-        change.told(None).unwrap(),
+        change.for_people_since(None).unwrap(),
         "rev 2, no earlier revision is kept to compare with"
     );
 }
 
 #[test]
-fn an_old_rollout_and_a_rollback_are_told_as_such() {
+fn an_old_rollout_and_a_rollback_are_reported_as_such() {
     let old = set("41", "2026-05-01T00:00:00Z", container("r/app:1", "1Gi"));
     let new = set("42", "2026-06-04T00:00:00Z", container("r/app:2", "1Gi"));
     let began = moment(&new, "/metadata/creationTimestamp").unwrap() + 21 * 86_400;
     let change = of_sets(&new, &read([old, new.clone()]), ("Deployment", "d"));
     assert_eq!(
-        change.told(Some(began)).unwrap(),
+        change.for_people_since(Some(began)).unwrap(),
         "no rollout in the 21d before the alert (rev 42)"
     );
 
     let again = set("43", "2026-05-01T00:00:00Z", container("r/app:1", "1Gi"));
     let change = of_sets(&again, &read([new, again.clone()]), ("Deployment", "d"));
     assert_eq!(
-        change.told(Some(began)).unwrap(),
+        change.for_people_since(Some(began)).unwrap(),
         "rev 43, image 2 → 1, rolled back to an older template"
     );
 }
 
 #[test]
-fn a_rollout_under_way_is_told() {
+fn a_rollout_under_way_is_reported() {
     let object = json!({ "spec": { "replicas": 3 },
         "status": { "updatedReplicas": 1, "currentRevision": "a", "updateRevision": "b" } });
     let change = of_other("StatefulSet", &object).unwrap();
     assert_eq!(
-        change.told(None).unwrap(),
+        change.for_people_since(None).unwrap(),
         "a rollout is under way: 1 of 3 pods updated"
     );
     assert_eq!(of_other("Job", &object), None);

@@ -1,4 +1,4 @@
-//! A cluster of the API's shapes on the mock host, around the pod of the README's alert.
+//! A cluster's API on the mock host, around the pod of the README's alert.
 
 use handler_sdk::http::Method;
 use handler_sdk::mock::{Host, Reply, alert_from_json};
@@ -18,7 +18,7 @@ pub(super) fn readme_alert() -> Alert {
     alert_from_json(README_ALERT)
 }
 
-/// What Kubernetes answers. The defaults are a pod killed for memory after a rollout.
+/// The objects that Kubernetes returns. By default, a pod that ran out of memory after a rollout.
 pub(super) struct Cluster {
     pub(super) pod: Value,
     pub(super) log: String,
@@ -76,7 +76,7 @@ impl Cluster {
     }
 }
 
-/// Returns a host with settings for `cluster-main` that grants Slack, and no answer from Kubernetes.
+/// Returns a host with settings for `cluster-main` that grants Slack and no request to Kubernetes.
 pub(super) fn host() -> Host {
     Host::new()
         .now(Timestamp::from_seconds(NOW))
@@ -167,7 +167,7 @@ fn node() -> Value {
         { "type": "MemoryPressure", "status": "True" }, { "type": "Ready", "status": "True" } ] } })
 }
 
-/// Runs the alert and returns its message, which keeps to the limits.
+/// Runs the alert, checks the size limits of its message, and returns the message.
 #[track_caller]
 pub(super) fn message(host: &Host, alert: &Alert) -> handler_sdk::mock::Post {
     let run = host.run::<KubePodCrashLooping>(alert);
@@ -188,7 +188,7 @@ pub(super) fn message(host: &Host, alert: &Alert) -> handler_sdk::mock::Post {
     post
 }
 
-/// Returns what was posted into threads.
+/// Returns the messages that were posted in threads.
 pub(super) fn thread(host: &Host) -> String {
     let answers = host
         .posts()

@@ -1,4 +1,4 @@
-//! What the message holds, and what it never does.
+//! What the message contains, and what it must never contain.
 
 use handler_sdk::layout::Notice;
 use handler_sdk::mock::Host;
@@ -28,7 +28,7 @@ fn hostile_labels_are_inert() {
     let host = host().config(&format!("cluster.{nasty}.url"), URL);
     let post = message(&host, &alert);
     assert!(host.requests().is_empty(), "no such name goes into a path");
-    // A header is plain text, in which Slack looks for nothing. An address may become a link, but shows itself.
+    // A header is plain text, without markup. A URL may become a link that shows itself.
     let marked_up = post.visible().lines().skip(1).collect::<String>() + &post.text;
     assert!(
         !marked_up.contains("<!channel>") && !marked_up.contains("|click>"),
@@ -80,7 +80,7 @@ fn the_longest_of_everything_keeps_to_the_limits() {
     assert!(thread(&host).contains("59 "), "the log is in the thread");
 }
 
-/// The fallback posts these parts of [`Notice`]: whoever is told more must not be told less.
+/// The fallback handler shows these parts of [`Notice`]; this handler must not show less.
 #[test]
 fn nothing_that_the_fallback_says_is_missing() {
     let mut alert = readme_alert()
@@ -163,7 +163,7 @@ fn next_steps_are_those_that_the_findings_support() {
         "{steps}"
     );
 
-    // Weeks after the rollout it is not what broke the pod.
+    // A rollout of weeks ago did not break the pod.
     let mut alert = readme_alert();
     alert.starts_at = Timestamp::from_seconds(NOW + 20 * 86_400);
     let quiet = Cluster {
@@ -173,7 +173,7 @@ fn next_steps_are_those_that_the_findings_support() {
     let shown = message(&quiet.host(), &alert).visible();
     assert!(!shown.contains("undo"), "{shown}");
 
-    // A log that could not be read is not offered, and the default of a LimitRange is not the workload's own.
+    // A log that could not be read is not offered, and the default of a LimitRange is not set in the workload.
     let mut defaulted = pod(137, "OOMKilled");
     defaulted["metadata"]["annotations"] = json!({ "kubernetes.io/limit-ranger": "LimitRanger plugin set: cpu, memory limit for container rs-transformer" });
     let cluster = Cluster {
@@ -194,7 +194,7 @@ fn next_steps_are_those_that_the_findings_support() {
     let gone = status(Cluster::default().host(), &pod_url(), 404);
     assert_eq!(next(&gone), "");
 
-    // The Deployment may not be read: whether something would take an undo back is not known.
+    // The Deployment cannot be read, so it is not known whether something would revert an undo.
     let unread = status(
         exits.host(),
         &apps("deployments/customer-rs-transformer"),
@@ -214,7 +214,7 @@ fn next_steps_are_those_that_the_findings_support() {
     );
 }
 
-/// The steps for a container killed for memory: its `ReplicaSet` and its Deployment as given.
+/// Returns the next steps for a container killed for memory, with this `ReplicaSet` and this Deployment.
 fn memory_step(set: &Value, deployment: &Value) -> String {
     let host = Cluster::default()
         .host()

@@ -1,4 +1,4 @@
-//! How the end of an incident is told.
+//! How the end of an incident is reported.
 
 use handler_sdk::mock::Host;
 use handler_sdk::prelude::*;
@@ -134,14 +134,14 @@ fn without_kubernetes_nothing_is_claimed() {
 }
 
 #[test]
-fn a_channel_without_threads_is_told_the_end_by_the_message_alone() {
+fn a_channel_without_threads_gets_the_end_in_the_message_alone() {
     let quiet = Cluster {
         log: String::new(),
         ..Cluster::default()
     };
     let refused = Error::Invalid("restricted_action_non_threadable_channel".to_owned());
     let host = fired(&quiet);
-    // The update succeeds, and its answer is refused.
+    // The update succeeds, and the reply is rejected.
     let ended = host.clone().slack_error_after(1, refused);
     run(&ended);
     assert_eq!(ended.updates().len(), 1);

@@ -1,4 +1,4 @@
-//! Pods from the field: what people reported, as the API wrote it.
+//! Pods that users reported, with the API's own JSON.
 
 use handler_sdk::http::Method;
 use handler_sdk::mock::{Host, Post, Reply, alert_from_json};
@@ -7,7 +7,7 @@ use handler_sdk::serde_json::{self, Value, json};
 
 use super::cluster::{URL, message};
 
-/// A cluster as a file tells it: the alert, objects by their path, events, and logs by `CONTAINER/previous`.
+/// A cluster read from a file: the alert, objects by their path, events, and logs by `CONTAINER/previous`.
 pub(super) struct Field {
     pub(super) alert: Alert,
     pub(super) host: Host,
@@ -186,7 +186,7 @@ fn the_probe_of_another_container_is_no_cause() {
     );
 }
 
-/// Takes the pod's own name out of what is shown: what is left must not have its hash.
+/// Removes the pod's own name from the text: what is left must not contain its hash.
 #[track_caller]
 fn no_hash_but_the_pods(post: &Post) {
     let shown = format!("{}\n{}", post.text, post.visible());
@@ -210,7 +210,7 @@ fn owners_are_followed_and_a_hash_is_never_a_workloads_name() {
         ],
     );
     no_hash_but_the_pods(&field.message());
-    // Even if the ReplicaSet may not be read.
+    // The same if the ReplicaSet cannot be read.
     let url = format!("{URL}/apis/apps/v1/namespaces/shop/replicasets/checkout-6b4d44785c");
     let field = field!("argo-rollout");
     let host = field.host.http(Method::Get, &url, Reply::status(403, "{}"));

@@ -1,4 +1,4 @@
-//! Which log is shown, where, and what of it.
+//! Which log is shown, and where.
 
 use handler_sdk::mock::Host;
 use handler_sdk::prelude::*;
@@ -68,7 +68,7 @@ fn logs_go_where_the_operator_wants_them() {
     }
 }
 
-/// As any handler shows it that does not know this one's findings.
+/// Returns the message of another handler, which does not know this one's findings.
 fn shown_by_another(host: &Host) -> String {
     let found = host
         .enrich::<KubePodCrashLooping>(&readme_alert(), &Enrichment::new())
@@ -87,29 +87,29 @@ fn other_handlers_show_no_log_that_does_not_belong_into_the_message() {
         pod: pod.clone(),
         ..Cluster::default()
     };
-    let told = shown_by_another(&cluster.host());
+    let shown = shown_by_another(&cluster.host());
     assert!(
-        told.contains("batch=59") && told.contains("it says: batch=60"),
-        "{told}"
+        shown.contains("batch=59") && shown.contains("it says: batch=60"),
+        "{shown}"
     );
     for logs in ["thread", "off"] {
         let host = cluster.host().config("logs", logs);
-        let told = shown_by_another(&host);
+        let shown = shown_by_another(&host);
         assert!(
-            told.contains("exit 1") && !told.contains("batch="),
-            "{logs}: {told}"
+            shown.contains("exit 1") && !shown.contains("batch="),
+            "{logs}: {shown}"
         );
         let shown = message(&host, &readme_alert()).visible();
         assert!(!shown.contains("batch="), "{logs}: {shown}");
     }
-    // A message of the program's own is no log.
+    // A message that the program wrote is not a log.
     pod["spec"]["containers"][0]["terminationMessagePolicy"] = json!("File");
     let own = Cluster {
         pod,
         ..Cluster::default()
     };
-    let told = shown_by_another(&own.host().config("logs", "thread"));
-    assert!(told.contains("it says: batch=60"), "{told}");
+    let shown = shown_by_another(&own.host().config("logs", "thread"));
+    assert!(shown.contains("it says: batch=60"), "{shown}");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_long_log_goes_ahead_of_what_other_handlers_found() {
 
 #[test]
 fn lines_that_find_no_room_even_in_the_thread_are_counted() {
-    // Each `&` is five characters to Slack.
+    // Slack counts each `&` as five characters.
     let cluster = Cluster {
         log: vec!["&".repeat(1_000); 60].join("\n"),
         ..Cluster::default()

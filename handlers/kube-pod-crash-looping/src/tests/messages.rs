@@ -10,7 +10,7 @@ use super::cluster::*;
 use super::field::{Field, field};
 use crate::KubePodCrashLooping;
 
-/// Alertmanager's address, for the link to a silence.
+/// The address of Alertmanager, for the link to a silence.
 fn alert() -> Alert {
     let mut alert = readme_alert();
     alert.origin.external_url = Some("https://am.example.com".to_owned());
@@ -26,7 +26,7 @@ fn shows(name: &str, host: &Host, alert: &Alert) {
     assert!(run.result.is_ok(), "{run:?}");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/snapshots");
     assert_snapshot(format!("{folder}/{name}.txt"), &host.transcript());
-    // As it was sent, for docs/messages.html.
+    // Drawn by docs/messages.html.
     assert_snapshot(
         format!("{folder}/{name}.json"),
         &format!("{:#}\n", host.messages()),

@@ -19,7 +19,7 @@ use crate::KubePodCrashLooping;
 use cluster::*;
 
 #[test]
-fn out_of_memory_is_told_with_what_changed_and_the_log() {
+fn out_of_memory_is_reported_with_what_changed_and_the_log() {
     let host = Cluster::default().host();
     let post = message(&host, &readme_alert());
     assert_eq!(
@@ -121,7 +121,7 @@ fn nothing_but_the_granted_reads_is_asked() {
 
 #[test]
 fn without_kubernetes_the_message_still_names_the_pod() {
-    // Denied: nothing is scripted.
+    // Denied, because nothing is scripted.
     let host = host();
     let post = message(&host, &readme_alert());
     assert_eq!(
@@ -163,7 +163,7 @@ fn only_the_alerts_own_cluster_is_asked() {
         "{shown}"
     );
 
-    // `cluster` says which one the default API server is; without the label it is the only choice.
+    // `cluster` names the cluster of the default API server; an alert without the label can only mean that one.
     for (own, alert) in [
         ("cluster-other", elsewhere),
         ("cluster-main", readme_alert().with_label("cluster", "")),
@@ -196,8 +196,8 @@ fn an_api_server_in_trouble_gets_one_more_try() {
 }
 
 #[test]
-fn a_failed_enrichment_is_told_in_one_line() {
-    for (why, told) in [
+fn a_failed_enrichment_is_reported_in_one_line() {
+    for (why, expected) in [
         (
             "GET https://kube.example/x: timed out",
             "not fetched: Kubernetes: GET https://kube.example/x: timed out",
@@ -212,14 +212,14 @@ fn a_failed_enrichment_is_told_in_one_line() {
         host.act::<KubePodCrashLooping>(&readme_alert(), &failed)
             .unwrap();
         let shown = host.posts()[0].visible();
-        assert!(shown.contains(told), "{shown}");
+        assert!(shown.contains(expected), "{shown}");
         assert!(!shown.contains("allow"), "{shown}");
         assert!(host.posts()[0].text.contains(POD));
     }
 }
 
 #[test]
-fn what_is_forbidden_is_told_and_the_rest_is_shown() {
+fn what_is_forbidden_is_reported_and_the_rest_is_shown() {
     let host = status(
         Cluster::default().host(),
         &format!("{}/log?*", pod_url()),
@@ -352,7 +352,7 @@ fn a_set_that_nothing_owns_any_more_shows_no_hash() {
 }
 
 #[test]
-fn a_sidecar_is_told_from_an_init_container() {
+fn a_sidecar_is_distinguished_from_an_init_container() {
     let mut sidecar = pod(1, "Error");
     let status = sidecar["status"]
         .as_object_mut()
@@ -397,7 +397,7 @@ fn a_pod_that_is_gone_says_what_ended_it() {
 }
 
 #[test]
-fn a_gone_or_replaced_pod_is_told_as_such() {
+fn a_gone_or_replaced_pod_is_reported_as_such() {
     let host = status(Cluster::default().host(), &pod_url(), 404);
     let shown = message(&host, &readme_alert()).visible();
     assert!(
@@ -529,7 +529,7 @@ fn no_event_is_said_to_be_missing_that_was_not_read() {
         let read = shown(cluster.host());
         assert!(read.contains(none), "{read}");
         let forbidden = status(cluster.host(), &events, 403);
-        // The log is asked for first, and after this answer nothing more is.
+        // The log is requested first, and after this response no more requests are made.
         let over = status(cluster.host(), &format!("{}/log?*", pod_url()), 500);
         for host in [forbidden, over] {
             let shown = shown(host);
@@ -551,7 +551,7 @@ fn a_probes_event_is_found_among_many_others() {
     let mut events: Vec<_> = (0..30)
         .map(|n| event("FailedMount", &format!("volume {n}"), 1, 20))
         .collect();
-    // The oldest of them, while the container ran that ended.
+    // The oldest of them, from the time when the container that ended was running.
     events.push(event("Unhealthy", "Liveness probe failed: 503", 1, 140));
     let cluster = Cluster {
         pod: pod(137, "Error"),
@@ -587,7 +587,7 @@ fn another_try_after_a_failed_thread_does_not_post_twice() {
     record_only
         .act::<KubePodCrashLooping>(&alert, &found)
         .unwrap();
-    // The message is out; its thread then meets Slack's pace.
+    // The message is posted; its thread then meets Slack's rate limit.
     let host = host.config("logs", "message").slack_error(limited);
     assert!(
         !host

@@ -1,4 +1,4 @@
-//! What each combination of code, reason, events and state is said to prove.
+//! The verdict for each combination of code, reason, events and state.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
@@ -231,7 +231,7 @@ fn a_kill_is_explained_by_the_events() {
         sentence(&killed, &both, None),
         "liveness probe (137) | Killed by its liveness probe: HTTP probe failed with statuscode: 503, 41s after start (137)."
     );
-    // A program that catches SIGTERM ends with a code of its own.
+    // A program that handles SIGTERM ends with its own code.
     let caught = sentence(&container(2, "Error"), &both, None);
     assert!(
         caught.starts_with("liveness probe (2) | Killed by its liveness probe"),
@@ -310,14 +310,14 @@ fn what_is_no_cause_is_not_taken_for_one() {
             "{what}"
         );
     }
-    // A failing probe does not explain an exit of its own, unless the kubelet says that it killed.
+    // A failed probe does not explain an exit, unless the kubelet reports that it killed the container.
     assert!(sentence(&container(1, "Error"), &[of("app", failed)], None).starts_with("exit 1"));
     let hook = of("app", event("FailedPostStartHook", "PostStartHook failed"));
     assert!(sentence(&container(1, "Error"), &[hook], None).starts_with("exit 1"));
 }
 
 #[test]
-fn a_post_start_hook_that_fails_is_told() {
+fn a_post_start_hook_that_fails_is_reported() {
     let hook = of("app", event("FailedPostStartHook", "PostStartHook failed"));
     assert_eq!(
         sentence(&container(137, "Error"), std::slice::from_ref(&hook), None),
@@ -386,10 +386,10 @@ fn an_init_container_and_a_sidecar_are_named() {
             role,
             ..container(1, "Error")
         };
-        let told = sentence(&other, &[], None);
+        let verdict = sentence(&other, &[], None);
         assert!(
-            told.contains(&format!("in the {name} app: exit 1")),
-            "{told}"
+            verdict.contains(&format!("in the {name} app: exit 1")),
+            "{verdict}"
         );
     }
 }
@@ -431,15 +431,15 @@ fn the_last_error_is_quoted_if_the_last_line_is_none() {
 
 #[test]
 fn a_pod_that_was_ended_says_by_what() {
-    let told = of_pod("Evicted", "The node was low on resource: memory.");
+    let verdict = of_pod("Evicted", "The node was low on resource: memory.");
     assert_eq!(
-        (told.kind.as_str(), told.lead.as_str()),
+        (verdict.kind.as_str(), verdict.lead.as_str()),
         ("evicted", "Evicted")
     );
-    let told = of_pod(
+    let verdict = of_pod(
         "Terminated",
         "Pod was terminated in response to imminent node shutdown.",
     );
-    assert_eq!(told.kind, "pod-ended");
+    assert_eq!(verdict.kind, "pod-ended");
     assert_eq!(of_pod("NodeLost", "").rest, "Kubernetes says no more.");
 }

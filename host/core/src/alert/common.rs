@@ -1,16 +1,16 @@
-//! A value that many alerts have in common, and that is in memory once.
+//! A value that many alerts share in memory.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Shared by whoever clones it; written like the value itself. What is read has no sharer yet.
+/// A value that its clones share. It is serialized like the value; a deserialized one is not shared yet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Common<T: ?Sized>(Arc<T>);
 
 impl<T: ?Sized> Common<T> {
-    /// Returns true where both are one value in memory.
+    /// Returns whether both are the same value in memory.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,25 +1,24 @@
-//! Names with values: the labels and annotations of an alert, and what handlers found.
+//! Name and value pairs: the labels and annotations of an alert, and handlers' facts.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Room that is made for a JSON object's text and pairs at once: most alerts' labels need no more. What is not needed is
-/// given back.
+/// The initial capacity for the text and the pairs of a JSON object, enough for most alerts; what is unused is freed.
 const USUAL: (usize, usize) = (512, 16);
 
-/// Names with values, sorted by name, each name once.
+/// Name and value pairs, sorted by name, each name once.
 ///
-/// All of the text is one string: an alert has dozens of names and values, and is dropped by another thread than the one
-/// that made it.
+/// All text is in one string, because an alert has dozens of names and values and is dropped by another thread than the one
+/// that allocated it.
 #[derive(Clone, Default)]
 pub struct Labels {
     text: String,
     pairs: Vec<Pair>,
 }
 
-/// Where a name and, right after it, its value stand in the text.
+/// The positions in the text of a name and of its value, which follows it.
 #[derive(Clone, Copy)]
 struct Pair {
     name_at: usize,
@@ -55,32 +54,32 @@ impl Labels {
             .map(move |pair| (pair.name(text), pair.value(text)))
     }
 
-    /// Lays `later` over these: of a name in both, the later value counts.
+    /// Returns these with `later` added; if a name is in both, the later value is used.
     #[must_use]
     pub fn merged(&self, later: &Self) -> Self {
         self.iter().chain(later.iter()).collect()
     }
 
-    /// Takes out the pairs whose value is empty: to Prometheus they are no labels at all.
+    /// Removes the pairs with an empty value, which Prometheus treats as absent.
     #[must_use]
     pub fn without_empty_values(mut self) -> Self {
         self.pairs.retain(|pair| pair.value_at < pair.end);
         self
     }
 
-    /// Returns true where there is no pair.
+    /// Returns whether there are no pairs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// Returns how many names there are.
+    /// Returns the number of pairs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Collects the pairs that `gather` adds; of a name given twice the last counts.
+    /// Collects the pairs that `gather` adds; if a name occurs twice, the last value is used.
     pub fn gathered(gather: impl FnOnce(&mut dyn FnMut(&str, &str))) -> Self {
         let mut labels = Self::default();
         gather(&mut |name, value| labels.add(name, value));
@@ -95,13 +94,13 @@ impl Labels {
         self.push(name_at, value_at);
     }
 
-    /// Returns how long names and values are together.
+    /// Returns the length of all names and values together, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.pairs.iter().map(|pair| pair.end - pair.name_at).sum()
     }
 
-    /// Adds the pair whose value is the end of the text.
+    /// Adds a pair whose name and value are already at the end of the text.
     fn push(&mut self, name_at: usize, value_at: usize) {
         self.pairs.push(Pair {
             name_at,
@@ -110,11 +109,11 @@ impl Labels {
         });
     }
 
-    /// Sorts the pairs; of a name given twice the last counts.
+    /// Sorts the pairs; if a name occurs twice, the last value is used.
     fn sorted(mut self) -> Self {
         let text = self.text.as_str();
         self.pairs.sort_by(|a, b| a.name(text).cmp(b.name(text)));
-        // `dedup_by` keeps the first of a run.
+        // `dedup_by` keeps the first of equal elements.
         self.pairs.dedup_by(|later, earlier| {
             let same = later.name(text) == earlier.name(text);
             if same {
@@ -126,7 +125,7 @@ impl Labels {
     }
 }
 
-/// Of a name given twice the last counts.
+/// If a name occurs twice, the last value is used.
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut labels = Self::default();
@@ -190,7 +189,7 @@ impl<'de> Visitor<'de> for Pairs {
     }
 }
 
-/// A string of the input, put at the text's end without a copy of its own.
+/// Appends a string of the input to the text, without an intermediate copy.
 struct Appended<'a>(&'a mut Labels);
 
 impl<'de> DeserializeSeed<'de> for Appended<'_> {

@@ -1,9 +1,9 @@
-//! What a delivery can wait for besides its time: the words that the runtime, the worker and the queue share.
+//! The dependencies that a delivery can wait for; the runtime, the worker and the queue share these types.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Something that a step needs, and that can be out of order.
+/// Something that a step needs and that may be unavailable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dependency {
     /// An HTTP origin, as `https://api.example.com`.
@@ -12,11 +12,11 @@ pub enum Dependency {
     SlackChannel(String),
     /// All of Slack.
     Slack,
-    /// A handler that is paused, since it failed again and again.
+    /// A handler whose circuit breaker is open.
     Handler(String),
 }
 
-/// As it is stored and shown: `origin https://api.example.com`, `slack channel alerts`, `slack`, `handler NAME`.
+/// The stored and displayed form: `origin https://api.example.com`, `slack channel alerts`, `slack`, `handler NAME`.
 impl fmt::Display for Dependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -28,7 +28,7 @@ impl fmt::Display for Dependency {
     }
 }
 
-/// The text is no dependency that this version knows.
+/// The error for text that is not a dependency known to this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a dependency")]
 pub struct NotADependency;
@@ -51,21 +51,21 @@ impl FromStr for Dependency {
     }
 }
 
-/// Several dependencies as one text, a line each: as they are stored and shown.
+/// Several dependencies as one text, one per line, for storage and display.
 ///
-/// What this version does not know is left out when it is read: a newer one wrote it, and the time is waited for.
+/// Unknown ones, which a newer version wrote, are ignored: the delivery then waits only for its time.
 pub mod lines {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     use super::Dependency;
 
-    /// Returns the text.
+    /// Returns the text of dependencies.
     pub fn to_text(dependencies: &[Dependency]) -> String {
         let lines: Vec<_> = dependencies.iter().map(ToString::to_string).collect();
         lines.join("\n")
     }
 
-    /// Reads it.
+    /// Parses the text.
     pub fn of_text(text: &str) -> Vec<Dependency> {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }

@@ -1,21 +1,21 @@
-//! Which calls of a step may have happened although no success of them is on record: pure, bounded.
+//! Doubts: calls of a step that may have happened although no success is recorded.
 
 use serde::{Deserialize, Serialize};
 
 use super::{CallKind, CallName, Entry};
 
-/// Calls in doubt that a step remembers one by one.
+/// How many doubts a step has at most before they are merged.
 pub const DOUBTS_MAX: usize = 16;
 
-/// One line of a doubt, in bytes.
+/// The longest text in a doubt, in bytes.
 const LINE_BYTES_MAX: usize = 200;
 
-/// A call, as far as telling it from others needs it.
+/// The part of a call that identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedCall {
-    /// Which interface.
+    /// The interface.
     pub kind: CallKind,
-    /// What it is known by on a retry.
+    /// The name by which a retry finds it.
     pub name: CallName,
     /// One line for people.
     pub request: String,
@@ -25,26 +25,26 @@ pub struct NamedCall {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Suspect {
-    /// This call: it was sent, and what became of it is unknown.
+    /// This call: it was sent, and its result is unknown.
     Call(NamedCall),
-    /// The call that was under way when the attempt was cut off, if any was: nobody knows which.
+    /// The call that was in progress when the attempt was interrupted, if any; which one is unknown.
     UnderWay,
-    /// More calls than are remembered one by one.
+    /// More calls than are kept one by one.
     Several,
 }
 
-/// One thing that may have happened without a record.
+/// A doubt: something that may have happened without being recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
-    /// The attempt that left it, as the story numbers them; the latest of several.
+    /// The attempt that it comes from, as the story numbers them; the latest of several.
     pub attempt: u32,
-    /// How many attempts or calls left it.
+    /// How many attempts or calls it comes from.
     pub times: u32,
-    /// Why nobody knows.
+    /// Why the result is unknown.
     pub why: String,
     /// What may have happened.
     pub suspect: Suspect,
-    /// An effect with this place or a later one was recorded after the doubt arose.
+    /// Effects recorded under this number or a later one were made after the doubt arose.
     pub since_seq: u32,
 }
 
@@ -59,10 +59,10 @@ impl Doubt {
         }
     }
 
-    /// Returns true if an effect by this name would be the repetition of what is in doubt.
+    /// Returns whether an effect with this name may be a repetition of the call in doubt.
     ///
-    /// A change to `kv` is committed together with its record. So it is never in doubt; and it says nothing about other
-    /// calls, not even if it changed something only now: the attempt that was cut off may have found that value in place.
+    /// A change to `kv` is committed together with its record, so it is never in doubt. Nor does it resolve a doubt about
+    /// another call, even if it took effect only now: the interrupted attempt may have found that value in place.
     fn is_carried_by(&self, kind: CallKind, name: &CallName) -> bool {
         match &self.suspect {
             Suspect::Call(call) => call.kind == kind && call.name == *name,
@@ -71,21 +71,21 @@ impl Doubt {
     }
 }
 
-/// A call that an attempt begins after another of its calls ended without a success: stored before it begins. Without such
-/// a note a crash leaves open which call was under way, and the first effect after it is taken for that one; but one that
-/// had ended before is none.
+/// A call that begins after another call of the attempt ended without a success; stored before it begins. Without this note,
+/// it would be unknown after a crash which call was in progress, and the first effect afterwards would be taken for it, though
+/// it may be a call that had already ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
     /// The attempt that begins it, as the story numbers them.
     pub attempt: u32,
-    /// Which.
+    /// The call.
     pub call: NamedCall,
-    /// If it succeeds, its record has this place or a later one.
+    /// The number that its record has at the least if it succeeds.
     pub since_seq: u32,
 }
 
 impl Begun {
-    /// Returns true if the record has its success.
+    /// Returns whether its success is recorded.
     fn is_done(&self, recorded: &[Entry]) -> bool {
         recorded.iter().any(|entry| {
             entry.effect
@@ -95,34 +95,34 @@ impl Begun {
     }
 }
 
-/// What is stored before such a call begins.
+/// What is stored before a call begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// What is in doubt of the step so far.
+    /// The doubts of the step so far.
     pub doubts: Doubts,
-    /// What begins.
+    /// The call that begins.
     pub begun: Begun,
 }
 
-/// What is in doubt of one step. Each doubt stays, over further attempts and crashes, until an effect of the step
-/// carries it, which is then recorded as ambiguous; what is left when the step ends is part of its story.
+/// The doubts of one step. Each remains, over further attempts and crashes, until an effect of the step resolves it by being
+/// recorded as ambiguous. Those that remain when the step ends are part of its story.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Doubts(Vec<Doubt>);
 
 impl Doubts {
-    /// Returns true if nothing is in doubt.
+    /// Returns whether there are no doubts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns what is in doubt, oldest first.
+    /// Iterates over the doubts, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Doubt> {
         self.0.iter()
     }
 
-    /// Notes that an attempt was cut off, and that it is not known what it had under way.
+    /// Records that an attempt was interrupted and that the call in progress is unknown.
     pub fn cut_off(&mut self, attempt: u32, why: &str, since_seq: u32) {
         self.add(Doubt {
             attempt,
@@ -133,14 +133,14 @@ impl Doubts {
         });
     }
 
-    /// Notes that an attempt was cut off after it had begun this call, unless the record has its success.
+    /// Records that an attempt was interrupted after this call had begun, unless the call's success is recorded.
     pub fn cut_off_after(&mut self, begun: &Begun, why: &str, recorded: &[Entry]) {
         if !begun.is_done(recorded) {
             self.sent(begun.attempt, &begun.call, why, begun.since_seq);
         }
     }
 
-    /// Notes that this call was sent and may have happened.
+    /// Records that this call was sent and may have happened.
     pub fn sent(&mut self, attempt: u32, call: &NamedCall, why: &str, since_seq: u32) {
         if call.kind == CallKind::Kv {
             return;
@@ -157,8 +157,8 @@ impl Doubts {
         });
     }
 
-    /// Notes that this call did not succeed. While it is not known which call was under way, it may have been this one,
-    /// which another effect that succeeds next would not clear.
+    /// Records that this call failed. If an unknown call was in progress, it may have been this one, so that another effect
+    /// that succeeds next does not resolve the doubt.
     pub fn failed(&mut self, call: &NamedCall) {
         let is_call = |doubt: &&Doubt| matches!(&doubt.suspect, Suspect::Call(c) if (c.kind, &c.name) == (call.kind, &call.name));
         let open = self
@@ -173,19 +173,19 @@ impl Doubts {
         }
     }
 
-    /// Returns true if an effect by this name is ambiguous: what is in doubt may have been the same.
+    /// Returns whether an effect with this name is ambiguous, because it may repeat a call in doubt.
     #[must_use]
     pub fn are_carried_by(&self, kind: CallKind, name: &CallName) -> bool {
         self.0.iter().any(|doubt| doubt.is_carried_by(kind, name))
     }
 
-    /// Removes what an effect by this name carries. To be called once its record, which says so, is durable.
+    /// Removes the doubts that an effect with this name resolves. To be called once the effect's record is durable.
     pub fn carried(&mut self, kind: CallKind, name: &CallName) {
         self.0
             .retain(|doubt| doubt.suspect == Suspect::Several || !doubt.is_carried_by(kind, name));
     }
 
-    /// Removes what the record says is carried: an attempt that recorded it may have been cut off before it was settled.
+    /// Removes the doubts that recorded effects resolve: an attempt may have been interrupted after recording one.
     pub fn settle(&mut self, recorded: &[Entry]) {
         for entry in recorded.iter().filter(|entry| entry.in_doubt) {
             self.0.retain(|doubt| {

@@ -1,29 +1,29 @@
-//! Changes to a handler's own state: what each makes of a key, in one place for the store, a dry run and the tests' ledger.
+//! Changes to a handler's key-value store. Their semantics are used by the store, by a dry run and by the tests' ledger.
 
 use serde::{Deserialize, Serialize};
 
-/// A change to a handler's own state, made in the same transaction as its record.
+/// A change to a handler's key-value store, made in the same transaction as its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KvChange {
     /// Sets the value.
     Set {
-        /// What to keep.
+        /// The value.
         value: Vec<u8>,
-        /// When it goes; never if absent.
+        /// The time after which it expires; absent for never.
         ttl_seconds: Option<u32>,
     },
     /// Sets the value if there is none.
     SetIfAbsent {
-        /// What to keep.
+        /// The value.
         value: Vec<u8>,
-        /// When it goes; never if absent.
+        /// The time after which it expires; absent for never.
         ttl_seconds: Option<u32>,
     },
-    /// Adds to a decimal number; an absent key counts as 0; stops at the ends of i64.
+    /// Adds to a decimal number; an absent key counts as 0; the sum saturates at the bounds of i64.
     Increment {
-        /// What to add.
+        /// The number to add.
         by: i32,
-        /// When it goes; never if absent.
+        /// The time after which it expires; absent for never.
         ttl_seconds: Option<u32>,
     },
     /// Removes the key.
@@ -35,11 +35,11 @@ pub enum KvChange {
 pub enum KvWrite {
     /// Nothing.
     Keep,
-    /// A value in the place of whatever was there.
+    /// Sets a value.
     Put {
-        /// What to keep.
+        /// The value.
         value: Vec<u8>,
-        /// When it goes; never if absent.
+        /// The time after which it expires; absent for never.
         ttl_seconds: Option<u32>,
     },
     /// Removes the key.
@@ -47,7 +47,8 @@ pub enum KvWrite {
 }
 
 impl KvChange {
-    /// Returns what the change comes to over the value that has not expired, and what it writes. A quota is the store's.
+    /// Returns the reply and the write for this change, given the current value unless it has expired. Does not check the quota,
+    /// which is up to the store.
     #[must_use]
     pub fn apply(self, current: Option<&[u8]>) -> (KvReply, KvWrite) {
         match self {
@@ -79,16 +80,16 @@ impl KvChange {
     }
 }
 
-/// How much state a handler may keep.
+/// The limits of a handler's key-value store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvQuota {
-    /// Keys and values together.
+    /// The bytes of all keys and values together.
     pub bytes_max: u64,
-    /// How many keys.
+    /// The number of keys.
     pub keys_max: u64,
 }
 
-/// What a change to the state came to.
+/// The reply to a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KvReply {
@@ -98,20 +99,20 @@ pub enum KvReply {
     WasAbsent(bool),
     /// The number after adding.
     Value(i64),
-    /// This handler's keys and values together would be over their limit; nothing was changed.
+    /// All keys and values together would exceed their limit; nothing was changed.
     QuotaExceeded,
-    /// This handler would have more keys than it may; nothing was changed.
+    /// The number of keys would exceed its limit; nothing was changed.
     TooManyKeys,
-    /// `Increment` met a value that is not a number; nothing was changed.
+    /// The value is not a number, so that `Increment` changed nothing.
     NotANumber,
 }
 
-/// What a change to the state came to, and whether anything is different now.
+/// The reply to a change, and whether the store is different now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvOutcome {
-    /// For the guest.
+    /// The reply for the guest.
     pub reply: KvReply,
-    /// False if nothing was changed: then nothing was recorded either.
+    /// False if nothing was changed; then nothing was recorded either.
     pub changed: bool,
 }
 

@@ -1,25 +1,25 @@
-//! Answers a retry from the record of the attempts before it, up to its last effect: pure, without I/O.
+//! Replays the record of earlier attempts, up to the last effect. Makes no I/O.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{CallKind, CallName, Entry, RecordUse};
 use crate::alert::Timestamp;
 
-/// Reads that wait to be recorded with the next effect, bounded in bytes; past it the oldest go.
+/// The size of the reads that are held until the next effect; if it is exceeded, the oldest are dropped.
 const WAITING_BYTES_MAX: usize = 2 << 20;
 
-/// The record of one step while one attempt runs over it.
+/// The record of one step during one attempt.
 ///
-/// A call is known by its name and its place among the calls of that name. Reads are recorded, so
-/// that the guest takes the same way again; of calls that change something only those that
-/// succeeded are, so that what failed is tried again.
+/// A call is identified by its name and its index among the calls of that name. Reads are recorded, so that the guest takes
+/// the same path again. Of calls that change something only the successful ones are recorded, so that a failed one is made
+/// again.
 #[derive(Debug)]
 pub struct Replay {
     recorded: HashMap<(CallKind, CallName), VecDeque<Entry>>,
-    /// The clock of each effect that was not asked for yet, by its place.
+    /// The clocks of the effects that were not asked for yet, by their number.
     effects_left: BTreeMap<u32, Timestamp>,
     next_seq: u32,
-    /// What is on record is before this place.
+    /// The number after the last recorded entry.
     recorded_to: u32,
     used: RecordUse,
     waiting: VecDeque<Entry>,
@@ -27,8 +27,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Takes what earlier attempts recorded, in order. What is past its last effect answers nothing, and what is recorded
-    /// from now on takes its place.
+    /// Takes the entries that earlier attempts recorded, in order. Those after the last effect are not replayed; new entries get
+    /// their numbers.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
         let prefix_len = entries.iter().rposition(|e| e.effect).map_or(0, |i| i + 1);
@@ -57,7 +57,7 @@ impl Replay {
         }
     }
 
-    /// Returns the recorded answer to this call; `None` where it is to go out.
+    /// Returns the recorded result of this call; `None` if the call has to be made.
     pub fn answer(&mut self, kind: CallKind, name: &CallName) -> Option<Entry> {
         if self.effects_left.is_empty() {
             return None;
@@ -67,34 +67,33 @@ impl Replay {
         Some(entry)
     }
 
-    /// Returns what the guest's clock is to stand at: what it stood at when the first effect was made that was not asked
-    /// for yet. `None` once no effect is left: then the time is the attempt's own. Reads alone hold no clock back, since
-    /// they answer nothing without an effect after them.
+    /// Returns the time for the guest's clock: the time of the first effect that was not asked for yet. `None` if no effect is
+    /// left: then the attempt's own time is used. Reads do not matter, since they are replayed only before an effect.
     #[must_use]
     pub fn clock(&self) -> Option<Timestamp> {
         self.effects_left.values().next().copied()
     }
 
-    /// Returns the place of the next entry.
+    /// Returns the number of the next entry.
     pub fn take_seq(&mut self) -> u32 {
         let seq = self.next_seq;
         self.next_seq += 1;
         seq
     }
 
-    /// Returns the first place that nothing is recorded at.
+    /// Returns the number after the last recorded entry.
     #[must_use]
     pub fn recorded_to(&self) -> u32 {
         self.recorded_to
     }
 
-    /// Returns how much this step has on record, over all its attempts.
+    /// Returns the size of the record of this step, over all attempts.
     #[must_use]
     pub fn used(&self) -> RecordUse {
         self.used
     }
 
-    /// Keeps a read until the next effect is recorded.
+    /// Holds a read until the next effect is recorded.
     pub fn hold(&mut self, entry: Entry) {
         self.waiting_bytes += entry.bytes();
         self.waiting.push_back(entry);
@@ -103,7 +102,7 @@ impl Replay {
         }
     }
 
-    /// Returns the reads to record before the next effect, the oldest of them dropped where there is no room for all.
+    /// Returns the reads to record before the next effect. If `room` is too small for all, the oldest are dropped.
     pub fn held(&mut self, room: RecordUse) -> Vec<Entry> {
         while !self.waiting.is_empty()
             && (self.waiting.len() as u64 > room.entries || self.waiting_bytes as u64 > room.bytes)
@@ -113,7 +112,7 @@ impl Replay {
         self.waiting.iter().cloned().collect()
     }
 
-    /// Notes that the reads held so far are on record, and this effect after them.
+    /// Notes that the held reads and then this effect were recorded.
     pub fn record(&mut self, effect: &Entry) {
         let reads = RecordUse {
             entries: self.waiting.len() as u64,
@@ -208,7 +207,7 @@ mod tests {
         };
         let reads = Replay::new(vec![entry(0, "read", false), entry(1, "read", false)]);
         assert_eq!(reads.clock(), None, "reads alone hold no clock back");
-        // The first attempt made two, the second one more under a clock of its own.
+        // The first attempt made two effects, the second one another at its own time.
         let record = vec![made(0, "a", 10), made(1, "b", 10), made(2, "c", 99)];
         let mut replay = Replay::new(record.clone());
         assert_eq!(replay.clock(), Some(at(10)));

@@ -1,26 +1,26 @@
-//! Judges an address by where it leads, however it is spelled.
+//! Classifies network addresses, in whatever form they are written.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where an address leads.
+/// The network that an address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Somewhere on the internet.
+    /// The internet.
     Public,
-    /// A network of the operator's own: RFC 1918, RFC 6598 (carrier and cluster networks), ULA.
+    /// A private network: RFC 1918, RFC 6598 (carrier and cluster networks), ULA.
     Private,
     /// This machine.
     Loopback,
-    /// This wire.
+    /// The local link.
     LinkLocal,
-    /// A cloud's metadata service, which hands the machine's credentials to whoever asks.
+    /// A cloud's metadata service, which returns the machine's credentials to any client.
     Metadata,
-    /// Multicast, documentation and what nobody has assigned.
+    /// Multicast, documentation and unassigned ranges.
     Reserved,
 }
 
 impl Reach {
-    /// Returns how a sentence names it.
+    /// Returns a description for use in a sentence.
     pub(super) fn described(self) -> &'static str {
         match self {
             Self::Public => "a public address",
@@ -34,7 +34,7 @@ impl Reach {
         }
     }
 
-    /// Returns true for what only a grant of the very literal address opens.
+    /// Returns whether only a grant of exactly this address permits it.
     pub(super) fn needs_literal(self) -> bool {
         matches!(self, Self::Loopback | Self::LinkLocal | Self::Metadata)
     }
@@ -55,7 +55,7 @@ const METADATA_V6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
 ];
 
-/// Returns where `address` leads. An IPv4 address inside an IPv6 one is judged as itself.
+/// Classifies an address. An IPv4 address embedded in an IPv6 address is classified by itself.
 pub(super) fn reach(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(v4) => reach_v4(v4),
@@ -70,7 +70,7 @@ pub(super) fn reach(address: IpAddr) -> Reach {
     }
 }
 
-/// Returns the one spelling of an address: `::ffff:127.0.0.1` connects to 127.0.0.1.
+/// Returns the canonical form of an address: `::ffff:127.0.0.1` connects to 127.0.0.1.
 pub(super) fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
@@ -79,7 +79,7 @@ fn reach_v4(v4: Ipv4Addr) -> Reach {
     let [a, b, c, _] = v4.octets();
     match (a, b, c) {
         _ if METADATA_V4.contains(&v4) => Reach::Metadata,
-        // Linux connects 0.0.0.0 to the machine itself.
+        // Linux connects 0.0.0.0 to the local machine.
         (127, ..) | (0, ..) => Reach::Loopback,
         (169, 254, _) => Reach::LinkLocal,
         (10, ..) | (192, 168, _) => Reach::Private,
@@ -101,7 +101,7 @@ fn reach_v6(v6: Ipv6Addr) -> Reach {
     } else if first & 0xfe00 == 0xfc00 {
         Reach::Private
     } else if first & 0xe000 != 0x2000 || is_reserved_v6(v6) {
-        // Only 2000::/3 has ever been handed out for use on the internet.
+        // Only 2000::/3 was ever assigned for use on the internet.
         Reach::Reserved
     } else {
         Reach::Public
@@ -114,17 +114,17 @@ fn is_reserved_v6(v6: Ipv6Addr) -> bool {
         || matches!(v6.segments(), [0x3fff, 0..=0x0fff, ..])
 }
 
-/// An IPv4 address within an IPv6 one.
+/// An IPv4 address embedded in an IPv6 address.
 enum Embedded {
-    /// A packet ends there.
+    /// Packets are always delivered to it.
     Always(Ipv4Addr),
-    /// It ends there on some networks.
+    /// On some networks packets are delivered to it.
     Perhaps(Ipv4Addr),
 }
 
-/// Returns the IPv4 address that a packet to `v6` ends at: mapped and compatible addresses, NAT64
-/// (RFC 6052), 6to4; and, where the network has them, an operator's own NAT64 (RFC 8215, reserved
-/// unless the address at its end says worse) and ISATAP (RFC 5214).
+/// Returns the IPv4 address that packets to `v6` are delivered to: for mapped and compatible addresses, NAT64 (RFC 6052) and
+/// 6to4; and, on networks that use them, for an operator's own NAT64 (RFC 8215, reserved unless the embedded address is
+/// classified worse) and for ISATAP (RFC 5214).
 fn embedded(v6: Ipv6Addr) -> Option<Embedded> {
     let v4 = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -144,8 +144,8 @@ fn embedded(v6: Ipv6Addr) -> Option<Embedded> {
     }
 }
 
-/// Returns true for a name that no public resolver answers, so that a private address behind it
-/// is no surprise. `host` is in lower case and without a trailing dot.
+/// Returns whether no public resolver answers this name, so that it may resolve to a private address. `host` is in lower case
+/// and without a trailing dot.
 pub(super) fn cannot_be_public(host: &str) -> bool {
     const PRIVATE_SUFFIXES: [&str; 5] = [".svc", ".cluster.local", ".internal", ".local", ".lan"];
     !host.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix))

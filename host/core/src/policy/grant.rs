@@ -1,4 +1,4 @@
-//! One entry of `allow.http`: how it is written, which requests it covers, which addresses it opens.
+//! An entry of `allow.http`: its syntax, the requests that it covers, and the addresses that it permits.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,17 +13,17 @@ use super::address::{self, Reach};
 use super::refusal::{Change, Refusal, quoted, scalar};
 use super::request::{Target, TargetHost, path_is_below};
 
-/// A place that a handler may send requests to.
+/// A grant to send requests to an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpGrant {
     scheme: Scheme,
     host: HostPattern,
     ports: RangeInclusive<u16>,
-    /// Begins with a slash; `/` covers all.
+    /// Begins with a slash; `/` covers all paths.
     path: String,
-    /// In upper case; empty is any.
+    /// In upper case; empty for all.
     methods: BTreeSet<String>,
-    /// Headers that steer a request, which are sent only where they are named here. Folded.
+    /// The steering headers that requests may have. Folded.
     pub(super) headers: BTreeSet<String>,
     addresses: Vec<AddressRange>,
     ca_file: Option<PathBuf>,
@@ -54,24 +54,24 @@ impl Scheme {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
-    /// In lower case, punycode, without a trailing dot.
+    /// A name in lower case, punycode, without a trailing dot.
     Name(String),
-    /// `*.example.com`, kept as `.example.com`: any name below it, not itself.
+    /// `*.example.com`, kept as `.example.com`: all names below it, but not the name itself.
     Below(String),
-    /// As IPv4 where it is IPv4 in IPv6.
+    /// An address; as IPv4 if it is an IPv4 address embedded in IPv6.
     Address(IpAddr),
 }
 
-/// An entry of `addresses`: private addresses that a public name may lead to.
+/// An entry of `addresses`: private addresses that a public name may resolve to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressRange {
     /// `private`: RFC 1918, RFC 6598 and ULA.
     Private,
-    /// In CIDR notation, or one address.
+    /// A network in CIDR notation, or a single address.
     Net(IpNet),
 }
 
-/// Why an entry of `allow.http` cannot be read.
+/// The error for an entry of `allow.http` that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct GrantError(String);
@@ -82,14 +82,14 @@ impl GrantError {
     }
 }
 
-/// The methods that the contract has.
+/// The methods that the contract defines.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 impl HttpGrant {
-    /// Reads `scheme://host[:port[-port]][/path]`; the host may be `*.suffix` or an address.
+    /// Parses `scheme://host[:port[-port]][/path]`; the host can be `*.suffix` or an address.
     ///
     /// # Errors
-    /// Says which part cannot be read, and what to write instead.
+    /// Returns which part is wrong, and what to write instead.
     pub fn parse(text: &str) -> Result<Self, GrantError> {
         let fail = |why: String| GrantError(format!("{text:?}: {why}"));
         let (scheme, rest) = match text.split_once("://") {
@@ -133,10 +133,10 @@ impl HttpGrant {
         })
     }
 
-    /// Narrows the grant to `methods`, in whatever case.
+    /// Narrows the grant to `methods`, ignoring case.
     ///
     /// # Errors
-    /// Names the method that the contract does not have.
+    /// Returns the method that the contract does not define.
     pub fn with_methods<'a>(
         mut self,
         methods: impl IntoIterator<Item = &'a str>,
@@ -152,10 +152,10 @@ impl HttpGrant {
         Ok(self)
     }
 
-    /// Opens `addresses` to the grant: each `private`, an address, or a network in CIDR notation.
+    /// Permits `addresses`: each is `private`, an address, or a network in CIDR notation.
     ///
     /// # Errors
-    /// Where an entry is neither, or is a network that only a literal grant may open.
+    /// Returns an error if an entry is none of these, or is a network that only a grant of the exact address can permit.
     pub fn with_addresses<'a>(
         mut self,
         addresses: impl IntoIterator<Item = &'a str>,
@@ -166,44 +166,44 @@ impl HttpGrant {
         Ok(self)
     }
 
-    /// Trusts the certificates of `ca_file` (PEM) for this grant.
+    /// Trusts the certificates in `ca_file` (PEM) for this grant.
     #[must_use]
     pub fn with_ca_file(mut self, ca_file: PathBuf) -> Self {
         self.ca_file = Some(ca_file);
         self
     }
 
-    /// Returns the file of certificates to trust besides the public ones.
+    /// Returns the file of certificates to trust in addition to the public ones.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
     }
 
-    /// Has the proxy resolve the names that the grant covers, if requests go through one. Where a name leads is then
-    /// judged by nobody here.
+    /// Lets the proxy resolve the names that the grant covers, if requests go through one. The server then cannot check the
+    /// addresses that they resolve to.
     #[must_use]
     pub fn with_names_resolved_by_proxy(mut self) -> Self {
         self.via_proxy = true;
         self
     }
 
-    /// Returns true if the proxy resolves the names that the grant covers.
+    /// Returns whether the proxy resolves the names that the grant covers.
     #[must_use]
     pub fn has_names_resolved_by_proxy(&self) -> bool {
         self.via_proxy
     }
 
-    /// Returns the methods that it is narrowed to, none where it covers all.
+    /// Iterates over the methods that it is narrowed to; none if it covers all.
     pub(super) fn methods(&self) -> impl Iterator<Item = &str> {
         self.methods.iter().map(String::as_str)
     }
 
-    /// Returns true where the grant covers the host, whatever else it asks.
+    /// Returns whether the grant covers the host, ignoring scheme, port and path.
     pub(super) fn covers_host(&self, host: &TargetHost<'_>) -> bool {
         self.host.covers(host)
     }
 
-    /// Returns true where the grant covers `url`, whatever the method.
+    /// Returns whether the grant covers `url`, for any method.
     #[must_use]
     pub fn covers(&self, url: &Url) -> bool {
         Target::of(url).is_ok_and(|target| self.covers_target(&target))
@@ -220,13 +220,13 @@ impl HttpGrant {
         self.methods.is_empty() || self.methods.contains(method)
     }
 
-    /// Returns Ok where a connection to `address`, which `host` (the URL's) resolved to, may be made.
+    /// Returns `Ok` if the grant permits a connection to `address`, which `host` of the URL resolved to.
     ///
-    /// To be asked for every connection, with the address that is then connected to: what a name
-    /// resolved to a moment ago proves nothing.
+    /// It has to be called for every connection, with the address that is connected to: a name may resolve to another address
+    /// than a moment ago.
     ///
     /// # Errors
-    /// [`Refusal`] says where the address leads and which grant would open it.
+    /// Returns a [`Refusal`] that classifies the address and names the grant that would permit it.
     pub fn permits_address(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
         let canonical = address::canonical(address);
         if self.host == HostPattern::Address(canonical) {
@@ -284,7 +284,7 @@ impl HttpGrant {
         )
     }
 
-    /// Returns true where some request could be covered by both, whatever their methods.
+    /// Returns whether both can cover the same request, ignoring methods.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (own, theirs) = (&self.ports, &other.ports);
@@ -295,7 +295,7 @@ impl HttpGrant {
             && (path_is_below(&self.path, &other.path) || path_is_below(&other.path, &self.path))
     }
 
-    /// Returns the name that it covers, if it is one that can be resolved.
+    /// Returns the host name that it covers, if it is one that can be resolved.
     pub fn name(&self) -> Option<&str> {
         match &self.host {
             HostPattern::Name(name) => Some(name),
@@ -303,7 +303,7 @@ impl HttpGrant {
         }
     }
 
-    /// Returns a URL that it covers; None where only a wildcard says which.
+    /// Returns a URL that it covers; `None` if it has a wildcard.
     pub fn url(&self) -> Option<Url> {
         if matches!(self.host, HostPattern::Below(_)) {
             return None;
@@ -312,12 +312,12 @@ impl HttpGrant {
         Url::parse(&format!("{scheme}://{}:{port}{}", self.host, self.path)).ok()
     }
 
-    /// Returns the lines of its entry in `allow.http`.
+    /// Returns the YAML lines of its entry in `allow.http`.
     pub(super) fn yaml(&self) -> Vec<String> {
         self.yaml_with(None)
     }
 
-    /// Returns the lines of its entry with one more header.
+    /// Returns the YAML lines of its entry with one more header.
     pub(super) fn yaml_with(&self, header: Option<&str>) -> Vec<String> {
         let url = quoted(&self.to_string());
         let mut lines = Vec::new();
@@ -353,7 +353,7 @@ impl HttpGrant {
     }
 }
 
-/// The grant's URL, as [`HttpGrant::parse`] reads it.
+/// The grant's URL, in the form that [`HttpGrant::parse`] accepts.
 impl fmt::Display for HttpGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme.as_str(), self.host)?;
@@ -460,7 +460,7 @@ impl AddressRange {
     }
 }
 
-/// Splits the port off an authority; an IPv6 address keeps its colons inside brackets.
+/// Splits the port off an authority; the colons of an IPv6 address are within brackets.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rfind(':') {
         Some(at) if !authority[at..].contains(']') => {
@@ -480,7 +480,7 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     }
 }
 
-/// Brings a path into the spelling that `Url` gives a request's.
+/// Normalizes a path as `Url` normalizes that of a request.
 fn parse_path(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Ok("/".to_owned());

@@ -1,4 +1,4 @@
-//! What a handler may reach: pure decisions about grants, without I/O.
+//! Decides what a handler may reach. Makes no I/O.
 
 mod address;
 mod grant;
@@ -16,35 +16,35 @@ pub use refusal::{MissingGrants, MissingPin, Needs, Refusal, imports_missing};
 pub use refusal::{WITHOUT_FILE, allow_with, scalar};
 pub use steering::folded;
 
-/// What the operator granted one handler. The default grants nothing.
+/// What the operator granted a handler. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// Where it may send requests.
+    /// The origins that it may send requests to.
     pub http: Vec<HttpGrant>,
     /// Slack channels, by their names in `slack.channels`.
     pub slack: BTreeSet<String>,
-    /// Credentials, by name.
+    /// The names of credentials.
     pub credentials: BTreeSet<String>,
-    /// Why no credential may be used although it is granted.
+    /// Why no credential may be used although some are granted.
     pub withheld: Option<MissingPin>,
-    /// They are the defaults of a server without a configuration file: lines to add need a file first.
+    /// True for the defaults of a server without a configuration file, which has to be created before lines can be added.
     pub is_without_file: bool,
 }
 
 impl Grants {
-    /// Returns the grant under which `method` on `url` may go out. The address that the name resolves
-    /// to is judged apart, by [`HttpGrant::permits_address`], at the time of connecting.
+    /// Returns the grant that permits `method` on `url`. The address that the name resolves to is checked separately, when
+    /// connecting, by [`HttpGrant::permits_address`].
     ///
     /// # Errors
-    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    /// Returns a [`Refusal`] with the reason and the lines of configuration that would permit it.
     pub fn http(&self, method: &str, url: &Url) -> Result<&HttpGrant, Refusal> {
         self.request(method, url, &[])
     }
 
-    /// Returns the grant under which `method` on `url` may go out with headers of these names.
+    /// Returns the grant that permits `method` on `url` with headers of these names.
     ///
     /// # Errors
-    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    /// Returns a [`Refusal`] with the reason and the lines of configuration that would permit it.
     pub fn request(
         &self,
         method: &str,
@@ -54,10 +54,10 @@ impl Grants {
         request::judge(&self.http, method, url, headers)
     }
 
-    /// Returns Ok where the handler may post to the channel that the configuration calls `channel`.
+    /// Returns `Ok` if the handler may post to the channel with this name in the configuration.
     ///
     /// # Errors
-    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    /// Returns a [`Refusal`] with the reason and the lines of configuration that would permit it.
     pub fn slack(&self, channel: &str) -> Result<(), Refusal> {
         if self.slack.contains(channel) {
             return Ok(());
@@ -65,10 +65,10 @@ impl Grants {
         Err(Refusal::slack(channel, &self.slack))
     }
 
-    /// Returns Ok where the handler may use the credential `name`.
+    /// Returns `Ok` if the handler may use the credential `name`.
     ///
     /// # Errors
-    /// [`Refusal`] says why not, with the lines of configuration that would change it.
+    /// Returns a [`Refusal`] with the reason and the lines of configuration that would permit it.
     pub fn credential(&self, name: &str) -> Result<(), Refusal> {
         if !self.credentials.contains(name) {
             return Err(Refusal::credential(name));
@@ -79,8 +79,7 @@ impl Grants {
         }
     }
 
-    /// Returns these grants for a module that others than its owner could have put there: without a pin, it is
-    /// given no credential.
+    /// Returns these grants for a module without a pin that others than its owner could have written: without credentials.
     #[must_use]
     pub fn for_unpinned(self: &Arc<Self>, missing: impl FnOnce() -> MissingPin) -> Arc<Self> {
         if self.credentials.is_empty() {

@@ -1,4 +1,4 @@
-//! Says why something is not allowed, and prints the lines of configuration that would allow it.
+//! Refusals: why something is not allowed, with the lines of configuration that would allow it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,29 +8,29 @@ use crate::alert::HandlerName;
 use super::Grants;
 use super::grant::HttpGrant;
 
-/// Stands where a refusal was not told whose it is.
+/// The placeholder in a refusal for which no handler was set.
 const UNNAMED: &str = "HANDLER";
 
-/// Why something is not allowed. Printed, it is a sentence or two and, where configuration could change it, how, on
-/// the first line; the lines of configuration follow it.
+/// Why something is not allowed. Displayed, it is one or two sentences on the first line: the reason and, if configuration
+/// can allow it, what to change. The lines of configuration follow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Refusal {
     reason: String,
-    // Boxed: refusals are returned by what is asked for every request.
+    // Boxed, because refusals are part of results that every request returns.
     change: Option<Box<Change>>,
     handler: Option<HandlerName>,
     granted: Box<Grants>,
 }
 
-/// What would allow it.
+/// The change of configuration that would allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Another entry of `allow.http`.
+    /// Adds an entry of `allow.http`.
     AddHttp(HttpGrant),
-    /// More of an entry of `allow.http`: `what` is added to it.
+    /// Adds `what` to an entry of `allow.http`.
     WidenHttp {
         from: HttpGrant,
-        /// The lines of the entry that takes its place.
+        /// The lines of the changed entry.
         to: Vec<String>,
         what: String,
     },
@@ -80,18 +80,18 @@ impl Refusal {
         )
     }
 
-    /// A header that could steer the request past the grant.
+    /// Refuses a header that could steer the request past the grant.
     pub(super) fn header(grant: &HttpGrant, name: &str) -> Self {
         let change = Change::WidenHttp {
             from: grant.clone(),
-            // As it was asked for: the grant itself keeps one spelling for all.
+            // In the spelling of the request; the grant itself keeps the folded one.
             to: grant.yaml_with(Some(name)),
             what: format!("the header {name}"),
         };
         Self::new(
             format!(
                 "The header {name} could have {grant} taken for another method, path, host or user, so it is sent \
-                 only where the grant names it."
+                 only if the grant names it."
             ),
             Some(change),
         )
@@ -106,7 +106,7 @@ impl Refusal {
         Self::new(reason, Some(Change::Pin(missing.clone())))
     }
 
-    /// Returns the refusal with the lines for the handler `name`, which is granted `granted` now.
+    /// Returns the refusal with the lines for the handler `name`, whose current grants are `granted`.
     #[must_use]
     pub fn for_handler(mut self, name: &HandlerName, granted: &Grants) -> Self {
         self.handler = Some(name.clone());
@@ -114,14 +114,14 @@ impl Refusal {
         self
     }
 
-    /// Returns why, without the lines.
+    /// Returns the reason without the lines of configuration.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// Returns the lines of configuration, empty where none would allow it. A key that they have replaces that of the
-    /// configuration: what is granted now stands in them too.
+    /// Returns the lines of configuration; empty if none would allow it. Their keys replace those of the configuration, so
+    /// they contain the current grants too.
     #[must_use]
     pub fn configuration(&self) -> String {
         let mut allow = Allow::of(&self.granted);
@@ -178,25 +178,25 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What has to come before lines of configuration that are to be added to no file.
+/// The sentence before lines of configuration if there is no configuration file yet.
 pub const WITHOUT_FILE: &str = "There is no configuration file yet: `alert-manager init` writes one that grants what \
      is granted now; change it there, and start with --config alert-manager.yml.";
 
-/// A module that is granted credentials, and that anybody could have put there.
+/// A module without a pin that is granted credentials and that others could have written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingPin {
-    /// Whose it says to be.
+    /// The handler's name according to the module.
     pub handler: HandlerName,
-    /// Of its file.
+    /// The digest of the module's file.
     pub sha256: String,
-    /// Who else could have written it.
+    /// Who else could have written the file.
     pub exposure: String,
 }
 
 impl MissingPin {
     const ADVICE: &str = "Let only its owner write there (chmod go-w).";
 
-    /// Returns the lines to add to the configuration, the reason as a comment above them.
+    /// Returns the lines to add to the configuration, with the reason as a comment above them.
     #[must_use]
     pub fn lines(&self) -> String {
         let Self { exposure, .. } = self;
@@ -213,28 +213,28 @@ impl MissingPin {
     }
 }
 
-/// Imports for which a handler has no grant: it runs, and those calls answer `denied`.
+/// Imports for which a handler has no grant: the handler runs, and these calls return `denied`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingGrants {
-    /// `http`, `slack`.
+    /// The imports, `http` or `slack`.
     pub imports: Vec<&'static str>,
-    /// Lines to add to the configuration; capitals stand for what only the operator knows.
+    /// The lines to add to the configuration; words in capitals are placeholders for the operator to replace.
     pub configuration: String,
 }
 
 /// What a handler is known to need, for the lines that grant it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// URLs that it requests.
+    /// The URLs that it requests.
     pub origins: BTreeSet<String>,
-    /// Channels that it posts to.
+    /// The channels that it posts to.
     pub channels: BTreeSet<String>,
-    /// Credentials that it names, of those that there are.
+    /// The configured credentials that it names.
     pub credentials: BTreeSet<String>,
 }
 
-/// Returns which of a module's imports nothing is granted for. An import may be the interface's bare
-/// name or its full one (`alert-manager:handler/http@0.1.0`); kv, config and log need no grant.
+/// Returns the imports of a module for which nothing is granted. An import can be the interface's short name or its full
+/// name (`alert-manager:handler/http@0.1.0`); kv, config and log need no grant.
 #[must_use]
 pub fn imports_missing(
     handler: &HandlerName,
@@ -271,7 +271,7 @@ pub fn imports_missing(
     })
 }
 
-/// Returns the lines that grant `handler` what it is granted now and the channel, the credential or the URL besides.
+/// Returns the lines that grant `handler` its current grants and, in addition, the channel, the credential or the URL.
 pub fn allow_with(
     handler: &HandlerName,
     grants: &Grants,
@@ -282,9 +282,9 @@ pub fn allow_with(
     allow.yaml(handler.as_str())
 }
 
-/// `allow` in the making: whole, because a key that is given again replaces the one before.
+/// A builder for the lines of `allow`. They are complete, because a key in the configuration replaces an earlier one.
 pub struct Allow {
-    /// Each entry's lines.
+    /// The lines of each entry.
     http: Vec<Vec<String>>,
     slack: BTreeSet<String>,
     credentials: BTreeSet<String>,
@@ -311,7 +311,7 @@ impl Allow {
         self.credentials.insert(name.to_owned());
     }
 
-    /// Returns block YAML from `handlers:` down.
+    /// Returns block YAML, from `handlers:` on.
     fn yaml(&self, handler: &str) -> String {
         let mut lines = Vec::new();
         if self.http.iter().all(|entry| entry.len() == 1) && !self.http.is_empty() {
@@ -343,11 +343,11 @@ impl Allow {
 
 /// Writes `text` as a quoted string of YAML.
 pub(super) fn quoted(text: &str) -> String {
-    // JSON's strings are YAML's double-quoted ones.
+    // JSON strings are valid as YAML's double-quoted strings.
     serde_json::Value::from(text).to_string()
 }
 
-/// Writes `text` so that YAML reads it back as this string: bare where it is a plain word.
+/// Writes `text` as a YAML string: without quotes if it is a plain word.
 pub fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
@@ -382,7 +382,7 @@ mod tests {
         );
     }
 
-    /// A key that is pasted over the one in the file would take away what is granted there.
+    /// A key that replaces the one in the file must not remove what is granted there.
     #[test]
     fn the_lines_hold_what_is_granted_already() {
         let api = HttpGrant::parse("https://api.example.org").unwrap();

@@ -1,4 +1,4 @@
-//! Finds the grant that covers a request, and says what is missing where none does.
+//! Finds the grant that covers a request, or reports what is missing.
 
 use std::net::IpAddr;
 
@@ -51,14 +51,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Returns true for a name as hosts have them: URLs take more (`'`, `*`, `;`), and what stands in between may
-/// read that as it likes.
+/// Returns whether a host is a valid DNS name. URLs allow more characters (`'`, `*`, `;`), which a proxy may interpret
+/// differently.
 fn is_name(name: &str) -> bool {
     let is_label = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     !name.trim_end_matches('.').is_empty() && name.bytes().all(is_label)
 }
 
-/// Finds the first grant that covers a request with headers of these names.
+/// Returns the first grant that covers a request with headers of these names.
 pub(super) fn judge<'a>(
     grants: &'a [HttpGrant],
     method: &str,
@@ -104,9 +104,8 @@ pub(super) fn judge<'a>(
     Err(Refusal::new(reason, change))
 }
 
-/// Returns true where `path` is `prefix` or below it, whatever the server at the other end makes of
-/// what is hidden from the URL parser: it may decode once more, take a backslash for a slash, or cut a
-/// segment at a `;`.
+/// Returns whether `path` is `prefix` or below it for every way in which a server may interpret it: it may decode the path
+/// once more, treat a backslash as a slash, or cut a segment at a `;`.
 pub(super) fn path_is_below(path: &str, prefix: &str) -> bool {
     if prefix == "/" {
         return true;
@@ -117,10 +116,10 @@ pub(super) fn path_is_below(path: &str, prefix: &str) -> bool {
         && !has_hidden_steps(path.as_bytes())
 }
 
-/// How often a path is decoded at most; what is still encoded then is refused.
+/// How often a path is decoded at most; a path that is still encoded then is refused.
 const DECODINGS_MAX: usize = 4;
 
-/// Returns true where a segment may be read as a step upwards, or holds what only disguises have.
+/// Returns whether a segment may be interpreted as a step upwards, or contains characters used only to disguise one.
 fn has_hidden_steps(path: &[u8]) -> bool {
     let mut path = path.to_vec();
     for _ in 0..DECODINGS_MAX {
@@ -141,9 +140,10 @@ fn has_hidden_steps(path: &[u8]) -> bool {
     true
 }
 
-/// `..`, and what some servers take for it: with parameters (`..;x`, `..?x`), or with bytes that they skip.
+/// Returns whether a segment is `..` or a variant that some servers treat like it: with parameters (`..;x`, `..?x`), or
+/// with bytes that they skip.
 fn is_step_upwards(segment: &[u8]) -> bool {
-    // A server that decodes it and reads it again takes what follows for a query.
+    // A server that decodes and parses the path again takes what follows for a query.
     let ends = |byte: &u8| matches!(byte, b';' | b'?' | b'#');
     let name = segment.split(ends).next();
     let name = String::from_utf8_lossy(name.unwrap_or_default());
@@ -151,13 +151,13 @@ fn is_step_upwards(segment: &[u8]) -> bool {
     name.chars().filter(|c| !is_skipped(*c)).eq(['.', '.'])
 }
 
-/// Characters without a width, which some servers drop.
+/// Invisible characters, which some servers drop.
 const INVISIBLE: [char; 8] = [
     '\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}',
 ];
 
-/// Characters spelled in more bytes than they take, which no UTF-8 has and some decoders read: two bytes for
-/// what takes one, three for what takes two, and so on.
+/// Returns whether the path contains overlong UTF-8, which is invalid but accepted by some decoders: characters encoded in
+/// more bytes than they need.
 fn is_overlong(path: &[u8]) -> bool {
     let starts = |pair: &[u8]| {
         matches!(
@@ -168,8 +168,8 @@ fn is_overlong(path: &[u8]) -> bool {
     path.iter().any(|byte| matches!(byte, 0xc0 | 0xc1)) || path.windows(2).any(starts)
 }
 
-/// What servers that bring a path into a normal form (NFKC, Windows' best fit) take for `.`, `/`, `\`, `%` or
-/// `;`, by itself or as a part of it.
+/// Characters that servers which normalize a path (NFKC, Windows' best fit) turn into `.`, `/`, `\`, `%` or `;`, alone or
+/// with others.
 const LOOKALIKES: [char; 22] = [
     '\u{2024}', // one dot leader
     '\u{2025}', // two dot leader
@@ -200,7 +200,7 @@ fn has_lookalikes(path: &[u8]) -> bool {
     !path.is_ascii() && String::from_utf8_lossy(path).contains(LOOKALIKES)
 }
 
-/// `%u002e`, which is no URL and which IIS reads.
+/// Returns whether the path contains an escape like `%u002e`, which is not valid in a URL but decoded by IIS.
 fn has_wide_escapes(path: &[u8]) -> bool {
     path.windows(6).any(|escape| match escape {
         [b'%', b'u' | b'U', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),

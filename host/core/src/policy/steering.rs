@@ -1,14 +1,14 @@
-//! What steers a request past the method, path, host or person that its grant was compared with.
+//! Headers and parameters that steer a request to another method, path, host or user than the one that its grant covers.
 //!
-//! Frameworks and proxies take another method from `X-HTTP-Method-Override`, another path from
-//! `X-Original-URL`, another host from `X-Forwarded-Host`, another user from `Impersonate-User`. A grant says
-//! nothing of what such a header says, so each is sent only where a grant names it.
+//! Frameworks and proxies take another method from `X-HTTP-Method-Override`, another path from `X-Original-URL`, another
+//! host from `X-Forwarded-Host`, another user from `Impersonate-User`. A grant does not cover the values of such headers, so
+//! each is sent only if the grant names it.
 
 use url::{Url, form_urlencoded};
 
 use super::grant::{GrantError, HttpGrant};
 
-/// Folded names. What ends with `-override` and what begins with one of [`FAMILIES`] need no entry.
+/// The names, folded. Names that end with `-override` or begin with one of [`FAMILIES`] are not listed.
 const STEERING: [&str; 27] = [
     "cf-connecting-ip",
     "client-ip",
@@ -39,7 +39,7 @@ const STEERING: [&str; 27] = [
     "x-sendfile",
 ];
 
-/// How the names of whole families begin.
+/// Prefixes of whole families of names.
 const FAMILIES: [&str; 14] = [
     "impersonate-",
     "remote-",
@@ -57,7 +57,7 @@ const FAMILIES: [&str; 14] = [
     "x-webauth-",
 ];
 
-/// Parameters that frameworks take another method from, folded.
+/// Parameters from which frameworks take another method, folded.
 const METHOD_PARAMETERS: [&str; 6] = [
     "-method",
     "-httpmethod",
@@ -67,8 +67,8 @@ const METHOD_PARAMETERS: [&str; 6] = [
     "x-http-method-override",
 ];
 
-/// Returns a name as the most obliging of servers would read it: CGI and what came after it take `_` and every
-/// other mark for `-`.
+/// Returns a name in the form that the most lenient server would give it: CGI and its successors treat `_` and every other
+/// mark as `-`.
 pub fn folded(name: &str) -> String {
     name.chars()
         .map(|c| match c {
@@ -78,16 +78,16 @@ pub fn folded(name: &str) -> String {
         .collect()
 }
 
-/// Returns true for a header that a grant has to name. The name is folded.
+/// Returns whether a header has to be named by the grant. The name is folded.
 pub(super) fn is_steering(folded: &str) -> bool {
     STEERING.contains(&folded)
         || folded.ends_with("-override")
         || FAMILIES.iter().any(|family| folded.starts_with(family))
 }
 
-/// Returns the methods that the query says to use instead, in upper case.
+/// Returns the methods that the query asks for, in upper case.
 pub(super) fn methods_in_query(url: &Url) -> Vec<String> {
-    // Some take `;` for `&`.
+    // Some servers treat `;` as `&`.
     let pairs = url.query().unwrap_or_default().split(['&', ';']);
     pairs
         .flat_map(|pair| form_urlencoded::parse(pair.as_bytes()))
@@ -96,17 +96,17 @@ pub(super) fn methods_in_query(url: &Url) -> Vec<String> {
         .collect()
 }
 
-/// Returns a parameter's name without the space at its beginning, and up to its first NUL.
+/// Returns a parameter's name as PHP reads it: without leading blanks, and up to the first NUL.
 fn as_read_by_php(name: &str) -> &str {
     let name = name.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
     name.split('\0').next().unwrap_or_default()
 }
 
 impl HttpGrant {
-    /// Lets requests under the grant carry `headers`, which steer them.
+    /// Permits requests under the grant to have `headers`, which steer them.
     ///
     /// # Errors
-    /// Names what is no header's name, and what needs no grant.
+    /// Returns a name that is not valid for a header, or one that needs no grant.
     pub fn with_headers<'a>(
         mut self,
         headers: impl IntoIterator<Item = &'a str>,
@@ -269,7 +269,7 @@ mod tests {
             ("a=1&X-HTTP-Method-Override=PUT", false),
             ("$httpMethod=PATCH", false),
             ("_method=MOVE", false),
-            // As PHP reads names, and what takes `;` for `&`.
+            // As PHP reads names, and as servers that treat `;` as `&`.
             ("%20_method=DELETE", false),
             ("+_method=DELETE", false),
             ("%0a%00_method=DELETE", false),

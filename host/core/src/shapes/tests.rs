@@ -1,4 +1,4 @@
-//! What is masked, and what has to stay.
+//! What is masked, and what must not be.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
@@ -40,7 +40,7 @@ fn every_expression_of_the_file_can_be_compiled_and_can_find_something() {
 
 #[test]
 fn secrets_of_services_are_masked_by_their_shape() {
-    // From a public list of shapes; none was ever valid.
+    // From a public list of formats; none was ever valid.
     for (plain, expected) in [
         (
             "atlassian ATATT3RplJZqgspEqA7gSmQNxgl7mgbs9KQsK9kazAu3EL2pCV3B69Tgqyax4dby5neJZGCJhPSvd3s8Vcj7anYlpcpQXvB8TquwLw9WlnnGxtPs7nTUHEg8sgFY5EcKBUd3c9HCqr2CaxpXmTjRCVAEGqlCNcUrSKwC9XWZJ9aaf9kat9qvmGr5jTdsyxRV",
@@ -167,7 +167,7 @@ fn a_hostile_text_is_read_in_one_pass() {
     }
 }
 
-/// Prints how fast texts are read; in a debug build it only shows that they are.
+/// Prints the speed of masking; a debug build only shows that it works.
 #[test]
 fn speed() {
     let log: String = (0..520)

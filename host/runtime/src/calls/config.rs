@@ -1,25 +1,80 @@
 //! `config`: the operator's settings for this handler.
 
 use crate::bindings::config::Host;
-use crate::sandbox::state::State;
-use alert_manager_core::journal::CallKind;
+use crate::calls::HookState;
+use crate::calls::context::HostContext;
+use crate::calls::driver::{Done, HostCall, Refused};
+use crate::calls::naming::{Plan, name_of};
+use crate::sandbox::stop::Stop;
+use alert_manager_core::journal::{CallKind, CallName};
 
-use super::{Done, Plan, name_of};
-
-impl Host for State {
+impl Host for HookState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        self.count_any()?;
-        let Some(powers) = &mut self.powers else {
-            return Ok(None);
+        Ok(self.call(Get { key }).await?)
+    }
+}
+
+pub(super) struct Get {
+    pub(super) key: String,
+}
+
+impl HostCall for Get {
+    const KIND: CallKind = CallKind::Config;
+    type Reply = Option<String>;
+    type Error = Refused;
+    type Prepared = String;
+
+    fn name(&self) -> CallName {
+        name_of(None, &[b"config", self.key.as_bytes()])
+    }
+
+    fn line(&self) -> String {
+        self.key.clone()
+    }
+
+    fn changes(&self) -> bool {
+        false
+    }
+
+    fn bytes_out(&self) -> usize {
+        0
+    }
+
+    fn bytes_in(reply: &Self::Reply) -> usize {
+        reply.as_ref().map_or(0, String::len)
+    }
+
+    fn is_ok(_: &Self::Reply) -> bool {
+        true
+    }
+
+    /// A setting cannot be refused: it is there or not.
+    fn failed(_: Refused) -> Done<Self::Reply> {
+        Done::refused(None, "not set")
+    }
+
+    fn check(self, _: &HostContext) -> Result<String, Refused> {
+        Ok(self.key)
+    }
+
+    async fn hold_back(
+        key: String,
+        plan: &Plan,
+        host: &mut HostContext,
+    ) -> Result<Done<Self::Reply>, Stop> {
+        Self::live(key, plan, host).await
+    }
+
+    async fn live(
+        key: String,
+        _: &Plan,
+        host: &mut HostContext,
+    ) -> Result<Done<Self::Reply>, Stop> {
+        let value = host.config.get(&key).cloned();
+        let line = match &value {
+            Some(_) => "set",
+            None => "not set",
         };
-        let value = powers.config.get(&key).cloned();
-        powers.count_in(value.as_ref().map_or(0, String::len));
-        let name = name_of(None, &[b"config", key.as_bytes()]);
-        let plan = Plan::new(CallKind::Config, name, key, false);
-        if let Some(recorded) = self.recorded(&plan)? {
-            return Ok(recorded);
-        }
-        let result = if value.is_some() { "set" } else { "not set" };
-        self.finish(plan, Done::live(value, result)).await
+        Ok(Done::live(value, line))
     }
 }

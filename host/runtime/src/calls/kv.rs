@@ -1,50 +1,24 @@
 //! `kv`: a handler's own state; every change is committed together with its record.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 
 use crate::bindings::kv::{Error, Host};
-use crate::calls::recorder::micros;
-use crate::sandbox::state::{Powers, State, Stop};
-use crate::{Answered, Call, LimitName, Limits};
-use alert_manager_core::journal::{CallKind, KvChange, KvQuota, KvReply, KvWrite, LedgerError};
+use crate::calls::HookState;
+use crate::calls::bytes::Bytes;
+use crate::calls::context::HostContext;
+use crate::calls::driver::{Done, Effect, HostCall, Refused};
+use crate::calls::naming::{Plan, name_of, optional};
+use crate::calls::record::stored;
+use crate::limits::quota::{LimitName, Limits};
+use crate::sandbox::stop::Stop;
+use alert_manager_core::journal::{
+    CallKind, CallName, KvChange, KvOutcome, KvQuota, KvReply, KvWrite,
+};
 
-use super::{Done, NOT_IN_DESCRIBE, Plan, may_start, name_of, optional};
-
-/// A read as it is recorded: the value in base64.
-type ReadReply = Result<Option<String>, Error>;
-
-impl Host for State {
+impl Host for HookState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        self.count_any()?;
-        if let Err(error) = self.admit_read(&key) {
-            return Ok(Err(error));
-        }
-        let name = name_of(None, &[b"get", key.as_bytes()]);
-        let plan = Plan::new(CallKind::Kv, name, format!("get {key}"), false);
-        if let Some(reply) = self.recorded::<ReadReply>(&plan)? {
-            let reply = reply.map(|value| value.and_then(|text| STANDARD.decode(text).ok()));
-            self.count_value(&reply);
-            return Ok(reply);
-        }
-        self.begin(&plan);
-        let value = match self.current(&key).await? {
-            Ok(value) => value,
-            Err(error) => {
-                let done = Done::live(ReadReply::Err(error.clone()), explain(&error));
-                let _ = self.finish(plan, done).await?;
-                return Ok(Err(error));
-            }
-        };
-        let result = match &value {
-            Some(value) => format!("{} bytes", value.len()),
-            None => "absent".to_owned(),
-        };
-        let reply: ReadReply = Ok(value.as_ref().map(|bytes| STANDARD.encode(bytes)));
-        let _ = self.finish(plan, Done::live(reply, result)).await?;
-        let value = Ok(value);
-        self.count_value(&value);
-        Ok(value)
+        let value = self.call(Get { key }).await?;
+        Ok(value.map(|value| value.map(|bytes| bytes.0)))
     }
 
     async fn set(
@@ -90,190 +64,272 @@ impl Host for State {
     }
 }
 
-impl State {
-    /// Counts the call and checks its sizes.
-    fn admit(&mut self, key: &str, value: &[u8]) -> Result<(), Error> {
-        let Some(powers) = &mut self.powers else {
-            return Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned()));
-        };
-        if let Err(hit) = powers.count(CallKind::Kv, key.len() + value.len()) {
-            self.recorder.turned_away(CallKind::Kv, hit.limit);
-            return Err(Error::BudgetExhausted(hit.to_string()));
-        }
-        let limits = &powers.limits;
-        for (bytes, max, limit) in [
-            (key.len(), limits.kv_key_bytes_max, LimitName::KvKeyBytes),
-            (
-                value.len(),
-                limits.kv_value_bytes_max,
-                LimitName::KvValueBytes,
-            ),
-        ] {
-            if bytes > max as usize {
-                self.recorder.turned_away(CallKind::Kv, limit);
-                return Err(Error::TooLarge(max));
-            }
-        }
-        Ok(())
-    }
-
-    /// The same for a call that brings in what the key holds.
-    fn admit_read(&mut self, key: &str) -> Result<(), Error> {
-        self.admit(key, b"")?;
-        let left = self.powers.as_ref().map_or(Ok(()), Powers::check_in);
-        left.map_err(|hit| {
-            self.recorder.turned_away(CallKind::Kv, hit.limit);
-            Error::BudgetExhausted(hit.to_string())
-        })
-    }
-
-    fn count_value(&mut self, value: &Result<Option<Vec<u8>>, Error>) {
-        if let (Some(powers), Ok(Some(value))) = (&mut self.powers, value) {
-            powers.count_in(value.len());
-        }
-    }
-
-    /// Reads the value as this invocation sees it.
-    async fn current(&mut self, key: &str) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let Some(powers) = &self.powers else {
-            return Ok(Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned())));
-        };
-        if let Some(value) = powers.kv_held_back.get(key) {
-            return Ok(Ok(value.clone()));
-        }
-        match powers.ledger.kv_get(key.to_owned()).await {
-            Ok(value) => Ok(Ok(value)),
-            Err(error) => refuse(error).map(Err),
-        }
-    }
-
+impl HookState {
+    /// Makes a change; returns what the guest learns of it.
     async fn change(
         &mut self,
         key: String,
         change: KvChange,
-    ) -> wasmtime::Result<Result<KvReply, Error>> {
-        self.count_any()?;
-        let parts = Parts::of(&change);
-        if let Err(error) = self.admit(&key, parts.value) {
-            return Ok(Err(error));
+    ) -> Result<Result<KvReply, Error>, Stop> {
+        let changed = self
+            .call(Change {
+                key: key.clone(),
+                change,
+            })
+            .await?;
+        Ok(changed.outcome(&key))
+    }
+}
+
+/// `kv.get`.
+pub(super) struct Get {
+    pub(super) key: String,
+}
+
+impl HostCall for Get {
+    const KIND: CallKind = CallKind::Kv;
+    type Reply = Result<Option<Bytes>, Error>;
+    type Error = Error;
+    type Prepared = String;
+
+    fn name(&self) -> CallName {
+        name_of(None, &[b"get", self.key.as_bytes()])
+    }
+
+    fn line(&self) -> String {
+        format!("get {}", self.key)
+    }
+
+    fn changes(&self) -> bool {
+        false
+    }
+
+    fn bytes_out(&self) -> usize {
+        self.key.len()
+    }
+
+    fn brings_in(&self) -> bool {
+        true
+    }
+
+    fn bytes_in(reply: &Self::Reply) -> usize {
+        match reply {
+            Ok(Some(value)) => value.0.len(),
+            Ok(None) | Err(_) => 0,
         }
-        let plan = parts.plan(&key);
-        if let Some(reply) = self.recorded::<KvReply>(&plan)? {
-            return Ok(outcome(&key, reply));
-        }
-        if self.powers.as_ref().is_some_and(|powers| powers.dry_run) {
-            return self.hold_back(plan, key, change).await;
-        }
-        if let Err(hit) = self.check_record(CallKind::Kv) {
-            return Ok(Err(Error::BudgetExhausted(hit.to_string())));
-        }
-        if let Err(why) = may_start(self.powers.as_ref())? {
-            let error = Error::Unavailable(why);
-            let line = explain(&error);
-            return self.finish(plan, Done::live(Err(error), line)).await;
-        }
-        self.begin(&plan);
-        let Some(powers) = &mut self.powers else {
-            return Ok(Err(Error::Unavailable(NOT_IN_DESCRIBE.to_owned())));
-        };
-        let limits = powers.limits;
-        match commit(powers, &plan, &key, change).await {
-            Ok(reply) => {
-                self.recorder.recorded(powers.replay.used());
-                match reply {
-                    KvReply::QuotaExceeded => self.recorder.met(LimitName::KvBytes),
-                    KvReply::TooManyKeys => self.recorder.met(LimitName::KvKeys),
-                    _ => {}
-                }
-                let call = Call {
-                    kind: CallKind::Kv,
-                    request: plan.request,
-                    result: describe(&reply, &limits),
-                    answered: Answered::Live,
-                    duration_us: micros(plan.began.elapsed()),
-                    preview: None,
+    }
+
+    fn is_ok(reply: &Self::Reply) -> bool {
+        reply.is_ok()
+    }
+
+    fn failed(error: Error) -> Done<Self::Reply> {
+        failed(error, Err)
+    }
+
+    fn check(self, host: &HostContext) -> Result<String, Error> {
+        check_sizes(host, &self.key, b"")?;
+        Ok(self.key)
+    }
+
+    async fn hold_back(
+        key: String,
+        plan: &Plan,
+        host: &mut HostContext,
+    ) -> Result<Done<Self::Reply>, Stop> {
+        Self::live(key, plan, host).await
+    }
+
+    async fn live(
+        key: String,
+        _: &Plan,
+        host: &mut HostContext,
+    ) -> Result<Done<Self::Reply>, Stop> {
+        Ok(match host.current(&key).await? {
+            Ok(value) => {
+                let line = match &value {
+                    Some(value) => format!("{} bytes", value.len()),
+                    None => "absent".to_owned(),
                 };
-                let reply = outcome(&key, reply);
-                self.recorder.call(call, reply.is_ok());
-                Ok(reply)
+                Done::live(Ok(value.map(Bytes)), line)
             }
-            Err(error) => {
-                let error = refuse(error)?;
-                let line = explain(&error);
-                self.finish(plan, Done::live(Err(error), line)).await
-            }
+            Err(error) => Self::failed(error),
+        })
+    }
+}
+
+/// `kv.set`, `set-if-absent`, `increment` and `remove`.
+pub(super) struct Change {
+    pub(super) key: String,
+    pub(super) change: KvChange,
+}
+
+/// What came of a change. The store records its own reply; an error is not recorded.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Changed {
+    Reply(KvReply),
+    Failed(Error),
+}
+
+impl Changed {
+    /// Returns what the guest learns.
+    fn outcome(self, key: &str) -> Result<KvReply, Error> {
+        match self {
+            Self::Reply(KvReply::QuotaExceeded | KvReply::TooManyKeys) => Err(Error::QuotaExceeded),
+            Self::Reply(KvReply::NotANumber) => Err(Error::Unavailable(format!(
+                "the value of {key} is not a number: remove it, or use another key"
+            ))),
+            Self::Reply(reply) => Ok(reply),
+            Self::Failed(error) => Err(error),
         }
+    }
+}
+
+impl HostCall for Change {
+    const KIND: CallKind = CallKind::Kv;
+    type Reply = Changed;
+    type Error = Error;
+    type Prepared = Self;
+
+    fn name(&self) -> CallName {
+        let Parts {
+            verb,
+            value,
+            by,
+            ttl_seconds,
+        } = Parts::of(&self.change);
+        let ttl = ttl_seconds.map(u32::to_be_bytes);
+        let [has_ttl, ttl] = optional(ttl.as_ref().map(<[u8; 4]>::as_slice));
+        let by = by.to_be_bytes();
+        let key = self.key.as_bytes();
+        name_of(None, &[verb.as_bytes(), key, value, &by, has_ttl, ttl])
+    }
+
+    fn line(&self) -> String {
+        format!("{} {}", Parts::of(&self.change).verb, self.key)
+    }
+
+    fn changes(&self) -> bool {
+        true
+    }
+
+    fn bytes_out(&self) -> usize {
+        self.key.len() + Parts::of(&self.change).value.len()
+    }
+
+    fn is_ok(reply: &Changed) -> bool {
+        match reply {
+            Changed::Reply(reply) => !matches!(
+                reply,
+                KvReply::QuotaExceeded | KvReply::TooManyKeys | KvReply::NotANumber
+            ),
+            Changed::Failed(_) => false,
+        }
+    }
+
+    fn failed(error: Error) -> Done<Changed> {
+        failed(error, Changed::Failed)
+    }
+
+    fn check(self, host: &HostContext) -> Result<Self, Error> {
+        check_sizes(host, &self.key, Parts::of(&self.change).value)?;
+        Ok(self)
     }
 
     /// Makes the change in this invocation's own view alone.
     async fn hold_back(
-        &mut self,
-        plan: Plan,
-        key: String,
-        change: KvChange,
-    ) -> wasmtime::Result<Result<KvReply, Error>> {
-        let current = match self.current(&key).await? {
+        Self { key, change }: Self,
+        _: &Plan,
+        host: &mut HostContext,
+    ) -> Result<Done<Changed>, Stop> {
+        let current = match host.current(&key).await? {
             Ok(current) => current,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Self::failed(error)),
         };
         let (reply, write) = change.apply(current.as_deref());
-        let next = match write {
+        match write {
             KvWrite::Keep => None,
-            KvWrite::Put { value, .. } => Some(Some(value)),
-            KvWrite::Remove => Some(None),
+            KvWrite::Put { value, .. } => host.kv_held_back.insert(key, Some(value)),
+            KvWrite::Remove => host.kv_held_back.insert(key, None),
         };
-        if let (Some(powers), Some(next)) = (&mut self.powers, next) {
-            powers.kv_held_back.insert(key.clone(), next);
+        let line = format!("held back: {}", describe(&reply, &host.limits));
+        Ok(Done::held_back(Changed::Reply(reply), line))
+    }
+
+    async fn live(
+        Self { key, change }: Self,
+        plan: &Plan,
+        host: &mut HostContext,
+    ) -> Result<Done<Changed>, Stop> {
+        let before = host.reads_before(0);
+        let seq = host.replay.take_seq();
+        // The store fills in its reply, which it has only with the change.
+        let mut entry = plan.entry(host.clock.now(), seq, true, "", String::new());
+        let quota = KvQuota {
+            bytes_max: host.limits.kv_bytes_max,
+            keys_max: host.limits.kv_keys_max,
+        };
+        let ledger = &host.ledger;
+        let stored = stored(
+            ledger
+                .kv_change(key, change, quota, before, entry.clone())
+                .await,
+        )?;
+        let KvOutcome { reply, changed } = match stored {
+            Ok(outcome) => outcome,
+            Err(why) => return Ok(Self::failed(Error::Unavailable(why))),
+        };
+        entry.reply = serde_json::to_string(&reply).unwrap_or_default();
+        entry.result.clone_from(&entry.reply);
+        if changed {
+            host.replay.record(&entry);
+        } else {
+            // As with every read: recorded once an effect comes after it, which it may have led to.
+            entry.effect = false;
+            host.replay.hold(entry);
         }
-        let limits = self.powers.as_ref().map(|powers| powers.limits);
-        let limits = limits.unwrap_or_default();
-        let result = format!("held back: {}", describe(&reply, &limits));
-        let done = Done {
-            answered: Answered::Preview,
-            ..Done::live(outcome(&key, reply), result)
-        };
-        self.finish(plan, done).await
+        match reply {
+            KvReply::QuotaExceeded => host.recorder.met(LimitName::KvBytes),
+            KvReply::TooManyKeys => host.recorder.met(LimitName::KvKeys),
+            _ => {}
+        }
+        let line = describe(&reply, &host.limits);
+        Ok(Done {
+            effect: Effect::Recorded,
+            ..Done::live(Changed::Reply(reply), line)
+        })
     }
 }
 
-async fn commit(
-    powers: &mut Powers,
-    plan: &Plan,
-    key: &str,
-    change: KvChange,
-) -> Result<KvReply, LedgerError> {
-    let before = powers.replay.held(powers.room_for_reads(0));
-    let seq = powers.replay.take_seq();
-    // What the store then knows is filled in by it.
-    let mut entry = plan.entry(powers.clock.now(), seq, true, String::new(), String::new());
-    let quota = KvQuota {
-        bytes_max: powers.limits.kv_bytes_max,
-        keys_max: powers.limits.kv_keys_max,
-    };
-    let outcome = powers
-        .ledger
-        .kv_change(key.to_owned(), change, quota, before, entry.clone())
-        .await?;
-    entry.reply = serde_json::to_string(&outcome.reply).unwrap_or_default();
-    entry.result.clone_from(&entry.reply);
-    if outcome.changed {
-        powers.replay.record(&entry);
-    } else {
-        // As with every read: recorded once an effect comes after it, which it may have led to.
-        entry.effect = false;
-        powers.replay.hold(entry);
-    }
-    Ok(outcome.reply)
-}
-
-fn refuse(error: LedgerError) -> wasmtime::Result<Error> {
-    match error {
-        LedgerError::Unavailable(_) => Ok(Error::Unavailable(error.to_string())),
-        LedgerError::LeaseLost => Err(Stop::Host(error.to_string()).into()),
+impl HostContext {
+    /// Reads the value as this invocation sees it.
+    async fn current(&self, key: &str) -> Result<Result<Option<Vec<u8>>, Error>, Stop> {
+        if let Some(value) = self.kv_held_back.get(key) {
+            return Ok(Ok(value.clone()));
+        }
+        let value = stored(self.ledger.kv_get(key.to_owned()).await)?;
+        Ok(value.map_err(Error::Unavailable))
     }
 }
 
-/// What tells one change of a key from another.
+fn check_sizes(host: &HostContext, key: &str, value: &[u8]) -> Result<(), Error> {
+    let limits = &host.limits;
+    #[rustfmt::skip]
+    let bounds = [
+        (key.len(), limits.kv_key_bytes_max, LimitName::KvKeyBytes),
+        (value.len(), limits.kv_value_bytes_max, LimitName::KvValueBytes),
+    ];
+    for (bytes, max, limit) in bounds {
+        if bytes > max as usize {
+            host.recorder.met(limit);
+            return Err(Error::TooLarge(max));
+        }
+    }
+    Ok(())
+}
+
+/// What distinguishes one change of a key from another.
 struct Parts<'a> {
     verb: &'static str,
     value: &'a [u8],
@@ -283,60 +339,20 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(change: &'a KvChange) -> Self {
-        let none = Parts {
-            verb: "remove",
-            value: b"",
-            by: 0,
-            ttl_seconds: None,
+        let (verb, value, by, ttl_seconds): (_, &[u8], _, _) = match change {
+            KvChange::Set { value, ttl_seconds } => ("set", value, 0, *ttl_seconds),
+            KvChange::SetIfAbsent { value, ttl_seconds } => {
+                ("set-if-absent", value, 0, *ttl_seconds)
+            }
+            KvChange::Increment { by, ttl_seconds } => ("increment", b"", *by, *ttl_seconds),
+            KvChange::Remove => ("remove", b"", 0, None),
         };
-        match change {
-            KvChange::Set { value, ttl_seconds } => Self {
-                verb: "set",
-                value,
-                ttl_seconds: *ttl_seconds,
-                ..none
-            },
-            KvChange::SetIfAbsent { value, ttl_seconds } => Self {
-                verb: "set-if-absent",
-                value,
-                ttl_seconds: *ttl_seconds,
-                ..none
-            },
-            KvChange::Increment { by, ttl_seconds } => Self {
-                verb: "increment",
-                by: *by,
-                ttl_seconds: *ttl_seconds,
-                ..none
-            },
-            KvChange::Remove => none,
+        Self {
+            verb,
+            value,
+            by,
+            ttl_seconds,
         }
-    }
-
-    fn plan(&self, key: &str) -> Plan {
-        let ttl = self.ttl_seconds.map(u32::to_be_bytes);
-        let [has_ttl, ttl] = optional(ttl.as_ref().map(<[u8; 4]>::as_slice));
-        let name = name_of(
-            None,
-            &[
-                self.verb.as_bytes(),
-                key.as_bytes(),
-                self.value,
-                &self.by.to_be_bytes(),
-                has_ttl,
-                ttl,
-            ],
-        );
-        Plan::new(CallKind::Kv, name, format!("{} {key}", self.verb), true)
-    }
-}
-
-fn outcome(key: &str, reply: KvReply) -> Result<KvReply, Error> {
-    match reply {
-        KvReply::QuotaExceeded | KvReply::TooManyKeys => Err(Error::QuotaExceeded),
-        KvReply::NotANumber => Err(Error::Unavailable(format!(
-            "the value of {key} is not a number: remove it, or use another key"
-        ))),
-        reply => Ok(reply),
     }
 }
 
@@ -360,11 +376,47 @@ fn describe(reply: &KvReply, limits: &Limits) -> String {
     }
 }
 
-fn explain(error: &Error) -> String {
-    match error {
+fn failed<R>(error: Error, reply: fn(Error) -> R) -> Done<R> {
+    let line = match &error {
         Error::TooLarge(max) => format!("too large: at most {max} bytes"),
         Error::QuotaExceeded => "over the quota".to_owned(),
         Error::Unavailable(why) => format!("unavailable: {why}"),
         Error::BudgetExhausted(which) => which.clone(),
+    };
+    match error {
+        Error::TooLarge(_) | Error::BudgetExhausted(_) => Done::refused(reply(error), line),
+        Error::QuotaExceeded | Error::Unavailable(_) => Done::live(reply(error), line),
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Limit(hit) => Self::BudgetExhausted(hit.to_string()),
+            Refused::Unrecordable(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_reply_is_recorded_as_the_store_writes_it() {
+        for reply in [
+            KvReply::Done,
+            KvReply::WasAbsent(false),
+            KvReply::Value(-7),
+            KvReply::QuotaExceeded,
+            KvReply::TooManyKeys,
+            KvReply::NotANumber,
+        ] {
+            let text = serde_json::to_string(&reply).unwrap();
+            let back: Changed = serde_json::from_str(&text).unwrap();
+            assert_eq!(back, Changed::Reply(reply));
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! `log`: lines for the operator.
+//! `log`: lines for the operator. No host call in the driver's sense: a line is neither counted among them nor recorded, and
+//! past its own budget it costs a counter and no more.
 
 use crate::bindings::log::{Host, Level};
-use crate::sandbox::state::State;
+use crate::sandbox::guest::GuestState;
 
-impl Host for State {
+impl Host for GuestState {
     fn write(
         &mut self,
         level: Level,
@@ -17,7 +18,6 @@ impl Host for State {
             Level::Warn => "warn",
             Level::Error => "error",
         };
-        // Not counted among the host calls: past its own budget it costs a counter and no more.
         self.recorder.log(level, &message, &fields);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Every bound that a guest meets and no configuration changes: one place to read them all. Those that an operator
 //! sets are in `quota.rs` (of one handler) and `bounds.rs` (of the sandbox).
 
+pub(crate) mod advice;
 pub(crate) mod bounds;
 pub(crate) mod quota;
 pub(crate) mod table;
@@ -22,9 +23,6 @@ pub(super) const HANDLES_MAX: usize = 1_024;
 /// Random bytes in one call.
 pub(super) const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
-/// What to do where `describe` meets a bound.
-pub(super) const OF_DESCRIBE: &str =
-    "describe has this bound whatever is configured: make it do less.";
 /// `describe`: time on a processor. An interpreter starts here too.
 pub(super) const DESCRIBE_CPU_MAX: Duration = Duration::from_secs(3);
 /// `describe`: in all.
@@ -35,9 +33,9 @@ pub(super) const DESCRIBE_MEMORY_BYTES_MAX: u64 = 64 << 20;
 pub(super) const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 
 /// How long an invocation waits for a slot; its own time begins only once it has one.
-pub(super) const SLOT_WAIT_MAX: Duration = Duration::from_secs(10);
+pub(super) const POOL_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Slots that `describe` has for itself: a new module is looked at however busy the others are.
-pub(super) const DESCRIBE_SLOTS: u32 = 4;
+pub(super) const DESCRIBE_PERMITS: u32 = 4;
 /// How long `describe` waits for one of them.
 pub(super) const DESCRIBE_WAIT_MAX: Duration = Duration::from_secs(60);
 

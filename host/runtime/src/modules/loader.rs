@@ -8,22 +8,20 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::{CONTRACT_PACKAGE, CONTRACT_VERSION};
-use crate::calls::recorder::{LogBudget, Recorder, Speaker};
+use crate::calls::interfaces::INTERFACES;
+use crate::hooks::describe::{DescribeFailure, describe};
+use crate::hooks::{Exports, Hooks};
 use crate::modules::cache::Known;
 use crate::modules::compiler::blocking;
+use crate::modules::description;
 use crate::outbound::egress::Clients;
 use crate::outbound::rates::Rates;
-use crate::sandbox::convert;
-use crate::sandbox::hooks::Hooks;
-use crate::sandbox::invoke::{self, DescribeFailure};
-use crate::sandbox::turns::Line;
+use crate::sandbox::fair_share::HandlerShare;
+use crate::trace::recorder::{LogBudget, Recorder, Speaker};
 use crate::wasmtime_words;
 use crate::{Limits, Runtime, StepFailure, hex};
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::description::Description;
-
-/// The interfaces of the contract that a handler may import.
-const INTERFACES: [&str; 6] = ["config", "http", "kv", "log", "slack", "types"];
 
 /// A handler's code, ready to be called.
 pub struct Module {
@@ -35,8 +33,8 @@ pub struct Module {
     pub(crate) hooks: Hooks,
     pub(crate) clients: Arc<Clients>,
     pub(crate) rates: Arc<Rates>,
-    /// In which its guests that take long wait for their turn.
-    pub(crate) line: Line,
+    /// Of the CPU permits.
+    pub(crate) share: HandlerShare,
 }
 
 impl Module {
@@ -122,12 +120,13 @@ impl Runtime {
             }
         };
         let imports = self.check_names(&component)?;
-        let hooks = self.link(&component)?;
+        let exports = exports_of(&component)?;
+        let hooks = self.link(&component, exports)?;
         let known = match known {
             Some(known) => known,
             None => {
                 let known = Known {
-                    description: self.ask(&hooks).await?,
+                    description: self.describe(&component, &exports).await?,
                     imports,
                 };
                 if let Err(error) = self.cache.put_known(&sha256, &known) {
@@ -144,7 +143,7 @@ impl Runtime {
             hooks,
             clients: Arc::default(),
             rates: Arc::default(),
-            line: self.sandbox.turns.line(),
+            share: self.sandbox.cpu_permits.share(),
         })
     }
 
@@ -177,7 +176,7 @@ impl Runtime {
             match parse_name(name) {
                 Some((CONTRACT_PACKAGE, interface, version)) => {
                     check_version(name, version)?;
-                    if !INTERFACES.contains(&interface) {
+                    if !INTERFACES.iter().any(|known| known.name == interface) {
                         return Err(LoadError::OtherWorld(format!(
                             "it imports {name}, which version {CONTRACT_VERSION} of the contract does not have: \
                              update this server, or build the handler for an older version"
@@ -213,33 +212,35 @@ impl Runtime {
     }
 
     /// Resolves every import; a record that was changed under the same version is found here.
-    fn link(&self, component: &Component) -> Result<Hooks, LoadError> {
-        let told = |error: wasmtime::Error| mismatch(&format!("{error:#}"));
-        let pre = self
-            .sandbox
-            .linker
-            .instantiate_pre(component)
-            .map_err(told)?;
-        Hooks::find(pre).ok_or_else(|| mismatch("it does not export every function of `hooks`"))
+    fn link(&self, component: &Component, exports: Exports) -> Result<Hooks, LoadError> {
+        let pre = self.linker.instantiate_pre(component);
+        let pre = pre.map_err(|error| mismatch(&format!("{error:#}")))?;
+        Ok(Hooks::new(pre, exports))
     }
 
-    async fn ask(&self, hooks: &Hooks) -> Result<Description, LoadError> {
+    async fn describe(
+        &self,
+        component: &Component,
+        exports: &Exports,
+    ) -> Result<Description, LoadError> {
         let speaker = Speaker {
             handler: HandlerName::new("(describe)"),
             about: None,
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         let recorder = Arc::new(Recorder::new(speaker, budget));
-        let given =
-            invoke::describe(self, hooks, recorder)
-                .await
-                .map_err(|failure| match failure {
-                    DescribeFailure::Mismatch(why) => mismatch(&why),
-                    DescribeFailure::Failed(StepFailure::Host(why)) => LoadError::Host(why),
-                    DescribeFailure::Failed(why) => LoadError::Describe(format!("describe: {why}")),
-                })?;
-        convert::description_from(given).map_err(LoadError::Describe)
+        let described = describe(&self.sandbox, component, exports, recorder).await;
+        let given = described.map_err(|failure| match failure {
+            DescribeFailure::Mismatch(why) => mismatch(&why),
+            DescribeFailure::Failed(StepFailure::Host(why)) => LoadError::Host(why),
+            DescribeFailure::Failed(why) => LoadError::Describe(format!("describe: {why}")),
+        })?;
+        description::checked(given).map_err(LoadError::Describe)
     }
+}
+
+fn exports_of(component: &Component) -> Result<Exports, LoadError> {
+    Exports::find(component).ok_or_else(|| mismatch("it does not export every function of `hooks`"))
 }
 
 fn mismatch(why: &str) -> LoadError {

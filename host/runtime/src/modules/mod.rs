@@ -2,7 +2,8 @@
 
 pub(crate) mod cache;
 pub(crate) mod compiler;
+mod description;
 pub(crate) mod folder;
 pub(crate) mod loader;
 pub(crate) mod registry;
-pub(crate) mod settings;
+mod settings;

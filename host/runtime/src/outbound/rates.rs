@@ -1,4 +1,4 @@
-//! How often one handler may do something, over all of its invocations: lines in the server's log, requests to an origin.
+//! Rate limits of one handler, over all of its invocations: lines in the server's log, requests to an origin.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use parking_lot::Mutex;
 
 use alert_manager_core::rate::{Limiter, Rate};
 
-/// Origins that are told apart at one time; a grant may cover any number of names.
+/// Origins that have a limiter at one time; a grant may cover any number of names.
 pub(crate) const ORIGINS_MAX: usize = 1_000;
-/// So much of a rate may come at once.
+/// The burst: as many as the rate allows in this time.
 const BURST: Duration = Duration::from_secs(10);
 
-/// Why a request does not get a turn in time.
+/// Why a request gets no permit in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TooLate {
-    /// Its turn at the origin comes after this long.
-    Turn(Duration),
-    /// As many origins as are told apart are busy, and this is one more.
+    /// The next permit comes after this long.
+    Permit(Duration),
+    /// [`ORIGINS_MAX`] origins are busy, and this is one more.
     Origins,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Returns true where another line may go to the server's log. A rate of 0 is off.
+    /// Returns true if another line may go to the server's log. A rate of 0 is off.
     pub(crate) fn may_log(&self, per_second: u32, now: Instant) -> bool {
         let Some(rate) = Rate::over(per_second, BURST) else {
             return true;
@@ -39,10 +39,10 @@ impl Rates {
         limiter.take(rate, Duration::ZERO, now).is_ok()
     }
 
-    /// Takes a turn for a request to `origin`; returns how long to wait for it. A rate of 0 is off.
+    /// Takes a permit for a request to `origin`; returns how long to wait before it holds. A rate of 0 is off.
     ///
     /// # Errors
-    /// Why there is no turn within `wait_max`.
+    /// Why there is no permit within `wait_max`.
     pub(crate) fn take_request(
         &self,
         origin: &str,
@@ -55,18 +55,18 @@ impl Rates {
         };
         let mut origins = self.origins.lock();
         if origins.len() >= ORIGINS_MAX && !origins.contains_key(origin) {
-            // An idle one is as good as one never seen.
+            // An idle limiter is as good as a new one.
             origins.retain(|_, limiter| !limiter.is_idle(now));
             if origins.len() >= ORIGINS_MAX {
                 return Err(TooLate::Origins);
             }
         }
-        // Looked up first: nearly every origin is known, and needs no name of its own.
+        // Looked up first: nearly every origin has a limiter, and its name need not be copied.
         if let Some(limiter) = origins.get_mut(origin) {
-            return limiter.take(rate, wait_max, now).map_err(TooLate::Turn);
+            return limiter.take(rate, wait_max, now).map_err(TooLate::Permit);
         }
         let mut limiter = Limiter::new(now);
-        let wait = limiter.take(rate, wait_max, now).map_err(TooLate::Turn)?;
+        let wait = limiter.take(rate, wait_max, now).map_err(TooLate::Permit)?;
         origins.insert(origin.to_owned(), limiter);
         Ok(wait)
     }
@@ -81,7 +81,7 @@ mod tests {
     const NONE: Duration = Duration::ZERO;
 
     #[test]
-    fn ten_seconds_worth_passes_and_then_each_waits_its_turn() {
+    fn ten_seconds_worth_passes_and_then_each_waits_for_its_permit() {
         let (rates, start) = (Rates::default(), Instant::now());
         let take = |wait_max, at| rates.take_request("http://a", 2, wait_max, start + at);
         for _ in 0..=20 {
@@ -89,21 +89,21 @@ mod tests {
         }
         assert_eq!(
             take(NONE, NONE),
-            Err(TooLate::Turn(Duration::from_millis(500)))
+            Err(TooLate::Permit(Duration::from_millis(500)))
         );
         let second = Duration::from_secs(1);
         assert_eq!(take(second, NONE), Ok(Duration::from_millis(500)));
         assert_eq!(take(second, NONE), Ok(second));
         assert_eq!(
             take(second, NONE),
-            Err(TooLate::Turn(Duration::from_millis(1_500)))
+            Err(TooLate::Permit(Duration::from_millis(1_500)))
         );
         assert_eq!(rates.take_request("http://b", 2, NONE, start), Ok(NONE));
         assert_eq!(take(NONE, 2 * second), Ok(NONE));
     }
 
     #[test]
-    fn a_flood_of_names_takes_no_more_room_and_a_rate_of_zero_is_off() {
+    fn a_flood_of_names_takes_no_more_memory_and_a_rate_of_zero_is_off() {
         let (rates, now) = (Rates::default(), Instant::now());
         for n in 0..ORIGINS_MAX {
             let origin = n.to_string();

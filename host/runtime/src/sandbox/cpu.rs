@@ -1,4 +1,4 @@
-//! Measures the time that a guest spends on a processor, at next to no cost of its own.
+//! Measures the CPU time of a guest, at next to no cost.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::sandbox::turns::Turn;
+use crate::sandbox::fair_share::CpuPermit;
 
-/// How far the figure of one poll may be off. A thread's own clock is a system call, as dear as a small
-/// hook; within this span the wall's clock, which is none, stands in for it.
+/// By how much the figure of one poll may be off. Reading a thread's CPU clock is a system call, which takes as long as a
+/// small hook; within this span the monotonic clock, which is none, is read instead.
 const PRECISION: Duration = Duration::from_millis(1);
 
-/// Time on a processor over all polls of one invocation.
+/// CPU time over all polls of one invocation.
 ///
-/// Waiting for a host call or for another invocation on the same processor is no fault of the guest, so what
-/// takes longer than [`PRECISION`] is measured by the thread's clock and not the wall's.
+/// Time that the guest waits for a host call, or for another invocation on the same processor, does not count: a poll that
+/// takes longer than [`PRECISION`] is measured by the thread's CPU clock.
 #[derive(Clone, Debug)]
 pub(crate) struct CpuMeter(Arc<Times>);
 
@@ -28,18 +28,18 @@ pub(crate) struct CpuMeter(Arc<Times>);
 struct Times {
     made: Instant,
     finished_polls_ns: AtomicU64,
-    /// When the poll under way began, since `made`; [`NOT_POLLING`] where there is none.
+    /// When the current poll began, since `made`; [`NOT_POLLING`] if there is none.
     poll_began_ns: AtomicU64,
-    /// What the thread's clock stood at then, [`PRECISION`] more or less.
+    /// What the thread's CPU clock showed then, [`PRECISION`] more or less.
     thread_began_ns: AtomicU64,
     /// Held while a guest that takes long computes; given back at the end of each poll.
-    turn: Mutex<Option<Turn>>,
+    permit: Mutex<Option<CpuPermit>>,
 }
 
 const NOT_POLLING: u64 = u64::MAX;
 
 thread_local! {
-    /// When this thread last read its clock, and what it stood at.
+    /// When this thread last read its CPU clock, and what it showed.
     static LAST_READ: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
 }
 
@@ -50,19 +50,19 @@ impl CpuMeter {
             finished_polls_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(NOT_POLLING),
             thread_began_ns: AtomicU64::new(0),
-            turn: Mutex::default(),
+            permit: Mutex::default(),
         }))
     }
 
-    /// Returns what was used up to now; to be asked on the thread that runs the guest.
+    /// Returns the CPU time used until now; called on the thread that runs the guest.
     pub(crate) fn used(&self) -> Duration {
         let finished = self.0.finished_polls_ns.load(Ordering::Relaxed);
         Duration::from_nanos(finished + self.polling_ns())
     }
 
-    /// Keeps a turn until the guest waits for something, be it its next turn: what waits computes nothing.
-    pub(crate) fn hold(&self, turn: Option<Turn>) {
-        *self.0.turn.lock() = turn;
+    /// Keeps a permit until the end of the poll: a guest that waits, be it for its next permit, computes nothing.
+    pub(crate) fn hold(&self, permit: Option<CpuPermit>) {
+        *self.0.permit.lock() = permit;
     }
 
     /// Wraps the future whose polls are measured.
@@ -88,7 +88,7 @@ impl CpuMeter {
         let used = self.polling_ns();
         self.0.finished_polls_ns.fetch_add(used, Ordering::Relaxed);
         self.0.poll_began_ns.store(NOT_POLLING, Ordering::Relaxed);
-        self.0.turn.lock().take();
+        self.0.permit.lock().take();
     }
 
     fn polling_ns(&self) -> u64 {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn waiting_is_not_time_on_a_processor() {
+    async fn waiting_is_no_cpu_time() {
         let meter = CpuMeter::new();
         meter
             .measure(tokio::time::sleep(Duration::from_millis(30)))
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_poll_that_sleeps_without_waiting_is_no_time_on_a_processor() {
+    async fn a_poll_that_blocks_its_thread_is_no_cpu_time() {
         let meter = CpuMeter::new();
         meter
             .measure(async { std::thread::sleep(Duration::from_millis(50)) })
@@ -162,12 +162,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_spins_is_measured_while_it_spins() {
+    async fn a_poll_that_spins_is_measured_while_it_spins() {
         let meter = CpuMeter::new();
         let inner = meter.clone();
         meter
             .measure(async move {
-                // Ends by the very clock that is tested, so that a busy machine cannot fail it.
+                // Ends by the clock under test, so that a busy machine cannot fail it.
                 while inner.used() < Duration::from_millis(20) {
                     std::hint::spin_loop();
                 }

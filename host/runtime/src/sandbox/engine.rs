@@ -1,72 +1,78 @@
-//! The one engine of the server: how guests are compiled, how much room they get, what they are linked with.
+//! The one engine of the server: how guests are compiled, how much room they get, and WASI for them.
 
 use std::num::NonZeroUsize;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
 };
 
-use crate::Bounds;
-use crate::bindings::Handler;
-use crate::calls;
 use crate::limits;
-use crate::sandbox::slots::Slots;
-use crate::sandbox::state::State;
-use crate::sandbox::turns::{Line, Turns};
+use crate::limits::bounds::Bounds;
+use crate::sandbox::fair_share::{CpuPermits, HandlerShare};
+use crate::sandbox::guest::HasGuest;
+use crate::sandbox::pool_permits::PoolPermits;
+use crate::sandbox::random;
 
-/// Why the engine cannot be made; the reason is the machine's (address space, processor).
+/// The engine cannot be made, for a reason of the machine's (address space, processor).
 #[derive(Debug, thiserror::Error)]
 #[error("the WebAssembly engine cannot start: {0:#}")]
-pub struct EngineError(wasmtime::Error);
+pub struct EngineError(pub(crate) wasmtime::Error);
 
-/// The engine, its linker, and the permits of its pool.
+/// The engine, and the permits to use it.
 pub(crate) struct Sandbox {
     pub(crate) engine: Engine,
-    pub(crate) linker: Linker<State>,
-    /// One permit for each slot of the pool, which fails instead of waiting where it is full.
-    pub(crate) slots: Slots,
-    /// Of the guests that take long.
-    pub(crate) turns: Turns,
-    /// In which `describe` stands, of whatever module.
-    pub(crate) line_of_describe: Line,
+    pub(crate) pool_permits: PoolPermits,
+    pub(crate) cpu_permits: CpuPermits,
+    /// Of `describe`, of whatever module.
+    pub(crate) share_of_describe: HandlerShare,
     pub(crate) bounds: Bounds,
 }
 
 impl Sandbox {
     /// Builds the engine with room for as many invocations as `bounds` says, and starts its clock.
+    ///
+    /// # Errors
+    /// If the machine has too little address space, or no thread for the clock.
     pub(crate) fn new(bounds: Bounds) -> Result<Self, EngineError> {
         let mut config = config(&bounds);
-        let slots = bounds
+        let instances = bounds
             .invocations_max
-            .saturating_add(limits::DESCRIBE_SLOTS);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, &bounds)));
+            .saturating_add(limits::DESCRIBE_PERMITS);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
+            instances, &bounds,
+        )));
         let engine = Engine::new(&config).map_err(EngineError)?;
-        let mut linker = Linker::new(&engine);
-        // All of WASI, over a context that holds nothing: a language's runtime does not start
-        // without these imports, and whatever it asks of them fails inside the guest.
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(EngineError)?;
-        calls::random::add_to_linker(&mut linker).map_err(EngineError)?;
-        Handler::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(EngineError)?;
         tick(&engine).map_err(|error| EngineError(error.into()))?;
-        let turns = Turns::of_this_machine();
+        let cpu_permits = CpuPermits::of_this_machine();
         Ok(Self {
             engine,
-            linker,
-            slots: Slots::new(bounds.invocations_max),
-            line_of_describe: turns.line(),
-            turns,
+            pool_permits: PoolPermits::new(bounds.invocations_max),
+            share_of_describe: cpu_permits.share(),
+            cpu_permits,
             bounds,
         })
     }
+
+    /// Makes a linker with all of WASI over a world that holds nothing: a language's runtime does not start without these
+    /// imports, and whatever it asks of them fails inside the guest.
+    ///
+    /// # Errors
+    /// None, unless wasmtime's own tables are at fault.
+    pub(crate) fn wasi_linker<T: HasGuest>(&self) -> wasmtime::Result<Linker<T>> {
+        let mut linker = Linker::new(&self.engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        random::add_to_linker(&mut linker)?;
+        Ok(linker)
+    }
 }
 
-/// Makes and drops the smallest engine, which has this process open its own page map: once it has closed its
-/// memory to other processes, only root may. Without the map every invocation costs about half as much again.
+/// Makes and drops the smallest engine, so that this process opens its own page map: once it has closed its memory to other
+/// processes, only root may. Without the map every invocation takes about half as much CPU time again.
 ///
 /// # Errors
-/// Where [`Sandbox::new`] would fail too.
+/// If [`Sandbox::new`] would fail too.
 pub fn open_page_map() -> Result<(), EngineError> {
     let bounds = Bounds::default();
     let mut config = config(&bounds);
@@ -79,35 +85,34 @@ pub(crate) fn for_compiling() -> Result<Engine, EngineError> {
     Engine::new(&config(&Bounds::default())).map_err(EngineError)
 }
 
-/// Everything but where instances live: what decides about the code that is compiled is the same in a process that
-/// only compiles.
+/// Everything but the pool: a process that only compiles needs the same settings to make the same code.
 fn config(bounds: &Bounds) -> Config {
     let mut config = Config::new();
     config
-        // A spinning guest is stopped by a clock that it checks itself; fuel would cost twice as much.
+        // A spinning guest checks an epoch counter itself; fuel would take twice the CPU time.
         .epoch_interruption(true)
-        // One task a store: without the component model's own concurrency a call costs less.
+        // One task a store: a call is cheaper without the component model's own concurrency.
         .concurrency_support(false)
         .max_wasm_stack(bounds.stack_bytes_max)
         .async_stack_size(bounds.fiber_stack_bytes())
-        // Function names are enough for an author; line tables of a guest may be anything.
+        // Function names are enough for an author; a guest's line tables may hold anything.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES_MAX));
     config
 }
 
-fn pool(slots: u32, bounds: &Bounds) -> PoolingAllocationConfig {
+fn pool(instances: u32, bounds: &Bounds) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool
         // An invocation is one component instance on one fiber.
-        .total_component_instances(slots)
-        .total_stacks(slots)
-        // Its parts: what every slot could use at once, so that the permits alone decide.
-        .total_core_instances(slots.saturating_mul(bounds.instances_max))
+        .total_component_instances(instances)
+        .total_stacks(instances)
+        // Its parts: as many as all instances together may have, so that the permits alone decide.
+        .total_core_instances(instances.saturating_mul(bounds.instances_max))
         .max_core_instances_per_component(bounds.instances_max)
-        .total_memories(slots.saturating_mul(bounds.memories_max))
+        .total_memories(instances.saturating_mul(bounds.memories_max))
         .max_memories_per_component(bounds.memories_max)
-        .total_tables(slots.saturating_mul(bounds.tables_max))
+        .total_tables(instances.saturating_mul(bounds.tables_max))
         .max_tables_per_component(bounds.tables_max)
         .max_tables_per_module(bounds.tables_max)
         .table_elements(bounds.table_elements_max)
@@ -118,11 +123,10 @@ fn pool(slots: u32, bounds: &Bounds) -> PoolingAllocationConfig {
         .max_core_instance_size(1 << 20)
         // Address space, not memory: the store's own limit is what a guest meets.
         .max_memory_size(limits::SLOT_MEMORY_BYTES_MAX)
-        // Zeroing what a small guest touched is cheaper than giving the pages back and faulting
-        // them in again; it stays resident for every slot that was ever used.
+        // Zeroing what a small guest touched is cheaper than giving the pages back and faulting them in again. It stays
+        // resident for every slot that was ever used.
         .linear_memory_keep_resident(2 << 20)
-        // Where the kernel tells which pages were touched, only these are zeroed: this halves the cost
-        // of an invocation.
+        // If the kernel says which pages were touched, only these are zeroed: this halves the CPU time of an invocation.
         .pagemap_scan(Enabled::Auto)
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(64 << 10);

@@ -2,9 +2,10 @@
 
 use wasmtime::ResourceLimiter;
 
-use crate::Bounds;
+use crate::limits::DESCRIBE_MEMORY_BYTES_MAX;
+use crate::limits::advice::Advice;
+use crate::limits::bounds::Bounds;
 use crate::limits::quota::{LimitHit, LimitName};
-use crate::limits::{DESCRIBE_MEMORY_BYTES_MAX, OF_DESCRIBE};
 
 /// Bytes of a table's element.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -18,8 +19,7 @@ pub(crate) struct MemoryMeter {
     /// The limit that a refused growth met.
     refused: Option<LimitHit>,
     bounds: Bounds,
-    /// What to do where a growth is refused.
-    advice: &'static str,
+    advice: Advice,
 }
 
 impl MemoryMeter {
@@ -30,14 +30,14 @@ impl MemoryMeter {
             bytes_peak: 0,
             refused: None,
             bounds,
-            advice: "Raise limits.memory of this handler, or make it keep less.",
+            advice: Advice::Handler,
         }
     }
 
     /// Measures `describe`, whose bound is its own.
     pub(crate) fn for_describe(bounds: Bounds) -> Self {
         Self {
-            advice: OF_DESCRIBE,
+            advice: Advice::Describe,
             ..Self::new(DESCRIBE_MEMORY_BYTES_MAX, bounds)
         }
     }
@@ -64,7 +64,8 @@ impl MemoryMeter {
                 max: self.bytes_max,
                 detail: format!(
                     "it asked for {wanted} bytes in all, {} are allowed. {}",
-                    self.bytes_max, self.advice
+                    self.bytes_max,
+                    self.advice.about(LimitName::Memory, "keep less")
                 ),
             });
             return false;
@@ -147,7 +148,7 @@ mod tests {
         let mut meter = MemoryMeter::for_describe(Bounds::default());
         assert!(!meter.memory_growing(0, 1 << 30, None).unwrap());
         let report = meter.hit().unwrap().to_string();
-        assert!(report.ends_with(OF_DESCRIBE), "{report}");
+        assert!(report.contains("describe has this bound"), "{report}");
         assert!(!report.contains("limits.memory"), "{report}");
     }
 

@@ -1,14 +1,14 @@
-//! The sandbox: the engine, a store for each call, and every limit on what a guest computes.
+//! The sandbox: the engine, a store for each call of a hook, and every limit on what a guest computes.
 
 pub(crate) mod clock;
-pub(crate) mod convert;
 pub(crate) mod cpu;
 pub(crate) mod engine;
-pub(crate) mod hooks;
-pub(crate) mod invoke;
+pub(crate) mod fair_share;
+pub(crate) mod guest;
 pub(crate) mod meter;
-pub(crate) mod slots;
-pub(crate) mod state;
-pub(crate) mod stdio;
+pub(crate) mod pool_permits;
+mod random;
+mod stdio;
+pub(crate) mod stop;
+pub(crate) mod store;
 pub(crate) mod trap;
-pub(crate) mod turns;

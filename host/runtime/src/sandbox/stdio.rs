@@ -12,9 +12,9 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::calls::recorder::Recorder;
 use crate::limits::LOG_LINE_BYTES_MAX;
 use crate::sandbox::trap::is_vain_advice;
+use crate::trace::recorder::Recorder;
 
 /// What one write may carry.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -140,7 +140,7 @@ impl AsyncWrite for GuestOutput {
 mod tests {
     use super::*;
     use crate::Limits;
-    use crate::calls::recorder::{LogBudget, Speaker};
+    use crate::trace::recorder::{LogBudget, Speaker};
     use alert_manager_core::alert::HandlerName;
 
     #[test]

@@ -66,8 +66,8 @@ pub(crate) struct Call<'a> {
     pub(crate) at: Option<&'a str>,
 }
 
-/// Leave for one call.
-#[derive(Clone, Copy, Debug)]
+/// Permission for one call.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Permit {
     /// It finds out whether the token is good.
     probes_slack: bool,

@@ -6,7 +6,7 @@ use super::access::secret;
 use super::basics::parse_http_url;
 use super::proxy::{VIA_PROXY, via_proxy};
 use super::routes::{MATCHERS, handler_names, matchers};
-use crate::alarms::Ping;
+use crate::alarms::{Expected, Ping};
 use crate::config::Config;
 use crate::config::compare::{Compare, Restart, entries};
 use crate::config::decode::{Decoding, Part};
@@ -15,7 +15,6 @@ use crate::config::node::Place;
 use crate::config::placeholder;
 use crate::config::reader::Reader;
 use crate::config::section::Section;
-use crate::heartbeat::Expected;
 use crate::secret::SecretSource;
 
 pub(in crate::config) const HEARTBEATS: Part = Part {

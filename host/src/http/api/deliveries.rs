@@ -1,30 +1,32 @@
-//! `/api/v1/deliveries`: what became of each alert, and sending dead ones again.
+//! `/api/v1/deliveries`: lists deliveries, returns their stories, retries and cancels them.
+
+use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
+use super::Api;
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
-use crate::app::Shared;
+use crate::api;
 use crate::http::error::ApiError;
 use crate::queue::{
-    CancelError, Filter, Force, LabelTest, Progress, ReadError, RetryError, Selected, Selection,
-    State as DeliveryState, Step, StepStatus,
+    CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
+    Selection, State as DeliveryState, Step, Story,
 };
 use crate::router::Matcher;
 use crate::worker;
 
-/// The most deliveries in one answer.
+/// The most deliveries in one response.
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
 
-/// A longer matcher is none that somebody wrote.
+/// The longest matcher that is accepted.
 const MATCHER_BYTES_MAX: usize = 4 << 10;
 
-/// Reads the question of a list. All values are texts here: what is wrong with one is better said here than by a
-/// decoder. One that is given and empty (`state=&limit=5`) is one that is not given.
+/// Parses the query of a list. All values are parsed as text here, because these errors are clearer than those of a decoder.
+/// An empty value (`state=&limit=5`) counts as absent.
 fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     let mut filter = Filter {
         limit: LIMIT_DEFAULT,
@@ -37,6 +39,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
         }
         match &*name {
             "state" => filter.state = Some(parse_state(&value)?),
+            "reason" => filter.reason = Some(parse_reason(&value)?),
             "alertname" => filter.alertname = Some(value.into_owned()),
             "handler" => filter.handler = Some(value.into_owned()),
             "fingerprint" => {
@@ -52,7 +55,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
             "limit" => filter.limit = parse_limit(&value)?,
             other => {
                 return Err(bad(format!(
-                    "unknown parameter {:?}: state, alertname, handler, fingerprint, match, from, to, before and limit are known",
+                    "unknown parameter {:?}: state, reason, alertname, handler, fingerprint, match, from, to, before and limit are known",
                     shown(other)
                 )));
             }
@@ -64,7 +67,7 @@ fn parse_list_query(query: &str) -> Result<Filter, ApiError> {
     Ok(filter)
 }
 
-/// As much of what somebody typed as an error repeats.
+/// Returns a value as an error shows it, cut.
 fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
@@ -97,6 +100,11 @@ fn parse_state(text: &str) -> Result<DeliveryState, ApiError> {
     })
 }
 
+fn parse_reason(text: &str) -> Result<Reason, ApiError> {
+    text.parse()
+        .map_err(|error| bad(format!("reason: {:?} is {error}", shown(text))))
+}
+
 fn parse_limit(text: &str) -> Result<u32, ApiError> {
     match text.parse() {
         Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
@@ -109,80 +117,68 @@ fn parse_limit(text: &str) -> Result<u32, ApiError> {
 
 /// Lists deliveries, newest first.
 pub(super) async fn list(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Deliveries>, ApiError> {
     let filter = parse_list_query(query.as_deref().unwrap_or_default())?;
-    let page = shared.queue.list(filter).await.map_err(|e| store(&e))?;
-    Ok(axum::Json(
-        json!({ "deliveries": page.deliveries, "next": page.next }),
-    ))
+    let page = api.queue.list(filter).await.map_err(|e| store(&e))?;
+    let deliveries = page.deliveries.into_iter().map(api::Delivery::from);
+    Ok(axum::Json(api::Deliveries {
+        deliveries: deliveries.collect(),
+        next: page.next,
+    }))
 }
 
-/// Tells the whole story of one delivery.
+/// Returns one delivery with its story.
 pub(super) async fn story(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Story>, ApiError> {
     let id = parse_id(&id)?;
-    let story = shared
-        .queue
-        .story(id)
-        .await
-        .map_err(|e| store(&e))?
-        .ok_or_else(|| unknown(id))?;
-    let mut body = serde_json::to_value(&story.delivery)
-        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let effects: Vec<_> = story
-        .journal
-        .iter()
-        .map(|(step, entry)| {
-            json!({
-                "step": step,
-                "kind": entry.kind,
-                "effect": entry.effect,
-                "ambiguous": entry.in_doubt,
-                "request": entry.request,
-                "result": entry.result,
-                "at": entry.at,
-            })
+    let story = api.queue.story(id).await.map_err(|e| store(&e))?;
+    let story = story.ok_or_else(|| unknown(id))?;
+    Ok(axum::Json(told(&api.handlers.load(), story)))
+}
+
+fn told(handlers: &worker::Settings, story: Story) -> api::Story {
+    let (id, stored) = (story.delivery.id, story.attempts.len());
+    let attempts: Vec<api::Attempt> = story
+        .attempts
+        .into_iter()
+        .filter_map(|attempt| {
+            serde_json::from_value(attempt)
+                .inspect_err(|error| {
+                    tracing::error!(%error, delivery = %id, "the story of an attempt cannot be read");
+                })
+                .ok()
         })
         .collect();
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("alert".into(), story.alert);
-        fields.insert(
-            "steps".into(),
-            steps(&shared.config.handlers.load(), &story.progress),
-        );
-        fields.insert("not_before".into(), json!(story.not_before));
-        fields.insert("story".into(), json!(story.attempts));
-        fields.insert("attempts_omitted".into(), json!(story.attempts_omitted));
-        fields.insert("journal".into(), json!(effects));
-        fields.insert("duplicates".into(), json!(story.duplicates));
+    let unreadable = u32::try_from(stored - attempts.len()).unwrap_or(u32::MAX);
+    let journal = story.journal.into_iter().map(api::JournalEntry::from);
+    api::Story {
+        delivery: story.delivery.into(),
+        alert: story.alert.into(),
+        steps: steps(handlers, story.progress),
+        not_before: story.not_before,
+        story: attempts,
+        attempts_omitted: story.attempts_omitted.saturating_add(unreadable),
+        journal: journal.collect(),
+        duplicates: story.duplicates,
     }
-    Ok(axum::Json(body))
 }
 
 /// Returns the steps with what the retry policy counts. That is another number than the delivery's `attempts`: a dependency
-/// that does not answer uses up no try.
-fn steps(handlers: &worker::Settings, progress: &Progress) -> Value {
-    let step = |step: &Step| {
-        let mut json = json!(step);
+/// that does not answer uses up no attempt.
+fn steps(handlers: &worker::Settings, progress: Progress) -> Vec<api::Step> {
+    let step = |step: Step| {
         let policy = handlers.of(&step.handler);
-        let max = match step.kind {
+        let attempts_max = match step.kind {
             StepKind::Enrich => policy.enrich.attempts_max,
             StepKind::Act => policy.retry.attempts_max,
         };
-        let left = match step.status {
-            StepStatus::Pending => max.saturating_sub(step.attempts),
-            StepStatus::Done | StepStatus::Failed => 0,
-        };
-        json["attempts_used"] = json!(step.attempts);
-        json["attempts_max"] = json!(max);
-        json["tries_left"] = json!(left);
-        json
+        api::Step::new(step, attempts_max)
     };
-    progress.steps.iter().map(step).collect()
+    progress.steps.into_iter().map(step).collect()
 }
 
 #[derive(Deserialize)]
@@ -191,16 +187,16 @@ pub(super) struct RetryQuery {
     force: Option<bool>,
 }
 
-/// Sends a dead delivery again, or lets one run now that waits for another try: `was` says which.
+/// Retries a dead delivery, or runs one now that waits for a retry; `was` says which.
 pub(super) async fn retry(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
     query: Result<Query<RetryQuery>, QueryRejection>,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::SentAgain>, ApiError> {
     let force = query.map_err(|error| bad(error.body_text()))?.force;
     let id = parse_id(&id)?;
-    shared.runtime.holds().try_now();
-    let was = shared
+    api.holds.try_now();
+    let was = api
         .queue
         .retry(
             id,
@@ -212,13 +208,15 @@ pub(super) async fn retry(
         )
         .await
         .map_err(|error| retry_error(id, &error))?;
-    Ok(axum::Json(
-        json!({ "id": id, "was": was.state(), "state": DeliveryState::Queued }),
-    ))
+    Ok(axum::Json(api::SentAgain {
+        id,
+        was: was.state().into(),
+        state: DeliveryState::Queued.into(),
+    }))
 }
 
-/// Reads which deliveries are to be sent again, and after which one. A value that is given and empty matches nothing that
-/// anybody means, but must not match everything: a variable that is not set must not send all of them.
+/// Parses which deliveries to retry, and after which one to continue. An empty value is an error: it may come from a variable
+/// that is not set, and must not select all.
 fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), ApiError> {
     let (mut selection, mut after) = (Selection::default(), None);
     let mut matchers = Vec::new();
@@ -226,10 +224,10 @@ fn parse_retry_query(query: &str) -> Result<(Selection, Option<DeliveryId>), Api
         match &*name {
             "after" if value.is_empty() => {}
             "after" => after = Some(parse_id(&value)?),
-            // No handler has an empty name.
+            // An empty name matches no handler.
             "handler" => selection.handler = Some(HandlerName::new(&value)),
             "reason" | "match" | "state" if value.is_empty() => {
-                return Err(bad(format!("{name} is empty: leave it out to send all")));
+                return Err(bad(format!("{name} is empty: leave it out to retry all")));
             }
             "reason" => selection.reason = Some(value.into_owned()),
             "match" => matchers.extend(parse_matchers(&value)?),
@@ -258,59 +256,37 @@ fn label_test(matchers: Vec<Matcher>) -> LabelTest {
     LabelTest::new(move |labels| matchers.iter().all(|matcher| matcher.matches(labels)))
 }
 
-/// Sends every dead delivery again that the question selects, or lets what waits for another try run now: as many as the queue has room for and as a request has time for.
-/// `rest` says what was not looked at, and where the next request goes on.
+/// Retries every dead delivery that the query selects, or runs those that wait for a retry: as many as fit into the queue and
+/// into the time of a request. `rest` has the number that was not processed, and where the next request continues.
 pub(super) async fn retry_all(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     RawQuery(query): RawQuery,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Retried>, ApiError> {
     let (selection, after) = parse_retry_query(query.as_deref().unwrap_or_default())?;
-    shared.runtime.holds().try_now();
-    let outcome = shared
+    api.holds.try_now();
+    let outcome = api
         .queue
         .retry_all(selection, after)
         .await
         .map_err(|e| store(&e))?;
-    let left: Vec<_> = outcome
-        .left
-        .iter()
-        .map(|(id, why)| json!({ "id": id, "error": why.to_string() }))
-        .collect();
-    let left_counts: Vec<_> = outcome
-        .left_counts
-        .iter()
-        .map(|(why, count)| json!({ "error": why.to_string(), "count": count }))
-        .collect();
-    let rest = outcome.rest.map(|rest| {
-        json!({
-            "after": rest.after,
-            "count": rest.count,
-            "reason": rest.why.as_str(),
-            "error": rest.why.to_string(),
-        })
-    });
-    Ok(axum::Json(json!({
-        "retried": outcome.retried,
-        "left": left,
-        "left_counts": left_counts,
-        "rest": rest,
-    })))
+    Ok(axum::Json(outcome.into()))
 }
 
-/// Gives up a delivery that is not settled.
+/// Dead-letters a delivery that is not settled.
 pub(super) async fn cancel(
-    State(shared): State<Shared>,
+    State(api): State<Arc<Api>>,
     Path(id): Path<String>,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<api::Cancelled>, ApiError> {
     let id = parse_id(&id)?;
-    shared.queue.cancel(id).await.map_err(|error| match error {
+    api.queue.cancel(id).await.map_err(|error| match error {
         CancelError::NotFound => unknown(id),
         CancelError::Settled => ApiError::new(StatusCode::CONFLICT, error.to_string()),
         CancelError::Unavailable(_) => unavailable(error.to_string()),
     })?;
-    Ok(axum::Json(
-        json!({ "id": id, "state": DeliveryState::Dead }),
-    ))
+    Ok(axum::Json(api::Cancelled {
+        id,
+        state: DeliveryState::Dead.into(),
+    }))
 }
 
 fn retry_error(id: DeliveryId, error: &RetryError) -> ApiError {

@@ -1,45 +1,40 @@
-//! `GET /api/v1/handlers`: what serves, what was refused, and why.
+//! `GET /api/v1/handlers`: the modules that serve, those that were refused, and why.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use serde_json::{Value, json};
 
+use super::Api;
 use crate::alert::Timestamp;
-use crate::app::{Shared, module_state};
-use crate::config::Config;
+use crate::api::{self, Handler, Limit};
+use crate::findings::Finding;
 use crate::queue::HandlerCounts;
-use crate::review::missing_grants;
-use crate::runtime::{Hold, Limits, ModuleInfo, Unit};
+use crate::runtime::{Hold, LimitKey, Limits, ModuleInfo, ModuleState, Unit};
 use crate::units::format_duration;
 use crate::worker::{HandlerSettings, Pause};
 
-/// Lists every module of the folder, refused ones too.
-pub(super) async fn list(State(shared): State<Shared>) -> axum::Json<Value> {
-    let config = shared.config.whole.load();
-    let counts = shared.queue.counts().handlers;
-    let handlers: Vec<_> = shared
-        .handlers()
-        .iter()
-        .map(|module| describe(&shared, &config, &counts, module))
-        .collect();
-    axum::Json(json!({ "handlers": handlers }))
+/// Lists every file of the folder, refused ones too.
+pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<api::Handlers> {
+    let counts = api.queue.counts().handlers;
+    let files = api.server.files();
+    let handlers = files.iter().map(|module| describe(&api, &counts, module));
+    axum::Json(api::Handlers {
+        handlers: handlers.collect(),
+    })
 }
 
-fn describe(
-    shared: &Shared,
-    config: &Config,
-    counts: &[HandlerCounts],
-    module: &ModuleInfo,
-) -> Value {
+fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler {
     let name = module.name.as_ref();
-    let settings = name.map(|name| config.handlers.of(name));
-    let description = name.and_then(|name| shared.registry.get(name));
-    let description = description.as_ref().map(|module| module.description());
-    let findings = name.map(|name| shared.reviewed.findings().about(name));
+    let settings = name.map(|name| api.handlers.load().of(name));
+    let serving = name.and_then(|name| api.registry.get(name));
+    let description = serving.as_ref().map(|module| module.description());
+    let findings = name.map(|name| api.server.findings().about(name));
     let findings = findings.unwrap_or_default();
-    let paused = name.and_then(|name| shared.breakers.paused(name));
-    let held = held(shared, module, settings.as_deref());
+    let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
+    let paused = name.and_then(|name| api.breakers.paused(name));
+    let held = held(api, module, settings.as_deref());
     let reason = paused
         .as_ref()
         .map(|Pause { step, reason, .. }| format!("{} is paused: {reason}", step.as_str()))
@@ -47,52 +42,59 @@ fn describe(
             let held: Vec<_> = held.iter().map(ToString::to_string).collect();
             (!held.is_empty()).then(|| held.join("\n"))
         });
-    json!({
-        "name": name,
-        "version": module.version,
-        "summary": module.summary,
-        "sha256": module.sha256,
-        "file": module.file,
-        "state": module_state(config, module),
-        // With a state `refused`: the module that was served before still is.
-        "serving": module.name.is_some(),
-        "paused": paused.as_ref().map(pause),
-        "alerts": module.alerts,
-        "imports": module.imports,
-        "missing_grants": missing_grants(config, module, description),
-        "settings": description.and_then(|d| d.settings.as_deref()),
-        "problems": findings.problems,
-        "warnings": findings.warnings,
-        "grants": settings.as_ref().map(|s| grants(s)),
-        "limits": settings.as_ref().map(|s| limits(s)),
-        "counts": name.map(|name| {
+    Handler {
+        name: module.name.clone(),
+        version: module.version.clone(),
+        summary: module.summary.clone(),
+        sha256: module.sha256.clone(),
+        file: module.file.clone(),
+        state: state_of(api, module).into(),
+        serving: module.name.is_some(),
+        paused: paused.map(pause),
+        alerts: module.alerts.clone(),
+        imports: module.imports.clone(),
+        missing_grants: api.server.missing_grants(module, description),
+        settings: description.and_then(|description| description.settings.clone()),
+        problems: lines(&findings.problems),
+        warnings: lines(&findings.warnings),
+        grants: settings.as_deref().map(grants),
+        limits: settings.as_deref().map(limits),
+        counts: name.map(|name| {
             let now = counts.iter().find(|counts| counts.handler == *name);
-            let (done, dead) = shared.metrics.ended(name);
-            json!({
-                "queued": now.map_or(0, |counts| counts.waiting),
-                "running": now.map_or(0, |counts| counts.running),
-                "done": done,
-                "dead": dead,
-            })
+            let (done, dead) = api.metrics.ended(name);
+            api::Counts {
+                queued: now.map_or(0, |counts| counts.waiting as u64),
+                running: now.map_or(0, |counts| counts.running.into()),
+                done,
+                dead,
+            }
         }),
-        "held": held.iter().map(|hold| json!({
-            "channel": hold.channel,
-            "code": hold.code,
-            "advice": hold.advice,
-            "since": hold.since,
-        })).collect::<Vec<_>>(),
-        "last_error": module.error.clone().or(reason),
-    })
+        held: held.into_iter().map(api::Held::from).collect(),
+        last_error: module.error.clone().or(reason),
+    }
 }
 
-fn pause(pause: &Pause) -> Value {
+/// Returns how a file stands: the folder does not know what is granted.
+fn state_of(api: &Api, module: &ModuleInfo) -> ModuleState {
+    match module.state {
+        ModuleState::Ready if api.server.missing_grants(module, None).is_some() => {
+            ModuleState::Limited
+        }
+        state => state,
+    }
+}
+
+fn pause(pause: Pause) -> api::Paused {
     let left = pause.until.saturating_duration_since(Instant::now());
-    let until = Timestamp::now().checked_add(left).unwrap_or(Timestamp::MAX);
-    json!({ "step": pause.step.as_str(), "until": until, "reason": pause.reason })
+    api::Paused {
+        step: pause.step.into(),
+        until: Timestamp::now().checked_add(left).unwrap_or(Timestamp::MAX),
+        reason: pause.reason,
+    }
 }
 
-/// Returns what Slack refuses this handler until the operator mends it.
-fn held(shared: &Shared, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
+/// Returns what Slack refuses this handler until the operator corrects it.
+fn held(api: &Api, module: &ModuleInfo, settings: Option<&HandlerSettings>) -> Vec<Hold> {
     let Some(settings) = settings.filter(|_| module.imports.iter().any(|import| import == "slack"))
     else {
         return Vec::new();
@@ -101,36 +103,33 @@ fn held(shared: &Shared, module: &ModuleInfo, settings: Option<&HandlerSettings>
         Some(channel) => settings.grants.slack(channel).is_ok(),
         None => true,
     };
-    let holds = shared.runtime.holds().current().into_iter();
+    let holds = api.holds.current().into_iter();
     holds.filter(granted).collect()
 }
 
-fn grants(settings: &HandlerSettings) -> Value {
+fn grants(settings: &HandlerSettings) -> api::Grants {
     let grants = &settings.grants;
-    json!({
-        "http": grants.http.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "slack": grants.slack,
-        "credentials": grants.credentials,
-    })
+    api::Grants {
+        http: grants.http.iter().map(ToString::to_string).collect(),
+        slack: grants.slack.clone(),
+        credentials: grants.credentials.clone(),
+    }
 }
 
-/// By the names of the configuration, the unit added where the name does not say it.
-fn limits(settings: &HandlerSettings) -> Value {
-    Limits::KEYS
-        .iter()
-        .map(|key| {
-            let amount = (key.get)(&settings.limits);
-            match key.unit {
-                Unit::Size if !key.name.contains("bytes") => {
-                    (format!("{}_bytes", key.name), json!(amount))
-                }
-                Unit::Time => {
-                    let time = format_duration(Duration::from_millis(amount));
-                    (key.name.to_owned(), json!(time))
-                }
-                Unit::Size | Unit::Count | Unit::Rate => (key.name.to_owned(), json!(amount)),
+/// By the names of the configuration, the unit added if the name does not say it.
+fn limits(settings: &HandlerSettings) -> BTreeMap<String, Limit> {
+    let limit = |key: &LimitKey<Limits>| {
+        let amount = (key.get)(&settings.limits);
+        match key.unit {
+            Unit::Size if !key.name.contains("bytes") => {
+                (format!("{}_bytes", key.name), Limit::Amount(amount))
             }
-        })
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+            Unit::Time => {
+                let time = format_duration(Duration::from_millis(amount));
+                (key.name.to_owned(), Limit::Time(time))
+            }
+            Unit::Size | Unit::Count | Unit::Rate => (key.name.to_owned(), Limit::Amount(amount)),
+        }
+    };
+    Limits::KEYS.iter().map(limit).collect()
 }

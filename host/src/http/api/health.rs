@@ -1,48 +1,49 @@
-//! Live, ready, metrics and reload.
+//! Liveness, readiness, metrics and reload.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
-use crate::app::{Reloaded, Shared};
+use super::Api;
+use crate::api;
+use crate::findings::Findings;
 use crate::http::STILL_LOADING;
 use crate::http::error::ApiError;
 use crate::queue::Filter;
-use crate::review::Findings;
 use crate::runtime::ModuleState;
 use crate::telemetry::log;
 
-/// A store that takes longer for one row is no longer of use to senders.
+/// A store that takes longer for one row is of no use to senders.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Live: answers without touching the store.
+/// Liveness: answers without touching the store.
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// Ready: the store answers and the first scan of the folder has ended.
+/// Readiness: the store answers and the first scan of the folder has ended.
 ///
-/// What is wrong with configuration and modules takes no alert away from the others: it is counted, and the server is ready.
-/// Whoever reaches the port reads this, so it names nothing: what was found is in the log, and behind `api.authorization`.
-pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiError> {
+/// A problem of the configuration or of a module holds back no other alert: it is counted, and the server is ready. Whoever
+/// reaches the port reads this, so it names nothing: what was found is in the log, and behind `api.authorization`.
+pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<String, ApiError> {
     let not_yet = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    if !shared.is_ready() {
+    if !api.is_ready() {
         return Err(not_yet(STILL_LOADING));
     }
-    if shared.queue.unwritable().is_some() {
+    if api.queue.unwritable().is_some() {
         return Err(not_yet(
             "the store cannot be written: the log has the reason",
         ));
     }
-    let newest = shared.queue.list(Filter {
+    let newest = api.queue.list(Filter {
         limit: 1,
         ..Filter::default()
     });
     match tokio::time::timeout(STORE_ANSWERS_WITHIN, newest).await {
-        Ok(Ok(_)) => Ok(format!("ready\n{}", counted(&shared.reviewed.findings()))),
+        Ok(Ok(_)) => Ok(format!("ready\n{}", counted(&api.server.findings()))),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the store cannot be read");
             Err(not_yet("the store cannot be read: the log has the reason"))
@@ -54,7 +55,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<String, ApiErr
     }
 }
 
-/// Returns how much was found, in one line; nothing if nothing was.
+/// Returns the number of problems and warnings, in one line; nothing if there are none.
 fn counted(findings: &Findings) -> String {
     let count = |count: usize, what: &str| match count {
         0 => None,
@@ -76,43 +77,43 @@ fn counted(findings: &Findings) -> String {
 }
 
 /// Prometheus' text format.
-pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, ApiError> {
-    let counts = shared.queue.counts();
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    let counts = api.queue.counts();
     let oldest = counts
         .oldest
         .map_or(0.0, |at| at.as_duration().as_secs_f64());
-    let heartbeats = shared.heartbeats.missing();
-    let serving = shared.registry.serving();
-    let look = shared.metrics.look();
-    shared.metrics.queue(counts.depth, counts.dead, oldest);
-    shared.metrics.losses(&counts.losses);
-    shared.metrics.log_lines_dropped(log::dropped());
-    shared.metrics.store(shared.queue.unwritable().as_deref());
+    let heartbeats = api.heartbeats.missing();
+    let serving = api.registry.serving();
+    let look = api.metrics.look();
+    api.metrics.queue(counts.depth, counts.dead, oldest);
+    api.metrics.losses(&counts.losses);
+    api.metrics.log_lines_dropped(log::dropped());
+    api.metrics.store(api.queue.unwritable().as_deref());
     let named = serving
         .files()
         .iter()
         .filter_map(|file| Some((file.name.as_ref()?, file)));
     let breakers = named.clone().map(|(name, _)| {
-        let paused = shared.breakers.paused(name);
+        let paused = api.breakers.paused(name);
         (name.as_str(), i64::from(paused.is_some()))
     });
-    shared.metrics.breakers(breakers);
-    let (config, holds) = (shared.config.whole.load(), shared.runtime.holds().current());
+    api.metrics.breakers(breakers);
+    let (slack, holds) = (api.slack.load(), api.holds.current());
     let is_held = |name: &String| {
         let mut holds = holds.iter();
         holds.any(|hold| hold.channel.as_ref().is_none_or(|held| held == name))
     };
-    let channels = config.slack.channels.keys();
+    let channels = slack.channels.keys();
     let channels = channels.map(|name| (name.as_str(), i64::from(is_held(name))));
-    shared.metrics.slack_channels(channels);
+    api.metrics.slack_channels(channels);
     let serving_old =
         named.map(|(name, file)| (name.as_str(), i64::from(file.state == ModuleState::Refused)));
-    shared.metrics.serving_old(serving_old);
+    api.metrics.serving_old(serving_old);
     let heartbeats = heartbeats
         .iter()
         .map(|(name, missing)| (name.as_str(), i64::from(*missing)));
-    shared.metrics.heartbeats(heartbeats);
-    let text = shared
+    api.metrics.heartbeats(heartbeats);
+    let text = api
         .metrics
         .encode()
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -127,32 +128,28 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ap
         .into_response())
 }
 
-/// Reads configuration and folder again, and says what that changed and what is wrong now.
-pub(super) async fn reload(State(shared): State<Shared>) -> Result<axum::Json<Value>, ApiError> {
-    match shared.reload().await {
-        Ok(Reloaded { changes, findings }) => Ok(axum::Json(json!({
-            "reloaded": true,
-            "changed": changes.changed,
-            "needs_restart": changes.needs_restart,
-            "problems": findings.problems,
-            "warnings": findings.warnings,
-        }))),
-        Err(problems) => Err(ApiError::new(
+/// Reads configuration and folder again, and returns the changes and the problems.
+pub(super) async fn reload(
+    State(api): State<Arc<Api>>,
+) -> Result<axum::Json<api::Reloaded>, ApiError> {
+    let reloaded = api.server.reload().await;
+    reloaded.map(axum::Json).map_err(|problems| {
+        ApiError::new(
             StatusCode::BAD_REQUEST,
             format!("refused, the old configuration stays: {problems}"),
-        )),
-    }
+        )
+    })
 }
 
-/// Says what this is to somebody who opens it in a browser.
+/// Says what this server is to a person who opens it in a browser.
 pub(super) async fn index() -> &'static str {
     concat!(
         "Alert Manager ",
         env!("CARGO_PKG_VERSION"),
         "\n\n",
         "POST /webhook            alerts, as Alertmanager, Grafana or Prometheus send them\n",
-        "GET  /api/v1/deliveries  what became of them\n",
-        "GET  /api/v1/handlers    what answers them\n",
+        "GET  /api/v1/deliveries  their deliveries\n",
+        "GET  /api/v1/handlers    the handlers\n",
         "GET  /metrics            Prometheus' text format\n",
         "GET  /healthz /readyz    live, ready\n",
     )

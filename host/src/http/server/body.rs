@@ -1,4 +1,4 @@
-//! A request's body, cut off where its sender is too slow.
+//! A request's body, which is cut off if its sender is too slow.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use super::guarded::Timer;
 use super::settings::Settings;
 use crate::telemetry::{Cut, Metrics};
 
-/// What bytes buy ends here: a body takes its share of `web.bodies_bytes_max` before its sender has proved anything, and
-/// is not to hold it for hours. The largest by default, 64 MiB, makes it at 220 KiB a second.
+/// The longest time for a body, however much of it has arrived: it holds its share of `web.bodies_bytes_max` before its sender
+/// is authenticated, and must not hold it for hours. At 220 KiB per second, the largest body by default, 64 MiB, fits.
 const WHOLE_MAX: Duration = Duration::from_secs(300);
 
-/// Why a body ended early. The endpoint that reads it says so to the sender.
+/// Why a body ended early. The endpoint that reads it reports that to the sender.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// It paused for too long, or was slower than a body may be.
+    /// It paused for too long, or was slower than the lowest rate.
     #[error("the body came too slowly")]
     TooSlow,
     /// The connection failed.
@@ -28,7 +28,7 @@ pub(super) enum BodyError {
     Connection(#[from] hyper::Error),
 }
 
-/// Returns true where a body was cut off because its sender was too slow.
+/// Returns whether a body was cut off because its sender was too slow.
 pub(crate) fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -44,7 +44,7 @@ pub(crate) fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
 pub(super) struct TimedBody<B = Incoming> {
     inner: B,
     pause_max: Duration,
-    /// Bytes a second that a sender has to come up to.
+    /// The lowest rate, in bytes per second.
     rate_min: u64,
     started: Instant,
     progress: Instant,
@@ -68,8 +68,8 @@ impl<B> TimedBody<B> {
         }
     }
 
-    /// A byte now and then would get around a bound on pauses alone, so what has come so far buys time
-    /// at the lowest rate, up to a bound for the whole.
+    /// Returns the current deadline. A limit on pauses alone would allow a byte now and then, so the bytes that have arrived
+    /// extend the deadline at the lowest rate, up to a limit for the whole body.
     fn deadline(&self) -> Instant {
         let earned_ms = self.received.saturating_mul(1_000) / self.rate_min;
         let whole = self.pause_max + Duration::from_millis(earned_ms);

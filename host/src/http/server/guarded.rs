@@ -1,4 +1,4 @@
-//! A connection's bytes, with a bound on each wait for its peer.
+//! A connection's stream, with a limit on each wait for its peer.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::slots::{Phase, Slot};
 use crate::telemetry::{Cut, Metrics};
 
-/// Wraps a stream; a wait past its bound is an error, which ends the connection.
+/// A stream of which a wait that exceeds its limit is an error, which ends the connection.
 pub(super) struct Guarded<I> {
     io: I,
     slot: Arc<Slot>,
@@ -44,7 +44,7 @@ impl<I> Guarded<I> {
         guarded
     }
 
-    /// Bytes have come: those that begin a request start its clock.
+    /// Notes that bytes have arrived; the first of a request start its deadline.
     fn note_read(&mut self) {
         if matches!(self.slot.phase(), Phase::Fresh | Phase::Idle) {
             self.slot.head();
@@ -68,9 +68,9 @@ impl<I> Guarded<I> {
             }
             ready!(self.reading.poll(cx));
             match phase {
-                // The body has its own clock, and an answer takes as long as the store does. The timer
-                // runs on all the same: hyper does not read again when it has answered, so that nothing
-                // else would notice that the connection has become idle.
+                // The body has its own deadline, and a response takes as long as the store needs. The timer runs nevertheless:
+                // hyper does not read again after it has responded, so nothing else would notice that the connection has become
+                // idle.
                 Phase::Unproved | Phase::Busy => self.reading.set(self.idle_timeout),
                 Phase::Idle => return Poll::Ready(ErrorKind::TimedOut.into()),
                 Phase::Fresh | Phase::Head => {
@@ -157,8 +157,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
     }
 }
 
-/// A deadline that moves with every request and costs the runtime's timer next to nothing: a timer that
-/// was set too early is found out when it fires.
+/// A deadline that is moved with every request and is cheap for the runtime's timer: when the timer fires, it is compared with
+/// the current deadline.
 #[derive(Default)]
 pub(super) struct Timer {
     deadline: Option<Instant>,
@@ -166,7 +166,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// Sets the deadline anew.
+    /// Sets the deadline to `bound` from now.
     pub(super) fn set(&mut self, bound: Duration) {
         self.set_at(Instant::now() + bound);
     }
@@ -175,7 +175,7 @@ impl Timer {
         self.deadline = Some(deadline);
     }
 
-    /// Resolves once the deadline has passed, never without one.
+    /// Resolves once the deadline has passed; never if there is none.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else {
             return Poll::Pending;

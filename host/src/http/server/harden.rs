@@ -1,16 +1,16 @@
-//! Headers that every answer carries, whatever it says.
+//! Security headers of all responses.
 
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 
-/// Whether an answer may be kept by what lies between us and who asked.
+/// Whether caches between the server and the client may store a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cache {
-    /// It holds what alerts said.
+    /// They may not: it has the content of alerts.
     Never,
-    /// Nothing is said about it.
+    /// The response does not say.
     Unsaid,
 }
 
@@ -22,11 +22,11 @@ pub(super) fn cache_of(path: &str) -> Cache {
     }
 }
 
-/// Adds them; a page that needs more than nothing brings its own policy.
+/// Adds the headers; a page that needs more sets its own policy.
 pub(super) fn harden(headers: &mut HeaderMap, cache: Cache) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // Pages of other origins cannot load it either, as an image or a script of theirs.
+    // Prevents pages of other origins from loading it, as an image or a script.
     headers.insert(
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("same-origin"),

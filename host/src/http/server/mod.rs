@@ -1,8 +1,8 @@
-//! Speaks HTTP/1.1 on a listener, with or without TLS, and lets no peer hold more than its share.
+//! Serves HTTP/1.1 on a listener, with or without TLS, and limits what each peer can hold.
 //!
-//! Every wait for a peer has a bound: for its headers, its body, its reading of the answer, its next
-//! request. Past the most connections a new one takes the place of one that has no request under way, so
-//! that a flood of silent connections does not keep senders out.
+//! Every wait for a peer has a limit: for its headers, its body, reading the response, its next request. At the limit on
+//! connections a new one replaces one without a request in progress, so that a flood of silent connections does not lock
+//! senders out.
 
 mod body;
 mod guarded;
@@ -46,26 +46,26 @@ pub(crate) use body::is_too_slow;
 pub(crate) use tls::Tls;
 pub use tls::TlsError;
 
-/// How long a failing `accept` is left alone: what it lacks (file descriptors) comes back in its own time.
+/// How long the server waits after `accept` failed, since the missing resources (file descriptors) have to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What is served, and to what bounds.
+/// A server and its settings.
 pub(crate) struct Server {
-    /// Answers requests; its extension `ConnectInfo<SocketAddr>` is the peer.
+    /// Answers requests; the extension `ConnectInfo<SocketAddr>` is the peer.
     pub(crate) endpoints: Endpoints,
     /// The bounds; loaded for each connection.
     pub(crate) settings: Arc<ArcSwap<Settings>>,
-    /// Where what was cut off is counted.
+    /// Counts what was cut off.
     pub(crate) metrics: Arc<Metrics>,
-    /// Where requests that are refused unread are logged.
+    /// Logs requests that are refused without being read.
     pub(crate) refusals: Arc<Refusals>,
-    /// Absent where HTTP is plain.
+    /// Absent for plain HTTP.
     pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Server {
-    /// Serves until `stop` resolves, then takes no more and returns once every connection has ended.
-    /// Dropping it cuts them off.
+    /// Serves until `stop` resolves, then accepts no more connections and returns once all have ended. Dropping the future cuts
+    /// them off.
     pub(crate) async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let server = Arc::new(self);
         let slots = Arc::new(Slots::default());
@@ -107,7 +107,7 @@ impl Server {
             Admission::Full(linger) => {
                 self.metrics.connection_cut(Cut::Full);
                 self.log_full(peer);
-                // A peer that speaks TLS could not read a plain answer.
+                // A peer that speaks TLS cannot read a plain response.
                 if let (Some(linger), None) = (linger, &self.tls) {
                     connections.spawn(refuse::refuse(stream, linger));
                 }
@@ -134,7 +134,7 @@ impl Server {
         web: Settings,
         held: Held,
     ) {
-        // Answers are small: waiting to fill a packet would only delay them.
+        // Responses are small, so waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
             return self.http(stream, peer, &web, held).await;
@@ -199,8 +199,8 @@ impl Server {
     }
 }
 
-/// Returns how many threads do a server's work, where guests have threads of their own: to serve senders is about half of
-/// the work of an alert.
+/// Returns the number of threads for the server, apart from the guests' threads: serving senders is about half of the work
+/// for an alert.
 pub(crate) fn half_of_the_processors() -> usize {
     std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1))
 }
@@ -217,7 +217,7 @@ async fn pause_after(error: &std::io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-/// A panic here is our own mistake: it ends one connection.
+/// Reports a panic, which is a mistake in the server and ends one connection.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a connection's task ended unexpectedly");

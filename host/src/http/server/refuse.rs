@@ -1,4 +1,4 @@
-//! Says no to a connection that there is no room for.
+//! Refuses a connection at the limit on connections.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// How long a refused peer may take to read that it is.
+/// How long a refused peer has to read the response.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
 // Alertmanager retries 5xx.
@@ -17,8 +17,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     x-content-type-options: nosniff\r\n\r\n\
     {\"error\":\"too many connections (web.connections_max)\"}";
 
-/// Answers 503 and reads what the peer sends until it has seen that: closing with bytes unread would
-/// take the answer back.
+/// Responds 503 and reads what the peer sends until the peer has seen the response: closing a connection with unread bytes
+/// would discard it.
 pub(super) async fn refuse(mut stream: TcpStream, _linger: OwnedSemaphorePermit) {
     let said = async {
         stream.write_all(ANSWER).await?;
@@ -27,7 +27,7 @@ pub(super) async fn refuse(mut stream: TcpStream, _linger: OwnedSemaphorePermit)
         while stream.read(&mut rest).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // Whoever does not listen is gone, which is what was wanted.
+    // A peer that does not read has gone, which ends the connection too.
     let _ = tokio::time::timeout(LINGER_MAX, said).await;
 }
 

@@ -1,4 +1,4 @@
-//! Who is connected, what each connection is doing, and which one has to make room.
+//! The open connections, what each is doing, and which one is evicted for a new one.
 
 mod standing;
 
@@ -13,40 +13,40 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use standing::Standing;
 
-/// Kept for loopback peers beyond the limit: probes and the asking commands get in under a flood.
+/// Connections reserved for loopback beyond the limit, so that probes and the command line work during a flood.
 const LOOPBACK_RESERVE: usize = 16;
 
-/// Refusals that may be under way at one time; beyond, a connection is closed without a word.
+/// How many refusals are in progress at most; beyond, connections are closed without a response.
 const REFUSALS_MAX: usize = 64;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// Has sent nothing yet.
+    /// It has sent nothing yet.
     Fresh,
-    /// Is sending the headers of a request.
+    /// It is sending the headers of a request.
     Head,
-    /// Is sending the body of a request, and has proved nothing: the body itself is to prove it, or nobody asks for a proof.
+    /// It is sending the body of a request from an unauthenticated sender: the body authenticates it, or nothing is required.
     Unproved,
-    /// A request is being answered, or its body comes from somebody who has proved who it is.
+    /// A request is being answered, or its body comes from an authenticated sender.
     Busy,
-    /// Waits for the next request.
+    /// It waits for the next request.
     Idle,
 }
 
-/// One connection, as the others see it.
+/// The state of one connection, which others read.
 #[derive(Debug)]
 pub(super) struct Slot {
     phase: AtomicU8,
-    /// When the phase began, in milliseconds since the registry was made.
+    /// When the phase began, in milliseconds since the registry was created.
     since_ms: AtomicU64,
-    /// Whether it gave up its place.
+    /// Whether it was evicted.
     displaced: AtomicBool,
-    /// Whether somebody has proved on it who it is.
+    /// Whether a sender was authenticated on it.
     proved: AtomicBool,
     leave: Notify,
-    /// Whether the body that is being read is to end now, to make room.
+    /// Whether the body that is being read must end now, to make space.
     cut: AtomicBool,
     cut_now: Notify,
     start: Instant,
@@ -84,23 +84,23 @@ impl Slot {
         }
     }
 
-    /// Returns when the phase began; while a request is being read or answered, when its first bytes came.
+    /// Returns when the phase began; while a request is read or answered, when its first bytes arrived.
     pub(super) fn since(&self) -> tokio::time::Instant {
         let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
         (self.start + since).into()
     }
 
-    /// The first bytes of a request have come.
+    /// Notes that the first bytes of a request have arrived.
     pub(super) fn head(&self) {
         self.enter(Phase::Head);
     }
 
-    /// A request is whole up to its body.
+    /// Notes that a request is complete except for its body.
     pub(super) fn busy(&self) {
         self.phase.store(Phase::Busy as u8, Ordering::Relaxed);
     }
 
-    /// Somebody has proved on this connection who it is.
+    /// Notes that a sender was authenticated on this connection.
     pub(super) fn prove(&self) {
         self.proved.store(true, Ordering::Relaxed);
     }
@@ -116,12 +116,12 @@ impl Slot {
         self.cut_now.notify_one();
     }
 
-    /// The answer is decided.
+    /// Notes that the response is determined.
     pub(super) fn idle(&self) {
         self.enter(Phase::Idle);
     }
 
-    /// Returns true where leaving now cuts nobody off from an answer.
+    /// Returns whether the connection can end now without cutting a peer off from a response.
     pub(super) fn is_unanswerable(&self) -> bool {
         match self.phase() {
             Phase::Fresh => true,
@@ -131,7 +131,7 @@ impl Slot {
     }
 }
 
-/// Every connection.
+/// The open connections.
 #[derive(Debug)]
 pub(super) struct Slots {
     open: Mutex<Open>,
@@ -155,17 +155,18 @@ impl Default for Slots {
     }
 }
 
-/// What becomes of a new connection.
+/// The decision on a new connection.
 pub(super) enum Admission {
-    /// There is room.
+    /// It is below the limit.
     Free(Held),
-    /// There is room because another was asked to leave.
+    /// Another connection was evicted for it.
     Displaces(Held),
-    /// Everybody has a request under way, and has proved who it is or waits for an answer alone. With a permit, there is time to say so.
+    /// All connections have a request in progress and are authenticated or only wait for a response. With a permit, there is
+    /// time to respond that.
     Full(Option<OwnedSemaphorePermit>),
 }
 
-/// A place among the connections, free again when dropped.
+/// An open connection, removed when dropped.
 pub(super) struct Held {
     slot: Arc<Slot>,
     slots: Arc<Slots>,
@@ -201,7 +202,7 @@ impl Slots {
         }
     }
 
-    /// Asks every connection to leave once it has its answer.
+    /// Asks every connection to end once it has its response.
     pub(super) fn close_all(&self) {
         for slot in self.open.lock().slots.values() {
             slot.leave.notify_one();
@@ -210,11 +211,11 @@ impl Slots {
 }
 
 impl Open {
-    /// Returns the connection that is missed least: of those on which nobody has proved anything, and on which none is being
-    /// answered, the one whose request, or wait for one, began first; else the proved one that has waited longest.
+    /// Returns the connection to evict: of the unauthenticated ones without a request that is being answered, the one whose
+    /// request, or wait for one, began first; otherwise the authenticated one that has waited longest.
     ///
-    /// By age and not by phase: a flood fills every phase, and an honest sender, whose request takes milliseconds, is among
-    /// the youngest of each.
+    /// The age decides and not the phase: a flood fills every phase, and an honest sender, whose request takes milliseconds, is
+    /// among the youngest in each.
     fn idlest(&self) -> Option<&Arc<Slot>> {
         self.slots
             .iter()
@@ -236,7 +237,7 @@ impl Held {
         Arc::clone(&self.slot)
     }
 
-    /// Resolves where this connection has to end: it gave up its place, or the server stops.
+    /// Resolves if this connection has to end, because it was evicted or the server stops.
     pub(super) async fn asked_to_leave(&self) {
         self.slot.leave.notified().await;
     }

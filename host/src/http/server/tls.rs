@@ -1,4 +1,4 @@
-//! TLS for the listener, with certificates that are read again when they change.
+//! TLS for the listener; certificates are read again when they change.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use tokio_rustls::TlsAcceptor;
 use super::settings::{ClientAuth, TlsSettings, TlsVersion};
 use crate::secret::FileVersion;
 
-/// Why the server cannot speak TLS. Never holds any of the key.
+/// Why TLS cannot be used. Never contains a part of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("tls_server_config: {0}")]
     Unreadable(#[from] crate::secret::SecretError),
-    /// A file is no PEM, or holds something else.
+    /// A file is not PEM, or has other content.
     #[error("tls_server_config: {file} {what}")]
     NotPem {
-        /// Which key of the configuration names it.
+        /// The key of the configuration that names it.
         file: &'static str,
-        /// What is wrong.
+        /// What is wrong with it.
         what: String,
     },
-    /// Certificate, key and settings do not go together.
+    /// Certificate, key and settings do not match.
     #[error("tls_server_config: certificate and key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
     /// The client CA cannot be used.
@@ -34,7 +34,7 @@ pub enum TlsError {
     ClientCa(#[from] rustls::server::VerifierBuilderError),
 }
 
-/// What connections are encrypted with now.
+/// The current TLS settings.
 pub(crate) struct Tls {
     settings: TlsSettings,
     current: Mutex<Current>,
@@ -42,7 +42,7 @@ pub(crate) struct Tls {
 
 struct Current {
     acceptor: TlsAcceptor,
-    /// The files that were last looked at, good or bad: a bad pair is told of once.
+    /// The versions of the files that were read last, valid or not, so that an invalid pair is reported once.
     seen: Vec<Option<FileVersion>>,
 }
 
@@ -50,7 +50,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// Where one of them cannot be read or used.
+    /// Returns an error if one of them cannot be read or used.
     pub(crate) fn new(settings: TlsSettings) -> Result<Self, TlsError> {
         let seen = settings.versions();
         let acceptor = load(&settings)?;
@@ -60,15 +60,15 @@ impl Tls {
         })
     }
 
-    /// Returns true where nobody comes in without a certificate.
+    /// Returns whether every client needs a certificate.
     pub(super) fn requires_client_certificate(&self) -> bool {
         self.settings.requires_client_certificate()
     }
 
-    /// Returns what the next connection is encrypted with. Files that have changed are read again; where
-    /// they cannot be used, the old ones stay.
+    /// Returns the settings for the next connection. Files that have changed are read again; if they cannot be used, the old ones
+    /// stay in use.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        // Looked at before it is read: what changes in between is seen the next time.
+        // The versions are read before the files, so that a change in between is noticed the next time.
         let versions = self.settings.versions();
         let mut current = self.current.lock();
         if versions != current.seen {

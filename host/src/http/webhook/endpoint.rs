@@ -1,7 +1,8 @@
-//! `POST /webhook`, and the paths that Prometheus and vmalert append to theirs: takes what senders post, and answers once it is
-//! durable.
+//! `POST /webhook`, and the paths that Prometheus and vmalert append to theirs: accepts alerts, and responds once they are stored
+//! durably.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router as Endpoints;
@@ -13,41 +14,40 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 use http_body_util::BodyExt as _;
 
+use super::Webhook;
 use super::intake::Intake;
 use super::payload::PayloadError;
 use super::room::{Bounds, Full, Share};
 use super::settings::Settings;
 use super::signature::Claim;
 use crate::alert::Timestamp;
-use crate::app::Shared;
 use crate::http::STILL_LOADING;
 use crate::http::auth::authorize;
 use crate::http::error::ApiError;
-use crate::http::origin::{self, Proof};
 use crate::http::server::{self, Standing};
 use crate::queue::AcceptError;
 use crate::telemetry::{Cut, Refusal, WebhookResult};
 
-/// A body above this takes milliseconds to check and parse, and so does the answer to it: that is done on a thread of its
-/// own, so that those who send little do not wait for it.
+/// A body larger than this takes milliseconds to check and parse, and so does its response: that is done on another thread, so
+/// that small requests do not wait for it.
 const LARGE_BYTES: u64 = 128 << 10;
 
-/// Room that is made for a body at first, in bytes: what its length claims may never come.
+/// The initial capacity for a body, in bytes, since its declared length may be false.
 const FIRST_BYTES_MAX: usize = 64 << 10;
 
-/// Every path that senders post to.
+/// Every path that accepts alerts.
 pub(crate) const PATHS: [&str; 5] = [
     "/webhook",
-    // Prometheus and vmalert append these to their path_prefix, `/webhook` or none.
+    // Prometheus and vmalert append these to their path_prefix, which is `/webhook` or empty.
     "/webhook/api/v2/alerts",
     "/api/v2/alerts",
-    // Those of before version 0.27.
+    // The paths of Prometheus before version 0.27.
     "/webhook/api/v1/alerts",
     "/api/v1/alerts",
 ];
 
-/// The webhook's routes. Each handler judges the request's origin first: nothing around them does.
-pub(crate) fn endpoints() -> Endpoints<Shared> {
+/// Returns the webhook's routes. Each endpoint judges the request's origin first: nothing around them does.
+pub(crate) fn endpoints(webhook: Webhook) -> Endpoints {
     let [own, below, bare, old_below, old_bare] = PATHS;
     Endpoints::new()
         .route(own, post(take).put(take))
@@ -55,20 +55,21 @@ pub(crate) fn endpoints() -> Endpoints<Shared> {
         .route(bare, post(take).put(take))
         .route(old_below, any(gone))
         .route(old_bare, any(gone))
+        .with_state(Arc::new(webhook))
 }
 
-async fn take(State(shared): State<Shared>, request: Request) -> Response {
-    match take_body(&shared, request).await {
+async fn take(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    match take_body(&webhook, request).await {
         Ok(answer) => answer,
         Err(error) => error.into_response(),
     }
 }
 
-async fn gone(State(shared): State<Shared>, request: Request) -> ApiError {
+async fn gone(State(webhook): State<Arc<Webhook>>, request: Request) -> ApiError {
     let (head, _) = request.into_parts();
-    let settings = shared.config.webhook.load();
+    let settings = webhook.settings.load();
     let standing = standing(&head);
-    let judged = admit(&shared, &settings, &head, &standing, Timestamp::now());
+    let judged = admit(&webhook, &settings, &head, &standing, Timestamp::now());
     judged.err().unwrap_or_else(|| {
         ApiError::new(
             StatusCode::GONE,
@@ -82,24 +83,18 @@ fn standing(head: &Parts) -> Standing {
     standing.cloned().unwrap_or_else(Standing::unwatched)
 }
 
-/// Judges a request by its head: where it comes from, how often, and what it proves. What is left to prove is returned.
+/// Checks the head of a request: its origin, its rate and its authentication. Returns the signature that is left to check.
 fn admit(
-    shared: &Shared,
+    webhook: &Webhook,
     settings: &Settings,
     head: &Parts,
     standing: &Standing,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
-    let origin = shared.config.origin.load();
-    let proof = Proof::asked_by(&origin, &shared.bound, settings.is_closed());
-    origin::judge(
-        proof,
-        &head.method,
-        &head.uri,
-        &head.headers,
-        origin.external_url.as_ref(),
-    )?;
-    check_rate(shared, settings, head)?;
+    webhook
+        .origin
+        .judge(settings.is_closed(), &head.method, &head.uri, &head.headers)?;
+    check_rate(webhook, settings, head)?;
     let claim = prove(settings, &head.headers, now)?;
     if settings.is_closed() && claim.is_none() {
         standing.prove();
@@ -107,33 +102,33 @@ fn admit(
     Ok(claim)
 }
 
-async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiError> {
-    let settings = shared.config.webhook.load();
+async fn take_body(webhook: &Arc<Webhook>, request: Request) -> Result<Response, ApiError> {
+    let settings = webhook.settings.load();
     let (head, body) = request.into_parts();
     let now = Timestamp::now();
     let standing = standing(&head);
-    let claim = admit(shared, &settings, &head, &standing, now)?;
+    let claim = admit(webhook, &settings, &head, &standing, now)?;
     check_content_type(&head.headers)?;
     check_content_encoding(&head.headers)?;
-    if !shared.is_ready() {
+    if !webhook.is_ready() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("{STILL_LOADING}; try again"),
         ));
     }
-    let web = shared.config.server.load();
+    let web = webhook.server.load();
     let bounds = Bounds {
         unproved_bytes_max: settings.unproved_bodies_bytes_max(&web),
         web: server::Settings::clone(&web),
     };
-    let is_known =
-        shared.bound.requires_client_certificate() || (settings.is_closed() && claim.is_none());
+    let is_known = webhook.origin.bound.requires_client_certificate()
+        || (settings.is_closed() && claim.is_none());
     // Held until it is stored: what was parsed of the body takes as much again.
     let share = if is_known {
-        shared.bodies.proved(bounds)
+        webhook.load.bodies.proved(bounds)
     } else {
         standing.awaits_body();
-        shared.bodies.unproved(bounds, standing.clone())
+        webhook.load.bodies.unproved(bounds, standing.clone())
     };
     let mut reading = Reading {
         claim,
@@ -144,12 +139,12 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
     drop((settings, web));
     let read = tokio::select! {
         biased;
-        // Nobody cuts a body off whose sender is known.
+        // The body of an authenticated sender is not cut off.
         () = standing.cut_off(), if !is_known => Err(ReadError::Full(Full::Displaced)),
         read = reading.read(body) => read,
     };
     standing.has_body();
-    read.map_err(|error| refuse_body(shared, &standing, &reading, &error))?;
+    read.map_err(|error| refuse_body(webhook, &standing, &reading, &error))?;
     let Reading {
         claim,
         mut share,
@@ -164,38 +159,38 @@ async fn take_body(shared: &Shared, request: Request) -> Result<Response, ApiErr
         }
         None => share.complete(),
     };
-    settled.map_err(|full| refuse_full(shared, &standing, &full))?;
+    settled.map_err(|full| refuse_full(webhook, &standing, &full))?;
     // A task: what is stored is counted, even if the sender hangs up meanwhile.
-    let stored = tokio::spawn(store(shared.clone(), body, now, share));
+    let stored = tokio::spawn(store(Arc::clone(webhook), body, now, share));
     stored.await.unwrap_or_else(|_| Err(failed()))
 }
 
 async fn store(
-    shared: Shared,
+    webhook: Arc<Webhook>,
     body: Vec<u8>,
     now: Timestamp,
     share: Share,
 ) -> Result<Response, ApiError> {
     let is_large = share.bytes() > LARGE_BYTES;
-    let own = shared.clone();
-    let opened = beside(&shared, is_large, move || Intake::open(&own, body, now));
-    let mut intake = opened.await?.map_err(|error| unusable(&shared, &error))?;
+    let own = Arc::clone(&webhook);
+    let opened = beside(&webhook, is_large, move || Intake::open(&own, body, now));
+    let mut intake = opened.await?.map_err(|error| unusable(&webhook, &error))?;
     let (mut receipt, mut is_first) = (None, true);
     loop {
-        let own = shared.clone();
+        let own = Arc::clone(&webhook);
         let advance = move || {
             let parcel = intake.advance(&own, receipt);
             (intake, parcel)
         };
         let parcel;
-        (intake, parcel) = beside(&shared, is_large, advance).await?;
-        let Some(parcel) = parcel.map_err(|error| unusable(&shared, &error))? else {
+        (intake, parcel) = beside(&webhook, is_large, advance).await?;
+        let Some(parcel) = parcel.map_err(|error| unusable(&webhook, &error))? else {
             break;
         };
         let accepted = if is_first {
-            shared.queue.accept(parcel).await
+            webhook.queue.accept(parcel).await
         } else {
-            shared.queue.accept_rest(parcel).await
+            webhook.queue.accept_rest(parcel).await
         };
         receipt = Some(accepted.map_err(|error| refuse(&error))?);
         is_first = false;
@@ -205,30 +200,30 @@ async fn store(
 }
 
 /// Nothing of the body can be taken.
-fn unusable(shared: &Shared, error: &PayloadError) -> ApiError {
+fn unusable(webhook: &Webhook, error: &PayloadError) -> ApiError {
     let rejected = WebhookResult::Rejected;
-    shared
+    webhook
         .metrics
         .webhook_alerts(None, rejected, error.alerts());
     ApiError::new(StatusCode::BAD_REQUEST, error.to_string())
 }
 
-/// Does what takes long on a thread of its own, in its turn, and the rest here.
+/// Runs long work on another thread, limited in number, and short work here.
 async fn beside<T: Send + 'static>(
-    shared: &Shared,
+    webhook: &Webhook,
     is_long: bool,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     if !is_long {
         return Ok(work());
     }
-    let _turn = shared.large_bodies.acquire().await;
+    let _turn = webhook.load.large_bodies.acquire().await;
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| failed())
 }
 
-/// The work on a body has panicked, which is a mistake of ours.
+/// Responds after a panic while reading a body, which is a mistake in the server.
 fn failed() -> ApiError {
     tracing::error!("reading a body ended unexpectedly; its sender is answered 503, to try again");
     ApiError::new(
@@ -237,14 +232,18 @@ fn failed() -> ApiError {
     )
 }
 
-fn check_rate(shared: &Shared, webhook: &Settings, head: &Parts) -> Result<(), ApiError> {
+fn check_rate(webhook: &Webhook, settings: &Settings, head: &Parts) -> Result<(), ApiError> {
     let Some(ConnectInfo(peer)) = head.extensions.get::<ConnectInfo<SocketAddr>>() else {
         return Ok(());
     };
-    if shared.senders.take(peer.ip(), webhook.rate, Instant::now()) {
+    if webhook
+        .load
+        .senders
+        .take(peer.ip(), settings.rate, Instant::now())
+    {
         return Ok(());
     }
-    // Alertmanager drops what it gets a 429 for.
+    // Alertmanager does not retry 429, so it would drop the alerts.
     Err(ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "this sender posts too often (webhook.rate); try again",
@@ -252,34 +251,34 @@ fn check_rate(shared: &Shared, webhook: &Settings, head: &Parts) -> Result<(), A
     .because(Refusal::Rate))
 }
 
-/// Judges who a request is from, as far as its headers tell. A signature is left to be checked against the
-/// body. Where both are configured either will do: Alertmanager cannot sign.
+/// Authenticates a request by its headers. A signature is returned to be checked against the body. If both are configured,
+/// either suffices, since Alertmanager cannot sign.
 fn prove(
-    webhook: &Settings,
+    settings: &Settings,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Claim>, ApiError> {
-    let Some(hmac) = &webhook.hmac else {
-        authorize(webhook.authorization.as_ref(), headers)?;
+    let Some(hmac) = &settings.hmac else {
+        authorize(settings.authorization.as_ref(), headers)?;
         return Ok(None);
     };
     let claim = Claim::read(hmac, headers, now)?;
     if claim.is_none() {
-        if webhook.authorization.is_none() {
+        if settings.authorization.is_none() {
             let message = format!("this needs a signature in the header {}", hmac.header);
             return Err(ApiError::new(StatusCode::UNAUTHORIZED, message));
         }
-        authorize(webhook.authorization.as_ref(), headers)?;
+        authorize(settings.authorization.as_ref(), headers)?;
     }
     Ok(claim)
 }
 
-// Alertmanager retries 5xx but not 429, so what may pass answers 503.
+// Alertmanager retries 5xx but not 429, so transient errors are answered 503.
 fn refuse(error: &AcceptError) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// JSON, or nothing said: a form or a text is a mistake that is better told than guessed at.
+/// Accepts JSON or no content type; a form or a text is a mistake, which is reported.
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
@@ -303,7 +302,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-/// No sender of alerts compresses, and what is not unpacked here cannot be larger than it came.
+/// Refuses compressed bodies: no sender of alerts compresses, and a body that is not unpacked cannot grow.
 fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     match headers.get(header::CONTENT_ENCODING) {
@@ -321,13 +320,13 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// A body on its way in.
+/// A body that is being read.
 struct Reading {
-    /// Fed with the body.
+    /// The signature that the body is checked against.
     claim: Option<Claim>,
     share: Share,
     bytes_max: u64,
-    /// What has come, in one piece: kept as it comes, each byte of a sender that writes them one by one would hold a buffer.
+    /// The bytes so far in one buffer: with a buffer for each read, a sender could fill memory with single bytes.
     body: Vec<u8>,
 }
 
@@ -369,7 +368,7 @@ impl Reading {
 }
 
 fn refuse_body(
-    shared: &Shared,
+    webhook: &Webhook,
     standing: &Standing,
     reading: &Reading,
     error: &ReadError,
@@ -382,7 +381,7 @@ fn refuse_body(
                 reading.bytes_max
             ),
         ),
-        ReadError::Full(full) => refuse_full(shared, standing, full),
+        ReadError::Full(full) => refuse_full(webhook, standing, full),
         // A congested way is no fault of the alerts: 5xx is tried again.
         ReadError::Broken(error) if server::is_too_slow(error) => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -395,14 +394,14 @@ fn refuse_body(
     }
 }
 
-fn refuse_full(shared: &Shared, standing: &Standing, full: &Full) -> ApiError {
+fn refuse_full(webhook: &Webhook, standing: &Standing, full: &Full) -> ApiError {
     let message = match full {
         Full::Everywhere => {
             "too many large bodies are being read at once (web.bodies_bytes_max); try again"
         }
         Full::Displaced => {
             if !standing.is_displaced() {
-                shared.metrics.connection_cut(Cut::DisplacedBody);
+                webhook.metrics.connection_cut(Cut::DisplacedBody);
             }
             "the body was cut off in favour of others, because its sender had not proved who it is yet (web.bodies_bytes_max, web.connections_max); try again"
         }

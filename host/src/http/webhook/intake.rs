@@ -1,32 +1,35 @@
-//! One body on its way into the queue: a parcel for each portion, and what the answer says of all of them.
+//! Passes a body to the queue in portions, and builds the response.
+
+use std::time::Instant;
 
 use bytes::Bytes;
-use serde::Serialize;
 
+use super::Webhook;
 use super::payload::{Bad, ParsedAlert, Payload, PayloadError};
 use crate::alert::{DeliveryId, Fingerprint, HandlerName, Status, Timestamp};
-use crate::app::Shared;
+use crate::api;
 use crate::queue::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
 use crate::telemetry::WebhookResult;
 
-/// Of an alert's name, in a line of the log.
+/// To how many bytes the name of an alert is cut in a log line.
 const SHOWN_BYTES_MAX: usize = 256;
 
-/// What is left of a body, and what became of the rest.
+/// The remaining part of a body, and the results so far.
 pub(super) struct Intake {
     payload: Payload,
-    /// What the parcel that was handed in last holds, in its order.
+    /// The alerts of the last portion, in order.
     described: Vec<Described>,
     is_begun: bool,
     bad: Bad,
-    answer: Answer,
-    /// The JSON of the deliveries, with commas between: as structures they would take several times as much.
+    /// What the answer says besides the deliveries.
+    counted: api::Counted,
+    /// The deliveries as JSON, separated by commas: structures would need several times the memory.
     deliveries: Vec<u8>,
-    /// The same of the deliveries that duplicates belong to.
+    /// The same for the deliveries that duplicates belong to.
     duplicate_of: Vec<u8>,
 }
 
-/// What the answer needs of an alert that the queue has taken over.
+/// The data of an accepted alert that the response needs.
 struct Described {
     fingerprint: Fingerprint,
     alertname: String,
@@ -34,58 +37,20 @@ struct Described {
     routed: bool,
 }
 
-/// What became of a body, but for its deliveries.
-#[derive(Default, Serialize)]
-struct Answer {
-    accepted: u64,
-    duplicates: u64,
-    stale: u64,
-    rejected: Vec<Rejected>,
-    /// Those that `rejected` does not list, and that are not kept.
-    #[serde(skip_serializing_if = "is_zero")]
-    rejected_more: u64,
-}
-
-#[derive(Serialize)]
-struct Rejected {
-    index: usize,
-    error: String,
-    /// Where it is kept.
-    id: DeliveryId,
-    /// The same part came before, and is kept as that.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    duplicate: bool,
-}
-
-#[derive(Serialize)]
-struct Taken<'a> {
-    id: DeliveryId,
-    fingerprint: Fingerprint,
-    alertname: &'a str,
-    /// Of an accepted one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handlers: Option<&'a [HandlerName]>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 impl Intake {
-    /// Looks through a body.
+    /// Finds the alerts of a body.
     ///
     /// # Errors
-    /// Where it is none that a sender posts.
+    /// Returns an error if it is not a body that a sender posts.
     pub(super) fn open(
-        shared: &Shared,
+        webhook: &Webhook,
         body: Vec<u8>,
         now: Timestamp,
     ) -> Result<Self, PayloadError> {
         let payload = Payload::open(body, now)?;
         let truncated = payload.truncated_alerts();
         if truncated > 0 {
-            shared.metrics.webhook_truncated(truncated);
+            webhook.metrics.webhook_truncated(truncated);
             tracing::warn!(
                 alerts = truncated,
                 "the sender cut its list of alerts: those that it left out, and their resolves, never arrive. Set `max_alerts: 0` in its webhook_configs"
@@ -96,30 +61,30 @@ impl Intake {
             described: Vec::new(),
             is_begun: false,
             bad: Bad::default(),
-            answer: Answer::default(),
+            counted: api::Counted::default(),
             deliveries: Vec::new(),
             duplicate_of: Vec::new(),
         })
     }
 
-    /// Notes what became of the last parcel, and returns the next; None after the last.
+    /// Records the results of the last portion, and returns the next; `None` after the last.
     ///
     /// # Errors
-    /// Where no alert of the body is good, which shows before the first parcel.
+    /// Returns an error if no alert of the body is valid, which is known before the first portion.
     pub(super) fn advance(
         &mut self,
-        shared: &Shared,
+        webhook: &Webhook,
         receipt: Option<Receipt>,
     ) -> Result<Option<Parcel>, PayloadError> {
         if let Some(receipt) = receipt {
-            self.note(shared, receipt);
+            self.note(webhook, receipt);
         }
         if self.is_begun && self.payload.is_read() {
             return Ok(None);
         }
         self.is_begun = true;
         let alerts = self.payload.next_portion()?;
-        let router = shared.router.load();
+        let router = webhook.router.load();
         let submissions = alerts
             .into_iter()
             .map(
@@ -127,7 +92,7 @@ impl Intake {
                      alert,
                      starts_at_missing,
                  }| {
-                    shared.note_heartbeat(&alert);
+                    webhook.heartbeats.note(&alert, Instant::now());
                     let submission = Submission {
                         plans: router.plan(&alert.labels),
                         alert,
@@ -140,13 +105,13 @@ impl Intake {
             .collect();
         let left_out = self.payload.take_fields_left_out();
         if left_out > 0 {
-            shared.metrics.webhook_fields_left_out(left_out);
+            webhook.metrics.webhook_fields_left_out(left_out);
             tracing::warn!(
                 fields = left_out,
                 "fields of alerts were too long and were cut or left out; `alert_manager.left_out` in an alert's origin names them"
             );
         }
-        // A part that is refused again and again is known by its text: all of a body's are handed in together.
+        // Bad parts of a body are passed on together, since a repeated one is recognized by its text.
         let mut refused = Vec::new();
         if self.payload.is_read() {
             self.bad = std::mem::take(self.payload.bad());
@@ -160,13 +125,13 @@ impl Intake {
         Ok(Some(Parcel::new(submissions, refused)))
     }
 
-    fn note(&mut self, shared: &Shared, receipt: Receipt) {
+    fn note(&mut self, webhook: &Webhook, receipt: Receipt) {
         let described = std::mem::take(&mut self.described);
         for (alert, verdict) in described.into_iter().zip(receipt.verdicts) {
             let result = match verdict {
                 Verdict::Accepted(taken) => {
-                    self.answer.accepted += 1;
-                    alert.warn_if_unrouted(shared);
+                    self.counted.accepted += 1;
+                    alert.warn_if_unrouted(webhook);
                     for taken in &taken {
                         alert.log_accepted(taken);
                         let handlers = Some(taken.handlers.as_slice());
@@ -175,18 +140,20 @@ impl Intake {
                     WebhookResult::Accepted
                 }
                 Verdict::Duplicate(ran_as) => {
-                    self.answer.duplicates += 1;
+                    self.counted.duplicates += 1;
                     for id in ran_as {
                         list(&mut self.duplicate_of, &alert, id, None);
                     }
                     WebhookResult::Duplicate
                 }
                 Verdict::Stale => {
-                    self.answer.stale += 1;
+                    self.counted.stale += 1;
                     WebhookResult::Stale
                 }
             };
-            shared.metrics.webhook_alerts(Some(alert.status), result, 1);
+            webhook
+                .metrics
+                .webhook_alerts(Some(alert.status), result, 1);
         }
         if !self.payload.is_read() {
             return;
@@ -194,7 +161,7 @@ impl Intake {
         let bad = std::mem::take(&mut self.bad);
         if bad.count() > 0 {
             let rejected = WebhookResult::Rejected;
-            shared.metrics.webhook_alerts(None, rejected, bad.count());
+            webhook.metrics.webhook_alerts(None, rejected, bad.count());
         }
         if bad.more > 0 {
             tracing::warn!(
@@ -202,10 +169,10 @@ impl Intake {
                 "a body had more parts that are not alerts than are kept; the rest was only counted"
             );
         }
-        self.answer.rejected_more = bad.more;
+        self.counted.rejected_more = bad.more;
         let kept = bad.first.into_iter().zip(receipt.refused);
-        self.answer.rejected = kept
-            .map(|(bad, KeptRefused { id, is_known })| Rejected {
+        self.counted.rejected = kept
+            .map(|(bad, KeptRefused { id, is_known })| api::Rejected {
                 index: bad.index,
                 error: bad.error,
                 id,
@@ -214,10 +181,10 @@ impl Intake {
             .collect();
     }
 
-    /// Returns the JSON of the answer.
+    /// Returns the JSON of the answer, an [`api::Accepted`].
     pub(super) fn into_answer(self) -> Bytes {
-        let mut json = serde_json::to_vec(&self.answer).unwrap_or_else(|_| b"{}".to_vec());
-        // Its closing brace comes after the deliveries.
+        let mut json = serde_json::to_vec(&self.counted).unwrap_or_else(|_| b"{}".to_vec());
+        // The closing brace is added after the deliveries.
         json.pop();
         json.reserve_exact(self.deliveries.len() + self.duplicate_of.len() + 40);
         json.extend_from_slice(b",\"deliveries\":[");
@@ -236,13 +203,13 @@ fn list(json: &mut Vec<u8>, alert: &Described, id: DeliveryId, handlers: Option<
     if !json.is_empty() {
         json.push(b',');
     }
-    let taken = Taken {
+    let taken = api::Taken {
         id,
         fingerprint: alert.fingerprint,
-        alertname: &alert.alertname,
-        handlers,
+        alertname: alert.alertname.as_str().into(),
+        handlers: handlers.map(Into::into),
     };
-    // Texts and numbers into memory: there is nothing in it that could fail.
+    // Writing text and numbers to memory cannot fail.
     let _ = serde_json::to_writer(json, &taken);
 }
 
@@ -257,11 +224,11 @@ impl Described {
         }
     }
 
-    fn warn_if_unrouted(&self, shared: &Shared) {
+    fn warn_if_unrouted(&self, webhook: &Webhook) {
         if self.routed {
             return;
         }
-        shared.metrics.unrouted();
+        webhook.metrics.unrouted();
         tracing::warn!(
             alertname = self.shown_name(),
             "no route matches this alert: it is stored as done, and no handler runs. A route without matchers would match it"

@@ -1,4 +1,4 @@
-//! Reads every body that senders post, and says of a bad one which field is wrong.
+//! Parses the bodies of all senders; errors name the field that is wrong.
 
 mod group;
 mod left_out;
@@ -17,51 +17,51 @@ use self::lenient::pick;
 
 pub(super) use self::reader::Payload;
 
-/// Of the parts of a body that are no alerts, so many are kept with their JSON; the others are counted.
+/// How many invalid parts of a body are stored with their JSON; further ones are only counted.
 const BAD_KEPT_MAX: usize = 16;
 
-/// Of an alert that is kept because it could not be read, this much of its JSON.
+/// To how many bytes the JSON of an invalid alert is cut.
 const BAD_JSON_BYTES_MAX: usize = 64 << 10;
 
-/// Of what is wrong with it, in bytes: it may quote the alert, and is listed and answered.
+/// To how many bytes its error is cut, since it may quote the alert.
 const BAD_ERROR_BYTES_MAX: usize = 400;
 
-/// Of its name, in bytes.
+/// To how many bytes its name is cut.
 const BAD_ALERTNAME_BYTES_MAX: usize = 256;
 
-/// What a body held, in its order.
+/// The content of a body, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// The good ones; there is at least one.
+    /// The valid alerts, at least one.
     pub alerts: Vec<ParsedAlert>,
-    /// The parts that are no alerts.
+    /// The parts that are not valid alerts.
     pub bad: Bad,
-    /// Alerts that the sender left out of the group (`max_alerts`): they never come.
+    /// The number of alerts that the sender left out of the group (`max_alerts`).
     pub truncated_alerts: u64,
-    /// Fields that were too long and are cut or not kept.
+    /// The number of fields that were too long and were cut or dropped.
     pub fields_left_out: u64,
 }
 
-/// A good alert.
+/// A valid alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedAlert {
-    /// As the rest of the server knows it.
+    /// The alert in the server's form.
     pub alert: Alert,
-    /// The sender gave no `startsAt`: the alert holds the time of receipt.
+    /// True if the sender gave no `startsAt`; the alert then has the time of receipt.
     pub starts_at_missing: bool,
 }
 
-/// The parts of a body that are no alerts.
+/// The parts of a body that are not valid alerts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bad {
     /// The first of them.
     pub first: Vec<BadAlert>,
-    /// How many there are besides.
+    /// The number of further ones.
     pub more: u64,
 }
 
 impl Bad {
-    /// Returns how many there are.
+    /// Returns their number.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.more
@@ -77,42 +77,42 @@ impl Bad {
     }
 }
 
-/// A part of a body that is no alert.
+/// A part of a body that is not a valid alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAlert {
-    /// Its place in the body's list.
+    /// Its index in the body's list.
     pub index: usize,
     /// Names the field and what was expected.
     pub error: String,
-    /// What was sent, cut to 64 KiB.
+    /// The JSON that was sent, cut to 64 KiB.
     pub json: String,
-    /// Of all that was sent: the same part again has the same.
+    /// The digest of the JSON before it was cut; the same part has the same digest.
     pub digest: [u8; 32],
-    /// Its alertname, empty where none could be read.
+    /// Its alertname; empty if it could not be read.
     pub alertname: String,
 }
 
-/// Why nothing of a body could be taken. The text is short and holds only names of fields.
+/// Why no part of a body could be accepted. The text is short and contains only names of fields.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// Not text.
+    /// The body is not UTF-8.
     #[error("the body is not UTF-8: byte {0} is invalid")]
     NotUtf8(usize),
-    /// Not JSON, with the place.
+    /// The body is not JSON; has the position.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
-    /// Deeper than any alert.
+    /// The body is nested more deeply than any alert.
     #[error("the body is nested too deeply")]
     TooDeep,
-    /// JSON, but no body that any sender posts.
+    /// The body is JSON, but not one that a sender posts.
     #[error("{0}")]
     NoAlerts(String),
-    /// Every alert is bad; the first one's error.
+    /// Every alert is invalid; has the first one's error.
     #[error("{error}")]
     NoGoodAlert {
-        /// What is wrong with the first.
+        /// The error of the first one.
         error: String,
-        /// How many there are.
+        /// Their number.
         alerts: u64,
     },
 }
@@ -128,10 +128,10 @@ impl PayloadError {
     }
 }
 
-/// Reads a body whole; see [`Payload`].
+/// Parses a body at once; see [`Payload`].
 ///
 /// # Errors
-/// Where the body does not parse, holds no alert, or no alert in it is good.
+/// Returns an error if the body cannot be parsed, has no alert, or has no valid one.
 pub fn parse(body: &[u8], now: Timestamp) -> Result<Parsed, PayloadError> {
     let mut payload = Payload::open(body.to_vec(), now)?;
     let mut alerts = Vec::new();
@@ -146,10 +146,10 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Parsed, PayloadError> {
     })
 }
 
-/// Where in a body an alert stands, for the names of its fields.
+/// The position of an alert in a body, for the names of its fields.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// Alone: `labels.x`.
+    /// A single alert: `labels.x`.
     Alone,
     /// In a group: `alerts[3].labels.x`.
     Grouped,
@@ -169,10 +169,10 @@ impl Place {
     }
 }
 
-/// What is wrong with one field of an alert.
+/// An error in one field of an alert.
 #[derive(Debug)]
 struct FieldError {
-    /// Empty where the whole alert is meant.
+    /// Empty if the whole alert is meant.
     field: String,
     problem: String,
 }
@@ -188,7 +188,7 @@ impl FieldError {
 
 fn json_error(error: &serde_json::Error) -> PayloadError {
     let text = error.to_string();
-    // serde_json has no kind of its own for it.
+    // serde_json has no kind for this error.
     if text.starts_with("recursion limit exceeded") {
         return PayloadError::TooDeep;
     }
@@ -222,7 +222,7 @@ fn alertname(json: &str) -> Option<String> {
     lenient::string(name?).map(|name| name.0.into_owned())
 }
 
-/// Shortens a text at a character's boundary.
+/// Cuts a text at a character's boundary.
 fn cut(mut text: String, bytes_max: usize) -> String {
     text.truncate(text.floor_char_boundary(bytes_max));
     text

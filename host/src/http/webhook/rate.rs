@@ -1,4 +1,4 @@
-//! How often one sender may post: a limiter for each address, in bounded memory.
+//! The rate limit per sender: a limiter for each address, in bounded memory.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use super::settings::SenderRate;
 use crate::rate::{Limiter, Rate};
 
-/// Senders that are told apart at one time; those beyond share one limiter.
+/// How many senders have their own limiter at one time; further ones share one.
 const SENDERS_MAX: usize = 10_000;
 
-/// How often idle limiters are looked for when there is no room for another.
+/// How often idle limiters are removed if there is no space for another.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The limiters of all senders.
@@ -21,7 +21,7 @@ pub(crate) struct SenderRates(Mutex<Limiters>);
 
 #[derive(Debug, Default)]
 struct Limiters {
-    /// What permits were taken at.
+    /// The rate at which permits were taken.
     rate: SenderRate,
     by_sender: HashMap<IpAddr, Limiter>,
     of_the_rest: Option<Limiter>,
@@ -29,7 +29,7 @@ struct Limiters {
 }
 
 impl SenderRates {
-    /// Takes a permit of `sender`; false if it has none left.
+    /// Takes a permit of `sender`; returns false if it has none left.
     pub(crate) fn take(&self, sender: IpAddr, rate: SenderRate, now: Instant) -> bool {
         let Some(permits) = Rate::new(rate.per_second, rate.burst) else {
             return true;
@@ -51,7 +51,7 @@ impl SenderRates {
 }
 
 impl Limiters {
-    /// What was taken at another rate says nothing about this one.
+    /// Sets the rate; if it has changed, all limiters are reset.
     fn set(&mut self, rate: SenderRate) {
         if self.rate != rate {
             *self = Self {
@@ -61,7 +61,7 @@ impl Limiters {
         }
     }
 
-    /// An idle limiter is as good as none.
+    /// Removes idle limiters, which are in the same state as new ones.
     fn sweep(&mut self, now: Instant) {
         let is_due = self
             .swept
@@ -73,7 +73,7 @@ impl Limiters {
     }
 }
 
-/// Whoever has an IPv6 address has the whole /64 around it.
+/// Returns the network that identifies a sender: for IPv6, the /64, since its owner has all of its addresses.
 fn known_as(sender: IpAddr) -> IpAddr {
     match sender.to_canonical() {
         IpAddr::V6(address) => {

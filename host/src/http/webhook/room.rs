@@ -1,5 +1,5 @@
-//! Room for the bodies that are being read: however many senders there are, together they take so much memory. Senders who
-//! have proved who they are have room of their own, and among the others the oldest body makes room for a new one.
+//! The byte budget for the bodies that are being read, however many senders there are. Authenticated senders have a budget of their
+//! own; among the others the oldest body is cut off to make space for a new one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use parking_lot::Mutex;
 
 use crate::http::server::{self, Standing};
 
-/// Bytes that are held now.
+/// The bytes that are currently held.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Room(Arc<Mutex<Held>>);
 
 #[derive(Debug, Default)]
 struct Held {
     proved: u64,
-    /// Of `reading`, and of those that came whole and are being stored.
+    /// The bytes of `reading`, and of complete bodies that are being stored.
     unproved: u64,
-    /// Bodies of senders who have proved nothing, in the order in which they began.
+    /// The bodies of unauthenticated senders, in the order in which they began.
     reading: BTreeMap<u64, Reading>,
     next: u64,
 }
@@ -28,27 +28,27 @@ struct Reading {
     standing: Standing,
 }
 
-/// How much room there is.
+/// The size of the budget.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
-    /// Says how much of `bodies_bytes_max` there is for a body of its size.
+    /// Determines how much of `bodies_bytes_max` is available for a body of its size.
     pub(super) web: server::Settings,
-    /// For all bodies of senders who have proved nothing.
+    /// For all bodies of unauthenticated senders.
     pub(super) unproved_bytes_max: u64,
 }
 
-/// Why a body is not read on: there is no room for it now.
+/// Why a body is not read any further: the budget is used up.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum Full {
-    /// For none of its size.
+    /// For all bodies of its size.
     #[error("too many bodies are being read")]
     Everywhere,
-    /// It was the oldest of those whose senders have proved nothing.
+    /// It was the oldest of an unauthenticated sender.
     #[error("the body was cut off in favour of another")]
     Displaced,
 }
 
-/// What one body holds of the room, given back when dropped.
+/// The part of the budget that a body holds, returned when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     room: Room,
@@ -57,18 +57,18 @@ pub(super) struct Share {
     account: Account,
 }
 
-/// On whose account a body is.
+/// The budget that a body counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Account {
     Proved,
-    /// By its number in [`Held::reading`].
+    /// That of unauthenticated senders, with its number in [`Held::reading`].
     Reading(u64),
-    /// Whole, and nobody asked for a proof.
+    /// That of unauthenticated senders, for a complete body that needs no authentication.
     Unproved,
 }
 
 impl Room {
-    /// Returns a share for the body of a sender who has proved who it is.
+    /// Returns a share for the body of an authenticated sender.
     pub(super) fn proved(&self, bounds: Bounds) -> Share {
         Share {
             room: self.clone(),
@@ -78,8 +78,7 @@ impl Room {
         }
     }
 
-    /// Returns a share for the body of a sender who has proved nothing; `standing` hears of it where the body has to make
-    /// room.
+    /// Returns a share for the body of an unauthenticated sender; `standing` is notified if the body is cut off.
     pub(super) fn unproved(&self, bounds: Bounds, standing: Standing) -> Share {
         let mut held = self.0.lock();
         let number = held.next;
@@ -96,7 +95,7 @@ impl Room {
 }
 
 impl Held {
-    /// Has the oldest bodies make room until there is enough for what the body `number` holds.
+    /// Cuts off the oldest bodies until there is enough for what the body `number` holds.
     fn displace(&mut self, number: u64, bytes_max: u64) -> Result<(), Full> {
         while self.unproved > bytes_max {
             let (oldest, reading) = self.reading.pop_first().ok_or(Full::Everywhere)?;
@@ -116,12 +115,12 @@ impl Held {
 }
 
 impl Share {
-    /// Returns how long the body is, as far as it was read.
+    /// Returns the length of the body, as far as it was read.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes room for what has come of the body.
+    /// Takes bytes of the budget for what has arrived of the body.
     pub(super) fn take(&mut self, bytes: u64) -> Result<(), Full> {
         let mut held = self.room.0.lock();
         match self.account {
@@ -144,7 +143,7 @@ impl Share {
         Ok(())
     }
 
-    /// The body is whole, and nobody asked for a proof: it goes on to be stored, and makes room for no other.
+    /// Marks the body as complete, without authentication being required: it will be stored and can no longer be cut off.
     pub(super) fn complete(&mut self) -> Result<(), Full> {
         let Account::Reading(number) = self.account else {
             return Ok(());
@@ -155,7 +154,7 @@ impl Share {
         Ok(())
     }
 
-    /// The body is whole, and proves its sender: it moves to the room of those.
+    /// Marks the body as complete and its sender as authenticated by it: it moves to their budget.
     pub(super) fn prove(&mut self) -> Result<(), Full> {
         let Account::Reading(number) = self.account else {
             return Ok(());
@@ -178,7 +177,7 @@ impl Drop for Share {
         match self.account {
             Account::Proved => held.proved -= self.bytes,
             Account::Unproved => held.unproved -= self.bytes,
-            // Where it is not there, it was displaced, and holds nothing.
+            // If it is not there, it was cut off and holds nothing.
             Account::Reading(number) => {
                 if let Some(reading) = held.reading.remove(&number) {
                     held.unproved -= reading.bytes;
@@ -255,7 +254,7 @@ mod tests {
         assert_eq!([0, 1, 2].map(is_cut), [true, false, false]);
         assert_eq!(first.take(1), Err(Full::Displaced));
         assert_eq!(first.complete(), Err(Full::Displaced));
-        // Who proves itself leaves this room; who is whole is no longer cut.
+        // An authenticated body leaves this budget; a complete one can no longer be cut off.
         second.prove().unwrap();
         assert_eq!(held(&room), (5, 5));
         third.complete().unwrap();
@@ -265,7 +264,7 @@ mod tests {
         assert!(!is_cut(2));
         drop((first, second, third, fourth));
         assert_eq!(held(&room), (0, 0));
-        // Alone it may fill all of the room, and no more.
+        // A single body can use the whole budget, but no more.
         let mut alone = room.unproved(bounds, Standing::unwatched());
         alone.take(10).unwrap();
         assert_eq!(alone.take(1), Err(Full::Everywhere));

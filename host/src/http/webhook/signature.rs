@@ -1,4 +1,4 @@
-//! Whether a body carries the signature of somebody who knows the secret, as Grafana signs it.
+//! Verifies the signature of a body, in the format of Grafana.
 
 use axum::http::{HeaderMap, StatusCode};
 use hmac::{Hmac, Mac as _};
@@ -9,21 +9,21 @@ use crate::alert::Timestamp;
 use crate::http::error::ApiError;
 use crate::secret::SecretSource;
 
-/// How far a signed time may be from ours, in seconds: what was listened to cannot be sent again later.
+/// How far a signed time may differ from the server's, in seconds, so that a recorded request cannot be replayed later.
 const AGE_MAX_SECONDS: i64 = 5 * 60;
 
-/// A signature that waits for the body that it is to match.
+/// A signature whose body has not been read yet.
 pub(super) struct Claim {
-    /// Fed with everything that comes before the body.
+    /// Initialized with everything that precedes the body.
     mac: Hmac<Sha256>,
     signature: Vec<u8>,
 }
 
 impl Claim {
-    /// Reads the signature from the headers; None where there is none.
+    /// Reads the signature from the headers; `None` if there is none.
     ///
     /// # Errors
-    /// Where it can match no body: it is no signature, or its time is missing or old.
+    /// Returns an error if it can match no body: it is invalid, or its time is missing or old.
     pub(super) fn read(
         wanted: &settings::Hmac,
         headers: &HeaderMap,
@@ -32,10 +32,12 @@ impl Claim {
         let Some(given) = headers.get(&wanted.header) else {
             return Ok(None);
         };
-        let signature =
-            given.to_str().ok().and_then(from_hex).ok_or_else(|| {
-                refused(format!("{} is no SHA-256 in hexadecimal", wanted.header))
-            })?;
+        let signature = given.to_str().ok().and_then(from_hex).ok_or_else(|| {
+            refused(format!(
+                "{} is not a SHA-256 digest in hexadecimal",
+                wanted.header
+            ))
+        })?;
         let mut mac = keyed(&wanted.secret)?;
         if let Some(header) = &wanted.timestamp_header {
             let text = headers
@@ -44,7 +46,7 @@ impl Claim {
                 .ok_or_else(|| refused(format!("this needs the header {header}")))?;
             let seconds: i64 = text
                 .parse()
-                .map_err(|_| refused(format!("{header} is no time in seconds since 1970")))?;
+                .map_err(|_| refused(format!("{header} is not a time in seconds since 1970")))?;
             if now.as_second().abs_diff(seconds) > AGE_MAX_SECONDS.unsigned_abs() {
                 let why = "is more than 5 minutes from this server's time; check both clocks";
                 return Err(refused(format!("{header} {why}")));
@@ -55,15 +57,15 @@ impl Claim {
         Ok(Some(Self { mac, signature }))
     }
 
-    /// Takes the next part of the body: once all of it is there, the verdict is too.
+    /// Adds the next part of the body.
     pub(super) fn update(&mut self, part: &[u8]) {
         self.mac.update(part);
     }
 
-    /// Checks what came, in constant time.
+    /// Verifies the signature in constant time.
     ///
     /// # Errors
-    /// Where the signature is of something else or by somebody else.
+    /// Returns an error if the signature does not match.
     pub(super) fn verify(self) -> Result<(), ApiError> {
         self.mac
             .verify_slice(&self.signature)
@@ -142,7 +144,7 @@ mod tests {
         claim.verify().map_err(|error| format!("{error:?}"))
     }
 
-    // RFC 2104's example of the other functions, with SHA-256: HMAC("key", "The quick brown fox …").
+    // RFC 2104's example for other functions, with SHA-256: HMAC("key", "The quick brown fox …").
     const FOX: &[u8] = b"The quick brown fox jumps over the lazy dog";
     const OF_FOX: &str = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8";
 
@@ -154,7 +156,7 @@ mod tests {
         let error = judge(&wanted, &[(SIGNATURE, OF_FOX)], b"another", 0).unwrap_err();
         assert!(error.contains("does not match"), "{error}");
         let cut = judge(&wanted, &[(SIGNATURE, &OF_FOX[..62])], FOX, 0).unwrap_err();
-        assert!(cut.contains("no SHA-256"), "{cut}");
+        assert!(cut.contains("not a SHA-256"), "{cut}");
         let none = Claim::read(&wanted, &HeaderMap::new(), Timestamp::UNIX_EPOCH);
         assert!(none.unwrap().is_none());
     }

@@ -1,5 +1,5 @@
-//! Alertmanager's older parser of matchers (pkg/labels/parse.go): ASCII names, and a backslash that escapes nothing is
-//! itself.
+//! Alertmanager's classic parser of matchers (pkg/labels/parse.go): names are ASCII, and a backslash that escapes nothing is
+//! literal.
 
 use super::{MatchOp, MatcherError, Written};
 
@@ -7,7 +7,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Written>, MatcherError> {
     let inner = text.strip_prefix('{').unwrap_or(text);
     let inner = inner.strip_suffix('}').unwrap_or(inner);
     let mut items = split(inner);
-    // A comma at the end is allowed, and so is nothing at all.
+    // A trailing comma and an empty text are allowed.
     if let Some(last) = items.pop()
         && !last.trim().is_empty()
     {
@@ -17,7 +17,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Written>, MatcherError> {
     items.into_iter().map(read).collect()
 }
 
-/// Splits at the commas outside of quotes.
+/// Splits at the commas outside quotes.
 fn split(text: &str) -> Vec<&str> {
     let mut items = Vec::new();
     let mut start = 0;
@@ -29,7 +29,7 @@ fn split(text: &str) -> Vec<&str> {
                 items.push(&text[start..at]);
                 start = at + 1;
             }
-            // Alertmanager's own forgets nothing here: the quote of `"\,"` counts as escaped.
+            // As in Alertmanager, the quote in `"\,"` counts as escaped.
             ',' => {}
             '"' if is_escaped => is_escaped = false,
             '"' => is_quoted = !is_quoted,
@@ -89,7 +89,7 @@ fn value(raw: &str) -> Result<String, String> {
                 None => text.push('\\'),
             },
             '"' if is_quoted && chars.as_str().is_empty() => is_closed = true,
-            '"' => return Err("a quote stands inside the value: write it as \\\"".to_owned()),
+            '"' => return Err("a quote inside the value must be written as \\\"".to_owned()),
             c => text.push(c),
         }
     }

@@ -14,7 +14,7 @@ enum Token<'t> {
     CloseBrace,
     Comma,
     Op(MatchOp),
-    /// What stands between the quotes.
+    /// The text between the quotes.
     Quoted(&'t str),
     Unquoted(&'t str),
     End,
@@ -92,7 +92,7 @@ impl<'t> Reader<'t> {
                 let raw = quoted(&text[1..]).ok_or("the closing quote is missing")?;
                 (Token::Quoted(raw), raw.len() + 2)
             }
-            c if is_reserved(c) => return Err(format!("{c} stands outside of quotes")),
+            c if is_reserved(c) => return Err(format!("{c} must be within quotes")),
             _ => {
                 let length = text.find(is_reserved).unwrap_or(text.len());
                 (Token::Unquoted(&text[..length]), length)
@@ -107,7 +107,7 @@ fn is_reserved(c: char) -> bool {
     c.is_whitespace() || "{}!=~,\\\"'`".contains(c)
 }
 
-/// Returns what stands before the closing quote.
+/// Returns the text before the closing quote.
 fn quoted(text: &str) -> Option<&str> {
     let mut is_escaped = false;
     let closing = text.find(|c| {
@@ -119,11 +119,11 @@ fn quoted(text: &str) -> Option<&str> {
 }
 
 fn unquoted(raw: &str) -> Result<String, String> {
-    unescaped(raw).ok_or_else(|| format!("\"{raw}\" has an escape that is none"))
+    unescaped(raw).ok_or_else(|| format!("\"{raw}\" has an invalid escape"))
 }
 
-/// Reads the escapes of Go's double-quoted strings (`strconv.Unquote`); None where one is none of them, where the
-/// text has a line break, or where it comes to bytes that are no UTF-8.
+/// Decodes the escapes of Go's double-quoted strings (`strconv.Unquote`); `None` if one is invalid, if the text has a newline,
+/// or if the result is not UTF-8.
 fn unescaped(raw: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw;

@@ -1,10 +1,10 @@
-//! Sets of characters: the named ones, and what folding case adds to one.
+//! Character classes: the named ones, and case folding.
 
 use std::sync::LazyLock;
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
-/// Returns the characters from `first` to `last`. Surrogates are left out: no label's value has one.
+/// Returns the characters from `first` to `last`, without surrogates, which no label's value contains.
 pub(super) fn ranges(first: u32, last: u32) -> impl Iterator<Item = ClassUnicodeRange> {
     const BEFORE_SURROGATES: u32 = 0xd7ff;
     const AFTER_SURROGATES: u32 = 0xe000;
@@ -20,13 +20,13 @@ pub(super) fn ranges(first: u32, last: u32) -> impl Iterator<Item = ClassUnicode
     })
 }
 
-/// Returns a set of pairs of ASCII characters, each from the first to the second.
+/// Returns a class of pairs of ASCII characters, each from the first to the second.
 fn ascii(pairs: &[&[u8; 2]]) -> ClassUnicode {
     let pairs = pairs.iter();
     ClassUnicode::new(pairs.flat_map(|[first, last]| ranges((*first).into(), (*last).into())))
 }
 
-/// Returns the set of `\d`, `\s` or `\w`, by the letter in lower case.
+/// Returns the class `\d`, `\s` or `\w`, by its letter in lower case.
 pub(super) fn perl(letter: char) -> Option<ClassUnicode> {
     Some(match letter {
         'd' => ascii(&[b"09"]),
@@ -36,7 +36,7 @@ pub(super) fn perl(letter: char) -> Option<ClassUnicode> {
     })
 }
 
-/// Returns the set of `[:name:]`.
+/// Returns the class `[:name:]`.
 pub(super) fn posix(name: &str) -> Option<ClassUnicode> {
     Some(match name {
         "alnum" => ascii(&[b"09", b"AZ", b"az"]),
@@ -57,8 +57,8 @@ pub(super) fn posix(name: &str) -> Option<ClassUnicode> {
     })
 }
 
-/// Returns the set of `\p{name}`: a general category, with its aliases, or a script. As since Go 1.25, case, spaces,
-/// `_` and `-` make no difference.
+/// Returns the class `\p{name}`: a general category, with its aliases, or a script. As since Go 1.25, case, spaces, `_` and
+/// `-` are ignored.
 pub(super) fn unicode(name: &str) -> Option<ClassUnicode> {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-');
     if !name.chars().all(known) {
@@ -70,9 +70,9 @@ pub(super) fn unicode(name: &str) -> Option<ClassUnicode> {
         return property("sc", &name);
     }
     match name.as_str() {
-        // Surrogates, which no text has.
+        // Surrogates, which no text contains.
         "cs" | "surrogate" => Some(ClassUnicode::empty()),
-        // The regex crate takes `isLu` for `Lu`, RE2 does not.
+        // The regex crate accepts `isLu` for `Lu`, RE2 does not.
         "" => None,
         name if name.starts_with("is") => None,
         name => property("gc", name),
@@ -83,7 +83,7 @@ fn property(kind: &str, name: &str) -> Option<ClassUnicode> {
     let tree = regex_syntax::parse(&format!(r"\p{{{kind}={name}}}")).ok()?;
     match tree.into_kind() {
         HirKind::Class(Class::Unicode(class)) => Some(class),
-        // A set of one character is a literal.
+        // A class of one character is a literal.
         HirKind::Literal(literal) => {
             let c = std::str::from_utf8(&literal.0).ok()?.chars().next()?;
             Some(ClassUnicode::new([ClassUnicodeRange::new(c, c)]))
@@ -92,26 +92,26 @@ fn property(kind: &str, name: &str) -> Option<ClassUnicode> {
     }
 }
 
-/// Adds to a set what equals one of its characters in another case.
+/// Adds the other cases of the class's characters.
 pub(super) fn fold(class: &mut ClassUnicode) {
-    // Folding looks at each character of a range, and few of them have another case.
+    // Folding visits each character of a range, and few of them have another case.
     let mut cased = class.clone();
     cased.intersect(&CASED);
     cased.case_fold_simple();
     class.union(&cased);
 }
 
-/// Holds every character that has another case, and some that have none.
+/// A class with every character that has another case, and some that have none.
 static CASED: LazyLock<ClassUnicode> = LazyLock::new(|| {
     let tree = regex_syntax::parse(r"[\p{CWCM}\p{CWCF}]").map(regex_syntax::hir::Hir::into_kind);
     match tree {
         Ok(HirKind::Class(Class::Unicode(class))) => class,
-        // Slower, and as right.
+        // Slower, and correct too.
         _ => ClassUnicode::new([ClassUnicodeRange::new('\0', char::MAX)]),
     }
 });
 
-/// The scripts of Unicode 15 by their long names, as Go's `unicode.Scripts` has them, in lower case and without `_`.
+/// The scripts of Unicode 15 by their long names, as in Go's `unicode.Scripts`, in lower case and without `_`.
 const SCRIPTS: [&str; 163] = [
     "adlam",
     "ahom",

@@ -1,44 +1,44 @@
-//! Why an expression is refused.
+//! The errors of regular expressions.
 
-/// Why RE2 refuses an expression, or we do.
+/// Why an expression is rejected, by RE2 or by this server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::router) enum Re2Error {
     #[error("{0} repeats a repetition: put the inner one into a group, as in (?:a*)*")]
     RepeatedRepetition(String),
-    #[error("{0} has nothing before it to repeat: write \\{0} for the characters themselves")]
+    #[error("{0} has nothing before it to repeat: write \\{0} for the literal character")]
     NothingToRepeat(String),
     #[error(
         "the repetition {0} is over 1,000 (nested ones are multiplied), or its end is before its start"
     )]
     RepetitionSize(String),
-    #[error("a closing ) is missing: write \\( for the character itself")]
+    #[error("a closing ) is missing: write \\( for a literal one")]
     MissingParenthesis,
-    #[error("a ) closes nothing: write \\) for the character itself")]
+    #[error("a ) closes nothing: write \\) for a literal one")]
     UnexpectedParenthesis,
-    #[error("the closing ] of {0} is missing: write \\[ for the character itself")]
+    #[error("the closing ] of {0} is missing: write \\[ for a literal one")]
     MissingBracket(String),
-    #[error("RE2 has no escape {0}: write \\\\ for a backslash itself")]
+    #[error("RE2 has no escape {0}: write \\\\ for a literal backslash")]
     Escape(String),
-    #[error("a backslash at the end escapes nothing: write \\\\ for the character itself")]
+    #[error("a backslash at the end escapes nothing: write \\\\ for a literal one")]
     TrailingBackslash,
-    #[error("the range {0} is none: write \\- for a dash itself")]
+    #[error("the range {0} is not valid: write \\- for a literal dash")]
     Range(String),
-    #[error("RE2 knows no class {0}: \\pL, \\p{{Greek}} and [[:alpha:]] are such")]
+    #[error("RE2 has no class {0}: valid ones are for example \\pL, \\p{{Greek}} and [[:alpha:]]")]
     ClassName(String),
     #[error(
         "RE2 has no group {0}: there are (?:…), (?P<name>…), and the flags i, m, s and U, but no look-around"
     )]
     Group(String),
-    #[error("{0} names no group: a name has ASCII letters, digits and _")]
+    #[error("{0} is not a valid name of a group: names have ASCII letters, digits and _")]
     GroupName(String),
-    #[error("it is nested deeper than 1,000")]
+    #[error("it is nested more than 1,000 levels deep")]
     Nesting,
     #[error("it is too large: repeat less, or split it")]
     TooLarge,
 }
 
 impl Re2Error {
-    /// Takes from what is quoted the text that was put behind the expression.
+    /// Removes the suffix that was added to the expression from the quoted text.
     pub(super) fn without(mut self, suffix: &str) -> Self {
         if let Self::MissingBracket(quoted)
         | Self::Escape(quoted)

@@ -1,9 +1,9 @@
-//! Escapes that stand for one character.
+//! Escapes for single characters.
 
 use super::error::Re2Error;
 
-/// Reads the escape at the start of `text`, which begins with a backslash; returns its character and what follows.
-/// The character is a number, since it may be a surrogate, which RE2 takes and no text has.
+/// Parses the escape at the start of `text`, which begins with a backslash; returns its character and the remaining text.
+/// The character is a number, because RE2 accepts surrogates, which no text contains.
 pub(super) fn character(text: &str) -> Result<(u32, &str), Re2Error> {
     let mut chars = text.chars();
     chars.next();
@@ -21,7 +21,7 @@ pub(super) fn character(text: &str) -> Result<(u32, &str), Re2Error> {
         'v' => 0x0b,
         'x' => return hexadecimal(after).map_err(fail),
         '0' => return Ok(octal(0, after)),
-        // One digit alone would be a backreference.
+        // A single digit would be a backreference.
         '1'..='7' if after.starts_with(is_octal) => return Ok(octal(u32::from(c) - 0x30, after)),
         c if c.is_ascii() && !c.is_ascii_alphanumeric() => c.into(),
         _ => return Err(fail(after)),
@@ -33,7 +33,7 @@ fn is_octal(c: char) -> bool {
     c.is_digit(8)
 }
 
-/// Takes up to two more digits.
+/// Parses up to two more digits.
 fn octal(first: u32, after: &str) -> (u32, &str) {
     let more = after.chars().take(2).take_while(|c| is_octal(*c)).count();
     let digits = after[..more].chars().filter_map(|c| c.to_digit(8));
@@ -43,7 +43,7 @@ fn octal(first: u32, after: &str) -> (u32, &str) {
     )
 }
 
-/// Reads what follows `\x`: two digits, or any number of them in braces. An error is what stands behind the fault.
+/// Parses what follows `\x`: two digits, or any number of them in braces. The error is the text after the mistake.
 fn hexadecimal(after: &str) -> Result<(u32, &str), &str> {
     let mut chars = after.chars();
     let Some(braced) = after.strip_prefix('{') else {

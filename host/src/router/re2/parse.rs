@@ -1,4 +1,4 @@
-//! Turns an expression into the engine's tree, by the rules of Go's `regexp/syntax/parse.go`.
+//! Parses an expression into the engine's tree, by the rules of Go's `regexp/syntax/parse.go`.
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look};
 
@@ -7,8 +7,8 @@ use super::repeat::{Bounds, REPETITIONS_MAX};
 use super::tree::{Flags, Group, Kind, Node};
 use super::{class, escape};
 
-/// How many ranges of characters all classes may have: `\pL` has 677, and the compiled program would be too large
-/// long before.
+/// The limit on the character ranges of all classes together: `\pL` has 677, and the compiled program would be too large long
+/// before.
 const CLASS_RANGES_MAX: usize = 200_000;
 
 /// Parses a whole expression.
@@ -30,7 +30,7 @@ pub(super) fn parse(expression: &str) -> Result<Hir, Re2Error> {
 struct Parser<'e> {
     rest: &'e str,
     flags: Flags,
-    /// The groups around [`Self::group`].
+    /// The groups that enclose [`Self::group`].
     outer: Vec<Group>,
     group: Group,
     class_ranges: usize,
@@ -38,7 +38,7 @@ struct Parser<'e> {
 
 impl<'e> Parser<'e> {
     fn run(&mut self) -> Result<(), Re2Error> {
-        // Where the repetition began that ends here, if one does.
+        // The start of a repetition that ends here, if there is one.
         let mut repetition: Option<&str> = None;
         while let Some(c) = self.rest.chars().next() {
             let start = self.rest;
@@ -61,7 +61,7 @@ impl<'e> Parser<'e> {
         Ok(())
     }
 
-    /// Takes a character that is read alone, and was.
+    /// Handles a single character that was just read.
     fn symbol(&mut self, c: char) -> Result<(), Re2Error> {
         match c {
             '(' => self.open(self.flags),
@@ -85,7 +85,7 @@ impl<'e> Parser<'e> {
         Ok(())
     }
 
-    /// Opens a group, at whose end the flags are `after`.
+    /// Opens a group; at its end the flags become `after`.
     fn open(&mut self, after: Flags) {
         let group = Group {
             flags_after: after,
@@ -138,8 +138,8 @@ impl<'e> Parser<'e> {
         Ok(())
     }
 
-    /// Reads `*`, `+`, `?` or `{…}`; `repeated` is where a repetition that ends here began. Returns false for a brace
-    /// that is itself.
+    /// Parses `*`, `+`, `?` or `{…}`; `repeated` is the start of a repetition that ends here. Returns false for a literal
+    /// brace.
     fn repeat(&mut self, repeated: Option<&'e str>) -> Result<bool, Re2Error> {
         let start = self.rest;
         let (min, max, after) = match start.as_bytes()[0] {
@@ -161,7 +161,7 @@ impl<'e> Parser<'e> {
         if is_counted && (min > REPETITIONS_MAX || most > REPETITIONS_MAX || most < min) {
             return Err(Re2Error::RepetitionSize(written(start, after)));
         }
-        // Which of several matches is preferred makes no difference to whether there is one.
+        // Preferring one of several matches does not change whether there is one.
         let after = after.strip_prefix('?').unwrap_or(after);
         if let Some(repeated) = repeated {
             return Err(Re2Error::RepeatedRepetition(written(repeated, after)));
@@ -178,7 +178,7 @@ impl<'e> Parser<'e> {
         Ok(true)
     }
 
-    /// Reads `(?P<name>`, `(?<name>`, `(?flags:` or `(?flags)`.
+    /// Parses `(?P<name>`, `(?<name>`, `(?flags:` or `(?flags)`.
     fn flags_or_group(&mut self) -> Result<(), Re2Error> {
         let start = self.rest;
         let name = start
@@ -232,7 +232,7 @@ impl<'e> Parser<'e> {
         Err(Re2Error::Group(written.to_owned()))
     }
 
-    /// Reads an escape outside of classes.
+    /// Parses an escape outside classes.
     fn escape(&mut self) -> Result<(), Re2Error> {
         let start = self.rest;
         let look = match start.as_bytes().get(1) {
@@ -268,7 +268,7 @@ impl<'e> Parser<'e> {
         self.literal(character)
     }
 
-    /// Reads `\d` and its like, or `\pN` and its like, if one stands here.
+    /// Parses `\d` and the like, or `\pN` and the like, if there is one here.
     fn class_escape(&mut self) -> Result<Option<Members>, Re2Error> {
         let mut chars = self.rest.chars();
         chars.next();
@@ -303,7 +303,7 @@ impl<'e> Parser<'e> {
         self.members(set, negated).map(Some)
     }
 
-    /// Returns a named set's characters. A negated set is what is left beside the folded one.
+    /// Returns the characters of a named class. A negated class is the complement of the folded one.
     fn members(&mut self, mut set: ClassUnicode, negated: bool) -> Result<Members, Re2Error> {
         if negated {
             if self.flags.fold_case {
@@ -320,7 +320,7 @@ impl<'e> Parser<'e> {
         })
     }
 
-    /// Reads `[…]`.
+    /// Parses `[…]`.
     fn class(&mut self) -> Result<(), Re2Error> {
         let start = self.rest;
         self.rest = &start[1..];
@@ -359,7 +359,7 @@ impl<'e> Parser<'e> {
         self.push_class(set)
     }
 
-    /// Reads `[:name:]` or `[:^name:]`, if one stands here: where no `:]` follows at all, the bracket is itself.
+    /// Parses `[:name:]` or `[:^name:]`, if there is one here. If no `:]` follows, the bracket is literal.
     fn named_class(&mut self) -> Result<Option<Members>, Re2Error> {
         let Some((name, after)) = self
             .rest
@@ -376,7 +376,7 @@ impl<'e> Parser<'e> {
         self.members(set, positive.is_some()).map(Some)
     }
 
-    /// Reads `a` or `a-z` in the class that begins at `class`.
+    /// Parses `a` or `a-z` in the class that begins at `class`.
     fn class_range(&mut self, class: &str) -> Result<(u32, u32), Re2Error> {
         let start = self.rest;
         let first = self.class_character(class)?;
@@ -407,12 +407,12 @@ impl<'e> Parser<'e> {
     }
 }
 
-/// Characters of a class.
+/// The characters of a class.
 #[derive(Default)]
 struct Members {
-    /// Whose other cases belong to it too, if case is folded.
+    /// Ranges that are folded if case is ignored.
     folding: Vec<ClassUnicodeRange>,
-    /// Which are folded already.
+    /// Ranges that are folded already.
     closed: Vec<ClassUnicodeRange>,
 }
 

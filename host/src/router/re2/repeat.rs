@@ -1,18 +1,18 @@
-//! Counted repetitions, as they are written.
+//! Counted repetitions.
 
-/// How often anything may be repeated, the counts of nested repetitions multiplied.
+/// The greatest count of a repetition; counts of nested repetitions are multiplied.
 pub(super) const REPETITIONS_MAX: u32 = 1_000;
 
-/// `{n}`, `{n,}` or `{n,m}`.
+/// A repetition `{n}`, `{n,}` or `{n,m}`.
 pub(super) struct Bounds<'e> {
     pub(super) min: u32,
     pub(super) max: Option<u32>,
-    /// What stands behind it.
+    /// The text after it.
     pub(super) after: &'e str,
 }
 
 impl<'e> Bounds<'e> {
-    /// Returns None for a brace that is itself.
+    /// Returns `None` for a literal brace.
     pub(super) fn read(text: &'e str) -> Option<Self> {
         let (min, after) = number(text.strip_prefix('{')?)?;
         let (max, after) = match after.strip_prefix(',') {
@@ -28,7 +28,7 @@ impl<'e> Bounds<'e> {
     }
 }
 
-/// Reads a number without leading zeros; one that is too large counts as the largest.
+/// Parses a number without leading zeros; a number that is too large becomes the largest one.
 fn number(text: &str) -> Option<(u32, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit());
     let (digits, after) = text.split_at(end.unwrap_or(text.len()));

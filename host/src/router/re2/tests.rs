@@ -1,4 +1,4 @@
-//! What Go 1.25's `regexp` takes and how it reads it, as tables.
+//! Tables of what Go 1.25's `regexp` accepts and how it interprets it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -175,7 +175,7 @@ fn groups_and_flags_are_those_of_re2() {
         ("a*?b+?c??d{1,2}?", &["bd", "aabbcdd"], &[]),
         ("a*(?i)*", &["aaa"], &[]),
         ("a(?i)*b", &["b", "aaB"], &[]),
-        // The whole of what Alertmanager makes of it counts: ^(?:a)(b)$.
+        // The whole expression that Alertmanager compiles is valid: ^(?:a)(b)$.
         ("a)(b", &["ab"], &["b"]),
         ("a)|(b", &["ax", "xb"], &["xa"]),
     ]);
@@ -224,8 +224,8 @@ fn what_re2_refuses_is_refused_and_the_reason_quotes_it() {
         (r"\x{41", r"RE2 has no escape \x{41:"),
         (r"[\b]", r"RE2 has no escape \b"),
         (r"[a-\d]", r"RE2 has no escape \d"),
-        ("[b-a]", "the range b-a is none"),
-        ("[a--b]", "the range a-- is none"),
+        ("[b-a]", "the range b-a is not valid"),
+        ("[a--b]", "the range a-- is not valid"),
         ("[[:foo:]]", "no class [:foo:]"),
         ("[[:x]:]", "no class [:x]:]"),
         (r"\p{Foo}", r"no class \p{Foo}"),
@@ -248,9 +248,9 @@ fn what_re2_refuses_is_refused_and_the_reason_quotes_it() {
         ("(?i-)a", "no group (?i-)"),
         ("(?--i)a", "no group (?--"),
         ("(?P=n)", "no group (?P"),
-        ("(?P<>a)", "(?P<> names no group"),
-        ("(?P<ä>a)", "(?P<ä> names no group"),
-        ("(?P<n", "(?P<n names no group"),
+        ("(?P<>a)", "(?P<> is not a valid name"),
+        ("(?P<ä>a)", "(?P<ä> is not a valid name"),
+        ("(?P<n", "(?P<n is not a valid name"),
     ];
     for (expression, part) in cases {
         let error = Re2::whole(expression).expect_err(expression).to_string();
@@ -279,14 +279,14 @@ fn what_is_too_large_or_too_deep_is_refused_and_what_is_not_is_compiled() {
         ("(?:b|", "c)", 498),
         ("(", "c|b)?", 249),
     ];
-    // A test's thread has the 2 MiB of stack that the server's threads have.
+    // The thread of a test has a stack of 2 MiB, like those of the server.
     for (open, close, depth) in deep {
         let expression = nested(open, close, depth);
         assert!(Re2::whole(&expression).is_ok(), "{open}…{close}");
         let error = Re2::whole(&nested(open, close, 4 * depth)).unwrap_err();
         assert_eq!(error, Re2Error::Nesting, "{open}…{close}");
     }
-    // Go counts the same: 998 captures are good, and 999 are not.
+    // The limit is Go's: 998 captures are accepted, and 999 are not.
     assert_eq!(
         Re2::whole(&nested("(", ")", 999)).unwrap_err(),
         Re2Error::Nesting

@@ -1,10 +1,10 @@
-//! The tree of an expression while it is parsed, with what the limits count.
+//! The tree of an expression during parsing, with the numbers that the limits need.
 
 use regex_syntax::hir::{Hir, Repetition};
 
 use super::error::Re2Error;
 
-/// How deep groups, repetitions and alternatives may be nested.
+/// How deep groups, repetitions and alternatives can be nested.
 const NESTING_MAX: u32 = 1_000;
 
 #[derive(Clone, Copy, Default)]
@@ -17,11 +17,11 @@ pub(super) struct Flags {
     pub(super) dot_is_newline: bool,
 }
 
-/// What stands between two brackets, as far as it is read.
+/// The content of a pair of parentheses, as far as it was read.
 pub(super) struct Group {
     pub(super) flags_after: Flags,
     pub(super) is_capture: bool,
-    /// The alternatives before this one.
+    /// The alternatives before the current one.
     pub(super) branches: Vec<Node>,
     pub(super) items: Vec<Node>,
 }
@@ -50,19 +50,19 @@ impl Group {
     }
 }
 
-/// A part of the tree, with what the limits ask of it.
+/// A node of the tree, with the numbers that the limits need.
 pub(super) struct Node {
     tree: Hir,
     pub(super) kind: Kind,
-    /// 1 for a leaf, as Go counts: neighbouring characters are one leaf, and lists of lists one list.
+    /// 1 for a leaf. As in Go, adjacent characters are one leaf, and nested lists are one list.
     height: u32,
-    /// How often its most repeated leaf is repeated.
+    /// The product of the counts of repetitions that apply to its most repeated leaf.
     pub(super) copies: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A character; true where its case is folded.
+    /// A character; true if its case is folded.
     Literal(bool),
     Concatenation,
     Alternation,
@@ -83,7 +83,7 @@ impl Node {
         self.tree
     }
 
-    /// Captures are counted, not kept: nobody asks what a group matched.
+    /// Counts a capture. Captures are not kept, because only whether an expression matches is needed.
     pub(super) fn captured(self) -> Result<Self, Re2Error> {
         let Self {
             tree,
@@ -102,7 +102,7 @@ impl Node {
     ) -> Result<Self, Re2Error> {
         let copies = match (is_counted, max.unwrap_or(min)) {
             (false, _) => self.copies,
-            // Nothing is left of what is in it, so its own counts do not matter.
+            // Nothing of its content is left, so the content's copies do not count.
             (true, 0) if max == Some(0) => 1,
             (true, most) => self.copies.saturating_mul(most.max(1)),
         };

@@ -1,4 +1,4 @@
-//! One event as one line.
+//! Formats an event as a log line.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,17 +14,17 @@ use super::Colours;
 use crate::runtime::GUEST_FIELDS;
 use crate::text::{is_unprintable, visible, visible_json};
 
-/// Names that a handler's field cannot have: they are the line's own, and would be forged.
+/// The line's own names. A handler's field must not have one of them, which would forge it.
 const OWN_NAMES: [&str; 6] = ["ts", "level", "msg", "handler", "delivery", "alertname"];
 
-/// Who a line is for.
+/// The format of a line.
 pub(super) enum Style {
     Terminal(Colours),
     Logfmt,
     Json,
 }
 
-/// Writes one event as one line; the fields of spans are not used in this program.
+/// Formats an event as one line; the fields of spans are not used in this program.
 pub(super) struct Line(pub(super) Style);
 
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Fields {
         self.pairs.push((field.name().into(), value));
     }
 
-    /// Adds the fields of a handler's own line. A name that would not be one in logfmt is made one.
+    /// Adds the fields of a handler's log line. A name that is invalid in logfmt is changed to a valid one.
     fn push_guest(&mut self, pairs: &str) {
         let pairs: Vec<(String, String)> = serde_json::from_str(pairs).unwrap_or_default();
         for (name, value) in pairs {
@@ -94,7 +94,7 @@ impl Visit for Fields {
     }
 }
 
-/// Returns a value as text, without JSON's quotes.
+/// Returns a value as text, strings without JSON's quotes.
 fn as_text(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => text.into(),
@@ -148,7 +148,7 @@ fn terminal_line(
     let local = now.to_zoned(jiff::tz::TimeZone::system());
     let time = local.strftime("%H:%M:%S%.3f");
     write!(out, "{dim}{time}{plain} {colour}{word}{plain} ")?;
-    // A guest's own message may hold anything: only line breaks and printable text reach the terminal.
+    // A guest's message can hold anything: only line breaks and printable text may reach the terminal.
     out.write_str(&visible(&fields.message, "\n         ", " "))?;
     let (long, short): (Vec<_>, Vec<_>) = fields
         .pairs
@@ -158,7 +158,7 @@ fn terminal_line(
     for (name, value) in short {
         write!(out, " {dim}{name}={plain}{}", visible(&value, " ", " "))?;
     }
-    // What has several lines, such as configuration to add, is meant to be read as such, or to be copied.
+    // Values of several lines, such as lines of configuration, are printed as lines, so that they can be copied.
     for (name, value) in long {
         let lines = visible(value.trim_end(), "\n         ", "    ");
         write!(out, "\n         {dim}{name}={plain}\n         {lines}")?;

@@ -1,5 +1,5 @@
-//! Where log lines wait for standard error. Whoever logs never waits: a pipe that nobody reads holds up neither the
-//! committer nor a worker. Lines beyond a byte budget are dropped and counted.
+//! Buffers log lines for standard error, so that logging never blocks: a pipe that is not read delays neither the committer
+//! nor a worker. Lines beyond a byte budget are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// Bytes of lines that wait: some 20,000 lines.
+/// The size limit of the buffer, some 20,000 lines.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 
-/// How long the end of the process waits for lines to be written.
+/// How long the process waits at its end for the buffer to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
-/// Standard error's, once logging is set up.
+/// The buffer of standard error, once logging is initialized.
 static STDERR: OnceLock<Sink> = OnceLock::new();
 
-/// Lines on their way to a writer. Clones share them.
+/// A buffer of lines for a writer. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Sink(Arc<Shared>);
+pub(super) struct Sink(Arc<Buffer>);
 
 #[derive(Debug)]
-struct Shared {
+struct Buffer {
     waiting: Mutex<Waiting>,
-    /// Something changed: lines came, or all are written.
+    /// Notified when lines were added or all are written.
     changed: Condvar,
     bytes_max: usize,
 }
@@ -33,19 +33,19 @@ struct Waiting {
     lines: Vec<u8>,
     is_writing: bool,
     dropped: u64,
-    /// How many of those are not reported yet.
+    /// How many of the dropped lines were not reported yet.
     unreported: u64,
 }
 
 impl Sink {
-    /// Starts a thread that writes to `out`, and calls `report` with the number of lines that were dropped once there is
-    /// room again.
+    /// Starts a thread that writes to `out`. When the buffer has space again, the thread calls `report` with the number of
+    /// lines that were dropped.
     fn start(
         mut out: impl Write + Send + 'static,
         bytes_max: usize,
         report: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
-        let sink = Self(Arc::new(Shared {
+        let sink = Self(Arc::new(Buffer {
             waiting: Mutex::default(),
             changed: Condvar::new(),
             bytes_max,
@@ -57,7 +57,7 @@ impl Sink {
                 let mut lines = Vec::new();
                 loop {
                     let dropped = own.take(&mut lines);
-                    // Nobody is left to hear that standard error is gone.
+                    // If standard error is closed, there is no one to report it to.
                     let _ = out.write_all(&lines).and_then(|()| out.flush());
                     if dropped > 0 {
                         report(dropped);
@@ -70,7 +70,7 @@ impl Sink {
     /// Waits for lines; returns how many were dropped since the last call.
     fn take(&self, lines: &mut Vec<u8>) -> u64 {
         lines.clear();
-        let Shared {
+        let Buffer {
             waiting, changed, ..
         } = &*self.0;
         let mut waiting = waiting.lock();
@@ -99,7 +99,7 @@ impl Sink {
         }
     }
 
-    /// Waits until every line is written, for `within` at most.
+    /// Waits until every line is written, at most for `within`.
     fn flush(&self, within: Duration) {
         let deadline = Instant::now() + within;
         let mut waiting = self.0.waiting.lock();
@@ -120,7 +120,7 @@ impl Sink {
     }
 }
 
-/// Each event is written as one piece.
+/// Each event is added as a whole.
 impl Write for &Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
@@ -132,7 +132,7 @@ impl Write for &Sink {
     }
 }
 
-/// Returns what leads to standard error; nothing if its thread cannot be started.
+/// Returns the buffer of standard error; `None` if its thread cannot be started.
 pub(super) fn stderr() -> Option<&'static Sink> {
     if STDERR.get().is_none() {
         let sink = Sink::start(io::stderr(), WAITING_BYTES_MAX, |lines| {
@@ -141,13 +141,13 @@ pub(super) fn stderr() -> Option<&'static Sink> {
                 "log lines were dropped: standard error is not read fast enough"
             );
         });
-        // Another thread may have been first; its sink is as good.
+        // Another thread may have been first; its buffer is used then.
         let _ = sink.map(|sink| STDERR.set(sink));
     }
     STDERR.get()
 }
 
-/// Waits until what was logged is on standard error, for two seconds at most. To be called before the process ends.
+/// Waits until all lines are on standard error, at most two seconds. To be called before the process ends.
 pub fn flush() {
     if let Some(sink) = STDERR.get() {
         sink.flush(FLUSH_MAX);
@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// A pipe whose reader takes a piece at a time.
+    /// A pipe whose reader takes one piece at a time.
     struct Pipe {
         written: Sender<String>,
         may_go_on: Receiver<()>,

@@ -1,4 +1,4 @@
-//! Takes as much as it can, of what the alert's label `mode` names: for limits and leaks.
+//! Uses as much as it can of the resource that the alert's label `mode` names: for tests of limits and leaks.
 
 #![allow(unsafe_code, reason = "the generated glue, and a look at all of its memory")]
 
@@ -12,13 +12,13 @@ use exports::alert_manager::handler::hooks::{
 struct Greedy;
 bindings::export_hooks!(Greedy with_types_in bindings);
 
-/// What it leaves behind in its memory.
+/// The pattern that it leaves in its memory.
 const MARK: u64 = 0x5ec2_e75e_c2e7_5ec2;
-/// How much of it: more than the pool zeroes by itself, so that pages it gives back are looked at too.
+/// How many bytes of it: more than the pool zeroes itself, so that pages that the pool returns are checked too.
 const MARKED_BYTES: usize = 3 << 20;
 
 unsafe extern "C" {
-    /// Of WASI's C library: `wasi:random/random`, 256 bytes at most.
+    /// From WASI's C library: `wasi:random/random`, 256 bytes at most.
     fn getentropy(buffer: *mut u8, length: usize) -> i32;
 }
 
@@ -64,7 +64,7 @@ impl Guest for Greedy {
                     std::hint::black_box(&hoard);
                 }
             }
-            // Fills its memory with a mark, then traps with all of it in place.
+            // Fills its memory with the mark, then traps and leaves it in place.
             "mark" => {
                 std::hint::black_box(vec![MARK; MARKED_BYTES / 8]);
                 let marked = vec![MARK; MARKED_BYTES / 8];
@@ -82,9 +82,9 @@ impl Guest for Greedy {
     }
 }
 
-/// Grows as far as `mark` went and counts the marks in everything that is there, fresh pages too.
+/// Grows as far as `mark` did and counts the marks in the whole memory, including fresh pages.
 fn marks_in_memory() -> usize {
-    // Not written to: what is read is what the page held.
+    // The memory is not written to, so what is read is what the page held before.
     core::arch::wasm32::memory_grow(0, (2 * MARKED_BYTES) / 65_536);
     let words = core::arch::wasm32::memory_size(0) * 65_536 / 8;
     (1..words)

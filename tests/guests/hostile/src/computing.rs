@@ -1,4 +1,4 @@
-//! Never ends, or ends as no hook may.
+//! Modes that never end, or end in a way that no hook may.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ pub(super) fn harm(mode: &str) -> Option<Harm> {
         "loop" => loop {
             std::hint::black_box(0);
         },
-        // As much as it may and no more: no limit is met and no breaker opens.
+        // As much as is allowed and no more, so that no limit is hit and no circuit breaker opens.
         "burn" | "burn-a-little" => {
             let mut n = 0u64;
             let times = if mode == "burn" {
@@ -36,7 +36,7 @@ pub(super) fn harm(mode: &str) -> Option<Harm> {
         "sleep-in-steps" => loop {
             std::thread::sleep(Duration::from_millis(1));
         },
-        // Asks the host for the time, which no record keeps and no budget of calls counts.
+        // Asks the host for the time, which is not recorded and which no limit of calls counts.
         "clock-flood" => loop {
             std::hint::black_box(Instant::now());
         },
@@ -44,7 +44,7 @@ pub(super) fn harm(mode: &str) -> Option<Harm> {
     })
 }
 
-/// Frames with locals in memory: the guest's own stack ends first.
+/// Recurses with locals in memory, so that the guest's own stack overflows first.
 #[inline(never)]
 fn deeper(depth: u64) -> u64 {
     let frame = std::hint::black_box([depth; 64]);
@@ -55,8 +55,8 @@ fn deeper(depth: u64) -> u64 {
     }
 }
 
-/// Frames without locals in memory: the engine's stack ends first. Called through a table, so that
-/// the compiler cannot make a loop of it.
+/// Recurses without locals in memory, so that the engine's stack overflows first. Called through a table, so that the
+/// compiler cannot turn it into a loop.
 #[inline(never)]
 fn narrower(depth: u64) -> u64 {
     static NEXT: std::sync::RwLock<fn(u64) -> u64> = std::sync::RwLock::new(narrower);

@@ -1,4 +1,4 @@
-//! Asks and says without an end.
+//! Modes that call the host or write output without end.
 
 use super::alert_manager::handler::{config, kv, log};
 use super::{Harm, pair};

@@ -1,4 +1,4 @@
-//! Means harm, in the way that the alert's label `mode` names: in `act`, or where the label `step` says so in `enrich` or in `both`.
+//! Does harm in the way that the alert's label `mode` names: in `act`, or, by the label `step`, in `enrich` or in both.
 
 #![allow(unsafe_code, reason = "the generated glue")]
 
@@ -16,15 +16,15 @@ use exports::alert_manager::handler::hooks::{
     Alert, Call, Description, Enrichment, Failure, Guest, Labels,
 };
 
-/// Who it is. Padded: a test writes another name, or another mode, in the place of this one.
+/// The handler's name. Padded, because a test replaces it, or the mode, with another.
 static NAME: &str = "hostile                                                         ";
-/// What `describe` does.
+/// The mode of `describe`.
 static DESCRIBE: &str = "describe:well                   ";
 
 struct Hostile;
 bindings::export_hooks!(Hostile with_types_in bindings);
 
-/// What a mode came to: facts, and blocks where it is an enrichment.
+/// The result of a mode: facts, and for an enrichment blocks.
 type Harm = Result<(Labels, Vec<Block>), Failure>;
 
 impl Guest for Hostile {

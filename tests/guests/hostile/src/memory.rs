@@ -1,4 +1,4 @@
-//! Takes all the room that there is.
+//! Modes that use all memory.
 
 use super::Harm;
 

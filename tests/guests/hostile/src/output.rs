@@ -1,4 +1,4 @@
-//! Returns what no host should take.
+//! Modes that return what no host should accept.
 
 use super::alert_manager::handler::types::{Block, Excerpt, Link, Retry, Table};
 use super::exports::alert_manager::handler::hooks::Failure;

@@ -1,4 +1,4 @@
-//! Reaches for what it was not given.
+//! Modes that try to reach what was not granted.
 
 use super::alert_manager::handler::{config, http, kv, slack};
 use super::{Harm, pair};
@@ -140,7 +140,7 @@ pub(super) fn harm(mode: &str, url: &str) -> Option<Harm> {
     Some(Ok((facts, vec![])))
 }
 
-/// Everything that a host could be asked for, in one line.
+/// Returns everything that can be asked of a host, on one line.
 pub(super) fn everything() -> String {
     format!(
         "{:?} {:?} {:?} {:?}",
@@ -155,7 +155,7 @@ fn get(url: &str) -> String {
     format!("{:?}", http::send(&request(url, vec![])))
 }
 
-/// A fact's value has its own bound, which is not what these modes are about.
+/// Cuts text to less than the limit of a fact's value, which these modes do not test.
 fn cut(text: &str) -> String {
     text.chars().take(500).collect()
 }

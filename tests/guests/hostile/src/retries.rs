@@ -1,15 +1,15 @@
-//! Fails as if something it needs were away for a moment, again and again, and leaves as much behind as it can each time.
+//! Modes that fail with a transient failure on each attempt, and leave as much behind as they can each time.
 
 use super::alert_manager::handler::types::Retry;
 use super::alert_manager::handler::{config, http, kv, log};
 use super::{Failure, Harm};
 
-/// Effects of one attempt.
+/// The effects of one attempt.
 const EFFECTS: usize = 10;
-/// Reads of one attempt, of a value that is just small enough to be kept.
+/// The reads of one attempt, of a value that is just small enough to be recorded.
 const READS: usize = 120;
 const VALUE_BYTES: usize = 60 << 10;
-/// A read is on record only with the next change.
+/// A read is recorded only with the next change.
 const READS_A_CHANGE: usize = 30;
 
 pub(super) fn harm(mode: &str, url: &str, attempt: u32) -> Option<Harm> {
@@ -20,7 +20,7 @@ pub(super) fn harm(mode: &str, url: &str, attempt: u32) -> Option<Harm> {
         }
         "unavailable-after-kv" => {
             reads_and_changes(attempt);
-            // Without a time of its own: the operator's backoff counts.
+            // Without a wait of its own, so that the operator's backoff applies.
             None
         }
         "unavailable-after-talk" => {
@@ -35,9 +35,9 @@ pub(super) fn harm(mode: &str, url: &str, attempt: u32) -> Option<Harm> {
     })))
 }
 
-/// Makes effects that no attempt before has made, each with a large answer.
+/// Makes effects that no earlier attempt has made, each with a large response.
 fn effects(url: &str, attempt: u32) {
-    // A request that fails is made anew by each attempt, so its answer is another each time: a number.
+    // A request that fails is made again by each attempt, so each gets another response: a number.
     let number = http::send(&post(&format!("{url}/number"), ""));
     let number = number.map(|answer| answer.body).unwrap_or_default();
     let number = String::from_utf8_lossy(&number).into_owned();
@@ -47,7 +47,7 @@ fn effects(url: &str, attempt: u32) {
     }
 }
 
-/// Reads a value again and again, under a key that no attempt before has read, with changes between.
+/// Reads a value repeatedly, under a key that no earlier attempt has read, with changes in between.
 fn reads_and_changes(attempt: u32) {
     let key = format!("value-{attempt}");
     let _ = kv::set(&key, &vec![b'v'; VALUE_BYTES], None);
@@ -60,7 +60,7 @@ fn reads_and_changes(attempt: u32) {
     let _ = kv::remove(&key);
 }
 
-/// Needs no grant at all: asks for settings that are not there, and says much.
+/// Needs no grant: asks for settings that do not exist, and writes long log lines.
 fn talk() {
     for n in 0..200 {
         config::get(&format!("{n:0>500}"));

@@ -1,5 +1,5 @@
-//! Does what the alert's annotation `script` says, or the setting of that name, line by line, and returns each line's result
-//! as a fact.
+//! Runs the alert's annotation `script`, or the setting of that name, line by line, and returns each line's result as a
+//! fact.
 
 #![allow(unsafe_code, reason = "the generated glue")]
 
@@ -13,7 +13,7 @@ use exports::alert_manager::handler::hooks::{
     Alert, Call, Description, Enrichment, Failure, Guest, Labels,
 };
 
-/// Who it is. Padded: a test writes another name in the place of this one.
+/// The handler's name. Padded, because a test replaces it with another.
 static NAME: &str = "probe                                                           ";
 
 struct Probe;
@@ -54,7 +54,7 @@ fn run(call: &Call, alert: &Alert, step: &str) -> Result<Labels, Failure> {
         .iter()
         .find(|(name, _)| name == "script")
         .map(|(_, script)| script.clone())
-        // What no test sends, such as an alert of the server's own, is answered as the configuration says.
+        // Alerts that no test sends, such as those of the server itself, run the configured script.
         .or_else(|| (step == "act").then(|| config::get("script")).flatten())
         .unwrap_or_default();
     let mut facts = Vec::new();
@@ -76,7 +76,7 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
             ..request(http::Method::Get, second, "")
         })),
         "post" => shown(http::send(&request(http::Method::Post, first, second))),
-        // What differs from attempt to attempt is the same call under an author's key, and another without.
+        // With an author's key, a request that differs from attempt to attempt is the same call.
         "keyed" => shown(http::send(&http::Request {
             key: Some(first.into()),
             ..request(http::Method::Post, second, &call.attempt.to_string())
@@ -157,7 +157,7 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
                 after_ms: None,
             }));
         }
-        // Fails at the first attempt alone.
+        // Fails only on the first attempt.
         "fail-once" if call.attempt == 1 => {
             return Err(Failure::Retryable(Retry {
                 message: rest.into(),
@@ -165,7 +165,7 @@ fn perform(call: &Call, line: &str, last: &mut String) -> Result<String, Failure
             }));
         }
         "fail-once" => "passed".into(),
-        // Its delivery dies until somebody sends it again.
+        // Its delivery is dead until it is retried manually.
         "if-retried" if call.attempt == 1 => return Err(Failure::Permanent("retry it".into())),
         "if-retried" => "passed".into(),
         other => return Err(Failure::Permanent(format!("there is no verb {other:?}"))),

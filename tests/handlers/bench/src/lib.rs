@@ -1,16 +1,16 @@
-//! What the benchmark runs: a handler's usual work on strings, with no call to its host unless an alert asks.
+//! The handler of the benchmark: typical work on strings, without host calls unless an alert asks for them.
 
 use std::hint::black_box;
 
 use handler_sdk::prelude::*;
 
-/// The handler. The benchmark loads it many times over, each time with other digits in its name.
+/// The handler. The benchmark loads it many times, each time with other digits in its name.
 #[derive(Debug)]
 pub struct Bench;
 
 impl Handler for Bench {
     fn describe() -> Description {
-        // Behind a black box these stay texts in the module's data, where the benchmark changes their digits.
+        // `black_box` keeps these texts in the module's data, where the benchmark changes their digits.
         Description::new(
             black_box("bench-handler-000"),
             env!("CARGO_PKG_VERSION"),

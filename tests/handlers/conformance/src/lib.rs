@@ -1,5 +1,5 @@
-//! Asks its host whatever its alert's annotation `script` says, a line each, and returns the answers: the same code runs
-//! natively against the mock host and as a component on the real one.
+//! Makes the host calls in its alert's annotation `script`, one per line, and returns the results: the same code runs
+//! natively on the mock host and as a component on the real one.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Handler for Conformance {
 
 handler_sdk::export!(Conformance);
 
-/// What a script has come to so far.
+/// The state of a script that runs.
 struct Script<'a> {
     cx: &'a Cx,
     base: &'a str,
@@ -73,7 +73,7 @@ fn run(cx: &Cx, alert: &Alert) -> Result<String, Failure> {
     Ok(shown(&answers))
 }
 
-/// Puts the answers together, equal ones in a row counted.
+/// Joins the results; equal consecutive ones are counted.
 fn shown(answers: &[(String, u32)]) -> String {
     let line = |(answer, times): &(String, u32)| match times {
         1 => answer.clone(),
@@ -82,7 +82,7 @@ fn shown(answers: &[(String, u32)]) -> String {
     answers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// `@N` is a text of N bytes, `_` the empty one.
+/// Returns N bytes of text for `@N`, and no text for `_`.
 fn text(word: &str) -> String {
     match word.strip_prefix('@').map(str::parse) {
         Some(Ok(bytes)) => "x".repeat(bytes),
@@ -91,7 +91,7 @@ fn text(word: &str) -> String {
     }
 }
 
-/// Returns the values that `name=` begins.
+/// Returns the values of the options that begin with `name=`.
 fn options<'a>(words: &'a [&str], name: &'a str) -> impl Iterator<Item = String> + 'a {
     let value = move |word: &&str| word.strip_prefix(name)?.strip_prefix('=').map(text);
     words.iter().filter_map(value)
@@ -188,7 +188,7 @@ impl Script<'_> {
         for credential in self::options(options, "credential") {
             request = request.credential(credential);
         }
-        // What differs from attempt to attempt.
+        // Differs from attempt to attempt.
         if options.contains(&"attempt") {
             request = request.body(self.cx.call().attempt.to_string());
         }
@@ -204,7 +204,7 @@ impl Script<'_> {
                 response.body.len(),
                 response.text()
             ),
-            // Of an effect, what can still be recorded bounds its answer: a number that is the real host's own.
+            // The response to an effect is limited by what can still be recorded, a number that only the real host has.
             Err(error) if !reads && matches!(error.kind(), ErrorKind::TooLarge(_)) => {
                 "too large".to_owned()
             }
@@ -243,7 +243,7 @@ fn ttl(options: &[&str]) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// An error by its kind and numbers: its words are for people, and each host has its own.
+/// Returns an error's kind and numbers: the texts are for people, and differ between the two hosts.
 fn http_error(error: &ErrorKind) -> String {
     match error {
         ErrorKind::Denied(_) => "denied".to_owned(),
@@ -280,7 +280,7 @@ fn kv_error(error: &kv::Error) -> String {
     }
 }
 
-/// Returns the name that a report begins with.
+/// Returns the name of the limit at the beginning of a report.
 fn limit(report: &str) -> &str {
     report.split_once(':').map_or("", |(name, _)| name)
 }

@@ -1,7 +1,7 @@
-//! What the crash test runs: effects of different kinds for each alert, each of which must happen once, with calls of
+//! The handler of the crash test: for each alert, effects of different kinds that must each happen once, with calls of
 //! `kv` that change nothing between them.
 //!
-//! Settings: `sink`, the URL that is posted to.
+//! Settings: `sink`, the URL for its POST requests.
 
 use handler_sdk::prelude::*;
 
@@ -54,22 +54,22 @@ fn effects(cx: &Cx, alert: &Alert) -> Result<Facts, Failure> {
         .with("total", total.to_string()))
 }
 
-/// Asks for changes of `kv` that change nothing, but for the first alert of all: what they are told says nothing about
-/// an effect that may have happened before.
+/// Makes calls of `kv` that change nothing, except for the first alert. Their results do not depend on whether an effect
+/// happened before.
 fn change_nothing(cx: &Cx) -> Result<(), Failure> {
     cx.kv().set_if_absent("present", "1", None)?;
     cx.kv().remove("absent")?;
     Ok(())
 }
 
-/// Returns how often a call is made in one attempt if it fails: the handlers of half of all pairs of alerts try again
-/// by themselves, the others leave it to the server.
+/// Returns how often a failing call is made within one attempt: for half of all pairs of alerts the handler retries
+/// itself, for the others it leaves that to the server.
 fn tries(n: &str) -> usize {
     let n = n.parse().unwrap_or(0);
     if n % 4 < 2 { 1 } else { 2 }
 }
 
-/// Makes a call until it succeeds, so many times at most.
+/// Makes a call until it succeeds, at most so many times.
 fn again<T, E>(tries: usize, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let mut result = call();
     for _ in 1..tries {

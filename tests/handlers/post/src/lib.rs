@@ -1,4 +1,5 @@
-//! Posts where an alert asks for it, and does nothing else: what remains is what the server costs.
+//! Makes one POST request if the alert has the label `post_to`, one kv write if it has the label `count`, and nothing else: what
+//! is measured is the cost of the server.
 
 use handler_sdk::prelude::*;
 
@@ -8,9 +9,13 @@ pub struct Post;
 
 impl Handler for Post {
     fn describe() -> Description {
-        Description::new("post", env!("CARGO_PKG_VERSION"), "Posts to `post_to`.")
-            .alerts(["Bench000"])
-            .act_only()
+        Description::new(
+            "post",
+            env!("CARGO_PKG_VERSION"),
+            "Posts to `post_to`, and counts.",
+        )
+        .alerts(["Bench000"])
+        .act_only()
     }
 
     fn act(cx: &Cx, alert: &Alert, _: &Enrichment) -> Result<Facts, Failure> {
@@ -20,6 +25,9 @@ impl Handler for Post {
                 .body(alert.name.clone())
                 .send()?
                 .error_for_status()?;
+        }
+        if let Some(key) = alert.label("count") {
+            cx.kv().increment(key, 1, None)?;
         }
         Ok(Facts::new())
     }

@@ -1,4 +1,4 @@
-//! What a grant covers, as tables.
+//! Tables of what a grant covers.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -281,7 +281,7 @@ fn a_range_cannot_open_loopback_or_metadata() {
         .with_addresses(["10.0.0"])
         .unwrap_err();
     assert!(error.to_string().contains("such as 10.0.0.0/8"), "{error}");
-    // A range that covers all opens what ranges may open, and no more.
+    // A range that contains all addresses permits only what ranges can permit.
     let all = grant("https://h.org")
         .with_addresses(["0.0.0.0/0"])
         .unwrap();

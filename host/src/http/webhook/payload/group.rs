@@ -1,4 +1,4 @@
-//! What a group says of itself, beside its alerts: read leniently, bounded, and then shared by them.
+//! A group's own fields: parsed leniently, limited, and then shared by the group's alerts.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,11 +7,11 @@ use super::left_out::LeftOut;
 use super::lenient::{Text, lenient_pairs, scalar};
 use crate::alert::{Common, Labels, Origin, Status};
 
-/// Kept of a group's own fields with each of its alerts, at most.
+/// The size limit of a group's own fields, which are stored with each of its alerts.
 const GROUP_BYTES_MAX: usize = 16 << 10;
 
-/// Each delivery stores them once more. Over all alerts of a body they come to this many times the body, or to
-/// [`GROUPS_BYTES_MIN`] where that is more: a group of up to 256 alerts always has all of [`GROUP_BYTES_MAX`].
+/// Each delivery stores the group's fields. For all alerts of a body together they are limited to this multiple of the body, or
+/// to [`GROUPS_BYTES_MIN`] if that is more, so that a group of up to 256 alerts can always have [`GROUP_BYTES_MAX`].
 const GROUPS_TIMES_BODY_MAX: usize = 8;
 const GROUPS_BYTES_MIN: usize = 4 << 20;
 
@@ -30,7 +30,7 @@ pub(super) const FIELDS: [&str; 11] = [
     "alerts",
 ];
 
-/// A group's own fields and its alerts; unknown ones are ignored.
+/// A group's own fields and its alerts; unknown fields are ignored.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "A: Deserialize<'de>"))]
 pub(super) struct WireGroup<'a, A> {
@@ -44,27 +44,27 @@ pub(super) struct WireGroup<'a, A> {
     group_labels: Option<Labels>,
     #[serde(rename = "externalURL")]
     external_url: Option<Text<'a>>,
-    // Grafana's. Its `message` is left out: it renders all alerts, and would be kept with each. So are the labels and
-    // annotations that all alerts have: each has them itself.
+    // Grafana's fields. `message` is left out: it renders all alerts, and would be stored with each. So are the labels and
+    // annotations that all alerts have in common, since each alert has them itself.
     org_id: Option<i64>,
     title: Option<Text<'a>>,
     state: Option<Text<'a>>,
 }
 
-/// What alerts have from their group.
+/// The data that alerts have from their group.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
-    /// Where they came from. A clone shares what may be long.
+    /// The origin of the alerts; clones share long texts.
     pub(super) origin: Origin,
-    /// Holds for alerts without one.
+    /// Used for alerts without a status.
     pub(super) status: Option<Status>,
     pub(super) truncated_alerts: u64,
-    /// Fields that were too long.
+    /// The fields that were too long.
     pub(super) left_out: LeftOut,
 }
 
 impl Group {
-    /// Returns what is known of alerts that came without a group.
+    /// Returns the data for alerts that came without a group.
     pub(super) fn none(sender: &str) -> Self {
         Self {
             origin: Origin {
@@ -76,7 +76,7 @@ impl Group {
     }
 }
 
-/// Returns how long a group's own fields may be in a body of so many bytes and alerts.
+/// Returns the size limit of a group's own fields, in a body of so many bytes and alerts.
 pub(super) fn bytes_max(body_bytes: usize, alerts: usize) -> usize {
     let all = body_bytes
         .saturating_mul(GROUPS_TIMES_BODY_MAX)
@@ -85,7 +85,7 @@ pub(super) fn bytes_max(body_bytes: usize, alerts: usize) -> usize {
 }
 
 impl<'a, A> WireGroup<'a, A> {
-    /// Takes what has a type that can be used; nothing that a group says beside its alerts is worth losing them.
+    /// Reads the fields that have the right type and ignores others: an error in a group's own field must not cost its alerts.
     pub(super) fn lenient(fields: &[Option<&'a RawValue>; FIELDS.len()]) -> Self {
         let [
             truncated_alerts,
@@ -116,7 +116,7 @@ impl<'a, A> WireGroup<'a, A> {
         }
     }
 
-    /// Keeps the fields, in the order of their worth, as long as they have room in `bytes_max`.
+    /// Keeps the fields, in the order of their importance, as far as they fit into `bytes_max`.
     pub(super) fn into_group(self, bytes_max: usize) -> Group {
         let version = self.version.as_ref().map_or("", |version| &*version.0);
         let sender = match (version, self.org_id, &self.group_key) {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_a_group_says_comes_to_a_small_multiple_of_its_body() {
-        // One alert, an ordinary large group, and a body of next to nothing but alerts.
+        // One alert, an ordinary large group, and a body with hardly anything but alerts.
         assert_eq!(bytes_max(20_000, 1), GROUP_BYTES_MAX);
         assert_eq!(bytes_max(400 << 10, 256), GROUP_BYTES_MAX);
         assert_eq!(bytes_max(11 << 20, 10_000), 9_227);

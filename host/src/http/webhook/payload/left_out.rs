@@ -1,14 +1,14 @@
-//! Which fields were too long and are not kept, for people who wonder where they are.
+//! The names of the fields that were too long and were dropped, for people who look for them.
 
 use std::fmt;
 
-/// The name under `origin.extra` that lists them.
+/// The name in `origin.extra` under which they are listed.
 pub(super) const NAME: &str = "alert_manager.left_out";
 
-/// Of the list, in bytes.
+/// The size limit of the list.
 const LIST_BYTES_MAX: usize = 256;
 
-/// Names of fields.
+/// The names of fields.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeftOut {
     names: String,
@@ -27,7 +27,7 @@ impl LeftOut {
         self.names.push_str(name);
     }
 
-    /// Returns how many there are; the list may have fewer.
+    /// Returns the number of fields; the list may have fewer.
     pub(super) fn count(&self) -> u64 {
         self.count
     }

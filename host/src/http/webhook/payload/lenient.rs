@@ -1,5 +1,5 @@
-//! Reads JSON field by field, so that what is odd in one field costs no other, and without a tree of it: a tree takes many
-//! times the memory of its text.
+//! Parses JSON field by field, so that an error in one field affects no other, and without building a tree, which would need
+//! many times the memory of the text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +11,10 @@ use serde_json::value::RawValue;
 use super::FieldError;
 use crate::alert::Labels;
 
-/// What is nested deeper than this is no alert of any sender.
+/// JSON that is nested more deeply than this is refused.
 const DEPTH_MAX: usize = 128;
 
-/// A text that is borrowed from the body where it has no escapes. (Serde does not borrow inside
-/// `Option<Cow<str>>` by itself.)
+/// A text that is borrowed from the body if it has no escapes. (Serde does not borrow in `Option<Cow<str>>` by default.)
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
@@ -26,8 +25,8 @@ impl Text<'_> {
     }
 }
 
-/// Returns these fields of the object that `text` is; absent where they are missing or null. Of a field given twice the last
-/// counts.
+/// Returns these fields of a JSON object; `None` if a field is missing or null. If a field occurs twice, the last value is
+/// used.
 pub(super) fn pick<'a, const N: usize>(
     text: &'a str,
     names: [&'static str; N],
@@ -72,7 +71,7 @@ impl<'de, const N: usize> Visitor<'de> for Pick<N> {
     }
 }
 
-/// Returns a string, half surrogates replaced.
+/// Returns a string, with unpaired surrogates replaced.
 pub(super) fn string(raw: &RawValue) -> Option<Text<'_>> {
     if !raw.get().starts_with('"') {
         return None;
@@ -85,7 +84,7 @@ pub(super) fn string(raw: &RawValue) -> Option<Text<'_>> {
     Some(Text(Cow::Owned(text)))
 }
 
-/// Returns a string, or a number or boolean as it is written; lists and objects are no text.
+/// Returns a string, or a number or boolean as written; `None` for lists and objects.
 pub(super) fn scalar(raw: &RawValue) -> Option<Text<'_>> {
     match raw.get().as_bytes().first() {
         Some(b'"') => string(raw),
@@ -94,7 +93,7 @@ pub(super) fn scalar(raw: &RawValue) -> Option<Text<'_>> {
     }
 }
 
-/// Returns the pairs of an object of strings, or names the first that is none.
+/// Returns the pairs of an object whose values must be strings; the error names the first that is not.
 pub(super) fn strict_pairs(raw: &RawValue, name: &str) -> Result<Labels, FieldError> {
     if !raw.get().starts_with('{') {
         return Err(expected("an object", name.to_owned(), raw));
@@ -111,7 +110,7 @@ pub(super) fn strict_pairs(raw: &RawValue, name: &str) -> Result<Labels, FieldEr
     })
 }
 
-/// Returns the pairs of an object: numbers, lists and whatever else stands for a string as its JSON, null left out.
+/// Returns the pairs of an object: values that are not strings become their JSON, null is left out.
 pub(super) fn lenient_pairs(raw: &RawValue) -> Labels {
     if !raw.get().starts_with('{') {
         return Labels::default();
@@ -158,7 +157,7 @@ impl<'de, F: FnMut(&str, &RawValue)> Visitor<'de> for EachPair<F> {
     }
 }
 
-/// Returns how a sentence names a value's type.
+/// Returns a value's type for use in a sentence.
 pub(super) fn found(json: &str) -> &'static str {
     match json.as_bytes().first() {
         Some(b'{') => "an object",
@@ -170,7 +169,7 @@ pub(super) fn found(json: &str) -> &'static str {
     }
 }
 
-/// Says that a value has another type than it should have.
+/// Returns the error for a value of the wrong type.
 pub(super) fn expected(wanted: &str, field: impl Into<String>, raw: &RawValue) -> FieldError {
     if is_deep(raw.get()) {
         return FieldError::new(field, "the body is nested too deeply");
@@ -198,8 +197,8 @@ fn is_deep(json: &str) -> bool {
     false
 }
 
-/// Returns the JSON with U+FFFD for each half of a surrogate pair, as Go reads it (`encoding/json`, `unquoteBytes`); None where
-/// there is none.
+/// Returns the JSON with U+FFFD for each unpaired surrogate, as Go decodes it (`encoding/json`, `unquoteBytes`); `None` if there
+/// is none.
 pub(super) fn mend(json: &str) -> Option<String> {
     memchr::memmem::find(json.as_bytes(), br"\u")?;
     let mut bytes = json.as_bytes().to_vec();
@@ -209,7 +208,7 @@ pub(super) fn mend(json: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The same in place: the escape of U+FFFD is as long as any other. Returns true where there was one.
+/// Does the same in place, as the escape of U+FFFD has the same length. Returns whether there was an unpaired surrogate.
 pub(super) fn mend_bytes(json: &mut [u8]) -> bool {
     const REPLACEMENT: &[u8; 6] = br"\ufffd";
     let (mut at, mut mended) = (0, false);
@@ -226,14 +225,14 @@ pub(super) fn mend_bytes(json: &mut [u8]) -> bool {
                 mended = true;
                 here + 6
             }
-            // Whatever is escaped, a second backslash too, is not looked at by itself.
+            // Skips an escaped character, which may be a backslash.
             _ => here + 2,
         };
     }
     mended
 }
 
-/// Returns the UTF-16 unit that is written as `\uXXXX` at this place.
+/// Returns the UTF-16 unit that is written as `\uXXXX` at this position.
 fn escaped_unit(json: &[u8], at: usize) -> Option<u16> {
     let digits = json.get(at..at + 6)?.strip_prefix(br"\u")?;
     digits.iter().try_fold(0, |unit: u16, digit| {

@@ -1,5 +1,5 @@
-//! A body that is being read, a portion at a time: an alert takes some 500 bytes of memory however short its JSON is, so what is
-//! parsed at one time is bounded by number as well as by length, and of what is no alert only the first are kept.
+//! Reads a body in portions. An alert takes some 500 bytes of memory however short its JSON is, so a portion is limited by number
+//! as well as by length, and of invalid parts only the first are kept.
 
 use std::ops::Range;
 
@@ -12,44 +12,44 @@ use super::wire::WireAlert;
 use super::{BAD_KEPT_MAX, Bad, FieldError, ParsedAlert, PayloadError, Place, bad, json_error};
 use crate::alert::{Labels, Timestamp};
 
-/// Bodies up to this are read in one go, and are one portion.
+/// A body up to this size is parsed at once, as a single portion.
 pub(super) const ONE_GO_BYTES_MAX: usize = 128 << 10;
 
-/// Of a larger body, so many alerts are parsed at one time: as many as the store takes in one transaction.
+/// The number of alerts of a portion of a larger body: as many as the store takes in one transaction.
 pub(super) const PORTION_ALERTS_MAX: usize = 1_000;
 
-/// And so much of its JSON, the last alert's end not counted.
+/// The size limit of a portion's JSON, not counting the end of its last alert.
 const PORTION_BYTES_MAX: usize = 4 << 20;
 
-/// A byte order mark, which RFC 8259 (8.1) lets a reader skip.
+/// A byte order mark, which a reader may skip (RFC 8259, 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A body that is being read: Alertmanager's group (version 4), Grafana's (version 1), Prometheus' bare list or one alert
-/// alone.
+/// A body that is being read: Alertmanager's group (version 4), Grafana's (version 1), Prometheus' list without a group, or a
+/// single alert.
 #[derive(Debug)]
 pub(in crate::http::webhook) struct Payload {
     text: String,
-    /// What of the text is still to be read: alerts, with commas between.
+    /// The part of the text that is still to be read: alerts, separated by commas.
     rest: Range<usize>,
     place: Place,
     group: Group,
     now: Timestamp,
-    /// Of the next alert.
+    /// The index of the next alert.
     index: usize,
     has_good: bool,
-    /// Read in one go with the rest of the body.
+    /// The alerts of a body that was parsed at once.
     ready: Vec<ParsedAlert>,
     bad: Bad,
     fields_left_out: u64,
-    /// Where the body is not UTF-8, and was mended.
+    /// The first position at which the body was not UTF-8 and was repaired.
     damaged_at: Option<usize>,
 }
 
 impl Payload {
-    /// Looks through a body. `now` is the time of receipt; an alert without status is resolved where its end has passed.
+    /// Finds the alerts of a body. `now` is the time of receipt; an alert without a status has resolved if its end has passed.
     ///
     /// # Errors
-    /// Where it is not JSON, or no body that any sender posts. Alerts are not looked at yet.
+    /// Returns an error if it is not JSON, or not a body that a sender posts. The alerts are not parsed yet.
     pub(in crate::http::webhook) fn open(
         mut body: Vec<u8>,
         now: Timestamp,
@@ -95,25 +95,25 @@ impl Payload {
         self.group.truncated_alerts
     }
 
-    /// Returns true where there is nothing left for [`Self::next_portion`].
+    /// Returns whether there is nothing left for [`Self::next_portion`].
     pub(in crate::http::webhook) fn is_read(&self) -> bool {
         self.ready.is_empty() && self.rest.is_empty() && (self.has_good || self.bad.count() > 0)
     }
 
-    /// Returns what is no alert of what was read so far.
+    /// Returns the invalid parts that were read so far.
     pub(in crate::http::webhook) fn bad(&mut self) -> &mut Bad {
         &mut self.bad
     }
 
-    /// Returns how many fields were too long in what was read since the last time.
+    /// Returns how many fields were too long since the last call.
     pub(in crate::http::webhook) fn take_fields_left_out(&mut self) -> u64 {
         std::mem::take(&mut self.fields_left_out)
     }
 
-    /// Reads on. Returns no alert only where the rest of the body has none.
+    /// Reads the next portion. It is empty only if the rest of the body has no valid alert.
     ///
     /// # Errors
-    /// At the end, where none was good.
+    /// Returns an error at the end if no alert was valid.
     pub(in crate::http::webhook) fn next_portion(
         &mut self,
     ) -> Result<Vec<ParsedAlert>, PayloadError> {
@@ -143,8 +143,8 @@ impl Payload {
         })
     }
 
-    /// Reads a short body whose every field has the type that it should have, as nearly all are. Returns false where one has
-    /// not, or an alert is bad and its own JSON is needed.
+    /// Parses a short body of which every field has the right type, as nearly all do. Returns false if one has not, or if an alert
+    /// is invalid and its own JSON is needed.
     fn read_in_one_go(&mut self) -> bool {
         if self.text.len() > ONE_GO_BYTES_MAX {
             return false;
@@ -186,7 +186,7 @@ impl Payload {
         true
     }
 
-    /// Finds the alerts of a body, and what their group says.
+    /// Finds the alerts of a body, and its group's fields.
     fn outline(&mut self) -> Result<(), PayloadError> {
         let start = self.text.len() - self.text.trim_ascii_start().len();
         self.rest.start = start;
@@ -212,7 +212,7 @@ impl Payload {
 
     fn outline_object(&mut self, start: usize) -> Result<(), PayloadError> {
         if let Err(error) = pick(&self.text[start..], group::FIELDS) {
-            // Names of fields are texts too.
+            // The names of fields are affected too.
             let mut bytes = std::mem::take(&mut self.text).into_bytes();
             let is_mended = mend_bytes(&mut bytes);
             self.text = String::from_utf8(bytes).map_err(|_| json_error(&error))?;
@@ -223,7 +223,7 @@ impl Payload {
         let json = &self.text[start..];
         let fields = pick(json, group::FIELDS).map_err(|e| json_error(&e))?;
         let Some(alerts) = fields[group::FIELDS.len() - 1] else {
-            // One alone: the rest is all of it.
+            // A single alert: it is the whole text.
             return Ok(());
         };
         if !alerts.get().starts_with('[') {
@@ -231,7 +231,7 @@ impl Payload {
             let why = format!("alerts: expected a list, found {found}");
             return Err(PayloadError::NoAlerts(why));
         }
-        // Both are of the same text, and one is within the other.
+        // Both are slices of the same text.
         let at = alerts.get().as_ptr().addr() - self.text.as_ptr().addr();
         self.rest = at + 1..at + alerts.get().len() - 1;
         self.place = Place::Grouped;
@@ -242,7 +242,7 @@ impl Payload {
         Ok(())
     }
 
-    /// Reads one part of the body; absent where it is no alert, which is noted.
+    /// Parses one part of the body; `None` if it is not a valid alert, which is recorded.
     fn read_item(&mut self, item: Range<usize>) -> Option<ParsedAlert> {
         let (json, place, index) = (&self.text[item], self.place, self.index);
         self.index += 1;
@@ -271,7 +271,7 @@ impl Payload {
     }
 }
 
-/// Returns the place of the next value in a list of them, which is known to be JSON.
+/// Returns the range of the next value in a list, which is known to be JSON.
 fn next_item(text: &str, rest: &mut Range<usize>) -> Option<Range<usize>> {
     let left = &text[rest.clone()];
     let trimmed = left.trim_start_matches([' ', '\n', '\r', '\t', ',']);
@@ -282,13 +282,13 @@ fn next_item(text: &str, rest: &mut Range<usize>) -> Option<Range<usize>> {
         return None;
     };
     let item = start..start + item.get().len();
-    // What is left may be white space alone: then there is nothing left.
+    // If only white space is left, the list has ended.
     let more = text[item.end..rest.end].trim_start_matches([' ', '\n', '\r', '\t', ',']);
     *rest = rest.end - more.len()..rest.end;
     Some(item)
 }
 
-/// Returns the alert that a part of a body is, and how many of its fields were too long.
+/// Parses a part of a body as an alert; returns it and how many of its fields were too long.
 fn read_alert(json: &str, group: &Group, now: Timestamp) -> Result<(ParsedAlert, u64), FieldError> {
     if let Ok(wire) = serde_json::from_str::<WireAlert<'_>>(json) {
         return wire.into_alert(group, now);
@@ -297,7 +297,7 @@ fn read_alert(json: &str, group: &Group, now: Timestamp) -> Result<(ParsedAlert,
     WireAlert::lenient(mended.as_deref().unwrap_or(json))?.into_alert(group, now)
 }
 
-/// Labels are what an alert is: with a part of one replaced it would be another.
+/// Returns whether a label was repaired. Labels identify an alert, so with a changed label it would be another.
 fn is_damaged(labels: &Labels) -> bool {
     let replaced = char::REPLACEMENT_CHARACTER;
     labels

@@ -1,4 +1,4 @@
-//! Bodies of every sender, and every way in which they are wrong.
+//! Bodies of every sender, valid and invalid.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -18,7 +18,7 @@ fn read(body: &str) -> Result<Parsed, PayloadError> {
     parse(body.as_bytes(), now())
 }
 
-/// Returns the one good alert of a body.
+/// Returns the only alert of a body, which must be valid.
 fn one(body: &str) -> ParsedAlert {
     let mut parsed = read(body).unwrap();
     assert_eq!(
@@ -377,15 +377,15 @@ fn both_ways_of_reading_come_to_the_same_alert() {
     }
 }
 
-/// Reads a body in portions whatever its length.
+/// Parses a body in portions, whatever its length.
 fn in_portions(body: &str) -> Result<Parsed, PayloadError> {
-    // White space may stand anywhere, and makes it too long to be read in one go.
+    // White space may occur anywhere, and makes it too long to be parsed at once.
     read(&format!("{}{body}", " ".repeat(ONE_GO_BYTES_MAX)))
 }
 
-/// Bodies of which nothing good may be lost, with how many of their alerts are good.
+/// Bodies with oddities that must not cost a valid alert, with the number of their valid alerts.
 const ODD_BODIES: [(&str, usize); 34] = [
-    // Half surrogates: in a label, an annotation, a name, a group's field, a field that nobody reads.
+    // Unpaired surrogates: in a label, an annotation, a name, a group's field, an unknown field.
     (r#"{"labels":{"alertname":"cut \ud83d"}}"#, 1),
     (
         r#"{"labels":{"a":"b"},"annotations":{"s":"\udc00 x","t":"\ud83d\ude00"}}"#,
@@ -408,7 +408,7 @@ const ODD_BODIES: [(&str, usize); 34] = [
         r#"[{"labels":{"a":"b"},"annotations":{"s":"\uD83D"}},{"labels":{"c":"d"}}]"#,
         2,
     ),
-    // Fields of a group of types that they do not have.
+    // A group's fields with the wrong type.
     (
         r#"{"groupLabels":["a"],"alerts":[{"labels":{"a":"b"}}]}"#,
         1,
@@ -445,7 +445,7 @@ const ODD_BODIES: [(&str, usize); 34] = [
         r#"{"state":true,"orgId":1e999,"alerts":[{"labels":{"a":"b"}}]}"#,
         1,
     ),
-    // Fields given twice, a byte order mark, white space.
+    // Fields that occur twice, a byte order mark, white space.
     (
         r#"{"groupLabels":1,"groupLabels":{"a":"b"},"alerts":1,"alerts":[{"labels":{"a":"b"}}]}"#,
         1,
@@ -459,7 +459,7 @@ const ODD_BODIES: [(&str, usize); 34] = [
         "\u{feff} [ {\"labels\":{\"a\":\"b\"}} , {\"labels\":{\"c\":\"d\"}} ] \n",
         2,
     ),
-    // What only informs about an alert.
+    // Fields of an alert that only inform.
     (
         r#"{"labels":{"a":"b"},"annotations":{"n":5,"t":true,"z":null,"o":{"x":[1]}}}"#,
         1,
@@ -506,7 +506,7 @@ const ODD_BODIES: [(&str, usize); 34] = [
         r#"{"labels":{"a":"b"},"startsAt":"1600-01-01T00:00:00Z"}"#,
         1,
     ),
-    // Others of the list are bad.
+    // Invalid alerts in the list.
     (
         r#"[{"labels":{"a":"b"}},1,null,"x",[],{},{"labels":{}},{"labels":{"a":1}}]"#,
         1,
@@ -591,7 +591,7 @@ fn gos_zero_time_is_no_time_in_whatever_zone_it_is_written() {
         "0001-01-01T00:00:00Z",
         "0001-01-01T00:00:00.000000000Z",
         "0001-01-01T08:00:00+08:00",
-        // Of Shanghai, Amsterdam and New York before they had zones; Go writes the offset without its seconds.
+        // Of Shanghai, Amsterdam and New York before time zones; Go writes the offset without its seconds.
         "0001-01-01T08:05:43+08:05",
         "0001-01-01T00:19:32+00:19",
         "0000-12-31T19:03:58-04:56",
@@ -668,7 +668,7 @@ fn what_a_group_says_of_itself_is_bounded() {
         origin.extra.iter().collect::<Vec<_>>(),
         [("alert_manager.left_out", "groupLabels, title")]
     );
-    // What is stored of all alerts together is a small multiple of the body, however many there are.
+    // The stored size of all alerts together is a small multiple of the body, however many there are.
     let alerts = vec![r#"{"labels":{"a":"b"}}"#; 20_000].join(",");
     let key = "k".repeat(10_000);
     let parsed = read(&format!(r#"{{"groupKey":"{key}","alerts":[{alerts}]}}"#)).unwrap();

@@ -1,4 +1,4 @@
-//! The JSON of one alert of Alertmanager, Grafana and Prometheus, field by field.
+//! The JSON of a single alert of Alertmanager, Grafana and Prometheus.
 
 use std::borrow::Cow;
 
@@ -11,29 +11,29 @@ use super::lenient::{Text, expected, lenient_pairs, pick, scalar, strict_pairs, 
 use super::{FieldError, ParsedAlert};
 use crate::alert::{Alert, Fingerprint, Labels, Status, Timestamp};
 
-/// What is said of a field that must be there.
+/// The error for a missing required field.
 pub(super) const MISSING: &str = "missing; an alert needs at least one label";
 
-/// Names and values of an alert's labels together. They are what it is: with some of them cut it would be another.
+/// The size limit of an alert's labels, names and values. They identify the alert, so they are not cut.
 const LABELS_BYTES_MAX: usize = 1 << 20;
 
-/// Names and values of an alert's annotations together. What is over is cut.
+/// The size limit of an alert's annotations, names and values. Longer ones are cut.
 const ANNOTATIONS_BYTES_MAX: usize = 1 << 20;
 
-/// Of each other field of an alert: a cut URL would lead elsewhere, so a longer one is left out.
+/// The size limit of each other field of an alert. A longer one is dropped, since a cut URL would lead elsewhere.
 const FIELD_BYTES_MAX: usize = 64 << 10;
 
-/// Stands at the end of a text that was cut.
+/// The end of a text that was cut.
 const CUT: &str = "…";
 
-/// The Go zero time, 0001-01-01T00:00:00Z, in seconds since 1970: senders write it for "not set".
+/// Go's zero time, 0001-01-01T00:00:00Z, in seconds since 1970: senders write it for "not set".
 const GO_ZERO_SECONDS: i64 = -62_135_596_800;
 
-/// Go writes an offset without its seconds, which offsets of before 1901 have (Shanghai's was +08:05:43): the same moment
-/// is then off by as many.
+/// Go writes an offset without its seconds, which offsets of before 1901 have (Shanghai's was +08:05:43), so that the moment
+/// differs by as many seconds.
 const OFFSET_SECONDS_MAX: u64 = 59;
 
-/// An alert's fields, of all senders; unknown ones are ignored.
+/// The fields of an alert, of all senders; unknown fields are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WireAlert<'a> {
@@ -46,7 +46,7 @@ pub(super) struct WireAlert<'a> {
     #[serde(rename = "generatorURL")]
     generator_url: Option<Text<'a>>,
     fingerprint: Option<Text<'a>>,
-    // Grafana's.
+    // Grafana's fields.
     #[serde(rename = "silenceURL")]
     silence_url: Option<Text<'a>>,
     #[serde(rename = "dashboardURL")]
@@ -62,8 +62,8 @@ pub(super) struct WireAlert<'a> {
 }
 
 impl<'a> WireAlert<'a> {
-    /// Reads an alert field by field: what decides (labels, status, start) must have the right type, of what only informs
-    /// what can be used is taken.
+    /// Parses an alert field by field. Fields that decide (labels, status, start) must have the right type; of fields that only
+    /// inform, the usable ones are kept.
     pub(super) fn lenient(json: &'a str) -> Result<Self, FieldError> {
         const FIELDS: [&str; 14] = [
             "status",
@@ -239,14 +239,14 @@ fn bounded(annotations: Labels, left_out: &mut LeftOut) -> Labels {
     })
 }
 
-/// Reads a status, in whatever case.
+/// Parses a status, ignoring case.
 pub(super) fn status_of(text: &str) -> Option<Status> {
     [Status::Firing, Status::Resolved]
         .into_iter()
         .find(|status| text.eq_ignore_ascii_case(status.as_str()))
 }
 
-/// Reads an RFC 3339 time; absent where it is missing, empty or Go's zero time, in whatever zone that is written.
+/// Parses an RFC 3339 time; `None` if it is missing, empty or Go's zero time, in whatever zone that is written.
 fn moment(field: &str, text: Option<&Text<'_>>) -> Result<Option<Timestamp>, FieldError> {
     let Some(text) = text.map(|text| &*text.0).filter(|text| !text.is_empty()) else {
         return Ok(None);
@@ -263,15 +263,15 @@ fn moment(field: &str, text: Option<&Text<'_>>) -> Result<Option<Timestamp>, Fie
     Ok((!is_unset).then_some(moment))
 }
 
-/// The last hours of the year 9999, as which senders write "for ever", are past what a [`Timestamp`] holds: its last moment
-/// stands for them.
+/// Returns the last moment of a [`Timestamp`] for a time in the last hours of the year 9999, which senders write for "for ever"
+/// and which a [`Timestamp`] cannot hold.
 fn last_moment(text: &str) -> Option<Timestamp> {
     let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
     let offset = pieces.to_numeric_offset()?;
     let local = pieces.date().to_datetime(pieces.time()?);
     let utc = local.checked_sub(jiff::SignedDuration::from_secs(offset.seconds().into()));
     let last = jiff::tz::Offset::UTC.to_datetime(Timestamp::MAX);
-    // One that cannot be counted back from is at the end as well: no offset is as long as a year.
+    // A time that cannot be converted to UTC is past the end too, as no offset is as long as a year.
     let is_past = utc.map_or(local.year() == last.year(), |utc| utc >= last);
     is_past.then_some(Timestamp::MAX)
 }

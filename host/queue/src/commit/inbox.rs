@@ -1,0 +1,327 @@
+//! What waits for the committer: ends of leases and records first, then new alerts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName};
+use alert_manager_core::journal::{
+    Dependency, Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note,
+};
+
+use crate::model::clock::Ticks;
+use crate::model::{
+    AcceptError, CancelError, IfBlocked, LeaseToken, NewAlert, Raised, Reason, Receipt, Refused,
+    RetryError, Selected, Verdict,
+};
+use crate::store::sqlite::RetryJob;
+
+/// The sizes at which one transaction is full.
+pub(crate) const GROUP_BYTES_MAX: usize = 4 << 20;
+pub(crate) const GROUP_ALERTS_MAX: usize = 1_000;
+const GROUP_MESSAGES_MAX: usize = 2_000;
+
+/// Alerts that may wait for the disk, in bytes of JSON.
+const ACCEPT_BYTES_MAX: usize = 128 << 20;
+
+/// How a lease ends, ready to be stored.
+#[derive(Debug)]
+pub(crate) struct Settle {
+    pub(crate) id: DeliveryId,
+    pub(crate) token: LeaseToken,
+    pub(crate) outcome: Outcome,
+    pub(crate) progress: String,
+    pub(crate) alert: Option<Arc<Alert>>,
+    pub(crate) story: Option<String>,
+    pub(crate) last_error: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is done or dead, as the reason says.
+    Ended(Reason),
+    Wait {
+        handler: HandlerName,
+        due: Ticks,
+        /// The same by the time of day, in milliseconds; absent where nothing failed.
+        not_before: Option<i64>,
+        /// What it waits for, besides its time.
+        waits_for: Vec<Dependency>,
+    },
+}
+
+/// A change to a handler's own state with its record.
+#[derive(Debug)]
+pub(crate) struct KvMessage {
+    pub(crate) id: DeliveryId,
+    pub(crate) token: LeaseToken,
+    pub(crate) step: u32,
+    pub(crate) handler: HandlerName,
+    pub(crate) key: String,
+    pub(crate) change: KvChange,
+    pub(crate) quota: KvQuota,
+    pub(crate) before: Vec<Entry>,
+    pub(crate) entry: Entry,
+}
+
+/// What was later than a dead delivery on its lane when somebody looked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Later {
+    /// One of them has run.
+    pub(crate) passed: bool,
+    /// Those that had not, and may yet: a dead one may be sent again.
+    pub(crate) open: Vec<DeliveryId>,
+    /// Everything up to this one was looked at.
+    pub(crate) scanned_to: i64,
+}
+
+/// What goes before new alerts.
+#[derive(Debug)]
+pub(crate) enum Urgent {
+    Settle(Settle),
+    Progress {
+        id: DeliveryId,
+        token: LeaseToken,
+        progress: String,
+    },
+    /// A call begins that the store is to know of.
+    Note {
+        id: DeliveryId,
+        token: LeaseToken,
+        step: u32,
+        note: Box<Note>,
+        reply: oneshot::Sender<Result<(), LedgerError>>,
+    },
+    Record {
+        id: DeliveryId,
+        token: LeaseToken,
+        step: u32,
+        entries: Vec<Entry>,
+        reply: oneshot::Sender<Result<(), LedgerError>>,
+    },
+    Kv(
+        Box<KvMessage>,
+        oneshot::Sender<Result<KvOutcome, LedgerError>>,
+    ),
+    Retry {
+        id: DeliveryId,
+        force: bool,
+        later: Later,
+        reply: oneshot::Sender<Result<Selected, RetryError>>,
+    },
+    Cancel {
+        id: DeliveryId,
+        reply: oneshot::Sender<Result<(), CancelError>>,
+    },
+    /// An alert of the server's own is to be reported.
+    Raise {
+        alert: Box<Alert>,
+        if_blocked: IfBlocked,
+        reply: oneshot::Sender<Raised>,
+    },
+    /// What an alert of the server's own says is no longer so. The answer is false if that cannot be stored now.
+    End {
+        fingerprint: Fingerprint,
+        reply: oneshot::Sender<bool>,
+    },
+    /// Somebody asks for the alarms that fire.
+    Alarms(oneshot::Sender<Vec<Alert>>),
+    /// Notices that wait may have another way now.
+    LookAgain,
+}
+
+impl Urgent {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Settle(s) => s.progress.len() + s.story.as_ref().map_or(0, String::len) + 256,
+            Self::Progress { progress, .. } => progress.len() + 64,
+            Self::Record { entries, .. } => entries.iter().map(Entry::bytes).sum(),
+            Self::Kv(kv, _) => kv.entry.bytes() + kv.before.iter().map(Entry::bytes).sum::<usize>(),
+            _ => 256,
+        }
+    }
+}
+
+/// One body on its way in. A large one takes several transactions, and is answered after the last.
+#[derive(Debug)]
+pub(crate) struct AcceptJob {
+    pub(crate) alerts: Vec<NewAlert>,
+    /// How many of them are durable.
+    pub(crate) taken: usize,
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) bytes: usize,
+    pub(crate) reply: oneshot::Sender<Result<Receipt, AcceptError>>,
+}
+
+/// How the committer is to end.
+#[derive(Debug)]
+pub(crate) enum Close {
+    /// Commit what waits, give the leases back, then tell.
+    Orderly(oneshot::Sender<()>),
+    /// Every handle is gone: stop where it stands, as a crash would.
+    Abandon,
+}
+
+/// One transaction's worth.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) urgent: Vec<Urgent>,
+    pub(crate) accepts: Vec<AcceptJob>,
+    pub(crate) retries: VecDeque<RetryJob>,
+    pub(crate) close: Option<Close>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    urgent: VecDeque<Urgent>,
+    accepts: VecDeque<AcceptJob>,
+    accept_bytes: usize,
+    /// Requests to send many again; each takes many transactions.
+    retries: VecDeque<RetryJob>,
+    nudged: bool,
+    close: Option<Close>,
+    closed: bool,
+}
+
+/// Where messages gather while a commit runs.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+impl Inbox {
+    /// Adds a message; where the committer has ended it is dropped, and so its sender is told.
+    pub(crate) fn push(&self, message: Urgent) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.urgent.push_back(message);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Adds a body.
+    pub(crate) fn accept(&self, job: AcceptJob) -> Result<(), AcceptError> {
+        let mut state = self.state.lock();
+        if state.closed || state.close.is_some() {
+            return Err(AcceptError::Unavailable(
+                "the server is shutting down".into(),
+            ));
+        }
+        if state.accept_bytes > 0 && state.accept_bytes + job.bytes > ACCEPT_BYTES_MAX {
+            return Err(AcceptError::Unavailable(
+                "too many alerts wait for the disk".into(),
+            ));
+        }
+        state.accept_bytes += job.bytes;
+        state.accepts.push_back(job);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Adds a request to send many again.
+    pub(crate) fn retry_many(&self, job: RetryJob) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.retries.push_back(job);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Puts back what a failed transaction held, in its order.
+    pub(crate) fn put_back(&self, urgent: Vec<Urgent>) {
+        let mut state = self.state.lock();
+        for message in urgent.into_iter().rev() {
+            state.urgent.push_front(message);
+        }
+    }
+
+    /// Puts back a body that is not yet stored as a whole.
+    pub(crate) fn put_back_accept(&self, job: AcceptJob) {
+        let mut state = self.state.lock();
+        state.accept_bytes += job.bytes;
+        state.accepts.push_front(job);
+    }
+
+    /// Tells the committer to look whether something can be leased.
+    pub(crate) fn nudge(&self) {
+        self.state.lock().nudged = true;
+        self.wake.notify_one();
+    }
+
+    /// Asks the committer to end.
+    pub(crate) fn close(&self, close: Close) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.close = Some(close);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends the inbox: what waits and what comes is dropped.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        *state = State {
+            closed: true,
+            ..State::default()
+        };
+    }
+
+    /// Waits until there is something to do, at most until `deadline`; takes no more than `urgent_max`
+    /// urgent messages.
+    pub(crate) fn take(&self, deadline: Option<Instant>, urgent_max: usize) -> Taken {
+        let mut state = self.state.lock();
+        loop {
+            let something = (urgent_max > 0 && !state.urgent.is_empty())
+                || !state.accepts.is_empty()
+                || !state.retries.is_empty()
+                || state.nudged
+                || state.close.is_some();
+            if something {
+                break;
+            }
+            let timed_out = match deadline {
+                Some(deadline) => self.wake.wait_until(&mut state, deadline).timed_out(),
+                None => {
+                    self.wake.wait(&mut state);
+                    false
+                }
+            };
+            if timed_out {
+                break;
+            }
+        }
+        state.nudged = false;
+        let mut taken = Taken {
+            retries: std::mem::take(&mut state.retries),
+            ..Taken::default()
+        };
+        let mut bytes = 0;
+        while taken.urgent.len() < urgent_max.min(GROUP_MESSAGES_MAX)
+            && bytes < GROUP_BYTES_MAX
+            && let Some(message) = state.urgent.pop_front()
+        {
+            bytes += message.bytes();
+            taken.urgent.push(message);
+        }
+        let mut alerts = 0;
+        while bytes < GROUP_BYTES_MAX
+            && alerts < GROUP_ALERTS_MAX
+            && let Some(job) = state.accepts.pop_front()
+        {
+            state.accept_bytes -= job.bytes;
+            bytes += job.bytes;
+            alerts += job.alerts.len() - job.taken;
+            taken.accepts.push(job);
+        }
+        let empty = (urgent_max == 0 || state.urgent.is_empty()) && state.accepts.is_empty();
+        if empty || matches!(state.close, Some(Close::Abandon)) {
+            taken.close = state.close.take();
+        }
+        taken
+    }
+}

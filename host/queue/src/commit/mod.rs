@@ -1,0 +1,3 @@
+//! The thread that writes.
+
+pub(crate) mod inbox;

@@ -1,0 +1,266 @@
+//! The list of all cases. One that is written and not listed here is reported as dead code.
+
+use std::future::Future;
+
+use super::bench::{Bench, Unsupported};
+
+/// Makes of each case in a file a function that runs it, and a macro that makes tests of all of them.
+macro_rules! suite {
+    ($d:tt $($file:ident: [$($case:ident),+ $(,)?])+) => {
+        $(
+            #[doc = concat!("The cases of `", stringify!($file), "`.")]
+            pub mod $file {
+                use crate::conformance::bench::Bench;
+                $(
+                    #[doc = concat!("Shows that ", stringify!($case), ".")]
+                    ///
+                    /// # Panics
+                    /// If it is not so.
+                    pub fn $case<B: Bench>() {
+                        let name = concat!(stringify!($file), "::", stringify!($case));
+                        let case = crate::conformance::$file::$case::<B>();
+                        crate::conformance::cases::run::<B, _>(name, case);
+                    }
+                )+
+            }
+        )+
+
+        /// Makes a module for each store, with one test for each case of the suite: `store_conformance!(sqlite: SqliteBench)`.
+        #[macro_export]
+        macro_rules! store_conformance {
+            ($d($d store:ident: $d bench:path),+ $d(,)?) => {
+                $d(
+                    mod $d store {
+                        $(
+                            mod $file {
+                                $(
+                                    #[test]
+                                    fn $case() {
+                                        $crate::conformance::cases::$file::$case::<$d bench>();
+                                    }
+                                )+
+                            }
+                        )+
+                    }
+                )+
+            };
+        }
+    };
+}
+
+/// Runs a case. One that needs what the store has not is named, and has to be among [`Bench::NOT_SHOWN`].
+#[allow(clippy::print_stderr, reason = "it is for whoever runs the tests")]
+fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let shown = runtime.block_on(case).shown();
+    let is_expected = !B::NOT_SHOWN.contains(&name);
+    match shown {
+        Ok(()) => assert!(
+            is_expected,
+            "{name} is shown, and `NOT_SHOWN` says that it is not"
+        ),
+        Err(why) => {
+            assert!(!is_expected, "{name} is not shown: {why}");
+            eprintln!("{name} is not shown: {why}");
+        }
+    }
+}
+
+/// What a case ends with.
+trait Shown {
+    fn shown(self) -> Result<(), Unsupported>;
+}
+
+impl Shown for () {
+    fn shown(self) -> Result<(), Unsupported> {
+        Ok(())
+    }
+}
+
+impl Shown for Result<(), Unsupported> {
+    fn shown(self) -> Self {
+        self
+    }
+}
+
+suite! {
+    $
+    bodies: [
+        a_body_larger_than_a_transaction_is_answered_when_all_of_it_is_stored,
+        a_handler_with_half_of_the_queue_gets_no_more_and_the_others_do,
+        what_no_route_wants_is_done_and_what_is_no_alert_is_dead,
+        a_refused_part_that_comes_again_is_kept_once,
+        a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_anew,
+    ]
+    crashes: [
+        an_accepted_alert_survives_a_crash,
+        a_settled_delivery_is_listed_as_it_was,
+        three_deaths_of_the_server_under_a_delivery_end_it,
+        an_orderly_end_gives_leases_back_and_counts_no_death,
+        nothing_is_handed_out_after_the_end,
+        identifiers_grow_though_the_clock_goes_back,
+        the_seed_of_a_step_is_its_own_and_outlives_the_process,
+    ]
+    leases: [
+        its_resolved_never_overtakes_its_firing,
+        a_retry_waits_for_its_time_over_a_restart,
+        a_step_behind_another_handler_waits_for_its_slot_and_resumes_there,
+        what_is_cancelled_before_a_worker_takes_it_out_ends_and_is_not_run,
+        leases_without_a_story_leave_nothing_behind,
+        the_story_of_a_cancelled_one_that_was_removed_is_not_stored,
+    ]
+    lists: [
+        lists_are_narrowed_and_paged,
+        lists_by_labels_come_in_parts_of_bounded_work,
+    ]
+    journal: [
+        a_record_is_there_after_a_crash_for_the_steps_that_have_not_ended,
+        a_lease_that_has_ended_records_nothing,
+        what_a_retry_needs_ends_with_the_last_effect_and_the_rest_is_counted,
+        of_many_attempts_the_first_and_the_last_are_kept_and_the_rest_counted,
+    ]
+    kv: [
+        state_changes_together_with_its_record,
+        keys_are_counted_as_they_come_and_go,
+        what_is_there_can_be_changed_although_the_quota_was_lowered,
+        state_is_bounded_and_expires,
+    ]
+    steps: [
+        a_doubt_is_kept_over_crashes_until_the_record_says_that_it_was_carried,
+    ]
+    events: [
+        the_same_event_again_is_a_duplicate_even_after_a_restart,
+        an_event_is_known_wherever_a_crash_met_it,
+        a_duplicate_within_one_body_is_answered_with_its_original,
+        another_start_is_another_event,
+        a_firing_after_its_resolved_is_stale,
+        a_re_send_long_after_the_last_run_is_a_reminder,
+        there_is_no_reminder_of_what_has_not_ended,
+        each_route_has_its_own_repeat_after,
+        what_no_route_wanted_runs_when_one_does,
+        an_alert_without_a_start_belongs_to_the_firing_that_is_open,
+        the_memory_of_an_event_outlives_its_delivery,
+    ]
+    occurrences: [
+        a_firing_after_its_resolved_is_the_next_occurrence_with_a_resolved_of_its_own,
+        occurrences_run_in_order,
+        a_firing_that_never_ran_is_stale_for_five_minutes,
+        a_clock_that_is_set_back_makes_no_firing_stale_for_long,
+        each_occurrence_counts_its_own_duplicates_and_reminds_by_its_own_time,
+        a_dead_one_of_an_earlier_occurrence_is_not_revived_by_a_later,
+        a_sender_cannot_note_an_occurrence,
+        a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that_is_open,
+        a_resolved_that_may_end_several_firings_or_none_is_an_event_of_its_own,
+        a_resolved_without_a_start_ends_the_occurrence_that_is_open,
+    ]
+    edited_routes: [
+        what_died_on_a_route_that_was_edited_is_revived_by_a_re_send,
+        each_of_several_edited_routes_revives_its_own,
+        what_died_by_a_handler_that_was_taken_out_runs_on_the_new_route,
+        what_was_cancelled_stays_so_on_an_edited_route,
+        a_resolved_on_an_edited_route_waits_for_its_firing_on_the_old_one,
+        what_is_sent_again_on_the_old_route_goes_before_what_waits_on_the_new_one,
+        one_on_the_old_route_that_a_later_one_on_the_new_has_passed_is_not_sent_again,
+        routes_of_one_alert_neither_wait_for_nor_pass_each_other,
+        a_route_that_is_added_neither_waits_nor_is_sent_everything_again,
+        of_two_routes_that_are_merged_the_dead_one_is_revived,
+        what_died_on_a_route_that_another_has_replaced_is_not_revived,
+    ]
+    second_chances: [
+        a_re_sent_dead_event_revives_the_same_delivery_with_its_record,
+        a_re_send_revives_once_and_a_person_as_often_as_they_like,
+        a_dead_one_is_sent_again_on_request,
+        one_that_a_later_event_has_passed_is_sent_again_only_by_force,
+        what_is_cancelled_ends_and_a_re_send_does_not_bring_it_back,
+        what_killed_the_server_or_was_cancelled_does_not_run_again_once_it_was_removed,
+        what_a_person_sent_again_has_reminders_though_it_was_cancelled_before,
+    ]
+    reasons: [
+        each_ending_has_its_reason_and_is_listed_by_it,
+        a_reason_goes_with_the_end_that_it_is_of,
+        what_a_person_cancelled_is_no_dead_letter_and_can_be_sent_again,
+        a_reason_and_a_state_that_do_not_go_together_list_nothing,
+    ]
+    retry_many: [
+        all_dead_ones_are_sent_again_in_their_order,
+        many_are_sent_again_in_slices_with_other_work_between_them,
+        many_leave_room_for_what_is_new_and_the_rest_is_sent_when_there_is_some,
+        those_that_a_later_event_has_passed_are_left_and_counted,
+        one_that_fails_to_be_stored_is_left_with_the_reason,
+        what_a_person_has_cancelled_is_not_among_the_many,
+        what_waited_when_it_was_selected_and_has_died_since_is_left,
+        many_of_which_few_have_the_labels_are_looked_at_to_the_end,
+    ]
+    together: [
+        a_resolved_that_is_sent_again_together_with_its_firing_runs_after_it,
+        what_is_sent_again_this_very_moment_cannot_be_cancelled_yet,
+        one_that_cannot_be_read_is_its_own_error_and_nobody_else_s,
+    ]
+    suspects: [
+        one_that_kills_the_server_ends_dead_and_twenty_beside_it_end_done,
+        twenty_that_kill_the_server_end_dead_and_twenty_among_them_end_done,
+        what_killed_the_server_stays_dead_until_a_person_sends_it_again,
+        slow_suspects_do_not_hide_the_one_that_is_to_blame,
+        a_server_that_is_killed_while_it_starts_blames_nothing,
+        deaths_add_up_though_leases_between_them_ended_in_order,
+    ]
+    faults: [
+        a_store_that_cannot_be_written_refuses_alerts_keeps_settlements_and_heals_by_itself,
+        a_record_waits_until_the_store_can_be_written_again,
+        a_retry_waits_no_longer_because_the_time_of_day_was_set_back,
+    ]
+    dead_letter_reports: [
+        a_death_and_its_notice_are_stored_together_or_not_at_all,
+        a_notice_is_made_once_whatever_comes_after_it,
+        neither_a_cancelled_one_nor_a_dead_notice_is_reported,
+        a_storm_of_deaths_is_a_few_notices_and_all_are_counted,
+        what_died_while_nobody_was_to_be_notified_is_reported_once_somebody_is,
+        a_notice_waits_until_there_is_room_for_it,
+        what_is_reported_together_survives_a_transaction_that_fails,
+        one_that_is_sent_again_before_its_report_is_reported_when_it_dies_again,
+        a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again,
+    ]
+    dead_letter_ways: [
+        a_notice_that_dies_takes_each_other_way_once_and_then_the_log,
+        a_notice_dies_and_takes_its_next_way_in_one_transaction,
+        a_notice_under_which_the_server_died_takes_its_next_way,
+        a_blocked_way_is_left_out_unless_all_are_blocked,
+        who_was_notified_by_one_of_two_handlers_is_not_notified_again,
+        a_handler_that_does_nothing_on_another_way_has_notified_nobody,
+        nothing_is_forwarded_that_a_person_cancelled_or_has_retried_in_vain,
+        what_is_done_without_an_effect_counts_only_if_all_that_were_named_are,
+        of_ways_that_are_all_blocked_one_is_taken_until_another_is_free,
+        other_handlers_are_another_way_also_under_the_same_route,
+        a_notice_that_did_nothing_waits_for_room_on_its_next_way,
+        a_retry_of_many_leaves_notices_out,
+    ]
+    dead_letter_ends: [
+        what_was_reported_and_is_done_after_all_is_resolved_where_it_was_reported,
+        a_death_and_the_end_of_its_notice_are_one_transaction_with_what_ends_it,
+        what_is_cancelled_after_a_retry_is_resolved_too,
+        a_notice_that_waits_is_out_of_date_once_its_delivery_was_sent_again,
+        a_re_send_leaves_a_notice_in_force_until_it_is_done,
+        the_end_of_a_notice_waits_for_room,
+        each_of_many_notices_about_one_delivery_is_resolved,
+    ]
+    alarms: [
+        an_alarm_is_raised_once_over_restarts_and_ends,
+        the_end_of_an_alarm_waits_for_room,
+        an_alarm_that_ends_while_its_next_way_has_no_room_does_not_take_it,
+        an_alarm_that_was_reported_on_two_ways_ends_on_both_when_there_is_room,
+        an_alarm_that_has_ended_may_fire_again_under_the_same_start,
+        the_alarms_that_fire_are_known_after_a_restart_whatever_senders_send,
+    ]
+    shared: [
+        a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice,
+        a_resolved_on_one_server_does_not_overtake_its_firing_on_another,
+        a_store_whose_clock_is_ahead_hurries_nothing,
+        what_a_fail_over_has_lost_is_accepted_again,
+    ]
+    model: [
+        the_queue_does_what_its_model_does,
+    ]
+}

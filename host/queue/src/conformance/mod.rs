@@ -1,0 +1,76 @@
+//! The conformance suite: what is promised of the queue, whatever its store. A store brings a [`Bench`], and passes.
+//!
+//! `store_conformance!(name: Bench)` makes a `#[test]` of each case. Cases use the public API of [`Queue`](crate::Queue) and
+//! [`Leases`](crate::Leases), the clock that they are opened with, and the hooks of the bench: no case knows how a store
+//! stores. What is one store's own, such as its files and its layouts, is tested beside that store.
+//!
+//! | promise | what | cases |
+//! |---|---|---|
+//! | 1 | what is answered as accepted is on disk | `bodies`, `crashes`, `faults` |
+//! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retry_many`, `second_chances` |
+//! | 3 | an effect that completed is not repeated; what a crash leaves unknown is in doubt | `journal`, `kv`, `steps`, `faults` |
+//! | 4 | a handler has only its own state, within its quota | `kv` |
+//! | 5 | nothing that one delivery does stalls another: deaths of the server, what cannot be read, full queues | `suspects`, `together`, `bodies` |
+//! | 6 | one invocation, one step: its seed is its own | `crashes` |
+//! | 7 | the events of one fingerprint on one route run in order, once | `leases`, `events`, `occurrences`, `edited_routes`, `together` |
+//! | 9 | a failure of one way to notify takes the next | `dead_letters` |
+//! | all | in any order of events, crashes and requests | `model` |
+//! | with replicas | several servers on one store | `shared` |
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod alerts;
+mod bench;
+mod bodies;
+#[macro_use]
+pub mod cases;
+mod crashes;
+mod dead_letters;
+mod edited_routes;
+mod events;
+mod faults;
+mod harness;
+mod hold;
+mod journal;
+mod kv;
+mod leases;
+mod lists;
+mod model;
+mod occurrences;
+mod reasons;
+mod retry_many;
+mod second_chances;
+mod shared;
+mod steps;
+mod suspects;
+mod together;
+
+use dead_letters::{
+    alarms, ends as dead_letter_ends, reports as dead_letter_reports, ways as dead_letter_ways,
+};
+
+#[cfg(test)]
+pub(crate) use dead_letters::reporting_by_one;
+
+pub use bench::{Bench, Peek, REFUSED, Sizes, Stopped, Unsupported, Write};
+
+/// What every case needs.
+pub(crate) mod prelude {
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::time::Duration;
+
+    pub(crate) use alert_manager_core::alert::{
+        Alert, DEAD_LETTER_ROUTE, DeliveryId, Fingerprint, HandlerName, Labels, OCCURRENCE, Status,
+        Timestamp,
+    };
+    pub(crate) use alert_manager_core::journal::{
+        Begun, BoxFuture, CallKind, CallName, Dependency, Doubts, Entry, KvChange, KvOutcome,
+        KvQuota, KvReply, LedgerError, NamedCall, Note,
+    };
+
+    pub(crate) use super::alerts::*;
+    pub(crate) use super::bench::*;
+    pub(crate) use super::harness::*;
+    pub(crate) use super::hold::*;
+    pub(crate) use crate::*;
+}

@@ -1,0 +1,98 @@
+//! The queue against a model of it: whatever happens in whatever order, both say the same.
+//!
+//! A thousand random sequences, 20,000 with `ALERT_MANAGER_TEST_LONG=1`, or as many as `PROPTEST_CASES` says.
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::prelude::*;
+
+mod pair;
+mod state;
+
+use pair::Pair;
+use state::ALERTS;
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Of an alert, its start and whether it is resolved.
+    Accept(u8, i64, bool),
+    /// The lease at this place, modulo.
+    Settle(usize, End),
+    Advance(u64),
+    Crash,
+    Restart,
+    Retry(usize),
+    Cancel(usize),
+    /// The route gets another name.
+    EditRoute,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Done,
+    Dead,
+    RetryIn(u64),
+    Yield,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let end = prop_oneof![
+        3 => Just(End::Done),
+        2 => Just(End::Dead),
+        2 => (0..60_u64).prop_map(End::RetryIn),
+        1 => Just(End::Yield),
+    ];
+    prop_oneof![
+        10 => (0..ALERTS, 0..2_i64, any::<bool>()).prop_map(|(a, s, r)| Op::Accept(a, s, r)),
+        8 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
+        3 => (0..150_u64).prop_map(Op::Advance),
+        1 => Just(Op::Crash),
+        1 => Just(Op::Restart),
+        2 => any::<usize>().prop_map(Op::Retry),
+        1 => any::<usize>().prop_map(Op::Cancel),
+        1 => Just(Op::EditRoute),
+    ]
+}
+
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let is_long = std::env::var_os("ALERT_MANAGER_TEST_LONG").is_some();
+    asked
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(if is_long { 20_000 } else { 1_000 })
+}
+
+pub(super) async fn the_queue_does_what_its_model_does<B: Bench>() {
+    // On a thread of its own, since each sequence blocks on the runtime.
+    let checked = std::thread::scope(|scope| scope.spawn(check::<B>).join());
+    if let Err(panic) = checked {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn check<B: Bench>() {
+    let config = ProptestConfig {
+        cases: cases(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let sequences = prop::collection::vec(op(), 1..60);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let checked = TestRunner::new(config).run(&sequences, |ops| {
+        runtime.block_on(async {
+            let mut pair = Pair::<B>::new();
+            for op in ops {
+                pair = pair.step(op).await;
+            }
+            pair.compare_all().await;
+        });
+        Ok(())
+    });
+    if let Err(failure) = checked {
+        panic!("{failure}");
+    }
+}

@@ -1,0 +1,304 @@
+//! What the queue is to do, by a few maps in memory.
+
+use std::collections::BTreeMap;
+
+use super::super::prelude::*;
+
+/// Below the number of ordering keys, so that some wait for a slot.
+pub(super) const CAP: u32 = 2;
+pub(super) const ALERTS: u8 = 4;
+pub(super) const REPEAT_AFTER_S: u64 = 100;
+pub(super) const DEATHS_MAX: u32 = 3;
+pub(super) const STALE_WITHIN_S: u64 = 300;
+pub(super) const ALONE_FOR_S: u64 = 10;
+
+pub(super) type Event = (u8, i64, bool);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Until this many seconds after the start; listed as retrying if it was put off.
+    Waits {
+        due: u64,
+        put_off: bool,
+    },
+    /// A worker has it.
+    Leased,
+    Done,
+    Dead,
+    Cancelled,
+}
+
+impl Stage {
+    pub(super) const WAITS: Self = Self::Waits {
+        due: 0,
+        put_off: false,
+    };
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) event: Event,
+    pub(super) stage: Stage,
+    pub(super) occurrence: u32,
+    pub(super) leases: u32,
+    pub(super) deaths: u32,
+    pub(super) suspected: u32,
+    pub(super) after_crash: bool,
+    /// A re-send has revived it since a person last did.
+    pub(super) resent: bool,
+    pub(super) ended_s: u64,
+}
+
+impl Known {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Waits { .. } | Stage::Leased)
+    }
+}
+
+/// The current occurrence of one start: the latest delivery of each event, and when its resolved was first accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current {
+    pub(super) occurrence: u32,
+    pub(super) firing: Option<DeliveryId>,
+    pub(super) resolved: Option<DeliveryId>,
+    pub(super) resolved_s: u64,
+}
+
+impl Current {
+    pub(super) const FIRST: Self = Self {
+        occurrence: 1,
+        firing: None,
+        resolved: None,
+        resolved_s: 0,
+    };
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) now_s: u64,
+    pub(super) deliveries: BTreeMap<DeliveryId, Known>,
+    /// By alert and start.
+    pub(super) starts: BTreeMap<(u8, i64), Current>,
+    /// The start of the firing that a resolved with another start has ended.
+    pub(super) moved: BTreeMap<(u8, i64), i64>,
+    /// Only suspects run until then.
+    pub(super) alone_until_s: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    New,
+    Revived(DeliveryId),
+    Duplicate,
+    Stale,
+}
+
+impl Model {
+    pub(super) fn current(&self, alert: u8, start: i64) -> Current {
+        let known = self.starts.get(&(alert, start));
+        known.copied().unwrap_or(Current::FIRST)
+    }
+
+    /// Returns the event that an alert belongs to.
+    pub(super) fn event_of(&self, (alert, start, resolved): Event) -> Event {
+        let named = self.current(alert, start);
+        if !resolved || named.firing.is_some() || named.resolved.is_some() {
+            return (alert, start, resolved);
+        }
+        if let Some(firing) = self.moved.get(&(alert, start)) {
+            return (alert, *firing, true);
+        }
+        let mut open = self.starts.iter().filter(|((other, _), current)| {
+            *other == alert && current.firing.is_some() && current.resolved.is_none()
+        });
+        match (open.next(), open.next()) {
+            (Some(((_, firing), _)), None) => (alert, *firing, true),
+            _ => (alert, start, true),
+        }
+    }
+
+    pub(super) fn expect(&self, (alert, start, resolved): Event) -> Expected {
+        let current = self.current(alert, start);
+        let id = match (resolved, current) {
+            (true, current) => current.resolved,
+            (false, Current { resolved: None, .. }) => current.firing,
+            (false, Current { firing: None, .. })
+                if self.now_s - current.resolved_s < STALE_WITHIN_S =>
+            {
+                return Expected::Stale;
+            }
+            (false, _) => return Expected::New,
+        };
+        let Some(id) = id else {
+            return Expected::New;
+        };
+        let known = &self.deliveries[&id];
+        let is_due = self.now_s - known.ended_s >= REPEAT_AFTER_S;
+        match known.stage {
+            Stage::Dead if known.deaths >= DEATHS_MAX => Expected::Duplicate,
+            Stage::Dead if !known.resent => Expected::Revived(id),
+            Stage::Dead | Stage::Done if is_due => Expected::New,
+            _ => Expected::Duplicate,
+        }
+    }
+
+    /// Notes a new delivery of an event, and returns its occurrence.
+    pub(super) fn took(&mut self, (alert, start, resolved): Event, id: DeliveryId) -> u32 {
+        let now_s = self.now_s;
+        let current = self.starts.entry((alert, start)).or_insert(Current::FIRST);
+        if resolved {
+            if current.resolved.replace(id).is_none() {
+                current.resolved_s = now_s;
+            }
+        } else {
+            if current.resolved.is_some() {
+                *current = Current {
+                    occurrence: current.occurrence + 1,
+                    ..Current::FIRST
+                };
+            }
+            current.firing = Some(id);
+        }
+        current.occurrence
+    }
+
+    pub(super) fn revive(&mut self, id: DeliveryId, resent: bool) {
+        let due = self.now_s;
+        let known = self.deliveries.get_mut(&id).unwrap();
+        known.stage = Stage::Waits {
+            due,
+            put_off: false,
+        };
+        known.deaths = 0;
+        known.suspected = 0;
+        known.resent = resent;
+    }
+
+    pub(super) fn leased(&self) -> usize {
+        let leased = |known: &&Known| known.stage == Stage::Leased;
+        self.deliveries.values().filter(leased).count()
+    }
+
+    /// Returns true where a suspect could run: it is due, and the first of its lane.
+    pub(super) fn has_ready_suspect(&self) -> bool {
+        self.deliveries.iter().any(|(id, known)| {
+            known.suspected > 0
+                && matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s)
+                && !self
+                    .lane(known.event)
+                    .any(|(other, k)| other < id && k.is_open())
+        })
+    }
+
+    /// While suspects run alone, a lease is one of theirs and the only one; another says that no suspect could run.
+    pub(super) fn check_alone(&mut self, id: DeliveryId) {
+        if self.now_s >= self.alone_until_s {
+            return;
+        }
+        if self.deliveries[&id].suspected == 0 || self.leased() > 0 {
+            assert!(!self.has_ready_suspect(), "a suspect is to run alone");
+            self.alone_until_s = 0;
+        }
+    }
+
+    pub(super) fn lane(&self, of: Event) -> impl Iterator<Item = (&DeliveryId, &Known)> {
+        self.deliveries
+            .iter()
+            .filter(move |(_, k)| k.event.0 == of.0)
+    }
+
+    pub(super) fn is_passed(&self, id: DeliveryId) -> bool {
+        self.lane(self.deliveries[&id].event).any(|(other, k)| {
+            *other > id && (k.stage == Stage::Done || (k.is_open() && k.leases > 0))
+        })
+    }
+
+    /// A lease was handed out: was it this one's turn?
+    pub(super) fn lease(&mut self, leased: &Leased) {
+        let id = leased.id;
+        self.check_alone(id);
+        let known = &self.deliveries[&id];
+        assert!(
+            matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s),
+            "{known:?}"
+        );
+        for (other_id, other) in self.lane(known.event) {
+            assert!(other.stage != Stage::Leased, "two of one lane run");
+            // One that has begun keeps its lane, also where an older one was sent again since.
+            assert!(
+                !other.is_open() || *other_id >= id || known.leases > 0,
+                "an older one of its lane waits"
+            );
+        }
+        let known = self.deliveries.get_mut(&id).unwrap();
+        known.stage = Stage::Leased;
+        known.leases += 1;
+        assert_eq!(
+            (leased.lease, leased.after_crash),
+            (known.leases, known.after_crash)
+        );
+    }
+
+    /// Nothing waits that could run.
+    pub(super) fn check_idle(&mut self, held: usize) {
+        assert!(held <= CAP as usize);
+        if held == CAP as usize {
+            return;
+        }
+        if self.now_s < self.alone_until_s {
+            if held > 0 {
+                return;
+            }
+            self.alone_until_s = 0;
+        }
+        for known in self.deliveries.values().filter(|k| k.is_open()) {
+            let open: Vec<_> = self
+                .lane(known.event)
+                .filter(|(_, k)| k.is_open())
+                .collect();
+            let mut heads = open
+                .iter()
+                .enumerate()
+                .filter(|(place, (_, k))| *place == 0 || k.leases > 0);
+            let blocked = heads.any(|(_, (_, head))| match head.stage {
+                Stage::Waits { due, .. } => due > self.now_s,
+                _ => true,
+            });
+            assert!(blocked, "a lane is free and does not move: {open:?}");
+        }
+    }
+
+    /// The process has ended: what was under way waits again, and has died where it was killed alone.
+    pub(super) fn end(&mut self, killed: bool) {
+        let alone = self.leased() == 1;
+        for known in self.deliveries.values_mut() {
+            if known.stage != Stage::Leased {
+                continue;
+            }
+            known.suspected += u32::from(killed);
+            known.after_crash = true;
+            known.deaths += u32::from(killed && alone);
+            known.ended_s = self.now_s;
+            known.stage = if known.deaths >= DEATHS_MAX {
+                Stage::Dead
+            } else {
+                Stage::WAITS
+            };
+        }
+        let suspected = self.deliveries.values().filter(|known| known.is_open());
+        let most = suspected.map(|known| known.suspected).max().unwrap_or(0);
+        self.alone_until_s = match most {
+            0 => 0,
+            most => self.now_s + (ALONE_FOR_S << (most - 1)),
+        };
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.deliveries.values().filter(|k| k.is_open()).count()
+    }
+
+    pub(super) fn dead(&self) -> u64 {
+        let dead = |k: &&Known| k.stage == Stage::Dead;
+        self.deliveries.values().filter(dead).count() as u64
+    }
+}

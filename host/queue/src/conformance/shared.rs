@@ -1,0 +1,74 @@
+//! Several servers on one store. A store for one server alone has none of this.
+
+use super::prelude::*;
+
+/// The queue asks its store what became of a transaction whose answer it has lost, and neither forgets nor repeats it.
+pub(super) async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice<B: Bench>()
+-> Result<(), Unsupported> {
+    let mut bench = Harness::<B>::new();
+    bench.flush().await;
+    bench.bench.lose_answer()?;
+    let id = bench.accept_new(firing("A")).await;
+    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
+    assert_eq!(bench.run(Next::Done).await, id);
+    let bench = bench.crash();
+    assert_eq!(bench.queue.counts().depth, 0);
+    assert_eq!(bench.state(id).await, State::Done);
+    Ok(())
+}
+
+/// Two servers accept a firing and its resolved at the same moment, and each has looked before the other has stored anything.
+pub(super) async fn a_resolved_on_one_server_does_not_overtake_its_firing_on_another<B: Bench>()
+-> Result<(), Unsupported> {
+    let mut bench = Harness::<B>::new();
+    let (beside, _leases) = bench.bench.open_beside(Options::default(), Caps::all(8))?;
+    let stopped = bench.bench.stop_after_recall()?;
+    let first = Request::send(
+        bench
+            .queue
+            .accept(Parcel::new(vec![firing("A")], Vec::new())),
+    );
+    let second = Request::send(beside.accept(Parcel::new(vec![resolved("A")], Vec::new())));
+    (stopped.go_on)();
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    let Verdict::Accepted(ended) = &second.verdicts[0] else {
+        panic!("not accepted: {second:?}");
+    };
+    match &first.verdicts[0] {
+        // Either the resolved came first, or it waits.
+        Verdict::Stale => assert_eq!(bench.run(Next::Done).await, ended[0].id),
+        Verdict::Accepted(fired) => {
+            assert_eq!(bench.run(Next::Done).await, fired[0].id);
+            assert_eq!(bench.run(Next::Done).await, ended[0].id);
+        }
+        Verdict::Duplicate(_) => panic!("it is new: {first:?}"),
+    }
+    Ok(())
+}
+
+/// Dates that are stored are the store's own, and nothing that is stored waits for them: a store whose clock is far ahead of the
+/// server's makes nothing due, dead or forgotten.
+pub(super) async fn a_store_whose_clock_is_ahead_hurries_nothing<B: Bench>()
+-> Result<(), Unsupported> {
+    let mut bench = Harness::<B>::new();
+    let id = bench.accept_new(firing("A")).await;
+    assert_eq!(bench.run_to_a_wait().await, id);
+    bench.bench.step_clock(86_400_000)?;
+    let other = bench.accept_new(firing("B")).await;
+    assert_eq!(bench.lease().await.id, other, "the first is not due");
+    assert_eq!(bench.state(id).await, State::Retrying);
+    Ok(())
+}
+
+/// The senders of what a fail-over lost were answered: the server accepts it again by itself.
+pub(super) async fn what_a_fail_over_has_lost_is_accepted_again<B: Bench>()
+-> Result<(), Unsupported> {
+    let mut bench = Harness::<B>::with(Options::default(), Caps::all(0));
+    bench.accept_new(firing("A")).await;
+    bench.bench.lose_last_commit()?;
+    bench.flush().await;
+    bench.set_caps(Caps::all(8));
+    let leased = bench.lease().await;
+    assert_eq!(leased.alert.name(), "A");
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! How full the queue is, and what a start found in its store.
+
+use alert_manager_core::alert::{HandlerName, Timestamp};
+
+use super::delivery::Delivery;
+
+/// How the process that had the store before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastEnd {
+    /// There was no store.
+    None,
+    /// In order.
+    Clean,
+    /// It was killed, or the machine stopped: something was under lease, or its log was not written back.
+    Crash,
+}
+
+impl LastEnd {
+    /// Returns the word for it in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Clean => "clean",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+/// What a start found in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// How the last process ended.
+    pub last_end: LastEnd,
+    /// Deliveries that were under lease then.
+    pub under_lease: u64,
+    /// Those of them that are dead now: the server has died under them too often.
+    pub died: Vec<Delivery>,
+    /// Deliveries that wait to be run, those that were under lease included.
+    pub queued: u64,
+    /// Deliveries that wait for their next attempt.
+    pub retrying: u64,
+    /// Dead letters: dead deliveries but for those that a person cancelled.
+    pub dead: u64,
+    /// When the oldest that is not settled was accepted.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How full the queue is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Deliveries not settled.
+    pub depth: usize,
+    /// Dead letters: dead deliveries but for those that a person cancelled.
+    pub dead: u64,
+    /// When the oldest not settled was accepted.
+    pub oldest: Option<Timestamp>,
+    /// When the oldest critical one not settled was accepted.
+    pub oldest_critical: Option<Timestamp>,
+    /// By handler, those without any deliveries included once they had one.
+    pub handlers: Vec<HandlerCounts>,
+    /// What was discarded or coalesced.
+    pub losses: Losses,
+}
+
+/// What was discarded or coalesced since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Done deliveries removed because they were settled longer ago than `retention.time`.
+    pub done_by_time: u64,
+    /// The same of dead ones.
+    pub dead_by_time: u64,
+    /// Done deliveries removed before that, because the store was larger than `retention.size`.
+    pub done_by_size: u64,
+    /// The same of dead ones.
+    pub dead_by_size: u64,
+    /// Dead letters that were reported together.
+    pub reported_together: u64,
+    /// Notices that died on the last of all ways: nobody was notified.
+    pub unreported: u64,
+}
+
+/// How many deliveries a handler has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerCounts {
+    /// Which handler.
+    pub handler: HandlerName,
+    /// Deliveries that wait for it: for a slot, for another try, behind another of their lane.
+    pub waiting: usize,
+    /// Slots taken.
+    pub running: u32,
+}

@@ -1,0 +1,114 @@
+//! A delivery: one event on one route.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use alert_manager_core::alert::{DeliveryId, HandlerName, Timestamp};
+use alert_manager_core::journal::Entry;
+
+use super::progress::Progress;
+use super::reason::Reason;
+
+/// The state of a delivery, as it is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Waits for its turn.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// Waits for another try.
+    Retrying,
+    /// Finished.
+    Done,
+    /// Given up; a person is told and can send it again.
+    Dead,
+}
+
+/// A delivery, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its identity.
+    pub id: DeliveryId,
+    /// The alert's fingerprint, empty for a refused body.
+    pub fingerprint: String,
+    /// The alert's name.
+    pub alertname: String,
+    /// `firing` or `resolved`, empty for a refused body.
+    pub status: String,
+    /// How it stands.
+    pub state: State,
+    /// The route's name, empty where unrouted.
+    pub route: String,
+    /// In the order of the pipeline.
+    pub handlers: Vec<HandlerName>,
+    /// Attempts: leases under which a step ran, as the story tells them. A lease that only waited is none.
+    pub attempts: u32,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// When it ended.
+    pub settled_at: Option<Timestamp>,
+    /// When it died for the first time since it was accepted, or since a person sent it again: sent again by its sender, it
+    /// may die once more, and is the same dead letter. Absent if it died before it ran, or if it was revived before
+    /// that death was reported.
+    #[serde(skip)]
+    pub first_died_at: Option<Timestamp>,
+    /// Why it ended; absent until then.
+    pub reason: Option<Reason>,
+    /// Why it is dead or waits, for people.
+    pub last_error: Option<String>,
+}
+
+/// A delivery with everything that is known of it.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// As it is listed.
+    pub delivery: Delivery,
+    /// The alert; the sender's JSON, as a string, for a refused body.
+    pub alert: serde_json::Value,
+    /// How far it is.
+    pub progress: Progress,
+    /// Not before this, where it waits.
+    pub not_before: Option<Timestamp>,
+    /// What the leases told, in order: the JSON of [`Settlement::story`]. Of many the first and the last.
+    pub attempts: Vec<serde_json::Value>,
+    /// How many leases between them are not kept.
+    pub attempts_omitted: u32,
+    /// What is recorded of its calls, by step; without the replies.
+    pub journal: Vec<(u32, Entry)>,
+    /// How many times the same event was sent again since.
+    pub duplicates: u64,
+}
+
+/// Which other routes the alert of a delivery took when it was accepted. An earlier delivery of its fingerprint on any
+/// further route is of a configuration that is no more, and goes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// None.
+    #[default]
+    Nothing,
+    /// These; its own may be among them.
+    Routes(Arc<[Arc<str>]>),
+    /// Not known: an earlier version accepted it. It waits for its own route alone.
+    Anything,
+}
+
+impl Beside {
+    /// Returns the routes of an alert as each of its deliveries has them.
+    pub(crate) fn of(routes: impl ExactSizeIterator<Item = Arc<str>>) -> Self {
+        match routes.len() {
+            0 | 1 => Self::Nothing,
+            _ => Self::Routes(routes.collect()),
+        }
+    }
+
+    /// Returns true if the alert took `route`, which is not the delivery's own.
+    pub(crate) fn has(&self, route: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Routes(routes) => routes.iter().any(|other| **other == *route),
+            Self::Anything => true,
+        }
+    }
+}

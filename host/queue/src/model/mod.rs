@@ -1,0 +1,36 @@
+//! The values that the queue deals in. They know neither a store nor a thread.
+
+mod alarm;
+pub(crate) mod clock;
+mod counts;
+mod dead_letters;
+mod delivery;
+mod errors;
+mod lease;
+mod list;
+mod options;
+mod parcel;
+mod progress;
+mod reason;
+mod retried;
+mod settlement;
+
+pub use alarm::{IfBlocked, Raised};
+pub use clock::Clock;
+pub use counts::{Counts, HandlerCounts, LastEnd, Losses, Recovered};
+pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
+pub use delivery::{Delivery, State, Story};
+pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
+pub use lease::{LeaseToken, Leased, Wake, Woken};
+pub use list::{Filter, LabelTest, Page, Selected, Selection};
+pub use options::{Bounds, Caps, Options};
+pub use parcel::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
+pub use progress::{Progress, Step, StepStatus};
+pub use reason::{Reason, UnknownReason};
+pub use retried::{Rest, RestReason, Retried};
+pub use settlement::{Next, Settled, Settlement};
+
+pub(crate) use dead_letters::{NOT_SENT, is_current};
+pub(crate) use delivery::Beside;
+pub(crate) use lease::Left;
+pub(crate) use parcel::NewAlert;

@@ -1,0 +1,122 @@
+//! Why a delivery ended, as it is stored and listed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::delivery::State;
+
+/// Why a delivery is done or dead. The text beside it is for people; programs go by this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// Done: every actor of its pipeline succeeded.
+    Handled,
+    /// Done: no route matched, so nothing ran.
+    Unrouted,
+    /// Done: another delivery was handled in its place.
+    Coalesced,
+    /// Done: a notice about a delivery that was no longer dead, so it was not sent.
+    Outdated,
+    /// Dead: an actor of its pipeline failed for good.
+    Failed,
+    /// Dead: a person cancelled it.
+    Cancelled,
+    /// Dead: half of the queue already waited for one of its handlers when it was accepted, so it has not run.
+    Backlog,
+    /// Dead: it was a part of a body that is no alert.
+    Refused,
+    /// Dead: the server died three times while this ran alone.
+    Died,
+}
+
+impl Reason {
+    /// All of them: those of done deliveries, then those of dead ones.
+    pub const ALL: [Self; 9] = [
+        Self::Handled,
+        Self::Unrouted,
+        Self::Coalesced,
+        Self::Outdated,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Backlog,
+        Self::Refused,
+        Self::Died,
+    ];
+
+    /// Returns its name in the API, in labels and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Unrouted => "unrouted",
+            Self::Coalesced => "coalesced",
+            Self::Outdated => "outdated",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Backlog => "backlog",
+            Self::Refused => "refused",
+            Self::Died => "died",
+        }
+    }
+
+    /// Returns the state of the deliveries that end for it: done or dead.
+    #[must_use]
+    pub fn state(self) -> State {
+        match self {
+            Self::Handled | Self::Unrouted | Self::Coalesced | Self::Outdated => State::Done,
+            Self::Failed | Self::Cancelled | Self::Backlog | Self::Refused | Self::Died => {
+                State::Dead
+            }
+        }
+    }
+
+    /// Returns true if a delivery that ended for it is a dead letter: dead, and for a person to look at. Nobody needs to look
+    /// at one that a person cancelled.
+    #[must_use]
+    pub fn is_dead_letter(self) -> bool {
+        self.state() == State::Dead && self != Self::Cancelled
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text that is the name of no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a reason: {} are known", names())]
+pub struct UnknownReason;
+
+fn names() -> String {
+    Reason::ALL.map(Reason::as_str).join(", ")
+}
+
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.ok_or(UnknownReason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn each_reason_is_known_by_its_name() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(reason));
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json, reason.as_str());
+        }
+        assert_eq!("Failed".parse::<Reason>(), Err(UnknownReason));
+    }
+}

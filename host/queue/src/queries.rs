@@ -1,0 +1,144 @@
+//! What people ask of the queue: what is in it, and to send something again or give it up.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use alert_manager_core::alert::DeliveryId;
+
+use super::commit::inbox::{Later, Urgent};
+use super::model::{CancelError, ReadError, RetryError};
+use super::model::{Counts, Filter, Page, Retried, Selected, Selection, Story};
+use super::store::sqlite::RetryJob;
+use super::{Inner, Queue};
+
+impl Queue {
+    /// Returns deliveries, newest first.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
+        self.inner
+            .read(move |inner| inner.reader.list(&filter))
+            .await
+    }
+
+    /// Returns a delivery with everything that is known of it.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
+        self.inner.read(move |inner| inner.reader.story(id)).await
+    }
+
+    /// Sends a dead delivery again: its failed steps start anew, its record is kept. One that waits for another try is due at
+    /// once. Unless `force`, not
+    /// where a later event of its fingerprint has run on its route.
+    ///
+    /// # Errors
+    /// Where it is not there, neither dead nor waiting, was passed, or cannot be stored.
+    pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<Selected, RetryError> {
+        let seen = self
+            .inner
+            .read(move |inner| {
+                let lane = inner.reader.lane(id)?;
+                let later = inner.reader.later(lane.as_slice())?;
+                Ok(later.into_iter().next().unwrap_or_default())
+            })
+            .await
+            .map_err(|e| RetryError::Unavailable(e.0))?;
+        self.retry_seen(id, force, seen).await
+    }
+
+    /// Sends all deliveries of a selection again that come after `after`, in the order of acceptance; what waits for another
+    /// try is due at once. As many as the queue has room for, and as a bounded time suffices for: the answer says where the
+    /// next request goes on.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn retry_all(
+        &self,
+        selection: Selection,
+        after: Option<DeliveryId>,
+    ) -> Result<Retried, ReadError> {
+        let selected = self
+            .inner
+            .read(move |inner| inner.reader.selected(&selection, after))
+            .await?;
+        let (reply, answer) = oneshot::channel();
+        let job = RetryJob::new(selected, after, reply);
+        self.inner.shared.inbox.retry_many(job);
+        answer
+            .await
+            .map_err(|_| ReadError("it has been closed".into()))
+    }
+
+    async fn retry_seen(
+        &self,
+        id: DeliveryId,
+        force: Force,
+        later: Later,
+    ) -> Result<Selected, RetryError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Retry {
+            id,
+            force: force == Force::Yes,
+            later,
+            reply,
+        });
+        answer
+            .await
+            .unwrap_or_else(|_| Err(RetryError::Unavailable("the store has been closed".into())))
+    }
+
+    /// Gives a delivery up: it is dead, and its event sent again does not bring it back. Where it runs,
+    /// its lease is lost: it makes no further effect.
+    ///
+    /// # Errors
+    /// Where it is not there, has ended, or cannot be stored.
+    pub async fn cancel(&self, id: DeliveryId) -> Result<(), CancelError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.inbox.push(Urgent::Cancel { id, reply });
+        answer
+            .await
+            .unwrap_or_else(|_| Err(CancelError::Unavailable("the store has been closed".into())))
+    }
+
+    /// Returns how full the queue is, without asking the store.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let shared = &self.inner.shared;
+        let scheduler = shared.scheduler.lock();
+        Counts {
+            depth: scheduler.depth(),
+            dead: shared.dead.load(Ordering::Relaxed),
+            oldest: scheduler.oldest(),
+            oldest_critical: scheduler.oldest_critical(),
+            handlers: scheduler.counts(),
+            losses: *shared.losses.lock(),
+        }
+    }
+}
+
+/// Whether a delivery is sent again though a later event has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl Inner {
+    /// Asks the store on a thread that may wait for the disk.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let inner = Arc::clone(self);
+        tokio::task::spawn_blocking(move || ask(&inner))
+            .await
+            .unwrap_or_else(|e| Err(ReadError(e.to_string())))
+    }
+}

@@ -1,0 +1,88 @@
+//! Runs what the server may have died under alone, so that the next death shows who is to blame.
+//!
+//! Several deliveries run when a server dies, and one of them may be the reason. A death counts only against a delivery that
+//! ran alone. After a death among several, each of them is a suspect: after the start, suspects run one at a time, with
+//! nothing beside them, the most suspected first. A suspect whose lease ends is none any more. That takes [`ALONE_FOR`] at
+//! most from when a worker first asks for a delivery, twice as long for each further death: then everything runs again,
+//! whether all suspects have had their turn or not. So a start is not held up for long by suspects that are only slow, and the one that is to blame is
+//! found after a few deaths, because it comes ever earlier in a time that grows.
+
+use std::cmp::Reverse;
+
+use crate::model::clock::Ticks;
+use alert_manager_core::alert::DeliveryId;
+
+use super::{Grant, Phase, Provisional, Scheduler};
+
+/// How long only suspects run after a start, after the first death among several, in milliseconds.
+pub(crate) const ALONE_FOR: Ticks = 10_000;
+
+/// It is doubled this often at most: to just under three hours.
+const DOUBLED_MAX: u32 = 10;
+
+/// Who is to run alone, and until when.
+#[derive(Debug, Default)]
+pub(super) struct Alone {
+    /// The most suspected first.
+    suspects: Vec<(Reverse<u32>, DeliveryId)>,
+    /// How long only suspects are to run, in milliseconds.
+    lasts: Ticks,
+    /// The end of that time, once it has begun.
+    until: Option<Ticks>,
+    /// Who has its turn, or had it last.
+    running: Option<DeliveryId>,
+}
+
+impl Alone {
+    /// Adds a suspect, at the start.
+    pub(super) fn suspect(&mut self, id: DeliveryId, suspected: u32) {
+        let suspect = (Reverse(suspected), id);
+        let place = self.suspects.partition_point(|other| *other < suspect);
+        self.suspects.insert(place, suspect);
+        let lasts = ALONE_FOR << (suspected - 1).min(DOUBLED_MAX);
+        self.lasts = self.lasts.max(lasts);
+    }
+
+    /// Begins the time in which only suspects run, if there are any.
+    pub(super) fn begin(&mut self, now: Ticks) {
+        self.until = (self.lasts > 0).then_some(now + self.lasts);
+    }
+
+    /// Returns true while only suspects run.
+    pub(super) fn is_on(&self, now: Ticks) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// Returns when everything runs again, where that is not so yet.
+    pub(super) fn ends_at(&self, now: Ticks) -> Option<Ticks> {
+        self.until.filter(|until| now < *until)
+    }
+}
+
+impl Scheduler {
+    /// Leases the next suspect, if none has its turn. If none can run now, everything runs again.
+    pub(super) fn grant_alone(&mut self) -> Option<Grant> {
+        if self.has_one_alone() {
+            return None;
+        }
+        let next = self.alone.suspects.iter().find_map(|(_, id)| {
+            let item = self.items.get(id).filter(|item| item.suspected > 0)?;
+            let slots = &self.handlers[item.handler];
+            (slots.is_ready(item.priority, *id) && slots.has_free()).then_some(*id)
+        });
+        let Some(id) = next else {
+            self.alone.until = None;
+            return None;
+        };
+        self.call_off(id);
+        self.alone.running = Some(id);
+        self.provisional.push(Provisional::Granted(id));
+        Some(self.lease(id, Phase::Granted))
+    }
+
+    /// Returns true if a suspect has its turn.
+    pub(super) fn has_one_alone(&self) -> bool {
+        let running = self.alone.running.and_then(|id| self.items.get(&id));
+        running.is_some_and(super::Item::is_leased)
+    }
+}

@@ -1,0 +1,437 @@
+//! Decides which delivery runs next: lanes, slots, urgency and waiting, all in memory and without a clock.
+//!
+//! It knows every delivery that is not settled. What it decides becomes true only with the store's
+//! transaction: [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are provisional
+//! until [`Scheduler::commit`] or [`Scheduler::rollback`].
+
+mod alone;
+mod concurrency;
+mod entry;
+mod ordering;
+mod status;
+#[cfg(test)]
+mod tests;
+mod wake;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use alert_manager_core::journal::Dependency;
+
+use crate::model::Caps;
+use crate::model::clock::Ticks;
+use crate::model::{LeaseToken, Wake, Woken};
+use alone::Alone;
+use concurrency::Slots;
+use ordering::Line;
+use wake::{Backs, Waiters};
+
+pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Its insert is not committed yet.
+    Staged(Option<LeaseToken>),
+    Waiting,
+    /// Its lease is not committed yet.
+    Granted(LeaseToken),
+    Leased {
+        token: LeaseToken,
+        /// A worker has taken it out.
+        started: bool,
+    },
+    /// Given up while a worker has it.
+    Revoked(LeaseToken),
+    /// Given up while it waited; not committed yet.
+    Withdrawn,
+}
+
+#[derive(Debug)]
+struct Item {
+    route: usize,
+    fingerprint: Fingerprint,
+    pipeline: Arc<[HandlerName]>,
+    handler: usize,
+    priority: Priority,
+    due: Ticks,
+    /// When its timer fires, where one is set.
+    timer: Option<Ticks>,
+    phase: Phase,
+    accepted_at: Timestamp,
+    since: Ticks,
+    leases: u32,
+    after_crash: bool,
+    suspected: u32,
+    /// What it waits for, besides its time.
+    waits_for: Vec<Dependency>,
+    /// What was back since its last lease.
+    woken: Vec<Woken>,
+    /// How many wakes there had been when its lease began; of several in a row, the first.
+    seen: Option<u64>,
+    alert: Option<Arc<Alert>>,
+    alert_bytes: usize,
+}
+
+impl Item {
+    /// Returns true if somebody has it, or is about to.
+    fn is_leased(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Staged(None) | Phase::Waiting | Phase::Withdrawn
+        )
+    }
+}
+
+/// How long a delivery waits for a slot of one handler before it asks the next of its pipeline, in
+/// milliseconds: a handler whose slots are all taken is not to hold back the others' steps.
+const PATIENCE_MS: Ticks = 10_000;
+
+/// What a provisional step was, for [`Scheduler::rollback`].
+#[derive(Clone, Copy, Debug)]
+enum Provisional {
+    Admitted(DeliveryId),
+    Granted(DeliveryId),
+    Withdrawn(DeliveryId),
+    Revoked(DeliveryId, LeaseToken, bool),
+}
+
+/// Everything that is not settled, and whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    items: BTreeMap<DeliveryId, Item>,
+    /// What has the same fingerprint, in the order in which it runs.
+    lines: HashMap<Fingerprint, Line>,
+    routes: Vec<Arc<str>>,
+    route_keys: HashMap<Arc<str>, usize>,
+    handlers: Vec<Slots>,
+    handler_keys: HashMap<HandlerName, usize>,
+    timers: BTreeSet<(Ticks, DeliveryId)>,
+    waiters: Waiters,
+    backs: Backs,
+    provisional: Vec<Provisional>,
+    caps: Caps,
+    depth_max: usize,
+    /// JSON bytes of the alerts kept in memory.
+    alert_bytes: usize,
+    alert_bytes_max: usize,
+    criticals: usize,
+    last_token: u64,
+    alone: Alone,
+    /// Somebody takes deliveries out.
+    attached: bool,
+    closed: bool,
+}
+
+impl Scheduler {
+    pub(crate) fn new(caps: Caps, depth_max: usize, alert_bytes_max: usize) -> Self {
+        Self {
+            items: BTreeMap::new(),
+            lines: HashMap::new(),
+            routes: Vec::new(),
+            route_keys: HashMap::new(),
+            handlers: Vec::new(),
+            handler_keys: HashMap::new(),
+            timers: BTreeSet::new(),
+            waiters: Waiters::new(),
+            backs: Backs::default(),
+            provisional: Vec::new(),
+            caps,
+            depth_max,
+            alert_bytes: 0,
+            alert_bytes_max,
+            criticals: 0,
+            last_token: 0,
+            alone: Alone::default(),
+            attached: false,
+            closed: false,
+        }
+    }
+
+    /// Returns how many deliveries are not settled.
+    pub(crate) fn depth(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Returns true where the delivery is not settled.
+    pub(crate) fn contains(&self, id: DeliveryId) -> bool {
+        self.items.contains_key(&id)
+    }
+
+    /// Returns true where no handler of the pipeline has its half of the queue waiting already.
+    pub(crate) fn has_room(&self, pipeline: &[HandlerName]) -> bool {
+        let each_max = (self.depth_max / 2).max(1);
+        pipeline.iter().all(|handler| {
+            self.handler_keys
+                .get(handler)
+                .is_none_or(|key| self.handlers[*key].depth < each_max)
+        })
+    }
+
+    /// Returns true where one of many that are sent again may come in: as many again of each handler, and of all, are left for
+    /// what is new.
+    pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
+        let each_max = (self.depth_max / 4).max(1);
+        let has_room = |handler: &HandlerName| {
+            let key = self.handler_keys.get(handler);
+            key.is_none_or(|key| self.handlers[*key].depth < each_max)
+        };
+        self.depth() < (self.depth_max / 2).max(1) && pipeline.iter().all(has_room)
+    }
+
+    /// Takes a delivery in: leased at once if it need not wait for another and a slot is free that nobody waits for.
+    pub(crate) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
+        let id = entrant.id;
+        let alert = entrant.alert.clone();
+        let first = self.insert(entrant);
+        let item = &self.items[&id];
+        let leasable = first
+            && self.attached
+            && !self.alone.is_on(now)
+            && item.due <= now
+            && self.handlers[item.handler].is_idle()
+            && self.handlers[item.handler].has_free();
+        self.provisional.push(Provisional::Admitted(id));
+        if !leasable {
+            return None;
+        }
+        let mut grant = self.lease(id, |token| Phase::Staged(Some(token)));
+        grant.alert = alert;
+        Some(grant)
+    }
+
+    /// Takes a delivery in that the store had before this process started.
+    pub(crate) fn restore(&mut self, entrant: Entrant, now: Ticks) {
+        let id = entrant.id;
+        let suspected = entrant.suspected;
+        let first = self.insert(entrant);
+        self.item(id).phase = Phase::Waiting;
+        if first {
+            self.set_off(id, now);
+        }
+        if suspected > 0 {
+            self.alone.suspect(id, suspected);
+        }
+    }
+
+    /// Notes that somebody takes deliveries out from now on. Before that nothing is leased.
+    pub(crate) fn attach(&mut self, now: Ticks) {
+        self.attached = true;
+        self.alone.begin(now);
+        self.restart_patience(now);
+    }
+
+    /// Leases as many as there are free slots for.
+    pub(crate) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
+        if !self.attached {
+            return Vec::new();
+        }
+        self.fire_timers(now);
+        if self.alone.is_on(now) {
+            return self.grant_alone().into_iter().collect();
+        }
+        let mut grants = Vec::new();
+        for key in 0..self.handlers.len() {
+            while self.handlers[key].has_free() {
+                let Some(id) = self.handlers[key].pick() else {
+                    break;
+                };
+                self.provisional.push(Provisional::Granted(id));
+                grants.push(self.lease(id, Phase::Granted));
+            }
+        }
+        grants
+    }
+
+    /// Gives a delivery up, whatever it is doing.
+    pub(crate) fn withdraw(&mut self, id: DeliveryId) -> Withdrawn {
+        let Some(item) = self.items.get_mut(&id) else {
+            return Withdrawn::Absent;
+        };
+        match item.phase {
+            Phase::Waiting => {
+                item.phase = Phase::Withdrawn;
+                self.call_off(id);
+                self.provisional.push(Provisional::Withdrawn(id));
+                Withdrawn::Waiting
+            }
+            Phase::Leased { token, started } => {
+                item.phase = Phase::Revoked(token);
+                self.provisional
+                    .push(Provisional::Revoked(id, token, started));
+                Withdrawn::Leased
+            }
+            Phase::Staged(_) | Phase::Granted(_) => Withdrawn::Uncommitted,
+            Phase::Revoked(_) | Phase::Withdrawn => Withdrawn::Absent,
+        }
+    }
+
+    /// Makes every provisional step true.
+    pub(crate) fn commit(&mut self, now: Ticks) {
+        for step in std::mem::take(&mut self.provisional) {
+            match step {
+                Provisional::Admitted(id) => match self.item(id).phase {
+                    Phase::Staged(Some(token)) => self.begin(id, token),
+                    _ => {
+                        self.item(id).phase = Phase::Waiting;
+                        if self.is_next(id) {
+                            self.set_off(id, now);
+                        }
+                    }
+                },
+                Provisional::Granted(id) => {
+                    if let Phase::Granted(token) = self.item(id).phase {
+                        self.begin(id, token);
+                    }
+                }
+                Provisional::Withdrawn(id) => self.remove(id, now),
+                Provisional::Revoked(..) => {}
+            }
+        }
+    }
+
+    /// Undoes every provisional step.
+    pub(crate) fn rollback(&mut self, now: Ticks) {
+        for step in std::mem::take(&mut self.provisional).into_iter().rev() {
+            match step {
+                Provisional::Admitted(id) => {
+                    let item = self.item(id);
+                    let (handler, slot) =
+                        (item.handler, matches!(item.phase, Phase::Staged(Some(_))));
+                    if slot {
+                        self.handlers[handler].taken -= 1;
+                    }
+                    self.remove(id, now);
+                }
+                Provisional::Granted(id) => {
+                    let item = self.item(id);
+                    item.phase = Phase::Waiting;
+                    item.leases -= 1;
+                    let handler = item.handler;
+                    self.handlers[handler].taken -= 1;
+                    self.set_off(id, now);
+                }
+                Provisional::Withdrawn(id) => {
+                    self.item(id).phase = Phase::Waiting;
+                    if self.is_next(id) {
+                        self.set_off(id, now);
+                    }
+                }
+                Provisional::Revoked(id, token, started) => {
+                    self.item(id).phase = Phase::Leased { token, started };
+                }
+            }
+        }
+    }
+
+    /// Returns the number of the lease that `token` proves, where it still holds.
+    pub(crate) fn lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
+        let item = self.items.get(&id)?;
+        matches!(item.phase, Phase::Leased { token: held, .. } if held == token)
+            .then_some(item.leases)
+    }
+
+    /// Returns where a delivery comes from.
+    pub(crate) fn origin_of(&self, id: DeliveryId) -> Option<Origin> {
+        let item = self.items.get(&id)?;
+        Some(Origin {
+            route: Arc::clone(&self.routes[item.route]),
+            pipeline: Arc::clone(&item.pipeline),
+            accepted_at: item.accepted_at,
+        })
+    }
+
+    /// Returns the number of a lease that was taken away from its worker by giving the delivery up.
+    pub(crate) fn revoked_lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
+        let item = self.items.get(&id)?;
+        (item.phase == Phase::Revoked(token)).then_some(item.leases)
+    }
+
+    /// Notes that a worker takes the delivery out; returns false if it may not have it any more.
+    pub(crate) fn start(&mut self, grant: &Grant) -> bool {
+        if !self.closed
+            && let Some(item) = self.items.get_mut(&grant.id)
+            && let Phase::Leased { token, started } = &mut item.phase
+            && *token == grant.token
+        {
+            *started = true;
+            return true;
+        }
+        false
+    }
+
+    /// Ends a lease, once that is durable. Its slot is released apart.
+    pub(crate) fn end(&mut self, id: DeliveryId, token: LeaseToken, ended: Ended, now: Ticks) {
+        let Some(item) = self.items.get(&id) else {
+            return;
+        };
+        match (item.phase, ended) {
+            (Phase::Leased { token: held, .. }, Ended::Settled) | (Phase::Revoked(held), _)
+                if held == token =>
+            {
+                self.remove(id, now);
+            }
+            (
+                Phase::Leased { token: held, .. },
+                Ended::Waits {
+                    handler,
+                    due,
+                    waits_for,
+                },
+            ) if held == token => {
+                let to = self.handler_key(&handler);
+                self.move_to(id, to);
+                let item = self.item(id);
+                item.due = due;
+                item.phase = Phase::Waiting;
+                item.after_crash = false;
+                // One that yielded has more to run at once.
+                if due > Ticks::MIN {
+                    item.suspected = 0;
+                    let seen = item.seen.take();
+                    let missed = self.backs.since(seen.unwrap_or(u64::MAX), &waits_for);
+                    if missed.is_empty() {
+                        self.await_all(id, waits_for);
+                    } else {
+                        // It came back while nobody waited for it.
+                        let item = self.item(id);
+                        item.due = due.min(now);
+                        let woken = missed.into_iter().map(|back| (back, Wake::All));
+                        item.woken.extend(woken);
+                    }
+                }
+                if self.is_next(id) {
+                    self.set_off(id, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives a slot back; returns true if a delivery waits for it, and may have it.
+    pub(crate) fn release_slot(&mut self, handler: &HandlerName) -> bool {
+        let key = self.handler_key(handler);
+        let slots = &mut self.handlers[key];
+        slots.taken = slots.taken.saturating_sub(1);
+        !slots.is_idle() && slots.has_free()
+    }
+
+    /// Takes a slot outside of the leases' order, where nobody waits for one. While suspects run alone, who waits cannot have
+    /// it now.
+    pub(crate) fn try_take_slot(&mut self, handler: &HandlerName, now: Ticks) -> bool {
+        let alone = self.alone.is_on(now);
+        let key = self.handler_key(handler);
+        let slots = &mut self.handlers[key];
+        let free = (alone || slots.is_idle()) && slots.has_free();
+        slots.taken += u32::from(free);
+        free
+    }
+
+    /// Changes how many of each handler may run at one time. Those that run go on.
+    pub(crate) fn set_caps(&mut self, caps: Caps) {
+        for slots in &mut self.handlers {
+            slots.cap = caps.of(&slots.name);
+        }
+        self.caps = caps;
+    }
+}

@@ -1,0 +1,3 @@
+//! Where deliveries are kept.
+
+pub(crate) mod sqlite;

@@ -1,0 +1,245 @@
+//! `SQLite` as the conformance suite has it: in memory if the system has a place for that, with a connection beside the queue that
+//! looks, breaks and heals.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row};
+use tempfile::TempDir;
+
+use alert_manager_core::alert::DeliveryId;
+
+use crate::conformance::{Bench, Peek, REFUSED, Sizes, Stopped, Unsupported, Write};
+use crate::{Caps, Clock, Gathering, Leases, Options, Queue};
+
+use super::reader::state_of;
+use super::rows::status_code;
+
+/// A store in a folder of its own.
+#[derive(Debug)]
+pub(crate) struct SqliteBench {
+    dir: TempDir,
+    gathering: Gathering,
+    /// Stays open over crashes: the last connection to be closed would copy the log back, which a kill does not.
+    beside: OnceLock<Mutex<Connection>>,
+}
+
+impl SqliteBench {
+    /// Makes a store on the disk.
+    #[cfg(test)]
+    pub(super) fn on_disk() -> Self {
+        Self::within(tempfile::tempdir().unwrap(), Gathering::default())
+    }
+
+    fn within(dir: TempDir, gathering: Gathering) -> Self {
+        Self {
+            dir,
+            gathering,
+            beside: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.path().join("store.db")
+    }
+
+    #[cfg(test)]
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// Opens the store, and leaves it to the caller to start what writes to it.
+    pub(super) fn start(&self, clock: Clock) -> super::Started {
+        let (options, caps) = (Options::default(), Caps::all(8));
+        super::start(&self.path(), self.gathering, options, caps, clock).unwrap()
+    }
+
+    fn beside(&self) -> MutexGuard<'_, Connection> {
+        let conn = self.beside.get_or_init(|| {
+            let conn = Connection::open(self.path()).unwrap();
+            conn.busy_timeout(Duration::from_secs(60)).unwrap();
+            conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
+            Mutex::new(conn)
+        });
+        conn.lock()
+    }
+
+    /// Runs a statement beside the queue.
+    pub(super) fn execute(&self, sql: &str, params: impl Params) {
+        self.beside().execute(sql, params).unwrap();
+    }
+
+    fn query<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Vec<T> {
+        let conn = self.beside();
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows = statement.query_map(params, read).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Has writes refused from now on, by triggers.
+    fn refuse(&self, triggers: &[(String, &str)]) {
+        let mut conn = self.beside();
+        let tx = conn.transaction().unwrap();
+        for (n, (event, refusal)) in triggers.iter().enumerate() {
+            let sql = format!(
+                "CREATE TRIGGER bench_{n} BEFORE {event}
+                 BEGIN SELECT RAISE({refusal}, '{REFUSED}'); END"
+            );
+            tx.execute_batch(&sql).unwrap();
+        }
+        tx.commit().unwrap();
+    }
+}
+
+impl Bench for SqliteBench {
+    const NOT_SHOWN: &'static [&'static str] = &[
+        // The writer calls SQLite as a function: there is nothing between them that could lose an answer.
+        "shared::a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice",
+        // A file has one writer.
+        "shared::a_resolved_on_one_server_does_not_overtake_its_firing_on_another",
+        // It has no clock: the dates are those of the queue.
+        "shared::a_store_whose_clock_is_ahead_hurries_nothing",
+        // It has no standby.
+        "shared::what_a_fail_over_has_lost_is_accepted_again",
+    ];
+
+    fn new(sizes: Sizes) -> Self {
+        let gathering = match sizes {
+            Sizes::Production => Gathering::default(),
+            Sizes::Small => Gathering {
+                events: 3,
+                a_step: 2,
+            },
+        };
+        // Thousands of starts would each wait for the disk, and only a power cut would tell the difference.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::within(dir.unwrap(), gathering)
+    }
+
+    fn open(&mut self, options: Options, caps: Caps, clock: Clock) -> (Queue, Leases) {
+        let path = self.path();
+        let started = super::start(&path, self.gathering, options, caps, clock).unwrap();
+        let opened = Queue::over(&path, started).unwrap();
+        drop(self.beside());
+        opened
+    }
+
+    fn crash(&mut self, queue: Queue, leases: Leases) {
+        drop((queue, leases));
+    }
+
+    fn fail_writes(&self, fail: bool) {
+        let triggers = self.query(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'bench_%'",
+            [],
+            |row| row.get::<_, String>(0),
+        );
+        for trigger in triggers {
+            self.execute(&format!("DROP TRIGGER {trigger}"), []);
+        }
+        if fail {
+            let tables = self.query(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+                [],
+                |row| row.get::<_, String>(0),
+            );
+            let events = ["INSERT", "UPDATE", "DELETE"];
+            let each = tables.iter().flat_map(|table| {
+                // As a full disk does: the whole transaction is gone.
+                events.map(|event| (format!("{event} ON {table}"), "ROLLBACK"))
+            });
+            self.refuse(&each.collect::<Vec<_>>());
+        }
+    }
+
+    fn fail_on(&self, write: Write<'_>) {
+        let event = match write {
+            Write::InsertOn(route) => {
+                format!("INSERT ON deliveries WHEN NEW.route = '{route}'")
+            }
+            Write::Insert(status) => {
+                let code = status_code(status);
+                format!("INSERT ON deliveries WHEN NEW.status = {code}")
+            }
+            Write::Revive => "UPDATE OF revived_at ON deliveries".into(),
+        };
+        self.refuse(&[(event, "ABORT")]);
+    }
+
+    fn lose_answer(&self) -> Result<(), Unsupported> {
+        Err(Unsupported("no answer of SQLite can be lost"))
+    }
+
+    fn open_beside(&self, _: Options, _: Caps) -> Result<(Queue, Leases), Unsupported> {
+        Err(Unsupported("a file has one server"))
+    }
+
+    fn stop_after_recall(&self) -> Result<Stopped, Unsupported> {
+        Err(Unsupported("a file has one writer"))
+    }
+
+    fn lose_last_commit(&mut self) -> Result<(), Unsupported> {
+        Err(Unsupported("a file has no standby"))
+    }
+
+    fn step_clock(&self, _: i64) -> Result<(), Unsupported> {
+        Err(Unsupported("a file has no clock"))
+    }
+
+    fn peek(&self, id: DeliveryId) -> Option<Peek> {
+        let sql = format!("{PEEK} WHERE id = ?1");
+        let conn = self.beside();
+        conn.query_row(&sql, [id.as_raw()], peek)
+            .optional()
+            .unwrap()
+    }
+
+    fn peek_open(&self) -> Vec<Peek> {
+        self.query(&format!("{PEEK} WHERE state < 3 ORDER BY id"), [], peek)
+    }
+
+    fn peek_runs(&self, id: DeliveryId) -> Vec<u32> {
+        let sql = "SELECT lease FROM earlier_runs WHERE delivery = ?1
+                   UNION SELECT lease FROM runs WHERE delivery = ?1 ORDER BY lease";
+        self.query(sql, [id.as_raw()], |row| row.get(0))
+    }
+
+    fn remove(&self, id: DeliveryId) {
+        for (table, key) in [
+            ("deliveries", "id"),
+            ("alerts", "id"),
+            ("runs", "delivery"),
+            ("earlier_runs", "delivery"),
+        ] {
+            let sql = format!("DELETE FROM {table} WHERE {key} = ?1");
+            self.execute(&sql, [id.as_raw()]);
+        }
+    }
+
+    fn spoil(&self, id: DeliveryId, lease: u32) {
+        let sql = "INSERT OR REPLACE INTO runs VALUES (?1, ?2, '{', NULL)";
+        self.execute(sql, (id.as_raw(), lease));
+    }
+}
+
+const PEEK: &str = "SELECT id, state, leases, deaths, suspected, occurrence FROM deliveries";
+
+fn peek(row: &Row<'_>) -> rusqlite::Result<Peek> {
+    Ok(Peek {
+        id: DeliveryId::from_raw(row.get(0)?),
+        state: state_of(row.get(1)?),
+        leases: row.get(2)?,
+        deaths: row.get(3)?,
+        suspected: row.get(4)?,
+        occurrence: row.get(5)?,
+    })
+}

@@ -1,0 +1,254 @@
+//! Events as they are kept: one by one in memory until they are written, and as rows of their table.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::model::clock::nanos;
+use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status, Timestamp};
+
+use super::memory::Memory;
+use super::rows::{status_code, status_of};
+
+/// How many of a fingerprint's firings are looked at for one that is open.
+pub(super) const OPEN_AMONG: u8 = 100;
+
+/// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) fingerprint: Fingerprint,
+    /// In nanoseconds since 1970.
+    pub(super) starts_at: i64,
+    pub(super) occurrence: Occurrence,
+    pub(super) status: Status,
+}
+
+impl From<Event> for Key {
+    fn from(event: Event) -> Self {
+        Self {
+            fingerprint: event.fingerprint,
+            starts_at: nanos(event.starts_at),
+            occurrence: event.occurrence,
+            status: event.status,
+        }
+    }
+}
+
+impl Key {
+    pub(super) fn resolved(self) -> Self {
+        Self {
+            status: Status::Resolved,
+            ..self
+        }
+    }
+
+    /// Returns the keys of all events with the same start, from the first to the last.
+    pub(super) fn same_start(self) -> std::ops::RangeInclusive<Self> {
+        let first = Self {
+            occurrence: Occurrence::FIRST,
+            status: Status::Firing,
+            ..self
+        };
+        let last = Self {
+            occurrence: Occurrence::LAST,
+            status: Status::Resolved,
+            ..self
+        };
+        first..=last
+    }
+
+    pub(super) fn columns(self) -> (i64, i64, u32, i64) {
+        (
+            self.starts_at,
+            self.fingerprint.0.cast_signed(),
+            self.occurrence.as_raw(),
+            status_code(self.status),
+        )
+    }
+}
+
+/// All that is kept of an event.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) memory: Memory,
+    /// When it was first accepted.
+    pub(super) accepted_ms: i64,
+    pub(super) last_seen_ms: i64,
+    pub(super) duplicates: u64,
+    /// Of a resolved under the start that its sender gave: the start of the firing that it ended.
+    pub(super) ends: Option<i64>,
+}
+
+/// What is known of a start: its current occurrence.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Absent where nothing is known.
+    pub(super) occurrence: Option<Occurrence>,
+    pub(super) firing: Option<Kept>,
+    pub(super) resolved: Option<Kept>,
+}
+
+impl Known {
+    /// Adds what is kept of an event, unless that of a later occurrence, or newer, is here already.
+    pub(super) fn add(
+        &mut self,
+        occurrence: Occurrence,
+        status: Status,
+        kept: impl FnOnce() -> Kept,
+    ) {
+        if self.occurrence < Some(occurrence) {
+            *self = Self {
+                occurrence: Some(occurrence),
+                ..Self::default()
+            };
+        }
+        if self.occurrence == Some(occurrence) {
+            match status {
+                Status::Firing => self.firing.get_or_insert_with(kept),
+                Status::Resolved => self.resolved.get_or_insert_with(kept),
+            };
+        }
+    }
+}
+
+/// The events that the table lacks.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) young: BTreeMap<Key, Kept>,
+    /// On their way into the table.
+    pub(super) leaving: BTreeMap<Key, Kept>,
+}
+
+impl Gathered {
+    pub(super) fn get(&self, key: Key) -> Option<&Kept> {
+        self.young.get(&key).or_else(|| self.leaving.get(&key))
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Kept> {
+        match self.young.get_mut(&key) {
+            Some(kept) => Some(kept),
+            None => self.leaving.get_mut(&key),
+        }
+    }
+
+    /// Adds the events of the latest occurrence of a start.
+    pub(super) fn add_latest(&self, key: Key, known: &mut Known) {
+        for events in [&self.young, &self.leaving] {
+            for (key, kept) in events.range(key.same_start()).rev().take(2) {
+                known.add(key.occurrence, key.status, || kept.clone());
+            }
+        }
+    }
+
+    /// Returns the firings of a fingerprint.
+    pub(super) fn firings(&self, fingerprint: Fingerprint) -> Vec<Key> {
+        let at = |starts_at| Key {
+            fingerprint,
+            starts_at,
+            occurrence: Occurrence::FIRST,
+            status: Status::Firing,
+        };
+        let all = *at(i64::MIN).same_start().start()..=*at(i64::MAX).same_start().end();
+        let keys = |events: &BTreeMap<Key, Kept>| {
+            let latest = events.range(all.clone()).rev().map(|(key, _)| *key);
+            let firings = latest.filter(|key| key.status == Status::Firing);
+            firings.take(usize::from(OPEN_AMONG)).collect::<Vec<_>>()
+        };
+        let mut firings = keys(&self.young);
+        firings.extend(keys(&self.leaving));
+        firings
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
+        if self.young.remove(&key).is_none() {
+            self.leaving.remove(&key);
+        }
+    }
+
+    /// Returns how often an event was sent again without being run, where the table lacks it.
+    pub(super) fn duplicates(&self, event: Event) -> Option<u64> {
+        self.get(event.into()).map(|kept| kept.duplicates)
+    }
+}
+
+/// Returns the key under which a resolved is found that was sent with another start than its event's.
+pub(super) fn alias(key: Key, sent: i64) -> Key {
+    Key {
+        starts_at: sent,
+        occurrence: Occurrence::FIRST,
+        ..key
+    }
+}
+
+pub(super) fn seen_first(now: Timestamp) -> Kept {
+    Kept {
+        accepted_ms: now.as_millisecond(),
+        last_seen_ms: now.as_millisecond(),
+        ..Kept::default()
+    }
+}
+
+pub(super) fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
+    let (starts_at, fingerprint, occurrence, status) = key.columns();
+    conn.prepare_cached(
+        "SELECT accepted_at, last_seen, duplicates, ends, runs FROM events
+         WHERE starts_at = ?1 AND fingerprint = ?2 AND occurrence = ?3 AND status = ?4",
+    )?
+    .query_row(
+        params![starts_at, fingerprint, occurrence, status],
+        read_kept,
+    )
+    .optional()
+}
+
+/// Adds what the table has of the latest occurrence of a start.
+pub(super) fn add_stored(conn: &Connection, key: Key, known: &mut Known) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "SELECT accepted_at, last_seen, duplicates, ends, runs, occurrence, status FROM events
+         WHERE starts_at = ?1 AND fingerprint = ?2
+         ORDER BY occurrence DESC, status DESC LIMIT 2",
+    )?;
+    let mut rows = statement.query(params![key.starts_at, key.fingerprint.0.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        let (occurrence, status) = (row.get(5)?, status_of(row.get(6)?));
+        let kept = read_kept(row)?;
+        known.add(Occurrence::from_raw(occurrence), status, || kept);
+    }
+    Ok(())
+}
+
+pub(super) fn read_kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+    Ok(Kept {
+        accepted_ms: row.get(0)?,
+        last_seen_ms: row.get(1)?,
+        duplicates: row.get::<_, i64>(2)?.unsigned_abs(),
+        ends: row.get(3)?,
+        memory: Memory::from_bytes(row.get_ref(4)?.as_blob()?),
+    })
+}
+
+pub(super) fn put(conn: &Connection, key: Key, kept: &Kept) -> rusqlite::Result<()> {
+    let (starts_at, fingerprint, occurrence, status) = key.columns();
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO events (starts_at, fingerprint, occurrence, status, accepted_at,
+             last_seen, duplicates, ends, runs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        starts_at,
+        fingerprint,
+        occurrence,
+        status,
+        kept.accepted_ms,
+        kept.last_seen_ms,
+        kept.duplicates.cast_signed(),
+        kept.ends,
+        kept.memory.to_bytes(),
+    ])?;
+    Ok(())
+}
+
+/// Returns how often an event that the table has was sent again without being run.
+pub(super) fn duplicates(conn: &Connection, event: Event) -> rusqlite::Result<u64> {
+    Ok(stored(conn, event.into())?.map_or(0, |kept| kept.duplicates))
+}

@@ -1,0 +1,255 @@
+//! The handlers' own state: changed in the transaction of its record, bounded by handler, forgotten in time.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use alert_manager_core::alert::{HandlerName, Timestamp};
+use alert_manager_core::journal::{KvChange, KvQuota, KvReply, KvWrite};
+
+/// Expired values that make room for a new one at most: a handler at its quota is to cost the committer next to nothing.
+const EXPIRED_AT_ONCE: u32 = 1_000;
+
+/// What handlers keep, as far as it was asked for. To count it takes a look at every value, so it is counted once, and
+/// followed from there; emptied when a transaction fails.
+pub(super) type Usage = HashMap<HandlerName, Used>;
+
+/// What one handler keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    /// Of keys and values together.
+    bytes: u64,
+    keys: u64,
+}
+
+impl Used {
+    /// Returns what it would come to with one value in the place of another.
+    fn with(self, old: Option<u64>, new: u64) -> Self {
+        Self {
+            bytes: self.bytes - old.unwrap_or(0) + new,
+            keys: self.keys + u64::from(old.is_none()),
+        }
+    }
+
+    /// Returns what to answer where one value in the place of another makes this, and it is over the quota. Only
+    /// what makes more is refused: a quota that was lowered leaves what is there to be changed.
+    fn over(self, old: Option<u64>, new: u64, quota: KvQuota) -> Option<KvReply> {
+        if self.bytes > quota.bytes_max && new > old.unwrap_or(0) {
+            Some(KvReply::QuotaExceeded)
+        } else if self.keys > quota.keys_max && old.is_none() {
+            Some(KvReply::TooManyKeys)
+        } else {
+            None
+        }
+    }
+}
+
+/// Reads a value that has not expired.
+pub(super) fn get(
+    conn: &Connection,
+    handler: &HandlerName,
+    key: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    conn.prepare_cached(
+        "SELECT value FROM kv WHERE handler = ?1 AND key = ?2
+             AND (expires_at IS NULL OR expires_at > ?3)",
+    )?
+    .query_row(
+        params![handler.as_str(), key, now.as_millisecond()],
+        |row| row.get(0),
+    )
+    .optional()
+}
+
+/// Makes a change; returns what it came to, and whether anything is different now.
+pub(super) fn change(
+    conn: &Connection,
+    usage: &mut Usage,
+    (handler, key): (&HandlerName, &str),
+    change: &KvChange,
+    quota: KvQuota,
+    now: Timestamp,
+) -> rusqlite::Result<(KvReply, bool)> {
+    let old = get(conn, handler, key, now)?;
+    let (reply, write) = change.clone().apply(old.as_deref());
+    let (value, ttl_seconds) = match write {
+        KvWrite::Keep => return Ok((reply, false)),
+        KvWrite::Remove => {
+            remove(conn, usage, (handler, key))?;
+            return Ok((reply, true));
+        }
+        KvWrite::Put { value, ttl_seconds } => (value, ttl_seconds),
+    };
+    let expires_at = ttl_seconds.map(|s| now.as_millisecond() + i64::from(s) * 1_000);
+    let refused = put(conn, usage, (handler, key), &value, expires_at, quota, now)?;
+    Ok(match refused {
+        None => (reply, true),
+        Some(over) => (over, false),
+    })
+}
+
+/// Forgets some of what has expired: of all handlers, or of one but for one key. Returns how many.
+pub(super) fn expire(
+    conn: &Connection,
+    usage: &mut Usage,
+    of: Option<(&HandlerName, &str)>,
+    now: Timestamp,
+    rows_max: u32,
+) -> rusqlite::Result<usize> {
+    let (handler, key) = of.unzip();
+    let gone = conn
+        .prepare_cached(
+            "DELETE FROM kv WHERE (handler, key) IN (
+                 SELECT handler, key FROM kv INDEXED BY kv_expiry
+                 WHERE expires_at <= ?1 AND (?2 IS NULL OR (handler = ?2 AND key <> ?3)) LIMIT ?4)
+             RETURNING handler, length(CAST(key AS BLOB)) + length(value)",
+        )?
+        .query_map(
+            params![
+                now.as_millisecond(),
+                handler.map(HandlerName::as_str),
+                key,
+                rows_max
+            ],
+            |row| Ok((HandlerName::new(row.get_ref(0)?.as_str()?), row.get(1)?)),
+        )?
+        .collect::<rusqlite::Result<Vec<(HandlerName, i64)>>>()?;
+    for (handler, bytes) in &gone {
+        forget(usage, handler, bytes.unsigned_abs());
+    }
+    Ok(gone.len())
+}
+
+/// Takes one value out of what is known of a handler's use.
+fn forget(usage: &mut Usage, handler: &HandlerName, bytes: u64) {
+    if let Some(used) = usage.get_mut(handler) {
+        used.bytes -= bytes;
+        used.keys -= 1;
+    }
+}
+
+/// Sets a value, or returns what to answer instead.
+fn put(
+    conn: &Connection,
+    usage: &mut Usage,
+    (handler, key): (&HandlerName, &str),
+    value: &[u8],
+    expires_at: Option<i64>,
+    quota: KvQuota,
+    now: Timestamp,
+) -> rusqlite::Result<Option<KvReply>> {
+    let size = |value: u64| key.len() as u64 + value;
+    // An expired value still takes its place until it is forgotten, so it counts as the old one here.
+    let old: Option<i64> = conn
+        .prepare_cached("SELECT length(value) FROM kv WHERE handler = ?1 AND key = ?2")?
+        .query_row(params![handler.as_str(), key], |row| row.get(0))
+        .optional()?;
+    let old = old.map(|bytes| size(bytes.unsigned_abs()));
+    let new = size(value.len() as u64);
+    let mut next = used(conn, usage, handler)?.with(old, new);
+    if next.over(old, new, quota).is_some() {
+        expire(conn, usage, Some((handler, key)), now, EXPIRED_AT_ONCE)?;
+        next = used(conn, usage, handler)?.with(old, new);
+        if let Some(over) = next.over(old, new, quota) {
+            return Ok(Some(over));
+        }
+    }
+    conn.prepare_cached(
+        "INSERT INTO kv (handler, key, value, expires_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (handler, key) DO UPDATE SET
+             value = excluded.value, expires_at = excluded.expires_at",
+    )?
+    .execute(params![handler.as_str(), key, value, expires_at])?;
+    usage.insert(handler.clone(), next);
+    Ok(None)
+}
+
+fn remove(
+    conn: &Connection,
+    usage: &mut Usage,
+    (handler, key): (&HandlerName, &str),
+) -> rusqlite::Result<()> {
+    let gone: Option<i64> = conn
+        .prepare_cached("DELETE FROM kv WHERE handler = ?1 AND key = ?2 RETURNING length(value)")?
+        .query_row(params![handler.as_str(), key], |row| row.get(0))
+        .optional()?;
+    if let Some(gone) = gone {
+        forget(usage, handler, key.len() as u64 + gone.unsigned_abs());
+    }
+    Ok(())
+}
+
+fn used(conn: &Connection, usage: &mut Usage, handler: &HandlerName) -> rusqlite::Result<Used> {
+    if let Some(used) = usage.get(handler) {
+        return Ok(*used);
+    }
+    let (bytes, keys): (i64, i64) = conn
+        .prepare_cached(
+            "SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0), count(*) FROM kv
+             WHERE handler = ?1",
+        )?
+        .query_one([handler.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let used = Used {
+        bytes: bytes.cast_unsigned(),
+        keys: keys.cast_unsigned(),
+    };
+    usage.insert(handler.clone(), used);
+    Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::model::clock::from_millis;
+    use crate::store::sqlite::schema;
+
+    /// What is followed from change to change is what a count of every value says.
+    #[test]
+    fn the_use_that_is_followed_is_the_one_that_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = schema::open(&dir.path().join("store.db")).unwrap().conn;
+        conn.pragma_update(None, "synchronous", "OFF").unwrap();
+        let handlers = [HandlerName::new("a"), HandlerName::new("b")];
+        let quota = KvQuota {
+            bytes_max: 400,
+            keys_max: 12,
+        };
+        let mut usage = Usage::new();
+        let mut refused = 0;
+        for step in 0..600_i64 {
+            let now = from_millis(step * 700);
+            let handler = &handlers[usize::from(step % 5 == 0)];
+            let key = format!("kö{}", step * 7 % 17);
+            let set = match step % 9 {
+                0 => KvChange::Remove,
+                n => KvChange::Set {
+                    value: vec![b'x'; usize::try_from(step * 13 % 60).unwrap()],
+                    ttl_seconds: (n % 2 == 0).then_some(3),
+                },
+            };
+            let (reply, _) = change(&conn, &mut usage, (handler, &key), &set, quota, now).unwrap();
+            refused += u32::from(matches!(
+                reply,
+                KvReply::QuotaExceeded | KvReply::TooManyKeys
+            ));
+            if step % 31 == 0 {
+                expire(&conn, &mut usage, None, now, 3).unwrap();
+            }
+            for handler in &handlers {
+                let counted = used(&conn, &mut Usage::new(), handler).unwrap();
+                if let Some(followed) = usage.get(handler) {
+                    assert_eq!(
+                        (followed.bytes, followed.keys),
+                        (counted.bytes, counted.keys),
+                        "after step {step}"
+                    );
+                }
+                assert!(counted.bytes <= quota.bytes_max && counted.keys <= quota.keys_max);
+            }
+        }
+        assert!(refused > 0);
+    }
+}

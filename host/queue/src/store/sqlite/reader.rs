@@ -1,0 +1,489 @@
+//! Answers questions beside the committer, on connections that only read.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+
+use crate::commit::inbox::Later;
+use crate::model::clock::{from_millis, millis_up};
+use crate::model::{
+    Beside, Bounds, Delivery, Filter, LabelTest, Page, Progress, ReadError, Reason, Selected,
+    Selection, State, Story, Way,
+};
+use alert_manager_core::alert::{
+    Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
+};
+use alert_manager_core::journal::Recorded;
+
+use super::gathered::{self, Gathered, Known};
+use super::retry::Tails;
+use super::schema::{DONE, QUEUED, RETRYING, RUNNING, has_run, open_reader, reason};
+use super::{kv, notices, rows};
+
+/// Connections kept open; more are made where more people ask at once.
+const IDLE_MAX: usize = 3;
+
+const LIST_MAX: u32 = 1_000;
+
+/// A delivery, its fingerprint and its route.
+pub(crate) type Lane = (DeliveryId, Fingerprint, String);
+
+/// Reads without ever holding the committer up.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    path: PathBuf,
+    bounds: Bounds,
+    /// The events that the table lacks.
+    gathered: Arc<Mutex<Gathered>>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// What one request sends again.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// In this state when they were looked at.
+    pub(super) state: Selected,
+    /// In the order of acceptance.
+    pub(super) lanes: Vec<Lane>,
+    /// What is later on the ordering keys of dead ones.
+    pub(super) tails: Tails,
+    /// The last one that was looked at, whatever its labels.
+    pub(super) looked_to: Option<DeliveryId>,
+    /// How many there are after that, for another request.
+    pub(super) beyond: u64,
+}
+
+impl Reader {
+    pub(super) fn new(path: PathBuf, bounds: Bounds, gathered: Arc<Mutex<Gathered>>) -> Self {
+        Self {
+            path,
+            bounds,
+            gathered,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Returns a page of deliveries, newest first.
+    pub(crate) fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
+        self.with(|conn| list(conn, filter, self.bounds.labels_tested_max))
+    }
+
+    /// Returns everything that is known of a delivery.
+    pub(crate) fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
+        self.with(|conn| story(conn, &self.gathered, id))
+    }
+
+    /// Returns a delivery as it is listed.
+    pub(crate) fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError> {
+        self.with(|conn| delivery(conn, id))
+    }
+
+    /// Returns what a step has on record.
+    pub(crate) fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
+        self.with(|conn| rows::recorded(conn, id, step))
+    }
+
+    /// Returns true if an alert has not taken all of these ways.
+    pub(crate) fn has_way_left(&self, event: Event, ways: Vec<Way>) -> Result<bool, ReadError> {
+        self.with(|conn| {
+            let (key, mut known) = (event.into(), Known::default());
+            self.gathered.lock().add_latest(key, &mut known);
+            gathered::add_stored(conn, key, &mut known)?;
+            let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
+            Ok(!notices::ways_left(conn, ways, &memory)?.is_empty())
+        })
+    }
+
+    /// Reads a value of a handler's own state.
+    pub(crate) fn kv_get(
+        &self,
+        handler: &HandlerName,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        self.with(|conn| kv::get(conn, handler, key, now))
+    }
+
+    /// Returns the deliveries of a selection after `after` that held an alert, in the order of acceptance, but for what a
+    /// person has cancelled, and for dead notices of the server's own: what they say may be over, or was reported by another
+    /// way, or is reported anew if what they are about dies again. A bounded number is looked at, whatever their labels.
+    pub(crate) fn selected(
+        &self,
+        selection: &Selection,
+        after: Option<DeliveryId>,
+    ) -> Result<Chosen, ReadError> {
+        let count_max = self.bounds.retried_max;
+        let cancelled = rows::reason_code(Reason::Cancelled);
+        let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
+        let after = after.map_or(i64::MIN, DeliveryId::as_raw);
+        let state = match selection.state {
+            Selected::Dead => {
+                "INDEXED BY deliveries_dead WHERE state = 4
+                     AND route <> 'dead-letter' AND route NOT GLOB 'dead-letter[@:]*'"
+            }
+            Selected::Retrying => "INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2",
+        };
+        let from = format!(
+            "FROM deliveries {state} AND id > ?1 AND fingerprint IS NOT NULL AND reason IS NOT ?2
+                 AND (?3 IS NULL OR instr(handlers, ?3) > 0)
+                 AND (?4 IS NULL OR instr(lower(last_error), lower(?4)) > 0)"
+        );
+        self.with(|conn| {
+            let mut lanes = conn
+                .prepare_cached(&format!(
+                    "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?5"
+                ))?
+                .query_map(
+                    params![after, cancelled, handler, selection.reason, count_max],
+                    read_lane,
+                )?
+                .collect::<rusqlite::Result<Vec<Lane>>>()?;
+            let looked_to = lanes.last().map(|(last, ..)| *last);
+            let beyond = match looked_to {
+                Some(last) if lanes.len() == count_max as usize => conn
+                    .prepare_cached(&format!("SELECT count(*) {from}"))?
+                    .query_one(
+                        params![last.as_raw(), cancelled, handler, selection.reason],
+                        |row| row.get::<_, i64>(0),
+                    )?
+                    .unsigned_abs(),
+                _ => 0,
+            };
+            if let Some(test) = &selection.labels {
+                let mut taken = Vec::new();
+                for lane in lanes {
+                    if has_labels(conn, lane.0, test)? {
+                        taken.push(lane);
+                    }
+                }
+                lanes = taken;
+            }
+            let tails = match selection.state {
+                Selected::Dead => Tails::read(conn, &lanes)?,
+                Selected::Retrying => Tails::read(conn, &[])?,
+            };
+            Ok(Chosen {
+                state: selection.state,
+                lanes,
+                tails,
+                looked_to,
+                beyond,
+            })
+        })
+    }
+
+    /// Returns the lane of a delivery that held an alert.
+    pub(crate) fn lane(&self, id: DeliveryId) -> Result<Option<Lane>, ReadError> {
+        self.with(|conn| {
+            conn.prepare_cached(
+                "SELECT id, fingerprint, route FROM deliveries
+                 WHERE id = ?1 AND fingerprint IS NOT NULL",
+            )?
+            .query_row([id.as_raw()], read_lane)
+            .optional()
+        })
+    }
+
+    /// Returns what is later on the lane of each delivery.
+    pub(crate) fn later(&self, lanes: &[Lane]) -> Result<Vec<Later>, ReadError> {
+        let Some(first) = lanes.iter().map(|(id, ..)| *id).min() else {
+            return Ok(Vec::new());
+        };
+        self.with(|conn| later(conn, lanes, first.as_raw()))
+    }
+
+    /// Returns how many dead letters there are.
+    pub(super) fn count_dead(&self) -> Result<u64, ReadError> {
+        self.with(|conn| {
+            conn.query_one(
+                "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead
+                 WHERE state = 4 AND reason IS NOT ?1",
+                [rows::reason_code(Reason::Cancelled)],
+                |row| row.get::<_, i64>(0),
+            )
+            .map(i64::unsigned_abs)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        let idle = self.idle.lock().pop();
+        let failed = |e: rusqlite::Error| ReadError(reason(&e));
+        let conn = match idle {
+            Some(conn) => conn,
+            None => open_reader(&self.path).map_err(failed)?,
+        };
+        // One view of the store for all that one question reads.
+        let tx = conn.unchecked_transaction().map_err(failed)?;
+        let answer = read(&tx).map_err(failed);
+        drop(tx);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(conn);
+        }
+        answer
+    }
+}
+
+/// Looks at every delivery after `from` for what is later on each lane.
+pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::Result<Vec<Later>> {
+    let mut found = vec![Later::default(); lanes.len()];
+    let mut places: HashMap<i64, Vec<usize>> = HashMap::new();
+    for (place, (_, fingerprint, _)) in lanes.iter().enumerate() {
+        let fingerprint = fingerprint.0.cast_signed();
+        places.entry(fingerprint).or_default().push(place);
+    }
+    let mut scanned_to = from;
+    let mut statement = conn.prepare_cached(
+        "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
+         WHERE id > ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([from])?;
+    while let Some(row) = rows.next()? {
+        scanned_to = row.get(0)?;
+        let Some(fingerprint) = row.get::<_, Option<i64>>(1)? else {
+            continue;
+        };
+        let Some(places) = places.get(&fingerprint) else {
+            continue;
+        };
+        let route = row.get_ref(2)?.as_str()?;
+        let (state, leases): (i64, i64) = (row.get(3)?, row.get(4)?);
+        let beside = rows::beside_of(row.get_ref(5)?.as_str_or_null()?);
+        let id = DeliveryId::from_raw(scanned_to);
+        for place in places {
+            let (of, _, its_route) = &lanes[*place];
+            if id <= *of || is_apart(its_route, route, &beside) {
+                continue;
+            }
+            if has_run(state, leases) {
+                found[*place].passed = true;
+            } else {
+                found[*place].open.push(id);
+            }
+        }
+    }
+    for later in &mut found {
+        later.scanned_to = scanned_to;
+    }
+    Ok(found)
+}
+
+/// Returns true if a delivery on `route` does not wait for an earlier one of its fingerprint that is on `of`. What no route
+/// wanted did not run, and nothing waits for what is on a route that its own alert took too.
+pub(super) fn is_apart(of: &str, route: &str, beside: &Beside) -> bool {
+    route.is_empty() || (of != route && beside.has(of))
+}
+
+const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
+    accepted_at, settled_at, last_error, not_before, first_died_at, reason";
+
+/// Goes with the condition of that index.
+const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
+
+fn list(conn: &Connection, filter: &Filter, labels_tested_max: usize) -> rusqlite::Result<Page> {
+    let limit = filter.limit.clamp(1, LIST_MAX);
+    // Written out, not bound: the indexes by state are found by their own condition.
+    let state = filter.state.or(filter.reason.map(Reason::state));
+    let (index, state) = match state {
+        None => ("", ""),
+        Some(State::Queued) => (UNSETTLED, " AND state < 3 AND state = 0"),
+        Some(State::Running) => (UNSETTLED, " AND state < 3 AND state = 1"),
+        Some(State::Retrying) => (UNSETTLED, " AND state < 3 AND state = 2"),
+        Some(State::Done) => ("", " AND state = 3"),
+        Some(State::Dead) => (" INDEXED BY deliveries_dead", " AND state = 4"),
+    };
+    let mut sql = format!("SELECT {DELIVERY} FROM deliveries{index} WHERE id < ?{state}");
+    let mut values = vec![Value::from(
+        filter.before.map_or(i64::MAX, DeliveryId::as_raw),
+    )];
+    if let Some(reason) = filter.reason {
+        sql.push_str(" AND reason = ?");
+        values.push(rows::reason_code(reason).into());
+    }
+    if let Some(alertname) = &filter.alertname {
+        sql.push_str(" AND alertname = ?");
+        values.push(alertname.clone().into());
+    }
+    if let Some(handler) = &filter.handler {
+        sql.push_str(" AND instr(handlers, ?) > 0");
+        values.push(format!(",{handler},").into());
+    }
+    if let Some(fingerprint) = filter.fingerprint {
+        sql.push_str(" AND fingerprint = ?");
+        values.push(fingerprint.0.cast_signed().into());
+    }
+    for (bound, condition) in [
+        (filter.from, " AND accepted_at >= ?"),
+        (filter.to, " AND accepted_at < ?"),
+    ] {
+        if let Some(bound) = bound {
+            sql.push_str(condition);
+            values.push(millis_up(bound).into());
+        }
+    }
+    sql.push_str(" ORDER BY id DESC");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), read_delivery)?;
+    let mut deliveries = Vec::new();
+    let mut tested = 0;
+    for delivery in rows {
+        let delivery = delivery?;
+        if deliveries.len() == limit as usize {
+            let next = deliveries.last().map(|last: &Delivery| last.id);
+            return Ok(Page { deliveries, next });
+        }
+        let id = delivery.id;
+        if let Some(test) = &filter.labels {
+            tested += 1;
+            if !delivery.fingerprint.is_empty() && has_labels(conn, delivery.id, test)? {
+                deliveries.push(delivery);
+            }
+        } else {
+            deliveries.push(delivery);
+        }
+        if tested == labels_tested_max {
+            let next = Some(id);
+            return Ok(Page { deliveries, next });
+        }
+    }
+    let next = None;
+    Ok(Page { deliveries, next })
+}
+
+/// Returns a delivery as it is listed.
+pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Delivery>> {
+    conn.prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries WHERE id = ?1"))?
+        .query_row([id.as_raw()], read_delivery)
+        .optional()
+}
+
+/// Returns the first dead deliveries after `from`, in the order of acceptance.
+pub(super) fn dead_after(
+    conn: &Connection,
+    from: i64,
+    count: u32,
+) -> rusqlite::Result<Vec<Delivery>> {
+    conn.prepare_cached(&format!(
+        "SELECT {DELIVERY} FROM deliveries INDEXED BY deliveries_dead
+         WHERE state = 4 AND id > ?1 ORDER BY id LIMIT ?2"
+    ))?
+    .query_map(params![from, count], read_delivery)?
+    .collect()
+}
+
+/// Returns true if the labels of a delivery's alert pass.
+fn has_labels(conn: &Connection, id: DeliveryId, test: &LabelTest) -> rusqlite::Result<bool> {
+    #[derive(serde::Deserialize)]
+    struct Labelled {
+        labels: Labels,
+    }
+    let json = rows::alert_json(conn, id)?;
+    Ok(serde_json::from_str(&json).is_ok_and(|alert: Labelled| test.takes(&alert.labels)))
+}
+
+fn story(
+    conn: &Connection,
+    gathered: &Mutex<Gathered>,
+    id: DeliveryId,
+) -> rusqlite::Result<Option<Story>> {
+    let found = conn
+        .prepare_cached(&format!("SELECT {DELIVERY} FROM deliveries WHERE id = ?1"))?
+        .query_row([id.as_raw()], |row| {
+            Ok((read_delivery(row)?, row.get::<_, Option<i64>>(11)?))
+        })
+        .optional()?;
+    let Some((mut delivery, not_before)) = found else {
+        return Ok(None);
+    };
+    let json = rows::alert_json(conn, id)?;
+    let is_alert = !delivery.fingerprint.is_empty();
+    let parsed = serde_json::from_str::<Alert>(&json)
+        .ok()
+        .filter(|_| is_alert);
+    let duplicates = match &parsed {
+        Some(alert) => {
+            // The committer must not have to wait for what is read here.
+            let in_memory = gathered.lock().duplicates(alert.event());
+            match in_memory {
+                Some(duplicates) => duplicates,
+                None => gathered::duplicates(conn, alert.event())?,
+            }
+        }
+        None => 0,
+    };
+    let alert = match serde_json::from_str(&json) {
+        Ok(alert) if is_alert => alert,
+        _ => serde_json::Value::String(json),
+    };
+    let progress = rows::progress_json(conn, id)?
+        .and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_else(|| Progress::new(&delivery.handlers));
+    let stories = rows::stories(conn, id)?;
+    // A store of an earlier version counted otherwise.
+    let kept = u32::try_from(stories.len()).unwrap_or(u32::MAX);
+    delivery.attempts = delivery.attempts.max(kept);
+    let attempts_omitted = delivery.attempts - kept;
+    let attempts = stories
+        .into_iter()
+        .map(|story| serde_json::from_str(&story).unwrap_or(serde_json::Value::String(story)))
+        .collect();
+    Ok(Some(Story {
+        alert,
+        progress,
+        not_before: not_before.map(from_millis),
+        attempts,
+        attempts_omitted,
+        journal: rows::journal(conn, id)?,
+        duplicates,
+        delivery,
+    }))
+}
+
+fn read_lane(row: &Row<'_>) -> rusqlite::Result<Lane> {
+    let fingerprint: i64 = row.get(1)?;
+    Ok((
+        DeliveryId::from_raw(row.get(0)?),
+        Fingerprint(fingerprint.cast_unsigned()),
+        row.get(2)?,
+    ))
+}
+
+fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let status: Option<i64> = row.get(3)?;
+    Ok(Delivery {
+        id: DeliveryId::from_raw(row.get(0)?),
+        fingerprint: rows::fingerprint_of(row.get(1)?)
+            .map(|f| f.to_string())
+            .unwrap_or_default(),
+        alertname: row.get(2)?,
+        status: status
+            .map_or("", |code| rows::status_of(code).as_str())
+            .into(),
+        state: state_of(row.get(4)?),
+        route: row.get(5)?,
+        handlers: rows::split_handlers(row.get_ref(6)?.as_str()?),
+        attempts: row.get(7)?,
+        received_at: from_millis(row.get(8)?),
+        settled_at: row.get::<_, Option<i64>>(9)?.map(from_millis),
+        first_died_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
+        reason: rows::reason_of(row.get(13)?),
+        last_error: row.get(10)?,
+    })
+}
+
+pub(super) fn state_of(code: i64) -> State {
+    match code {
+        QUEUED => State::Queued,
+        RUNNING => State::Running,
+        RETRYING => State::Retrying,
+        DONE => State::Done,
+        _ => State::Dead,
+    }
+}

@@ -1,0 +1,152 @@
+//! What the host calls of one invocation share: who calls, what is granted, and what is left of each budget.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::calls::interfaces::INTERFACES;
+use crate::limits::quota::{LimitHit, LimitName, Limits};
+use crate::outbound::egress::Clients;
+use crate::outbound::prepare::Requester;
+use crate::outbound::rates::Rates;
+use crate::sandbox::clock::StepClock;
+use crate::services::Services;
+use crate::slack::compose::Author;
+use crate::trace::recorder::Recorder;
+use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, HandlerName, StepKind};
+use alert_manager_core::journal::{CallKind, Ledger, RecordUse, Replay};
+use alert_manager_core::policy::Grants;
+
+/// The host context of one invocation of `enrich` or `act`.
+pub(crate) struct HostContext {
+    pub(crate) handler: HandlerName,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) step: StepKind,
+    /// True if effects are held back.
+    pub(crate) dry_run: bool,
+    pub(crate) alert: Arc<Alert>,
+    pub(crate) found: Arc<Enrichment>,
+    pub(crate) config: Arc<BTreeMap<String, String>>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) limits: Limits,
+    pub(crate) deadline: Instant,
+    /// The guest's clock, whose time goes into the record.
+    pub(crate) clock: StepClock,
+    pub(crate) replay: Replay,
+    /// What the other steps of its delivery have on record.
+    pub(crate) recorded_elsewhere: RecordUse,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) counts: Counts,
+    /// What `kv` would hold, if effects are held back.
+    pub(crate) kv_held_back: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+/// Calls so far, by interface, and what they brought in and took out.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    calls: [u32; INTERFACES.len()],
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl HostContext {
+    /// Counts a call that takes out so many bytes.
+    ///
+    /// # Errors
+    /// The limit that is used up.
+    pub(super) fn count(&mut self, kind: CallKind, bytes_out: usize) -> Result<(), LimitHit> {
+        let (counts, limits) = (&mut self.counts, &self.limits);
+        let mut interfaces = INTERFACES.iter().zip(&mut counts.calls);
+        let interface = interfaces.find(|(interface, _)| interface.kind == Some(kind));
+        if let Some((interface, used)) = interface
+            && let Some((limit, calls_max)) = interface.calls_max
+        {
+            let max = calls_max(limits);
+            if *used >= max {
+                return Err(LimitHit {
+                    limit,
+                    used: u64::from(*used) + 1,
+                    max: max.into(),
+                    detail: format!("all {max} calls of this step are used up"),
+                });
+            }
+            *used += 1;
+        }
+        let (used, max) = (counts.bytes_out + bytes_out as u64, limits.bytes_out_max);
+        if used > max {
+            return Err(LimitHit {
+                limit: LimitName::BytesOut,
+                used,
+                max,
+                detail: format!(
+                    "with this call the host calls of this step would take out {used} bytes, {max} are allowed"
+                ),
+            });
+        }
+        counts.bytes_out = used;
+        Ok(())
+    }
+
+    /// Checks that a call which brings something in may do so.
+    ///
+    /// # Errors
+    /// The limit that is used up.
+    pub(super) fn check_in(&self) -> Result<(), LimitHit> {
+        let (used, max) = (self.counts.bytes_in, self.limits.bytes_in_max);
+        if self.bytes_in_left() > 0 {
+            return Ok(());
+        }
+        Err(LimitHit {
+            limit: LimitName::BytesIn,
+            used,
+            max,
+            detail: format!(
+                "the host calls of this step have brought in all of the {max} bytes that are allowed"
+            ),
+        })
+    }
+
+    /// Counts what a call brought in.
+    pub(super) fn count_in(&mut self, bytes: usize) {
+        self.counts.bytes_in += bytes as u64;
+    }
+
+    /// Returns how many bytes calls may still bring in.
+    pub(super) fn bytes_in_left(&self) -> u64 {
+        let max = self.limits.bytes_in_max;
+        max.saturating_sub(self.counts.bytes_in)
+    }
+
+    /// Returns what is left of the step's time.
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Returns what requests are judged by and sent with.
+    pub(super) fn requester(&self) -> Requester<'_> {
+        Requester {
+            handler: &self.handler,
+            grants: &self.grants,
+            config: &self.config,
+            credentials: &self.services.credentials,
+            clients: &self.clients,
+            proxy: self.services.proxy.as_ref(),
+        }
+    }
+
+    /// Returns who writes messages, and for which alert.
+    pub(super) fn author(&self) -> Author<'_> {
+        Author {
+            handler: &self.handler,
+            delivery: self.delivery,
+            alert: &self.alert,
+            found: &self.found,
+            grants: &self.grants,
+            dry_run: self.dry_run,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What an invocation has on record: how much more there may be, and how an effect and the reads before it get there.
+
+use std::time::Duration;
+
+use crate::calls::context::HostContext;
+use crate::calls::naming::Plan;
+use crate::limits::quota::{LimitHit, LimitName};
+use crate::limits::{
+    DELIVERY_RECORD_BYTES_MAX, DELIVERY_RECORD_ENTRIES_MAX, RECORDED_EFFECT_BYTES_MIN,
+    RECORDED_READ_BYTES_MAX,
+};
+use crate::sandbox::stop::Stop;
+use alert_manager_core::journal::{Entry, LedgerError, RecordUse};
+
+/// The pause before a record that the store did not take is tried again. The answer waits meanwhile.
+const RECORD_RETRY: Duration = Duration::from_millis(200);
+
+impl HostContext {
+    /// Checks that an effect which starts now can be recorded, whatever its answer is.
+    ///
+    /// # Errors
+    /// The limit that is used up.
+    pub(super) fn check_record(&self) -> Result<(), LimitHit> {
+        let own = self.replay.used();
+        let all = own.plus(self.recorded_elsewhere);
+        let limits = &self.limits;
+        #[rustfmt::skip]
+        let bounds = [
+            (own.entries, 1, limits.record_entries_max, LimitName::RecordEntries, "step"),
+            (own.bytes, RECORDED_EFFECT_BYTES_MIN, limits.record_bytes_max, LimitName::RecordBytes, "step"),
+            (all.entries, 1, DELIVERY_RECORD_ENTRIES_MAX, LimitName::DeliveryRecordEntries, "delivery"),
+            (all.bytes, RECORDED_EFFECT_BYTES_MIN, DELIVERY_RECORD_BYTES_MAX, LimitName::DeliveryRecordBytes, "delivery"),
+        ];
+        for (used, needed, max, limit, whose) in bounds {
+            if used.saturating_add(needed) > max {
+                return Err(LimitHit {
+                    limit,
+                    used,
+                    max,
+                    detail: format!(
+                        "this {whose} has {used} of the {max} that may be on record over all attempts, so no further \
+                         effect can be recorded, and none starts"
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how much may still be recorded.
+    fn record_left(&self) -> RecordUse {
+        let own = self.replay.used();
+        let all = own.plus(self.recorded_elsewhere);
+        let left = |own_max: u64, own: u64, all_max: u64, all: u64| {
+            own_max.saturating_sub(own).min(all_max.saturating_sub(all))
+        };
+        let limits = &self.limits;
+        RecordUse {
+            entries: left(
+                limits.record_entries_max,
+                own.entries,
+                DELIVERY_RECORD_ENTRIES_MAX,
+                all.entries,
+            ),
+            bytes: left(
+                limits.record_bytes_max,
+                own.bytes,
+                DELIVERY_RECORD_BYTES_MAX,
+                all.bytes,
+            ),
+        }
+    }
+
+    /// Returns the reads to record before an effect that takes so many bytes of the record.
+    pub(super) fn reads_before(&mut self, effect_bytes: usize) -> Vec<Entry> {
+        let left = self.record_left();
+        self.replay.held(RecordUse {
+            entries: left.entries.saturating_sub(1),
+            bytes: left.bytes.saturating_sub(effect_bytes as u64),
+        })
+    }
+
+    /// Returns how large a body can be that is recorded in base64, in bytes.
+    pub(super) fn recorded_body_bytes_max(&self) -> u32 {
+        let left = self.record_left().bytes;
+        let body = left.saturating_sub(RECORDED_EFFECT_BYTES_MIN) / 4 * 3;
+        u32::try_from(body).unwrap_or(u32::MAX)
+    }
+
+    /// Asks whether an effect may start now. The inner error is for the guest: the store cannot record, so nothing may
+    /// happen.
+    ///
+    /// # Errors
+    /// If the lease is lost.
+    pub(super) fn may_start(&self) -> Result<Result<(), String>, Stop> {
+        stored(self.ledger.ready())
+    }
+
+    /// Tells the store which call begins, if one of the same attempt has not succeeded before it; otherwise it costs
+    /// nothing. The inner error is for the guest, as for [`Self::may_start`].
+    ///
+    /// # Errors
+    /// If the lease is lost.
+    pub(super) async fn note(&self, plan: &Plan) -> Result<Result<(), String>, Stop> {
+        let recorded_to = self.replay.recorded_to();
+        match self.recorder.note(plan.named(), recorded_to) {
+            Some(note) => stored(self.ledger.note(note).await),
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// Makes an effect durable, and the reads before it; returns once it is.
+    ///
+    /// # Errors
+    /// If the lease is lost.
+    pub(super) async fn record(
+        &mut self,
+        plan: &Plan,
+        result: &str,
+        reply: String,
+        in_doubt: bool,
+    ) -> Result<(), Stop> {
+        let seq = self.replay.take_seq();
+        let entry = Entry {
+            in_doubt,
+            ..plan.entry(self.clock.now(), seq, true, result, reply)
+        };
+        let mut entries = self.reads_before(entry.bytes());
+        entries.push(entry.clone());
+        loop {
+            match self.ledger.record(entries.clone()).await {
+                Ok(()) => {
+                    self.replay.record(&entry);
+                    return Ok(());
+                }
+                Err(error @ LedgerError::LeaseLost) => return Err(Stop::Host(error.to_string())),
+                // The effect has happened: the guest must not learn of it before it is recorded.
+                Err(LedgerError::Unavailable(_)) => tokio::time::sleep(RECORD_RETRY).await,
+            }
+        }
+    }
+
+    /// Keeps a read for the record, unless it is too large: then a retry makes the call again.
+    pub(super) fn hold_read(&mut self, plan: &Plan, result: &str, reply: String) {
+        if reply.len() <= RECORDED_READ_BYTES_MAX {
+            let seq = self.replay.take_seq();
+            let entry = plan.entry(self.clock.now(), seq, false, result, reply);
+            self.replay.hold(entry);
+        }
+    }
+}
+
+/// Sorts what the ledger says: the inner error is for the guest.
+///
+/// # Errors
+/// If the lease is lost.
+pub(super) fn stored<T>(answer: Result<T, LedgerError>) -> Result<Result<T, String>, Stop> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(error @ LedgerError::Unavailable(_)) => Ok(Err(error.to_string())),
+        Err(error @ LedgerError::LeaseLost) => Err(Stop::Host(error.to_string())),
+    }
+}

@@ -1,0 +1,390 @@
+//! The order of a host call is one for every interface: of all that stands in the way of a call, the first in the order answers.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alert_manager_core::alert::{
+    Alert, DeliveryId, Enrichment, Fingerprint, HandlerName, Labels, Origin, Status, StepKind,
+    Timestamp,
+};
+use alert_manager_core::breaker::FAILURES_MAX;
+use alert_manager_core::journal::{
+    BoxFuture, CallKind, CallName, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger,
+    LedgerError, NamedCall, Note, RecordUse, Replay,
+};
+use alert_manager_core::policy::{Grants, HttpGrant};
+use alert_manager_core::secret::{Secret, SecretSource};
+
+use super::context::{Counts, HostContext};
+use super::driver::HostCall;
+use super::{HookState, config, http, kv, slack};
+use crate::bindings::http::{Method, Request};
+use crate::bindings::slack::Message;
+use crate::limits::advice::Advice;
+use crate::limits::bounds::Bounds;
+use crate::limits::quota::{LimitName, Limits};
+use crate::sandbox::clock::StepClock;
+use crate::sandbox::guest::GuestState;
+use crate::sandbox::meter::MemoryMeter;
+use crate::services::{Lasting, ServiceOptions, Services};
+use crate::slack::message_ref::{PostedMessage, RefKey};
+use crate::slack::settings::{Rate, Settings};
+use crate::trace::recorder::{LogBudget, Recorder, Speaker};
+use crate::trace::{Answered, Trace};
+
+/// What stands in the way of a call, in the one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// The budget of its interface is used up.
+    Budget,
+    /// An earlier attempt has it on record.
+    Recorded,
+    /// It is not granted, or over a bound.
+    Check,
+    /// Effects are held back.
+    DryRun,
+    /// The step may have no more on record.
+    RecordUsedUp,
+    /// The store cannot record now.
+    Store,
+    /// The origin's circuit breaker is open, or Slack has said to wait.
+    Admit,
+    /// The store cannot take the note of what begins.
+    Begin,
+    /// Nothing does: it is made.
+    Live,
+}
+
+use Obstacle::{Admit, Begin, Budget, Check, DryRun, Live, RecordUsedUp, Recorded, Store};
+
+/// An origin that nobody listens at.
+const ORIGIN: &str = "http://127.0.0.1:1";
+const KEY: [u8; 32] = [7; 32];
+
+const EFFECT: &[Obstacle] = &[
+    Budget,
+    Recorded,
+    Check,
+    DryRun,
+    RecordUsedUp,
+    Store,
+    Admit,
+    Begin,
+    Live,
+];
+/// Nothing outside of the server has to let it through.
+const CHANGE_OF_KV: &[Obstacle] = &[
+    Budget,
+    Recorded,
+    Check,
+    DryRun,
+    RecordUsedUp,
+    Store,
+    Begin,
+    Live,
+];
+const READ: &[Obstacle] = &[Budget, Recorded, Check, Admit, Live];
+const READ_OF_KV: &[Obstacle] = &[Budget, Recorded, Check, Live];
+/// Settings have no budget of their own and need no grant.
+const READ_OF_CONFIG: &[Obstacle] = &[Recorded, Live];
+
+#[tokio::test]
+async fn http_calls_meet_what_is_in_their_way_in_the_one_order() {
+    let send = |method| {
+        http::Send(Request {
+            method,
+            url: format!("{ORIGIN}/a"),
+            headers: Vec::new(),
+            body: None,
+            credential: None,
+            key: None,
+            timeout_ms: None,
+        })
+    };
+    let reply = r#"{"Err":"Timeout"}"#;
+    for method in [Method::Get, Method::Head] {
+        check_order(|| send(method), reply, READ).await;
+    }
+    for method in [Method::Post, Method::Put, Method::Patch, Method::Delete] {
+        check_order(|| send(method), reply, EFFECT).await;
+    }
+}
+
+#[tokio::test]
+async fn slack_calls_meet_what_is_in_their_way_in_the_one_order() {
+    let message = || Message {
+        channel: "alerts".to_owned(),
+        text: "hello".to_owned(),
+        blocks: None,
+        thread: None,
+        key: None,
+    };
+    let at = RefKey::new(KEY).seal(
+        &HandlerName::new("h"),
+        &PostedMessage {
+            channel: "alerts".to_owned(),
+            channel_id: "C1".to_owned(),
+            ts: "1.1".to_owned(),
+        },
+    );
+    let reply = r#"{"Ok":""}"#;
+    check_order(|| slack::Call::post(message()), reply, EFFECT).await;
+    let update = || slack::Call::update(at.clone(), message());
+    check_order(update, reply, EFFECT).await;
+    let react = || slack::Call::react(at.clone(), "eyes".to_owned());
+    check_order(react, reply, EFFECT).await;
+}
+
+#[tokio::test]
+async fn kv_calls_meet_what_is_in_their_way_in_the_one_order() {
+    let key = || "k".to_owned();
+    check_order(|| kv::Get { key: key() }, r#"{"Ok":null}"#, READ_OF_KV).await;
+    let (value, ttl_seconds) = (b"v".to_vec(), None);
+    for change in [
+        KvChange::Set {
+            value: value.clone(),
+            ttl_seconds,
+        },
+        KvChange::SetIfAbsent { value, ttl_seconds },
+        KvChange::Increment { by: 1, ttl_seconds },
+        KvChange::Remove,
+    ] {
+        let change = || kv::Change {
+            key: key(),
+            change: change.clone(),
+        };
+        check_order(change, r#""done""#, CHANGE_OF_KV).await;
+    }
+}
+
+#[tokio::test]
+async fn config_calls_meet_what_is_in_their_way_in_the_one_order() {
+    let get = || config::Get {
+        key: "k".to_owned(),
+    };
+    check_order(get, "null", READ_OF_CONFIG).await;
+}
+
+/// Puts all obstacles in the way of a call, then all but the first, and so on: each time the first that is left answers.
+async fn check_order<C: HostCall>(call: impl Fn() -> C, reply: &str, order: &[Obstacle]) {
+    for (n, first) in order.iter().enumerate() {
+        let obstacles = &order[n..];
+        let name = call().name();
+        let mut state = state(C::KIND, name, reply, call().changes(), obstacles);
+        let line = call().line();
+        assert!(state.call(call()).await.is_ok(), "{line}");
+        let trace = state.host.recorder.finish().trace;
+        assert_eq!(met(&trace), *first, "{line}: {obstacles:?}: {trace:#?}");
+    }
+}
+
+/// Returns which obstacle a call met, by what its story says.
+fn met(trace: &Trace) -> Obstacle {
+    let Some(call) = trace.calls.last() else {
+        assert_eq!(trace.counts.last().unwrap().result, "denied");
+        return Budget;
+    };
+    let says = |words: &str| call.result.contains(words);
+    let limit = trace.limits.last().map(|(limit, _)| *limit);
+    match call.answered {
+        Answered::Recorded => Recorded,
+        Answered::Preview => DryRun,
+        Answered::Denied if limit == Some(LimitName::RecordEntries) => RecordUsedUp,
+        Answered::Denied => Check,
+        _ if says("not ready") => Store,
+        _ if says("no note") => Begin,
+        _ if says("did not answer 5 times") || says("Slack asks to wait") => Admit,
+        _ => Live,
+    }
+}
+
+/// Makes the state of an invocation with these obstacles in the way of a call.
+fn state(
+    kind: CallKind,
+    name: CallName,
+    reply: &str,
+    changes: bool,
+    obstacles: &[Obstacle],
+) -> HookState {
+    crate::runtime::install_crypto();
+    let has = |obstacle| obstacles.contains(&obstacle);
+    let mut limits = Limits::default();
+    let mut grants = Grants::default();
+    if has(Budget) {
+        (limits.http_calls_max, limits.slack_calls_max) = (0, 0);
+        limits.kv_calls_max = 0;
+    }
+    if has(Check) {
+        limits.kv_key_bytes_max = 0;
+    } else {
+        grants.http.push(HttpGrant::parse(ORIGIN).unwrap());
+        grants.slack.insert("alerts".to_owned());
+    }
+    if has(RecordUsedUp) {
+        limits.record_entries_max = 0;
+    }
+    let mut record = Vec::new();
+    if has(Recorded) {
+        record.push(entry(0, kind, name, changes, reply));
+        let later = CallName::Key("a later effect".to_owned());
+        record.push(entry(1, CallKind::Http, later, true, reply));
+    }
+    let lasting = Lasting::default();
+    let handler = HandlerName::new("h");
+    if has(Admit) {
+        let (now, hour) = (Instant::now(), Duration::from_secs(3_600));
+        for _ in 0..FAILURES_MAX {
+            lasting.breakers.failed(&handler, ORIGIN, "gone", now);
+        }
+        lasting.pacer.close("#alerts", hour, now);
+    }
+    let rates = Arc::default();
+    let speaker = Speaker {
+        handler: handler.clone(),
+        about: None,
+    };
+    let budget = LogBudget::new(&limits, Arc::clone(&rates));
+    let recorder = Arc::new(Recorder::new(speaker, budget));
+    // Only after a call that failed is there anything to note.
+    recorder.failed(&NamedCall {
+        kind,
+        name: CallName::Key("failed before".to_owned()),
+        request: String::new(),
+    });
+    let clock = StepClock::at(Timestamp::now());
+    let bounds = Bounds::default();
+    let host = HostContext {
+        handler,
+        delivery: DeliveryId::from_raw(1),
+        step: StepKind::Act,
+        dry_run: has(DryRun),
+        alert: Arc::new(alert()),
+        found: Arc::new(Enrichment::default()),
+        config: Arc::default(),
+        grants: Arc::new(grants),
+        limits,
+        deadline: Instant::now() + Duration::from_secs(60),
+        clock: clock.clone(),
+        replay: Replay::new(record),
+        recorded_elsewhere: RecordUse::default(),
+        ledger: Arc::new(FaultyLedger {
+            ready: !has(Store),
+            notes: !has(Begin),
+        }),
+        clients: Arc::default(),
+        rates,
+        services: Arc::new(services(lasting)),
+        recorder: Arc::clone(&recorder),
+        counts: Counts::default(),
+        kv_held_back: BTreeMap::new(),
+    };
+    HookState {
+        guest: GuestState::new(
+            recorder,
+            MemoryMeter::new(limits.memory_bytes_max, bounds),
+            limits,
+            (clock, [0; 32]),
+            Advice::Handler,
+        ),
+        host,
+    }
+}
+
+fn services(lasting: Lasting) -> Services {
+    let options = ServiceOptions {
+        slack: Settings {
+            token: Some(SecretSource::value(Secret::new("xoxb-secret"))),
+            preview: false,
+            channels: BTreeMap::from([("alerts".to_owned(), "#alerts".to_owned())]),
+            rate: Rate::default(),
+            api_url: format!("{ORIGIN}/").parse().unwrap(),
+            proxy: None,
+            via_proxy: false,
+        },
+        proxy: None,
+        credentials: BTreeMap::new(),
+        message_ref_key: KEY,
+        preview: Arc::new(|_| {}),
+    };
+    Services::new(options, lasting).unwrap()
+}
+
+fn entry(seq: u32, kind: CallKind, name: CallName, effect: bool, reply: &str) -> Entry {
+    Entry {
+        seq,
+        kind,
+        name,
+        effect,
+        in_doubt: false,
+        request: String::new(),
+        result: String::new(),
+        reply: reply.to_owned(),
+        at: Timestamp::UNIX_EPOCH,
+        clock: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn alert() -> Alert {
+    let labels = Labels::default();
+    Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status: Status::Firing,
+        labels,
+        annotations: Labels::default(),
+        starts_at: Timestamp::UNIX_EPOCH,
+        ends_at: None,
+        generator_url: None,
+        received_at: Timestamp::UNIX_EPOCH,
+        origin: Origin::default(),
+    }
+}
+
+/// A ledger that keeps nothing, and of which some methods fail.
+struct FaultyLedger {
+    ready: bool,
+    notes: bool,
+}
+
+fn unless(works: bool, why: &str) -> Result<(), LedgerError> {
+    match works {
+        true => Ok(()),
+        false => Err(LedgerError::Unavailable(why.to_owned())),
+    }
+}
+
+impl Ledger for FaultyLedger {
+    fn ready(&self) -> Result<(), LedgerError> {
+        unless(self.ready, "not ready")
+    }
+
+    fn note(&self, _: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async { unless(self.notes, "no note") })
+    }
+
+    fn record(&self, _: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn kv_get(&self, _: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn kv_change(
+        &self,
+        _: String,
+        _: KvChange,
+        _: KvQuota,
+        _: Vec<Entry>,
+        _: Entry,
+    ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
+        Box::pin(async {
+            Ok(KvOutcome {
+                reply: KvReply::Done,
+                changed: true,
+            })
+        })
+    }
+}

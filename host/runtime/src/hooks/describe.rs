@@ -1,0 +1,232 @@
+//! Calls `describe` alone, in a store that can do nothing but log: every other function of the contract answers that it is
+//! denied.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
+use wasmtime::component::{Component, HasSelf, Linker, TypedFunc, Val};
+use wasmtime::{Result, Trap};
+
+use crate::bindings::{CONTRACT_PACKAGE, hooks as contract, log};
+use crate::hooks::failure::failure_of;
+use crate::hooks::{Describe, Exports};
+use crate::limits::advice::Advice;
+use crate::limits::quota::{LimitName, Limits};
+use crate::limits::{DESCRIBE_CPU_MAX, DESCRIBE_WAIT_MAX, DESCRIBE_WALL_MAX};
+use crate::sandbox::clock::StepClock;
+use crate::sandbox::cpu::CpuMeter;
+use crate::sandbox::engine::Sandbox;
+use crate::sandbox::guest::{GuestState, HasGuest as _};
+use crate::sandbox::meter::MemoryMeter;
+use crate::sandbox::stop::Stop;
+use crate::sandbox::store::new_store;
+use crate::trace::recorder::Recorder;
+use crate::types::StepFailure;
+use alert_manager_core::alert::Timestamp;
+
+/// What `describe` is answered by every function but those of `log`.
+const DENIED: &str = "describe may only describe: nothing is granted while a module is loaded";
+
+/// Why a module could not be described.
+pub(crate) enum DescribeFailure {
+    /// Its types are not the contract's: found only when it is instantiated.
+    Mismatch(String),
+    /// Its code failed, or a limit was met.
+    Failed(StepFailure),
+}
+
+/// Calls `describe`. The imports of `component` have been checked against the contract: what they are called with and what they
+/// return is taken from the component itself.
+///
+/// # Errors
+/// Says what ended it.
+pub(crate) async fn describe(
+    sandbox: &Sandbox,
+    component: &Component,
+    exports: &Exports,
+    recorder: Arc<Recorder>,
+) -> Result<contract::Description, DescribeFailure> {
+    let permit = sandbox.pool_permits.take_for_describe(DESCRIBE_WAIT_MAX);
+    let _permit = permit
+        .await
+        .map_err(|error| DescribeFailure::Failed(StepFailure::Host(error.to_string())))?;
+    let linker = denying_linker(sandbox, component)
+        .map_err(|error| DescribeFailure::Mismatch(format!("{error:#}")))?;
+    // Nobody set limits yet for a name that nobody knows.
+    let limits = Limits {
+        cpu_max: DESCRIBE_CPU_MAX,
+        wall_max: DESCRIBE_WALL_MAX,
+        ..Limits::default()
+    };
+    let memory = MemoryMeter::for_describe(sandbox.bounds);
+    let clock = StepClock::at(Timestamp::now());
+    let guest = GuestState::new(recorder, memory, limits, (clock, [0; 32]), Advice::Describe);
+    let cpu = CpuMeter::new();
+    let mut store = new_store(sandbox, guest, cpu.clone(), &sandbox.share_of_describe);
+    let mut is_instantiated = false;
+    let described = cpu.measure(async {
+        let instance = linker.instantiate_async(&mut store, component).await?;
+        exports.check(&mut store, &instance)?;
+        is_instantiated = true;
+        let describe: TypedFunc<(), Describe> =
+            instance.get_typed_func(&mut store, exports.describe)?;
+        Result::Ok(describe.call_async(&mut store, ()).await?.0)
+    });
+    let deadline = Instant::now() + DESCRIBE_WALL_MAX;
+    match tokio::time::timeout_at(deadline.into(), described).await {
+        Ok(Ok(description)) => Ok(description),
+        Ok(Err(error)) => Err(match failure_of(&error, store.data()) {
+            StepFailure::Trap(_) if !is_instantiated && error.downcast_ref::<Trap>().is_none() => {
+                DescribeFailure::Mismatch(format!("{error:#}"))
+            }
+            failure => DescribeFailure::Failed(failure),
+        }),
+        Err(_) => Err(DescribeFailure::Failed(StepFailure::Timeout(format!(
+            "{}: describe was not done within {DESCRIBE_WALL_MAX:?}",
+            LimitName::Wall
+        )))),
+    }
+}
+
+/// Links WASI and `log`; whatever else of the contract the component imports answers that it is denied.
+fn denying_linker(sandbox: &Sandbox, component: &Component) -> Result<Linker<GuestState>> {
+    let mut linker = sandbox.wasi_linker()?;
+    log::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, GuestState::guest)?;
+    let engine = &sandbox.engine;
+    for (name, import) in component.component_type().imports(engine) {
+        let is_denied = name
+            .strip_prefix(CONTRACT_PACKAGE)
+            .is_some_and(|interface| !interface.starts_with("/log@"));
+        if let ComponentItem::ComponentInstance(interface) = import.ty
+            && is_denied
+        {
+            let mut instance = linker.instance(name)?;
+            for (function, item) in interface.exports(engine) {
+                if let ComponentItem::ComponentFunc(_) = item.ty {
+                    instance.func_new(function, |mut store, ty, _, results| {
+                        store.data_mut().count_host_call()?;
+                        deny(&ty, results)
+                    })?;
+                }
+            }
+        }
+    }
+    Ok(linker)
+}
+
+/// Answers `denied`, `unavailable` or absent, whichever of them a function can answer.
+fn deny(function: &ComponentFunc, results: &mut [Val]) -> Result<()> {
+    for (result, ty) in results.iter_mut().zip(function.results()) {
+        *result = denial(&ty).ok_or_else(|| Stop::Host(DENIED.to_owned()))?;
+    }
+    Ok(())
+}
+
+fn denial(ty: &Type) -> Option<Val> {
+    match ty {
+        Type::Option(_) => Some(Val::Option(None)),
+        Type::Result(result) => {
+            let Some(Type::Variant(error)) = result.err() else {
+                return None;
+            };
+            let case = ["denied", "unavailable"].into_iter().find(|wanted| {
+                let mut cases = error.cases();
+                cases.any(|case| case.name == *wanted && case.ty == Some(Type::String))
+            })?;
+            let why = Val::String(DENIED.to_owned());
+            let error = Val::Variant(case.to_owned(), Some(Box::new(why)));
+            Some(Val::Result(Err(Some(Box::new(error)))))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::limits::bounds::Bounds;
+    use crate::trace::recorder::{LogBudget, Speaker};
+    use alert_manager_core::alert::HandlerName;
+
+    /// A component that passes on what a function of the contract answers, which has this type of error and this result.
+    fn passes_on(error: &str, result: &str) -> String {
+        format!(
+            r#"(component
+              (import "alert-manager:handler/new@0.1.0" (instance $new
+                (type $e {error})
+                (export "error" (type $error (eq $e)))
+                (export "f" (func (param "n" u32) (result {result})))))
+              (alias export $new "error" (type $error))
+              (core module $memory
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024))
+              (core instance $memory (instantiate $memory))
+              (core func $f (canon lower (func $new "f")
+                (memory $memory "memory") (realloc (func $memory "realloc"))))
+              (core module $main
+                (import "host" "f" (func $f (param i32 i32)))
+                (func (export "g") (result i32) (call $f (i32.const 0) (i32.const 16)) (i32.const 16)))
+              (core instance $main (instantiate $main (with "host" (instance (export "f" (func $f))))))
+              (func (export "g") (result {result})
+                (canon lift (core func $main "g") (memory $memory "memory"))))"#,
+        )
+    }
+
+    async fn answer(component: &str) -> Result<Vec<Val>> {
+        let sandbox = Sandbox::new(Bounds::default())?;
+        let component = Component::new(&sandbox.engine, wat::parse_str(component)?)?;
+        let linker = denying_linker(&sandbox, &component)?;
+        let speaker = Speaker {
+            handler: HandlerName::new("(describe)"),
+            about: None,
+        };
+        let budget = LogBudget::new(&Limits::default(), Arc::default());
+        let guest = GuestState::new(
+            Arc::new(Recorder::new(speaker, budget)),
+            MemoryMeter::for_describe(Bounds::default()),
+            Limits::default(),
+            (StepClock::at(Timestamp::UNIX_EPOCH), [0; 32]),
+            Advice::Describe,
+        );
+        let mut store = new_store(&sandbox, guest, CpuMeter::new(), &sandbox.share_of_describe);
+        let instance = linker.instantiate_async(&mut store, &component).await?;
+        let g = instance.get_func(&mut store, "g").unwrap();
+        let mut results = vec![Val::Bool(false)];
+        g.call_async(&mut store, &[], &mut results).await?;
+        Ok(results)
+    }
+
+    #[tokio::test]
+    async fn a_function_that_no_one_wrote_a_denial_for_is_denied() {
+        let denied = |case: &str| {
+            let why = Val::String(DENIED.to_owned());
+            let error = Val::Variant(case.to_owned(), Some(Box::new(why)));
+            Val::Result(Err(Some(Box::new(error))))
+        };
+        let with_denied = "(variant (case \"gone\") (case \"denied\" string))";
+        let without = "(variant (case \"unavailable\" string) (case \"gone\" u32))";
+        for (error, result, expected) in [
+            (without, "(option string)", Some(Val::Option(None))),
+            (
+                with_denied,
+                "(result string (error $error))",
+                Some(denied("denied")),
+            ),
+            (
+                without,
+                "(result (error $error))",
+                Some(denied("unavailable")),
+            ),
+            (without, "(tuple u32 u32)", None),
+        ] {
+            match (answer(&passes_on(error, result)).await, expected) {
+                (Ok(results), Some(expected)) => assert_eq!(results, [expected], "{result}"),
+                (Err(error), None) => assert!(format!("{error:#}").contains(DENIED), "{error:#}"),
+                (answered, _) => panic!("{result}: {answered:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Why a guest did not return, in words for its author.
+
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::limits::quota::{LimitHit, LimitName};
+use crate::limits::{FAILURE_BYTES_MAX, HANDLES_MAX};
+use crate::sandbox::guest::GuestState;
+use crate::sandbox::stop::Stop;
+use crate::text::cut;
+use crate::types::StepFailure;
+use crate::wasmtime_words;
+
+/// Says what ended a guest, in the order of what is nearest to the cause.
+pub(crate) fn failure_of(error: &wasmtime::Error, guest: &GuestState) -> StepFailure {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return match stop {
+            Stop::Limit(hit) => StepFailure::Limit(hit.clone()),
+            Stop::Host(why) => StepFailure::Host(why.clone()),
+        };
+    }
+    if let Some(hit) = guest.memory.hit() {
+        return StepFailure::Limit(hit);
+    }
+    let why = match (
+        error.downcast_ref::<I32Exit>(),
+        error.downcast_ref::<Trap>(),
+    ) {
+        (Some(I32Exit(code)), _) => {
+            format!("it exited with code {code}: a handler returns its result instead of exiting")
+        }
+        (None, Some(Trap::StackOverflow)) => {
+            let max = guest.memory.bounds().stack_bytes_max as u64;
+            let why = format!("deeper than {max} bytes; look for a recursion without end");
+            return StepFailure::Limit(LimitHit {
+                limit: LimitName::Stack,
+                used: max,
+                max,
+                detail: report(&why, error, guest),
+            });
+        }
+        (None, Some(trap @ Trap::MemoryOutOfBounds)) => format!(
+            "it trapped: {trap}; where one function fills the backtrace, it is a recursion without end"
+        ),
+        (None, Some(trap)) => format!("it trapped: {trap}"),
+        (None, None) => {
+            let cause = error.root_cause();
+            if let Some(ResourceTableError::Full) = cause.downcast_ref() {
+                let max = HANDLES_MAX as u64;
+                return StepFailure::Limit(LimitHit {
+                    limit: LimitName::Handles,
+                    used: max + 1,
+                    max,
+                    detail: format!(
+                        "more than the {max} timers and streams that it may hold at one time; \
+                         look for a loop that makes them and does not drop them"
+                    ),
+                });
+            }
+            let cause = cause.to_string();
+            if wasmtime_words::is_call_too_large(&cause) {
+                let max = guest.limits.call_bytes_max as u64;
+                return StepFailure::Limit(LimitHit {
+                    limit: LimitName::CallBytes,
+                    used: max + 1,
+                    max,
+                    detail: format!("it returned or passed more than {max} bytes in one call"),
+                });
+            }
+            format!("it broke the contract: {cause}")
+        }
+    };
+    StepFailure::Trap(report(&why, error, guest))
+}
+
+/// Adds the guest's last words and its backtrace.
+fn report(why: &str, error: &wasmtime::Error, guest: &GuestState) -> String {
+    let stderr = alert_manager_core::text::inert(&guest.recorder.stderr_tail());
+    let backtrace = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    crate::sandbox::trap::report(why, &stderr, cut(backtrace.trim_end(), FAILURE_BYTES_MAX))
+}

@@ -1,0 +1,180 @@
+//! What a hook is called with: lent to the guest's memory as the server holds it, not copied on the way.
+
+use wasmtime::component::{ComponentType, Lower};
+
+use crate::bindings::{hooks, types};
+use alert_manager_core::alert::{Alert, Block, Enrichment, Labels, Status, Timestamp};
+
+/// The arguments of `enrich` and `act`.
+pub(super) type Arguments<'a> = (&'a hooks::Call, &'a AlertGiven<'a>, &'a FoundGiven<'a>);
+
+/// The contract's `labels`.
+type Lent<'a> = Vec<(&'a str, &'a str)>;
+
+/// The contract's `alert`, field by field.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct AlertGiven<'a> {
+    fingerprint: &'a str,
+    name: &'a str,
+    status: types::Status,
+    labels: Lent<'a>,
+    annotations: Lent<'a>,
+    #[component(name = "starts-at")]
+    starts_at: types::Timestamp,
+    #[component(name = "ends-at")]
+    ends_at: Option<types::Timestamp>,
+    #[component(name = "generator-url")]
+    generator_url: Option<&'a str>,
+    #[component(name = "received-at")]
+    received_at: types::Timestamp,
+    origin: OriginGiven<'a>,
+}
+
+/// The contract's `origin`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct OriginGiven<'a> {
+    sender: &'a str,
+    receiver: Option<&'a str>,
+    #[component(name = "group-key")]
+    group_key: Option<&'a str>,
+    #[component(name = "group-labels")]
+    group_labels: Lent<'a>,
+    #[component(name = "external-url")]
+    external_url: Option<&'a str>,
+    extra: Lent<'a>,
+}
+
+/// The contract's `enrichment`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct FoundGiven<'a> {
+    facts: Lent<'a>,
+    blocks: &'a [types::Block],
+}
+
+/// What a hook is called with.
+pub(crate) struct Given<'a> {
+    pub(super) call: &'a hooks::Call,
+    alert: &'a Alert,
+    fingerprint: String,
+    facts: &'a Labels,
+    blocks: Vec<types::Block>,
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn new(call: &'a hooks::Call, alert: &'a Alert, found: &'a Enrichment) -> Self {
+        Self {
+            call,
+            alert,
+            fingerprint: alert.fingerprint.to_string(),
+            facts: &found.facts,
+            blocks: found.blocks.iter().map(block).collect(),
+        }
+    }
+
+    pub(super) fn alert(&self) -> AlertGiven<'_> {
+        let Alert {
+            labels,
+            annotations,
+            origin,
+            ..
+        } = self.alert;
+        AlertGiven {
+            fingerprint: &self.fingerprint,
+            name: self.alert.name(),
+            status: status(self.alert.status),
+            labels: labels.iter().collect(),
+            annotations: annotations.iter().collect(),
+            starts_at: timestamp(self.alert.starts_at),
+            ends_at: self.alert.ends_at.map(timestamp),
+            generator_url: self.alert.generator_url.as_deref(),
+            received_at: timestamp(self.alert.received_at),
+            origin: OriginGiven {
+                sender: &origin.sender,
+                receiver: origin.receiver.as_deref(),
+                group_key: origin.group_key.as_deref(),
+                group_labels: origin.group_labels.iter().collect(),
+                external_url: origin.external_url.as_deref(),
+                extra: origin.extra.iter().collect(),
+            },
+        }
+    }
+
+    pub(super) fn found(&self) -> FoundGiven<'_> {
+        FoundGiven {
+            facts: self.facts.iter().collect(),
+            blocks: &self.blocks,
+        }
+    }
+}
+
+fn status(status: Status) -> types::Status {
+    match status {
+        Status::Firing => types::Status::Firing,
+        Status::Resolved => types::Status::Resolved,
+    }
+}
+
+fn timestamp(at: Timestamp) -> types::Timestamp {
+    let (mut seconds, mut nanoseconds) = (at.as_second(), at.subsec_nanosecond());
+    if nanoseconds < 0 {
+        // Before 1970 ours counts back from the next second.
+        seconds -= 1;
+        nanoseconds += 1_000_000_000;
+    }
+    types::Timestamp {
+        seconds,
+        nanoseconds: nanoseconds.cast_unsigned(),
+    }
+}
+
+pub(crate) fn block(block: &Block) -> types::Block {
+    match block.clone() {
+        Block::Markdown { text } => types::Block::Markdown(text),
+        Block::Fields { fields } => types::Block::Fields(fields),
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => types::Block::Table(types::Table {
+            title,
+            header,
+            rows,
+        }),
+        Block::Excerpt { title, text } => types::Block::Excerpt(types::Excerpt { title, text }),
+        Block::Link { title, url } => types::Block::Link(types::Link { title, url }),
+        Block::Image {
+            title,
+            media_type,
+            data,
+        } => types::Block::Image(types::Image {
+            title,
+            media_type,
+            data,
+        }),
+        Block::Custom {
+            name,
+            fallback,
+            data,
+        } => types::Block::Custom(types::Custom {
+            kind: name,
+            fallback,
+            data,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn moments_before_1970_have_nanoseconds_that_count_on() {
+        let at = timestamp("1969-12-31T23:59:58.5Z".parse().unwrap());
+        assert_eq!((at.seconds, at.nanoseconds), (-2, 500_000_000));
+    }
+}

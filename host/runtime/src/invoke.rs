@@ -1,0 +1,290 @@
+//! Runs one hook of a module: a fresh store, every limit set, and a report of whatever ends it.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+
+use crate::bindings::{hooks as contract, types};
+use crate::calls::HookState;
+use crate::calls::context::{Counts, HostContext};
+use crate::hooks::failure::failure_of;
+use crate::hooks::given::Given;
+use crate::hooks::returned;
+use crate::limits::POOL_WAIT_MAX;
+use crate::limits::advice::Advice;
+use crate::limits::quota::LimitName;
+use crate::modules::loader::Module;
+use crate::runtime::Runtime;
+use crate::sandbox::clock::StepClock;
+use crate::sandbox::cpu::CpuMeter;
+use crate::sandbox::guest::GuestState;
+use crate::sandbox::meter::MemoryMeter;
+use crate::sandbox::store::new_store;
+use crate::trace::recorder::{Kept, LogBudget, Recorder, Speaker, micros};
+use crate::trace::{Answered, Call};
+use crate::types::{Invocation, Invoked, Output, StepFailure};
+use alert_manager_core::alert::StepKind;
+use alert_manager_core::journal::Replay;
+
+impl Runtime {
+    /// Calls a hook of `module` in a store of its own. Whatever the guest does, this returns within its time, with the reason in
+    /// the outcome.
+    pub async fn invoke(self: &Arc<Self>, module: &Arc<Module>, invocation: Invocation) -> Invoked {
+        self.invoke_until(module, invocation, std::future::pending())
+            .await
+    }
+
+    /// As [`Self::invoke`], but cut off once `cut_off` resolves to the reason. The trace has what it did until then, and which
+    /// call was in flight.
+    pub async fn invoke_until(
+        self: &Arc<Self>,
+        module: &Arc<Module>,
+        invocation: Invocation,
+        cut_off: impl Future<Output = String> + Send,
+    ) -> Invoked {
+        let recorder = recorder_of(module, &invocation);
+        let began = Instant::now();
+        let run = run(
+            Arc::clone(self),
+            Arc::clone(module),
+            invocation,
+            Arc::clone(&recorder),
+        );
+        // A panic in host code ends this invocation alone. It is caught here and not by a task of its own: handing each
+        // invocation to another thread and back takes as much CPU time as the guest itself.
+        let run = AssertUnwindSafe(Box::pin(run)).catch_unwind();
+        let ended = tokio::select! {
+            biased;
+            ended = run => ended.unwrap_or_else(|panic| Ended {
+                outcome: Err(StepFailure::Trap(format!(
+                    "the server failed inside this invocation, which is a bug of the server: {}",
+                    message_of(panic.as_ref())
+                ))),
+                usage: Usage::default(),
+            }),
+            why = cut_off => Ended {
+                outcome: Err(StepFailure::Host(why)),
+                usage: Usage { wall: began.elapsed(), ..Usage::default() },
+            },
+        };
+        if let Err(StepFailure::Limit(hit)) = &ended.outcome {
+            recorder.met(hit.limit);
+        }
+        report(ended, recorder.finish())
+    }
+}
+
+fn recorder_of(module: &Module, invocation: &Invocation) -> Arc<Recorder> {
+    let speaker = Speaker {
+        handler: module.name().clone(),
+        about: Some((invocation.delivery, Arc::clone(&invocation.alert))),
+    };
+    let budget = LogBudget::new(&invocation.limits, Arc::clone(&module.rates));
+    let recorder = Recorder::new(speaker, budget);
+    Arc::new(recorder.in_doubt(invocation.lease, invocation.doubts.clone()))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message")
+}
+
+/// How an invocation ended.
+struct Ended {
+    outcome: Result<Output, StepFailure>,
+    usage: Usage,
+}
+
+#[derive(Default)]
+struct Usage {
+    cpu: Duration,
+    wall: Duration,
+    memory_bytes: u64,
+}
+
+fn report(ended: Ended, kept: Kept) -> Invoked {
+    let Ended { mut outcome, usage } = ended;
+    let mut trace = kept.trace;
+    if let (
+        Some(rate),
+        Err(StepFailure::Unavailable {
+            message,
+            after: Some(_),
+        }),
+    ) = (kept.rate, &mut outcome)
+    {
+        // A guest knows only that it has to wait, and says that Slack wants it.
+        *message = rate;
+    }
+    trace.cpu_us = micros(usage.cpu);
+    trace.wall_us = micros(usage.wall);
+    trace.memory_bytes = usage.memory_bytes;
+    Invoked {
+        outcome,
+        trace,
+        hold: kept.hold,
+        needs: kept.needs,
+        has: kept.has,
+        doubts: Some(kept.doubts),
+        recorded: kept.recorded,
+    }
+}
+
+async fn run(
+    runtime: Arc<Runtime>,
+    module: Arc<Module>,
+    invocation: Invocation,
+    recorder: Arc<Recorder>,
+) -> Ended {
+    let permits = &runtime.sandbox.pool_permits;
+    let _permit = match permits.take(module.name(), POOL_WAIT_MAX).await {
+        Ok(permit) => permit,
+        Err(error) => {
+            recorder.met(LimitName::Invocations);
+            return Ended {
+                outcome: Err(StepFailure::Host(error.to_string())),
+                usage: Usage::default(),
+            };
+        }
+    };
+    let began = Instant::now();
+    let wall_max = invocation.time_left.min(invocation.limits.wall_max);
+    // Only now: the wait for a permit is none of its own time.
+    let deadline = began + wall_max;
+    let call = call_of(&invocation, wall_max);
+    let (step, limits) = (invocation.step, invocation.limits);
+    let (alert, found) = (Arc::clone(&invocation.alert), Arc::clone(&invocation.found));
+    let cpu = CpuMeter::new();
+    let state = state_for(&runtime, &module, invocation, deadline, recorder);
+    let mut store = new_store(&runtime.sandbox, state, cpu.clone(), &module.share);
+    let hook = cpu.measure(async {
+        let instance = module.hooks.instantiate(&mut store).await?;
+        let given = Given::new(&call, &alert, &found);
+        wasmtime::Result::Ok(match step {
+            StepKind::Enrich => {
+                let returned = module.hooks.enrich(&mut store, &instance, &given);
+                returned.await?.map(Returned::Enrichment)
+            }
+            StepKind::Act => {
+                let returned = module.hooks.act(&mut store, &instance, &given);
+                returned.await?.map(Returned::Facts)
+            }
+        })
+    });
+    let ended = tokio::time::timeout_at(deadline.into(), hook).await;
+    let HookState { guest, host } = store.data();
+    let outcome = match ended {
+        Ok(Ok(returned)) => {
+            note_diverged(host);
+            match returned {
+                Ok(Returned::Enrichment(given)) => {
+                    returned::enrichment_from(given, &limits).map(Output::Enrichment)
+                }
+                Ok(Returned::Facts(given)) => {
+                    returned::facts_from(given, &limits).map(Output::Facts)
+                }
+                Err(failure) => Err(returned::failure_from(failure)),
+            }
+        }
+        Ok(Err(error)) => Err(failure_of(&error, guest)),
+        Err(_) => {
+            guest.recorder.met(LimitName::Wall);
+            Err(timed_out(step, wall_max))
+        }
+    };
+    Ended {
+        outcome,
+        usage: Usage {
+            cpu: cpu.used(),
+            wall: began.elapsed(),
+            memory_bytes: guest.memory.bytes_peak(),
+        },
+    }
+}
+
+enum Returned {
+    Enrichment(types::Enrichment),
+    Facts(types::Labels),
+}
+
+fn call_of(invocation: &Invocation, wall_max: Duration) -> contract::Call {
+    contract::Call {
+        delivery_id: invocation.delivery.to_string(),
+        attempt: invocation.attempt,
+        time_left_ms: u32::try_from(wall_max.as_millis()).unwrap_or(u32::MAX),
+        dry_run: invocation.dry_run,
+    }
+}
+
+fn state_for(
+    runtime: &Runtime,
+    module: &Module,
+    invocation: Invocation,
+    deadline: Instant,
+    recorder: Arc<Recorder>,
+) -> HookState {
+    let limits = invocation.limits;
+    let replay = Replay::new(invocation.recorded.entries);
+    let clock = StepClock::new(invocation.now, &replay);
+    let memory = MemoryMeter::new(limits.memory_bytes_max, runtime.sandbox.bounds);
+    let guest = GuestState::new(
+        Arc::clone(&recorder),
+        memory,
+        limits,
+        (clock.clone(), invocation.seed),
+        Advice::Handler,
+    );
+    let host = HostContext {
+        handler: module.name().clone(),
+        delivery: invocation.delivery,
+        step: invocation.step,
+        dry_run: invocation.dry_run,
+        alert: invocation.alert,
+        found: invocation.found,
+        config: invocation.config,
+        grants: invocation.grants,
+        limits,
+        deadline,
+        clock,
+        replay,
+        recorded_elsewhere: invocation.recorded.elsewhere,
+        ledger: invocation.ledger,
+        clients: Arc::clone(&module.clients),
+        rates: Arc::clone(&module.rates),
+        services: runtime.services(),
+        recorder,
+        counts: Counts::default(),
+        kv_held_back: std::collections::BTreeMap::new(),
+    };
+    HookState { guest, host }
+}
+
+fn timed_out(step: StepKind, wall_max: Duration) -> StepFailure {
+    StepFailure::Timeout(format!(
+        "{limit}: {step} was not done within {wall_max:?}; the last host call tells what it waited for. \
+         Raise limits.wall of this handler, or give its requests a timeout.",
+        limit = LimitName::Wall,
+        step = step.as_str(),
+    ))
+}
+
+/// Adds to the story which recorded effects this attempt did not make again.
+fn note_diverged(host: &HostContext) {
+    for entry in host.replay.diverged() {
+        let call = Call {
+            kind: entry.kind,
+            request: entry.request.clone(),
+            result: format!("{}; this attempt did not ask for it again", entry.result),
+            answered: Answered::Diverged,
+            duration_us: 0,
+            preview: None,
+        };
+        host.recorder.call(call, true);
+    }
+}

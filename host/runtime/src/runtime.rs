@@ -1,0 +1,153 @@
+//! The runtime: the sandbox, the modules' cache and compiler, and the services of host calls, put together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use wasmtime::component::Linker;
+
+use crate::calls::{self, HookState};
+use crate::limits;
+use crate::limits::bounds::Bounds;
+use crate::modules::cache::{Cache, CacheError};
+use crate::modules::compiler::{Compilation, Compiler};
+use crate::outbound::egress;
+use crate::sandbox::engine::{EngineError, Sandbox};
+use crate::services::{Lasting, ServiceOptions, Services};
+use crate::slack::SlackReport;
+use crate::slack::holds::Holds;
+use alert_manager_core::policy::HttpGrant;
+
+/// How the runtime is set up. What changes on a reload is in [`ServiceOptions`].
+pub struct Options {
+    /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is
+    /// run as machine code, so nobody else may write to it.
+    pub cache_dir: PathBuf,
+    /// Where modules are compiled.
+    pub compiler: Compiler,
+    /// What the sandbox may use as a whole.
+    pub bounds: Bounds,
+    /// Slack, credentials, preview.
+    pub services: ServiceOptions,
+}
+
+/// Why the runtime cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The engine cannot be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The folder of precompiled modules cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The client for Slack cannot be made.
+    #[error("the client for Slack cannot be made: {0}")]
+    Slack(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Loads modules and calls their hooks.
+pub struct Runtime {
+    pub(crate) sandbox: Sandbox,
+    /// Of `enrich` and `act`.
+    pub(crate) linker: Linker<HookState>,
+    pub(crate) cache: Cache,
+    services: ArcSwap<Services>,
+    lasting: Lasting,
+    pub(crate) compilation: Compilation,
+}
+
+impl Runtime {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// If the machine has no room for the pool, or the cache's folder cannot be used.
+    pub fn new(options: Options) -> Result<Arc<Self>, RuntimeError> {
+        let sandbox = Sandbox::new(options.bounds)?;
+        install_crypto();
+        let cache = Cache::open(
+            options.cache_dir,
+            &sandbox.engine,
+            options.bounds.cache_bytes_max,
+        )?;
+        let lasting = Lasting::default();
+        let services = Services::new(options.services, lasting.clone())
+            .map_err(|error| RuntimeError::Slack(error.into()))?;
+        lasting.holds.reconfigure(services.slack.settings());
+        Ok(Arc::new(Self {
+            linker: calls::linker(&sandbox).map_err(EngineError)?,
+            sandbox,
+            cache,
+            services: ArcSwap::from_pointee(services),
+            lasting,
+            compilation: Compilation::new(options.compiler),
+        }))
+    }
+
+    /// Returns what of Slack is held until the operator mends it. The same over reloads.
+    #[must_use]
+    pub fn holds(&self) -> &Arc<Holds> {
+        &self.lasting.holds
+    }
+
+    /// Returns the services that an invocation uses which begins now.
+    pub(crate) fn services(&self) -> Arc<Services> {
+        self.services.load_full()
+    }
+
+    /// Replaces Slack's settings, credentials and preview; invocations under way keep what they began with.
+    ///
+    /// # Errors
+    /// If the client for Slack cannot be made; the old settings stay.
+    pub fn reconfigure(&self, options: ServiceOptions) -> Result<(), RuntimeError> {
+        let services = Services::new(options, self.lasting.clone())
+            .map_err(|error| RuntimeError::Slack(error.into()))?;
+        let services = Arc::new(services);
+        self.services.store(Arc::clone(&services));
+        self.lasting.holds.reconfigure(services.slack.settings());
+        Ok(())
+    }
+
+    /// Asks Slack who the token is and what the channels are, within some seconds; None in preview, where nothing is posted.
+    pub async fn ask_slack(&self) -> Option<SlackReport> {
+        let services = self.services.load_full();
+        if services.slack.settings().preview {
+            return None;
+        }
+        Some(services.slack.ask_all().await)
+    }
+
+    /// Connects to what `grant` covers, as a request under it would, and sends `HEAD` without credentials. None if the grant
+    /// names its host by a wildcard alone.
+    ///
+    /// # Errors
+    /// Says why there is no connection.
+    pub async fn reach(
+        &self,
+        grant: &HttpGrant,
+        ca_file: Option<&Path>,
+    ) -> Option<Result<(), String>> {
+        let url = grant.url()?;
+        let proxy = self.services.load().proxy.clone();
+        let reached = async {
+            egress::judge_literal(grant, &url).map_err(|refusal| refusal.reason().to_owned())?;
+            let client = egress::Clients::default()
+                .get(grant, ca_file, &url, proxy.as_ref())
+                .map_err(|error| error.to_string())?;
+            let request = client.request(reqwest::Method::HEAD, url);
+            let request = request.timeout(limits::HTTP_CONNECT_MAX);
+            match client.send(request).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(match egress::refusal_in(&error) {
+                    Some(refusal) => refusal.reason().to_owned(),
+                    None => egress::root_cause(&error),
+                }),
+            }
+        };
+        Some(reached.await)
+    }
+}
+
+/// Chooses the cryptography of every TLS client in this process; the first choice stays.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,279 @@
+//! From what a handler says to the body of one call of Slack: checked against the grants, sanitized, secrets masked.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+use super::holds::{Call, Permit};
+use super::message_ref::PostedMessage;
+use super::sanitize::{Outside, Unfit};
+use super::send::Slack;
+use super::{Method, SlackError};
+use crate::limits;
+use crate::text::cut;
+use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, HandlerName};
+use alert_manager_core::policy::Grants;
+use alert_manager_core::shapes;
+
+/// Where Slack's id of a channel would be: the message was shown, not posted.
+pub(super) const PREVIEW_CHANNEL_ID: &str = "preview";
+
+/// Longest name of an emoji, in bytes.
+const EMOJI_BYTES_MAX: usize = 100;
+
+/// What a handler says.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) text: String,
+    /// A JSON array of blocks.
+    pub(crate) blocks: Option<String>,
+}
+
+/// What a handler asks for. Messages are named by sealed references.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Post {
+        /// Its name in the grants.
+        channel: String,
+        /// The message to answer in its thread.
+        thread: Option<String>,
+        draft: Draft,
+    },
+    Update {
+        at: String,
+        draft: Draft,
+    },
+    React {
+        at: String,
+        emoji: String,
+    },
+}
+
+/// Who asks, and for which alert.
+#[derive(Clone, Copy)]
+pub(crate) struct Author<'a> {
+    pub(crate) handler: &'a HandlerName,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) alert: &'a Alert,
+    pub(crate) found: &'a Enrichment,
+    pub(crate) grants: &'a Grants,
+    pub(crate) dry_run: bool,
+}
+
+/// One call of Slack, checked.
+pub(crate) struct Outgoing {
+    pub(super) method: Method,
+    /// Its name in the grants.
+    pub(super) channel: String,
+    /// Slack's id of the channel of the message that it is about.
+    pub(super) at: Option<String>,
+    /// At Slack: a name with `#`, or an id.
+    pub(super) target: String,
+    pub(super) body: Map<String, Value>,
+    /// What was changed in it, for the story.
+    pub(super) changed: Option<String>,
+    /// Given when it is admitted.
+    pub(super) permit: Option<Permit>,
+}
+
+impl Slack {
+    /// Checks what a handler asks for, and writes the call.
+    ///
+    /// # Errors
+    /// Why it cannot be sent.
+    pub(crate) fn compose(
+        &self,
+        author: Author<'_>,
+        action: Action,
+    ) -> Result<Outgoing, SlackError> {
+        match action {
+            Action::Post {
+                channel,
+                thread,
+                draft,
+            } => self.compose_post(author, channel, thread.as_deref(), &draft),
+            Action::Update { at, draft } => self.compose_update(author, &at, &draft),
+            Action::React { at, emoji } => self.compose_reaction(author, &at, &emoji),
+        }
+    }
+
+    fn compose_post(
+        &self,
+        author: Author<'_>,
+        channel: String,
+        thread: Option<&str>,
+        draft: &Draft,
+    ) -> Result<Outgoing, SlackError> {
+        let target = self.target(author, &channel)?;
+        let (mut body, changed) = content(author, draft)?;
+        body.insert("channel".into(), json!(target));
+        let mut at = None;
+        if let Some(thread) = thread {
+            let parent = self.open(author, thread)?;
+            if parent.channel != channel {
+                return Err(SlackError::Invalid(format!(
+                    "thread: that message is in {}, not in {channel}",
+                    parent.channel
+                )));
+            }
+            // If the operator has pointed the channel's name elsewhere since, the thread is still where it was.
+            body.insert("channel".into(), json!(parent.channel_id));
+            body.insert("thread_ts".into(), json!(parent.ts));
+            at = Some(parent.channel_id);
+        }
+        Ok(Outgoing {
+            method: Method::PostMessage,
+            channel,
+            at,
+            target,
+            body,
+            changed,
+            permit: None,
+        })
+    }
+
+    fn compose_update(
+        &self,
+        author: Author<'_>,
+        at: &str,
+        draft: &Draft,
+    ) -> Result<Outgoing, SlackError> {
+        let posted = self.open(author, at)?;
+        let (mut body, changed) = content(author, draft)?;
+        // Without it Slack would keep the old blocks above the new text.
+        body.entry("blocks").or_insert_with(|| json!([]));
+        body.insert("channel".into(), json!(posted.channel_id));
+        body.insert("ts".into(), json!(posted.ts));
+        Ok(Outgoing {
+            method: Method::Update,
+            target: self.target(author, &posted.channel)?,
+            channel: posted.channel,
+            at: Some(posted.channel_id),
+            body,
+            changed,
+            permit: None,
+        })
+    }
+
+    fn compose_reaction(
+        &self,
+        author: Author<'_>,
+        at: &str,
+        emoji: &str,
+    ) -> Result<Outgoing, SlackError> {
+        let posted = self.open(author, at)?;
+        let is_fit = |c: char| !c.is_control() && c != ':';
+        if emoji.is_empty() || emoji.len() > EMOJI_BYTES_MAX || !emoji.chars().all(is_fit) {
+            return Err(SlackError::Invalid(format!(
+                "emoji: its name without colons, at most {EMOJI_BYTES_MAX} bytes"
+            )));
+        }
+        let mut body = Map::new();
+        body.insert("channel".into(), json!(posted.channel_id));
+        body.insert("timestamp".into(), json!(posted.ts));
+        body.insert("name".into(), json!(emoji));
+        Ok(Outgoing {
+            method: Method::AddReaction,
+            target: self.target(author, &posted.channel)?,
+            channel: posted.channel,
+            at: Some(posted.channel_id),
+            body,
+            changed: None,
+            permit: None,
+        })
+    }
+
+    /// Returns what Slack calls a granted channel.
+    fn target(&self, author: Author<'_>, channel: &str) -> Result<String, SlackError> {
+        author.grants.slack(channel).map_err(|refusal| {
+            let refusal = refusal.for_handler(author.handler, author.grants);
+            SlackError::Denied(refusal.to_string())
+        })?;
+        let channels = &self.settings().channels;
+        channels.get(channel).cloned().ok_or_else(|| {
+            SlackError::Denied(format!(
+                "The Slack channel {channel:?} is granted, but slack.channels does not say what Slack calls it. Add it there.\n\
+                 slack:\n  channels:\n    {channel}: \"#CHANNEL\""
+            ))
+        })
+    }
+
+    /// Reads a reference. One that this server did not give this handler leads to no message, and neither does one from a
+    /// preview once messages are posted.
+    fn open(&self, author: Author<'_>, reference: &str) -> Result<PostedMessage, SlackError> {
+        let is_shown = author.dry_run || self.settings().preview;
+        self.ref_key
+            .open(author.handler, reference)
+            .filter(|posted| is_shown || posted.channel_id != PREVIEW_CHANNEL_ID)
+            .ok_or(SlackError::NotFound)
+    }
+}
+
+impl Outgoing {
+    /// Returns what the holds judge it by.
+    pub(super) fn as_call<'a>(&'a self, slack: &'a Slack) -> Call<'a> {
+        Call {
+            settings: slack.settings(),
+            channel: &self.channel,
+            at: self.at.as_deref(),
+        }
+    }
+}
+
+/// Returns the text and the blocks without what the alert may not do in them, and what was changed for that.
+///
+/// # Errors
+/// What is wrong with the blocks.
+fn content(
+    author: Author<'_>,
+    draft: &Draft,
+) -> Result<(Map<String, Value>, Option<String>), SlackError> {
+    const MASKED: &str = "what looks like a secret was masked";
+    const MADE_INERT: &str = "markup that came with the alert was made inert";
+    let mut body = Map::new();
+    let mut outside = Outside::of(author.alert, author.found);
+    // First: a secret that is escaped has another shape. What is beyond Slack's bound is cut off later.
+    let text_bytes_max = 4 * limits::SLACK_TEXT_CHARS_MAX + limits::SECRET_BYTES_MAX;
+    let text = shapes::masked(cut(&draft.text, text_bytes_max));
+    let mut changed = matches!(text, Cow::Owned(_)).then(|| MASKED.to_owned());
+    let inert = outside.sanitize(&text);
+    if inert.is_some() {
+        add(&mut changed, MADE_INERT);
+    }
+    body.insert("text".into(), json!(inert.as_deref().unwrap_or(&text)));
+    if let Some(text) = &draft.blocks {
+        let mut blocks: Value = serde_json::from_str(text)
+            .map_err(|error| SlackError::Invalid(format!("blocks: not JSON: {error}")))?;
+        if !blocks.is_array() {
+            return Err(SlackError::Invalid(
+                "blocks: not an array; put the blocks into [ and ]".to_owned(),
+            ));
+        }
+        match outside.sanitize_blocks(&mut blocks) {
+            Ok(inert) => {
+                if inert.masked {
+                    add(&mut changed, MASKED);
+                }
+                if inert.markup {
+                    add(&mut changed, MADE_INERT);
+                }
+                body.insert("blocks".into(), blocks);
+            }
+            // As if Slack refused them: a plain message is better than none.
+            Err(Unfit(why)) => changed = Some(format!("the text went out alone: {why}")),
+        }
+    }
+    Ok((body, changed))
+}
+
+/// Adds what else was changed, once.
+fn add(changed: &mut Option<String>, what: &str) {
+    match changed {
+        Some(known) if known.contains(what) => {}
+        Some(known) => {
+            known.push_str("; ");
+            known.push_str(what);
+        }
+        None => *changed = Some(what.to_owned()),
+    }
+}

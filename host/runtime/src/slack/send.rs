@@ -1,0 +1,326 @@
+//! Sends a composed call when nothing holds it and its channel's rate allows it, or shows it in preview; and says what came of
+//! it to the handler, the story and the worker.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::api::{Method, Posted, SlackApi, SlackFailure};
+use super::codes::Reported;
+use super::compose::{Author, Outgoing, PREVIEW_CHANNEL_ID};
+use super::holds::{Hold, Holds, Permit, Refusal};
+use super::message_ref::{PostedMessage, RefKey};
+use super::preview;
+use super::settings::Settings;
+use super::{SlackError, SlackReport};
+use crate::outbound::change::Change;
+use alert_manager_core::journal::Dependency;
+
+/// Is shown each message that is previewed instead of posted: readable lines, free of control characters.
+pub type PreviewSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Slack as one invocation uses it: a client under one set of settings, and what outlives them.
+pub(crate) struct Slack {
+    pub(crate) api: SlackApi,
+    pub(crate) holds: Arc<Holds>,
+    pub(crate) ref_key: RefKey,
+    pub(crate) preview: PreviewSink,
+}
+
+/// Why a call is not sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotNow {
+    /// Slack refuses it until the operator mends something.
+    Held(Hold),
+    /// Slack has said to wait this long.
+    RateLimited(Duration),
+    /// The channel's rate limit, ours, has it wait this long.
+    OwnRate {
+        wait: Duration,
+        /// For people.
+        why: String,
+    },
+}
+
+/// What a call says of what the step depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// It did not answer.
+    Needs(Dependency),
+    /// The call has ended, and it is not for this that the step may have to wait.
+    NeedsNoMore(Dependency),
+    /// It answered as it should.
+    Has(Dependency),
+    /// It refuses until the operator mends something.
+    Held(Hold),
+}
+
+/// What came of a call.
+pub(crate) struct Sent {
+    /// The reference of the message; empty for a reaction.
+    pub(crate) reply: Result<String, SlackError>,
+    pub(crate) change: Change,
+    /// One line for people, if the reply does not say it all.
+    pub(crate) line: Option<String>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// A call as it was shown instead of sent.
+pub(crate) struct Shown {
+    pub(crate) reply: String,
+    /// One line for people.
+    pub(crate) line: String,
+    /// Slack's text and blocks.
+    pub(crate) preview: Value,
+}
+
+impl Slack {
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.api.settings
+    }
+
+    /// Asks Slack who the token is and what the channels are.
+    pub(crate) async fn ask_all(&self) -> SlackReport {
+        self.api.ask_all().await
+    }
+
+    /// Asks the holds for a probe or for leave, and the channel's rate limiter for a permit: a new message takes one, every
+    /// call waits if Slack has said so. Nothing is asked in preview.
+    ///
+    /// # Errors
+    /// Why it is not sent now.
+    pub(crate) fn admit(
+        &self,
+        author: Author<'_>,
+        outgoing: &mut Outgoing,
+        now: Instant,
+    ) -> Result<(), NotNow> {
+        if self.settings().preview {
+            return Ok(());
+        }
+        let permit = self.holds.ask(outgoing.as_call(self), now);
+        outgoing.permit = Some(permit.map_err(NotNow::Held)?);
+        let pacer = &self.api.pacer;
+        let closed = pacer.check(&outgoing.target, now);
+        if outgoing.method != Method::PostMessage {
+            return closed.map_err(NotNow::RateLimited);
+        }
+        let rate = self.settings().rate;
+        let who = format!("{} {}", author.handler, author.delivery);
+        let permit = pacer.take(&outgoing.target, &who, rate, now);
+        permit.map_err(|wait| match closed {
+            Err(_) => NotNow::RateLimited(wait),
+            Ok(()) => NotNow::OwnRate {
+                wait,
+                why: format!(
+                    "waiting for this channel's rate limit ({} a second, slack.rate)",
+                    rate.per_second
+                ),
+            },
+        })
+    }
+
+    /// Sends a call that was admitted.
+    pub(crate) async fn send(
+        &self,
+        author: Author<'_>,
+        mut outgoing: Outgoing,
+        within: Duration,
+    ) -> Sent {
+        let (method, body) = (outgoing.method, std::mem::take(&mut outgoing.body));
+        let permit = outgoing.permit.take().unwrap_or_default();
+        let called = self.api.call(method, &outgoing.target, body, within).await;
+        match called {
+            Ok(posted) => self.posted(author, outgoing, posted),
+            Err(failure) => self.failed(author, &outgoing, permit, failure),
+        }
+    }
+
+    fn posted(&self, author: Author<'_>, outgoing: Outgoing, posted: Posted) -> Sent {
+        let call = outgoing.as_call(self);
+        self.holds.take_token(call);
+        let mut findings = vec![Finding::Has(Dependency::Slack)];
+        // That it takes an emoji does not say that the channel takes messages.
+        if outgoing.method != Method::AddReaction
+            && self.holds.take_message(call, &posted.channel_id)
+        {
+            let channel = Dependency::SlackChannel(outgoing.channel.clone());
+            findings.push(Finding::Has(channel));
+        }
+        let mut line = format!("ok, {} {}", posted.channel_id, posted.ts);
+        if let Some(code) = &posted.degraded {
+            line = format!("{line}; Slack refused the blocks ({code}), so the text went out alone");
+            tracing::warn!(
+                handler = %author.handler, delivery = %author.delivery,
+                "Slack refused the blocks of {}'s message ({code}): it was posted as plain text",
+                author.handler
+            );
+        }
+        if let Some(changed) = &outgoing.changed {
+            line = format!("{line}; {changed}");
+        }
+        let message = PostedMessage {
+            channel: outgoing.channel,
+            channel_id: posted.channel_id,
+            ts: posted.ts,
+        };
+        Sent {
+            reply: Ok(self.reference(author, outgoing.method, &message)),
+            change: Change::Made,
+            line: Some(line),
+            findings,
+        }
+    }
+
+    /// Returns the reference that the handler is given; a reaction has none.
+    fn reference(&self, author: Author<'_>, method: Method, message: &PostedMessage) -> String {
+        match method {
+            Method::AddReaction => String::new(),
+            Method::PostMessage | Method::Update => self.ref_key.seal(author.handler, message),
+        }
+    }
+
+    fn failed(
+        &self,
+        author: Author<'_>,
+        outgoing: &Outgoing,
+        permit: Permit,
+        failure: SlackFailure,
+    ) -> Sent {
+        let (channel, call) = (&outgoing.channel, outgoing.as_call(self));
+        let (now, change) = (Instant::now(), failure.change());
+        let mut findings = match &failure {
+            // It is not known whether the token is good, or Slack in order.
+            SlackFailure::Unavailable(_)
+            | SlackFailure::Unknown(..)
+            | SlackFailure::SlackHeld { .. } => Vec::new(),
+            SlackFailure::RateLimited(_) => vec![Finding::NeedsNoMore(Dependency::Slack)],
+            SlackFailure::Invalid(_)
+            | SlackFailure::NotFound
+            | SlackFailure::ChannelHeld { .. } => {
+                self.holds.take_token(call);
+                vec![Finding::Has(Dependency::Slack)]
+            }
+        };
+        let error = match failure {
+            SlackFailure::Invalid(why) => {
+                tracing::error!(
+                    handler = author.handler.as_str(),
+                    delivery = %author.delivery,
+                    "Slack refuses a message to the channel {channel}: {why}"
+                );
+                SlackError::Invalid(why)
+            }
+            SlackFailure::NotFound => SlackError::NotFound,
+            SlackFailure::RateLimited(wait) => SlackError::RateLimited(wait),
+            SlackFailure::Unavailable(why) => SlackError::Unavailable(why),
+            SlackFailure::Unknown(why, reported) => {
+                let line = format!("posted or not: unknown; {why}");
+                let error = match reported {
+                    Reported::AsTimeout => SlackError::Timeout,
+                    Reported::AsUnavailable => SlackError::Unavailable(why),
+                };
+                return Sent {
+                    reply: Err(error),
+                    change,
+                    line: Some(line),
+                    findings,
+                };
+            }
+            SlackFailure::ChannelHeld { code, advice } => {
+                let reason = (code.as_str(), advice.as_str());
+                match self.holds.refuse_channel(call, permit, reason, now) {
+                    Refusal::Held(hold) => held(&mut findings, hold),
+                    // Posted anew, the message goes to where the name points.
+                    Refusal::Elsewhere if outgoing.at.is_some() => SlackError::NotFound,
+                    Refusal::Elsewhere | Refusal::Outdated => {
+                        let channel = Dependency::SlackChannel(channel.clone());
+                        findings.push(Finding::Needs(channel));
+                        SlackError::Unavailable(format!("{code}: {advice}"))
+                    }
+                }
+            }
+            SlackFailure::SlackHeld { code, advice } => {
+                let token = self.settings().token.as_ref();
+                let token = token.and_then(|token| token.read().ok());
+                let reason = (code.as_str(), advice.as_str());
+                match self.holds.refuse_token(call, permit, reason, token, now) {
+                    Refusal::Held(hold) => held(&mut findings, hold),
+                    Refusal::Elsewhere | Refusal::Outdated => {
+                        SlackError::Unavailable(format!("{code}: {advice}"))
+                    }
+                }
+            }
+        };
+        Sent {
+            reply: Err(error),
+            change,
+            line: None,
+            findings,
+        }
+    }
+
+    /// Shows a call instead of sending it. `name` makes the message's place in the channel up, the same on every attempt, as
+    /// Slack's own would be from the record.
+    pub(crate) fn show(&self, author: Author<'_>, outgoing: &Outgoing, name: &str) -> Shown {
+        let body = &outgoing.body;
+        let ts = match body.get("ts").and_then(Value::as_str) {
+            Some(ts) => ts.to_owned(),
+            None => format!("preview.{name}"),
+        };
+        let message = PostedMessage {
+            channel: outgoing.channel.clone(),
+            channel_id: PREVIEW_CHANNEL_ID.to_owned(),
+            ts,
+        };
+        Shown {
+            reply: self.reference(author, outgoing.method, &message),
+            line: match &outgoing.changed {
+                Some(changed) => format!("shown instead of sent; {changed}"),
+                None => "shown instead of sent".to_owned(),
+            },
+            preview: json!({
+                "channel": outgoing.channel,
+                "text": outgoing.text(),
+                "blocks": body.get("blocks").cloned().unwrap_or(Value::Null),
+            }),
+        }
+    }
+
+    /// Prints a call for people, who read it instead of Slack.
+    pub(crate) fn print(&self, outgoing: &Outgoing) {
+        let Outgoing {
+            method,
+            channel,
+            target,
+            body,
+            ..
+        } = outgoing;
+        let to = match (method, body.get("thread_ts")) {
+            (Method::PostMessage, None) => target.clone(),
+            (Method::PostMessage, Some(_)) => format!("{target}, in the thread"),
+            (Method::Update, _) => format!("{target}, in place of the message before"),
+            (Method::AddReaction, _) => format!("{target}, on the message before"),
+        };
+        let lines = preview::render(channel, &to, &outgoing.text(), body.get("blocks"));
+        (self.preview)(&lines);
+    }
+}
+
+/// Notes a hold, and returns what the handler is told of it.
+fn held(findings: &mut Vec<Finding>, hold: Hold) -> SlackError {
+    let why = hold.to_string();
+    findings.push(Finding::Held(hold));
+    SlackError::Unavailable(why)
+}
+
+impl Outgoing {
+    fn text(&self) -> String {
+        let text = |key: &str| self.body.get(key).and_then(Value::as_str);
+        match self.method {
+            Method::AddReaction => format!("reaction :{}:", text("name").unwrap_or_default()),
+            Method::PostMessage | Method::Update => text("text").unwrap_or_default().to_owned(),
+        }
+    }
+}

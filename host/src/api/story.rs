@@ -1,0 +1,377 @@
+//! The answer to `GET /api/v1/deliveries/{id}`: a delivery and its story, which is the recorded trace of what it went through.
+//!
+//! The worker writes an [`Attempt`] for each lease, and the queue keeps it as JSON.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Delivery, Lenient, is_zero};
+use crate::alert::{Alert, Block, HandlerName, Labels, StepKind, Timestamp};
+use crate::journal::{Begun, CallKind, Doubt, Entry};
+use crate::queue::{self, StepStatus};
+use crate::runtime::{self, Answered};
+
+/// A delivery with everything that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Story {
+    /// As it is listed.
+    #[serde(flatten)]
+    pub delivery: Delivery,
+    /// What was sent.
+    pub alert: Source,
+    /// The steps of the pipeline, and how each stands.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// It waits until this.
+    pub not_before: Option<Timestamp>,
+    /// Each attempt; of many, the first and the last.
+    #[serde(default)]
+    pub story: Vec<Attempt>,
+    /// How many attempts between them are not kept.
+    #[serde(default)]
+    pub attempts_omitted: u32,
+    /// The recorded host calls.
+    #[serde(default)]
+    pub journal: Vec<JournalEntry>,
+    /// How often the same event was sent again since.
+    #[serde(default)]
+    pub duplicates: u64,
+}
+
+/// What a delivery was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Source {
+    /// An alert.
+    Alert(Box<Alert>),
+    /// The sender's JSON of a part of a body that is no alert.
+    Refused(String),
+}
+
+impl From<Value> for Source {
+    fn from(stored: Value) -> Self {
+        match serde_json::from_value(stored.clone()) {
+            Ok(source) => source,
+            Err(_) => Self::Refused(stored.to_string()),
+        }
+    }
+}
+
+/// One step of the pipeline, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Whose.
+    pub handler: HandlerName,
+    /// Which hook.
+    pub kind: Lenient<StepKind>,
+    /// How it stands.
+    pub status: Lenient<StepStatus>,
+    /// Attempts used up, of those that the retry policy allows.
+    pub attempts: u32,
+    /// Tries that began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
+    /// The lease up to which `tries` is counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub counted_to: u32,
+    /// Traps, exits and limits met: two end the step.
+    #[serde(default)]
+    pub traps: u32,
+    /// Tries that ended because a dependency did not answer: they use up no attempt.
+    #[serde(default)]
+    pub unavailable: u32,
+    /// A call of an earlier try may have happened; `doubts` says which.
+    #[serde(default)]
+    pub interrupted: bool,
+    /// The lease that a crash ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<u32>,
+    /// Which calls may have happened without a record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Lenient<Doubt>>,
+    /// The call that the last lease began, if it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Lenient<Begun>>,
+    /// It is not tried before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// What it waits for, besides its time, a line each. It goes on as soon as one of them is back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// When it first started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// Time that an enrichment has used over all attempts, in milliseconds.
+    #[serde(default)]
+    pub used_ms: u64,
+    /// Why the last attempt did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// What it found or did.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub facts: Labels,
+    /// What an enrichment found, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Lenient<Block>>,
+    /// The same as `attempts`.
+    #[serde(default)]
+    pub attempts_used: u32,
+    /// `enrich.attempts` or `retry.max_attempts`, as configured now.
+    #[serde(default)]
+    pub attempts_max: u32,
+    /// What is left of them; 0 once the step has ended.
+    #[serde(default)]
+    pub tries_left: u32,
+}
+
+impl Step {
+    /// Returns a step as it stands, of which the retry policy allows `attempts_max` attempts.
+    pub(crate) fn new(step: queue::Step, attempts_max: u32) -> Self {
+        let tries_left = match step.status {
+            StepStatus::Pending => attempts_max.saturating_sub(step.attempts),
+            StepStatus::Done | StepStatus::Failed => 0,
+        };
+        let waits_for: Vec<_> = step.waits_for.iter().map(ToString::to_string).collect();
+        Self {
+            handler: step.handler,
+            kind: step.kind.into(),
+            status: step.status.into(),
+            attempts: step.attempts,
+            tries: step.tries,
+            counted_to: step.counted_to,
+            traps: step.traps,
+            unavailable: step.unavailable,
+            interrupted: step.interrupted,
+            cut_off: step.cut_off,
+            doubts: step.doubts.iter().cloned().map(Lenient::from).collect(),
+            begun: step.begun.map(Lenient::from),
+            not_before: step.not_before,
+            waits_for: (!waits_for.is_empty()).then(|| waits_for.join("\n")),
+            started_at: step.started_at,
+            used_ms: step.used_ms,
+            last_error: step.last_error,
+            facts: step.facts,
+            blocks: step.blocks.into_iter().map(Lenient::from).collect(),
+            attempts_used: step.attempts,
+            attempts_max,
+            tries_left,
+        }
+    }
+}
+
+/// One lease of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the first lease.
+    pub attempt: u32,
+    /// When a worker took the delivery.
+    pub started_at: Timestamp,
+    /// When it was given back.
+    pub ended_at: Timestamp,
+    /// How it ended.
+    pub outcome: Lenient<AttemptOutcome>,
+    /// True if the server died under the lease before this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after_crash: bool,
+    /// What ran.
+    pub steps: Vec<StepTry>,
+    /// What was left out because the story of an attempt has a limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptOutcome {
+    /// Every step is done.
+    Done,
+    /// The delivery is dead.
+    Dead,
+    /// A step is tried again.
+    Retry,
+    /// It goes on in the next lease: nothing failed.
+    Yield,
+}
+
+/// One try of one step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepTry {
+    /// Whose.
+    pub handler: HandlerName,
+    /// Which hook.
+    pub step: Lenient<StepKind>,
+    /// The module's version and the first digits of its hash; absent if none was loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// How it ended.
+    pub outcome: Lenient<StepOutcome>,
+    /// Why it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// It is not tried again before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// What it found or did.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub facts: Labels,
+    /// What it found, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Lenient<Block>>,
+    /// Which calls may have happened without a record, after this try. At the step's end they were not repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_doubt: Vec<Lenient<Doubt>>,
+    /// Its host calls, log lines and resource usage.
+    #[serde(flatten)]
+    pub trace: Trace,
+}
+
+/// How a try of a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepOutcome {
+    /// It succeeded.
+    Done,
+    /// It is tried again.
+    Retry,
+    /// It failed for good.
+    Failed,
+}
+
+impl From<StepStatus> for StepOutcome {
+    fn from(status: StepStatus) -> Self {
+        match status {
+            StepStatus::Done => Self::Done,
+            StepStatus::Pending => Self::Retry,
+            StepStatus::Failed => Self::Failed,
+        }
+    }
+}
+
+/// What an invocation did. Bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Host calls, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+    /// Host calls beyond those that are kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub calls_dropped: u32,
+    /// What it logged, stdout and stderr too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogLine>,
+    /// Lines beyond those that are kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub logs_dropped: u32,
+    /// Time on a processor, in microseconds.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// From instantiation to the result, in microseconds.
+    #[serde(default)]
+    pub wall_us: u64,
+    /// The most memory that it held, in bytes.
+    #[serde(default)]
+    pub memory_bytes: u64,
+}
+
+impl From<runtime::Trace> for Trace {
+    fn from(trace: runtime::Trace) -> Self {
+        Self {
+            calls: trace.calls.into_iter().map(Call::from).collect(),
+            calls_dropped: trace.calls_dropped,
+            logs: trace.logs.into_iter().map(LogLine::from).collect(),
+            logs_dropped: trace.logs_dropped,
+            cpu_us: trace.cpu_us,
+            wall_us: trace.wall_us,
+            memory_bytes: trace.memory_bytes,
+        }
+    }
+}
+
+/// One host call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Which interface.
+    pub kind: Lenient<CallKind>,
+    /// The method and URL, the channel, or the key.
+    pub request: String,
+    /// The status or the error.
+    pub result: String,
+    /// How it was answered.
+    pub answered: Lenient<Answered>,
+    /// In microseconds.
+    pub duration_us: u64,
+    /// Slack's message, if it was shown and not posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Value>,
+}
+
+impl From<runtime::Call> for Call {
+    fn from(call: runtime::Call) -> Self {
+        Self {
+            kind: call.kind.into(),
+            request: call.request,
+            result: call.result,
+            answered: call.answered.into(),
+            duration_us: call.duration_us,
+            preview: call.preview,
+        }
+    }
+}
+
+/// One line of a handler's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `trace` to `error`; `stdout` and `stderr` for what it printed.
+    pub level: String,
+    /// The text.
+    pub message: String,
+    /// Names with values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+impl From<runtime::LogLine> for LogLine {
+    fn from(line: runtime::LogLine) -> Self {
+        Self {
+            level: line.level,
+            message: line.message,
+            fields: line.fields,
+        }
+    }
+}
+
+/// A recorded host call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// The index of its step in `steps`.
+    pub step: u32,
+    /// Which interface.
+    pub kind: Lenient<CallKind>,
+    /// It changed something outside and succeeded.
+    pub effect: bool,
+    /// It may have happened before.
+    pub ambiguous: bool,
+    /// The method and URL, the channel, or the key.
+    pub request: String,
+    /// The status or the error.
+    pub result: String,
+    /// When it was answered.
+    pub at: Timestamp,
+}
+
+impl From<(u32, Entry)> for JournalEntry {
+    fn from((step, entry): (u32, Entry)) -> Self {
+        Self {
+            step,
+            kind: entry.kind.into(),
+            effect: entry.effect,
+            ambiguous: entry.in_doubt,
+            request: entry.request,
+            result: entry.result,
+            at: entry.at,
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! What the server is made of while it runs, and how that follows the configuration and the folder of handlers: reload, rebuild,
+//! readiness.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{ConfigSource, options, report};
+use crate::alarms::{Heartbeats, Notifier, Ways};
+use crate::alert::HandlerName;
+use crate::api::Reloaded;
+use crate::config::{self, Changes, Config};
+use crate::description::Description;
+use crate::findings::{Finding, Findings, Problem, Problems};
+use crate::http::api::Server;
+use crate::http::server::Bound;
+use crate::journal::{BoxFuture, Dependency};
+use crate::queue::{Queue, Wake};
+use crate::review::{self, Latest};
+use crate::router::Router;
+use crate::runtime::{ModuleInfo, PreviewSink, Registry, Runtime, Serving};
+use crate::telemetry::Metrics;
+use crate::worker::Breakers;
+
+/// A handle on a running server. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<State>);
+
+impl Handle {
+    pub(super) fn new(state: Arc<State>) -> Self {
+        Self(state)
+    }
+
+    /// Returns once the first scan of the folder has ended and its modules are routed: alerts are accepted from then on.
+    pub async fn ready(&self) {
+        self.0.ready().await;
+    }
+
+    /// Returns the names of the handlers that serve, sorted.
+    #[must_use]
+    pub fn handlers(&self) -> Vec<HandlerName> {
+        let modules = self.0.registry.modules();
+        modules.iter().map(|module| module.name().clone()).collect()
+    }
+
+    /// Reads configuration and folder again, and returns what has changed. A bad configuration is refused, and the old one
+    /// stays.
+    ///
+    /// # Errors
+    /// Every problem of the new configuration.
+    pub async fn reload(&self) -> Result<Reloaded, Problems> {
+        self.0.reload().await
+    }
+
+    /// Returns a watch that changes with each commit of the store.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.0.queue.commits()
+    }
+
+    /// Returns a watch that changes with each module that is loaded, refused or removed, once the API shows it.
+    #[must_use]
+    pub fn folder_changes(&self) -> watch::Receiver<u64> {
+        self.0.folder_changes()
+    }
+}
+
+/// What a reload reads, and what stays as it was at the start.
+pub(super) struct Source {
+    pub(super) read: ConfigSource,
+    pub(super) preview: PreviewSink,
+    /// The key of the references to Slack's messages.
+    pub(super) ref_key: [u8; 32],
+    pub(super) bound: Arc<Bound>,
+}
+
+/// What changes while the server runs, and the parts that follow it.
+pub(super) struct State {
+    pub(super) config: config::Current,
+    pub(super) router: Arc<ArcSwap<Router>>,
+    pub(super) queue: Queue,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) breakers: Arc<Breakers>,
+    pub(super) heartbeats: Arc<Heartbeats>,
+    pub(super) notifier: Arc<Notifier>,
+    pub(super) findings: Arc<Latest>,
+    /// The configuration of the start: of what takes effect after a restart alone, it is the one in use.
+    pub(super) started_with: Arc<Config>,
+    source: Source,
+    reloads: watch::Sender<()>,
+    /// True once the modules of the first scan are routed: an alert of before would find no route.
+    routed: watch::Sender<bool>,
+    /// The files of the folder as of the last time that their modules were routed, and how often that was.
+    listed: ArcSwap<Vec<ModuleInfo>>,
+    listings: watch::Sender<u64>,
+    /// Held for a whole reload.
+    reload: tokio::sync::Mutex<()>,
+    /// Held while the router and the caps are made: each time from the newest configuration and folder.
+    rebuild: parking_lot::Mutex<()>,
+}
+
+impl State {
+    pub(super) fn new(
+        config: Config,
+        source: Source,
+        queue: Queue,
+        runtime: Arc<Runtime>,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let started_with = Arc::new(config);
+        let notifier = Notifier::new(queue.clone(), Arc::clone(runtime.holds()));
+        let state = Self {
+            config: config::Current::new(Arc::clone(&started_with)),
+            router: Arc::new(ArcSwap::from_pointee(Router::default())),
+            queue,
+            runtime,
+            registry,
+            metrics,
+            breakers: Arc::default(),
+            heartbeats: Arc::default(),
+            notifier: Arc::new(notifier),
+            findings: Arc::default(),
+            started_with,
+            source,
+            reloads: watch::Sender::new(()),
+            routed: watch::Sender::new(false),
+            listed: ArcSwap::default(),
+            listings: watch::Sender::new(0),
+            reload: tokio::sync::Mutex::default(),
+            rebuild: parking_lot::Mutex::default(),
+        };
+        state.rebuild();
+        state.expect_heartbeats();
+        state
+    }
+
+    /// Returns once the first scan of the folder has ended and its modules are routed.
+    pub(super) async fn ready(&self) {
+        self.registry.ready().await;
+        if !*self.routed.borrow() {
+            self.rebuild();
+        }
+    }
+
+    /// Returns a watch that is true once [`Self::ready`] returns.
+    pub(super) fn ready_changes(&self) -> watch::Receiver<bool> {
+        self.routed.subscribe()
+    }
+
+    /// Returns a watch that changes with each reload.
+    pub(super) fn reloads(&self) -> watch::Receiver<()> {
+        self.reloads.subscribe()
+    }
+
+    /// Returns a watch that changes with each module that is loaded, refused or removed, once [`Server::files`] has it.
+    pub(super) fn folder_changes(&self) -> watch::Receiver<u64> {
+        self.listings.subscribe()
+    }
+
+    async fn reload(&self) -> Result<Reloaded, Problems> {
+        let _one_at_a_time = self.reload.lock().await;
+        let replaced = self.replace_config().await;
+        self.metrics
+            .reloaded(replaced.as_ref().map_err(|_| ()).map(|_| ()));
+        let changes = replaced?;
+        self.rebuild();
+        self.runtime.holds().try_now();
+        self.findings.forget_online();
+        self.expect_heartbeats();
+        self.reloads.send_replace(());
+        let pins = options::pins(&self.config.whole.load());
+        self.registry.set_pins(pins).await;
+        // The answer comes once all that was found is routed.
+        self.rebuild();
+        report::reloaded(&changes);
+        let findings = self.findings.findings();
+        let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
+        Ok(Reloaded {
+            reloaded: true,
+            changed: changes.changed,
+            needs_restart: changes.needs_restart,
+            problems: lines(&findings.problems),
+            warnings: lines(&findings.warnings),
+        })
+    }
+
+    /// Puts a new configuration in use, or says why it cannot be used.
+    async fn replace_config(&self) -> Result<Changes, Problems> {
+        let read = Arc::clone(&self.source.read);
+        let config = match tokio::task::spawn_blocking(move || read()).await {
+            Ok(read) => read.inspect_err(log_refused)?,
+            Err(error) => {
+                tracing::error!(%error, "reading the configuration failed; the old one stays");
+                return Err(not_reloaded("it cannot be read", &error));
+            }
+        };
+        let bound = &self.source.bound;
+        if let Some(open) = config.endpoints_without_authentication(bound) {
+            let problems = left_open(bound, open);
+            log_refused(&problems);
+            return Err(problems);
+        }
+        let mistakes = config.mistakes_beyond(&self.config.whole.load());
+        if !mistakes.0.is_empty() {
+            log_refused(&mistakes);
+            return Err(mistakes);
+        }
+        self.findings.log_all_again();
+        let services = options::service_options(
+            &config,
+            self.source.ref_key,
+            Arc::clone(&self.source.preview),
+        );
+        if let Err(error) = self.runtime.reconfigure(services) {
+            tracing::error!(%error, "the new configuration cannot be used; the old one stays");
+            return Err(not_reloaded("it cannot be used", &error));
+        }
+        let changes = Changes::between(&self.started_with, &self.config.whole.load(), &config);
+        self.config.replace(config);
+        Ok(changes)
+    }
+
+    fn expect_heartbeats(&self) {
+        let expected = &self.config.whole.load().heartbeats;
+        self.heartbeats.expect(expected, Instant::now());
+    }
+
+    /// Makes the router and the caps anew from the configuration and the modules that serve.
+    fn rebuild(&self) {
+        let _one_at_a_time = self.rebuild.lock();
+        let has_scanned = self.registry.is_ready();
+        let config = self.config.whole.load();
+        let serving = self.registry.serving();
+        let (modules, descriptions) = (serving.files(), serving.descriptions());
+        let router = Router::with_described(config.routes.clone(), &descriptions);
+        let ways = Ways::new(
+            config.dead_letter.as_deref(),
+            &config.handlers,
+            &router,
+            &descriptions,
+        );
+        self.router.store(Arc::new(router.with_own(ways.routes())));
+        self.notifier.set_ways(ways, has_scanned);
+        self.queue.set_caps(options::caps(&config, &descriptions));
+        self.metrics.handlers(modules.iter().filter_map(|module| {
+            Some((
+                module.name.as_ref()?.as_str(),
+                module.version.as_deref()?,
+                module.sha256.as_deref()?,
+            ))
+        }));
+        let before = self.listed.swap(Arc::new(modules.to_vec()));
+        for name in changed(&before, modules).filter_map(|module| module.name.as_ref()) {
+            self.findings.log_again(name);
+        }
+        if has_scanned {
+            self.findings
+                .take(review::review(&config, modules, &descriptions));
+            self.routed.send_replace(true);
+        }
+        self.listings.send_modify(|n| *n += 1);
+    }
+
+    /// Follows the folder until the server ends: what is loaded is routed, what is refused is counted.
+    pub(super) async fn follow_folder(self: Arc<Self>) {
+        let mut changes = self.registry.subscribe();
+        let mut known = Arc::default();
+        loop {
+            let serving = self.registry.serving();
+            self.note_changes(Serving::files(&known), serving.files());
+            known = serving;
+            self.rebuild();
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn note_changes(&self, before: &[ModuleInfo], now: &[ModuleInfo]) {
+        for module in changed(before, now) {
+            if module.error.is_some() {
+                self.metrics.load_failure();
+            }
+            if let Some(name) = &module.name {
+                self.breakers.forget(name);
+                let dependency = Dependency::Handler(name.to_string());
+                self.queue.wake(&dependency, Wake::All);
+            }
+        }
+    }
+}
+
+impl Server for State {
+    fn files(&self) -> Arc<Vec<ModuleInfo>> {
+        if *self.routed.borrow() {
+            self.listed.load_full()
+        } else {
+            // No alert is accepted yet; the first scan is shown as far as it is.
+            Arc::new(self.registry.serving().files().to_vec())
+        }
+    }
+
+    fn missing_grants(
+        &self,
+        module: &ModuleInfo,
+        description: Option<&Description>,
+    ) -> Option<String> {
+        review::missing_grants(&self.config.whole.load(), module, description)
+    }
+
+    fn findings(&self) -> Arc<Findings> {
+        self.findings.findings()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, Problems>> {
+        Box::pin(Self::reload(self))
+    }
+}
+
+/// Returns the files that are new or different in a look at the folder.
+fn changed<'a>(
+    before: &'a [ModuleInfo],
+    now: &'a [ModuleInfo],
+) -> impl Iterator<Item = &'a ModuleInfo> {
+    now.iter().filter(|module| {
+        let old = before.iter().find(|old| old.file == module.file);
+        !old.is_some_and(|old| is_same(old, module))
+    })
+}
+
+/// Returns true if a look at the folder found nothing new about a file.
+fn is_same(old: &ModuleInfo, new: &ModuleInfo) -> bool {
+    (&old.sha256, &old.error, &old.exposure) == (&new.sha256, &new.error, &new.exposure)
+}
+
+/// Another `listen` takes effect after a restart: until then the server can still be reached at the address that is bound.
+fn left_open(bound: &Bound, open: &str) -> Problems {
+    let listen = bound.listen;
+    Problems(vec![Problem {
+        place: "the new configuration".to_owned(),
+        message: format!(
+            "this process listens on {listen}, which can be reached from outside this machine, but {open} no authorization"
+        ),
+        advice: "keep the authorization, or restart the server for another listen address"
+            .to_owned(),
+    }])
+}
+
+fn log_refused(problems: &Problems) {
+    tracing::error!(%problems, "the new configuration is refused; the old one stays in use");
+}
+
+fn not_reloaded(what: &str, error: &dyn std::error::Error) -> Problems {
+    Problems(vec![Problem {
+        place: "the new configuration".to_owned(),
+        message: format!("{what}: {error}"),
+        advice: "correct what it names, then reload again".to_owned(),
+    }])
+}

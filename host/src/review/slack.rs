@@ -1,0 +1,64 @@
+//! Asks Slack, while the server runs, whether what is configured can be posted: once after the start and each reload, and again
+//! for as long as it cannot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{Asked, Latest};
+use crate::config::Config;
+use crate::findings::Findings;
+use crate::runtime::Runtime;
+
+/// How long until Slack is asked again if something is wrong: what was corrected there is seen by then.
+const ASK_AGAIN: Duration = Duration::from_secs(5 * 60);
+
+/// Keeps what Slack answers among the latest findings.
+pub(crate) struct SlackCheck {
+    pub(crate) config: Arc<ArcSwap<Config>>,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) latest: Arc<Latest>,
+    /// True once the modules of the first scan are routed.
+    pub(crate) ready: watch::Receiver<bool>,
+    /// Changes with each reload.
+    pub(crate) reloads: watch::Receiver<()>,
+}
+
+impl SlackCheck {
+    /// Runs until the server ends.
+    pub(crate) async fn run(mut self) {
+        if self.ready.wait_for(|is_ready| *is_ready).await.is_err() {
+            return;
+        }
+        loop {
+            self.reloads.mark_unchanged();
+            let config = self.config.load_full();
+            let mut asked = Asked::default();
+            if let Some(report) = self.runtime.ask_slack().await {
+                asked.slack(&config, &report);
+            }
+            if self.reloads.has_changed().unwrap_or(false) {
+                // The answers are about a configuration that is no longer in use.
+                continue;
+            }
+            for note in &asked.notes {
+                tracing::info!("{note}");
+            }
+            let is_fine = asked.findings == Findings::default();
+            self.latest.take_online(asked.findings);
+            let again = async {
+                if is_fine {
+                    std::future::pending::<()>().await;
+                } else {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            };
+            tokio::select! {
+                () = again => {}
+                changed = self.reloads.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}

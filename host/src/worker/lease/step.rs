@@ -1,0 +1,414 @@
+//! One try of one step: in the sandbox, or not if its handler is paused or not loaded; and what that means for the step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Lease;
+use crate::alert::{Enrichment, HandlerName, Labels, StepKind, Timestamp};
+use crate::breaker;
+use crate::journal::{Dependency, Recorded};
+use crate::policy::{Grants, MissingPin};
+use crate::queue::{ReadError, Step, StepStatus, Wake};
+use crate::runtime::{Invocation, Invoked, Module, Output, StepFailure};
+use crate::worker::breaker::{Change, Gate, Health};
+use crate::worker::outcome::{self, Met};
+use crate::worker::{HandlerSettings, Phase};
+
+/// How long an actor whose module is not loaded waits before it looks again.
+const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// The longest pause between two tries of a notice about a dead letter on one way while another is free.
+const WAY_BACKOFF_MAX: Duration = Duration::from_secs(15);
+
+/// A step that took less is cheaper to run again after a crash than to store by itself; its effects are recorded either way.
+const KEPT_WALL_MIN: Duration = Duration::from_millis(5);
+
+impl Lease {
+    /// Runs one step once, and writes the result into the progress.
+    pub(super) async fn try_step(&mut self, index: usize) {
+        let step = &self.leased.progress.steps[index];
+        let (handler, kind) = (step.handler.clone(), step.kind);
+        let settings = self.worker.settings.load().of(&handler);
+        match self.worker.breakers.ask(&handler, kind, Instant::now()) {
+            Gate::Open => {}
+            Gate::Paused(left, reason) => {
+                self.look_for_another_way().await;
+                self.paused(index, left, &reason, &settings);
+                return;
+            }
+        }
+        let Some(module) = self.worker.registry.get(&handler) else {
+            self.look_for_another_way().await;
+            self.module_missing(index, &settings);
+            return;
+        };
+        let started_at = Timestamp::now();
+        let invoked = self.invoke(index, &module, &settings).await;
+        if invoked.outcome.is_err() {
+            self.look_for_another_way().await;
+        }
+        self.report.count(&handler, &invoked.trace);
+        self.note_health(&handler, kind, &invoked);
+        let module = format!(
+            "{} {}",
+            module.description().version,
+            module.sha256().get(..12).unwrap_or_default()
+        );
+        self.ended(index, module, started_at, invoked, &settings);
+    }
+
+    async fn invoke(
+        &mut self,
+        index: usize,
+        module: &Arc<Module>,
+        settings: &HandlerSettings,
+    ) -> Invoked {
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let recorded = match self.recorded(number).await {
+            Ok(recorded) => recorded,
+            Err(error) => return Invoked::not_begun(StepFailure::Host(error.to_string())),
+        };
+        let invocation = self.invocation(index, module, settings, recorded);
+        let step = &self.leased.progress.steps[index];
+        let timer = self
+            .worker
+            .metrics
+            .step_duration(&step.handler, step.kind)
+            .start_timer();
+        let phase = &mut self.cut_off;
+        let cut_off = async {
+            // The sender lives as long as the worker; without it, nothing is cut off any more.
+            if phase
+                .wait_for(|phase| *phase == Phase::CutOff)
+                .await
+                .is_err()
+            {
+                std::future::pending::<()>().await;
+            }
+            "the server was shut down meanwhile".to_owned()
+        };
+        let invoked = self
+            .worker
+            .runtime
+            .invoke_until(module, invocation, cut_off)
+            .await;
+        timer.observe_duration();
+        invoked
+    }
+
+    /// Begins a try of a step, and returns everything that the runtime needs for it.
+    fn invocation(
+        &mut self,
+        index: usize,
+        module: &Module,
+        settings: &HandlerSettings,
+        recorded: Recorded,
+    ) -> Invocation {
+        let (id, lease) = (self.leased.id, self.leased.lease);
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let steps = &self.leased.progress.steps;
+        let found = Arc::new(found(&steps[..index]));
+        let config = self.route_config(settings);
+        let time_left = time_left(steps, index, settings);
+        let step = &mut self.leased.progress.steps[index];
+        let now = Timestamp::now();
+        step.started_at.get_or_insert(now);
+        step.not_before = None;
+        step.waits_for.clear();
+        Invocation {
+            step: step.kind,
+            delivery: id,
+            attempt: step.begin(lease),
+            lease,
+            dry_run: false,
+            alert: Arc::clone(&self.leased.alert),
+            found,
+            config,
+            grants: grants_of(settings, module),
+            limits: settings.limits,
+            time_left,
+            now,
+            seed: self.worker.queue.seed(id, number),
+            doubts: step.doubts_over(&recorded.entries, lease),
+            recorded,
+            ledger: self
+                .worker
+                .queue
+                .ledger(id, self.leased.token, number, &step.handler),
+        }
+    }
+
+    /// Returns what earlier attempts of a step recorded: of a delivery's first lease there are none.
+    async fn recorded(&self, step: u32) -> Result<Recorded, ReadError> {
+        if self.leased.lease <= 1 {
+            return Ok(Recorded {
+                elsewhere: self.recorded_now,
+                ..Recorded::default()
+            });
+        }
+        self.worker.queue.recorded(self.leased.id, step).await
+    }
+
+    /// Returns the handler's settings overridden by those of the route.
+    fn route_config(&self, settings: &HandlerSettings) -> Arc<BTreeMap<String, String>> {
+        let router = self.worker.router.load();
+        match router.config_of(&self.leased.route) {
+            Some(over) => settings.config_under(over),
+            None => Arc::clone(&settings.config),
+        }
+    }
+
+    fn ended(
+        &mut self,
+        index: usize,
+        module: String,
+        started_at: Timestamp,
+        invoked: Invoked,
+        settings: &HandlerSettings,
+    ) {
+        let wall = Duration::from_micros(invoked.trace.wall_us);
+        let step = &mut self.leased.progress.steps[index];
+        step.used_ms += u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        self.recorded_now = self.recorded_now.plus(invoked.recorded);
+        if let Some(doubts) = invoked.doubts {
+            step.set_doubts(doubts);
+        }
+        for dependency in &invoked.has {
+            self.worker.queue.wake(dependency, Wake::All);
+        }
+        self.has.extend(invoked.has);
+        let error = invoked.outcome.as_ref().err().map(ToString::to_string);
+        match invoked.outcome {
+            Ok(output) => succeeded(step, output),
+            Err(failure) => {
+                let mut woken = self.woken.remove(&index).unwrap_or_default();
+                woken.extend(self.has.iter().map(|had| (had.clone(), Wake::All)));
+                let met = Met {
+                    hold: invoked.hold,
+                    needs: invoked.needs,
+                    woken,
+                };
+                self.failed(index, &failure, met, settings, Timestamp::now());
+            }
+        }
+        let age = self.age();
+        let step = &self.leased.progress.steps[index];
+        self.report
+            .tried(step, module, started_at, error, invoked.trace);
+        self.report.count_ended(step, age);
+        let is_last = self.leased.progress.steps.len() == index + 1;
+        if !is_last && wall >= KEPT_WALL_MIN {
+            self.worker
+                .queue
+                .progress(self.leased.id, self.leased.token, &self.leased.progress);
+        }
+    }
+
+    fn failed(
+        &mut self,
+        index: usize,
+        failure: &StepFailure,
+        mut met: Met,
+        settings: &HandlerSettings,
+        now: Timestamp,
+    ) {
+        let used = enrichment_used(&self.leased.progress.steps);
+        let circumstances = self.circumstances(now);
+        let moves_on = self.has_another_way
+            && !matches!(failure, StepFailure::Host(_))
+            && (met.hold.is_some() || outcome::should_leave_way(failure, self.age()));
+        let permanent = moves_on.then(|| StepFailure::Permanent(failure.to_string()));
+        let failure = permanent.as_ref().unwrap_or(failure);
+        let mut retry = settings.retry.clone();
+        if self.has_another_way {
+            retry.backoff_max = retry.backoff_max.min(WAY_BACKOFF_MAX);
+        }
+        let step = &mut self.leased.progress.steps[index];
+        match step.kind {
+            StepKind::Enrich => {
+                outcome::enrichment_failed(step, failure, &settings.enrich, used);
+            }
+            StepKind::Act => {
+                // A failure of the server itself says nothing of what the step met. A notice that has another way does not
+                // wait for this one.
+                if moves_on || matches!(failure, StepFailure::Host(_)) {
+                    met.hold = None;
+                }
+                outcome::actor_ended(step, failure, &met, &retry, circumstances);
+            }
+        }
+        if let Some(until) = step.not_before {
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            self.due.insert(index, Instant::now() + wait);
+        }
+    }
+
+    /// The handler's circuit breaker is open: its enrichment is left out, its actor waits without using an attempt.
+    fn paused(&mut self, index: usize, left: Duration, reason: &str, settings: &HandlerSettings) {
+        let circumstances = self.circumstances(Timestamp::now());
+        let step = &mut self.leased.progress.steps[index];
+        let reason = format!("the handler is paused: {reason}");
+        if step.kind == StepKind::Enrich || self.has_another_way {
+            outcome::give_up(step, &reason);
+        } else {
+            step.last_error = Some(reason);
+            // One delivery tries when the pause is over, and all go if that succeeds. Their own time is later, and spread
+            // out: a backlog that wakes at one moment would only be sent back together.
+            let wait = left + breaker::PAUSE.mul_f64(1.0 + circumstances.jitter);
+            outcome::wait_or_age(step, wait, &settings.retry, circumstances);
+            if step.status == StepStatus::Pending {
+                step.waits_for = vec![Dependency::Handler(step.handler.to_string())];
+            }
+        }
+        self.ended_without_try(index);
+    }
+
+    /// No module of that name serves. That is transient, since one can be dropped in at any time: its enrichment is left out,
+    /// its actor waits. Nothing of it ran, so it is no attempt: the reason is with the delivery, not in its story.
+    fn module_missing(&mut self, index: usize, settings: &HandlerSettings) {
+        let step = &mut self.leased.progress.steps[index];
+        let handler = &step.handler;
+        let reason = match self.worker.registry.refusal(handler) {
+            Some(reason) => format!("handler {handler} is not loaded: {reason}"),
+            None => format!(
+                "handler {handler} is not loaded: put its .wasm into {}",
+                self.worker.handlers_dir.display()
+            ),
+        };
+        match step.kind {
+            StepKind::Enrich => outcome::give_up(step, &reason),
+            StepKind::Act => {
+                let mut settings = settings.clone();
+                settings.retry.backoff_max = settings.retry.backoff_max.min(MODULE_RETRY_MAX);
+                let failure = StepFailure::Unavailable {
+                    message: reason.clone(),
+                    after: None,
+                };
+                self.failed(index, &failure, Met::default(), &settings, Timestamp::now());
+            }
+        }
+        self.report.log(&self.leased.progress.steps[index], &reason);
+        self.ended_without_try(index);
+    }
+
+    fn ended_without_try(&mut self, index: usize) {
+        let age = self.age();
+        let step = &self.leased.progress.steps[index];
+        self.report.ended_in_doubt(step);
+        self.report.count_ended(step, age);
+    }
+
+    /// Reports to the handler's circuit breaker how an invocation ended.
+    fn note_health(&self, handler: &HandlerName, kind: StepKind, invoked: &Invoked) {
+        let Some(health) = health_of(kind, invoked) else {
+            return;
+        };
+        let breakers = &self.worker.breakers;
+        match breakers.tell(handler, kind, health, Instant::now()) {
+            Some(Change::Opened(reason)) => {
+                tracing::error!(
+                    handler = handler.as_str(),
+                    step = kind.as_str(),
+                    reason,
+                    "handler {handler} is paused: it failed again and again; one delivery tries it every {} s",
+                    breaker::PAUSE.as_secs()
+                );
+            }
+            Some(Change::Closed) => {
+                let dependency = Dependency::Handler(handler.to_string());
+                self.worker.queue.wake(&dependency, Wake::All);
+                tracing::info!(
+                    handler = handler.as_str(),
+                    "handler {handler} is no longer paused"
+                );
+            }
+            None => {}
+        }
+    }
+}
+
+/// Returns what an invocation shows about the handler, as far as its circuit breaker is concerned; nothing if it shows nothing.
+fn health_of(kind: StepKind, invoked: &Invoked) -> Option<Health> {
+    match (&invoked.hold, &invoked.outcome) {
+        // What it does when Slack refuses it says nothing about what it does otherwise.
+        (Some(_), Err(_)) | (_, Err(StepFailure::Host(_))) => None,
+        (_, Err(failure @ (StepFailure::Trap(_) | StepFailure::Limit(_)))) => {
+            let why = failure.to_string();
+            Some(Health::Broken(
+                why.lines().next().unwrap_or_default().to_owned(),
+            ))
+        }
+        (_, Err(StepFailure::Timeout(message))) if kind == StepKind::Enrich => {
+            Some(Health::Broken(message.clone()))
+        }
+        _ => Some(Health::Sound),
+    }
+}
+
+fn succeeded(step: &mut Step, output: Output) {
+    step.status = StepStatus::Done;
+    step.attempts += 1;
+    step.last_error = None;
+    match output {
+        Output::Enrichment(found) => {
+            step.facts = found.facts;
+            step.blocks = found.blocks;
+        }
+        Output::Facts(facts) => step.facts = facts,
+    }
+}
+
+/// Returns how long a step may run: an enrichment has what is left of its delivery's budget, an actor its whole wall time.
+fn time_left(steps: &[Step], index: usize, settings: &HandlerSettings) -> Duration {
+    let wall = settings.limits.wall_max;
+    match steps[index].kind {
+        StepKind::Act => wall,
+        StepKind::Enrich => {
+            let within = settings.enrich.within;
+            within.saturating_sub(enrichment_used(steps)).min(wall)
+        }
+    }
+}
+
+fn enrichment_used(steps: &[Step]) -> Duration {
+    let enrichments = steps.iter().filter(|step| step.kind == StepKind::Enrich);
+    Duration::from_millis(enrichments.map(|step| step.used_ms).sum())
+}
+
+/// Returns what the enrichments among these steps found, and which of them failed.
+fn found(steps: &[Step]) -> Enrichment {
+    let mut found = Enrichment::default();
+    for step in steps {
+        match (step.kind, step.status) {
+            (StepKind::Enrich, StepStatus::Done) => found.add(Enrichment {
+                facts: step.facts.clone(),
+                blocks: step.blocks.clone(),
+            }),
+            (StepKind::Enrich, StepStatus::Failed) => {
+                let reason = step.last_error.as_deref().unwrap_or("failed");
+                // The whole of a trap's backtrace belongs in the story; people need its first line.
+                let reason = reason.lines().next().unwrap_or_default().to_owned();
+                let fact = (format!("enrich_failed.{}", step.handler), reason);
+                found.add(Enrichment {
+                    facts: Labels::from_iter([fact]),
+                    blocks: Vec::new(),
+                });
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns what the operator granted; without the credentials if it is not certain whose module this is.
+fn grants_of(settings: &HandlerSettings, module: &Module) -> Arc<Grants> {
+    match (settings.sha256, module.exposure()) {
+        (None, Some(exposure)) => settings.grants.for_unpinned(|| MissingPin {
+            handler: module.name().clone(),
+            sha256: module.sha256().to_owned(),
+            exposure: exposure.to_owned(),
+        }),
+        _ => Arc::clone(&settings.grants),
+    }
+}
