@@ -9,11 +9,12 @@ use std::time::Duration;
 use alert_manager::runtime::{
     Bounds, COMPILE_COMMAND, Compiler, EXIT_DAMAGED, LoadError, ModuleState, Pins, Registry,
 };
-use tests::bed::Bed;
+use tests::harness::Harness;
+use tests::source::Memory;
 use tests::{modules, process};
 
-fn bed(bounds: Bounds) -> Bed {
-    Bed::with(|options| {
+fn harness(bounds: Bounds) -> Harness {
+    Harness::with(|options| {
         options.compiler = Compiler::Program(process::binary().to_owned());
         options.bounds = Bounds {
             invocations_max: 8,
@@ -24,13 +25,18 @@ fn bed(bounds: Bounds) -> Bed {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_process_compiled_runs_here() {
-    let bed = bed(Bounds::default());
-    assert_eq!(bed.probe("attempt").await.facts().await, ["1"]);
+    let harness = harness(Bounds::default());
+    assert_eq!(harness.probe("attempt").await.facts().await, ["1"]);
     let half = &modules::bytes("probe")[..20_000];
-    let error = bed.runtime.load(half.to_vec()).await.unwrap_err();
+    let error = harness
+        .runtime
+        .loader()
+        .load(half.to_vec())
+        .await
+        .unwrap_err();
     assert!(matches!(error, LoadError::Damaged(_)), "{error:?}");
     // What is left is the module and what it says of itself: no input, no half of an output.
-    let left = std::fs::read_dir(bed.folder.path().join("cache")).unwrap();
+    let left = std::fs::read_dir(harness.folder.path().join("cache")).unwrap();
     let mut left: Vec<_> = left
         .map(|entry| entry.unwrap().path().extension().unwrap().to_owned())
         .collect();
@@ -40,11 +46,16 @@ async fn what_another_process_compiled_runs_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_that_name() {
-    let small = bed(Bounds {
+    let small = harness(Bounds {
         compile_memory_bytes_max: 64 << 20,
         ..Bounds::default()
     });
-    let error = small.runtime.load(large_module()).await.unwrap_err();
+    let error = small
+        .runtime
+        .loader()
+        .load(large_module())
+        .await
+        .unwrap_err();
     let LoadError::Limit(why) = &error else {
         panic!("{error:?}");
     };
@@ -52,11 +63,16 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
         why.starts_with("compile_memory:") && why.contains("64MiB"),
         "{why}"
     );
-    let short = bed(Bounds {
+    let short = harness(Bounds {
         compile_time_max: Duration::from_millis(50),
         ..Bounds::default()
     });
-    let error = short.runtime.load(large_module()).await.unwrap_err();
+    let error = short
+        .runtime
+        .loader()
+        .load(large_module())
+        .await
+        .unwrap_err();
     let LoadError::Limit(why) = &error else {
         panic!("{error:?}");
     };
@@ -68,8 +84,13 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
-    let bed = Bed::with(|options| options.compiler = Compiler::Program("/nowhere".into()));
-    let error = bed.runtime.load(modules::bytes("probe")).await.unwrap_err();
+    let harness = Harness::with(|options| options.compiler = Compiler::Program("/nowhere".into()));
+    let error = harness
+        .runtime
+        .loader()
+        .load(modules::bytes("probe"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, LoadError::Host(_)), "{error:?}");
     assert!(error.to_string().contains("cannot be started"), "{error}");
 }
@@ -79,17 +100,21 @@ async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
 async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let (compiler, dir) = (folder.path().join("compiler"), folder.path().join("on"));
+    let compiler = folder.path().join("compiler");
     // Ends as a full disk has it end, until it is replaced.
     let fails = "#!/bin/sh\necho 'the code cannot be written (os error 28)' >&2\nexit 1\n";
     std::fs::write(&compiler, fails).unwrap();
     std::fs::set_permissions(&compiler, PermissionsExt::from_mode(0o700)).unwrap();
-    let bed = Bed::with(|options| options.compiler = Compiler::Program(compiler.clone()));
-    std::fs::create_dir(&dir).unwrap();
-    std::fs::copy(modules::path("probe"), dir.join("probe.wasm")).unwrap();
-    let registry = Registry::open(bed.runtime.clone(), dir, Pins::new()).unwrap();
+    let harness = Harness::with(|options| options.compiler = Compiler::Program(compiler.clone()));
+    let source = Memory::new("memory");
+    source.put("probe", modules::bytes("probe"));
+    let registry = Registry::open(
+        harness.runtime.loader().clone(),
+        vec![source.boxed()],
+        Pins::new(),
+    );
     registry.rescan().await;
-    let refused = registry.serving().files()[0].clone();
+    let refused = registry.serving().listed()[0].clone();
     assert_eq!(refused.state, ModuleState::Refused);
     let why = refused.error.unwrap();
     assert!(why.contains("this server cannot load it"), "{why}");
@@ -97,7 +122,7 @@ async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     std::fs::remove_file(&compiler).unwrap();
     std::os::unix::fs::symlink(process::binary(), &compiler).unwrap();
     registry.rescan().await;
-    let served = registry.serving().files()[0].clone();
+    let served = registry.serving().listed()[0].clone();
     assert_eq!(served.state, ModuleState::Ready, "{served:?}");
 }
 

@@ -121,44 +121,6 @@ async fn killed_again_and_again_it_loses_nothing_and_doubles_only_what_it_says()
     assert_eq!(groundless, []);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_server_that_forgets_its_journal_is_caught() {
-    // Where the kills fall is chance, and some fall where nothing had happened yet: killed until it shows.
-    for _ in 0..6 {
-        // The question finds nothing: every retry makes all of its effects anew.
-        let rig = Rig::new().await.broken(
-            "FROM journal WHERE delivery = ?1 AND step = ?2 ORDER",
-            "FROM journal WHERE delivery =-?1 AND step = ?2 ORDER",
-        );
-        let (tally, _) = kill_again_and_again(rig, 6).await;
-        println!(
-            "crash, without the journal: {tally}; counters wrong {:?}",
-            tally.miscounted
-        );
-        if !tally.miscounted.is_empty() && !tally.unexplained().is_empty() {
-            return;
-        }
-    }
-    panic!("effects were repeated, and nothing was noticed");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_server_that_forgets_the_order_is_caught() {
-    for _ in 0..12 {
-        // After a start every delivery has a line of its own, as if its fingerprint were like no other's.
-        let rig = Rig::new().await.broken(
-            "after_crash, priority, fingerprint,",
-            "after_crash, priority, id         ,",
-        );
-        let (tally, _) = kill_again_and_again(rig, 10).await;
-        println!("crash, without the order after a start: {tally}");
-        if !tally.overtaking.is_empty() {
-            return;
-        }
-    }
-    panic!("a resolved overtook its firing, and nothing was noticed");
-}
-
 /// What the kills interrupted.
 #[derive(Debug, Default)]
 struct Interrupted {

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a proof prints its figures")]
 
 mod bodies;
+mod broken;
 mod bulkhead;
 mod crash;
 mod faults;

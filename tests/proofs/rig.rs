@@ -1,11 +1,10 @@
-//! The real binary over stand-ins, started and killed again and again on one folder.
+//! The real binary over fakes, started and killed again and again on one folder.
 
 use std::fs::File;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use alert_manager::alert::DeliveryId;
+use alert_manager::queue::failpoint::Failpoint;
 use reqwest::Client;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -23,12 +22,12 @@ const CONCURRENCY: usize = 8;
 const STORE: &str = "alert-manager.db";
 const LOG: &str = "alert-manager.db-wal";
 
-/// A folder, the stand-ins, and the server while it runs.
+/// A folder, the fakes, and the server while it runs.
 pub(crate) struct Rig {
     dir: TempDir,
     pub(crate) slack: Slack,
     pub(crate) sink: Sink,
-    binary: Option<PathBuf>,
+    failpoints: Vec<Failpoint>,
     shadow: Option<PathBuf>,
     clock: Option<PathBuf>,
     stall: Option<PathBuf>,
@@ -64,7 +63,7 @@ handlers:
             dir,
             slack,
             sink,
-            binary: None,
+            failpoints: Vec::new(),
             shadow: None,
             clock: None,
             stall: None,
@@ -114,26 +113,9 @@ handlers:
         self.configured(&format!("  {name}: {yaml}"))
     }
 
-    /// Runs a copy of the server in which a promise is broken: one text of its program is another.
-    pub(crate) fn broken(mut self, text: &str, instead: &str) -> Self {
-        assert_eq!(text.len(), instead.len());
-        let mut program = tokio::task::block_in_place(|| std::fs::read(process::binary())).unwrap();
-        let places: Vec<_> = program
-            .windows(text.len())
-            .enumerate()
-            .filter(|(_, window)| *window == text.as_bytes())
-            .map(|(at, _)| at)
-            .collect();
-        assert!(!places.is_empty(), "the server does not say {text:?}");
-        for at in places {
-            program[at..at + text.len()].copy_from_slice(instead.as_bytes());
-        }
-        let copy = self.dir.path().join("alert-manager-broken");
-        std::fs::write(&copy, program).unwrap();
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&copy, mode).unwrap();
-        self.binary = Some(copy);
-        self
+    /// Breaks these promises of the server from its next start on, and keeps those that were broken before.
+    pub(crate) fn set_broken(&mut self, failpoints: &[Failpoint]) {
+        self.failpoints = failpoints.to_vec();
     }
 
     /// Sets the server's time of day apart from the machine's, from now on.
@@ -169,14 +151,17 @@ handlers:
             .expect("a commit comes");
     }
 
-    /// Starts the server and returns its URL; `die` is the shim's `PROOFS_DIE`. None where it died before it was
+    /// Starts the server and returns its URL; `die` is the shim's `PROOFS_DIE`. None if it died before it was
     /// ready, which only one that is to die may do.
     pub(crate) fn start(&mut self, die: Option<&str>) -> Option<String> {
-        let mut command = process::command(self.dir.path(), &["serve"]);
-        if let Some(binary) = &self.binary {
-            command = like(&command, binary);
-        }
+        let binary = tokio::task::block_in_place(|| match self.failpoints.is_empty() {
+            true => process::binary(),
+            false => process::binary_with_failpoints(),
+        });
+        let mut command = process::command_of(binary, self.dir.path(), &["serve"]);
+        let failpoints: Vec<_> = self.failpoints.iter().map(|f| f.name()).collect();
         command
+            .env(Failpoint::VARIABLE, failpoints.join(","))
             .args(["--config.file", "alert-manager.yml"])
             .env("SLACK_API_URL", self.slack.api_url())
             .env("SLACK_TOKEN", tests::fakes::slack::TOKEN)
@@ -216,7 +201,7 @@ handlers:
         }
     }
 
-    /// Waits until the server has died by the shim.
+    /// Waits until the server has died by the shim or a failpoint.
     pub(crate) fn wait_for_death(&mut self) {
         if let Some(process) = self.process.take() {
             let code = tokio::task::block_in_place(|| process.wait());
@@ -323,6 +308,22 @@ handlers:
         }
     }
 
+    /// Waits until a delivery waits for its next attempt. The server is another process: it has to be asked.
+    pub(crate) async fn wait_until_retrying(&self) {
+        let retrying = async {
+            loop {
+                let listed = self.get("/api/v1/deliveries?state=retrying").await;
+                if !listed["deliveries"].as_array().unwrap().is_empty() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, retrying).await.is_err() {
+            panic!("none is to be retried: {:#?}", self.deliveries().await);
+        }
+    }
+
     /// Waits until nothing is left to do. The server is another process: it has to be asked.
     pub(crate) async fn wait_until_settled(&self) {
         let settled = async {
@@ -340,20 +341,4 @@ handlers:
             panic!("still not settled: {:#?}", self.deliveries().await);
         }
     }
-}
-
-/// Returns the same command of another binary.
-fn like(command: &Command, binary: &Path) -> Command {
-    let mut other = Command::new(binary);
-    other.args(command.get_args());
-    if let Some(dir) = command.get_current_dir() {
-        other.current_dir(dir);
-    }
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => other.env(name, value),
-            None => other.env_remove(name),
-        };
-    }
-    other
 }

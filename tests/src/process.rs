@@ -9,39 +9,51 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::PATIENCE;
 use crate::modules::workspace;
-
-/// No wait is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the binary, built in the profile of the tests.
 ///
 /// # Panics
-/// Where it does not build.
+/// If it does not build.
 #[must_use]
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--bin", "alert-manager", "--locked"])
-            .current_dir(workspace());
-        // Some build scripts look at what cargo tells of the package that is being built; what it tells of
-        // these tests would have half of the dependencies built anew, back and forth.
-        for (name, _) in std::env::vars() {
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(name);
-            }
+    BUILT.get_or_init(|| build("alert-manager", &[]))
+}
+
+/// Returns the binary that breaks promises if `alert_manager::queue::failpoint` is told to, which no release has.
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn binary_with_failpoints() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("alert-manager-failpoints", &["--features", "failpoints"]))
+}
+
+/// Builds a binary in the profile of the tests, with the features of a build of the server alone.
+fn build(name: &str, more: &[&str]) -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--locked", "--bin", name])
+        .args(more)
+        .current_dir(workspace());
+    // Some build scripts look at what cargo sets for the package that is being built. What it has set for these tests would
+    // have half of the dependencies built anew, back and forth.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(name);
         }
-        build.args(profile());
-        let built = build.output().expect("cargo runs");
-        assert!(
-            built.status.success(),
-            "the server does not build:\n{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
-        folder().join("alert-manager")
-    })
+    }
+    build.args(profile());
+    let built = build.output().expect("cargo runs");
+    assert!(
+        built.status.success(),
+        "{name} does not build:\n{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    folder().join(name)
 }
 
 /// Returns what tells cargo to build in the profile of this program.
@@ -96,7 +108,7 @@ pub fn command_of(binary: &Path, dir: &Path, args: &[&str]) -> Command {
 /// Runs a command to its end.
 ///
 /// # Panics
-/// Where it cannot be started.
+/// If it cannot be started.
 #[must_use]
 pub fn run(dir: &Path, args: &[&str]) -> Finished {
     finished(command(dir, args).output().expect("the command runs"))
@@ -137,7 +149,7 @@ impl Process {
     /// Starts a server on a free port and waits until it is ready.
     ///
     /// # Panics
-    /// Where it is not ready in time; what it printed is in the panic.
+    /// If it is not ready in time; what it printed is in the panic.
     #[must_use]
     pub fn start(command: Command) -> Self {
         Self::try_start(command).unwrap_or_else(|said| panic!("the server is not ready: {said}"))
@@ -146,7 +158,7 @@ impl Process {
     /// Starts a server on a free port and waits until it is ready.
     ///
     /// # Errors
-    /// What it said instead, where it ended or was not ready in time.
+    /// What it said instead, if it ended or was not ready in time.
     pub fn try_start(command: Command) -> Result<Self, String> {
         Self::try_start_logging(command, "logfmt")
     }
@@ -154,7 +166,7 @@ impl Process {
     /// As [`Self::try_start`], with log lines in this format.
     ///
     /// # Errors
-    /// What it said instead, where it ended or was not ready in time.
+    /// What it said instead, if it ended or was not ready in time.
     pub fn try_start_logging(mut command: Command, format: &str) -> Result<Self, String> {
         let mut child = command
             .args([
@@ -222,7 +234,7 @@ impl Process {
     /// Waits for a log line that contains `part`, and returns it.
     ///
     /// # Panics
-    /// Where it does not come.
+    /// If it does not come.
     pub fn wait_for_line(&self, part: &str) -> String {
         self.line(part).unwrap_or_else(|said| panic!("{said}"))
     }
@@ -260,7 +272,7 @@ impl Process {
     /// Sends a signal by name, as `kill -s` takes it.
     ///
     /// # Panics
-    /// Where it cannot be sent.
+    /// If it cannot be sent.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
@@ -269,10 +281,10 @@ impl Process {
         assert!(sent.success(), "kill -s {name}");
     }
 
-    /// Waits for its end and returns the exit code; none where a signal ended it.
+    /// Waits for its end and returns the exit code; none if a signal ended it.
     ///
     /// # Panics
-    /// Where it does not end in time.
+    /// If it does not end in time.
     pub fn wait(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {

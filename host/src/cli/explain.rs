@@ -70,7 +70,7 @@ fn is_alert(story: &Story) -> bool {
 
 fn heading(out: &mut String, story: &Story, paint: Paint) {
     let delivery = &story.delivery;
-    let state = plain(&delivery.state.to_text());
+    let state = one_line(&delivery.state.to_text());
     let state = match delivery.state {
         Lenient::Known(State::Done) => paint.green(&state),
         Lenient::Known(State::Dead) => paint.red(&state),
@@ -94,7 +94,7 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
     let reason = delivery
         .reason
         .as_ref()
-        .map(|reason| plain(&reason.to_text()));
+        .map(|reason| one_line(&reason.to_text()));
     let last_error = delivery.last_error.as_deref().map(plain);
     for (name, value) in [
         ("delivery", delivery.id.to_string()),
@@ -227,7 +227,7 @@ fn attempt_ended(outcome: &Lenient<AttemptOutcome>) -> String {
 }
 
 fn render_step(out: &mut String, step: &StepTry, paint: Paint) {
-    let outcome = plain(&step.outcome.to_text());
+    let outcome = one_line(&step.outcome.to_text());
     let outcome = match step.outcome {
         Lenient::Known(StepOutcome::Done) => paint.green(&outcome),
         Lenient::Known(StepOutcome::Failed) => paint.red(&outcome),
@@ -278,7 +278,7 @@ fn render_log_line(out: &mut String, line: &LogLine, paint: Paint) {
     let _ = writeln!(
         out,
         "    {} {}{fields}",
-        paint.dim(&format!("{:<6}", plain(&line.level))),
+        paint.dim(&format!("{:<6}", one_line(&line.level))),
         indent(&plain(&line.message), 11),
     );
 }
@@ -322,7 +322,7 @@ fn render_call(out: &mut String, call: &Call, paint: Paint) {
         Lenient::Known(Answered::Recorded) => {
             format!(" [{}]", paint.dim("from the record of an earlier attempt"))
         }
-        other => format!(" [{}]", paint.yellow(&plain(&other.to_text()))),
+        other => format!(" [{}]", paint.yellow(&one_line(&other.to_text()))),
     };
     let _ = writeln!(
         out,

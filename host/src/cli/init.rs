@@ -37,7 +37,10 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let found = modules::load(&config)?;
     for module in &found.files {
         if let Some(error) = &module.error {
-            print::note(&print::plain(&format!("left out {}: {error}", module.file)));
+            print::note(&print::plain(&format!(
+                "left out {}: {error}",
+                module.origin
+            )));
         }
     }
     let served: Vec<_> = found.files.iter().filter(|m| m.error.is_none()).collect();
@@ -409,7 +412,7 @@ mod tests {
     use super::*;
     use crate::alert::HandlerName;
     use crate::review::review;
-    use crate::runtime::ModuleState;
+    use crate::runtime::{ModuleState, Origin};
 
     /// A folder with one module of each kind that is written in a different way.
     fn modules() -> (Vec<ModuleInfo>, Vec<Description>) {
@@ -458,7 +461,9 @@ mod tests {
                 name: Some(HandlerName::new(name)),
                 version: Some("1.0.0".to_owned()),
                 sha256: Some("00".repeat(32)),
-                file: format!("{name}.wasm"),
+                origin: Origin::File {
+                    path: format!("{name}.wasm").into(),
+                },
                 state: ModuleState::Ready,
                 summary: None,
                 alerts: description.alerts.clone(),

@@ -6,7 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::config::Overrides;
-use crate::runtime::ModuleState;
+use crate::runtime::{ModuleState, Origin};
 
 fn setting(json: &str) -> Setting {
     serde_json::from_str(json).unwrap()
@@ -23,7 +23,9 @@ fn module(
         name: Some(HandlerName::new(name)),
         version: Some("1.0.0".to_owned()),
         sha256: Some("00".repeat(32)),
-        file: format!("{name}.wasm"),
+        origin: Origin::File {
+            path: format!("{name}.wasm").into(),
+        },
         state: ModuleState::Ready,
         summary: None,
         alerts: alerts.clone(),
@@ -406,9 +408,9 @@ fn names_of_channels_are_compared_with_slacks() {
         review_of(&text, &[])
     };
     for (channel, said) in [
-        ("#Alerts", "has capitals"),
-        ("#a b", "no channel that Slack can have"),
-        ("#", "no channel that Slack can have"),
+        ("#Alerts", "has capital letters"),
+        ("#a b", "not a channel that Slack can have"),
+        ("#", "not a channel that Slack can have"),
         ("#CHANNEL", "placeholder"),
     ] {
         let found = of(channel);
