@@ -74,7 +74,7 @@ fn show_troubles(handler: &Handler, paint: Paint) {
     let is_shown = handler.paused.is_some() && !is_refused;
     if let Some(error) = handler.last_error.as_deref().filter(|_| !is_shown) {
         let serves_on = if is_refused && handler.serving {
-            "the file as it is now is refused, the version before it goes on serving: "
+            "the current file is refused, the previous version keeps serving: "
         } else {
             ""
         };

@@ -312,7 +312,7 @@ impl Lease {
                     handler = handler.as_str(),
                     step = kind.as_str(),
                     reason,
-                    "handler {handler} is paused: it failed again and again; one delivery tries it every {} s",
+                    "handler {handler} is paused: it failed several times in a row; one delivery tries it every {} s",
                     breaker::PAUSE.as_secs()
                 );
             }
