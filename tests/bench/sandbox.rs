@@ -52,7 +52,7 @@ pub(crate) fn run(figures: &mut Figures) -> anyhow::Result<()> {
 
 async fn measure() -> anyhow::Result<(Duration, Duration)> {
     let harness = Harness::new();
-    let module = Arc::new(harness.runtime.load(module(0)).await?);
+    let module = Arc::new(harness.runtime.loader().load(module(0)).await?);
     let alert = Arc::new(readme_alert());
     let native_alert = native(&alert);
     natively(&native_alert, WARM_UP);

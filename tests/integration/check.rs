@@ -440,7 +440,7 @@ async fn online_refuses_a_bad_token_and_hints_at_what_it_may_not_see() {
     let poor = world.check(TOKEN, &url).await;
     assert_eq!(poor.code, Some(1), "{poor:?}");
     assert!(
-        poor.stdout.contains("has not the scope chat:write"),
+        poor.stdout.contains("lacks the scope chat:write"),
         "{}",
         poor.stdout
     );

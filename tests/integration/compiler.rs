@@ -10,6 +10,7 @@ use alert_manager::runtime::{
     Bounds, COMPILE_COMMAND, Compiler, EXIT_DAMAGED, LoadError, ModuleState, Pins, Registry,
 };
 use tests::harness::Harness;
+use tests::source::Memory;
 use tests::{modules, process};
 
 fn harness(bounds: Bounds) -> Harness {
@@ -27,7 +28,12 @@ async fn what_another_process_compiled_runs_here() {
     let harness = harness(Bounds::default());
     assert_eq!(harness.probe("attempt").await.facts().await, ["1"]);
     let half = &modules::bytes("probe")[..20_000];
-    let error = harness.runtime.load(half.to_vec()).await.unwrap_err();
+    let error = harness
+        .runtime
+        .loader()
+        .load(half.to_vec())
+        .await
+        .unwrap_err();
     assert!(matches!(error, LoadError::Damaged(_)), "{error:?}");
     // What is left is the module and what it says of itself: no input, no half of an output.
     let left = std::fs::read_dir(harness.folder.path().join("cache")).unwrap();
@@ -44,7 +50,12 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
         compile_memory_bytes_max: 64 << 20,
         ..Bounds::default()
     });
-    let error = small.runtime.load(large_module()).await.unwrap_err();
+    let error = small
+        .runtime
+        .loader()
+        .load(large_module())
+        .await
+        .unwrap_err();
     let LoadError::Limit(why) = &error else {
         panic!("{error:?}");
     };
@@ -56,7 +67,12 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
         compile_time_max: Duration::from_millis(50),
         ..Bounds::default()
     });
-    let error = short.runtime.load(large_module()).await.unwrap_err();
+    let error = short
+        .runtime
+        .loader()
+        .load(large_module())
+        .await
+        .unwrap_err();
     let LoadError::Limit(why) = &error else {
         panic!("{error:?}");
     };
@@ -71,6 +87,7 @@ async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
     let harness = Harness::with(|options| options.compiler = Compiler::Program("/nowhere".into()));
     let error = harness
         .runtime
+        .loader()
         .load(modules::bytes("probe"))
         .await
         .unwrap_err();
@@ -83,17 +100,21 @@ async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
 async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let (compiler, dir) = (folder.path().join("compiler"), folder.path().join("on"));
+    let compiler = folder.path().join("compiler");
     // Ends as a full disk has it end, until it is replaced.
     let fails = "#!/bin/sh\necho 'the code cannot be written (os error 28)' >&2\nexit 1\n";
     std::fs::write(&compiler, fails).unwrap();
     std::fs::set_permissions(&compiler, PermissionsExt::from_mode(0o700)).unwrap();
     let harness = Harness::with(|options| options.compiler = Compiler::Program(compiler.clone()));
-    std::fs::create_dir(&dir).unwrap();
-    std::fs::copy(modules::path("probe"), dir.join("probe.wasm")).unwrap();
-    let registry = Registry::open(harness.runtime.clone(), dir, Pins::new()).unwrap();
+    let source = Memory::new("memory");
+    source.put("probe", modules::bytes("probe"));
+    let registry = Registry::open(
+        harness.runtime.loader().clone(),
+        vec![source.boxed()],
+        Pins::new(),
+    );
     registry.rescan().await;
-    let refused = registry.serving().files()[0].clone();
+    let refused = registry.serving().listed()[0].clone();
     assert_eq!(refused.state, ModuleState::Refused);
     let why = refused.error.unwrap();
     assert!(why.contains("this server cannot load it"), "{why}");
@@ -101,7 +122,7 @@ async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     std::fs::remove_file(&compiler).unwrap();
     std::os::unix::fs::symlink(process::binary(), &compiler).unwrap();
     registry.rescan().await;
-    let served = registry.serving().files()[0].clone();
+    let served = registry.serving().listed()[0].clone();
     assert_eq!(served.state, ModuleState::Ready, "{served:?}");
 }
 

@@ -207,8 +207,9 @@ async fn an_effect_without_an_answer_is_ambiguous_in_the_story() {
     world.then(Answer::Hang);
     let script = format!("post {}/a x", world.url);
     let call = harness.probe(&script).await.http(&world.url);
+    // Enough for a busy machine to come as far as the call that hangs.
     let invoked = call
-        .with(|i| i.time_left = Duration::from_millis(500))
+        .with(|i| i.time_left = Duration::from_secs(2))
         .run()
         .await;
     assert_eq!(answered(&invoked), [Answered::Ambiguous]);
@@ -590,7 +591,11 @@ async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
     let (harness, world) = (Harness::new(), World::start().await);
     let script = format!("get {0}/a\nget {0}/b", world.url);
     harness.probe(&script).await.http(&world.url).facts().await;
-    let other = harness.runtime.load(tests::modules::bytes("probe")).await;
+    let other = harness
+        .runtime
+        .loader()
+        .load(tests::modules::bytes("probe"))
+        .await;
     let call = harness.call(&Arc::new(other.unwrap()));
     let call = call.annotation("script", &script).http(&world.url);
     call.facts().await;

@@ -1,4 +1,4 @@
-//! The drop folder: what is copied in serves, what is bad leaves the old one serving and says why.
+//! The drop folder as a source of modules: copies, replacements, links, and files that are none.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alert_manager::alert::HandlerName;
-use alert_manager::runtime::{Compiler, ModuleInfo, ModuleState, Pins, Registry};
+use alert_manager::runtime::{Bounds, Compiler, Folder, ModuleInfo, ModuleState, Pins, Registry};
 use tests::harness::Harness;
 use tests::modules;
 use tests::server::PATIENCE;
@@ -30,8 +30,9 @@ impl Shelf {
         for name in files {
             fs::copy(modules::path(name), dir.join(format!("{name}.wasm"))).unwrap();
         }
-        let registry =
-            Registry::open(Arc::clone(&harness.runtime), dir.clone(), Pins::new()).unwrap();
+        let folder = Folder::open(dir.clone(), Bounds::default().module_bytes_max).unwrap();
+        let loader = Arc::clone(harness.runtime.loader());
+        let registry = Registry::open(loader, vec![Box::new(folder)], Pins::new());
         registry.ready().await;
         Self {
             harness,
@@ -50,11 +51,12 @@ impl Shelf {
 
     fn info(&self, file: &str) -> Option<ModuleInfo> {
         let serving = self.registry.serving();
-        let found = serving.files().iter().find(|info| info.file == file);
+        let mut listed = serving.listed().iter();
+        let found = listed.find(|info| info.origin.to_string() == file);
         found.cloned()
     }
 
-    /// Waits until `check` holds, woken by the registry.
+    /// Waits until `check` is true, woken by the registry.
     async fn until(&self, check: impl Fn(&Self) -> bool) {
         let mut generation = self.registry.subscribe();
         let wait = async {
@@ -66,7 +68,7 @@ impl Shelf {
         assert!(
             waited.is_ok(),
             "never came: {:?}",
-            self.registry.serving().files()
+            self.registry.serving().listed()
         );
     }
 }
@@ -119,7 +121,7 @@ async fn a_bad_file_leaves_the_old_one_serving_and_says_why() {
     assert!(info.error.unwrap().contains("text file"));
     assert_eq!(info.name.unwrap().as_str(), "probe");
     let still = shelf.registry.get(&HandlerName::new("probe")).unwrap();
-    assert!(Arc::ptr_eq(&old, &still));
+    assert!(Arc::ptr_eq(&old.module, &still.module));
     fs::copy(modules::path("probe"), shelf.path("probe.wasm")).unwrap();
     shelf.registry.rescan().await;
     assert_eq!(shelf.info("probe.wasm").unwrap().state, ModuleState::Ready);
@@ -163,45 +165,6 @@ async fn other_bytes_in_place_are_seen_although_length_and_time_agree() {
         .await;
     write(&bytes);
     shelf.until(|shelf| shelf.serves("probe")).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_bytes_again_serve_on_as_the_same_module() {
-    let shelf = Shelf::with(&["probe"]).await;
-    let old = shelf.registry.get(&HandlerName::new("probe")).unwrap();
-    fs::copy(modules::path("probe"), shelf.path("probe.wasm")).unwrap();
-    shelf.registry.rescan().await;
-    let now = shelf.registry.get(&HandlerName::new("probe")).unwrap();
-    assert!(Arc::ptr_eq(&old, &now));
-    assert_eq!(shelf.info("probe.wasm").unwrap().state, ModuleState::Ready);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_file_with_a_loaded_name_is_refused_until_the_first_is_gone() {
-    let shelf = Shelf::with(&["probe"]).await;
-    fs::copy(modules::path("probe"), shelf.path("a-second.wasm")).unwrap();
-    shelf.registry.rescan().await;
-    let why = shelf.info("a-second.wasm").unwrap().error.unwrap();
-    assert!(why.contains("already served from probe.wasm"), "{why}");
-    fs::remove_file(shelf.path("probe.wasm")).unwrap();
-    shelf
-        .until(|shelf| {
-            shelf
-                .info("a-second.wasm")
-                .is_some_and(|info| info.state == ModuleState::Ready)
-        })
-        .await;
-    assert!(shelf.serves("probe"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_path_may_change_its_name() {
-    let shelf = Shelf::with(&["probe"]).await;
-    let next = shelf.path(".next");
-    fs::copy(modules::path("hostile"), &next).unwrap();
-    fs::rename(&next, shelf.path("probe.wasm")).unwrap();
-    shelf.until(|shelf| shelf.serves("hostile")).await;
-    assert!(!shelf.serves("probe"));
 }
 
 #[cfg(unix)]
@@ -256,36 +219,6 @@ async fn devices_folders_and_dangling_links_do_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pin_refuses_every_other_module() {
-    let shelf = Shelf::with(&[]).await;
-    let pins = Pins::from([(HandlerName::new("probe"), [0; 32])]);
-    shelf.registry.set_pins(pins).await;
-    fs::copy(modules::path("probe"), shelf.path("probe.wasm")).unwrap();
-    shelf.registry.rescan().await;
-    let why = shelf.info("probe.wasm").unwrap().error.unwrap();
-    assert!(why.contains("handlers.probe.sha256"), "{why}");
-    assert!(!shelf.serves("probe"));
-    shelf.registry.set_pins(Pins::new()).await;
-    assert!(shelf.serves("probe"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pin_that_comes_later_ends_the_service_of_other_bytes() {
-    let shelf = Shelf::with(&["probe", "hostile"]).await;
-    // The file has changed for the worse meanwhile: the old module serves, and is not the pinned one.
-    fs::write(shelf.path("hostile.wasm"), "not wasm at all").unwrap();
-    shelf.registry.rescan().await;
-    assert!(shelf.serves("probe") && shelf.serves("hostile"));
-    let pins = ["probe", "hostile"].map(|name| (HandlerName::new(name), [0; 32]));
-    shelf.registry.set_pins(Pins::from(pins)).await;
-    assert!(!shelf.serves("probe") && !shelf.serves("hostile"));
-    let info = shelf.info("probe.wasm").unwrap();
-    assert_eq!(info.state, ModuleState::Refused);
-    shelf.registry.set_pins(Pins::new()).await;
-    assert!(shelf.serves("probe"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_never_settles_holds_up_no_reload() {
     let shelf = Shelf::with(&["probe"]).await;
     let path = shelf.path("restless.wasm");
@@ -307,14 +240,9 @@ async fn a_file_that_never_settles_holds_up_no_reload() {
     assert!(waited.is_ok());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_folder_says_what_to_do() {
-    let harness = Harness::new();
-    let error = Registry::open(
-        harness.runtime.clone(),
-        "/nowhere/at/all".into(),
-        Pins::new(),
-    );
+#[test]
+fn a_missing_folder_says_what_to_do() {
+    let error = Folder::open("/nowhere/at/all".into(), 1_000);
     let why = error.err().unwrap().to_string();
     assert!(
         why.contains("/nowhere/at/all") && why.contains("--handlers"),
@@ -331,8 +259,8 @@ async fn who_else_could_have_written_a_module_is_known_and_seen_to_change() {
     };
     let shelf = Shelf::with(&["probe"]).await;
     let exposure = |shelf: &Shelf| {
-        let module = shelf.registry.get(&HandlerName::new("probe"));
-        module.and_then(|module| module.exposure().map(str::to_owned))
+        let served = shelf.registry.get(&HandlerName::new("probe"));
+        served.and_then(|served| served.exposure.clone())
     };
     chmod(&shelf.dir, 0o755);
     chmod(&shelf.path("probe.wasm"), 0o644);

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use alert_manager::alert::StepKind;
+use alert_manager::api::Limit;
 use alert_manager::runtime::{Invoked, Limits, StepFailure};
 use tests::alerts;
 use tests::harness::{Answer, Harness, World, facts};
@@ -129,11 +130,13 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
 async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late() {
     let (harness, world) = (Harness::new(), World::start().await);
     let (other, script) = (World::start().await, ["get URL"; 12].join("\n"));
+    // Less than a request has to wait for its turn, however late it is asked for, and more than eleven of them take.
+    let time_left = Duration::from_millis(950);
     // Ten at once, which is ten seconds' worth, and one that is due already.
     let call = harness.probe(&script.replace("URL", &world.url)).await;
     let call = call.http(&world.url).with(|invocation| {
         invocation.limits.requests_per_second_max = 1;
-        invocation.time_left = Duration::from_millis(500);
+        invocation.time_left = time_left;
     });
     let invoked = call.run().await;
     let told = facts(&invoked);
@@ -164,7 +167,7 @@ async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late(
     let call = harness.probe(&script).await;
     let call = call.http(&world.url).with(|invocation| {
         invocation.limits.requests_per_second_max = 1;
-        invocation.time_left = Duration::from_millis(500);
+        invocation.time_left = time_left;
     });
     let told = call.facts().await;
     assert!(
@@ -270,15 +273,14 @@ handlers:
     let (_, metrics) = server.get_text("/metrics").await;
     let counted = r#"alert_manager_limits_total{handler="hostile",limit="log_lines"} 19993"#;
     assert!(metrics.contains(counted), "{metrics}");
-    let (_, handlers) = server.get("/api/v1/handlers").await;
-    let limits = &handlers["handlers"][0]["limits"];
+    let limits = server.handlers().await[0].limits.clone().unwrap();
     for (name, value) in [
         ("log_lines", 7),
         ("kv_bytes", 1 << 20),
         ("requests_per_second", 3),
         ("memory_bytes", 64 << 20),
     ] {
-        assert_eq!(limits[name], value, "{name}: {limits}");
+        assert_eq!(limits[name], Limit::Amount(value), "{name}: {limits:?}");
     }
-    assert_eq!(limits["cpu"], "5s");
+    assert_eq!(limits["cpu"], Limit::Time("5s".to_owned()));
 }

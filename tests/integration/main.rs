@@ -37,6 +37,7 @@ mod readme;
 mod real_alertmanager;
 mod record;
 mod reference;
+mod registry;
 mod sandbox;
 mod settings;
 mod standing;

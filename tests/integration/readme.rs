@@ -388,7 +388,7 @@ fn promtool_finds_nothing_wrong_with_the_rules_and_refused_requests_fire() {
         let alerts: String = reasons
             .iter()
             .map(|reason| format!(
-                "          - exp_labels: {{ severity: warning, job: alert-manager, instance: a, reason: {reason} }}\n            exp_annotations:\n              summary: 'Requests that may hold alerts are refused: {reason}.'\n              description: 'If they do, these alerts do not get in. The server''s log names the sender and the reason (\"request refused\"); docs/operating.md has what to do about each reason.'\n"
+                "          - exp_labels: {{ severity: warning, job: alert-manager, instance: a, reason: {reason} }}\n            exp_annotations:\n              summary: 'Requests that may contain alerts are refused: {reason}.'\n              description: 'These alerts do not arrive. The server''s log names the sender and the reason (\"request refused\"); docs/operating.md lists what to do for each reason.'\n"
             ))
             .collect();
         format!(
@@ -401,8 +401,8 @@ fn promtool_finds_nothing_wrong_with_the_rules_and_refused_requests_fire() {
         )
     };
     let fires = "[{ exp_labels: { severity: warning, job: alert-manager, instance: sender }, exp_annotations: { \
-         summary: 'Requests that may hold alerts are posted to a path that the server does not have.', \
-         description: 'If they do, these alerts do not get in. The server''s log names the sender and the path (\"request refused\"). Alerts are posted to /webhook, or to /api/v2/alerts as Prometheus does it.' } }]";
+         summary: 'Requests that may contain alerts are posted to a path that the server does not have.', \
+         description: 'These alerts do not arrive. The server''s log names the sender and the path (\"request refused\"). Alerts have to be posted to /webhook, or to /api/v2/alerts by Prometheus.' } }]";
     // One that is refused for good; one for want of room, which is tried again; one for want of room for long; a scanner, and
     // a sender with a wrong path.
     let test = format!(

@@ -82,6 +82,7 @@ fn sentence(text: &str) -> String {
 fn kind(written: &Written) -> String {
     match written {
         Written::Text => "text".to_owned(),
+        Written::Path => "path".to_owned(),
         Written::Scalar(what) => (*what).to_owned(),
         Written::Boolean => "`true` or `false`".to_owned(),
         Written::Duration => "duration".to_owned(),

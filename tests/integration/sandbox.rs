@@ -226,7 +226,7 @@ async fn slack_is_denied_during_enrich() {
 }
 
 async fn load_error(runtime: &std::sync::Arc<Runtime>, bytes: &[u8]) -> LoadError {
-    runtime.load(bytes.to_vec()).await.unwrap_err()
+    runtime.loader().load(bytes.to_vec()).await.unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,7 +269,12 @@ async fn what_is_no_handler_is_refused_in_words_for_its_author() {
 async fn a_module_knows_what_it_imports_and_is_the_same_from_the_cache() {
     let harness = Harness::new();
     let first = harness.guest("probe").await;
-    let again = harness.runtime.load(modules::bytes("probe")).await.unwrap();
+    let again = harness
+        .runtime
+        .loader()
+        .load(modules::bytes("probe"))
+        .await
+        .unwrap();
     assert_eq!(first.imports(), ["config", "http", "kv", "log", "slack"]);
     assert_eq!(first.imports(), again.imports());
     assert_eq!(first.description(), again.description());

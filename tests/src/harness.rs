@@ -124,7 +124,7 @@ impl Harness {
         if let Some(module) = self.loaded.lock().get(name) {
             return Arc::clone(module);
         }
-        let module = self.runtime.load(modules::bytes(name)).await;
+        let module = self.runtime.loader().load(modules::bytes(name)).await;
         let module = Arc::new(module.expect("the guest loads"));
         let mut loaded = self.loaded.lock();
         Arc::clone(loaded.entry(name.to_owned()).or_insert(module))

@@ -11,6 +11,7 @@ pub mod openapi;
 pub mod process;
 pub mod prometheus;
 pub mod server;
+pub mod source;
 
 /// How long a wait lasts before it fails its test: what has not happened by then will not. It asserts no speed.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

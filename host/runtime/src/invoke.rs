@@ -16,7 +16,7 @@ use crate::hooks::returned;
 use crate::limits::POOL_WAIT_MAX;
 use crate::limits::advice::Advice;
 use crate::limits::quota::{LimitName, Limits};
-use crate::modules::loader::Module;
+use crate::modules::module::Module;
 use crate::runtime::Runtime;
 use crate::sandbox::clock::StepClock;
 use crate::sandbox::cpu::CpuMeter;

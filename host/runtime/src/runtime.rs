@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use wasmtime::component::Linker;
 
-use crate::calls::{self, HookState};
+use crate::calls;
 use crate::limits;
 use crate::limits::bounds::Bounds;
 use crate::modules::cache::{Cache, CacheError};
-use crate::modules::compiler::{Compilation, Compiler};
+use crate::modules::compiler::Compiler;
+use crate::modules::loader::Loader;
 use crate::outbound::egress;
 use crate::sandbox::engine::{EngineError, Sandbox};
 use crate::services::{Lasting, ServiceOptions, Services};
@@ -47,13 +47,10 @@ pub enum RuntimeError {
 
 /// Loads modules and calls their hooks.
 pub struct Runtime {
-    pub(crate) sandbox: Sandbox,
-    /// Of `enrich` and `act`.
-    pub(crate) linker: Linker<HookState>,
-    pub(crate) cache: Cache,
+    pub(crate) sandbox: Arc<Sandbox>,
+    loader: Arc<Loader>,
     services: ArcSwap<Services>,
     lasting: Lasting,
-    pub(crate) compilation: Compilation,
 }
 
 impl Runtime {
@@ -62,25 +59,32 @@ impl Runtime {
     /// # Errors
     /// If the machine has no room for the pool, or the cache's folder cannot be used.
     pub fn new(options: Options) -> Result<Arc<Self>, RuntimeError> {
-        let sandbox = Sandbox::new(options.bounds)?;
+        let sandbox = Arc::new(Sandbox::new(options.bounds)?);
+        let linker = calls::linker(&sandbox).map_err(EngineError)?;
         egress::install_crypto();
-        let cache = Cache::open(
-            options.cache_dir,
-            &sandbox.engine,
-            options.bounds.cache_bytes_max,
-        )?;
+        let bytes_max = options.bounds.cache_bytes_max;
+        let cache = Cache::open(options.cache_dir, &sandbox.engine, bytes_max)?;
         let lasting = Lasting::default();
         let services = Services::new(options.services, lasting.clone())
             .map_err(|error| RuntimeError::Slack(error.into()))?;
         lasting.holds.reconfigure(services.slack.settings());
         Ok(Arc::new(Self {
-            linker: calls::linker(&sandbox).map_err(EngineError)?,
+            loader: Arc::new(Loader::new(
+                Arc::clone(&sandbox),
+                linker,
+                cache,
+                options.compiler,
+            )),
             sandbox,
-            cache,
             services: ArcSwap::from_pointee(services),
             lasting,
-            compilation: Compilation::new(options.compiler),
         }))
+    }
+
+    /// Returns the loader of modules.
+    #[must_use]
+    pub fn loader(&self) -> &Arc<Loader> {
+        &self.loader
     }
 
     /// Returns what of Slack is held until the operator mends it. The same over reloads.

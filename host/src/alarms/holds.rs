@@ -141,11 +141,11 @@ fn alarm(hold: &Hold, now: Timestamp) -> Alert {
     let (labels, summary) = match &hold.channel {
         Some(channel) => (
             vec![("alertname", CHANNEL_HELD), ("channel", channel)],
-            format!("Slack rejects messages to the channel {channel}: {code}. {advice}"),
+            format!("Slack refuses messages to the channel {channel}: {code}. {advice}"),
         ),
         None => (
             vec![("alertname", TOKEN_REFUSED)],
-            format!("Slack rejects the token: {code}. {advice}"),
+            format!("Slack refuses the token: {code}. {advice}"),
         ),
     };
     let labels = labels.into_iter().chain([("severity", "critical")]);

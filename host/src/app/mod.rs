@@ -28,7 +28,7 @@ use crate::worker::{GuestThreads, Phase, Prober, Worker};
 use state::{Source, State};
 
 pub use crate::http::server::TlsError;
-pub use options::{pins, runtime_options};
+pub use options::{module_sources, pins, runtime_options};
 pub use state::Handle;
 
 /// How long running deliveries may take to finish at a shutdown: less than Kubernetes' grace period of 30 s.
@@ -114,9 +114,11 @@ impl App {
             compiler,
         ))?;
         let guests = GuestThreads::start().map_err(StartError::Threads)?;
-        let (folder, pinned) = (config.handlers_dir.clone(), options::pins(&config));
+        let sources = options::module_sources(&config)?;
+        let pinned = options::pins(&config);
         // A module's `describe` is guest code too.
-        let registry = guests.enter(|| Registry::open(Arc::clone(&runtime), folder, pinned))?;
+        let registry =
+            guests.enter(|| Registry::open(Arc::clone(runtime.loader()), sources, pinned));
         let ping_client = PingClient::new()?;
         let bound = Arc::new(Bound {
             listen: config.listen,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use crate::config::{Config, Store};
 use crate::description::Description;
 use crate::queue;
-use crate::runtime::{self, Compiler, Pins, PreviewSink, ServiceOptions};
+use crate::runtime::{
+    self, Compiler, Folder, FolderError, ModuleSource, Pins, PreviewSink, ServiceOptions,
+};
 
 /// Returns the concurrency limit of each handler.
 pub(super) fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
@@ -23,6 +25,15 @@ pub(super) fn caps(config: &Config, modules: &[Description]) -> queue::Caps {
             .collect(),
         default: runtime::Limits::default().concurrency_max,
     }
+}
+
+/// Returns where modules come from: each source is one line here.
+///
+/// # Errors
+/// If the folder of handlers cannot be read.
+pub fn module_sources(config: &Config) -> Result<Vec<Box<dyn ModuleSource>>, FolderError> {
+    let (dir, bytes_max) = (config.handlers_dir.clone(), config.sandbox.module_bytes_max);
+    Ok(vec![Box::new(Folder::open(dir, bytes_max)?)])
 }
 
 /// Returns the options of the sandbox.

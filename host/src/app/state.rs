@@ -40,8 +40,8 @@ impl Handle {
     /// Returns the names of the handlers that serve, sorted.
     #[must_use]
     pub fn handlers(&self) -> Vec<HandlerName> {
-        let modules = self.0.registry.modules();
-        modules.iter().map(|module| module.name().clone()).collect()
+        let modules = self.0.registry.serving().descriptions();
+        modules.into_iter().map(|module| module.name).collect()
     }
 
     /// Reads configuration and folder again, and returns what has changed. An invalid configuration is refused, and the old one
@@ -235,7 +235,7 @@ impl State {
         let has_scanned = self.registry.is_ready();
         let config = self.config.whole.load();
         let serving = self.registry.serving();
-        let (modules, descriptions) = (serving.files(), serving.descriptions());
+        let (modules, descriptions) = (serving.listed(), serving.descriptions());
         let router = Router::with_described(config.routes.clone(), &descriptions);
         let ways = Ways::new(
             config.dead_letter.as_deref(),
@@ -271,7 +271,7 @@ impl State {
         let mut known = Arc::default();
         loop {
             let serving = self.registry.serving();
-            self.note_changes(Serving::files(&known), serving.files());
+            self.note_changes(Serving::listed(&known), serving.listed());
             known = serving;
             self.rebuild();
             if changes.changed().await.is_err() {
@@ -300,7 +300,7 @@ impl Server for State {
             self.listed.load_full()
         } else {
             // No alert is accepted yet; the progress of the first scan is shown.
-            Arc::new(self.registry.serving().files().to_vec())
+            Arc::new(self.registry.serving().listed().to_vec())
         }
     }
 
@@ -327,7 +327,7 @@ fn changed<'a>(
     now: &'a [ModuleInfo],
 ) -> impl Iterator<Item = &'a ModuleInfo> {
     now.iter().filter(|module| {
-        let old = before.iter().find(|old| old.file == module.file);
+        let old = before.iter().find(|old| old.origin == module.origin);
         !old.is_some_and(|old| is_same(old, module))
     })
 }

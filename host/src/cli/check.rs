@@ -138,7 +138,7 @@ fn check_modules(config: &Config, findings: &mut Findings) -> anyhow::Result<()>
         if let Some(error) = &module.error {
             findings
                 .problems
-                .push(outside(format!("{}: {error}", module.file)));
+                .push(outside(format!("{}: {error}", module.origin)));
         }
     }
     Ok(())
@@ -192,7 +192,7 @@ fn show(findings: &Findings) {
             print::line(&format!(
                 "{} {name} {version} ({}), imports {}",
                 paint.green("module"),
-                print::one_line(&module.file),
+                print::one_line(&module.origin.to_string()),
                 if module.imports.is_empty() {
                     "nothing".to_owned()
                 } else {

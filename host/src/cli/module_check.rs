@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use memchr::memmem;
 
 use super::modules::{self, CacheUse};
 use crate::config::{Config, Overrides};
-use crate::runtime::Runtime;
+use crate::runtime::{Folder, Loader, Origin};
 
 /// The sandbox in which modules are checked.
 pub(super) struct ModuleCheck {
-    runtime: Arc<Runtime>,
+    loader: Arc<Loader>,
     threads: tokio::runtime::Runtime,
     out: PathBuf,
+    bytes_max: u64,
     _cache: Option<tempfile::TempDir>,
 }
 
@@ -33,44 +33,25 @@ impl ModuleCheck {
             .build()
             .context("cannot start")?;
         Ok(Self {
-            runtime,
+            loader: Arc::clone(runtime.loader()),
             threads,
             out: out.to_owned(),
+            bytes_max: config.sandbox.module_bytes_max,
             _cache: folder,
         })
     }
 
-    /// Returns an error if a server would refuse the module when it is `file` in the folder.
+    /// Decides as a server would that serves the folder and finds the module as `file` in it.
+    ///
+    /// # Errors
+    /// Why the module would be refused.
     pub(super) fn check(&self, file: &str, module: &[u8]) -> Result<(), String> {
-        let name = self.name_of(module)?;
-        match self.owner_of(&name, file) {
-            Some(other) => Err(format!(
-                "the name {name} is already used by {other} in {}: change the name in describe(), or remove that file",
-                self.out.display()
-            )),
-            None => Ok(()),
-        }
-    }
-
-    fn name_of(&self, module: &[u8]) -> Result<String, String> {
-        let loaded = self.threads.block_on(self.runtime.load(module.to_vec()));
-        loaded
-            .map(|module| module.name().to_string())
-            .map_err(|error| error.to_string())
-    }
-
-    /// Returns the other file of the folder that has this name. Only files that contain the name are compiled.
-    fn owner_of(&self, name: &str, file: &str) -> Option<String> {
-        let files = std::fs::read_dir(&self.out).ok()?.filter_map(Result::ok);
-        files
-            .filter(|other| other.path().extension().is_some_and(|end| end == "wasm"))
-            .filter(|other| other.file_name() != file)
-            .find(|other| {
-                std::fs::read(other.path()).is_ok_and(|module| {
-                    memmem::find(&module, name.as_bytes()).is_some()
-                        && self.name_of(&module).as_deref() == Ok(name)
-                })
-            })
-            .map(|other| other.file_name().to_string_lossy().into_owned())
+        let origin = Origin::File {
+            path: self.out.join(file),
+        };
+        // A folder that is not there yet has no other module.
+        let others = Folder::candidates(&self.out, self.bytes_max).unwrap_or_default();
+        let tried = self.loader.try_module(&origin, module.to_vec(), others);
+        self.threads.block_on(tried)
     }
 }

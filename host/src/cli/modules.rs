@@ -31,14 +31,18 @@ pub(super) fn load(config: &Config) -> anyhow::Result<Found> {
         .context("cannot start")?
         .block_on(async {
             let (runtime, _folder) = sandbox(config, CacheUse::IfThere)?;
-            let registry = Registry::open(runtime, config.handlers_dir.clone(), app::pins(config))?;
+            let registry = Registry::open(
+                Arc::clone(runtime.loader()),
+                app::module_sources(config)?,
+                app::pins(config),
+            );
             // Compiling has its own time limit, which on a busy machine is longer than that of a rescan.
             registry.ready().await;
             // A rescan waits for files that seem to be still written.
             registry.rescan().await;
             let serving = registry.serving();
             Ok(Found {
-                files: serving.files().to_vec(),
+                files: serving.listed().to_vec(),
                 descriptions: serving.descriptions(),
             })
         })

@@ -47,7 +47,7 @@ pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
 
-/// What the command line says: a flag beats a variable, a variable beats the file.
+/// The flags of the command line: a flag overrides a variable, a variable overrides the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--web.listen-address`, `--listen`.

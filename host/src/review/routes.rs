@@ -4,6 +4,7 @@ use crate::alert::HandlerName;
 use crate::config::closest;
 use crate::policy::scalar;
 use crate::router::Route;
+use crate::runtime::ModuleInfo;
 
 use super::{FindingText, Review};
 
@@ -50,12 +51,9 @@ impl Review<'_> {
     /// Returns why there is no module of this name, and what to do.
     fn absent(&self, name: &HandlerName, otherwise: &str) -> (String, String) {
         let dir = self.config.handlers_dir.display();
-        let file = format!("{name}.wasm");
-        if self
-            .modules
-            .iter()
-            .any(|module| module.file == file && module.error.is_some())
-        {
+        let refused =
+            |module: &&ModuleInfo| module.origin.is_file_of(name) && module.error.is_some();
+        if let Some(ModuleInfo { origin: file, .. }) = self.modules.iter().find(refused) {
             let whose = format!("whose file {file} in {dir} is refused");
             return (whose, "see why below, and build it again".to_owned());
         }

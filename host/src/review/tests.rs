@@ -6,7 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::config::Overrides;
-use crate::runtime::ModuleState;
+use crate::runtime::{ModuleState, Origin};
 
 fn setting(json: &str) -> Setting {
     serde_json::from_str(json).unwrap()
@@ -23,7 +23,9 @@ fn module(
         name: Some(HandlerName::new(name)),
         version: Some("1.0.0".to_owned()),
         sha256: Some("00".repeat(32)),
-        file: format!("{name}.wasm"),
+        origin: Origin::File {
+            path: format!("{name}.wasm").into(),
+        },
         state: ModuleState::Ready,
         summary: None,
         alerts: alerts.clone(),

@@ -57,7 +57,7 @@ fn modules_with_anything_changed_in_them() {
     let mut refused = 0;
     fuzz("modules_with_anything_changed", 25, |dice| {
         let bytes = module(dice, &good);
-        match threads.block_on(harness.runtime.load(bytes)) {
+        match threads.block_on(harness.runtime.loader().load(bytes)) {
             Ok(module) => {
                 let name = module.name().as_str();
                 assert!(

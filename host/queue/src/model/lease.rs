@@ -4,50 +4,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
-use alert_manager_core::journal::Dependency;
 
 use super::progress::Progress;
+use super::wake::Woken;
 
-/// Proof that a worker holds a delivery; a settlement under an old one is refused.
+/// A server that gives leases: one start of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Owner(pub u64);
+
+/// A lease: proof that a worker holds a delivery. What is asked for under one that no longer stands is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseToken(pub u64);
+pub struct Lease {
+    /// Of which delivery.
+    pub id: DeliveryId,
+    /// 1 for the first lease of this delivery, one more for each later one. It is stored.
+    pub number: u32,
+    /// Who gave it.
+    pub owner: Owner,
+}
 
-/// A delivery handed to a worker, with the slot of `handler` held for it.
+/// A delivery handed to a worker, with a concurrency permit of `handler` taken for it.
 #[derive(Debug)]
 pub struct Leased {
     /// Its identity.
     pub id: DeliveryId,
     /// What it is settled under.
-    pub token: LeaseToken,
+    pub lease: Lease,
     /// The alert.
     pub alert: Arc<Alert>,
     /// The route that it is on.
     pub route: Arc<str>,
     /// How far it is.
     pub progress: Progress,
-    /// Whose slot is held: the handler of the first due step.
+    /// Whose permit is taken: the handler of the first due step.
     pub handler: HandlerName,
-    /// 1 for the first lease of this delivery, one more for each later one.
-    pub lease: u32,
-    /// True where the lease before this one ended with the server dying under it.
+    /// True if the server died under the lease before this one.
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.
     pub woken: Vec<Woken>,
-    /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A time of day that is
-    /// set meanwhile makes nothing older.
+    /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A change of the
+    /// time of day makes nothing older.
     pub age: Duration,
-}
-
-/// What a delivery waited for, and how it was woken.
-pub type Woken = (Dependency, Wake);
-
-/// How much of what waits for something goes on when that is back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// All of it.
-    All,
-    /// The most urgent, and of those the oldest, to find out.
-    First,
 }
 
 /// How far a lease had come that nobody will end any more.
@@ -55,6 +52,6 @@ pub enum Wake {
 pub(crate) enum Left {
     /// No worker has taken it out.
     Unbegun,
-    /// What was asked of the world may have been done.
+    /// A worker has it: a call to the outside may have been made.
     UnderWay,
 }

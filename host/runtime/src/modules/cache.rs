@@ -1,4 +1,4 @@
-//! Precompiled modules on disk, in a folder that only this server writes to: what is in it runs as machine code.
+//! Compiled modules on disk. What is in their folder runs as machine code, so only this server may write to it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,18 +16,18 @@ use wasmtime::component::Component;
 
 use alert_manager_core::description::Description;
 
-/// Changes whenever what is stored beside a module changes its form.
+/// The version of what is stored for a module beside its code.
 const FORMAT: u32 = 2;
 
-/// Why the cache's folder cannot be used.
+/// Why the folder of the cache cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It cannot be made or written to.
+    /// It cannot be created or written to.
     #[error("the folder for precompiled modules, {path}, cannot be used: {source}")]
     Unusable {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// Another user owns it, and could put code into it.
@@ -35,12 +35,12 @@ pub enum CacheError {
         "the folder for precompiled modules, {0}, belongs to another user: name one of your own"
     )]
     NotOurs(PathBuf),
-    /// It leads elsewhere.
+    /// It is a link, or a file.
     #[error("the folder for precompiled modules, {0}, is a link, or not a folder: remove it")]
     NotAFolder(PathBuf),
 }
 
-/// What a module says of itself, kept so that a start does not have to ask again.
+/// What is known of a module apart from its code: with it, loading the module again needs no call of `describe`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Known {
     pub(crate) description: Description,
@@ -51,16 +51,16 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Cache {
     dir: PathBuf,
-    /// The very folder that was found to be our own: whatever its path leads to later, this is what is used.
+    /// The folder that was checked, held open: it is used even if its path leads elsewhere later.
     #[cfg(target_os = "linux")]
     _held: fs::File,
-    /// Code compiled for another engine, processor or version is another file.
+    /// Differs for code that was compiled for another engine, processor or version.
     prefix: String,
     bytes_max: u64,
 }
 
 impl Cache {
-    /// Makes the folder, or takes over the one that is there.
+    /// Creates the folder, or uses the one that is there.
     pub(crate) fn open(dir: PathBuf, engine: &Engine, bytes_max: u64) -> Result<Self, CacheError> {
         let unusable = |source| CacheError::Unusable {
             path: dir.clone(),
@@ -85,29 +85,28 @@ impl Cache {
         })
     }
 
-    /// Returns the module of this hash, and what is known of it.
+    /// Returns the module of this hash with what is known of it, if both are stored.
     pub(crate) fn get(&self, engine: &Engine, sha256: &str) -> Option<(Component, Known)> {
         let code = self.path(sha256, "cwasm");
         let known = fs::read(self.path(sha256, "json")).ok()?;
         let known = serde_json::from_slice(&known).ok()?;
         let component = deserialize(engine, &code).ok()?;
-        // The oldest by this go first where the folder is full.
+        // Eviction removes the oldest by this time.
         let _ = fs::File::open(&code).and_then(|file| file.set_modified(SystemTime::now()));
         Some((component, known))
     }
 
-    /// Makes a file for code to be put into; gone unless it is kept.
+    /// Creates a file for compiled code. It is removed when it is dropped, unless [`Self::put`] keeps it.
     pub(crate) fn new_file(&self) -> io::Result<NamedTempFile> {
         NamedTempFile::new_in(&self.dir)
     }
 
-    /// Makes a file without a name.
+    /// Creates a file without a name.
     pub(crate) fn new_input(&self) -> io::Result<fs::File> {
         tempfile::tempfile_in(&self.dir)
     }
 
-    /// Keeps compiled code and returns it as a module: mapped from the file, so that its pages are
-    /// shared with the page cache.
+    /// Stores compiled code and returns it as a component. It is mapped from the file, so its memory is the page cache's.
     pub(crate) fn put(
         &self,
         engine: &Engine,
@@ -122,7 +121,7 @@ impl Cache {
         Ok(component)
     }
 
-    /// Keeps what a module said of itself: from now on it is loaded without asking.
+    /// Stores what is known of a module.
     pub(crate) fn put_known(&self, sha256: &str, known: &Known) -> io::Result<()> {
         let text = serde_json::to_vec(known)?;
         self.write(&self.path(sha256, "json"), &text)
@@ -133,7 +132,7 @@ impl Cache {
             .join(format!("{}{sha256}.{extension}", self.prefix))
     }
 
-    /// Writes whole or not at all, also where the machine stops in between.
+    /// Writes a file completely or not at all, even if the machine stops meanwhile.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::io::Write as _;
         let mut file = self.new_file()?;
@@ -143,8 +142,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes what was used longest ago until the rest is within the bound: a module's code together with what is
-    /// known of it, for one is of no use without the other.
+    /// Removes the modules that were used longest ago until the rest is within the bound. A module's code goes together with what
+    /// is known of it: one is of no use without the other.
     fn evict(&self, kept: &Path) {
         let Ok(entries) = fs::read_dir(&self.dir) else {
             return;
@@ -199,14 +198,14 @@ fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize_file(engine, path) }
 }
 
-/// What is at the place of the folder.
+/// What is at the folder's path.
 enum Found {
     Ours(fs::File),
     Another,
     NoFolder,
 }
 
-/// Makes the folder where it is missing, and sees to it that nobody else can write to it, nor ever could.
+/// Creates the folder if it is missing. If others can write to it, they are excluded, and its content is removed.
 fn private(dir: &Path) -> io::Result<Found> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
     fs::DirBuilder::new()
@@ -214,7 +213,7 @@ fn private(dir: &Path) -> io::Result<Found> {
         .mode(0o700)
         .create(dir)
         .or_else(|error| match error.kind() {
-            // Told in better words below.
+            // Reported below, with a better message.
             io::ErrorKind::AlreadyExists => Ok(()),
             _ => Err(error),
         })?;
@@ -222,7 +221,7 @@ fn private(dir: &Path) -> io::Result<Found> {
     let held = match rustix::fs::open(dir, flags, Mode::empty()) {
         Ok(held) => fs::File::from(held),
         Err(Errno::LOOP | Errno::NOTDIR) => return Ok(Found::NoFolder),
-        // It cannot even be read: that is another's.
+        // A folder that cannot even be read is another user's.
         Err(Errno::ACCESS) => return Ok(Found::Another),
         Err(error) => return Err(error.into()),
     };
@@ -235,7 +234,7 @@ fn private(dir: &Path) -> io::Result<Found> {
         held.set_permissions(fs::Permissions::from_mode(0o700))?;
     }
     if mode & 0o022 != 0 {
-        // Who knows what was put there.
+        // Anybody may have put code there.
         for entry in fs::read_dir(dir)? {
             fs::remove_file(entry?.path())?;
         }
@@ -243,7 +242,7 @@ fn private(dir: &Path) -> io::Result<Found> {
     Ok(Found::Ours(held))
 }
 
-/// Returns a path that leads to the folder that is held, also when another has taken its place.
+/// Returns a path that leads to the folder that is held open, even if its own path leads elsewhere later.
 #[cfg(target_os = "linux")]
 fn path_of(held: &fs::File, dir: PathBuf) -> PathBuf {
     use std::os::fd::AsRawFd as _;
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_and_its_files_are_for_their_owner_alone() {
+    fn only_the_owner_can_read_the_folder_and_its_files() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("a/cache");
         let cache = open(&dir).unwrap();
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lay_in_a_folder_that_others_could_write_to_is_not_believed() {
+    fn the_content_of_a_folder_that_others_could_write_to_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("cache");
         for (before, stays) in [(0o755, true), (0o775, false), (0o777, false)] {
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_folders_place_is_not_followed() {
+    fn a_link_instead_of_the_folder_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("elsewhere")).unwrap();
         let link = folder.path().join("cache");
@@ -309,7 +308,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_folder_that_takes_its_place_later_is_not_read() {
+    fn a_folder_that_replaces_it_later_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("cache");
         let cache = open(&dir).unwrap();
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_code_goes_when_there_is_too_much() {
+    fn the_code_that_was_used_longest_ago_is_removed_first() {
         let folder = tempfile::tempdir().unwrap();
         let cache = open(&folder.path().join("cache")).unwrap();
         for (name, seconds) in [("old", 1), ("older", 0), ("new", 2)] {
@@ -339,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_module_stays_and_goes_with_its_code() {
+    fn what_is_known_of_a_module_is_removed_together_with_its_code() {
         let folder = tempfile::tempdir().unwrap();
         let cache = open(&folder.path().join("cache")).unwrap();
         let put = |name, extension, bytes, seconds| {

@@ -1,4 +1,4 @@
-//! What a module says of itself in `describe`, checked field by field.
+//! What `describe` returns, checked field by field.
 
 use crate::bindings::hooks;
 use crate::limits;
@@ -7,10 +7,10 @@ use crate::text::cut;
 use alert_manager_core::alert::HandlerName;
 use alert_manager_core::description::Description;
 
-/// Takes what `describe` returned.
+/// Returns the description if every field is valid.
 ///
 /// # Errors
-/// Names the field, and what to write instead.
+/// The field that is not, and what to write instead.
 pub(crate) fn checked(given: hooks::Description) -> Result<Description, String> {
     let alerts: usize = given.alerts.iter().map(|name| name.len() + 32).sum();
     let bytes = given.name.len() + given.version.len() + given.summary.len() + alerts;

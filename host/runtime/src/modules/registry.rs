@@ -1,144 +1,69 @@
-//! Which modules serve under which names, and why the other files do not.
+//! The modules of the server: which serve under which names, and why the others do not. The one handle for everybody else.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::modules::folder::{ANSWER_MAX, Folder, FolderError, RESCAN};
-use crate::{Module, ModuleState, Runtime};
+use crate::modules::catalog::Pins;
+use crate::modules::follower::{Follower, Rescan};
+use crate::modules::loader::Loader;
+use crate::modules::serving::{ModuleInfo, Published, Served, Serving};
+use crate::modules::source::{ModuleSource, Sources};
 use alert_manager_core::alert::HandlerName;
-use alert_manager_core::description::Description;
 
-/// The hash that a module of a name must have.
-pub type Pins = BTreeMap<HandlerName, [u8; 32]>;
-
-/// One file of the folder, as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ModuleInfo {
-    /// Of the module that serves from this file; absent where none ever did.
-    pub name: Option<HandlerName>,
-    /// Of the module that serves.
-    pub version: Option<String>,
-    /// Of the module that serves, else of the file where it was read.
-    pub sha256: Option<String>,
-    /// The file's name within the folder.
-    pub file: String,
-    /// Never [`ModuleState::Limited`]: whoever knows the grants says so.
-    pub state: ModuleState,
-    /// What the module says of itself.
-    pub summary: Option<String>,
-    /// The alertnames that it serves where no route says otherwise.
-    pub alerts: Vec<String>,
-    /// The interfaces that it imports.
-    pub imports: Vec<String>,
-    /// Who besides the file's owner could have written the module that serves, where anybody.
-    pub exposure: Option<String>,
-    /// Why the file as it is now is not served.
-    pub error: Option<String>,
-}
-
-/// What is served at one moment.
-#[derive(Default)]
-pub struct Serving {
-    pub(crate) modules: BTreeMap<HandlerName, Arc<Module>>,
-    pub(crate) files: Vec<ModuleInfo>,
-}
-
-impl Serving {
-    /// Returns every file of the folder, refused ones too, by file name.
-    #[must_use]
-    pub fn files(&self) -> &[ModuleInfo] {
-        &self.files
-    }
-
-    /// Returns what every module that serves says of itself, by name.
-    #[must_use]
-    pub fn descriptions(&self) -> Vec<Description> {
-        let modules = self.modules.values();
-        modules.map(|module| module.description().clone()).collect()
-    }
-}
-
-/// What the registry and its folder's task share.
-pub(crate) struct Shared {
-    pub(crate) serving: ArcSwap<Serving>,
-    pub(crate) pins: ArcSwap<Pins>,
-    /// Goes up with every change of what is served; 0 until the first scan has ended.
-    pub(crate) generation: watch::Sender<u64>,
-}
-
-/// The modules of one folder, kept up with it.
+/// The modules of every source, kept up to date.
 pub struct Registry {
-    shared: Arc<Shared>,
-    rescans: mpsc::Sender<oneshot::Sender<()>>,
+    published: Arc<Published>,
+    rescans: mpsc::Sender<Rescan>,
 }
 
 impl Registry {
-    /// Watches `dir` and serves the modules in it, from the first scan on. Ends with the last handle.
+    /// Serves the modules of the sources from the end of the first scan on, in a task that ends with the last handle.
     ///
-    /// # Errors
-    /// Where `dir` is no folder that can be read.
-    pub fn open(runtime: Arc<Runtime>, dir: PathBuf, pins: Pins) -> Result<Arc<Self>, FolderError> {
-        let shared = Arc::new(Shared {
-            serving: ArcSwap::default(),
-            pins: ArcSwap::from_pointee(pins),
-            generation: watch::Sender::new(0),
-        });
-        let (rescans, requests) = mpsc::channel(16);
-        let folder = Folder::open(runtime, dir, Arc::clone(&shared))?;
-        tokio::spawn(folder.run(requests));
-        Ok(Arc::new(Self { shared, rescans }))
-    }
-
-    /// Returns the module that serves under `name`. Whoever holds it finishes on it, replaced or not.
+    /// # Panics
+    /// Outside a tokio runtime.
     #[must_use]
-    pub fn get(&self, name: &HandlerName) -> Option<Arc<Module>> {
-        self.shared.serving.load().modules.get(name).cloned()
+    pub fn open(loader: Arc<Loader>, sources: Vec<Box<dyn ModuleSource>>, pins: Pins) -> Arc<Self> {
+        let published = Arc::<Published>::default();
+        let (rescans, requests) = mpsc::channel(16);
+        let sources = Sources::new(sources);
+        let follower = Follower::new(loader, sources, pins, Arc::clone(&published));
+        tokio::spawn(follower.run(requests));
+        Arc::new(Self { published, rescans })
     }
 
-    /// Returns why a file that was to be `name` is refused, where that is known by its name alone.
+    /// Returns the module that serves under `name`. Calls under way finish on it even if it is replaced.
+    #[must_use]
+    pub fn get(&self, name: &HandlerName) -> Option<Arc<Served>> {
+        self.published.serving.load().get(name).cloned()
+    }
+
+    /// Returns why the module that would be `name` is refused: the one that served as `name`, or the file `NAME.wasm`.
     #[must_use]
     pub fn refusal(&self, name: &HandlerName) -> Option<String> {
-        let serving = self.shared.serving.load();
-        let file = serving.files.iter().find(|file| {
-            file.name.as_ref() == Some(name)
-                || file.file.strip_suffix(".wasm") == Some(name.as_str())
-        })?;
-        file.error.clone()
+        let serving = self.published.serving.load();
+        let mut listed = serving.listed().iter();
+        let is_its =
+            |info: &&ModuleInfo| info.name.as_ref() == Some(name) || info.origin.is_file_of(name);
+        listed.find(is_its)?.error.clone()
     }
 
-    /// Returns every module that serves, by name.
-    #[must_use]
-    pub fn modules(&self) -> Vec<Arc<Module>> {
-        self.shared
-            .serving
-            .load()
-            .modules
-            .values()
-            .cloned()
-            .collect()
-    }
-
-    /// Returns what is served now, whole.
+    /// Returns what is served now, as a whole.
     #[must_use]
     pub fn serving(&self) -> Arc<Serving> {
-        self.shared.serving.load_full()
+        self.published.serving.load_full()
     }
 
-    /// Returns a watch on the generation: it changes whenever what is served or refused does.
+    /// Returns a watch on the generation: it changes with what is served or refused.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.shared.generation.subscribe()
+        self.published.generation.subscribe()
     }
 
     /// Returns true once the first scan has ended.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        *self.shared.generation.borrow() > 0
+        *self.published.generation.borrow() > 0
     }
 
     /// Returns once the first scan has ended.
@@ -148,29 +73,20 @@ impl Registry {
         let _ = generation.wait_for(|n| *n > 0).await;
     }
 
-    /// Looks at the folder now, and returns once every file in it is served or refused: after some
-    /// ten seconds in any case.
+    /// Looks for changes now, and returns once everything that was found is served or refused: after ten seconds in any case.
     pub async fn rescan(&self) {
-        let (done, is_done) = oneshot::channel();
-        let asked = async {
-            if self.rescans.send(done).await.is_ok() {
-                let _ = is_done.await;
-            }
-        };
-        // The folder answers in time by itself, unless its disk hangs.
-        if tokio::time::timeout(ANSWER_MAX + RESCAN, asked)
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                "the folder of handlers does not answer; modules that are loaded stay in service"
-            );
-        }
+        self.look(None).await;
     }
 
-    /// Sets the hashes that modules must have, and judges the files by them anew.
+    /// Sets the hashes that modules must have, looks for changes, and holds what serves to them.
     pub async fn set_pins(&self, pins: Pins) {
-        self.shared.pins.store(Arc::new(pins));
-        self.rescan().await;
+        self.look(Some(pins)).await;
+    }
+
+    async fn look(&self, pins: Option<Pins>) {
+        let (done, is_done) = oneshot::channel();
+        if self.rescans.send(Rescan { pins, done }).await.is_ok() {
+            let _ = is_done.await;
+        }
     }
 }

@@ -1,15 +1,15 @@
-//! What a module says of its settings, in `describe().more` under `settings`.
+//! The settings that a module states in `describe().more`, under `settings`.
 
 use crate::limits;
 use alert_manager_core::description::Setting;
 
-/// Entries that are taken; far more than any handler has.
+/// Settings of one module; far more than any handler has.
 const SETTINGS_MAX: usize = 500;
 
-/// Reads what `describe().more` has under `settings`; None where it says nothing.
+/// Reads what `describe().more` has under `settings`; None if it has nothing.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// If it cannot be read, with the reason.
 pub(crate) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, String> {
     const SHAPE: &str = "write JSON such as [{\"name\":\"channel\",\"type\":\"string\",\"default\":\"alerts\",\"about\":\"the Slack channel\",\"required\":false}]";
     let Some((_, json)) = more.iter().find(|(name, _)| name == "settings") else {
@@ -41,7 +41,7 @@ pub(crate) fn stated(more: &[(String, String)]) -> Result<Option<Vec<Setting>>, 
             "describe().more has a setting named {name:?}: {SHAPE}"
         ));
     }
-    // They are shown on terminals and in the log.
+    // Terminals and the log show them.
     let bad = settings.iter().find_map(|setting| {
         let more = setting.default.iter().chain(&setting.values);
         let mut texts = [&setting.kind, &setting.about].into_iter().chain(more);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_and_what_is_wrong_is_said() {
+    fn settings_are_read_and_mistakes_are_named() {
         assert_eq!(stated(&[]).unwrap(), None);
         let [lines, any] = &read(
             r#"[{"name":"lines","type":"integer","default":12,"about":"how many","required":true,"new":1},{"name":"x"}]"#,

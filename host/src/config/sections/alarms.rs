@@ -53,7 +53,7 @@ const HEARTBEAT_KEYS: &[Key] = &[
         "A URL to request, for as long as no critical delivery waits for more than 5 minutes.",
     )
     .example("https://hc-ping.com/3f1c"),
-    Key::new("ping_url_file", Written::Text, "A file with the URL. It is read again when it changes.")
+    Key::new("ping_url_file", Written::Path, "A file with the URL. It is read again when it changes.")
         .example("/run/secrets/deadman"),
     Key::new(
         "ping_url_env",

@@ -28,8 +28,8 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> axum::Json<api::Handler
 fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler {
     let name = module.name.as_ref();
     let settings = name.map(|name| api.handlers.load().of(name));
-    let serving = name.and_then(|name| api.registry.get(name));
-    let description = serving.as_ref().map(|module| module.description());
+    let served = name.and_then(|name| api.registry.get(name));
+    let description = served.as_ref().map(|served| served.module.description());
     let findings = name.map(|name| api.server.findings().about(name));
     let findings = findings.unwrap_or_default();
     let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();
@@ -47,7 +47,7 @@ fn describe(api: &Api, counts: &[HandlerCounts], module: &ModuleInfo) -> Handler
         version: module.version.clone(),
         summary: module.summary.clone(),
         sha256: module.sha256.clone(),
-        file: module.file.clone(),
+        file: module.origin.to_string(),
         state: state_of(api, module).into(),
         serving: module.name.is_some(),
         paused: paused.map(pause),

@@ -90,7 +90,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
     api.metrics.log_lines_dropped(log::dropped());
     api.metrics.store(api.queue.unwritable().as_deref());
     let named = serving
-        .files()
+        .listed()
         .iter()
         .filter_map(|file| Some((file.name.as_ref()?, file)));
     let breakers = named.clone().map(|(name, _)| {

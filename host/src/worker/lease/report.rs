@@ -27,7 +27,7 @@ impl Report {
             delivery: leased.id,
             alert: Arc::clone(&leased.alert),
             attempt: Attempt {
-                attempt: leased.lease,
+                attempt: leased.lease.number,
                 started_at,
                 ended_at: started_at,
                 outcome: AttemptOutcome::Yield.into(),
@@ -130,11 +130,11 @@ impl Report {
         let (handler, kind) = (step.handler.as_str(), step.kind.as_str());
         let (delivery, alertname) = (self.delivery, self.alert.name());
         if step.status == StepStatus::Failed {
-            tracing::warn!(handler, step = kind, %delivery, alertname, error, "{handler} gave up");
+            tracing::warn!(handler, step = kind, %delivery, alertname, error, "step failed, not retried");
         } else {
             // The story has the complete error.
             let error = error.lines().next().unwrap_or_default();
-            tracing::info!(handler, step = kind, %delivery, alertname, error, "{handler} will try again");
+            tracing::info!(handler, step = kind, %delivery, alertname, error, "step failed, will be retried");
         }
     }
 

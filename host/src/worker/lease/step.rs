@@ -10,7 +10,7 @@ use crate::breaker;
 use crate::journal::{Dependency, Recorded};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{ReadError, Step, StepStatus, Wake};
-use crate::runtime::{Invocation, Invoked, Module, Output, StepFailure};
+use crate::runtime::{Invocation, Invoked, Output, Served, StepFailure};
 use crate::worker::breaker::{Change, Gate, Health};
 use crate::worker::outcome::{self, Met};
 use crate::worker::{HandlerSettings, Phase};
@@ -38,18 +38,19 @@ impl Lease {
                 return;
             }
         }
-        let Some(module) = self.worker.registry.get(&handler) else {
+        let Some(served) = self.worker.registry.get(&handler) else {
             self.look_for_another_way().await;
             self.module_missing(index, &settings);
             return;
         };
         let started_at = Timestamp::now();
-        let invoked = self.invoke(index, &module, &settings).await;
+        let invoked = self.invoke(index, &served, &settings).await;
         if invoked.outcome.is_err() {
             self.look_for_another_way().await;
         }
         self.report.count(&handler, &invoked.trace);
         self.note_health(&handler, kind, &invoked);
+        let module = &served.module;
         let module = format!(
             "{} {}",
             module.description().version,
@@ -61,7 +62,7 @@ impl Lease {
     async fn invoke(
         &mut self,
         index: usize,
-        module: &Arc<Module>,
+        served: &Served,
         settings: &HandlerSettings,
     ) -> Invoked {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
@@ -69,7 +70,7 @@ impl Lease {
             Ok(recorded) => recorded,
             Err(error) => return Invoked::not_begun(StepFailure::Host(error.to_string())),
         };
-        let invocation = self.invocation(index, module, settings, recorded);
+        let invocation = self.invocation(index, served, settings, recorded);
         let step = &self.leased.progress.steps[index];
         let timer = self
             .worker
@@ -91,7 +92,7 @@ impl Lease {
         let invoked = self
             .worker
             .runtime
-            .invoke_until(module, invocation, cut_off)
+            .invoke_until(&served.module, invocation, cut_off)
             .await;
         timer.observe_duration();
         invoked
@@ -101,11 +102,11 @@ impl Lease {
     fn invocation(
         &mut self,
         index: usize,
-        module: &Module,
+        served: &Served,
         settings: &HandlerSettings,
         recorded: Recorded,
     ) -> Invocation {
-        let (id, lease) = (self.leased.id, self.leased.lease);
+        let (id, lease) = (self.leased.id, self.leased.lease.number);
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let steps = &self.leased.progress.steps;
         let found = Arc::new(found(&steps[..index]));
@@ -125,7 +126,7 @@ impl Lease {
             alert: Arc::clone(&self.leased.alert),
             found,
             config,
-            grants: grants_of(settings, module),
+            grants: grants_of(settings, served),
             limits: settings.limits,
             time_left,
             now,
@@ -135,13 +136,13 @@ impl Lease {
             ledger: self
                 .worker
                 .queue
-                .ledger(id, self.leased.token, number, &step.handler),
+                .ledger(self.leased.lease, number, &step.handler),
         }
     }
 
     /// Returns what earlier attempts of a step recorded; a delivery's first lease has no record.
     async fn recorded(&self, step: u32) -> Result<Recorded, ReadError> {
-        if self.leased.lease <= 1 {
+        if self.leased.lease.number <= 1 {
             return Ok(Recorded {
                 elsewhere: self.recorded_now,
                 ..Recorded::default()
@@ -201,7 +202,7 @@ impl Lease {
         if !is_last && wall >= KEPT_WALL_MIN {
             self.worker
                 .queue
-                .progress(self.leased.id, self.leased.token, &self.leased.progress);
+                .progress(self.leased.lease, &self.leased.progress);
         }
     }
 
@@ -311,7 +312,7 @@ impl Lease {
                     handler = handler.as_str(),
                     step = kind.as_str(),
                     reason,
-                    "handler {handler} is paused: it failed again and again; one delivery tries it every {} s",
+                    "handler {handler} is paused: it failed several times in a row; one delivery tries it every {} s",
                     breaker::PAUSE.as_secs()
                 );
             }
@@ -402,12 +403,12 @@ fn found(steps: &[Step]) -> Enrichment {
 }
 
 /// Returns the operator's grants, without the credentials if the origin of the module is not certain.
-fn grants_of(settings: &HandlerSettings, module: &Module) -> Arc<Grants> {
-    match (settings.sha256, module.exposure()) {
+fn grants_of(settings: &HandlerSettings, served: &Served) -> Arc<Grants> {
+    match (settings.sha256, &served.exposure) {
         (None, Some(exposure)) => settings.grants.for_unpinned(|| MissingPin {
-            handler: module.name().clone(),
-            sha256: module.sha256().to_owned(),
-            exposure: exposure.to_owned(),
+            handler: served.module.name().clone(),
+            sha256: served.module.sha256().to_owned(),
+            exposure: exposure.clone(),
         }),
         _ => Arc::clone(&settings.grants),
     }

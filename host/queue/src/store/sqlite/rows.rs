@@ -1,47 +1,17 @@
-//! Deliveries, their runs and their journal, as rows.
+//! Deliveries and their runs, as rows.
 
-use std::sync::Arc;
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::journal::{Dependency, lines};
 
-use crate::failpoint::Failpoint;
-use crate::model::Beside;
-use crate::model::Reason;
-use crate::model::clock::{from_millis, from_nanos, nanos};
-use alert_manager_core::alert::{
-    DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
+use crate::model::clock::{from_millis, nanos};
+use crate::model::{Beside, Left, NewDelivery, OnKey, Row, State, join_handlers, split_handlers};
+
+use super::codes::{
+    QUEUED, fingerprint_of, priority_code, priority_of, reason_code, reason_of, state_code,
+    state_of, status_code,
 };
-use alert_manager_core::journal::{
-    CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded, lines,
-};
-
-use super::schema::RUNNING;
-
-/// A delivery that is written for the first time.
-pub(super) struct NewDelivery<'a> {
-    pub(super) id: DeliveryId,
-    pub(super) state: i64,
-    pub(super) leases: u32,
-    pub(super) priority: Priority,
-    pub(super) status: Option<Status>,
-    pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) starts_at: Option<Timestamp>,
-    pub(super) occurrence: Occurrence,
-    /// The start that the sender gave, if that of the event is another.
-    pub(super) sent_starts_at: Option<Timestamp>,
-    pub(super) accepted_at: Timestamp,
-    pub(super) settled_at: Option<Timestamp>,
-    pub(super) alertname: &'a str,
-    pub(super) route: &'a str,
-    /// As [`beside_text`] writes it.
-    pub(super) beside: Option<&'a str>,
-    pub(super) handlers: &'a str,
-    /// Why it has ended; absent if it has not.
-    pub(super) reason: Option<Reason>,
-    pub(super) last_error: Option<&'a str>,
-    /// The alert, or what was refused.
-    pub(super) json: &'a str,
-}
 
 /// Writes a delivery and its alert.
 pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
@@ -53,7 +23,7 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     )?
     .execute(params![
         new.id.as_raw(),
-        new.state,
+        state_code(new.state),
         new.leases,
         priority_code(new.priority),
         new.status.map(status_code),
@@ -61,82 +31,107 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.starts_at.map(nanos),
         new.accepted_at.as_millisecond(),
         new.settled_at.map(Timestamp::as_millisecond),
-        new.alertname,
-        new.route,
-        new.handlers,
-        new.last_error,
+        &*new.alertname,
+        &*new.route,
+        pipeline_text(&new.pipeline),
+        new.last_error.as_deref(),
         new.occurrence.as_raw(),
         new.sent_starts_at.map(nanos),
-        new.beside,
+        new.beside.to_text(),
         new.reason.map(reason_code),
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
-        .execute(params![new.id.as_raw(), new.json])?;
+        .execute(params![new.id.as_raw(), &*new.json])?;
     Ok(())
 }
 
-/// What the scheduler needs to know of a stored delivery.
-#[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) id: DeliveryId,
-    pub(super) state: i64,
-    pub(super) leases: u32,
-    /// How often it died while this ran, since a lease of it last ended.
-    pub(super) suspected: u32,
-    pub(super) after_crash: bool,
-    /// True if a re-send has revived it since a person last sent it again.
-    pub(super) resent: bool,
-    pub(super) priority: Priority,
-    /// Absent for what was refused.
-    pub(super) fingerprint: Option<Fingerprint>,
-    /// When it was accepted, or sent again since.
-    pub(super) since: Timestamp,
-    pub(super) not_before: Option<i64>,
-    pub(super) route: String,
-    pub(super) beside: Beside,
-    /// What it waits for, besides its time.
-    pub(super) waits_for: Vec<Dependency>,
-    pub(super) pipeline: Vec<HandlerName>,
-    pub(super) next_handler: Option<String>,
-    /// Why it has ended; absent if it has not.
-    pub(super) reason: Option<Reason>,
-    pub(super) settled_at: Option<Timestamp>,
+/// Returns a pipeline as it is stored: empty if nothing runs.
+fn pipeline_text(pipeline: &[HandlerName]) -> String {
+    match pipeline {
+        [] => String::new(),
+        handlers => join_handlers(handlers),
+    }
 }
 
-/// The columns of [`Stored`], in its order.
-pub(super) const STORED: &str = "id, state, leases, after_crash, priority, fingerprint,
+/// The columns of a [`Row`], in the order of [`read`].
+pub(super) const ROW: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, reason,
-    settled_at, suspected, resent, beside, waits_for";
+    settled_at, deaths, suspected, resent, beside, waits_for";
 
-impl Stored {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: DeliveryId::from_raw(row.get(0)?),
-            state: row.get(1)?,
-            leases: row.get(2)?,
-            after_crash: row.get(3)?,
-            priority: priority_of(row.get(4)?),
-            fingerprint: fingerprint_of(row.get(5)?),
-            since: from_millis(row.get(6)?),
-            not_before: row.get(7)?,
-            route: row.get(8)?,
-            pipeline: split_handlers(row.get_ref(9)?.as_str()?),
-            next_handler: row.get(10)?,
-            reason: reason_of(row.get(11)?),
-            settled_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
-            suspected: row.get(13)?,
-            resent: row.get(14)?,
-            beside: beside_of(row.get_ref(15)?.as_str_or_null()?),
-            waits_for: lines::of_text(row.get_ref(16)?.as_str_or_null()?.unwrap_or_default()),
+/// Reads the columns of [`ROW`].
+pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        id: DeliveryId::from_raw(row.get(0)?),
+        state: state_of(row.get(1)?),
+        leases: row.get(2)?,
+        after_crash: row.get(3)?,
+        priority: priority_of(row.get(4)?),
+        fingerprint: fingerprint_of(row.get(5)?),
+        since: from_millis(row.get(6)?),
+        not_before: row.get(7)?,
+        route: row.get(8)?,
+        pipeline: split_handlers(row.get_ref(9)?.as_str()?),
+        next_handler: row.get_ref(10)?.as_str_or_null()?.map(HandlerName::new),
+        reason: reason_of(row.get(11)?),
+        settled_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
+        deaths: row.get(13)?,
+        suspected: row.get(14)?,
+        resent: row.get(15)?,
+        beside: Beside::of_text(row.get_ref(16)?.as_str_or_null()?),
+        waits_for: lines::of_text(row.get_ref(17)?.as_str_or_null()?.unwrap_or_default()),
+    })
+}
+
+/// Reads one delivery.
+pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Row>> {
+    conn.prepare_cached(&format!("SELECT {ROW} FROM deliveries WHERE id = ?1"))?
+        .query_row([id.as_raw()], read)
+        .optional()
+}
+
+/// Reads how a delivery stands, and how often it was leased.
+pub(super) fn state(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<(State, u32)>> {
+    conn.prepare_cached("SELECT state, leases FROM deliveries WHERE id = ?1")?
+        .query_row([id.as_raw()], |row| {
+            Ok((state_of(row.get(0)?), row.get(1)?))
         })
-    }
+        .optional()
+}
 
-    /// Reads one delivery.
-    pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Self>> {
-        conn.prepare_cached(&format!("SELECT {STORED} FROM deliveries WHERE id = ?1"))?
-            .query_row([id.as_raw()], Self::read)
-            .optional()
+/// Gives every delivery after `after` that held an alert to `each`, in the order of acceptance.
+pub(super) fn follow(
+    conn: &Connection,
+    after: DeliveryId,
+    mut each: impl FnMut(OnKey<'_>),
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
+         WHERE id > ?1 AND fingerprint IS NOT NULL ORDER BY id",
+    )?;
+    let mut rows = statement.query([after.as_raw()])?;
+    while let Some(row) = rows.next()? {
+        let fingerprint: i64 = row.get(1)?;
+        each(OnKey {
+            id: DeliveryId::from_raw(row.get(0)?),
+            fingerprint: Fingerprint(fingerprint.cast_unsigned()),
+            route: row.get_ref(2)?.as_str()?,
+            state: state_of(row.get(3)?),
+            leases: row.get(4)?,
+            beside: row.get_ref(5)?.as_str_or_null()?,
+        });
     }
+    Ok(())
+}
+
+/// Gives a lease back that nobody will end any more.
+pub(super) fn give_back(conn: &Connection, id: DeliveryId, left: Left) -> rusqlite::Result<()> {
+    let sql = match left {
+        Left::Unbegun => "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1",
+        Left::UnderWay => "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1",
+    };
+    conn.prepare_cached(sql)?
+        .execute(params![id.as_raw(), QUEUED])?;
+    Ok(())
 }
 
 /// Returns what a delivery waits for as it is stored: a line each.
@@ -144,19 +139,11 @@ pub(super) fn waits_for_text(waits_for: &[Dependency]) -> Option<String> {
     (!waits_for.is_empty()).then(|| lines::to_text(waits_for))
 }
 
-/// Marks a delivery as leased once more.
-pub(super) fn mark_leased(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "UPDATE deliveries SET state = ?2, leases = leases + 1, not_before = NULL, waits_for = NULL WHERE id = ?1",
-    )?
-    .execute(params![id.as_raw(), RUNNING])?;
-    Ok(())
-}
-
 /// Returns a delivery's alert, as JSON.
-pub(super) fn alert_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<String> {
+pub(super) fn alert_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<String>> {
     conn.prepare_cached("SELECT json FROM alerts WHERE id = ?1")?
-        .query_one([id.as_raw()], |row| row.get(0))
+        .query_row([id.as_raw()], |row| row.get(0))
+        .optional()
 }
 
 /// Returns how far a delivery is, as JSON; absent before its first lease ended.
@@ -213,7 +200,7 @@ fn stories_omitted(lease: u32) -> u32 {
     lease.saturating_sub(STORIES_FIRST_MAX + STORIES_LAST_MAX)
 }
 
-/// Returns what the leases of a delivery told, in order, as far as it is kept.
+/// Returns what was recorded of the leases of a delivery, in order, as far as it is kept.
 pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<String>> {
     conn.prepare_cached(
         "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
@@ -222,106 +209,6 @@ pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec
          ORDER BY lease",
     )?
     .query_map([id.as_raw()], |row| row.get(1))?
-    .collect()
-}
-
-/// Appends to the record of a step. The same place written twice is the same call: the later one counts.
-pub(super) fn append(
-    conn: &Connection,
-    id: DeliveryId,
-    step: u32,
-    entries: &[Entry],
-) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO journal
-             (delivery, step, seq, kind, keyed, name, effect, request, result, reply, at, clock)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?;
-    for entry in entries {
-        let (keyed, name) = match &entry.name {
-            CallName::Key(name) => (true, name),
-            CallName::Digest(name) => (false, name),
-        };
-        insert.execute(params![
-            id.as_raw(),
-            step,
-            entry.seq,
-            kind_code(entry.kind),
-            keyed,
-            name,
-            i64::from(entry.effect) + i64::from(entry.effect && entry.in_doubt),
-            entry.request,
-            entry.result,
-            entry.reply,
-            nanos(entry.at),
-            nanos(entry.clock),
-        ])?;
-    }
-    Ok(())
-}
-
-const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
-
-fn read_entry(row: &Row<'_>) -> rusqlite::Result<(u32, Entry)> {
-    let name: String = row.get(4)?;
-    let effect: i64 = row.get(5)?;
-    let entry = Entry {
-        seq: row.get(1)?,
-        kind: kind_of(row.get(2)?),
-        name: if row.get(3)? {
-            CallName::Key(name)
-        } else {
-            CallName::Digest(name)
-        },
-        effect: effect > 0,
-        in_doubt: effect > 1,
-        request: row.get(6)?,
-        result: row.get(7)?,
-        reply: row.get(8)?,
-        at: from_nanos(row.get(9)?),
-        clock: from_nanos(row.get(10)?),
-    };
-    Ok((row.get(0)?, entry))
-}
-
-/// Returns what a step has recorded up to its last effect, in order, and how much the others have.
-pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite::Result<Recorded> {
-    let mut entries = conn
-        .prepare_cached(&format!(
-            "SELECT {ENTRY} FROM journal WHERE delivery = ?1 AND step = ?2 ORDER BY seq"
-        ))?
-        .query_map(params![id.as_raw(), step], read_entry)?
-        .map(|row| row.map(|(_, entry)| entry))
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    if Failpoint::Unrecorded.is_set() {
-        entries.clear();
-    }
-    let needed = entries.iter().rposition(|entry| entry.effect);
-    entries.truncate(needed.map_or(0, |last| last + 1));
-    let elsewhere = conn
-        .prepare_cached(
-            "SELECT count(*), coalesce(sum(octet_length(name) + octet_length(request)
-                 + octet_length(result) + octet_length(reply)), 0)
-             FROM journal WHERE delivery = ?1 AND step <> ?2",
-        )?
-        .query_row(params![id.as_raw(), step], |row| {
-            let (entries, texts): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let entries = entries.unsigned_abs();
-            Ok(RecordUse {
-                entries,
-                bytes: texts.unsigned_abs() + entries * ENTRY_BYTES as u64,
-            })
-        })?;
-    Ok(Recorded { entries, elsewhere })
-}
-
-/// Returns what is told of a delivery's record, in order: all but the replies, which are for retries alone.
-pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
-    let told = ENTRY.replace("reply", "''");
-    conn.prepare_cached(&format!(
-        "SELECT {told} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
-    ))?
-    .query_map([id.as_raw()], read_entry)?
     .collect()
 }
 
@@ -358,7 +245,7 @@ pub(super) fn exists(conn: &Connection, id: DeliveryId) -> rusqlite::Result<bool
         .query_one([id.as_raw()], |row| row.get(0))
 }
 
-/// Removes a delivery and everything that hangs on it.
+/// Removes a delivery and all that belongs to it.
 pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM deliveries WHERE id = ?1",
@@ -370,149 +257,4 @@ pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> 
         conn.prepare_cached(sql)?.execute([id.as_raw()])?;
     }
     Ok(())
-}
-
-/// Returns a pipeline as it is stored: each name between commas.
-pub(super) fn join_handlers(pipeline: &[HandlerName]) -> String {
-    let mut text = String::with_capacity(24 * pipeline.len() + 1);
-    text.push(',');
-    for handler in pipeline {
-        text.push_str(handler.as_str());
-        text.push(',');
-    }
-    text
-}
-
-pub(super) fn split_handlers(text: &str) -> Vec<HandlerName> {
-    text.split(',')
-        .filter(|name| !name.is_empty())
-        .map(HandlerName::new)
-        .collect()
-}
-
-/// What stands for routes that are not known.
-const ANY_ROUTE: &str = "*";
-
-/// Returns the other routes of a delivery's alert as they are stored: a JSON list, or nothing where there are none.
-pub(super) fn beside_text(beside: &Beside) -> Option<String> {
-    match beside {
-        Beside::Nothing => None,
-        // A list of strings: there is nothing in it that JSON cannot hold.
-        Beside::Routes(routes) => {
-            let names: Vec<&str> = routes.iter().map(|route| &**route).collect();
-            serde_json::to_string(&names).ok()
-        }
-        Beside::Anything => Some(ANY_ROUTE.into()),
-    }
-}
-
-/// The opposite of [`beside_text`].
-pub(super) fn beside_of(stored: Option<&str>) -> Beside {
-    match stored {
-        None => Beside::Nothing,
-        Some(ANY_ROUTE) => Beside::Anything,
-        Some(json) => serde_json::from_str::<Vec<String>>(json).map_or(Beside::Anything, |names| {
-            Beside::of(names.into_iter().map(Arc::from))
-        }),
-    }
-}
-
-pub(super) fn fingerprint_of(stored: Option<i64>) -> Option<Fingerprint> {
-    stored.map(|n| Fingerprint(n.cast_unsigned()))
-}
-
-pub(super) fn status_code(status: Status) -> i64 {
-    match status {
-        Status::Firing => 0,
-        Status::Resolved => 1,
-    }
-}
-
-pub(super) fn status_of(code: i64) -> Status {
-    match code {
-        0 => Status::Firing,
-        _ => Status::Resolved,
-    }
-}
-
-/// Returns a reason as it is stored: those of dead deliveries from 10 on.
-pub(super) const fn reason_code(reason: Reason) -> i64 {
-    match reason {
-        Reason::Handled => 0,
-        Reason::Unrouted => 1,
-        Reason::Coalesced => 2,
-        Reason::Outdated => 3,
-        Reason::Failed => 10,
-        Reason::Cancelled => 11,
-        Reason::Backlog => 12,
-        Reason::Refused => 13,
-        Reason::Died => 14,
-    }
-}
-
-pub(super) fn reason_of(code: Option<i64>) -> Option<Reason> {
-    let mut all = Reason::ALL.into_iter();
-    all.find(|reason| Some(reason_code(*reason)) == code)
-}
-
-fn priority_code(priority: Priority) -> i64 {
-    match priority {
-        Priority::Critical => 0,
-        Priority::Warning => 1,
-        Priority::Normal => 2,
-    }
-}
-
-fn priority_of(code: i64) -> Priority {
-    match code {
-        0 => Priority::Critical,
-        1 => Priority::Warning,
-        _ => Priority::Normal,
-    }
-}
-
-pub(super) fn kind_code(kind: CallKind) -> i64 {
-    match kind {
-        CallKind::Http => 0,
-        CallKind::Slack => 1,
-        CallKind::Kv => 2,
-        CallKind::Config => 3,
-    }
-}
-
-fn kind_of(code: i64) -> CallKind {
-    match code {
-        0 => CallKind::Http,
-        1 => CallKind::Slack,
-        2 => CallKind::Kv,
-        _ => CallKind::Config,
-    }
-}
-
-/// One copy of each text that many deliveries share.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    routes: std::collections::HashMap<String, Arc<str>>,
-    pipelines: std::collections::HashMap<Vec<HandlerName>, Arc<[HandlerName]>>,
-}
-
-impl Shared {
-    pub(super) fn route(&mut self, route: &str) -> Arc<str> {
-        if let Some(shared) = self.routes.get(route) {
-            return Arc::clone(shared);
-        }
-        let shared: Arc<str> = route.into();
-        self.routes.insert(route.into(), Arc::clone(&shared));
-        shared
-    }
-
-    pub(super) fn pipeline(&mut self, pipeline: &[HandlerName]) -> Arc<[HandlerName]> {
-        if let Some(shared) = self.pipelines.get(pipeline) {
-            return Arc::clone(shared);
-        }
-        let shared: Arc<[HandlerName]> = pipeline.into();
-        self.pipelines
-            .insert(pipeline.to_vec(), Arc::clone(&shared));
-        shared
-    }
 }

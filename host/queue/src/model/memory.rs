@@ -6,24 +6,29 @@ use alert_manager_core::alert::{DeliveryId, Timestamp};
 
 /// The last time that an event ran on one route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// A digest of the route's name.
     route: u64,
     /// What it ran as.
-    pub(super) delivery: DeliveryId,
+    pub(crate) delivery: DeliveryId,
     /// When it was accepted, or revived, in milliseconds since 1970.
     at_ms: i64,
     /// It is dead and must not run by itself again, also after retention has removed the delivery.
-    pub(super) stays_dead: bool,
+    pub(crate) stays_dead: bool,
 }
 
 /// The bit of the stored time that says [`Run::stays_dead`].
 const STAYS_DEAD: i64 = 1 << 62;
 
 impl Run {
+    /// Returns true if it was on `route`.
+    pub(crate) fn is_on(&self, route: &str) -> bool {
+        self.route == digest(route)
+    }
+
     /// Returns true if this is at least `repeat_after` away from now, counted from its end if that is known. On either side: a
     /// clock that was set back must not end reminders until it has caught up.
-    pub(super) fn is_due(
+    pub(crate) fn is_due(
         &self,
         repeat_after: Duration,
         ended: Option<Timestamp>,
@@ -37,32 +42,32 @@ impl Run {
 
 /// The memory of one event.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
-    /// By route; empty where no route matched so far.
+pub(crate) struct Memory {
+    /// By route; empty if no route has matched so far.
     runs: Vec<Run>,
 }
 
 impl Memory {
     /// Returns the last run on `route`.
-    pub(super) fn run_on(&self, route: &str) -> Option<Run> {
+    pub(crate) fn run_on(&self, route: &str) -> Option<Run> {
         let route = digest(route);
         self.runs.iter().find(|run| run.route == route).copied()
     }
 
     /// Returns the latest run.
-    pub(super) fn latest(&self) -> Option<Run> {
+    pub(crate) fn latest(&self) -> Option<Run> {
         self.runs.iter().max_by_key(|run| run.at_ms).copied()
     }
 
     /// Returns what it last ran as on each route, the oldest first.
-    pub(super) fn deliveries(&self) -> Vec<DeliveryId> {
+    pub(crate) fn deliveries(&self) -> Vec<DeliveryId> {
         let mut deliveries: Vec<_> = self.runs.iter().map(|run| run.delivery).collect();
         deliveries.sort_unstable();
         deliveries
     }
 
     /// Returns the runs on other routes than these, the youngest delivery first.
-    pub(super) fn runs_off<'a>(&self, routes: impl Iterator<Item = &'a str>) -> Vec<Run> {
+    pub(crate) fn runs_off<'a>(&self, routes: impl Iterator<Item = &'a str>) -> Vec<Run> {
         let routes: Vec<u64> = routes.map(digest).collect();
         let mut off = self.runs.clone();
         off.retain(|run| !routes.contains(&run.route));
@@ -71,7 +76,7 @@ impl Memory {
     }
 
     /// Notes a run on `route`, unless a later delivery's is known.
-    pub(super) fn ran(&mut self, route: &str, delivery: DeliveryId, at: Timestamp) {
+    pub(crate) fn ran(&mut self, route: &str, delivery: DeliveryId, at: Timestamp) {
         let run = Run {
             route: digest(route),
             delivery,
@@ -86,7 +91,7 @@ impl Memory {
     }
 
     /// Notes whether a delivery must not run by itself again.
-    pub(super) fn set_stays_dead(&mut self, delivery: DeliveryId, stays_dead: bool) {
+    pub(crate) fn set_stays_dead(&mut self, delivery: DeliveryId, stays_dead: bool) {
         for run in &mut self.runs {
             if run.delivery == delivery {
                 run.stays_dead = stays_dead;
@@ -94,7 +99,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(24 * self.runs.len());
         for run in &self.runs {
             bytes.extend(run.route.to_be_bytes());
@@ -105,7 +110,7 @@ impl Memory {
         bytes
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let (words, _) = bytes.as_chunks::<8>();
         let (runs, _) = words.as_chunks::<3>();
         let runs = runs

@@ -1,0 +1,137 @@
+//! One file of the folder: whether it has changed, who could have written it, and its bytes.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::modules::load_error::LoadError;
+use crate::modules::source::Content;
+
+/// Differs if a file's content does, without reading it. A link that leads elsewhere and a rename over the file change the
+/// inode, even if time and length agree. Writing in place and resetting the time (`rsync --inplace --times`) changes the
+/// time of the inode's last change, which cannot be reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Signature {
+    pub(super) length: u64,
+    pub(super) modified: Option<SystemTime>,
+    pub(super) inode: u64,
+    /// Seconds and nanoseconds.
+    pub(super) inode_changed: (i64, i64),
+    pub(super) is_file: bool,
+    /// Others than its owner could write it: a change of that is a change of the file.
+    pub(super) is_exposed: bool,
+}
+
+impl Signature {
+    /// Returns the signature of what `path` in the folder `dir` leads to; None if that is nothing.
+    pub(super) fn of(dir: &Path, path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let (inode, inode_changed) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let (inode, inode_changed) = (0, (0, 0));
+        Some(Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode,
+            inode_changed,
+            is_file: metadata.is_file(),
+            is_exposed: exposure(dir, path).is_some(),
+        })
+    }
+}
+
+/// Reads the file that had this signature when it was last looked at.
+///
+/// # Errors
+/// If it is no regular file, is larger than `bytes_max` or cannot be read.
+pub(super) async fn content(
+    dir: PathBuf,
+    path: PathBuf,
+    signature: Signature,
+    bytes_max: u64,
+) -> Result<Content, LoadError> {
+    if !signature.is_file {
+        return Err(LoadError::NotAComponent(
+            "it is not a regular file, nor a link to one".to_owned(),
+        ));
+    }
+    if signature.length > bytes_max {
+        return Err(LoadError::NotAComponent(format!(
+            "it has {} bytes; at most {bytes_max} are taken (sandbox.module_bytes)",
+            signature.length
+        )));
+    }
+    let content = tokio::task::spawn_blocking(move || {
+        let bytes = read(&path, bytes_max)?;
+        // After the file was read: who may write to it now could have written what was read.
+        let exposure = exposure(&dir, &path);
+        std::io::Result::Ok(Content { bytes, exposure })
+    });
+    content
+        .await
+        .map_err(|error| LoadError::Host(error.to_string()))?
+        .map_err(|error| LoadError::NotAComponent(format!("it cannot be read: {error}")))
+}
+
+/// Says who besides its owner could write to a module's file or replace it: everybody who may write to the folder, to the
+/// file, or to the folder of the file that a link leads to. None if nobody could.
+#[cfg(unix)]
+fn exposure(dir: &Path, path: &Path) -> Option<String> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let look = || {
+        let owner = fs::metadata(dir)?.uid();
+        let trusted = [owner, 0, rustix::process::geteuid().as_raw()];
+        let real = fs::canonicalize(path)?;
+        for place in [dir, real.parent().unwrap_or(dir), &real] {
+            let metadata = fs::metadata(place)?;
+            let mode = metadata.permissions().mode() & 0o7777;
+            if mode & 0o022 != 0 {
+                let place = place.display();
+                return Ok(Some(format!(
+                    "{place} can be written to by others than its owner (mode {mode:o})"
+                )));
+            }
+            if !trusted.contains(&metadata.uid()) {
+                let (place, dir) = (place.display(), dir.display());
+                return Ok(Some(format!("{place} belongs to another user than {dir}")));
+            }
+        }
+        std::io::Result::Ok(None)
+    };
+    look().unwrap_or_else(|error| {
+        Some(format!(
+            "who can write to {} cannot be seen ({error})",
+            path.display()
+        ))
+    })
+}
+
+#[cfg(not(unix))]
+fn exposure(_dir: &Path, _path: &Path) -> Option<String> {
+    None
+}
+
+/// Reads a file that may grow or be replaced meanwhile.
+fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // Opening a FIFO that replaced the file must not wait for somebody to write to it.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        options.custom_flags(flags.cast_signed());
+    }
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file any more"));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

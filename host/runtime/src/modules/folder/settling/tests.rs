@@ -1,0 +1,152 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+/// A folder at times that the test names.
+struct Watched {
+    files: Files,
+    there: BTreeMap<String, Signature>,
+    began: Instant,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self {
+            files: Files::default(),
+            there: BTreeMap::new(),
+            began: Instant::now(),
+        }
+    }
+
+    /// Writes the file, as the change number `inode`, with a time of so many seconds before the test's present.
+    fn write(&mut self, name: &str, inode: u64, age_seconds: u64) {
+        let signature = Signature {
+            length: 1,
+            modified: Some(present() - Duration::from_secs(age_seconds)),
+            inode,
+            inode_changed: (0, 0),
+            is_file: true,
+            is_exposed: false,
+        };
+        self.there.insert(name.to_owned(), signature);
+    }
+
+    /// Looks so many milliseconds after the beginning, and returns what is due in short.
+    fn at(&mut self, millis: u64) -> Vec<String> {
+        let now = self.began + Duration::from_millis(millis);
+        let changes = self.files.look(&self.there, now, present());
+        let short = changes.into_iter().map(|change| match change {
+            Change::Offered {
+                name,
+                signature,
+                is_settled,
+            } => {
+                let settled = if is_settled { ", settled" } else { "" };
+                format!("{name} {} offered{settled}", signature.inode)
+            }
+            Change::Settled(name) => format!("{name} settled"),
+            Change::Removed(name) => format!("{name} removed"),
+        });
+        short.collect()
+    }
+
+    fn due_at(&self) -> Option<u128> {
+        let due_at = self.files.due_at()?;
+        Some((due_at - self.began).as_millis())
+    }
+}
+
+fn present() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)
+}
+
+#[test]
+fn a_new_file_is_offered_after_a_tenth_of_a_second_and_settled_after_one() {
+    let mut folder = Watched::new();
+    folder.write("a", 1, 0);
+    assert!(folder.at(0).is_empty());
+    assert!(!folder.files.are_offered());
+    assert_eq!(folder.due_at(), Some(100));
+    assert!(folder.at(99).is_empty());
+    assert_eq!(folder.at(100), ["a 1 offered"]);
+    assert!(folder.files.are_offered());
+    assert_eq!(folder.due_at(), Some(1_000));
+    assert!(folder.at(999).is_empty());
+    assert_eq!(folder.at(1_000), ["a settled"]);
+    assert_eq!(folder.due_at(), None);
+    assert!(folder.at(5_000).is_empty());
+}
+
+#[test]
+fn a_copy_that_pauses_is_offered_again_and_settles_after_its_last_change() {
+    let mut folder = Watched::new();
+    folder.write("a", 1, 0);
+    folder.at(0);
+    assert_eq!(folder.at(100), ["a 1 offered"]);
+    folder.write("a", 2, 0);
+    assert!(folder.at(800).is_empty());
+    assert_eq!(folder.at(900), ["a 2 offered"]);
+    assert!(folder.at(1_100).is_empty(), "one second after the first");
+    assert_eq!(folder.at(1_800), ["a settled"]);
+}
+
+#[test]
+fn a_file_that_never_stops_changing_is_never_offered() {
+    let mut folder = Watched::new();
+    for n in 0..100 {
+        folder.write("a", n, 0);
+        assert!(folder.at(n * 20).is_empty());
+        assert!(!folder.files.are_offered());
+    }
+}
+
+#[test]
+fn an_old_file_is_offered_at_first_sight() {
+    for (age_seconds, seen) in [
+        (1, &["a 1 offered, settled"][..]),
+        (86_400, &["a 1 offered, settled"]),
+        (0, &[]),
+    ] {
+        let mut folder = Watched::new();
+        folder.write("a", 1, age_seconds);
+        assert_eq!(folder.at(0), seen, "{age_seconds}");
+    }
+    // A clock that is ahead makes no file old.
+    let mut folder = Watched::new();
+    folder.write("a", 1, 0);
+    folder.there.get_mut("a").unwrap().modified = Some(present() + Duration::from_secs(60));
+    assert!(folder.at(0).is_empty());
+    assert_eq!(folder.at(100), ["a 1 offered"]);
+}
+
+#[test]
+fn a_file_is_removed_after_half_a_second_and_one_that_comes_back_is_not() {
+    let mut folder = Watched::new();
+    folder.write("a", 1, 9);
+    folder.at(0);
+    let gone = folder.there.remove("a").unwrap();
+    assert!(folder.at(100).is_empty());
+    assert!(!folder.files.are_offered(), "it may have been removed");
+    assert_eq!(folder.due_at(), Some(600));
+    folder.there.insert("a".to_owned(), gone);
+    assert!(folder.at(500).is_empty());
+    assert!(folder.at(700).is_empty());
+    folder.there.clear();
+    assert!(folder.at(800).is_empty());
+    assert_eq!(folder.at(1_300), ["a removed"]);
+    assert!(folder.at(1_400).is_empty());
+    // Removed and written anew is a replacement.
+    folder.write("a", 2, 9);
+    assert_eq!(folder.at(1_500), ["a 2 offered, settled"]);
+}
+
+#[test]
+fn a_file_is_offered_again_on_request() {
+    let mut folder = Watched::new();
+    folder.write("a", 1, 9);
+    folder.at(0);
+    folder.files.offer_again("a");
+    folder.files.offer_again("unknown");
+    assert_eq!(folder.at(10), ["a 1 offered, settled"]);
+    assert!(folder.at(20).is_empty());
+}

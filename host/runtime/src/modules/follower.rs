@@ -1,0 +1,266 @@
+//! The task that follows the sources: it loads each candidate, has the catalog decide, and publishes what is decided.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{self, AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Pins};
+use crate::modules::load_error::LoadError;
+use crate::modules::loader::Loader;
+use crate::modules::module::Module;
+use crate::modules::serving::Published;
+use crate::modules::source::{Candidate, Content, Origin, SourceEvent, Sources};
+
+/// A rescan is answered after this long in any case: a file that never settles, or takes long to compile, does not hold up
+/// a reload.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How often candidates are loaded again that were refused for a fault of this server: nothing reports that a full disk
+/// has been emptied.
+const RETRY: Duration = Duration::from_secs(20);
+/// Candidates that are loaded at one time.
+const LOADS_MAX: usize = 8;
+
+/// A request to look for changes now.
+pub(crate) struct Rescan {
+    /// The pins from now on, if they are others.
+    pub(crate) pins: Option<Pins>,
+    /// Is answered once everything that was found is served or refused.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+type LoadResult = Result<Loaded<Module>, LoadError>;
+
+/// The task's state.
+pub(crate) struct Follower {
+    loader: Arc<Loader>,
+    sources: Sources,
+    catalog: Catalog<Module>,
+    published: Arc<Published>,
+    loads: JoinSet<LoadResult>,
+    /// The load of each origin's newest candidate.
+    loading: BTreeMap<Origin, AbortHandle>,
+    permits: Arc<Semaphore>,
+    /// Nothing has been reported since the sources were idle.
+    is_idle: bool,
+    waiting: Vec<(Instant, oneshot::Sender<()>)>,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        loader: Arc<Loader>,
+        sources: Sources,
+        pins: Pins,
+        published: Arc<Published>,
+    ) -> Self {
+        Self {
+            loader,
+            sources,
+            catalog: Catalog::new(pins),
+            published,
+            loads: JoinSet::new(),
+            loading: BTreeMap::new(),
+            permits: Arc::new(Semaphore::new(LOADS_MAX)),
+            is_idle: false,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Follows the sources until the registry is gone.
+    pub(crate) async fn run(mut self, mut rescans: mpsc::Receiver<Rescan>) {
+        let mut retries = tokio::time::interval(RETRY);
+        retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.conclude();
+            let overdue_at = self.waiting.first().map(|(since, _)| *since + ANSWER_MAX);
+            tokio::select! {
+                rescan = rescans.recv() => match rescan {
+                    Some(rescan) => self.rescan(rescan),
+                    None => return,
+                },
+                event = self.sources.next() => self.take_event(event),
+                Some(ended) = self.loads.join_next_with_id() => self.take_load(ended),
+                _ = retries.tick() => self.retry(),
+                () = sleep_until(overdue_at) => {}
+            }
+        }
+    }
+
+    fn rescan(&mut self, rescan: Rescan) {
+        if let Some(pins) = rescan.pins {
+            self.catalog.set_pins(pins);
+        }
+        self.look(&self.catalog.host_faults());
+        self.waiting.push((Instant::now(), rescan.done));
+    }
+
+    fn retry(&mut self) {
+        let faults = self.catalog.host_faults();
+        if !faults.is_empty() {
+            self.look(&faults);
+        }
+    }
+
+    fn look(&mut self, again: &[Origin]) {
+        self.sources.look(again);
+        self.is_idle = false;
+    }
+
+    fn take_event(&mut self, event: SourceEvent) {
+        self.is_idle = matches!(event, SourceEvent::Idle);
+        match event {
+            SourceEvent::Offered(candidate) => self.load(candidate),
+            SourceEvent::Settled(origin) => {
+                let decisions = self.catalog.settled(&origin);
+                self.publish(decisions);
+            }
+            SourceEvent::Removed(origin) => {
+                self.stop_loading(&origin);
+                let decisions = self.catalog.removed(&origin);
+                self.publish(decisions);
+            }
+            SourceEvent::Idle => {}
+        }
+    }
+
+    fn load(&mut self, candidate: Candidate) {
+        let Candidate {
+            origin,
+            since,
+            is_settled,
+            content,
+        } = candidate;
+        self.stop_loading(&origin);
+        self.catalog.offered(&origin, Offer { since, is_settled });
+        let (loader, permits) = (Arc::clone(&self.loader), Arc::clone(&self.permits));
+        let load = self.loads.spawn(load(loader, permits, content));
+        self.loading.insert(origin, load);
+    }
+
+    /// What an origin offered before does not count any more.
+    fn stop_loading(&mut self, origin: &Origin) {
+        if let Some(load) = self.loading.remove(origin) {
+            load.abort();
+        }
+    }
+
+    fn take_load(&mut self, ended: Result<(task::Id, LoadResult), JoinError>) {
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, result),
+            Err(error) => (error.id(), Err(LoadError::Bug(error.to_string()))),
+        };
+        let mut loading = self.loading.iter();
+        let Some((origin, _)) = loading.find(|(_, load)| load.id() == id) else {
+            // It was superseded.
+            return;
+        };
+        let origin = origin.clone();
+        self.loading.remove(&origin);
+        let decisions = self.catalog.loaded(&origin, result);
+        self.publish(decisions);
+    }
+
+    /// Does what is due: ends the first scan, enforces pins, answers those who wait.
+    fn conclude(&mut self) {
+        let is_quiet = self.is_idle && self.loading.is_empty();
+        if is_quiet && self.catalog.is_first_scan() {
+            let decisions = self.catalog.end_first_scan();
+            self.report(&decisions);
+            self.published.publish(&self.catalog);
+        }
+        // What may be incomplete is not refused yet: a rescan waits for that.
+        let is_quiet = is_quiet && !self.catalog.has_unsettled();
+        let is_overdue = |since: Instant| since.elapsed() >= ANSWER_MAX;
+        let has_overdue = self.waiting.iter().any(|(since, _)| is_overdue(*since));
+        if has_overdue && !is_quiet {
+            tracing::warn!(
+                "not every module was looked at within {ANSWER_MAX:?}; modules that are loaded stay in service"
+            );
+        }
+        if is_quiet || has_overdue {
+            let decisions = self.catalog.enforce_pins();
+            self.publish(decisions);
+        }
+        let is_due = |since: Instant| is_quiet || is_overdue(since);
+        for (_, done) in self.waiting.extract_if(.., |(since, _)| is_due(*since)) {
+            let _ = done.send(());
+        }
+    }
+
+    fn publish(&self, decisions: Vec<Decision>) {
+        if !decisions.is_empty() {
+            self.report(&decisions);
+            self.published.publish(&self.catalog);
+        }
+    }
+
+    fn report(&self, decisions: &[Decision]) {
+        for decision in decisions {
+            report(decision, &self.catalog);
+        }
+    }
+}
+
+async fn load(
+    loader: Arc<Loader>,
+    permits: Arc<Semaphore>,
+    content: BoxFuture<'static, Result<Content, LoadError>>,
+) -> LoadResult {
+    // The semaphore is never closed.
+    let _permit = permits.acquire().await.ok();
+    loader.load_content(content.await?).await
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes a decision to the log.
+fn report(decision: &Decision, catalog: &Catalog<Module>) {
+    match decision {
+        Decision::Serves(origin) => {
+            let Some(Loaded { module, .. }) = catalog.serving(origin) else {
+                return;
+            };
+            let (name, version) = (module.name(), &module.description().version);
+            tracing::info!(
+                handler = %name, file = %origin, version, sha256 = module.sha256(),
+                "{origin} serves {name}"
+            );
+        }
+        Decision::Unchanged(_) => {}
+        Decision::Refused { origin, why } => match catalog.serving(origin) {
+            Some(Loaded { module, .. }) => tracing::error!(
+                handler = %module.name(), file = %origin, error = why,
+                "{origin} is refused; the version of {} before it stays in service", module.name()
+            ),
+            None => tracing::error!(file = %origin, error = why, "{origin} is refused"),
+        },
+        Decision::Withdrawn {
+            origin,
+            handler,
+            why,
+        } => tracing::error!(
+            %handler, file = %origin, error = why,
+            "the handler {handler} from {origin} is no longer served"
+        ),
+        Decision::Removed {
+            origin,
+            handler: Some(handler),
+        } => tracing::info!(
+            %handler, file = %origin,
+            "{origin} was removed: {handler} is no longer served"
+        ),
+        Decision::Removed {
+            origin,
+            handler: None,
+        } => tracing::info!(file = %origin, "{origin} was removed: it served no handler"),
+    }
+}

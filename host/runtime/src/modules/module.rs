@@ -1,0 +1,57 @@
+//! A handler's code that is loaded and can be called.
+
+use std::sync::Arc;
+
+use crate::hooks::Hooks;
+use crate::outbound::egress::Clients;
+use crate::outbound::rates::Rates;
+use crate::sandbox::fair_share::HandlerShare;
+use alert_manager_core::alert::HandlerName;
+use alert_manager_core::description::Description;
+
+/// A handler's code, ready to be called.
+pub struct Module {
+    pub(crate) description: Description,
+    pub(crate) sha256: String,
+    pub(crate) imports: Vec<String>,
+    pub(crate) hooks: Hooks,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) rates: Arc<Rates>,
+    /// Of the CPU permits.
+    pub(crate) share: HandlerShare,
+}
+
+impl Module {
+    /// Returns the name by which the module is known.
+    #[must_use]
+    pub fn name(&self) -> &HandlerName {
+        &self.description.name
+    }
+
+    /// Returns what the module's `describe` returned.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Returns the hash of its bytes, in hexadecimal.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Returns the interfaces of the contract that it imports, by their bare names: `http`, `slack`.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module")
+            .field("description", &self.description)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! What is served at one moment, published as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::ModuleState;
+use crate::modules::catalog::{Catalog, Listed};
+use crate::modules::module::Module;
+use crate::modules::source::Origin;
+use alert_manager_core::alert::HandlerName;
+use alert_manager_core::description::Description;
+
+/// One origin, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ModuleInfo {
+    /// Of the module that serves from this origin; absent if none does.
+    pub name: Option<HandlerName>,
+    /// Of the module that serves.
+    pub version: Option<String>,
+    /// Of the module that serves.
+    pub sha256: Option<String>,
+    /// Where it comes from: for a file its name within the folder.
+    #[serde(rename = "file")]
+    pub origin: Origin,
+    /// Never [`ModuleState::Limited`]: that depends on the configuration.
+    pub state: ModuleState,
+    /// What the module does, in its own words.
+    pub summary: Option<String>,
+    /// The alertnames that it serves unless a route says otherwise.
+    pub alerts: Vec<String>,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Who besides the operator could have written the module that serves; None if nobody could.
+    pub exposure: Option<String>,
+    /// Why the newest bytes of this origin are not served.
+    pub error: Option<String>,
+}
+
+impl ModuleInfo {
+    fn of(listed: &Listed<'_, Module>) -> Self {
+        let module = listed.serving.map(|loaded| &loaded.module);
+        let description = module.map(|module| module.description());
+        Self {
+            name: description.map(|d| d.name.clone()),
+            version: description.map(|d| d.version.clone()),
+            sha256: module.map(|module| module.sha256().to_owned()),
+            origin: listed.origin.clone(),
+            state: listed.state,
+            summary: description.map(|d| d.summary.clone()),
+            alerts: description.map(|d| d.alerts.clone()).unwrap_or_default(),
+            imports: module.map(|m| m.imports().to_vec()).unwrap_or_default(),
+            exposure: listed.serving.and_then(|loaded| loaded.exposure.clone()),
+            error: listed.error.map(str::to_owned),
+        }
+    }
+}
+
+/// A module that serves.
+pub struct Served {
+    /// The module.
+    pub module: Arc<Module>,
+    /// Who besides the operator could have written its bytes, as a sentence; None if nobody could.
+    pub exposure: Option<String>,
+}
+
+/// What is served at one moment.
+#[derive(Default)]
+pub struct Serving {
+    modules: BTreeMap<HandlerName, Arc<Served>>,
+    listed: Vec<ModuleInfo>,
+}
+
+impl Serving {
+    fn of(catalog: &Catalog<Module>) -> Self {
+        let served = catalog.list().filter_map(|listed| listed.serving);
+        Self {
+            modules: served
+                .map(|loaded| {
+                    let served = Served {
+                        module: Arc::clone(&loaded.module),
+                        exposure: loaded.exposure.clone(),
+                    };
+                    (loaded.module.name().clone(), Arc::new(served))
+                })
+                .collect(),
+            listed: catalog
+                .list()
+                .map(|listed| ModuleInfo::of(&listed))
+                .collect(),
+        }
+    }
+
+    /// Returns the module that serves under `name`.
+    #[must_use]
+    pub fn get(&self, name: &HandlerName) -> Option<&Arc<Served>> {
+        self.modules.get(name)
+    }
+
+    /// Returns every origin, refused ones too, sorted by origin.
+    #[must_use]
+    pub fn listed(&self) -> &[ModuleInfo] {
+        &self.listed
+    }
+
+    /// Returns the description of every module that serves, by name.
+    #[must_use]
+    pub fn descriptions(&self) -> Vec<Description> {
+        let served = self.modules.values();
+        served
+            .map(|served| served.module.description().clone())
+            .collect()
+    }
+}
+
+/// What the follower publishes and the registry reads.
+#[derive(Default)]
+pub(crate) struct Published {
+    pub(crate) serving: ArcSwap<Serving>,
+    /// Goes up with every change of what is served; 0 until the first scan has ended.
+    pub(crate) generation: watch::Sender<u64>,
+}
+
+impl Published {
+    /// Publishes what the catalog has decided.
+    pub(crate) fn publish(&self, catalog: &Catalog<Module>) {
+        self.serving.store(Arc::new(Serving::of(catalog)));
+        if !catalog.is_first_scan() {
+            self.generation.send_modify(|n| *n += 1);
+        }
+    }
+}

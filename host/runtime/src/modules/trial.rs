@@ -1,0 +1,59 @@
+//! Tries a module before it is put into place: would a server serve it?
+
+use std::sync::Arc;
+
+use memchr::memmem;
+
+use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Pins};
+use crate::modules::loader::Loader;
+use crate::modules::source::{Candidate, Content, Origin};
+
+impl Loader {
+    /// Decides as a server would that serves `others` already and is then offered `bytes` at `origin`. Pins do not count: a
+    /// module has to be built before it can be pinned.
+    ///
+    /// # Errors
+    /// Why the module would be refused.
+    pub async fn try_module(
+        self: &Arc<Self>,
+        origin: &Origin,
+        bytes: Vec<u8>,
+        others: Vec<Candidate>,
+    ) -> Result<(), String> {
+        let content = Content {
+            bytes,
+            exposure: None,
+        };
+        let module = self.load_content(content).await;
+        let mut catalog = Catalog::new(Pins::new());
+        if let Ok(Loaded { module, .. }) = &module {
+            let name = memmem::Finder::new(module.name().as_str());
+            for other in others.into_iter().filter(|other| other.origin != *origin) {
+                let Ok(content) = other.content.await else {
+                    continue;
+                };
+                // A module that claims the name contains it. The others need not be compiled.
+                if name.find(&content.bytes).is_some() {
+                    let offer = Offer {
+                        since: other.since,
+                        is_settled: true,
+                    };
+                    catalog.offered(&other.origin, offer);
+                    let loaded = self.load_content(content).await;
+                    catalog.loaded(&other.origin, loaded);
+                }
+            }
+        }
+        catalog.end_first_scan();
+        let offer = Offer {
+            since: None,
+            is_settled: true,
+        };
+        catalog.offered(origin, offer);
+        let decisions = catalog.loaded(origin, module);
+        match decisions.into_iter().next() {
+            Some(Decision::Refused { why, .. }) => Err(why),
+            _ => Ok(()),
+        }
+    }
+}
