@@ -216,6 +216,7 @@ suite! {
         a_resolved_that_is_sent_again_together_with_its_firing_runs_after_it,
         what_is_sent_again_this_very_moment_cannot_be_cancelled_yet,
         one_that_cannot_be_read_is_its_own_error_and_nobody_else_s,
+        a_lease_that_another_server_has_taken_stores_nothing_and_spoils_no_neighbour,
     ]
     suspects: [
         one_that_kills_the_server_ends_dead_and_twenty_beside_it_end_done,
