@@ -1,6 +1,7 @@
 //! The list of all cases. One that is written and not listed here is reported as dead code.
 
 use std::future::Future;
+use std::time::Duration;
 
 use super::bench::{Bench, Unsupported};
 
@@ -48,6 +49,9 @@ macro_rules! suite {
     };
 }
 
+/// After so long what a case waits for does not come any more. The longest takes a second.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Runs a case. One that needs what the store has not is named, and has to be among [`Bench::NOT_SHOWN`].
 #[allow(clippy::print_stderr, reason = "the output of a test")]
 fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
@@ -57,7 +61,10 @@ fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
         .max_blocking_threads(1)
         .build()
         .unwrap();
-    let shown = runtime.block_on(case).shown();
+    let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, case).await });
+    let Ok(shown) = ended.map(Shown::shown) else {
+        panic!("{name} waits for what does not come");
+    };
     let is_expected = !B::NOT_SHOWN.contains(&name);
     match shown {
         Ok(()) => assert!(
