@@ -129,7 +129,7 @@ impl Queue {
         self.settle_for(settlement, Reason::Outdated);
     }
 
-    /// Makes due what waits for `dependency`, which is back, or a part of it to find out.
+    /// Makes due what waits for `dependency`, which is back; or one of those, which finds out whether it is.
     pub fn wake(&self, dependency: &Dependency, which: Wake) {
         let shared = &self.inner.shared;
         let now = shared.clock.ticks();

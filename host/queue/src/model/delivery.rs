@@ -73,7 +73,7 @@ pub struct Story {
 const ANY_ROUTE: &str = "*";
 
 /// Which other routes the alert of a delivery took when it was accepted. An earlier delivery of its fingerprint on any
-/// further route is of a configuration that is no more, and goes first.
+/// further route is of an earlier configuration, and goes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Beside {
     /// None.

@@ -42,8 +42,8 @@ pub struct Leased {
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.
     pub woken: Vec<Woken>,
-    /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A time of day that is
-    /// set meanwhile makes nothing older.
+    /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A change of the
+    /// time of day makes nothing older.
     pub age: Duration,
 }
 
@@ -52,6 +52,6 @@ pub struct Leased {
 pub(crate) enum Left {
     /// No worker has taken it out.
     Unbegun,
-    /// What was asked of the world may have been done.
+    /// A worker has it: a call to the outside may have been made.
     UnderWay,
 }

@@ -5,11 +5,11 @@ use alert_manager_core::journal::Dependency;
 /// What a delivery waited for, and how it was woken.
 pub type Woken = (Dependency, Wake);
 
-/// How much of what waits for something goes on when that is back.
+/// How many deliveries that wait for a dependency go on when it is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// All of it.
     All,
-    /// The most urgent, and of those the oldest, to find out.
+    /// The most urgent of them, the oldest of several: it finds out whether the dependency is back.
     First,
 }

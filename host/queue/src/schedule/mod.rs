@@ -77,7 +77,7 @@ struct Item {
 }
 
 impl Item {
-    /// Returns true if somebody has it, or is about to.
+    /// Returns true if it is leased, or its lease is about to be committed.
     fn is_leased(&self) -> bool {
         !matches!(
             self.phase,
@@ -162,8 +162,8 @@ impl Scheduler {
         })
     }
 
-    /// Returns true if one of many that are sent again may come in: as many again of each handler, and of all, are left for
-    /// what is new.
+    /// Returns true if one of many that are sent again may come in: half of the queue, and of each handler's share, is kept for
+    /// new alerts.
     pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 4).max(1);
         let has_room = |handler: &HandlerName| {
@@ -201,7 +201,7 @@ impl Scheduler {
         let first = self.insert(entrant);
         self.item(id).phase = Phase::Waiting;
         if first {
-            self.set_off(id, now);
+            self.enqueue(id, now);
         }
         if suspected > 0 {
             self.alone.suspect(id, suspected);
@@ -245,7 +245,7 @@ impl Scheduler {
         match item.phase {
             Phase::Waiting => {
                 item.phase = Phase::Withdrawn;
-                self.call_off(id);
+                self.dequeue(id);
                 self.provisional.push(Provisional::Withdrawn(id));
                 Withdrawn::Waiting
             }
@@ -339,7 +339,7 @@ impl Scheduler {
                     }
                 }
                 if self.is_next(id) {
-                    self.set_off(id, now);
+                    self.enqueue(id, now);
                 }
             }
             _ => {}
@@ -354,8 +354,8 @@ impl Scheduler {
         !permits.is_idle() && permits.has_free()
     }
 
-    /// Takes a permit outside of the leases' order, if nobody waits for one. While suspects run alone, who waits cannot have
-    /// it now.
+    /// Takes a permit for a lease under way, if no delivery waits for one. While suspects run alone, those that wait could not
+    /// take it now.
     pub(crate) fn try_take_permit(&mut self, handler: &HandlerName, now: Ticks) -> bool {
         let alone = self.alone.is_on(now);
         let key = self.handler_key(handler);

@@ -25,7 +25,7 @@ impl Scheduler {
                     _ => {
                         self.item(id).phase = Phase::Waiting;
                         if self.is_next(id) {
-                            self.set_off(id, now);
+                            self.enqueue(id, now);
                         }
                     }
                 },
@@ -59,12 +59,12 @@ impl Scheduler {
                     item.leases -= 1;
                     let handler = item.handler;
                     self.handlers[handler].taken -= 1;
-                    self.set_off(id, now);
+                    self.enqueue(id, now);
                 }
                 Provisional::Withdrawn(id) => {
                     self.item(id).phase = Phase::Waiting;
                     if self.is_next(id) {
-                        self.set_off(id, now);
+                        self.enqueue(id, now);
                     }
                 }
                 Provisional::Revoked(id, started) => {

@@ -16,15 +16,15 @@ pub(super) const LAYOUT: i64 = 5;
 // An event has a row for each occurrence, so that what is remembered of one goes with it. `ends` is the start of the firing
 // that a resolved has ended, if it named another one.
 // `occurrence` and `sent_starts_at` (the start that the sender gave, if the event has another) are what the events of
-// deliveries are read from after a crash. `beside` has the other routes that the same alert took (`rows.rs`). `suspected`
+// deliveries are read from after a crash. `beside` has the other routes that the same alert took (`model/delivery.rs`). `suspected`
 // counts the times that the server died while this and others ran. `resent` is 1 from the revival by a re-send to the
 // retry by a person; `first_died_at` is the first death since that retry. Neither counts a death before the first run: by
 // backlog, or of what was refused.
 // `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
-// `reason` is why a delivery has ended (`rows.rs`), null before that.
+// `reason` is why a delivery has ended (`codes.rs`), null before that.
 // `dead_bytes` is what a dead delivery takes of the store, with everything that belongs to it.
-// `unreported` has the deaths that no notice was made of yet, by why they died and their handlers (`deaths.rs`).
+// `unreported` has the deaths that no notice was made of yet, by why they died and their handlers (`unreported.rs`).
 // Retention goes by when deliveries were settled, never by their ids: those follow the order of acceptance, also while the
 // clock is wrong.
 const TABLES: &str = "
@@ -171,7 +171,7 @@ INSERT INTO meta VALUES ('earlier_deaths_until', CAST(unixepoch('subsec') * 1000
 /// From the third layout, which did not know what a delivery waits for besides its time.
 const FROM_3: &str = "ALTER TABLE deliveries ADD COLUMN waits_for TEXT;";
 
-/// From the fourth layout, in which a text alone said why a delivery had ended. Reasons have the numbers of `rows.rs`.
+/// From the fourth layout, in which a text alone said why a delivery had ended. Reasons have the numbers of `codes.rs`.
 const FROM_4: &str = "
 ALTER TABLE deliveries ADD COLUMN reason INTEGER;
 UPDATE deliveries SET reason = CASE

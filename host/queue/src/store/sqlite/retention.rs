@@ -1,4 +1,4 @@
-//! Removes what is too old or too much, a little at a time, so that no commit waits long for it.
+//! Retention: removes what is too old or too much, a little at a time, so that no commit waits long for it.
 //!
 //! By time, settled deliveries go once they were settled longer ago than `retention.time`. By size, done ones go first, the
 //! oldest of them first. Dead letters are the last to go, and only for other dead letters: not before nothing that is done is
@@ -78,7 +78,7 @@ impl Tidied {
     }
 }
 
-/// Where the removal stands.
+/// How far the removal has come.
 #[derive(Debug)]
 pub(super) struct Retention {
     next: Instant,

@@ -245,7 +245,7 @@ pub(super) fn exists(conn: &Connection, id: DeliveryId) -> rusqlite::Result<bool
         .query_one([id.as_raw()], |row| row.get(0))
 }
 
-/// Removes a delivery and everything that hangs on it.
+/// Removes a delivery and all that belongs to it.
 pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM deliveries WHERE id = ?1",
