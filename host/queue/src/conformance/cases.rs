@@ -49,7 +49,7 @@ macro_rules! suite {
     };
 }
 
-/// After so long what a case waits for does not come any more. The longest takes a second.
+/// After so long what a case waits for does not come any more. Each takes a second or two, but for the model, which does not wait.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs a case. One that needs what the store has not is named, and has to be among [`Bench::NOT_SHOWN`].
