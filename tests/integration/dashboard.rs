@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
+use alert_manager::telemetry::{METRICS, Metric};
 use regex::Regex;
 use serde_json::Value;
 use tests::modules::workspace;
@@ -11,18 +12,10 @@ use tests::process::finished;
 
 /// Returns each metric's labels, as the server registers them.
 fn registered() -> BTreeMap<String, BTreeSet<String>> {
-    let source = fs::read_to_string(workspace().join("host/src/telemetry/metrics.rs")).unwrap();
-    let metric =
-        Regex::new(r#""(alert_manager_[a-z_]+)",\s*"(?:[^"\\]|\\.)*",\s*(?:&\[([^\]]*)\])?"#)
-            .unwrap();
-    let word = Regex::new(r#""([a-z0-9_]+)""#).unwrap();
-    metric
-        .captures_iter(&source)
-        .map(|found| {
-            let labels = found.get(2).map_or("", |labels| labels.as_str());
-            let labels = word.captures_iter(labels).map(|l| l[1].to_owned());
-            (found[1].to_owned(), labels.collect())
-        })
+    let labels = |metric: &Metric| metric.labels.iter().map(|l| l.name.to_owned()).collect();
+    let metrics = METRICS.iter();
+    metrics
+        .map(|metric| (metric.name(), labels(metric)))
         .collect()
 }
 

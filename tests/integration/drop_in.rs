@@ -129,8 +129,7 @@ async fn a_module_that_is_removed_serves_no_more_and_its_alerts_wait() {
     let mut changes = server.shared.folder_changes();
     loop {
         changes.mark_unchanged();
-        let (_, body) = server.get("/api/v1/handlers").await;
-        if body["handlers"] == json!([]) {
+        if server.handlers().await.is_empty() {
             break;
         }
         changes.changed().await.unwrap();

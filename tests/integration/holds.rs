@@ -1,6 +1,7 @@
 //! What Slack refuses until the operator mends it is held, and goes on by itself; what waits for a dependency goes when that
 //! is back.
 
+use alert_manager::api::Held;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::alerts;
@@ -79,8 +80,7 @@ async fn a_channel_that_refuses_the_app_is_held_and_goes_on_by_itself_most_urgen
         };
         assert!(metric(&server, &gauge("alerts", 1)).await);
         assert!(metric(&server, &gauge("oncall", 0)).await);
-        let (_, handlers) = server.get("/api/v1/handlers").await;
-        assert_eq!(handlers["handlers"][0]["held"][0]["code"], code);
+        assert_eq!(held(&server).await[0].code, code);
 
         // The other channel goes on.
         let other = server
@@ -144,9 +144,8 @@ async fn point_elsewhere(server: &Server) {
 }
 
 /// Returns what is held, as `handlers` shows it.
-async fn held(server: &Server) -> Value {
-    let (_, handlers) = server.get("/api/v1/handlers").await;
-    handlers["handlers"][0]["held"].clone()
+async fn held(server: &Server) -> Vec<Held> {
+    server.handlers().await.remove(0).held
 }
 
 /// Accepts an alert that is done by its first try, and returns its message's channel.
@@ -180,7 +179,7 @@ async fn what_is_said_of_a_channels_old_place_holds_nothing_in_its_new_one() {
         assert_eq!(done_at_once(&server, &slack, &over).await, "#general");
         let next = alerts::firing("Next", &[]);
         assert_eq!(done_at_once(&server, &slack, &next).await, "#general");
-        assert_eq!(held(&server).await, json!([]), "restarts: {restarts}");
+        assert_eq!(held(&server).await, [], "restarts: {restarts}");
     }
 }
 
@@ -194,10 +193,10 @@ async fn what_works_in_a_channels_old_place_releases_nothing_in_its_new_one() {
     point_elsewhere(&server).await;
     let waiting = server.accept(&alerts::firing("Waits", &[])).await;
     wait_until(&server, &waiting, "slack channel alerts").await;
-    let since = held(&server).await[0]["since"].clone();
+    let since = held(&server).await[0].since;
     let over = alerts::resolved("First", &[]);
     assert_eq!(done_at_once(&server, &slack, &over).await, "#alerts");
-    assert_eq!(held(&server).await[0]["since"], since, "the same hold");
+    assert_eq!(held(&server).await[0].since, since, "the same hold");
     assert_eq!(server.story(&waiting[0]).await["state"], "retrying");
     slack.refuse_channel("general", None);
     assert_eq!(server.wait_settled(&waiting[0]).await["state"], "done");

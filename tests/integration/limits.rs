@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use alert_manager::alert::StepKind;
+use alert_manager::api::Limit;
 use alert_manager::runtime::{Invoked, Limits, StepFailure};
 use tests::alerts;
 use tests::harness::{Answer, Harness, World, facts};
@@ -272,15 +273,14 @@ handlers:
     let (_, metrics) = server.get_text("/metrics").await;
     let counted = r#"alert_manager_limits_total{handler="hostile",limit="log_lines"} 19993"#;
     assert!(metrics.contains(counted), "{metrics}");
-    let (_, handlers) = server.get("/api/v1/handlers").await;
-    let limits = &handlers["handlers"][0]["limits"];
+    let limits = server.handlers().await[0].limits.clone().unwrap();
     for (name, value) in [
         ("log_lines", 7),
         ("kv_bytes", 1 << 20),
         ("requests_per_second", 3),
         ("memory_bytes", 64 << 20),
     ] {
-        assert_eq!(limits[name], value, "{name}: {limits}");
+        assert_eq!(limits[name], Limit::Amount(value), "{name}: {limits:?}");
     }
-    assert_eq!(limits["cpu"], "5s");
+    assert_eq!(limits["cpu"], Limit::Time("5s".to_owned()));
 }

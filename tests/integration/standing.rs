@@ -54,11 +54,13 @@ async fn attempts_are_what_the_story_tells_and_tries_are_counted_apart() {
     // Nothing of these three uses up a try: Slack does not answer.
     slack.faults().next_n(POST, 3, Fault::status(503));
     let ids = server.accept(&alerts::firing("Late", &[])).await;
-    let story = server.wait_settled(&ids[0]).await;
-    assert_eq!(story["story"].as_array().unwrap().len(), 4, "{story:#}");
-    assert_eq!(story["attempts"], 4, "{story:#}");
-    assert_eq!(step(&story, "slack-notify")["attempts_used"], 1);
-    assert_eq!(step(&story, "slack-notify")["tries_left"], 0);
+    server.wait_settled(&ids[0]).await;
+    let story = server.delivery(&ids[0]).await;
+    assert_eq!(story.story.len(), 4, "{story:#?}");
+    assert_eq!(story.delivery.attempts, 4, "{story:#?}");
+    let act = story.steps.last().unwrap();
+    assert_eq!(act.handler.as_str(), "slack-notify");
+    assert_eq!((act.attempts_used, act.tries_left), (1, 0));
     let (_, listed) = server.get("/api/v1/deliveries").await;
     assert_eq!(listed["deliveries"][0]["attempts"], 4);
     let explained = told(&server, &["explain", &ids[0]]).await;

@@ -213,10 +213,13 @@ async fn a_refused_token_holds_all_of_slack_and_loses_nothing() {
         |held: u8| format!("alert_manager_slack_channel_held{{channel=\"alerts\"}} {held}\n");
     let (_, metrics) = server.get_text("/metrics").await;
     assert!(metrics.contains(&gauge(1)), "{metrics}");
-    let (_, handlers) = server.get("/api/v1/handlers").await;
-    let told = handlers["handlers"][0]["last_error"].as_str().unwrap();
-    assert!(told.contains("Slack refuses the token"), "{told}");
-    assert_eq!(handlers["handlers"][0]["held"][0]["channel"], Value::Null);
+    let handler = server.handlers().await.remove(0);
+    let last_error = handler.last_error.unwrap();
+    assert!(
+        last_error.contains("Slack refuses the token"),
+        "{last_error}"
+    );
+    assert_eq!(handler.held[0].channel, None);
     let calls = slack.calls().iter().filter(|c| c.method == POST).count();
     assert!(
         calls <= ALERTS,

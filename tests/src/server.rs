@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alert_manager::api;
 use alert_manager::app::{App, ConfigSource, Handle};
 use alert_manager::config::{Config, Overrides};
 use alert_manager::runtime::Compiler;
@@ -263,6 +264,19 @@ impl Server {
         let (status, story) = self.get(&format!("/api/v1/deliveries/{id}")).await;
         assert_eq!(status, StatusCode::OK, "{story}");
         story
+    }
+
+    /// Returns a delivery with its story, as the API's type.
+    pub async fn delivery(&self, id: &str) -> api::Story {
+        serde_json::from_value(self.story(id).await).expect("a story")
+    }
+
+    /// Returns the handlers, as the API's type.
+    pub async fn handlers(&self) -> Vec<api::Handler> {
+        let (status, body) = self.get("/api/v1/handlers").await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        let body: api::Handlers = serde_json::from_value(body).expect("handlers");
+        body.handlers
     }
 
     /// Waits until the story of a delivery is as wanted, and returns it.
