@@ -1,4 +1,4 @@
-//! What people ask of the queue: what is in it, and to send something again or give it up.
+//! What people ask of the queue: what is in it, to send something again, or to cancel it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -16,6 +16,7 @@ mod online;
 mod print;
 mod process;
 mod remote;
+mod retry;
 mod routes;
 mod send;
 mod serve;
@@ -72,8 +73,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Deliveries(args) if args.watch => watch::run(&args),
         Command::Deliveries(args) => remote::deliveries(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Retry(args) => remote::retry(&args),
-        Command::Cancel(args) => remote::cancel(&args),
+        Command::Retry(args) => retry::retry(&args),
+        Command::Cancel(args) => retry::cancel(&args),
         Command::Reload(args) => remote::reload(&args),
         Command::Init(args) => init::run(&args),
         Command::Send(args) => send::run(&args),

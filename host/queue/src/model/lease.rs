@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
-use alert_manager_core::journal::Dependency;
 
 use super::progress::Progress;
+use super::wake::Woken;
 
 /// A server that gives leases: one start of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,21 +42,9 @@ pub struct Leased {
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.
     pub woken: Vec<Woken>,
-    /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A time of day that is
-    /// set meanwhile makes nothing older.
+    /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A change of the
+    /// time of day makes nothing older.
     pub age: Duration,
-}
-
-/// What a delivery waited for, and how it was woken.
-pub type Woken = (Dependency, Wake);
-
-/// How much of what waits for something goes on when that is back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// All of it.
-    All,
-    /// The most urgent, and of those the oldest, to find out.
-    First,
 }
 
 /// How far a lease had come that nobody will end any more.
@@ -64,6 +52,6 @@ pub enum Wake {
 pub(crate) enum Left {
     /// No worker has taken it out.
     Unbegun,
-    /// What was asked of the world may have been done.
+    /// A worker has it: a call to the outside may have been made.
     UnderWay,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use alert_manager_core::alert::{Block, HandlerName, Labels, StepKind, Timestamp};
 use alert_manager_core::journal::{Begun, Dependency, Doubts, Entry, lines};
 
-use super::lease::Woken;
+use super::wake::Woken;
 
 /// How one step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ impl Step {
         self.tries
     }
 
-    /// Returns what is in doubt, given that the step's record ends before `recorded`'s last place.
+    /// Returns what is in doubt, given what the step has recorded so far.
     #[must_use]
     pub fn doubts_over(&self, recorded: &[Entry], lease: u32) -> Doubts {
         let mut doubts = self.doubts.clone();
@@ -169,7 +169,7 @@ impl Progress {
         Self { steps }
     }
 
-    /// Returns the places of the steps that are due at `now`, in order: the first enrichment that is not
+    /// Returns the indexes of the steps that are due at `now`, in order: the first enrichment that is not
     /// finished, alone; after the enrichments every actor that need not wait.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<usize> {

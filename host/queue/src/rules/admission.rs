@@ -191,3 +191,87 @@ fn as_event(
     let json = serde_json::to_string(&alert)?;
     Ok(Some((Arc::new(alert), json)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use alert_manager_core::alert::Status;
+
+    use super::*;
+    use crate::conformance::prelude::alert;
+    use crate::model::Submission;
+    use crate::model::clock::from_millis;
+
+    fn plan(route: &str, priority: Priority) -> Plan {
+        Plan {
+            route: route.into(),
+            handlers: vec![HandlerName::new("a")],
+            priority,
+            repeat_after: Duration::ZERO,
+        }
+    }
+
+    fn arrives(plans: Vec<Plan>) -> NewAlert {
+        NewAlert::from(Submission {
+            alert: alert("A", 0),
+            starts_at_missing: false,
+            plans,
+        })
+    }
+
+    #[test]
+    fn a_delivery_begins_leased_waiting_or_dead() {
+        let new = arrives(vec![plan("route", Priority::Warning)]);
+        let arrival = Arrival::of_message(&new, new.alert.event(), None).unwrap();
+        let (id, now) = (DeliveryId::from_raw(1), from_millis(7));
+        for (begins, state, leases, reason) in [
+            (Begins::Leased, State::Running, 1, None),
+            (Begins::Waiting, State::Queued, 0, None),
+            (Begins::Behind, State::Dead, 0, Some(Reason::Backlog)),
+        ] {
+            let shared = ("route".into(), new.plans[0].handlers.as_slice().into());
+            let delivery = arrival.on_route(id, &new.plans[0], shared, begins, now);
+            assert_eq!((delivery.state, delivery.leases), (state, leases));
+            assert_eq!(delivery.reason, reason, "{begins:?}");
+            assert_eq!(delivery.settled_at, reason.map(|_| now), "{begins:?}");
+            assert_eq!(delivery.priority, Priority::Warning);
+            assert!(
+                matches!(delivery.json, Text::Borrowed(_)),
+                "it is not copied"
+            );
+        }
+        let unrouted = arrival.unrouted(id, now);
+        assert_eq!(
+            (unrouted.state, unrouted.reason),
+            (State::Done, Some(Reason::Unrouted))
+        );
+    }
+
+    #[test]
+    fn an_alert_is_written_anew_only_if_its_event_has_another_start_or_occurrence() {
+        let new = arrives(vec![
+            plan("one", Priority::Normal),
+            plan("two", Priority::Normal),
+        ]);
+        let own = new.alert.event();
+        let next = Event {
+            occurrence: own.occurrence.next(),
+            ..own
+        };
+        let moved = Event {
+            starts_at: from_millis(1),
+            ..own
+        };
+        for (event, is_new) in [(own, false), (next, true), (moved, true)] {
+            let arrival = Arrival::of_message(&new, event, None).unwrap();
+            assert_eq!(arrival.alert.event(), event);
+            assert_eq!(matches!(arrival.json, Text::Made(_)), is_new, "{event:?}");
+            assert!(arrival.beside.has("two"));
+            let read: Alert = serde_json::from_str(&arrival.json).unwrap();
+            assert_eq!((read.event(), read.status), (event, Status::Firing));
+        }
+    }
+}

@@ -74,7 +74,7 @@ impl Scheduler {
             self.alone.until = None;
             return None;
         };
-        self.call_off(id);
+        self.dequeue(id);
         self.alone.running = Some(id);
         self.provisional.push(Provisional::Granted(id));
         Some(self.lease(id, Phase::Granted))

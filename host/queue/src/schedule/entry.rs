@@ -36,7 +36,7 @@ pub(crate) struct Entrant {
     pub(crate) alert_bytes: usize,
 }
 
-/// A lease that was given, with a permit of `handler`.
+/// A lease, and a permit of `handler` for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) lease: Lease,

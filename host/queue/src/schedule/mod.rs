@@ -8,6 +8,7 @@ mod alone;
 mod concurrency;
 mod entry;
 mod ordering;
+mod provisional;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::model::{Lease, Owner, Wake, Woken};
 use alone::Alone;
 use concurrency::Permits;
 use ordering::Line;
+use provisional::Provisional;
 use wake::{Backs, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
@@ -75,7 +77,7 @@ struct Item {
 }
 
 impl Item {
-    /// Returns true if somebody has it, or is about to.
+    /// Returns true if it is leased, or its lease is about to be committed.
     fn is_leased(&self) -> bool {
         !matches!(
             self.phase,
@@ -87,15 +89,6 @@ impl Item {
 /// How long a delivery waits for a permit of one handler before it asks the next of its pipeline, in
 /// milliseconds: a handler whose permits are all taken is not to hold back the others' steps.
 const PATIENCE_MS: Ticks = 10_000;
-
-/// What a provisional step was, for [`Scheduler::rollback`].
-#[derive(Clone, Copy, Debug)]
-enum Provisional {
-    Admitted(DeliveryId),
-    Granted(DeliveryId),
-    Withdrawn(DeliveryId),
-    Revoked(DeliveryId, bool),
-}
 
 /// Everything that is not settled, and what of it runs next.
 #[derive(Debug)]
@@ -169,8 +162,8 @@ impl Scheduler {
         })
     }
 
-    /// Returns true if one of many that are sent again may come in: as many again of each handler, and of all, are left for
-    /// what is new.
+    /// Returns true if one of many that are sent again may come in: half of the queue, and of each handler's share, is kept for
+    /// new alerts.
     pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 4).max(1);
         let has_room = |handler: &HandlerName| {
@@ -208,7 +201,7 @@ impl Scheduler {
         let first = self.insert(entrant);
         self.item(id).phase = Phase::Waiting;
         if first {
-            self.set_off(id, now);
+            self.enqueue(id, now);
         }
         if suspected > 0 {
             self.alone.suspect(id, suspected);
@@ -252,7 +245,7 @@ impl Scheduler {
         match item.phase {
             Phase::Waiting => {
                 item.phase = Phase::Withdrawn;
-                self.call_off(id);
+                self.dequeue(id);
                 self.provisional.push(Provisional::Withdrawn(id));
                 Withdrawn::Waiting
             }
@@ -263,64 +256,6 @@ impl Scheduler {
             }
             Phase::Staged { .. } | Phase::Granted => Withdrawn::Uncommitted,
             Phase::Revoked | Phase::Withdrawn => Withdrawn::Absent,
-        }
-    }
-
-    /// Makes every provisional step true.
-    pub(crate) fn commit(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional) {
-            match step {
-                Provisional::Admitted(id) => match self.item(id).phase {
-                    Phase::Staged { leased: true } => self.begin(id),
-                    _ => {
-                        self.item(id).phase = Phase::Waiting;
-                        if self.is_next(id) {
-                            self.set_off(id, now);
-                        }
-                    }
-                },
-                Provisional::Granted(id) => {
-                    if self.item(id).phase == Phase::Granted {
-                        self.begin(id);
-                    }
-                }
-                Provisional::Withdrawn(id) => self.remove(id, now),
-                Provisional::Revoked(..) => {}
-            }
-        }
-    }
-
-    /// Undoes every provisional step.
-    pub(crate) fn rollback(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional).into_iter().rev() {
-            match step {
-                Provisional::Admitted(id) => {
-                    let item = self.item(id);
-                    let (handler, permit) =
-                        (item.handler, item.phase == Phase::Staged { leased: true });
-                    if permit {
-                        self.handlers[handler].taken -= 1;
-                    }
-                    self.remove(id, now);
-                }
-                Provisional::Granted(id) => {
-                    let item = self.item(id);
-                    item.phase = Phase::Waiting;
-                    item.leases -= 1;
-                    let handler = item.handler;
-                    self.handlers[handler].taken -= 1;
-                    self.set_off(id, now);
-                }
-                Provisional::Withdrawn(id) => {
-                    self.item(id).phase = Phase::Waiting;
-                    if self.is_next(id) {
-                        self.set_off(id, now);
-                    }
-                }
-                Provisional::Revoked(id, started) => {
-                    self.item(id).phase = Phase::Leased { started };
-                }
-            }
         }
     }
 
@@ -404,7 +339,7 @@ impl Scheduler {
                     }
                 }
                 if self.is_next(id) {
-                    self.set_off(id, now);
+                    self.enqueue(id, now);
                 }
             }
             _ => {}
@@ -419,8 +354,8 @@ impl Scheduler {
         !permits.is_idle() && permits.has_free()
     }
 
-    /// Takes a permit outside of the leases' order, if nobody waits for one. While suspects run alone, who waits cannot have
-    /// it now.
+    /// Takes a permit for a lease under way, if no delivery waits for one. While suspects run alone, those that wait could not
+    /// take it now.
     pub(crate) fn try_take_permit(&mut self, handler: &HandlerName, now: Ticks) -> bool {
         let alone = self.alone.is_on(now);
         let key = self.handler_key(handler);

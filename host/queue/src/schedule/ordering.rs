@@ -134,7 +134,7 @@ impl Scheduler {
         self.items.insert(id, item);
         self.await_all(id, entrant.waits_for);
         for overtaken in overtaken {
-            self.call_off(overtaken);
+            self.dequeue(overtaken);
         }
         is_next
     }
@@ -179,7 +179,7 @@ impl Scheduler {
     }
 
     pub(super) fn remove(&mut self, id: DeliveryId, now: Ticks) {
-        self.call_off(id);
+        self.dequeue(id);
         self.await_none(id);
         let Some(item) = self.items.remove(&id) else {
             return;
@@ -198,7 +198,7 @@ impl Scheduler {
         }
         for freed in freed {
             if self.items[&freed].phase == Phase::Waiting {
-                self.set_off(freed, now);
+                self.enqueue(freed, now);
             }
         }
     }
@@ -214,8 +214,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes one that need not wait for another wait for its time, or for a permit.
-    pub(super) fn set_off(&mut self, id: DeliveryId, now: Ticks) {
+    /// Has a delivery that need not wait for another wait for its time, or for a permit.
+    pub(super) fn enqueue(&mut self, id: DeliveryId, now: Ticks) {
         let item = &self.items[&id];
         if item.due > now {
             let due = item.due;
@@ -232,8 +232,8 @@ impl Scheduler {
         }
     }
 
-    /// The opposite of `set_off`.
-    pub(super) fn call_off(&mut self, id: DeliveryId) {
+    /// The opposite of `enqueue`.
+    pub(super) fn dequeue(&mut self, id: DeliveryId) {
         self.stop_timer(id);
         if let Some(item) = self.items.get(&id) {
             self.handlers[item.handler].unready(item.priority, id);
@@ -249,13 +249,13 @@ impl Scheduler {
             if item.due < at {
                 self.ask_next_handler(id);
             }
-            self.set_off(id, now);
+            self.enqueue(id, now);
         }
     }
 
     /// It has waited long enough for a permit of one handler: from now on it waits for the next one's.
     fn ask_next_handler(&mut self, id: DeliveryId) {
-        self.call_off(id);
+        self.dequeue(id);
         let item = &self.items[&id];
         let here = &self.handlers[item.handler].name;
         let place = item.pipeline.iter().position(|h| h == here);

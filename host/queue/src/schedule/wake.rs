@@ -1,7 +1,7 @@
 //! What waits for something outside of the server, and goes on when that is back.
 //!
-//! It is woken by its dependency, most urgent first, and then takes its place among what is due: permits, ordering keys
-//! and priorities hold as ever.
+//! It is woken by its dependency, the most urgent first, and is due from then on: permits, ordering keys and priorities hold as for
+//! any other delivery that is due.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,10 +12,10 @@ use alert_manager_core::journal::Dependency;
 
 use super::{Phase, Scheduler};
 
-/// Deliveries by what they wait for, by priority and then by age.
+/// Deliveries by their dependency, then by priority, then by age.
 pub(super) type Waiters = HashMap<Dependency, BTreeSet<(Priority, DeliveryId)>>;
 
-/// So many dependencies are remembered as back. One that is forgotten is missed by a lease that began long before.
+/// How many dependencies are remembered as back. A lease that began long before misses one that is forgotten.
 const BACKS_MAX: usize = 1_024;
 
 /// When each dependency was last back, by the number of the wake: a lease under way waits for nothing yet, and would miss it.
@@ -116,8 +116,8 @@ impl Scheduler {
         self.await_none(id);
         self.item(id).due = now;
         if self.is_next(id) {
-            self.call_off(id);
-            self.set_off(id, now);
+            self.dequeue(id);
+            self.enqueue(id, now);
         }
     }
 

@@ -7,10 +7,10 @@
 //! - A name that is pinned to a hash is served by that module or by none.
 //! - The candidates of the first scan are decided together, the oldest first, so that the order of loading does not count.
 
+mod input;
 mod pins;
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use crate::ModuleState;
 use crate::modules::load_error::LoadError;
@@ -18,8 +18,8 @@ use crate::modules::source::Origin;
 use alert_manager_core::alert::HandlerName;
 use pins::{pin_error, take_unpinned};
 
+pub(crate) use input::{Claim, Loaded, Offer};
 pub use pins::Pins;
-pub(crate) use pins::{Claim, Loaded};
 
 /// What has changed, for the log. Each one is to be published.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,8 +51,7 @@ pub(crate) struct Catalog<M> {
 }
 
 struct Entry<M> {
-    since: Option<SystemTime>,
-    is_settled: bool,
+    offer: Offer,
     newest: Newest<M>,
     /// The newest module, or one before it.
     serving: Option<Loaded<M>>,
@@ -153,16 +152,14 @@ impl<M: Claim> Catalog<M> {
     }
 
     /// Notes that the origin has a new candidate, which is being loaded.
-    pub(crate) fn offered(&mut self, origin: &Origin, since: Option<SystemTime>, is_settled: bool) {
-        let entry = self.entries.entry(origin.clone()).or_insert(Entry {
-            since,
-            is_settled,
+    pub(crate) fn offered(&mut self, origin: &Origin, offer: Offer) {
+        let before = self.entries.remove(origin);
+        let entry = Entry {
+            offer,
             newest: Newest::Loading,
-            serving: None,
-        });
-        entry.since = since;
-        entry.is_settled = is_settled;
-        entry.newest = Newest::Loading;
+            serving: before.and_then(|entry| entry.serving),
+        };
+        self.entries.insert(origin.clone(), entry);
     }
 
     /// Decides what loading the origin's candidate came to.
@@ -187,7 +184,7 @@ impl<M: Claim> Catalog<M> {
         let Some(entry) = self.entries.get_mut(origin) else {
             return Vec::new();
         };
-        entry.is_settled = true;
+        entry.offer.is_settled = true;
         match std::mem::replace(&mut entry.newest, Newest::Loading) {
             Newest::Unsettled(error) => self.decide(origin, Err(error)).into_iter().collect(),
             newest => {
@@ -257,7 +254,7 @@ impl<M: Claim> Catalog<M> {
                 None => self.serve(origin, loaded),
                 Some(why) => self.refuse(origin, why, Cause::Conflict(loaded)),
             }),
-            Err(error) if self.entries.get(origin)?.is_settled => {
+            Err(error) if self.entries.get(origin)?.offer.is_settled => {
                 let cause = match error {
                     LoadError::Host(_) => Cause::Host,
                     _ => Cause::Bytes,
@@ -377,7 +374,7 @@ impl<M: Claim> Catalog<M> {
         let entries = self.entries.iter();
         let mut meant: Vec<_> = entries.filter(|(_, entry)| is_meant(entry)).collect();
         // Stable: those of one age are in the order of their origins.
-        meant.sort_by_key(|(_, entry)| entry.since);
+        meant.sort_by_key(|(_, entry)| entry.offer.since);
         meant
             .into_iter()
             .map(|(origin, _)| origin.clone())

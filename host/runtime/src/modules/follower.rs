@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::modules::catalog::{Catalog, Decision, Loaded, Pins};
+use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Pins};
 use crate::modules::load_error::LoadError;
 use crate::modules::loader::Loader;
 use crate::modules::module::Module;
@@ -135,7 +135,7 @@ impl Follower {
             content,
         } = candidate;
         self.stop_loading(&origin);
-        self.catalog.offered(&origin, since, is_settled);
+        self.catalog.offered(&origin, Offer { since, is_settled });
         let (loader, permits) = (Arc::clone(&self.loader), Arc::clone(&self.permits));
         let load = self.loads.spawn(load(loader, permits, content));
         self.loading.insert(origin, load);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use crate::modules::catalog::{Catalog, Decision, Loaded, Pins};
+use crate::modules::catalog::{Catalog, Decision, Loaded, Offer, Pins};
 use crate::modules::loader::Loader;
 use crate::modules::source::{Candidate, Content, Origin};
 
@@ -34,14 +34,22 @@ impl Loader {
                 };
                 // A module that claims the name contains it. The others need not be compiled.
                 if name.find(&content.bytes).is_some() {
-                    catalog.offered(&other.origin, other.since, true);
+                    let offer = Offer {
+                        since: other.since,
+                        is_settled: true,
+                    };
+                    catalog.offered(&other.origin, offer);
                     let loaded = self.load_content(content).await;
                     catalog.loaded(&other.origin, loaded);
                 }
             }
         }
         catalog.end_first_scan();
-        catalog.offered(origin, None, true);
+        let offer = Offer {
+            since: None,
+            is_settled: true,
+        };
+        catalog.offered(origin, offer);
         let decisions = catalog.loaded(origin, module);
         match decisions.into_iter().next() {
             Some(Decision::Refused { why, .. }) => Err(why),

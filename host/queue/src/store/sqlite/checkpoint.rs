@@ -1,8 +1,8 @@
-//! Copies the log back into the database beside the committer, which would otherwise stand still for it.
+//! Checkpoints the write-ahead log beside the committer, which would otherwise wait for it.
 //!
-//! A copy that runs while the log grows never reaches its end, and only from there is the log begun anew. The committer's
-//! own checkpoint gets there: `SQLite` tries one after each commit once the log is [`LOG_FRAMES_MAX`] long, and finds next
-//! to all copied. It does not wait for a copy under way, so the thread here leaves it room from that length on.
+//! A checkpoint that runs while the log grows can never catch up, and the log is only reset after a complete one. The committer's
+//! own checkpoint is complete: `SQLite` tries one after each commit once the log is [`LOG_FRAMES_MAX`] long, and finds nearly all of
+//! it copied. It does not wait for a checkpoint under way, so the thread here makes none from that length on.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -12,15 +12,15 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::model::OpenError;
 
-use super::schema::failed;
+use super::errors::failed;
 
-/// Rows written between two copies, in alerts taken in and messages stored.
+/// Changes written between two checkpoints.
 const ROWS: usize = 1_000;
 
-/// From this length on the log is to be begun anew: 32 MB.
+/// From this length on, in pages, the log is to be reset: 32 MB.
 pub(super) const LOG_FRAMES_MAX: i64 = 8_000;
 
-/// The thread that copies.
+/// The thread that checkpoints.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     wake: Option<SyncSender<()>>,
@@ -60,7 +60,7 @@ impl Checkpointer {
         }
     }
 
-    /// Waits for the copy under way, and makes no more.
+    /// Waits for the checkpoint under way, and makes no more.
     pub(super) fn stop(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take()
@@ -82,7 +82,7 @@ fn connect(store: &Path) -> rusqlite::Result<Connection> {
         store,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    // The log is synced before it is copied, the database before the log is begun anew.
+    // The log is synced before it is copied, the database before the log is reset.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -64;")?;
     Ok(conn)
 }
@@ -94,7 +94,7 @@ fn run(conn: &Connection, woken: &Receiver<()>) {
             row.get::<_, i64>(1)
         });
         match frames {
-            // What wants to be copied meanwhile is the committer's to copy, with the rest.
+            // The rest is for the committer's own checkpoint.
             Ok(frames) if frames >= LOG_FRAMES_MAX => drop(woken.try_recv()),
             Ok(_) => failing = false,
             Err(error) => {

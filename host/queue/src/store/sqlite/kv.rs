@@ -10,11 +10,11 @@ use alert_manager_core::journal::{KvChange, KvQuota, KvReply, KvWrite};
 /// Expired values that make room for a new one at most: a handler at its quota is to cost the committer next to nothing.
 const EXPIRED_AT_ONCE: u32 = 1_000;
 
-/// What handlers keep, as far as it was asked for. To count it takes a look at every value, so it is counted once, and
-/// followed from there; emptied when a transaction fails.
+/// How much each handler keeps, as far as it was asked for. To count it reads every value, so it is counted once and followed
+/// from there. Emptied if a transaction fails.
 pub(super) type Usage = HashMap<HandlerName, Used>;
 
-/// What one handler keeps.
+/// How much one handler keeps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Used {
     /// Of keys and values together.

@@ -1,28 +1,13 @@
 //! Whether a module is the one that its name is pinned to.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::hex;
+use crate::modules::catalog::input::{Claim, Loaded};
 use alert_manager_core::alert::HandlerName;
 
 /// The hash that a module of a name must have.
 pub type Pins = BTreeMap<HandlerName, [u8; 32]>;
-
-/// What of a module decides whether it serves.
-pub(crate) trait Claim {
-    /// The name that it claims.
-    fn name(&self) -> &HandlerName;
-    /// The hash of its bytes, in hexadecimal.
-    fn sha256(&self) -> &str;
-}
-
-/// A module that was loaded.
-pub(crate) struct Loaded<M> {
-    pub(crate) module: Arc<M>,
-    /// Who besides the operator could have written its bytes.
-    pub(crate) exposure: Option<String>,
-}
 
 /// Takes the module if it is not the one that its name is pinned to, and says so.
 pub(super) fn take_unpinned<M: Claim>(

@@ -3,10 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::hex;
+
+/// Bytes that are complete, of any age.
+const SETTLED: Offer = Offer {
+    since: None,
+    is_settled: true,
+};
+
+/// Bytes that may be incomplete.
+const UNSETTLED: Offer = Offer {
+    since: None,
+    is_settled: false,
+};
 
 /// A module that is nothing but its claim.
 struct Claimed {
@@ -73,7 +85,7 @@ fn take(
     from: &str,
     result: Result<Loaded<Claimed>, LoadError>,
 ) -> Vec<String> {
-    catalog.offered(&origin(from), None, true);
+    catalog.offered(&origin(from), SETTLED);
     short(&catalog.loaded(&origin(from), result))
 }
 
@@ -188,7 +200,7 @@ fn the_same_bytes_are_the_same_module_and_their_exposure_is_the_newest() {
 #[test]
 fn what_may_be_incomplete_is_refused_only_once_it_has_settled() {
     let mut catalog = scanned();
-    catalog.offered(&origin("a"), None, false);
+    catalog.offered(&origin("a"), UNSETTLED);
     assert!(catalog.loaded(&origin("a"), damaged()).is_empty());
     assert!(catalog.has_unsettled());
     assert_eq!(state(&catalog), ["a=- loading"]);
@@ -196,7 +208,7 @@ fn what_may_be_incomplete_is_refused_only_once_it_has_settled() {
     assert!(decisions[0].starts_with("a refused"), "{decisions:?}");
     assert!(!catalog.has_unsettled());
     // Good bytes serve without waiting.
-    catalog.offered(&origin("b"), None, false);
+    catalog.offered(&origin("b"), UNSETTLED);
     let decisions = catalog.loaded(&origin("b"), module("probe", 1));
     assert_eq!(short(&decisions), ["b serves"]);
     assert!(catalog.settled(&origin("b")).is_empty());
@@ -205,7 +217,7 @@ fn what_may_be_incomplete_is_refused_only_once_it_has_settled() {
 #[test]
 fn a_candidate_that_settles_while_it_is_loaded_is_refused_at_once() {
     let mut catalog = scanned();
-    catalog.offered(&origin("a"), None, false);
+    catalog.offered(&origin("a"), UNSETTLED);
     assert!(catalog.settled(&origin("a")).is_empty());
     let decisions = short(&catalog.loaded(&origin("a"), damaged()));
     assert!(decisions[0].starts_with("a refused"), "{decisions:?}");
@@ -220,7 +232,11 @@ fn of_the_first_scan_the_oldest_serves_however_long_each_took_to_load() {
     for order in [forwards, backwards] {
         let mut catalog = History::new(Pins::new());
         for (name, since) in order {
-            catalog.offered(&origin(name), *since, true);
+            let offer = Offer {
+                since: *since,
+                ..SETTLED
+            };
+            catalog.offered(&origin(name), offer);
             let decisions = catalog.loaded(&origin(name), module("probe", 1));
             assert!(decisions.is_empty(), "nothing is decided yet");
         }
@@ -244,11 +260,11 @@ fn of_the_first_scan_the_oldest_serves_however_long_each_took_to_load() {
 fn what_goes_away_or_changes_during_the_first_scan_does_not_count() {
     let mut catalog = History::new(Pins::new());
     for name in ["a", "b"] {
-        catalog.offered(&origin(name), None, true);
+        catalog.offered(&origin(name), SETTLED);
         catalog.loaded(&origin(name), module(name, 1));
     }
     catalog.removed(&origin("a"));
-    catalog.offered(&origin("b"), None, true);
+    catalog.offered(&origin("b"), SETTLED);
     assert!(catalog.end_first_scan().is_empty());
     assert_eq!(state(&catalog), ["b=- loading"]);
     assert!(catalog.loaded(&origin("a"), module("a", 1)).is_empty());
@@ -302,7 +318,7 @@ fn a_file_and_its_pin_that_are_replaced_together_leave_no_gap() {
     let mut catalog = scanned();
     take(&mut catalog, "a", module("probe", 1));
     catalog.set_pins(pins("probe", 2));
-    catalog.offered(&origin("a"), None, true);
+    catalog.offered(&origin("a"), SETTLED);
     assert_eq!(state(&catalog), ["a=probe@1 ready"]);
     let decisions = catalog.loaded(&origin("a"), module("probe", 2));
     assert_eq!(short(&decisions), ["a serves"]);

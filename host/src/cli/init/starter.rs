@@ -1,0 +1,394 @@
+//! The text of the configuration that `init` writes.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::cli::print;
+use crate::description::{Description, Setting};
+use crate::policy::scalar;
+use crate::router::{Route, Router};
+use crate::runtime::ModuleInfo;
+
+/// The channel that the file names.
+const CHANNEL: &str = "alerts";
+
+/// The data for the file.
+pub(super) struct Starter<'a> {
+    /// True if a variable has Slack's token, so that messages are posted with the file as they were without it.
+    pub(super) has_token: bool,
+    pub(super) channel: String,
+    pub(super) handlers_dir: &'a Path,
+    pub(super) modules: &'a [&'a ModuleInfo],
+    pub(super) descriptions: &'a [Description],
+}
+
+impl Starter<'_> {
+    /// Returns the text of the file.
+    pub(super) fn text(&self) -> String {
+        let dir = self.handlers_dir.display().to_string();
+        let mut text = format!(
+            "# Alert Manager's configuration, written by `alert-manager init` for the modules in {dir}.
+# Check it with: alert-manager check --config FILE
+# Unknown keys are errors. Durations: 30s, 4h, 7d. Sizes: 64MiB, 2GiB. Relative paths start at this file's folder.
+# What this file does not grant is denied.
+
+# Any address but loopback needs webhook.authorization and api.authorization below.
+listen: 127.0.0.1:5000
+# Where people reach this server, for links in messages.
+# external_url: https://alerts.example.com
+
+handlers_dir: {}
+store: sqlite:alert-manager.db
+retention: {{ time: 7d, size: 2GiB }}
+
+# What senders (Alertmanager's http_config.authorization) and people (--token-file) prove themselves with.
+# webhook: {{ authorization: {{ credentials_file: /run/secrets/webhook }} }}
+# api: {{ authorization: {{ credentials_file: /run/secrets/api }} }}
+
+",
+            scalar(&dir)
+        );
+        self.slack(&mut text);
+        self.credentials(&mut text);
+        self.alarms(&mut text);
+        self.routes(&mut text);
+        self.handlers(&mut text);
+        text
+    }
+
+    fn slack(&self, text: &mut String) {
+        text.push_str("slack:\n");
+        text.push_str(if self.has_token {
+            "  # The token is that of SLACK_TOKEN or SLACK_TOKEN_FILE. To read it from a file instead:
+  # token_file: /run/secrets/slack
+"
+        } else {
+            "  # With a token (scope chat:write, the bot invited to each channel) messages are posted: remove `preview` then.
+  # token_file: /run/secrets/slack
+  preview: true
+"
+        });
+        let _ = writeln!(
+            text,
+            "  # Names for the grants and settings below, and what Slack calls the channels.\n  channels: {{ {CHANNEL}: {} }}\n",
+            scalar(&self.channel)
+        );
+    }
+
+    fn credentials(&self, text: &mut String) {
+        if self.modules.iter().any(|module| imports(module, "http")) {
+            text.push_str(
+                "# What the server adds to handlers' requests, only on these origins; handlers never see it.
+# credentials:
+#   kubernetes: { service_account: true, origins: [\"https://kubernetes.default.svc\"] }
+#   github: { authorization: { credentials_file: /run/secrets/github }, origins: [\"https://api.github.com\"] }
+
+",
+            );
+        }
+    }
+
+    fn alarms(&self, text: &mut String) {
+        let fallbacks: Vec<_> = self
+            .descriptions
+            .iter()
+            .filter(|description| description.alerts.iter().any(|alert| alert == "*"))
+            .map(|description| scalar(description.name.as_str()))
+            .collect();
+        text.push_str("# The handlers that are run once for each dead delivery.\n");
+        if fallbacks.is_empty() {
+            text.push_str("# dead_letter: { handlers: [HANDLER] }\n");
+        } else {
+            let _ = writeln!(
+                text,
+                "dead_letter: {{ handlers: [{}] }}",
+                fallbacks.join(", ")
+            );
+        }
+        text.push_str(
+            "# An alert that has to come at least this often, such as kube-prometheus' Watchdog.
+# heartbeats:
+#   prometheus: { matchers: ['alertname=\"Watchdog\"'], every: 15m }
+
+",
+        );
+    }
+
+    fn routes(&self, text: &mut String) {
+        text.push_str(
+            "# Without `routes`, these are generated from the alertnames of each module. Remove the `#` to change them.\n# routes:\n",
+        );
+        for route in Router::with_described(Vec::new(), self.descriptions).routes() {
+            text.push_str(&route_lines(route));
+        }
+        if self.descriptions.is_empty() {
+            text.push_str("#   - handlers: [HANDLER]\n");
+        }
+        text.push('\n');
+    }
+
+    fn handlers(&self, text: &mut String) {
+        if self.modules.is_empty() {
+            text.push_str(
+                "# No module is in the folder yet. Each one needs an entry for what it may reach.
+# handlers:
+#   NAME:
+#     allow: { slack: [alerts] }
+",
+            );
+            return;
+        }
+        text.push_str("# The grants, limits and settings of each handler.\nhandlers:\n");
+        for module in self.modules {
+            let described = |d: &&Description| Some(&d.name) == module.name.as_ref();
+            handler(text, module, self.descriptions.iter().find(described));
+        }
+    }
+}
+
+fn route_lines(route: &Route) -> String {
+    let handlers: Vec<_> = route.handlers.iter().map(|h| scalar(h.as_str())).collect();
+    let handlers = format!("handlers: [{}]", handlers.join(", "));
+    if route.matchers.is_empty() {
+        return format!("#   - {handlers}      # all alerts that no route before has taken\n");
+    }
+    let matchers: Vec<_> = route
+        .matchers
+        .iter()
+        .map(|matcher| format!("'{}'", matcher.to_string().replace('\'', "''")))
+        .collect();
+    format!(
+        "#   - matchers: [{}]\n#     {handlers}\n",
+        matchers.join(", ")
+    )
+}
+
+fn handler(text: &mut String, module: &ModuleInfo, description: Option<&Description>) {
+    let Some(name) = &module.name else {
+        return;
+    };
+    let version = module.version.as_deref().unwrap_or_default();
+    let summary = print::one_line(module.summary.as_deref().unwrap_or_default());
+    let _ = writeln!(
+        text,
+        "  # {} {}: {summary}\n  {}:",
+        print::one_line(name.as_str()),
+        print::one_line(version),
+        scalar(name.as_str())
+    );
+    if let (Some(exposure), Some(sha256)) = (&module.exposure, &module.sha256) {
+        let _ = writeln!(
+            text,
+            "    # {}, so it is given no credential unless it is pinned:\n    # sha256: {sha256}",
+            print::one_line(exposure)
+        );
+    }
+    let (http, slack) = (imports(module, "http"), imports(module, "slack"));
+    text.push_str(match (http, slack) {
+        (false, false) => "    allow: {}\n",
+        _ => "    allow:\n",
+    });
+    if http {
+        let origins = named(description, "origin");
+        let where_to = match origins.as_slice() {
+            [] => "its documentation says where to",
+            _ => "by default to what is named here",
+        };
+        let list = |names: Vec<String>, otherwise: &str| match names.as_slice() {
+            [] => otherwise.to_owned(),
+            _ => names.join(", "),
+        };
+        let origins = origins.iter().map(|url| format!("{url:?}")).collect();
+        let credentials = named(description, "credential");
+        let credentials = credentials.iter().map(|name| scalar(name)).collect();
+        let _ = writeln!(
+            text,
+            "      # It can make HTTP requests, {where_to}. Until it is granted they are denied.
+      # http: [{}]
+      # credentials: [{}]",
+            list(origins, "\"https://HOST\""),
+            list(credentials, "kubernetes")
+        );
+        if !slack {
+            text.push_str("      http: []\n");
+        }
+    }
+    if slack {
+        let _ = writeln!(text, "      slack: [{CHANNEL}]");
+    }
+    text.push_str(
+        "    # limits: { memory: 64MiB, cpu: 500ms, wall: 30s, concurrency: 8 }
+    # retry: { max_attempts: 10, max_age: 4h }
+    # Its own settings.
+",
+    );
+    config(text, slack, description);
+}
+
+/// Writes a handler's settings: the required ones as keys, the others as comments with their defaults.
+fn config(text: &mut String, slack: bool, description: Option<&Description>) {
+    let stated = description.and_then(|d| d.settings.as_deref());
+    let (mut keys, mut comments) = (String::new(), String::new());
+    if slack && stated.is_none() {
+        // Most modules that declare no settings read their channel from this key.
+        let _ = writeln!(keys, "      channel: {CHANNEL}");
+    }
+    for setting in stated.unwrap_or_default() {
+        let about = print::one_line(&setting.about);
+        if setting.is_pattern() {
+            let name = print::one_line(&setting.name.replace('*', "NAME"));
+            let value = value(setting);
+            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
+            continue;
+        }
+        let name = scalar(&setting.name);
+        let is_channel = slack && setting.names_a("channel");
+        if is_channel && (setting.default.is_some() || setting.required) {
+            // Only this channel is granted, whatever the default is.
+            let _ = writeln!(keys, "      {name}: {CHANNEL}      # {about}");
+        } else if setting.required && setting.default.is_none() {
+            let value = value(setting);
+            let _ = writeln!(keys, "      {name}: {value}      # required: {about}");
+        } else {
+            let value = value(setting);
+            let _ = writeln!(comments, "      # {name}: {value}      # {about}");
+        }
+    }
+    text.push_str(if keys.is_empty() {
+        "    # config: {}\n"
+    } else {
+        "    config:\n"
+    });
+    text.push_str(&keys);
+    text.push_str(&comments);
+}
+
+/// Returns a setting's default, or any valid value.
+fn value(setting: &Setting) -> String {
+    let known = setting.default.as_ref().or_else(|| setting.values.first());
+    known.map_or_else(|| sample(&setting.kind).to_owned(), |value| scalar(value))
+}
+
+/// Returns what the module's defaults name of this kind.
+fn named(description: Option<&Description>, kind: &str) -> Vec<String> {
+    let stated = description.and_then(|d| d.settings.as_deref());
+    let of_kind = stated
+        .unwrap_or_default()
+        .iter()
+        .filter(|s| s.names_a(kind) && !s.is_pattern());
+    of_kind.filter_map(|s| s.default.clone()).collect()
+}
+
+/// Returns a value of a setting's type.
+fn sample(kind: &str) -> &'static str {
+    match kind {
+        "integer" | "number" => "0",
+        "boolean" => "false",
+        "duration" => "30s",
+        "url" => "https://www.example.com",
+        "list" => "[]",
+        "map" => "{}",
+        _ => "\"\"",
+    }
+}
+
+fn imports(module: &ModuleInfo, interface: &str) -> bool {
+    module.imports.iter().any(|name| name == interface)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::alert::HandlerName;
+    use crate::config::{Config, Overrides};
+    use crate::review::review;
+    use crate::runtime::{ModuleState, Origin};
+
+    /// A folder with one module of each kind that is written in a different way.
+    fn modules() -> (Vec<ModuleInfo>, Vec<Description>) {
+        let stated = |json: &str| Some(serde_json::from_str(json).unwrap());
+        [
+            ("silent", &["slack"][..], None),
+            ("without-channel", &["slack"], stated(r#"[{"name":"tone","type":"string"}]"#)),
+            (
+                "other-channel",
+                &["slack", "http"],
+                stated(
+                    r#"[{"name":"channel","type":"string","default":"oncall"},
+                        {"name":"escalate","type":"string","default":"oncall","refers_to":"channel"},
+                        {"name":"quiet","type":"string","refers_to":"channel"}]"#,
+                ),
+            ),
+            (
+                "required",
+                &["http"],
+                stated(
+                    r#"[{"name":"region","type":"string","required":true,"about":"where it is"},
+                        {"name":"level","type":"string","required":true,"values":["low","high"]},
+                        {"name":"count","type":"integer","required":true},
+                        {"name":"ratio","type":"number","required":true},
+                        {"name":"on","type":"boolean","required":true},
+                        {"name":"every","type":"duration","required":true},
+                        {"name":"base","type":"url","required":true,"refers_to":"origin"},
+                        {"name":"names","type":"list","required":true},
+                        {"name":"owners","type":"map","required":true},
+                        {"name":"team.*.url","type":"url","required":true}]"#,
+                ),
+            ),
+            ("plain", &[], stated("[]")),
+        ]
+        .into_iter()
+        .map(|(name, imports, settings)| {
+            let description = Description {
+                name: HandlerName::new(name),
+                version: "1.0.0".to_owned(),
+                summary: "Does.".to_owned(),
+                alerts: vec![name.to_owned()],
+                act_only: false,
+                settings,
+            };
+            let module = ModuleInfo {
+                name: Some(HandlerName::new(name)),
+                version: Some("1.0.0".to_owned()),
+                sha256: Some("00".repeat(32)),
+                origin: Origin::File {
+                    path: format!("{name}.wasm").into(),
+                },
+                state: ModuleState::Ready,
+                summary: None,
+                alerts: description.alerts.clone(),
+                imports: imports.iter().map(|&import| import.to_owned()).collect(),
+                exposure: None,
+                error: None,
+            };
+            (module, description)
+        })
+        .unzip()
+    }
+
+    #[test]
+    fn what_is_written_for_any_settings_is_what_check_takes() {
+        let (modules, descriptions) = modules();
+        let text = Starter {
+            has_token: false,
+            channel: "#alerts".to_owned(),
+            handlers_dir: Path::new("handlers"),
+            modules: &modules.iter().collect::<Vec<_>>(),
+            descriptions: &descriptions,
+        }
+        .text();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("am.yml");
+        std::fs::write(&file, &text).unwrap();
+        let config = Config::load(Some(&file), &Overrides::default(), &|_| None)
+            .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        let findings = review(&config, &modules, &descriptions);
+        assert_eq!(findings.problems, [], "{text}");
+        let set = |name: &str| config.handlers.of(&HandlerName::new(name)).config.clone();
+        assert_eq!(set("silent")["channel"], "alerts");
+        assert_eq!(set("other-channel")["escalate"], "alerts");
+        assert_eq!(set("required")["level"], "low");
+    }
+}
