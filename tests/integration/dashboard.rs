@@ -11,17 +11,16 @@ use tests::process::finished;
 
 /// Returns each metric's labels, as the server registers them.
 fn registered() -> BTreeMap<String, BTreeSet<String>> {
-    let source = fs::read_to_string(workspace().join("host/src/telemetry/metrics.rs")).unwrap();
-    let metric =
-        Regex::new(r#""(alert_manager_[a-z_]+)",\s*"(?:[^"\\]|\\.)*",\s*(?:&\[([^\]]*)\])?"#)
-            .unwrap();
-    let word = Regex::new(r#""([a-z0-9_]+)""#).unwrap();
-    metric
-        .captures_iter(&source)
-        .map(|found| {
-            let labels = found.get(2).map_or("", |labels| labels.as_str());
-            let labels = word.captures_iter(labels).map(|l| l[1].to_owned());
-            (found[1].to_owned(), labels.collect())
+    let table = workspace().join("host/src/telemetry/metrics/table.rs");
+    let source = fs::read_to_string(table).unwrap();
+    let metric = Regex::new(r#"^    [a-z_]+: [A-Za-z]+, "([a-z_]+)" \["#).unwrap();
+    let label = Regex::new(r#"(?:named|one_of)\("([a-z0-9_]+)""#).unwrap();
+    source
+        .lines()
+        .filter_map(|line| {
+            let name = format!("alert_manager_{}", &metric.captures(line)?[1]);
+            let labels = label.captures_iter(line).map(|found| found[1].to_owned());
+            Some((name, labels.collect()))
         })
         .collect()
 }
