@@ -14,7 +14,7 @@ use guest_bench::Bench;
 use handler_sdk::Handler as _;
 use handler_sdk::mock::Host;
 use tests::alerts;
-use tests::bed::{Bed, MemoryLedger};
+use tests::harness::{Harness, MemoryLedger};
 
 use crate::rig::module;
 use crate::show::{Figures, Target, quantile};
@@ -51,20 +51,20 @@ pub(crate) fn run(figures: &mut Figures) -> anyhow::Result<()> {
 }
 
 async fn measure() -> anyhow::Result<(Duration, Duration)> {
-    let bed = Bed::new();
-    let module = Arc::new(bed.runtime.loader().load(module(0)).await?);
+    let harness = Harness::new();
+    let module = Arc::new(harness.runtime.loader().load(module(0)).await?);
     let alert = Arc::new(readme_alert());
     let native_alert = native(&alert);
     natively(&native_alert, WARM_UP);
     for _ in 0..WARM_UP {
-        sandboxed(&bed, &module, &alert).await?;
+        sandboxed(&harness, &module, &alert).await?;
     }
     let (mut native_times, mut sandboxed_times) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         native_times.push(natively(&native_alert, CALLS_A_ROUND) / CALLS_A_ROUND);
         let began = Instant::now();
         for _ in 0..CALLS_A_ROUND {
-            sandboxed(&bed, &module, &alert).await?;
+            sandboxed(&harness, &module, &alert).await?;
         }
         sandboxed_times.push(began.elapsed() / CALLS_A_ROUND);
     }
@@ -76,7 +76,11 @@ async fn measure() -> anyhow::Result<(Duration, Duration)> {
     ))
 }
 
-async fn sandboxed(bed: &Bed, module: &Arc<Module>, alert: &Arc<Alert>) -> anyhow::Result<()> {
+async fn sandboxed(
+    harness: &Harness,
+    module: &Arc<Module>,
+    alert: &Arc<Alert>,
+) -> anyhow::Result<()> {
     let call = |step, found| Invocation {
         step,
         delivery: DeliveryId::from_raw(1),
@@ -96,14 +100,14 @@ async fn sandboxed(bed: &Bed, module: &Arc<Module>, alert: &Arc<Alert>) -> anyho
         ledger: Arc::new(MemoryLedger::default()),
     };
     let nothing = Arc::new(Enrichment::default());
-    let enriched = bed
+    let enriched = harness
         .runtime
         .invoke(module, call(StepKind::Enrich, nothing))
         .await;
     let Output::Enrichment(found) = enriched.outcome? else {
         anyhow::bail!("enrich returned facts");
     };
-    let acted = bed
+    let acted = harness
         .runtime
         .invoke(module, call(StepKind::Act, Arc::new(found)))
         .await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::raw;
 
-/// What a handler of the catalogue may use, where its case says nothing else.
+/// What a handler of the catalogue may use, if its case says nothing else.
 pub(crate) const LIMITS: &str = "cpu: 500ms, wall: 40s";
 /// How it is tried again: once is enough to see why.
 pub(crate) const RETRY: &str =
@@ -15,7 +15,7 @@ pub(crate) const ALLOW: &str =
 
 /// One hostile thing.
 pub(crate) struct Case {
-    /// Shown where it fails.
+    /// Its test's name, and its alert's.
     pub(crate) name: &'static str,
     /// Of its own, unless it leaves one as it found it and shares it with others.
     pub(crate) handler: &'static str,
@@ -31,7 +31,7 @@ pub(crate) struct Case {
     pub(crate) allow: &'static str,
     pub(crate) limits: &'static str,
     pub(crate) retry: &'static str,
-    /// True where an honest alert that was sent after it has to be done before it.
+    /// True if an honest alert that was sent after it has to be done before it.
     pub(crate) outlasts: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Harm {
     Describing(&'static str),
     /// Runs the guest `probe` with a script, in one of its hooks.
     Script { script: String, step: &'static str },
-    /// Loads a component made by hand under this name, and runs it where it loads.
+    /// Loads a component made by hand under this name, and runs it if it loads.
     Component(Box<Make>),
     /// Puts something at this path.
     File(fn(&Path)),

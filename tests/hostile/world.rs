@@ -1,4 +1,4 @@
-//! The one server that the whole catalogue runs on, its stand-ins, and the check around each case.
+//! The one server that the whole catalogue runs on, its fakes, and the check around each case.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

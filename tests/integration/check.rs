@@ -245,7 +245,7 @@ fn what_is_refused_without_a_file_can_be_granted_by_the_lines_and_keeps_slack() 
     let with_token = |args: &[&str]| {
         let mut command = command(dir.path(), args);
         command
-            .env("SLACK_TOKEN", "xoxb-stand-in")
+            .env("SLACK_TOKEN", "xoxb-fake")
             .env("SLACK_CHANNEL", "#mine");
         finished(command.output().unwrap())
     };
@@ -379,7 +379,7 @@ async fn online_names_the_bot_and_the_state_of_each_channel() {
     let url = world.slack.api_url();
     let fine = world.check(TOKEN, &url).await;
     assert_eq!(fine.code, Some(0), "{fine:?}");
-    let said = "Slack: bot @alert-manager in workspace Stand-in; #alerts ok, #oncall ok";
+    let said = "Slack: bot @alert-manager in workspace Fake; #alerts ok, #oncall ok";
     assert!(fine.stdout.contains(said), "{}", fine.stdout);
 
     world.slack.set_channel("oncall", ChannelKind::NotMember);

@@ -7,8 +7,8 @@ use alert_manager::alert::Timestamp;
 use alert_manager::runtime::{Invoked, Output};
 use serde_json::json;
 use tests::alerts;
-use tests::bed::{Answer, Bed, Call, MemoryLedger, World, facts};
 use tests::fakes::{Fault, Slack};
+use tests::harness::{Answer, Call, Harness, MemoryLedger, World, facts};
 use tests::server::Setup;
 
 const POST: &str = "chat.postMessage";
@@ -29,7 +29,7 @@ fn hours(invoked: &Invoked) -> Vec<i64> {
 }
 
 struct Attempts<'a> {
-    bed: &'a Bed,
+    harness: &'a Harness,
     world: &'a World,
     ledger: Arc<MemoryLedger>,
 }
@@ -40,15 +40,15 @@ impl Attempts<'_> {
     }
 
     async fn call(&self, attempt: u32, at: i8, script: &str) -> Call<'_> {
-        let call = self.bed.probe(script).await.http(&self.world.url);
+        let call = self.harness.probe(script).await.http(&self.world.url);
         call.over(&self.ledger, attempt)
             .with(|invocation| invocation.now = hour(at))
     }
 }
 
-fn attempts<'a>(bed: &'a Bed, world: &'a World) -> Attempts<'a> {
+fn attempts<'a>(harness: &'a Harness, world: &'a World) -> Attempts<'a> {
     Attempts {
-        bed,
+        harness,
         world,
         ledger: Arc::default(),
     }
@@ -56,8 +56,8 @@ fn attempts<'a>(bed: &'a Bed, world: &'a World) -> Attempts<'a> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_of_which_nothing_is_recorded_has_the_current_time() {
-    let (bed, world) = (Bed::new(), World::start().await);
-    let attempts = attempts(&bed, &world);
+    let (harness, world) = (Harness::new(), World::start().await);
+    let attempts = attempts(&harness, &world);
     let url = &world.url;
     // A read, and an effect that fails: neither leaves anything to replay.
     world.then(Answer::new(200, "read"));
@@ -70,8 +70,8 @@ async fn a_retry_of_which_nothing_is_recorded_has_the_current_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_clock_of_a_retry_moves_where_the_record_ends() {
-    let (bed, world) = (Bed::new(), World::start().await);
-    let attempts = attempts(&bed, &world);
+    let (harness, world) = (Harness::new(), World::start().await);
+    let attempts = attempts(&harness, &world);
     let url = &world.url;
     let script = |last: &str| {
         format!("clock\npost {url}/a x\nclock\nincrement n 1\nclock\n{last}\nclock\nfail-once z")
@@ -98,8 +98,8 @@ async fn the_clock_of_a_retry_moves_where_the_record_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn time_does_not_run_backwards_within_an_attempt() {
-    let (bed, world) = (Bed::new(), World::start().await);
-    let attempts = attempts(&bed, &world);
+    let (harness, world) = (Harness::new(), World::start().await);
+    let attempts = attempts(&harness, &world);
     let script = "clock\nincrement n 1\nclock\nfail-once z";
     attempts.run(1, 9, script).await;
     // The system's clock was set back meanwhile.
@@ -110,16 +110,16 @@ async fn time_does_not_run_backwards_within_an_attempt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_is_posted_late_tells_its_true_age() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     for name in ["slack-notify", "kube-pod-crash-looping"] {
         let before = world.asked().len();
-        let module = bed.guest(name).await;
+        let module = harness.guest(name).await;
         let ledger = Arc::<MemoryLedger>::default();
         world.then(Answer::new(503, "down"));
         let ok = json!({ "ok": true, "channel": "C1", "ts": "1.1" });
         world.then(Answer::new(200, ok.to_string()));
         for (attempt, at) in [(1, 7), (2, 9)] {
-            let call = bed.call(&module).slack("alerts").over(&ledger, attempt);
+            let call = harness.call(&module).slack("alerts").over(&ledger, attempt);
             let invoked = call.with(|i| i.now = hour(at)).run_at(hour(7)).await;
             let is_done = matches!(invoked.outcome, Ok(Output::Facts(_)));
             assert_eq!(is_done, attempt == 2, "{name}: {:?}", invoked.outcome);

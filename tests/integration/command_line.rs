@@ -453,7 +453,7 @@ fn a_signal_ends_a_server_that_has_nothing_to_do_at_once() {
     assert_eq!(server.wait(), Some(0), "nothing runs: the first is enough");
 }
 
-/// Whoever can connect may also stop it: even where it has not got as far as to say that it listens.
+/// Whoever can connect may also stop it: even if it has not got as far as to say that it listens.
 #[test]
 fn a_signal_while_the_server_starts_ends_it_in_order() {
     let dir = folder(&[]);

@@ -9,12 +9,12 @@ use std::time::Duration;
 use alert_manager::runtime::{
     Bounds, COMPILE_COMMAND, Compiler, EXIT_DAMAGED, LoadError, ModuleState, Pins, Registry,
 };
-use tests::bed::Bed;
+use tests::harness::Harness;
 use tests::source::Memory;
 use tests::{modules, process};
 
-fn bed(bounds: Bounds) -> Bed {
-    Bed::with(|options| {
+fn harness(bounds: Bounds) -> Harness {
+    Harness::with(|options| {
         options.compiler = Compiler::Program(process::binary().to_owned());
         options.bounds = Bounds {
             invocations_max: 8,
@@ -25,13 +25,18 @@ fn bed(bounds: Bounds) -> Bed {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_process_compiled_runs_here() {
-    let bed = bed(Bounds::default());
-    assert_eq!(bed.probe("attempt").await.facts().await, ["1"]);
+    let harness = harness(Bounds::default());
+    assert_eq!(harness.probe("attempt").await.facts().await, ["1"]);
     let half = &modules::bytes("probe")[..20_000];
-    let error = bed.runtime.loader().load(half.to_vec()).await.unwrap_err();
+    let error = harness
+        .runtime
+        .loader()
+        .load(half.to_vec())
+        .await
+        .unwrap_err();
     assert!(matches!(error, LoadError::Damaged(_)), "{error:?}");
     // What is left is the module and what it says of itself: no input, no half of an output.
-    let left = std::fs::read_dir(bed.folder.path().join("cache")).unwrap();
+    let left = std::fs::read_dir(harness.folder.path().join("cache")).unwrap();
     let mut left: Vec<_> = left
         .map(|entry| entry.unwrap().path().extension().unwrap().to_owned())
         .collect();
@@ -41,7 +46,7 @@ async fn what_another_process_compiled_runs_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_that_name() {
-    let small = bed(Bounds {
+    let small = harness(Bounds {
         compile_memory_bytes_max: 64 << 20,
         ..Bounds::default()
     });
@@ -58,7 +63,7 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
         why.starts_with("compile_memory:") && why.contains("64MiB"),
         "{why}"
     );
-    let short = bed(Bounds {
+    let short = harness(Bounds {
         compile_time_max: Duration::from_millis(50),
         ..Bounds::default()
     });
@@ -79,8 +84,8 @@ async fn a_module_that_takes_too_much_memory_or_time_to_compile_is_refused_by_th
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compiler_that_is_not_there_is_the_servers_fault_and_said_so() {
-    let bed = Bed::with(|options| options.compiler = Compiler::Program("/nowhere".into()));
-    let error = bed
+    let harness = Harness::with(|options| options.compiler = Compiler::Program("/nowhere".into()));
+    let error = harness
         .runtime
         .loader()
         .load(modules::bytes("probe"))
@@ -100,11 +105,11 @@ async fn what_the_server_was_at_fault_for_is_loaded_once_it_is_well() {
     let fails = "#!/bin/sh\necho 'the code cannot be written (os error 28)' >&2\nexit 1\n";
     std::fs::write(&compiler, fails).unwrap();
     std::fs::set_permissions(&compiler, PermissionsExt::from_mode(0o700)).unwrap();
-    let bed = Bed::with(|options| options.compiler = Compiler::Program(compiler.clone()));
+    let harness = Harness::with(|options| options.compiler = Compiler::Program(compiler.clone()));
     let source = Memory::new("memory");
     source.put("probe", modules::bytes("probe"));
     let registry = Registry::open(
-        bed.runtime.loader().clone(),
+        harness.runtime.loader().clone(),
         vec![source.boxed()],
         Pins::new(),
     );

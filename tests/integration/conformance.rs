@@ -22,8 +22,8 @@ use handler_sdk::http::Method;
 use handler_sdk::mock::{Host, Reply};
 use handler_sdk::slack::Error as SlackError;
 use handler_sdk::{Alert, Enrichment};
-use tests::bed::{Bed, MemoryLedger};
 use tests::fakes::{Fault, Slack};
+use tests::harness::{Harness, MemoryLedger};
 
 /// What is different about a scenario.
 #[derive(Clone, Copy, Default)]
@@ -249,14 +249,14 @@ fn on_mock(base: &str, with: With, script: &str) -> Vec<String> {
 
 /// The sandbox, and the Slack that it posts to.
 struct Real {
-    bed: Bed,
+    harness: Harness,
     slack: Slack,
 }
 
 impl Real {
     async fn new(base: &str) -> Self {
         let slack = Slack::start().await;
-        let bed = Bed::with_services(|services| {
+        let harness = Harness::with_services(|services| {
             use alert_manager::secret::{Secret, SecretSource};
             let token = Secret::new(tests::fakes::slack::TOKEN);
             services.slack.preview = false;
@@ -265,17 +265,17 @@ impl Real {
             let channels = &mut services.slack.channels;
             channels.insert("oncall".to_owned(), "#oncall".to_owned());
             for name in ["granted", "other"] {
-                let credential = tests::bed::bearer("a-secret-that-nobody-knows", base);
+                let credential = tests::harness::bearer("a-secret-that-nobody-knows", base);
                 services.credentials.insert(name.to_owned(), credential);
             }
         });
-        Self { bed, slack }
+        Self { harness, slack }
     }
 }
 
 /// Returns what each attempt came to in the sandbox.
 async fn on_real(real: &Real, base: &str, with: With, script: &str) -> Vec<String> {
-    let Real { bed, slack } = real;
+    let Real { harness, slack } = real;
     for fault in with.slack {
         let fault = match fault {
             Code(code) => Fault::slack_error(code),
@@ -284,12 +284,16 @@ async fn on_real(real: &Real, base: &str, with: With, script: &str) -> Vec<Strin
         };
         slack.faults().next("chat.postMessage", fault);
     }
-    let module = bed.guest("guest-conformance").await;
+    let module = harness.guest("guest-conformance").await;
     let ledger = Arc::<MemoryLedger>::default();
     let mut told = Vec::new();
     for attempt in 1..=with.attempts {
         ledger.set_now(at(attempt));
-        let call = bed.call(&module).http(base).slack("alerts").slack("oncall");
+        let call = harness
+            .call(&module)
+            .http(base)
+            .slack("alerts")
+            .slack("oncall");
         let call = call
             .credential("granted")
             .label("step", if with.enrich { "enrich" } else { "act" })

@@ -9,9 +9,9 @@ use alert_manager::runtime::{Answered, Invoked, StepFailure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::alerts;
-use tests::bed::{Answer, Bed, MemoryLedger, World, facts};
 use tests::fakes::faults::ANY;
 use tests::fakes::{Fault, Sink, Slack};
+use tests::harness::{Answer, Harness, MemoryLedger, World, facts};
 use tests::process::{Process, command, run};
 use tests::server::Setup;
 
@@ -50,14 +50,19 @@ fn slack_error(code: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_of_kv_takes_a_doubt_away_whether_it_changes_something_or_not() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let ledger = Arc::new(MemoryLedger::default());
-    let primed = bed.probe("set k v").await.over(&ledger, 1).facts().await;
+    let primed = harness
+        .probe("set k v")
+        .await
+        .over(&ledger, 1)
+        .facts()
+        .await;
     assert_eq!(primed, ["Ok(())"]);
     let url = &world.url;
     let script =
         format!("set-if-absent k w\nremove gone\nincrement n 1\npost {url}/a x\npost {url}/b x");
-    let mut call = bed.probe(&script).await.http(url).over(&ledger, 2);
+    let mut call = harness.probe(&script).await.http(url).over(&ledger, 2);
     call.invocation.recorded.entries.clear();
     let invoked = call.with(|i| i.doubts = cut_off()).run().await;
     assert_eq!(answered(&invoked), [Live, Live, Live, Ambiguous, Live]);
@@ -73,10 +78,10 @@ async fn no_call_of_kv_takes_a_doubt_away_whether_it_changes_something_or_not() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_in_doubt_that_fails_or_is_not_repeated_stays_in_doubt() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let url = &world.url;
     let invoke = async |script: &str| {
-        let call = bed.probe(script).await.http(url);
+        let call = harness.probe(script).await.http(url);
         call.with(|i| i.doubts = cut_off()).run().await
     };
     let unasked = invoke(&format!("get {url}/r\nset k v")).await;
@@ -96,7 +101,9 @@ async fn a_call_in_doubt_that_fails_or_is_not_repeated_stays_in_doubt() {
     );
     assert_eq!(left(&passed_by), [format!("POST {url}/a")], "or the other");
 
-    let again = bed.probe(&format!("post {url}/c x\npost {url}/a x")).await;
+    let again = harness
+        .probe(&format!("post {url}/c x\npost {url}/a x"))
+        .await;
     let again = again.http(url);
     let doubts = passed_by.doubts.clone().unwrap();
     let again = again.with(|i| i.doubts = doubts).run().await;
@@ -106,7 +113,7 @@ async fn a_call_in_doubt_that_fails_or_is_not_repeated_stays_in_doubt() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_whose_answer_does_not_say_whether_it_was_made_is_ambiguous_when_it_is_repeated() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let script = format!("post {0}/a x\nfail-once later", world.url);
     for (answer, is_unknown) in [
         (Answer::new(500, ""), true),
@@ -122,7 +129,7 @@ async fn a_change_whose_answer_does_not_say_whether_it_was_made_is_ambiguous_whe
     ] {
         world.then(answer);
         let ledger = Arc::new(MemoryLedger::default());
-        let first = bed.probe(&script).await.http(&world.url);
+        let first = harness.probe(&script).await.http(&world.url);
         let first = first
             .over(&ledger, 1)
             .with(|i| i.limits.wall_max = Duration::from_millis(500))
@@ -134,7 +141,7 @@ async fn a_change_whose_answer_does_not_say_whether_it_was_made_is_ambiguous_whe
         assert_eq!(answered(&first), [expected], "{of}");
         assert_eq!(doubts.is_empty(), !is_unknown, "{of}");
 
-        let again = bed.probe(&script).await.http(&world.url);
+        let again = harness.probe(&script).await.http(&world.url);
         let again = again.over(&ledger, 2).with(|i| i.doubts = doubts);
         let again = again.run().await;
         assert_eq!(facts(&again)[0], "200 ok", "{of}");
@@ -146,12 +153,12 @@ async fn a_change_whose_answer_does_not_say_whether_it_was_made_is_ambiguous_whe
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn within_an_attempt_a_repetition_is_ambiguous_and_another_call_is_not() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     world.then(Answer::new(504, ""));
     let url = &world.url;
     let script =
         format!("post {url}/a x\nget {url}/r\npost {url}/b x\npost {url}/a x\npost {url}/a x");
-    let invoked = bed.probe(&script).await.http(url).run().await;
+    let invoked = harness.probe(&script).await.http(url).run().await;
     assert!(
         facts(&invoked)[0].starts_with("504"),
         "the guest sees what came"
@@ -161,14 +168,14 @@ async fn within_an_attempt_a_repetition_is_ambiguous_and_another_call_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_is_never_in_doubt_nor_a_call_without_a_connection() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
     world.then(Answer::new(504, ""));
     let script = format!("get {}/r\npost {closed}/a x", world.url);
-    let call = bed.probe(&script).await.http(&world.url).http(&closed);
+    let call = harness.probe(&script).await.http(&world.url).http(&closed);
     let invoked = call.run().await;
     assert_eq!(answered(&invoked), [Live, Live]);
     assert!(left(&invoked).is_empty());
@@ -177,7 +184,7 @@ async fn a_read_is_never_in_doubt_nor_a_call_without_a_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_method_of_slack_that_may_have_done_it_says_so_when_it_is_repeated() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     for answer in [
         || Answer::new(504, ""),
         || Answer::new(500, ""),
@@ -193,7 +200,7 @@ async fn every_method_of_slack_that_may_have_done_it_says_so_when_it_is_repeated
         }
         let script = "slack alerts hello\nslack alerts hello\nupdate changed\nupdate changed\n\
                       react eyes\nreact eyes";
-        let invoked = bed.probe(script).await.slack("alerts").run().await;
+        let invoked = harness.probe(script).await.slack("alerts").run().await;
         let told = format!("{:#?}", invoked.trace.calls);
         assert_eq!(answered(&invoked), [Ambiguous; 6], "{told}");
         assert!(left(&invoked).is_empty(), "{told}");
@@ -214,7 +221,7 @@ async fn every_method_of_slack_that_may_have_done_it_says_so_when_it_is_repeated
         world.then(answer());
         world.then(slack_ok());
         let script = "slack alerts hello\nslack alerts hello";
-        let invoked = bed.probe(script).await.slack("alerts").run().await;
+        let invoked = harness.probe(script).await.slack("alerts").run().await;
         assert_eq!(
             answered(&invoked),
             [Live, Live],
@@ -226,12 +233,12 @@ async fn every_method_of_slack_that_may_have_done_it_says_so_when_it_is_repeated
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_a_shutdown_cuts_off_is_ambiguous_when_it_is_sent_again() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     for step in [StepKind::Enrich, StepKind::Act] {
         let asked = world.asked().len();
         world.then(Answer::Hang);
         let script = format!("post {}/a x", world.url);
-        let call = bed.probe(&script).await.http(&world.url);
+        let call = harness.probe(&script).await.http(&world.url);
         let call = call.with(|i| i.step = step);
         let cut_off = async {
             world.wait_for(asked + 1).await;
@@ -245,7 +252,7 @@ async fn a_call_that_a_shutdown_cuts_off_is_ambiguous_when_it_is_sent_again() {
         assert_eq!(answered(&first), [Ambiguous], "its story is told");
         assert_eq!(left(&first), [format!("POST {}/a", world.url)]);
 
-        let again = bed.probe(&script).await.http(&world.url);
+        let again = harness.probe(&script).await.http(&world.url);
         let doubts = first.doubts.unwrap();
         let again = again.with(|i| (i.step, i.doubts) = (step, doubts));
         assert_eq!(answered(&again.run().await), [Ambiguous]);
@@ -254,10 +261,10 @@ async fn a_call_that_a_shutdown_cuts_off_is_ambiguous_when_it_is_sent_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_while_nothing_is_under_way_leaves_no_doubt() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     world.then(Answer::Hang);
     let script = format!("get {}/r", world.url);
-    let call = bed.probe(&script).await.http(&world.url);
+    let call = harness.probe(&script).await.http(&world.url);
     let cut_off = async {
         world.wait_for(1).await;
         "the server was shut down meanwhile".to_owned()
@@ -269,7 +276,7 @@ async fn a_shutdown_while_nothing_is_under_way_leaves_no_doubt() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn past_its_bound_on_doubts_a_step_says_several() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let count = alert_manager::journal::DOUBTS_MAX + 4;
     let script: Vec<_> = (0..count)
         .map(|n| {
@@ -278,7 +285,7 @@ async fn past_its_bound_on_doubts_a_step_says_several() {
         })
         .collect();
     let script = format!("{}\npost {}/last x", script.join("\n"), world.url);
-    let invoked = bed.probe(&script).await.http(&world.url).run().await;
+    let invoked = harness.probe(&script).await.http(&world.url).run().await;
     assert_eq!(answered(&invoked), vec![Ambiguous; count + 1]);
     let doubts = invoked.doubts.unwrap();
     let last = doubts.iter().last().unwrap();
@@ -376,7 +383,7 @@ async fn a_doubt_outlasts_a_second_crash_and_each_try_is_counted() {
     assert_eq!(act["attempts"], 1, "the retry policy's count: {act:#}");
 }
 
-/// Which of two calls was under way is known where the first had ended before: it is stored before the second begins.
+/// Which of two calls was under way is known if the first had ended before: it is stored before the second begins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_call_without_success_a_crash_leaves_the_call_in_doubt_that_was_under_way() {
     for (status, expected) in [

@@ -8,7 +8,7 @@ use std::time::Duration;
 use alert_manager::journal::{CallKind, Doubts, LedgerError};
 use alert_manager::runtime::{Answered, Invoked, StepFailure};
 use serde_json::{Value, json};
-use tests::bed::{Answer, Bed, MemoryLedger, World, bearer, facts};
+use tests::harness::{Answer, Harness, MemoryLedger, World, bearer, facts};
 
 fn answered(invoked: &Invoked) -> Vec<Answered> {
     let calls = invoked.trace.calls.iter();
@@ -32,14 +32,14 @@ fn body(world: &World, n: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_is_answered_from_the_record_up_to_its_last_effect() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let url = &world.url;
     world.then(Answer::new(200, "first read"));
     world.then(Answer::new(201, "made"));
     world.then(Answer::new(503, "not now"));
     let script = format!("get {url}/a\npost {url}/b x\nincrement n 2\npost {url}/c y\nfail-once z");
     let ledger = Arc::new(MemoryLedger::default());
-    let first = bed
+    let first = harness
         .probe(&script)
         .await
         .http(url)
@@ -49,7 +49,7 @@ async fn a_retry_is_answered_from_the_record_up_to_its_last_effect() {
     assert!(matches!(first.outcome, Err(StepFailure::Retryable { .. })));
     assert_eq!(world.asked().len(), 3);
 
-    let second = bed
+    let second = harness
         .probe(&script)
         .await
         .http(url)
@@ -68,12 +68,13 @@ async fn a_retry_is_answered_from_the_record_up_to_its_last_effect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authors_key_names_a_request_that_differs_from_attempt_to_attempt() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let url = &world.url;
     let ledger = Arc::new(MemoryLedger::default());
     let script = format!("keyed k {url}/keyed\nunkeyed {url}/unkeyed\nfail-once x");
     for attempt in [1, 2] {
-        bed.probe(&script)
+        harness
+            .probe(&script)
             .await
             .http(url)
             .over(&ledger, attempt)
@@ -96,7 +97,7 @@ async fn an_authors_key_names_a_request_that_differs_from_attempt_to_attempt() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_origin_that_failed_five_times_in_a_row_fails_fast_and_no_other_does() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
@@ -104,7 +105,7 @@ async fn an_origin_that_failed_five_times_in_a_row_fails_fast_and_no_other_does(
     let url = &world.url;
     let script = format!("{}get {url}/other", format!("get {closed}/x\n").repeat(7));
     let ledger = Arc::new(MemoryLedger::default());
-    let told = bed
+    let told = harness
         .probe(&script)
         .await
         .http(url)
@@ -118,23 +119,27 @@ async fn an_origin_that_failed_five_times_in_a_row_fails_fast_and_no_other_does(
     }
     assert_eq!(told[7], "200 ok");
     // What one alert found out spares the next its time.
-    let next = bed.probe(&format!("get {closed}/x")).await.http(&closed);
+    let next = harness
+        .probe(&format!("get {closed}/x"))
+        .await
+        .http(&closed);
     let told = next.facts().await;
     assert!(told[0].contains("is not asked for"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_effect_that_a_retry_does_not_ask_for_has_diverged() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let ledger = Arc::new(MemoryLedger::default());
     let script = format!("post {}/a x", world.url);
-    bed.probe(&script)
+    harness
+        .probe(&script)
         .await
         .http(&world.url)
         .over(&ledger, 1)
         .facts()
         .await;
-    let other = bed
+    let other = harness
         .probe("increment n 1")
         .await
         .over(&ledger, 2)
@@ -145,10 +150,10 @@ async fn an_effect_that_a_retry_does_not_ask_for_has_diverged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_first_effect_past_a_crash_is_ambiguous() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let url = &world.url;
     let script = format!("get {url}/r\npost {url}/a x\npost {url}/b x");
-    let call = bed.probe(&script).await.http(url);
+    let call = harness.probe(&script).await.http(url);
     let mut doubts = Doubts::default();
     doubts.cut_off(1, "the server died", 0);
     let invoked = call.with(|i| i.doubts = doubts).run().await;
@@ -158,14 +163,14 @@ async fn only_the_first_effect_past_a_crash_is_ambiguous() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_effect_starts_while_the_store_cannot_record() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let url = &world.url;
     let ledger = Arc::new(MemoryLedger::default());
     ledger.set_broken(Some(LedgerError::Unavailable(
         "the disk is full".to_owned(),
     )));
     let script = format!("get {url}/r\npost {url}/a x\nincrement n 1\nslack alerts hello");
-    let call = bed
+    let call = harness
         .probe(&script)
         .await
         .http(url)
@@ -180,10 +185,10 @@ async fn no_effect_starts_while_the_store_cannot_record() {
         );
     }
     assert_eq!(world.asked().len(), 1);
-    assert!(bed.previews.lock().is_empty());
+    assert!(harness.previews.lock().is_empty());
 
     ledger.set_broken(Some(LedgerError::LeaseLost));
-    let call = bed.probe(&script).await.http(url).over(&ledger, 2);
+    let call = harness.probe(&script).await.http(url).over(&ledger, 2);
     assert!(matches!(
         call.run().await.outcome,
         Err(StepFailure::Host(_))
@@ -198,10 +203,10 @@ async fn no_effect_starts_while_the_store_cannot_record() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_effect_without_an_answer_is_ambiguous_in_the_story() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     world.then(Answer::Hang);
     let script = format!("post {}/a x", world.url);
-    let call = bed.probe(&script).await.http(&world.url);
+    let call = harness.probe(&script).await.http(&world.url);
     let invoked = call
         .with(|i| i.time_left = Duration::from_millis(500))
         .run()
@@ -213,7 +218,7 @@ async fn an_effect_without_an_answer_is_ambiguous_in_the_story() {
 async fn a_credential_goes_to_its_origin_alone_and_is_never_seen() {
     let world = World::start().await;
     let elsewhere = World::start().await;
-    let bed = Bed::with_services(|services| {
+    let harness = Harness::with_services(|services| {
         let credential = bearer("hunter2-secret", &world.url);
         services.credentials.insert("github".to_owned(), credential);
     });
@@ -226,7 +231,7 @@ async fn a_credential_goes_to_its_origin_alone_and_is_never_seen() {
     let script = format!(
         "credential github {here}/a\ncredential github {there}/a\ncredential other {here}/a\nheader Host {here}/a"
     );
-    let call = bed
+    let call = harness
         .probe(&script)
         .await
         .http(here)
@@ -256,7 +261,7 @@ async fn a_credential_goes_to_its_origin_alone_and_is_never_seen() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_keep_to_their_grant_and_follow_no_redirect() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let url = &world.url;
     let port = url.rsplit(':').next().unwrap();
     world.then(Answer::With(
@@ -267,7 +272,7 @@ async fn requests_keep_to_their_grant_and_follow_no_redirect() {
     let script =
         format!("get {url}/a\nget http://localhost:{port}/a\nget not-a-url\nget {url}/big");
     world.then(Answer::new(200, "x".repeat(9 << 20)));
-    let call = bed
+    let call = harness
         .probe(&script)
         .await
         .http(url)
@@ -286,9 +291,9 @@ async fn requests_keep_to_their_grant_and_follow_no_redirect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_budget_of_requests_is_named_when_it_is_used_up() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let script = vec![format!("get {}/a", world.url); 3].join("\n");
-    let call = bed.probe(&script).await.http(&world.url);
+    let call = harness.probe(&script).await.http(&world.url);
     let told = call.with(|i| i.limits.http_calls_max = 2).facts().await;
     assert!(
         told[2].contains("BudgetExhausted") && told[2].contains("http_calls"),
@@ -300,13 +305,13 @@ async fn the_budget_of_requests_is_named_when_it_is_used_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_posted_updated_and_answered_by_its_reference() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     for ts in ["1.1", "2.2", "1.1"] {
         world.then(slack_ok(ts));
     }
     world.then(slack_error("already_reacted"));
     let script = "slack alerts hello\nupdate changed\nthread alerts more\nreact eyes";
-    let told = bed.probe(script).await.slack("alerts").facts().await;
+    let told = harness.probe(script).await.slack("alerts").facts().await;
     assert_eq!(told, ["posted", "posted", "posted", "Ok(())"]);
     let asked = world.asked();
     let lines: Vec<_> = asked.iter().map(|asked| &*asked.line).collect();
@@ -331,10 +336,10 @@ async fn a_message_is_posted_updated_and_answered_by_its_reference() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_blocks_go_out_as_text_and_the_story_says_so() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     world.then(slack_error("invalid_blocks"));
     world.then(slack_ok("1.1"));
-    let call = bed
+    let call = harness
         .probe(r#"blocks alerts [{"type":"nonsense"}]"#)
         .await
         .slack("alerts");
@@ -350,10 +355,11 @@ async fn refused_blocks_go_out_as_text_and_the_story_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     let post = async |answer: Answer| {
         world.then(answer);
-        bed.probe("slack alerts hello")
+        harness
+            .probe("slack alerts hello")
             .await
             .slack("alerts")
             .run()
@@ -370,7 +376,7 @@ async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
     let calls = world.asked().len();
     let wait = Answer::With(429, vec![("retry-after", "30".to_owned())], String::new());
     assert!(facts(&post(wait).await)[0].contains("RateLimited(30000)"));
-    let again = bed
+    let again = harness
         .probe("slack alerts hello")
         .await
         .slack("alerts")
@@ -388,10 +394,10 @@ async fn each_way_of_slack_to_say_no_reaches_the_guest_as_what_it_means() {
 async fn what_slack_refuses_until_the_operator_mends_it_is_held_and_not_asked_again() {
     for (code, channel) in [("not_in_channel", Some("alerts")), ("token_revoked", None)] {
         let world = World::start().await;
-        let bed = Bed::with_slack(&world.url);
+        let harness = Harness::with_slack(&world.url);
         world.then(slack_error(code));
         let post = async || {
-            let probe = bed.probe("slack alerts hello").await;
+            let probe = harness.probe("slack alerts hello").await;
             probe.slack("alerts").run().await
         };
         for _ in 0..2 {
@@ -407,16 +413,17 @@ async fn what_slack_refuses_until_the_operator_mends_it_is_held_and_not_asked_ag
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preview_is_shown_once_over_retries_and_kept_in_the_story() {
-    let bed = Bed::new();
+    let harness = Harness::new();
     let ledger = Arc::new(MemoryLedger::default());
     let script = "slack alerts hello\nthread alerts more\nfail-once z";
-    bed.probe(script)
+    harness
+        .probe(script)
         .await
         .slack("alerts")
         .over(&ledger, 1)
         .run()
         .await;
-    let second = bed
+    let second = harness
         .probe(script)
         .await
         .slack("alerts")
@@ -424,7 +431,7 @@ async fn a_preview_is_shown_once_over_retries_and_kept_in_the_story() {
         .run()
         .await;
     assert_eq!(facts(&second), ["posted", "posted", "passed"]);
-    let previews = bed.previews.lock().clone();
+    let previews = harness.previews.lock().clone();
     assert_eq!(previews.len(), 2);
     assert!(previews[0].contains("hello") && previews[1].contains("in the thread"));
 }
@@ -432,13 +439,13 @@ async fn a_preview_is_shown_once_over_retries_and_kept_in_the_story() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_was_only_shown_is_gone_once_there_is_a_token() {
     let ledger = Arc::new(MemoryLedger::default());
-    let bed = Bed::new();
-    let call = bed.probe("slack alerts hello").await.slack("alerts");
+    let harness = Harness::new();
+    let call = harness.probe("slack alerts hello").await.slack("alerts");
     call.over(&ledger, 1).run().await;
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     let script = "slack alerts hello\nupdate changed\nthread alerts more";
-    let call = bed.probe(script).await.slack("alerts");
+    let call = harness.probe(script).await.slack("alerts");
     let told = facts(&call.over(&ledger, 2).run().await);
     assert_eq!(told[0], "posted");
     assert!(told[1].contains("NotFound"), "{}", told[1]);
@@ -449,13 +456,13 @@ async fn a_message_that_was_only_shown_is_gone_once_there_is_a_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dry_run_holds_every_effect_back() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     let ledger = Arc::new(MemoryLedger::default());
     let url = &world.url;
     let script = format!(
         "get {url}/r\npost {url}/a x\nslack alerts hello\nincrement n 2\nincrement n 3\nvalue n"
     );
-    let call = bed
+    let call = harness
         .probe(&script)
         .await
         .http(url)
@@ -479,7 +486,7 @@ async fn a_dry_run_holds_every_effect_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_channels_own_pace_is_kept_without_asking_slack() {
     let world = World::start().await;
-    let bed = Bed::with_services(|services| {
+    let harness = Harness::with_services(|services| {
         services.slack.preview = false;
         services.slack.token = Some(alert_manager::secret::SecretSource::value(
             alert_manager::secret::Secret::new("xoxb-secret"),
@@ -490,7 +497,7 @@ async fn the_channels_own_pace_is_kept_without_asking_slack() {
     });
     world.then(slack_ok("1.1"));
     let script = "slack alerts one\nslack alerts two";
-    let told = bed.probe(script).await.slack("alerts").facts().await;
+    let told = harness.probe(script).await.slack("alerts").facts().await;
     assert_eq!(told[0], "posted");
     assert!(told[1].contains("RateLimited"), "{}", told[1]);
     assert_eq!(world.asked().len(), 1);
@@ -500,7 +507,7 @@ async fn the_channels_own_pace_is_kept_without_asking_slack() {
 async fn a_credential_is_masked_in_the_encodings_that_services_echo() {
     let world = World::start().await;
     let secret = "s3cret/token+with&marks";
-    let bed = Bed::with_services(|services| {
+    let harness = Harness::with_services(|services| {
         let credential = bearer(secret, &world.url);
         services.credentials.insert("github".to_owned(), credential);
     });
@@ -510,7 +517,7 @@ async fn a_credential_is_masked_in_the_encodings_that_services_echo() {
         "QmVhcmVyIHMzY3JldC90b2tlbit3aXRoJm1hcmtz ?t=s3cret%2Ftoken%2Bwith%26marks",
     ));
     let script = format!("credential github {}/a", world.url);
-    let call = bed.probe(&script).await.http(&world.url);
+    let call = harness.probe(&script).await.http(&world.url);
     let invoked = call.credential("github").run().await;
     let told = &facts(&invoked)[0];
     assert_eq!(told.matches("[credential]").count(), 2, "{told}");
@@ -526,7 +533,7 @@ async fn a_credential_is_read_again_when_its_file_changes() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     std::fs::write(&file, "first-token\n").unwrap();
-    let bed = Bed::with_services(|services| {
+    let harness = Harness::with_services(|services| {
         let credential = Credential {
             kind: CredentialKind::Authorization(Authorization::Scheme {
                 scheme: "Bearer".to_owned(),
@@ -539,7 +546,7 @@ async fn a_credential_is_read_again_when_its_file_changes() {
     });
     let ask = async || {
         let script = format!("credential k {}/a", world.url);
-        let call = bed.probe(&script).await.http(&world.url);
+        let call = harness.probe(&script).await.http(&world.url);
         call.credential("k").facts().await
     };
     ask().await;
@@ -562,7 +569,7 @@ async fn a_credential_is_read_again_when_its_file_changes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_packed_stays_packed_and_is_not_asked_for() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     for encoding in ["gzip", "br", "deflate", "zstd"] {
         world.then(Answer::With(
             200,
@@ -570,7 +577,7 @@ async fn what_is_packed_stays_packed_and_is_not_asked_for() {
             "these bytes".to_owned(),
         ));
         let script = format!("get {}/a", world.url);
-        let told = bed.probe(&script).await.http(&world.url).facts().await;
+        let told = harness.probe(&script).await.http(&world.url).facts().await;
         assert_eq!(told, ["200 these bytes"], "{encoding}");
     }
     for asked in world.asked() {
@@ -580,15 +587,15 @@ async fn what_is_packed_stays_packed_and_is_not_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let script = format!("get {0}/a\nget {0}/b", world.url);
-    bed.probe(&script).await.http(&world.url).facts().await;
-    let other = bed
+    harness.probe(&script).await.http(&world.url).facts().await;
+    let other = harness
         .runtime
         .loader()
         .load(tests::modules::bytes("probe"))
         .await;
-    let call = bed.call(&Arc::new(other.unwrap()));
+    let call = harness.call(&Arc::new(other.unwrap()));
     let call = call.annotation("script", &script).http(&world.url);
     call.facts().await;
     let peers: Vec<_> = world.asked().iter().map(|asked| asked.peer).collect();
@@ -603,7 +610,7 @@ async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mention_that_an_alert_brought_pings_nobody_whatever_the_handler_does() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     for ts in ["1.1", "2.2", "3.3"] {
         world.then(slack_ok(ts));
     }
@@ -611,7 +618,7 @@ async fn a_mention_that_an_alert_brought_pings_nobody_whatever_the_handler_does(
     let script = "slack alerts down <!channel> <javascript:x|y>\n\
         blocks alerts [{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"<!here> <https://a.example|a>\"}}]\n\
         blocks alerts [{\"type\":\"actions\",\"elements\":[{\"type\":\"button\",\"url\":\"javascript:x\"}]}]";
-    let invoked = bed.probe(script).await.slack("alerts").run().await;
+    let invoked = harness.probe(script).await.slack("alerts").run().await;
     assert_eq!(facts(&invoked), ["posted", "posted", "posted"]);
     assert_eq!(
         body(&world, 0)["text"],

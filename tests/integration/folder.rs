@@ -9,32 +9,36 @@ use std::time::{Duration, Instant};
 
 use alert_manager::alert::HandlerName;
 use alert_manager::runtime::{Bounds, Compiler, Folder, ModuleInfo, ModuleState, Pins, Registry};
-use tests::bed::Bed;
+use tests::harness::Harness;
 use tests::modules;
 use tests::server::PATIENCE;
 
 struct Shelf {
-    bed: Bed,
+    harness: Harness,
     dir: PathBuf,
     registry: Arc<Registry>,
 }
 
 impl Shelf {
     async fn with(files: &[&str]) -> Self {
-        Self::over(Bed::new(), files).await
+        Self::over(Harness::new(), files).await
     }
 
-    async fn over(bed: Bed, files: &[&str]) -> Self {
-        let dir = bed.folder.path().join("handlers");
+    async fn over(harness: Harness, files: &[&str]) -> Self {
+        let dir = harness.folder.path().join("handlers");
         fs::create_dir(&dir).unwrap();
         for name in files {
             fs::copy(modules::path(name), dir.join(format!("{name}.wasm"))).unwrap();
         }
         let folder = Folder::open(dir.clone(), Bounds::default().module_bytes_max).unwrap();
-        let loader = Arc::clone(bed.runtime.loader());
+        let loader = Arc::clone(harness.runtime.loader());
         let registry = Registry::open(loader, vec![Box::new(folder)], Pins::new());
         registry.ready().await;
-        Self { bed, dir, registry }
+        Self {
+            harness,
+            dir,
+            registry,
+        }
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -86,10 +90,10 @@ async fn a_module_dropped_in_serves_and_one_removed_does_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_was_compiled_before_serves_without_a_compiler() {
-    let before = Bed::new();
+    let before = Harness::new();
     before.guest("hostile").await;
     let shelf = Shelf::over(
-        Bed::with(|options| {
+        Harness::with(|options| {
             options.cache_dir = before.folder.path().join("cache");
             options.compiler = Compiler::Program("/nowhere".into());
         }),
@@ -277,7 +281,7 @@ async fn who_else_could_have_written_a_module_is_known_and_seen_to_change() {
         shelf.until(|shelf| exposure(shelf).is_none()).await;
     }
     // A link to where anybody may write is no better.
-    let common = shelf.bed.folder.path().join("common");
+    let common = shelf.harness.folder.path().join("common");
     fs::create_dir(&common).unwrap();
     fs::rename(shelf.path("probe.wasm"), common.join("probe.wasm")).unwrap();
     chmod(&common, 0o777);

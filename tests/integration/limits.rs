@@ -1,4 +1,4 @@
-//! Each limit that an operator can set holds, is named where it is met, and is counted.
+//! Each limit that an operator can set holds, is named if it is met, and is counted.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -7,12 +7,12 @@ use std::time::Duration;
 use alert_manager::alert::StepKind;
 use alert_manager::runtime::{Invoked, Limits, StepFailure};
 use tests::alerts;
-use tests::bed::{Answer, Bed, World, facts};
+use tests::harness::{Answer, Harness, World, facts};
 use tests::server::Setup;
 
 /// Runs a script of the guest `probe` under changed limits.
-async fn probe(bed: &Bed, world: &World, script: &str, change: fn(&mut Limits)) -> Invoked {
-    let call = bed.probe(&script.replace("URL", &world.url)).await;
+async fn probe(harness: &Harness, world: &World, script: &str, change: fn(&mut Limits)) -> Invoked {
+    let call = harness.probe(&script.replace("URL", &world.url)).await;
     call.http(&world.url)
         .slack("alerts")
         .with(|invocation| change(&mut invocation.limits))
@@ -27,7 +27,7 @@ fn met(invoked: &Invoked) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_past_their_number_are_told_which_is_used_up() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     for (line, name, change) in [
         (
             "get URL",
@@ -38,7 +38,7 @@ async fn calls_past_their_number_are_told_which_is_used_up() {
         ("set key value", "kv_calls", |l| l.kv_calls_max = 2),
     ] {
         let script = [line; 3].join("\n");
-        let invoked = probe(&bed, &world, &script, change).await;
+        let invoked = probe(&harness, &world, &script, change).await;
         let told = facts(&invoked);
         let expected = format!("BudgetExhausted(\"{name}: all 2 calls of this step are used up\")");
         assert!(told[2].contains(&expected), "{told:?}");
@@ -46,7 +46,7 @@ async fn calls_past_their_number_are_told_which_is_used_up() {
         assert_eq!(met(&invoked), [name]);
     }
     assert_eq!(world.asked().len(), 2);
-    let invoked = probe(&bed, &world, "config a\nconfig b\nconfig c", |l| {
+    let invoked = probe(&harness, &world, "config a\nconfig b\nconfig c", |l| {
         l.host_calls_max = 2;
     });
     let invoked = invoked.await;
@@ -61,19 +61,22 @@ async fn calls_past_their_number_are_told_which_is_used_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let body = || Answer::new(200, "x".repeat(1_000));
     (0..4).for_each(|_| world.then(body()));
-    let large = probe(&bed, &world, "get URL", |l| l.response_bytes_max = 999).await;
+    let large = probe(&harness, &world, "get URL", |l| l.response_bytes_max = 999).await;
     assert!(facts(&large)[0].contains("TooLarge(999)"));
     assert_eq!(met(&large), ["response_bytes"]);
 
     let script = "get URL\nget URL?2\nget URL?3";
-    let many = probe(&bed, &world, script, |l| l.bytes_in_max = 2_500).await;
+    let many = probe(&harness, &world, script, |l| l.bytes_in_max = 2_500).await;
     let told = facts(&many);
     assert!(told[0].starts_with("200") && told[1].starts_with("200"));
     assert!(told[2].contains("TooLarge"), "what is left: {told:?}");
-    let used_up = probe(&bed, &world, "get URL\nget URL?2", |l| l.bytes_in_max = 2).await;
+    let used_up = probe(&harness, &world, "get URL\nget URL?2", |l| {
+        l.bytes_in_max = 2;
+    })
+    .await;
     let told = facts(&used_up);
     assert!(
         told[1].contains("bytes_in:") && told[1].contains("2 bytes"),
@@ -81,7 +84,7 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
     );
     assert_eq!(met(&used_up), ["bytes_in"]);
     let script = "get URL\nvalue k\nset k 1\nslack alerts hello\nconfig place";
-    let used_up = probe(&bed, &world, script, |l| l.bytes_in_max = 2).await;
+    let used_up = probe(&harness, &world, script, |l| l.bytes_in_max = 2).await;
     let told = facts(&used_up);
     assert!(told[1].contains("bytes_in:"), "a read: {told:?}");
     assert!(
@@ -92,7 +95,7 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
 
     let asked = world.asked().len();
     let long = format!("post URL {}", "x".repeat(1_000));
-    let large = probe(&bed, &world, &long, |l| l.request_bytes_max = 999).await;
+    let large = probe(&harness, &world, &long, |l| l.request_bytes_max = 999).await;
     let told = facts(&large);
     assert!(told[0].contains("request_bytes: a body of 1000 bytes, at most 999"));
     assert_eq!(met(&large), ["request_bytes"]);
@@ -101,7 +104,7 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
         &format!("set k {}", "x".repeat(1_000)),
         &format!("slack alerts {}", "x".repeat(1_000)),
     ] {
-        let out = probe(&bed, &world, line, |l| l.bytes_out_max = 999).await;
+        let out = probe(&harness, &world, line, |l| l.bytes_out_max = 999).await;
         let told = facts(&out);
         assert!(
             told[0].contains("bytes_out:") && told[0].contains("999"),
@@ -111,7 +114,7 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
     }
     assert_eq!(world.asked().len(), asked, "nothing went out");
 
-    let passed = probe(&bed, &world, &long, |l| l.call_bytes_max = 999).await;
+    let passed = probe(&harness, &world, &long, |l| l.call_bytes_max = 999).await;
     let Err(StepFailure::Limit(hit)) = &passed.outcome else {
         panic!("{:?}", passed.outcome);
     };
@@ -124,10 +127,10 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let (other, script) = (World::start().await, ["get URL"; 12].join("\n"));
     // Ten at once, which is ten seconds' worth, and one that is due already.
-    let call = bed.probe(&script.replace("URL", &world.url)).await;
+    let call = harness.probe(&script.replace("URL", &world.url)).await;
     let call = call.http(&world.url).with(|invocation| {
         invocation.limits.requests_per_second_max = 1;
         invocation.time_left = Duration::from_millis(500);
@@ -144,7 +147,7 @@ async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late(
     );
     assert_eq!(met(&invoked), ["requests_per_second"]);
     // Another invocation of the same handler shares the rate, another origin has its own.
-    let call = bed
+    let call = harness
         .probe(&format!("get {}\nget {}", other.url, world.url))
         .await;
     let call = call.http(&world.url).http(&other.url);
@@ -158,7 +161,7 @@ async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late(
     );
     // With a rate of its own it could make eleven at once too.
     let script = ["get URL"; 11].join("\n").replace("URL", &world.url);
-    let call = bed.probe(&script).await;
+    let call = harness.probe(&script).await;
     let call = call.http(&world.url).with(|invocation| {
         invocation.limits.requests_per_second_max = 1;
         invocation.time_left = Duration::from_millis(500);
@@ -173,9 +176,9 @@ async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_and_values_have_their_sizes() {
-    let (bed, world) = (Bed::new(), World::start().await);
+    let (harness, world) = (Harness::new(), World::start().await);
     let script = "set long value\nset k value";
-    let invoked = probe(&bed, &world, script, |l| {
+    let invoked = probe(&harness, &world, script, |l| {
         l.kv_key_bytes_max = 3;
         l.kv_value_bytes_max = 4;
     });
@@ -189,7 +192,7 @@ async fn keys_and_values_have_their_sizes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_guest_returns_and_draws_is_bounded_as_the_operator_says() {
-    let bed = Bed::new();
+    let harness = Harness::new();
     for (mode, name, change) in [
         ("facts", "facts", (|l| l.facts_max = 7) as fn(&mut Limits)),
         ("fact-name", "fact_name_bytes", |l| {
@@ -203,7 +206,7 @@ async fn what_a_guest_returns_and_draws_is_bounded_as_the_operator_says() {
         ("random", "random_bytes", |l| l.random_bytes_max = 700),
         ("memory", "memory", |l| l.memory_bytes_max = 7 << 20),
     ] {
-        let call = bed.greedy(mode).await;
+        let call = harness.greedy(mode).await;
         let invoked = call.with(|i| change(&mut i.limits)).run().await;
         let Err(StepFailure::Limit(hit)) = &invoked.outcome else {
             panic!("{mode}: {:?}", invoked.outcome);
@@ -216,7 +219,7 @@ async fn what_a_guest_returns_and_draws_is_bounded_as_the_operator_says() {
         );
         assert_eq!(met(&invoked), [name], "{mode}");
     }
-    let call = bed.greedy("").await;
+    let call = harness.greedy("").await;
     let call = call.with(|i| {
         i.step = StepKind::Enrich;
         i.limits.blocks_max = 7;
@@ -227,7 +230,7 @@ async fn what_a_guest_returns_and_draws_is_bounded_as_the_operator_says() {
     for (mode, name, cpu_ms, wall_ms) in
         [("loop", "cpu", 70, 17_000), ("sleep", "wall", 7_000, 700)]
     {
-        let call = bed.hostile(mode).await;
+        let call = harness.hostile(mode).await;
         let call = call.with(|i| {
             i.limits.cpu_max = Duration::from_millis(cpu_ms);
             i.limits.wall_max = Duration::from_millis(wall_ms);

@@ -413,6 +413,51 @@ fn a_reload_says_what_changed_in_the_log_and_to_whoever_asked() {
     assert!(refused.stderr.contains("a.yml:1:1"), "{refused:?}");
 }
 
+/// `limits.cpu` is a minute and `wall` 30 seconds: it can be used, and would fail each time.
+#[test]
+fn a_reload_refuses_what_check_refuses_unless_it_is_in_use_already() {
+    let dir = folder(&["slack-notify"]);
+    let mistaken = "handlers: { slack-notify: { limits: { cpu: 1m } } }\n";
+    let serve = || Process::start(command(dir.path(), &["serve", "--config", "a.yml"]));
+    write(dir.path(), "a.yml", CONFIG);
+    let server = serve();
+    write(dir.path(), "a.yml", &format!("{CONFIG}{mistaken}"));
+    let checked = finished(
+        command(dir.path(), &["check", "--config", "a.yml"])
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    let refused = ask(dir.path(), &server, &["reload"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("ends each invocation before that"),
+        "{refused:?}"
+    );
+    assert!(
+        refused.stderr.contains("the old configuration stays"),
+        "{refused:?}"
+    );
+    server.wait_for_line("the new configuration is refused; the old one stays in use");
+    let listed = ask(dir.path(), &server, &["handlers", "--json"]);
+    assert!(listed.stdout.contains("500ms"), "{listed:?}");
+    drop(server);
+
+    // A start serves with it, and goes on reading the rest of the file.
+    let server = serve();
+    write(
+        dir.path(),
+        "a.yml",
+        &format!("{CONFIG}retention: {{ time: 1d }}\n{mistaken}"),
+    );
+    let used = ask(dir.path(), &server, &["reload"]);
+    assert!(used.stdout.contains("retention: changed"), "{used:?}");
+    assert!(
+        used.stderr.contains("ends each invocation before that"),
+        "{used:?}"
+    );
+}
+
 /// Standard error is a pipe that nobody reads: alerts are accepted and settled all the same.
 #[test]
 fn a_log_that_nobody_reads_holds_nothing_up() {

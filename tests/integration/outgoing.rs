@@ -2,31 +2,31 @@
 //! somebody's log holds.
 
 use serde_json::Value;
-use tests::bed::{Answer, Bed, World, bearer, facts};
+use tests::harness::{Answer, Harness, World, bearer, facts};
 
 const SECRET: &str = "s3cret<token>&marks";
 
-fn bed_with_secret(world: &World) -> Bed {
-    Bed::with_services(|services| {
+fn bed_with_secret(world: &World) -> Harness {
+    Harness::with_services(|services| {
         let credential = bearer(SECRET, &world.url);
         services.credentials.insert("k".to_owned(), credential);
     })
 }
 
-async fn told(bed: &Bed, world: &World, script: &str) -> Vec<String> {
-    let call = bed.probe(script).await.http(&world.url);
+async fn told(harness: &Harness, world: &World, script: &str) -> Vec<String> {
+    let call = harness.probe(script).await.http(&world.url);
     call.credential("k").facts().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_is_masked_as_go_and_html_spell_it() {
     let world = World::start().await;
-    let bed = bed_with_secret(&world);
+    let harness = bed_with_secret(&world);
     world.then(Answer::new(
         200,
         r#"{"seen":"Bearer s3cret\u003ctoken\u003e\u0026marks","page":"s3cret&lt;token&gt;&#38;marks"}"#,
     ));
-    let told = told(&bed, &world, &format!("credential k {}/a", world.url)).await;
+    let told = told(&harness, &world, &format!("credential k {}/a", world.url)).await;
     assert_eq!(
         told,
         [r#"200 {"seen":"Bearer [credential]","page":"[credential]"}"#]
@@ -36,12 +36,12 @@ async fn a_credential_is_masked_as_go_and_html_spell_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_credential_left_at_a_service_is_masked_without_it_too() {
     let world = World::start().await;
-    let bed = bed_with_secret(&world);
+    let harness = bed_with_secret(&world);
     world.then(Answer::new(200, "kept"));
     world.then(Answer::new(200, SECRET));
     let url = &world.url;
     let told = told(
-        &bed,
+        &harness,
         &world,
         &format!("credential k {url}/a\nget {url}/kept"),
     )
@@ -52,10 +52,10 @@ async fn what_a_credential_left_at_a_service_is_masked_without_it_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_echo_does_not_come_in_parts_or_packed() {
     let world = World::start().await;
-    let bed = bed_with_secret(&world);
+    let harness = bed_with_secret(&world);
     let url = &world.url;
     let answers = told(
-        &bed,
+        &harness,
         &world,
         &format!("header Range {url}/a\nheader Accept-Encoding {url}/a"),
     )
@@ -79,7 +79,7 @@ async fn an_echo_does_not_come_in_parts_or_packed() {
                 "s3cr".to_owned(),
             ));
             let script = format!("{verb} k {url}/a");
-            let call = bed.probe(&script).await.http(url).credential("k");
+            let call = harness.probe(&script).await.http(url).credential("k");
             let invoked = call.run().await;
             let told = &facts(&invoked)[0];
             // What was to be changed is changed: the answer alone is withheld.
@@ -96,7 +96,7 @@ async fn an_echo_does_not_come_in_parts_or_packed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_that_steers_a_request_past_its_grant_is_refused_with_the_line_to_add() {
     let world = World::start().await;
-    let bed = Bed::new();
+    let harness = Harness::new();
     let url = &world.url;
     for name in [
         "X-HTTP-Method-Override",
@@ -105,7 +105,7 @@ async fn a_header_that_steers_a_request_past_its_grant_is_refused_with_the_line_
         "Impersonate-User",
     ] {
         let script = format!("header {name} {url}/a");
-        let told = bed.probe(&script).await.http(url).facts().await;
+        let told = harness.probe(&script).await.http(url).facts().await;
         let line = format!("headers: [{name}]");
         assert!(
             told[0].contains("Denied") && told[0].contains(&line),
@@ -127,7 +127,7 @@ const SHAPES: [&str; 5] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_of_a_known_shape_reaches_slack_a_log_line_or_a_story() {
     let world = World::start().await;
-    let bed = Bed::with_slack(&world.url);
+    let harness = Harness::with_slack(&world.url);
     for shape in SHAPES {
         let telling = shape
             .split([' ', ':'])
@@ -147,7 +147,7 @@ async fn no_secret_of_a_known_shape_reaches_slack_a_log_line_or_a_story() {
         let script = format!(
             "slack alerts log: {shape}\nblocks alerts {block}\nlog {shape}\nprint {shape}\npanic {shape}"
         );
-        let invoked = bed.probe(&script).await.slack("alerts").run().await;
+        let invoked = harness.probe(&script).await.slack("alerts").run().await;
         let posted = world.asked();
         let posted = &posted[posted.len() - 2..];
         for asked in posted {
@@ -165,7 +165,7 @@ async fn no_secret_of_a_known_shape_reaches_slack_a_log_line_or_a_story() {
 
         for failing in ["retryable", "unavailable"] {
             let script = format!("{failing} {shape}");
-            let failure = bed.probe(&script).await.run().await.outcome;
+            let failure = harness.probe(&script).await.run().await.outcome;
             let failure = failure.unwrap_err().to_string();
             assert!(
                 failure.contains("[masked]") && !failure.contains(telling),
@@ -178,9 +178,9 @@ async fn no_secret_of_a_known_shape_reaches_slack_a_log_line_or_a_story() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_handler_found_holds_no_secret_for_the_next_one() {
     let world = World::start().await;
-    let bed = Bed::new();
+    let harness = Harness::new();
     world.then(Answer::new(200, SHAPES[4]));
     let script = format!("get {}/log", world.url);
-    let told = bed.probe(&script).await.http(&world.url).facts().await;
+    let told = harness.probe(&script).await.http(&world.url).facts().await;
     assert_eq!(told, ["200 [masked]"]);
 }

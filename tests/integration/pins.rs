@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
-use tests::bed::{Answer, World};
+use tests::harness::{Answer, World};
 use tests::server::{Server, Setup};
 
 fn config(world: &World, pin: &str) -> String {

@@ -104,6 +104,38 @@ fn the_configurations_in_the_guides_are_accepted() {
     assert!(loaded > 1, "{loaded}");
 }
 
+/// A block of YAML that nothing names would be checked by nothing. What Grafana and Slack read is checked by hand.
+#[test]
+fn each_block_of_yaml_in_the_guides_says_what_reads_it() {
+    let readers = [
+        "configuration",
+        "alertmanager",
+        "prometheus",
+        "grafana",
+        "slack",
+    ];
+    let marks = readers.map(|reader| format!("<!-- {reader} -->"));
+    let mut blocks = 0;
+    for page in guides() {
+        let text = read(&page);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (number, line) in lines.iter().enumerate() {
+            if !matches!(*line, "```yaml" | "```yml") {
+                continue;
+            }
+            let above = lines[..number].iter().rev();
+            let mark = above.copied().find(|line| !line.is_empty());
+            assert!(
+                mark.is_some_and(|mark| marks.iter().any(|known| known == mark)),
+                "{page}:{}: write one of {marks:?} above the block",
+                number + 1
+            );
+            blocks += 1;
+        }
+    }
+    assert!(blocks > 15, "{blocks}");
+}
+
 /// Returns the files beside a configuration that it reads secrets and certificates from.
 fn relative_files(configuration: &str) -> BTreeSet<&str> {
     configuration

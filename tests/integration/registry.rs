@@ -9,14 +9,14 @@ use alert_manager::alert::HandlerName;
 use alert_manager::runtime::{
     ModuleInfo, ModuleSource, ModuleState, Origin, Pins, Registry, Served,
 };
-use tests::bed::Bed;
+use tests::harness::Harness;
 use tests::modules;
 use tests::source::Memory;
 
 struct Rig {
     source: Memory,
     registry: Arc<Registry>,
-    _bed: Bed,
+    _bed: Harness,
 }
 
 impl Rig {
@@ -26,12 +26,12 @@ impl Rig {
         for guest in guests {
             source.put(guest, modules::bytes(guest));
         }
-        let (bed, registry) = open(vec![source.boxed()]);
+        let (harness, registry) = open(vec![source.boxed()]);
         registry.ready().await;
         Self {
             source,
             registry,
-            _bed: bed,
+            _bed: harness,
         }
     }
 
@@ -60,10 +60,10 @@ impl Rig {
     }
 }
 
-fn open(sources: Vec<Box<dyn ModuleSource>>) -> (Bed, Arc<Registry>) {
-    let bed = Bed::new();
-    let registry = Registry::open(Arc::clone(bed.runtime.loader()), sources, Pins::new());
-    (bed, registry)
+fn open(sources: Vec<Box<dyn ModuleSource>>) -> (Harness, Arc<Registry>) {
+    let harness = Harness::new();
+    let registry = Registry::open(Arc::clone(harness.runtime.loader()), sources, Pins::new());
+    (harness, registry)
 }
 
 fn info(registry: &Registry, origin: &Origin) -> Option<ModuleInfo> {

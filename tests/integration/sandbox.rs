@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use alert_manager::alert::StepKind;
 use alert_manager::runtime::{LoadError, Runtime, StepFailure};
-use tests::bed::{Bed, facts};
+use tests::harness::{Harness, facts};
 use tests::modules;
 
-async fn failure(bed: &Bed, mode: &str) -> StepFailure {
-    let call = bed.hostile(mode).await;
+async fn failure(harness: &Harness, mode: &str) -> StepFailure {
+    let call = harness.hostile(mode).await;
     let invoked = call
         .with(|i| i.limits.cpu_max = Duration::from_millis(200))
         .run()
@@ -20,7 +20,7 @@ async fn failure(bed: &Bed, mode: &str) -> StepFailure {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_limit_is_named_with_what_was_allowed() {
-    let bed = Bed::new();
+    let harness = Harness::new();
     for (mode, parts) in [
         ("loop", ["cpu:", "200ms are allowed"]),
         ("memory", ["memory:", "67108864 are allowed"]),
@@ -30,8 +30,8 @@ async fn each_limit_is_named_with_what_was_allowed() {
         ("many-facts", ["100000 facts", "at most 256"]),
         ("big-name", ["the name of the fact", "at most 256"]),
     ] {
-        let StepFailure::Limit(hit) = failure(&bed, mode).await else {
-            panic!("{mode} met no limit: {:?}", failure(&bed, mode).await);
+        let StepFailure::Limit(hit) = failure(&harness, mode).await else {
+            panic!("{mode} met no limit: {:?}", failure(&harness, mode).await);
         };
         let why = hit.to_string();
         for part in parts {
@@ -39,13 +39,13 @@ async fn each_limit_is_named_with_what_was_allowed() {
         }
     }
     // The pool and its next guest are none the worse for it.
-    assert_eq!(bed.probe("attempt").await.facts().await, ["1"]);
+    assert_eq!(harness.probe("attempt").await.facts().await, ["1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_is_told_in_the_authors_own_words_with_a_backtrace() {
-    let bed = Bed::new();
-    let StepFailure::Trap(why) = failure(&bed, "panic").await else {
+    let harness = Harness::new();
+    let StepFailure::Trap(why) = failure(&harness, "panic").await else {
         panic!("no trap");
     };
     assert!(why.contains("the author's own words"), "{why}");
@@ -54,8 +54,8 @@ async fn a_panic_is_told_in_the_authors_own_words_with_a_backtrace() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guests_own_stack_that_ends_is_told_as_a_recursion() {
-    let bed = Bed::new();
-    let StepFailure::Trap(why) = failure(&bed, "recursion").await else {
+    let harness = Harness::new();
+    let StepFailure::Trap(why) = failure(&harness, "recursion").await else {
         panic!("no trap");
     };
     assert!(
@@ -66,8 +66,8 @@ async fn a_guests_own_stack_that_ends_is_told_as_a_recursion() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exit_is_no_success() {
-    let bed = Bed::new();
-    let StepFailure::Trap(why) = failure(&bed, "exit").await else {
+    let harness = Harness::new();
+    let StepFailure::Trap(why) = failure(&harness, "exit").await else {
         panic!("no trap");
     };
     assert!(why.contains("exited with code 0"), "{why}");
@@ -75,8 +75,8 @@ async fn an_exit_is_no_success() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sleeping_ends_with_the_wall_clock_and_costs_no_processor() {
-    let bed = Bed::new();
-    let call = bed.hostile("sleep").await;
+    let harness = Harness::new();
+    let call = harness.hostile("sleep").await;
     let invoked = call
         .with(|i| {
             i.time_left = Duration::from_millis(300);
@@ -97,15 +97,15 @@ async fn sleeping_ends_with_the_wall_clock_and_costs_no_processor() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_guest_runs_while_one_spins_on_every_thread() {
-    let bed = Bed::new();
-    let module = bed.guest("hostile").await;
+    let harness = Harness::new();
+    let module = harness.guest("hostile").await;
     let mut spinning = Vec::new();
     for _ in 0..4 {
-        let call = bed.hostile("loop").await;
+        let call = harness.hostile("loop").await;
         let invocation = call
             .with(|i| i.limits.cpu_max = Duration::from_secs(5))
             .invocation;
-        let (runtime, module) = (bed.runtime.clone(), module.clone());
+        let (runtime, module) = (harness.runtime.clone(), module.clone());
         let mut alert = (*invocation.alert).clone();
         alert.labels = [("mode".to_owned(), "loop".to_owned())]
             .into_iter()
@@ -118,7 +118,7 @@ async fn another_guest_runs_while_one_spins_on_every_thread() {
             runtime.invoke(&module, invocation).await
         }));
     }
-    let served = bed.probe("attempt").await.facts().await;
+    let served = harness.probe("attempt").await.facts().await;
     assert_eq!(served, ["1"]);
     assert!(
         spinning.iter().any(|task| !task.is_finished()),
@@ -129,9 +129,9 @@ async fn another_guest_runs_while_one_spins_on_every_thread() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_lines_are_dropped_and_counted_and_do_no_harm() {
-    let bed = Bed::new();
+    let harness = Harness::new();
     for (mode, lines) in [("log-flood", 20_000), ("stdout-flood", 40_000)] {
-        let call = bed.hostile(mode).await;
+        let call = harness.hostile(mode).await;
         let invoked = call
             .with(|i| i.limits.cpu_max = Duration::from_secs(10))
             .run()
@@ -145,8 +145,8 @@ async fn floods_of_lines_are_dropped_and_counted_and_do_no_harm() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_has_no_surroundings() {
-    let bed = Bed::new();
-    let invoked = bed.hostile("surroundings").await.run().await;
+    let harness = Harness::new();
+    let invoked = harness.hostile("surroundings").await.run().await;
     let told = facts(&invoked);
     // args, files, socket, stdin, vars, write: in the order of their names.
     assert_eq!(told, ["0", "false", "false", "", "0", "false"]);
@@ -154,8 +154,8 @@ async fn a_guest_has_no_surroundings() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_grants_everything_is_denied_with_the_lines_that_would_allow_it() {
-    let bed = Bed::new();
-    let told = facts(&bed.hostile("denied").await.run().await);
+    let harness = Harness::new();
+    let told = facts(&harness.hostile("denied").await.run().await);
     let [decimal, forged, http, kv, metadata, slack] = &told[..] else {
         panic!("{told:?}");
     };
@@ -176,20 +176,23 @@ async fn without_grants_everything_is_denied_with_the_lines_that_would_allow_it(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock_and_random_are_the_steps_own() {
-    let bed = Bed::new();
-    let once = bed.probe("clock\nrandom").await.facts().await;
-    let again = bed.probe("clock\nrandom").await.facts().await;
+    let harness = Harness::new();
+    let once = harness.probe("clock\nrandom").await.facts().await;
+    let again = harness.probe("clock\nrandom").await.facts().await;
     assert_eq!(once, again);
     assert!(once[0].contains("1714979289"), "{once:?}");
-    let other = bed.probe("clock\nrandom").await.with(|i| i.seed = [4; 32]);
+    let other = harness
+        .probe("clock\nrandom")
+        .await
+        .with(|i| i.seed = [4; 32]);
     assert_ne!(once[1], other.facts().await[1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_and_failures_of_a_guest_reach_the_story() {
-    let bed = Bed::new();
+    let harness = Harness::new();
     let script = "log hello\nprint out\nretryable try later";
-    let invoked = bed.probe(script).await.run().await;
+    let invoked = harness.probe(script).await.run().await;
     let failure = invoked.outcome.unwrap_err();
     let expected = StepFailure::Retryable {
         message: "try later".to_owned(),
@@ -212,14 +215,14 @@ async fn lines_and_failures_of_a_guest_reach_the_story() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slack_is_denied_during_enrich() {
-    let bed = Bed::new();
-    let call = bed.probe("slack alerts hello").await.slack("alerts");
+    let harness = Harness::new();
+    let call = harness.probe("slack alerts hello").await.slack("alerts");
     let told = call.with(|i| i.step = StepKind::Enrich).facts().await;
     assert!(
         told[0].contains("Denied") && told[0].contains("during enrich"),
         "{told:?}"
     );
-    assert!(bed.previews.lock().is_empty());
+    assert!(harness.previews.lock().is_empty());
 }
 
 async fn load_error(runtime: &std::sync::Arc<Runtime>, bytes: &[u8]) -> LoadError {
@@ -228,15 +231,15 @@ async fn load_error(runtime: &std::sync::Arc<Runtime>, bytes: &[u8]) -> LoadErro
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_handler_is_refused_in_words_for_its_author() {
-    let bed = Bed::new();
+    let harness = Harness::new();
     let whole = modules::bytes("probe");
     let half = &whole[..whole.len() / 2];
     assert!(matches!(
-        load_error(&bed.runtime, half).await,
+        load_error(&harness.runtime, half).await,
         LoadError::Damaged(_)
     ));
     // The smallest component there is: it imports and exports nothing.
-    let empty = load_error(&bed.runtime, b"\0asm\x0d\0\x01\0")
+    let empty = load_error(&harness.runtime, b"\0asm\x0d\0\x01\0")
         .await
         .to_string();
     assert!(
@@ -248,25 +251,25 @@ async fn what_is_no_handler_is_refused_in_words_for_its_author() {
         b"alert-manager:handler/http@0.1.0",
         b"alert-manager:handler/http@0.2.0",
     );
-    let future = load_error(&bed.runtime, &future).await.to_string();
+    let future = load_error(&harness.runtime, &future).await.to_string();
     assert!(future.contains("newer version"), "{future}");
     let unknown = replaced(
         &whole,
         b"alert-manager:handler/slack@0.1.0",
         b"alert-manager:handler/shell@0.1.0",
     );
-    let unknown = load_error(&bed.runtime, &unknown).await.to_string();
+    let unknown = load_error(&harness.runtime, &unknown).await.to_string();
     assert!(unknown.contains("handler/shell@0.1.0"), "{unknown}");
     let changed = replaced(&whole, b"time-left-ms", b"time-gone-ms");
-    let changed = load_error(&bed.runtime, &changed).await.to_string();
+    let changed = load_error(&harness.runtime, &changed).await.to_string();
     assert!(changed.contains("another wit/handler.wit"), "{changed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_knows_what_it_imports_and_is_the_same_from_the_cache() {
-    let bed = Bed::new();
-    let first = bed.guest("probe").await;
-    let again = bed
+    let harness = Harness::new();
+    let first = harness.guest("probe").await;
+    let again = harness
         .runtime
         .loader()
         .load(modules::bytes("probe"))

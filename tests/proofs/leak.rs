@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use alert_manager::alert::{DeliveryId, StepKind};
 use alert_manager::runtime::{Invocation, StepFailure};
-use tests::bed::{Bed, facts};
+use tests::harness::{Harness, facts};
 
 /// One at a time: what the one holds is counted by the other.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -37,16 +37,16 @@ fn usage() -> (u64, usize) {
 }
 
 /// Runs `count` invocations, `AT_ONCE` at a time: marks memory and traps, scans memory and succeeds, in turn.
-async fn storm(bed: &Arc<Bed>, count: usize) -> (usize, usize) {
+async fn storm(harness: &Arc<Harness>, count: usize) -> (usize, usize) {
     let mut tasks = tokio::task::JoinSet::new();
     for first in 0..AT_ONCE {
-        let bed = Arc::clone(bed);
+        let harness = Arc::clone(harness);
         tasks.spawn(async move {
             let (mut trapped, mut clean) = (0, 0);
             for n in (first..count).step_by(AT_ONCE) {
                 // Not by `n` alone: a task would only ever do the one or the other.
                 let marks = (n / AT_ONCE + n).is_multiple_of(2);
-                let call = bed.greedy(if marks { "mark" } else { "scan" }).await;
+                let call = harness.greedy(if marks { "mark" } else { "scan" }).await;
                 let call = call.with(|invocation| roomy(invocation, n));
                 let invoked = call.run().await;
                 match &invoked.outcome {
@@ -85,11 +85,11 @@ fn roomy(invocation: &mut Invocation, n: usize) {
 async fn nothing_leaks_from_one_invocation_into_the_next() {
     let _alone = ALONE.lock().await;
     let count = if is_long() { 100_000 } else { 3_000 };
-    let bed = Arc::new(Bed::with_slots(SLOTS));
+    let harness = Arc::new(Harness::with_slots(SLOTS));
     // Until every slot, thread and pool of the allocator has seen its worst.
-    storm(&bed, 400).await;
+    storm(&harness, 400).await;
     let before = usage();
-    let (trapped, clean) = storm(&bed, count).await;
+    let (trapped, clean) = storm(&harness, count).await;
     let after = usage();
     assert_eq!((trapped, clean), (count / 2, count / 2));
     assert_eq!(after.1, before.1, "open files");
@@ -111,9 +111,9 @@ async fn nothing_leaks_from_one_invocation_into_the_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_finds_what_is_there() {
     let _alone = ALONE.lock().await;
-    let bed = Bed::with_slots(SLOTS);
+    let harness = Harness::with_slots(SLOTS);
     // The counter-test: what the same guest left in its own memory is found by the same scan.
-    let call = bed.greedy("mark-and-scan").await;
+    let call = harness.greedy("mark-and-scan").await;
     let invoked = call.with(|invocation| roomy(invocation, 0)).run().await;
     let found: usize = facts(&invoked)[0].parse().unwrap();
     assert!(found >= (3 << 20) / 8, "{found}");

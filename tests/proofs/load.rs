@@ -134,7 +134,7 @@ pub(crate) fn number(story: &Value) -> usize {
 async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize, failure: &Mutex<String>) {
     loop {
         let url = to.borrow_and_update().clone();
-        // Whatever went wrong, nothing was promised: again, once the server is back where it is gone.
+        // Whatever went wrong, nothing was promised: again, once the server is back if it is gone.
         let Err(error) = acknowledged(http, &url, n).await else {
             return;
         };
@@ -149,7 +149,7 @@ async fn send(http: &Client, to: &mut watch::Receiver<String>, n: usize, failure
 /// Posts once; returns status and answer.
 ///
 /// # Errors
-/// Where nobody answered.
+/// If nobody answered.
 pub(crate) async fn post(
     http: &Client,
     url: &str,
@@ -164,7 +164,7 @@ pub(crate) async fn post(
     Ok((status, response.json().await?))
 }
 
-/// Posts once; an error is where nobody answered.
+/// Posts once; an error means that nobody answered.
 async fn acknowledged(http: &Client, url: &str, n: usize) -> reqwest::Result<()> {
     let (status, answer) = post(http, url, n).await?;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");

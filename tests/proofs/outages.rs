@@ -1,5 +1,5 @@
 //! Slack fails in every way it can, for half an hour at a time: nothing ends dead, and a message comes twice only
-//! where its story says that the call before it may have been done.
+//! if its story says that the call before it may have been done.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn compression() -> u32 {
     }
 }
 
-/// Slack's stand-in, and a server whose every time is its default, compressed.
+/// The fake of Slack, and a server whose every time is its default, compressed.
 async fn start() -> (Slack, Server) {
     start_with(Duration::from_secs(30) / compression()).await
 }

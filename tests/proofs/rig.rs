@@ -1,4 +1,4 @@
-//! The real binary over stand-ins, started and killed again and again on one folder.
+//! The real binary over fakes, started and killed again and again on one folder.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ const CONCURRENCY: usize = 8;
 const STORE: &str = "alert-manager.db";
 const LOG: &str = "alert-manager.db-wal";
 
-/// A folder, the stand-ins, and the server while it runs.
+/// A folder, the fakes, and the server while it runs.
 pub(crate) struct Rig {
     dir: TempDir,
     pub(crate) slack: Slack,
@@ -151,7 +151,7 @@ handlers:
             .expect("a commit comes");
     }
 
-    /// Starts the server and returns its URL; `die` is the shim's `PROOFS_DIE`. None where it died before it was
+    /// Starts the server and returns its URL; `die` is the shim's `PROOFS_DIE`. None if it died before it was
     /// ready, which only one that is to die may do.
     pub(crate) fn start(&mut self, die: Option<&str>) -> Option<String> {
         let binary = tokio::task::block_in_place(|| match self.failpoints.is_empty() {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 /// Returns the built shim, for `LD_PRELOAD`.
 ///
 /// # Panics
-/// Where there is no C compiler; building the server needs one too.
+/// If there is no C compiler; building the server needs one too.
 pub(crate) fn path() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -172,7 +172,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Returns what the stand-ins have done, in its order.
+/// Returns what the fakes have done, in its order.
 fn in_order(rig: &Rig) -> Vec<Effect> {
     let messages = rig.slack.messages().into_iter();
     let messages = messages.map(|message| (number_in(&message.text), "slack"));

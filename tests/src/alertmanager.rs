@@ -11,10 +11,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use crate::PATIENCE;
 use crate::fakes::raw_http;
-
-/// How long it may take to become ready.
-const READY_MAX: Duration = Duration::from_secs(60);
 
 /// The end of a log that a failure's message shows.
 const LOG_LINES_MAX: usize = 40;
@@ -145,7 +143,7 @@ receivers:
 
 /// Waits until a program of Prometheus' project says that it is ready; `log` is for the error.
 pub(crate) async fn until_ready(addr: SocketAddr, log: impl Fn() -> String) -> anyhow::Result<()> {
-    let deadline = Instant::now() + READY_MAX;
+    let deadline = Instant::now() + PATIENCE;
     // It does not tell when it is ready, so it is asked again and again.
     let mut ask = tokio::time::interval(Duration::from_millis(50));
     while !raw_http::get(addr, "/-/ready")
@@ -153,7 +151,7 @@ pub(crate) async fn until_ready(addr: SocketAddr, log: impl Fn() -> String) -> a
         .is_ok_and(|answer| answer.status == 200)
     {
         if Instant::now() > deadline {
-            anyhow::bail!("{addr} did not become ready in {READY_MAX:?}\n{}", log());
+            anyhow::bail!("{addr} did not become ready in {PATIENCE:?}\n{}", log());
         }
         ask.tick().await;
     }

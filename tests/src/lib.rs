@@ -1,17 +1,20 @@
-//! What the tests share: stand-ins for the world outside, drivers for real programs, a bed for one runtime.
+//! What the tests share: fakes of the services outside, drivers for real programs, a harness for one runtime.
 
 pub mod alertmanager;
 pub mod alerts;
-pub mod bed;
 pub mod dice;
 pub mod draw;
 pub mod fakes;
+pub mod harness;
 pub mod modules;
 pub mod openapi;
 pub mod process;
 pub mod prometheus;
 pub mod server;
 pub mod source;
+
+/// How long a wait lasts before it fails its test: what has not happened by then will not. It asserts no speed.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Says that a test was skipped, past the capture of what tests print: a skip that nobody sees is a lie.
 pub fn skipped(what: &str) {

@@ -16,7 +16,7 @@ pub fn workspace() -> &'static Path {
 /// Returns the component of a bundled handler or of a guest below `tests/handlers` and `tests/guests`.
 ///
 /// # Panics
-/// Where it does not build; the compiler's messages are in the panic.
+/// If it does not build; the compiler's messages are in the panic.
 #[must_use]
 pub fn path(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -38,7 +38,7 @@ pub fn path(name: &str) -> PathBuf {
 /// Returns the bytes of [`path`].
 ///
 /// # Panics
-/// Where it does not build.
+/// If it does not build.
 #[must_use]
 pub fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).expect("a built module can be read")
@@ -47,7 +47,7 @@ pub fn bytes(name: &str) -> Vec<u8> {
 /// Returns the guest `hostile` or `probe` under another name, which it has room for: another module in every respect.
 ///
 /// # Panics
-/// Where the name is longer than its room.
+/// If the name is longer than its room.
 #[must_use]
 pub fn named(guest: &str, name: &str) -> Vec<u8> {
     with_text(&bytes(guest), guest, 64, name)
@@ -56,7 +56,7 @@ pub fn named(guest: &str, name: &str) -> Vec<u8> {
 /// Writes `to` in the place of `from`, which stands in the module with spaces after it, `room` bytes in all.
 ///
 /// # Panics
-/// Where it is not there, or is longer than its room.
+/// If it is not there, or is longer than its room.
 #[must_use]
 pub fn with_text(module: &[u8], from: &str, room: usize, to: &str) -> Vec<u8> {
     let (from, to) = (format!("{from:<room$}"), format!("{to:<room$}"));

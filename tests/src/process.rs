@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::PATIENCE;
 use crate::modules::workspace;
-
-/// No wait is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the binary, built in the profile of the tests.
 ///
@@ -110,7 +108,7 @@ pub fn command_of(binary: &Path, dir: &Path, args: &[&str]) -> Command {
 /// Runs a command to its end.
 ///
 /// # Panics
-/// Where it cannot be started.
+/// If it cannot be started.
 #[must_use]
 pub fn run(dir: &Path, args: &[&str]) -> Finished {
     finished(command(dir, args).output().expect("the command runs"))
@@ -151,7 +149,7 @@ impl Process {
     /// Starts a server on a free port and waits until it is ready.
     ///
     /// # Panics
-    /// Where it is not ready in time; what it printed is in the panic.
+    /// If it is not ready in time; what it printed is in the panic.
     #[must_use]
     pub fn start(command: Command) -> Self {
         Self::try_start(command).unwrap_or_else(|said| panic!("the server is not ready: {said}"))
@@ -160,7 +158,7 @@ impl Process {
     /// Starts a server on a free port and waits until it is ready.
     ///
     /// # Errors
-    /// What it said instead, where it ended or was not ready in time.
+    /// What it said instead, if it ended or was not ready in time.
     pub fn try_start(command: Command) -> Result<Self, String> {
         Self::try_start_logging(command, "logfmt")
     }
@@ -168,7 +166,7 @@ impl Process {
     /// As [`Self::try_start`], with log lines in this format.
     ///
     /// # Errors
-    /// What it said instead, where it ended or was not ready in time.
+    /// What it said instead, if it ended or was not ready in time.
     pub fn try_start_logging(mut command: Command, format: &str) -> Result<Self, String> {
         let mut child = command
             .args([
@@ -236,7 +234,7 @@ impl Process {
     /// Waits for a log line that contains `part`, and returns it.
     ///
     /// # Panics
-    /// Where it does not come.
+    /// If it does not come.
     pub fn wait_for_line(&self, part: &str) -> String {
         self.line(part).unwrap_or_else(|said| panic!("{said}"))
     }
@@ -274,7 +272,7 @@ impl Process {
     /// Sends a signal by name, as `kill -s` takes it.
     ///
     /// # Panics
-    /// Where it cannot be sent.
+    /// If it cannot be sent.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
@@ -283,10 +281,10 @@ impl Process {
         assert!(sent.success(), "kill -s {name}");
     }
 
-    /// Waits for its end and returns the exit code; none where a signal ended it.
+    /// Waits for its end and returns the exit code; none if a signal ended it.
     ///
     /// # Panics
-    /// Where it does not end in time.
+    /// If it does not end in time.
     pub fn wait(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -78,7 +78,7 @@ impl Stack {
     /// Nothing fires until [`Stack::crash_looping`].
     ///
     /// # Errors
-    /// Where a program can't be started or does not become ready in a minute; its log is in the error.
+    /// If a program can't be started or does not become ready in a minute; its log is in the error.
     pub async fn start(binaries: &Binaries, webhook_url: &str) -> anyhow::Result<Self> {
         let waiting = Watched::new(false);
         let metrics = Listening::start(0, metrics_router(waiting.clone())).await?;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use alert_manager::app::{App, ConfigSource, Handle};
 use alert_manager::config::{Config, Overrides};
@@ -18,8 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::modules;
 
-/// No wait in a test is longer: what has not happened by then will not.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use crate::PATIENCE;
 
 /// What a server is started with.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +50,7 @@ impl Setup {
         self
     }
 
-    /// Points Slack at a stand-in.
+    /// Points Slack at a fake.
     #[must_use]
     pub fn slack(self, slack: &crate::fakes::Slack) -> Self {
         self.variable("SLACK_API_URL", &slack.api_url())
@@ -147,7 +145,7 @@ impl Setup {
 /// Returns a folder with `handlers/` and these modules in it.
 ///
 /// # Panics
-/// Where it cannot be made.
+/// If it cannot be made.
 #[must_use]
 pub fn folder(names: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary folder");

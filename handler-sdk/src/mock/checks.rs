@@ -37,7 +37,7 @@ const RESERVED_HEADERS: [&str; 11] = [
 /// Checks an author's key; returns what is wrong with it.
 pub(super) fn key(key: Option<&str>) -> Result<(), String> {
     match key {
-        Some("") => Err("key: it is empty; leave it out where there is none".to_owned()),
+        Some("") => Err("key: it is empty; leave it out if there is none".to_owned()),
         Some(key) if key.len() > EFFECT_KEY_BYTES_MAX => Err(format!(
             "key: {} bytes, at most {EFFECT_KEY_BYTES_MAX}",
             key.len()

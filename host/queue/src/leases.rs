@@ -1,4 +1,4 @@
-//! Takes deliveries out of the queue, each with a slot and a lease that is already on disk.
+//! Takes deliveries out of the queue, each with a permit and a lease that is already on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 
 use alert_manager_core::alert::Alert;
 
+use super::commit::Handed;
 use super::model::clock::Ticks;
 use super::model::{Leased, Next, Progress, Settlement};
-use super::store::sqlite::Handed;
 
 /// The one end at which deliveries come out.
 #[derive(Debug)]
@@ -23,23 +23,24 @@ pub struct Leases {
 impl Leases {
     /// Waits for the next delivery; returns nothing once the queue is closed. Nothing is leased before this is first polled.
     ///
-    /// Whoever takes it out settles it, and releases its slot when its invocation has ended.
+    /// Whoever takes it out settles it, and releases its permit when its invocation has ended.
     pub async fn next(&mut self) -> Option<Leased> {
         self.attach();
         loop {
             let handed = self.handed.recv().await?;
             let queue = self.queue.upgrade()?;
-            let (id, token) = (handed.grant.id, handed.grant.token);
+            let lease = handed.grant.lease;
+            let id = lease.id;
             let handler = handed.grant.handler.clone();
             let shared = &queue.inner.shared;
-            let started = shared.scheduler.lock().start(&handed.grant);
+            let started = shared.scheduler.lock().start(lease);
             let (next, progress) = match read(handed, shared.clock.ticks()) {
                 Ok(leased) if started => return Some(leased),
                 Ok(mut leased) => {
                     if leased.after_crash {
-                        leased.progress.interrupt(leased.lease.saturating_sub(1));
+                        leased.progress.interrupt(lease.number.saturating_sub(1));
                     }
-                    leased.progress.end_lease(leased.lease);
+                    leased.progress.end_lease(lease.number);
                     let handler = handler.clone();
                     (Next::Yield { handler }, leased.progress)
                 }
@@ -49,11 +50,10 @@ impl Leases {
                     (Next::Dead(why), Progress::default())
                 }
             };
-            queue.release_slot(&handler);
-            // Where it was given up on its way here, this ends it: its lane is held until somebody does.
+            queue.release_permit(&handler);
+            // If it was cancelled on its way here, this ends it: its ordering key is held until somebody does.
             queue.settle(Settlement {
-                id,
-                token,
+                lease,
                 next,
                 progress,
                 alert: None,
@@ -81,22 +81,21 @@ impl Leases {
 
 fn read(handed: Handed, now: Ticks) -> Result<Leased, serde_json::Error> {
     let grant = handed.grant;
-    let alert = match (grant.alert, handed.json) {
+    let alert = match (grant.alert, handed.contents.alert) {
         (Some(alert), _) => alert,
         (None, json) => Arc::new(serde_json::from_str::<Alert>(&json.unwrap_or_default())?),
     };
-    let progress = match handed.progress {
+    let progress = match handed.contents.progress {
         Some(json) => serde_json::from_str(&json)?,
         None => Progress::new(&grant.pipeline),
     };
     Ok(Leased {
-        id: grant.id,
-        token: grant.token,
+        id: grant.lease.id,
+        lease: grant.lease,
         alert,
         route: grant.route,
         progress,
         handler: grant.handler,
-        lease: grant.lease,
         after_crash: grant.after_crash,
         woken: grant.woken,
         age: Duration::from_millis(now.saturating_sub(grant.since).max(0).unsigned_abs()),

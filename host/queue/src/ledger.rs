@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use alert_manager_core::alert::{DeliveryId, HandlerName};
+use alert_manager_core::alert::HandlerName;
 use alert_manager_core::journal::{
     BoxFuture, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note,
 };
 
 use super::Inner;
 use super::commit::inbox::{KvMessage, Urgent};
-use super::model::LeaseToken;
+use super::model::Lease;
 
 /// One step of one lease.
 pub(super) struct StepLedger {
     pub(super) inner: Arc<Inner>,
-    pub(super) id: DeliveryId,
-    pub(super) token: LeaseToken,
+    pub(super) lease: Lease,
     pub(super) step: u32,
     pub(super) handler: HandlerName,
 }
@@ -28,17 +27,16 @@ impl Ledger for StepLedger {
         if let Some(why) = shared.unwritable() {
             return Err(LedgerError::Unavailable(why));
         }
-        match shared.scheduler.lock().lease_of(self.id, self.token) {
-            Some(_) => Ok(()),
-            None => Err(LedgerError::LeaseLost),
+        match shared.scheduler.lock().holds(self.lease) {
+            true => Ok(()),
+            false => Err(LedgerError::LeaseLost),
         }
     }
 
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
         let (reply, answer) = oneshot::channel();
         self.inner.shared.inbox.push(Urgent::Note {
-            id: self.id,
-            token: self.token,
+            lease: self.lease,
             step: self.step,
             note: Box::new(note),
             reply,
@@ -49,8 +47,7 @@ impl Ledger for StepLedger {
     fn record(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), LedgerError>> {
         let (reply, answer) = oneshot::channel();
         self.inner.shared.inbox.push(Urgent::Record {
-            id: self.id,
-            token: self.token,
+            lease: self.lease,
             step: self.step,
             entries,
             reply,
@@ -81,8 +78,7 @@ impl Ledger for StepLedger {
     ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
         let (reply, answer) = oneshot::channel();
         let message = KvMessage {
-            id: self.id,
-            token: self.token,
+            lease: self.lease,
             step: self.step,
             handler: self.handler.clone(),
             key,

@@ -1,9 +1,13 @@
-//! The durable queue: what it takes is on disk before it says so, and ends done or dead.
+//! The durable queue: an alert is on disk before its sender has an answer, and each of its deliveries ends done or dead.
 //!
-//! Alerts go in through [`Queue::accept`], deliveries come out of [`Leases::next`], and end with
-//! [`Queue::settle`]. A slot is one invocation of a handler; a lane is one fingerprint on one route, and on those that
-//! are gone since the configuration was edited. The
-//! slot is released when the invocation ends, the lane when the settlement is durable.
+//! Alerts go in through [`Queue::accept`], deliveries come out of [`Leases::next`], and a lease ends with [`Queue::settle`].
+//!
+//! A concurrency permit allows one invocation of a handler; it is released when the invocation ends. An ordering key is a
+//! fingerprint on a route, and on routes that the configuration no longer has; its next delivery goes on when the settlement of the
+//! one before is durable.
+//!
+//! `model` has the values, `rules` decides what becomes of them, `schedule` what runs next, `store` keeps them, and `commit` is the
+//! thread that asks all three.
 
 mod commit;
 #[cfg(any(test, feature = "conformance"))]
@@ -14,6 +18,7 @@ mod leases;
 mod ledger;
 mod model;
 mod queries;
+mod rules;
 mod schedule;
 mod store;
 #[cfg(test)]
@@ -22,7 +27,6 @@ mod stores {
 }
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,12 +42,16 @@ pub use leases::Leases;
 pub use model::*;
 pub use queries::Force;
 
-use commit::inbox::{AcceptJob, Close, Inbox, Outcome, Settle, Urgent};
+use commit::inbox::{AcceptJob, Close, Settle, Urgent};
+use commit::{Arriving, Committer, Shared, Started};
 use failpoint::Failpoint;
 use ledger::StepLedger;
+use model::NOT_SENT;
 use model::clock::{self, Ticks};
-use schedule::Scheduler;
-use store::sqlite::{self, Committer, Gathering, Reader, Started};
+use rules::notices::{is_current, subject_of, ways_left};
+use rules::settle::Outcome;
+use store::sqlite::{Gathering, SqliteStore};
+use store::{Reader, Store};
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
 const ERROR_BYTES_MAX: usize = 4_096;
@@ -58,7 +66,7 @@ pub struct Queue {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    reader: Reader,
+    reader: Arc<dyn Reader>,
     recovered: Recovered,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -72,114 +80,45 @@ impl WeakQueue {
     }
 }
 
-/// What the handles share with the thread that writes.
-#[derive(Debug)]
-struct Shared {
-    inbox: Inbox,
-    scheduler: Mutex<Scheduler>,
-    clock: Clock,
-    options: Options,
-    /// Why the store cannot be written.
-    unwritable: Mutex<Option<String>>,
-    /// Dead letters: dead deliveries but for those that a person cancelled.
-    dead: AtomicU64,
-    /// Deliveries that wait to be inserted.
-    arriving: AtomicUsize,
-    secret: [u8; 32],
-    /// Goes up with each commit.
-    commits: watch::Sender<u64>,
-    /// Who makes the alerts about dead letters; absent if nobody is to be notified.
-    dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
-    /// What was discarded or coalesced since the start.
-    losses: Mutex<Losses>,
-    /// Who is to hear what is settled; absent if nobody is.
-    settled: Mutex<Option<mpsc::Sender<Settled>>>,
-}
-
-impl Shared {
-    fn new(
-        scheduler: Scheduler,
-        clock: Clock,
-        options: Options,
-        dead: AtomicU64,
-        secret: [u8; 32],
-    ) -> Self {
-        Self {
-            inbox: Inbox::default(),
-            scheduler: Mutex::new(scheduler),
-            clock,
-            options,
-            unwritable: Mutex::default(),
-            dead,
-            arriving: AtomicUsize::new(0),
-            secret,
-            commits: watch::Sender::new(0),
-            dead_letters: Mutex::default(),
-            losses: Mutex::default(),
-            settled: Mutex::default(),
-        }
-    }
-
-    fn unwritable(&self) -> Option<String> {
-        self.unwritable.lock().clone()
-    }
-
-    fn set_unwritable(&self, why: String) {
-        *self.unwritable.lock() = Some(why);
-    }
-
-    fn set_writable(&self) {
-        *self.unwritable.lock() = None;
-    }
-}
-
-/// Room in the queue for what is on its way in.
-struct Arriving<'a>(&'a AtomicUsize, usize);
-
-impl Drop for Arriving<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::Relaxed);
-    }
-}
-
 impl Queue {
-    /// Opens the store at `path`, makes it where there is none, and takes up what was left.
+    /// Opens the store at `path`, makes it if there is none, and takes up what was left.
     ///
     /// # Errors
-    /// Where the place cannot be written, another process has it, or the file is damaged or foreign.
+    /// If the place cannot be written, another process has it, or the file is damaged or foreign.
     pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
-        let started = sqlite::start(path, Gathering::default(), options, caps, Clock::system())?;
-        Self::over(path, started)
+        let clock = Clock::system();
+        let store = SqliteStore::open(path, Gathering::default(), &options, clock.clone())?;
+        Self::over(commit::start(store, options, caps, clock)?)
     }
 
     /// Starts the thread that writes to a store.
-    fn over(path: &Path, started: Started) -> Result<(Self, Leases), OpenError> {
+    fn over<S: Store>(started: Started<S>) -> Result<(Self, Leases), OpenError> {
         let (committer, queue, leases) = Self::of(started);
-        let thread = std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || committer.run())
-            .map_err(|e| OpenError::Failed {
-                path: path.into(),
-                reason: e.to_string(),
-            })?;
-        *queue.inner.thread.lock() = Some(thread);
+        *queue.inner.thread.lock() = Some(committer.spawn()?);
         Ok((queue, leases))
     }
 
     /// Returns what writes to a store, and the ends that others hold.
-    fn of(started: Started) -> (Committer, Self, Leases) {
+    fn of<S: Store>(started: Started<S>) -> (Committer<S>, Self, Leases) {
+        let Started {
+            shared,
+            reader,
+            recovered,
+            committer,
+            handed,
+        } = started;
         let inner = Arc::new(Inner {
-            shared: started.shared,
-            reader: started.reader,
-            recovered: started.recovered,
+            shared,
+            reader,
+            recovered,
             thread: Mutex::default(),
         });
         let leases = Leases {
-            handed: started.handed,
+            handed,
             attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
-        (started.committer, Self { inner }, leases)
+        (committer, Self { inner }, leases)
     }
 
     /// Stores alerts and what was refused of their body; returns once all of it is on disk.
@@ -187,7 +126,7 @@ impl Queue {
     /// A caller that goes away changes nothing: what was handed in is stored and run all the same.
     ///
     /// # Errors
-    /// Where the queue is full or the store cannot write: the sender is to try again. A part of a large
+    /// If the queue is full or the store cannot write: the sender is to try again. A part of a large
     /// body may be stored even so; sent again, that part is a duplicate.
     pub async fn accept(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
         let _arriving = self.make_room(parcel.deliveries())?;
@@ -198,7 +137,7 @@ impl Queue {
     /// be full by now.
     ///
     /// # Errors
-    /// Where the store cannot write.
+    /// If the store cannot write.
     pub async fn accept_rest(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
         self.store(parcel).await
     }
@@ -231,10 +170,8 @@ impl Queue {
 
     fn make_room(&self, deliveries: usize) -> Result<Arriving<'_>, AcceptError> {
         let shared = &*self.inner.shared;
-        let arriving = shared.arriving.fetch_add(deliveries, Ordering::Relaxed);
-        let room = Arriving(&shared.arriving, deliveries);
-        let depth = shared.scheduler.lock().depth() + arriving;
-        // A body is taken as a whole where the queue is not full yet: one larger than the queue would
+        let (depth, room) = shared.arrive(deliveries);
+        // A body is taken as a whole if the queue is not full yet: one larger than the queue would
         // otherwise never come in.
         if deliveries > 0 && depth >= shared.options.queue_depth_max {
             return Err(AcceptError::QueueFull(depth));
@@ -244,23 +181,16 @@ impl Queue {
 
     /// Returns where the calls of one step of a leased delivery are recorded.
     #[must_use]
-    pub fn ledger(
-        &self,
-        id: DeliveryId,
-        token: LeaseToken,
-        step: u32,
-        handler: &HandlerName,
-    ) -> Arc<dyn Ledger> {
+    pub fn ledger(&self, lease: Lease, step: u32, handler: &HandlerName) -> Arc<dyn Ledger> {
         Arc::new(StepLedger {
             inner: Arc::clone(&self.inner),
-            id,
-            token,
+            lease,
             step,
             handler: handler.clone(),
         })
     }
 
-    /// Returns what earlier attempts of a step recorded. Read only when the step has its slot: what waits for one holds
+    /// Returns what earlier attempts of a step recorded. Read only when the step has its permit: what waits for one holds
     /// no record in memory.
     ///
     /// # Errors
@@ -378,13 +308,16 @@ impl Queue {
     /// # Errors
     /// If the store does not answer.
     pub async fn is_out_of_date(&self, notice: &Alert) -> Result<bool, ReadError> {
-        let subject = sqlite::subject_of(notice);
+        let subject = subject_of(notice);
         let Some(subject) = subject.filter(|_| notice.status == Status::Firing) else {
             return Ok(false);
         };
         let starts_at = notice.starts_at;
         self.inner
-            .read(move |inner| inner.reader.is_out_of_date(subject, starts_at))
+            .read(move |inner| {
+                let subject = inner.reader.delivery(subject)?;
+                Ok(subject.is_some_and(|subject| !is_current(&subject, starts_at)))
+            })
             .await
     }
 
@@ -398,33 +331,32 @@ impl Queue {
         ways.retain(|way| !way.is_blocked);
         let event = notice.event();
         self.inner
-            .read(move |inner| inner.reader.has_way_left(event, ways))
+            .read(move |inner| Ok(!ways_left(ways, &inner.reader.runs(event)?).is_empty()))
             .await
     }
 
-    /// Frees a slot of `handler`: to be called once for every slot taken, as soon as the invocation ends.
-    pub fn release_slot(&self, handler: &HandlerName) {
+    /// Frees a permit of `handler`: to be called once for every permit taken, as soon as the invocation ends.
+    pub fn release_permit(&self, handler: &HandlerName) {
         let shared = &self.inner.shared;
-        let is_awaited = shared.scheduler.lock().release_slot(handler);
+        let is_awaited = shared.scheduler.lock().release_permit(handler);
         if is_awaited {
             shared.inbox.nudge();
         }
     }
 
-    /// Takes a slot of `handler` for a delivery that is leased already; false where none is free or
+    /// Takes a permit of `handler` for a delivery that is leased already; false if none is free or
     /// others wait for one: settle with [`Next::Yield`] then. What cannot run now, since a suspect runs alone, does not wait.
     #[must_use]
-    pub fn try_take_slot(&self, handler: &HandlerName) -> bool {
+    pub fn try_take_permit(&self, handler: &HandlerName) -> bool {
         let shared = &self.inner.shared;
         let now = shared.clock.ticks();
-        shared.scheduler.lock().try_take_slot(handler, now)
+        shared.scheduler.lock().try_take_permit(handler, now)
     }
 
     /// Stores how far a leased delivery is, without waiting.
-    pub fn progress(&self, id: DeliveryId, token: LeaseToken, progress: &Progress) {
+    pub fn progress(&self, lease: Lease, progress: &Progress) {
         self.inner.shared.inbox.push(Urgent::Progress {
-            id,
-            token,
+            lease,
             progress: to_json(progress),
         });
     }
@@ -461,8 +393,7 @@ impl Queue {
             },
         };
         shared.inbox.push(Urgent::Settle(Settle {
-            id: settlement.id,
-            token: settlement.token,
+            lease: settlement.lease,
             outcome,
             progress: to_json(&settlement.progress),
             alert: settlement.alert,
@@ -474,13 +405,12 @@ impl Queue {
     /// Ends a notice that is not to be sent, since it is out of date.
     pub fn leave_out(&self, leased: Leased) {
         let settlement = Settlement {
-            id: leased.id,
-            token: leased.token,
+            lease: leased.lease,
             next: Next::Done,
             progress: leased.progress,
             alert: Some(leased.alert),
             story: None,
-            last_error: Some(model::NOT_SENT.to_owned()),
+            last_error: Some(NOT_SENT.to_owned()),
         };
         self.settle_for(settlement, Reason::Outdated);
     }
@@ -500,7 +430,7 @@ impl Queue {
         self.inner.shared.scheduler.lock().awaited()
     }
 
-    /// Returns why the store cannot be written, where it cannot; without asking it.
+    /// Returns why the store cannot be written, if it cannot; without asking it.
     #[must_use]
     pub fn unwritable(&self) -> Option<String> {
         self.inner.shared.unwritable()

@@ -7,17 +7,20 @@ use tokio::sync::oneshot;
 
 use alert_manager_core::alert::DeliveryId;
 
-use super::commit::inbox::{Later, Urgent};
-use super::model::{CancelError, ReadError, RetryError};
-use super::model::{Counts, Filter, Page, Retried, Selected, Selection, Story};
-use super::store::sqlite::RetryJob;
+use super::commit::RetryJob;
+use super::commit::inbox::Urgent;
+use super::model::{
+    CancelError, Chosen, Counts, Filter, OnKey, Page, ReadError, Retried, RetryError, Selected,
+    Selection, Story,
+};
+use super::rules::passed::{Later, Tails};
 use super::{Inner, Queue};
 
 impl Queue {
     /// Returns deliveries, newest first.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// If the store does not answer.
     pub async fn list(&self, filter: Filter) -> Result<Page, ReadError> {
         self.inner
             .read(move |inner| inner.reader.list(&filter))
@@ -27,24 +30,26 @@ impl Queue {
     /// Returns a delivery with everything that is known of it.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// If the store does not answer.
     pub async fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
         self.inner.read(move |inner| inner.reader.story(id)).await
     }
 
     /// Sends a dead delivery again: its failed steps start anew, its record is kept. One that waits for another try is due at
-    /// once. Unless `force`, not
-    /// where a later event of its fingerprint has run on its route.
+    /// once. If a later event of its fingerprint has run on its route, it is left, unless `force`.
     ///
     /// # Errors
-    /// Where it is not there, neither dead nor waiting, was passed, or cannot be stored.
+    /// If it is not there, neither dead nor waiting, was passed, or cannot be stored.
     pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<Selected, RetryError> {
         let seen = self
             .inner
             .read(move |inner| {
-                let lane = inner.reader.lane(id)?;
-                let later = inner.reader.later(lane.as_slice())?;
-                Ok(later.into_iter().next().unwrap_or_default())
+                let mut later = Later::default();
+                if let Some(key) = inner.reader.ordering_key(id)? {
+                    let look_at = &mut |other: OnKey<'_>| later.look_at(&key, &other);
+                    inner.reader.follow(id, look_at)?;
+                }
+                Ok(later)
             })
             .await
             .map_err(|e| RetryError::Unavailable(e.0))?;
@@ -56,18 +61,18 @@ impl Queue {
     /// next request goes on.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// If the store does not answer.
     pub async fn retry_all(
         &self,
         selection: Selection,
         after: Option<DeliveryId>,
     ) -> Result<Retried, ReadError> {
-        let selected = self
+        let (chosen, tails) = self
             .inner
-            .read(move |inner| inner.reader.selected(&selection, after))
+            .read(move |inner| inner.choose(&selection, after))
             .await?;
         let (reply, answer) = oneshot::channel();
-        let job = RetryJob::new(selected, after, reply);
+        let job = RetryJob::new(chosen, tails, after, reply);
         self.inner.shared.inbox.retry_many(job);
         answer
             .await
@@ -92,11 +97,11 @@ impl Queue {
             .unwrap_or_else(|_| Err(RetryError::Unavailable("the store has been closed".into())))
     }
 
-    /// Gives a delivery up: it is dead, and its event sent again does not bring it back. Where it runs,
+    /// Cancels a delivery: it is dead, and its event sent again does not bring it back. If it runs,
     /// its lease is lost: it makes no further effect.
     ///
     /// # Errors
-    /// Where it is not there, has ended, or cannot be stored.
+    /// If it is not there, has ended, or cannot be stored.
     pub async fn cancel(&self, id: DeliveryId) -> Result<(), CancelError> {
         let (reply, answer) = oneshot::channel();
         self.inner.shared.inbox.push(Urgent::Cancel { id, reply });
@@ -131,6 +136,27 @@ pub enum Force {
 }
 
 impl Inner {
+    /// Returns what is to be sent again, and what is later on the ordering keys of that. A bounded number of deliveries is looked
+    /// at, whatever their labels.
+    fn choose(
+        &self,
+        selection: &Selection,
+        after: Option<DeliveryId>,
+    ) -> Result<(Chosen, Tails), ReadError> {
+        let count_max = self.shared.options.bounds.retried_max;
+        let chosen = self.reader.selected(selection, after, count_max)?;
+        // What waits is not passed: it has its place.
+        let keys = match chosen.state {
+            Selected::Dead => &chosen.keys[..],
+            Selected::Retrying => &[],
+        };
+        let mut tails = Tails::new(keys);
+        let from = tails.read_on();
+        self.reader
+            .follow(from, &mut |other| tails.look_at(&other))?;
+        Ok((chosen, tails))
+    }
+
     /// Asks the store on a thread that may wait for the disk.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,

@@ -15,7 +15,7 @@ use crate::hooks::given::Given;
 use crate::hooks::returned;
 use crate::limits::POOL_WAIT_MAX;
 use crate::limits::advice::Advice;
-use crate::limits::quota::LimitName;
+use crate::limits::quota::{LimitName, Limits};
 use crate::modules::module::Module;
 use crate::runtime::Runtime;
 use crate::sandbox::clock::StepClock;
@@ -23,7 +23,8 @@ use crate::sandbox::cpu::CpuMeter;
 use crate::sandbox::guest::GuestState;
 use crate::sandbox::meter::MemoryMeter;
 use crate::sandbox::store::new_store;
-use crate::trace::recorder::{Kept, LogBudget, Recorder, Speaker, micros};
+use crate::trace::log::{LogBudget, Speaker};
+use crate::trace::recorder::{Kept, Recorder, micros};
 use crate::trace::{Answered, Call};
 use crate::types::{Invocation, Invoked, Output, StepFailure};
 use alert_manager_core::alert::StepKind;
@@ -182,15 +183,7 @@ async fn run(
     let outcome = match ended {
         Ok(Ok(returned)) => {
             note_diverged(host);
-            match returned {
-                Ok(Returned::Enrichment(given)) => {
-                    returned::enrichment_from(given, &limits).map(Output::Enrichment)
-                }
-                Ok(Returned::Facts(given)) => {
-                    returned::facts_from(given, &limits).map(Output::Facts)
-                }
-                Err(failure) => Err(returned::failure_from(failure)),
-            }
+            output_of(returned, &limits)
         }
         Ok(Err(error)) => Err(failure_of(&error, guest)),
         Err(_) => {
@@ -208,9 +201,23 @@ async fn run(
     }
 }
 
+/// What a hook returned, not checked.
 enum Returned {
     Enrichment(types::Enrichment),
     Facts(types::Labels),
+}
+
+fn output_of(
+    returned: Result<Returned, types::Failure>,
+    limits: &Limits,
+) -> Result<Output, StepFailure> {
+    match returned {
+        Ok(Returned::Enrichment(given)) => {
+            returned::enrichment_from(given, limits).map(Output::Enrichment)
+        }
+        Ok(Returned::Facts(given)) => returned::facts_from(given, limits).map(Output::Facts),
+        Err(failure) => Err(returned::failure_from(failure)),
+    }
 }
 
 fn call_of(invocation: &Invocation, wall_max: Duration) -> contract::Call {

@@ -23,7 +23,7 @@ pub struct Options {
     /// A folder of the server's own for precompiled modules; made with mode 0700. What is in it is
     /// run as machine code, so nobody else may write to it.
     pub cache_dir: PathBuf,
-    /// Where modules are compiled.
+    /// How modules are compiled.
     pub compiler: Compiler,
     /// What the sandbox may use as a whole.
     pub bounds: Bounds,
@@ -61,7 +61,7 @@ impl Runtime {
     pub fn new(options: Options) -> Result<Arc<Self>, RuntimeError> {
         let sandbox = Arc::new(Sandbox::new(options.bounds)?);
         let linker = calls::linker(&sandbox).map_err(EngineError)?;
-        install_crypto();
+        egress::install_crypto();
         let bytes_max = options.bounds.cache_bytes_max;
         let cache = Cache::open(options.cache_dir, &sandbox.engine, bytes_max)?;
         let lasting = Lasting::default();
@@ -111,7 +111,7 @@ impl Runtime {
         Ok(())
     }
 
-    /// Asks Slack who the token is and what the channels are, within some seconds; None in preview, where nothing is posted.
+    /// Asks Slack whose the token is and how the channels stand, within some seconds; None in preview.
     pub async fn ask_slack(&self) -> Option<SlackReport> {
         let services = self.services.load_full();
         if services.slack.settings().preview {
@@ -149,9 +149,4 @@ impl Runtime {
         };
         Some(reached.await)
     }
-}
-
-/// Chooses the cryptography of every TLS client in this process; the first choice stays.
-pub fn install_crypto() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }

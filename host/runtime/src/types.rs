@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::quota::{LimitHit, Limits};
-use crate::slack::holds::Hold;
+use crate::slack::hold::Hold;
 use crate::trace::Trace;
 use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
 use alert_manager_core::journal::{Dependency, Doubts, Ledger, RecordUse, Recorded};
@@ -23,7 +23,7 @@ pub struct Invocation {
     pub attempt: u32,
     /// Which attempt of the delivery it is, as the story numbers them.
     pub lease: u32,
-    /// True where effects are held back.
+    /// True if effects are held back.
     pub dry_run: bool,
     /// The alert.
     pub alert: Arc<Alert>,
@@ -39,31 +39,31 @@ pub struct Invocation {
     pub time_left: Duration,
     /// The time, which the guest's wall clock shows once no recorded effect is left to replay.
     pub now: Timestamp,
-    /// Where the guest's random bytes come from: the step's own on every attempt.
+    /// The seed of the guest's random bytes: the same on every attempt of the step.
     pub seed: [u8; 32],
     /// What earlier attempts of this step recorded.
     pub recorded: Recorded,
     /// Which calls of earlier attempts may have happened without a record.
     pub doubts: Doubts,
-    /// Where this attempt's calls are recorded.
+    /// Records this attempt's calls.
     pub ledger: Arc<dyn Ledger>,
 }
 
-/// What one call of a hook came to.
+/// The result of one call of a hook.
 #[derive(Debug)]
 pub struct Invoked {
     /// What the hook returned, or why it did not.
     pub outcome: Result<Output, StepFailure>,
     /// For the story.
     pub trace: Trace,
-    /// Set if a call met something that Slack refuses until the operator mends it. If the hook failed, whatever it says, the
+    /// Set if a call met something that Slack refuses until the operator mends it. If the hook failed, for whatever reason, the
     /// step waits for that.
     pub hold: Option<Hold>,
-    /// What did not answer last, if it was not asked again with success: why the hook failed, if it did.
+    /// What did not answer last, unless it was asked again with success: the likely reason if the hook failed.
     pub needs: Option<Dependency>,
-    /// What answered: what waits for it need not wait any longer.
+    /// What answered: steps that wait for it need not wait any longer.
     pub has: Vec<Dependency>,
-    /// Which calls of the step may have happened without a record; absent if nothing ran, and so nothing is new.
+    /// Which calls of the step may have happened without a record; absent if nothing ran.
     pub doubts: Option<Doubts>,
     /// What the step has on record after it; nothing if it recorded nothing.
     pub recorded: RecordUse,
@@ -122,7 +122,7 @@ pub enum StepFailure {
     /// It met a limit.
     #[error("{0}")]
     Limit(LimitHit),
-    /// Its wall time ran out. The server it waited for is usually why.
+    /// Its wall time ran out, usually because a server did not answer.
     #[error("{0}")]
     Timeout(String),
     /// The host could not run it now (the store cannot record, the lease was lost): no fault of the handler.
@@ -130,7 +130,7 @@ pub enum StepFailure {
     Host(String),
 }
 
-/// How a module stands, as `handlers` lists it.
+/// The state of a module, as `handlers` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModuleState {
@@ -140,6 +140,6 @@ pub enum ModuleState {
     Limited,
     /// Being compiled.
     Loading,
-    /// Not served, or the one before it still is; the reason is the last error.
+    /// Not served, or its predecessor still is; the reason is the last error.
     Refused,
 }

@@ -1,12 +1,12 @@
-//! What is known only from the words of others' errors: of wasmtime, of the allocator, of the kernel. Each fragment has a test
-//! that makes them say it, since an update can reword them.
+//! What is known only from the wording of errors of wasmtime, the allocator and the kernel. Each fragment has a test that makes
+//! them print it, since an update can reword them.
 
-/// Returns true if a call passed more than wasmtime was told to read.
+/// Returns true if a call passed more than wasmtime may read.
 pub(super) fn is_call_too_large(error: &str) -> bool {
     error.contains("fuel allocated for hostcalls")
 }
 
-/// Returns the bound of the sandbox that a component does not fit into, by the pool's refusal.
+/// Returns the bound of the sandbox that a component exceeds, by the error of the pool.
 pub(super) fn bound_of_the_pool(error: &str) -> Option<&'static str> {
     [
         ("memories count", "memories"),
@@ -49,7 +49,7 @@ mod tests {
     use crate::Bounds;
     use crate::sandbox::engine::Sandbox;
 
-    /// Returns what the pool says to a component.
+    /// Returns the error of the pool for a component.
     fn refusal(component: &str) -> String {
         let bounds = Bounds {
             memories_max: 2,
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_says_which_bound_a_component_passes() {
+    fn the_error_of_the_pool_names_the_bound_that_a_component_exceeds() {
         let globals = "(global i64 (i64.const 0))".repeat(200_000);
         let cases = [
             ("memories", instances_of("(memory 1)", 3)),

@@ -204,6 +204,11 @@ impl State {
             log_refused(&problems);
             return Err(problems);
         }
+        let mistakes = config.mistakes_beyond(&self.config.whole.load());
+        if !mistakes.0.is_empty() {
+            log_refused(&mistakes);
+            return Err(mistakes);
+        }
         self.findings.log_all_again();
         let services = options::service_options(
             &config,

@@ -69,7 +69,7 @@ fn is_alert(story: &Story) -> bool {
 
 fn heading(out: &mut String, story: &Story, paint: Paint) {
     let delivery = &story.delivery;
-    let state = plain(&delivery.state.to_text());
+    let state = one_line(&delivery.state.to_text());
     let state = match delivery.state {
         Lenient::Known(State::Done) => paint.green(&state),
         Lenient::Known(State::Dead) => paint.red(&state),
@@ -93,7 +93,7 @@ fn heading(out: &mut String, story: &Story, paint: Paint) {
     let reason = delivery
         .reason
         .as_ref()
-        .map(|reason| plain(&reason.to_text()));
+        .map(|reason| one_line(&reason.to_text()));
     let last_error = delivery.last_error.as_deref().map(plain);
     for (name, value) in [
         ("delivery", delivery.id.to_string()),

@@ -99,8 +99,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The environment variables that the commands read.
-const VARIABLES: &[(&str, &str)] = &[
+/// The environment variables that are read, and what each sets.
+pub const VARIABLES: &[(&str, &str)] = &[
     ("PORT", "The port to listen on (5000)."),
     (
         "SLACK_TOKEN, SLACK_TOKEN_FILE",
@@ -134,8 +134,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("NO_COLOR", "If it is set, output has no colours."),
 ];
 
-/// The meaning of exit codes.
-const EXIT_CODES: &[(&str, &str)] = &[
+/// What exit codes mean.
+pub const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done."),
     ("1", "Failed; the reason is on standard error."),
     ("2", "The command line is invalid."),
@@ -168,6 +168,95 @@ fn table(rows: &[(&str, &str)]) -> String {
         .map(|(name, about)| format!("  {name}\n          {about}"))
         .collect();
     lines.join("\n")
+}
+
+/// What the reference in the documentation has about a command.
+#[derive(Clone, Debug)]
+pub struct CommandHelp {
+    /// As in `alert-manager NAME`.
+    pub name: String,
+    /// What it does.
+    pub about: String,
+    /// How it is written, in one line.
+    pub usage: String,
+    /// An example or two.
+    pub examples: &'static [&'static str],
+    /// Its arguments and flags.
+    pub arguments: Vec<ArgumentHelp>,
+}
+
+/// What the reference in the documentation has about an argument or a flag.
+#[derive(Clone, Debug)]
+pub struct ArgumentHelp {
+    /// As in `--url URL` or `[DIR]`, with its short forms.
+    pub written: Vec<String>,
+    /// What it is for.
+    pub about: String,
+    /// Its default, if it has one.
+    pub default: Option<String>,
+    /// The environment variable that it overrides.
+    pub variable: Option<String>,
+}
+
+/// Returns every command.
+#[must_use]
+pub fn commands() -> Vec<CommandHelp> {
+    let mut command = command();
+    command.build();
+    let commands = visible(&command).map(|sub| {
+        let mut sub = sub.clone();
+        let usage = sub.render_usage().to_string();
+        let mut examples = EXAMPLES.iter();
+        let examples = examples.find(|(name, _)| *name == sub.get_name());
+        CommandHelp {
+            name: sub.get_name().to_owned(),
+            about: sub.get_about().map(ToString::to_string).unwrap_or_default(),
+            usage: usage.trim_start_matches("Usage: ").replace('\n', " "),
+            examples: examples.map_or(&[], |(_, examples)| *examples),
+            arguments: sub
+                .get_arguments()
+                .filter(|argument| argument.get_id() != "help")
+                .map(argument)
+                .collect(),
+        }
+    });
+    commands.collect()
+}
+
+fn argument(argument: &clap::Arg) -> ArgumentHelp {
+    let takes_value = argument.get_action().takes_values();
+    let values: Vec<String> = argument
+        .get_value_names()
+        .filter(|_| takes_value)
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
+    let value = values.join(" ");
+    let flag = |flag: String| format!("{flag} {value}").trim_end().to_owned();
+    let long = argument.get_long().map(|long| flag(format!("--{long}")));
+    let aliases = argument.get_visible_aliases().into_iter().flatten();
+    let aliases = aliases.map(|alias| flag(format!("--{alias}")));
+    let short = argument.get_short().map(|short| flag(format!("-{short}")));
+    let is_positional = argument.is_positional();
+    let defaults = argument.get_default_values().iter();
+    let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
+    ArgumentHelp {
+        written: long
+            .into_iter()
+            .chain(aliases)
+            .chain(short)
+            .chain(is_positional.then_some(value.clone()))
+            .collect(),
+        about: argument
+            .get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        default: (takes_value && !defaults.is_empty()).then(|| defaults.join(" ")),
+        variable: argument
+            .get_env()
+            .map(|name| name.to_string_lossy().into_owned()),
+    }
 }
 
 /// Returns the manual page of one command, or one page with all of them.

@@ -28,6 +28,8 @@ use clap::{FromArgMatches as _, Parser as _};
 
 use args::{Args, Command, CompileArgs, CompletionsArgs, ManArgs};
 
+pub use manual::{ArgumentHelp, CommandHelp, EXIT_CODES, VARIABLES, commands};
+
 use crate::runtime::COMPILE_COMMAND;
 use crate::telemetry::log;
 

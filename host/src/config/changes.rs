@@ -1,39 +1,44 @@
-//! What a new configuration changes, by its keys: for the log and for whoever asked for the reload.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
+//! What a new configuration changes, by its keys: for the log and for the client that asked for the reload.
 
 use super::Config;
-use crate::alert::HandlerName;
-use crate::queue;
-use crate::router::Route;
-use crate::worker::HandlerSettings;
+use super::compare::{Compare, Restart};
+use super::sections::PARTS;
 
 /// What is different in another configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// One for each key, handler, credential and route: `handlers.NAME: changed (allow, limits)`.
     pub changed: Vec<String>,
-    /// Keys whose new values count after a restart.
+    /// Keys whose new values take effect after a restart.
     pub needs_restart: Vec<String>,
 }
 
 impl Changes {
-    /// Compares the configuration in use with a new one; `started` is that of the start, which the keys that take a restart
-    /// still have.
+    /// Compares the configuration in use with a new one; `started` is that of the start, whose values are still in use for
+    /// the keys that need a restart.
     #[must_use]
     pub fn between(started: &Config, old: &Config, new: &Config) -> Self {
-        let mut changes = Self {
-            changed: keys(old, new).into_iter().map(changed).collect(),
-            needs_restart: restart(started, new)
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-        };
-        changes.credentials(old, new);
-        changes.heartbeats(old, new);
-        changes.handlers(old, new);
-        changes.routes(&old.routes, &new.routes);
+        let mut changes = Self::default();
+        for part in PARTS {
+            match &part.compare {
+                Compare::Whole(name, differs) if differs(old, new) => {
+                    changes.changed.push(format!("{name}: changed"));
+                }
+                Compare::Whole(..) => {}
+                Compare::Entries(entries) => changes.changed.extend(entries(old, new)),
+            }
+            let restart = match (&part.restart, &part.compare) {
+                (Restart::Yes, Compare::Whole(name, differs)) | (Restart::Of(name, differs), _) => {
+                    Some((name, differs))
+                }
+                _ => None,
+            };
+            if let Some((name, differs)) = restart
+                && differs(started, new)
+            {
+                changes.needs_restart.push((*name).to_owned());
+            }
+        }
         changes
     }
 
@@ -46,191 +51,6 @@ impl Changes {
             self.changed.join("; ")
         }
     }
-
-    fn credentials(&mut self, old: &Config, new: &Config) {
-        self.entries("credentials", &old.credentials, &new.credentials, |_, _| {
-            String::new()
-        });
-    }
-
-    fn heartbeats(&mut self, old: &Config, new: &Config) {
-        self.entries("heartbeats", &old.heartbeats, &new.heartbeats, |_, _| {
-            String::new()
-        });
-        let pings = |config: &Config| -> BTreeMap<_, _> {
-            let pings = config.pings.iter();
-            pings
-                .map(|ping| (ping.name.clone(), ping.clone()))
-                .collect()
-        };
-        self.entries("heartbeats", &pings(old), &pings(new), |_, _| String::new());
-    }
-
-    fn handlers(&mut self, old: &Config, new: &Config) {
-        self.entries(
-            "handlers",
-            &old.handlers.by_name,
-            &new.handlers.by_name,
-            |old: &std::sync::Arc<HandlerSettings>, new| format!(" ({})", parts(old, new)),
-        );
-    }
-
-    /// Routes go by their names: one without a name that has other matchers or handlers is another one.
-    fn routes(&mut self, old: &[Route], new: &[Route]) {
-        let by_name = |routes: &[Route]| -> BTreeMap<String, Route> {
-            let routes = routes.iter();
-            routes.map(|route| (shown(route), route.clone())).collect()
-        };
-        let (old_names, new_names) = (by_name(old), by_name(new));
-        self.entries("routes", &old_names, &new_names, |_, _| String::new());
-        let kept = |routes: &[Route], others: &BTreeMap<String, Route>| -> Vec<String> {
-            let names = routes.iter().map(shown);
-            names.filter(|name| others.contains_key(name)).collect()
-        };
-        if kept(old, &new_names) != kept(new, &old_names) {
-            self.changed.push("routes: reordered".to_owned());
-        }
-    }
-
-    fn entries<K: Ord + std::fmt::Display, V: PartialEq>(
-        &mut self,
-        key: &str,
-        old: &BTreeMap<K, V>,
-        new: &BTreeMap<K, V>,
-        detail: impl Fn(&V, &V) -> String,
-    ) {
-        for (name, value) in new {
-            match old.get(name) {
-                None => self.changed.push(format!("{key}.{name}: added")),
-                Some(before) if before != value => {
-                    let detail = detail(before, value);
-                    self.changed.push(format!("{key}.{name}: changed{detail}"));
-                }
-                Some(_) => {}
-            }
-        }
-        for name in old.keys().filter(|name| !new.contains_key(name)) {
-            self.changed.push(format!("{key}.{name}: removed"));
-        }
-    }
-}
-
-fn changed(key: &str) -> String {
-    format!("{key}: changed")
-}
-
-/// Returns the keys that hold one value and have another one. The pattern names every field, so that none is forgotten.
-fn keys(old: &Config, new: &Config) -> Vec<&'static str> {
-    let Config {
-        file: _,
-        listen,
-        external_url,
-        insecure,
-        handlers_dir,
-        sandbox,
-        store,
-        queue,
-        webhook,
-        api,
-        server,
-        tls_server,
-        proxy,
-        slack,
-        credentials: _,
-        routes: _,
-        heartbeats: _,
-        pings: _,
-        dead_letter,
-        warnings: _,
-        mistakes: _,
-        spots: _,
-        handlers,
-    } = new;
-    [
-        ("listen", old.listen != *listen),
-        ("external_url", old.external_url != *external_url),
-        ("insecure", old.insecure != *insecure),
-        ("handlers_dir", old.handlers_dir != *handlers_dir),
-        ("sandbox", old.sandbox != *sandbox),
-        ("store", old.store != *store),
-        ("retention", retention_of(&old.queue) != retention_of(queue)),
-        (
-            "webhook",
-            old.webhook != *webhook || old.queue.queue_depth_max != queue.queue_depth_max,
-        ),
-        ("api", old.api != *api),
-        ("web", old.server != *server),
-        ("tls_server_config", old.tls_server != *tls_server),
-        ("proxy_url, no_proxy", old.proxy != *proxy),
-        ("slack", old.slack != *slack),
-        ("dead_letter", old.dead_letter != *dead_letter),
-        (
-            "handlers without an entry",
-            old.handlers.others != handlers.others,
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(key, has_changed)| has_changed.then_some(key))
-    .collect()
-}
-
-fn retention_of(queue: &queue::Options) -> (Duration, u64) {
-    (queue.retention_time, queue.retention_bytes_max)
-}
-
-fn restart(started: &Config, new: &Config) -> Vec<&'static str> {
-    [
-        ("listen", started.listen != new.listen),
-        ("store", started.store != new.store),
-        ("handlers_dir", started.handlers_dir != new.handlers_dir),
-        ("tls_server_config", started.tls_server != new.tls_server),
-        (
-            "retention",
-            retention_of(&started.queue) != retention_of(&new.queue),
-        ),
-        ("sandbox", started.sandbox != new.sandbox),
-        (
-            "webhook.queue_depth_max",
-            started.queue.queue_depth_max != new.queue.queue_depth_max,
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(key, has_changed)| has_changed.then_some(key))
-    .collect()
-}
-
-/// Returns which settings of a handler differ.
-fn parts(old: &HandlerSettings, new: &HandlerSettings) -> String {
-    let HandlerSettings {
-        sha256,
-        grants,
-        limits,
-        enrich,
-        retry,
-        config,
-    } = new;
-    let parts = [
-        ("sha256", old.sha256 != *sha256),
-        ("allow", old.grants != *grants),
-        ("limits", old.limits != *limits),
-        ("enrich", old.enrich != *enrich),
-        ("retry", old.retry != *retry),
-        ("config", old.config != *config),
-    ];
-    let parts = parts
-        .into_iter()
-        .filter_map(|(part, differs)| differs.then_some(part));
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-/// Returns a route's name; of one whose name is a digest, what it matches and who handles it.
-fn shown(route: &Route) -> String {
-    if route.name != Route::digest(&route.matchers, &route.handlers) {
-        return route.name.to_string();
-    }
-    let matchers: Vec<_> = route.matchers.iter().map(ToString::to_string).collect();
-    let handlers: Vec<_> = route.handlers.iter().map(HandlerName::as_str).collect();
-    format!("{{{}}} → {}", matchers.join(","), handlers.join(","))
 }
 
 #[cfg(test)]
@@ -308,5 +128,18 @@ mod tests {
         assert_eq!(restart(&first, &second), ["retention"]);
         assert_eq!(restart(&second, &second), ["retention"], "still to come");
         assert!(restart(&second, &first).is_empty());
+    }
+
+    #[test]
+    fn a_mistake_is_new_unless_the_configuration_in_use_has_it() {
+        let mistaken = "handlers: { one: { limits: { cpu: 1m } } }\n";
+        let (good, bad) = (read(""), read(mistaken));
+        assert_eq!(bad.mistakes_beyond(&good).0, bad.mistakes);
+        assert_eq!(bad.mistakes.len(), 1);
+        let moved = read(&format!("# another line\n{mistaken}"));
+        assert_eq!(moved.mistakes_beyond(&bad).0, []);
+        let other = read(&mistaken.replace("one", "two"));
+        assert_eq!(other.mistakes_beyond(&bad).0.len(), 1);
+        assert_eq!(good.mistakes_beyond(&bad).0, []);
     }
 }

@@ -1,20 +1,20 @@
 //! Files and variables in, one checked [`Config`] out: the only module that reads either.
 
-mod alarms;
 mod changes;
-mod credentials;
+mod compare;
 mod current;
-mod handlers;
-mod limits;
+mod decode;
+mod key;
 mod load;
+mod node;
+mod parse;
 mod placeholder;
-mod proxy;
-mod routes;
+mod reader;
+mod reference;
+mod section;
 mod sections;
 mod spots;
 mod suggest;
-mod web;
-mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -32,13 +32,17 @@ use crate::http::server::{self, Bound, TlsSettings};
 use crate::http::{api, origin, webhook};
 use crate::queue;
 use crate::router::Route;
-use crate::runtime::{Bounds, Credential, Proxy, SlackSettings};
+use crate::runtime::{Bounds, Credential, Proxy, SlackRate, SlackSettings};
 use crate::worker;
 
 pub use crate::findings::{Problem, Problems};
+use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT, STORE_DEFAULT};
+
 pub use changes::Changes;
 pub(crate) use current::Current;
+pub use key::{Key, Written, shown_amount};
 pub(crate) use placeholder::placeholder;
+pub use reference::{Described, described};
 pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
@@ -101,17 +105,76 @@ pub struct Config {
     pub handlers: worker::Settings,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Problem>,
-    /// What can be used and would fail every time: `check` refuses it, a server reports it and serves.
+    /// What can be used and would fail every time: `check` refuses it, and a reload if the configuration in use does not have
+    /// it. A server that is started with it reports it and serves.
     pub mistakes: Vec<Problem>,
     /// The place of each key in the file.
     pub(crate) spots: Arc<Spots>,
 }
 
 impl Config {
+    /// Returns the configuration of an empty file, before variables and flags.
+    fn new(file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            listen: LISTEN_DEFAULT,
+            external_url: None,
+            insecure: false,
+            handlers_dir: HANDLERS_DIR_DEFAULT.into(),
+            sandbox: Bounds::default(),
+            store: Store::Sqlite(STORE_DEFAULT.into()),
+            queue: queue::Options::default(),
+            webhook: webhook::Settings::default(),
+            api: api::Settings::default(),
+            server: server::Settings::default(),
+            tls_server: None,
+            proxy: None,
+            slack: SlackSettings {
+                token: None,
+                preview: false,
+                channels: BTreeMap::new(),
+                rate: SlackRate::default(),
+                api_url: slack_api_url(),
+                proxy: None,
+                via_proxy: false,
+            },
+            credentials: BTreeMap::new(),
+            routes: Vec::new(),
+            heartbeats: BTreeMap::new(),
+            pings: Vec::new(),
+            dead_letter: None,
+            handlers: worker::Settings::default(),
+            warnings: Vec::new(),
+            mistakes: Vec::new(),
+            spots: Arc::default(),
+        }
+    }
+
     /// Returns the endpoints that can be reached from other machines without authentication if the server listens on
     /// `bound`, as the subject of "no authorization". None if there are none, or if the configuration has `insecure`.
     pub(crate) fn endpoints_without_authentication(&self, bound: &Bound) -> Option<&'static str> {
-        endpoints_without_authentication(bound, self.insecure, &self.webhook, &self.api)
+        // Whoever reaches an endpoint without authentication could post alerts that handlers act on, and read every story.
+        if bound.listen.ip().is_loopback() || self.insecure || bound.requires_client_certificate() {
+            return None;
+        }
+        match (self.webhook.is_closed(), &self.api.authorization) {
+            (true, Some(_)) => None,
+            (false, None) => Some("webhook and api have"),
+            (false, Some(_)) => Some("webhook has"),
+            (true, None) => Some("api has"),
+        }
+    }
+
+    /// Returns the mistakes that this configuration has and the one in use does not: a reload refuses it for them.
+    #[must_use]
+    pub fn mistakes_beyond(&self, in_use: &Self) -> Problems {
+        // Not the place: a line that is added above moves it.
+        let is_known = |mistake: &&Problem| {
+            let mut known = in_use.mistakes.iter();
+            known.any(|known| known.message == mistake.message)
+        };
+        let new = self.mistakes.iter().filter(|mistake| !is_known(mistake));
+        Problems(new.cloned().collect())
     }
 
     /// Returns the settings of pings.
@@ -131,22 +194,9 @@ impl Config {
     }
 }
 
-/// Whoever reaches an endpoint without authentication could post alerts that handlers act on, and read every story.
-fn endpoints_without_authentication(
-    bound: &Bound,
-    is_insecure: bool,
-    webhook: &webhook::Settings,
-    api: &api::Settings,
-) -> Option<&'static str> {
-    if bound.listen.ip().is_loopback() || is_insecure || bound.requires_client_certificate() {
-        return None;
-    }
-    match (webhook.is_closed(), &api.authorization) {
-        (true, Some(_)) => None,
-        (false, None) => Some("webhook and api have"),
-        (false, Some(_)) => Some("webhook has"),
-        (true, None) => Some("api has"),
-    }
+#[allow(clippy::expect_used, reason = "a constant, read by every test")]
+fn slack_api_url() -> Url {
+    API_URL_DEFAULT.parse().expect("the constant is a URL")
 }
 
 /// Where deliveries are kept.

@@ -1,7 +1,7 @@
-//! Recognises what a documentation, or a printed line, left for the operator to fill in.
+//! Recognizes placeholders, which documentation and printed lines have in place of what the operator must fill in.
 
-/// Names of hosts that nobody has, in lower case.
-const NOBODYS: [&str; 9] = [
+/// Names that no host has, in lower case.
+const FILLERS: [&str; 9] = [
     "changeme",
     "example",
     "host",
@@ -13,7 +13,7 @@ const NOBODYS: [&str; 9] = [
     "yourserver",
 ];
 
-/// Returns the part of a URL or host that still has to be filled in.
+/// Returns the part of a URL or host that is a placeholder.
 pub(crate) fn placeholder(text: &str) -> Option<&str> {
     if text.contains(['<', '>', '{', '}', '…']) {
         return Some(text);
@@ -27,17 +27,17 @@ pub(crate) fn placeholder(text: &str) -> Option<&str> {
     let host = host.strip_prefix("*.").unwrap_or(host);
     let lower = host.to_ascii_lowercase();
     let mut labels = lower.split('.');
-    let is_nobodys = NOBODYS.contains(&lower.as_str())
+    let is_filler = FILLERS.contains(&lower.as_str())
         || labels.any(|label| label.starts_with("your-") || label.starts_with("your_"))
         || lower
             .split('.')
-            .any(|label| label.starts_with("your") && NOBODYS.contains(&label));
-    let is_shouted = host.len() > 3
+            .any(|label| label.starts_with("your") && FILLERS.contains(&label));
+    let is_in_capitals = host.len() > 3
         && host.starts_with(|c: char| c.is_ascii_uppercase())
         && host
             .bytes()
             .all(|b| b.is_ascii_uppercase() || matches!(b, b'_' | b'-' | b'.'));
-    (is_nobodys || is_shouted).then_some(host)
+    (is_filler || is_in_capitals).then_some(host)
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
     use super::placeholder;
 
     #[test]
-    fn what_has_to_be_filled_in_is_recognised() {
+    fn placeholders_are_recognized() {
         for (text, found) in [
             ("https://HOST", Some("HOST")),
             ("https://HOST:8443/x", Some("HOST")),

@@ -1,9 +1,9 @@
-//! Where each key of the file stands: for mistakes that show only once the modules are known.
+//! The place of each key in the file: for mistakes that show only once the modules are known.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::yaml::{Node, Place};
+use super::node::{Node, Place};
 
 /// Keys that are remembered; a mistake below a key past them is shown at the top of the file.
 const KEYS_MAX: usize = 50_000;
@@ -49,7 +49,7 @@ impl Spots {
         format!("{}:{at}", file.display())
     }
 
-    /// Returns true where the file has the key.
+    /// Returns true if the file has the key.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.by_path.contains_key(path)
     }

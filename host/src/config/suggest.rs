@@ -35,7 +35,7 @@ mod tests {
     use super::closest;
 
     #[test]
-    fn a_word_that_is_nearly_known_is_recognised() {
+    fn a_mistyped_word_is_recognized() {
         let known = ["listen", "handlers", "handlers_dir", "retention", "store"];
         for (word, expected) in [
             ("lisen", Some("listen")),

@@ -408,9 +408,9 @@ fn names_of_channels_are_compared_with_slacks() {
         review_of(&text, &[])
     };
     for (channel, said) in [
-        ("#Alerts", "has capitals"),
-        ("#a b", "no channel that Slack can have"),
-        ("#", "no channel that Slack can have"),
+        ("#Alerts", "has capital letters"),
+        ("#a b", "not a channel that Slack can have"),
+        ("#", "not a channel that Slack can have"),
         ("#CHANNEL", "placeholder"),
     ] {
         let found = of(channel);

@@ -5,5 +5,5 @@ mod metrics;
 mod refusals;
 
 pub(crate) use metrics::{Cut, Refusal};
-pub use metrics::{Metrics, WebhookResult};
+pub use metrics::{Label, METRICS, Metric, Metrics, WebhookResult};
 pub(crate) use refusals::{Refusals, Refused, shown};

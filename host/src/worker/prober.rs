@@ -199,7 +199,7 @@ mod tests {
             let leased = self.next().await;
             let (id, woken) = (leased.id, leased.woken.clone());
             let Leased {
-                token,
+                lease,
                 alert,
                 mut progress,
                 handler,
@@ -234,10 +234,9 @@ mod tests {
             outcome::actor_ended(act, &failure, &met, &policy, at);
             let queue = &self.prober.queue;
             let mut commits = queue.commits();
-            queue.release_slot(&handler);
+            queue.release_permit(&handler);
             queue.settle(Settlement {
-                id,
-                token,
+                lease,
                 next: outcome::next(&progress),
                 progress,
                 alert: Some(alert),
@@ -284,7 +283,7 @@ mod tests {
         for _ in &ids {
             let leased = outage.next().await;
             order.push(leased.id);
-            outage.prober.queue.release_slot(&leased.handler);
+            outage.prober.queue.release_permit(&leased.handler);
         }
         assert_eq!(order, [ids[1], ids[3], ids[0], ids[2]]);
     }

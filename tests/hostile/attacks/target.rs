@@ -67,7 +67,7 @@ pub(crate) struct Target {
     pub(crate) process: Process,
     pub(crate) http: Client,
     sink: Sink,
-    /// Signs an honest request's body, where the endpoint asks for that.
+    /// Signs an honest request's body, if the endpoint asks for that.
     sign: fn(RequestBuilder, &str) -> RequestBuilder,
     watch: Arc<Watch>,
     resident_before_bytes: u64,

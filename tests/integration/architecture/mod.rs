@@ -247,8 +247,46 @@ fn modules_of_the_core_and_the_router_use_only_what_is_below_them() {
 }
 
 #[test]
+fn the_runtimes_folders_are_layers() {
+    let layers: [(&str, &[&str]); 9] = [
+        ("limits", &[]),
+        ("spelling", &[]),
+        ("text", &["limits"]),
+        ("outbound", &["limits", "spelling"]),
+        ("slack", &["limits", "outbound", "spelling", "text"]),
+        ("services", &["outbound", "slack"]),
+        ("trace", &["limits", "outbound", "slack", "text"]),
+        ("sandbox", &["limits", "trace"]),
+        (
+            "calls",
+            &[
+                "bindings", "limits", "outbound", "sandbox", "services", "slack", "text", "trace",
+            ],
+        ),
+    ];
+    let crates = server_crates();
+    let runtime = crates
+        .iter()
+        .find(|member| member.name == "alert-manager-runtime");
+    let runtime = read(runtime.unwrap());
+    for (module, below) in layers {
+        uses_only(&runtime, module, below);
+    }
+}
+
+#[test]
+fn requests_and_slack_know_nothing_of_the_sandbox() {
+    for folder in ["outbound", "slack", "trace", "limits"] {
+        for (file, lines) in sources(&format!("host/runtime/src/{folder}")) {
+            let known = lines.iter().find(|line| line.contains("wasmtime"));
+            assert_eq!(known, None, "{folder}/{file}");
+        }
+    }
+}
+
+#[test]
 fn what_slacks_codes_mean_the_host_alone_knows() {
-    let table = code(&root().join("host/runtime/src/calls/endings.rs"));
+    let table = code(&root().join("host/runtime/src/slack/codes.rs"));
     let is_code = |text: &&str| {
         text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };

@@ -137,7 +137,7 @@ impl Candidate {
         Self { name, text, values }
     }
 
-    /// Returns the label for one set of labels, None where it is missing.
+    /// Returns the label for one set of labels, None if it is missing.
     fn label(&self, dice: &mut Dice) -> Option<(String, String)> {
         let value = match dice.below(10) {
             0 => return None,

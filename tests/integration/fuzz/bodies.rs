@@ -140,7 +140,7 @@ fn body(dice: &mut Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// How many alerts another reader of JSON sees; None where it sees no JSON.
+/// How many alerts another reader of JSON sees; None if it sees no JSON.
 fn counted(body: &[u8]) -> Option<usize> {
     match serde_json::from_slice(body).ok()? {
         Value::Array(alerts) => Some(alerts.len()),

@@ -11,7 +11,7 @@ const CPU_MAX: Duration = Duration::from_secs(5);
 /// `ALERT_MANAGER_FUZZ_SEED`, else always the same; `ALERT_MANAGER_FUZZ_RUN` does that one run alone.
 ///
 /// # Panics
-/// Where a run does, or takes too long; which it was is printed.
+/// If a run panics or takes too long; which it was is printed.
 pub(crate) fn fuzz(target: &str, runs: u64, mut test: impl FnMut(&mut Dice)) {
     let seconds = variable("ALERT_MANAGER_FUZZ_SECONDS");
     let seed = variable("ALERT_MANAGER_FUZZ_SEED").unwrap_or(0x616c_6572_7473);

@@ -1,7 +1,7 @@
 //! What lies in the drop folder: a module with anything in it changed.
 
 use alert_manager::runtime::LoadError;
-use tests::bed::Bed;
+use tests::harness::Harness;
 use tests::modules;
 
 use super::engine::{Dice, fuzz};
@@ -53,11 +53,11 @@ fn module(dice: &mut Dice, good: &[u8]) -> Vec<u8> {
 fn modules_with_anything_changed_in_them() {
     let threads = tokio::runtime::Runtime::new().unwrap();
     let good = modules::bytes("probe");
-    let bed = threads.block_on(async { Bed::new() });
+    let harness = threads.block_on(async { Harness::new() });
     let mut refused = 0;
     fuzz("modules_with_anything_changed", 25, |dice| {
         let bytes = module(dice, &good);
-        match threads.block_on(bed.runtime.loader().load(bytes)) {
+        match threads.block_on(harness.runtime.loader().load(bytes)) {
             Ok(module) => {
                 let name = module.name().as_str();
                 assert!(
@@ -78,7 +78,7 @@ fn modules_with_anything_changed_in_them() {
         }
     });
     // The runtime is none the worse for it.
-    let told = threads.block_on(async { bed.probe("attempt").await.facts().await });
+    let told = threads.block_on(async { harness.probe("attempt").await.facts().await });
     assert_eq!(told, ["1"]);
     println!("modules: {refused} refused");
 }

@@ -1,7 +1,7 @@
 //! What a guest returns.
 
 use alert_manager::alert::{Block, Enrichment};
-use alert_manager::runtime::fuzzing::returned;
+use alert_manager::runtime::{Limits, checked_enrichment};
 
 use super::engine::{Dice, fuzz};
 
@@ -142,7 +142,7 @@ fn returned_values_are_kept_whole_or_refused_with_the_bound() {
             .collect();
         let most = if dice.one_in(20) { 100 } else { 6 };
         let blocks: Vec<_> = (0..dice.below(most)).map(|_| block(dice)).collect();
-        match returned(facts.clone(), blocks.clone()) {
+        match checked_enrichment(facts.clone(), blocks.clone(), &Limits::default()) {
             Ok(found) => {
                 taken += 1;
                 assert!(

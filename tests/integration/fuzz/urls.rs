@@ -304,7 +304,7 @@ fn overlong_read(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The path as the most obliging of servers would read it: decoded until nothing changes, with either slash,
-/// without parameters and control characters, its steps taken. None where it leads out of the root.
+/// without parameters and control characters, its steps taken. None if it leads out of the root.
 fn obliged(path: &str) -> Option<String> {
     let mut bytes = path.as_bytes().to_vec();
     loop {

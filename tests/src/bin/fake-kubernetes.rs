@@ -1,4 +1,4 @@
-//! Starts the stand-in for the Kubernetes API by hand, with a scenario chosen by name.
+//! Starts the fake of the Kubernetes API by hand, with a scenario chosen by name.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ async fn run() -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "The Kubernetes API's stand-in is at {url}. A file k8s.yml that grants it:\n"
+        "The fake of the Kubernetes API is at {url}. A file k8s.yml that grants it:\n"
     )?;
     writeln!(out, "handlers:\n  kube-pod-crash-looping:")?;
     writeln!(out, "    allow: {{ http: [\"{url}\"], slack: [alerts] }}")?;

@@ -20,7 +20,7 @@ pub fn are_too_long(blocks: &[Value]) -> bool {
     chars > BLOCKS_CHARS_MAX
 }
 
-/// Returns what Slack finds wrong with `blocks`, each with its JSON pointer; nothing where they are good.
+/// Returns what Slack finds wrong with `blocks`, each with its JSON pointer; nothing if they are good.
 pub fn problems(blocks: &[Value]) -> Vec<String> {
     let mut found = Problems::default();
     if blocks.len() > BLOCKS_MAX {

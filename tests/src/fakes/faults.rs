@@ -1,4 +1,4 @@
-//! What a stand-in does instead of answering as usual: scripted by a test, for the next calls or until cleared.
+//! What a fake does instead of answering as usual: scripted by a test, for the next calls or until cleared.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -233,7 +233,7 @@ impl Faults {
         Some(fault)
     }
 
-    /// Answers a call: `usual` runs where the fault, if any, lets it.
+    /// Answers a call: `usual` runs if the fault lets it.
     pub(crate) async fn answer(
         &self,
         fault: Option<Fault>,

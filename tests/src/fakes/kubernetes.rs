@@ -1,4 +1,4 @@
-//! A stand-in for the Kubernetes API server: read-only, with its shapes, its `Status` errors and its RBAC refusals.
+//! A fake of the Kubernetes API server: read-only, with its shapes, its `Status` errors and its RBAC refusals.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -22,7 +22,7 @@ pub struct Asked {
     pub authorization: Option<String>,
 }
 
-/// The running stand-in. Faults go by path.
+/// The running fake. Faults go by path.
 #[derive(Debug)]
 pub struct Kubernetes {
     listening: Listening,
@@ -39,7 +39,7 @@ impl Kubernetes {
     /// Starts on a free port, open to everyone until [`Kubernetes::require_token`].
     ///
     /// # Panics
-    /// Where loopback has no free port.
+    /// If loopback has no free port.
     pub async fn start(cluster: Cluster) -> Self {
         Self::start_on(0, cluster)
             .await
@@ -49,7 +49,7 @@ impl Kubernetes {
     /// Starts on `port`.
     ///
     /// # Errors
-    /// Where the port is in use.
+    /// If the port is in use.
     pub async fn start_on(port: u16, cluster: Cluster) -> std::io::Result<Self> {
         let server = Watched::new(Server {
             cluster,

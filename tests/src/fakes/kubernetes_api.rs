@@ -10,7 +10,7 @@ use super::kubernetes::Asked;
 use super::kubernetes_wire::{Status, Target, json_response};
 use super::scenario::Cluster;
 
-/// What the stand-in holds.
+/// What the fake holds.
 #[derive(Debug, Default)]
 pub(super) struct Server {
     pub(super) cluster: Cluster,

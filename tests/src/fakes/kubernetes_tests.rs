@@ -1,4 +1,4 @@
-//! The stand-in for Kubernetes, over plain HTTP.
+//! The fake of Kubernetes, over plain HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use crate::fakes::raw_http::{Answer, get, request};

@@ -67,7 +67,7 @@ pub(super) struct Target {
     pub(super) api_version: String,
     pub(super) namespace: String,
     pub(super) resource: String,
-    /// Empty where the whole list is asked for.
+    /// Empty if the whole list is asked for.
     pub(super) name: String,
     /// `log`, or empty.
     pub(super) subresource: String,

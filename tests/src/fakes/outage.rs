@@ -116,7 +116,7 @@ impl Outage {
     }
 }
 
-/// What the methods that look at channels answer where posting fails with `code`: whoever asks before posting finds out.
+/// What the methods that look at channels answer if posting fails with `code`: whoever asks before posting finds out.
 fn lookups(code: &str) -> Vec<(&'static str, Fault)> {
     let channel = |name: &str| {
         json!({

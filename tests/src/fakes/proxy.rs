@@ -35,7 +35,7 @@ impl Proxy {
     /// `authorization`, if there is one, 407.
     ///
     /// # Panics
-    /// Where loopback has no free port.
+    /// If loopback has no free port.
     pub async fn start(targets: &[(&str, &str)], authorization: Option<&str>) -> Self {
         let address = |url: &str| {
             let authority = url.trim_start_matches("http://").split('/').next();

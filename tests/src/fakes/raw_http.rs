@@ -1,13 +1,11 @@
 //! One HTTP request over a bare TCP connection, for what a well-behaved client won't send.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long one exchange may take.
-const EXCHANGE_MAX: Duration = Duration::from_secs(10);
+use crate::PATIENCE;
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +25,7 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the body as JSON, or null where it isn't.
+    /// Returns the body as JSON, or null if it isn't.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
@@ -36,7 +34,7 @@ impl Answer {
 /// Gets `path`.
 ///
 /// # Errors
-/// Where the connection fails or what comes back is no HTTP.
+/// If the connection fails or what comes back is no HTTP.
 pub async fn get(addr: SocketAddr, path: &str) -> std::io::Result<Answer> {
     request(addr, "GET", path, &[], "").await
 }
@@ -44,7 +42,7 @@ pub async fn get(addr: SocketAddr, path: &str) -> std::io::Result<Answer> {
 /// Sends one request as HTTP/1.0, so that the answer is never chunked, and reads to the end.
 ///
 /// # Errors
-/// Where the connection fails, takes over ten seconds, or what comes back is no HTTP.
+/// If the connection fails, takes over a minute, or what comes back is no HTTP.
 pub async fn request(
     addr: SocketAddr,
     method: &str,
@@ -68,7 +66,7 @@ pub async fn request(
         stream.read_to_end(&mut received).await?;
         Ok::<_, std::io::Error>(received)
     };
-    let received = tokio::time::timeout(EXCHANGE_MAX, exchange)
+    let received = tokio::time::timeout(PATIENCE, exchange)
         .await
         .map_err(std::io::Error::other)??;
     parse(&String::from_utf8_lossy(&received))

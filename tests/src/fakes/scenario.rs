@@ -1,4 +1,4 @@
-//! What the stand-in for Kubernetes holds: a pod in a crash loop, with all that hangs on it, in the API's own shapes.
+//! What the fake of Kubernetes holds: a pod in a crash loop, with all that hangs on it, in the API's own shapes.
 
 use std::collections::BTreeMap;
 

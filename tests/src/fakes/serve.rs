@@ -1,4 +1,4 @@
-//! Runs an axum router on a loopback port until its stand-in is dropped.
+//! Runs an axum router on a loopback port until its fake is dropped.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-/// A running stand-in's listener. Dropping it closes the port and the connections under way: it has a runtime of its
+/// A running fake's listener. Dropping it closes the port and the connections under way: it has a runtime of its
 /// own, since axum's connections outlive the task that accepts them.
 #[derive(Debug)]
 pub(crate) struct Listening {

@@ -26,7 +26,7 @@ pub struct Received {
     pub body: Bytes,
     /// The scripted fault that it met.
     pub fault: Option<Fault>,
-    /// What it asked for was done: false while a fault holds it, and where one took the answer's place.
+    /// What it asked for was done: false while a fault holds it, and if one took the answer's place.
     pub is_done: bool,
 }
 
@@ -39,7 +39,7 @@ impl Received {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the body as JSON, or null where it isn't.
+    /// Returns the body as JSON, or null if it isn't.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -62,7 +62,7 @@ impl Sink {
     /// Starts on a free port.
     ///
     /// # Panics
-    /// Where loopback has no free port.
+    /// If loopback has no free port.
     pub async fn start() -> Self {
         let state = Shared {
             received: Watched::new(Vec::new()),

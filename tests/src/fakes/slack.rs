@@ -1,4 +1,4 @@
-//! A strict stand-in for Slack's Web API: checks what Slack checks, answers as Slack does, keeps every message.
+//! A strict fake of Slack's Web API: checks what Slack checks, answers as Slack does, keeps every message.
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -16,7 +16,7 @@ use super::slack_render::{block_text, render};
 use super::watched::Watched;
 
 /// The token that it takes unless [`Slack::set_token`] says otherwise.
-pub const TOKEN: &str = "xoxb-stand-in";
+pub const TOKEN: &str = "xoxb-fake";
 
 /// The channels that it starts with.
 pub const CHANNELS: [&str; 3] = ["alerts", "oncall", "general"];
@@ -68,17 +68,17 @@ impl Message {
 pub struct Call {
     /// `chat.postMessage`.
     pub method: String,
-    /// The body, null where it was no JSON.
+    /// The body, null if it was no JSON.
     pub body: Value,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// What it came to: `ok`, Slack's error code, or `fault` where a scripted fault took its place.
+    /// What it came to: `ok`, Slack's error code, or `fault` if a scripted fault took its place.
     pub outcome: String,
     /// The scripted fault that it met.
     pub fault: Option<Fault>,
 }
 
-/// The running stand-in. Faults go by method (`chat.postMessage`).
+/// The running fake. Faults go by method (`chat.postMessage`).
 #[derive(Debug)]
 pub struct Slack {
     listening: Listening,
@@ -95,7 +95,7 @@ impl Slack {
     /// Starts on a free port, with the channels `#alerts`, `#oncall` and `#general`.
     ///
     /// # Panics
-    /// Where loopback has no free port.
+    /// If loopback has no free port.
     pub async fn start() -> Self {
         Self::start_on(0).await.expect("a free port on 127.0.0.1")
     }
@@ -103,7 +103,7 @@ impl Slack {
     /// Starts on `port`.
     ///
     /// # Errors
-    /// Where the port is in use.
+    /// If the port is in use.
     pub async fn start_on(port: u16) -> std::io::Result<Self> {
         let mut workspace = Workspace {
             token: TOKEN.to_owned(),

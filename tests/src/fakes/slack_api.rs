@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::slack::{Call, Message, Shown};
 use super::{blocks, time};
 
-/// What the stand-in holds.
+/// What the fake holds.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
     pub(super) token: String,
@@ -17,7 +17,7 @@ pub(super) struct Workspace {
     pub(super) channels: BTreeMap<String, String>,
     /// What is special about a channel, by its name.
     pub(super) kinds: BTreeMap<String, ChannelKind>,
-    /// What the token may do, as `x-oauth-scopes` says it; everything, and not said, where empty.
+    /// What the token may do, as `x-oauth-scopes` says it; everything, and not said, if empty.
     pub(super) scopes: Vec<String>,
     /// What channels answer to messages, by name.
     pub(super) refused: BTreeMap<String, &'static str>,
@@ -96,7 +96,7 @@ impl Workspace {
         self.authenticate(headers)?;
         if api_method == "auth.test" {
             return Ok(json!({
-                "ok": true, "url": "https://stand-in.slack.com/", "team": "Stand-in", "user": "alert-manager",
+                "ok": true, "url": "https://fake.slack.com/", "team": "Fake", "user": "alert-manager",
                 "team_id": "T0000000001", "user_id": "U0000000001", "bot_id": "B0000000001",
             }));
         }
@@ -150,7 +150,7 @@ impl Workspace {
             || self.scopes.iter().any(|allowed| allowed == scope)
     }
 
-    /// What Slack shows of a channel, where the token may see it.
+    /// What Slack shows of a channel, if the token may see it.
     fn shown(&self, name: &str, id: &str) -> Option<Value> {
         let kind = self.kinds.get(name);
         let is_private = kind == Some(&ChannelKind::Private);

@@ -1,4 +1,4 @@
-//! The stand-in for Slack, over plain HTTP.
+//! The fake of Slack, over plain HTTP.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::fakes::raw_http::{Answer, request};
 use serde_json::json;
 
 const TYPE: (&str, &str) = ("Content-Type", "application/json; charset=utf-8");
-const BEARER: (&str, &str) = ("Authorization", "Bearer xoxb-stand-in");
+const BEARER: (&str, &str) = ("Authorization", "Bearer xoxb-fake");
 
 fn addr(slack: &Slack) -> SocketAddr {
     slack.listening.addr

@@ -2,13 +2,11 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// How long a wait lasts before it fails the test.
-pub const WAIT_MAX: Duration = Duration::from_secs(30);
+use crate::PATIENCE;
 
 /// A value behind a lock, with waiting.
 #[derive(Debug)]
@@ -56,17 +54,17 @@ impl<T> Watched<T> {
     /// Waits until `found` returns something, looking again at every change.
     ///
     /// # Panics
-    /// After [`WAIT_MAX`], with `what` was waited for and `seen`'s account of the value.
+    /// After [`PATIENCE`], with `what` was waited for and `seen`'s account of the value.
     pub async fn wait<R>(
         &self,
         what: &str,
         found: impl FnMut(&T) -> Option<R>,
         seen: impl FnOnce(&T) -> String,
     ) -> R {
-        match tokio::time::timeout(WAIT_MAX, self.next(found)).await {
+        match tokio::time::timeout(PATIENCE, self.next(found)).await {
             Ok(result) => result,
             Err(_) => panic!(
-                "waited {WAIT_MAX:?} in vain for {what}; seen:\n{}",
+                "waited {PATIENCE:?} in vain for {what}; seen:\n{}",
                 self.read(seen)
             ),
         }

@@ -28,7 +28,7 @@ impl Wire {
     /// Starts on a free port.
     ///
     /// # Panics
-    /// Where loopback has no free port.
+    /// If loopback has no free port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -8,16 +8,15 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName};
-use alert_manager_core::journal::{
-    Dependency, Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note,
-};
+use alert_manager_core::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
-use crate::model::clock::Ticks;
+use super::bulk::RetryJob;
 use crate::model::{
-    AcceptError, CancelError, IfBlocked, LeaseToken, NewAlert, Raised, Reason, Receipt, Refused,
-    RetryError, Selected, Verdict,
+    AcceptError, CancelError, IfBlocked, Lease, NewAlert, Raised, Receipt, Refused, RetryError,
+    Selected, Verdict,
 };
-use crate::store::sqlite::RetryJob;
+use crate::rules::passed::Later;
+use crate::rules::settle::Outcome;
 
 /// The sizes at which one transaction is full.
 pub(crate) const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -30,8 +29,7 @@ const ACCEPT_BYTES_MAX: usize = 128 << 20;
 /// How a lease ends, ready to be stored.
 #[derive(Debug)]
 pub(crate) struct Settle {
-    pub(crate) id: DeliveryId,
-    pub(crate) token: LeaseToken,
+    pub(crate) lease: Lease,
     pub(crate) outcome: Outcome,
     pub(crate) progress: String,
     pub(crate) alert: Option<Arc<Alert>>,
@@ -39,25 +37,10 @@ pub(crate) struct Settle {
     pub(crate) last_error: Option<String>,
 }
 
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It is done or dead, as the reason says.
-    Ended(Reason),
-    Wait {
-        handler: HandlerName,
-        due: Ticks,
-        /// The same by the time of day, in milliseconds; absent where nothing failed.
-        not_before: Option<i64>,
-        /// What it waits for, besides its time.
-        waits_for: Vec<Dependency>,
-    },
-}
-
 /// A change to a handler's own state with its record.
 #[derive(Debug)]
 pub(crate) struct KvMessage {
-    pub(crate) id: DeliveryId,
-    pub(crate) token: LeaseToken,
+    pub(crate) lease: Lease,
     pub(crate) step: u32,
     pub(crate) handler: HandlerName,
     pub(crate) key: String,
@@ -67,37 +50,23 @@ pub(crate) struct KvMessage {
     pub(crate) entry: Entry,
 }
 
-/// What was later than a dead delivery on its lane when somebody looked.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Later {
-    /// One of them has run.
-    pub(crate) passed: bool,
-    /// Those that had not, and may yet: a dead one may be sent again.
-    pub(crate) open: Vec<DeliveryId>,
-    /// Everything up to this one was looked at.
-    pub(crate) scanned_to: i64,
-}
-
 /// What goes before new alerts.
 #[derive(Debug)]
 pub(crate) enum Urgent {
     Settle(Settle),
     Progress {
-        id: DeliveryId,
-        token: LeaseToken,
+        lease: Lease,
         progress: String,
     },
     /// A call begins that the store is to know of.
     Note {
-        id: DeliveryId,
-        token: LeaseToken,
+        lease: Lease,
         step: u32,
         note: Box<Note>,
         reply: oneshot::Sender<Result<(), LedgerError>>,
     },
     Record {
-        id: DeliveryId,
-        token: LeaseToken,
+        lease: Lease,
         step: u32,
         entries: Vec<Entry>,
         reply: oneshot::Sender<Result<(), LedgerError>>,
@@ -134,6 +103,18 @@ pub(crate) enum Urgent {
 }
 
 impl Urgent {
+    /// Returns the lease under which something is asked for, if it is under one.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        match self {
+            Self::Settle(settle) => Some(settle.lease),
+            Self::Kv(message, _) => Some(message.lease),
+            Self::Progress { lease, .. }
+            | Self::Note { lease, .. }
+            | Self::Record { lease, .. } => Some(*lease),
+            _ => None,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Settle(s) => s.progress.len() + s.story.as_ref().map_or(0, String::len) + 256,
@@ -160,7 +141,7 @@ pub(crate) struct AcceptJob {
 /// How the committer is to end.
 #[derive(Debug)]
 pub(crate) enum Close {
-    /// Commit what waits, give the leases back, then tell.
+    /// Commit what waits, give the leases back, then answer.
     Orderly(oneshot::Sender<()>),
     /// Every handle is gone: stop where it stands, as a crash would.
     Abandon,
@@ -195,7 +176,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Adds a message; where the committer has ended it is dropped, and so its sender is told.
+    /// Adds a message. If the committer has ended it is dropped, and its sender gets an error.
     pub(crate) fn push(&self, message: Urgent) {
         let mut state = self.state.lock();
         if !state.closed {
@@ -247,7 +228,7 @@ impl Inbox {
         state.accepts.push_front(job);
     }
 
-    /// Tells the committer to look whether something can be leased.
+    /// Has the committer look whether something can be leased.
     pub(crate) fn nudge(&self) {
         self.state.lock().nudged = true;
         self.wake.notify_one();

@@ -97,12 +97,11 @@ pub(crate) fn settlement(leased: &Leased, next: Next) -> Settlement {
         step.attempts += 1;
     }
     Settlement {
-        id: leased.id,
-        token: leased.token,
+        lease: leased.lease,
         next,
         progress,
         alert: Some(Arc::clone(&leased.alert)),
-        story: Some(format!(r#"{{"lease":{}}}"#, leased.lease)),
+        story: Some(format!(r#"{{"lease":{}}}"#, leased.lease.number)),
         last_error: None,
     }
 }

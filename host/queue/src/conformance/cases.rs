@@ -49,7 +49,7 @@ macro_rules! suite {
 }
 
 /// Runs a case. One that needs what the store has not is named, and has to be among [`Bench::NOT_SHOWN`].
-#[allow(clippy::print_stderr, reason = "it is for whoever runs the tests")]
+#[allow(clippy::print_stderr, reason = "the output of a test")]
 fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -184,6 +184,14 @@ suite! {
         what_a_person_cancelled_is_no_dead_letter_and_can_be_sent_again,
         a_reason_and_a_state_that_do_not_go_together_list_nothing,
     ]
+    retention: [
+        what_was_settled_longer_ago_than_the_retention_goes_with_all_that_belongs_to_it,
+        identifiers_go_on_after_the_newest_was_removed,
+        an_event_is_remembered_for_seven_days_after_it_was_last_sent,
+        a_store_that_is_too_large_loses_what_is_done_the_oldest_first,
+        dead_letters_stay_while_anything_is_done,
+        what_is_not_settled_never_goes,
+    ]
     retry_many: [
         all_dead_ones_are_sent_again_in_their_order,
         many_are_sent_again_in_slices_with_other_work_between_them,
@@ -253,6 +261,11 @@ suite! {
         an_alarm_that_was_reported_on_two_ways_ends_on_both_when_there_is_room,
         an_alarm_that_has_ended_may_fire_again_under_the_same_start,
         the_alarms_that_fire_are_known_after_a_restart_whatever_senders_send,
+    ]
+    settled: [
+        what_is_settled_is_reported_in_order_as_it_is_listed,
+        a_transaction_that_fails_reports_nothing,
+        reports_that_nobody_takes_are_counted,
     ]
     shared: [
         a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice,

@@ -161,8 +161,8 @@ pub(super) async fn an_alert_without_a_start_belongs_to_the_firing_that_is_open<
     bench.flush().await;
     let again = bench.accept_new(undated(firing("A"), 120)).await;
     let story = bench.story(again).await;
-    let told: Alert = serde_json::from_value(story.alert).unwrap();
-    assert_eq!(told.starts_at, alert("A", 120).starts_at);
+    let alert_of: Alert = serde_json::from_value(story.alert).unwrap();
+    assert_eq!(alert_of.starts_at, alert("A", 120).starts_at);
 }
 
 pub(super) async fn the_memory_of_an_event_outlives_its_delivery<B: Bench>() {

@@ -59,6 +59,6 @@ pub(super) async fn a_retry_waits_no_longer_because_the_time_of_day_was_set_back
         .set_time_of_day(from_millis(START_MS - 86_400_000));
     bench.advance(Duration::from_secs(600));
     let leased = bench.lease().await;
-    assert_eq!((leased.id, leased.lease), (id, 2));
+    assert_eq!((leased.id, leased.lease.number), (id, 2));
     assert_eq!(leased.age, Duration::from_secs(600));
 }

@@ -124,7 +124,7 @@ impl<B: Bench> Harness<B> {
 
     /// Ends an invocation, and its lease.
     pub(crate) fn settle(&self, leased: &Leased, next: Next) {
-        self.queue.release_slot(&leased.handler);
+        self.queue.release_permit(&leased.handler);
         self.queue.settle(settlement(leased, next));
     }
 
@@ -136,7 +136,7 @@ impl<B: Bench> Harness<B> {
     /// The same of another handler.
     pub(crate) fn ledger_of(&self, leased: &Leased, step: u32, handler: &str) -> Arc<dyn Ledger> {
         let handler = name(handler);
-        self.queue.ledger(leased.id, leased.token, step, &handler)
+        self.queue.ledger(leased.lease, step, &handler)
     }
 
     /// Moves the clocks forwards, and has the queue look at them.

@@ -22,16 +22,16 @@ pub(super) async fn a_record_is_there_after_a_crash_for_the_steps_that_have_not_
     }
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
-    bench.queue.progress(id, leased.token, &progress);
+    bench.queue.progress(leased.lease, &progress);
     bench.flush().await;
     let mut bench = bench.crash();
     let leased = bench.lease().await;
     assert!(leased.after_crash);
     assert_eq!(leased.progress, progress);
     assert_eq!(recorded(&bench, id, 1).await, [entry(0), entry(1)]);
-    let told = bench.story(id).await.journal;
-    assert_eq!(told.len(), 4);
-    assert!(told.iter().all(|(_, entry)| entry.reply.is_empty()));
+    let journal = bench.story(id).await.journal;
+    assert_eq!(journal.len(), 4);
+    assert!(journal.iter().all(|(_, entry)| entry.reply.is_empty()));
 }
 
 pub(super) async fn a_lease_that_has_ended_records_nothing<B: Bench>() {
@@ -89,13 +89,13 @@ pub(super) async fn of_many_attempts_the_first_and_the_last_are_kept_and_the_res
     }
     bench.flush().await;
     let story = bench.story(id).await;
-    let told: Vec<_> = story
+    let kept: Vec<_> = story
         .attempts
         .iter()
         .map(|attempt| attempt["lease"].as_u64().unwrap())
         .collect();
     let expected: Vec<_> = (1..=3).chain(41..=60).collect();
-    assert_eq!(told, expected);
+    assert_eq!(kept, expected);
     assert_eq!(story.attempts_omitted, 37);
-    assert_eq!(told.len() + 37, 60);
+    assert_eq!(kept.len() + 37, 60);
 }

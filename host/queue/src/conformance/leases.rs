@@ -23,10 +23,10 @@ pub(super) async fn its_resolved_never_overtakes_its_firing<B: Bench>() {
     assert_eq!(bench.state(second).await, State::Queued);
     bench.advance(Duration::from_secs(60));
     let again = bench.lease().await;
-    assert_eq!((again.id, again.lease), (first, 2));
+    assert_eq!((again.id, again.lease.number), (first, 2));
     bench.settle(&again, Next::Dead("no use".into()));
     let resolved = bench.lease().await;
-    assert_eq!(resolved.id, second, "a dead one releases its lane");
+    assert_eq!(resolved.id, second, "a dead one releases its ordering key");
 }
 
 pub(super) async fn a_retry_waits_for_its_time_over_a_restart<B: Bench>() {
@@ -42,7 +42,7 @@ pub(super) async fn a_retry_waits_for_its_time_over_a_restart<B: Bench>() {
         },
     );
     settlement.last_error = Some("Slack answers 500".into());
-    bench.queue.release_slot(&leased.handler);
+    bench.queue.release_permit(&leased.handler);
     bench.queue.settle(settlement);
     let mut bench = bench.restart().await;
     let story = bench.story(id).await;
@@ -58,7 +58,7 @@ pub(super) async fn a_retry_waits_for_its_time_over_a_restart<B: Bench>() {
     bench.advance(Duration::from_secs(1));
     let leased = bench.lease().await;
     assert_eq!(
-        (leased.id, leased.lease, leased.after_crash),
+        (leased.id, leased.lease.number, leased.after_crash),
         (id, 2, false)
     );
     assert_eq!(attempts(&leased.progress), 1);
@@ -70,14 +70,13 @@ pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes
     submission.plans = vec![plan("route", &["first", "second"])];
     bench.accept_new(submission).await;
     let leased = bench.lease().await;
-    assert!(bench.queue.try_take_slot(&name("second")));
-    bench.queue.release_slot(&name("first"));
-    assert!(!bench.queue.try_take_slot(&name("second")));
+    assert!(bench.queue.try_take_permit(&name("second")));
+    bench.queue.release_permit(&name("first"));
+    assert!(!bench.queue.try_take_permit(&name("second")));
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
     bench.queue.settle(Settlement {
-        id: leased.id,
-        token: leased.token,
+        lease: leased.lease,
         next: Next::Yield {
             handler: name("second"),
         },
@@ -88,9 +87,9 @@ pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes
     });
     bench.flush().await;
     assert_eq!(bench.state(leased.id).await, State::Queued);
-    bench.queue.release_slot(&name("second"));
+    bench.queue.release_permit(&name("second"));
     let leased = bench.lease().await;
-    assert_eq!((leased.handler, leased.lease), (name("second"), 2));
+    assert_eq!((leased.handler, leased.lease.number), (name("second"), 2));
     assert_eq!(leased.progress.steps[0].status, StepStatus::Done);
 }
 
@@ -100,7 +99,7 @@ pub(super) async fn what_is_cancelled_before_a_worker_takes_it_out_ends_and_is_n
     let waiting = bench.accept_new(firing("B")).await;
     assert_eq!(bench.state(cancelled).await, State::Running);
     bench.queue.cancel(cancelled).await.unwrap();
-    assert_eq!(bench.lease().await.id, waiting, "the slot is free again");
+    assert_eq!(bench.lease().await.id, waiting, "the permit is free again");
     bench.flush().await;
     let story = bench.story(cancelled).await;
     assert_eq!(story.delivery.state, State::Dead);
@@ -116,7 +115,7 @@ pub(super) async fn leases_without_a_story_leave_nothing_behind<B: Bench>() {
         let handler = name("notify");
         let mut settlement = settlement(&leased, Next::Yield { handler });
         settlement.story = None;
-        bench.queue.release_slot(&leased.handler);
+        bench.queue.release_permit(&leased.handler);
         bench.queue.settle(settlement);
     }
     bench.lease().await;

@@ -7,7 +7,7 @@
 //! | promise | what | cases |
 //! |---|---|---|
 //! | 1 | what is answered as accepted is on disk | `bodies`, `crashes`, `faults` |
-//! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retry_many`, `second_chances` |
+//! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retention`, `retry_many`, `second_chances`, `settled` |
 //! | 3 | an effect that completed is not repeated; what a crash leaves unknown is in doubt | `journal`, `kv`, `steps`, `faults` |
 //! | 4 | a handler has only its own state, within its quota | `kv` |
 //! | 5 | nothing that one delivery does stalls another: deaths of the server, what cannot be read, full queues | `suspects`, `together`, `bodies` |
@@ -38,8 +38,10 @@ mod lists;
 mod model;
 mod occurrences;
 mod reasons;
+mod retention;
 mod retry_many;
 mod second_chances;
+mod settled;
 mod shared;
 mod steps;
 mod suspects;

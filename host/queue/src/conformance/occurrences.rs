@@ -28,8 +28,8 @@ pub(super) async fn a_firing_after_its_resolved_is_the_next_occurrence_with_a_re
             assert_eq!(bench.occurrence(id).await, noted);
             assert_eq!(bench.accept(submission.clone()).await, DUPLICATE);
             let leased = bench.lease().await;
-            let told = leased.alert.origin.extra.get(OCCURRENCE);
-            assert_eq!((leased.id, told), (id, noted.as_deref()));
+            let of_lease = leased.alert.origin.extra.get(OCCURRENCE);
+            assert_eq!((leased.id, of_lease), (id, noted.as_deref()));
             bench.settle(&leased, Next::Done);
             bench.flush().await;
             bench = match occurrence {

@@ -15,7 +15,7 @@ pub(super) async fn a_re_sent_dead_event_revives_the_same_delivery_with_its_reco
     assert_eq!(bench.accept_new(firing("A")).await, id);
     assert_eq!(bench.queue.counts().dead, 0);
     let leased = bench.lease().await;
-    assert_eq!((leased.id, leased.lease), (id, 2));
+    assert_eq!((leased.id, leased.lease.number), (id, 2));
     let recorded = bench.queue.recorded(id, 0).await.unwrap();
     assert_eq!(recorded.entries, [entry(0)]);
     assert_eq!(leased.age, Duration::ZERO, "its age begins anew");
@@ -123,7 +123,7 @@ pub(super) async fn what_is_cancelled_ends_and_a_re_send_does_not_bring_it_back<
     assert_eq!(
         bench.story(running).await.attempts.len(),
         1,
-        "what it did is told"
+        "what it did is in the story"
     );
     assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
     assert_eq!(bench.queue.counts().depth, 0);

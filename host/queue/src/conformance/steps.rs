@@ -18,8 +18,8 @@ fn in_doubt() -> Doubts {
 
 fn left(step: &Step, recorded: &[Entry], lease: u32) -> Vec<(String, u32)> {
     let doubts = step.doubts_over(recorded, lease);
-    let told = doubts.iter().map(|d| (d.request().to_owned(), d.attempt));
-    told.collect()
+    let left = doubts.iter().map(|d| (d.request().to_owned(), d.attempt));
+    left.collect()
 }
 
 pub(super) async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_was_carried<
@@ -30,7 +30,7 @@ pub(super) async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_w
     let leased = bench.lease().await;
     let mut progress = leased.progress.clone();
     progress.steps[0].set_doubts(in_doubt());
-    bench.queue.release_slot(&leased.handler);
+    bench.queue.release_permit(&leased.handler);
     bench.queue.settle(Settlement {
         progress,
         ..settlement(

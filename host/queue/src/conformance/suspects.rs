@@ -153,7 +153,7 @@ pub(super) async fn a_server_that_is_killed_while_it_starts_blames_nothing<B: Be
         held.push(bench.lease().await);
     }
     for leased in &held {
-        assert_eq!((leased.lease, leased.after_crash), (1, false));
+        assert_eq!((leased.lease.number, leased.after_crash), (1, false));
     }
 }
 

@@ -85,8 +85,8 @@ pub struct Losses {
 pub struct HandlerCounts {
     /// Which handler.
     pub handler: HandlerName,
-    /// Deliveries that wait for it: for a slot, for another try, behind another of their lane.
+    /// Deliveries that wait for it: for a permit, for another try, behind another of their ordering key.
     pub waiting: usize,
-    /// Slots taken.
+    /// Permits taken.
     pub running: u32,
 }

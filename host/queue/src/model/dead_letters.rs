@@ -1,16 +1,18 @@
 //! What the queue asks for when a delivery was dead-lettered: an alert about it, for the handlers that report it.
 
 use std::fmt;
-
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
 
-use super::delivery::{Delivery, State};
+use super::delivery::Delivery;
 use super::reason::Reason;
 
 /// The label of a notice that names the delivery it is about; a notice about many has none.
 pub const SUBJECT: &str = "delivery";
+
+/// Notices about single deliveries of one class in one window. The rest of the class is reported together.
+pub(crate) const NOTICES_A_WINDOW_MAX: u32 = 5;
 
 /// What is said of a notice that is done and was not sent ([`Reason::Outdated`]).
 pub(crate) const NOT_SENT: &str = "not sent: the delivery that it is about is no longer dead";
@@ -67,17 +69,4 @@ pub trait DeadLetterNotices: fmt::Debug + Send + Sync {
 
     /// Returns the end of an alert: what it is about is no longer so.
     fn resolved(&self, alert: Alert, now: Timestamp) -> Alert;
-}
-
-/// Returns true if what a notice says that began to fire at `starts_at` still holds of the delivery it is about. One that its
-/// sender sent again, and which is not settled, was dead after all, and would not be reported if it died once more.
-pub(crate) fn is_current(subject: &Delivery, starts_at: Timestamp) -> bool {
-    match subject.state {
-        State::Done => false,
-        State::Dead => {
-            let died_at = subject.first_died_at.or(subject.settled_at);
-            died_at == Some(starts_at) && subject.reason != Some(Reason::Cancelled)
-        }
-        _ => subject.first_died_at == Some(starts_at),
-    }
 }

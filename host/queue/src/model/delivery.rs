@@ -10,11 +10,14 @@ use alert_manager_core::journal::Entry;
 use super::progress::Progress;
 use super::reason::Reason;
 
+/// An identifier is the milliseconds since 1970, then this many bits of counter.
+pub(crate) const ID_COUNTER_BITS: u32 = 22;
+
 /// The state of a delivery, as it is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Waits for its turn.
+    /// Waits for a permit of a handler.
     Queued,
     /// A worker has it.
     Running,
@@ -22,7 +25,7 @@ pub enum State {
     Retrying,
     /// Finished.
     Done,
-    /// Given up; a person is told and can send it again.
+    /// Dead-lettered, or cancelled; a person can send it again.
     Dead,
 }
 
@@ -39,11 +42,11 @@ pub struct Delivery {
     pub status: String,
     /// How it stands.
     pub state: State,
-    /// The route's name, empty where unrouted.
+    /// The route's name, empty if no route matched.
     pub route: String,
     /// In the order of the pipeline.
     pub handlers: Vec<HandlerName>,
-    /// Attempts: leases under which a step ran, as the story tells them. A lease that only waited is none.
+    /// Attempts: leases under which a step ran, as the story has them. A lease that only waited is none.
     pub attempts: u32,
     /// When it was accepted.
     pub received_at: Timestamp,
@@ -69,9 +72,9 @@ pub struct Story {
     pub alert: serde_json::Value,
     /// How far it is.
     pub progress: Progress,
-    /// Not before this, where it waits.
+    /// Not before this, if it waits.
     pub not_before: Option<Timestamp>,
-    /// What the leases told, in order: the JSON of [`Settlement::story`]. Of many the first and the last.
+    /// What was recorded of the leases, in order: the JSON of [`Settlement::story`]. Of many the first and the last.
     pub attempts: Vec<serde_json::Value>,
     /// How many leases between them are not kept.
     pub attempts_omitted: u32,
@@ -80,6 +83,9 @@ pub struct Story {
     /// How many times the same event was sent again since.
     pub duplicates: u64,
 }
+
+/// What stands for routes that are not known, in the store.
+const ANY_ROUTE: &str = "*";
 
 /// Which other routes the alert of a delivery took when it was accepted. An earlier delivery of its fingerprint on any
 /// further route is of a configuration that is no more, and goes first.
@@ -100,6 +106,31 @@ impl Beside {
         match routes.len() {
             0 | 1 => Self::Nothing,
             _ => Self::Routes(routes.collect()),
+        }
+    }
+
+    /// Returns the routes as they are stored: a JSON list, or nothing if there are none.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            // A list of strings: there is nothing in it that JSON cannot hold.
+            Self::Routes(routes) => {
+                let names: Vec<&str> = routes.iter().map(|route| &**route).collect();
+                serde_json::to_string(&names).ok()
+            }
+            Self::Anything => Some(ANY_ROUTE.into()),
+        }
+    }
+
+    /// The opposite of [`Self::to_text`].
+    pub(crate) fn of_text(stored: Option<&str>) -> Self {
+        match stored {
+            None => Self::Nothing,
+            Some(ANY_ROUTE) => Self::Anything,
+            Some(json) => serde_json::from_str::<Vec<String>>(json)
+                .map_or(Self::Anything, |names| {
+                    Self::of(names.into_iter().map(Arc::from))
+                }),
         }
     }
 

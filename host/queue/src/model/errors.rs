@@ -93,7 +93,7 @@ pub enum RetryError {
     Unavailable(String),
 }
 
-/// Why a delivery was not given up.
+/// Why a delivery was not cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CancelError {
     /// No such delivery: retention may have removed it.

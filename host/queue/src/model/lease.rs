@@ -8,28 +8,37 @@ use alert_manager_core::journal::Dependency;
 
 use super::progress::Progress;
 
-/// Proof that a worker holds a delivery; a settlement under an old one is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseToken(pub u64);
+/// A server that gives leases: one start of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Owner(pub u64);
 
-/// A delivery handed to a worker, with the slot of `handler` held for it.
+/// A lease: proof that a worker holds a delivery. What is asked for under one that no longer stands is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Of which delivery.
+    pub id: DeliveryId,
+    /// 1 for the first lease of this delivery, one more for each later one. It is stored.
+    pub number: u32,
+    /// Who gave it.
+    pub owner: Owner,
+}
+
+/// A delivery handed to a worker, with a concurrency permit of `handler` taken for it.
 #[derive(Debug)]
 pub struct Leased {
     /// Its identity.
     pub id: DeliveryId,
     /// What it is settled under.
-    pub token: LeaseToken,
+    pub lease: Lease,
     /// The alert.
     pub alert: Arc<Alert>,
     /// The route that it is on.
     pub route: Arc<str>,
     /// How far it is.
     pub progress: Progress,
-    /// Whose slot is held: the handler of the first due step.
+    /// Whose permit is taken: the handler of the first due step.
     pub handler: HandlerName,
-    /// 1 for the first lease of this delivery, one more for each later one.
-    pub lease: u32,
-    /// True where the lease before this one ended with the server dying under it.
+    /// True if the server died under the lease before this one.
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.
     pub woken: Vec<Woken>,

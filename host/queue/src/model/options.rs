@@ -15,7 +15,7 @@ pub struct Options {
     pub retention_time: Duration,
     /// `retention.size`: past this size of the store, in bytes, the oldest settled deliveries are deleted. 2 GiB by default.
     pub retention_bytes_max: u64,
-    /// How long an alert may wait for its commit before its sender is asked to try again. 10 s; it has no key.
+    /// How long an alert may wait for its commit before its sender is asked to try again.
     pub commit_wait_max: Duration,
     /// What no operator sets.
     pub bounds: Bounds,

@@ -10,7 +10,7 @@ use alert_manager_core::plan::Plan;
 pub struct Submission {
     /// The alert.
     pub alert: Alert,
-    /// True where the sender gave no `startsAt`: the queue takes that of the fingerprint's open firing,
+    /// True if the sender gave no `startsAt`: the queue takes that of the fingerprint's open firing,
     /// else the time of receipt, which `alert.starts_at` holds.
     pub starts_at_missing: bool,
     /// One for each route that matched; none settles it `done: unrouted`.
@@ -26,7 +26,7 @@ pub struct Refused {
     pub json: String,
     /// Of all that was sent: a part that comes again is known by it, and not kept anew.
     pub digest: [u8; 32],
-    /// Its alertname, where one could be read.
+    /// Its alertname, if one could be read.
     pub alertname: String,
 }
 
@@ -76,7 +76,7 @@ pub enum Verdict {
 pub struct Accepted {
     /// Its identity.
     pub id: DeliveryId,
-    /// In the order of the plan; empty where unrouted.
+    /// In the order of the plan; empty if no route matched.
     pub handlers: Vec<HandlerName>,
 }
 
@@ -94,7 +94,7 @@ pub struct Receipt {
 pub struct KeptRefused {
     /// The dead delivery that has its JSON.
     pub id: DeliveryId,
-    /// True where the same part came before: it is kept as that, and reported once.
+    /// True if the same part came before: it is kept as that, and reported once.
     pub is_known: bool,
 }
 

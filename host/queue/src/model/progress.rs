@@ -15,7 +15,7 @@ pub enum StepStatus {
     Pending,
     /// Finished.
     Done,
-    /// Given up. An enrichment that failed is told to the actors as a fact.
+    /// Dead-lettered. An enrichment that failed becomes a fact for the actors.
     Failed,
 }
 
@@ -31,7 +31,7 @@ pub struct Step {
     /// Attempts used up, of those that the retry policy allows.
     #[serde(default)]
     pub attempts: u32,
-    /// Tries that began, whatever they came to: what a handler is told.
+    /// Tries that began, whatever they came to: what a handler is given as its attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
     /// The lease up to which `tries` is counted. After a crash the leases since then count, too.
@@ -189,7 +189,7 @@ impl Progress {
         }
     }
 
-    /// Makes the step due that waits least, where none is due at `now`.
+    /// Makes the step due that waits least, if none is due at `now`.
     pub fn make_due(&mut self, now: Timestamp) {
         if !self.due(now).is_empty() {
             return;
@@ -275,7 +275,7 @@ mod tests {
         let mut progress = Progress::new(&[HandlerName::new("notify")]);
         assert_eq!(progress.steps[1].begin(1), 1);
         progress.end_lease(1);
-        // A lease that only waited for a slot is no try.
+        // A lease that only waited for a permit is no try.
         progress.end_lease(2);
         assert_eq!(progress.steps[1].begin(3), 2);
         // The server died under leases 3 and 4, and nothing was stored of either.

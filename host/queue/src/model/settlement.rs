@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Timestamp};
+use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
 
 use super::delivery::Delivery;
-use super::lease::LeaseToken;
+use super::lease::Lease;
 use super::progress::Progress;
 
 /// How a lease ends.
@@ -13,18 +13,18 @@ use super::progress::Progress;
 pub enum Next {
     /// Every step is done.
     Done,
-    /// Given up, and why.
+    /// Dead-lettered, and why.
     Dead(String),
-    /// To be tried again, not before `until`, by `handler`. Holds no slot meanwhile.
+    /// To be tried again, not before `until`, by `handler`. Holds no permit meanwhile.
     Retry {
         /// Not before this.
         until: Timestamp,
-        /// Whose slot it then needs.
+        /// Whose permit it then needs.
         handler: HandlerName,
     },
-    /// Goes on as soon as `handler` has a free slot: nothing failed.
+    /// Goes on as soon as `handler` has a free permit: nothing failed.
     Yield {
-        /// Whose slot it needs.
+        /// Whose permit it needs.
         handler: HandlerName,
     },
 }
@@ -32,17 +32,15 @@ pub enum Next {
 /// What a worker says at the end of a lease.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// Which delivery.
-    pub id: DeliveryId,
-    /// Under which lease.
-    pub token: LeaseToken,
+    /// Which lease.
+    pub lease: Lease,
     /// How it ends.
     pub next: Next,
     /// How far it is now.
     pub progress: Progress,
     /// The alert, for the report of a delivery that is done; what is dead is read from the store.
     pub alert: Option<Arc<Alert>>,
-    /// The story of this lease, as JSON; absent where nothing worth telling happened.
+    /// The story of this lease, as JSON; absent if nothing ran.
     pub story: Option<String>,
     /// The last error, for lists.
     pub last_error: Option<String>,

@@ -1,11 +1,11 @@
-//! Runs what the server may have died under alone, so that the next death shows who is to blame.
+//! Runs alone what may have made the server die, so that the next death shows which delivery it was.
 //!
 //! Several deliveries run when a server dies, and one of them may be the reason. A death counts only against a delivery that
 //! ran alone. After a death among several, each of them is a suspect: after the start, suspects run one at a time, with
 //! nothing beside them, the most suspected first. A suspect whose lease ends is none any more. That takes [`ALONE_FOR`] at
 //! most from when a worker first asks for a delivery, twice as long for each further death: then everything runs again,
-//! whether all suspects have had their turn or not. So a start is not held up for long by suspects that are only slow, and the one that is to blame is
-//! found after a few deaths, because it comes ever earlier in a time that grows.
+//! whether or not all suspects have run. So suspects that are only slow do not hold up a start for long, and the one that is the
+//! reason is found after a few deaths, because it comes ever earlier in a time that grows.
 
 use std::cmp::Reverse;
 
@@ -20,7 +20,7 @@ pub(crate) const ALONE_FOR: Ticks = 10_000;
 /// It is doubled this often at most: to just under three hours.
 const DOUBLED_MAX: u32 = 10;
 
-/// Who is to run alone, and until when.
+/// What is to run alone, and until when.
 #[derive(Debug, Default)]
 pub(super) struct Alone {
     /// The most suspected first.
@@ -29,7 +29,7 @@ pub(super) struct Alone {
     lasts: Ticks,
     /// The end of that time, once it has begun.
     until: Option<Ticks>,
-    /// Who has its turn, or had it last.
+    /// The suspect that runs, or was the last to run.
     running: Option<DeliveryId>,
 }
 
@@ -53,22 +53,22 @@ impl Alone {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// Returns when everything runs again, where that is not so yet.
+    /// Returns when everything runs again, if that is not so yet.
     pub(super) fn ends_at(&self, now: Ticks) -> Option<Ticks> {
         self.until.filter(|until| now < *until)
     }
 }
 
 impl Scheduler {
-    /// Leases the next suspect, if none has its turn. If none can run now, everything runs again.
+    /// Leases the next suspect, if none runs. If none can run now, everything runs again.
     pub(super) fn grant_alone(&mut self) -> Option<Grant> {
         if self.has_one_alone() {
             return None;
         }
         let next = self.alone.suspects.iter().find_map(|(_, id)| {
             let item = self.items.get(id).filter(|item| item.suspected > 0)?;
-            let slots = &self.handlers[item.handler];
-            (slots.is_ready(item.priority, *id) && slots.has_free()).then_some(*id)
+            let permits = &self.handlers[item.handler];
+            (permits.is_ready(item.priority, *id) && permits.has_free()).then_some(*id)
         });
         let Some(id) = next else {
             self.alone.until = None;
@@ -80,7 +80,7 @@ impl Scheduler {
         Some(self.lease(id, Phase::Granted))
     }
 
-    /// Returns true if a suspect has its turn.
+    /// Returns true if a suspect runs.
     pub(super) fn has_one_alone(&self) -> bool {
         let running = self.alone.running.and_then(|id| self.items.get(&id));
         running.is_some_and(super::Item::is_leased)

@@ -1,4 +1,4 @@
-//! One handler's slots, and the deliveries that wait for one in the order in which they get it.
+//! One handler's concurrency permits, and the deliveries that wait for one in the order in which they get it.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
 const OLDEST_EVERY: u64 = 10;
 
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct Permits {
     pub(super) name: HandlerName,
     /// How many may be taken at one time.
     pub(super) cap: u32,
     /// How many are taken, from when a lease is given.
     pub(super) taken: u32,
-    /// Deliveries not settled whose turn is, or was last, this handler's.
+    /// Deliveries not settled whose next step, or last one, is this handler's.
     pub(super) depth: usize,
-    /// By urgency, then by age.
+    /// By priority, then by age.
     ready: [BTreeSet<DeliveryId>; 3],
     /// Leases given.
     turn: u64,
 }
 
-impl Slots {
+impl Permits {
     pub(super) fn new(name: HandlerName, cap: u32) -> Self {
         Self {
             name,
@@ -39,7 +39,7 @@ impl Slots {
         self.taken < self.cap
     }
 
-    /// Returns true where nothing waits for a slot.
+    /// Returns true if nothing waits for a permit.
     pub(super) fn is_idle(&self) -> bool {
         self.ready.iter().all(BTreeSet::is_empty)
     }
@@ -52,12 +52,12 @@ impl Slots {
         self.ready[class(priority)].remove(&id);
     }
 
-    /// Returns true if a delivery waits for a slot.
+    /// Returns true if a delivery waits for a permit.
     pub(super) fn is_ready(&self, priority: Priority, id: DeliveryId) -> bool {
         self.ready[class(priority)].contains(&id)
     }
 
-    /// Takes out the delivery whose turn it is.
+    /// Takes out the delivery that runs next.
     pub(super) fn pick(&mut self) -> Option<DeliveryId> {
         let firsts = self
             .ready

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::clock::Ticks;
-use crate::model::{Beside, LeaseToken, Woken};
+use crate::model::{Beside, Lease, Woken};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
 use alert_manager_core::journal::Dependency;
 
@@ -15,13 +15,13 @@ pub(crate) struct Entrant {
     pub(crate) beside: Beside,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) pipeline: Arc<[HandlerName]>,
-    /// Whose slot it needs next.
+    /// Whose permit it needs next.
     pub(crate) handler: HandlerName,
     pub(crate) priority: Priority,
     /// Not before this.
     pub(crate) due: Ticks,
     pub(crate) accepted_at: Timestamp,
-    /// The same on the clock that only runs forwards: before its start, where another process accepted it.
+    /// The same on the monotonic clock: before its start, if another process accepted it.
     pub(crate) since: Ticks,
     /// Leases taken so far.
     pub(crate) leases: u32,
@@ -36,22 +36,19 @@ pub(crate) struct Entrant {
     pub(crate) alert_bytes: usize,
 }
 
-/// A lease that was given, with a slot of `handler`.
+/// A lease that was given, with a permit of `handler`.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
-    pub(crate) id: DeliveryId,
-    pub(crate) token: LeaseToken,
+    pub(crate) lease: Lease,
     pub(crate) route: Arc<str>,
     pub(crate) pipeline: Arc<[HandlerName]>,
     pub(crate) handler: HandlerName,
-    /// The place of this lease among the delivery's, from 1.
-    pub(crate) lease: u32,
     pub(crate) after_crash: bool,
     /// What it waited for that was back, if that is why it goes on before its time.
     pub(crate) woken: Vec<Woken>,
     /// When it was accepted, as in [`Entrant`].
     pub(crate) since: Ticks,
-    /// Absent where memory had no room for it.
+    /// Absent if memory had no room for it.
     pub(crate) alert: Option<Arc<Alert>>,
 }
 
@@ -77,12 +74,12 @@ pub(crate) enum Ended {
     },
 }
 
-/// What a delivery that is given up was doing.
+/// What a delivery that is cancelled was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Withdrawn {
     /// Nothing yet.
     Waiting,
-    /// A worker had it; its lane stays held until that worker has let go.
+    /// A worker had it; its ordering key stays held until that worker has let go.
     Leased,
     /// It was taken in, or leased, in the same transaction.
     Uncommitted,

@@ -1,4 +1,4 @@
-//! Decides which delivery runs next: lanes, slots, urgency and waiting, all in memory and without a clock.
+//! Decides which delivery runs next: ordering keys, concurrency permits, priorities and waiting, in memory and without a clock.
 //!
 //! It knows every delivery that is not settled. What it decides becomes true only with the store's
 //! transaction: [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are provisional
@@ -21,9 +21,9 @@ use alert_manager_core::journal::Dependency;
 
 use crate::model::Caps;
 use crate::model::clock::Ticks;
-use crate::model::{LeaseToken, Wake, Woken};
+use crate::model::{Lease, Owner, Wake, Woken};
 use alone::Alone;
-use concurrency::Slots;
+use concurrency::Permits;
 use ordering::Line;
 use wake::{Backs, Waiters};
 
@@ -32,18 +32,19 @@ pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Its insert is not committed yet.
-    Staged(Option<LeaseToken>),
+    Staged {
+        leased: bool,
+    },
     Waiting,
     /// Its lease is not committed yet.
-    Granted(LeaseToken),
+    Granted,
     Leased {
-        token: LeaseToken,
         /// A worker has taken it out.
         started: bool,
     },
-    /// Given up while a worker has it.
-    Revoked(LeaseToken),
-    /// Given up while it waited; not committed yet.
+    /// Cancelled while a worker has it.
+    Revoked,
+    /// Cancelled while it waited; not committed yet.
     Withdrawn,
 }
 
@@ -55,7 +56,7 @@ struct Item {
     handler: usize,
     priority: Priority,
     due: Ticks,
-    /// When its timer fires, where one is set.
+    /// When its timer fires, if one is set.
     timer: Option<Ticks>,
     phase: Phase,
     accepted_at: Timestamp,
@@ -78,13 +79,13 @@ impl Item {
     fn is_leased(&self) -> bool {
         !matches!(
             self.phase,
-            Phase::Staged(None) | Phase::Waiting | Phase::Withdrawn
+            Phase::Staged { leased: false } | Phase::Waiting | Phase::Withdrawn
         )
     }
 }
 
-/// How long a delivery waits for a slot of one handler before it asks the next of its pipeline, in
-/// milliseconds: a handler whose slots are all taken is not to hold back the others' steps.
+/// How long a delivery waits for a permit of one handler before it asks the next of its pipeline, in
+/// milliseconds: a handler whose permits are all taken is not to hold back the others' steps.
 const PATIENCE_MS: Ticks = 10_000;
 
 /// What a provisional step was, for [`Scheduler::rollback`].
@@ -93,10 +94,10 @@ enum Provisional {
     Admitted(DeliveryId),
     Granted(DeliveryId),
     Withdrawn(DeliveryId),
-    Revoked(DeliveryId, LeaseToken, bool),
+    Revoked(DeliveryId, bool),
 }
 
-/// Everything that is not settled, and whose turn it is.
+/// Everything that is not settled, and what of it runs next.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     items: BTreeMap<DeliveryId, Item>,
@@ -104,7 +105,7 @@ pub(crate) struct Scheduler {
     lines: HashMap<Fingerprint, Line>,
     routes: Vec<Arc<str>>,
     route_keys: HashMap<Arc<str>, usize>,
-    handlers: Vec<Slots>,
+    handlers: Vec<Permits>,
     handler_keys: HashMap<HandlerName, usize>,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
@@ -116,7 +117,7 @@ pub(crate) struct Scheduler {
     alert_bytes: usize,
     alert_bytes_max: usize,
     criticals: usize,
-    last_token: u64,
+    owner: Owner,
     alone: Alone,
     /// Somebody takes deliveries out.
     attached: bool,
@@ -141,7 +142,7 @@ impl Scheduler {
             alert_bytes: 0,
             alert_bytes_max,
             criticals: 0,
-            last_token: 0,
+            owner: Owner::default(),
             alone: Alone::default(),
             attached: false,
             closed: false,
@@ -153,12 +154,12 @@ impl Scheduler {
         self.items.len()
     }
 
-    /// Returns true where the delivery is not settled.
+    /// Returns true if the delivery is not settled.
     pub(crate) fn contains(&self, id: DeliveryId) -> bool {
         self.items.contains_key(&id)
     }
 
-    /// Returns true where no handler of the pipeline has its half of the queue waiting already.
+    /// Returns true if no handler of the pipeline has its half of the queue waiting already.
     pub(crate) fn has_room(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 2).max(1);
         pipeline.iter().all(|handler| {
@@ -168,7 +169,7 @@ impl Scheduler {
         })
     }
 
-    /// Returns true where one of many that are sent again may come in: as many again of each handler, and of all, are left for
+    /// Returns true if one of many that are sent again may come in: as many again of each handler, and of all, are left for
     /// what is new.
     pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 4).max(1);
@@ -179,7 +180,7 @@ impl Scheduler {
         self.depth() < (self.depth_max / 2).max(1) && pipeline.iter().all(has_room)
     }
 
-    /// Takes a delivery in: leased at once if it need not wait for another and a slot is free that nobody waits for.
+    /// Takes a delivery in: leased at once if it need not wait for another and a permit is free that nobody waits for.
     pub(crate) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;
         let alert = entrant.alert.clone();
@@ -195,7 +196,7 @@ impl Scheduler {
         if !leasable {
             return None;
         }
-        let mut grant = self.lease(id, |token| Phase::Staged(Some(token)));
+        let mut grant = self.lease(id, Phase::Staged { leased: true });
         grant.alert = alert;
         Some(grant)
     }
@@ -221,7 +222,7 @@ impl Scheduler {
         self.restart_patience(now);
     }
 
-    /// Leases as many as there are free slots for.
+    /// Leases as many as there are free permits for.
     pub(crate) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
         if !self.attached {
             return Vec::new();
@@ -243,7 +244,7 @@ impl Scheduler {
         grants
     }
 
-    /// Gives a delivery up, whatever it is doing.
+    /// Cancels a delivery, whatever it is doing.
     pub(crate) fn withdraw(&mut self, id: DeliveryId) -> Withdrawn {
         let Some(item) = self.items.get_mut(&id) else {
             return Withdrawn::Absent;
@@ -255,14 +256,13 @@ impl Scheduler {
                 self.provisional.push(Provisional::Withdrawn(id));
                 Withdrawn::Waiting
             }
-            Phase::Leased { token, started } => {
-                item.phase = Phase::Revoked(token);
-                self.provisional
-                    .push(Provisional::Revoked(id, token, started));
+            Phase::Leased { started } => {
+                item.phase = Phase::Revoked;
+                self.provisional.push(Provisional::Revoked(id, started));
                 Withdrawn::Leased
             }
-            Phase::Staged(_) | Phase::Granted(_) => Withdrawn::Uncommitted,
-            Phase::Revoked(_) | Phase::Withdrawn => Withdrawn::Absent,
+            Phase::Staged { .. } | Phase::Granted => Withdrawn::Uncommitted,
+            Phase::Revoked | Phase::Withdrawn => Withdrawn::Absent,
         }
     }
 
@@ -271,7 +271,7 @@ impl Scheduler {
         for step in std::mem::take(&mut self.provisional) {
             match step {
                 Provisional::Admitted(id) => match self.item(id).phase {
-                    Phase::Staged(Some(token)) => self.begin(id, token),
+                    Phase::Staged { leased: true } => self.begin(id),
                     _ => {
                         self.item(id).phase = Phase::Waiting;
                         if self.is_next(id) {
@@ -280,8 +280,8 @@ impl Scheduler {
                     }
                 },
                 Provisional::Granted(id) => {
-                    if let Phase::Granted(token) = self.item(id).phase {
-                        self.begin(id, token);
+                    if self.item(id).phase == Phase::Granted {
+                        self.begin(id);
                     }
                 }
                 Provisional::Withdrawn(id) => self.remove(id, now),
@@ -296,9 +296,9 @@ impl Scheduler {
             match step {
                 Provisional::Admitted(id) => {
                     let item = self.item(id);
-                    let (handler, slot) =
-                        (item.handler, matches!(item.phase, Phase::Staged(Some(_))));
-                    if slot {
+                    let (handler, permit) =
+                        (item.handler, item.phase == Phase::Staged { leased: true });
+                    if permit {
                         self.handlers[handler].taken -= 1;
                     }
                     self.remove(id, now);
@@ -317,18 +317,28 @@ impl Scheduler {
                         self.set_off(id, now);
                     }
                 }
-                Provisional::Revoked(id, token, started) => {
-                    self.item(id).phase = Phase::Leased { token, started };
+                Provisional::Revoked(id, started) => {
+                    self.item(id).phase = Phase::Leased { started };
                 }
             }
         }
     }
 
-    /// Returns the number of the lease that `token` proves, where it still holds.
-    pub(crate) fn lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
-        let item = self.items.get(&id)?;
-        matches!(item.phase, Phase::Leased { token: held, .. } if held == token)
-            .then_some(item.leases)
+    /// Returns true if a lease stands.
+    pub(crate) fn holds(&self, lease: Lease) -> bool {
+        self.leased(lease)
+            .is_some_and(|item| matches!(item.phase, Phase::Leased { .. }))
+    }
+
+    /// Returns the delivery whose last lease this is.
+    fn leased(&self, lease: Lease) -> Option<&Item> {
+        let item = self.items.get(&lease.id)?;
+        (item.leases == lease.number && self.owner == lease.owner).then_some(item)
+    }
+
+    /// Sets in whose name leases are given.
+    pub(crate) fn set_owner(&mut self, owner: Owner) {
+        self.owner = owner;
     }
 
     /// Returns where a delivery comes from.
@@ -341,44 +351,37 @@ impl Scheduler {
         })
     }
 
-    /// Returns the number of a lease that was taken away from its worker by giving the delivery up.
-    pub(crate) fn revoked_lease_of(&self, id: DeliveryId, token: LeaseToken) -> Option<u32> {
-        let item = self.items.get(&id)?;
-        (item.phase == Phase::Revoked(token)).then_some(item.leases)
+    /// Returns true if a lease was taken away from its worker by cancelling the delivery.
+    pub(crate) fn has_revoked(&self, lease: Lease) -> bool {
+        self.leased(lease)
+            .is_some_and(|item| item.phase == Phase::Revoked)
     }
 
     /// Notes that a worker takes the delivery out; returns false if it may not have it any more.
-    pub(crate) fn start(&mut self, grant: &Grant) -> bool {
-        if !self.closed
-            && let Some(item) = self.items.get_mut(&grant.id)
-            && let Phase::Leased { token, started } = &mut item.phase
-            && *token == grant.token
-        {
-            *started = true;
-            return true;
+    pub(crate) fn start(&mut self, lease: Lease) -> bool {
+        let may_start = !self.closed && self.holds(lease);
+        if may_start {
+            self.item(lease.id).phase = Phase::Leased { started: true };
         }
-        false
+        may_start
     }
 
-    /// Ends a lease, once that is durable. Its slot is released apart.
-    pub(crate) fn end(&mut self, id: DeliveryId, token: LeaseToken, ended: Ended, now: Ticks) {
-        let Some(item) = self.items.get(&id) else {
+    /// Ends a lease, once that is durable. Its permit is released apart.
+    pub(crate) fn end(&mut self, lease: Lease, ended: Ended, now: Ticks) {
+        let id = lease.id;
+        let Some(item) = self.leased(lease) else {
             return;
         };
         match (item.phase, ended) {
-            (Phase::Leased { token: held, .. }, Ended::Settled) | (Phase::Revoked(held), _)
-                if held == token =>
-            {
-                self.remove(id, now);
-            }
+            (Phase::Leased { .. }, Ended::Settled) | (Phase::Revoked, _) => self.remove(id, now),
             (
-                Phase::Leased { token: held, .. },
+                Phase::Leased { .. },
                 Ended::Waits {
                     handler,
                     due,
                     waits_for,
                 },
-            ) if held == token => {
+            ) => {
                 let to = self.handler_key(&handler);
                 self.move_to(id, to);
                 let item = self.item(id);
@@ -408,29 +411,29 @@ impl Scheduler {
         }
     }
 
-    /// Gives a slot back; returns true if a delivery waits for it, and may have it.
-    pub(crate) fn release_slot(&mut self, handler: &HandlerName) -> bool {
+    /// Gives a permit back; returns true if a delivery waits for it, and may have it.
+    pub(crate) fn release_permit(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
-        let slots = &mut self.handlers[key];
-        slots.taken = slots.taken.saturating_sub(1);
-        !slots.is_idle() && slots.has_free()
+        let permits = &mut self.handlers[key];
+        permits.taken = permits.taken.saturating_sub(1);
+        !permits.is_idle() && permits.has_free()
     }
 
-    /// Takes a slot outside of the leases' order, where nobody waits for one. While suspects run alone, who waits cannot have
+    /// Takes a permit outside of the leases' order, if nobody waits for one. While suspects run alone, who waits cannot have
     /// it now.
-    pub(crate) fn try_take_slot(&mut self, handler: &HandlerName, now: Ticks) -> bool {
+    pub(crate) fn try_take_permit(&mut self, handler: &HandlerName, now: Ticks) -> bool {
         let alone = self.alone.is_on(now);
         let key = self.handler_key(handler);
-        let slots = &mut self.handlers[key];
-        let free = (alone || slots.is_idle()) && slots.has_free();
-        slots.taken += u32::from(free);
+        let permits = &mut self.handlers[key];
+        let free = (alone || permits.is_idle()) && permits.has_free();
+        permits.taken += u32::from(free);
         free
     }
 
     /// Changes how many of each handler may run at one time. Those that run go on.
     pub(crate) fn set_caps(&mut self, caps: Caps) {
-        for slots in &mut self.handlers {
-            slots.cap = caps.of(&slots.name);
+        for permits in &mut self.handlers {
+            permits.cap = caps.of(&permits.name);
         }
         self.caps = caps;
     }

@@ -1,16 +1,16 @@
 //! Order and timers: what may run next of what has the same fingerprint.
 //!
 //! A delivery waits for the earlier ones of its fingerprint on its own route, and for those on routes that its alert did not
-//! take: the configuration has changed since. Where an alert takes several routes, they do not wait for each other.
+//! take: the configuration has changed since. If an alert takes several routes, its deliveries do not wait for each other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::LeaseToken;
+use crate::model::Lease;
 use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
 
-use super::concurrency::Slots;
+use super::concurrency::Permits;
 use super::{Entrant, Grant, Item, PATIENCE_MS, Phase, Scheduler};
 use crate::model::Beside;
 
@@ -119,7 +119,7 @@ impl Scheduler {
             priority: entrant.priority,
             due: entrant.due,
             timer: None,
-            phase: Phase::Staged(None),
+            phase: Phase::Staged { leased: false },
             accepted_at: entrant.accepted_at,
             since: entrant.since,
             leases: entrant.leases,
@@ -139,29 +139,25 @@ impl Scheduler {
         is_next
     }
 
-    pub(super) fn lease(
-        &mut self,
-        id: DeliveryId,
-        phase: impl FnOnce(LeaseToken) -> Phase,
-    ) -> Grant {
+    pub(super) fn lease(&mut self, id: DeliveryId, phase: Phase) -> Grant {
         self.stop_timer(id);
         self.await_none(id);
-        self.last_token += 1;
-        let token = LeaseToken(self.last_token);
         let wakes = self.backs.count();
         let item = self.item(id);
-        item.phase = phase(token);
+        item.phase = phase;
         item.leases += 1;
         item.seen.get_or_insert(wakes);
         let (handler, route) = (item.handler, item.route);
         let item = &self.items[&id];
         let grant = Grant {
-            id,
-            token,
+            lease: Lease {
+                id,
+                number: item.leases,
+                owner: self.owner,
+            },
             route: Arc::clone(&self.routes[route]),
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].name.clone(),
-            lease: item.leases,
             after_crash: item.after_crash,
             woken: item.woken.clone(),
             since: item.since,
@@ -172,12 +168,9 @@ impl Scheduler {
     }
 
     /// The lease is durable: the worker keeps the alert from here on.
-    pub(super) fn begin(&mut self, id: DeliveryId, token: LeaseToken) {
+    pub(super) fn begin(&mut self, id: DeliveryId) {
         let item = self.item(id);
-        item.phase = Phase::Leased {
-            token,
-            started: false,
-        };
+        item.phase = Phase::Leased { started: false };
         item.woken = Vec::new();
         let bytes = item.alert_bytes;
         if item.alert.take().is_some() {
@@ -210,10 +203,10 @@ impl Scheduler {
         }
     }
 
-    /// Counts the patience of what waits for a slot from now on.
+    /// Counts the patience of what waits for a permit from now on.
     pub(super) fn restart_patience(&mut self, now: Ticks) {
-        let waits_for_slot = |(at, id): &&(Ticks, DeliveryId)| self.items[id].due < *at;
-        let waiting = self.timers.iter().filter(waits_for_slot);
+        let waits_for_permit = |(at, id): &&(Ticks, DeliveryId)| self.items[id].due < *at;
+        let waiting = self.timers.iter().filter(waits_for_permit);
         let ids: Vec<_> = waiting.map(|(_, id)| *id).collect();
         for id in ids {
             self.stop_timer(id);
@@ -221,7 +214,7 @@ impl Scheduler {
         }
     }
 
-    /// Makes one that need not wait for another wait for its time, or for a slot.
+    /// Makes one that need not wait for another wait for its time, or for a permit.
     pub(super) fn set_off(&mut self, id: DeliveryId, now: Ticks) {
         let item = &self.items[&id];
         if item.due > now {
@@ -260,7 +253,7 @@ impl Scheduler {
         }
     }
 
-    /// It has waited long enough for a slot of one handler: from now on it waits for the next one's.
+    /// It has waited long enough for a permit of one handler: from now on it waits for the next one's.
     fn ask_next_handler(&mut self, id: DeliveryId) {
         self.call_off(id);
         let item = &self.items[&id];
@@ -318,8 +311,8 @@ impl Scheduler {
         if let Some(key) = self.handler_keys.get(handler) {
             return *key;
         }
-        let slots = Slots::new(handler.clone(), self.caps.of(handler));
-        self.handlers.push(slots);
+        let permits = Permits::new(handler.clone(), self.caps.of(handler));
+        self.handlers.push(permits);
         self.handler_keys
             .insert(handler.clone(), self.handlers.len() - 1);
         self.handlers.len() - 1

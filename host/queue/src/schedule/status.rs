@@ -39,10 +39,10 @@ impl Scheduler {
         let mut counts: Vec<HandlerCounts> = self
             .handlers
             .iter()
-            .map(|slots| HandlerCounts {
-                handler: slots.name.clone(),
+            .map(|permits| HandlerCounts {
+                handler: permits.name.clone(),
                 waiting: 0,
-                running: slots.taken,
+                running: permits.taken,
             })
             .collect();
         for item in self.items.values() {
@@ -59,14 +59,14 @@ impl Scheduler {
         self.items
             .iter()
             .filter_map(|(id, item)| match item.phase {
-                Phase::Leased { started: false, .. } => Some((*id, Left::Unbegun)),
+                Phase::Leased { started: false } => Some((*id, Left::Unbegun)),
                 Phase::Leased { .. } => Some((*id, Left::UnderWay)),
                 _ => None,
             })
             .collect()
     }
 
-    /// Returns true where `grant` would lease something.
+    /// Returns true if `grant` would lease something.
     pub(crate) fn can_grant(&self, now: Ticks) -> bool {
         if !self.attached {
             return false;
@@ -79,6 +79,6 @@ impl Scheduler {
         }
         self.handlers
             .iter()
-            .any(|slots| !slots.is_idle() && slots.has_free())
+            .any(|permits| !permits.is_idle() && permits.has_free())
     }
 }

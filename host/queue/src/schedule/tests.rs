@@ -1,4 +1,4 @@
-//! Turns, slots and lanes, without a store.
+//! Turns, permits and ordering keys, without a store.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -42,7 +42,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
     }
 }
 
-/// Admits one of its own lane for handler `a` and commits it.
+/// Admits one of its own ordering key for handler `a` and commits it.
 fn admit(scheduler: &mut Scheduler, id: i64, priority: Priority) -> Option<Grant> {
     admit_to(scheduler, id, id.cast_unsigned(), "a", priority)
 }
@@ -62,29 +62,29 @@ fn admit_to(
 fn grant(scheduler: &mut Scheduler, now: Ticks) -> Vec<i64> {
     let grants = scheduler.grant(now);
     scheduler.commit(now);
-    grants.iter().map(|g| g.id.as_raw()).collect()
+    grants.iter().map(|g| g.lease.id.as_raw()).collect()
 }
 
-/// Ends the lease of `id` and frees its slot.
+/// Ends the lease of `id` and frees its permit.
 fn finish(scheduler: &mut Scheduler, grant: &Grant) {
-    scheduler.release_slot(&grant.handler);
-    scheduler.end(grant.id, grant.token, Ended::Settled, NOW);
+    scheduler.release_permit(&grant.handler);
+    scheduler.end(grant.lease, Ended::Settled, NOW);
 }
 
 #[test]
 fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
     let mut scheduler = scheduler(1);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert_eq!(scheduler.withdraw(lease.id), Withdrawn::Leased);
-    assert!(!scheduler.start(&lease), "it is about to be given up");
+    assert_eq!(scheduler.withdraw(lease.lease.id), Withdrawn::Leased);
+    assert!(!scheduler.start(lease.lease), "it is about to be given up");
     scheduler.rollback(NOW);
-    scheduler.release_slot(&lease.handler);
+    scheduler.release_permit(&lease.handler);
     let ended = Ended::Waits {
         handler: name("a"),
         due: Ticks::MIN,
         waits_for: Vec::new(),
     };
-    scheduler.end(lease.id, lease.token, ended, NOW);
+    scheduler.end(lease.lease, ended, NOW);
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
@@ -92,14 +92,14 @@ fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
 fn a_new_delivery_is_leased_at_once_where_a_slot_is_free() {
     let mut scheduler = scheduler(1);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert_eq!(first.lease, 1);
+    assert_eq!(first.lease.number, 1);
     assert!(admit(&mut scheduler, 2, Priority::Critical).is_none());
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
-    scheduler.release_slot(&name("a"));
+    scheduler.release_permit(&name("a"));
     assert_eq!(
         grant(&mut scheduler, NOW),
         [2],
-        "the slot counts, not the settlement"
+        "the permit counts, not the settlement"
     );
 }
 
@@ -108,13 +108,13 @@ fn one_fingerprint_on_one_route_runs_in_order() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     assert!(admit_to(&mut scheduler, 2, 7, "a", Priority::Critical).is_none());
-    scheduler.release_slot(&firing.handler);
+    scheduler.release_permit(&firing.handler);
     assert_eq!(
         grant(&mut scheduler, NOW),
         [] as [i64; 0],
         "the settlement is not durable yet"
     );
-    scheduler.end(firing.id, firing.token, Ended::Settled, NOW);
+    scheduler.end(firing.lease, Ended::Settled, NOW);
     assert_eq!(grant(&mut scheduler, NOW), [2]);
 }
 
@@ -123,18 +123,21 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
-    scheduler.release_slot(&firing.handler);
+    scheduler.release_permit(&firing.handler);
     let waits = Ended::Waits {
         handler: name("a"),
         due: NOW + 50,
         waits_for: Vec::new(),
     };
-    scheduler.end(firing.id, firing.token, waits, NOW);
+    scheduler.end(firing.lease, waits, NOW);
     assert_eq!(grant(&mut scheduler, NOW + 49), [] as [i64; 0]);
     assert_eq!(scheduler.next_due(NOW), Some(NOW + 50));
     let again = scheduler.grant(NOW + 50);
     scheduler.commit(NOW + 50);
-    assert_eq!((again[0].id, again[0].lease), (firing.id, 2));
+    assert_eq!(
+        (again[0].lease.id, again[0].lease.number),
+        (firing.lease.id, 2)
+    );
     finish(&mut scheduler, &again[0]);
     assert_eq!(grant(&mut scheduler, NOW + 50), [2]);
 }
@@ -153,7 +156,7 @@ fn leases_go_to_the_most_urgent_and_every_tenth_to_the_oldest() {
     for _ in 0..22 {
         let granted = scheduler.grant(NOW);
         scheduler.commit(NOW);
-        order.push(granted[0].id.as_raw());
+        order.push(granted[0].lease.id.as_raw());
         finish(&mut scheduler, &granted[0]);
     }
     let expected = [
@@ -185,13 +188,13 @@ fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_other
 fn what_moves_on_to_another_handler_counts_there() {
     let mut scheduler = bounded(1, 2, 1 << 20);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    scheduler.release_slot(&first.handler);
+    scheduler.release_permit(&first.handler);
     let moves = Ended::Waits {
         handler: name("b"),
         due: 0,
         waits_for: Vec::new(),
     };
-    scheduler.end(first.id, first.token, moves, NOW);
+    scheduler.end(first.lease, moves, NOW);
     assert!(scheduler.has_room(&[name("a")]));
     assert!(!scheduler.has_room(&[name("b")]));
     let moved = scheduler.grant(NOW);
@@ -201,11 +204,11 @@ fn what_moves_on_to_another_handler_counts_there() {
 #[test]
 fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     let mut scheduler = scheduler(1);
-    assert!(scheduler.try_take_slot(&name("a"), NOW));
-    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    assert!(scheduler.try_take_permit(&name("a"), NOW));
+    assert!(!scheduler.try_take_permit(&name("a"), NOW));
     admit(&mut scheduler, 1, Priority::Normal);
-    assert!(scheduler.release_slot(&name("a")));
-    assert!(!scheduler.try_take_slot(&name("a"), NOW));
+    assert!(scheduler.release_permit(&name("a")));
+    assert!(!scheduler.try_take_permit(&name("a"), NOW));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
@@ -243,7 +246,7 @@ fn what_was_not_committed_has_not_happened() {
     assert_eq!(scheduler.grant(NOW).len(), 1);
     scheduler.rollback(NOW);
     let again = scheduler.grant(NOW);
-    assert_eq!((again[0].id.as_raw(), again[0].lease), (4, 1));
+    assert_eq!((again[0].lease.id.as_raw(), again[0].lease.number), (4, 1));
 }
 
 #[test]
@@ -255,7 +258,7 @@ fn a_dead_one_sent_again_goes_before_what_still_waits_on_its_lane() {
     finish(&mut scheduler, &busy);
     let older = scheduler.grant(NOW);
     scheduler.commit(NOW);
-    assert_eq!(older[0].id.as_raw(), 3);
+    assert_eq!(older[0].lease.id.as_raw(), 3);
     finish(&mut scheduler, &older[0]);
     assert_eq!(grant(&mut scheduler, NOW), [5]);
 }
@@ -278,9 +281,9 @@ fn a_lease_given_up_holds_its_lane_until_its_worker_lets_go() {
     let mut scheduler = scheduler(2);
     let given_up = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
-    assert_eq!(scheduler.withdraw(given_up.id), Withdrawn::Leased);
+    assert_eq!(scheduler.withdraw(given_up.lease.id), Withdrawn::Leased);
     scheduler.commit(NOW);
-    assert_eq!(scheduler.lease_of(given_up.id, given_up.token), None);
+    assert!(!scheduler.holds(given_up.lease));
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
     finish(&mut scheduler, &given_up);
     assert_eq!(grant(&mut scheduler, NOW), [2]);
@@ -337,7 +340,7 @@ fn one_that_waits_too_long_for_a_slot_asks_the_next_of_its_pipeline() {
         pipeline: [name("a"), name("b")].into(),
         ..entrant(2, 2, "a", Priority::Normal)
     };
-    assert!(scheduler.admit(two, NOW).is_none(), "a has no slot");
+    assert!(scheduler.admit(two, NOW).is_none(), "a has no permit");
     scheduler.commit(NOW);
     assert_eq!(grant(&mut scheduler, NOW + PATIENCE_MS - 1), [] as [i64; 0]);
     let grants = scheduler.grant(NOW + PATIENCE_MS);
@@ -382,11 +385,14 @@ fn one_on_a_new_route_waits_for_all_on_routes_that_are_gone_and_not_for_its_sibl
     assert!(admit_routed(&mut scheduler, routed(1, "old", &["old", "other old"])).is_none());
     let ended = |scheduler: &mut Scheduler, id: i64| {
         let id = DeliveryId::from_raw(id);
-        let Phase::Leased { token, .. } = scheduler.items[&id].phase else {
-            panic!("not leased");
+        let lease = Lease {
+            id,
+            number: scheduler.items[&id].leases,
+            owner: Owner::default(),
         };
-        scheduler.release_slot(&name("a"));
-        scheduler.end(id, token, Ended::Settled, NOW);
+        assert!(scheduler.holds(lease));
+        scheduler.release_permit(&name("a"));
+        scheduler.end(lease, Ended::Settled, NOW);
     };
     ended(&mut scheduler, 3);
     assert_eq!(
@@ -433,11 +439,11 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
         let grants = scheduler.grant(NOW);
         scheduler.commit(NOW);
         assert_eq!(grants.len(), 1);
-        assert_eq!(grants[0].id.as_raw(), expected);
+        assert_eq!(grants[0].lease.id.as_raw(), expected);
         assert!(!scheduler.can_grant(NOW), "alone");
         assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
         assert!(admit(&mut scheduler, 100 + expected, Priority::Critical).is_none());
-        assert!(scheduler.start(&grants[0]));
+        assert!(scheduler.start(grants[0].lease));
         let ended = match expected {
             2 => Ended::Settled,
             // It failed: it waits, and is no suspect any more.
@@ -447,8 +453,8 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
                 waits_for: Vec::new(),
             },
         };
-        scheduler.release_slot(&name("a"));
-        scheduler.end(grants[0].id, grants[0].token, ended, NOW);
+        scheduler.release_permit(&name("a"));
+        scheduler.end(grants[0].lease, ended, NOW);
     }
     assert!(scheduler.can_grant(NOW));
     assert_eq!(
@@ -509,10 +515,13 @@ fn a_suspect_that_runs_alone_has_the_slots_that_the_others_wait_for() {
     scheduler.attach(NOW);
     assert_eq!(grant(&mut scheduler, NOW), [1]);
     let ends = NOW + alone::ALONE_FOR;
-    assert!(!scheduler.try_take_slot(&name("b"), ends), "2 has it next");
-    assert!(scheduler.try_take_slot(&name("b"), ends - 1));
     assert!(
-        !scheduler.try_take_slot(&name("b"), ends - 1),
+        !scheduler.try_take_permit(&name("b"), ends),
+        "2 has it next"
+    );
+    assert!(scheduler.try_take_permit(&name("b"), ends - 1));
+    assert!(
+        !scheduler.try_take_permit(&name("b"), ends - 1),
         "it is taken"
     );
 }
@@ -546,10 +555,10 @@ fn waits(due: Ticks, waits_for: Vec<Dependency>) -> Ended {
     }
 }
 
-/// Ends a lease that waits for something, and gives its slot back.
+/// Ends a lease that waits for something, and gives its permit back.
 fn wait_for(scheduler: &mut Scheduler, grant: &Grant, due: Ticks, waits_for: Vec<Dependency>) {
-    scheduler.release_slot(&grant.handler);
-    scheduler.end(grant.id, grant.token, waits(due, waits_for), NOW);
+    scheduler.release_permit(&grant.handler);
+    scheduler.end(grant.lease, waits(due, waits_for), NOW);
 }
 
 #[test]
@@ -573,7 +582,7 @@ fn what_is_back_before_a_lease_has_ended_is_not_missed() {
     let before = Dependency::Origin("https://before.example.com".into());
     scheduler.wake(&before, Wake::All, NOW);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert!(scheduler.start(&lease));
+    assert!(scheduler.start(lease.lease));
     assert_eq!(
         scheduler.wake(&Dependency::Slack, Wake::All, NOW),
         0,
@@ -589,7 +598,7 @@ fn what_is_back_before_a_lease_has_ended_is_not_missed() {
     scheduler.commit(NOW);
     assert_eq!(again[0].woken, [(Dependency::Slack, Wake::All)]);
     // Nothing came back during this one.
-    assert!(scheduler.start(&again[0]));
+    assert!(scheduler.start(again[0].lease));
     wait_for(
         &mut scheduler,
         &again[0],
@@ -603,12 +612,12 @@ fn what_is_back_before_a_lease_has_ended_is_not_missed() {
 fn what_is_back_before_a_delivery_that_yielded_waits_is_not_missed() {
     let mut scheduler = scheduler(1);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert!(scheduler.start(&lease));
+    assert!(scheduler.start(lease.lease));
     scheduler.wake(&Dependency::Slack, Wake::All, NOW);
     wait_for(&mut scheduler, &lease, Ticks::MIN, Vec::new());
     let again = scheduler.grant(NOW);
     scheduler.commit(NOW);
-    assert!(scheduler.start(&again[0]));
+    assert!(scheduler.start(again[0].lease));
     wait_for(&mut scheduler, &again[0], NOW + 50, slack());
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
@@ -617,7 +626,7 @@ fn what_is_back_before_a_delivery_that_yielded_waits_is_not_missed() {
 fn no_more_than_so_many_dependencies_are_remembered_and_the_latest_are() {
     let mut scheduler = scheduler(1);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
-    assert!(scheduler.start(&lease));
+    assert!(scheduler.start(lease.lease));
     let origin = |n: usize| Dependency::Origin(format!("https://{n}.example.com"));
     for n in 0..10_000 {
         scheduler.wake(&origin(n), Wake::All, NOW);

@@ -1,6 +1,6 @@
 //! What waits for something outside of the server, and goes on when that is back.
 //!
-//! It is woken by its dependency, most urgent first, and then takes its place among what is due: slots, ordering keys
+//! It is woken by its dependency, most urgent first, and then takes its place among what is due: permits, ordering keys
 //! and priorities hold as ever.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use alert_manager_core::journal::Dependency;
 
 use super::{Phase, Scheduler};
 
-/// Deliveries by what they wait for, by urgency and then by age.
+/// Deliveries by what they wait for, by priority and then by age.
 pub(super) type Waiters = HashMap<Dependency, BTreeSet<(Priority, DeliveryId)>>;
 
 /// So many dependencies are remembered as back. One that is forgotten is missed by a lease that began long before.
@@ -121,7 +121,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns true if a delivery is not leased and not given up.
+    /// Returns true if a delivery is neither leased nor cancelled.
     pub(crate) fn is_waiting(&self, id: DeliveryId) -> bool {
         let item = self.items.get(&id);
         item.is_some_and(|item| item.phase == Phase::Waiting)

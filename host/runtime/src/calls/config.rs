@@ -10,15 +10,15 @@ use alert_manager_core::journal::{CallKind, CallName};
 
 impl Host for HookState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.call(Get { key }).await?)
+        Ok(self.call(ConfigGet { key }).await?)
     }
 }
 
-pub(super) struct Get {
+pub(super) struct ConfigGet {
     pub(super) key: String,
 }
 
-impl HostCall for Get {
+impl HostCall for ConfigGet {
     const KIND: CallKind = CallKind::Config;
     type Reply = Option<String>;
     type Error = Refused;

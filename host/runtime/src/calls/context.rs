@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::calls::interfaces::INTERFACES;
+use crate::calls::interfaces::{CallsMax, INTERFACES};
 use crate::limits::quota::{LimitHit, LimitName, Limits};
 use crate::outbound::egress::Clients;
 use crate::outbound::prepare::Requester;
@@ -63,9 +63,9 @@ impl HostContext {
         let mut interfaces = INTERFACES.iter().zip(&mut counts.calls);
         let interface = interfaces.find(|(interface, _)| interface.kind == Some(kind));
         if let Some((interface, used)) = interface
-            && let Some((limit, calls_max)) = interface.calls_max
+            && let Some(CallsMax { limit, of }) = interface.calls_max
         {
-            let max = calls_max(limits);
+            let max = of(limits);
             if *used >= max {
                 return Err(LimitHit {
                     limit,

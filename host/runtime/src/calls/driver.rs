@@ -171,7 +171,7 @@ impl HostContext {
             counted = counted.and_then(|()| self.check_in());
         }
         if let Err(hit) = counted {
-            self.recorder.turned_away(C::KIND, hit.limit);
+            self.recorder.refused(C::KIND, hit.limit);
             return Ok(C::failed(Refused::Limit(hit).into()).reply);
         }
         let plan = Plan::new(C::KIND, call.name(), &call.line(), call.changes());

@@ -14,7 +14,7 @@ use crate::calls::driver::{Done, Effect, HostCall, Refused};
 use crate::calls::naming::{Plan, check_key, name_of, optional};
 use crate::limits::HTTP_URL_BYTES_MAX;
 use crate::limits::quota::{LimitHit, LimitName};
-use crate::outbound::prepare::{NotNow, Prepared};
+use crate::outbound::prepare::{NotAdmitted, Prepared};
 use crate::outbound::request::{AnswerBound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::sandbox::stop::Stop;
 use crate::text::cut;
@@ -22,24 +22,24 @@ use alert_manager_core::journal::{CallKind, CallName, Dependency};
 
 impl Host for HookState {
     async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, Error>> {
-        Ok(self.call(Send(request)).await?.map(Response::from))
+        Ok(self.call(HttpSend(request)).await?.map(Response::from))
     }
 }
 
 /// `http.send`.
-pub(super) struct Send(pub(super) Request);
+pub(super) struct HttpSend(pub(super) Request);
 
 /// A response as it is recorded.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct RecordedResponse {
     status: u16,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
-impl HostCall for Send {
+impl HostCall for HttpSend {
     const KIND: CallKind = CallKind::Http;
-    type Reply = Result<Answer, Error>;
+    type Reply = Result<RecordedResponse, Error>;
     type Error = Error;
     type Prepared = Prepared;
 
@@ -144,14 +144,14 @@ impl HostCall for Send {
         _: &Plan,
         _: &mut HostContext,
     ) -> Result<Done<Self::Reply>, Stop> {
-        let answer = Answer {
+        let answer = RecordedResponse {
             status: 200,
             headers: Vec::new(),
             body: Bytes::default(),
         };
         Ok(Done::held_back(
             Ok(answer),
-            "held back; the handler was told 200",
+            "held back; the handler was answered 200",
         ))
     }
 
@@ -159,12 +159,12 @@ impl HostCall for Send {
         let per_second = host.limits.requests_per_second_max;
         let breakers = &host.services.breakers;
         let admitted = prepared.admit(breakers, &host.rates, per_second, Instant::now());
-        admitted.map_err(|not_now| match not_now {
-            NotNow::Breaker(why) => {
+        admitted.map_err(|why| match why {
+            NotAdmitted::Breaker(why) => {
                 host.recorder.needs(origin_of(prepared));
                 Self::failed(Error::Unreachable(why))
             }
-            NotNow::Rate(why) => {
+            NotAdmitted::Rate(why) => {
                 let limit = LimitName::RequestsPerSecond;
                 host.recorder.met(limit);
                 Self::failed(Error::Unavailable(format!("{limit}: {why}")))
@@ -203,7 +203,7 @@ impl HostCall for Send {
                 host.recorder.has(needed);
             }
         }
-        let done = match (sent.reply.map(Answer::from), sent.line) {
+        let done = match (sent.reply.map(RecordedResponse::from), sent.line) {
             (Ok(answer), line) => Done::live(Ok(answer), line.unwrap_or_default()),
             (Err(error), Some(line)) => Done::live(Err(error.into()), line),
             (Err(error), None) => Self::failed(error.into()),
@@ -312,7 +312,7 @@ impl From<OutboundError> for Error {
     }
 }
 
-impl From<OutboundResponse> for Answer {
+impl From<OutboundResponse> for RecordedResponse {
     fn from(response: OutboundResponse) -> Self {
         Self {
             status: response.status,
@@ -322,8 +322,8 @@ impl From<OutboundResponse> for Answer {
     }
 }
 
-impl From<Answer> for Response {
-    fn from(answer: Answer) -> Self {
+impl From<RecordedResponse> for Response {
+    fn from(answer: RecordedResponse) -> Self {
         Self {
             status: answer.status,
             headers: answer.headers,
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn the_timeout_is_no_part_of_a_requests_name_and_all_else_is() {
         let request = |timeout_ms, body: &str| {
-            Send(Request {
+            HttpSend(Request {
                 method: Method::Post,
                 url: "https://user:pass@example.com/a?token=x".to_owned(),
                 headers: given("a", "b"),
@@ -366,7 +366,7 @@ mod tests {
     fn a_reply_is_recorded_as_it_always_was() {
         let replies = [
             (
-                Ok(Answer {
+                Ok(RecordedResponse {
                     status: 201,
                     headers: given("a", "b"),
                     body: Bytes(vec![0, 255, 10]),
@@ -378,7 +378,7 @@ mod tests {
         ];
         for (reply, text) in replies {
             assert_eq!(serde_json::to_string(&reply).unwrap(), text);
-            let back: Result<Answer, Error> = serde_json::from_str(text).unwrap();
+            let back: Result<RecordedResponse, Error> = serde_json::from_str(text).unwrap();
             assert_eq!(back, reply);
         }
     }

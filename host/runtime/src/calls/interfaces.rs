@@ -10,8 +10,28 @@ pub(crate) struct Interface {
     /// By which its calls are recorded; absent if they are not.
     pub(super) kind: Option<CallKind>,
     /// How often it may be called in one invocation, if that has a limit of its own.
-    pub(super) calls_max: Option<(LimitName, fn(&Limits) -> u32)>,
+    pub(super) calls_max: Option<CallsMax>,
 }
+
+/// A limit on the calls of one interface.
+#[derive(Clone, Copy)]
+pub(super) struct CallsMax {
+    pub(super) limit: LimitName,
+    pub(super) of: fn(&Limits) -> u32,
+}
+
+const HTTP_CALLS: CallsMax = CallsMax {
+    limit: LimitName::HttpCalls,
+    of: |limits| limits.http_calls_max,
+};
+const SLACK_CALLS: CallsMax = CallsMax {
+    limit: LimitName::SlackCalls,
+    of: |limits| limits.slack_calls_max,
+};
+const KV_CALLS: CallsMax = CallsMax {
+    limit: LimitName::KvCalls,
+    of: |limits| limits.kv_calls_max,
+};
 
 /// Every interface of the contract.
 #[rustfmt::skip]
@@ -19,7 +39,7 @@ pub(crate) const INTERFACES: [Interface; 6] = [
     Interface { name: "types", kind: None, calls_max: None },
     Interface { name: "log", kind: None, calls_max: None },
     Interface { name: "config", kind: Some(CallKind::Config), calls_max: None },
-    Interface { name: "http", kind: Some(CallKind::Http), calls_max: Some((LimitName::HttpCalls, |l| l.http_calls_max)) },
-    Interface { name: "slack", kind: Some(CallKind::Slack), calls_max: Some((LimitName::SlackCalls, |l| l.slack_calls_max)) },
-    Interface { name: "kv", kind: Some(CallKind::Kv), calls_max: Some((LimitName::KvCalls, |l| l.kv_calls_max)) },
+    Interface { name: "http", kind: Some(CallKind::Http), calls_max: Some(HTTP_CALLS) },
+    Interface { name: "slack", kind: Some(CallKind::Slack), calls_max: Some(SLACK_CALLS) },
+    Interface { name: "kv", kind: Some(CallKind::Kv), calls_max: Some(KV_CALLS) },
 ];

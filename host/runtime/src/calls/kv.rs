@@ -1,23 +1,22 @@
 //! `kv`: a handler's own state; every change is committed together with its record.
 
-use serde::{Deserialize, Serialize};
+pub(super) mod change;
 
 use crate::bindings::kv::{Error, Host};
 use crate::calls::HookState;
 use crate::calls::bytes::Bytes;
 use crate::calls::context::HostContext;
-use crate::calls::driver::{Done, Effect, HostCall, Refused};
-use crate::calls::naming::{Plan, name_of, optional};
+use crate::calls::driver::{Done, HostCall, Refused};
+use crate::calls::naming::{Plan, name_of};
 use crate::calls::record::stored;
-use crate::limits::quota::{LimitName, Limits};
+use crate::limits::quota::LimitName;
 use crate::sandbox::stop::Stop;
-use alert_manager_core::journal::{
-    CallKind, CallName, KvChange, KvOutcome, KvQuota, KvReply, KvWrite,
-};
+use alert_manager_core::journal::{CallKind, CallName, KvChange, KvReply};
+use change::KvUpdate;
 
 impl Host for HookState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let value = self.call(Get { key }).await?;
+        let value = self.call(KvGet { key }).await?;
         Ok(value.map(|value| value.map(|bytes| bytes.0)))
     }
 
@@ -72,7 +71,7 @@ impl HookState {
         change: KvChange,
     ) -> Result<Result<KvReply, Error>, Stop> {
         let changed = self
-            .call(Change {
+            .call(KvUpdate {
                 key: key.clone(),
                 change,
             })
@@ -82,11 +81,11 @@ impl HookState {
 }
 
 /// `kv.get`.
-pub(super) struct Get {
+pub(super) struct KvGet {
     pub(super) key: String,
 }
 
-impl HostCall for Get {
+impl HostCall for KvGet {
     const KIND: CallKind = CallKind::Kv;
     type Reply = Result<Option<Bytes>, Error>;
     type Error = Error;
@@ -158,150 +157,6 @@ impl HostCall for Get {
     }
 }
 
-/// `kv.set`, `set-if-absent`, `increment` and `remove`.
-pub(super) struct Change {
-    pub(super) key: String,
-    pub(super) change: KvChange,
-}
-
-/// What came of a change. The store records its own reply; an error is not recorded.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Changed {
-    Reply(KvReply),
-    Failed(Error),
-}
-
-impl Changed {
-    /// Returns what the guest learns.
-    fn outcome(self, key: &str) -> Result<KvReply, Error> {
-        match self {
-            Self::Reply(KvReply::QuotaExceeded | KvReply::TooManyKeys) => Err(Error::QuotaExceeded),
-            Self::Reply(KvReply::NotANumber) => Err(Error::Unavailable(format!(
-                "the value of {key} is not a number: remove it, or use another key"
-            ))),
-            Self::Reply(reply) => Ok(reply),
-            Self::Failed(error) => Err(error),
-        }
-    }
-}
-
-impl HostCall for Change {
-    const KIND: CallKind = CallKind::Kv;
-    type Reply = Changed;
-    type Error = Error;
-    type Prepared = Self;
-
-    fn name(&self) -> CallName {
-        let Parts {
-            verb,
-            value,
-            by,
-            ttl_seconds,
-        } = Parts::of(&self.change);
-        let ttl = ttl_seconds.map(u32::to_be_bytes);
-        let [has_ttl, ttl] = optional(ttl.as_ref().map(<[u8; 4]>::as_slice));
-        let by = by.to_be_bytes();
-        let key = self.key.as_bytes();
-        name_of(None, &[verb.as_bytes(), key, value, &by, has_ttl, ttl])
-    }
-
-    fn line(&self) -> String {
-        format!("{} {}", Parts::of(&self.change).verb, self.key)
-    }
-
-    fn changes(&self) -> bool {
-        true
-    }
-
-    fn bytes_out(&self) -> usize {
-        self.key.len() + Parts::of(&self.change).value.len()
-    }
-
-    fn is_ok(reply: &Changed) -> bool {
-        match reply {
-            Changed::Reply(reply) => !matches!(
-                reply,
-                KvReply::QuotaExceeded | KvReply::TooManyKeys | KvReply::NotANumber
-            ),
-            Changed::Failed(_) => false,
-        }
-    }
-
-    fn failed(error: Error) -> Done<Changed> {
-        failed(error, Changed::Failed)
-    }
-
-    fn check(self, host: &HostContext) -> Result<Self, Error> {
-        check_sizes(host, &self.key, Parts::of(&self.change).value)?;
-        Ok(self)
-    }
-
-    /// Makes the change in this invocation's own view alone.
-    async fn hold_back(
-        Self { key, change }: Self,
-        _: &Plan,
-        host: &mut HostContext,
-    ) -> Result<Done<Changed>, Stop> {
-        let current = match host.current(&key).await? {
-            Ok(current) => current,
-            Err(error) => return Ok(Self::failed(error)),
-        };
-        let (reply, write) = change.apply(current.as_deref());
-        match write {
-            KvWrite::Keep => None,
-            KvWrite::Put { value, .. } => host.kv_held_back.insert(key, Some(value)),
-            KvWrite::Remove => host.kv_held_back.insert(key, None),
-        };
-        let line = format!("held back: {}", describe(&reply, &host.limits));
-        Ok(Done::held_back(Changed::Reply(reply), line))
-    }
-
-    async fn live(
-        Self { key, change }: Self,
-        plan: &Plan,
-        host: &mut HostContext,
-    ) -> Result<Done<Changed>, Stop> {
-        let before = host.reads_before(0);
-        let seq = host.replay.take_seq();
-        // The store fills in its reply, which it has only with the change.
-        let mut entry = plan.entry(host.clock.now(), seq, true, "", String::new());
-        let quota = KvQuota {
-            bytes_max: host.limits.kv_bytes_max,
-            keys_max: host.limits.kv_keys_max,
-        };
-        let ledger = &host.ledger;
-        let stored = stored(
-            ledger
-                .kv_change(key, change, quota, before, entry.clone())
-                .await,
-        )?;
-        let KvOutcome { reply, changed } = match stored {
-            Ok(outcome) => outcome,
-            Err(why) => return Ok(Self::failed(Error::Unavailable(why))),
-        };
-        entry.reply = serde_json::to_string(&reply).unwrap_or_default();
-        entry.result.clone_from(&entry.reply);
-        if changed {
-            host.replay.record(&entry);
-        } else {
-            // As with every read: recorded once an effect comes after it, which it may have led to.
-            entry.effect = false;
-            host.replay.hold(entry);
-        }
-        match reply {
-            KvReply::QuotaExceeded => host.recorder.met(LimitName::KvBytes),
-            KvReply::TooManyKeys => host.recorder.met(LimitName::KvKeys),
-            _ => {}
-        }
-        let line = describe(&reply, &host.limits);
-        Ok(Done {
-            effect: Effect::Recorded,
-            ..Done::live(Changed::Reply(reply), line)
-        })
-    }
-}
-
 impl HostContext {
     /// Reads the value as this invocation sees it.
     async fn current(&self, key: &str) -> Result<Result<Option<Vec<u8>>, Error>, Stop> {
@@ -329,53 +184,6 @@ fn check_sizes(host: &HostContext, key: &str, value: &[u8]) -> Result<(), Error>
     Ok(())
 }
 
-/// What distinguishes one change of a key from another.
-struct Parts<'a> {
-    verb: &'static str,
-    value: &'a [u8],
-    by: i32,
-    ttl_seconds: Option<u32>,
-}
-
-impl<'a> Parts<'a> {
-    fn of(change: &'a KvChange) -> Self {
-        let (verb, value, by, ttl_seconds): (_, &[u8], _, _) = match change {
-            KvChange::Set { value, ttl_seconds } => ("set", value, 0, *ttl_seconds),
-            KvChange::SetIfAbsent { value, ttl_seconds } => {
-                ("set-if-absent", value, 0, *ttl_seconds)
-            }
-            KvChange::Increment { by, ttl_seconds } => ("increment", b"", *by, *ttl_seconds),
-            KvChange::Remove => ("remove", b"", 0, None),
-        };
-        Self {
-            verb,
-            value,
-            by,
-            ttl_seconds,
-        }
-    }
-}
-
-fn describe(reply: &KvReply, limits: &Limits) -> String {
-    match reply {
-        KvReply::Done => "done".to_owned(),
-        KvReply::WasAbsent(true) => "set".to_owned(),
-        KvReply::WasAbsent(false) => "was there already".to_owned(),
-        KvReply::Value(value) => value.to_string(),
-        KvReply::QuotaExceeded => format!(
-            "{}: keys and values together would be over {} bytes",
-            LimitName::KvBytes,
-            limits.kv_bytes_max
-        ),
-        KvReply::TooManyKeys => format!(
-            "{}: it has all of its {} keys",
-            LimitName::KvKeys,
-            limits.kv_keys_max
-        ),
-        KvReply::NotANumber => "the value is not a number".to_owned(),
-    }
-}
-
 fn failed<R>(error: Error, reply: fn(Error) -> R) -> Done<R> {
     let line = match &error {
         Error::TooLarge(max) => format!("too large: at most {max} bytes"),
@@ -394,29 +202,6 @@ impl From<Refused> for Error {
         match refused {
             Refused::Limit(hit) => Self::BudgetExhausted(hit.to_string()),
             Refused::Unrecordable(why) => Self::Unavailable(why),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn a_reply_is_recorded_as_the_store_writes_it() {
-        for reply in [
-            KvReply::Done,
-            KvReply::WasAbsent(false),
-            KvReply::Value(-7),
-            KvReply::QuotaExceeded,
-            KvReply::TooManyKeys,
-            KvReply::NotANumber,
-        ] {
-            let text = serde_json::to_string(&reply).unwrap();
-            let back: Changed = serde_json::from_str(&text).unwrap();
-            assert_eq!(back, Changed::Reply(reply));
         }
     }
 }

@@ -18,7 +18,7 @@ impl Host for GuestState {
             Level::Warn => "warn",
             Level::Error => "error",
         };
-        self.recorder.log(level, &message, &fields);
+        self.recorder.log.write(level, &message, &fields);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use crate::limits::{EFFECT_KEY_BYTES_MAX, TRACE_LINE_BYTES_MAX};
-use crate::text::{cut, masked};
+use crate::text::{cut, hex, masked};
 use alert_manager_core::alert::Timestamp;
 use alert_manager_core::journal::{CallKind, CallName, Entry, NamedCall};
 
@@ -81,7 +81,7 @@ pub(super) fn name_of(key: Option<&str>, parts: &[&[u8]]) -> CallName {
         hash.update(part);
     }
     let digest = hash.finalize();
-    CallName::Digest(crate::hex(&digest[..16]))
+    CallName::Digest(hex(&digest[..16]))
 }
 
 /// Checks an author's key.
@@ -90,7 +90,7 @@ pub(super) fn name_of(key: Option<&str>, parts: &[&[u8]]) -> CallName {
 /// Says what is wrong with it.
 pub(super) fn check_key(key: Option<&str>) -> Result<(), String> {
     match key {
-        Some("") => Err("key: it is empty; leave it out where there is none".to_owned()),
+        Some("") => Err("key: it is empty; leave it out if there is none".to_owned()),
         Some(key) if key.len() > EFFECT_KEY_BYTES_MAX => Err(format!(
             "key: {} bytes, at most {EFFECT_KEY_BYTES_MAX}",
             key.len()

@@ -11,14 +11,14 @@ use crate::outbound::change::Change;
 use crate::sandbox::stop::Stop;
 use crate::slack::SlackError;
 use crate::slack::compose::{Action, Draft, Outgoing};
-use crate::slack::send::{Finding, NotNow, Shown};
+use crate::slack::send::{Deferred, Finding, Shown};
 use crate::trace::Answered;
 use alert_manager_core::alert::StepKind;
 use alert_manager_core::journal::{CallKind, CallName, Dependency};
 
 impl Host for HookState {
     async fn post(&mut self, message: Message) -> wasmtime::Result<Result<String, Error>> {
-        Ok(self.call(Call::post(message)).await?)
+        Ok(self.call(SlackCall::post(message)).await?)
     }
 
     async fn update(
@@ -26,23 +26,23 @@ impl Host for HookState {
         at: String,
         message: Message,
     ) -> wasmtime::Result<Result<String, Error>> {
-        Ok(self.call(Call::update(at, message)).await?)
+        Ok(self.call(SlackCall::update(at, message)).await?)
     }
 
     async fn react(&mut self, at: String, emoji: String) -> wasmtime::Result<Result<(), Error>> {
-        let reply = self.call(Call::react(at, emoji)).await?;
+        let reply = self.call(SlackCall::react(at, emoji)).await?;
         Ok(reply.map(|_| ()))
     }
 }
 
 /// `slack.post`, `slack.update`, `slack.react`.
-pub(super) struct Call {
+pub(super) struct SlackCall {
     action: Action,
     /// The author's own name of it.
     key: Option<String>,
 }
 
-impl Call {
+impl SlackCall {
     pub(super) fn post(message: Message) -> Self {
         let Message {
             channel,
@@ -80,7 +80,7 @@ impl Call {
     }
 }
 
-impl HostCall for Call {
+impl HostCall for SlackCall {
     const KIND: CallKind = CallKind::Slack;
     /// The reference of the message; empty for a reaction.
     type Reply = Result<String, Error>;
@@ -177,14 +177,14 @@ impl HostCall for Call {
     fn admit(outgoing: &mut Outgoing, host: &HostContext) -> Result<Duration, Done<Self::Reply>> {
         let slack = &host.services.slack;
         let admitted = slack.admit(host.author(), outgoing, Instant::now());
-        admitted.map_err(|not_now| match not_now {
-            NotNow::Held(hold) => {
+        admitted.map_err(|why| match why {
+            Deferred::Held(hold) => {
                 let why = hold.to_string();
                 host.recorder.meets(hold);
                 Self::failed(Error::Unavailable(why))
             }
-            NotNow::RateLimited(wait) => Self::failed(SlackError::RateLimited(wait).into()),
-            NotNow::OwnRate { wait, why } => {
+            Deferred::RateLimited(wait) => Self::failed(SlackError::RateLimited(wait).into()),
+            Deferred::OwnRate { wait, why } => {
                 let line = format!("{why}: {} ms", wait.as_millis());
                 host.recorder.waits_for_rate(why);
                 Done {

@@ -32,7 +32,8 @@ use crate::sandbox::meter::MemoryMeter;
 use crate::services::{Lasting, ServiceOptions, Services};
 use crate::slack::message_ref::{PostedMessage, RefKey};
 use crate::slack::settings::{Rate, Settings};
-use crate::trace::recorder::{LogBudget, Recorder, Speaker};
+use crate::trace::log::{LogBudget, Speaker};
+use crate::trace::recorder::Recorder;
 use crate::trace::{Answered, Trace};
 
 /// What stands in the way of a call, in the one order.
@@ -94,7 +95,7 @@ const READ_OF_CONFIG: &[Obstacle] = &[Recorded, Live];
 #[tokio::test]
 async fn http_calls_meet_what_is_in_their_way_in_the_one_order() {
     let send = |method| {
-        http::Send(Request {
+        http::HttpSend(Request {
             method,
             url: format!("{ORIGIN}/a"),
             headers: Vec::new(),
@@ -131,17 +132,17 @@ async fn slack_calls_meet_what_is_in_their_way_in_the_one_order() {
         },
     );
     let reply = r#"{"Ok":""}"#;
-    check_order(|| slack::Call::post(message()), reply, EFFECT).await;
-    let update = || slack::Call::update(at.clone(), message());
+    check_order(|| slack::SlackCall::post(message()), reply, EFFECT).await;
+    let update = || slack::SlackCall::update(at.clone(), message());
     check_order(update, reply, EFFECT).await;
-    let react = || slack::Call::react(at.clone(), "eyes".to_owned());
+    let react = || slack::SlackCall::react(at.clone(), "eyes".to_owned());
     check_order(react, reply, EFFECT).await;
 }
 
 #[tokio::test]
 async fn kv_calls_meet_what_is_in_their_way_in_the_one_order() {
     let key = || "k".to_owned();
-    check_order(|| kv::Get { key: key() }, r#"{"Ok":null}"#, READ_OF_KV).await;
+    check_order(|| kv::KvGet { key: key() }, r#"{"Ok":null}"#, READ_OF_KV).await;
     let (value, ttl_seconds) = (b"v".to_vec(), None);
     for change in [
         KvChange::Set {
@@ -152,7 +153,7 @@ async fn kv_calls_meet_what_is_in_their_way_in_the_one_order() {
         KvChange::Increment { by: 1, ttl_seconds },
         KvChange::Remove,
     ] {
-        let change = || kv::Change {
+        let change = || kv::change::KvUpdate {
             key: key(),
             change: change.clone(),
         };
@@ -162,7 +163,7 @@ async fn kv_calls_meet_what_is_in_their_way_in_the_one_order() {
 
 #[tokio::test]
 async fn config_calls_meet_what_is_in_their_way_in_the_one_order() {
-    let get = || config::Get {
+    let get = || config::ConfigGet {
         key: "k".to_owned(),
     };
     check_order(get, "null", READ_OF_CONFIG).await;
@@ -209,23 +210,9 @@ fn state(
     changes: bool,
     obstacles: &[Obstacle],
 ) -> HookState {
-    crate::runtime::install_crypto();
+    crate::outbound::egress::install_crypto();
     let has = |obstacle| obstacles.contains(&obstacle);
-    let mut limits = Limits::default();
-    let mut grants = Grants::default();
-    if has(Budget) {
-        (limits.http_calls_max, limits.slack_calls_max) = (0, 0);
-        limits.kv_calls_max = 0;
-    }
-    if has(Check) {
-        limits.kv_key_bytes_max = 0;
-    } else {
-        grants.http.push(HttpGrant::parse(ORIGIN).unwrap());
-        grants.slack.insert("alerts".to_owned());
-    }
-    if has(RecordUsedUp) {
-        limits.record_entries_max = 0;
-    }
+    let (limits, grants) = policy(obstacles);
     let mut record = Vec::new();
     if has(Recorded) {
         record.push(entry(0, kind, name, changes, reply));
@@ -241,19 +228,7 @@ fn state(
         }
         lasting.pacer.close("#alerts", hour, now);
     }
-    let rates = Arc::default();
-    let speaker = Speaker {
-        handler: handler.clone(),
-        about: None,
-    };
-    let budget = LogBudget::new(&limits, Arc::clone(&rates));
-    let recorder = Arc::new(Recorder::new(speaker, budget));
-    // Only after a call that failed is there anything to note.
-    recorder.failed(&NamedCall {
-        kind,
-        name: CallName::Key("failed before".to_owned()),
-        request: String::new(),
-    });
+    let recorder = recorder_of(&handler, &limits, kind);
     let clock = StepClock::at(Timestamp::now());
     let bounds = Bounds::default();
     let host = HostContext {
@@ -275,7 +250,7 @@ fn state(
             notes: !has(Begin),
         }),
         clients: Arc::default(),
-        rates,
+        rates: Arc::default(),
         services: Arc::new(services(lasting)),
         recorder: Arc::clone(&recorder),
         counts: Counts::default(),
@@ -291,6 +266,43 @@ fn state(
         ),
         host,
     }
+}
+
+/// Returns what the step may use and reach with these obstacles.
+fn policy(obstacles: &[Obstacle]) -> (Limits, Grants) {
+    let has = |obstacle| obstacles.contains(&obstacle);
+    let mut limits = Limits::default();
+    let mut grants = Grants::default();
+    if has(Budget) {
+        (limits.http_calls_max, limits.slack_calls_max) = (0, 0);
+        limits.kv_calls_max = 0;
+    }
+    if has(Check) {
+        limits.kv_key_bytes_max = 0;
+    } else {
+        grants.http.push(HttpGrant::parse(ORIGIN).unwrap());
+        grants.slack.insert("alerts".to_owned());
+    }
+    if has(RecordUsedUp) {
+        limits.record_entries_max = 0;
+    }
+    (limits, grants)
+}
+
+fn recorder_of(handler: &HandlerName, limits: &Limits, kind: CallKind) -> Arc<Recorder> {
+    let speaker = Speaker {
+        handler: handler.clone(),
+        about: None,
+    };
+    let budget = LogBudget::new(limits, Arc::default());
+    let recorder = Recorder::new(speaker, budget);
+    // Only after a call that failed is there anything to note.
+    recorder.failed(&NamedCall {
+        kind,
+        name: CallName::Key("failed before".to_owned()),
+        request: String::new(),
+    });
+    Arc::new(recorder)
 }
 
 fn services(lasting: Lasting) -> Services {

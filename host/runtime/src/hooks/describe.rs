@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::limits::bounds::Bounds;
-    use crate::trace::recorder::{LogBudget, Speaker};
+    use crate::trace::log::{LogBudget, Speaker};
     use alert_manager_core::alert::HandlerName;
 
     /// A component that passes on what a function of the contract answers, which has this type of error and this result.

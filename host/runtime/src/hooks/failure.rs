@@ -12,7 +12,7 @@ use crate::text::cut;
 use crate::types::StepFailure;
 use crate::wasmtime_words;
 
-/// Says what ended a guest, in the order of what is nearest to the cause.
+/// Returns why a guest did not return. What is nearest to the cause comes first.
 pub(crate) fn failure_of(error: &wasmtime::Error, guest: &GuestState) -> StepFailure {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return match stop {
@@ -41,7 +41,7 @@ pub(crate) fn failure_of(error: &wasmtime::Error, guest: &GuestState) -> StepFai
             });
         }
         (None, Some(trap @ Trap::MemoryOutOfBounds)) => format!(
-            "it trapped: {trap}; where one function fills the backtrace, it is a recursion without end"
+            "it trapped: {trap}; if one function fills the backtrace, it is a recursion without end"
         ),
         (None, Some(trap)) => format!("it trapped: {trap}"),
         (None, None) => {
@@ -74,9 +74,9 @@ pub(crate) fn failure_of(error: &wasmtime::Error, guest: &GuestState) -> StepFai
     StepFailure::Trap(report(&why, error, guest))
 }
 
-/// Adds the guest's last words and its backtrace.
+/// Adds the end of the guest's stderr and its backtrace.
 fn report(why: &str, error: &wasmtime::Error, guest: &GuestState) -> String {
-    let stderr = alert_manager_core::text::inert(&guest.recorder.stderr_tail());
+    let stderr = alert_manager_core::text::inert(&guest.recorder.log.stderr_tail());
     let backtrace = error
         .downcast_ref::<WasmBacktrace>()
         .map(ToString::to_string)

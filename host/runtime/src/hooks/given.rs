@@ -3,7 +3,8 @@
 use wasmtime::component::{ComponentType, Lower};
 
 use crate::bindings::{hooks, types};
-use alert_manager_core::alert::{Alert, Block, Enrichment, Labels, Status, Timestamp};
+use crate::hooks::block;
+use alert_manager_core::alert::{Alert, Enrichment, Labels, Status, Timestamp};
 
 /// The arguments of `enrich` and `act`.
 pub(super) type Arguments<'a> = (&'a hooks::Call, &'a AlertGiven<'a>, &'a FoundGiven<'a>);
@@ -70,7 +71,7 @@ impl<'a> Given<'a> {
             alert,
             fingerprint: alert.fingerprint.to_string(),
             facts: &found.facts,
-            blocks: found.blocks.iter().map(block).collect(),
+            blocks: found.blocks.iter().map(block::to_contract).collect(),
         }
     }
 
@@ -127,42 +128,6 @@ fn timestamp(at: Timestamp) -> types::Timestamp {
     types::Timestamp {
         seconds,
         nanoseconds: nanoseconds.cast_unsigned(),
-    }
-}
-
-pub(crate) fn block(block: &Block) -> types::Block {
-    match block.clone() {
-        Block::Markdown { text } => types::Block::Markdown(text),
-        Block::Fields { fields } => types::Block::Fields(fields),
-        Block::Table {
-            title,
-            header,
-            rows,
-        } => types::Block::Table(types::Table {
-            title,
-            header,
-            rows,
-        }),
-        Block::Excerpt { title, text } => types::Block::Excerpt(types::Excerpt { title, text }),
-        Block::Link { title, url } => types::Block::Link(types::Link { title, url }),
-        Block::Image {
-            title,
-            media_type,
-            data,
-        } => types::Block::Image(types::Image {
-            title,
-            media_type,
-            data,
-        }),
-        Block::Custom {
-            name,
-            fallback,
-            data,
-        } => types::Block::Custom(types::Custom {
-            kind: name,
-            fallback,
-            data,
-        }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The hooks that a handler exports: found once when it is loaded, called with what the server holds, and what they return
 //! taken within its bounds.
 
+mod block;
 pub(crate) mod describe;
 pub(crate) mod failure;
 pub(crate) mod given;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::bindings::types;
+use crate::hooks::block;
 use crate::limits;
 use crate::limits::quota::{LimitHit, LimitName, Limits};
 use crate::text::{cut, masked};
@@ -13,34 +14,51 @@ use alert_manager_core::shapes;
 /// Takes what `enrich` returned.
 ///
 /// # Errors
-/// Names the bound that it is over.
+/// As [`checked_enrichment`].
 pub(crate) fn enrichment_from(
     given: types::Enrichment,
     limits: &Limits,
 ) -> Result<Enrichment, StepFailure> {
-    let facts_bytes = check_facts(&given.facts, limits)?;
-    if given.blocks.len() > limits.blocks_max {
-        let what = format!("{} blocks", given.blocks.len());
-        let used = given.blocks.len();
-        return Err(over(LimitName::Blocks, used, &what, limits.blocks_max));
+    let blocks = given.blocks.into_iter().map(block::from_contract);
+    checked_enrichment(given.facts, blocks.collect(), limits)
+}
+
+/// Takes facts and blocks that a handler found, with secrets masked.
+///
+/// # Errors
+/// Names the limit that they are over, or what is wrong with one of them.
+pub fn checked_enrichment(
+    facts: Vec<(String, String)>,
+    mut blocks: Vec<Block>,
+    limits: &Limits,
+) -> Result<Enrichment, StepFailure> {
+    let facts_bytes = check_facts(&facts, limits)?;
+    if blocks.len() > limits.blocks_max {
+        let what = format!("{} blocks", blocks.len());
+        return Err(over(
+            LimitName::Blocks,
+            blocks.len(),
+            &what,
+            limits.blocks_max,
+        ));
     }
-    let bytes = facts_bytes + given.blocks.iter().map(block_bytes).sum::<usize>();
+    let bytes = facts_bytes + blocks.iter().map(block_bytes).sum::<usize>();
     check_output(bytes, limits)?;
+    for block in &mut blocks {
+        mask_secrets(block);
+        check_block(block)?;
+    }
     Ok(Enrichment {
-        facts: facts_without_secrets(given.facts),
-        blocks: given
-            .blocks
-            .into_iter()
-            .map(|block| block_from(without_secrets(block)))
-            .collect::<Result<_, _>>()?,
+        facts: facts_without_secrets(facts),
+        blocks,
     })
 }
 
-/// Takes what `act` returned. Facts of the host's that it passes on are left out: what it did is done, and no reason
+/// Takes what `act` returned. Facts of the host that it passes on are left out: its effects have happened, so this is no reason
 /// to fail.
 ///
 /// # Errors
-/// Names the bound that it is over.
+/// Names the limit that it is over.
 pub(crate) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<Labels, StepFailure> {
     given.retain(|(name, _)| hosts_prefix(name).is_none());
     let bytes = check_facts(&given, limits)?;
@@ -48,7 +66,7 @@ pub(crate) fn facts_from(mut given: types::Labels, limits: &Limits) -> Result<La
     Ok(facts_without_secrets(given))
 }
 
-/// Facts go into stories. By their shape alone: programs read them, and a name says little of what they are.
+/// Masks secrets in facts, which go into stories. By their shape alone, since a fact's name does not say that its value is secret.
 fn facts_without_secrets(mut facts: types::Labels) -> Labels {
     for (name, value) in &mut facts {
         shapes::mask(name);
@@ -57,34 +75,35 @@ fn facts_without_secrets(mut facts: types::Labels) -> Labels {
     Labels::from_iter(facts)
 }
 
-/// What people read of a block, with secrets masked.
-fn without_secrets(mut block: types::Block) -> types::Block {
-    match &mut block {
-        types::Block::Markdown(text) => shapes::mask(text),
-        types::Block::Fields(fields) => {
+/// Masks secrets in what people read of a block.
+fn mask_secrets(block: &mut Block) {
+    match block {
+        Block::Markdown { text } => shapes::mask(text),
+        Block::Fields { fields } => {
             for (name, value) in fields {
                 shapes::mask_named(name, value);
                 shapes::mask(name);
             }
         }
-        types::Block::Table(table) => {
-            let cells = table.header.iter_mut();
-            let cells = cells.chain(table.rows.iter_mut().flatten());
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => {
+            let cells = header.iter_mut().chain(rows.iter_mut().flatten());
             cells.for_each(shapes::mask);
-            shapes::mask(&mut table.title);
+            shapes::mask(title);
         }
-        types::Block::Excerpt(excerpt) => {
-            shapes::mask(&mut excerpt.title);
-            shapes::mask(&mut excerpt.text);
+        Block::Excerpt { title, text } => {
+            shapes::mask(title);
+            shapes::mask(text);
         }
-        types::Block::Link(link) => shapes::mask(&mut link.title),
-        types::Block::Image(image) => shapes::mask(&mut image.title),
-        types::Block::Custom(custom) => {
-            shapes::mask(&mut custom.fallback);
-            shapes::mask(&mut custom.data);
+        Block::Link { title, .. } | Block::Image { title, .. } => shapes::mask(title),
+        Block::Custom { fallback, data, .. } => {
+            shapes::mask(fallback);
+            shapes::mask(data);
         }
     }
-    block
 }
 
 fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFailure> {
@@ -115,7 +134,7 @@ fn check_facts(facts: &types::Labels, limits: &Limits) -> Result<usize, StepFail
     Ok(bytes)
 }
 
-/// Facts are read by other handlers and shown to people: a name is one, and none is the host's.
+/// Checks the name of a fact, which other handlers and people read.
 fn check_fact_name(name: &str) -> Result<(), StepFailure> {
     let shown = || masked(name, limits::TRACE_LINE_BYTES_MAX);
     let why = if name.is_empty() {
@@ -135,7 +154,7 @@ fn check_fact_name(name: &str) -> Result<(), StepFailure> {
     )))
 }
 
-/// Returns what a name begins with that is the host's.
+/// Returns the prefix that makes a name one of the host's.
 fn hosts_prefix(name: &str) -> Option<&'static str> {
     ["enrich_failed.", "storm."]
         .into_iter()
@@ -160,77 +179,66 @@ fn over(limit: LimitName, used: usize, what: &str, max: usize) -> StepFailure {
     })
 }
 
-fn block_bytes(block: &types::Block) -> usize {
-    // What each string costs besides its bytes, so that a million empty ones are not free.
+fn block_bytes(block: &Block) -> usize {
+    // Counted for each string besides its bytes, so that a million empty ones are not free.
     const EACH: usize = 32;
     let pair = |(a, b): &(String, String)| a.len() + b.len() + 2 * EACH;
     match block {
-        types::Block::Markdown(text) => text.len() + EACH,
-        types::Block::Fields(fields) => fields.iter().map(pair).sum(),
-        types::Block::Table(table) => {
-            let cells = table.header.iter().chain(table.rows.iter().flatten());
-            table.title.len()
-                + EACH * table.rows.len()
-                + cells.map(|c| c.len() + EACH).sum::<usize>()
+        Block::Markdown { text } => text.len() + EACH,
+        Block::Fields { fields } => fields.iter().map(pair).sum(),
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => {
+            let cells = header.iter().chain(rows.iter().flatten());
+            title.len() + EACH * rows.len() + cells.map(|c| c.len() + EACH).sum::<usize>()
         }
-        types::Block::Excerpt(excerpt) => excerpt.title.len() + excerpt.text.len() + EACH,
-        types::Block::Link(link) => link.title.len() + link.url.len() + EACH,
-        types::Block::Image(image) => {
-            image.title.len() + image.media_type.len() + image.data.len() + EACH
-        }
-        types::Block::Custom(custom) => {
-            custom.kind.len() + custom.fallback.len() + custom.data.len() + EACH
-        }
+        Block::Excerpt { title, text } => title.len() + text.len() + EACH,
+        Block::Link { title, url } => title.len() + url.len() + EACH,
+        Block::Image {
+            title,
+            media_type,
+            data,
+        } => title.len() + media_type.len() + data.len() + EACH,
+        Block::Custom {
+            name,
+            fallback,
+            data,
+        } => name.len() + fallback.len() + data.len() + EACH,
     }
 }
 
-fn block_from(block: types::Block) -> Result<Block, StepFailure> {
-    Ok(match block {
-        types::Block::Markdown(text) => Block::Markdown { text },
-        types::Block::Fields(fields) => Block::Fields { fields },
-        types::Block::Table(table) => {
-            let width = table.header.len();
-            if let Some(row) = table.rows.iter().position(|row| row.len() != width) {
-                return Err(StepFailure::Permanent(format!(
-                    "it returned the table {:?} whose row {row} has {} cells under a header of {width}",
-                    cut(&table.title, 64),
-                    table.rows[row].len()
-                )));
-            }
-            Block::Table {
-                title: table.title,
-                header: table.header,
-                rows: table.rows,
-            }
+/// Checks that the rows of a table fit its header, and that a link leads to the web.
+fn check_block(block: &Block) -> Result<(), StepFailure> {
+    match block {
+        Block::Table {
+            title,
+            header,
+            rows,
+        } => {
+            let width = header.len();
+            let Some(row) = rows.iter().position(|row| row.len() != width) else {
+                return Ok(());
+            };
+            Err(StepFailure::Permanent(format!(
+                "it returned the table {:?} whose row {row} has {} cells under a header of {width}",
+                cut(title, 64),
+                rows[row].len()
+            )))
         }
-        types::Block::Excerpt(excerpt) => Block::Excerpt {
-            title: excerpt.title,
-            text: excerpt.text,
-        },
-        types::Block::Link(link) => {
-            let url = link.url.to_ascii_lowercase();
-            if !url.starts_with("https://") && !url.starts_with("http://") {
-                return Err(StepFailure::Permanent(format!(
-                    "it returned a link to {:?}: only http and https are shown",
-                    masked(&link.url, 64)
-                )));
+        Block::Link { url, .. } => {
+            let lower = url.to_ascii_lowercase();
+            if lower.starts_with("https://") || lower.starts_with("http://") {
+                return Ok(());
             }
-            Block::Link {
-                title: link.title,
-                url: link.url,
-            }
+            Err(StepFailure::Permanent(format!(
+                "it returned a link to {:?}: only http and https are shown",
+                masked(url, 64)
+            )))
         }
-        types::Block::Image(image) => Block::Image {
-            title: image.title,
-            media_type: image.media_type,
-            data: image.data,
-        },
-        types::Block::Custom(custom) => Block::Custom {
-            name: custom.kind,
-            fallback: custom.fallback,
-            data: custom.data,
-        },
-    })
+        _ => Ok(()),
+    }
 }
 
 /// Takes a handler's own failure.
@@ -341,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_in_a_name_or_a_link_that_is_refused_is_not_told() {
+    fn a_secret_in_a_name_or_a_link_that_is_refused_is_not_repeated() {
         const SECRET: &str = "ghp_x9Kq2LmN8vB3zR7tY1wEaaBcDeFgHiJkLmNo";
         let given = |facts, blocks| {
             let given = types::Enrichment { facts, blocks };

@@ -1,55 +1,51 @@
-//! What the sandbox as a whole may use: the pool's slots and what one of them has room for, modules, their compiler.
+//! What the sandbox as a whole may use: the slots of the pool and what fits into one of them, modules, their compiler.
 
 use std::time::Duration;
 
-/// Bounds that hold for every handler; they take a restart. Each field has the operator's name for it, below
-/// `sandbox`, in its doc.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// `invocations`: at one time, over all handlers, of which no handler gets more than half. Enough for the default
-    /// concurrency of thirty-two handlers, so that one that hangs takes nobody else's. A slot is address space (some
-    /// gigabytes each, of 128 TiB), not memory.
-    pub invocations_max: u32,
-    /// `stack`: of a guest's frames, in bytes. The host's own frames have as much again.
-    pub stack_bytes_max: usize,
-    /// `instances`: core instances in one component. Python's has a dozen.
-    pub instances_max: u32,
-    /// `memories`: linear memories in one component. Every toolchain makes one.
-    pub memories_max: u32,
-    /// `tables`: in one component.
-    pub tables_max: u32,
-    /// `table_elements`: of one table. Python's fills more than half of it.
-    pub table_elements_max: usize,
-    /// `module_bytes`: a module's file. Python's interpreter makes 18 MB of it.
-    pub module_bytes_max: u64,
-    /// `cache_bytes`: all precompiled modules together; the oldest go first.
-    pub cache_bytes_max: u64,
-    /// `compile_memory`: address space of the process that compiles a module. Python's interpreter takes 370 MB.
-    pub compile_memory_bytes_max: u64,
-    /// `compile_time`: of that process, on processors; four times that from start to end.
-    pub compile_time_max: Duration,
-}
+use crate::limits::table::limits_table;
 
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            invocations_max: 256,
-            stack_bytes_max: 1 << 20,
-            instances_max: 20,
-            memories_max: 4,
-            tables_max: 8,
-            table_elements_max: 20_000,
-            module_bytes_max: 64 << 20,
-            cache_bytes_max: 2 << 30,
-            compile_memory_bytes_max: 2 << 30,
-            compile_time_max: Duration::from_secs(60),
-        }
+limits_table! {
+    /// Bounds that hold for every handler; a change needs a restart. The keys are those below `sandbox`.
+    Bounds {
+        /// invocations at one time, over all handlers; no handler gets more than half of them. The default is enough for
+        /// thirty-two handlers of the default concurrency, so that one that hangs takes nothing from the others. A slot is
+        /// address space (some gigabytes each, of 128 TiB), not memory.
+        invocations => invocations_max: u32, Count, 256, at most 2_000;
+        /// a guest's own stack. The host's frames have 1 MiB in addition.
+        stack => stack_bytes_max: usize, Size, 1 << 20, at most 8 << 20;
+        /// core instances in one component. Python's has a dozen.
+        instances => instances_max: u32, Count, 20, at most 1_000;
+        /// linear memories in one component. Every toolchain makes one.
+        memories => memories_max: u32, Count, 4, at most 16;
+        /// tables in one component.
+        tables => tables_max: u32, Count, 8, at most 100;
+        /// elements of one table. Python's fills more than half of it.
+        table_elements => table_elements_max: usize, Count, 20_000, at most 1_000_000;
+        /// a module's file. One with Python's interpreter has 18 MB.
+        module_bytes => module_bytes_max: u64, Size, 64 << 20, at most 1 << 30;
+        /// all precompiled modules together; the oldest are deleted first.
+        cache_bytes => cache_bytes_max: u64, Size, 2 << 30, at most 1 << 40;
+        /// address space of the process that compiles a module. Python's interpreter needs 370 MB.
+        compile_memory => compile_memory_bytes_max: u64, Size, 2 << 30, at most 1 << 40;
+        /// CPU time of that process; it may take four times as long from start to end.
+        compile_time => compile_time_max: Duration, Time, Duration::from_secs(60), at most 60 * 60 * 1_000;
     }
 }
 
 impl Bounds {
-    /// The whole fiber: guest and host frames.
+    /// Returns the size of the whole fiber: frames of the guest and of the host.
     pub(crate) fn fiber_stack_bytes(&self) -> usize {
         self.stack_bytes_max.saturating_add(1 << 20)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bounds;
+    use crate::limits::table::tests::assert_consistent;
+
+    #[test]
+    fn each_default_is_within_what_can_be_set() {
+        assert_consistent(Bounds::KEYS);
     }
 }

@@ -3,111 +3,21 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::limits::table::limits_table;
 use crate::limits::{
     DELIVERY_RECORD_BYTES_MAX, DELIVERY_RECORD_ENTRIES_MAX, SLOT_MEMORY_BYTES_MAX,
 };
 
-/// How an operator writes a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Bytes, as in `64MiB`.
-    Size,
-    /// A time, as in `500ms`.
-    Time,
-    /// A whole number, 1 or more.
-    Count,
-    /// A whole number a second; 0 is off.
-    Rate,
-}
-
-/// One limit by the name that configuration, errors and metrics share.
-pub struct LimitKey {
-    /// Below `handlers.NAME.limits`.
-    pub name: &'static str,
-    /// How it is written.
-    pub unit: Unit,
-    /// What it may be at most: bytes, milliseconds or a number.
-    pub most: u64,
-    /// Returns it: bytes, milliseconds or a number.
-    pub get: fn(&Limits) -> u64,
-    /// Sets it.
-    pub set: fn(&mut Limits, u64),
-}
-
-/// A limit's value, as configuration reads it and as code uses it.
-trait Amount: Copy {
-    fn amount(self) -> u64;
-    fn of(amount: u64) -> Self;
-}
-
-impl Amount for u64 {
-    fn amount(self) -> u64 {
-        self
-    }
-    fn of(amount: u64) -> Self {
-        amount
-    }
-}
-
-impl Amount for u32 {
-    fn amount(self) -> u64 {
-        self.into()
-    }
-    fn of(amount: u64) -> Self {
-        Self::try_from(amount).unwrap_or(Self::MAX)
-    }
-}
-
-impl Amount for usize {
-    fn amount(self) -> u64 {
-        self as u64
-    }
-    fn of(amount: u64) -> Self {
-        Self::try_from(amount).unwrap_or(Self::MAX)
-    }
-}
-
-impl Amount for Duration {
-    fn amount(self) -> u64 {
-        u64::try_from(self.as_millis()).unwrap_or(u64::MAX)
-    }
-    fn of(amount: u64) -> Self {
-        Self::from_millis(amount)
-    }
-}
-
 macro_rules! limits {
     (
         handler { $($(#[doc = $doc:literal])* $variant:ident $name:ident => $field:ident: $type:ident, $unit:ident, $default:expr, at most $most:expr;)* }
-        sandbox { $($own_variant:ident $own_name:ident;)* }
+        sandbox { $(#[doc = $own_doc:literal] $own_variant:ident $own_name:ident;)* }
     ) => {
-        /// What one handler may use: in one invocation, unless it says otherwise.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct Limits {
-            $(
-                #[doc = concat!("`", stringify!($name), "`:")]
-                $(#[doc = $doc])*
-                pub $field: $type,
-            )*
-        }
-
-        impl Default for Limits {
-            fn default() -> Self {
-                Self { $($field: $default,)* }
+        limits_table! {
+            /// What one handler may use: in one invocation, unless it says otherwise.
+            Limits {
+                $($(#[doc = $doc])* $name => $field: $type, $unit, $default, at most $most;)*
             }
-        }
-
-        impl Limits {
-            /// Every limit that an operator can set for a handler.
-            pub const KEYS: &'static [LimitKey] = &[$(
-                LimitKey {
-                    name: stringify!($name),
-                    unit: Unit::$unit,
-                    most: $most,
-                    get: |limits| limits.$field.amount(),
-                    set: |limits, amount| limits.$field = Amount::of(amount),
-                },
-            )*];
         }
 
         /// A limit that a handler can meet, its own or the sandbox's.
@@ -119,6 +29,11 @@ macro_rules! limits {
         }
 
         impl LimitName {
+            /// Those that no limit of a handler sets, each with what it limits: their names are in errors and metrics too.
+            pub const OTHERS: &'static [(Self, &'static str)] = &[
+                $((Self::$own_variant, $own_doc.trim_ascii()),)*
+            ];
+
             /// Returns the name that configuration, errors and metrics share.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
@@ -133,35 +48,35 @@ macro_rules! limits {
 
 limits! {
     handler {
-        /// linear memories and tables together, in bytes.
+        /// linear memories and tables together.
         Memory memory => memory_bytes_max: u64, Size, 64 << 20, at most SLOT_MEMORY_BYTES_MAX as u64;
-        /// time on a processor, that of host calls made for it too.
+        /// CPU time, including that of host calls made for it.
         Cpu cpu => cpu_max: Duration, Time, Duration::from_millis(500), at most 10 * 60 * 1_000;
-        /// from instantiation to the result.
+        /// time from instantiation to the result.
         Wall wall => wall_max: Duration, Time, Duration::from_secs(30), at most 60 * 60 * 1_000;
         /// invocations of this handler at one time.
         Concurrency concurrency => concurrency_max: u32, Count, 8, at most 10_000;
-        /// host calls of whatever kind, cheap ones too; lines of a log have their own bounds.
+        /// host calls of any kind, cheap ones too; log lines have limits of their own.
         HostCalls host_calls => host_calls_max: u32, Count, 10_000, at most 1_000_000;
-        /// requests.
+        /// HTTP requests.
         HttpCalls http_calls => http_calls_max: u32, Count, 50, at most 10_000;
-        /// calls of Slack.
+        /// Slack calls.
         SlackCalls slack_calls => slack_calls_max: u32, Count, 50, at most 1_000;
         /// calls of kv.
         KvCalls kv_calls => kv_calls_max: u32, Count, 1_000, at most 100_000;
-        /// of this handler's requests to one origin, over all its invocations. A request waits for its turn half as
-        /// long as it may take; what would come later is answered `unavailable`.
+        /// requests of this handler to one origin, over all its invocations. A request waits up to half of its timeout;
+        /// one that would have to wait longer is answered `unavailable`.
         RequestsPerSecond requests_per_second => requests_per_second_max: u32, Rate, 10_000, at most 1_000_000;
-        /// what may be passed to the host, or returned to it, in one call: what it allocates to read that.
+        /// what one call may pass to the host, or return from a hook: what the host allocates to read it.
         CallBytes call_bytes => call_bytes_max: usize, Size, 8 << 20, at most 64 << 20;
         /// a request's body.
         RequestBytes request_bytes => request_bytes_max: usize, Size, 4 << 20, at most 64 << 20;
         /// a response's body.
         ResponseBytes response_bytes => response_bytes_max: u32, Size, 8 << 20, at most 256 << 20;
-        /// all that host calls bring in: responses, values of kv and settings. Once it is used up, requests and reads
+        /// all that host calls bring in: responses, kv values and settings. Once it is used up, requests and reads
         /// of kv are refused.
         BytesIn bytes_in => bytes_in_max: u64, Size, 32 << 20, at most 1 << 30;
-        /// all that host calls take out: requests, messages, values of kv.
+        /// all that host calls take out: requests, messages, kv values.
         BytesOut bytes_out => bytes_out_max: u64, Size, 32 << 20, at most 1 << 30;
         /// entries that a step has on record, over all its attempts: its effects, and the reads before each. Once they are
         /// used up, no further effect starts.
@@ -197,11 +112,17 @@ limits! {
         RandomBytes random_bytes => random_bytes_max: u64, Size, 1 << 20, at most 1 << 30;
     }
     sandbox {
+        /// bytes that all steps of one delivery have on record.
         DeliveryRecordBytes delivery_record_bytes;
+        /// entries that all steps of one delivery have on record.
         DeliveryRecordEntries delivery_record_entries;
+        /// resource handles of one invocation (streams, pollables).
         Handles handles;
+        /// invocations at one time: `sandbox.invocations`.
         Invocations invocations;
+        /// a guest's stack: `sandbox.stack`.
         Stack stack;
+        /// elements of one table: `sandbox.table_elements`.
         TableElements table_elements;
     }
 }
@@ -229,17 +150,11 @@ pub struct LimitHit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::table::tests::assert_consistent;
 
     #[test]
     fn each_default_is_within_what_can_be_set() {
-        let defaults = Limits::default();
-        for key in Limits::KEYS {
-            let amount = (key.get)(&defaults);
-            assert!(amount > 0 && amount <= key.most, "{}: {amount}", key.name);
-            let mut changed = defaults;
-            (key.set)(&mut changed, key.most);
-            assert_eq!((key.get)(&changed), key.most, "{}", key.name);
-        }
+        assert_consistent(Limits::KEYS);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Returns true where this credential may be sent to `url`.
+    /// Returns true if this credential may be sent to `url`.
     #[must_use]
     pub fn is_for(&self, url: &Url) -> bool {
         self.origins.iter().any(|origin| origin.covers(url))

@@ -1,5 +1,7 @@
-//! The HTTP clients of one handler: every address that they connect to is judged by the grant, none is shared with another handler.
+//! The HTTP clients of one handler: every address that they connect to is judged by the grant, and none is shared with another
+//! handler.
 
+mod cause;
 mod client;
 mod proxy;
 
@@ -22,9 +24,10 @@ use crate::limits::{HTTP_CLIENTS_MAX, HTTP_CONNECT_MAX, HTTP_IDLE_FOR, HTTP_IDLE
 use crate::outbound::proxy::Proxy;
 use alert_manager_core::policy::{HttpGrant, Refusal};
 
+use cause::NoSuchName;
+pub(crate) use cause::{refusal_in, root_cause};
 pub(crate) use client::AGENT;
-pub use client::{HttpClient, Roots, SendError, without_url};
-use proxy::ProxyError;
+pub use client::{HttpClient, Roots, SendError, install_crypto, without_url};
 pub use proxy::Route;
 
 /// Connection pools by the grant that opened them: a connection made under one grant is never used
@@ -38,13 +41,13 @@ pub(crate) struct Clients {
 struct ClientKey {
     grant: HttpGrant,
     ca_file: Option<PathBuf>,
-    /// Of the file as it was read: a cluster turns its certificates over.
+    /// Of the file as it was read: a cluster replaces its certificates.
     ca_version: Option<CaVersion>,
     https: bool,
     proxy: Option<SameProxy>,
 }
 
-/// A proxy of one reading of the configuration: the next one may name another.
+/// The proxy of one reading of the configuration: the next one may name another.
 #[derive(Clone)]
 struct SameProxy(Arc<Proxy>);
 
@@ -57,13 +60,13 @@ impl PartialEq for SameProxy {
 impl Eq for SameProxy {}
 
 impl ClientKey {
-    /// Returns true where the two differ in the file's content or the proxy alone.
+    /// Returns true if the two differ only in the file's content or the proxy.
     fn is_of_same_use(&self, other: &Self) -> bool {
         (&self.grant, &self.ca_file, self.https) == (&other.grant, &other.ca_file, other.https)
     }
 }
 
-/// Tells one content of a file from the next without reading it.
+/// Distinguishes one content of a file from the next without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct CaVersion {
     length: u64,
@@ -137,7 +140,7 @@ fn build(key: &ClientKey) -> Result<HttpClient, ClientError> {
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .no_proxy()
-        // A guest is given the bytes that came: what they unpack to is its own to bound.
+        // A guest is given the bytes as they came: a bound on what they decompress to is its own affair.
         .no_gzip()
         .no_brotli()
         .no_deflate()
@@ -155,7 +158,7 @@ fn build(key: &ClientKey) -> Result<HttpClient, ClientError> {
         builder = builder.tls_certs_only(read_certificates(path, &pem)?);
         Roots::Only(read_roots(path, &pem)?)
     } else if !key.https {
-        // Nothing to verify: a machine without root certificates can still ask over plain HTTP.
+        // There is nothing to verify: a machine without root certificates can still use plain HTTP.
         builder = builder.tls_certs_only([]);
         Roots::None
     } else {
@@ -203,7 +206,10 @@ fn read_certificates(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, Client
     Ok(certificates)
 }
 
-/// Judges a URL whose host is an address: no resolver is asked for these.
+/// Judges a URL whose host is an address: these are not resolved.
+///
+/// # Errors
+/// Why the address is not permitted.
 pub(crate) fn judge_literal(grant: &HttpGrant, url: &Url) -> Result<(), Refusal> {
     let address: IpAddr = match url.host() {
         Some(Host::Ipv4(v4)) => v4.into(),
@@ -213,8 +219,8 @@ pub(crate) fn judge_literal(grant: &HttpGrant, url: &Url) -> Result<(), Refusal>
     grant.permits_address(&address.to_string(), address)
 }
 
-/// Resolves a name and lets through only the addresses that the grant permits: what is judged is
-/// what is connected to, so a name that changes its mind in between gains nothing.
+/// Resolves a name and passes on only the addresses that the grant permits: what is judged is what is connected to, so a name
+/// that resolves differently the next time gains nothing.
 struct JudgingResolver {
     grant: HttpGrant,
 }
@@ -248,68 +254,6 @@ impl Resolve for JudgingResolver {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("no such name")]
-struct NoSuchName;
-
-/// Returns the refusal among an error's causes.
-pub(crate) fn refusal_in<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Refusal> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// Returns the deepest cause in a few words, without URL or library names.
-pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
-    for cause in causes(error) {
-        if let Some(proxy) = cause.downcast_ref::<ProxyError>() {
-            return proxy.to_string();
-        }
-        if cause.is::<NoSuchName>() {
-            return "no such name".to_owned();
-        }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind;
-            let words = match io.kind() {
-                ErrorKind::ConnectionRefused => "connection refused",
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the connection was reset",
-                ErrorKind::UnexpectedEof => "the connection was closed early",
-                ErrorKind::HostUnreachable => "host unreachable",
-                ErrorKind::NetworkUnreachable => "network unreachable",
-                ErrorKind::TimedOut => "no answer to the connection in time",
-                // The reason is further down: a TLS error in an I/O error's clothes.
-                _ => continue,
-            };
-            return words.to_owned();
-        }
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return format!("TLS: {tls}");
-        }
-    }
-    let is_timeout = |error: &reqwest::Error| error.is_timeout();
-    if causes(error).any(|cause| cause.downcast_ref().is_some_and(is_timeout)) {
-        return "no connection in time".to_owned();
-    }
-    let deepest = causes(error).last().map(ToString::to_string);
-    deepest.unwrap_or_else(|| "the request failed".to_owned())
-}
-
-fn causes<'e>(
-    error: &'e (dyn StdError + 'static),
-) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-    std::iter::from_fn(move || {
-        let current = next?;
-        // An I/O error hides what it wraps from `source`.
-        next = match current
-            .downcast_ref::<std::io::Error>()
-            .and_then(|io| io.get_ref())
-        {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
-        Some(current)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -333,7 +277,7 @@ mod tests {
     }
 
     async fn error_of(grant: &HttpGrant, url: &str) -> SendError {
-        crate::install_crypto();
+        install_crypto();
         let url: Url = url.parse().unwrap();
         let client = Clients::default().get(grant, None, &url, None).unwrap();
         let request = client.request(reqwest::Method::GET, url);
@@ -385,15 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn certificates_that_were_turned_over_are_read_again() {
-        crate::install_crypto();
+    fn certificates_that_were_replaced_are_read_again() {
+        install_crypto();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let (clients, grant) = (Clients::default(), grant("https://127.0.0.1:1"));
         let url: Url = "https://127.0.0.1:1".parse().unwrap();
         std::fs::write(&path, PEM).unwrap();
         clients.get(&grant, Some(&path), &url, None).unwrap();
-        std::fs::write(&path, "turned over").unwrap();
+        std::fs::write(&path, "replaced").unwrap();
         assert!(matches!(
             clients.get(&grant, Some(&path), &url, None),
             Err(ClientError::CaFile { .. })
@@ -405,7 +349,7 @@ mod tests {
 
     #[test]
     fn clients_are_kept_by_grant_and_bounded() {
-        crate::install_crypto();
+        install_crypto();
         let clients = Clients::default();
         for port in 1..=2 * u16::try_from(HTTP_CLIENTS_MAX).unwrap() {
             let url: Url = format!("http://127.0.0.1:{port}").parse().unwrap();

@@ -14,7 +14,7 @@ use super::request::{OutboundError, OutboundResponse};
 const MASKED_AT_ONCE_BYTES_MAX: usize = 16 << 10;
 
 /// What came of a request that was sent.
-pub(crate) struct Sent {
+pub(crate) struct Exchange {
     pub(crate) reply: Result<OutboundResponse, OutboundError>,
     /// What is known of the change, as if every request were to make one.
     pub(crate) change: Change,
@@ -24,7 +24,7 @@ pub(crate) struct Sent {
     pub(crate) withheld_bytes: usize,
 }
 
-impl Sent {
+impl Exchange {
     fn unanswered(error: OutboundError, change: Change) -> Self {
         Self {
             reply: Err(error),
@@ -47,7 +47,7 @@ enum BodyEnd {
 
 impl Prepared {
     /// Sends the request and reads the answer.
-    pub(crate) async fn send(self) -> Sent {
+    pub(crate) async fn send(self) -> Exchange {
         let sending = self.client.send(self.request);
         let response = match tokio::time::timeout_at(self.deadline.into(), sending).await {
             Ok(Ok(response)) => response,
@@ -58,7 +58,7 @@ impl Prepared {
                 });
                 return not_sent(&error, denied);
             }
-            Err(_) => return Sent::unanswered(OutboundError::Timeout, Change::Unknown),
+            Err(_) => return Exchange::unanswered(OutboundError::Timeout, Change::Unknown),
         };
         let reading = Reading {
             deadline: self.deadline,
@@ -85,7 +85,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn read(&self, mut response: reqwest::Response) -> Sent {
+    async fn read(&self, mut response: reqwest::Response) -> Exchange {
         let status = response.status();
         let says_when = response
             .headers()
@@ -115,7 +115,7 @@ impl Reading {
             Err(OutboundError::TooLarge(_)) => read_bytes,
             Err(_) => 0,
         };
-        Sent {
+        Exchange {
             reply: reply.map(|body| OutboundResponse {
                 status: status.as_u16(),
                 headers,
@@ -220,17 +220,17 @@ async fn masked(
 }
 
 /// Sorts a request that was not answered; `denied` is the refusal of the address that its name led to.
-fn not_sent(error: &SendError, denied: Option<OutboundError>) -> Sent {
+fn not_sent(error: &SendError, denied: Option<OutboundError>) -> Exchange {
     if let Some(denied) = denied {
-        return Sent::unanswered(denied, Change::NotSent);
+        return Exchange::unanswered(denied, Change::NotSent);
     }
     let cause = root_cause(error);
     if error.is_builder() {
-        return Sent::unanswered(OutboundError::Invalid(cause), Change::NotSent);
+        return Exchange::unanswered(OutboundError::Invalid(cause), Change::NotSent);
     }
     let change = match error.is_connect() {
         true => Change::NotSent,
         false => Change::Unknown,
     };
-    Sent::unanswered(OutboundError::Unreachable(cause), change)
+    Exchange::unanswered(OutboundError::Unreachable(cause), change)
 }

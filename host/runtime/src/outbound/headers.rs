@@ -1,4 +1,4 @@
-//! The headers of a request: the guest's, checked, and the one that only the host knows.
+//! The headers of a request: the handler's own, checked, and the one that carries the credential.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +13,7 @@ use alert_manager_core::secret::Authorization;
 use alert_manager_core::secret::SecretSource;
 use alert_manager_core::text::inert;
 
-/// Headers that describe the connection or the framing, beside all that begin with `proxy-`: they are the
-/// host's to set.
+/// Headers that describe the connection or the framing. Only the host sets them, and those that begin with `proxy-`.
 const RESERVED_HEADERS: [&str; 11] = [
     "alt-used",
     "connection",
@@ -29,37 +28,37 @@ const RESERVED_HEADERS: [&str; 11] = [
     "upgrade",
 ];
 
-/// Servers that came after CGI take `content_length` for the header's own name.
+/// Servers in the tradition of CGI read `content_length` as the name of the header itself.
 fn is_reserved(name: &str) -> bool {
     let name = folded(name);
     RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
 }
 
-/// Whether the answer may repeat a credential, which is then looked for in it.
+/// Whether the answer may repeat a credential. If so, it is searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Echo {
     Possible,
     Impossible,
 }
 
-/// Returns true for a header that asks for an answer in which a credential could not be found: a part of it, a
-/// difference, a digest, or one in another coding or character set.
+/// Returns true for a header that asks for an answer in which a credential could not be found: a part of the answer, a
+/// difference, a digest, or another coding or character set.
 fn hides_echoes(name: &str, value: &str) -> bool {
     match folded(name).as_str() {
         "accept-encoding" | "x-accept-encoding" => !value.trim().eq_ignore_ascii_case("identity"),
         "accept-charset" => !value.trim().eq_ignore_ascii_case("utf-8"),
         "range" | "request-range" | "a-im" | "want-digest" => true,
-        // `Content-Range` says what is sent, not what is wanted.
+        // `Content-Range` describes what is sent, not what is requested.
         "content-range" => false,
         other => other.ends_with("-range") || other.starts_with("want-"),
     }
 }
 
-/// A header that only the host knows.
+/// The header that carries a credential.
 pub(super) struct AddedHeader {
     pub(super) name: HeaderName,
     pub(super) value: HeaderValue,
-    /// Every form of it that must not come back to the guest.
+    /// Every form of it that must not come back to the handler.
     pub(super) masks: Masks,
 }
 
@@ -111,7 +110,10 @@ impl AddedHeader {
     }
 }
 
-/// Returns the guest's headers, or which of them cannot be sent.
+/// Checks the handler's headers.
+///
+/// # Errors
+/// Says which of them cannot be sent.
 pub(super) fn check(
     given: &[(String, String)],
     added: Option<&AddedHeader>,
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_an_echo_come_in_parts_or_packed_is_not_sent_where_a_credential_is() {
+    fn headers_that_ask_for_a_part_or_a_coding_are_not_sent_with_a_credential() {
         for (name, value) in [
             ("Range", "bytes=0-3"),
             ("range", "bytes=0-3,8-11"),
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_does_not_meet_a_header_of_the_same_name() {
+    fn a_credential_and_a_header_of_the_same_name_are_not_sent_together() {
         let own = given("AUTHORIZATION", "Bearer mine");
         assert!(check(&own, None, Echo::Possible).is_ok());
         for name in ["AUTHORIZATION", "authorization"] {

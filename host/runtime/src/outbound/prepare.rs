@@ -48,7 +48,7 @@ pub(crate) struct Prepared {
 
 /// Why a request is not sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotNow {
+pub(crate) enum NotAdmitted {
     /// The origin's circuit breaker is open.
     Breaker(String),
     /// The handler's rate limit would have it wait too long.
@@ -199,16 +199,16 @@ impl Prepared {
         rates: &Rates,
         per_second: u32,
         now: Instant,
-    ) -> Result<Duration, NotNow> {
+    ) -> Result<Duration, NotAdmitted> {
         let origin = &self.origin;
         if let Some(why) = breakers.refuses(&self.handler, origin, now) {
-            return Err(NotNow::Breaker(why));
+            return Err(NotAdmitted::Breaker(why));
         }
         // The other half is left to the origin: it is not to be blamed for the wait.
         let wait_max = self.deadline.saturating_duration_since(now) / 2;
         let permit = rates.take_request(origin, per_second, wait_max, now);
         permit.map_err(|late| {
-            NotNow::Rate(match late {
+            NotAdmitted::Rate(match late {
                 TooLate::Permit(wait) => format!(
                     "{origin} has had its {per_second} requests a second from this handler; \
                      the next permit is in {wait:.1?}"

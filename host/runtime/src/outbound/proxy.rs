@@ -1,4 +1,4 @@
-//! By which way requests leave: `proxy_url` and `no_proxy`, which mean what Prometheus' do.
+//! The proxy of outgoing requests: `proxy_url` and `no_proxy`, with the meaning that they have in Prometheus.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -49,16 +49,16 @@ impl Proxy {
         !address.is_loopback() && !self.no_proxy.has_address(address, port)
     }
 
-    /// Returns where the proxy is, as its URL says now.
+    /// Reads the address of the proxy from its URL.
     ///
     /// # Errors
-    /// If the URL cannot be read, or is none.
+    /// If the URL cannot be read, or is not one of a proxy.
     pub fn address(&self) -> Result<ProxyAddress, ProxyUrlError> {
         ProxyAddress::parse(self.url.read()?.expose())
     }
 }
 
-/// Where a proxy is. Prints without user and password.
+/// The address of a proxy. Prints without user and password.
 #[derive(Clone, Debug)]
 pub struct ProxyAddress {
     /// True if the connection to the proxy itself is TLS.
@@ -71,16 +71,16 @@ pub struct ProxyAddress {
     pub authorization: Option<Secret>,
 }
 
-/// Why there is no address of a proxy. Holds none of its URL.
+/// Why there is no address of a proxy. Contains no part of its URL.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyUrlError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// It is no URL of a proxy.
+    /// It is not the URL of a proxy.
     #[error("it is not a URL such as http://proxy.example.com:3128")]
     NoUrl,
-    /// A kind of proxy that this version does not speak with.
+    /// The proxy is of a kind that is not supported.
     #[error("the proxy's scheme is http or https")]
     Scheme,
 }
@@ -134,7 +134,7 @@ impl fmt::Display for ProxyAddress {
     }
 }
 
-/// `no_proxy`: what is asked without the proxy.
+/// `no_proxy`: which hosts are reached without the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoProxy {
     /// `*`
@@ -152,11 +152,11 @@ enum NoProxyHost {
 }
 
 impl NoProxy {
-    /// Reads what Go's `httpproxy.Config.NoProxy` has: names, `.suffix`, addresses and networks, separated by commas,
-    /// each with a port if it is for that alone; `*` is everything.
+    /// Parses the syntax of Go's `httpproxy.Config.NoProxy`: names, `.suffix`, addresses and networks, separated by commas, each
+    /// with a port if it is for that port only; `*` is everything.
     ///
     /// # Errors
-    /// Returns the entry that is none of these.
+    /// The entry that is none of these.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut no_proxy = Self::default();
         for entry in text.split(',').map(str::trim) {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_proxy_names_and_this_machine_are_asked_without_the_proxy() {
+    fn what_no_proxy_names_and_this_machine_are_reached_without_the_proxy() {
         let list = "10.0.0.0/8, example.com,.svc, *.corp.example, 192.0.2.7,git.example.org:8443 , [2001:db8::1]:80,";
         let cases = [
             ("https://slack.com/api/", true),

@@ -1,9 +1,9 @@
-//! Tells which answers a credential cannot be looked for in: they are withheld where one could be repeated.
+//! Which answers cannot be searched for a credential: they are withheld if they could repeat one.
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
-/// Returns why an answer cannot be looked into.
+/// Returns why an answer cannot be searched; None if it can.
 pub(super) fn why_not(status: StatusCode, headers: &HeaderMap) -> Option<&'static str> {
     let values = |name| {
         headers
@@ -14,7 +14,7 @@ pub(super) fn why_not(status: StatusCode, headers: &HeaderMap) -> Option<&'stati
     if status == StatusCode::PARTIAL_CONTENT {
         return Some("it is a part of an answer (206)");
     }
-    // What is no coding stands there by mistake.
+    // A value that is no coding is there by mistake.
     let is_coded = |coding: &str| !matches!(coding.trim(), "" | "identity" | "none" | "utf-8");
     if values(CONTENT_ENCODING).any(|value| value.split(',').any(is_coded)) {
         return Some("it is packed (content-encoding)");
@@ -29,7 +29,7 @@ pub(super) fn why_not(status: StatusCode, headers: &HeaderMap) -> Option<&'stati
     None
 }
 
-/// What the handler is told.
+/// Returns what the handler is told.
 pub(super) fn refusal(why: &str) -> String {
     format!(
         "The answer is withheld, since {why}, and a credential that it repeats could not be found in it. \
@@ -37,7 +37,7 @@ pub(super) fn refusal(why: &str) -> String {
     )
 }
 
-/// Sets in which a credential looks as it does in ASCII, but for zeros between its letters.
+/// Returns true for a character set in which a credential looks as in ASCII, but for zeros between its letters.
 fn has_the_letters_of_ascii(set: &str) -> bool {
     const BEGINNINGS: [&str; 19] = [
         "ascii",

@@ -1,4 +1,4 @@
-//! A guest's wall clock: the record's time while effects are replayed, the attempt's own after that.
+//! A guest's wall clock: it shows the record's time while effects are replayed, and after that the attempt's own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use alert_manager_core::journal::Replay;
 
 /// The clock of one attempt.
 ///
-/// It stands still between two moves, and moves only when a recorded effect is replayed. If it ran, a guest that reads it
-/// twice before an effect would read other times on the retry, build another request of them, and the effect would happen
-/// twice. It never goes backwards: if the system's clock was set back since the record, it stays at the record's time.
+/// It moves only when a recorded effect is replayed. If it ran, a guest that reads it twice before an effect would read other
+/// times on the retry, build another request with them, and the effect would happen twice. It never goes backwards: if the
+/// system's clock was set back since the record, it stays at the record's time.
 #[derive(Clone, Debug)]
 pub(crate) struct StepClock {
     shown: Arc<Mutex<Timestamp>>,

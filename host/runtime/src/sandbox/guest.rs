@@ -12,7 +12,7 @@ use crate::limits::quota::{LimitHit, LimitName, Limits};
 use crate::limits::{HANDLES_MAX, RANDOM_BYTES_MAX};
 use crate::sandbox::clock::StepClock;
 use crate::sandbox::meter::MemoryMeter;
-use crate::sandbox::stdio::{Channel, GuestOutput};
+use crate::sandbox::stdio::{GuestOutput, OutputKind};
 use crate::sandbox::stop::Stop;
 use crate::trace::recorder::Recorder;
 
@@ -142,8 +142,8 @@ fn empty_world(recorder: &Arc<Recorder>, clock: StepClock, seed: [u8; 32]) -> Wa
     let (low, _) = seed.split_at(16);
     let hash_seed = u128::from_le_bytes(low.try_into().unwrap_or_default());
     WasiCtxBuilder::new()
-        .stdout(GuestOutput::new(Channel::Stdout, Arc::clone(recorder)))
-        .stderr(GuestOutput::new(Channel::Stderr, Arc::clone(recorder)))
+        .stdout(GuestOutput::new(OutputKind::Stdout, Arc::clone(recorder)))
+        .stderr(GuestOutput::new(OutputKind::Stderr, Arc::clone(recorder)))
         .wall_clock(clock)
         .secure_random(StdRng::from_seed(seed))
         .insecure_random(StdRng::from_seed(insecure_seed))

@@ -1,4 +1,4 @@
-//! Measures the memory of a guest as it grows.
+//! Measures the memory of a guest, and refuses growth past its limit.
 
 use wasmtime::ResourceLimiter;
 
@@ -34,7 +34,7 @@ impl MemoryMeter {
         }
     }
 
-    /// Measures `describe`, whose bound is its own.
+    /// Makes the meter of `describe`, which has a bound of its own.
     pub(crate) fn for_describe(bounds: Bounds) -> Self {
         Self {
             advice: Advice::Describe,
@@ -105,7 +105,7 @@ impl ResourceLimiter for MemoryMeter {
             });
             return Ok(false);
         }
-        // The module's own bound: that growth fails is what it asked for.
+        // The module's own bound: it wants this growth to fail.
         if maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn describe_is_not_told_to_raise_what_does_not_hold_for_it() {
+    fn a_limit_that_describe_met_is_not_said_to_be_raised() {
         let mut meter = MemoryMeter::for_describe(Bounds::default());
         assert!(!meter.memory_growing(0, 1 << 30, None).unwrap());
         let report = meter.hit().unwrap().to_string();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_grows_past_its_room_is_told_from_one_that_bounds_itself() {
+    fn a_table_over_the_limit_is_distinguished_from_one_that_bounds_itself() {
         let mut meter = MemoryMeter::new(1 << 30, Bounds::default());
         assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
         assert_eq!(meter.hit(), None);

@@ -1,4 +1,5 @@
-//! A guest's stdout and stderr: every write is taken at once, lines go to its log, what is too much is dropped and counted.
+//! A guest's stdout and stderr: every write is taken at once, lines go to its log, lines past its budget are dropped and
+//! counted.
 
 use std::io;
 use std::pin::Pin;
@@ -16,36 +17,36 @@ use crate::limits::LOG_LINE_BYTES_MAX;
 use crate::sandbox::trap::is_vain_advice;
 use crate::trace::recorder::Recorder;
 
-/// What one write may carry.
+/// Bytes of one write.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// Which of the two it is.
+/// Which of the two streams it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Channel {
+pub(crate) enum OutputKind {
     Stdout,
     Stderr,
 }
 
-/// One of a guest's two streams. Clones write to the same.
+/// One of a guest's two streams. Clones write to the same one.
 #[derive(Clone)]
 pub(crate) struct GuestOutput {
-    channel: Channel,
+    kind: OutputKind,
     recorder: Arc<Recorder>,
     line: Arc<Mutex<Vec<u8>>>,
 }
 
 impl GuestOutput {
-    pub(crate) fn new(channel: Channel, recorder: Arc<Recorder>) -> Self {
+    pub(crate) fn new(kind: OutputKind, recorder: Arc<Recorder>) -> Self {
         Self {
-            channel,
+            kind,
             recorder,
             line: Arc::default(),
         }
     }
 
     fn take(&self, bytes: &[u8]) {
-        if self.channel == Channel::Stderr {
-            self.recorder.stderr(bytes);
+        if self.kind == OutputKind::Stderr {
+            self.recorder.log.stderr(bytes);
         }
         let mut line = self.line.lock();
         for part in bytes.split_inclusive(|b| *b == b'\n') {
@@ -61,18 +62,18 @@ impl GuestOutput {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
         if !text.is_empty() && !is_vain_advice(text) {
-            let level = match self.channel {
-                Channel::Stdout => "stdout",
-                Channel::Stderr => "stderr",
+            let level = match self.kind {
+                OutputKind::Stdout => "stdout",
+                OutputKind::Stderr => "stderr",
             };
-            self.recorder.log(level, text, &[]);
+            self.recorder.log.write(level, text, &[]);
         }
         line.clear();
     }
 }
 
 impl Drop for GuestOutput {
-    /// A last line without its end is a line.
+    /// A last line without a line break is a line.
     fn drop(&mut self) {
         if Arc::strong_count(&self.line) == 1 {
             let mut line = std::mem::take(&mut *self.line.lock());
@@ -139,8 +140,8 @@ impl AsyncWrite for GuestOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Limits;
-    use crate::trace::recorder::{LogBudget, Speaker};
+    use crate::limits::quota::Limits;
+    use crate::trace::log::{LogBudget, Speaker};
     use alert_manager_core::alert::HandlerName;
 
     #[test]
@@ -151,7 +152,7 @@ mod tests {
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         let recorder = Arc::new(Recorder::new(speaker, budget));
-        let output = GuestOutput::new(Channel::Stdout, Arc::clone(&recorder));
+        let output = GuestOutput::new(OutputKind::Stdout, Arc::clone(&recorder));
         output.take(b"one\nt");
         output.take(b"wo\n");
         output.take(&vec![b'x'; 10 * LOG_LINE_BYTES_MAX]);

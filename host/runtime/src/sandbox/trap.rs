@@ -1,9 +1,9 @@
-//! What a trap's report says first: the author's own words and lines, before the machine's.
+//! The report of a trap: the author's own message first, then stderr and the backtrace.
 
-/// Parts of a backtrace that are the language's own and lead to no mistake of the author's.
+/// Frames of a backtrace that belong to the language's runtime.
 const RUNTIME_FRAMES: [&str; 6] = ["std[", "core[", "alloc[", "__rustc[", "abort", "__rust_"];
 
-/// Puts together why a guest trapped, its last words and where it was.
+/// Returns the report: why a guest trapped, the end of its stderr, and its backtrace.
 pub(crate) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
     let mut text = panic_in(stderr).unwrap_or_else(|| why.to_owned());
     let said: Vec<_> = stderr
@@ -22,12 +22,12 @@ pub(crate) fn report(why: &str, stderr: &str, backtrace: &str) -> String {
     text
 }
 
-/// Tells Rust's advice to set a variable: it would have to be the guest's, which has none.
+/// Returns true for Rust's advice to set a variable: a guest has none.
 pub(crate) fn is_vain_advice(line: &str) -> bool {
     line.starts_with("note: run with `RUST_BACKTRACE=")
 }
 
-/// Finds a Rust panic among what was printed: `panicked at FILE:LINE:COLUMN: MESSAGE`.
+/// Returns the Rust panic in what was printed, as `panicked at FILE:LINE:COLUMN: MESSAGE`.
 fn panic_in(stderr: &str) -> Option<String> {
     let mut lines = stderr
         .lines()

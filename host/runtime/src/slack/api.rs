@@ -51,7 +51,7 @@ impl Method {
     }
 }
 
-/// What Slack did.
+/// What Slack did with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Posted {
     pub(super) channel_id: String,
@@ -67,7 +67,7 @@ pub(crate) enum SlackFailure {
     Invalid(String),
     /// The message to change is gone or too old.
     NotFound,
-    /// Come back after this long.
+    /// Try again after this long.
     RateLimited(Duration),
     /// Nothing happened, and the next try may succeed.
     Unavailable(String),
@@ -90,7 +90,7 @@ impl SlackFailure {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct MethodAnswer {
     ok: bool,
     #[serde(default)]
     error: String,
@@ -181,7 +181,7 @@ impl SlackApi {
         method: Method,
         channel: &str,
         body: &Map<String, Value>,
-    ) -> Result<Answer, SlackFailure> {
+    ) -> Result<MethodAnswer, SlackFailure> {
         let url = self
             .settings
             .api_url
@@ -212,7 +212,11 @@ impl SlackApi {
         self.read(channel, response).await
     }
 
-    async fn read(&self, channel: &str, mut response: Response) -> Result<Answer, SlackFailure> {
+    async fn read(
+        &self,
+        channel: &str,
+        mut response: Response,
+    ) -> Result<MethodAnswer, SlackFailure> {
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let wait = retry_after(response.headers());
@@ -233,8 +237,11 @@ impl SlackApi {
     }
 }
 
-/// Reads what is to be Slack's JSON; says why it is not.
-async fn read_answer(response: &mut Response) -> Result<Answer, String> {
+/// Reads Slack's JSON.
+///
+/// # Errors
+/// Says why it is not that.
+async fn read_answer(response: &mut Response) -> Result<MethodAnswer, String> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -259,7 +266,7 @@ pub(super) fn not_sent(error: &SendError) -> SlackFailure {
     }
 }
 
-/// Returns the failure of a call that ended without an answer of Slack's own, after it may have been sent.
+/// Returns the failure of a call that may have been sent and has no answer of Slack's own.
 fn unanswered(why: String) -> SlackFailure {
     SlackFailure::Unknown(why, Reported::AsTimeout)
 }
@@ -269,7 +276,7 @@ fn refused_by_status(status: StatusCode, says_when: bool) -> SlackFailure {
     match change_of_status(status.as_u16(), says_when) {
         Change::Unknown => SlackFailure::Unknown(why, Reported::AsUnavailable),
         _ if status.is_server_error() => SlackFailure::Unavailable(why),
-        // Not Slack: a proxy or a portal, or another server. It says nothing of the message.
+        // Not Slack, but a proxy, a portal or another server. It says nothing about the message.
         _ => SlackFailure::Unavailable(format!(
             "{why}, but not as Slack does: check slack.api_url and the proxy"
         )),

@@ -30,7 +30,7 @@ pub(crate) enum Meaning {
     SlackRefused(&'static str),
     /// Only the operator or the owner of the channel can help: the channel is held. What to do.
     ChannelRefused(&'static str),
-    /// The text alone may be taken.
+    /// Slack may take the text alone.
     BlocksRefused,
     /// The message to change is gone, or cannot be changed any more.
     Gone,
@@ -47,7 +47,7 @@ const TABLE: &str = "see the errors of this method at https://docs.slack.dev/ref
 /// Returns what a code means, of any method.
 ///
 /// Every code that Slack documents for a method of [`Method`] has its line, but for those that say that the request is at
-/// fault: they need one only if there is advice. So a code that is not known is taken for the request's fault, too.
+/// fault: they need one only if there is advice. An unknown code is taken for the request's fault, too.
 pub(crate) fn meaning(code: &str) -> Meaning {
     use Meaning::{
         AlreadyDone, BlocksRefused, ChannelRefused, Gone, MayBeDone, Other, RateLimited,
@@ -118,7 +118,7 @@ pub(crate) fn meaning(code: &str) -> Meaning {
 
 /// Returns what a code means as the answer of `method`.
 ///
-/// An emoji is not worth a hold: whatever keeps the app from reacting need not keep it from posting.
+/// An emoji is not worth a hold: what keeps the app from reacting need not keep it from posting.
 pub(crate) fn meaning_for(method: Method, code: &str) -> Meaning {
     match (method, meaning(code)) {
         (Method::AddReaction, Meaning::ChannelRefused(advice)) => Meaning::Other(advice),
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// What Slack documents for its methods, by what we make of it.
+    /// The codes that Slack documents for its methods, by what they mean here.
     const DOCUMENTED: [(&str, &str); 9] = [
         ("done", "already_reacted"),
         ("rate", "ratelimited rate_limited message_limit_exceeded"),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::holds::{Call, Permit};
+use super::holds::{CallPermit, CallTarget};
 use super::message_ref::PostedMessage;
 use super::sanitize::{Outside, Unfit};
 use super::send::Slack;
@@ -73,7 +73,7 @@ pub(crate) struct Outgoing {
     /// What was changed in it, for the story.
     pub(super) changed: Option<String>,
     /// Given when it is admitted.
-    pub(super) permit: Option<Permit>,
+    pub(super) permit: Option<CallPermit>,
 }
 
 impl Slack {
@@ -211,8 +211,8 @@ impl Slack {
 
 impl Outgoing {
     /// Returns what the holds judge it by.
-    pub(super) fn as_call<'a>(&'a self, slack: &'a Slack) -> Call<'a> {
-        Call {
+    pub(super) fn as_call<'a>(&'a self, slack: &'a Slack) -> CallTarget<'a> {
+        CallTarget {
             settings: slack.settings(),
             channel: &self.channel,
             at: self.at.as_deref(),

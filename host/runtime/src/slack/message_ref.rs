@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use alert_manager_core::alert::HandlerName;
 
-/// A reference is refused unread past this size.
+/// A longer reference is refused without reading it.
 const REF_BYTES_MAX: usize = 1_024;
 /// Of the 32 bytes of HMAC-SHA256.
 const TAG_BYTES: usize = 16;
@@ -47,7 +47,7 @@ impl RefKey {
             channel_id,
             ts,
         } = message;
-        // Lengths keep a channel's name from running into the id.
+        // The lengths separate the channel's name from the id.
         let text = format!(
             "{}:{channel}{}:{channel_id}{ts}",
             channel.len(),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_of_another_handler_or_key_or_of_ones_own_making_is_nothing() {
+    fn a_reference_of_another_handler_or_key_or_a_forged_one_is_refused() {
         let key = RefKey::new([7; 32]);
         let handler = HandlerName::new("a");
         let sealed = key.seal(&handler, &message());

@@ -5,6 +5,7 @@ mod answer;
 mod api;
 mod codes;
 pub(crate) mod compose;
+pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod message_ref;
 pub(crate) mod pacer;
@@ -17,7 +18,7 @@ mod standing;
 pub(crate) use api::{Method, SlackApi};
 pub use standing::{Bot, ChannelState, SlackReport, SlackTrouble};
 
-/// Why Slack was not called, or did not do it, as a handler is told.
+/// Why Slack was not called, or what it refused, as the handler learns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SlackError {
     /// Not granted; with the configuration that would grant it.

@@ -1,4 +1,4 @@
-//! Shows a Slack message on a terminal: Block Kit as plain lines, with nothing in it that a terminal obeys.
+//! Renders a Slack message for a terminal: Block Kit as plain lines, without control characters.
 
 use serde_json::Value;
 
@@ -113,11 +113,11 @@ fn text_of(value: &Value) -> String {
     inert(&unescape(&without_markup(text)))
 }
 
-/// Shows Slack's `<…|title>` as its title, with the address where it is a link: a date as its fallback.
+/// Renders Slack's `<…|title>`: a link as its title and address, a date as its fallback.
 fn without_markup(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
-    // What a label holds is escaped: a bare `<` is the handler's own markup.
+    // Labels are escaped: a bare `<` is the handler's own markup.
     while let Some((before, after)) = rest.split_once('<') {
         shown.push_str(before);
         let Some((markup, later)) = after.split_once('>') else {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_given_nothing_to_obey() {
+    fn control_characters_do_not_reach_the_terminal() {
         let blocks = json!([{"type": "section", "text": {"type": "mrkdwn",
             "text": "\u{1b}[2J\u{7}\u{202e}evil\u{9b}31m\r"}}]);
         let shown = render("a", "b", "x\u{1b}]0;t\u{7}", Some(&blocks));

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::api::{Method, Posted, SlackApi, SlackFailure};
 use super::codes::Reported;
 use super::compose::{Author, Outgoing, PREVIEW_CHANNEL_ID};
-use super::holds::{Hold, Holds, Permit, Refusal};
+use super::hold::Hold;
+use super::holds::{CallPermit, Holds, Refused};
 use super::message_ref::{PostedMessage, RefKey};
 use super::preview;
 use super::settings::Settings;
@@ -28,9 +29,9 @@ pub(crate) struct Slack {
     pub(crate) preview: PreviewSink,
 }
 
-/// Why a call is not sent now.
+/// Why a call is not made now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotNow {
+pub(crate) enum Deferred {
     /// Slack refuses it until the operator mends something.
     Held(Hold),
     /// Slack has said to wait this long.
@@ -80,13 +81,13 @@ impl Slack {
         &self.api.settings
     }
 
-    /// Asks Slack who the token is and what the channels are.
+    /// Asks Slack whose the token is and how the channels stand.
     pub(crate) async fn ask_all(&self) -> SlackReport {
         self.api.ask_all().await
     }
 
-    /// Asks the holds for a probe or for leave, and the channel's rate limiter for a permit: a new message takes one, every
-    /// call waits if Slack has said so. Nothing is asked in preview.
+    /// Asks the holds, and the channel's rate limiter: a new message takes a permit, and every call waits if Slack has said so. In
+    /// preview neither is asked.
     ///
     /// # Errors
     /// Why it is not sent now.
@@ -95,23 +96,23 @@ impl Slack {
         author: Author<'_>,
         outgoing: &mut Outgoing,
         now: Instant,
-    ) -> Result<(), NotNow> {
+    ) -> Result<(), Deferred> {
         if self.settings().preview {
             return Ok(());
         }
         let permit = self.holds.ask(outgoing.as_call(self), now);
-        outgoing.permit = Some(permit.map_err(NotNow::Held)?);
+        outgoing.permit = Some(permit.map_err(Deferred::Held)?);
         let pacer = &self.api.pacer;
         let closed = pacer.check(&outgoing.target, now);
         if outgoing.method != Method::PostMessage {
-            return closed.map_err(NotNow::RateLimited);
+            return closed.map_err(Deferred::RateLimited);
         }
         let rate = self.settings().rate;
         let who = format!("{} {}", author.handler, author.delivery);
         let permit = pacer.take(&outgoing.target, &who, rate, now);
         permit.map_err(|wait| match closed {
-            Err(_) => NotNow::RateLimited(wait),
-            Ok(()) => NotNow::OwnRate {
+            Err(_) => Deferred::RateLimited(wait),
+            Ok(()) => Deferred::OwnRate {
                 wait,
                 why: format!(
                     "waiting for this channel's rate limit ({} a second, slack.rate)",
@@ -185,11 +186,10 @@ impl Slack {
         &self,
         author: Author<'_>,
         outgoing: &Outgoing,
-        permit: Permit,
+        permit: CallPermit,
         failure: SlackFailure,
     ) -> Sent {
-        let (channel, call) = (&outgoing.channel, outgoing.as_call(self));
-        let (now, change) = (Instant::now(), failure.change());
+        let (call, change) = (outgoing.as_call(self), failure.change());
         let mut findings = match &failure {
             // It is not known whether the token is good, or Slack in order.
             SlackFailure::Unavailable(_)
@@ -203,7 +203,31 @@ impl Slack {
                 vec![Finding::Has(Dependency::Slack)]
             }
         };
-        let error = match failure {
+        let unknown = match &failure {
+            SlackFailure::Unknown(why, _) => Some(format!("posted or not: unknown; {why}")),
+            _ => None,
+        };
+        let error = self.error_of(author, outgoing, permit, failure, &mut findings);
+        Sent {
+            reply: Err(error),
+            change,
+            line: unknown,
+            findings,
+        }
+    }
+
+    /// Returns what the handler is told of a failure; places the hold that it calls for.
+    fn error_of(
+        &self,
+        author: Author<'_>,
+        outgoing: &Outgoing,
+        permit: CallPermit,
+        failure: SlackFailure,
+        findings: &mut Vec<Finding>,
+    ) -> SlackError {
+        let (channel, call) = (&outgoing.channel, outgoing.as_call(self));
+        let now = Instant::now();
+        match failure {
             SlackFailure::Invalid(why) => {
                 tracing::error!(
                     handler = author.handler.as_str(),
@@ -215,26 +239,15 @@ impl Slack {
             SlackFailure::NotFound => SlackError::NotFound,
             SlackFailure::RateLimited(wait) => SlackError::RateLimited(wait),
             SlackFailure::Unavailable(why) => SlackError::Unavailable(why),
-            SlackFailure::Unknown(why, reported) => {
-                let line = format!("posted or not: unknown; {why}");
-                let error = match reported {
-                    Reported::AsTimeout => SlackError::Timeout,
-                    Reported::AsUnavailable => SlackError::Unavailable(why),
-                };
-                return Sent {
-                    reply: Err(error),
-                    change,
-                    line: Some(line),
-                    findings,
-                };
-            }
+            SlackFailure::Unknown(_, Reported::AsTimeout) => SlackError::Timeout,
+            SlackFailure::Unknown(why, Reported::AsUnavailable) => SlackError::Unavailable(why),
             SlackFailure::ChannelHeld { code, advice } => {
                 let reason = (code.as_str(), advice.as_str());
                 match self.holds.refuse_channel(call, permit, reason, now) {
-                    Refusal::Held(hold) => held(&mut findings, hold),
+                    Refused::Held(hold) => held(findings, hold),
                     // Posted anew, the message goes to where the name points.
-                    Refusal::Elsewhere if outgoing.at.is_some() => SlackError::NotFound,
-                    Refusal::Elsewhere | Refusal::Outdated => {
+                    Refused::Elsewhere if outgoing.at.is_some() => SlackError::NotFound,
+                    Refused::Elsewhere | Refused::Outdated => {
                         let channel = Dependency::SlackChannel(channel.clone());
                         findings.push(Finding::Needs(channel));
                         SlackError::Unavailable(format!("{code}: {advice}"))
@@ -246,23 +259,17 @@ impl Slack {
                 let token = token.and_then(|token| token.read().ok());
                 let reason = (code.as_str(), advice.as_str());
                 match self.holds.refuse_token(call, permit, reason, token, now) {
-                    Refusal::Held(hold) => held(&mut findings, hold),
-                    Refusal::Elsewhere | Refusal::Outdated => {
+                    Refused::Held(hold) => held(findings, hold),
+                    Refused::Elsewhere | Refused::Outdated => {
                         SlackError::Unavailable(format!("{code}: {advice}"))
                     }
                 }
             }
-        };
-        Sent {
-            reply: Err(error),
-            change,
-            line: None,
-            findings,
         }
     }
 
-    /// Shows a call instead of sending it. `name` makes the message's place in the channel up, the same on every attempt, as
-    /// Slack's own would be from the record.
+    /// Shows a call instead of sending it. `name` takes the place of Slack's timestamp: it is the same on every attempt, as Slack's
+    /// own would be from the record.
     pub(crate) fn show(&self, author: Author<'_>, outgoing: &Outgoing, name: &str) -> Shown {
         let body = &outgoing.body;
         let ts = match body.get("ts").and_then(Value::as_str) {

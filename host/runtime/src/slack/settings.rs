@@ -19,9 +19,9 @@ pub struct Settings {
     pub channels: BTreeMap<String, String>,
     /// `rate`: of each channel.
     pub rate: Rate,
-    /// `api_url`, ends with a slash: `https://slack.com/api/` by default.
+    /// `api_url`: the base of the methods, with a slash at its end.
     pub api_url: Url,
-    /// `proxy_url`: the configuration's by default.
+    /// `proxy_url` of this section, or else that of the configuration.
     pub proxy: Option<Arc<Proxy>>,
     /// `via_proxy`: the proxy resolves Slack's name.
     pub via_proxy: bool,

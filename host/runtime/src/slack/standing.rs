@@ -1,4 +1,4 @@
-//! Asks Slack who the token is and what the channels are, before an alert has to find out. Changes nothing there.
+//! Asks Slack whose the token is and how the channels stand, before an alert needs them. Changes nothing at Slack.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::answer::{advice_of, code_of, scopes_of};
 use super::api::{SlackApi, SlackFailure, not_sent};
 use super::codes::{Meaning, meaning};
 
-/// One call; the answer of a working Slack takes a second at most.
+/// The time of one call; Slack answers within a second if it works.
 const CALL_MAX: Duration = Duration::from_secs(10);
-/// Of an answer: a page of channels has some hundred kilobytes.
+/// Bytes of an answer: a page of channels has some hundred kilobytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// Pages of 1,000 channels that are looked through for a name.
+/// Pages of 1,000 channels that are searched for a name.
 const PAGES_MAX: usize = 10;
 
 /// What Slack says of the token and of the channels.
@@ -40,7 +40,7 @@ pub struct Bot {
 }
 
 impl Bot {
-    /// Returns true where the token surely lacks a scope.
+    /// Returns true if the token is known to lack a scope.
     #[must_use]
     pub fn lacks(&self, scope: &str) -> bool {
         let scopes = self.scopes.as_ref();
@@ -56,7 +56,7 @@ impl Bot {
 /// Why Slack did not say who the token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlackTrouble {
-    /// It does not answer, or not now, or with what says nothing of the token.
+    /// It does not answer, or its answer says nothing about the token.
     Unreachable(String),
     /// It refuses the token: its code, and what to do.
     Refused(String),
@@ -78,7 +78,7 @@ pub enum ChannelState {
 }
 
 #[derive(Deserialize)]
-struct Plain<T> {
+struct Envelope<T> {
     ok: bool,
     #[serde(default)]
     error: String,
@@ -98,12 +98,12 @@ struct Identity {
 
 #[derive(Deserialize)]
 struct Info {
-    channel: Channel,
+    channel: ChannelInfo,
 }
 
 #[derive(Deserialize)]
 struct Page {
-    channels: Vec<Channel>,
+    channels: Vec<ChannelInfo>,
     #[serde(default)]
     response_metadata: Metadata,
 }
@@ -115,7 +115,7 @@ struct Metadata {
 }
 
 #[derive(Clone, Deserialize)]
-struct Channel {
+struct ChannelInfo {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -126,7 +126,7 @@ struct Channel {
     is_private: bool,
 }
 
-impl Channel {
+impl ChannelInfo {
     fn state(&self, bot: &Bot) -> ChannelState {
         if self.is_archived {
             ChannelState::Archived
@@ -195,7 +195,7 @@ impl SlackApi {
                     let advice = advice_of(&code, &needed, advice);
                     SlackTrouble::Refused(format!("{code}: {advice}"))
                 }
-                // Of any other it is not known whether the token is good.
+                // Any other code does not say whether the token is good.
                 _ => SlackTrouble::Unreachable(format!("Slack answered {code}")),
             }),
         }
@@ -213,7 +213,7 @@ impl SlackApi {
     }
 
     /// Lists the channels that the token may see.
-    async fn all(&self, bot: &Bot) -> Result<BTreeMap<String, Channel>, ChannelState> {
+    async fn all(&self, bot: &Bot) -> Result<BTreeMap<String, ChannelInfo>, ChannelState> {
         let types = if bot.lacks("groups:read") {
             "public_channel"
         } else if bot.lacks("channels:read") {
@@ -310,15 +310,15 @@ impl SlackApi {
         }
         let unreadable =
             || unreachable("what answered is not Slack: check slack.api_url".to_owned());
-        let answer: Plain<T> = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
+        let answer: Envelope<T> = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
         match answer {
-            Plain {
+            Envelope {
                 ok: true,
                 answer: Some(answer),
                 ..
             } => Ok((answer, scopes)),
-            Plain { ok: true, .. } => Err(unreadable()),
-            Plain { error, needed, .. } => Err(Why::Code {
+            Envelope { ok: true, .. } => Err(unreadable()),
+            Envelope { error, needed, .. } => Err(Why::Code {
                 code: code_of(error),
                 needed: scopes_of(needed),
             }),
@@ -328,7 +328,7 @@ impl SlackApi {
 
 fn named(
     bot: &Bot,
-    known: Option<Result<&BTreeMap<String, Channel>, &ChannelState>>,
+    known: Option<Result<&BTreeMap<String, ChannelInfo>, &ChannelState>>,
     name: &str,
 ) -> ChannelState {
     match known {
@@ -340,7 +340,7 @@ fn named(
     }
 }
 
-/// A private channel is not shown to a token that may not see any.
+/// Returns the state of a channel that was not found: a private one is not shown to a token without the scope for it.
 fn missing(bot: &Bot) -> ChannelState {
     if bot.lacks("groups:read") {
         return ChannelState::Unchecked(

@@ -1,95 +1,24 @@
-//! Reads texts in which each character may be spelt as escapers like it.
+//! Finds a secret in a text, however its characters are escaped.
 //!
-//! Escapers differ in which characters they touch and how: a list of what the known ones make of a secret
-//! misses the next one, and every mixture. So the text is read the other way round: at each place, every
-//! reading of what stands there (the byte itself, or the escape that begins there) is compared with what the
-//! secret has next.
+//! Escapers differ in which characters they escape and how: a list of what the known ones make of a secret misses the next
+//! escaper, and every mixture. So the text is read instead: at each index, every reading (the byte itself, or the escape that
+//! begins there) is compared with the next character of the secret.
 
-use std::cell::{Cell, RefCell};
+mod escapes;
+
 use std::collections::HashSet;
-use std::rc::Rc;
 
-/// How many escapers may have been applied one over the other: JSON within JSON within a URL.
-const LAYERS_MAX: u8 = 3;
-/// Readings that are kept, two for each place. Few escapes are as long as the places that these are for, so nearly
-/// each place is read once.
-const KEPT_MAX: usize = 1_024;
-
-/// What one reading comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
-    Byte(u8),
-    Char(char),
-}
-
-/// Called with each reading and with where it ends.
-type Found<'f> = &'f mut dyn FnMut(Unit, usize);
-
-/// The steps that may be taken, each of a few nanoseconds. Once they are spent nothing more is read, and what was
-/// found counts for nothing.
-pub(crate) struct Steps {
-    left: Cell<u64>,
-    is_spent: Cell<bool>,
-}
-
-impl Steps {
-    pub(crate) fn new(max: u64) -> Self {
-        Self {
-            left: Cell::new(max),
-            is_spent: Cell::new(false),
-        }
-    }
-
-    /// Returns true where there were too few.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.is_spent.get()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn left(&self) -> u64 {
-        self.left.get()
-    }
-
-    /// Returns false where there are none left.
-    fn spend(&self, steps: usize) -> bool {
-        match self.left.get().checked_sub(steps as u64) {
-            Some(left) => self.left.set(left),
-            None => self.is_spent.set(true),
-        }
-        !self.is_spent()
-    }
-}
-
-struct Known {
-    at: usize,
-    layers: u8,
-    readings: Rc<[(Unit, usize)]>,
-}
-
-/// Reads one text.
-pub(crate) struct Reader<'t> {
-    text: &'t [u8],
-    steps: &'t Steps,
-    /// What the escapes come to that begin at the places read last, under two layers and three.
-    known: RefCell<Vec<Option<Known>>>,
-}
+use escapes::LAYERS_MAX;
+pub(crate) use escapes::{Reader, Steps, Unit, is_lead};
 
 impl<'t> Reader<'t> {
-    pub(crate) fn new(text: &'t [u8], steps: &'t Steps) -> Self {
-        Self {
-            text,
-            steps,
-            known: RefCell::default(),
-        }
-    }
-
-    /// Returns where the longest spelling of `secret` ends that begins at `at`.
+    /// Returns the end of the longest spelling of `secret` that begins at `at`.
     pub(crate) fn match_at(&self, at: usize, secret: &[u8]) -> Option<usize> {
         if begins_another_word(self.text, at, secret) {
             return None;
         }
-        // Pairs of a place in the secret and one in the text. More than one at a time only where an escape may be
-        // read in two ways; each is followed once, so that no text takes exponential time.
+        // Pairs of an index of the secret and one of the text. There is more than one only if an escape can be read in two
+        // ways; each is followed once, so that no text takes exponential time.
         let mut open = vec![(0, at)];
         let mut seen = HashSet::new();
         let mut end = None;
@@ -126,7 +55,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Most places that look like a beginning differ in the next byte: found out without more ado.
+/// Most bytes that look like a beginning are followed by another byte: this is a quick check for that.
 fn begins_another_word(text: &[u8], at: usize, secret: &[u8]) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'"' | b'.' | b',' | b':');
@@ -138,7 +67,7 @@ fn begins_another_word(text: &[u8], at: usize, secret: &[u8]) -> bool {
     }
 }
 
-/// Returns the text with every escape in it read, as often as it was escaped; as far as the steps last.
+/// Returns the text with every escape decoded, as often as it was escaped; as far as the steps last.
 pub(crate) fn unescaped(text: &str, steps: &Steps) -> String {
     let text = text.as_bytes();
     let reader = Reader::new(text, steps);
@@ -160,13 +89,13 @@ pub(crate) fn unescaped(text: &str, steps: &Steps) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-/// Returns true where a spelling of `secret` may begin with `byte`.
+/// Returns true if a spelling of `secret` may begin with `byte`.
 pub(crate) fn may_begin(secret: &[u8], byte: u8) -> bool {
     let first = secret.first().copied().unwrap_or_default();
     byte.eq_ignore_ascii_case(&first) || is_lead(byte) || (byte == b'+' && first == b' ')
 }
 
-/// How many bytes of `rest` the unit is. Case does not count: an answer in capitals gives nearly all of it away.
+/// Returns how many bytes of `rest` the unit is. Case does not matter: an answer in capitals gives nearly all of it away.
 fn continues(rest: &[u8], unit: Unit) -> Option<usize> {
     match unit {
         Unit::Byte(byte) => rest[0].eq_ignore_ascii_case(&byte).then_some(1),
@@ -179,7 +108,7 @@ fn continues(rest: &[u8], unit: Unit) -> Option<usize> {
     }
 }
 
-/// What stands between the characters of a wider encoding (UTF-16, UTF-32), and where a line is folded.
+/// Skips the bytes between the characters of a wider encoding (UTF-16, UTF-32), and line folds.
 fn skip_filling(text: &[u8], mut at: usize, wanted: u8) -> usize {
     loop {
         at += match &text[at..] {
@@ -190,332 +119,6 @@ fn skip_filling(text: &[u8], mut at: usize, wanted: u8) -> usize {
         };
     }
 }
-
-pub(crate) fn is_lead(byte: u8) -> bool {
-    matches!(byte, b'%' | b'\\' | b'&' | b'=')
-}
-
-/// Most leads are none, which the next byte tells.
-fn goes_on(lead: u8, next: u8) -> bool {
-    is_lead(next)
-        || match lead {
-            b'%' => next.is_ascii_hexdigit() || matches!(next, b'u' | b'U'),
-            b'=' => next.is_ascii_hexdigit(),
-            b'&' => next.is_ascii_alphabetic() || next == b'#',
-            _ => true,
-        }
-}
-
-impl Reader<'_> {
-    /// Finds every reading of what begins at `at`.
-    pub(crate) fn read(&self, at: usize, layers: u8, found: Found<'_>) {
-        let Some(&byte) = self.text.get(at) else {
-            return;
-        };
-        if !self.steps.spend(1) {
-            return;
-        }
-        found(Unit::Byte(byte), at + 1);
-        if layers == 0 {
-            return;
-        }
-        if byte == b'+' {
-            found(Unit::Byte(b' '), at + 1);
-        }
-        // The first byte of every escape, escaped or not, is one of these.
-        let next = self.text.get(at + 1).copied().unwrap_or_default();
-        if !is_lead(byte) || !goes_on(byte, next) {
-            return;
-        }
-        for (unit, to) in self.escapes(at, layers).iter() {
-            if !self.steps.spend(1) {
-                return;
-            }
-            found(*unit, *to);
-        }
-    }
-
-    /// Returns what the escapes that begin at `at` come to.
-    fn escapes(&self, at: usize, layers: u8) -> Rc<[(Unit, usize)]> {
-        let kept = (2 * self.text.len()).next_power_of_two().min(KEPT_MAX);
-        let place = (2 * at + usize::from(layers & 1)) % kept;
-        if let Some(Some(known)) = self.known.borrow().get(place)
-            && (known.at, known.layers) == (at, layers)
-        {
-            return Rc::clone(&known.readings);
-        }
-        let mut all = Vec::new();
-        let found: Found<'_> = &mut |unit, to| {
-            if self.steps.spend(1 + all.len()) && !all.contains(&(unit, to)) {
-                all.push((unit, to));
-            }
-        };
-        let inner = layers - 1;
-        self.read(at, inner, &mut |lead, next| match lead {
-            Unit::Byte(b'%') => self.percent(next, inner, found),
-            Unit::Byte(b'\\') => self.backslash(next, inner, found),
-            Unit::Byte(b'&') => self.reference(next, inner, found),
-            // Quoted-printable.
-            Unit::Byte(b'=') => self.pair(next, inner, found),
-            _ => {}
-        });
-        let readings: Rc<[_]> = all.into();
-        // Under one layer, reading is as fast as looking it up.
-        if layers > 1 {
-            let mut known = self.known.borrow_mut();
-            known.resize_with(kept, || None);
-            known[place] = Some(Known {
-                at,
-                layers,
-                readings: Rc::clone(&readings),
-            });
-        }
-        readings
-    }
-
-    /// `%26`, and `%u0026` as JavaScript's `escape` and IIS have it.
-    fn percent(&self, at: usize, layers: u8, found: Found<'_>) {
-        self.pair(at, layers, found);
-        self.literal(at, layers, b"u", &mut |to| {
-            self.utf16(to, layers, b"%u", found);
-        });
-    }
-
-    /// Two hexadecimal digits: a byte to some, a character to others.
-    fn pair(&self, at: usize, layers: u8, found: Found<'_>) {
-        self.number(at, layers, Digits::hex(2), &mut |value, to| {
-            match u8::try_from(value) {
-                Ok(byte) => found(Unit::Byte(byte), to),
-                Err(_) => return,
-            }
-            if value >= 0x80 {
-                found_char(value, to, found);
-            }
-        });
-    }
-
-    /// As JSON, JavaScript, Python, Go, Rust, C and shells write it.
-    fn backslash(&self, at: usize, layers: u8, found: Found<'_>) {
-        self.read(at, layers, &mut |unit, next| {
-            let Unit::Byte(byte) = unit else {
-                return;
-            };
-            match byte {
-                b'u' => {
-                    self.utf16(next, layers, b"\\u", found);
-                    self.braced(next, layers, found);
-                }
-                b'U' => self.number(next, layers, Digits::hex(8), &mut |value, to| {
-                    found_char(value, to, found);
-                }),
-                b'x' => self.pair(next, layers, found),
-                b'0'..=b'7' => self.number(at, layers, Digits::octal(), &mut |value, to| {
-                    if let Ok(byte) = u8::try_from(value) {
-                        found(Unit::Byte(byte), to);
-                    }
-                }),
-                b'n' => found(Unit::Byte(b'\n'), next),
-                b'r' => found(Unit::Byte(b'\r'), next),
-                b't' => found(Unit::Byte(b'\t'), next),
-                b'b' => found(Unit::Byte(8), next),
-                b'f' => found(Unit::Byte(12), next),
-                b'v' => found(Unit::Byte(11), next),
-                mark if mark.is_ascii_punctuation() || mark == b' ' => found(unit, next),
-                _ => {}
-            }
-        });
-    }
-
-    /// Four digits, and the second half of a pair where they are the first.
-    fn utf16(&self, at: usize, layers: u8, prefix: &[u8], found: Found<'_>) {
-        self.number(at, layers, Digits::hex(4), &mut |first, to| {
-            if !(0xd800..0xdc00).contains(&first) {
-                found_char(first, to, found);
-                return;
-            }
-            self.literal(to, layers, prefix, &mut |to| {
-                self.number(to, layers, Digits::hex(4), &mut |second, to| {
-                    if (0xdc00..0xe000).contains(&second) {
-                        let value = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-                        found_char(value, to, found);
-                    }
-                });
-            });
-        });
-    }
-
-    /// `{26}` after `\u`.
-    fn braced(&self, at: usize, layers: u8, found: Found<'_>) {
-        self.literal(at, layers, b"{", &mut |to| {
-            self.number(to, layers, Digits::upto(16, 6), &mut |value, to| {
-                self.literal(to, layers, b"}", &mut |to| {
-                    found_char(value, to, found);
-                });
-            });
-        });
-    }
-
-    /// What HTML writes between `&` and `;`.
-    fn reference(&self, at: usize, layers: u8, found: Found<'_>) {
-        self.literal(at, layers, b"#", &mut |to| {
-            let mut ends = |value, to| {
-                self.literal(to, layers, b";", &mut |to| {
-                    found_char(value, to, found);
-                });
-            };
-            self.number(to, layers, Digits::upto(10, 10), &mut ends);
-            self.literal(to, layers, b"x", &mut |to| {
-                self.number(to, layers, Digits::upto(16, 8), &mut ends);
-            });
-        });
-        self.named(at, layers, (0, u64::MAX), found);
-    }
-
-    /// One of the names from its letter `done` on, of those in the set `of`. All at once: each letter is read once.
-    fn named(&self, at: usize, layers: u8, (done, of): (usize, u64), found: Found<'_>) {
-        self.read(at, layers, &mut |unit, to| {
-            let Unit::Byte(byte) = unit else {
-                return;
-            };
-            let mut go_on = 0;
-            for (index, (name, char)) in NAMED.iter().enumerate() {
-                match name.as_bytes().get(done) {
-                    _ if of & (1 << index) == 0 => {}
-                    Some(letter) if letter.eq_ignore_ascii_case(&byte) => go_on |= 1 << index,
-                    None if byte == b';' => found(Unit::Byte(*char), to),
-                    _ => {}
-                }
-            }
-            if go_on != 0 {
-                self.named(to, layers, (done + 1, go_on), found);
-            }
-        });
-    }
-
-    /// Reads `wanted`, in whatever case.
-    fn literal(&self, at: usize, layers: u8, wanted: &[u8], then: &mut dyn FnMut(usize)) {
-        let Some((first, rest)) = wanted.split_first() else {
-            then(at);
-            return;
-        };
-        self.read(at, layers, &mut |unit, to| {
-            if matches!(unit, Unit::Byte(byte) if byte.eq_ignore_ascii_case(first)) {
-                self.literal(to, layers, rest, then);
-            }
-        });
-    }
-
-    /// Reads a number of so many digits; what has fewer is passed on too where that may be.
-    fn number(&self, at: usize, layers: u8, digits: Digits, then: &mut dyn FnMut(u32, usize)) {
-        self.digits_from(at, layers, digits, (0, 0), then);
-    }
-
-    fn digits_from(
-        &self,
-        at: usize,
-        layers: u8,
-        digits: Digits,
-        (value, count): (u32, u8),
-        then: &mut dyn FnMut(u32, usize),
-    ) {
-        if count >= digits.min {
-            then(value, at);
-        }
-        if count == digits.max {
-            return;
-        }
-        self.read(at, layers, &mut |unit, to| {
-            let Unit::Byte(byte) = unit else {
-                return;
-            };
-            if let Some(digit) = char::from(byte).to_digit(digits.radix) {
-                let value = value.wrapping_mul(digits.radix).wrapping_add(digit);
-                self.digits_from(to, layers, digits, (value, count + 1), then);
-            }
-        });
-    }
-}
-
-fn found_char(value: u32, to: usize, found: Found<'_>) {
-    match (u8::try_from(value), char::from_u32(value)) {
-        (Ok(byte @ ..0x80), _) => found(Unit::Byte(byte), to),
-        (_, Some(char)) => found(Unit::Char(char), to),
-        _ => {}
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Digits {
-    radix: u32,
-    min: u8,
-    max: u8,
-}
-
-impl Digits {
-    fn hex(count: u8) -> Self {
-        Self {
-            radix: 16,
-            min: count,
-            max: count,
-        }
-    }
-
-    fn octal() -> Self {
-        Self {
-            radix: 8,
-            min: 3,
-            max: 3,
-        }
-    }
-
-    fn upto(radix: u32, max: u8) -> Self {
-        Self { radix, min: 1, max }
-    }
-}
-
-/// HTML's names of what ASCII has.
-const NAMED: [(&str, u8); 40] = [
-    ("amp", b'&'),
-    ("lt", b'<'),
-    ("gt", b'>'),
-    ("quot", b'"'),
-    ("apos", b'\''),
-    ("nbsp", b' '),
-    ("Tab", b'\t'),
-    ("NewLine", b'\n'),
-    ("excl", b'!'),
-    ("num", b'#'),
-    ("dollar", b'$'),
-    ("percnt", b'%'),
-    ("lpar", b'('),
-    ("rpar", b')'),
-    ("ast", b'*'),
-    ("midast", b'*'),
-    ("plus", b'+'),
-    ("comma", b','),
-    ("period", b'.'),
-    ("sol", b'/'),
-    ("colon", b':'),
-    ("semi", b';'),
-    ("equals", b'='),
-    ("quest", b'?'),
-    ("commat", b'@'),
-    ("lsqb", b'['),
-    ("lbrack", b'['),
-    ("bsol", b'\\'),
-    ("rsqb", b']'),
-    ("rbrack", b']'),
-    ("Hat", b'^'),
-    ("lowbar", b'_'),
-    ("UnderBar", b'_'),
-    ("grave", b'`'),
-    ("lcub", b'{'),
-    ("lbrace", b'{'),
-    ("verbar", b'|'),
-    ("vert", b'|'),
-    ("rcub", b'}'),
-    ("rbrace", b'}'),
-];
 
 #[cfg(test)]
 mod tests {

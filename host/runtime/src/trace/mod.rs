@@ -1,5 +1,6 @@
 //! The trace of one invocation, which the API calls its story: what it called, what it logged and what it used.
 
+pub(crate) mod log;
 pub(crate) mod recorder;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ pub struct Trace {
     /// Host calls past the bound, not kept.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub calls_dropped: u32,
-    /// How many host calls came to what, those past the bound too. For metrics, not for the story.
+    /// Host calls by their result, those past the bound too. For metrics, not for the story.
     #[serde(skip)]
     pub counts: Vec<CallCount>,
     /// Which limits were met how often. For metrics: the story has the calls, the lines and the error.
@@ -28,7 +29,7 @@ pub struct Trace {
     /// Lines past the bound, not kept.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub logs_dropped: u32,
-    /// Time on a processor, in microseconds.
+    /// CPU time, in microseconds.
     pub cpu_us: u64,
     /// From instantiation to the result, in microseconds.
     pub wall_us: u64,
@@ -36,12 +37,12 @@ pub struct Trace {
     pub memory_bytes: u64,
 }
 
-/// Host calls of one kind that came to one result.
+/// Host calls of one interface with one result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallCount {
     /// Which interface.
     pub kind: CallKind,
-    /// `ok`, `error`, or the word of [`Answered`] where the world did not answer.
+    /// `ok`, `error`, or the word of [`Answered`] if it was not made now.
     pub result: &'static str,
     /// How many.
     pub count: u32,
@@ -55,20 +56,20 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// One host call, as the story tells it.
+/// One host call, as the story shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Which interface.
     pub kind: CallKind,
     /// The method and URL, the channel, the key.
     pub request: String,
-    /// The status, the error; where effects are held back: what would have been sent.
+    /// The status, the error; in a dry run, what would have been sent.
     pub result: String,
     /// How it was answered.
     pub answered: Answered,
     /// In microseconds.
     pub duration_us: u64,
-    /// Slack's text and blocks where the message was previewed instead of posted.
+    /// Slack's text and blocks, if the message was shown instead of sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<serde_json::Value>,
 }
@@ -77,15 +78,15 @@ pub struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answered {
-    /// By the world, now.
+    /// It was made now.
     Live,
     /// From the record of an earlier attempt.
     Recorded,
-    /// By the world, and it may have happened before; or not clearly answered, and it may have happened.
+    /// It was made now and may have happened before; or it was not clearly answered and may have happened.
     Ambiguous,
-    /// Refused by policy or limit; nothing went out.
+    /// Refused by policy or a limit; nothing was sent.
     Denied,
-    /// A recorded effect that this attempt did not ask for again.
+    /// A recorded effect that this attempt did not make again.
     Diverged,
     /// Shown instead of sent.
     Preview,
@@ -116,4 +117,12 @@ pub struct LogLine {
     /// Names with values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
+}
+
+/// Counts a limit that was met.
+fn met(limits: &mut Vec<(LimitName, u32)>, limit: LimitName) {
+    match limits.iter_mut().find(|(known, _)| *known == limit) {
+        Some((_, count)) => *count = count.saturating_add(1),
+        None => limits.push((limit, 1)),
+    }
 }

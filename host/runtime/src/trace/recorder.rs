@@ -1,72 +1,36 @@
-//! Keeps what one invocation did and said, bounded, and outlives its store: a trap or a timeout still has a story.
+//! Records what one invocation did, within bounds. It outlives the store, so that a trap or a timeout has a story too.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Answered, Call, CallCount, LogLine, Trace};
+use super::log::{GuestLog, LogBudget, Speaker, Written};
+use super::{Answered, Call, CallCount, Trace, met};
 use crate::limits;
-use crate::limits::quota::{LimitName, Limits};
-use crate::outbound::rates::Rates;
-use crate::slack::holds::Hold;
-use crate::text::{cut, masked};
-use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
+use crate::limits::quota::LimitName;
+use crate::slack::hold::Hold;
+use crate::text::cut;
 use alert_manager_core::journal::{
     Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse,
 };
-use alert_manager_core::shapes;
 
-/// The field by which a handler's own fields reach the log, as a JSON array of pairs: an event's own names are fixed at
-/// compile time.
-pub const GUEST_FIELDS: &str = "guest.fields";
-
-/// Who speaks, for the operator's log.
-#[derive(Clone, Debug)]
-pub(crate) struct Speaker {
-    pub(crate) handler: HandlerName,
-    /// Its delivery and the alert; written out only where there is a line to log.
-    pub(crate) about: Option<(DeliveryId, Arc<Alert>)>,
-}
-
-/// How much may be said.
-#[derive(Clone, Debug)]
-pub(crate) struct LogBudget {
-    lines_max: usize,
-    bytes_max: usize,
-    per_second_max: u32,
-    rates: Arc<Rates>,
-}
-
-impl LogBudget {
-    pub(crate) fn new(limits: &Limits, rates: Arc<Rates>) -> Self {
-        Self {
-            lines_max: limits.log_lines_max,
-            bytes_max: limits.log_bytes_max,
-            per_second_max: limits.log_lines_per_second_max,
-            rates,
-        }
-    }
-}
-
-/// The story of one invocation while it runs.
+/// Records one invocation while it runs.
 pub(crate) struct Recorder {
-    speaker: Speaker,
-    budget: LogBudget,
-    /// As the story numbers it.
+    /// What the guest logs and prints.
+    pub(crate) log: GuestLog,
+    /// The attempt, as the story numbers it.
     attempt: u32,
-    inner: Mutex<Inner>,
+    recording: Mutex<Recording>,
 }
 
-/// What is kept of an invocation when it has ended.
+/// What was recorded of an invocation that has ended.
 pub(crate) struct Kept {
     pub(crate) trace: Trace,
-    /// What Slack refuses until the operator mends it, if a call met it.
+    /// What Slack refuses until the operator mends something, if a call met it.
     pub(crate) hold: Option<Hold>,
     /// What did not answer last.
     pub(crate) needs: Option<Dependency>,
-    /// The rate limit of ours that a call was to wait for.
+    /// The rate limit, ours, that a call had to wait for.
     pub(crate) rate: Option<String>,
     /// What answered.
     pub(crate) has: Vec<Dependency>,
@@ -77,17 +41,15 @@ pub(crate) struct Kept {
 }
 
 #[derive(Default)]
-struct Inner {
+struct Recording {
     trace: Trace,
-    log_bytes: usize,
-    stderr_tail: VecDeque<u8>,
     in_flight: Option<InFlight>,
     hold: Option<Hold>,
     needs: Option<Dependency>,
     rate: Option<String>,
     has: Vec<Dependency>,
     doubts: Doubts,
-    /// A call of this attempt that was to change something has ended without a success.
+    /// True if a call of this attempt that was to change something has not succeeded.
     has_failed: bool,
     recorded: RecordUse,
 }
@@ -95,7 +57,7 @@ struct Inner {
 struct InFlight {
     call: NamedCall,
     changes: bool,
-    /// The step's record when it began.
+    /// How far the step was on record when it began.
     recorded_to: u32,
     since: Instant,
 }
@@ -110,114 +72,22 @@ impl InFlight {
 impl Recorder {
     pub(crate) fn new(speaker: Speaker, budget: LogBudget) -> Self {
         Self {
-            speaker,
-            budget,
+            log: GuestLog::new(speaker, budget),
             attempt: 1,
-            inner: Mutex::default(),
+            recording: Mutex::default(),
         }
     }
 
-    /// Makes it the recorder of this attempt, before which so much is in doubt.
+    /// Makes it the recorder of this attempt; `doubts` is what earlier attempts left in doubt.
     pub(crate) fn in_doubt(mut self, attempt: u32, doubts: Doubts) -> Self {
         self.attempt = attempt;
-        self.inner.get_mut().doubts = doubts;
+        self.recording.get_mut().doubts = doubts;
         self
     }
 
-    /// Keeps a line and passes it to the operator's log; past the bound it is counted alone. Never waits.
-    pub(crate) fn log(&self, level: &str, message: &str, fields: &[(String, String)]) {
-        if self.inner.lock().is_full(&self.budget) {
-            // Before the line is put together: a flood is to cost next to nothing.
-            return;
-        }
-        let line = LogLine {
-            level: level.to_owned(),
-            message: masked(message, limits::LOG_LINE_BYTES_MAX),
-            fields: fields
-                .iter()
-                .take(limits::LOG_FIELDS_MAX)
-                .map(|(name, value)| {
-                    let name = masked(name, limits::LOG_FIELD_NAME_BYTES_MAX);
-                    let mut value = masked(value, limits::LOG_LINE_BYTES_MAX);
-                    shapes::mask_named(&name, &mut value);
-                    (name, value)
-                })
-                .collect(),
-        };
-        let bytes = line.message.len()
-            + line
-                .fields
-                .iter()
-                .map(|(n, v)| n.len() + v.len())
-                .sum::<usize>();
-        {
-            let mut inner = self.inner.lock();
-            if inner.log_bytes + bytes > self.budget.bytes_max {
-                inner.drop_line(LimitName::LogBytes);
-                return;
-            }
-            inner.log_bytes += bytes;
-            inner.trace.logs.push(line.clone());
-            let LogBudget {
-                per_second_max,
-                rates,
-                ..
-            } = &self.budget;
-            if !rates.may_log(*per_second_max, Instant::now()) {
-                // The story has it.
-                met(&mut inner.trace, LimitName::LogLinesPerSecond);
-                return;
-            }
-        }
-        self.emit(&line);
-    }
-
-    fn emit(&self, line: &LogLine) {
-        let Speaker { handler, about } = &self.speaker;
-        let (delivery, alertname) = match about {
-            Some((delivery, alert)) => (delivery.to_string(), alert.name()),
-            None => (String::new(), ""),
-        };
-        // Strings alone: there is nothing in them that JSON cannot hold.
-        let fields = serde_json::to_string(&line.fields).unwrap_or_default();
-        let message = &line.message;
-        macro_rules! emit {
-            ($level:ident) => {
-                tracing::$level!(
-                    target: "handler", %handler, delivery, alertname,
-                    { GUEST_FIELDS } = fields, "{message}"
-                )
-            };
-        }
-        match line.level.as_str() {
-            "trace" => emit!(trace),
-            "debug" => emit!(debug),
-            "warn" | "stderr" => emit!(warn),
-            "error" => emit!(error),
-            _ => emit!(info),
-        }
-    }
-
-    /// Keeps the end of what was printed to stderr: a panic's message, Python's traceback.
-    pub(crate) fn stderr(&self, bytes: &[u8]) {
-        let mut inner = self.inner.lock();
-        let tail = &bytes[bytes.len().saturating_sub(limits::STDERR_TAIL_BYTES_MAX)..];
-        let over =
-            (inner.stderr_tail.len() + tail.len()).saturating_sub(limits::STDERR_TAIL_BYTES_MAX);
-        inner.stderr_tail.drain(..over);
-        inner.stderr_tail.extend(tail);
-    }
-
-    /// Returns the end of what was printed to stderr.
-    pub(crate) fn stderr_tail(&self) -> String {
-        let mut inner = self.inner.lock();
-        let tail = String::from_utf8_lossy(inner.stderr_tail.make_contiguous());
-        shapes::masked(tail.trim()).into_owned()
-    }
-
-    /// Notes a call that is about to go out, in case that no answer comes.
+    /// Notes a call that is about to be made, in case that no answer comes.
     pub(crate) fn begin(&self, call: NamedCall, changes: bool, recorded_to: u32) {
-        self.inner.lock().in_flight = Some(InFlight {
+        self.recording.lock().in_flight = Some(InFlight {
             call,
             changes,
             recorded_to,
@@ -227,38 +97,38 @@ impl Recorder {
 
     /// Returns true if an effect by this name is ambiguous.
     pub(crate) fn is_in_doubt(&self, kind: CallKind, name: &CallName) -> bool {
-        self.inner.lock().doubts.are_carried_by(kind, name)
+        self.recording.lock().doubts.are_carried_by(kind, name)
     }
 
-    /// Notes that an effect by this name is on record: it carries what was in doubt.
+    /// Notes that an effect by this name is on record: what was in doubt goes with it.
     pub(crate) fn carried(&self, kind: CallKind, name: &CallName) {
-        self.inner.lock().doubts.carried(kind, name);
+        self.recording.lock().doubts.carried(kind, name);
     }
 
     /// Notes what the step has on record now.
     pub(crate) fn recorded(&self, used: RecordUse) {
-        self.inner.lock().recorded = used;
+        self.recording.lock().recorded = used;
     }
 
     /// Notes that a call ended without saying whether it happened.
     pub(crate) fn sent(&self, call: &NamedCall, why: &str, recorded_to: u32) {
-        let mut inner = self.inner.lock();
-        inner.doubts.sent(self.attempt, call, why, recorded_to);
-        inner.has_failed = true;
+        let mut recording = self.recording.lock();
+        recording.doubts.sent(self.attempt, call, why, recorded_to);
+        recording.has_failed = true;
     }
 
     /// Notes that a call did not succeed.
     pub(crate) fn failed(&self, call: &NamedCall) {
-        let mut inner = self.inner.lock();
-        inner.doubts.failed(call);
-        inner.has_failed = true;
+        let mut recording = self.recording.lock();
+        recording.doubts.failed(call);
+        recording.has_failed = true;
     }
 
-    /// Returns what the store has to know before this call begins, if anything.
+    /// Returns the note that the store has to have before this call begins, if any.
     pub(crate) fn note(&self, call: NamedCall, recorded_to: u32) -> Option<Note> {
-        let inner = self.inner.lock();
-        inner.has_failed.then(|| Note {
-            doubts: inner.doubts.clone(),
+        let recording = self.recording.lock();
+        recording.has_failed.then(|| Note {
+            doubts: recording.doubts.clone(),
             begun: Begun {
                 attempt: self.attempt,
                 call,
@@ -267,82 +137,81 @@ impl Recorder {
         })
     }
 
-    /// Keeps a call that was answered. `is_ok` is what the guest heard.
+    /// Keeps a call that was answered. `is_ok` is true if the guest learns of a success.
     pub(crate) fn call(&self, call: Call, is_ok: bool) {
-        let mut inner = self.inner.lock();
-        inner.in_flight = None;
-        push_call(&mut inner.trace, call, is_ok);
+        let mut recording = self.recording.lock();
+        recording.in_flight = None;
+        push_call(&mut recording.trace, call, is_ok);
     }
 
-    /// Counts a call that was turned away before it was looked at, and the limit that it met.
-    pub(crate) fn turned_away(&self, kind: CallKind, limit: LimitName) {
-        let mut inner = self.inner.lock();
-        count(&mut inner.trace, kind, Answered::Denied.as_str());
-        met(&mut inner.trace, limit);
+    /// Counts a call that was refused before it was looked at, and the limit that it met.
+    pub(crate) fn refused(&self, kind: CallKind, limit: LimitName) {
+        let mut recording = self.recording.lock();
+        count(&mut recording.trace, kind, Answered::Denied.as_str());
+        met(&mut recording.trace.limits, limit);
     }
 
     /// Counts a limit that was met.
     pub(crate) fn met(&self, limit: LimitName) {
-        met(&mut self.inner.lock().trace, limit);
+        met(&mut self.recording.lock().trace.limits, limit);
     }
 
-    /// Notes that a call met a hold. What did not answer before it is not what the step failed for.
+    /// Notes that a call met a hold. If something did not answer before it, that is not why the step failed.
     pub(crate) fn meets(&self, hold: Hold) {
-        let mut inner = self.inner.lock();
-        inner.hold = Some(hold);
-        inner.needs = None;
+        let mut recording = self.recording.lock();
+        recording.hold = Some(hold);
+        recording.needs = None;
     }
 
-    /// Notes that a call waits for a rate limit of ours.
+    /// Notes that a call has to wait for a rate limit of ours.
     pub(crate) fn waits_for_rate(&self, why: String) {
-        self.inner.lock().rate = Some(why);
+        self.recording.lock().rate = Some(why);
     }
 
-    /// Notes that a call needs what does not answer, or has not yet: that it answered before wakes nobody.
+    /// Notes that a call needs what does not answer, or has not answered yet, even if it answered before.
     pub(crate) fn needs(&self, dependency: Dependency) {
-        let mut inner = self.inner.lock();
-        inner.has.retain(|had| *had != dependency);
-        inner.needs = Some(dependency);
+        let mut recording = self.recording.lock();
+        recording.has.retain(|had| *had != dependency);
+        recording.needs = Some(dependency);
     }
 
-    /// Notes that a call has ended, and that it is not for this that a step may have to wait.
+    /// Notes that a call has ended, and that the step does not have to wait for this.
     pub(crate) fn needs_no_more(&self, dependency: &Dependency) {
-        let mut inner = self.inner.lock();
-        if inner.needs.as_ref() == Some(dependency) {
-            inner.needs = None;
+        let mut recording = self.recording.lock();
+        if recording.needs.as_ref() == Some(dependency) {
+            recording.needs = None;
         }
     }
 
     /// Notes that something answered as it should.
     pub(crate) fn has(&self, dependency: Dependency) {
         self.needs_no_more(&dependency);
-        let mut inner = self.inner.lock();
-        if inner
+        let mut recording = self.recording.lock();
+        if recording
             .hold
             .as_ref()
             .is_some_and(|hold| hold.dependency() == dependency)
         {
-            inner.hold = None;
+            recording.hold = None;
         }
-        if !inner.has.contains(&dependency) {
-            inner.has.push(dependency);
+        if !recording.has.contains(&dependency) {
+            recording.has.push(dependency);
         }
     }
 
-    /// Ends the story: a call still out is told as unanswered, and, where it may have changed
-    /// something, as ambiguous.
+    /// Ends the recording: a call in flight is unanswered, and ambiguous if it may have changed something.
     pub(crate) fn finish(&self) -> Kept {
         const UNANSWERED: &str = "no answer when the invocation ended";
-        let mut inner = self.inner.lock();
-        if let Some(out) = inner.in_flight.take() {
+        let mut recording = self.recording.lock();
+        if let Some(out) = recording.in_flight.take() {
             let leaves_doubt = out.leaves_doubt();
             if leaves_doubt {
-                inner
+                recording
                     .doubts
                     .sent(self.attempt, &out.call, UNANSWERED, out.recorded_to);
             }
             push_call(
-                &mut inner.trace,
+                &mut recording.trace,
                 Call {
                     kind: out.call.kind,
                     request: out.call.request,
@@ -358,39 +227,24 @@ impl Recorder {
                 false,
             );
         }
+        let mut trace = std::mem::take(&mut recording.trace);
+        let Written {
+            lines,
+            lines_dropped,
+            limits,
+            ..
+        } = self.log.take();
+        (trace.logs, trace.logs_dropped) = (lines, lines_dropped);
+        trace.limits.extend(limits);
         Kept {
-            trace: std::mem::take(&mut inner.trace),
-            hold: inner.hold.take(),
-            needs: inner.needs.take(),
-            rate: inner.rate.take(),
-            has: std::mem::take(&mut inner.has),
-            doubts: std::mem::take(&mut inner.doubts),
-            recorded: inner.recorded,
+            trace,
+            hold: recording.hold.take(),
+            needs: recording.needs.take(),
+            rate: recording.rate.take(),
+            has: std::mem::take(&mut recording.has),
+            doubts: std::mem::take(&mut recording.doubts),
+            recorded: recording.recorded,
         }
-    }
-}
-
-impl Inner {
-    /// Returns true where no more lines are kept, and counts the one that was to be.
-    fn is_full(&mut self, budget: &LogBudget) -> bool {
-        let is_full = self.trace.logs.len() >= budget.lines_max;
-        if is_full {
-            self.drop_line(LimitName::LogLines);
-        }
-        is_full
-    }
-
-    fn drop_line(&mut self, limit: LimitName) {
-        self.trace.logs_dropped = self.trace.logs_dropped.saturating_add(1);
-        met(&mut self.trace, limit);
-    }
-}
-
-fn met(trace: &mut Trace, limit: LimitName) {
-    let known = trace.limits.iter_mut().find(|(known, _)| *known == limit);
-    match known {
-        Some((_, count)) => *count = count.saturating_add(1),
-        None => trace.limits.push((limit, 1)),
     }
 }
 
@@ -435,6 +289,12 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    use std::sync::Arc;
+
+    use alert_manager_core::alert::HandlerName;
+
+    use crate::limits::quota::Limits;
+
     fn recorder() -> Recorder {
         let speaker = Speaker {
             handler: HandlerName::new("test"),
@@ -442,76 +302,6 @@ mod tests {
         };
         let budget = LogBudget::new(&Limits::default(), Arc::default());
         Recorder::new(speaker, budget)
-    }
-
-    #[test]
-    fn a_flood_of_lines_is_counted_and_dropped() {
-        let recorder = recorder();
-        for _ in 0..1_000 {
-            recorder.log("info", "again", &[]);
-        }
-        let trace = recorder.finish().trace;
-        assert_eq!(trace.logs.len(), 200);
-        assert_eq!(trace.logs_dropped, 800);
-        assert_eq!(trace.limits, [(LimitName::LogLines, 800)]);
-    }
-
-    #[test]
-    fn what_goes_over_the_rate_is_in_the_story_and_not_in_the_servers_log() {
-        let rates = Arc::<Rates>::default();
-        let limits = Limits {
-            log_lines_per_second_max: 1,
-            ..Limits::default()
-        };
-        let met: u32 = (0..3)
-            .map(|_| {
-                let recorder = Recorder {
-                    budget: LogBudget::new(&limits, Arc::clone(&rates)),
-                    ..recorder()
-                };
-                (0..100).for_each(|_| recorder.log("info", "again", &[]));
-                let trace = recorder.finish().trace;
-                assert_eq!((trace.logs.len(), trace.logs_dropped), (100, 0));
-                trace.limits.iter().map(|(_, count)| count).sum::<u32>()
-            })
-            .sum();
-        assert!((280..=289).contains(&met), "{met}");
-    }
-
-    #[test]
-    fn long_lines_use_up_the_bytes() {
-        let recorder = recorder();
-        (0..100).for_each(|_| recorder.log("info", &"x".repeat(10_000), &[]));
-        let trace = recorder.finish().trace;
-        assert_eq!(trace.logs.len(), 16);
-        assert_eq!(trace.limits, [(LimitName::LogBytes, 84)]);
-    }
-
-    #[test]
-    fn no_line_holds_a_secret_also_where_it_is_cut_within_one() {
-        let recorder = recorder();
-        let token = format!("CLOJARS_{}", "fcdf65d226beb9215468".repeat(3));
-        let filled = "x".repeat(limits::LOG_LINE_BYTES_MAX - 30);
-        recorder.log("info", &format!("{filled} {token}"), &[]);
-        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let secret = "Zx81kqP0v7Tn3Lw9";
-        let fields = [
-            field("token", &token),
-            field("db_password", secret),
-            field("pod", secret),
-        ];
-        recorder.log("info", &format!("got {token}"), &fields);
-        recorder.stderr(format!("panicked: {token}").as_bytes());
-        assert_eq!(recorder.stderr_tail(), "panicked: [masked]");
-        let trace = recorder.finish().trace;
-        assert!(trace.logs[0].message.ends_with(" [masked]"));
-        assert_eq!(trace.logs[1].message, "got [masked]");
-        let values: Vec<_> = trace.logs[1]
-            .fields
-            .iter()
-            .map(|(_, value)| value.as_str())
-            .collect();
-        assert_eq!(values, ["[masked]", "[masked]", secret]);
     }
 
     #[test]
@@ -559,16 +349,6 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_stderr_is_what_is_kept() {
-        let recorder = recorder();
-        recorder.stderr(&vec![b'a'; 10_000]);
-        recorder.stderr(b"the last words\n");
-        let tail = recorder.stderr_tail();
-        assert!(tail.len() <= limits::STDERR_TAIL_BYTES_MAX);
-        assert!(tail.ends_with("aathe last words"));
-    }
-
-    #[test]
     fn calls_are_counted_by_result_past_the_bound_too() {
         let recorder = recorder();
         let call = |answered| Call {
@@ -583,7 +363,7 @@ mod tests {
             recorder.call(call(Answered::Live), n % 3 != 0);
         }
         recorder.call(call(Answered::Recorded), false);
-        recorder.turned_away(CallKind::Http, LimitName::HttpCalls);
+        recorder.refused(CallKind::Http, LimitName::HttpCalls);
         let trace = recorder.finish().trace;
         assert_eq!(trace.calls.len(), limits::TRACE_CALLS_MAX);
         let counts: Vec<_> = trace

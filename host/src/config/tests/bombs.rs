@@ -1,4 +1,4 @@
-//! Configurations that would take more than they are worth to read, and others that fuzzing found.
+//! Configurations that would cost far too much to read, and others that fuzzing found.
 
 use std::fmt::Write as _;
 
@@ -40,8 +40,8 @@ fn nesting_without_end_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn a_tag_of_ones_own_is_refused_where_it_stands() {
-    // The library knows no place of what stands behind one: this was told of line 0.
+fn a_custom_tag_is_refused_at_its_place() {
+    // The library has no position for what follows a tag: this was reported for line 0.
     let found = problems(Given::new(), "slack:\n !preview: true\n");
     assert!(found[0].starts_with("am.yml:2:"), "{found:?}");
     assert!(found[0].contains("without a tag"), "{found:?}");

@@ -1,6 +1,9 @@
 //! `handlers.NAME.limits` and `sandbox`: each key is read, bounded and documented.
 
-use super::*;
+use std::time::Duration;
+
+use super::{CLOSED, Given, good, problems};
+use crate::alert::HandlerName;
 use crate::runtime::{Bounds, Limits, Unit};
 use crate::units::{parse_duration, parse_size};
 
@@ -34,7 +37,7 @@ fn each_limit_of_a_handler_is_read_and_bounded_with_its_place() {
 }
 
 #[test]
-fn nothing_at_all_is_no_limit_but_for_a_rate() {
+fn zero_is_refused_unless_the_limit_is_a_rate() {
     for (limit, part) in [
         ("memory: 0", "handlers.x.limits.memory is \"0\""),
         ("cpu: 0s", "more than 0"),

@@ -137,10 +137,10 @@ pub(super) async fn story(
     let id = parse_id(&id)?;
     let story = api.queue.story(id).await.map_err(|e| store(&e))?;
     let story = story.ok_or_else(|| unknown(id))?;
-    Ok(axum::Json(told(&api.handlers.load(), story)))
+    Ok(axum::Json(story_of(&api.handlers.load(), story)))
 }
 
-fn told(handlers: &worker::Settings, story: Story) -> api::Story {
+fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
     let (id, stored) = (story.delivery.id, story.attempts.len());
     let attempts: Vec<api::Attempt> = story
         .attempts

@@ -118,7 +118,7 @@ fn grants(settings: &HandlerSettings) -> api::Grants {
 
 /// Returns the limits by their names in the configuration, with the unit added if the name does not have it.
 fn limits(settings: &HandlerSettings) -> BTreeMap<String, Limit> {
-    let limit = |key: &LimitKey| {
+    let limit = |key: &LimitKey<Limits>| {
         let amount = (key.get)(&settings.limits);
         match key.unit {
             Unit::Size if !key.name.contains("bytes") => {

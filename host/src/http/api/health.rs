@@ -84,7 +84,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
         .map_or(0.0, |at| at.as_duration().as_secs_f64());
     let heartbeats = api.heartbeats.missing();
     let serving = api.registry.serving();
-    let look = api.metrics.look();
+    let scrape = api.metrics.scrape();
     api.metrics.queue(counts.depth, counts.dead, oldest);
     api.metrics.losses(&counts.losses);
     api.metrics.log_lines_dropped(log::dropped());
@@ -117,7 +117,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Api
         .metrics
         .encode()
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    drop(look);
+    drop(scrape);
     Ok((
         [(
             header::CONTENT_TYPE,

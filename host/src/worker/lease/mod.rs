@@ -62,7 +62,8 @@ impl Lease {
         // The queue uses the monotonic clock: its deliveries are due even if the wall clock was set back meanwhile.
         leased.progress.make_due(now);
         if leased.after_crash {
-            leased.progress.interrupt(leased.lease.saturating_sub(1));
+            let before = leased.lease.number.saturating_sub(1);
+            leased.progress.interrupt(before);
         }
         let steps = leased.progress.steps.iter_mut();
         for step in steps.filter(|step| adds_nothing(worker, step)) {
@@ -226,7 +227,7 @@ impl Lease {
     fn settle(self, waits_for: Option<HandlerName>) {
         let now = Timestamp::now();
         let mut progress = self.leased.progress;
-        progress.end_lease(self.leased.lease);
+        progress.end_lease(self.leased.lease.number);
         for (index, due) in self.due {
             let step = &mut progress.steps[index];
             if step.not_before.is_some() {
@@ -255,8 +256,7 @@ impl Lease {
             }
         };
         self.worker.queue.settle(Settlement {
-            id: self.leased.id,
-            token: self.leased.token,
+            lease: self.leased.lease,
             next,
             progress,
             alert: Some(self.leased.alert),

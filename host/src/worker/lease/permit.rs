@@ -18,7 +18,7 @@ impl Permit {
     /// Takes a permit if the handler has one left.
     pub(super) fn try_take(queue: &Queue, handler: &HandlerName) -> Option<Self> {
         queue
-            .try_take_slot(handler)
+            .try_take_permit(handler)
             .then(|| Self::taken(queue.clone(), handler.clone()))
     }
 
@@ -29,6 +29,6 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.queue.release_slot(&self.handler);
+        self.queue.release_permit(&self.handler);
     }
 }

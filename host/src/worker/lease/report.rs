@@ -27,7 +27,7 @@ impl Report {
             delivery: leased.id,
             alert: Arc::clone(&leased.alert),
             attempt: Attempt {
-                attempt: leased.lease,
+                attempt: leased.lease.number,
                 started_at,
                 ended_at: started_at,
                 outcome: AttemptOutcome::Yield.into(),

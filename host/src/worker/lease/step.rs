@@ -106,7 +106,7 @@ impl Lease {
         settings: &HandlerSettings,
         recorded: Recorded,
     ) -> Invocation {
-        let (id, lease) = (self.leased.id, self.leased.lease);
+        let (id, lease) = (self.leased.id, self.leased.lease.number);
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let steps = &self.leased.progress.steps;
         let found = Arc::new(found(&steps[..index]));
@@ -136,13 +136,13 @@ impl Lease {
             ledger: self
                 .worker
                 .queue
-                .ledger(id, self.leased.token, number, &step.handler),
+                .ledger(self.leased.lease, number, &step.handler),
         }
     }
 
     /// Returns what earlier attempts of a step recorded; a delivery's first lease has no record.
     async fn recorded(&self, step: u32) -> Result<Recorded, ReadError> {
-        if self.leased.lease <= 1 {
+        if self.leased.lease.number <= 1 {
             return Ok(Recorded {
                 elsewhere: self.recorded_now,
                 ..Recorded::default()
@@ -202,7 +202,7 @@ impl Lease {
         if !is_last && wall >= KEPT_WALL_MIN {
             self.worker
                 .queue
-                .progress(self.leased.id, self.leased.token, &self.leased.progress);
+                .progress(self.leased.lease, &self.leased.progress);
         }
     }
 

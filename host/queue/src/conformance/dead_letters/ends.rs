@@ -80,7 +80,7 @@ pub(in crate::conformance) async fn a_notice_that_waits_is_out_of_date_once_its_
     bench.fail(id).await;
     bench.flush().await;
     assert!(is_out_of_date(&bench).await, "another notice says so");
-    bench.queue.release_slot(&notice.handler);
+    bench.queue.release_permit(&notice.handler);
     let left_out = notice.id;
     bench.queue.leave_out(notice);
     bench.flush().await;
@@ -111,7 +111,7 @@ pub(in crate::conformance) async fn a_re_send_leaves_a_notice_in_force_until_it_
     // It was under way then: its end is stored when it has been sent.
     assert_eq!(bench.notices().await.len(), 1);
     bench.settle(&notice, Next::Done);
-    bench.queue.release_slot(&notice.handler);
+    bench.queue.release_permit(&notice.handler);
     bench.flush().await;
     let resolved = ("resolved".to_owned(), ROUTES[0].to_owned());
     assert_eq!(bench.notices().await[1..], [resolved]);

@@ -241,7 +241,7 @@ impl<B: Bench> Harness<B> {
             step.not_before = Some(until);
             step.waits_for = vec![Dependency::Slack];
         }
-        self.queue.release_slot(&leased.handler);
+        self.queue.release_permit(&leased.handler);
         self.queue.settle(settlement);
         self.flush().await;
     }

@@ -161,7 +161,7 @@ pub(in crate::conformance) async fn of_ways_that_are_all_blocked_one_is_taken_un
     free.0[2].is_blocked = false;
     let mut bench = bench.by_ways(free);
     let notice = bench.lease().await;
-    assert_eq!(notice.lease, 2, "it was woken");
+    assert_eq!(notice.lease.number, 2, "it was woken");
     assert!(bench.has_another_way(&notice).await);
     bench.settle(&notice, dead());
     bench.flush().await;

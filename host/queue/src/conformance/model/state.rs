@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::prelude::*;
 
-/// Below the number of ordering keys, so that some wait for a slot.
+/// Below the number of ordering keys, so that some wait for a permit.
 pub(super) const CAP: u32 = 2;
 pub(super) const ALERTS: u8 = 4;
 pub(super) const REPEAT_AFTER_S: u64 = 100;
@@ -179,13 +179,13 @@ impl Model {
         self.deliveries.values().filter(leased).count()
     }
 
-    /// Returns true where a suspect could run: it is due, and the first of its lane.
+    /// Returns true where a suspect could run: it is due, and the first of its ordering key.
     pub(super) fn has_ready_suspect(&self) -> bool {
         self.deliveries.iter().any(|(id, known)| {
             known.suspected > 0
                 && matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s)
                 && !self
-                    .lane(known.event)
+                    .of_key(known.event)
                     .any(|(other, k)| other < id && k.is_open())
         })
     }
@@ -201,14 +201,14 @@ impl Model {
         }
     }
 
-    pub(super) fn lane(&self, of: Event) -> impl Iterator<Item = (&DeliveryId, &Known)> {
+    pub(super) fn of_key(&self, of: Event) -> impl Iterator<Item = (&DeliveryId, &Known)> {
         self.deliveries
             .iter()
             .filter(move |(_, k)| k.event.0 == of.0)
     }
 
     pub(super) fn is_passed(&self, id: DeliveryId) -> bool {
-        self.lane(self.deliveries[&id].event).any(|(other, k)| {
+        self.of_key(self.deliveries[&id].event).any(|(other, k)| {
             *other > id && (k.stage == Stage::Done || (k.is_open() && k.leases > 0))
         })
     }
@@ -222,19 +222,19 @@ impl Model {
             matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s),
             "{known:?}"
         );
-        for (other_id, other) in self.lane(known.event) {
-            assert!(other.stage != Stage::Leased, "two of one lane run");
-            // One that has begun keeps its lane, also where an older one was sent again since.
+        for (other_id, other) in self.of_key(known.event) {
+            assert!(other.stage != Stage::Leased, "two of one ordering key run");
+            // One that has begun goes on, also if an older one was sent again since.
             assert!(
                 !other.is_open() || *other_id >= id || known.leases > 0,
-                "an older one of its lane waits"
+                "an older one of its ordering key waits"
             );
         }
         let known = self.deliveries.get_mut(&id).unwrap();
         known.stage = Stage::Leased;
         known.leases += 1;
         assert_eq!(
-            (leased.lease, leased.after_crash),
+            (leased.lease.number, leased.after_crash),
             (known.leases, known.after_crash)
         );
     }
@@ -253,7 +253,7 @@ impl Model {
         }
         for known in self.deliveries.values().filter(|k| k.is_open()) {
             let open: Vec<_> = self
-                .lane(known.event)
+                .of_key(known.event)
                 .filter(|(_, k)| k.is_open())
                 .collect();
             let mut heads = open
@@ -264,11 +264,14 @@ impl Model {
                 Stage::Waits { due, .. } => due > self.now_s,
                 _ => true,
             });
-            assert!(blocked, "a lane is free and does not move: {open:?}");
+            assert!(
+                blocked,
+                "an ordering key is free and does not move: {open:?}"
+            );
         }
     }
 
-    /// The process has ended: what was under way waits again, and has died where it was killed alone.
+    /// The process has ended: what was under way waits again, and it counts as a death if it was killed alone.
     pub(super) fn end(&mut self, killed: bool) {
         let alone = self.leased() == 1;
         for known in self.deliveries.values_mut() {

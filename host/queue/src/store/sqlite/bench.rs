@@ -13,11 +13,12 @@ use tempfile::TempDir;
 
 use alert_manager_core::alert::DeliveryId;
 
+use crate::commit::{self, Started};
 use crate::conformance::{Bench, Peek, REFUSED, Sizes, Stopped, Unsupported, Write};
-use crate::{Caps, Clock, Gathering, Leases, Options, Queue};
+use crate::{Caps, Clock, Leases, Options, Queue};
 
-use super::reader::state_of;
-use super::rows::status_code;
+use super::rows::{state_of, status_code};
+use super::{Gathering, SqliteStore};
 
 /// A store in a folder of its own.
 #[derive(Debug)]
@@ -30,7 +31,6 @@ pub(crate) struct SqliteBench {
 
 impl SqliteBench {
     /// Makes a store on the disk.
-    #[cfg(test)]
     pub(super) fn on_disk() -> Self {
         Self::within(tempfile::tempdir().unwrap(), Gathering::default())
     }
@@ -47,15 +47,18 @@ impl SqliteBench {
         self.dir.path().join("store.db")
     }
 
-    #[cfg(test)]
     pub(super) fn folder(&self) -> &std::path::Path {
         self.dir.path()
     }
 
     /// Opens the store, and leaves it to the caller to start what writes to it.
-    pub(super) fn start(&self, clock: Clock) -> super::Started {
-        let (options, caps) = (Options::default(), Caps::all(8));
-        super::start(&self.path(), self.gathering, options, caps, clock).unwrap()
+    pub(super) fn start(&self, clock: Clock) -> Started<SqliteStore> {
+        self.start_with(Options::default(), Caps::all(8), clock)
+    }
+
+    fn start_with(&self, options: Options, caps: Caps, clock: Clock) -> Started<SqliteStore> {
+        let store = SqliteStore::open(&self.path(), self.gathering, &options, clock.clone());
+        commit::start(store.unwrap(), options, caps, clock).unwrap()
     }
 
     fn beside(&self) -> MutexGuard<'_, Connection> {
@@ -126,9 +129,7 @@ impl Bench for SqliteBench {
     }
 
     fn open(&mut self, options: Options, caps: Caps, clock: Clock) -> (Queue, Leases) {
-        let path = self.path();
-        let started = super::start(&path, self.gathering, options, caps, clock).unwrap();
-        let opened = Queue::over(&path, started).unwrap();
+        let opened = Queue::over(self.start_with(options, caps, clock)).unwrap();
         drop(self.beside());
         opened
     }

@@ -47,7 +47,7 @@ impl Checkpointer {
         })
     }
 
-    /// Notes what a transaction wrote, and wakes the thread where that is due.
+    /// Notes what a transaction wrote, and wakes the thread if that is due.
     pub(super) fn written(&mut self, rows: usize) {
         self.rows += rows;
         if self.rows < ROWS {

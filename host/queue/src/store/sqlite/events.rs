@@ -1,4 +1,4 @@
-//! What is remembered of events, so that `recognize.rs` can tell whether an alert is new, a duplicate or stale.
+//! What is remembered of events, so that `rules/recognize.rs` can tell whether an alert is new, a duplicate or stale.
 //!
 //! The table is sorted by the events' starts and fingerprints, so that a new event belongs anywhere in it:
 //! written at once, each would cost a page of its own in the log. New ones therefore stay in memory until many
@@ -12,13 +12,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::model::clock::{from_millis, from_nanos, nanos};
-use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status, Timestamp};
+use crate::model::clock::{from_millis, from_nanos};
+use crate::model::{Kept, Known, OPEN_AMONG};
+use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status};
 
-use super::gathered::{
-    self, Gathered, Kept, Key, Known, OPEN_AMONG, alias, put, seen_first, stored,
-};
-use super::memory::Memory;
+use super::gathered::{self, Gathered, Key, alias, put, stored};
 use super::rows::status_of;
 
 /// How many events gather before they are written, and how many are written at a time. A test of that takes small ones.
@@ -68,7 +66,7 @@ pub(super) struct Events {
     undo: Vec<(Key, Option<Kept>)>,
     /// The table has the events of all deliveries before this one.
     written_before: i64,
-    /// The same once this transaction is on disk, where it changes it.
+    /// The same once this transaction is on disk, if it changes that.
     advanced_to: Option<i64>,
     next_step: Instant,
 }
@@ -114,7 +112,7 @@ impl Events {
             let known = events.take(conn, key)?;
             // What another resolved was sent under may have come to be a resolved of its own.
             let known = known.filter(|kept| kept.ends.is_none());
-            let mut kept = known.unwrap_or_else(|| seen_first(from_millis(accepted_ms)));
+            let mut kept = known.unwrap_or_else(|| Kept::seen_first(from_millis(accepted_ms)));
             let is_unrouted: bool = row.get(5)?;
             if !is_unrouted {
                 kept.memory.ran(row.get_ref(4)?.as_str()?, id, at);
@@ -125,7 +123,7 @@ impl Events {
                 let alias = alias(key, sent);
                 let kept = events.take(conn, alias)?.unwrap_or_else(|| Kept {
                     ends: Some(key.starts_at),
-                    ..seen_first(from_millis(accepted_ms))
+                    ..Kept::seen_first(from_millis(accepted_ms))
                 });
                 events.gather(alias, kept, id);
             }
@@ -163,104 +161,21 @@ impl Events {
     }
 
     /// Remembers an event that was not known, and whose first delivery is `first`.
-    pub(super) fn remember(
-        &mut self,
-        event: Event,
-        memory: Memory,
-        first: DeliveryId,
-        now: Timestamp,
-    ) {
-        let kept = Kept {
-            memory,
-            ..seen_first(now)
-        };
-        self.remember_kept(event.into(), kept, first);
-    }
-
-    /// Remembers under which other start a resolved was sent that ended the firing of its event's.
-    pub(super) fn remember_sent(
-        &mut self,
-        event: Event,
-        sent: Timestamp,
-        first: DeliveryId,
-        now: Timestamp,
-    ) {
+    pub(super) fn remember(&mut self, event: Event, kept: Kept, first: DeliveryId) {
         let key = Key::from(event);
-        let kept = Kept {
-            ends: Some(key.starts_at),
-            ..seen_first(now)
-        };
-        self.remember_kept(alias(key, nanos(sent)), kept, first);
-    }
-
-    fn remember_kept(&mut self, key: Key, kept: Kept, first: DeliveryId) {
         let before = self.gathered.lock().young.get(&key).cloned();
         self.undo.push((key, before));
         self.gather(key, kept, first);
     }
 
-    /// Remembers that a known event runs again.
-    pub(super) fn runs_again(
-        &mut self,
-        conn: &Connection,
-        event: Event,
-        memory: Memory,
-        now: Timestamp,
-    ) -> rusqlite::Result<()> {
-        self.change(conn, event.into(), |kept| {
-            kept.memory = memory;
-            kept.last_seen_ms = now.as_millisecond();
-        })
-    }
-
-    /// Remembers that a known event was sent again and not run, and what became of its runs.
-    pub(super) fn sent_in_vain(
-        &mut self,
-        conn: &Connection,
-        event: Event,
-        memory: Memory,
-        now: Timestamp,
-    ) -> rusqlite::Result<()> {
-        self.change(conn, event.into(), |kept| {
-            kept.memory = memory;
-            kept.last_seen_ms = now.as_millisecond();
-            kept.duplicates += 1;
-        })
-    }
-
-    /// Notes that a known event was sent again and not run.
-    pub(super) fn seen_again(
-        &mut self,
-        conn: &Connection,
-        event: Event,
-        now: Timestamp,
-    ) -> rusqlite::Result<()> {
-        self.change(conn, event.into(), |kept| {
-            kept.last_seen_ms = now.as_millisecond();
-            kept.duplicates += 1;
-        })
-    }
-
-    /// Notes that a resolved was sent again under another start than its event's.
-    pub(super) fn sent_again(
-        &mut self,
-        conn: &Connection,
-        event: Event,
-        sent: Timestamp,
-        now: Timestamp,
-    ) -> rusqlite::Result<()> {
-        self.change(conn, alias(event.into(), nanos(sent)), |kept| {
-            kept.last_seen_ms = now.as_millisecond();
-        })
-    }
-
     /// Changes a known event where it is: in memory, or in the table.
-    fn change(
+    pub(super) fn change(
         &mut self,
         conn: &Connection,
-        key: Key,
+        event: Event,
         change: impl FnOnce(&mut Kept),
     ) -> rusqlite::Result<()> {
+        let key = Key::from(event);
         if let Some(kept) = self.gathered.lock().get_mut(key) {
             self.undo.push((key, Some(kept.clone())));
             change(kept);
@@ -329,7 +244,7 @@ impl Events {
         self.young_since.map(|(_, at)| at + GATHERED_FOR)
     }
 
-    /// Returns true where events are to be written though nothing comes.
+    /// Returns true if events are to be written though nothing comes.
     pub(super) fn is_due(&self) -> bool {
         self.next_step().is_some_and(|at| Instant::now() >= at)
     }
@@ -394,7 +309,7 @@ impl Events {
         self.next_step = Instant::now() + PACE;
         let gathered = self.gathered.lock();
         for key in self.order.iter().rev().take(count) {
-            // Absent where the transaction that brought it was taken back.
+            // Absent if the transaction that brought it was rolled back.
             if let Some(kept) = gathered.leaving.get(key) {
                 put(conn, *key, kept)?;
             }
@@ -422,7 +337,7 @@ impl Events {
         }
     }
 
-    /// The transaction was taken back.
+    /// The transaction was rolled back.
     pub(super) fn rollback(&mut self) {
         self.written = 0;
         self.advanced_to = None;
@@ -460,7 +375,7 @@ mod tests {
             occurrence: Occurrence::FIRST,
         };
         let now = from_millis(1);
-        events.remember(event, Memory::default(), DeliveryId::from_raw(7), now);
+        events.remember(event, Kept::seen_first(now), DeliveryId::from_raw(7));
         events.commit();
         assert!(events.needed_from() <= 7);
         events.let_go();

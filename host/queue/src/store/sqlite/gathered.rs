@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::model::clock::nanos;
-use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status, Timestamp};
+use crate::model::{Kept, Known, Memory, OPEN_AMONG};
+use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
 
-use super::memory::Memory;
 use super::rows::{status_code, status_of};
-
-/// How many of a fingerprint's firings are looked at for one that is open.
-pub(super) const OPEN_AMONG: u8 = 100;
 
 /// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,50 +61,6 @@ impl Key {
             self.occurrence.as_raw(),
             status_code(self.status),
         )
-    }
-}
-
-/// All that is kept of an event.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Kept {
-    pub(super) memory: Memory,
-    /// When it was first accepted.
-    pub(super) accepted_ms: i64,
-    pub(super) last_seen_ms: i64,
-    pub(super) duplicates: u64,
-    /// Of a resolved under the start that its sender gave: the start of the firing that it ended.
-    pub(super) ends: Option<i64>,
-}
-
-/// What is known of a start: its current occurrence.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// Absent where nothing is known.
-    pub(super) occurrence: Option<Occurrence>,
-    pub(super) firing: Option<Kept>,
-    pub(super) resolved: Option<Kept>,
-}
-
-impl Known {
-    /// Adds what is kept of an event, unless that of a later occurrence, or newer, is here already.
-    pub(super) fn add(
-        &mut self,
-        occurrence: Occurrence,
-        status: Status,
-        kept: impl FnOnce() -> Kept,
-    ) {
-        if self.occurrence < Some(occurrence) {
-            *self = Self {
-                occurrence: Some(occurrence),
-                ..Self::default()
-            };
-        }
-        if self.occurrence == Some(occurrence) {
-            match status {
-                Status::Firing => self.firing.get_or_insert_with(kept),
-                Status::Resolved => self.resolved.get_or_insert_with(kept),
-            };
-        }
     }
 }
 
@@ -165,7 +118,7 @@ impl Gathered {
         }
     }
 
-    /// Returns how often an event was sent again without being run, where the table lacks it.
+    /// Returns how often an event was sent again without being run, if the table lacks it.
     pub(super) fn duplicates(&self, event: Event) -> Option<u64> {
         self.get(event.into()).map(|kept| kept.duplicates)
     }
@@ -177,14 +130,6 @@ pub(super) fn alias(key: Key, sent: i64) -> Key {
         starts_at: sent,
         occurrence: Occurrence::FIRST,
         ..key
-    }
-}
-
-pub(super) fn seen_first(now: Timestamp) -> Kept {
-    Kept {
-        accepted_ms: now.as_millisecond(),
-        last_seen_ms: now.as_millisecond(),
-        ..Kept::default()
     }
 }
 

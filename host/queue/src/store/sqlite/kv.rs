@@ -31,7 +31,7 @@ impl Used {
         }
     }
 
-    /// Returns what to answer where one value in the place of another makes this, and it is over the quota. Only
+    /// Returns what to answer if one value in the place of another makes this, and it is over the quota. Only
     /// what makes more is refused: a quota that was lowered leaves what is there to be changed.
     fn over(self, old: Option<u64>, new: u64, quota: KvQuota) -> Option<KvReply> {
         if self.bytes > quota.bytes_max && new > old.unwrap_or(0) {

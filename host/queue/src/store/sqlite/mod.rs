@@ -1,37 +1,211 @@
-//! The queue on one machine: one `SQLite` file with one writer.
+//! One `SQLite` file, with one writer.
 
-mod accept;
-mod alarms;
-#[cfg(any(test, feature = "conformance"))]
+mod apply;
+#[cfg(test)]
 pub(crate) mod bench;
 mod checkpoint;
-mod committer;
 mod copy;
-mod deaths;
 mod events;
 mod gathered;
 mod kv;
-mod memory;
-mod notices;
+mod meta;
 mod reader;
-mod recognize;
 mod recovery;
 mod refused;
-mod rerun;
 mod retention;
-mod retry;
 mod rows;
 mod schema;
-mod settle;
 #[cfg(test)]
 mod tests;
+mod txn;
+mod unreported;
 
-pub(crate) use committer::{Committer, Handed};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rusqlite::{Connection, ErrorCode};
+
+use alert_manager_core::alert::{DeliveryId, Timestamp};
+
+use crate::model::clock::Clock;
+use crate::model::{LastEnd, Left, OpenError, Options, Row};
+
+use super::{Found, Reader, Resolved, Store, StoreError, Tidied};
+use checkpoint::Checkpointer;
+use events::Events;
 pub(crate) use events::Gathering;
-pub(crate) use notices::subject_of;
-pub(crate) use reader::Reader;
-pub(crate) use recovery::{Started, start};
-pub(crate) use retry::RetryJob;
+use reader::SqliteReader;
+use recovery::Remains;
+use retention::{Limits, Retention};
+use txn::SqliteTxn;
 
-/// An identifier is the milliseconds since 1970, then this many bits of counter.
-const ID_COUNTER_BITS: u32 = 22;
+/// A store in a file that this process alone may write.
+#[derive(Debug)]
+pub(crate) struct SqliteStore {
+    conn: Connection,
+    path: PathBuf,
+    clock: Clock,
+    options: Options,
+    /// What the file was like before it was opened.
+    last_end: LastEnd,
+    secret: [u8; 32],
+    /// The last identifier that was stored.
+    last_id: i64,
+    events: Events,
+    kv_usage: kv::Usage,
+    retention: Retention,
+    checkpointer: Checkpointer,
+    reader: Arc<SqliteReader>,
+    /// Keeps other processes out for as long as this one writes.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`, and makes it if there is none.
+    ///
+    /// # Errors
+    /// If the place cannot be written, another process has it, or the file is damaged or foreign.
+    pub(crate) fn open(
+        path: &Path,
+        gathering: Gathering,
+        options: &Options,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let had = Remains::of(path);
+        let opened = schema::open(path)?;
+        let failed = |e: rusqlite::Error| schema::failed(path, &e);
+        let last_id = recovery::last_id(&opened.conn).map_err(failed)?;
+        let events = Events::load(&opened.conn, gathering).map_err(failed)?;
+        let checkpointer = Checkpointer::start(path)?;
+        let reader = Arc::new(SqliteReader::new(
+            path.into(),
+            options.bounds.clone(),
+            events.gathered(),
+        ));
+        Ok(Self {
+            conn: opened.conn,
+            path: path.into(),
+            clock,
+            options: options.clone(),
+            last_end: had.last_end(),
+            secret: opened.secret,
+            last_id,
+            events,
+            kv_usage: kv::Usage::new(),
+            retention: Retention::new(),
+            checkpointer,
+            reader,
+            _lock: opened.lock,
+        })
+    }
+
+    /// Ends a transaction that may be open after an error.
+    fn roll_back(&mut self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "rollback failed");
+        }
+        self.events.rollback();
+        self.kv_usage.clear();
+    }
+}
+
+impl Store for SqliteStore {
+    type Txn<'s> = SqliteTxn<'s>;
+
+    fn recover(&mut self, each: impl FnMut(Row, Option<Left>)) -> Result<Found, OpenError> {
+        recovery::recover(&self.conn, self.last_end, self.last_id, self.secret, each)
+            .map_err(|e| schema::failed(&self.path, &e))
+    }
+
+    fn refused(&self, error: StoreError) -> OpenError {
+        OpenError::Failed {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        }
+    }
+
+    fn begin(&mut self) -> Result<SqliteTxn<'_>, StoreError> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(SqliteTxn::new(self))
+    }
+
+    fn resolve(&mut self) -> Result<Resolved, StoreError> {
+        // A commit is a call of a function, which always returns.
+        Ok(Resolved::RolledBack)
+    }
+
+    fn tidy(&mut self, now: Timestamp) -> Result<Tidied, StoreError> {
+        let limits = Limits {
+            now,
+            options: &self.options,
+            last_id: self.last_id,
+            needed_from: self.events.needed_from(),
+        };
+        let step = self.retention.step(&self.conn, limits, &mut self.kv_usage);
+        if step.is_err() {
+            self.kv_usage.clear();
+            if !self.conn.is_autocommit() {
+                // A failed rollback shows in the next transaction.
+                let _ = self.conn.execute_batch("ROLLBACK");
+            }
+        }
+        Ok(step?)
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        let tried = self.conn.execute_batch(
+            "BEGIN IMMEDIATE;
+             INSERT OR REPLACE INTO meta VALUES ('probe', zeroblob(65536));
+             DELETE FROM meta WHERE key = 'probe';
+             COMMIT;",
+        );
+        if tried.is_err() && !self.conn.is_autocommit() {
+            // A failed rollback shows in the next try.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        Ok(tried?)
+    }
+
+    fn next_step(&self) -> Option<Instant> {
+        let retention = Some(self.retention.next_step());
+        retention.into_iter().chain(self.events.next_step()).min()
+    }
+
+    fn is_transaction_due(&self) -> bool {
+        self.events.is_due()
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as _
+    }
+
+    fn close(mut self, left: &[(DeliveryId, Left)]) -> Result<(), StoreError> {
+        let tx = self.conn.unchecked_transaction()?;
+        for (id, left) in left {
+            rows::give_back(&tx, *id, *left)?;
+        }
+        self.events.write_all(&tx, self.last_id)?;
+        tx.commit()?;
+        self.checkpointer.stop();
+        // One file is easier to copy than two, and is opened faster.
+        self.conn
+            .query_one("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let why = schema::reason(&error);
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Repeat(why),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly(why),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Fatal(why),
+            _ => Self::Away(why),
+        }
+    }
+}

@@ -1,40 +1,36 @@
 //! Answers questions beside the committer, on connections that only read.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
-use crate::commit::inbox::Later;
-use crate::model::clock::{from_millis, millis_up};
-use crate::model::{
-    Beside, Bounds, Delivery, Filter, LabelTest, Page, Progress, ReadError, Reason, Selected,
-    Selection, State, Story, Way,
-};
 use alert_manager_core::alert::{
     Alert, DeliveryId, Event, Fingerprint, HandlerName, Labels, Timestamp,
 };
 use alert_manager_core::journal::Recorded;
 
-use super::gathered::{self, Gathered, Known};
-use super::retry::Tails;
-use super::schema::{DONE, QUEUED, RETRYING, RUNNING, has_run, open_reader, reason};
-use super::{kv, notices, rows};
+use crate::model::clock::{from_millis, millis_up};
+use crate::model::{
+    Bounds, Chosen, Delivery, Filter, Known, LabelTest, OnKey, OrderingKey, Page, Progress,
+    ReadError, Reason, Row, Run, Selected, Selection, State, Story, split_handlers,
+};
+use crate::store::Reader;
 
-/// Connections kept open; more are made where more people ask at once.
+use super::gathered::{self, Gathered};
+use super::schema::{open_reader, reason};
+use super::{kv, rows};
+
+/// Connections kept open; more are made if more people ask at once.
 const IDLE_MAX: usize = 3;
 
 const LIST_MAX: u32 = 1_000;
 
-/// A delivery, its fingerprint and its route.
-pub(crate) type Lane = (DeliveryId, Fingerprint, String);
-
 /// Reads without ever holding the committer up.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(super) struct SqliteReader {
     path: PathBuf,
     bounds: Bounds,
     /// The events that the table lacks.
@@ -42,22 +38,7 @@ pub(crate) struct Reader {
     idle: Mutex<Vec<Connection>>,
 }
 
-/// What one request sends again.
-#[derive(Debug)]
-pub(crate) struct Chosen {
-    /// In this state when they were looked at.
-    pub(super) state: Selected,
-    /// In the order of acceptance.
-    pub(super) lanes: Vec<Lane>,
-    /// What is later on the ordering keys of dead ones.
-    pub(super) tails: Tails,
-    /// The last one that was looked at, whatever its labels.
-    pub(super) looked_to: Option<DeliveryId>,
-    /// How many there are after that, for another request.
-    pub(super) beyond: u64,
-}
-
-impl Reader {
+impl SqliteReader {
     pub(super) fn new(path: PathBuf, bounds: Bounds, gathered: Arc<Mutex<Gathered>>) -> Self {
         Self {
             path,
@@ -65,148 +46,6 @@ impl Reader {
             gathered,
             idle: Mutex::default(),
         }
-    }
-
-    /// Returns a page of deliveries, newest first.
-    pub(crate) fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
-        self.with(|conn| list(conn, filter, self.bounds.labels_tested_max))
-    }
-
-    /// Returns everything that is known of a delivery.
-    pub(crate) fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
-        self.with(|conn| story(conn, &self.gathered, id))
-    }
-
-    /// Returns a delivery as it is listed.
-    pub(crate) fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError> {
-        self.with(|conn| delivery(conn, id))
-    }
-
-    /// Returns what a step has on record.
-    pub(crate) fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
-        self.with(|conn| rows::recorded(conn, id, step))
-    }
-
-    /// Returns true if an alert has not taken all of these ways.
-    pub(crate) fn has_way_left(&self, event: Event, ways: Vec<Way>) -> Result<bool, ReadError> {
-        self.with(|conn| {
-            let (key, mut known) = (event.into(), Known::default());
-            self.gathered.lock().add_latest(key, &mut known);
-            gathered::add_stored(conn, key, &mut known)?;
-            let memory = known.firing.map(|kept| kept.memory).unwrap_or_default();
-            Ok(!notices::ways_left(conn, ways, &memory)?.is_empty())
-        })
-    }
-
-    /// Reads a value of a handler's own state.
-    pub(crate) fn kv_get(
-        &self,
-        handler: &HandlerName,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<Vec<u8>>, ReadError> {
-        self.with(|conn| kv::get(conn, handler, key, now))
-    }
-
-    /// Returns the deliveries of a selection after `after` that held an alert, in the order of acceptance, but for what a
-    /// person has cancelled, and for dead notices of the server's own: what they say may be over, or was reported by another
-    /// way, or is reported anew if what they are about dies again. A bounded number is looked at, whatever their labels.
-    pub(crate) fn selected(
-        &self,
-        selection: &Selection,
-        after: Option<DeliveryId>,
-    ) -> Result<Chosen, ReadError> {
-        let count_max = self.bounds.retried_max;
-        let cancelled = rows::reason_code(Reason::Cancelled);
-        let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
-        let after = after.map_or(i64::MIN, DeliveryId::as_raw);
-        let state = match selection.state {
-            Selected::Dead => {
-                "INDEXED BY deliveries_dead WHERE state = 4
-                     AND route <> 'dead-letter' AND route NOT GLOB 'dead-letter[@:]*'"
-            }
-            Selected::Retrying => "INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2",
-        };
-        let from = format!(
-            "FROM deliveries {state} AND id > ?1 AND fingerprint IS NOT NULL AND reason IS NOT ?2
-                 AND (?3 IS NULL OR instr(handlers, ?3) > 0)
-                 AND (?4 IS NULL OR instr(lower(last_error), lower(?4)) > 0)"
-        );
-        self.with(|conn| {
-            let mut lanes = conn
-                .prepare_cached(&format!(
-                    "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?5"
-                ))?
-                .query_map(
-                    params![after, cancelled, handler, selection.reason, count_max],
-                    read_lane,
-                )?
-                .collect::<rusqlite::Result<Vec<Lane>>>()?;
-            let looked_to = lanes.last().map(|(last, ..)| *last);
-            let beyond = match looked_to {
-                Some(last) if lanes.len() == count_max as usize => conn
-                    .prepare_cached(&format!("SELECT count(*) {from}"))?
-                    .query_one(
-                        params![last.as_raw(), cancelled, handler, selection.reason],
-                        |row| row.get::<_, i64>(0),
-                    )?
-                    .unsigned_abs(),
-                _ => 0,
-            };
-            if let Some(test) = &selection.labels {
-                let mut taken = Vec::new();
-                for lane in lanes {
-                    if has_labels(conn, lane.0, test)? {
-                        taken.push(lane);
-                    }
-                }
-                lanes = taken;
-            }
-            let tails = match selection.state {
-                Selected::Dead => Tails::read(conn, &lanes)?,
-                Selected::Retrying => Tails::read(conn, &[])?,
-            };
-            Ok(Chosen {
-                state: selection.state,
-                lanes,
-                tails,
-                looked_to,
-                beyond,
-            })
-        })
-    }
-
-    /// Returns the lane of a delivery that held an alert.
-    pub(crate) fn lane(&self, id: DeliveryId) -> Result<Option<Lane>, ReadError> {
-        self.with(|conn| {
-            conn.prepare_cached(
-                "SELECT id, fingerprint, route FROM deliveries
-                 WHERE id = ?1 AND fingerprint IS NOT NULL",
-            )?
-            .query_row([id.as_raw()], read_lane)
-            .optional()
-        })
-    }
-
-    /// Returns what is later on the lane of each delivery.
-    pub(crate) fn later(&self, lanes: &[Lane]) -> Result<Vec<Later>, ReadError> {
-        let Some(first) = lanes.iter().map(|(id, ..)| *id).min() else {
-            return Ok(Vec::new());
-        };
-        self.with(|conn| later(conn, lanes, first.as_raw()))
-    }
-
-    /// Returns how many dead letters there are.
-    pub(super) fn count_dead(&self) -> Result<u64, ReadError> {
-        self.with(|conn| {
-            conn.query_one(
-                "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead
-                 WHERE state = 4 AND reason IS NOT ?1",
-                [rows::reason_code(Reason::Cancelled)],
-                |row| row.get::<_, i64>(0),
-            )
-            .map(i64::unsigned_abs)
-        })
     }
 
     fn with<T>(
@@ -231,54 +70,124 @@ impl Reader {
     }
 }
 
-/// Looks at every delivery after `from` for what is later on each lane.
-pub(super) fn later(conn: &Connection, lanes: &[Lane], from: i64) -> rusqlite::Result<Vec<Later>> {
-    let mut found = vec![Later::default(); lanes.len()];
-    let mut places: HashMap<i64, Vec<usize>> = HashMap::new();
-    for (place, (_, fingerprint, _)) in lanes.iter().enumerate() {
-        let fingerprint = fingerprint.0.cast_signed();
-        places.entry(fingerprint).or_default().push(place);
+impl Reader for SqliteReader {
+    fn list(&self, filter: &Filter) -> Result<Page, ReadError> {
+        self.with(|conn| list(conn, filter, self.bounds.labels_tested_max))
     }
-    let mut scanned_to = from;
-    let mut statement = conn.prepare_cached(
-        "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
-         WHERE id > ?1 ORDER BY id",
-    )?;
-    let mut rows = statement.query([from])?;
-    while let Some(row) = rows.next()? {
-        scanned_to = row.get(0)?;
-        let Some(fingerprint) = row.get::<_, Option<i64>>(1)? else {
-            continue;
-        };
-        let Some(places) = places.get(&fingerprint) else {
-            continue;
-        };
-        let route = row.get_ref(2)?.as_str()?;
-        let (state, leases): (i64, i64) = (row.get(3)?, row.get(4)?);
-        let beside = rows::beside_of(row.get_ref(5)?.as_str_or_null()?);
-        let id = DeliveryId::from_raw(scanned_to);
-        for place in places {
-            let (of, _, its_route) = &lanes[*place];
-            if id <= *of || is_apart(its_route, route, &beside) {
-                continue;
-            }
-            if has_run(state, leases) {
-                found[*place].passed = true;
-            } else {
-                found[*place].open.push(id);
-            }
-        }
+
+    fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError> {
+        self.with(|conn| story(conn, &self.gathered, id))
     }
-    for later in &mut found {
-        later.scanned_to = scanned_to;
+
+    fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError> {
+        self.with(|conn| delivery(conn, id))
     }
-    Ok(found)
+
+    fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
+        self.with(|conn| rows::recorded(conn, id, step))
+    }
+
+    fn runs(&self, event: Event) -> Result<Vec<(Run, Option<Row>)>, ReadError> {
+        self.with(|conn| {
+            let (key, mut known) = (event.into(), Known::default());
+            self.gathered.lock().add_latest(key, &mut known);
+            gathered::add_stored(conn, key, &mut known)?;
+            let runs = known.firing_memory().runs_off(std::iter::empty());
+            let load = |run: Run| Ok((run, rows::load(conn, run.delivery)?));
+            runs.into_iter().map(load).collect()
+        })
+    }
+
+    fn kv_get(
+        &self,
+        handler: &HandlerName,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        self.with(|conn| kv::get(conn, handler, key, now))
+    }
+
+    fn selected(
+        &self,
+        selection: &Selection,
+        after: Option<DeliveryId>,
+        count_max: u32,
+    ) -> Result<Chosen, ReadError> {
+        self.with(|conn| selected(conn, selection, after, count_max))
+    }
+
+    fn ordering_key(&self, id: DeliveryId) -> Result<Option<OrderingKey>, ReadError> {
+        self.with(|conn| {
+            conn.prepare_cached(
+                "SELECT id, fingerprint, route FROM deliveries
+                 WHERE id = ?1 AND fingerprint IS NOT NULL",
+            )?
+            .query_row([id.as_raw()], read_key)
+            .optional()
+        })
+    }
+
+    fn follow(&self, after: DeliveryId, each: &mut dyn FnMut(OnKey<'_>)) -> Result<(), ReadError> {
+        self.with(|conn| rows::follow(conn, after, each))
+    }
 }
 
-/// Returns true if a delivery on `route` does not wait for an earlier one of its fingerprint that is on `of`. What no route
-/// wanted did not run, and nothing waits for what is on a route that its own alert took too.
-pub(super) fn is_apart(of: &str, route: &str, beside: &Beside) -> bool {
-    route.is_empty() || (of != route && beside.has(of))
+fn selected(
+    conn: &Connection,
+    selection: &Selection,
+    after: Option<DeliveryId>,
+    count_max: u32,
+) -> rusqlite::Result<Chosen> {
+    let cancelled = rows::reason_code(Reason::Cancelled);
+    let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
+    let after = after.map_or(i64::MIN, DeliveryId::as_raw);
+    let state = match selection.state {
+        Selected::Dead => {
+            "INDEXED BY deliveries_dead WHERE state = 4
+                 AND route <> 'dead-letter' AND route NOT GLOB 'dead-letter[@:]*'"
+        }
+        Selected::Retrying => "INDEXED BY deliveries_unsettled WHERE state < 3 AND state = 2",
+    };
+    let from = format!(
+        "FROM deliveries {state} AND id > ?1 AND fingerprint IS NOT NULL AND reason IS NOT ?2
+             AND (?3 IS NULL OR instr(handlers, ?3) > 0)
+             AND (?4 IS NULL OR instr(lower(last_error), lower(?4)) > 0)"
+    );
+    let mut keys = conn
+        .prepare_cached(&format!(
+            "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?5"
+        ))?
+        .query_map(
+            params![after, cancelled, handler, selection.reason, count_max],
+            read_key,
+        )?
+        .collect::<rusqlite::Result<Vec<OrderingKey>>>()?;
+    let looked_to = keys.last().map(|last| last.id);
+    let beyond = match looked_to {
+        Some(last) if keys.len() == count_max as usize => conn
+            .prepare_cached(&format!("SELECT count(*) {from}"))?
+            .query_one(
+                params![last.as_raw(), cancelled, handler, selection.reason],
+                |row| row.get::<_, i64>(0),
+            )?
+            .unsigned_abs(),
+        _ => 0,
+    };
+    if let Some(test) = &selection.labels {
+        let mut taken = Vec::new();
+        for key in keys {
+            if has_labels(conn, key.id, test)? {
+                taken.push(key);
+            }
+        }
+        keys = taken;
+    }
+    Ok(Chosen {
+        state: selection.state,
+        keys,
+        looked_to,
+        beyond,
+    })
 }
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
@@ -384,7 +293,7 @@ fn has_labels(conn: &Connection, id: DeliveryId, test: &LabelTest) -> rusqlite::
     struct Labelled {
         labels: Labels,
     }
-    let json = rows::alert_json(conn, id)?;
+    let json = rows::alert_json(conn, id)?.unwrap_or_default();
     Ok(serde_json::from_str(&json).is_ok_and(|alert: Labelled| test.takes(&alert.labels)))
 }
 
@@ -402,7 +311,7 @@ fn story(
     let Some((mut delivery, not_before)) = found else {
         return Ok(None);
     };
-    let json = rows::alert_json(conn, id)?;
+    let json = rows::alert_json(conn, id)?.unwrap_or_default();
     let is_alert = !delivery.fingerprint.is_empty();
     let parsed = serde_json::from_str::<Alert>(&json)
         .ok()
@@ -446,16 +355,16 @@ fn story(
     }))
 }
 
-fn read_lane(row: &Row<'_>) -> rusqlite::Result<Lane> {
+fn read_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<OrderingKey> {
     let fingerprint: i64 = row.get(1)?;
-    Ok((
-        DeliveryId::from_raw(row.get(0)?),
-        Fingerprint(fingerprint.cast_unsigned()),
-        row.get(2)?,
-    ))
+    Ok(OrderingKey {
+        id: DeliveryId::from_raw(row.get(0)?),
+        fingerprint: Fingerprint(fingerprint.cast_unsigned()),
+        route: row.get(2)?,
+    })
 }
 
-fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
     let status: Option<i64> = row.get(3)?;
     Ok(Delivery {
         id: DeliveryId::from_raw(row.get(0)?),
@@ -466,9 +375,9 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         status: status
             .map_or("", |code| rows::status_of(code).as_str())
             .into(),
-        state: state_of(row.get(4)?),
+        state: rows::state_of(row.get(4)?),
         route: row.get(5)?,
-        handlers: rows::split_handlers(row.get_ref(6)?.as_str()?),
+        handlers: split_handlers(row.get_ref(6)?.as_str()?),
         attempts: row.get(7)?,
         received_at: from_millis(row.get(8)?),
         settled_at: row.get::<_, Option<i64>>(9)?.map(from_millis),
@@ -476,14 +385,4 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         reason: rows::reason_of(row.get(13)?),
         last_error: row.get(10)?,
     })
-}
-
-pub(super) fn state_of(code: i64) -> State {
-    match code {
-        QUEUED => State::Queued,
-        RUNNING => State::Running,
-        RETRYING => State::Retrying,
-        DONE => State::Done,
-        _ => State::Dead,
-    }
 }

@@ -5,22 +5,25 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
-/// Looks for a part that came before, and notes that it has come again; returns what it is kept as. A part whose dead letter
-/// retention has removed is not known.
+/// Returns what a part that came before is kept as. One whose dead letter retention has removed is not known.
+pub(super) fn find(conn: &Connection, digest: &[u8; 32]) -> rusqlite::Result<Option<DeliveryId>> {
+    conn.prepare_cached(
+        "SELECT delivery FROM refused_parts
+         WHERE digest = ?1 AND EXISTS (SELECT 1 FROM deliveries WHERE id = delivery)",
+    )?
+    .query_row([digest], |row| row.get(0).map(DeliveryId::from_raw))
+    .optional()
+}
+
+/// Notes that a part has come again.
 pub(super) fn seen_again(
     conn: &Connection,
     digest: &[u8; 32],
     now: Timestamp,
-) -> rusqlite::Result<Option<DeliveryId>> {
-    conn.prepare_cached(
-        "UPDATE refused_parts SET last_seen = ?2
-         WHERE digest = ?1 AND EXISTS (SELECT 1 FROM deliveries WHERE id = delivery)
-         RETURNING delivery",
-    )?
-    .query_row(params![digest, now.as_millisecond()], |row| {
-        row.get(0).map(DeliveryId::from_raw)
-    })
-    .optional()
+) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE refused_parts SET last_seen = ?2 WHERE digest = ?1")?
+        .execute(params![digest, now.as_millisecond()])?;
+    Ok(())
 }
 
 /// Remembers a new part, kept as `delivery`.

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::model::Options;
 use crate::model::Reason;
+use crate::store::{Removed, Tidied};
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
 use super::schema::{DEAD, DONE};
@@ -58,25 +59,7 @@ pub(super) struct Limits<'a> {
     pub(super) needed_from: i64,
 }
 
-/// How many deliveries were removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Removed {
-    /// Because they were settled longer ago than `retention.time`.
-    pub(super) by_time: Settled,
-    /// Before that, because the store was larger than `retention.size`.
-    pub(super) by_size: Settled,
-    /// How many of them were dead letters.
-    pub(super) dead_letters: u64,
-}
-
-/// Deliveries by how they had ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
-    pub(super) done: u64,
-    pub(super) dead: u64,
-}
-
-impl Settled {
+impl Removed {
     fn sum(self) -> u64 {
         self.done + self.dead
     }
@@ -87,7 +70,7 @@ impl Settled {
     }
 }
 
-impl Removed {
+impl Tidied {
     /// Returns how many a step may still remove.
     fn left(self) -> u32 {
         let sum = u32::try_from(self.by_time.sum() + self.by_size.sum()).unwrap_or(u32::MAX);
@@ -103,7 +86,7 @@ pub(super) struct Retention {
     events_to: (i64, i64, i64, i64),
     events_next: Instant,
     /// Removed before its time, and not logged yet.
-    unlogged: Settled,
+    unlogged: Removed,
     log_next: Instant,
 }
 
@@ -113,25 +96,25 @@ impl Retention {
             next: Instant::now() + PACE,
             events_to: NO_EVENT,
             events_next: Instant::now(),
-            unlogged: Settled::default(),
+            unlogged: Removed::default(),
             log_next: Instant::now(),
         }
     }
 
     /// Returns when the next step is due.
-    pub(super) fn next_step(&self) -> Option<Instant> {
-        Some(self.next)
+    pub(super) fn next_step(&self) -> Instant {
+        self.next
     }
 
-    /// Makes one step where it is due; returns what it removed.
+    /// Makes one step if it is due; returns what it removed.
     pub(super) fn step(
         &mut self,
         conn: &Connection,
         limits: Limits<'_>,
         usage: &mut kv::Usage,
-    ) -> rusqlite::Result<Removed> {
+    ) -> rusqlite::Result<Tidied> {
         if Instant::now() < self.next {
-            return Ok(Removed::default());
+            return Ok(Tidied::default());
         }
         // Set first: a step that fails must not be tried again without a pause.
         self.next = Instant::now() + REST;
@@ -145,19 +128,19 @@ impl Retention {
         Ok(removed)
     }
 
-    /// Makes one step; returns what it removed, and true where there is more to look at.
+    /// Makes one step; returns what it removed, and true if there is more to look at.
     fn remove(
         &mut self,
         conn: &Connection,
         limits: Limits<'_>,
         usage: &mut kv::Usage,
-    ) -> rusqlite::Result<(Removed, bool)> {
+    ) -> rusqlite::Result<(Tidied, bool)> {
         let tx = conn.unchecked_transaction()?;
-        let mut removed = Removed::default();
+        let mut removed = Tidied::default();
         remove_old(&tx, limits, &mut removed)?;
         remove_done(&tx, limits, &mut removed)?;
         remove_dead(&tx, limits, &mut removed)?;
-        if removed != Removed::default() {
+        if removed != Tidied::default() {
             // The newest may be gone with the rest, and identifiers must not start again.
             tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_id', ?1)")?
                 .execute([limits.last_id])?;
@@ -184,7 +167,7 @@ impl Retention {
             return;
         }
         self.log_next = Instant::now() + LOG_EVERY;
-        let Settled { done, dead } = std::mem::take(&mut self.unlogged);
+        let Removed { done, dead } = std::mem::take(&mut self.unlogged);
         tracing::warn!(
             done,
             dead,
@@ -194,7 +177,7 @@ impl Retention {
         );
     }
 
-    /// Returns true where the round is not at its end.
+    /// Returns true if the round is not at its end.
     fn forget_events(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
         if Instant::now() < self.events_next {
             return Ok(false);
@@ -235,11 +218,7 @@ impl Retention {
 }
 
 /// Removes what was settled too long ago.
-fn remove_old(
-    conn: &Connection,
-    limits: Limits<'_>,
-    removed: &mut Removed,
-) -> rusqlite::Result<()> {
+fn remove_old(conn: &Connection, limits: Limits<'_>, removed: &mut Tidied) -> rusqlite::Result<()> {
     let cutoff = before(limits.now, limits.options.retention_time);
     for state in [DONE, DEAD] {
         for id in oldest(conn, state, cutoff, limits.needed_from, removed.left())? {
@@ -260,7 +239,7 @@ fn remove_old(
 fn remove_done(
     conn: &Connection,
     limits: Limits<'_>,
-    removed: &mut Removed,
+    removed: &mut Tidied,
 ) -> rusqlite::Result<()> {
     while removed.left() > 0 && is_too_large(conn, limits)? {
         let count = removed.left().min(DONE_AT_ONCE);
@@ -281,7 +260,7 @@ fn remove_done(
 fn remove_dead(
     conn: &Connection,
     limits: Limits<'_>,
-    removed: &mut Removed,
+    removed: &mut Tidied,
 ) -> rusqlite::Result<()> {
     if removed.left() == 0 || !is_too_large(conn, limits)? || has_done(conn)? {
         return Ok(());
@@ -386,7 +365,7 @@ fn live_bytes(conn: &Connection) -> rusqlite::Result<u64> {
     Ok(pages * pragma(conn, "page_size")?)
 }
 
-/// Gives some free pages at the end of the file back; returns true where there are more.
+/// Gives some free pages at the end of the file back; returns true if there are more.
 fn shrink(conn: &Connection, bytes_max: u64) -> rusqlite::Result<bool> {
     let (free, pages) = (pragma(conn, "freelist_count")?, pragma(conn, "page_count")?);
     let has_many = free >= FREE_PAGES_MIN && free * 4 >= pages;
@@ -408,8 +387,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::store::sqlite::ID_COUNTER_BITS;
-    use crate::store::sqlite::rows::NewDelivery;
+    use crate::model::{Beside, ID_COUNTER_BITS, NewDelivery, split_handlers};
     use crate::store::sqlite::schema::{self, QUEUED};
     use alert_manager_core::alert::{Fingerprint, Occurrence, Priority, Status};
 
@@ -439,7 +417,7 @@ mod tests {
         let id = (last + 1).max(accepted_ms << ID_COUNTER_BITS);
         let delivery = NewDelivery {
             id: DeliveryId::from_raw(id),
-            state,
+            state: rows::state_of(state),
             leases: 1,
             priority: Priority::Normal,
             status: Some(Status::Firing),
@@ -449,13 +427,13 @@ mod tests {
             sent_starts_at: None,
             accepted_at: at,
             settled_at: (state >= DONE).then_some(at),
-            alertname: "A",
-            route: "route",
-            beside: None,
-            handlers,
+            alertname: "A".into(),
+            route: "route".into(),
+            beside: Beside::Nothing,
+            pipeline: split_handlers(handlers).into(),
             reason: None,
             last_error: None,
-            json,
+            json: json.into(),
         };
         rows::insert(conn, &delivery).unwrap();
         rows::put_run(conn, delivery.id, 1, "{}", None).unwrap();
@@ -466,9 +444,9 @@ mod tests {
     }
 
     /// Steps to the end of a round; returns what went.
-    fn round(conn: &Connection, options: &Options, needed_from: i64) -> Removed {
+    fn round(conn: &Connection, options: &Options, needed_from: i64) -> Tidied {
         let mut retention = Retention::new();
-        let mut all = Removed::default();
+        let mut all = Tidied::default();
         loop {
             let mut usage = kv::Usage::new();
             let limits = Limits {
@@ -510,7 +488,7 @@ mod tests {
         let waiting = put(&conn, 80 * DAY_MS, QUEUED, "{}");
         let recent = put(&conn, 94 * DAY_MS, DONE, "{}");
         let removed = round(&conn, &Options::default(), i64::MAX);
-        let expected = Settled {
+        let expected = Removed {
             done: 1_000,
             dead: 1,
         };
@@ -558,7 +536,7 @@ mod tests {
         let gone = (all.len() - left.len()) as u64;
         assert_eq!(
             removed.by_size,
-            Settled {
+            Removed {
                 done: gone,
                 dead: 0
             }
@@ -597,7 +575,7 @@ mod tests {
         assert!(early < ahead && old.iter().all(|id| *id > ahead));
         let removed = round(&conn, &Options::default(), i64::MAX);
         assert_eq!(ids(&conn, "SELECT id FROM deliveries"), [ahead, recent]);
-        assert_eq!(removed.by_time, Settled { done: 2, dead: 1 });
+        assert_eq!(removed.by_time, Removed { done: 2, dead: 1 });
     }
 
     #[test]
@@ -653,7 +631,7 @@ mod tests {
             put_for(&conn, 96 * DAY_MS, QUEUED, ",b,", &json);
         }
         let removed = round(&conn, &up_to(1 << 20), i64::MAX);
-        assert_eq!(removed, Removed::default());
+        assert_eq!(removed, Tidied::default());
         assert_eq!(
             ids(&conn, "SELECT id FROM deliveries WHERE state = 4"),
             [dead]
@@ -688,7 +666,7 @@ mod tests {
         put(&conn, 95 * DAY_MS, DONE, &json);
         let needed = put_for(&conn, 96 * DAY_MS, DONE, ",b,", &json);
         let removed = round(&conn, &up_to(1), needed);
-        assert_eq!(removed.by_size, Settled { done: 1, dead: 0 });
+        assert_eq!(removed.by_size, Removed { done: 1, dead: 0 });
     }
 
     #[test]

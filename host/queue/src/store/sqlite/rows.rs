@@ -1,47 +1,21 @@
 //! Deliveries, their runs and their journal, as rows.
 
-use std::sync::Arc;
-
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::failpoint::Failpoint;
-use crate::model::Beside;
-use crate::model::Reason;
-use crate::model::clock::{from_millis, from_nanos, nanos};
 use alert_manager_core::alert::{
-    DeliveryId, Fingerprint, HandlerName, Occurrence, Priority, Status, Timestamp,
+    DeliveryId, Fingerprint, HandlerName, Priority, Status, Timestamp,
 };
 use alert_manager_core::journal::{
     CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded, lines,
 };
 
-use super::schema::RUNNING;
+use crate::model::clock::{from_millis, from_nanos, nanos};
+use crate::model::{
+    Beside, Left, NewDelivery, OnKey, Reason, Row, State, join_handlers, split_handlers,
+};
 
-/// A delivery that is written for the first time.
-pub(super) struct NewDelivery<'a> {
-    pub(super) id: DeliveryId,
-    pub(super) state: i64,
-    pub(super) leases: u32,
-    pub(super) priority: Priority,
-    pub(super) status: Option<Status>,
-    pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) starts_at: Option<Timestamp>,
-    pub(super) occurrence: Occurrence,
-    /// The start that the sender gave, if that of the event is another.
-    pub(super) sent_starts_at: Option<Timestamp>,
-    pub(super) accepted_at: Timestamp,
-    pub(super) settled_at: Option<Timestamp>,
-    pub(super) alertname: &'a str,
-    pub(super) route: &'a str,
-    /// As [`beside_text`] writes it.
-    pub(super) beside: Option<&'a str>,
-    pub(super) handlers: &'a str,
-    /// Why it has ended; absent if it has not.
-    pub(super) reason: Option<Reason>,
-    pub(super) last_error: Option<&'a str>,
-    /// The alert, or what was refused.
-    pub(super) json: &'a str,
-}
+use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING};
 
 /// Writes a delivery and its alert.
 pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
@@ -53,7 +27,7 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     )?
     .execute(params![
         new.id.as_raw(),
-        new.state,
+        state_code(new.state),
         new.leases,
         priority_code(new.priority),
         new.status.map(status_code),
@@ -61,82 +35,128 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.starts_at.map(nanos),
         new.accepted_at.as_millisecond(),
         new.settled_at.map(Timestamp::as_millisecond),
-        new.alertname,
-        new.route,
-        new.handlers,
-        new.last_error,
+        &*new.alertname,
+        &*new.route,
+        pipeline_text(&new.pipeline),
+        new.last_error.as_deref(),
         new.occurrence.as_raw(),
         new.sent_starts_at.map(nanos),
-        new.beside,
+        new.beside.to_text(),
         new.reason.map(reason_code),
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
-        .execute(params![new.id.as_raw(), new.json])?;
+        .execute(params![new.id.as_raw(), &*new.json])?;
     Ok(())
 }
 
-/// What the scheduler needs to know of a stored delivery.
-#[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) id: DeliveryId,
-    pub(super) state: i64,
-    pub(super) leases: u32,
-    /// How often it died while this ran, since a lease of it last ended.
-    pub(super) suspected: u32,
-    pub(super) after_crash: bool,
-    /// True if a re-send has revived it since a person last sent it again.
-    pub(super) resent: bool,
-    pub(super) priority: Priority,
-    /// Absent for what was refused.
-    pub(super) fingerprint: Option<Fingerprint>,
-    /// When it was accepted, or sent again since.
-    pub(super) since: Timestamp,
-    pub(super) not_before: Option<i64>,
-    pub(super) route: String,
-    pub(super) beside: Beside,
-    /// What it waits for, besides its time.
-    pub(super) waits_for: Vec<Dependency>,
-    pub(super) pipeline: Vec<HandlerName>,
-    pub(super) next_handler: Option<String>,
-    /// Why it has ended; absent if it has not.
-    pub(super) reason: Option<Reason>,
-    pub(super) settled_at: Option<Timestamp>,
+/// Returns a pipeline as it is stored: empty if nothing runs.
+fn pipeline_text(pipeline: &[HandlerName]) -> String {
+    match pipeline {
+        [] => String::new(),
+        handlers => join_handlers(handlers),
+    }
 }
 
-/// The columns of [`Stored`], in its order.
-pub(super) const STORED: &str = "id, state, leases, after_crash, priority, fingerprint,
+/// The columns of a [`Row`], in the order of [`read`].
+pub(super) const ROW: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, reason,
-    settled_at, suspected, resent, beside, waits_for";
+    settled_at, deaths, suspected, resent, beside, waits_for";
 
-impl Stored {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: DeliveryId::from_raw(row.get(0)?),
-            state: row.get(1)?,
-            leases: row.get(2)?,
-            after_crash: row.get(3)?,
-            priority: priority_of(row.get(4)?),
-            fingerprint: fingerprint_of(row.get(5)?),
-            since: from_millis(row.get(6)?),
-            not_before: row.get(7)?,
-            route: row.get(8)?,
-            pipeline: split_handlers(row.get_ref(9)?.as_str()?),
-            next_handler: row.get(10)?,
-            reason: reason_of(row.get(11)?),
-            settled_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
-            suspected: row.get(13)?,
-            resent: row.get(14)?,
-            beside: beside_of(row.get_ref(15)?.as_str_or_null()?),
-            waits_for: lines::of_text(row.get_ref(16)?.as_str_or_null()?.unwrap_or_default()),
+/// Reads the columns of [`ROW`].
+pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        id: DeliveryId::from_raw(row.get(0)?),
+        state: state_of(row.get(1)?),
+        leases: row.get(2)?,
+        after_crash: row.get(3)?,
+        priority: priority_of(row.get(4)?),
+        fingerprint: fingerprint_of(row.get(5)?),
+        since: from_millis(row.get(6)?),
+        not_before: row.get(7)?,
+        route: row.get(8)?,
+        pipeline: split_handlers(row.get_ref(9)?.as_str()?),
+        next_handler: row.get_ref(10)?.as_str_or_null()?.map(HandlerName::new),
+        reason: reason_of(row.get(11)?),
+        settled_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
+        deaths: row.get(13)?,
+        suspected: row.get(14)?,
+        resent: row.get(15)?,
+        beside: Beside::of_text(row.get_ref(16)?.as_str_or_null()?),
+        waits_for: lines::of_text(row.get_ref(17)?.as_str_or_null()?.unwrap_or_default()),
+    })
+}
+
+/// Reads one delivery.
+pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Row>> {
+    conn.prepare_cached(&format!("SELECT {ROW} FROM deliveries WHERE id = ?1"))?
+        .query_row([id.as_raw()], read)
+        .optional()
+}
+
+/// Reads how a delivery stands, and how often it was leased.
+pub(super) fn state(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<(State, u32)>> {
+    conn.prepare_cached("SELECT state, leases FROM deliveries WHERE id = ?1")?
+        .query_row([id.as_raw()], |row| {
+            Ok((state_of(row.get(0)?), row.get(1)?))
         })
-    }
+        .optional()
+}
 
-    /// Reads one delivery.
-    pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<Self>> {
-        conn.prepare_cached(&format!("SELECT {STORED} FROM deliveries WHERE id = ?1"))?
-            .query_row([id.as_raw()], Self::read)
-            .optional()
+/// Gives every delivery after `after` that held an alert to `each`, in the order of acceptance.
+pub(super) fn follow(
+    conn: &Connection,
+    after: DeliveryId,
+    mut each: impl FnMut(OnKey<'_>),
+) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
+         WHERE id > ?1 AND fingerprint IS NOT NULL ORDER BY id",
+    )?;
+    let mut rows = statement.query([after.as_raw()])?;
+    while let Some(row) = rows.next()? {
+        let fingerprint: i64 = row.get(1)?;
+        each(OnKey {
+            id: DeliveryId::from_raw(row.get(0)?),
+            fingerprint: Fingerprint(fingerprint.cast_unsigned()),
+            route: row.get_ref(2)?.as_str()?,
+            state: state_of(row.get(3)?),
+            leases: row.get(4)?,
+            beside: row.get_ref(5)?.as_str_or_null()?,
+        });
     }
+    Ok(())
+}
+
+/// Returns true if a step of a delivery from this one on has changed something outside the server.
+pub(super) fn has_effect(
+    conn: &Connection,
+    id: DeliveryId,
+    from_step: u32,
+) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM journal
+             WHERE delivery = ?1 AND step >= ?2 AND effect > 0 AND kind IN (?3, ?4))",
+    )?
+    .query_one(
+        params![
+            id.as_raw(),
+            from_step,
+            kind_code(CallKind::Http),
+            kind_code(CallKind::Slack),
+        ],
+        |row| row.get(0),
+    )
+}
+
+/// Gives a lease back that nobody will end any more.
+pub(super) fn give_back(conn: &Connection, id: DeliveryId, left: Left) -> rusqlite::Result<()> {
+    let sql = match left {
+        Left::Unbegun => "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1",
+        Left::UnderWay => "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1",
+    };
+    conn.prepare_cached(sql)?
+        .execute(params![id.as_raw(), QUEUED])?;
+    Ok(())
 }
 
 /// Returns what a delivery waits for as it is stored: a line each.
@@ -144,19 +164,11 @@ pub(super) fn waits_for_text(waits_for: &[Dependency]) -> Option<String> {
     (!waits_for.is_empty()).then(|| lines::to_text(waits_for))
 }
 
-/// Marks a delivery as leased once more.
-pub(super) fn mark_leased(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "UPDATE deliveries SET state = ?2, leases = leases + 1, not_before = NULL, waits_for = NULL WHERE id = ?1",
-    )?
-    .execute(params![id.as_raw(), RUNNING])?;
-    Ok(())
-}
-
 /// Returns a delivery's alert, as JSON.
-pub(super) fn alert_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<String> {
+pub(super) fn alert_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<String>> {
     conn.prepare_cached("SELECT json FROM alerts WHERE id = ?1")?
-        .query_one([id.as_raw()], |row| row.get(0))
+        .query_row([id.as_raw()], |row| row.get(0))
+        .optional()
 }
 
 /// Returns how far a delivery is, as JSON; absent before its first lease ended.
@@ -213,7 +225,7 @@ fn stories_omitted(lease: u32) -> u32 {
     lease.saturating_sub(STORIES_FIRST_MAX + STORIES_LAST_MAX)
 }
 
-/// Returns what the leases of a delivery told, in order, as far as it is kept.
+/// Returns what was recorded of the leases of a delivery, in order, as far as it is kept.
 pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<String>> {
     conn.prepare_cached(
         "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
@@ -262,7 +274,7 @@ pub(super) fn append(
 
 const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
 
-fn read_entry(row: &Row<'_>) -> rusqlite::Result<(u32, Entry)> {
+fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
     let name: String = row.get(4)?;
     let effect: i64 = row.get(5)?;
     let entry = Entry {
@@ -315,7 +327,7 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
     Ok(Recorded { entries, elsewhere })
 }
 
-/// Returns what is told of a delivery's record, in order: all but the replies, which are for retries alone.
+/// Returns a delivery's record as its story has it, in order: all but the replies, which are for retries alone.
 pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
     let told = ENTRY.replace("reply", "''");
     conn.prepare_cached(&format!(
@@ -372,51 +384,6 @@ pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Returns a pipeline as it is stored: each name between commas.
-pub(super) fn join_handlers(pipeline: &[HandlerName]) -> String {
-    let mut text = String::with_capacity(24 * pipeline.len() + 1);
-    text.push(',');
-    for handler in pipeline {
-        text.push_str(handler.as_str());
-        text.push(',');
-    }
-    text
-}
-
-pub(super) fn split_handlers(text: &str) -> Vec<HandlerName> {
-    text.split(',')
-        .filter(|name| !name.is_empty())
-        .map(HandlerName::new)
-        .collect()
-}
-
-/// What stands for routes that are not known.
-const ANY_ROUTE: &str = "*";
-
-/// Returns the other routes of a delivery's alert as they are stored: a JSON list, or nothing where there are none.
-pub(super) fn beside_text(beside: &Beside) -> Option<String> {
-    match beside {
-        Beside::Nothing => None,
-        // A list of strings: there is nothing in it that JSON cannot hold.
-        Beside::Routes(routes) => {
-            let names: Vec<&str> = routes.iter().map(|route| &**route).collect();
-            serde_json::to_string(&names).ok()
-        }
-        Beside::Anything => Some(ANY_ROUTE.into()),
-    }
-}
-
-/// The opposite of [`beside_text`].
-pub(super) fn beside_of(stored: Option<&str>) -> Beside {
-    match stored {
-        None => Beside::Nothing,
-        Some(ANY_ROUTE) => Beside::Anything,
-        Some(json) => serde_json::from_str::<Vec<String>>(json).map_or(Beside::Anything, |names| {
-            Beside::of(names.into_iter().map(Arc::from))
-        }),
-    }
-}
-
 pub(super) fn fingerprint_of(stored: Option<i64>) -> Option<Fingerprint> {
     stored.map(|n| Fingerprint(n.cast_unsigned()))
 }
@@ -432,6 +399,27 @@ pub(super) fn status_of(code: i64) -> Status {
     match code {
         0 => Status::Firing,
         _ => Status::Resolved,
+    }
+}
+
+/// Returns a state as it is stored.
+pub(super) const fn state_code(state: State) -> i64 {
+    match state {
+        State::Queued => QUEUED,
+        State::Running => RUNNING,
+        State::Retrying => RETRYING,
+        State::Done => DONE,
+        State::Dead => DEAD,
+    }
+}
+
+pub(super) const fn state_of(code: i64) -> State {
+    match code {
+        QUEUED => State::Queued,
+        RUNNING => State::Running,
+        RETRYING => State::Retrying,
+        DONE => State::Done,
+        _ => State::Dead,
     }
 }
 
@@ -471,7 +459,7 @@ fn priority_of(code: i64) -> Priority {
     }
 }
 
-pub(super) fn kind_code(kind: CallKind) -> i64 {
+fn kind_code(kind: CallKind) -> i64 {
     match kind {
         CallKind::Http => 0,
         CallKind::Slack => 1,
@@ -486,33 +474,5 @@ fn kind_of(code: i64) -> CallKind {
         1 => CallKind::Slack,
         2 => CallKind::Kv,
         _ => CallKind::Config,
-    }
-}
-
-/// One copy of each text that many deliveries share.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    routes: std::collections::HashMap<String, Arc<str>>,
-    pipelines: std::collections::HashMap<Vec<HandlerName>, Arc<[HandlerName]>>,
-}
-
-impl Shared {
-    pub(super) fn route(&mut self, route: &str) -> Arc<str> {
-        if let Some(shared) = self.routes.get(route) {
-            return Arc::clone(shared);
-        }
-        let shared: Arc<str> = route.into();
-        self.routes.insert(route.into(), Arc::clone(&shared));
-        shared
-    }
-
-    pub(super) fn pipeline(&mut self, pipeline: &[HandlerName]) -> Arc<[HandlerName]> {
-        if let Some(shared) = self.pipelines.get(pipeline) {
-            return Arc::clone(shared);
-        }
-        let shared: Arc<[HandlerName]> = pipeline.into();
-        self.pipelines
-            .insert(pipeline.to_vec(), Arc::clone(&shared));
-        shared
     }
 }

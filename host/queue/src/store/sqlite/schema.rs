@@ -27,7 +27,7 @@ const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// States of a delivery as they are stored. Below [`DONE`] it is not settled.
 ///
-/// [`PREFETCHED`] is of earlier versions, which leased deliveries before a slot was free: no effect had begun under such a
+/// [`PREFETCHED`] is of earlier versions, which leased deliveries before a permit was free: no effect had begun under such a
 /// lease. Only `recovery.rs` reads it, and nothing writes it.
 pub(super) const PREFETCHED: i64 = -1;
 pub(super) const QUEUED: i64 = 0;
@@ -36,12 +36,7 @@ pub(super) const RETRYING: i64 = 2;
 pub(super) const DONE: i64 = 3;
 pub(super) const DEAD: i64 = 4;
 
-/// Returns true if a delivery in this state, leased so often, is done or has begun: one before it has been passed then.
-pub(super) fn has_run(state: i64, leases: i64) -> bool {
-    state == DONE || (state < DONE && leases > 0)
-}
-
-// `runs` has the latest lease of each delivery: a row that is found by its number may fill a page, where one
+// `runs` has the latest lease of each delivery: a row that is found by its number may fill a page, but one
 // found by a composed key is cut at a quarter of it, and its rest takes a page alone.
 // `events` begins with the time: those that come together lie together.
 // An event has a row for each occurrence, so that what is remembered of one goes with it. `ends` is the start of the firing
@@ -232,7 +227,7 @@ pub(super) struct Opened {
     pub(super) secret: [u8; 32],
 }
 
-/// Opens the store at `path`, and makes it where there is none.
+/// Opens the store at `path`, and makes it if there is none.
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let lock = lock(path)?;
     let file = private(path).map_err(|e| unwritable(path, &e))?;
@@ -269,7 +264,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens a file, and makes it for this user alone where there is none.
+/// Opens a file, and makes it for this user alone if there is none.
 fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -450,7 +445,7 @@ pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
     }
 }
 
-/// Returns why the store fails, in words for whoever has to mend it.
+/// Returns why the store fails, for the person who has to mend it.
 pub(super) fn reason(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full".into(),

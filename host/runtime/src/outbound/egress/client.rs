@@ -13,10 +13,15 @@ use super::proxy::{Connector, Route};
 use crate::limits::{HTTP_IDLE_FOR, HTTP_IDLE_MAX};
 use crate::outbound::proxy::Proxy;
 
-/// What requests say they come from.
+/// The `User-Agent` of every request.
 pub(crate) const AGENT: &str = concat!("alert-manager/", env!("CARGO_PKG_VERSION"));
 
-/// Sends requests through a proxy if there is one for them, else without. Clones share their connections.
+/// Chooses the cryptography of every TLS client in this process; the first choice stays.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Sends requests, through a proxy if there is one for them. Clones share their connections.
 #[derive(Clone)]
 pub struct HttpClient {
     direct: reqwest::Client,
@@ -29,17 +34,17 @@ struct Proxied {
     client: legacy::Client<Connector, Body>,
 }
 
-/// Which certificates of an origin are good.
+/// Which certificates of an origin are trusted.
 pub enum Roots {
     /// Those that the system trusts.
     System,
     /// These alone.
     Only(RootCertStore),
-    /// It is asked over plain HTTP.
+    /// None is needed: plain HTTP.
     None,
 }
 
-/// Why a request was not answered. Not transparent: what it holds is a cause of its own, which says whether it was late.
+/// Why a request was not answered. Not transparent: the inner error is a cause of its own, which says whether it was a timeout.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// Sent without a proxy, or never sent.
@@ -66,7 +71,10 @@ impl SendError {
 }
 
 impl HttpClient {
-    /// Returns a client that sends what `direct` would, through `proxy` what that is for.
+    /// Returns a client that sends as `direct` does, and through `proxy` what that is for.
+    ///
+    /// # Errors
+    /// If the TLS configuration for the proxy cannot be made.
     pub fn new(
         direct: reqwest::Client,
         proxy: Option<&Arc<Proxy>>,
@@ -87,11 +95,15 @@ impl HttpClient {
         Ok(Self { direct, proxied })
     }
 
+    /// Begins a request.
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.direct.request(method, url)
     }
 
     /// Sends a request that [`Self::request`] began.
+    ///
+    /// # Errors
+    /// Why it was not answered.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
         let request = request.build()?;
         match &self.proxied {
@@ -105,7 +117,7 @@ impl Proxied {
     async fn send(&self, request: reqwest::Request) -> Result<Response, SendError> {
         let mut request = http::Request::try_from(request)?;
         let headers = request.headers_mut();
-        // What the other client adds by itself.
+        // The other client adds these by itself.
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(AGENT));

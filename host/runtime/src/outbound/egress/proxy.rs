@@ -28,12 +28,12 @@ use alert_manager_core::policy::HttpGrant;
 
 /// What a proxy may answer to CONNECT, headers included.
 const CONNECT_ANSWER_BYTES_MAX: usize = 16 << 10;
-/// Addresses of one name that the proxy is asked for, until it reaches one.
+/// How many addresses of one name the proxy is asked for, until it reaches one.
 const ADDRESSES_MAX: usize = 4;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Who resolves an origin's name, and who judges where it leads.
+/// Who resolves the name of an origin, and who judges its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// For a handler: each address has to be permitted by the grant.
@@ -94,12 +94,12 @@ fn advice(status: StatusCode) -> &'static str {
 
 /// Makes connections for [`super::HttpClient`].
 #[derive(Clone)]
-pub(super) struct Connector(Arc<Inner>);
+pub(super) struct Connector(Arc<Tunnels>);
 
-struct Inner {
+struct Tunnels {
     proxy: Arc<Proxy>,
     route: Route,
-    /// For the origin; absent if it is asked over plain HTTP.
+    /// For the origin; absent for plain HTTP.
     tls: Option<TlsConnector>,
     #[cfg(test)]
     names: std::collections::BTreeMap<String, Vec<IpAddr>>,
@@ -119,7 +119,7 @@ impl Connector {
                 Some(Arc::new(config.with_no_client_auth()).into())
             }
         };
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Tunnels {
             proxy,
             route,
             tls,
@@ -144,10 +144,10 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, origin: Uri) -> Self::Future {
-        let inner = Arc::clone(&self.0);
+        let tunnels = Arc::clone(&self.0);
         Box::pin(async move {
-            let proxy = inner.proxy.address().map_err(ProxyError::Url)?;
-            let connected = inner.connect(&proxy, &origin);
+            let proxy = tunnels.proxy.address().map_err(ProxyError::Url)?;
+            let connected = tunnels.connect(&proxy, &origin);
             let Ok(stream) = tokio::time::timeout(HTTP_CONNECT_MAX, connected).await else {
                 return Err(ProxyError::TimedOut(proxy.to_string()).into());
             };
@@ -156,7 +156,7 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
-impl Inner {
+impl Tunnels {
     async fn connect(&self, proxy: &ProxyAddress, origin: &Uri) -> Result<Stream, BoxError> {
         let is_https = origin.scheme_str() == Some("https");
         let host = origin.host().unwrap_or_default();
@@ -182,7 +182,7 @@ impl Inner {
         for target in targets.iter().take(ADDRESSES_MAX) {
             match open(proxy, target).await {
                 Ok(stream) => return Ok(stream),
-                // That address may be the fault, and another may do.
+                // That address may be at fault, and another may work.
                 Err(error @ ProxyError::Refused { status, .. }) if status.is_server_error() => {
                     failed = Some(error);
                 }

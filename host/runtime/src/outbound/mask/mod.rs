@@ -1,4 +1,4 @@
-//! Finds a credential in what an answer repeats, whatever escaped or encoded it on the way.
+//! Masks credentials that an answer repeats, however they were escaped or encoded on the way.
 
 mod runs;
 #[cfg(test)]
@@ -13,16 +13,16 @@ use crate::spelling::{self, Reader, Steps};
 
 const MASK: &str = "[credential]";
 
-/// A text this short is in every answer by chance.
+/// A shorter text is in every answer by chance.
 const BYTES_MIN: usize = 6;
-/// How many encodings may have been applied one over the other: base64 of what holds base64.
+/// How many encodings may have been applied one over the other, as in base64 of JSON with base64.
 const DEPTH_MAX: usize = 2;
-/// Steps that a text of no length may take to search, and how many more for each of its bytes and each secret.
+/// Steps that the search of a text may take: so many, and so many more for each of its bytes and each secret.
 const STEPS_MIN: u64 = 1 << 18;
 const STEPS_EACH_BYTE: u64 = 64;
-/// Steps that a text of any length may take: at most a few seconds, on a thread of its own.
+/// Steps that the search of any text may take: at most a few seconds, on a thread of its own.
 const STEPS_MAX: u64 = 1 << 26;
-/// Headers that tell something of the body as it was, from which a guess at the credential could be tried out.
+/// Headers that describe the body before it was masked: a guess at the credential could be verified with them.
 const OF_BODY: [&str; 7] = [
     "content-digest",
     "content-length",
@@ -33,7 +33,7 @@ const OF_BODY: [&str; 7] = [
     "x-goog-hash",
 ];
 
-/// What must not come back to a guest: the parts of the credentials that an answer could repeat.
+/// What must not come back to a handler: the parts of the credentials that an answer could repeat.
 #[derive(Default)]
 pub(super) struct Masks(Vec<Zeroizing<Vec<u8>>>);
 
@@ -49,7 +49,7 @@ impl Masks {
         masks
     }
 
-    /// Returns true where there is nothing to mask.
+    /// Returns true if there is nothing to mask.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -59,14 +59,14 @@ impl Masks {
         self.0.extend(others.0);
     }
 
-    /// Masks the credential wherever the answer has it.
+    /// Masks the credentials in an answer.
     pub(super) fn apply(&self, response: &mut OutboundResponse) {
         if self.0.is_empty() {
             return;
         }
-        // A name cannot hold a mask, and no service needs a header of that name.
-        let is_told = |name: &str| self.masked(name.as_bytes()).is_some();
-        response.headers.retain(|(name, _)| !is_told(name));
+        // A header's name cannot hold a mask, and no service needs a header of that name.
+        let is_leaked = |name: &str| self.masked(name.as_bytes()).is_some();
+        response.headers.retain(|(name, _)| !is_leaked(name));
         for (_, value) in &mut response.headers {
             if let Some(masked) = self.masked(value.as_bytes()) {
                 *value = String::from_utf8_lossy(&masked).into_owned();
@@ -79,8 +79,8 @@ impl Masks {
         }
     }
 
-    /// Returns the text with the credential masked; None where it is not in it. A text that takes more than its steps
-    /// to search was made to take them: it is masked as a whole.
+    /// Returns the text with the credentials masked; None if there are none in it. A text that takes more than its steps was
+    /// made for that: it is masked as a whole.
     fn masked(&self, text: &[u8]) -> Option<Vec<u8>> {
         let size = text.len() as u64 * self.0.len() as u64;
         let steps = Steps::new((STEPS_MIN + STEPS_EACH_BYTE * size).min(STEPS_MAX));
@@ -134,7 +134,7 @@ impl Masks {
     }
 }
 
-/// In their order, those that overlap or touch as one: a mask may be longer than what it stands for.
+/// Returns them in order, with those that overlap or touch merged: a mask may be longer than what it replaces.
 fn merged(mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
     places.sort_by_key(|place| (place.start, place.end));
     let mut merged: Vec<Range<usize>> = Vec::with_capacity(places.len());

@@ -1,4 +1,4 @@
-//! Finds what may be base64, hexadecimal digits or a list of bytes in a text, and reads it.
+//! Finds runs of base64, of hexadecimal digits and of listed bytes in a text, and decodes them.
 
 use std::ops::Range;
 
@@ -7,18 +7,18 @@ use crate::spelling::{Reader, Steps, Unit, is_lead};
 /// How many escapers may have been applied to base64: `%2B` in a URL, `\/` in JSON.
 const LAYERS_MAX: u8 = 2;
 
-/// Bytes that a part of a text stands for.
+/// The bytes that a run encodes.
 pub(super) struct Decoded {
     pub(super) bytes: Vec<u8>,
-    /// Where each symbol stands in the text.
+    /// The range of each symbol in the text.
     symbols: Vec<Range<usize>>,
-    /// The first symbol that counts, and how many bits each one is.
+    /// The first symbol that is decoded, and the bits of each.
     first: usize,
     bits: usize,
 }
 
 impl Decoded {
-    /// Returns where the text has these of the bytes, whatever else the symbols at both ends hold.
+    /// Returns the range of the text that encodes these bytes; the symbols at both ends may hold bits of others.
     pub(super) fn place(&self, bytes: &Range<usize>) -> Range<usize> {
         let first = self.first + bytes.start * 8 / self.bits;
         let last = self.first + (bytes.end * 8).div_ceil(self.bits) - 1;
@@ -37,7 +37,7 @@ pub(super) fn decoded(
     for kind in [Kind::Base64, Kind::Hex] {
         let mut at = 0;
         while at < text.len() {
-            // Most words are too short, which is known without keeping their symbols.
+            // Most words are too short, which can be seen without collecting their symbols.
             let plain = text[at..].iter().take_while(|b| kind.value(**b).is_some());
             let plain = plain.count();
             let goes_on = text
@@ -85,7 +85,7 @@ impl Kind {
         }
     }
 
-    /// What may stand between symbols: the ends of lines, and what dumps put between bytes.
+    /// Returns true for what may be between symbols: ends of lines, and what hex dumps put between bytes.
     fn is_filling(self, byte: u8) -> bool {
         match self {
             Self::Base64 => matches!(byte, b'\r' | b'\n'),
@@ -96,7 +96,7 @@ impl Kind {
 
 type Symbol = (u8, Range<usize>);
 
-/// Reads symbols from `at` on; returns them, and where they end.
+/// Reads symbols from `at` on; returns them and the index after them.
 fn run(text: &[u8], reader: &Reader<'_>, mut at: usize, kind: Kind) -> (Vec<Symbol>, usize) {
     let mut symbols = Vec::new();
     while let Some(&byte) = text.get(at) {
@@ -137,7 +137,7 @@ fn run(text: &[u8], reader: &Reader<'_>, mut at: usize, kind: Kind) -> (Vec<Symb
     (symbols, at)
 }
 
-/// Reads the symbols from each of the places where a byte may begin.
+/// Decodes the symbols from each index at which a byte may begin.
 fn align(run: Vec<Symbol>, kind: Kind, each: &mut dyn FnMut(&Decoded)) {
     let bits = kind.bits();
     let (values, symbols): (Vec<u8>, Vec<Range<usize>>) = run.into_iter().unzip();
@@ -204,7 +204,7 @@ fn lists(text: &[u8], bytes_min: usize, each: &mut dyn FnMut(&Decoded)) {
     end_list(&mut list);
 }
 
-/// Returns the number that begins at `at`, if it is a byte, and where it ends.
+/// Returns the number that begins at `at`, if it is a byte, and the index after it.
 fn listed(text: &[u8], at: usize) -> (Option<u8>, usize) {
     let (at, radix) = match &text[at..] {
         [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (at + 2, 16),

@@ -1,4 +1,4 @@
-//! What is masked, however it is spelt, and what stays.
+//! What is masked, however it is spelled, and what stays.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,7 +13,7 @@ const MARKS: &str = "pa's\"s<w>o&r/d+=%\\ é€😀~-_.!*()";
 /// One as they are.
 const USUAL: &str = "ghp/S3cr+t\"&<k>=?~x 9";
 
-/// What the named escapers and encoders made of each, taken from the very ones where Python has them.
+/// What the named escapers and encoders make of each; generated with them if Python has them.
 const ECHOES: [(&str, &str, &str); 82] = [
     (MARKS, "raw", "pa's\"s<w>o&r/d+=%\\ é€😀~-_.!*()"),
     (

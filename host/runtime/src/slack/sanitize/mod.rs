@@ -1,9 +1,8 @@
-//! Takes from a message what must not work in it: markup that came with the alert, and links that lead
-//! elsewhere than to the web.
+//! Sanitizes a message: markup that came with the alert is made inert, and links may lead to the web only.
 //!
-//! The SDKs escape what alerts say. This is for the handler that puts a label into its blocks as it is: a
-//! mention that it writes itself goes out, one that labels brought along is shown and pings nobody, whether one
-//! label has it or several come together to it in the finished text (`pieces.rs`).
+//! The SDKs escape the texts of alerts. This is for a handler that puts a label into its blocks as it is: a mention that the
+//! handler wrote is sent; one that came with labels is shown and pings nobody, whether one label has all of it or several labels
+//! together form it in the finished text (`pieces.rs`).
 
 mod pieces;
 
@@ -15,14 +14,14 @@ use alert_manager_core::alert::{Alert, Block, Enrichment};
 use alert_manager_core::shapes;
 use pieces::Pieces;
 
-/// Mentions of one message that may go out; any further are made inert.
+/// Mentions of one message that are sent; any more are made inert.
 const MENTIONS_MAX: usize = 100;
-/// A longer one is no mention of Slack's.
+/// A longer text is not a mention of Slack.
 const MENTION_BYTES_MAX: usize = 256;
 /// Blocks nested in one another deeper than this are refused.
 const DEPTH_MAX: usize = 32;
 
-/// Everything that a handler was given and did not write itself.
+/// The texts that a handler was given and did not write itself.
 pub(in crate::slack) struct Outside {
     pieces: Pieces,
     mentions: usize,
@@ -37,7 +36,7 @@ pub(in crate::slack) struct Changed {
     pub(in crate::slack) masked: bool,
 }
 
-/// Blocks that cannot go out, and why.
+/// Why blocks cannot be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::slack) struct Unfit(pub(in crate::slack) String);
 
@@ -71,7 +70,7 @@ impl Outside {
         }
     }
 
-    /// Returns the text with its alien markup escaped; None where it has none.
+    /// Returns the text with markup that came with the alert escaped; None if there is none.
     pub(in crate::slack) fn sanitize(&mut self, text: &str) -> Option<String> {
         let mut safe = String::new();
         let mut seen = None;
@@ -116,10 +115,10 @@ impl Outside {
         Some(safe)
     }
 
-    /// Disarms every text of the blocks that Slack reads markup in, and masks secrets in every text that it shows.
+    /// Sanitizes every text of the blocks in which Slack reads markup, and masks secrets in every text that it shows.
     ///
     /// # Errors
-    /// Where a link leads elsewhere than to the web.
+    /// If a link leads elsewhere than to the web.
     pub(in crate::slack) fn sanitize_blocks(
         &mut self,
         blocks: &mut Value,
@@ -182,16 +181,16 @@ impl Outside {
     }
 }
 
-/// Fields whose text Slack shows to people. A link is left as it is: without a part it leads nowhere.
+/// Fields whose text Slack shows to people. Links are not among them: a link with a masked part would be broken.
 const SHOWN: [&str; 5] = ["text", "alt_text", "title", "description", "fallback"];
 
-/// What stands between `<` and `>`.
+/// What is between `<` and `>`.
 enum Markup {
     /// A date, or a link to the web.
     Web,
-    /// `!channel`, `@U1`, `#C1`: of whoever wrote it.
+    /// `!channel`, `@U1`, `#C1`.
     Mention,
-    /// None that a handler needs.
+    /// Any other: no handler needs it.
     Other,
 }
 
@@ -241,163 +240,4 @@ fn leads_to_the_web(url: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use serde_json::json;
-
-    use super::*;
-    use alert_manager_core::alert::{Fingerprint, Labels, Origin, Status, Timestamp};
-
-    fn alert(values: &[&str]) -> Alert {
-        let labels: Labels = values
-            .iter()
-            .enumerate()
-            .map(|(n, value)| (format!("label{n}"), (*value).to_owned()))
-            .collect();
-        Alert {
-            fingerprint: Fingerprint::of(&labels),
-            status: Status::Firing,
-            labels,
-            annotations: Labels::default(),
-            starts_at: Timestamp::UNIX_EPOCH,
-            ends_at: None,
-            generator_url: None,
-            received_at: Timestamp::UNIX_EPOCH,
-            origin: Origin::default(),
-        }
-    }
-
-    fn sanitized(values: &[&str], text: &str) -> String {
-        let (alert, found) = (alert(values), Enrichment::default());
-        let safe = Outside::of(&alert, &found).sanitize(text);
-        safe.unwrap_or_else(|| text.to_owned())
-    }
-
-    #[test]
-    fn a_mention_that_a_label_brought_pings_nobody() {
-        for mention in [
-            "<!channel>",
-            "<!here|here>",
-            "<@U012>",
-            "<!subteam^S1>",
-            "<#C1>",
-        ] {
-            let inside = &mention[1..mention.len() - 1];
-            let text = format!("pod {mention} is down");
-            assert_eq!(
-                sanitized(&[mention], &text),
-                format!("pod &lt;{inside}&gt; is down")
-            );
-            let embedded = format!("a {mention} b");
-            assert!(!sanitized(&[&embedded], &text).contains(mention));
-            // Cut in two over labels that the handler puts side by side.
-            for at in 1..mention.len() {
-                let (one, other) = mention.split_at(at);
-                let safe = sanitized(&[one, other], &text);
-                assert!(!safe.contains(mention), "{one} and {other}");
-            }
-            let before = format!("pod {}", &mention[..3]);
-            assert!(!sanitized(&[&before], &text).contains(mention), "{mention}");
-        }
-    }
-
-    #[test]
-    fn a_mention_that_the_handler_wrote_goes_out() {
-        let text =
-            "<!subteam^S1> <@U1>: look at <https://r.example|the runbook>, <!date^1^{time}|t>";
-        assert_eq!(sanitized(&["<!channel>", "a<b"], text), text);
-        assert_eq!(sanitized(&["web"], "1 < 2 < 3"), "1 < 2 < 3");
-    }
-
-    #[test]
-    fn a_link_leads_to_the_web_or_is_none() {
-        for markup in [
-            "<javascript:alert(1)|x>",
-            "<file:///etc/passwd>",
-            "<slack://x|y>",
-            "<b>",
-        ] {
-            let inside = &markup[1..markup.len() - 1];
-            assert_eq!(sanitized(&[], markup), format!("&lt;{inside}&gt;"));
-        }
-        assert_eq!(
-            sanitized(&[], "<HTTPS://a.example|x>"),
-            "<HTTPS://a.example|x>"
-        );
-    }
-
-    #[test]
-    fn blocks_are_disarmed_where_slack_reads_markup() {
-        let (alert, found) = (alert(&["<!channel>"]), Enrichment::default());
-        let mut blocks = json!([
-            {"type": "section", "text": {"type": "mrkdwn", "text": "a <!channel> <!here>"},
-             "fields": [{"type": "mrkdwn", "text": "<!channel>"}]},
-            {"type": "header", "text": {"type": "plain_text", "text": "<!channel>"}},
-            {"type": "markdown", "text": "<!channel>"},
-            {"type": "context", "elements": [{"type": "mrkdwn", "text": "<!channel>"}]},
-            {"type": "actions", "elements": [{"type": "button", "confirm": {"text": {"type": "mrkdwn", "text": "<!channel>"}}}]},
-            {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "<!channel>"}]}]},
-            {"type": "table", "rows": [[{"type": "raw_text", "text": "<!channel>"}]]},
-        ]);
-        assert!(
-            Outside::of(&alert, &found)
-                .sanitize_blocks(&mut blocks)
-                .unwrap()
-                .markup
-        );
-        let expected = json!([
-            {"type": "section", "text": {"type": "mrkdwn", "text": "a &lt;!channel&gt; <!here>"},
-             "fields": [{"type": "mrkdwn", "text": "&lt;!channel&gt;"}]},
-            {"type": "header", "text": {"type": "plain_text", "text": "<!channel>"}},
-            {"type": "markdown", "text": "&lt;!channel&gt;"},
-            {"type": "context", "elements": [{"type": "mrkdwn", "text": "&lt;!channel&gt;"}]},
-            {"type": "actions", "elements": [{"type": "button", "confirm": {"text": {"type": "mrkdwn", "text": "&lt;!channel&gt;"}}}]},
-            {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "<!channel>"}]}]},
-            {"type": "table", "rows": [[{"type": "raw_text", "text": "<!channel>"}]]},
-        ]);
-        assert_eq!(blocks, expected);
-        assert!(
-            !Outside::of(&alert, &found)
-                .sanitize_blocks(&mut blocks)
-                .unwrap()
-                .markup
-        );
-    }
-
-    #[test]
-    fn a_button_that_leads_elsewhere_is_unfit() {
-        let (alert, found) = (alert(&[]), Enrichment::default());
-        let button =
-            |url: &str| json!([{"type": "actions", "elements": [{"type": "button", "url": url}]}]);
-        let judged = |url: &str| Outside::of(&alert, &found).sanitize_blocks(&mut button(url));
-        assert_eq!(judged("https://a.example"), Ok(Changed::default()));
-        for url in [
-            "javascript:alert(1)",
-            "data:text/html,x",
-            " https://a",
-            "//a",
-            "",
-        ] {
-            let Unfit(why) = judged(url).unwrap_err();
-            assert!(why.contains("http and https"), "{why}");
-        }
-        let mut deep = json!("x");
-        for _ in 0..200 {
-            deep = json!([deep]);
-        }
-        assert!(
-            Outside::of(&alert, &found)
-                .sanitize_blocks(&mut deep)
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn a_message_of_nothing_but_mentions_takes_no_time() {
-        let label = "x<".repeat(50_000);
-        let text: String = (0..50_000).map(|n| format!("<!{n}>")).collect();
-        let safe = sanitized(&[&label], &text);
-        assert!(safe.starts_with("<!0>") && safe.ends_with("&lt;!49999&gt;"));
-    }
-}
+mod tests;

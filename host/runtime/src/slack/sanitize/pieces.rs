@@ -1,11 +1,10 @@
-//! Tells the mentions that a handler wrote from those that pieces of an alert come together to.
+//! Distinguishes the mentions that a handler wrote from those that pieces of an alert form together.
 //!
-//! A handler that puts labels side by side, cuts them or decodes them makes texts that no label has: `<` and
-//! `!channel>` are harmless, and ping together. So a mention is judged in the finished text. It is the
-//! handler's own unless what makes it one (its `<`, the mark after that, its `>`) stands within the whole text
-//! of something that came with the alert, or its word is put together from nothing else. An alert that says
-//! `free < 10%` leaves the handler's mentions alone; one with a label that is `<` and no more does not: which of
-//! the two wrote a `<` cannot be told, and a missing ping is better than anybody's ping.
+//! A handler that joins, cuts or decodes labels makes texts that no label has: `<` and `!channel>` are harmless apart, and ping
+//! together. So mentions are judged in the finished text. A mention is the handler's own unless one of its marks (its `<`, the
+//! mark after that, its `>`) is inside a whole text that came with the alert, or its word consists of such texts. A label
+//! `free < 10%` does not affect the handler's mentions; a label that is just `<` does: nobody can know which of the two wrote
+//! the `<`, and a missing ping is better than one that an attacker sent.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -14,14 +13,13 @@ use memchr::memmem;
 
 use crate::spelling::{Steps, is_lead, unescaped};
 
-/// An alert with more texts that hold marks of a mention is up to no good: none of its message's mentions go out.
+/// An alert with more texts that contain marks of a mention is an attack: no mention of its message is sent.
 const PIECES_MAX: usize = 2_000;
 
-/// Steps that the texts of one alert may take to decode: tens of milliseconds. One that takes more is up to no good
-/// either.
+/// Steps that decoding the texts of one alert may take: tens of milliseconds. An alert that takes more is an attack, too.
 const STEPS_MAX: u64 = 1 << 22;
 
-/// An item of a list that is shorter is no word that pings.
+/// A shorter item of a list is not a word that pings.
 const ITEM_BYTES_MIN: usize = 3;
 
 /// Words that ping everybody.
@@ -33,9 +31,9 @@ pub(super) struct Pieces {
     marked: BTreeSet<String>,
     /// Parts of the words of [`BROADCASTS`].
     words: BTreeSet<String>,
-    /// Words of [`BROADCASTS`] that a text holds with their mark once what handlers drop is dropped.
+    /// Words of [`BROADCASTS`] that a text contains with their mark, once what handlers remove is removed.
     disguised: BTreeSet<&'static str>,
-    /// True where not all could be looked at.
+    /// True if not all texts could be looked at.
     is_cut: bool,
 }
 
@@ -43,7 +41,7 @@ pub(super) struct Pieces {
 pub(super) struct Seen<'p> {
     pieces: &'p Pieces,
     text: String,
-    /// Bytes that stand within a whole piece; within one of two bytes and more.
+    /// Which bytes are inside a whole piece; inside one of two bytes or more.
     within: Vec<bool>,
     within_long: Vec<bool>,
 }
@@ -79,13 +77,13 @@ impl Pieces {
             self.add_disguised(text);
             return;
         }
-        // A handler may put one of a list into a mention. Words of a sentence are none: an alert may say "channel".
+        // A handler may put an item of a list into a mention. Words of a sentence are not items: an alert may say "channel".
         let items = text.split(['\n', '\t', ',', ';', ':', '=', '|', '/']);
         let long = items.filter(|item| item.trim().len() >= ITEM_BYTES_MIN);
         long.for_each(|item| self.add_piece(item));
     }
 
-    /// Handlers drop quotes, escape sequences and what is invisible, which may leave a mention.
+    /// Handlers remove quotes, escape sequences and invisible characters, which may leave a mention.
     fn add_disguised(&mut self, text: &str) {
         let reduced = reduced(text);
         for word in BROADCASTS {
@@ -131,7 +129,7 @@ impl Pieces {
 }
 
 impl Seen<'_> {
-    /// Returns true where the mention from `open` to `end` is not the handler's own.
+    /// Returns true if the mention from `open` to `end` is not the handler's own.
     pub(super) fn is_alien(&self, open: usize, end: usize) -> bool {
         let is_marked = self.within[open] || self.within[open + 1] || self.within_long[end - 1];
         self.pieces.is_cut
@@ -141,8 +139,8 @@ impl Seen<'_> {
             || self.is_spelt(open, end)
     }
 
-    /// True where a text of the alert has all of the mention; or its beginning, after what stands before it there
-    /// and here: the handler cut that text within the mention, and something else goes on from there.
+    /// Returns true if a text of the alert has the whole mention, or its beginning after the same text as here: then the handler
+    /// cut that text inside the mention and appended another.
     fn is_copied(&self, open: usize, end: usize) -> bool {
         let (before, mention) = (&self.text[..open], &self.text[open..end]);
         let marked = self
@@ -166,7 +164,7 @@ impl Seen<'_> {
         })
     }
 
-    /// True where the word that pings everybody is one that the alert has, or is made of such.
+    /// Returns true if the word that pings everybody is in the alert, or consists of words that are.
     fn is_spelt(&self, open: usize, end: usize) -> bool {
         let inner = &self.text[open + 1..end - 1];
         let word = inner.split('|').next().unwrap_or_default();
@@ -187,12 +185,12 @@ impl Seen<'_> {
     }
 }
 
-/// How much of what stands before a mention is compared.
+/// How much of the text before a mention is compared.
 const CONTEXT_BYTES_MAX: usize = 256;
-/// Beginnings of mentions that are looked at in one text of an alert.
+/// How many beginnings of mentions are looked at in one text of an alert.
 const MENTIONS_LOOKED_AT_MAX: usize = 1_000;
 
-/// Returns every place of `piece`; those that overlap because it repeats itself, as one.
+/// Returns the ranges of `piece` in the text; ranges that overlap because the piece repeats itself are merged.
 fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
     let (text, piece) = (text.as_bytes(), piece.as_bytes());
     let finder = memmem::Finder::new(piece);
@@ -201,8 +199,8 @@ fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = Range<usize
     std::iter::from_fn(move || {
         let start = from + finder.find(text.get(from..)?)?;
         let mut end = start + piece.len();
-        // Where the text goes on as the piece repeats itself, the piece stands again and again. Any other place of
-        // it is further on than half of its length, so that each byte of the text is compared a few times only.
+        // As long as the text goes on as the piece repeats itself, the piece occurs again and again. Any other occurrence
+        // begins after more than half of its length, so that each byte of the text is compared only a few times.
         let period = *period.get_or_insert_with(|| period_of(piece));
         while text
             .get(end)
@@ -216,9 +214,9 @@ fn places<'t>(text: &'t str, piece: &'t str) -> impl Iterator<Item = Range<usize
     })
 }
 
-/// Returns after how many bytes a text repeats itself, at most its length (Knuth, Morris and Pratt).
+/// Returns the period of a text, at most its length (Knuth, Morris and Pratt).
 fn period_of(text: &[u8]) -> usize {
-    // The longest beginning that each beginning also ends with.
+    // For each prefix, the longest prefix that is also its suffix.
     let mut borders = vec![0; text.len()];
     let mut border = 0;
     for at in 1..text.len() {
@@ -231,7 +229,7 @@ fn period_of(text: &[u8]) -> usize {
     text.len() - border
 }
 
-/// Which bytes any of the spans added has.
+/// Which bytes are in any of the spans added.
 struct Spans(Vec<i32>);
 
 impl Spans {
@@ -261,7 +259,7 @@ fn has_marks(text: &str) -> bool {
     text.contains(['<', '>', '!', '@', '#'])
 }
 
-/// What is left of a text without escape sequences and whatever else is no letter, digit or mark.
+/// Returns a text without escape sequences and without what is neither letter, digit nor mark.
 fn reduced(text: &str) -> String {
     let mut reduced = String::new();
     let mut rest = text.chars();
@@ -276,7 +274,7 @@ fn reduced(text: &str) -> String {
     reduced
 }
 
-/// In lower case and on one line, as handlers make it, every byte where it was.
+/// Returns a text in lower case and on one line, as handlers make it; every byte keeps its index.
 fn flat(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -287,175 +285,4 @@ fn flat(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_alien(values: &[&str], text: &str) -> bool {
-        let (open, end) = (text.rfind('<'), text.rfind('>'));
-        let (Some(open), Some(end)) = (open, end) else {
-            panic!("{text} has no mention");
-        };
-        let pieces = Pieces::of(values.iter().copied());
-        pieces.seen_in(text).is_alien(open, end + 1)
-    }
-
-    /// Every way to cut `text` into as many pieces, or fewer.
-    fn splits(text: &str, pieces_max: usize) -> Vec<Vec<&str>> {
-        let mut splits = vec![vec![text]];
-        if pieces_max > 1 {
-            for at in 1..text.len() {
-                for rest in splits_of(&text[at..], pieces_max - 1) {
-                    let mut split = vec![&text[..at]];
-                    split.extend(rest);
-                    splits.push(split);
-                }
-            }
-        }
-        splits
-    }
-
-    fn splits_of(text: &str, pieces_max: usize) -> Vec<Vec<&str>> {
-        splits(text, pieces_max)
-    }
-
-    #[test]
-    fn pieces_side_by_side_are_no_mention_of_the_handlers() {
-        for mention in ["<!channel>", "<!here|x>", "<@U012>", "<!subteam^S1>"] {
-            for split in splits(mention, 4) {
-                assert!(
-                    is_alien(&split, &format!("pod {mention} is down")),
-                    "{split:?}"
-                );
-                // With other text around them in their labels.
-                let mut wide: Vec<String> = split.iter().map(|piece| (*piece).to_owned()).collect();
-                wide[0] = format!("a b {}", wide[0]);
-                let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
-                assert!(
-                    is_alien(&wide, &format!("pod a b {mention} is down")),
-                    "{wide:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_handler_makes_of_a_text_changes_nothing() {
-        for (values, text) in [
-            (&["<!CHANNEL>"][..], "<!channel>"),
-            (&["&lt;!channel&gt;"], "<!channel>"),
-            (&["&amp;lt;", "!channel"], "<!channel>"),
-            (&[r"\u003c!channel\u003e"], "<!channel>"),
-            (&["%3C", "!here", "%3E"], "<!here>"),
-            (&[" <", "!here "], "<!here>"),
-            (&["a,<,b", "!here>"], "<!here>"),
-            (&["a\n<", "!here>"], "a <!here>"),
-            // Cut within the mention, and gone on by another.
-            (
-                &["a long text <!chxxxxx", "annel"],
-                "a long text <!channel>",
-            ),
-            // The word alone.
-            (&["channel"], "<!channel>"),
-            (&["every", "one"], "<!everyone>"),
-        ] {
-            assert!(is_alien(values, text), "{values:?} in {text}");
-        }
-    }
-
-    #[test]
-    fn an_ordinary_alert_leaves_the_handlers_mentions_alone() {
-        let values = [
-            "free < 10%",
-            "p99 > 1s",
-            "@oncall: look here",
-            "a<b",
-            "1",
-            "e",
-            "c",
-            "h",
-            "ch",
-            "#ops",
-            "sent to #ops!",
-            "<https://a.example|a>",
-            "<@U099> owns this",
-            "web-0",
-            "if x <= 1 && y >= 2",
-        ];
-        for mention in [
-            "<!channel>",
-            "<!here>",
-            "<!everyone>",
-            "<@U012>",
-            "<!subteam^S1>",
-            "<#C1>",
-        ] {
-            assert!(
-                !is_alien(&values, &format!("free < 10% {mention}: look")),
-                "{mention}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_alert_of_thousands_of_marks_has_no_mention_go_out() {
-        let values: Vec<String> = (0..PIECES_MAX + 2).map(|n| format!("<{n}")).collect();
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        assert!(is_alien(&values, "<!here>"));
-        assert!(!is_alien(&values[..PIECES_MAX], "<!here>"));
-    }
-
-    #[test]
-    fn an_alert_that_takes_too_many_steps_to_decode_has_no_mention_go_out() {
-        let label = "\\".repeat(4_096);
-        assert!(!is_alien(&[label.as_str(); 8], "<!here>"));
-        assert!(is_alien(&[label.as_str(); 100], "<!here>"));
-    }
-
-    #[test]
-    fn a_text_that_repeats_a_piece_is_gone_through_once() {
-        for (piece, text, found_max) in [
-            ("<a".repeat(5_000), "<a".repeat(20_000), 1),
-            ("<".to_owned(), "<".repeat(20_000), 1),
-            ("<aab<aa".to_owned(), "<aab".repeat(9), 1),
-            (
-                format!("<{}<", "a".repeat(500)),
-                format!("<{}", "a".repeat(500)).repeat(50),
-                1,
-            ),
-        ] {
-            let found: Vec<_> = places(&text, &piece).collect();
-            assert!(
-                found.len() <= found_max,
-                "{} times {}",
-                found.len(),
-                &piece[..3]
-            );
-        }
-    }
-
-    #[test]
-    fn what_a_handler_drops_or_splits_makes_no_mention() {
-        for (values, text) in [
-            (&["<!`channel`>"][..], "<!channel>"),
-            (&["a <\u{1b}[0m!channel> b"], "<!channel>"),
-            (&["<!ch\u{1b}[31mannel>"], "<!channel>"),
-            (&["<!chan\u{200b}nel>"], "<!channel>"),
-            (&["<\"!here\">"], "<!here|x>"),
-            (&["owners: channel, here"], "<!channel>"),
-            (&["owners: channel, here"], "<!here>"),
-            (&["ping=everyone"], "<!everyone>"),
-        ] {
-            assert!(is_alien(values, text), "{values:?} in {text}");
-        }
-        for value in [
-            "the channel is down, look there",
-            "there: where",
-            "<-- !!",
-            "a here",
-        ] {
-            for mention in ["<!channel>", "<!here>"] {
-                assert!(!is_alien(&[value], mention), "{value}: {mention}");
-            }
-        }
-    }
-}
+mod tests;

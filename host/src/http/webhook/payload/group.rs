@@ -150,13 +150,18 @@ impl<'a, A> WireGroup<'a, A> {
             .collect();
         Group {
             origin,
-            status: self
-                .status
-                .and_then(|status| super::wire::status_of(&status.0)),
+            status: self.status.and_then(|status| status_of(&status.0)),
             truncated_alerts: self.truncated_alerts.unwrap_or(0),
             left_out: kept.left_out,
         }
     }
+}
+
+/// Reads a status, in whatever case.
+pub(super) fn status_of(text: &str) -> Option<Status> {
+    [Status::Firing, Status::Resolved]
+        .into_iter()
+        .find(|status| text.eq_ignore_ascii_case(status.as_str()))
 }
 
 struct Kept {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::group::Group;
+use super::group::{Group, status_of};
 use super::left_out::{self, LeftOut};
 use super::lenient::{Text, expected, lenient_pairs, pick, scalar, strict_pairs, string};
 use super::{FieldError, ParsedAlert};
@@ -239,14 +239,7 @@ fn bounded(annotations: Labels, left_out: &mut LeftOut) -> Labels {
     })
 }
 
-/// Parses a status, ignoring case.
-pub(super) fn status_of(text: &str) -> Option<Status> {
-    [Status::Firing, Status::Resolved]
-        .into_iter()
-        .find(|status| text.eq_ignore_ascii_case(status.as_str()))
-}
-
-/// Parses an RFC 3339 time; `None` if it is missing, empty or Go's zero time, in whatever zone that is written.
+/// Reads an RFC 3339 time; absent where it is missing, empty or Go's zero time, in whatever zone that is written.
 fn moment(field: &str, text: Option<&Text<'_>>) -> Result<Option<Timestamp>, FieldError> {
     let Some(text) = text.map(|text| &*text.0).filter(|text| !text.is_empty()) else {
         return Ok(None);

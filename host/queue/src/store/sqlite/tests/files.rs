@@ -73,12 +73,10 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     let ballast = "CREATE TABLE ballast AS SELECT zeroblob(1000000) AS bytes";
     bench.execute(ballast, []);
     // No page more than the file has now.
-    started
-        .committer
-        .conn
-        .query_one("PRAGMA max_page_count = 1", [], |_| Ok(()))
+    let conn = &started.committer.store().conn;
+    conn.query_one("PRAGMA max_page_count = 1", [], |_| Ok(()))
         .unwrap();
-    let (queue, mut leases) = Queue::over(&bench.path(), started).unwrap();
+    let (queue, mut leases) = Queue::over(started).unwrap();
     let mut large = firing("Large");
     let text = ("text".to_owned(), "x".repeat(50_000));
     large.alert.annotations = [text].into_iter().collect();
@@ -88,7 +86,7 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     };
     accept(firing("A")).await.unwrap();
     let leased = leases.next().await.unwrap();
-    let ledger = queue.ledger(leased.id, leased.token, 0, &leased.handler);
+    let ledger = queue.ledger(leased.lease, 0, &leased.handler);
     let full = "the disk is full".to_owned();
     loop {
         large.alert.starts_at += Duration::from_secs(1);
@@ -101,7 +99,7 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     assert!(matches!(ledger.ready(), Err(LedgerError::Unavailable(_))));
     let mut settlement = settlement(&leased, Next::Done);
     settlement.story = Some(format!("\"{}\"", "x".repeat(100_000)));
-    queue.release_slot(&leased.handler);
+    queue.release_permit(&leased.handler);
     queue.settle(settlement);
     bench.execute("DROP TABLE ballast", []);
     queue.alarms().await.unwrap();

@@ -76,7 +76,7 @@ async fn a_store_of_every_layout_opens_and_what_was_left_in_it_runs_to_the_end()
     }
 }
 
-/// Earlier versions leased deliveries before a slot was free, and stored them in a state of their own.
+/// Earlier versions leased deliveries before a permit was free, and stored them in a state of their own.
 #[tokio::test]
 async fn what_an_earlier_version_prefetched_waits_again_and_no_death_counts_against_it() {
     for beside_one_that_ran in [false, true] {
@@ -103,7 +103,7 @@ async fn what_an_earlier_version_prefetched_waits_again_and_no_death_counts_agai
             let ran = beside_one_that_ran && leased.id == other;
             let was_leased = ran || leased.id == prefetched;
             assert_eq!(
-                (leased.lease, leased.after_crash),
+                (leased.lease.number, leased.after_crash),
                 (1 + u32::from(was_leased), ran)
             );
             assert_eq!(bench.bench.peek(leased.id).unwrap().deaths, 0);

@@ -5,12 +5,13 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::commit::Committer;
 use crate::conformance::reporting_by_one;
-use crate::store::sqlite::Committer;
+use crate::store::sqlite::SqliteStore;
 
 /// A queue without a thread: its writer works whenever somebody waits.
 struct ByHand {
-    committer: Committer,
+    committer: Committer<SqliteStore>,
     queue: Queue,
     leases: Leases,
 }
@@ -67,14 +68,14 @@ impl ByHand {
     /// Runs what is leased next to its end.
     fn run(&mut self, next: Next) {
         let leased = self.leases.next().now_or_never().flatten().unwrap();
-        self.queue.release_slot(&leased.handler);
+        self.queue.release_permit(&leased.handler);
         self.queue.settle(settlement(&leased, next));
         self.work();
     }
 
     /// Returns how many deliveries are watched: those that were revived, and notices.
     fn watched(&self) -> (usize, usize) {
-        self.committer.watched.counts()
+        self.committer.watched()
     }
 }
 

@@ -33,7 +33,7 @@ struct World {
 impl World {
     /// The proxy gives each of `answers` once, then leads to the origin.
     async fn start(answers: &[&'static str]) -> Self {
-        crate::install_crypto();
+        crate::outbound::egress::install_crypto();
         let pair = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).unwrap();
         let certificate: CertificateDer<'static> = pair.cert.der().clone();
         let key = PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();

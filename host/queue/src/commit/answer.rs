@@ -1,0 +1,48 @@
+//! What messages are answered, once their transaction is durable.
+
+use alert_manager_core::alert::Alert;
+use alert_manager_core::journal::{KvOutcome, LedgerError};
+
+use crate::model::{CancelError, Raised, RetryError, Selected};
+
+use super::inbox::Urgent;
+
+/// What a message is answered once its transaction is durable.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Nothing,
+    Record(Result<(), LedgerError>),
+    Kv(Result<KvOutcome, LedgerError>),
+    Retry(Result<Selected, RetryError>),
+    Cancel(Result<(), CancelError>),
+    Raised(Raised),
+    Ended(bool),
+    Alarms(Vec<Alert>),
+}
+
+impl Answer {
+    /// The lease under which it was asked for does not stand.
+    pub(super) fn lose(&mut self) {
+        match self {
+            Self::Record(result) => *result = Err(LedgerError::LeaseLost),
+            Self::Kv(result) => *result = Err(LedgerError::LeaseLost),
+            _ => {}
+        }
+    }
+
+    /// Answers `message`. Whoever asked may have gone: what was stored stays stored.
+    pub(super) fn give(self, message: Urgent) {
+        match (self, message) {
+            (Self::Record(result), Urgent::Record { reply, .. } | Urgent::Note { reply, .. }) => {
+                drop(reply.send(result));
+            }
+            (Self::Kv(result), Urgent::Kv(_, reply)) => drop(reply.send(result)),
+            (Self::Retry(result), Urgent::Retry { reply, .. }) => drop(reply.send(result)),
+            (Self::Cancel(result), Urgent::Cancel { reply, .. }) => drop(reply.send(result)),
+            (Self::Raised(raised), Urgent::Raise { reply, .. }) => drop(reply.send(raised)),
+            (Self::Ended(ended), Urgent::End { reply, .. }) => drop(reply.send(ended)),
+            (Self::Alarms(alarms), Urgent::Alarms(reply)) => drop(reply.send(alarms)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The loop of the thread that writes: it takes what has gathered, commits it as one transaction, and follows up.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Lease, OpenError};
+use crate::schedule::Grant;
+use crate::store::{Change, Committed, Resolved, Store, StoreError, Tidied, Txn};
+
+use super::accept::Part;
+use super::answer::Answer;
+use super::bulk::{RetryJob, Slice};
+use super::failing::{BACKOFF, Failing};
+use super::group::{Group, Handed, State, Work, wanted};
+use super::inbox::{Close, GROUP_ALERTS_MAX, Taken, Urgent};
+use super::shared::Shared;
+
+/// The thread that writes to a store.
+#[derive(Debug)]
+pub(crate) struct Committer<S> {
+    pub(super) store: S,
+    pub(super) shared: Arc<Shared>,
+    pub(super) handed: mpsc::UnboundedSender<Handed>,
+    pub(super) state: State,
+    /// Requests to send many again, the first of them under way.
+    pub(super) retries: VecDeque<RetryJob>,
+    pub(super) failing: Option<Failing>,
+    /// Settled deliveries that could not be reported.
+    pub(super) unreported_settled: u64,
+}
+
+/// What a transaction has decided that its messages are answered with.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    pub(super) answers: Vec<Answer>,
+    pub(super) parts: Vec<Part>,
+    pub(super) slice: Option<Slice>,
+    /// False if there was nothing to store.
+    pub(super) is_stored: bool,
+}
+
+/// Closes the inbox however the thread ends, so that nobody waits for an answer for ever.
+struct EndGuard(Arc<Shared>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.set_unwritable("the store has been closed".into());
+        *self.0.settled.lock() = None;
+        self.0.inbox.end();
+    }
+}
+
+impl<S: Store> Committer<S> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub(crate) fn spawn(self) -> Result<JoinHandle<()>, OpenError> {
+        // The store names itself in the error, and is gone then.
+        let failed = self.store.refused(StoreError::Away(
+            "the system does not start a thread for it".into(),
+        ));
+        std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || self.run())
+            .map_err(|_| failed)
+    }
+
+    /// Works until it is asked to close.
+    fn run(mut self) {
+        let _guard = EndGuard(Arc::clone(&self.shared));
+        loop {
+            let resting = self
+                .failing
+                .as_ref()
+                .is_some_and(|f| Instant::now() < f.next_try);
+            let urgent_max = if resting { 0 } else { usize::MAX };
+            let mut taken = self.shared.inbox.take(self.deadline(), urgent_max);
+            let close = taken.close.take();
+            self.retries.append(&mut taken.retries);
+            match close {
+                Some(Close::Abandon) => return,
+                Some(Close::Orderly(done)) => return self.close(taken, done),
+                None if resting => self.turn_away(taken.accepts),
+                None => self.work(taken),
+            }
+        }
+    }
+
+    /// Returns when there is something to do though nobody sends anything.
+    fn deadline(&self) -> Option<Instant> {
+        let now = Instant::now();
+        if let Some(failing) = &self.failing {
+            return Some(failing.next_try);
+        }
+        let ticks = self.shared.clock.ticks();
+        let due = {
+            let scheduler = self.shared.scheduler.lock();
+            if scheduler.can_grant(ticks) {
+                return Some(now);
+            }
+            scheduler.next_due(ticks)
+        };
+        let reports = self.state.reports.due().filter(|_| self.has_notices());
+        let due = due.into_iter().chain(reports).min();
+        let due = due.map(|due| now + Duration::from_millis((due - ticks).max(0).unsigned_abs()));
+        due.into_iter()
+            .chain(self.store.next_step())
+            .chain(self.retries.front().map(RetryJob::deadline))
+            .min()
+    }
+
+    fn has_notices(&self) -> bool {
+        self.shared.dead_letters.lock().is_some()
+    }
+
+    /// Commits what was taken, and what follows from it.
+    pub(crate) fn work(&mut self, taken: Taken) {
+        let idle = taken.urgent.is_empty() && taken.accepts.is_empty();
+        if idle && self.failing.is_some() && !self.probe() {
+            return;
+        }
+        self.commit(taken);
+        self.tidy();
+    }
+
+    /// Removes a little of what is too old or too much, if that is due.
+    fn tidy(&mut self) {
+        match self.store.tidy(self.shared.clock.now()) {
+            Ok(tidied) => self.note_removed(tidied),
+            Err(error) => tracing::warn!(%error, "retention failed"),
+        }
+    }
+
+    fn note_removed(&self, tidied: Tidied) {
+        self.shared
+            .dead
+            .fetch_sub(tidied.dead_letters, Ordering::Relaxed);
+        let mut losses = self.shared.losses.lock();
+        losses.done_by_time += tidied.by_time.done;
+        losses.dead_by_time += tidied.by_time.dead;
+        losses.done_by_size += tidied.by_size.done;
+        losses.dead_by_size += tidied.by_size.dead;
+    }
+
+    /// Commits one transaction of what was taken and of what can be leased.
+    fn commit(&mut self, taken: Taken) {
+        let mut group = Group {
+            ticks: self.shared.clock.ticks(),
+            ..Group::default()
+        };
+        let mut decided = Decided::default();
+        match self.write(&mut group, &taken, &mut decided) {
+            Ok(()) => self.follow_up(group, taken, decided),
+            Err(error) => self.undo(&group, taken, &error),
+        }
+    }
+
+    /// Decides on what was taken, and commits it.
+    fn write(
+        &mut self,
+        group: &mut Group,
+        taken: &Taken,
+        decided: &mut Decided,
+    ) -> Result<(), StoreError> {
+        let ticks = group.ticks;
+        let reports_due = self.state.reports.due().filter(|_| self.has_notices());
+        let is_asked = !taken.urgent.is_empty()
+            || !taken.accepts.is_empty()
+            || !self.retries.is_empty()
+            || reports_due.is_some_and(|due| due <= ticks)
+            || self.store.is_transaction_due();
+        let mut grants = Vec::new();
+        if !is_asked {
+            grants = self.shared.scheduler.lock().grant(ticks);
+            if grants.is_empty() {
+                return Ok(());
+            }
+        }
+        let txn = self.store.begin()?;
+        let mut work = Work::new(txn, &self.shared, &mut self.state, group);
+        let settled_too = settled_too(&taken.urgent);
+        decided.answers.reserve(taken.urgent.len());
+        for message in &taken.urgent {
+            let answer = work.decide(message, &settled_too)?;
+            decided.answers.push(answer);
+        }
+        if is_asked {
+            grants = work.shared.scheduler.lock().grant(ticks);
+        }
+        work.grant(grants)?;
+        if !taken.accepts.is_empty() {
+            decided.parts = work.accept_all(&taken.accepts, GROUP_ALERTS_MAX)?;
+        }
+        if work.is_report_due() {
+            work.report_gathered()?;
+        }
+        if let Some(job) = self.retries.front_mut() {
+            decided.slice = Some(work.retry_slice(job)?);
+        }
+        decided.is_stored = true;
+        let txn = work.into_txn()?;
+        if !group.fenced.is_empty() {
+            lose(&group.fenced, &taken.urgent, &mut decided.answers);
+        }
+        let committed = txn.commit();
+        match committed {
+            Committed::Yes => Ok(()),
+            Committed::RolledBack(error) => Err(error),
+            Committed::Unknown => self.resolve(),
+        }
+    }
+
+    /// Finds out what became of a transaction whose commit was not answered. Nothing else is written before that is known.
+    fn resolve(&mut self) -> Result<(), StoreError> {
+        loop {
+            match self.store.resolve() {
+                Ok(Resolved::Committed) => return Ok(()),
+                Ok(Resolved::RolledBack) => {
+                    return Err(StoreError::Away("the commit was not answered".into()));
+                }
+                Err(error) => {
+                    self.fail(&error.to_string());
+                    std::thread::sleep(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    /// Commits what is left and gives the leases back.
+    fn close(mut self, taken: Taken, done: oneshot::Sender<()>) {
+        self.commit(taken);
+        loop {
+            let rest = self.shared.inbox.take(Some(Instant::now()), usize::MAX);
+            if rest.urgent.is_empty() && rest.accepts.is_empty() {
+                break;
+            }
+            self.commit(rest);
+            if self.failing.is_some() {
+                break;
+            }
+        }
+        let left = self.shared.scheduler.lock().close();
+        if let Err(error) = self.store.close(&left) {
+            tracing::error!(%error, "cannot close the store in order; running deliveries count as interrupted");
+        }
+        drop(self.handed);
+        let _ = done.send(());
+    }
+}
+
+#[cfg(test)]
+impl<S: Store> Committer<S> {
+    /// Returns the store.
+    pub(crate) fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Returns how many deliveries are watched: those that were revived, and notices.
+    pub(crate) fn watched(&self) -> (usize, usize) {
+        self.state.watched.counts()
+    }
+}
+
+impl<T: Txn> Work<'_, '_, T> {
+    /// Records leases, and reads what their workers need.
+    fn grant(&mut self, grants: Vec<Grant>) -> Result<(), StoreError> {
+        if grants.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<_> = grants.iter().map(wanted).collect();
+        let contents = self.txn.contents(&wanted)?;
+        for (grant, contents) in grants.into_iter().zip(contents) {
+            self.push_of(grant.lease.id, Change::Grant(grant.lease));
+            self.group.handed.push(Handed { grant, contents });
+        }
+        Ok(())
+    }
+
+    fn is_report_due(&self) -> bool {
+        let due = self.state.reports.due();
+        due.is_some_and(|due| due <= self.group.ticks) && self.notices().is_some()
+    }
+}
+
+/// Nothing was stored under these leases: what was asked for under them is answered so.
+fn lose(fenced: &HashSet<Lease>, urgent: &[Urgent], answers: &mut [Answer]) {
+    for (message, answer) in urgent.iter().zip(answers) {
+        if message.lease().is_some_and(|lease| fenced.contains(&lease)) {
+            answer.lose();
+        }
+    }
+}
+
+/// Returns the leases that end here: progress sent before that need not be stored apart.
+fn settled_too(urgent: &[Urgent]) -> HashSet<Lease> {
+    let any_progress = urgent
+        .iter()
+        .any(|message| matches!(message, Urgent::Progress { .. }));
+    if !any_progress {
+        return HashSet::new();
+    }
+    urgent
+        .iter()
+        .filter_map(|message| match message {
+            Urgent::Settle(settle) => Some(settle.lease),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,199 @@
+//! What follows from a death, in the transaction in which a delivery dies: it is counted and reported, or gathered to be reported
+//! with others (`rules/deaths.rs`).
+
+use std::sync::Arc;
+
+use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp, is_dead_letter_route};
+
+use crate::model::{
+    DeadLetter, DeadLetterNotices, DeadLetters, Delivery, NOTICES_A_WINDOW_MAX, Raised, Reason,
+    State,
+};
+use crate::rules::deaths::{
+    WINDOW_MS, class_of, class_of_notice, parse_class, should_follow, should_report,
+};
+use crate::store::{Change, StoreError, Txn, Unreported};
+
+use super::group::Work;
+use super::notices::Followed;
+
+/// Classes that are reported together in one transaction.
+const CLASSES_A_STEP_MAX: u32 = 100;
+
+/// Deaths of a time in which none was reported when it came that are looked at in one transaction, and how old one may be to be
+/// reported.
+const EARLIER_A_STEP: u32 = 300;
+const EARLIER_MS_MAX: i64 = 6 * 24 * 60 * 60 * 1_000;
+
+impl<T: Txn> Work<'_, '_, T> {
+    /// Does what follows from the death of a delivery, which was decided already.
+    pub(super) fn die(&mut self, id: DeliveryId, reason: Reason) -> Result<(), StoreError> {
+        self.group.died += u64::from(reason.is_dead_letter());
+        let Some(dead) = self.delivery(id)? else {
+            return Ok(());
+        };
+        if self.reports_settled() {
+            self.group.settled.push(dead.clone());
+        }
+        if should_follow(reason, &dead) {
+            if self.follow(&dead)? == Followed::NotNow {
+                self.follow_later(id);
+            }
+            return Ok(());
+        }
+        if !should_report(reason, &dead) {
+            return Ok(());
+        }
+        let class = class_of(reason, &dead.handlers);
+        if self.state.reports.take_turn(&class, self.group.ticks) {
+            if self.report(&DeadLetter::One(&dead))? {
+                self.group.noticed.push(class);
+                return Ok(());
+            }
+            self.state.reports.give_back(&class);
+        }
+        self.report_later(class, &dead);
+        Ok(())
+    }
+
+    /// What a start found dead: the server had died under it. It is reported once there is somebody to report to.
+    pub(super) fn found_dead(&mut self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let Some(dead) = self.delivery(id)? else {
+            return Ok(None);
+        };
+        let reason = Reason::Died;
+        if should_follow(reason, &dead) {
+            self.follow_later(id);
+        } else if should_report(reason, &dead) {
+            self.report_later(class_of(reason, &dead.handlers), &dead);
+        }
+        Ok(Some(dead))
+    }
+
+    /// Notes a death that is to be reported with others of its class.
+    fn report_later(&mut self, class: String, dead: &Delivery) {
+        self.push(Change::Unreported {
+            class,
+            id: dead.id,
+            died_at: dead.settled_at.unwrap_or(dead.received_at),
+        });
+        self.state.reports.gathered(self.group.ticks);
+    }
+
+    /// Notes a notice that has ended, whose next way, or whose end, cannot be stored now.
+    pub(super) fn follow_later(&mut self, notice: DeliveryId) {
+        self.push(Change::UnreportedAlone {
+            class: class_of_notice(notice),
+            id: notice,
+            at: self.now,
+        });
+        self.state.reports.gathered(self.group.ticks);
+    }
+
+    /// Reports what is unreported, each class in one notice.
+    pub(super) fn report_gathered(&mut self) -> Result<(), StoreError> {
+        let now = self.group.ticks;
+        if self.look_at_earlier()? {
+            self.state.reports.set_due(Some(now));
+            return Ok(());
+        }
+        self.state.reports.forget(now);
+        self.flush()?;
+        let unreported = self.txn.unreported(CLASSES_A_STEP_MAX)?;
+        let mut are_left = unreported.len() == CLASSES_A_STEP_MAX as usize;
+        for class in unreported {
+            let notices = self.report_class(&class)?;
+            are_left |= notices.is_none();
+            if let Some(notices) = notices {
+                self.state.reports.count(&class.class, now, notices);
+                self.push(Change::Reported { class: class.class });
+            }
+        }
+        let due = are_left.then_some(now + WINDOW_MS);
+        self.state.reports.set_due(due);
+        Ok(())
+    }
+
+    /// Reports one class: a few one by one, many together. Returns how many notices that took, nothing if the handlers for
+    /// dead letters have no room for them now.
+    fn report_class(&mut self, class: &Unreported) -> Result<Option<u32>, StoreError> {
+        let (reason, handlers) = parse_class(&class.class);
+        if class.count > u64::from(NOTICES_A_WINDOW_MAX) {
+            let many = DeadLetters {
+                reason,
+                handlers: &handlers,
+                count: class.count,
+                since: class.since,
+            };
+            let reported = self.report(&DeadLetter::Many(many))?;
+            self.group.coalesced += if reported { class.count } else { 0 };
+            return Ok(reported.then_some(1));
+        }
+        let mut notices = 0;
+        for id in &class.ids {
+            // It may have been sent again, or removed, since.
+            let found = self.delivery(*id)?;
+            let is_notice = |found: &Delivery| is_dead_letter_route(&found.route);
+            let is_reported = match found {
+                Some(notice) if is_notice(&notice) => {
+                    !matches!(notice.state, State::Done | State::Dead)
+                        || self.follow(&notice)? == Followed::Now
+                }
+                Some(dead) if dead.state == State::Dead => self.report(&DeadLetter::One(&dead))?,
+                _ => {
+                    self.push(Change::ForgetDeath(*id));
+                    continue;
+                }
+            };
+            if !is_reported {
+                // Those before it are known events by now, and make no second notice.
+                return Ok(None);
+            }
+            notices += 1;
+        }
+        Ok(Some(notices))
+    }
+
+    /// Stores a notice; returns false if there is nobody to report to, or no room for it in the queue.
+    fn report(&mut self, about: &DeadLetter<'_>) -> Result<bool, StoreError> {
+        let Some(notices) = self.notices() else {
+            return Ok(false);
+        };
+        let notice = notices.notice(about, self.now);
+        let raised = self.notify(&*notices, notice)?;
+        Ok(matches!(raised, Raised::Stored | Raised::Known))
+    }
+
+    pub(super) fn notices(&self) -> Option<Arc<dyn DeadLetterNotices>> {
+        self.shared.dead_letters.lock().clone()
+    }
+
+    /// Looks at some deaths of a time in which none was reported when it came: those that have no notice are gathered. Returns
+    /// true if there may be more.
+    fn look_at_earlier(&mut self) -> Result<bool, StoreError> {
+        let Some(notices) = self.notices() else {
+            return Ok(false);
+        };
+        self.flush()?;
+        let Some(earlier) = self.txn.earlier_deaths(EARLIER_A_STEP)? else {
+            return Ok(false);
+        };
+        let oldest = self.now.as_millisecond() - EARLIER_MS_MAX;
+        for dead in &earlier.deliveries {
+            let died_at = dead.settled_at.map_or(0, Timestamp::as_millisecond);
+            let reason = dead.reason.unwrap_or(Reason::Failed);
+            if died_at <= oldest || died_at > earlier.until_ms || !should_report(reason, dead) {
+                continue;
+            }
+            let mut notice = notices.notice(&DeadLetter::One(dead), self.now);
+            // As it was in that time.
+            notice.fingerprint = Fingerprint::of(&notice.labels);
+            if self.known(notice.event())?.firing.is_none() {
+                self.report_later(class_of(reason, &dead.handlers), dead);
+            }
+        }
+        let seen = earlier.deliveries.last().map(|dead| dead.id);
+        self.push(Change::EarlierDeathsSeen(seen));
+        Ok(seen.is_some())
+    }
+}

@@ -1,0 +1,91 @@
+//! What follows if a transaction is not stored: it is undone in memory, and the store is left alone for a while.
+
+use std::time::{Duration, Instant};
+
+use crate::model::{AcceptError, CancelError, RestReason, RetryError};
+use crate::store::{Store, StoreError};
+
+use super::committer::Committer;
+use super::group::Group;
+use super::inbox::{AcceptJob, Taken, Urgent};
+
+/// How long the store is left alone after it has failed: doubled each time, from the first to the second.
+pub(super) const BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_millis(500));
+
+/// The store could not write.
+#[derive(Debug)]
+pub(super) struct Failing {
+    pub(super) next_try: Instant,
+    backoff: Duration,
+}
+
+impl<S: Store> Committer<S> {
+    /// Nothing of the transaction is stored: senders are asked to try again, the rest is tried again here.
+    pub(super) fn undo(&mut self, group: &Group, taken: Taken, error: &StoreError) {
+        self.shared.scheduler.lock().rollback(group.ticks);
+        for id in &group.watched {
+            self.state.watched.remove(*id);
+        }
+        self.state.reports.rollback(&group.noticed, group.ticks);
+        let why = error.to_string();
+        self.fail(&why);
+        self.end_retry(RestReason::Store(why.clone()));
+        let mut again = Vec::with_capacity(taken.urgent.len());
+        for message in taken.urgent {
+            match message {
+                Urgent::Retry { reply, .. } => {
+                    let _ = reply.send(Err(RetryError::Unavailable(why.clone())));
+                }
+                Urgent::Cancel { reply, .. } => {
+                    let _ = reply.send(Err(CancelError::Unavailable(why.clone())));
+                }
+                other => again.push(other),
+            }
+        }
+        self.shared.inbox.put_back(again);
+        self.turn_away(taken.accepts);
+    }
+
+    pub(super) fn fail(&mut self, why: &str) {
+        let backoff = match &self.failing {
+            None => {
+                tracing::error!(
+                    error = why,
+                    "the store cannot be written; alerts are answered 503 until it can"
+                );
+                BACKOFF.0
+            }
+            Some(failing) => (failing.backoff * 2).min(BACKOFF.1),
+        };
+        self.failing = Some(Failing {
+            next_try: Instant::now() + backoff,
+            backoff,
+        });
+        self.shared.set_unwritable(why.into());
+    }
+
+    /// Answers bodies that cannot be stored now.
+    pub(super) fn turn_away(&self, jobs: Vec<AcceptJob>) {
+        let why = self.shared.unwritable().unwrap_or_default();
+        for job in jobs {
+            let _ = job.reply.send(Err(AcceptError::Unavailable(why.clone())));
+        }
+    }
+
+    /// Finds out whether the store can be written again though there is nothing to write.
+    pub(super) fn probe(&mut self) -> bool {
+        match self.store.probe() {
+            Ok(()) => {
+                self.failing = None;
+                tracing::info!("the store can be written again");
+                self.shared.set_writable();
+                true
+            }
+            Err(error) => {
+                self.fail(&error.to_string());
+                false
+            }
+        }
+    }
+}

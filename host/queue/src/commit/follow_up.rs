@@ -1,0 +1,124 @@
+//! What follows once a transaction is durable: answers, leases and reports go out.
+
+use std::sync::atomic::Ordering;
+
+use crate::model::{Delivery, Receipt, RestReason, Settled};
+use crate::schedule::Ended;
+use crate::store::Store;
+
+use super::accept::Part;
+use super::bulk::Slice;
+use super::committer::{Committer, Decided};
+use super::group::Group;
+use super::inbox::{AcceptJob, Taken};
+use super::notices;
+
+impl<S: Store> Committer<S> {
+    /// Everything is durable: answer whoever waits for it.
+    pub(super) fn follow_up(&mut self, group: Group, taken: Taken, decided: Decided) {
+        if decided.is_stored && self.failing.take().is_some() {
+            tracing::info!("the store can be written again");
+            self.shared.set_writable();
+        }
+        for id in &group.withdrawn {
+            self.state.watched.remove(*id);
+        }
+        {
+            let mut scheduler = self.shared.scheduler.lock();
+            scheduler.commit(group.ticks);
+            for (lease, ended) in group.ended {
+                if matches!(ended, Ended::Settled) {
+                    self.state.watched.remove(lease.id);
+                }
+                scheduler.end(lease, ended, group.ticks);
+            }
+            for id in group.hurried {
+                scheduler.hurry(id, group.ticks);
+            }
+        }
+        self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
+        self.shared.dead.fetch_sub(group.revived, Ordering::Relaxed);
+        {
+            let mut losses = self.shared.losses.lock();
+            losses.reported_together += group.coalesced;
+            losses.unreported += group.unreported.len() as u64;
+        }
+        for (alert, why) in &group.unreported {
+            notices::log_unreported(alert, why);
+        }
+        self.shared.commits.send_modify(|commits| *commits += 1);
+        self.report_settled(group.settled);
+        self.answer_bodies(taken.accepts, decided.parts);
+        for handed in group.handed {
+            // After the answers: a sender that waits sends nothing. If nobody takes deliveries out any more, the leases
+            // are given back when the queue closes.
+            let _ = self.handed.send(handed);
+        }
+        for (message, answer) in taken.urgent.into_iter().zip(decided.answers) {
+            answer.give(message);
+        }
+        if let Some(slice) = decided.slice {
+            self.retried(slice);
+        }
+    }
+
+    /// Answers bodies that are stored as a whole, and puts the others back.
+    fn answer_bodies(&self, jobs: Vec<AcceptJob>, parts: Vec<Part>) {
+        for (mut job, part) in jobs.into_iter().zip(parts) {
+            let taken = job.taken..job.taken + part.verdicts.len();
+            job.taken = taken.end;
+            job.verdicts.extend(part.verdicts);
+            if part.whole {
+                let receipt = Receipt {
+                    verdicts: job.verdicts,
+                    refused: part.refused,
+                };
+                // The sender may have hung up; what it sent is stored all the same.
+                let _ = job.reply.send(Ok(receipt));
+            } else {
+                job.bytes -= job.alerts[taken]
+                    .iter()
+                    .map(|new| new.json.len())
+                    .sum::<usize>();
+                self.shared.inbox.put_back_accept(job);
+            }
+        }
+    }
+
+    /// Reports what is settled, without waiting for whoever takes the reports.
+    fn report_settled(&mut self, deliveries: Vec<Delivery>) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let count = deliveries.len() as u64;
+        let report = Settled {
+            deliveries,
+            missed: self.unreported_settled,
+        };
+        let reports = self.shared.settled.lock();
+        let Some(reports) = &*reports else {
+            return;
+        };
+        match reports.try_send(report) {
+            Ok(()) => self.unreported_settled = 0,
+            Err(_) => self.unreported_settled += count,
+        }
+    }
+
+    /// A slice of a request to send many again is durable.
+    fn retried(&mut self, slice: Slice) {
+        let Some(job) = self.retries.front_mut() else {
+            return;
+        };
+        if let Some(why) = job.advance(slice) {
+            self.end_retry(why);
+        }
+    }
+
+    /// Answers the first request to send many again.
+    pub(super) fn end_retry(&mut self, why: RestReason) {
+        if let Some(job) = self.retries.pop_front() {
+            job.finish(why);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What a person asks for: to send a delivery again, or to cancel it.
+
+use alert_manager_core::alert::DeliveryId;
+
+use crate::model::{
+    CancelError, OrderingKey, Progress, Reason, RetryError, Row, Selected, State, has_run,
+};
+use crate::rules::passed::Later;
+use crate::rules::revive::{self, Reviver};
+use crate::schedule::{Entrant, Withdrawn};
+use crate::store::{Change, Revive, StoreError, Txn};
+
+use super::group::{Handed, Work, wanted};
+use super::settle::unreadable;
+
+impl<T: Txn> Work<'_, '_, T> {
+    /// Sends one delivery again that is dead, or makes it due if it waits for its time.
+    pub(super) fn retry(
+        &mut self,
+        id: DeliveryId,
+        force: bool,
+        later: &Later,
+    ) -> Result<Result<Selected, RetryError>, StoreError> {
+        let Some(row) = self.row(id)? else {
+            return Ok(Err(RetryError::NotFound));
+        };
+        match self.hurry(&row)? {
+            Ok(true) => return Ok(Ok(Selected::Retrying)),
+            Ok(false) => {}
+            Err(why) => return Ok(Err(why)),
+        }
+        if row.state != State::Dead || self.shared.scheduler.lock().contains(id) {
+            return Ok(Err(RetryError::NotDead));
+        }
+        if row.fingerprint.is_none() {
+            return Ok(Err(RetryError::NoAlert));
+        }
+        if !force && self.has_passed(&row, later)? {
+            return Ok(Err(RetryError::Passed));
+        }
+        {
+            let scheduler = self.shared.scheduler.lock();
+            if scheduler.depth() >= self.shared.options.queue_depth_max
+                || !scheduler.has_room(&row.pipeline)
+            {
+                return Ok(Err(RetryError::Unavailable("the queue is full".into())));
+            }
+        }
+        self.revive(&row, Reviver::Person)?;
+        Ok(Ok(Selected::Dead))
+    }
+
+    /// Makes a delivery due that waits for its time; returns false if it does not wait.
+    pub(super) fn hurry(&mut self, row: &Row) -> Result<Result<bool, RetryError>, StoreError> {
+        let id = row.id;
+        let waits = row.state == State::Retrying
+            && !self.group.gone.contains(&id)
+            && self.shared.scheduler.lock().is_waiting(id);
+        if !waits {
+            return Ok(Ok(false));
+        }
+        let progress = match self.progress_of(id)? {
+            None => None,
+            Some(json) => {
+                let mut progress: Progress = match serde_json::from_str(&json) {
+                    Ok(progress) => progress,
+                    Err(error) => return Ok(Err(RetryError::Unavailable(unreadable(&error)))),
+                };
+                progress.hurry();
+                Some((row.leases, serde_json::to_string(&progress)?))
+            }
+        };
+        self.push_of(id, Change::Hurry { id, progress });
+        self.group.hurried.push(id);
+        Ok(Ok(true))
+    }
+
+    /// Completes what somebody saw of the ordering key a moment ago with what has changed since.
+    fn has_passed(&mut self, row: &Row, later: &Later) -> Result<bool, StoreError> {
+        if later.passed {
+            return Ok(true);
+        }
+        self.flush()?;
+        let states = self.txn.states(&later.open)?;
+        let have_run = |stands: Option<(State, u32)>| {
+            stands.is_some_and(|(state, leases)| has_run(state, leases))
+        };
+        if states.into_iter().any(have_run) {
+            return Ok(true);
+        }
+        let Some(fingerprint) = row.fingerprint else {
+            return Ok(false);
+        };
+        let key = OrderingKey {
+            id: row.id,
+            fingerprint,
+            route: row.route.clone(),
+        };
+        let mut since = Later::default();
+        let from = later.scanned_to.map_or(row.id, |to| to.max(row.id));
+        self.txn.follow(from, |other| since.look_at(&key, &other))?;
+        Ok(since.passed)
+    }
+
+    /// Sends a dead delivery again: what failed starts anew, what was done stays done, and so does the record.
+    pub(super) fn revive(&mut self, row: &Row, by: Reviver) -> Result<(), StoreError> {
+        let id = row.id;
+        let progress = self
+            .progress_of(id)?
+            .map(|json| revive::restarted(row, &json));
+        let handler = revive::next_handler(row, progress.as_ref());
+        let progress = match progress {
+            Some(progress) => Some(serde_json::to_string(&progress)?),
+            None => None,
+        };
+        let (Some(handler), Some(fingerprint)) = (handler, row.fingerprint) else {
+            return Ok(());
+        };
+        let entrant = Entrant {
+            id,
+            route: self.state.texts.route(&row.route),
+            beside: row.beside.clone(),
+            fingerprint,
+            pipeline: self.state.texts.pipeline(&row.pipeline),
+            handler: handler.clone(),
+            priority: row.priority,
+            due: self.group.ticks,
+            accepted_at: self.now,
+            since: self.group.ticks,
+            leases: row.leases,
+            after_crash: row.after_crash,
+            suspected: 0,
+            waits_for: Vec::new(),
+            alert: None,
+            alert_bytes: 0,
+        };
+        let mut scheduler = self.shared.scheduler.lock();
+        let grant = scheduler.admit(entrant, self.group.ticks);
+        drop(scheduler);
+        if let Some(grant) = &grant {
+            let mut contents = self
+                .txn
+                .contents(&[wanted(grant)])?
+                .pop()
+                .unwrap_or_default();
+            contents.progress.clone_from(&progress);
+            self.group.handed.push(Handed {
+                grant: grant.clone(),
+                contents,
+            });
+        }
+        self.push_of(
+            id,
+            Change::Revive(Revive {
+                id,
+                at: self.now,
+                handler,
+                lease: grant.map(|grant| grant.lease),
+                resent: by.is_second_chance(row),
+                progress: progress.map(|progress| (row.leases, progress)),
+            }),
+        );
+        self.group.revived += u64::from(row.reason.is_some_and(Reason::is_dead_letter));
+        self.watch(id, &row.route);
+        Ok(())
+    }
+
+    /// Makes a delivery dead that is not settled.
+    pub(super) fn cancel(&mut self, id: DeliveryId) -> Result<Result<(), CancelError>, StoreError> {
+        if self.group.gone.contains(&id) {
+            let why = "its lease ended this very moment; try again".into();
+            return Ok(Err(CancelError::Unavailable(why)));
+        }
+        let withdrawn = self.shared.scheduler.lock().withdraw(id);
+        if withdrawn == Withdrawn::Uncommitted {
+            let why = "it was sent again this very moment; try again".into();
+            return Ok(Err(CancelError::Unavailable(why)));
+        }
+        if withdrawn == Withdrawn::Absent {
+            return Ok(Err(match self.row(id)? {
+                Some(_) => CancelError::Settled,
+                None => CancelError::NotFound,
+            }));
+        }
+        self.push_of(id, Change::Cancel { id, at: self.now });
+        self.die(id, Reason::Cancelled)?;
+        if self.state.watched.contains(id) {
+            self.ended(id)?;
+        }
+        if withdrawn == Withdrawn::Waiting {
+            self.group.withdrawn.push(id);
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,243 @@
+//! Ends of leases, progress, and records of calls.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use alert_manager_core::journal::{Entry, KvOutcome, LedgerError, Note};
+
+use crate::model::{Delivery, Lease, Progress, Reason, State};
+use crate::rules::settle::{Outcome, stands};
+use crate::schedule::Ended;
+use crate::store::{Change, KvOp, Settle, StoreError, Txn};
+
+use super::answer::Answer;
+use super::group::Work;
+use super::inbox::{self, KvMessage, Urgent};
+use super::notices::Followed;
+
+impl<'m, T: Txn> Work<'_, 'm, T> {
+    /// Decides on a message.
+    pub(super) fn decide(
+        &mut self,
+        message: &'m Urgent,
+        settled_too: &HashSet<Lease>,
+    ) -> Result<Answer, StoreError> {
+        Ok(match message {
+            Urgent::Settle(settle) => {
+                self.settle(settle)?;
+                Answer::Nothing
+            }
+            Urgent::Progress { lease, progress } => {
+                if self.holds(*lease) && !settled_too.contains(lease) {
+                    self.push(Change::Progress {
+                        lease: *lease,
+                        progress: progress.as_str().into(),
+                    });
+                }
+                Answer::Nothing
+            }
+            Urgent::Note {
+                lease, step, note, ..
+            } => Answer::Record(match self.holds(*lease) {
+                false => Err(LedgerError::LeaseLost),
+                true => self.note(*lease, *step, note)?,
+            }),
+            Urgent::Record {
+                lease,
+                step,
+                entries,
+                ..
+            } => Answer::Record(match self.holds(*lease) {
+                false => Err(LedgerError::LeaseLost),
+                true => {
+                    self.record(*lease, *step, Cow::Borrowed(entries));
+                    Ok(())
+                }
+            }),
+            Urgent::Kv(message, _) => Answer::Kv(self.change_kv(message)?),
+            Urgent::Retry {
+                id, force, later, ..
+            } => Answer::Retry(self.retry(*id, *force, later)?),
+            Urgent::Cancel { id, .. } => Answer::Cancel(self.cancel(*id)?),
+            Urgent::Raise {
+                alert, if_blocked, ..
+            } => Answer::Raised(self.raise(alert, *if_blocked)?),
+            Urgent::End { fingerprint, .. } => {
+                let followed = self.end_all(*fingerprint)?;
+                Answer::Ended(followed == Followed::Now)
+            }
+            Urgent::Alarms(_) => Answer::Alarms(self.alarms()?),
+            Urgent::LookAgain => {
+                self.look_again()?;
+                Answer::Nothing
+            }
+        })
+    }
+
+    /// Returns true if a lease stands, and does not end within this transaction.
+    fn holds(&self, lease: Lease) -> bool {
+        !self.group.gone.contains(&lease.id) && self.shared.scheduler.lock().holds(lease)
+    }
+
+    fn record(&mut self, lease: Lease, step: u32, entries: Cow<'m, [Entry]>) {
+        self.push(Change::Journal {
+            lease,
+            step,
+            entries,
+        });
+    }
+
+    /// Writes what is in doubt of a step into what is stored of the delivery's progress.
+    fn note(
+        &mut self,
+        lease: Lease,
+        step: u32,
+        note: &Note,
+    ) -> Result<Result<(), LedgerError>, StoreError> {
+        let mut progress: Progress = match self.progress_of(lease.id)? {
+            Some(json) => match serde_json::from_str(&json) {
+                Ok(progress) => progress,
+                Err(error) => return Ok(Err(LedgerError::Unavailable(unreadable(&error)))),
+            },
+            None => match self.row(lease.id)? {
+                Some(row) => Progress::new(&row.pipeline),
+                None => return Ok(Ok(())),
+            },
+        };
+        let Some(step) = progress.steps.get_mut(step as usize) else {
+            return Ok(Ok(()));
+        };
+        step.doubts = note.doubts.clone();
+        step.begun = Some(note.begun.clone());
+        let progress = serde_json::to_string(&progress)?.into();
+        self.push(Change::Progress { lease, progress });
+        Ok(Ok(()))
+    }
+
+    fn settle(&mut self, settle: &'m inbox::Settle) -> Result<(), StoreError> {
+        let lease = settle.lease;
+        if !self.holds(lease) {
+            self.settle_revoked(settle);
+            return Ok(());
+        }
+        let stands = stands(&settle.outcome, self.now);
+        self.push_of(
+            lease.id,
+            Change::Settle(Settle {
+                lease,
+                stands,
+                last_error: settle.last_error.as_deref(),
+                progress: &settle.progress,
+                story: settle.story.as_deref(),
+            }),
+        );
+        if let Some(reason) = stands.reason {
+            let reports = self.reports_settled();
+            if reports && stands.state == State::Done {
+                self.note_done(settle, reason);
+            }
+            if stands.state == State::Dead {
+                self.die(lease.id, reason)?;
+                if reports {
+                    self.date_death(lease);
+                }
+            } else if self.state.watched.contains(lease.id) {
+                self.ended(lease.id)?;
+            }
+        }
+        self.group.gone.insert(lease.id);
+        let ended = match &settle.outcome {
+            Outcome::Ended(_) => Ended::Settled,
+            Outcome::Wait {
+                handler,
+                due,
+                waits_for,
+                ..
+            } => Ended::Waits {
+                handler: handler.clone(),
+                due: *due,
+                waits_for: waits_for.clone(),
+            },
+        };
+        self.group.ended.push((lease, ended));
+        Ok(())
+    }
+
+    /// Notes a delivery that is done, for the report.
+    fn note_done(&mut self, settle: &inbox::Settle, reason: Reason) {
+        let origin = self.shared.scheduler.lock().origin_of(settle.lease.id);
+        let (Some(origin), Some(alert)) = (origin, &settle.alert) else {
+            return;
+        };
+        self.group.settled.push(Delivery {
+            id: settle.lease.id,
+            fingerprint: alert.fingerprint.to_string(),
+            alertname: alert.name().to_owned(),
+            status: alert.status.as_str().to_owned(),
+            state: State::Done,
+            route: origin.route.to_string(),
+            handlers: origin.pipeline.to_vec(),
+            attempts: 0,
+            received_at: origin.accepted_at,
+            settled_at: Some(self.now),
+            first_died_at: None,
+            reason: Some(reason),
+            last_error: settle.last_error.clone(),
+        });
+        self.count_attempts();
+    }
+
+    /// What is dead was reported as the store has it, but for when it was sent again.
+    fn date_death(&mut self, lease: Lease) {
+        let origin = self.shared.scheduler.lock().origin_of(lease.id);
+        let mut settled = self.group.settled.iter_mut().rev();
+        let dead = settled.find(|dead| dead.id == lease.id);
+        if let (Some(origin), Some(dead)) = (origin, dead) {
+            dead.received_at = origin.accepted_at;
+        }
+    }
+
+    /// The delivery was cancelled under its worker: only the story is kept, unless retention has removed the delivery, and
+    /// the ordering key is free now.
+    fn settle_revoked(&mut self, settle: &'m inbox::Settle) {
+        let lease = settle.lease;
+        if self.shared.scheduler.lock().has_revoked(lease) {
+            self.push(Change::Lose {
+                lease,
+                progress: &settle.progress,
+                story: settle.story.as_deref(),
+            });
+            self.group.ended.push((lease, Ended::Settled));
+        }
+    }
+
+    fn change_kv(
+        &mut self,
+        message: &'m KvMessage,
+    ) -> Result<Result<KvOutcome, LedgerError>, StoreError> {
+        if !self.holds(message.lease) {
+            return Ok(Err(LedgerError::LeaseLost));
+        }
+        let (reply, changed) = self.txn.kv(&KvOp {
+            handler: &message.handler,
+            key: &message.key,
+            change: &message.change,
+            quota: message.quota,
+        })?;
+        if changed {
+            let (lease, step) = (message.lease, message.step);
+            self.record(lease, step, Cow::Borrowed(&message.before));
+            let json = serde_json::to_string(&reply)?;
+            let mut entry = message.entry.clone();
+            entry.result.clone_from(&json);
+            entry.reply = json;
+            self.record(lease, step, Cow::Owned(vec![entry]));
+        }
+        Ok(Ok(KvOutcome { reply, changed }))
+    }
+}
+
+/// Whoever asks about this one delivery is notified; the transaction goes on for all others.
+pub(super) fn unreadable(error: &serde_json::Error) -> String {
+    format!("what is stored of this delivery cannot be read: {error}")
+}

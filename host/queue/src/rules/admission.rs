@@ -1,0 +1,193 @@
+//! How a new delivery is stored: leased at once, waiting, or dead because its handlers are behind.
+
+use std::sync::Arc;
+
+use alert_manager_core::alert::{
+    Alert, DeliveryId, Event, HandlerName, Occurrence, Priority, Timestamp,
+};
+use alert_manager_core::plan::Plan;
+
+use crate::model::{Beside, NewAlert, NewDelivery, Reason, Refused, State, Text};
+
+/// What is said of a delivery that no route wanted ([`Reason::Unrouted`]).
+pub(crate) const UNROUTED: &str = "unrouted";
+
+/// What is said of a delivery that came when its handler already had half of the queue ([`Reason::Backlog`]).
+const BACKLOG: &str = "backlog: half of the queue already waits for a handler of this pipeline; \
+                       send it again when that has caught up";
+
+/// An alert whose event is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival<'m> {
+    pub(crate) alert: Arc<Alert>,
+    pub(crate) name: Text<'m>,
+    pub(crate) json: Text<'m>,
+    /// The start that the sender gave, if that of the event is another.
+    pub(crate) sent: Option<Timestamp>,
+    pub(crate) beside: Beside,
+}
+
+/// How a new delivery of a route begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// Under its first lease.
+    Leased,
+    /// It waits.
+    Waiting,
+    /// It is dead: its handlers have half of the queue already.
+    Behind,
+}
+
+impl<'m> Arrival<'m> {
+    /// Returns the alert as its event. Its JSON is written anew only if the event has another start or occurrence.
+    ///
+    /// # Errors
+    /// If the alert cannot be written as JSON.
+    pub(crate) fn of_message(
+        new: &'m NewAlert,
+        event: Event,
+        sent: Option<Timestamp>,
+    ) -> Result<Self, serde_json::Error> {
+        let plans = new.plans.iter();
+        let beside = Beside::of(plans.map(|plan| Arc::clone(&plan.route)));
+        let name = Text::from(new.alert.name());
+        let (alert, json) = match as_event(&new.alert, event)? {
+            None => (Arc::clone(&new.alert), Text::from(new.json.as_str())),
+            Some((alert, json)) => (alert, json.into()),
+        };
+        Ok(Self {
+            alert,
+            name,
+            json,
+            sent,
+            beside,
+        })
+    }
+
+    /// Returns an alert of the server's own as its event. It waits for none of its other routes.
+    ///
+    /// # Errors
+    /// If the alert cannot be written as JSON.
+    pub(crate) fn of_own(alert: Alert) -> Result<Self, serde_json::Error> {
+        let json = serde_json::to_string(&alert)?;
+        Ok(Self {
+            name: alert.name().to_owned().into(),
+            alert: Arc::new(alert),
+            json: json.into(),
+            sent: None,
+            beside: Beside::Anything,
+        })
+    }
+
+    /// Returns the delivery of a route.
+    pub(crate) fn on_route(
+        &self,
+        id: DeliveryId,
+        plan: &Plan,
+        (route, pipeline): (Arc<str>, Arc<[HandlerName]>),
+        begins: Begins,
+        now: Timestamp,
+    ) -> NewDelivery<'m> {
+        let (state, is_dead) = match begins {
+            Begins::Leased => (State::Running, false),
+            Begins::Waiting => (State::Queued, false),
+            Begins::Behind => (State::Dead, true),
+        };
+        NewDelivery {
+            state,
+            leases: u32::from(begins == Begins::Leased),
+            settled_at: is_dead.then_some(now),
+            reason: is_dead.then_some(Reason::Backlog),
+            last_error: is_dead.then_some(BACKLOG.into()),
+            beside: self.beside.clone(),
+            priority: plan.priority,
+            ..self.delivery(id, (route, pipeline), now)
+        }
+    }
+
+    /// Returns the delivery of an alert that no route wants.
+    pub(crate) fn unrouted(&self, id: DeliveryId, now: Timestamp) -> NewDelivery<'m> {
+        NewDelivery {
+            state: State::Done,
+            settled_at: Some(now),
+            reason: Some(Reason::Unrouted),
+            last_error: Some(UNROUTED.into()),
+            ..self.delivery(id, ("".into(), [].into()), now)
+        }
+    }
+
+    /// Returns a delivery that waits.
+    fn delivery(
+        &self,
+        id: DeliveryId,
+        (route, pipeline): (Arc<str>, Arc<[HandlerName]>),
+        now: Timestamp,
+    ) -> NewDelivery<'m> {
+        NewDelivery {
+            id,
+            state: State::Queued,
+            leases: 0,
+            priority: Priority::of(&self.alert.labels),
+            status: Some(self.alert.status),
+            fingerprint: Some(self.alert.fingerprint),
+            starts_at: Some(self.alert.starts_at),
+            occurrence: self.alert.occurrence(),
+            sent_starts_at: self.sent,
+            accepted_at: now,
+            settled_at: None,
+            alertname: self.name.clone(),
+            route,
+            beside: Beside::Nothing,
+            pipeline,
+            reason: None,
+            last_error: None,
+            json: self.json.clone(),
+        }
+    }
+}
+
+/// Returns the dead delivery as which a refused part of a body is kept.
+pub(crate) fn kept_part<'m>(id: DeliveryId, part: &'m Refused, now: Timestamp) -> NewDelivery<'m> {
+    NewDelivery {
+        id,
+        state: State::Dead,
+        leases: 0,
+        priority: Priority::Normal,
+        status: None,
+        fingerprint: None,
+        starts_at: None,
+        occurrence: Occurrence::FIRST,
+        sent_starts_at: None,
+        accepted_at: now,
+        settled_at: Some(now),
+        alertname: part.alertname.as_str().into(),
+        route: "".into(),
+        beside: Beside::Nothing,
+        pipeline: [].into(),
+        reason: Some(Reason::Refused),
+        last_error: Some(part.error.as_str().into()),
+        json: part.json.as_str().into(),
+    }
+}
+
+/// Returns the plans that have something to run.
+pub(crate) fn runnable(plans: &[Plan]) -> impl Iterator<Item = &Plan> {
+    plans.iter().filter(|plan| !plan.handlers.is_empty())
+}
+
+/// Gives an alert the start and the occurrence of its event, if it has others.
+fn as_event(
+    alert: &Alert,
+    event: Event,
+) -> Result<Option<(Arc<Alert>, String)>, serde_json::Error> {
+    if alert.event() == event {
+        return Ok(None);
+    }
+    let mut alert = Alert {
+        starts_at: event.starts_at,
+        ..alert.clone()
+    };
+    alert.set_occurrence(event.occurrence);
+    let json = serde_json::to_string(&alert)?;
+    Ok(Some((Arc::new(alert), json)))
+}

@@ -1,0 +1,176 @@
+//! Which deaths are reported, one by one or together.
+//!
+//! The first few of a class are reported each by a notice of its own. The rest, and what cannot be reported now, is gathered, and
+//! reported together later: so there is a notice for every death, and a storm of deaths is a few messages.
+
+use std::collections::HashMap;
+
+use alert_manager_core::alert::{DeliveryId, HandlerName, Status, is_dead_letter_route};
+
+use crate::model::clock::Ticks;
+use crate::model::{Delivery, NOTICES_A_WINDOW_MAX, Reason, join_handlers, split_handlers};
+
+/// How long deaths of a class are gathered before they are reported together.
+pub(crate) const WINDOW_MS: Ticks = 60_000;
+
+/// The class of a notice, before its delivery: the last in the order of classes, so that notices hold up no deaths.
+const NOTICE: &str = "way,";
+
+/// Returns true if a death is to be reported. Whoever cancelled a delivery knows; a notice takes its next way instead; and
+/// what dies once more after its sender sent it again is reported already.
+pub(crate) fn should_report(reason: Reason, dead: &Delivery) -> bool {
+    let is_first = dead.first_died_at.is_none() || dead.first_died_at == dead.settled_at;
+    reason.is_dead_letter() && !is_dead_letter_route(&dead.route) && is_first
+}
+
+/// Returns true if a death is that of a notice which is to take its next way. Whoever cancels a notice has read it.
+pub(crate) fn should_follow(reason: Reason, dead: &Delivery) -> bool {
+    reason.is_dead_letter()
+        && is_dead_letter_route(&dead.route)
+        && dead.status == Status::Firing.as_str()
+}
+
+/// Returns the class of a death, by which deaths are reported together: why it died, and its pipeline.
+pub(crate) fn class_of(reason: Reason, handlers: &[HandlerName]) -> String {
+    format!("{reason}{}", join_handlers(handlers))
+}
+
+/// The opposite of [`class_of`].
+pub(crate) fn parse_class(class: &str) -> (Reason, Vec<HandlerName>) {
+    let (reason, handlers) = class.split_once(',').unwrap_or((class, ""));
+    (
+        reason.parse().unwrap_or(Reason::Failed),
+        split_handlers(handlers),
+    )
+}
+
+/// Returns the class of a notice that is to be looked at again: one of its own, so it is never one of many.
+pub(crate) fn class_of_notice(id: DeliveryId) -> String {
+    format!("{NOTICE}{}", id.as_raw())
+}
+
+/// How many deaths were reported lately. What is not is in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    windows: HashMap<String, Window>,
+    /// When what is unreported is to be reported together; absent if nothing is.
+    due: Option<Ticks>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Ticks,
+    notices: u32,
+}
+
+impl Window {
+    fn is_over(self, now: Ticks) -> bool {
+        now - self.since >= WINDOW_MS
+    }
+}
+
+impl Reports {
+    /// Returns what is due at once if the store has something that is unreported.
+    pub(crate) fn new(is_unreported: bool) -> Self {
+        Self {
+            windows: HashMap::new(),
+            due: is_unreported.then_some(0),
+        }
+    }
+
+    /// Returns when what is unreported is to be reported together.
+    pub(crate) fn due(&self) -> Option<Ticks> {
+        self.due
+    }
+
+    /// Sets when the next of what is unreported is due.
+    pub(crate) fn set_due(&mut self, due: Option<Ticks>) {
+        self.due = due;
+    }
+
+    /// Counts a notice of a class, unless it has had as many as it may have.
+    pub(crate) fn take_turn(&mut self, class: &str, now: Ticks) -> bool {
+        match self.windows.get_mut(class) {
+            Some(window) if !window.is_over(now) => {
+                let free = window.notices < NOTICES_A_WINDOW_MAX;
+                window.notices += u32::from(free);
+                free
+            }
+            _ => {
+                self.count(class, now, 1);
+                true
+            }
+        }
+    }
+
+    /// Takes a notice back that was not stored after all.
+    pub(crate) fn give_back(&mut self, class: &str) {
+        if let Some(window) = self.windows.get_mut(class) {
+            window.notices = window.notices.saturating_sub(1);
+        }
+    }
+
+    /// The transaction was rolled back: its notices are not stored, and what it reported together is still unreported.
+    pub(crate) fn rollback(&mut self, noticed: &[String], now: Ticks) {
+        for class in noticed {
+            self.give_back(class);
+        }
+        self.gathered(now);
+    }
+
+    /// Begins a window with some notices.
+    pub(crate) fn count(&mut self, class: &str, now: Ticks, notices: u32) {
+        let window = Window {
+            since: now,
+            notices,
+        };
+        self.windows.insert(class.to_owned(), window);
+    }
+
+    /// Notes that something is unreported from now on, for a window at most.
+    pub(crate) fn gathered(&mut self, now: Ticks) {
+        let due = now + WINDOW_MS;
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+    }
+
+    /// Forgets what is over.
+    pub(crate) fn forget(&mut self, now: Ticks) {
+        self.windows.retain(|_, window| !window.is_over(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_read_as_it_was_written() {
+        let handlers = [HandlerName::new("a"), HandlerName::new("b")];
+        for reason in Reason::ALL {
+            for handlers in [&handlers[..], &[]] {
+                let class = class_of(reason, handlers);
+                assert_eq!(parse_class(&class), (reason, handlers.to_vec()));
+                assert!(class < class_of_notice(DeliveryId::from_raw(1)), "{class}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_has_room_for_a_few_notices_of_each_class() {
+        let mut reports = Reports::new(false);
+        let taken =
+            |reports: &mut Reports, now| (0..9).filter(|_| reports.take_turn("a", now)).count();
+        assert_eq!(taken(&mut reports, 0), NOTICES_A_WINDOW_MAX as usize);
+        assert!(reports.take_turn("b", 0));
+        reports.give_back("a");
+        assert_eq!(taken(&mut reports, 0), 1);
+        assert_eq!(
+            taken(&mut reports, WINDOW_MS),
+            NOTICES_A_WINDOW_MAX as usize
+        );
+        assert_eq!(reports.due(), None);
+        reports.gathered(5);
+        reports.gathered(9);
+        assert_eq!(reports.due(), Some(5 + WINDOW_MS));
+    }
+}

@@ -1,0 +1,83 @@
+//! On which way an alert of the server's own goes, and whether it still holds.
+
+use alert_manager_core::alert::{Alert, DeliveryId, Timestamp};
+
+use crate::model::{Delivery, Reason, Row, Run, SUBJECT, State, Way};
+
+/// Returns the delivery that a notice is about.
+pub(crate) fn subject_of(alert: &Alert) -> Option<DeliveryId> {
+    alert.labels.get(SUBJECT)?.parse().ok()
+}
+
+/// Returns true if what a notice says that began to fire at `starts_at` still holds of the delivery it is about. One that its
+/// sender sent again, and which is not settled, was dead after all, and would not be reported if it died once more.
+pub(crate) fn is_current(subject: &Delivery, starts_at: Timestamp) -> bool {
+    match subject.state {
+        State::Done => false,
+        State::Dead => {
+            let died_at = subject.first_died_at.or(subject.settled_at);
+            died_at == Some(starts_at) && subject.reason != Some(Reason::Cancelled)
+        }
+        State::Queued | State::Running | State::Retrying => {
+            subject.first_died_at == Some(starts_at)
+        }
+    }
+}
+
+/// Returns the ways that an alert has not taken; `runs` are those of its event. A way with other handlers than it had is another
+/// one, and one of which retention has removed the delivery is taken.
+pub(crate) fn ways_left(mut ways: Vec<Way>, runs: &[(Run, Option<Row>)]) -> Vec<Way> {
+    ways.retain(|way| {
+        let run = runs.iter().find(|(run, _)| run.is_on(&way.route));
+        let is_taken = run.is_some_and(|(_, row)| {
+            row.as_ref().is_none_or(|row| {
+                let mut handlers = way.handlers.iter();
+                handlers.all(|handler| row.pipeline.contains(handler))
+            })
+        });
+        !is_taken
+    });
+    ways
+}
+
+/// Returns which way an alert takes: the best that is not blocked, else the best; of those, the first whose handlers have room.
+/// Nothing if none has.
+pub(crate) fn choose(ways: &[Way], has_room: impl Fn(&Way) -> bool) -> Option<usize> {
+    let any_free = ways.iter().any(|way| !way.is_blocked);
+    let may_take = |way: &Way| way.is_blocked != any_free && has_room(way);
+    ways.iter().position(may_take)
+}
+
+#[cfg(test)]
+mod tests {
+    use alert_manager_core::alert::HandlerName;
+
+    use super::*;
+
+    fn way(route: &str, is_blocked: bool) -> Way {
+        Way {
+            route: route.into(),
+            handlers: vec![HandlerName::new("report")],
+            is_blocked,
+        }
+    }
+
+    #[test]
+    fn a_blocked_way_is_taken_only_if_all_are() {
+        let ways = |blocked: [bool; 3]| {
+            [
+                way("a", blocked[0]),
+                way("b", blocked[1]),
+                way("c", blocked[2]),
+            ]
+        };
+        let all = |_: &Way| true;
+        assert_eq!(choose(&ways([false, false, false]), all), Some(0));
+        assert_eq!(choose(&ways([true, false, false]), all), Some(1));
+        assert_eq!(choose(&ways([true, true, true]), all), Some(0));
+        let not_a = |way: &Way| &*way.route != "a";
+        assert_eq!(choose(&ways([false, true, false]), not_a), Some(2));
+        assert_eq!(choose(&ways([false, true, true]), not_a), None);
+        assert_eq!(choose(&[], all), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! Makes the changes that were decided. The one writer's leases stand, since nobody else gives any: what is written under one is
+//! not checked, but for what ends it.
+
+use rusqlite::params;
+
+use alert_manager_core::alert::Timestamp;
+
+use crate::model::{CutOff, EventChange, Reason, Remember, State};
+use crate::store::{Applied, Change, Revive, Settle};
+
+use super::rows::{reason_code, state_code};
+use super::schema::{DEAD, QUEUED, RUNNING};
+use super::txn::SqliteTxn;
+use super::{meta, refused, rows, unreported};
+
+impl SqliteTxn<'_> {
+    /// Makes one change.
+    pub(super) fn make(&mut self, change: &Change<'_>) -> rusqlite::Result<Applied> {
+        self.written += 1;
+        let store = &mut *self.store;
+        let conn = &store.conn;
+        match change {
+            Change::Insert(new) => {
+                rows::insert(conn, new)?;
+                store.last_id = store.last_id.max(new.id.as_raw());
+                if new.state == State::Dead {
+                    rows::measure_dead(conn, new.id)?;
+                }
+            }
+            Change::Grant(lease) => {
+                conn.prepare_cached(
+                    "UPDATE deliveries SET state = ?2, leases = ?3, not_before = NULL, waits_for = NULL WHERE id = ?1",
+                )?
+                .execute(params![lease.id.as_raw(), RUNNING, lease.number])?;
+            }
+            Change::Progress { lease, progress } => {
+                rows::put_run(conn, lease.id, lease.number, progress, None)?;
+            }
+            Change::Settle(settle) => return self.settle(settle),
+            Change::Lose {
+                lease,
+                progress,
+                story,
+            } => {
+                if rows::exists(conn, lease.id)? {
+                    rows::put_run(conn, lease.id, lease.number, progress, *story)?;
+                    conn.prepare_cached(
+                        "UPDATE deliveries SET attempts = attempts + ?2 WHERE id = ?1",
+                    )?
+                    .execute(params![lease.id.as_raw(), story.is_some()])?;
+                }
+            }
+            Change::Journal {
+                lease,
+                step,
+                entries,
+            } => rows::append(conn, lease.id, *step, entries)?,
+            Change::Revive(revive) => self.revive(revive)?,
+            Change::Hurry { id, progress } => {
+                if let Some((lease, progress)) = progress {
+                    rows::put_run(conn, *id, *lease, progress, None)?;
+                }
+                conn.prepare_cached(
+                    "UPDATE deliveries SET state = ?2, not_before = NULL, waits_for = NULL WHERE id = ?1",
+                )?
+                .execute(params![id.as_raw(), QUEUED])?;
+            }
+            Change::Cancel { id, at } => {
+                conn.prepare_cached(
+                    "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL, waits_for = NULL,
+                         last_error = ?4, reason = ?5
+                     WHERE id = ?1",
+                )?
+                .execute(params![
+                    id.as_raw(),
+                    DEAD,
+                    at.as_millisecond(),
+                    Reason::Cancelled.as_str(),
+                    reason_code(Reason::Cancelled),
+                ])?;
+                rows::measure_dead(conn, *id)?;
+            }
+            Change::CutOff(cut_off) => self.cut_off(cut_off)?,
+            Change::Remember(change) => self.remember(change)?,
+            Change::KeepPart {
+                digest,
+                kept_as,
+                at,
+            } => refused::remember(conn, digest, *kept_as, *at)?,
+            Change::PartAgain { digest, at } => refused::seen_again(conn, digest, *at)?,
+            Change::Unreported { class, id, died_at } => {
+                unreported::gather(conn, class, *id, *died_at)?;
+            }
+            Change::UnreportedAlone { class, id, at } => {
+                unreported::gather_alone(conn, class, *id, *at)?;
+            }
+            Change::Reported { class } => unreported::forget(conn, class)?,
+            Change::ForgetDeath(id) => rows::forget_death(conn, *id)?,
+            Change::EarlierDeathsSeen(last) => unreported::seen_earlier(conn, *last)?,
+            Change::Alarms(fire) => meta::put_alarms(conn, fire)?,
+        }
+        Ok(Applied::Done)
+    }
+
+    fn settle(&mut self, settle: &Settle<'_>) -> rusqlite::Result<Applied> {
+        let conn = &self.store.conn;
+        let (lease, stands) = (settle.lease, &settle.stands);
+        let attempts = conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
+                     next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
+                     waits_for = ?9, reason = ?10,
+                     suspected = suspected * ?8,
+                     first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
+                                             ELSE first_died_at END
+                 WHERE id = ?1 AND leases = ?11 RETURNING attempts",
+            )?
+            .query_row(
+                params![
+                    lease.id.as_raw(),
+                    state_code(stands.state),
+                    stands.settled_at.map(Timestamp::as_millisecond),
+                    stands.not_before,
+                    stands.next_handler.map(|handler| handler.as_str()),
+                    settle.story.is_some(),
+                    settle.last_error,
+                    stands.yields,
+                    rows::waits_for_text(stands.waits_for),
+                    stands.reason.map(reason_code),
+                    lease.number,
+                ],
+                |row| row.get(0),
+            );
+        let attempts = match attempts {
+            Ok(attempts) => attempts,
+            Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(Applied::Fenced),
+            Err(error) => return Err(error),
+        };
+        rows::put_run(conn, lease.id, lease.number, settle.progress, settle.story)?;
+        if stands.state == State::Dead {
+            rows::measure_dead(conn, lease.id)?;
+        }
+        Ok(Applied::Settled { attempts })
+    }
+
+    fn revive(&self, revive: &Revive) -> rusqlite::Result<()> {
+        let conn = &self.store.conn;
+        if let Some((lease, progress)) = &revive.progress {
+            rows::put_run(conn, revive.id, *lease, progress, None)?;
+        }
+        let state = match revive.lease {
+            Some(_) => RUNNING,
+            None => QUEUED,
+        };
+        conn.prepare_cached(
+            "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
+                 resent = ?6, first_died_at = CASE WHEN ?6 THEN first_died_at END,
+                 revived_at = ?4, settled_at = NULL, not_before = NULL, waits_for = NULL, next_handler = ?5,
+                 last_error = NULL, reason = NULL, dead_bytes = NULL
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            revive.id.as_raw(),
+            state,
+            revive.lease.is_some(),
+            revive.at.as_millisecond(),
+            revive.handler.as_str(),
+            revive.resent,
+        ])?;
+        Ok(())
+    }
+
+    fn cut_off(&self, cut_off: &CutOff) -> rusqlite::Result<()> {
+        let conn = &self.store.conn;
+        conn.prepare_cached(
+            "UPDATE deliveries SET deaths = deaths + ?2, after_crash = after_crash OR ?3,
+                 suspected = suspected + ?4, state = ?5
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            cut_off.id.as_raw(),
+            cut_off.is_blamed,
+            cut_off.had_begun,
+            cut_off.died.is_none(),
+            QUEUED,
+        ])?;
+        if let Some((at, why)) = cut_off.died {
+            conn.prepare_cached(
+                "UPDATE deliveries SET state = ?2, settled_at = ?3, last_error = ?4, reason = ?5,
+                     first_died_at = coalesce(first_died_at, ?3)
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                cut_off.id.as_raw(),
+                DEAD,
+                at.as_millisecond(),
+                why,
+                reason_code(Reason::Died),
+            ])?;
+            rows::measure_dead(conn, cut_off.id)?;
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, change: &EventChange) -> rusqlite::Result<()> {
+        let store = &mut *self.store;
+        match &change.what {
+            Remember::New { kept, first } => {
+                self.new_events += 1;
+                store.events.remember(change.event, kept.clone(), *first);
+                Ok(())
+            }
+            again => store
+                .events
+                .change(&store.conn, change.event, |kept| again.change(kept)),
+        }
+    }
+}

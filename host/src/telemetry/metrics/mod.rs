@@ -1,0 +1,277 @@
+//! The metrics that `/metrics` shows. No label holds what an alert or its sender wrote.
+
+mod reasons;
+mod table;
+
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use prometheus::{Encoder as _, Histogram, IntGaugeVec, Registry, TextEncoder};
+
+use crate::alert::{HandlerName, Status, StepKind};
+use crate::queue::Losses;
+use table::Collectors;
+
+pub use reasons::WebhookResult;
+pub(crate) use reasons::{Cut, Refusal};
+pub use table::{Label, METRICS, Metric};
+
+/// Every metric, registered once for each server (a test runs many in one process).
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    collectors: Collectors,
+    /// Held while series are removed to be set anew, and meanwhile by a scrape.
+    showing: Mutex<()>,
+}
+
+impl Metrics {
+    /// Registers every metric in a registry of its own.
+    ///
+    /// # Errors
+    /// If two metrics share a name: a mistake in the table.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let collectors = Collectors::register(&registry)?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        let metrics = Self {
+            registry,
+            collectors,
+            showing: Mutex::new(()),
+        };
+        metrics.reloaded(Ok(()));
+        let version = [env!("CARGO_PKG_VERSION")];
+        let build = &metrics.collectors.build_info;
+        build.with_label_values(&version).set(1);
+        // A series that exists from the start shows a rate at its first increment.
+        for status in [Status::Firing, Status::Resolved] {
+            for result in WebhookResult::ALL {
+                metrics.webhook_alerts(Some(status), result, 0);
+            }
+        }
+        for reason in Refusal::names() {
+            let counters = &metrics.collectors.requests_refused;
+            counters.with_label_values(&[reason]);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts alerts at the webhook; one whose status could not be read counts as firing.
+    pub fn webhook_alerts(&self, status: Option<Status>, result: WebhookResult, count: u64) {
+        self.collectors
+            .webhook_alerts
+            .with_label_values(&[status.unwrap_or(Status::Firing).as_str(), result.as_str()])
+            .inc_by(count);
+    }
+
+    /// Counts alerts that a sender left out of its bodies.
+    pub fn webhook_truncated(&self, count: u64) {
+        self.collectors.webhook_truncated.inc_by(count);
+    }
+
+    /// Counts fields of bodies that were too long and are cut or not kept.
+    pub fn webhook_fields_left_out(&self, count: u64) {
+        self.collectors.webhook_fields_left_out.inc_by(count);
+    }
+
+    /// Counts an alert that no route matched.
+    pub fn unrouted(&self) {
+        self.collectors.unrouted.inc();
+    }
+
+    /// Counts an actor that ended, and how long its alert took from acceptance.
+    pub fn actor_ended(&self, handler: &HandlerName, outcome: &str, since_accepted: Duration) {
+        self.collectors
+            .deliveries
+            .with_label_values(&[handler.as_str(), outcome])
+            .inc();
+        self.collectors
+            .delivery_duration
+            .with_label_values(&[handler.as_str()])
+            .observe(since_accepted.as_secs_f64());
+    }
+
+    /// Returns how many actors of a handler ended done, and how many dead, since the start.
+    #[must_use]
+    pub fn ended(&self, handler: &HandlerName) -> (u64, u64) {
+        let count = |outcome| {
+            self.collectors
+                .deliveries
+                .with_label_values(&[handler.as_str(), outcome])
+                .get()
+        };
+        (count("done"), count("dead"))
+    }
+
+    /// Returns the timer of a step.
+    #[must_use]
+    pub fn step_duration(&self, handler: &HandlerName, step: StepKind) -> Histogram {
+        self.collectors
+            .step_duration
+            .with_label_values(&[handler.as_str(), step.as_str()])
+    }
+
+    /// Counts host calls.
+    pub fn host_calls(&self, handler: &HandlerName, kind: &str, result: &str, count: u64) {
+        self.collectors
+            .host_calls
+            .with_label_values(&[handler.as_str(), kind, result])
+            .inc_by(count);
+    }
+
+    /// Counts recorded effects that were not asked for again.
+    pub fn diverged(&self, handler: &HandlerName, count: u64) {
+        self.collectors
+            .diverged
+            .with_label_values(&[handler.as_str()])
+            .inc_by(count);
+    }
+
+    /// Shows the handlers that serve now, each with 1 while it is paused, and those alone.
+    pub fn breakers<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.collectors.breaker_open, handlers);
+    }
+
+    /// Shows the channels that are set, each with 1 while it is held, and those alone.
+    pub fn slack_channels<'a>(&self, channels: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.collectors.slack_channel_held, channels);
+    }
+
+    /// Shows the handlers that serve now, each with 1 if a newer file of it is refused, and those alone.
+    pub fn serving_old<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.collectors.serving_old, handlers);
+    }
+
+    /// Shows whether the store can be written.
+    pub fn store(&self, unwritable: Option<&str>) {
+        self.collectors
+            .store_writable
+            .set(i64::from(unwritable.is_none()));
+    }
+
+    /// Shows the heartbeats that are expected now, each with 1 while it is missing, and those alone.
+    pub fn heartbeats<'a>(&self, heartbeats: impl Iterator<Item = (&'a str, i64)>) {
+        show(&self.collectors.heartbeat_missing, heartbeats);
+    }
+
+    /// Counts how often a limit was met.
+    pub fn limits(&self, handler: &HandlerName, limit: &str, count: u64) {
+        self.collectors
+            .limits
+            .with_label_values(&[handler.as_str(), limit])
+            .inc_by(count);
+    }
+
+    /// Returns a lock that is held from the first value that is set for a scrape until the metrics are encoded: another scrape,
+    /// or a change of the handlers, would remove series in between.
+    pub fn scrape(&self) -> MutexGuard<'_, ()> {
+        self.showing.lock()
+    }
+
+    /// Shows the queue as it is now.
+    pub fn queue(&self, depth: usize, dead: u64, oldest_seconds: f64) {
+        self.collectors
+            .depth
+            .set(i64::try_from(depth).unwrap_or(i64::MAX));
+        self.collectors
+            .dead
+            .set(i64::try_from(dead).unwrap_or(i64::MAX));
+        self.collectors.oldest.set(oldest_seconds);
+    }
+
+    /// Shows what the queue has discarded or coalesced since its start. To be called while [`Self::scrape`] is held.
+    pub fn losses(&self, losses: &Losses) {
+        for (reason, state, total) in [
+            ("time", "done", losses.done_by_time),
+            ("time", "dead", losses.dead_by_time),
+            ("size", "done", losses.done_by_size),
+            ("size", "dead", losses.dead_by_size),
+        ] {
+            let counter = self
+                .collectors
+                .retention_removed
+                .with_label_values(&[reason, state]);
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+        let counter = self
+            .collectors
+            .coalesced
+            .with_label_values(&["dead_letter"]);
+        counter.inc_by(losses.reported_together.saturating_sub(counter.get()));
+        let counter = &self.collectors.unreported;
+        counter.inc_by(losses.unreported.saturating_sub(counter.get()));
+    }
+
+    /// Shows the modules that serve now, and those alone.
+    pub fn handlers<'a>(&self, serving: impl Iterator<Item = (&'a str, &'a str, &'a str)>) {
+        let _no_scrape_meanwhile = self.showing.lock();
+        self.collectors.handler_info.reset();
+        for (handler, version, sha256) in serving {
+            self.collectors
+                .handler_info
+                .with_label_values(&[handler, version, sha256])
+                .set(1);
+            for outcome in ["done", "dead"] {
+                // A series that exists before its first death shows that death as a rate.
+                self.collectors
+                    .deliveries
+                    .with_label_values(&[handler, outcome]);
+            }
+        }
+    }
+
+    /// Counts a connection that was refused or cut off.
+    pub(crate) fn connection_cut(&self, reason: Cut) {
+        self.collectors
+            .connections_cut
+            .with_label_values(&[reason.as_str()])
+            .inc();
+    }
+
+    /// Shows how many log lines were dropped since the start of the process.
+    pub fn log_lines_dropped(&self, total: u64) {
+        let counter = &self.collectors.log_lines_dropped;
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Counts a refused request.
+    pub(crate) fn request_refused(&self, reason: Refusal) {
+        self.collectors
+            .requests_refused
+            .with_label_values(&[reason.as_str()])
+            .inc();
+    }
+
+    /// Counts a module that was refused.
+    pub fn load_failure(&self) {
+        self.collectors.load_failures.inc();
+    }
+
+    /// Shows whether the last read of the configuration succeeded.
+    pub fn reloaded(&self, result: Result<(), ()>) {
+        self.collectors
+            .reload_successful
+            .set(i64::from(result.is_ok()));
+    }
+
+    /// Returns the metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// If a metric cannot be encoded.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|e| prometheus::Error::Msg(e.to_string()))
+    }
+}
+
+/// Shows these values and no other.
+fn show<'a>(gauges: &IntGaugeVec, values: impl Iterator<Item = (&'a str, i64)>) {
+    gauges.reset();
+    for (label, value) in values {
+        gauges.with_label_values(&[label]).set(value);
+    }
+}

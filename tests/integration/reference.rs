@@ -1,0 +1,278 @@
+//! The reference in `docs/`: what the code's tables have, between the marks of each page.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use alert_manager::cli::{self, ArgumentHelp};
+use alert_manager::config::{Described, Written, described, shown_amount};
+use alert_manager::runtime::{Bounds, LimitKey, LimitName, Limits, Unit};
+use handler_sdk::mock::assert_snapshot;
+use tests::modules::workspace;
+
+/// Checks the part of a page between `<!-- generated: NAME -->` and `<!-- end -->`.
+fn assert_current(page: &str, name: &str, generated: &str) {
+    let path = workspace().join("docs").join(page);
+    let text = fs::read_to_string(&path).unwrap();
+    let mark = format!("<!-- generated: {name} -->\n");
+    let (before, rest) = text
+        .split_once(&mark)
+        .unwrap_or_else(|| panic!("{page} has no {mark}"));
+    let after = rest.split_once("<!-- end -->").unwrap().1;
+    let current = format!(
+        "{before}{mark}\n{}\n\n<!-- end -->{after}",
+        generated.trim()
+    );
+    assert!(
+        text == current || std::env::var_os("UPDATE_SNAPSHOTS").is_some(),
+        "docs/{page} is not current: run UPDATE_SNAPSHOTS=1 cargo test --locked --test integration reference"
+    );
+    assert_snapshot(&path, &current);
+}
+
+/// Returns a table. A column that is empty in each row is left out.
+fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
+    let used: Vec<usize> = (0..N)
+        .filter(|&column| rows.iter().any(|row| !row[column].is_empty()))
+        .collect();
+    let line = |cell: &dyn Fn(usize) -> String| {
+        let cells: Vec<_> = used.iter().map(|&column| cell(column)).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let mut text = line(&|column| columns[column].to_owned());
+    text += &line(&|_| "---".to_owned());
+    for row in rows {
+        text += &line(&|column| row[column].replace('|', "\\|"));
+    }
+    text
+}
+
+/// Breaks a paragraph into lines of at most 125 columns.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().unwrap();
+        if line.is_empty() {
+            *line = word.to_owned();
+        } else if line.chars().count() + 1 + word.chars().count() <= 125 {
+            *line += " ";
+            *line += word;
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+fn code(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("`{text}`")
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
+fn kind(written: &Written) -> String {
+    match written {
+        Written::Text => "text".to_owned(),
+        Written::Scalar(what) => (*what).to_owned(),
+        Written::Boolean => "`true` or `false`".to_owned(),
+        Written::Duration => "duration".to_owned(),
+        Written::Time => "duration, more than 0".to_owned(),
+        Written::Size => "size".to_owned(),
+        Written::Bytes => "size, more than 0".to_owned(),
+        Written::SizeBetween(least, most) => format!(
+            "size, {} to {}",
+            shown_amount(*least, Unit::Size),
+            shown_amount(*most, Unit::Size)
+        ),
+        Written::Count => "whole number, 1 or more".to_owned(),
+        Written::PerSecond => "number, 0 or more".to_owned(),
+        Written::Limit(unit, _) => limit_kind(*unit).to_owned(),
+        Written::Texts => "list of texts".to_owned(),
+        Written::Mapping(_) => "mapping".to_owned(),
+        Written::ScalarOrMapping(what, _) => format!("`{what}`, or a mapping"),
+        Written::Named(_) => "mapping by name".to_owned(),
+        Written::NamedTexts => "mapping of names to texts".to_owned(),
+        Written::Items(_) => "list of mappings".to_owned(),
+        Written::ScalarsOrItems(what, _) => format!("list of {what}, or of mappings"),
+        Written::Settings => "mapping of settings".to_owned(),
+    }
+}
+
+fn limit_kind(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Size => "size",
+        Unit::Time => "duration",
+        Unit::Count => "whole number",
+        Unit::Rate => "whole number a second; 0 is off",
+    }
+}
+
+/// A default in words is no code.
+fn default_of(described: &Described) -> String {
+    let default = described.key.shown_default().unwrap_or_default();
+    let is_in_words = default.contains("the ") || default == "all";
+    if is_in_words { default } else { code(&default) }
+}
+
+const RESTART: &str = " A change needs a restart.";
+
+fn row(path: &str, described: &Described, needs_restart: bool) -> [String; 5] {
+    let restart = if needs_restart { RESTART } else { "" };
+    [
+        code(path),
+        kind(&described.key.written),
+        default_of(described),
+        format!("{}{restart}", described.key.about),
+        code(described.key.example),
+    ]
+}
+
+const COLUMNS: [&str; 5] = ["key", "value", "default", "what it sets", "example"];
+
+/// Limits have a page of their own.
+fn is_limit(described: &Described) -> bool {
+    matches!(described.key.written, Written::Limit(..))
+}
+
+/// Returns the keys of one part, by their paths below it.
+fn keys_of(part: &Described, keys: &[Described]) -> String {
+    let below = keys.iter().filter_map(|key| {
+        let path = key.path.strip_prefix(&part.path)?;
+        let path = path.strip_prefix("[]").unwrap_or(path);
+        Some((path.strip_prefix('.')?, key))
+    });
+    let rows: Vec<_> = below
+        .filter(|(_, key)| !is_limit(key))
+        .map(|(path, key)| {
+            // If all of a part needs a restart, its heading says so.
+            let needs_restart = key.needs_restart && !part.needs_restart;
+            row(path, key, needs_restart)
+        })
+        .collect();
+    if rows.is_empty() {
+        "[limits.md](limits.md#of-the-sandbox) has its keys.\n".to_owned()
+    } else {
+        table(COLUMNS, &rows)
+    }
+}
+
+fn keys() -> String {
+    let keys = described();
+    let (plain, parts): (Vec<_>, Vec<_>) = keys
+        .iter()
+        .filter(|key| !key.path.contains('.'))
+        .partition(|key| key.key.written.keys().is_empty());
+    let rows: Vec<_> = plain
+        .iter()
+        .map(|key| row(&key.path, key, key.needs_restart))
+        .collect();
+    let mut text = table(COLUMNS, &rows);
+    for part in parts {
+        let (path, about) = (&part.path, part.key.about);
+        let restart = if part.needs_restart { RESTART } else { "" };
+        let about = wrapped(&format!("{about}{restart}"));
+        let _ = writeln!(text, "\n### `{path}`\n\n{about}\n");
+        text += &keys_of(part, &keys);
+    }
+    text
+}
+
+#[test]
+fn the_page_about_the_configuration_has_every_key_and_variable() {
+    assert_current("configuration.md", "variables", &variables());
+    assert_current("configuration.md", "keys", &keys());
+}
+
+fn variables() -> String {
+    let rows: Vec<_> = cli::VARIABLES
+        .iter()
+        .map(|(names, about)| {
+            let names: Vec<_> = names.split(", ").map(code).collect();
+            [names.join(", "), (*about).to_owned()]
+        })
+        .collect();
+    table(["variable", "what it sets"], &rows)
+}
+
+fn limits<S>(table_of: &[LimitKey<S>]) -> String {
+    let rows: Vec<_> = table_of
+        .iter()
+        .map(|limit| {
+            [
+                code(limit.name),
+                limit_kind(limit.unit).to_owned(),
+                code(&shown_amount((limit.default)(), limit.unit)),
+                code(&shown_amount(limit.most, limit.unit)),
+                sentence(limit.about),
+            ]
+        })
+        .collect();
+    table(
+        ["limit", "value", "default", "at most", "what it limits"],
+        &rows,
+    )
+}
+
+#[test]
+fn the_page_about_limits_has_every_limit() {
+    assert_current("limits.md", "handlers", &limits(Limits::KEYS));
+    assert_current("limits.md", "sandbox", &limits(Bounds::KEYS));
+    let others: Vec<_> = LimitName::OTHERS
+        .iter()
+        .map(|(name, about)| [code(name.as_str()), sentence(about)])
+        .collect();
+    let text = table(["name", "what it limits"], &others);
+    assert_current("limits.md", "others", &text);
+}
+
+fn argument(argument: &ArgumentHelp) -> [String; 4] {
+    let written: Vec<_> = argument.written.iter().map(|text| code(text)).collect();
+    [
+        written.join(", "),
+        argument.default.as_deref().map(code).unwrap_or_default(),
+        argument.variable.as_deref().map(code).unwrap_or_default(),
+        argument.about.clone(),
+    ]
+}
+
+#[test]
+fn the_page_about_the_command_line_has_every_command() {
+    let commands = cli::commands();
+    let rows: Vec<_> = commands
+        .iter()
+        .map(|command| {
+            let link = format!("[`{0}`](#{0})", command.name);
+            [link, command.about.clone()]
+        })
+        .collect();
+    let mut text = table(["command", "what it does"], &rows);
+    for command in &commands {
+        let _ = writeln!(
+            text,
+            "\n### {}\n\n{}.\n\n```\n{}\n\n{}\n```\n",
+            command.name,
+            command.about.trim_end_matches('.'),
+            command.usage,
+            command.examples.join("\n")
+        );
+        let arguments: Vec<_> = command.arguments.iter().map(argument).collect();
+        if !arguments.is_empty() {
+            let columns = ["argument", "default", "variable", "what it does"];
+            text += &table(columns, &arguments);
+        }
+    }
+    assert_current("command-line.md", "commands", &text);
+    let codes: Vec<_> = cli::EXIT_CODES
+        .iter()
+        .map(|(code, about)| [(*code).to_owned(), (*about).to_owned()])
+        .collect();
+    let text = table(["exit code", "meaning"], &codes);
+    assert_current("command-line.md", "exit codes", &text);
+}
