@@ -129,11 +129,13 @@ async fn bytes_are_bounded_in_each_call_and_in_all_both_ways() {
 async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late() {
     let (harness, world) = (Harness::new(), World::start().await);
     let (other, script) = (World::start().await, ["get URL"; 12].join("\n"));
+    // Less than a request has to wait for its turn, however late it is asked for, and more than eleven of them take.
+    let time_left = Duration::from_millis(950);
     // Ten at once, which is ten seconds' worth, and one that is due already.
     let call = harness.probe(&script.replace("URL", &world.url)).await;
     let call = call.http(&world.url).with(|invocation| {
         invocation.limits.requests_per_second_max = 1;
-        invocation.time_left = Duration::from_millis(500);
+        invocation.time_left = time_left;
     });
     let invoked = call.run().await;
     let told = facts(&invoked);
@@ -164,7 +166,7 @@ async fn requests_to_one_origin_wait_for_their_turn_or_are_told_that_it_is_late(
     let call = harness.probe(&script).await;
     let call = call.http(&world.url).with(|invocation| {
         invocation.limits.requests_per_second_max = 1;
-        invocation.time_left = Duration::from_millis(500);
+        invocation.time_left = time_left;
     });
     let told = call.facts().await;
     assert!(

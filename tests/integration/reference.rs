@@ -6,7 +6,9 @@ use std::fs;
 use alert_manager::cli::{self, ArgumentHelp};
 use alert_manager::config::{Described, Written, described, shown_amount};
 use alert_manager::runtime::{Bounds, LimitKey, LimitName, Limits, Unit};
+use alert_manager::telemetry::{Label, METRICS};
 use handler_sdk::mock::assert_snapshot;
+use serde_json::Value;
 use tests::modules::workspace;
 
 /// Checks the part of a page between `<!-- generated: NAME -->` and `<!-- end -->`.
@@ -80,6 +82,7 @@ fn sentence(text: &str) -> String {
 fn kind(written: &Written) -> String {
     match written {
         Written::Text => "text".to_owned(),
+        Written::Path => "path".to_owned(),
         Written::Scalar(what) => (*what).to_owned(),
         Written::Boolean => "`true` or `false`".to_owned(),
         Written::Duration => "duration".to_owned(),
@@ -230,6 +233,70 @@ fn the_page_about_limits_has_every_limit() {
         .collect();
     let text = table(["name", "what it limits"], &others);
     assert_current("limits.md", "others", &text);
+}
+
+/// Returns a label with the values that it can have.
+fn label(label: &Label) -> String {
+    let values = label.values();
+    if values.is_empty() {
+        return code(label.name);
+    }
+    let values: Vec<_> = values.into_iter().map(code).collect();
+    format!("{}: {}", code(label.name), values.join(", "))
+}
+
+#[test]
+fn the_page_about_metrics_has_every_metric() {
+    let rows: Vec<_> = METRICS
+        .iter()
+        .map(|metric| {
+            let labels: Vec<_> = metric.labels.iter().map(label).collect();
+            let kind = match metric.unit() {
+                Some(unit) => format!("{}, {unit}", metric.kind),
+                None => metric.kind.to_owned(),
+            };
+            let help = metric.help.to_owned();
+            [code(&metric.name()), kind, labels.join("; "), help]
+        })
+        .collect();
+    let columns = ["metric", "type", "labels", "what it shows"];
+    assert_current("metrics.md", "metrics", &table(columns, &rows));
+}
+
+/// Returns the endpoints of the API's document. Those that do the same share a row.
+fn endpoints(document: &Value) -> String {
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in methods.as_object().into_iter().flatten() {
+            let endpoint = code(&format!("{} {path}", method.to_ascii_uppercase()));
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let parameters = parameters.filter(|parameter| parameter["in"] == "query");
+            let names = parameters.filter_map(|parameter| parameter["name"].as_str());
+            let names: Vec<_> = names.map(code).collect();
+            let answers = operation["responses"].as_object().into_iter().flatten();
+            let statuses: Vec<_> = answers.map(|(status, _)| status.as_str()).collect();
+            let rest = [
+                operation["summary"].as_str().unwrap().to_owned(),
+                names.join(", "),
+                statuses.join(", "),
+            ];
+            match rows.iter_mut().find(|row| row[1..] == rest) {
+                Some(row) => row[0] += &format!(", {endpoint}"),
+                None => {
+                    let [summary, query, answers] = rest;
+                    rows.push([endpoint, summary, query, answers]);
+                }
+            }
+        }
+    }
+    table(["endpoint", "what it does", "query", "answers"], &rows)
+}
+
+#[test]
+fn the_page_about_the_api_has_every_endpoint() {
+    let document = fs::read_to_string(workspace().join("docs/openapi.json")).unwrap();
+    let document = serde_json::from_str(&document).unwrap();
+    assert_current("http-api.md", "endpoints", &endpoints(&document));
 }
 
 fn argument(argument: &ArgumentHelp) -> [String; 4] {

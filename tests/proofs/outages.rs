@@ -196,7 +196,7 @@ async fn a_message_that_was_posted_without_an_answer_comes_twice_and_its_story_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_token_holds_all_of_slack_and_loses_nothing() {
-    let (slack, server) = start().await;
+    let (slack, server) = start_with(PLENTY).await;
     slack.set_token("xoxb-another");
     let accepted = accept(&server, "Refused").await;
     for (_, id) in &accepted {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use alert_manager::alert::DeliveryId;
 use alert_manager::queue::failpoint::Failpoint;
@@ -324,21 +325,32 @@ handlers:
         }
     }
 
-    /// Waits until nothing is left to do. The server is another process: it has to be asked.
+    /// Waits until nothing is left to do. The server is another process: it has to be asked. It may take as long as it needs,
+    /// as long as deliveries are settled.
     pub(crate) async fn wait_until_settled(&self) {
-        let settled = async {
-            loop {
-                // One number, and not a question for each state: a delivery that goes from one to another between two
-                // questions would be missed.
-                let metrics = self.get_text("/metrics").await;
-                if metrics.contains("\nalert_manager_queue_depth 0\n") {
-                    return;
-                }
-                tokio::task::yield_now().await;
+        let mut left = None;
+        let mut patience = Instant::now() + PATIENCE;
+        loop {
+            // One number, and not a question for each state: a delivery that goes from one to another between two questions
+            // would be missed.
+            let depth = self.depth().await;
+            if depth == 0 {
+                return;
             }
-        };
-        if tokio::time::timeout(PATIENCE, settled).await.is_err() {
-            panic!("still not settled: {:#?}", self.deliveries().await);
+            if left.replace(depth) != Some(depth) {
+                patience = Instant::now() + PATIENCE;
+            }
+            if Instant::now() > patience {
+                panic!("still not settled: {:#?}", self.deliveries().await);
+            }
+            tokio::task::yield_now().await;
         }
+    }
+
+    async fn depth(&self) -> u64 {
+        let metrics = self.get_text("/metrics").await;
+        let mut lines = metrics.lines();
+        let depth = lines.find_map(|line| line.strip_prefix("alert_manager_queue_depth "));
+        depth.and_then(|depth| depth.parse().ok()).expect("a depth")
     }
 }

@@ -110,6 +110,9 @@ fn what_is_no_secret_stays() {
     }
 }
 
+/// Read again from each of its pieces, a text takes minutes. So long is waited for it, on a machine that does much else.
+const READ_ONCE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+
 #[test]
 fn a_hostile_text_is_read_once() {
     for piece in [
@@ -125,15 +128,10 @@ fn a_hostile_text_is_read_once() {
         "token='[masked] ",
     ] {
         let hostile = piece.repeat(200_000 / piece.len());
-        let started = std::time::Instant::now();
-        let masked = text(&hostile);
-        assert!(!masked.is_empty());
-        // Scanning it again from each piece would take minutes.
-        assert!(
-            started.elapsed().as_secs() < 20,
-            "{piece}: {:?}",
-            started.elapsed()
-        );
+        let (done, masked) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(text(&hostile).into_owned()));
+        let masked = masked.recv_timeout(READ_ONCE_MAX);
+        assert!(masked.is_ok_and(|masked| !masked.is_empty()), "{piece}");
     }
 }
 

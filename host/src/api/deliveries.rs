@@ -95,10 +95,13 @@ pub struct SentAgain {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
     /// The deliveries that are retried.
+    #[serde(default)]
     pub retried: Vec<DeliveryId>,
     /// The first of the deliveries that are not retried.
+    #[serde(default)]
     pub left: Vec<Left>,
     /// The number of deliveries that are not retried, by reason.
+    #[serde(default)]
     pub left_counts: Vec<LeftCount>,
     /// The selected deliveries that were not processed; null if there are none.
     pub rest: Option<Rest>,

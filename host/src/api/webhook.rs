@@ -14,6 +14,7 @@ pub struct Accepted {
     #[serde(flatten)]
     pub counted: Counted,
     /// The deliveries that were stored, one for each alert and route.
+    #[serde(default)]
     pub deliveries: Vec<Taken<'static>>,
     /// The deliveries that the duplicates belong to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -24,12 +25,16 @@ pub struct Accepted {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Alerts that were accepted and are stored.
+    #[serde(default)]
     pub accepted: u64,
     /// Events that are known and do not run again.
+    #[serde(default)]
     pub duplicates: u64,
     /// Firing alerts that arrived after their own resolved alert and do not run.
+    #[serde(default)]
     pub stale: u64,
     /// Parts of the body that are not valid alerts, stored as dead deliveries.
+    #[serde(default)]
     pub rejected: Vec<Rejected>,
     /// The number of further such parts, which are not stored.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -99,7 +99,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The environment variables that are read, and what each sets.
+/// The environment variables that the commands read.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("PORT", "The port to listen on (5000)."),
     (
@@ -134,7 +134,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("NO_COLOR", "If it is set, output has no colours."),
 ];
 
-/// What exit codes mean.
+/// The meaning of exit codes.
 pub const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done."),
     ("1", "Failed; the reason is on standard error."),

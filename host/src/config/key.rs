@@ -24,6 +24,8 @@ pub struct Key {
 pub enum Written {
     /// A text.
     Text,
+    /// A path, relative to the file's folder.
+    Path,
     /// A scalar with a form of its own, which this says in the sentence "it should be …".
     Scalar(&'static str),
     /// `true` or `false`.
@@ -86,7 +88,7 @@ impl Written {
             Self::Count | Self::Limit(Unit::Count, _) => "a whole number, 1 or more".to_owned(),
             Self::PerSecond => "a number, 0 or more; 0 is off".to_owned(),
             Self::Limit(Unit::Rate, _) => "a whole number a second; 0 is off".to_owned(),
-            Self::Text | Self::Texts => "a text".to_owned(),
+            Self::Text | Self::Path | Self::Texts => "a text".to_owned(),
             Self::Mapping(_)
             | Self::ScalarOrMapping(..)
             | Self::Named(_)

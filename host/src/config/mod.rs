@@ -35,9 +35,9 @@ use crate::router::Route;
 use crate::runtime::{Bounds, Credential, Proxy, SlackRate, SlackSettings};
 use crate::worker;
 
-pub use crate::findings::{Problem, Problems};
 use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT, STORE_DEFAULT};
 
+pub use crate::findings::{Problem, Problems};
 pub use changes::Changes;
 pub(crate) use current::Current;
 pub use key::{Key, Written, shown_amount};
@@ -47,7 +47,7 @@ pub(crate) use sections::parse_http_url;
 pub use spots::Spots;
 pub(crate) use suggest::closest;
 
-/// What the command line says: a flag beats a variable, a variable beats the file.
+/// The flags of the command line: a flag overrides a variable, a variable overrides the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--web.listen-address`, `--listen`.

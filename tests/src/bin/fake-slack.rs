@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use tests::fakes::outage::{OPTIONS, Outage};
 use tests::fakes::slack::TOKEN;
-use tests::fakes::slack_render::render;
+use tests::fakes::slack_message::render;
 use tests::fakes::{Message, Slack};
 
 #[tokio::main(flavor = "current_thread")]

@@ -6,21 +6,12 @@ use axum::http::header;
 use axum::response::Response;
 
 use super::faults::Faults;
+pub use super::kubernetes_api::Asked;
 use super::kubernetes_api::{Server, decode_query};
 use super::kubernetes_wire::Status;
 use super::scenario::Cluster;
 use super::serve::Listening;
 use super::watched::Watched;
-
-/// One request, as it came.
-#[derive(Debug, Clone)]
-pub struct Asked {
-    pub method: String,
-    pub path: String,
-    /// Name and decoded value.
-    pub query: Vec<(String, String)>,
-    pub authorization: Option<String>,
-}
 
 /// The running fake. Faults go by path.
 #[derive(Debug)]

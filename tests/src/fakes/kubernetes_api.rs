@@ -6,9 +6,18 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::kubernetes::Asked;
 use super::kubernetes_wire::{Status, Target, json_response};
 use super::scenario::Cluster;
+
+/// One request, as it came.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    /// Name and decoded value.
+    pub query: Vec<(String, String)>,
+    pub authorization: Option<String>,
+}
 
 /// What the fake holds.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ pub mod raw_http;
 pub mod scenario;
 pub mod sink;
 pub mod slack;
-pub mod slack_render;
+pub mod slack_message;
 pub mod time;
 pub mod watched;
 pub mod wire;

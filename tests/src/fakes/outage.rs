@@ -10,7 +10,7 @@ use axum::routing::post;
 use serde_json::json;
 
 use super::faults::{ANY, Fault, Faults};
-use super::slack::CHANNELS;
+use super::slack_api::CHANNELS;
 use crate::dice::Dice;
 
 /// The methods that fail with a code that is about a channel or a message.

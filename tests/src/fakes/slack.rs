@@ -6,77 +6,17 @@ use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
-use serde_json::Value;
 
-use super::faults::{Fault, Faults};
+use super::faults::Faults;
 use super::serve::Listening;
-pub use super::slack_api::ChannelKind;
+pub use super::slack_api::{CHANNELS, Call, ChannelKind};
 use super::slack_api::{Refusal, Workspace};
-use super::slack_render::{block_text, render};
+use super::slack_message::render;
+pub use super::slack_message::{Message, Shown};
 use super::watched::Watched;
 
 /// The token that it takes unless [`Slack::set_token`] says otherwise.
 pub const TOKEN: &str = "xoxb-fake";
-
-/// The channels that it starts with.
-pub const CHANNELS: [&str; 3] = ["alerts", "oncall", "general"];
-
-/// What one version of a message showed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shown {
-    pub text: String,
-    pub blocks: Vec<Value>,
-}
-
-/// A message as it now stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Message {
-    /// The channel's id.
-    pub channel: String,
-    /// With its `#`.
-    pub channel_name: String,
-    pub ts: String,
-    pub thread_ts: Option<String>,
-    pub text: String,
-    pub blocks: Vec<Value>,
-    /// What it showed before each update, oldest first.
-    pub before_updates: Vec<Shown>,
-    pub reactions: Vec<String>,
-}
-
-impl Message {
-    /// Returns everything it shows, text and blocks, as lines.
-    pub fn shown(&self) -> String {
-        let mut lines = vec![self.text.clone()];
-        lines.extend(self.blocks.iter().map(block_text));
-        lines.join("\n")
-    }
-
-    /// Tells whether `part` is anywhere in what it shows.
-    pub fn contains(&self, part: &str) -> bool {
-        self.shown().contains(part)
-    }
-
-    /// Returns the header block's text.
-    pub fn header(&self) -> Option<&str> {
-        self.blocks.iter().find(|b| b["type"] == "header")?["text"]["text"].as_str()
-    }
-}
-
-/// One call of an API method, good or bad.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// `chat.postMessage`.
-    pub method: String,
-    /// The body, null if it was no JSON.
-    pub body: Value,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// What it came to: `ok`, Slack's error code, or `fault` if a scripted fault took its place.
-    pub outcome: String,
-    /// The scripted fault that it met.
-    pub fault: Option<Fault>,
-}
 
 /// The running fake. Faults go by method (`chat.postMessage`).
 #[derive(Debug)]

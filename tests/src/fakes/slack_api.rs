@@ -5,8 +5,27 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use super::slack::{Call, Message, Shown};
+use super::faults::Fault;
+use super::slack_message::{Message, Shown};
 use super::{blocks, time};
+
+/// The channels that it starts with.
+pub const CHANNELS: [&str; 3] = ["alerts", "oncall", "general"];
+
+/// One call of an API method, good or bad.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `chat.postMessage`.
+    pub method: String,
+    /// The body, null if it was no JSON.
+    pub body: Value,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// What it came to: `ok`, Slack's error code, or `fault` if a scripted fault took its place.
+    pub outcome: String,
+    /// The scripted fault that it met.
+    pub fault: Option<Fault>,
+}
 
 /// What the fake holds.
 #[derive(Debug, Default)]

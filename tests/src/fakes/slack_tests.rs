@@ -7,7 +7,7 @@ use super::*;
 use crate::dice::Dice;
 use crate::fakes::faults::{Fault, Gate};
 use crate::fakes::raw_http::{Answer, request};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const TYPE: (&str, &str) = ("Content-Type", "application/json; charset=utf-8");
 const BEARER: (&str, &str) = ("Authorization", "Bearer xoxb-fake");

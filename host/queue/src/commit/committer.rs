@@ -14,11 +14,21 @@ use crate::store::{Change, Committed, Resolved, Store, StoreError, Tidied, Txn};
 
 use super::accept::Part;
 use super::answer::Answer;
-use super::bulk::{RetryJob, Slice};
-use super::failing::{BACKOFF, Failing};
 use super::group::{Group, Handed, State, Work, wanted};
 use super::inbox::{Close, GROUP_ALERTS_MAX, Taken, Urgent};
+use super::retry_job::{RetryJob, Slice};
 use super::shared::Shared;
+
+/// How long the store is left alone after it has failed: doubled each time, from the first to the second.
+pub(super) const BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_millis(500));
+
+/// The store could not write.
+#[derive(Debug)]
+pub(super) struct Failing {
+    pub(super) next_try: Instant,
+    pub(super) backoff: Duration,
+}
 
 /// The thread that writes to a store.
 #[derive(Debug)]

@@ -1,24 +1,13 @@
 //! What follows if a transaction is not stored: it is undone in memory, and the store is left alone for a while.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::model::{AcceptError, CancelError, RestReason, RetryError};
 use crate::store::{Store, StoreError};
 
-use super::committer::Committer;
+use super::committer::{BACKOFF, Committer, Failing};
 use super::group::Group;
 use super::inbox::{AcceptJob, Taken, Urgent};
-
-/// How long the store is left alone after it has failed: doubled each time, from the first to the second.
-pub(super) const BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(20), Duration::from_millis(500));
-
-/// The store could not write.
-#[derive(Debug)]
-pub(super) struct Failing {
-    pub(super) next_try: Instant,
-    backoff: Duration,
-}
 
 impl<S: Store> Committer<S> {
     /// Nothing of the transaction is stored: senders are asked to try again, the rest is tried again here.

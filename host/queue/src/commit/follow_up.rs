@@ -7,11 +7,11 @@ use crate::schedule::Ended;
 use crate::store::Store;
 
 use super::accept::Part;
-use super::bulk::Slice;
 use super::committer::{Committer, Decided};
 use super::group::Group;
 use super::inbox::{AcceptJob, Taken};
 use super::notices;
+use super::retry_job::Slice;
 
 impl<S: Store> Committer<S> {
     /// Everything is durable: answer whoever waits for it.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName};
 use alert_manager_core::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
-use super::bulk::RetryJob;
+use super::retry_job::RetryJob;
 use crate::model::{
     AcceptError, CancelError, IfBlocked, Lease, NewAlert, Raised, Receipt, Refused, RetryError,
     Selected, Verdict,

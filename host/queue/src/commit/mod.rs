@@ -13,13 +13,14 @@ mod group;
 pub(crate) mod inbox;
 mod notices;
 mod retry;
+mod retry_job;
 mod settle;
 mod shared;
 mod start;
 mod watched;
 
-pub(crate) use bulk::RetryJob;
 pub(crate) use committer::Committer;
 pub(crate) use group::Handed;
+pub(crate) use retry_job::RetryJob;
 pub(crate) use shared::{Arriving, Shared};
 pub(crate) use start::{Started, start};

@@ -11,7 +11,7 @@ use alert_manager_core::alert::{Fingerprint, Timestamp};
 use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Caps, CutOff, Delivery, LastEnd, OpenError, Options, Recovered, Row, State as Stands,
+    Caps, CutOff, Delivery, LastEnd, Left, OpenError, Options, Recovered, Row, State as Stands,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
@@ -57,13 +57,7 @@ pub(crate) fn start<S: Store>(
     })?;
     open.scheduler.set_owner(found.owner);
     let cut_off = crashes::cut_off(&under_lease, clock.now());
-    for ((row, _), cut_off) in under_lease.iter().zip(&cut_off) {
-        let mut row = row.clone();
-        cut_off.apply(&mut row);
-        if row.is_open() {
-            open.restore(row);
-        }
-    }
+    open.restore_cut_off(&under_lease, &cut_off);
     let Open {
         scheduler,
         texts,
@@ -152,6 +146,17 @@ impl Open {
             queued: 0,
             retrying: 0,
             oldest: None,
+        }
+    }
+
+    /// Takes in what the server died under, as far as it goes on.
+    fn restore_cut_off(&mut self, under_lease: &[(Row, Left)], cut_off: &[CutOff]) {
+        for ((row, _), cut_off) in under_lease.iter().zip(cut_off) {
+            let mut row = row.clone();
+            cut_off.apply(&mut row);
+            if row.is_open() {
+                self.restore(row);
+            }
         }
     }
 

@@ -1,5 +1,9 @@
 //! What a store brings to be tested: a way to open it, to break it, and to look into it beside the queue.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use tokio::sync::oneshot;
+
 use alert_manager_core::alert::{DeliveryId, Status};
 
 use crate::{Caps, Clock, Leases, Options, Queue, State};
@@ -29,11 +33,14 @@ pub trait Bench: Sized {
     /// `fail_writes(false)`.
     fn fail_on(&self, write: Write<'_>);
 
-    /// The next transaction is committed, and the answer to its commit is lost: the queue cannot know.
+    /// Returns how many transactions have failed.
+    fn failures(&self) -> u64;
+
+    /// The answer to the next commit is lost: the queue cannot know what became of it, and has to ask.
     ///
     /// # Errors
-    /// If nothing is between the queue and its store that could lose an answer.
-    fn lose_answer(&self) -> Result<(), Unsupported>;
+    /// If the store has no commits that can be lost so.
+    fn lose_answer(&self, of: LostAnswer) -> Result<(), Unsupported>;
 
     /// Opens the same store once more, beside the queue that has it, as another server would.
     ///
@@ -44,7 +51,7 @@ pub trait Bench: Sized {
     /// Stops the next transaction after it has recalled what is known of its events and before it changes anything.
     ///
     /// # Errors
-    /// If no other transaction could come between.
+    /// If its transactions cannot be stopped.
     fn stop_after_recall(&self) -> Result<Stopped, Unsupported>;
 
     /// The store loses its last commit, as the fail-over to a standby that lags does.
@@ -72,7 +79,7 @@ pub trait Bench: Sized {
     /// Removes a delivery with all that belongs to it, as retention does.
     fn remove(&self, id: DeliveryId);
 
-    /// Makes the stored progress of a delivery unreadable: some lease stored this that no version can read.
+    /// Makes the stored progress of a delivery unreadable, as if this lease had stored what no version can read.
     fn spoil(&self, id: DeliveryId, lease: u32);
 }
 
@@ -116,15 +123,56 @@ pub struct Peek {
     pub occurrence: u32,
 }
 
-/// A transaction that stands still; it goes on when this is dropped.
-pub struct Stopped {
-    /// Lets it go on.
-    pub go_on: Box<dyn FnOnce() + Send>,
+/// What became of a transaction whose commit was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostAnswer {
+    /// It is durable.
+    Stored,
+    /// It was rolled back.
+    NotStored,
 }
 
-impl std::fmt::Debug for Stopped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Stopped")
+/// A transaction that is to stand still. It goes on when this is dropped.
+#[derive(Debug)]
+pub struct Stopped {
+    arrived: oneshot::Receiver<()>,
+    _go_on: Sender<()>,
+}
+
+impl Stopped {
+    /// Returns what a case holds, and what the transaction meets.
+    #[must_use]
+    pub fn new() -> (Self, Stop) {
+        let ((arrives, arrived), (go_on, goes_on)) = (oneshot::channel(), channel());
+        let stopped = Self {
+            arrived,
+            _go_on: go_on,
+        };
+        (stopped, Stop { arrives, goes_on })
+    }
+
+    /// Waits until the transaction stands still.
+    ///
+    /// # Panics
+    /// If it never will.
+    pub async fn stands(&mut self) {
+        (&mut self.arrived).await.unwrap();
+    }
+}
+
+/// Where a transaction stands still.
+#[derive(Debug)]
+pub struct Stop {
+    arrives: oneshot::Sender<()>,
+    goes_on: Receiver<()>,
+}
+
+impl Stop {
+    /// Blocks until the case lets the transaction go on.
+    pub fn stand(self) {
+        let _ = self.arrives.send(());
+        // Ends as soon as the other end is dropped.
+        let _ = self.goes_on.recv();
     }
 }
 

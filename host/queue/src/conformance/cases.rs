@@ -53,6 +53,8 @@ macro_rules! suite {
 fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // See `Request::send`.
+        .max_blocking_threads(1)
         .build()
         .unwrap();
     let shown = runtime.block_on(case).shown();
@@ -110,6 +112,7 @@ suite! {
         a_step_behind_another_handler_waits_for_its_slot_and_resumes_there,
         what_is_cancelled_before_a_worker_takes_it_out_ends_and_is_not_run,
         leases_without_a_story_leave_nothing_behind,
+        a_lease_of_an_earlier_start_records_and_ends_nothing,
         the_story_of_a_cancelled_one_that_was_removed_is_not_stored,
     ]
     lists: [
@@ -178,6 +181,13 @@ suite! {
         what_killed_the_server_or_was_cancelled_does_not_run_again_once_it_was_removed,
         what_a_person_sent_again_has_reminders_though_it_was_cancelled_before,
     ]
+    lost_answers: [
+        what_is_accepted_is_stored_once_or_its_sender_is_to_try_again,
+        a_lease_ends_once,
+        calls_are_recorded_once,
+        state_changes_once,
+        a_death_of_the_server_is_counted_once,
+    ]
     reasons: [
         each_ending_has_its_reason_and_is_listed_by_it,
         a_reason_goes_with_the_end_that_it_is_of,
@@ -217,7 +227,10 @@ suite! {
     ]
     faults: [
         a_store_that_cannot_be_written_refuses_alerts_keeps_settlements_and_heals_by_itself,
+        what_cannot_be_leased_now_is_leased_when_the_store_can_be_written_again,
         a_record_waits_until_the_store_can_be_written_again,
+        of_a_body_that_fails_in_the_middle_nothing_is_remembered,
+        questions_are_answered_while_the_writer_is_in_a_transaction,
         a_retry_waits_no_longer_because_the_time_of_day_was_set_back,
     ]
     dead_letter_reports: [
@@ -268,7 +281,6 @@ suite! {
         reports_that_nobody_takes_are_counted,
     ]
     shared: [
-        a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice,
         a_resolved_on_one_server_does_not_overtake_its_firing_on_another,
         a_store_whose_clock_is_ahead_hurries_nothing,
         what_a_fail_over_has_lost_is_accepted_again,

@@ -3,24 +3,24 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
 
 use super::alerts::alert;
-use super::bench::Bench;
+use super::bench::{Bench, Stop, Stopped};
 use super::harness::Harness;
 use crate::{DeadLetter, DeadLetterNotices, Delivery, IfBlocked, Queue, Way};
 
 /// The writer waits in a transaction. It goes on when this is dropped.
 pub(crate) struct Held {
     queue: Queue,
-    _go_on: Sender<()>,
+    _stopped: Stopped,
 }
 
 impl Drop for Held {
@@ -32,36 +32,29 @@ impl Drop for Held {
 impl<B: Bench> Harness<B> {
     /// Has the writer wait in a transaction. Not for cases that report dead letters: the writer is held by those who do.
     pub(crate) async fn hold(&self) -> Held {
-        let ((arrives, arrived), (go_on, goes_on)) = (oneshot::channel(), channel());
-        let gate = Gate {
-            arrives: Mutex::new(Some(arrives)),
-            goes_on: Mutex::new(goes_on),
-        };
+        let (mut stopped, stop) = Stopped::new();
+        let gate = Gate(Mutex::new(Some(stop)));
         self.queue.set_dead_letters(Some(Arc::new(gate)));
         let raised = self.queue.raise(alert("Held", 0), IfBlocked::Leave);
         assert!(raised.now_or_never().is_none(), "it waits for its answer");
-        arrived.await.unwrap();
+        stopped.stands().await;
         Held {
             queue: self.queue.clone(),
-            _go_on: go_on,
+            _stopped: stopped,
         }
     }
 }
 
-/// No way to report anything, and the question for one is answered only after a while.
+/// No way to report anything, and the first question for one is answered only after a while.
 #[derive(Debug)]
-struct Gate {
-    arrives: Mutex<Option<oneshot::Sender<()>>>,
-    goes_on: Mutex<Receiver<()>>,
-}
+struct Gate(Mutex<Option<Stop>>);
 
 impl DeadLetterNotices for Gate {
     fn ways(&self) -> Vec<Way> {
-        if let Some(arrives) = self.arrives.lock().take() {
-            let _ = arrives.send(());
+        let stop = self.0.lock().take();
+        if let Some(stop) = stop {
+            stop.stand();
         }
-        // Ends as soon as the other end is dropped.
-        let _ = self.goes_on.lock().recv();
         Vec::new()
     }
 
@@ -89,13 +82,17 @@ pub(crate) struct Request<F> {
 }
 
 impl<F: Future> Request<F> {
-    /// Makes a request up to its first wait.
+    /// Makes a request up to its first wait. What it reads of the store is not there before that: the one thread that reads for
+    /// a case is busy meanwhile.
     pub(crate) fn send(request: F) -> Self {
         let mut request = Self {
             future: Box::pin(request),
             woken: Arc::default(),
         };
+        let (is_sent, wait) = channel::<()>();
+        tokio::task::spawn_blocking(move || wait.recv().is_err());
         request.step();
+        drop(is_sent);
         request
     }
 

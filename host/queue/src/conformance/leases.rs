@@ -133,3 +133,26 @@ pub(super) async fn the_story_of_a_cancelled_one_that_was_removed_is_not_stored<
     bench.flush().await;
     assert!(bench.bench.peek_runs(id).is_empty());
 }
+
+pub(super) async fn a_lease_of_an_earlier_start_records_and_ends_nothing<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let id = bench.accept_new(firing("A")).await;
+    let earlier = bench.lease().await;
+    let mut bench = bench.crash();
+    let leased = bench.lease().await;
+    assert_eq!((earlier.id, leased.id), (id, id));
+    let late = bench.ledger(&earlier, 0);
+    assert_eq!(late.ready(), Err(LedgerError::LeaseLost));
+    let recorded = late.record(vec![entry(0)]).await;
+    assert_eq!(recorded, Err(LedgerError::LeaseLost));
+    bench.queue.settle(settlement(&earlier, Next::Done));
+    bench.flush().await;
+    assert_eq!(bench.state(id).await, State::Running);
+    let ledger = bench.ledger(&leased, 0);
+    assert_eq!(ledger.record(vec![entry(1)]).await, Ok(()));
+    bench.settle(&leased, Next::Done);
+    bench.flush().await;
+    let story = bench.story(id).await;
+    assert_eq!(story.delivery.state, State::Done);
+    assert_eq!((story.attempts.len(), story.journal.len()), (1, 1));
+}

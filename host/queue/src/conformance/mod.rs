@@ -6,11 +6,11 @@
 //!
 //! | promise | what | cases |
 //! |---|---|---|
-//! | 1 | what is answered as accepted is on disk | `bodies`, `crashes`, `faults` |
+//! | 1 | what is answered as accepted is on disk | `bodies`, `crashes`, `faults`, `lost_answers` |
 //! | 2 | every delivery ends done, or dead and reported; nothing is dropped unseen | `bodies`, `crashes`, `dead_letters`, `leases`, `lists`, `reasons`, `retention`, `retry_many`, `second_chances`, `settled` |
-//! | 3 | an effect that completed is not repeated; what a crash leaves unknown is in doubt | `journal`, `kv`, `steps`, `faults` |
+//! | 3 | an effect that completed is not repeated; what a crash leaves unknown is in doubt | `journal`, `kv`, `steps`, `faults`, `lost_answers` |
 //! | 4 | a handler has only its own state, within its quota | `kv` |
-//! | 5 | nothing that one delivery does stalls another: deaths of the server, what cannot be read, full queues | `suspects`, `together`, `bodies` |
+//! | 5 | nothing that one delivery does stalls another: deaths of the server, what cannot be read, full queues, a writer that waits | `suspects`, `together`, `bodies`, `faults` |
 //! | 6 | one invocation, one step: its seed is its own | `crashes` |
 //! | 7 | the events of one fingerprint on one route run in order, once | `leases`, `events`, `occurrences`, `edited_routes`, `together` |
 //! | 9 | a failure of one way to notify takes the next | `dead_letters` |
@@ -29,12 +29,15 @@ mod dead_letters;
 mod edited_routes;
 mod events;
 mod faults;
+#[cfg(test)]
+mod faulty;
 mod harness;
 mod hold;
 mod journal;
 mod kv;
 mod leases;
 mod lists;
+mod lost_answers;
 mod model;
 mod occurrences;
 mod reasons;
@@ -54,7 +57,9 @@ use dead_letters::{
 #[cfg(test)]
 pub(crate) use dead_letters::reporting_by_one;
 
-pub use bench::{Bench, Peek, REFUSED, Sizes, Stopped, Unsupported, Write};
+pub use bench::{Bench, LostAnswer, Peek, REFUSED, Sizes, Stop, Stopped, Unsupported, Write};
+#[cfg(test)]
+pub(crate) use faulty::{Faults, Faulty};
 
 /// What every case needs.
 pub(crate) mod prelude {

@@ -2,34 +2,20 @@
 
 use super::prelude::*;
 
-/// The queue asks its store what became of a transaction whose answer it has lost, and neither forgets nor repeats it.
-pub(super) async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice<B: Bench>()
--> Result<(), Unsupported> {
-    let mut bench = Harness::<B>::new();
-    bench.flush().await;
-    bench.bench.lose_answer()?;
-    let id = bench.accept_new(firing("A")).await;
-    assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
-    assert_eq!(bench.run(Next::Done).await, id);
-    let bench = bench.crash();
-    assert_eq!(bench.queue.counts().depth, 0);
-    assert_eq!(bench.state(id).await, State::Done);
-    Ok(())
-}
-
 /// Two servers accept a firing and its resolved at the same moment, and each has looked before the other has stored anything.
 pub(super) async fn a_resolved_on_one_server_does_not_overtake_its_firing_on_another<B: Bench>()
 -> Result<(), Unsupported> {
     let mut bench = Harness::<B>::new();
     let (beside, _leases) = bench.bench.open_beside(Options::default(), Caps::all(8))?;
-    let stopped = bench.bench.stop_after_recall()?;
+    let mut stopped = bench.bench.stop_after_recall()?;
     let first = Request::send(
         bench
             .queue
             .accept(Parcel::new(vec![firing("A")], Vec::new())),
     );
+    stopped.stands().await;
     let second = Request::send(beside.accept(Parcel::new(vec![resolved("A")], Vec::new())));
-    (stopped.go_on)();
+    drop(stopped);
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     let Verdict::Accepted(ended) = &second.verdicts[0] else {
         panic!("not accepted: {second:?}");

@@ -9,25 +9,10 @@ use alert_manager_core::journal::Entry;
 
 use super::progress::Progress;
 use super::reason::Reason;
+use super::state::State;
 
 /// An identifier is the milliseconds since 1970, then this many bits of counter.
 pub(crate) const ID_COUNTER_BITS: u32 = 22;
-
-/// The state of a delivery, as it is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Waits for a permit of a handler.
-    Queued,
-    /// A worker has it.
-    Running,
-    /// Waits for another try.
-    Retrying,
-    /// Finished.
-    Done,
-    /// Dead-lettered, or cancelled; a person can send it again.
-    Dead,
-}
 
 /// A delivery, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

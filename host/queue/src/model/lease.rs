@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
-use alert_manager_core::journal::Dependency;
 
 use super::progress::Progress;
+use super::wake::Woken;
 
 /// A server that gives leases: one start of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,18 +45,6 @@ pub struct Leased {
     /// How long ago the alert was accepted, or sent again: `max_age` is measured by it. A time of day that is
     /// set meanwhile makes nothing older.
     pub age: Duration,
-}
-
-/// What a delivery waited for, and how it was woken.
-pub type Woken = (Dependency, Wake);
-
-/// How much of what waits for something goes on when that is back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// All of it.
-    All,
-    /// The most urgent, and of those the oldest, to find out.
-    First,
 }
 
 /// How far a lease had come that nobody will end any more.

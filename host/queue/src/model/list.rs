@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use alert_manager_core::alert::{DeliveryId, HandlerName, Labels, Timestamp};
 
-use super::delivery::{Delivery, State};
+use super::delivery::Delivery;
 use super::reason::Reason;
+use super::state::State;
 
 /// A test of an alert's labels: the queue knows no matchers.
 #[derive(Clone)]

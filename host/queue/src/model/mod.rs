@@ -19,14 +19,16 @@ mod reason;
 mod retried;
 mod row;
 mod settlement;
+mod state;
+mod wake;
 
 pub use alarm::{IfBlocked, Raised};
 pub use clock::Clock;
 pub use counts::{Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
-pub use delivery::{Delivery, State, Story};
+pub use delivery::{Delivery, Story};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
-pub use lease::{Lease, Leased, Owner, Wake, Woken};
+pub use lease::{Lease, Leased, Owner};
 pub use list::{Filter, LabelTest, Page, Selected, Selection};
 pub use options::{Bounds, Caps, Options};
 pub use parcel::{Accepted, KeptRefused, Parcel, Receipt, Refused, Submission, Verdict};
@@ -34,6 +36,8 @@ pub use progress::{Progress, Step, StepStatus};
 pub use reason::{Reason, UnknownReason};
 pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
+pub use state::State;
+pub use wake::{Wake, Woken};
 
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};
 pub(crate) use delivery::{Beside, ID_COUNTER_BITS};

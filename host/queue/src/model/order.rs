@@ -2,8 +2,9 @@
 
 use alert_manager_core::alert::{DeliveryId, Fingerprint};
 
-use super::delivery::{Beside, State};
+use super::delivery::Beside;
 use super::list::Selected;
+use super::state::State;
 
 /// Where a delivery stands: behind the earlier ones of its fingerprint on its route.
 #[derive(Clone, Debug, PartialEq, Eq)]

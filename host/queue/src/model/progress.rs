@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use alert_manager_core::alert::{Block, HandlerName, Labels, StepKind, Timestamp};
 use alert_manager_core::journal::{Begun, Dependency, Doubts, Entry, lines};
 
-use super::lease::Woken;
+use super::wake::Woken;
 
 /// How one step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::delivery::State;
+use super::state::State;
 
 /// Why a delivery is done or dead. The text beside it is for people; programs go by this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

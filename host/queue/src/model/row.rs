@@ -8,8 +8,9 @@ use alert_manager_core::alert::{
 };
 use alert_manager_core::journal::Dependency;
 
-use super::delivery::{Beside, State};
+use super::delivery::Beside;
 use super::reason::Reason;
+use super::state::State;
 
 /// A stored delivery.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ mod alone;
 mod concurrency;
 mod entry;
 mod ordering;
+mod provisional;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::model::{Lease, Owner, Wake, Woken};
 use alone::Alone;
 use concurrency::Permits;
 use ordering::Line;
+use provisional::Provisional;
 use wake::{Backs, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
@@ -87,15 +89,6 @@ impl Item {
 /// How long a delivery waits for a permit of one handler before it asks the next of its pipeline, in
 /// milliseconds: a handler whose permits are all taken is not to hold back the others' steps.
 const PATIENCE_MS: Ticks = 10_000;
-
-/// What a provisional step was, for [`Scheduler::rollback`].
-#[derive(Clone, Copy, Debug)]
-enum Provisional {
-    Admitted(DeliveryId),
-    Granted(DeliveryId),
-    Withdrawn(DeliveryId),
-    Revoked(DeliveryId, bool),
-}
 
 /// Everything that is not settled, and what of it runs next.
 #[derive(Debug)]
@@ -263,64 +256,6 @@ impl Scheduler {
             }
             Phase::Staged { .. } | Phase::Granted => Withdrawn::Uncommitted,
             Phase::Revoked | Phase::Withdrawn => Withdrawn::Absent,
-        }
-    }
-
-    /// Makes every provisional step true.
-    pub(crate) fn commit(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional) {
-            match step {
-                Provisional::Admitted(id) => match self.item(id).phase {
-                    Phase::Staged { leased: true } => self.begin(id),
-                    _ => {
-                        self.item(id).phase = Phase::Waiting;
-                        if self.is_next(id) {
-                            self.set_off(id, now);
-                        }
-                    }
-                },
-                Provisional::Granted(id) => {
-                    if self.item(id).phase == Phase::Granted {
-                        self.begin(id);
-                    }
-                }
-                Provisional::Withdrawn(id) => self.remove(id, now),
-                Provisional::Revoked(..) => {}
-            }
-        }
-    }
-
-    /// Undoes every provisional step.
-    pub(crate) fn rollback(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional).into_iter().rev() {
-            match step {
-                Provisional::Admitted(id) => {
-                    let item = self.item(id);
-                    let (handler, permit) =
-                        (item.handler, item.phase == Phase::Staged { leased: true });
-                    if permit {
-                        self.handlers[handler].taken -= 1;
-                    }
-                    self.remove(id, now);
-                }
-                Provisional::Granted(id) => {
-                    let item = self.item(id);
-                    item.phase = Phase::Waiting;
-                    item.leases -= 1;
-                    let handler = item.handler;
-                    self.handlers[handler].taken -= 1;
-                    self.set_off(id, now);
-                }
-                Provisional::Withdrawn(id) => {
-                    self.item(id).phase = Phase::Waiting;
-                    if self.is_next(id) {
-                        self.set_off(id, now);
-                    }
-                }
-                Provisional::Revoked(id, started) => {
-                    self.item(id).phase = Phase::Leased { started };
-                }
-            }
         }
     }
 

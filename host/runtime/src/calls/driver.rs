@@ -6,7 +6,7 @@
 //! 4. **dry run**: an effect is held back;
 //! 5. **record**: there is room on record for an effect, and the store can record one;
 //! 6. **admit**: circuit breaker, hold and rate limit let it through. If it has to wait, the store is asked again;
-//! 7. **begin**: it is noted what begins;
+//! 7. **begin**: it is noted what begins, durably if an earlier call has failed and this one could leave doubt;
 //! 8. **live**: it is made;
 //! 9. **finish**: an effect is made durable before the guest learns of it, a read is kept for the next effect.
 //!
@@ -34,6 +34,8 @@ use alert_manager_core::journal::{CallKind, CallName};
 pub(super) trait HostCall: Sized + Send {
     /// By which the call is counted and recorded.
     const KIND: CallKind;
+    /// True if a change is committed in one transaction with its record: then nothing can happen without a record.
+    const COMMITS_WITH_RECORD: bool = false;
     /// The reply, as it is recorded.
     type Reply: Serialize + DeserializeOwned + Send;
     /// Why there is none but this.
@@ -245,13 +247,12 @@ impl HostContext {
             }
             Err(done) => return Ok(done),
         }
-        if plan.changes
-            && let Err(why) = self.note(plan).await?
-        {
+        let leaves_doubt = plan.changes && !C::COMMITS_WITH_RECORD;
+        if leaves_doubt && let Err(why) = self.note(plan).await? {
             return Ok(unrecordable(why));
         }
         let recorded_to = self.replay.recorded_to();
-        self.recorder.begin(plan.named(), plan.changes, recorded_to);
+        self.recorder.begin(plan.named(), leaves_doubt, recorded_to);
         C::live(prepared, plan, self).await
     }
 

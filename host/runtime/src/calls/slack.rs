@@ -218,13 +218,13 @@ impl HostCall for SlackCall {
                 Finding::Held(hold) => host.recorder.meets(hold),
             }
         }
-        let done = match sent.reply {
-            Ok(reference) => Done::live(Ok(reference), ""),
-            Err(error) => Self::failed(error.into()),
+        let done = match (sent.reply, sent.line) {
+            (Ok(reference), line) => Done::live(Ok(reference), line.unwrap_or_default()),
+            (Err(error), Some(line)) => Done::live(Err(error.into()), line),
+            (Err(error), None) => Self::failed(error.into()),
         };
         Ok(Done {
             effect: Effect::Of(sent.change),
-            line: sent.line.unwrap_or(done.line),
             ..done
         })
     }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+
 use alert_manager_core::alert::{
     Alert, DeliveryId, Enrichment, Fingerprint, HandlerName, Labels, Origin, Status, StepKind,
     Timestamp,
@@ -62,7 +64,7 @@ enum Obstacle {
 use Obstacle::{Admit, Begin, Budget, Check, DryRun, Live, RecordUsedUp, Recorded, Store};
 
 /// An origin that nobody listens at.
-const ORIGIN: &str = "http://127.0.0.1:1";
+const NOWHERE: &str = "http://127.0.0.1:1";
 const KEY: [u8; 32] = [7; 32];
 
 const EFFECT: &[Obstacle] = &[
@@ -76,53 +78,48 @@ const EFFECT: &[Obstacle] = &[
     Begin,
     Live,
 ];
-/// Nothing outside of the server has to let it through.
-const CHANGE_OF_KV: &[Obstacle] = &[
-    Budget,
-    Recorded,
-    Check,
-    DryRun,
-    RecordUsedUp,
-    Store,
-    Begin,
-    Live,
-];
+/// Nothing outside of the server has to let it through, and nothing of it can be in doubt.
+const CHANGE_OF_KV: &[Obstacle] = &[Budget, Recorded, Check, DryRun, RecordUsedUp, Store, Live];
 const READ: &[Obstacle] = &[Budget, Recorded, Check, Admit, Live];
 const READ_OF_KV: &[Obstacle] = &[Budget, Recorded, Check, Live];
 /// Settings have no budget of their own and need no grant.
 const READ_OF_CONFIG: &[Obstacle] = &[Recorded, Live];
 
-#[tokio::test]
-async fn http_calls_meet_what_is_in_their_way_in_the_one_order() {
-    let send = |method| {
-        http::HttpSend(Request {
-            method,
-            url: format!("{ORIGIN}/a"),
-            headers: Vec::new(),
-            body: None,
-            credential: None,
-            key: None,
-            timeout_ms: None,
-        })
-    };
-    let reply = r#"{"Err":"Timeout"}"#;
-    for method in [Method::Get, Method::Head] {
-        check_order(|| send(method), reply, READ).await;
-    }
-    for method in [Method::Post, Method::Put, Method::Patch, Method::Delete] {
-        check_order(|| send(method), reply, EFFECT).await;
-    }
+fn send(method: Method, origin: &str) -> http::HttpSend {
+    http::HttpSend(Request {
+        method,
+        url: format!("{origin}/a"),
+        headers: Vec::new(),
+        body: None,
+        credential: None,
+        key: None,
+        timeout_ms: None,
+    })
 }
 
-#[tokio::test]
-async fn slack_calls_meet_what_is_in_their_way_in_the_one_order() {
-    let message = || Message {
+fn message() -> Message {
+    Message {
         channel: "alerts".to_owned(),
         text: "hello".to_owned(),
         blocks: None,
         thread: None,
         key: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn http_calls_meet_what_is_in_their_way_in_the_one_order() {
+    let reply = r#"{"Err":"Timeout"}"#;
+    for method in [Method::Get, Method::Head] {
+        check_order(|| send(method, NOWHERE), reply, READ).await;
+    }
+    for method in [Method::Post, Method::Put, Method::Patch, Method::Delete] {
+        check_order(|| send(method, NOWHERE), reply, EFFECT).await;
+    }
+}
+
+#[tokio::test]
+async fn slack_calls_meet_what_is_in_their_way_in_the_one_order() {
     let at = RefKey::new(KEY).seal(
         &HandlerName::new("h"),
         &PostedMessage {
@@ -158,6 +155,10 @@ async fn kv_calls_meet_what_is_in_their_way_in_the_one_order() {
             change: change.clone(),
         };
         check_order(change, r#""done""#, CHANGE_OF_KV).await;
+        let mut unnoted = state(&change(), "null", NOWHERE, &[Begin]);
+        assert!(unnoted.call(change()).await.is_ok());
+        let trace = unnoted.host.recorder.finish().trace;
+        assert_eq!(met(&trace), Live, "it needs no note");
     }
 }
 
@@ -169,12 +170,49 @@ async fn config_calls_meet_what_is_in_their_way_in_the_one_order() {
     check_order(get, "null", READ_OF_CONFIG).await;
 }
 
+#[tokio::test]
+async fn a_change_that_is_cut_off_is_ambiguous_and_neither_a_read_nor_a_change_of_kv_is() {
+    // It takes connections and never answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = &format!("http://{}", listener.local_addr().unwrap());
+    let update = kv::change::KvUpdate {
+        key: "k".to_owned(),
+        change: KvChange::Remove,
+    };
+    let get = kv::KvGet {
+        key: "k".to_owned(),
+    };
+    for (answered, expected) in [
+        (
+            cut_off(send(Method::Post, origin), origin),
+            Answered::Ambiguous,
+        ),
+        (cut_off(send(Method::Get, origin), origin), Answered::Live),
+        (
+            cut_off(slack::SlackCall::post(message()), origin),
+            Answered::Ambiguous,
+        ),
+        (cut_off(update, origin), Answered::Live),
+        (cut_off(get, origin), Answered::Live),
+    ] {
+        assert_eq!(answered, expected);
+    }
+}
+
+/// Returns how the story shows a call whose invocation ends while it is in flight.
+fn cut_off<C: HostCall>(call: C, origin: &str) -> Answered {
+    let mut state = state(&call, "null", origin, &[]);
+    let line = call.line();
+    assert!(state.call(call).now_or_never().is_none(), "{line}");
+    let calls = state.host.recorder.finish().trace.calls;
+    calls.last().unwrap().answered
+}
+
 /// Puts all obstacles in the way of a call, then all but the first, and so on: each time the first that is left answers.
 async fn check_order<C: HostCall>(call: impl Fn() -> C, reply: &str, order: &[Obstacle]) {
     for (n, first) in order.iter().enumerate() {
         let obstacles = &order[n..];
-        let name = call().name();
-        let mut state = state(C::KIND, name, reply, call().changes(), obstacles);
+        let mut state = state(&call(), reply, NOWHERE, obstacles);
         let line = call().line();
         assert!(state.call(call()).await.is_ok(), "{line}");
         let trace = state.host.recorder.finish().trace;
@@ -202,20 +240,15 @@ fn met(trace: &Trace) -> Obstacle {
     }
 }
 
-/// Makes the state of an invocation with these obstacles in the way of a call.
-fn state(
-    kind: CallKind,
-    name: CallName,
-    reply: &str,
-    changes: bool,
-    obstacles: &[Obstacle],
-) -> HookState {
+/// Makes the state of an invocation with these obstacles in the way of a call. `reply` is what an earlier attempt recorded;
+/// requests and messages go to `origin`. The store answers no call of `kv` if there is no obstacle at all.
+fn state<C: HostCall>(call: &C, reply: &str, origin: &str, obstacles: &[Obstacle]) -> HookState {
     crate::outbound::egress::install_crypto();
     let has = |obstacle| obstacles.contains(&obstacle);
-    let (limits, grants) = policy(obstacles);
+    let (limits, grants) = policy(origin, obstacles);
     let mut record = Vec::new();
     if has(Recorded) {
-        record.push(entry(0, kind, name, changes, reply));
+        record.push(entry(0, C::KIND, call.name(), call.changes(), reply));
         let later = CallName::Key("a later effect".to_owned());
         record.push(entry(1, CallKind::Http, later, true, reply));
     }
@@ -224,11 +257,11 @@ fn state(
     if has(Admit) {
         let (now, hour) = (Instant::now(), Duration::from_secs(3_600));
         for _ in 0..FAILURES_MAX {
-            lasting.breakers.failed(&handler, ORIGIN, "gone", now);
+            lasting.breakers.failed(&handler, origin, "gone", now);
         }
         lasting.pacer.close("#alerts", hour, now);
     }
-    let recorder = recorder_of(&handler, &limits, kind);
+    let recorder = recorder_of(&handler, &limits, C::KIND);
     let clock = StepClock::at(Timestamp::now());
     let bounds = Bounds::default();
     let host = HostContext {
@@ -248,10 +281,11 @@ fn state(
         ledger: Arc::new(FaultyLedger {
             ready: !has(Store),
             notes: !has(Begin),
+            answers: !obstacles.is_empty(),
         }),
         clients: Arc::default(),
         rates: Arc::default(),
-        services: Arc::new(services(lasting)),
+        services: Arc::new(services(lasting, origin)),
         recorder: Arc::clone(&recorder),
         counts: Counts::default(),
         kv_held_back: BTreeMap::new(),
@@ -269,7 +303,7 @@ fn state(
 }
 
 /// Returns what the step may use and reach with these obstacles.
-fn policy(obstacles: &[Obstacle]) -> (Limits, Grants) {
+fn policy(origin: &str, obstacles: &[Obstacle]) -> (Limits, Grants) {
     let has = |obstacle| obstacles.contains(&obstacle);
     let mut limits = Limits::default();
     let mut grants = Grants::default();
@@ -280,7 +314,7 @@ fn policy(obstacles: &[Obstacle]) -> (Limits, Grants) {
     if has(Check) {
         limits.kv_key_bytes_max = 0;
     } else {
-        grants.http.push(HttpGrant::parse(ORIGIN).unwrap());
+        grants.http.push(HttpGrant::parse(origin).unwrap());
         grants.slack.insert("alerts".to_owned());
     }
     if has(RecordUsedUp) {
@@ -305,14 +339,14 @@ fn recorder_of(handler: &HandlerName, limits: &Limits, kind: CallKind) -> Arc<Re
     Arc::new(recorder)
 }
 
-fn services(lasting: Lasting) -> Services {
+fn services(lasting: Lasting, origin: &str) -> Services {
     let options = ServiceOptions {
         slack: Settings {
             token: Some(SecretSource::value(Secret::new("xoxb-secret"))),
             preview: false,
             channels: BTreeMap::from([("alerts".to_owned(), "#alerts".to_owned())]),
             rate: Rate::default(),
-            api_url: format!("{ORIGIN}/").parse().unwrap(),
+            api_url: format!("{origin}/").parse().unwrap(),
             proxy: None,
             via_proxy: false,
         },
@@ -358,6 +392,8 @@ fn alert() -> Alert {
 struct FaultyLedger {
     ready: bool,
     notes: bool,
+    /// If not, calls of `kv` never end.
+    answers: bool,
 }
 
 fn unless(works: bool, why: &str) -> Result<(), LedgerError> {
@@ -381,7 +417,12 @@ impl Ledger for FaultyLedger {
     }
 
     fn kv_get(&self, _: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, LedgerError>> {
-        Box::pin(async { Ok(None) })
+        Box::pin(async {
+            match self.answers {
+                true => Ok(None),
+                false => std::future::pending().await,
+            }
+        })
     }
 
     fn kv_change(
@@ -393,6 +434,9 @@ impl Ledger for FaultyLedger {
         _: Entry,
     ) -> BoxFuture<'_, Result<KvOutcome, LedgerError>> {
         Box::pin(async {
+            if !self.answers {
+                return std::future::pending().await;
+            }
             Ok(KvOutcome {
                 reply: KvReply::Done,
                 changed: true,

@@ -56,17 +56,11 @@ struct Recording {
 
 struct InFlight {
     call: NamedCall,
-    changes: bool,
+    /// True if it may happen without a record.
+    leaves_doubt: bool,
     /// How far the step was on record when it began.
     recorded_to: u32,
     since: Instant,
-}
-
-impl InFlight {
-    /// Returns true if it may have happened without a record: a change to `kv` is committed together with its own.
-    fn leaves_doubt(&self) -> bool {
-        self.changes && self.call.kind != CallKind::Kv
-    }
 }
 
 impl Recorder {
@@ -85,11 +79,12 @@ impl Recorder {
         self
     }
 
-    /// Notes a call that is about to be made, in case that no answer comes.
-    pub(crate) fn begin(&self, call: NamedCall, changes: bool, recorded_to: u32) {
+    /// Notes a call that is about to be made, in case that no answer comes. `leaves_doubt` is true if it may then have changed
+    /// something without a record.
+    pub(crate) fn begin(&self, call: NamedCall, leaves_doubt: bool, recorded_to: u32) {
         self.recording.lock().in_flight = Some(InFlight {
             call,
-            changes,
+            leaves_doubt,
             recorded_to,
             since: Instant::now(),
         });
@@ -204,8 +199,7 @@ impl Recorder {
         const UNANSWERED: &str = "no answer when the invocation ended";
         let mut recording = self.recording.lock();
         if let Some(out) = recording.in_flight.take() {
-            let leaves_doubt = out.leaves_doubt();
-            if leaves_doubt {
+            if out.leaves_doubt {
                 recording
                     .doubts
                     .sent(self.attempt, &out.call, UNANSWERED, out.recorded_to);
@@ -216,10 +210,9 @@ impl Recorder {
                     kind: out.call.kind,
                     request: out.call.request,
                     result: UNANSWERED.to_owned(),
-                    answered: if leaves_doubt {
-                        Answered::Ambiguous
-                    } else {
-                        Answered::Live
+                    answered: match out.leaves_doubt {
+                        true => Answered::Ambiguous,
+                        false => Answered::Live,
                     },
                     duration_us: micros(out.since.elapsed()),
                     preview: None,
@@ -381,26 +374,21 @@ mod tests {
     }
 
     #[test]
-    fn a_change_without_an_answer_is_ambiguous_and_neither_a_read_nor_kv_is() {
-        for (kind, changes, is_ambiguous) in [
-            (CallKind::Slack, true, true),
-            (CallKind::Http, true, true),
-            (CallKind::Http, false, false),
-            (CallKind::Kv, true, false),
-        ] {
+    fn a_call_without_an_answer_is_ambiguous_if_it_leaves_doubt() {
+        for leaves_doubt in [true, false] {
             let recorder = recorder().in_doubt(4, Doubts::default());
             let call = NamedCall {
-                kind,
+                kind: CallKind::Http,
                 name: CallName::Key("k".to_owned()),
                 request: "a call".to_owned(),
             };
-            recorder.begin(call, changes, 7);
+            recorder.begin(call, leaves_doubt, 7);
             let kept = recorder.finish();
             let answered = kept.trace.calls[0].answered;
-            assert_eq!(answered == Answered::Ambiguous, is_ambiguous, "{kind:?}");
+            assert_eq!(answered == Answered::Ambiguous, leaves_doubt);
             let left = kept.doubts.iter().map(|d| (d.attempt, d.since_seq));
-            let expected: &[_] = if is_ambiguous { &[(4, 7)] } else { &[] };
-            assert_eq!(left.collect::<Vec<_>>(), expected, "{kind:?}");
+            let expected: &[_] = if leaves_doubt { &[(4, 7)] } else { &[] };
+            assert_eq!(left.collect::<Vec<_>>(), expected);
         }
     }
 }

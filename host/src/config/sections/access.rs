@@ -17,7 +17,7 @@ pub(super) const fn inline(name: &'static str) -> Key {
 /// Describes a secret that is in a file of its own.
 pub(super) const fn in_file(name: &'static str) -> Key {
     let about = "A file that holds the secret. It is read again when it changes.";
-    Key::new(name, Written::Text, about).example("/run/secrets/token")
+    Key::new(name, Written::Path, about).example("/run/secrets/token")
 }
 
 /// Describes a secret that is in an environment variable.

@@ -6,8 +6,7 @@ use super::access::secret;
 use super::basics::parse_http_url;
 use super::proxy::{VIA_PROXY, via_proxy};
 use super::routes::{MATCHERS, handler_names, matchers};
-use crate::alarms::Expected;
-use crate::alarms::Ping;
+use crate::alarms::{Expected, Ping};
 use crate::config::Config;
 use crate::config::compare::{Compare, Restart, entries};
 use crate::config::decode::{Decoding, Part};
@@ -54,7 +53,7 @@ const HEARTBEAT_KEYS: &[Key] = &[
         "A URL to request, for as long as no critical delivery waits for more than 5 minutes.",
     )
     .example("https://hc-ping.com/3f1c"),
-    Key::new("ping_url_file", Written::Text, "A file with the URL. It is read again when it changes.")
+    Key::new("ping_url_file", Written::Path, "A file with the URL. It is read again when it changes.")
         .example("/run/secrets/deadman"),
     Key::new(
         "ping_url_env",

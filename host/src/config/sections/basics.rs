@@ -129,7 +129,7 @@ pub(super) fn parse_base_url(text: &str) -> Option<Url> {
 pub(in crate::config) const HANDLERS_DIR: Part = Part {
     keys: &[Key::new(
         "handlers_dir",
-        Written::Text,
+        Written::Path,
         "The folder of compiled handlers. It is watched: a module that is put into it is served at once.",
     )
     .default(HANDLERS_DIR_DEFAULT)

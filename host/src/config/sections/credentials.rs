@@ -68,12 +68,12 @@ const HEADER_KEYS: &[Key] = &[
 ];
 
 const SERVICE_ACCOUNT_KEYS: &[Key] = &[
-    Key::new("token_file", Written::Text, "The file with the token.")
+    Key::new("token_file", Written::Path, "The file with the token.")
         .default("/var/run/secrets/kubernetes.io/serviceaccount/token")
         .example("/etc/kubernetes/token"),
     Key::new(
         "ca_file",
-        Written::Text,
+        Written::Path,
         "The file with the CA of the API server, PEM.",
     )
     .default("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")

@@ -54,7 +54,7 @@ const HTTP_KEYS: &[Key] = &[
         "Addresses that a public name may resolve to in addition to public ones: `private`, or networks.",
     )
     .example("[private, 10.0.0.0/8]"),
-    Key::new("ca_file", Written::Text, "The CA that is trusted for the origin, PEM.")
+    Key::new("ca_file", Written::Path, "The CA that is trusted for the origin, PEM.")
         .example("/etc/ssl/internal-ca.crt"),
     VIA_PROXY,
 ];

@@ -22,7 +22,7 @@ pub(super) const PROXY_URL: Key = Key::new(
 
 pub(super) const PROXY_URL_FILE: Key = Key::new(
     "proxy_url_file",
-    Written::Text,
+    Written::Path,
     "A file with the URL, for one that has a password.",
 )
 .example("/run/secrets/proxy");

@@ -34,7 +34,7 @@ pub(in crate::config) const SLACK: Part = Part {
 const SLACK_KEYS: &[Key] = &[
     Key::new(
         "token_file",
-        Written::Text,
+        Written::Path,
         "A file with the bot's token (`xoxb-…`). The bot needs the scope `chat:write`, and must be in the channels. It is \
          read again when it changes.",
     )

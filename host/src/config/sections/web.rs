@@ -134,11 +134,11 @@ const CLIENT_AUTH_TYPES: [&str; 3] = [
 const TLS_KEYS: &[Key] = &[
     Key::new(
         "cert_file",
-        Written::Text,
+        Written::Path,
         "The certificate with its chain, PEM.",
     )
     .example("/run/secrets/tls.crt"),
-    Key::new("key_file", Written::Text, "The certificate's key, PEM.")
+    Key::new("key_file", Written::Path, "The certificate's key, PEM.")
         .example("/run/secrets/tls.key"),
     Key::new(
         "client_auth_type",
@@ -150,7 +150,7 @@ const TLS_KEYS: &[Key] = &[
     .example("RequireAndVerifyClientCert"),
     Key::new(
         "client_ca_file",
-        Written::Text,
+        Written::Path,
         "The CA that signs the certificates of clients, PEM.",
     )
     .example("/run/secrets/clients.crt"),

@@ -3,15 +3,14 @@
 
 use rusqlite::params;
 
-use alert_manager_core::alert::Timestamp;
+use alert_manager_core::alert::{DeliveryId, Timestamp};
 
-use crate::model::{CutOff, EventChange, Reason, Remember, State};
+use crate::model::{CutOff, EventChange, Lease, Reason, Remember, State};
 use crate::store::{Applied, Change, Revive, Settle};
 
-use super::rows::{reason_code, state_code};
-use super::schema::{DEAD, QUEUED, RUNNING};
+use super::codes::{DEAD, QUEUED, RUNNING, reason_code, state_code};
 use super::txn::SqliteTxn;
-use super::{meta, refused, rows, unreported};
+use super::{journal, meta, refused, rows, unreported};
 
 impl SqliteTxn<'_> {
     /// Makes one change.
@@ -41,45 +40,15 @@ impl SqliteTxn<'_> {
                 lease,
                 progress,
                 story,
-            } => {
-                if rows::exists(conn, lease.id)? {
-                    rows::put_run(conn, lease.id, lease.number, progress, *story)?;
-                    conn.prepare_cached(
-                        "UPDATE deliveries SET attempts = attempts + ?2 WHERE id = ?1",
-                    )?
-                    .execute(params![lease.id.as_raw(), story.is_some()])?;
-                }
-            }
+            } => self.lose(*lease, progress, *story)?,
             Change::Journal {
                 lease,
                 step,
                 entries,
-            } => rows::append(conn, lease.id, *step, entries)?,
+            } => journal::append(conn, lease.id, *step, entries)?,
             Change::Revive(revive) => self.revive(revive)?,
-            Change::Hurry { id, progress } => {
-                if let Some((lease, progress)) = progress {
-                    rows::put_run(conn, *id, *lease, progress, None)?;
-                }
-                conn.prepare_cached(
-                    "UPDATE deliveries SET state = ?2, not_before = NULL, waits_for = NULL WHERE id = ?1",
-                )?
-                .execute(params![id.as_raw(), QUEUED])?;
-            }
-            Change::Cancel { id, at } => {
-                conn.prepare_cached(
-                    "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL, waits_for = NULL,
-                         last_error = ?4, reason = ?5
-                     WHERE id = ?1",
-                )?
-                .execute(params![
-                    id.as_raw(),
-                    DEAD,
-                    at.as_millisecond(),
-                    Reason::Cancelled.as_str(),
-                    reason_code(Reason::Cancelled),
-                ])?;
-                rows::measure_dead(conn, *id)?;
-            }
+            Change::Hurry { id, progress } => self.hurry(*id, progress.as_ref())?,
+            Change::Cancel { id, at } => self.cancel(*id, *at)?,
             Change::CutOff(cut_off) => self.cut_off(cut_off)?,
             Change::Remember(change) => self.remember(change)?,
             Change::KeepPart {
@@ -141,6 +110,45 @@ impl SqliteTxn<'_> {
             rows::measure_dead(conn, lease.id)?;
         }
         Ok(Applied::Settled { attempts })
+    }
+
+    fn lose(&self, lease: Lease, progress: &str, story: Option<&str>) -> rusqlite::Result<()> {
+        let conn = &self.store.conn;
+        if rows::exists(conn, lease.id)? {
+            rows::put_run(conn, lease.id, lease.number, progress, story)?;
+            conn.prepare_cached("UPDATE deliveries SET attempts = attempts + ?2 WHERE id = ?1")?
+                .execute(params![lease.id.as_raw(), story.is_some()])?;
+        }
+        Ok(())
+    }
+
+    fn hurry(&self, id: DeliveryId, progress: Option<&(u32, String)>) -> rusqlite::Result<()> {
+        let conn = &self.store.conn;
+        if let Some((lease, progress)) = progress {
+            rows::put_run(conn, id, *lease, progress, None)?;
+        }
+        conn.prepare_cached(
+            "UPDATE deliveries SET state = ?2, not_before = NULL, waits_for = NULL WHERE id = ?1",
+        )?
+        .execute(params![id.as_raw(), QUEUED])?;
+        Ok(())
+    }
+
+    fn cancel(&self, id: DeliveryId, at: Timestamp) -> rusqlite::Result<()> {
+        let conn = &self.store.conn;
+        conn.prepare_cached(
+            "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL, waits_for = NULL,
+                 last_error = ?4, reason = ?5
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            id.as_raw(),
+            DEAD,
+            at.as_millisecond(),
+            Reason::Cancelled.as_str(),
+            reason_code(Reason::Cancelled),
+        ])?;
+        rows::measure_dead(conn, id)
     }
 
     fn revive(&self, revive: &Revive) -> rusqlite::Result<()> {

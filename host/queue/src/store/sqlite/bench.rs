@@ -14,10 +14,12 @@ use tempfile::TempDir;
 use alert_manager_core::alert::DeliveryId;
 
 use crate::commit::{self, Started};
-use crate::conformance::{Bench, Peek, REFUSED, Sizes, Stopped, Unsupported, Write};
+use crate::conformance::{
+    Bench, Faults, Faulty, LostAnswer, Peek, REFUSED, Sizes, Stopped, Unsupported, Write,
+};
 use crate::{Caps, Clock, Leases, Options, Queue};
 
-use super::rows::{state_of, status_code};
+use super::codes::{state_of, status_code};
 use super::{Gathering, SqliteStore};
 
 /// A store in a folder of its own.
@@ -25,6 +27,7 @@ use super::{Gathering, SqliteStore};
 pub(crate) struct SqliteBench {
     dir: TempDir,
     gathering: Gathering,
+    faults: Faults,
     /// Stays open over crashes: the last connection to be closed would copy the log back, which a kill does not.
     beside: OnceLock<Mutex<Connection>>,
 }
@@ -39,6 +42,7 @@ impl SqliteBench {
         Self {
             dir,
             gathering,
+            faults: Faults::default(),
             beside: OnceLock::new(),
         }
     }
@@ -53,12 +57,12 @@ impl SqliteBench {
 
     /// Opens the store, and leaves it to the caller to start what writes to it.
     pub(super) fn start(&self, clock: Clock) -> Started<SqliteStore> {
-        self.start_with(Options::default(), Caps::all(8), clock)
+        let (options, caps) = (Options::default(), Caps::all(8));
+        commit::start(self.store(&options, &clock), options, caps, clock).unwrap()
     }
 
-    fn start_with(&self, options: Options, caps: Caps, clock: Clock) -> Started<SqliteStore> {
-        let store = SqliteStore::open(&self.path(), self.gathering, &options, clock.clone());
-        commit::start(store.unwrap(), options, caps, clock).unwrap()
+    fn store(&self, options: &Options, clock: &Clock) -> SqliteStore {
+        SqliteStore::open(&self.path(), self.gathering, options, clock.clone()).unwrap()
     }
 
     fn beside(&self) -> MutexGuard<'_, Connection> {
@@ -105,8 +109,6 @@ impl SqliteBench {
 
 impl Bench for SqliteBench {
     const NOT_SHOWN: &'static [&'static str] = &[
-        // The writer calls SQLite as a function: there is nothing between them that could lose an answer.
-        "shared::a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice",
         // A file has one writer.
         "shared::a_resolved_on_one_server_does_not_overtake_its_firing_on_another",
         // It has no clock: the dates are those of the queue.
@@ -129,7 +131,8 @@ impl Bench for SqliteBench {
     }
 
     fn open(&mut self, options: Options, caps: Caps, clock: Clock) -> (Queue, Leases) {
-        let opened = Queue::over(self.start_with(options, caps, clock)).unwrap();
+        let store = Faulty::new(self.store(&options, &clock), self.faults.clone());
+        let opened = Queue::over(commit::start(store, options, caps, clock).unwrap()).unwrap();
         drop(self.beside());
         opened
     }
@@ -176,8 +179,13 @@ impl Bench for SqliteBench {
         self.refuse(&[(event, "ABORT")]);
     }
 
-    fn lose_answer(&self) -> Result<(), Unsupported> {
-        Err(Unsupported("no answer of SQLite can be lost"))
+    fn failures(&self) -> u64 {
+        self.faults.failures()
+    }
+
+    fn lose_answer(&self, of: LostAnswer) -> Result<(), Unsupported> {
+        self.faults.lose_answer(of);
+        Ok(())
     }
 
     fn open_beside(&self, _: Options, _: Caps) -> Result<(Queue, Leases), Unsupported> {
@@ -185,7 +193,7 @@ impl Bench for SqliteBench {
     }
 
     fn stop_after_recall(&self) -> Result<Stopped, Unsupported> {
-        Err(Unsupported("a file has one writer"))
+        Ok(self.faults.stop_after_recall())
     }
 
     fn lose_last_commit(&mut self) -> Result<(), Unsupported> {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::model::OpenError;
 
-use super::schema::failed;
+use super::errors::failed;
 
 /// Rows written between two copies, in alerts taken in and messages stored.
 const ROWS: usize = 1_000;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::model::OpenError;
 
-use super::schema::{failed, reason};
+use super::errors::{failed, reason};
 
 /// Returns where the copy of a store of this layout is kept: beside it, as `alert-manager.db.layout-3`.
 fn place(store: &Path, layout: i64) -> PathBuf {

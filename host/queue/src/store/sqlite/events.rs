@@ -16,8 +16,8 @@ use crate::model::clock::{from_millis, from_nanos};
 use crate::model::{Kept, Known, OPEN_AMONG};
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status};
 
+use super::codes::status_of;
 use super::gathered::{self, Gathered, Key, alias, put, stored};
-use super::rows::status_of;
 
 /// How many events gather before they are written, and how many are written at a time. A test of that takes small ones.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use crate::model::clock::nanos;
 use crate::model::{Kept, Known, Memory, OPEN_AMONG};
 use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
 
-use super::rows::{status_code, status_of};
+use super::codes::{status_code, status_of};
 
 /// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

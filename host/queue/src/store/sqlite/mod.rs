@@ -4,10 +4,14 @@ mod apply;
 #[cfg(test)]
 pub(crate) mod bench;
 mod checkpoint;
+mod codes;
 mod copy;
+mod errors;
 mod events;
 mod gathered;
+mod journal;
 mod kv;
+mod layout;
 mod meta;
 mod reader;
 mod recovery;
@@ -25,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
@@ -75,7 +79,7 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let had = Remains::of(path);
         let opened = schema::open(path)?;
-        let failed = |e: rusqlite::Error| schema::failed(path, &e);
+        let failed = |e: rusqlite::Error| errors::failed(path, &e);
         let last_id = recovery::last_id(&opened.conn).map_err(failed)?;
         let events = Events::load(&opened.conn, gathering).map_err(failed)?;
         let checkpointer = Checkpointer::start(path)?;
@@ -118,7 +122,7 @@ impl Store for SqliteStore {
 
     fn recover(&mut self, each: impl FnMut(Row, Option<Left>)) -> Result<Found, OpenError> {
         recovery::recover(&self.conn, self.last_end, self.last_id, self.secret, each)
-            .map_err(|e| schema::failed(&self.path, &e))
+            .map_err(|e| errors::failed(&self.path, &e))
     }
 
     fn refused(&self, error: StoreError) -> OpenError {
@@ -195,17 +199,5 @@ impl Store for SqliteStore {
         self.conn
             .query_one("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        let why = schema::reason(&error);
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Repeat(why),
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly(why),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Fatal(why),
-            _ => Self::Away(why),
-        }
     }
 }

@@ -19,9 +19,11 @@ use crate::model::{
 };
 use crate::store::Reader;
 
+use super::codes::{fingerprint_of, reason_code, reason_of, state_of, status_of};
+use super::errors::reason;
 use super::gathered::{self, Gathered};
-use super::schema::{open_reader, reason};
-use super::{kv, rows};
+use super::schema::open_reader;
+use super::{journal, kv, rows};
 
 /// Connections kept open; more are made if more people ask at once.
 const IDLE_MAX: usize = 3;
@@ -84,7 +86,7 @@ impl Reader for SqliteReader {
     }
 
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError> {
-        self.with(|conn| rows::recorded(conn, id, step))
+        self.with(|conn| journal::recorded(conn, id, step))
     }
 
     fn runs(&self, event: Event) -> Result<Vec<(Run, Option<Row>)>, ReadError> {
@@ -138,7 +140,7 @@ fn selected(
     after: Option<DeliveryId>,
     count_max: u32,
 ) -> rusqlite::Result<Chosen> {
-    let cancelled = rows::reason_code(Reason::Cancelled);
+    let cancelled = reason_code(Reason::Cancelled);
     let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
     let after = after.map_or(i64::MIN, DeliveryId::as_raw);
     let state = match selection.state {
@@ -214,7 +216,7 @@ fn list(conn: &Connection, filter: &Filter, labels_tested_max: usize) -> rusqlit
     )];
     if let Some(reason) = filter.reason {
         sql.push_str(" AND reason = ?");
-        values.push(rows::reason_code(reason).into());
+        values.push(reason_code(reason).into());
     }
     if let Some(alertname) = &filter.alertname {
         sql.push_str(" AND alertname = ?");
@@ -349,7 +351,7 @@ fn story(
         not_before: not_before.map(from_millis),
         attempts,
         attempts_omitted,
-        journal: rows::journal(conn, id)?,
+        journal: journal::all(conn, id)?,
         duplicates,
         delivery,
     }))
@@ -368,21 +370,19 @@ fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
     let status: Option<i64> = row.get(3)?;
     Ok(Delivery {
         id: DeliveryId::from_raw(row.get(0)?),
-        fingerprint: rows::fingerprint_of(row.get(1)?)
+        fingerprint: fingerprint_of(row.get(1)?)
             .map(|f| f.to_string())
             .unwrap_or_default(),
         alertname: row.get(2)?,
-        status: status
-            .map_or("", |code| rows::status_of(code).as_str())
-            .into(),
-        state: rows::state_of(row.get(4)?),
+        status: status.map_or("", |code| status_of(code).as_str()).into(),
+        state: state_of(row.get(4)?),
         route: row.get(5)?,
         handlers: split_handlers(row.get_ref(6)?.as_str()?),
         attempts: row.get(7)?,
         received_at: from_millis(row.get(8)?),
         settled_at: row.get::<_, Option<i64>>(9)?.map(from_millis),
         first_died_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
-        reason: rows::reason_of(row.get(13)?),
+        reason: reason_of(row.get(13)?),
         last_error: row.get(10)?,
     })
 }

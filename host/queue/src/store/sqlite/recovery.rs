@@ -9,8 +9,8 @@ use alert_manager_core::alert::DeliveryId;
 use crate::model::{LastEnd, Left, Owner, Reason, Row, State};
 use crate::store::Found;
 
+use super::codes::{PREFETCHED, reason_code};
 use super::rows::{self, ROW};
-use super::schema::PREFETCHED;
 use super::unreported;
 
 /// What is on the disk before the store is opened.
@@ -94,7 +94,7 @@ fn count_dead_letters(conn: &Connection) -> rusqlite::Result<u64> {
     conn.query_one(
         "SELECT count(*) FROM deliveries INDEXED BY deliveries_dead
          WHERE state = 4 AND reason IS NOT ?1",
-        [rows::reason_code(Reason::Cancelled)],
+        [reason_code(Reason::Cancelled)],
         |row| row.get::<_, i64>(0),
     )
     .map(i64::unsigned_abs)

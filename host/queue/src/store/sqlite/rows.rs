@@ -1,21 +1,17 @@
-//! Deliveries, their runs and their journal, as rows.
+//! Deliveries and their runs, as rows.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::failpoint::Failpoint;
-use alert_manager_core::alert::{
-    DeliveryId, Fingerprint, HandlerName, Priority, Status, Timestamp,
-};
-use alert_manager_core::journal::{
-    CallKind, CallName, Dependency, ENTRY_BYTES, Entry, RecordUse, Recorded, lines,
-};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::journal::{Dependency, lines};
 
-use crate::model::clock::{from_millis, from_nanos, nanos};
-use crate::model::{
-    Beside, Left, NewDelivery, OnKey, Reason, Row, State, join_handlers, split_handlers,
-};
+use crate::model::clock::{from_millis, nanos};
+use crate::model::{Beside, Left, NewDelivery, OnKey, Row, State, join_handlers, split_handlers};
 
-use super::schema::{DEAD, DONE, QUEUED, RETRYING, RUNNING};
+use super::codes::{
+    QUEUED, fingerprint_of, priority_code, priority_of, reason_code, reason_of, state_code,
+    state_of, status_code,
+};
 
 /// Writes a delivery and its alert.
 pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
@@ -127,27 +123,6 @@ pub(super) fn follow(
     Ok(())
 }
 
-/// Returns true if a step of a delivery from this one on has changed something outside the server.
-pub(super) fn has_effect(
-    conn: &Connection,
-    id: DeliveryId,
-    from_step: u32,
-) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM journal
-             WHERE delivery = ?1 AND step >= ?2 AND effect > 0 AND kind IN (?3, ?4))",
-    )?
-    .query_one(
-        params![
-            id.as_raw(),
-            from_step,
-            kind_code(CallKind::Http),
-            kind_code(CallKind::Slack),
-        ],
-        |row| row.get(0),
-    )
-}
-
 /// Gives a lease back that nobody will end any more.
 pub(super) fn give_back(conn: &Connection, id: DeliveryId, left: Left) -> rusqlite::Result<()> {
     let sql = match left {
@@ -237,106 +212,6 @@ pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec
     .collect()
 }
 
-/// Appends to the record of a step. The same place written twice is the same call: the later one counts.
-pub(super) fn append(
-    conn: &Connection,
-    id: DeliveryId,
-    step: u32,
-    entries: &[Entry],
-) -> rusqlite::Result<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO journal
-             (delivery, step, seq, kind, keyed, name, effect, request, result, reply, at, clock)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?;
-    for entry in entries {
-        let (keyed, name) = match &entry.name {
-            CallName::Key(name) => (true, name),
-            CallName::Digest(name) => (false, name),
-        };
-        insert.execute(params![
-            id.as_raw(),
-            step,
-            entry.seq,
-            kind_code(entry.kind),
-            keyed,
-            name,
-            i64::from(entry.effect) + i64::from(entry.effect && entry.in_doubt),
-            entry.request,
-            entry.result,
-            entry.reply,
-            nanos(entry.at),
-            nanos(entry.clock),
-        ])?;
-    }
-    Ok(())
-}
-
-const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
-
-fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
-    let name: String = row.get(4)?;
-    let effect: i64 = row.get(5)?;
-    let entry = Entry {
-        seq: row.get(1)?,
-        kind: kind_of(row.get(2)?),
-        name: if row.get(3)? {
-            CallName::Key(name)
-        } else {
-            CallName::Digest(name)
-        },
-        effect: effect > 0,
-        in_doubt: effect > 1,
-        request: row.get(6)?,
-        result: row.get(7)?,
-        reply: row.get(8)?,
-        at: from_nanos(row.get(9)?),
-        clock: from_nanos(row.get(10)?),
-    };
-    Ok((row.get(0)?, entry))
-}
-
-/// Returns what a step has recorded up to its last effect, in order, and how much the others have.
-pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite::Result<Recorded> {
-    let mut entries = conn
-        .prepare_cached(&format!(
-            "SELECT {ENTRY} FROM journal WHERE delivery = ?1 AND step = ?2 ORDER BY seq"
-        ))?
-        .query_map(params![id.as_raw(), step], read_entry)?
-        .map(|row| row.map(|(_, entry)| entry))
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    if Failpoint::Unrecorded.is_set() {
-        entries.clear();
-    }
-    let needed = entries.iter().rposition(|entry| entry.effect);
-    entries.truncate(needed.map_or(0, |last| last + 1));
-    let elsewhere = conn
-        .prepare_cached(
-            "SELECT count(*), coalesce(sum(octet_length(name) + octet_length(request)
-                 + octet_length(result) + octet_length(reply)), 0)
-             FROM journal WHERE delivery = ?1 AND step <> ?2",
-        )?
-        .query_row(params![id.as_raw(), step], |row| {
-            let (entries, texts): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let entries = entries.unsigned_abs();
-            Ok(RecordUse {
-                entries,
-                bytes: texts.unsigned_abs() + entries * ENTRY_BYTES as u64,
-            })
-        })?;
-    Ok(Recorded { entries, elsewhere })
-}
-
-/// Returns a delivery's record as its story has it, in order: all but the replies, which are for retries alone.
-pub(super) fn journal(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
-    let told = ENTRY.replace("reply", "''");
-    conn.prepare_cached(&format!(
-        "SELECT {told} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
-    ))?
-    .query_map([id.as_raw()], read_entry)?
-    .collect()
-}
-
 /// What a delivery takes of the store, in bytes, as an expression over its row. The first term stands for the row itself and
 /// its places in the indexes. `octet_length` does not read the text.
 pub(super) const DEAD_BYTES: &str = "(512
@@ -382,97 +257,4 @@ pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> 
         conn.prepare_cached(sql)?.execute([id.as_raw()])?;
     }
     Ok(())
-}
-
-pub(super) fn fingerprint_of(stored: Option<i64>) -> Option<Fingerprint> {
-    stored.map(|n| Fingerprint(n.cast_unsigned()))
-}
-
-pub(super) fn status_code(status: Status) -> i64 {
-    match status {
-        Status::Firing => 0,
-        Status::Resolved => 1,
-    }
-}
-
-pub(super) fn status_of(code: i64) -> Status {
-    match code {
-        0 => Status::Firing,
-        _ => Status::Resolved,
-    }
-}
-
-/// Returns a state as it is stored.
-pub(super) const fn state_code(state: State) -> i64 {
-    match state {
-        State::Queued => QUEUED,
-        State::Running => RUNNING,
-        State::Retrying => RETRYING,
-        State::Done => DONE,
-        State::Dead => DEAD,
-    }
-}
-
-pub(super) const fn state_of(code: i64) -> State {
-    match code {
-        QUEUED => State::Queued,
-        RUNNING => State::Running,
-        RETRYING => State::Retrying,
-        DONE => State::Done,
-        _ => State::Dead,
-    }
-}
-
-/// Returns a reason as it is stored: those of dead deliveries from 10 on.
-pub(super) const fn reason_code(reason: Reason) -> i64 {
-    match reason {
-        Reason::Handled => 0,
-        Reason::Unrouted => 1,
-        Reason::Coalesced => 2,
-        Reason::Outdated => 3,
-        Reason::Failed => 10,
-        Reason::Cancelled => 11,
-        Reason::Backlog => 12,
-        Reason::Refused => 13,
-        Reason::Died => 14,
-    }
-}
-
-pub(super) fn reason_of(code: Option<i64>) -> Option<Reason> {
-    let mut all = Reason::ALL.into_iter();
-    all.find(|reason| Some(reason_code(*reason)) == code)
-}
-
-fn priority_code(priority: Priority) -> i64 {
-    match priority {
-        Priority::Critical => 0,
-        Priority::Warning => 1,
-        Priority::Normal => 2,
-    }
-}
-
-fn priority_of(code: i64) -> Priority {
-    match code {
-        0 => Priority::Critical,
-        1 => Priority::Warning,
-        _ => Priority::Normal,
-    }
-}
-
-fn kind_code(kind: CallKind) -> i64 {
-    match kind {
-        CallKind::Http => 0,
-        CallKind::Slack => 1,
-        CallKind::Kv => 2,
-        CallKind::Config => 3,
-    }
-}
-
-fn kind_of(code: i64) -> CallKind {
-    match code {
-        0 => CallKind::Http,
-        1 => CallKind::Slack,
-        2 => CallKind::Kv,
-        _ => CallKind::Config,
-    }
 }

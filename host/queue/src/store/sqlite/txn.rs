@@ -10,7 +10,7 @@ use crate::store::{
     Applied, Change, Committed, Contents, EarlierDeaths, KvOp, StoreError, Txn, Unreported, Wanted,
 };
 
-use super::{SqliteStore, kv, meta, reader, refused, rows, unreported};
+use super::{SqliteStore, journal, kv, meta, reader, refused, rows, unreported};
 
 /// A transaction of the one writer. Nobody else changes what it has read.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Txn for SqliteTxn<'_> {
     }
 
     fn has_effect(&mut self, id: DeliveryId, from_step: u32) -> Result<bool, StoreError> {
-        Ok(rows::has_effect(&self.store.conn, id, from_step)?)
+        Ok(journal::has_effect(&self.store.conn, id, from_step)?)
     }
 
     fn states(&mut self, ids: &[DeliveryId]) -> Result<Vec<Option<(State, u32)>>, StoreError> {

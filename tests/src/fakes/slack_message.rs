@@ -1,8 +1,48 @@
-//! A Slack message as text for a terminal or a failed test.
+//! A message that the fake of Slack keeps, and what it shows as text, for a terminal or a failed test.
 
 use serde_json::Value;
 
-use super::slack::Message;
+/// What one version of a message showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    pub text: String,
+    pub blocks: Vec<Value>,
+}
+
+/// A message as it now stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// The channel's id.
+    pub channel: String,
+    /// With its `#`.
+    pub channel_name: String,
+    pub ts: String,
+    pub thread_ts: Option<String>,
+    pub text: String,
+    pub blocks: Vec<Value>,
+    /// What it showed before each update, oldest first.
+    pub before_updates: Vec<Shown>,
+    pub reactions: Vec<String>,
+}
+
+impl Message {
+    /// Returns everything it shows, text and blocks, as lines.
+    pub fn shown(&self) -> String {
+        let mut lines = vec![self.text.clone()];
+        lines.extend(self.blocks.iter().map(block_text));
+        lines.join("\n")
+    }
+
+    /// Tells whether `part` is anywhere in what it shows.
+    pub fn contains(&self, part: &str) -> bool {
+        self.shown().contains(part)
+    }
+
+    /// Returns the header block's text.
+    pub fn header(&self) -> Option<&str> {
+        self.blocks.iter().find(|b| b["type"] == "header")?["text"]["text"].as_str()
+    }
+}
 
 /// Returns the message as a person would read it, a line for each thing shown.
 pub fn render(message: &Message) -> String {

@@ -1,0 +1,19 @@
+//! How a delivery stands.
+
+use serde::{Deserialize, Serialize};
+
+/// The state of a delivery, as it is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Waits for a permit of a handler.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// Waits for another try.
+    Retrying,
+    /// Finished.
+    Done,
+    /// Dead-lettered, or cancelled; a person can send it again.
+    Dead,
+}

@@ -1,0 +1,110 @@
+//! Values as they are stored: numbers that never change their meaning.
+
+use alert_manager_core::alert::{Fingerprint, Priority, Status};
+use alert_manager_core::journal::CallKind;
+
+use crate::model::{Reason, State};
+
+/// States of a delivery as they are stored. Below [`DONE`] it is not settled.
+///
+/// [`PREFETCHED`] is of earlier versions, which leased deliveries before a permit was free: no effect had begun under such a
+/// lease. Only `recovery.rs` reads it, and nothing writes it.
+pub(super) const PREFETCHED: i64 = -1;
+pub(super) const QUEUED: i64 = 0;
+pub(super) const RUNNING: i64 = 1;
+pub(super) const RETRYING: i64 = 2;
+pub(super) const DONE: i64 = 3;
+pub(super) const DEAD: i64 = 4;
+
+pub(super) fn fingerprint_of(stored: Option<i64>) -> Option<Fingerprint> {
+    stored.map(|n| Fingerprint(n.cast_unsigned()))
+}
+
+pub(super) fn status_code(status: Status) -> i64 {
+    match status {
+        Status::Firing => 0,
+        Status::Resolved => 1,
+    }
+}
+
+pub(super) fn status_of(code: i64) -> Status {
+    match code {
+        0 => Status::Firing,
+        _ => Status::Resolved,
+    }
+}
+
+/// Returns a state as it is stored.
+pub(super) const fn state_code(state: State) -> i64 {
+    match state {
+        State::Queued => QUEUED,
+        State::Running => RUNNING,
+        State::Retrying => RETRYING,
+        State::Done => DONE,
+        State::Dead => DEAD,
+    }
+}
+
+pub(super) const fn state_of(code: i64) -> State {
+    match code {
+        QUEUED => State::Queued,
+        RUNNING => State::Running,
+        RETRYING => State::Retrying,
+        DONE => State::Done,
+        _ => State::Dead,
+    }
+}
+
+/// Returns a reason as it is stored: those of dead deliveries from 10 on.
+pub(super) const fn reason_code(reason: Reason) -> i64 {
+    match reason {
+        Reason::Handled => 0,
+        Reason::Unrouted => 1,
+        Reason::Coalesced => 2,
+        Reason::Outdated => 3,
+        Reason::Failed => 10,
+        Reason::Cancelled => 11,
+        Reason::Backlog => 12,
+        Reason::Refused => 13,
+        Reason::Died => 14,
+    }
+}
+
+pub(super) fn reason_of(code: Option<i64>) -> Option<Reason> {
+    let mut all = Reason::ALL.into_iter();
+    all.find(|reason| Some(reason_code(*reason)) == code)
+}
+
+pub(super) fn priority_code(priority: Priority) -> i64 {
+    match priority {
+        Priority::Critical => 0,
+        Priority::Warning => 1,
+        Priority::Normal => 2,
+    }
+}
+
+pub(super) fn priority_of(code: i64) -> Priority {
+    match code {
+        0 => Priority::Critical,
+        1 => Priority::Warning,
+        _ => Priority::Normal,
+    }
+}
+
+pub(super) fn kind_code(kind: CallKind) -> i64 {
+    match kind {
+        CallKind::Http => 0,
+        CallKind::Slack => 1,
+        CallKind::Kv => 2,
+        CallKind::Config => 3,
+    }
+}
+
+pub(super) fn kind_of(code: i64) -> CallKind {
+    match code {
+        0 => CallKind::Http,
+        1 => CallKind::Slack,
+        2 => CallKind::Kv,
+        _ => CallKind::Config,
+    }
+}

@@ -1,0 +1,132 @@
+//! The record of calls, as rows.
+
+use rusqlite::{Connection, params};
+
+use alert_manager_core::alert::DeliveryId;
+use alert_manager_core::journal::{CallKind, CallName, ENTRY_BYTES, Entry, RecordUse, Recorded};
+
+use crate::failpoint::Failpoint;
+use crate::model::clock::{from_nanos, nanos};
+
+use super::codes::{kind_code, kind_of};
+
+/// Appends to the record of a step. The same place written twice is the same call: the later one counts.
+pub(super) fn append(
+    conn: &Connection,
+    id: DeliveryId,
+    step: u32,
+    entries: &[Entry],
+) -> rusqlite::Result<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT OR REPLACE INTO journal
+             (delivery, step, seq, kind, keyed, name, effect, request, result, reply, at, clock)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    for entry in entries {
+        let (keyed, name) = match &entry.name {
+            CallName::Key(name) => (true, name),
+            CallName::Digest(name) => (false, name),
+        };
+        insert.execute(params![
+            id.as_raw(),
+            step,
+            entry.seq,
+            kind_code(entry.kind),
+            keyed,
+            name,
+            i64::from(entry.effect) + i64::from(entry.effect && entry.in_doubt),
+            entry.request,
+            entry.result,
+            entry.reply,
+            nanos(entry.at),
+            nanos(entry.clock),
+        ])?;
+    }
+    Ok(())
+}
+
+const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
+
+fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
+    let name: String = row.get(4)?;
+    let effect: i64 = row.get(5)?;
+    let entry = Entry {
+        seq: row.get(1)?,
+        kind: kind_of(row.get(2)?),
+        name: if row.get(3)? {
+            CallName::Key(name)
+        } else {
+            CallName::Digest(name)
+        },
+        effect: effect > 0,
+        in_doubt: effect > 1,
+        request: row.get(6)?,
+        result: row.get(7)?,
+        reply: row.get(8)?,
+        at: from_nanos(row.get(9)?),
+        clock: from_nanos(row.get(10)?),
+    };
+    Ok((row.get(0)?, entry))
+}
+
+/// Returns what a step has recorded up to its last effect, in order, and how much the others have.
+pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite::Result<Recorded> {
+    let mut entries = conn
+        .prepare_cached(&format!(
+            "SELECT {ENTRY} FROM journal WHERE delivery = ?1 AND step = ?2 ORDER BY seq"
+        ))?
+        .query_map(params![id.as_raw(), step], read_entry)?
+        .map(|row| row.map(|(_, entry)| entry))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    if Failpoint::Unrecorded.is_set() {
+        entries.clear();
+    }
+    let needed = entries.iter().rposition(|entry| entry.effect);
+    entries.truncate(needed.map_or(0, |last| last + 1));
+    let elsewhere = conn
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(octet_length(name) + octet_length(request)
+                 + octet_length(result) + octet_length(reply)), 0)
+             FROM journal WHERE delivery = ?1 AND step <> ?2",
+        )?
+        .query_row(params![id.as_raw(), step], |row| {
+            let (entries, texts): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let entries = entries.unsigned_abs();
+            Ok(RecordUse {
+                entries,
+                bytes: texts.unsigned_abs() + entries * ENTRY_BYTES as u64,
+            })
+        })?;
+    Ok(Recorded { entries, elsewhere })
+}
+
+/// Returns a delivery's record as its story has it, in order: all but the replies, which are for retries alone.
+pub(super) fn all(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
+    let told = ENTRY.replace("reply", "''");
+    conn.prepare_cached(&format!(
+        "SELECT {told} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
+    ))?
+    .query_map([id.as_raw()], read_entry)?
+    .collect()
+}
+
+/// Returns true if a step of a delivery from this one on has changed something outside the server.
+pub(super) fn has_effect(
+    conn: &Connection,
+    id: DeliveryId,
+    from_step: u32,
+) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM journal
+             WHERE delivery = ?1 AND step >= ?2 AND effect > 0 AND kind IN (?3, ?4))",
+    )?
+    .query_one(
+        params![
+            id.as_raw(),
+            from_step,
+            kind_code(CallKind::Http),
+            kind_code(CallKind::Slack),
+        ],
+        |row| row.get(0),
+    )
+}
