@@ -44,7 +44,7 @@ fn attempt_ended(outcome: &Lenient<AttemptOutcome>) -> String {
 }
 
 fn render_step(out: &mut String, step: &StepTry, paint: Paint) {
-    let outcome = plain(&step.outcome.to_text());
+    let outcome = one_line(&step.outcome.to_text());
     let outcome = match step.outcome {
         Lenient::Known(StepOutcome::Done) => paint.green(&outcome),
         Lenient::Known(StepOutcome::Failed) => paint.red(&outcome),
@@ -95,7 +95,7 @@ fn render_log_line(out: &mut String, line: &LogLine, paint: Paint) {
     let _ = writeln!(
         out,
         "    {} {}{fields}",
-        paint.dim(&format!("{:<6}", plain(&line.level))),
+        paint.dim(&format!("{:<6}", one_line(&line.level))),
         indent(&plain(&line.message), 11),
     );
 }
@@ -139,7 +139,7 @@ fn render_call(out: &mut String, call: &Call, paint: Paint) {
         Lenient::Known(Answered::Recorded) => {
             format!(" [{}]", paint.dim("from the record of an earlier attempt"))
         }
-        other => format!(" [{}]", paint.yellow(&plain(&other.to_text()))),
+        other => format!(" [{}]", paint.yellow(&one_line(&other.to_text()))),
     };
     let _ = writeln!(
         out,
