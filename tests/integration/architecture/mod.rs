@@ -58,8 +58,11 @@ fn code(path: &Path) -> Vec<String> {
 fn only_in(what: &str, homes: &[&str]) {
     let mut found_in = BTreeSet::new();
     for (file, lines) in sources("host") {
-        let is_test =
-            file.contains("/tests/") || file.ends_with("tests.rs") || file.ends_with("build.rs");
+        let is_test = ["/tests/", "/conformance/"]
+            .iter()
+            .any(|folder| file.contains(folder))
+            || file.ends_with("tests.rs")
+            || file.ends_with("build.rs");
         let Some(line) = lines.iter().find(|line| line.contains(what)) else {
             continue;
         };
@@ -244,6 +247,26 @@ fn modules_of_the_core_and_the_router_use_only_what_is_below_them() {
         uses_only(&core, module, &["alert"]);
     }
     uses_only(&named("alert-manager"), "router", &[]);
+}
+
+#[test]
+fn the_queues_folders_are_layers() {
+    let crates = server_crates();
+    let queue = crates
+        .iter()
+        .find(|member| member.name == "alert-manager-queue");
+    let queue = read(queue.unwrap());
+    uses_only(&queue, "model", &[]);
+    uses_only(&queue, "schedule", &["model"]);
+    uses_only(&queue, "store", &["model", "failpoint"]);
+    uses_only(&queue, "rules", &["model"]);
+    let below = ["model", "rules", "schedule", "store", "failpoint"];
+    uses_only(&queue, "commit", &below);
+}
+
+#[test]
+fn only_the_queues_stores_know_sql() {
+    only_in("rusqlite", &["queue/src/store/sqlite/"]);
 }
 
 #[test]

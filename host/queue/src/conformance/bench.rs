@@ -42,6 +42,12 @@ pub trait Bench: Sized {
     /// If the store has no commits that can be lost so.
     fn lose_answer(&self, of: LostAnswer) -> Result<(), Unsupported>;
 
+    /// Another server takes the lease of a delivery: nothing more is stored under it.
+    ///
+    /// # Errors
+    /// If its leases cannot be taken.
+    fn take_lease(&self, of: DeliveryId) -> Result<(), Unsupported>;
+
     /// Opens the same store once more, beside the queue that has it, as another server would.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The list of all cases. One that is written and not listed here is reported as dead code.
 
 use std::future::Future;
+use std::time::Duration;
 
 use super::bench::{Bench, Unsupported};
 
@@ -48,6 +49,9 @@ macro_rules! suite {
     };
 }
 
+/// After so long what a case waits for does not come any more. Each takes a second or two, but for the model, which does not wait.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Runs a case. One that needs what the store has not is named, and has to be among [`Bench::NOT_SHOWN`].
 #[allow(clippy::print_stderr, reason = "the output of a test")]
 fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
@@ -57,7 +61,10 @@ fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
         .max_blocking_threads(1)
         .build()
         .unwrap();
-    let shown = runtime.block_on(case).shown();
+    let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, case).await });
+    let Ok(shown) = ended.map(Shown::shown) else {
+        panic!("{name} waits for what does not come");
+    };
     let is_expected = !B::NOT_SHOWN.contains(&name);
     match shown {
         Ok(()) => assert!(
@@ -216,6 +223,7 @@ suite! {
         a_resolved_that_is_sent_again_together_with_its_firing_runs_after_it,
         what_is_sent_again_this_very_moment_cannot_be_cancelled_yet,
         one_that_cannot_be_read_is_its_own_error_and_nobody_else_s,
+        a_lease_that_another_server_has_taken_stores_nothing_and_spoils_no_neighbour,
     ]
     suspects: [
         one_that_kills_the_server_ends_dead_and_twenty_beside_it_end_done,

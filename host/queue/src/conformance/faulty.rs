@@ -27,6 +27,8 @@ struct Next {
     lost: Option<LostAnswer>,
     /// The next transaction stands still after its recall.
     stop: Option<Stop>,
+    /// Deliveries whose leases another server has taken.
+    fenced: Vec<DeliveryId>,
     /// How many transactions have failed.
     failures: u64,
 }
@@ -42,6 +44,18 @@ impl Faults {
         let (stopped, stop) = Stopped::new();
         self.0.lock().stop = Some(stop);
         stopped
+    }
+
+    /// Has the lease of a delivery be taken by another server.
+    pub(crate) fn take_lease(&self, of: DeliveryId) {
+        self.0.lock().fenced.push(of);
+    }
+
+    fn is_fenced(&self, change: &Change<'_>) -> bool {
+        let fenced = &self.0.lock().fenced;
+        change
+            .lease()
+            .is_some_and(|lease| fenced.contains(&lease.id))
     }
 
     /// Returns how many transactions have failed.
@@ -203,11 +217,15 @@ impl<T: Txn> Txn for FaultyTxn<'_, T> {
         changes: &[Change<'_>],
         answers: &mut Vec<Applied>,
     ) -> Result<(), StoreError> {
-        let applied = self.txn.apply(changes, answers);
-        if applied.is_err() {
-            self.faults.failed();
+        for same in changes.chunk_by(|a, b| self.faults.is_fenced(a) == self.faults.is_fenced(b)) {
+            if self.faults.is_fenced(&same[0]) {
+                answers.extend(same.iter().map(|_| Applied::Fenced));
+            } else if let Err(error) = self.txn.apply(same, answers) {
+                self.faults.failed();
+                return Err(error);
+            }
         }
-        applied
+        Ok(())
     }
 
     fn commit(self) -> Committed {

@@ -112,3 +112,38 @@ pub(super) async fn one_that_cannot_be_read_is_its_own_error_and_nobody_else_s<B
     );
     bench.accept_new(firing("C")).await;
 }
+
+pub(super) async fn a_lease_that_another_server_has_taken_stores_nothing_and_spoils_no_neighbour<
+    B: Bench,
+>() -> Result<(), Unsupported> {
+    let mut bench = Harness::<B>::new();
+    bench.accept_new(firing("A")).await;
+    bench.accept_new(firing("B")).await;
+    let (lost, kept) = (bench.lease().await, bench.lease().await);
+    bench.flush().await;
+    bench.bench.take_lease(lost.id)?;
+    let held = bench.hold().await;
+    let (of_lost, of_kept) = (bench.ledger(&lost, 0), bench.ledger(&kept, 0));
+    let late = Request::send(of_lost.record(vec![entry(0)]));
+    let neighbour = Request::send(of_kept.record(vec![entry(0)]));
+    let before = bench.commits();
+    drop(held);
+    assert_eq!(late.await, Err(LedgerError::LeaseLost));
+    assert_eq!(neighbour.await, Ok(()));
+    assert_eq!(
+        bench.commits() - before,
+        2,
+        "what was held, and both of them"
+    );
+    bench.settle(&lost, Next::Done);
+    bench.settle(&kept, Next::Done);
+    bench.flush().await;
+    let lost = bench.story(lost.id).await;
+    assert_eq!(
+        (lost.delivery.state, lost.journal.len()),
+        (State::Running, 0)
+    );
+    let kept = bench.story(kept.id).await;
+    assert_eq!((kept.delivery.state, kept.journal.len()), (State::Done, 1));
+    Ok(())
+}

@@ -16,20 +16,20 @@ pub use reasons::WebhookResult;
 pub(crate) use reasons::{Cut, Refusal};
 pub use table::{Label, METRICS, Metric};
 
-/// Every metric, registered once for each server (a test runs many in one process).
+/// All metrics, registered once per server (a test runs several in one process).
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     collectors: Collectors,
-    /// Held while series are removed to be set anew, and meanwhile by a scrape.
+    /// Locked while series are replaced, and while the metrics are encoded.
     showing: Mutex<()>,
 }
 
 impl Metrics {
-    /// Registers every metric in a registry of its own.
+    /// Registers all metrics in a new registry.
     ///
     /// # Errors
-    /// If two metrics share a name: a mistake in the table.
+    /// Returns an error if two metrics have the same name, which would be a mistake in the table.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let collectors = Collectors::register(&registry)?;
@@ -59,7 +59,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Counts alerts at the webhook; one whose status could not be read counts as firing.
+    /// Counts alerts at the webhook; an alert whose status could not be read counts as firing.
     pub fn webhook_alerts(&self, status: Option<Status>, result: WebhookResult, count: u64) {
         self.collectors
             .webhook_alerts
@@ -67,12 +67,12 @@ impl Metrics {
             .inc_by(count);
     }
 
-    /// Counts alerts that a sender left out of its bodies.
+    /// Counts alerts that a sender left out of a body.
     pub fn webhook_truncated(&self, count: u64) {
         self.collectors.webhook_truncated.inc_by(count);
     }
 
-    /// Counts fields of bodies that were too long and are cut or not kept.
+    /// Counts fields of bodies that were too long and were cut or dropped.
     pub fn webhook_fields_left_out(&self, count: u64) {
         self.collectors.webhook_fields_left_out.inc_by(count);
     }
@@ -82,7 +82,7 @@ impl Metrics {
         self.collectors.unrouted.inc();
     }
 
-    /// Counts an actor that ended, and how long its alert took from acceptance.
+    /// Counts an actor that ended, and observes the time since its alert was accepted.
     pub fn actor_ended(&self, handler: &HandlerName, outcome: &str, since_accepted: Duration) {
         self.collectors
             .deliveries
@@ -130,34 +130,34 @@ impl Metrics {
             .inc_by(count);
     }
 
-    /// Shows the handlers that serve now, each with 1 while it is paused, and those alone.
+    /// Sets the series to the handlers that serve now, with 1 for each that is paused.
     pub fn breakers<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.collectors.breaker_open, handlers);
     }
 
-    /// Shows the channels that are set, each with 1 while it is held, and those alone.
+    /// Sets the series to the configured channels, with 1 for each that is held.
     pub fn slack_channels<'a>(&self, channels: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.collectors.slack_channel_held, channels);
     }
 
-    /// Shows the handlers that serve now, each with 1 if a newer file of it is refused, and those alone.
+    /// Sets the series to the handlers that serve now, with 1 for each whose newer file is refused.
     pub fn serving_old<'a>(&self, handlers: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.collectors.serving_old, handlers);
     }
 
-    /// Shows whether the store can be written.
+    /// Sets whether the store can be written.
     pub fn store(&self, unwritable: Option<&str>) {
         self.collectors
             .store_writable
             .set(i64::from(unwritable.is_none()));
     }
 
-    /// Shows the heartbeats that are expected now, each with 1 while it is missing, and those alone.
+    /// Sets the series to the heartbeats that are expected now, with 1 for each that is missing.
     pub fn heartbeats<'a>(&self, heartbeats: impl Iterator<Item = (&'a str, i64)>) {
         show(&self.collectors.heartbeat_missing, heartbeats);
     }
 
-    /// Counts how often a limit was met.
+    /// Counts how often a limit was hit.
     pub fn limits(&self, handler: &HandlerName, limit: &str, count: u64) {
         self.collectors
             .limits
@@ -165,13 +165,13 @@ impl Metrics {
             .inc_by(count);
     }
 
-    /// Returns a lock that is held from the first value that is set for a scrape until the metrics are encoded: another scrape,
-    /// or a change of the handlers, would remove series in between.
+    /// Returns the lock to hold from the first value that is set for a scrape until the metrics are encoded: a concurrent
+    /// scrape, or a change of the handlers, would remove series in between.
     pub fn scrape(&self) -> MutexGuard<'_, ()> {
         self.showing.lock()
     }
 
-    /// Shows the queue as it is now.
+    /// Sets the values of the queue.
     pub fn queue(&self, depth: usize, dead: u64, oldest_seconds: f64) {
         self.collectors
             .depth
@@ -182,7 +182,7 @@ impl Metrics {
         self.collectors.oldest.set(oldest_seconds);
     }
 
-    /// Shows what the queue has discarded or coalesced since its start. To be called while [`Self::scrape`] is held.
+    /// Sets what the queue has discarded or coalesced since its start. To be called while [`Self::scrape`] is held.
     pub fn losses(&self, losses: &Losses) {
         for (reason, state, total) in [
             ("time", "done", losses.done_by_time),
@@ -205,7 +205,7 @@ impl Metrics {
         counter.inc_by(losses.unreported.saturating_sub(counter.get()));
     }
 
-    /// Shows the modules that serve now, and those alone.
+    /// Sets the series to the modules that serve now.
     pub fn handlers<'a>(&self, serving: impl Iterator<Item = (&'a str, &'a str, &'a str)>) {
         let _no_scrape_meanwhile = self.showing.lock();
         self.collectors.handler_info.reset();
@@ -231,7 +231,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Shows how many log lines were dropped since the start of the process.
+    /// Sets how many log lines were dropped since the start of the process.
     pub fn log_lines_dropped(&self, total: u64) {
         let counter = &self.collectors.log_lines_dropped;
         counter.inc_by(total.saturating_sub(counter.get()));
@@ -250,7 +250,7 @@ impl Metrics {
         self.collectors.load_failures.inc();
     }
 
-    /// Shows whether the last read of the configuration succeeded.
+    /// Sets whether the configuration was last read successfully.
     pub fn reloaded(&self, result: Result<(), ()>) {
         self.collectors
             .reload_successful
@@ -260,7 +260,7 @@ impl Metrics {
     /// Returns the metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// If a metric cannot be encoded.
+    /// Returns an error if a metric cannot be encoded.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -268,7 +268,7 @@ impl Metrics {
     }
 }
 
-/// Shows these values and no other.
+/// Sets exactly these values and removes all other series.
 fn show<'a>(gauges: &IntGaugeVec, values: impl Iterator<Item = (&'a str, i64)>) {
     gauges.reset();
     for (label, value) in values {

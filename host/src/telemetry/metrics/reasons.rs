@@ -1,15 +1,15 @@
 //! What is counted by its reason: the values of labels.
 
-/// What became of an alert at the webhook.
+/// The result for an alert at the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebhookResult {
-    /// Committed, and queued.
+    /// It was committed and queued.
     Accepted,
-    /// The same event was taken before.
+    /// The same event was accepted before.
     Duplicate,
-    /// A firing whose resolved was taken before.
+    /// A firing alert whose resolved alert was accepted before.
     Stale,
-    /// No alert; kept dead with its JSON, or refused with the whole body.
+    /// Not a valid alert; it was stored as a dead delivery with its JSON, or the whole body was refused.
     Rejected,
 }
 
@@ -35,19 +35,19 @@ impl WebhookResult {
 /// Why a connection was refused or cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// There were too many, each with a request under way.
+    /// There were too many connections, each with a request in progress.
     Full,
-    /// It had proved nothing, or asked nothing, and another took its place.
+    /// It was unauthenticated or had no request, and another connection took its place.
     Displaced,
-    /// Its body, whose sender had proved nothing, made room for another.
+    /// Its body, from an unauthenticated sender, was dropped in favour of another.
     DisplacedBody,
-    /// Its headers did not come in time.
+    /// Its headers did not arrive in time.
     SlowHeaders,
-    /// Its body paused too long or was too slow.
+    /// Its body paused for too long or was too slow.
     SlowBody,
-    /// It did not read its answer.
+    /// It did not read its response.
     SlowReader,
-    /// No TLS connection came about.
+    /// The TLS handshake failed.
     Tls,
 }
 
@@ -83,25 +83,26 @@ impl Cut {
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It did not prove who it is from.
+    /// It was not authenticated.
     Unauthorized,
-    /// Its sender made too many.
+    /// Its sender exceeded the rate limit.
     Rate,
-    /// A web page is behind it.
+    /// It was made by a web page.
     Page,
-    /// Nothing in its body is an alert.
+    /// Its body contains no valid alert.
     Invalid,
     /// Its body is too large.
     TooLarge,
-    /// Its body is not JSON, or compressed.
+    /// Its body is not JSON, or is compressed.
     MediaType,
-    /// Its path does not take its method.
+    /// Its method is not allowed for its path.
     Method,
-    /// It was posted to an unknown path.
+    /// It is a POST request to an unknown path.
     Path,
     /// There are too many connections. Counted by `connections_cut_total`.
     Connections,
-    /// Its alerts cannot be stored now: a start, a full queue, a store that cannot be written, too many bodies.
+    /// Its alerts cannot be stored now: the server starts, the queue is full, the store cannot be written, or there are too
+    /// many bodies.
     Unavailable,
 }
 
@@ -111,7 +112,7 @@ impl Refusal {
         Self::ALL.map(Self::as_str).into()
     }
 
-    /// Those of requests that may bring alerts.
+    /// The reasons for requests that may bring alerts.
     pub(crate) const ALL: [Self; 9] = [
         Self::Unauthorized,
         Self::Rate,

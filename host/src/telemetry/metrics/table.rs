@@ -1,5 +1,5 @@
-//! Every metric in one table: its collector, its name, its labels, its help text. The registry and the page in the documentation
-//! are made from it.
+//! The table of all metrics: collector, name, labels and help text. The registry and the page of the documentation are generated
+//! from it.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -11,7 +11,7 @@ use super::reasons::{Cut, Refusal, WebhookResult};
 use crate::alert::{Status, StepKind};
 use crate::journal::CallKind;
 
-/// What each name begins with.
+/// The prefix of all names.
 const PREFIX: &str = "alert_manager_";
 
 /// The buckets of the time of one invocation, in seconds.
@@ -24,7 +24,7 @@ const DELIVERY_SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0,
 ];
 
-/// What a metric is.
+/// A metric.
 #[derive(Clone, Debug)]
 pub struct Metric {
     /// Without the prefix `alert_manager_`.
@@ -45,7 +45,7 @@ impl Metric {
         format!("{PREFIX}{}", self.name)
     }
 
-    /// Returns the unit of its values; nothing if it counts.
+    /// Returns the unit of its values; `None` for a count.
     #[must_use]
     pub fn unit(&self) -> Option<&'static str> {
         self.name.ends_with("_seconds").then_some("seconds")

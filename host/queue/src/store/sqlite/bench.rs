@@ -188,6 +188,11 @@ impl Bench for SqliteBench {
         Ok(())
     }
 
+    fn take_lease(&self, of: DeliveryId) -> Result<(), Unsupported> {
+        self.faults.take_lease(of);
+        Ok(())
+    }
+
     fn open_beside(&self, _: Options, _: Caps) -> Result<(Queue, Leases), Unsupported> {
         Err(Unsupported("a file has one server"))
     }
