@@ -9,10 +9,11 @@ use crate::outbound::credential::Credential;
 use crate::outbound::egress::ClientError;
 use crate::outbound::proxy::Proxy;
 use crate::slack::SlackApi;
+use crate::slack::handle::{PreviewSink, Slack};
 use crate::slack::holds::Holds;
 use crate::slack::message_ref::RefKey;
 use crate::slack::pacer::Pacer;
-use crate::slack::send::{PreviewSink, Slack};
+
 use crate::slack::settings::Settings;
 
 /// The settings of host calls.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use alert_manager_core::alert::DeliveryId;
-use alert_manager_core::journal::Ledger;
+use alert_manager_core::journal::{Entry, Ledger};
 
 use super::alerts::{DUPLICATE, START_MS, from_millis, name, settlement};
 use super::bench::{Bench, Sizes};
@@ -68,6 +68,11 @@ impl<B: Bench> Harness<B> {
     /// Begins to take deliveries out: nothing is leased before.
     pub(crate) fn attend(&mut self) {
         self.leases.attach();
+    }
+
+    /// Returns what a step has on record.
+    pub(crate) async fn recorded(&self, id: DeliveryId, step: u32) -> Vec<Entry> {
+        self.queue.recorded(id, step).await.unwrap().entries
     }
 
     /// Kills the server, and starts another.

@@ -3,15 +3,6 @@
 use super::kv::{KV_QUOTA, kv_entry, replied, set};
 use super::prelude::*;
 
-/// Returns what a step has on record.
-pub(super) async fn recorded<B: Bench>(
-    bench: &Harness<B>,
-    id: DeliveryId,
-    step: u32,
-) -> Vec<Entry> {
-    bench.queue.recorded(id, step).await.unwrap().entries
-}
-
 pub(super) async fn a_record_is_there_after_a_crash_for_the_steps_that_have_not_ended<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let id = bench.accept_new(firing("A")).await;
@@ -28,7 +19,7 @@ pub(super) async fn a_record_is_there_after_a_crash_for_the_steps_that_have_not_
     let leased = bench.lease().await;
     assert!(leased.after_crash);
     assert_eq!(leased.progress, progress);
-    assert_eq!(recorded(&bench, id, 1).await, [entry(0), entry(1)]);
+    assert_eq!(bench.recorded(id, 1).await, [entry(0), entry(1)]);
     let journal = bench.story(id).await.journal;
     assert_eq!(journal.len(), 4);
     assert!(journal.iter().all(|(_, entry)| entry.reply.is_empty()));
@@ -73,7 +64,7 @@ pub(super) async fn what_a_retry_needs_ends_with_the_last_effect_and_the_rest_is
         alert_manager_core::journal::RecordUse::of(&others)
     );
     record(0, vec![entry(2)]).await;
-    let entries = recorded(&bench, id, 0).await;
+    let entries = bench.recorded(id, 0).await;
     assert_eq!(entries, [read(0), entry(1), entry(2)]);
 }
 

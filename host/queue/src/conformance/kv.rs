@@ -1,6 +1,5 @@
 //! Handlers' own state: durable together with its record, bounded, and gone when it has expired.
 
-use super::journal::recorded;
 use super::prelude::*;
 
 pub(super) const KV_QUOTA: KvQuota = KvQuota {
@@ -67,7 +66,8 @@ pub(super) async fn state_changes_together_with_its_record<B: Bench>() {
     drop(ledger);
     let mut bench = bench.crash();
     let leased = bench.lease().await;
-    let journal: Vec<_> = recorded(&bench, id, 1)
+    let journal: Vec<_> = bench
+        .recorded(id, 1)
         .await
         .into_iter()
         .map(|e| (e.seq, e.reply))

@@ -1,6 +1,5 @@
 //! A commit whose answer is lost: the queue asks what became of it, and neither forgets nor repeats anything.
 
-use super::journal::recorded;
 use super::kv::{KV_QUOTA, kv_entry, replied};
 use super::prelude::*;
 
@@ -84,7 +83,7 @@ pub(super) async fn state_changes_once<B: Bench>() -> Result<(), Unsupported> {
         assert_eq!(replied(changed).await, Ok(KvReply::Value(1)));
         let value = ledger.kv_get("n".into()).await;
         assert_eq!(value, Ok(Some(b"1".to_vec())), "{of:?}");
-        assert_eq!(recorded(&bench, id, 0).await.len(), 1, "{of:?}");
+        assert_eq!(bench.recorded(id, 0).await.len(), 1, "{of:?}");
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod cause;
 mod client;
 mod proxy;
+mod proxy_error;
 
 use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};

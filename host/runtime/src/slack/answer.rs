@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::header;
 use serde_json::{Map, Value};
 
-use super::api::{Method, SlackFailure};
 use super::codes::{Meaning, meaning, meaning_for};
+use super::method::Method;
+use super::outcome::SlackFailure;
 
 /// If Slack answers 429 without saying for how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::answer::{code_of, failure, is_code, make_plain, retry_after, scopes_of};
 use super::codes::{Meaning, Reported, change_of_status, meaning_for};
+use super::method::Method;
+use super::outcome::{Posted, SlackFailure};
 use super::pacer::Pacer;
 use super::settings::Settings;
 use crate::limits;
@@ -23,70 +25,6 @@ pub(crate) struct SlackApi {
     pub(super) settings: Settings,
     pub(super) pacer: Arc<Pacer>,
     pub(super) client: HttpClient,
-}
-
-/// A method of the API that changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    PostMessage,
-    Update,
-    AddReaction,
-}
-
-impl Method {
-    fn path(self) -> &'static str {
-        match self {
-            Self::PostMessage => "chat.postMessage",
-            Self::Update => "chat.update",
-            Self::AddReaction => "reactions.add",
-        }
-    }
-
-    /// Returns how many characters of `text` Slack takes.
-    fn text_chars_max(self) -> usize {
-        match self {
-            Self::Update => limits::SLACK_UPDATE_TEXT_CHARS_MAX,
-            Self::PostMessage | Self::AddReaction => limits::SLACK_TEXT_CHARS_MAX,
-        }
-    }
-}
-
-/// What Slack did with a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Posted {
-    pub(super) channel_id: String,
-    pub(super) ts: String,
-    /// Why the message went out as plain text.
-    pub(super) degraded: Option<String>,
-}
-
-/// Why Slack did not do it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SlackFailure {
-    /// The request is at fault: Slack's code, and what to change.
-    Invalid(String),
-    /// The message to change is gone or too old.
-    NotFound,
-    /// Try again after this long.
-    RateLimited(Duration),
-    /// Nothing happened, and the next try may succeed.
-    Unavailable(String),
-    /// Done or not: unknown; why, and how it is reported to the handler.
-    Unknown(String, Reported),
-    /// The token is refused, or none can be read: all of Slack is held until the operator mends it.
-    SlackHeld { code: String, advice: String },
-    /// The channel does not take the app's messages: it is held until the operator mends it.
-    ChannelHeld { code: String, advice: String },
-}
-
-impl SlackFailure {
-    /// Returns what is known of the change that was asked for.
-    pub(super) fn change(&self) -> Change {
-        match self {
-            Self::Unknown(..) => Change::Unknown,
-            _ => Change::Refused,
-        }
-    }
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@
 //! conversations.info (docs.slack.dev/reference/methods).
 
 use crate::outbound::change::Change;
-use crate::slack::api::Method;
+use crate::slack::method::Method;
 
 /// How a change that may have been made is reported to the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::handle::Slack;
 use super::holds::{CallPermit, CallTarget};
 use super::message_ref::PostedMessage;
 use super::sanitize::{Outside, Unfit};
-use super::send::Slack;
 use super::{Method, SlackError};
 use crate::limits;
 use crate::text::cut;

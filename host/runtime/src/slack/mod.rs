@@ -5,9 +5,12 @@ mod answer;
 mod api;
 mod codes;
 pub(crate) mod compose;
+pub(crate) mod handle;
 pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod message_ref;
+mod method;
+mod outcome;
 pub(crate) mod pacer;
 pub(crate) mod preview;
 mod sanitize;
@@ -15,7 +18,8 @@ pub(crate) mod send;
 pub(crate) mod settings;
 mod standing;
 
-pub(crate) use api::{Method, SlackApi};
+pub(crate) use api::SlackApi;
+pub(crate) use method::Method;
 pub use standing::{Bot, ChannelState, SlackReport, SlackTrouble};
 
 /// Why Slack was not called, or what it refused, as the handler learns it.

@@ -1,33 +1,22 @@
 //! Sends a composed call when nothing holds it and its channel's rate allows it, or shows it in preview; and says what came of
 //! it to the handler, the story and the worker.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::api::{Method, Posted, SlackApi, SlackFailure};
 use super::codes::Reported;
 use super::compose::{Author, Outgoing, PREVIEW_CHANNEL_ID};
+use super::handle::Slack;
 use super::hold::Hold;
-use super::holds::{CallPermit, Holds, Refused};
-use super::message_ref::{PostedMessage, RefKey};
+use super::holds::{CallPermit, Refused};
+use super::message_ref::PostedMessage;
+use super::method::Method;
+use super::outcome::{Posted, SlackFailure};
 use super::preview;
-use super::settings::Settings;
 use super::{SlackError, SlackReport};
 use crate::outbound::change::Change;
 use alert_manager_core::journal::Dependency;
-
-/// Is shown each message that is previewed instead of posted: readable lines, free of control characters.
-pub type PreviewSink = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// Slack as one invocation uses it: a client under one set of settings, and what outlives them.
-pub(crate) struct Slack {
-    pub(crate) api: SlackApi,
-    pub(crate) holds: Arc<Holds>,
-    pub(crate) ref_key: RefKey,
-    pub(crate) preview: PreviewSink,
-}
 
 /// Why a call is not made now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +66,6 @@ pub(crate) struct Shown {
 }
 
 impl Slack {
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.api.settings
-    }
-
     /// Asks Slack whose the token is and how the channels stand.
     pub(crate) async fn ask_all(&self) -> SlackReport {
         self.api.ask_all().await

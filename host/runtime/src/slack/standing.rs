@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::answer::{advice_of, code_of, scopes_of};
-use super::api::{SlackApi, SlackFailure, not_sent};
+use super::api::{SlackApi, not_sent};
 use super::codes::{Meaning, meaning};
+use super::outcome::SlackFailure;
 
 /// The time of one call; Slack answers within a second if it works.
 const CALL_MAX: Duration = Duration::from_secs(10);

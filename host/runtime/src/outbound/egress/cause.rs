@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use super::proxy::ProxyError;
+use super::proxy_error::ProxyError;
 use alert_manager_core::policy::Refusal;
 
 #[derive(Debug, thiserror::Error)]

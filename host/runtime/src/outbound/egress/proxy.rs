@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{Request, Uri, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -22,8 +22,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Roots;
+use super::proxy_error::ProxyError;
 use crate::limits::HTTP_CONNECT_MAX;
-use crate::outbound::proxy::{Proxy, ProxyAddress, ProxyUrlError};
+use crate::outbound::proxy::{Proxy, ProxyAddress};
 use alert_manager_core::policy::HttpGrant;
 
 /// What a proxy may answer to CONNECT, headers included.
@@ -52,43 +53,6 @@ impl Route {
         } else {
             Self::Trusted
         }
-    }
-}
-
-/// Why there is no connection through a proxy. Names the proxy without its password.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ProxyError {
-    #[error("the URL of the proxy: {0}")]
-    Url(#[from] ProxyUrlError),
-    #[error("the proxy {proxy} cannot be reached: {why}")]
-    Unreachable { proxy: String, why: String },
-    #[error("the proxy {proxy} answered {status} to CONNECT {target}: {}", advice(*.status))]
-    Refused {
-        proxy: String,
-        target: String,
-        status: StatusCode,
-    },
-    #[error("the proxy {proxy} did not connect to {target}: {why}")]
-    Broken {
-        proxy: String,
-        target: String,
-        why: String,
-    },
-    #[error("no connection through the proxy {0} in time")]
-    TimedOut(String),
-    #[error(
-        "no such name: {0} cannot be resolved here; with via_proxy: true the proxy resolves it"
-    )]
-    NoSuchName(String),
-}
-
-fn advice(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => "put a valid user and password into proxy_url",
-        StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => {
-            "let it CONNECT to that address and port, or, if it goes by names, set via_proxy: true"
-        }
-        _ => "see the proxy's log",
     }
 }
 
