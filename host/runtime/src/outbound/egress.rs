@@ -5,6 +5,7 @@ mod cause;
 mod client;
 mod proxy;
 mod proxy_error;
+mod roots;
 
 use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};
@@ -28,8 +29,9 @@ use alert_manager_core::policy::{HttpGrant, Refusal};
 use cause::NoSuchName;
 pub(crate) use cause::{refusal_in, root_cause};
 pub(crate) use client::AGENT;
-pub use client::{HttpClient, Roots, SendError, install_crypto, without_url};
+pub use client::{HttpClient, SendError, install_crypto, without_url};
 pub use proxy::Route;
+pub use roots::Roots;
 
 /// Connection pools by the grant that opened them: a connection made under one grant is never used
 /// under another.

@@ -6,10 +6,10 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::header::{ACCEPT, HeaderValue, USER_AGENT};
 use reqwest::{Body, Method, RequestBuilder, Response};
-use rustls::RootCertStore;
 use url::Url;
 
 use super::proxy::{Connector, Route};
+use super::roots::Roots;
 use crate::limits::{HTTP_IDLE_FOR, HTTP_IDLE_MAX};
 use crate::outbound::proxy::Proxy;
 
@@ -32,16 +32,6 @@ pub struct HttpClient {
 struct Proxied {
     proxy: Arc<Proxy>,
     client: legacy::Client<Connector, Body>,
-}
-
-/// Which certificates of an origin are trusted.
-pub enum Roots {
-    /// Those that the system trusts.
-    System,
-    /// These alone.
-    Only(RootCertStore),
-    /// None is needed: plain HTTP.
-    None,
 }
 
 /// Why a request was not answered. Not transparent: the inner error is a cause of its own, which says whether it was a timeout.

@@ -21,8 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Roots;
 use super::proxy_error::ProxyError;
+use super::roots::Roots;
 use crate::limits::HTTP_CONNECT_MAX;
 use crate::outbound::proxy::{Proxy, ProxyAddress};
 use alert_manager_core::policy::HttpGrant;
