@@ -23,7 +23,7 @@ pub struct Handler {
     pub name: Option<HandlerName>,
     /// The version from `describe`.
     pub version: Option<String>,
-    /// The version from `describe`.
+    /// The summary from `describe`.
     pub summary: Option<String>,
     /// The digest of the module that serves, or else of the file.
     pub sha256: Option<String>,
@@ -95,6 +95,8 @@ pub enum Limit {
     Amount(u64),
     /// A duration as in the configuration: `500ms`.
     Time(String),
+    /// What a newer server knows, and this version does not.
+    Unknown(serde_json::Value),
 }
 
 /// The numbers of a handler's deliveries.

@@ -114,4 +114,15 @@ mod tests {
             assert_eq!(serde_json::to_string(&state).unwrap(), json);
         }
     }
+
+    #[test]
+    fn what_a_newer_server_sends_is_kept_as_it_is() {
+        fn is_kept<T: serde::de::DeserializeOwned + Serialize>(json: &str) {
+            let value: T = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::to_string(&value).unwrap(), json);
+        }
+        is_kept::<Source>(r#"{"labels":{"alertname":"A"},"status":"silenced"}"#);
+        is_kept::<Limit>(r#"{"per":"second"}"#);
+        is_kept::<Lenient<Attempt>>(r#"{"attempt":{"number":1}}"#);
+    }
 }

@@ -26,7 +26,7 @@ pub struct Story {
     pub not_before: Option<Timestamp>,
     /// The attempts; if there are many, the first and the last ones.
     #[serde(default)]
-    pub story: Vec<Attempt>,
+    pub story: Vec<Lenient<Attempt>>,
     /// The number of attempts between them that are not stored.
     #[serde(default)]
     pub attempts_omitted: u32,
@@ -46,14 +46,13 @@ pub enum Source {
     Alert(Box<Alert>),
     /// The sender's JSON of a part of a body that is not a valid alert.
     Refused(String),
+    /// What a newer server knows, and this version does not.
+    Unknown(Value),
 }
 
 impl From<Value> for Source {
     fn from(stored: Value) -> Self {
-        match serde_json::from_value(stored.clone()) {
-            Ok(source) => source,
-            Err(_) => Self::Refused(stored.to_string()),
-        }
+        serde_json::from_value(stored.clone()).unwrap_or(Self::Unknown(stored))
     }
 }
 

@@ -164,9 +164,7 @@ impl State {
     async fn reload(&self) -> Result<Reloaded, Problems> {
         let _one_at_a_time = self.reload.lock().await;
         let replaced = self.replace_config().await;
-        self.metrics
-            .reloaded(replaced.as_ref().map_err(|_| ()).map(|_| ()));
-        let changes = replaced?;
+        let changes = replaced.inspect_err(|_| self.metrics.reloaded(Err(())))?;
         self.rebuild();
         self.runtime.holds().try_now();
         self.findings.forget_online();
@@ -176,6 +174,7 @@ impl State {
         self.registry.set_pins(pins).await;
         // The response is sent once all loaded modules are routed.
         self.rebuild();
+        self.metrics.reloaded(Ok(()));
         report::reloaded(&changes);
         let findings = self.findings.findings();
         let lines = |found: &[Finding]| found.iter().map(ToString::to_string).collect();

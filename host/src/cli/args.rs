@@ -277,7 +277,7 @@ pub(super) struct RetryArgs {
     /// Every dead delivery of this handler.
     #[arg(long, conflicts_with = "ids")]
     pub(super) handler: Option<String>,
-    /// Every dead delivery whose error contains this text.
+    /// Every dead delivery that ended for this reason, as `deliveries` shows it, or whose error contains this text.
     #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
     pub(super) reason: Option<String>,
     /// Every dead delivery whose labels match, in Alertmanager's syntax: 'severity=~"crit.*"'; may be repeated.

@@ -54,7 +54,12 @@ pub(super) fn render(story: &Story, paint: Paint) -> String {
         );
     }
     for attempt in &story.story {
-        render_attempt(&mut out, attempt, paint);
+        match attempt {
+            Lenient::Known(attempt) => render_attempt(&mut out, attempt, paint),
+            Lenient::Unknown(json) => {
+                let _ = writeln!(out, "\nattempt {}", one_line(&json.to_string()));
+            }
+        }
     }
     if story.story.is_empty() && !story.delivery.state.is(State::Done) && is_alert(story) {
         let _ = writeln!(out, "\nNothing has run yet.");
@@ -162,6 +167,14 @@ fn source(out: &mut String, source: &Source, paint: Paint) {
                 "\n{}\n  {}",
                 paint.bold("what was sent"),
                 indent(&plain(json), 2)
+            );
+        }
+        Source::Unknown(json) => {
+            let _ = writeln!(
+                out,
+                "\n{}\n  {}",
+                paint.bold("what was sent"),
+                one_line(&json.to_string())
             );
         }
         Source::Alert(alert) => {

@@ -174,9 +174,16 @@ fn each<T: DeserializeOwned>(
     let mut results = Vec::new();
     let mut code = ExitCode::SUCCESS;
     for id in ids {
-        match ask(id) {
-            Ok(answer) if as_json => results.push(answer.json().clone()),
-            Ok(answer) => print::line(&format!("{id} {}", done(&answer.read()?))),
+        let answered = ask(id).and_then(|answer| {
+            if as_json {
+                results.push(answer.json().clone());
+            } else {
+                print::line(&format!("{id} {}", done(&answer.read()?)));
+            }
+            Ok(())
+        });
+        match answered {
+            Ok(()) => {}
             Err(error) => {
                 code = ExitCode::FAILURE;
                 if as_json {

@@ -117,7 +117,10 @@ impl<'a> Section<'a> {
             let path = self.path_of(key);
             let advice = match closest(key, &known) {
                 _ if path == "storm" => "it is not supported by this version: remove it".to_owned(),
-                Some(known) if known != key => format!("did you mean {known}?"),
+                _ if known.contains(&key) => {
+                    format!("it has no meaning beside {}", self.taken.join(", "))
+                }
+                Some(known) => format!("did you mean {known}?"),
                 _ => format!("the keys here are {}", known.join(", ")),
             };
             reader.fail(entry.at, format!("unknown key {path}"), advice);

@@ -26,7 +26,7 @@ pub(crate) fn fuzz(target: &str, runs: u64, mut test: impl FnMut(&mut Dice)) {
         if outcome.is_err() || used > CPU_MAX {
             println!(
                 "{target}: run {run} took {used:?}; to have it again: \
-                 ALERT_MANAGER_FUZZ_SEED={seed} ALERT_MANAGER_FUZZ_RUN={run} cargo test -p tests --test integration fuzz::"
+                 ALERT_MANAGER_FUZZ_SEED={seed} ALERT_MANAGER_FUZZ_RUN={run} cargo test --workspace --test integration fuzz:: (the run of each target; this one is {target})"
             );
         }
         if let Err(panic) = outcome {

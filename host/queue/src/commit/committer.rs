@@ -259,6 +259,8 @@ impl<S: Store> Committer<S> {
         if let Err(error) = self.store.close(&left) {
             tracing::error!(%error, "cannot close the store in order; running deliveries count as interrupted");
         }
+        // Whoever waits for one of these is answered before the queue counts as closed.
+        drop(self.retries);
         drop(self.handed);
         let _ = done.send(());
     }
@@ -284,6 +286,8 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(());
         }
         let wanted: Vec<_> = grants.iter().map(wanted).collect();
+        // A person may have made one of them due in this transaction.
+        self.flush()?;
         let contents = self.txn.contents(&wanted)?;
         for (grant, contents) in grants.into_iter().zip(contents) {
             self.push_of(grant.lease.id, Change::Grant(grant.lease));

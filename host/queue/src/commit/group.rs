@@ -239,10 +239,11 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
     /// Changes what is remembered of an event.
     pub(super) fn remember(&mut self, event: Event, what: Remember) -> Result<(), StoreError> {
         let known = self.recall_one(event)?;
-        if let Remember::New { kept, .. } = &what {
-            known.add(event.occurrence, event.status, || kept.clone());
-        } else if let Some(kept) = known.kept_mut(event) {
+        // What is new takes the place of another name of an event, as it does in the store.
+        if let Some(kept) = known.kept_mut(event) {
             what.change(kept);
+        } else if let Remember::New { kept, .. } = &what {
+            known.add(event.occurrence, event.status, || kept.clone());
         }
         self.push(Change::Remember(EventChange { event, what }));
         Ok(())

@@ -163,6 +163,7 @@ suite! {
         a_dead_one_of_an_earlier_occurrence_is_not_revived_by_a_later,
         a_sender_cannot_note_an_occurrence,
         a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that_is_open,
+        what_replaces_another_name_of_an_event_is_known_to_the_rest_of_its_body,
         a_resolved_that_may_end_several_firings_or_none_is_an_event_of_its_own,
         a_resolved_without_a_start_ends_the_occurrence_that_is_open,
     ]
@@ -200,6 +201,7 @@ suite! {
         a_reason_goes_with_the_end_that_it_is_of,
         what_a_person_cancelled_is_no_dead_letter_and_can_be_sent_again,
         a_reason_and_a_state_that_do_not_go_together_list_nothing,
+        dead_ones_are_retried_by_their_reason_or_by_a_part_of_its_text,
     ]
     retention: [
         what_was_settled_longer_ago_than_the_retention_goes_with_all_that_belongs_to_it,
@@ -222,6 +224,7 @@ suite! {
     together: [
         a_resolved_that_is_sent_again_together_with_its_firing_runs_after_it,
         what_is_sent_again_this_very_moment_cannot_be_cancelled_yet,
+        what_a_person_makes_due_as_it_is_leased_is_due_in_every_step,
         one_that_cannot_be_read_is_its_own_error_and_nobody_else_s,
         a_lease_that_another_server_has_taken_stores_nothing_and_spoils_no_neighbour,
     ]

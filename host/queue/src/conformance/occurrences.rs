@@ -173,6 +173,30 @@ pub(super) async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that
     }
 }
 
+pub(super) async fn what_replaces_another_name_of_an_event_is_known_to_the_rest_of_its_body<
+    B: Bench,
+>() {
+    for (rest, expected) in [
+        (resolved("A"), vec![true, false]),
+        (firing("A"), vec![true, true]),
+    ] {
+        let mut bench = Harness::<B>::small(Caps::all(8));
+        bench.accept_new(firing("A")).await;
+        bench.run(Next::Done).await;
+        // Ends the one that is open, so this start is another name of its end; then it is the start of a firing, too.
+        bench.accept_new(started(resolved("A"), 600)).await;
+        bench.run(Next::Done).await;
+        bench.accept_new(started(firing("A"), 600)).await;
+        bench.run(Next::Done).await;
+        let body = vec![started(resolved("A"), 600), started(rest, 600)];
+        let accepted = bench.queue.accept(Parcel::new(body, Vec::new())).await;
+        let verdicts = accepted.unwrap().verdicts;
+        let is_new = |verdict: &Verdict| matches!(verdict, Verdict::Accepted(_));
+        let is_new: Vec<_> = verdicts.iter().map(is_new).collect();
+        assert_eq!(is_new, expected, "{verdicts:?}");
+    }
+}
+
 pub(super) async fn a_resolved_that_may_end_several_firings_or_none_is_an_event_of_its_own<
     B: Bench,
 >() {

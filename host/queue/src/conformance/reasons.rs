@@ -92,3 +92,24 @@ pub(super) async fn a_reason_and_a_state_that_do_not_go_together_list_nothing<B:
     let page = bench.queue.list(filter).await.unwrap();
     assert_eq!((page.deliveries, page.next), (Vec::new(), None));
 }
+
+pub(super) async fn dead_ones_are_retried_by_their_reason_or_by_a_part_of_its_text<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let failed = bench.accept_new(firing("A")).await;
+    bench.run(Next::Dead("no such host".into())).await;
+    for (text, expected) in [
+        ("backlog", vec![]),
+        ("SUCH", vec![failed]),
+        ("failed", vec![failed]),
+    ] {
+        let selection = Selection {
+            reason: Some(text.to_owned()),
+            ..Selection::default()
+        };
+        let retried = bench.queue.retry_all(selection, None).await.unwrap();
+        assert_eq!(retried.retried, expected, "{text}");
+        if !expected.is_empty() {
+            bench.run(Next::Dead("no such host".into())).await;
+        }
+    }
+}

@@ -56,6 +56,33 @@ pub(super) async fn what_is_sent_again_this_very_moment_cannot_be_cancelled_yet<
     assert_eq!(bench.queue.cancel(id).await, Ok(()));
 }
 
+pub(super) async fn what_a_person_makes_due_as_it_is_leased_is_due_in_every_step<B: Bench>() {
+    let mut bench = Harness::<B>::new();
+    let id = bench.accept_new(firing("A")).await;
+    let leased = bench.lease().await;
+    let at = |seconds: i64| from_millis(START_MS + seconds * 1_000);
+    let handler = name("notify");
+    let next = Next::Retry {
+        until: at(60),
+        handler,
+    };
+    let mut settlement = settlement(&leased, next);
+    settlement.progress.steps[0].not_before = Some(at(600));
+    bench.queue.release_permit(&leased.handler);
+    bench.queue.settle(settlement);
+    bench.flush().await;
+    // Its time comes in the transaction in which a person retries it.
+    let held = bench.hold().await;
+    let retry = Request::send(bench.queue.retry(id, Force::No));
+    let retry = retry.reads().await;
+    bench.clock.advance(Duration::from_secs(61));
+    drop(held);
+    assert_eq!(retry.await, Ok(Selected::Retrying));
+    let leased = bench.lease().await;
+    assert_eq!(leased.id, id);
+    assert_eq!(leased.progress.steps[0].not_before, None);
+}
+
 pub(super) async fn one_that_cannot_be_read_is_its_own_error_and_nobody_else_s<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let id = bench.accept_new(firing("A")).await;

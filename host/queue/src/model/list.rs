@@ -37,7 +37,7 @@ pub struct Selection {
     pub state: Selected,
     /// With this handler in its pipeline.
     pub handler: Option<HandlerName>,
-    /// Whose last error has this text in it.
+    /// Ended for the reason of this name, or with this text in the last error.
     pub reason: Option<String>,
     /// Whose alert has labels that this takes.
     pub labels: Option<LabelTest>,

@@ -6,10 +6,11 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Api;
 use crate::alert::{DeliveryId, HandlerName, StepKind, Timestamp};
-use crate::api;
+use crate::api::{self, Lenient};
 use crate::http::error::ApiError;
 use crate::queue::{
     CancelError, Filter, Force, LabelTest, Progress, ReadError, Reason, RetryError, Selected,
@@ -141,27 +142,20 @@ pub(super) async fn story(
 }
 
 fn story_of(handlers: &worker::Settings, story: Story) -> api::Story {
-    let (id, stored) = (story.delivery.id, story.attempts.len());
-    let attempts: Vec<api::Attempt> = story
-        .attempts
-        .into_iter()
-        .filter_map(|attempt| {
-            serde_json::from_value(attempt)
-                .inspect_err(|error| {
-                    tracing::error!(%error, delivery = %id, "the story of an attempt cannot be read");
-                })
-                .ok()
-        })
-        .collect();
-    let unreadable = u32::try_from(stored - attempts.len()).unwrap_or(u32::MAX);
+    // An attempt of another version is passed on as it was stored.
+    let attempt = |stored: Value| match serde_json::from_value(stored.clone()) {
+        Ok(attempt) => Lenient::Known(attempt),
+        Err(_) => Lenient::Unknown(stored),
+    };
+    let attempts = story.attempts.into_iter().map(attempt);
     let journal = story.journal.into_iter().map(api::JournalEntry::from);
     api::Story {
         delivery: story.delivery.into(),
         alert: story.alert.into(),
         steps: steps(handlers, story.progress),
         not_before: story.not_before,
-        story: attempts,
-        attempts_omitted: story.attempts_omitted.saturating_add(unreadable),
+        story: attempts.collect(),
+        attempts_omitted: story.attempts_omitted,
         journal: journal.collect(),
         duplicates: story.duplicates,
     }

@@ -182,7 +182,7 @@ UPDATE deliveries SET reason = CASE
 UPDATE deliveries SET reason = CASE
         WHEN last_error = 'cancelled' THEN 11
         WHEN fingerprint IS NULL THEN 13
-        WHEN last_error GLOB 'backlog:*' THEN 12
+        WHEN last_error GLOB 'backlog: half of the queue*' THEN 12
         WHEN deaths >= 3 THEN 14
         ELSE 10 END
     WHERE state = 4;

@@ -133,6 +133,10 @@ impl Store for SqliteStore {
     }
 
     fn begin(&mut self) -> Result<SqliteTxn<'_>, StoreError> {
+        if !self.conn.is_autocommit() {
+            // An earlier rollback has failed.
+            self.conn.execute_batch("ROLLBACK")?;
+        }
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(SqliteTxn::new(self))
     }

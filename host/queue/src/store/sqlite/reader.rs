@@ -142,6 +142,8 @@ fn selected(
 ) -> rusqlite::Result<Chosen> {
     let cancelled = reason_code(Reason::Cancelled);
     let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
+    let text = selection.reason.as_deref();
+    let named = text.and_then(|text| text.parse().ok()).map(reason_code);
     let after = after.map_or(i64::MIN, DeliveryId::as_raw);
     let state = match selection.state {
         Selected::Dead => {
@@ -153,14 +155,14 @@ fn selected(
     let from = format!(
         "FROM deliveries {state} AND id > ?1 AND fingerprint IS NOT NULL AND reason IS NOT ?2
              AND (?3 IS NULL OR instr(handlers, ?3) > 0)
-             AND (?4 IS NULL OR instr(lower(last_error), lower(?4)) > 0)"
+             AND (?4 IS NULL OR reason = ?5 OR instr(lower(last_error), lower(?4)) > 0)"
     );
     let mut keys = conn
         .prepare_cached(&format!(
-            "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?5"
+            "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?6"
         ))?
         .query_map(
-            params![after, cancelled, handler, selection.reason, count_max],
+            params![after, cancelled, handler, text, named, count_max],
             read_key,
         )?
         .collect::<rusqlite::Result<Vec<OrderingKey>>>()?;
@@ -169,7 +171,7 @@ fn selected(
         Some(last) if keys.len() == count_max as usize => conn
             .prepare_cached(&format!("SELECT count(*) {from}"))?
             .query_one(
-                params![last.as_raw(), cancelled, handler, selection.reason],
+                params![last.as_raw(), cancelled, handler, text, named],
                 |row| row.get::<_, i64>(0),
             )?
             .unsigned_abs(),
