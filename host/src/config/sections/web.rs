@@ -44,7 +44,8 @@ const WEB_KEYS: &[Key] = &[
         "body_timeout",
         Written::Time,
         "The longest pause in a body, and the time that a body has in addition to what `body_rate_min` gives it. No body \
-         may take longer than five minutes, or than `body_timeout` if that is longer.",
+         may take longer than five minutes, or than `body_timeout` if that is longer. \
+         It is the longest pause in a response that is sent, too.",
     )
     .default_of(|| format_duration(Settings::default().body_timeout))
     .example("10s"),

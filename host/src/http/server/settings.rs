@@ -29,7 +29,7 @@ pub struct Settings {
     /// gives it; 30 s by default.
     pub body_timeout: Duration,
     /// `body_rate_min`: in bytes a second, 4 KiB by default. A sender that stays slower is cut off, and so is one that is
-    /// not done after five minutes (or `body_timeout`, if that is longer).
+    /// not done after five minutes (or `body_timeout`, if that is longer). Also the longest pause in a response that is sent.
     pub body_rate_min: u64,
     /// `bodies_bytes_max`: all bodies that are being read, or stored, at one time; 256 MiB by default. Past it the answer
     /// is 503. An eighth of it is kept for bodies of up to 1 MiB. Bodies whose sender is authenticated by a signature have
