@@ -26,10 +26,10 @@ pub struct Settings {
     /// `header_bytes_max`: 64 KiB by default.
     pub header_bytes_max: u64,
     /// `body_timeout`: the longest pause in a body, and the time that a body has in addition to what `body_rate_min`
-    /// gives it; 30 s by default.
+    /// gives it; also the longest pause in a response that is sent. 30 s by default.
     pub body_timeout: Duration,
     /// `body_rate_min`: in bytes a second, 4 KiB by default. A sender that stays slower is cut off, and so is one that is
-    /// not done after five minutes (or `body_timeout`, if that is longer). Also the longest pause in a response that is sent.
+    /// not done after five minutes (or `body_timeout`, if that is longer).
     pub body_rate_min: u64,
     /// `bodies_bytes_max`: all bodies that are being read, or stored, at one time; 256 MiB by default. Past it the answer
     /// is 503. An eighth of it is kept for bodies of up to 1 MiB. Bodies whose sender is authenticated by a signature have
