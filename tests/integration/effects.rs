@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alert_manager::journal::{CallKind, Doubts, LedgerError};
 use alert_manager::runtime::{Answered, Invoked, StepFailure};
 use serde_json::{Value, json};
+use tests::PATIENCE;
 use tests::harness::{Answer, Harness, MemoryLedger, World, bearer, facts};
 
 fn answered(invoked: &Invoked) -> Vec<Answered> {
@@ -590,22 +592,28 @@ async fn what_is_packed_stays_packed_and_is_not_asked_for() {
 async fn connections_are_kept_for_one_handler_and_not_for_the_next() {
     let (harness, world) = (Harness::new(), World::start().await);
     let script = format!("get {0}/a\nget {0}/b", world.url);
-    harness.probe(&script).await.http(&world.url).facts().await;
-    let other = harness
-        .runtime
-        .loader()
-        .load(tests::modules::bytes("probe"))
-        .await;
-    let call = harness.call(&Arc::new(other.unwrap()));
-    let call = call.annotation("script", &script).http(&world.url);
-    call.facts().await;
-    let peers: Vec<_> = world.asked().iter().map(|asked| asked.peer).collect();
-    assert_eq!(
-        (peers[0], peers[2]),
-        (peers[1], peers[3]),
-        "each keeps its own"
-    );
-    assert_ne!(peers[1], peers[2], "and they share none");
+    let loader = harness.runtime.loader();
+    let mut used = Vec::new();
+    for _ in 0..2 {
+        let module = Arc::new(loader.load(tests::modules::bytes("probe")).await.unwrap());
+        let before = world.asked().len();
+        // A connection is free a moment after its response was read: not every request finds it.
+        let reused = async {
+            loop {
+                let call = harness.call(&module).annotation("script", &script);
+                call.http(&world.url).facts().await;
+                let asked = world.asked();
+                let peers = asked[before..].iter().map(|asked| asked.peer);
+                let peers: BTreeSet<_> = peers.collect();
+                if peers.len() < asked.len() - before {
+                    return peers;
+                }
+            }
+        };
+        let peers = tokio::time::timeout(PATIENCE, reused).await;
+        used.push(peers.expect("a connection is kept"));
+    }
+    assert!(used[0].is_disjoint(&used[1]), "they share none: {used:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::address::{self, Reach};
-use super::refusal::{Change, Refusal, quoted, scalar};
-use super::request::{Target, TargetHost, path_is_below};
+use super::address;
+use super::target::{Scheme, Target, TargetHost, path_is_below};
+use super::yaml::{quoted, scalar};
 
 /// A grant to send requests to an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpGrant {
     scheme: Scheme,
-    host: HostPattern,
+    pub(super) host: HostPattern,
     ports: RangeInclusive<u16>,
     /// Begins with a slash; `/` covers all paths.
     path: String,
@@ -25,35 +25,13 @@ pub struct HttpGrant {
     methods: BTreeSet<String>,
     /// The steering headers that requests may have. Folded.
     pub(super) headers: BTreeSet<String>,
-    addresses: Vec<AddressRange>,
+    pub(super) addresses: Vec<AddressRange>,
     ca_file: Option<PathBuf>,
     via_proxy: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    pub(super) fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum HostPattern {
+pub(super) enum HostPattern {
     /// A name in lower case, punycode, without a trailing dot.
     Name(String),
     /// `*.example.com`, kept as `.example.com`: all names below it, but not the name itself.
@@ -218,70 +196,6 @@ impl HttpGrant {
 
     pub(super) fn has_method(&self, method: &str) -> bool {
         self.methods.is_empty() || self.methods.contains(method)
-    }
-
-    /// Returns `Ok` if the grant permits a connection to `address`, which `host` of the URL resolved to.
-    ///
-    /// It has to be called for every connection, with the address that is connected to: a name may resolve to another address
-    /// than a moment ago.
-    ///
-    /// # Errors
-    /// Returns a [`Refusal`] that classifies the address and names the grant that would permit it.
-    pub fn permits_address(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
-        let canonical = address::canonical(address);
-        if self.host == HostPattern::Address(canonical) {
-            return Ok(());
-        }
-        let reach = address::reach(address);
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let permitted = match reach {
-            Reach::Public => true,
-            Reach::Private => address::cannot_be_public(&host) || self.opens(canonical, reach),
-            Reach::Reserved => self.opens(canonical, reach),
-            Reach::Loopback | Reach::LinkLocal | Reach::Metadata => false,
-        };
-        if permitted {
-            return Ok(());
-        }
-        Err(self.refuse_address(&host, canonical, reach))
-    }
-
-    fn opens(&self, address: IpAddr, reach: Reach) -> bool {
-        self.addresses.iter().any(|range| match range {
-            AddressRange::Private => reach == Reach::Private,
-            AddressRange::Net(net) => net.contains(&address),
-        })
-    }
-
-    fn refuse_address(&self, host: &str, address: IpAddr, reach: Reach) -> Refusal {
-        let what = reach.described();
-        if reach.needs_literal() {
-            let literal = Self {
-                host: HostPattern::Address(address),
-                ..self.clone()
-            };
-            return Refusal::new(
-                format!(
-                    "{host} leads to {address}, {what}: only a grant of that very address opens it."
-                ),
-                Some(Change::AddHttp(literal)),
-            );
-        }
-        let net = IpNet::from(address);
-        let mut to = self.clone();
-        to.addresses.push(AddressRange::Net(net));
-        if let HostPattern::Address(own) = &mut to.host {
-            *own = address;
-        }
-        let change = Change::WidenHttp {
-            from: self.clone(),
-            to: to.yaml(),
-            what: format!("addresses: [\"{net}\"]"),
-        };
-        Refusal::new(
-            format!("{host} leads to {address}, {what}, which this grant does not open."),
-            Some(change),
-        )
     }
 
     /// Returns whether both can cover the same request, ignoring methods.

@@ -2,9 +2,12 @@
 
 mod address;
 mod grant;
+mod permit;
 mod refusal;
 mod request;
 mod steering;
+mod target;
+mod yaml;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +16,9 @@ use url::Url;
 
 pub use grant::{AddressRange, GrantError, HttpGrant};
 pub use refusal::{MissingGrants, MissingPin, Needs, Refusal, imports_missing};
-pub use refusal::{WITHOUT_FILE, allow_with, scalar};
+pub use refusal::{WITHOUT_FILE, allow_with};
 pub use steering::folded;
+pub use yaml::scalar;
 
 /// What the operator granted a handler. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
