@@ -160,6 +160,7 @@ impl Folder {
                 is_settled,
                 ..candidate(&self.dir, &name, signature, self.bytes_max)
             }),
+            Change::Changed(name) => SourceEvent::Changed(origin(&self.dir, &name)),
             Change::Settled(name) => SourceEvent::Settled(origin(&self.dir, &name)),
             Change::Removed(name) => SourceEvent::Removed(origin(&self.dir, &name)),
         }
