@@ -22,7 +22,7 @@ pub enum LoadError {
     #[error("loading failed inside the server, which is a bug of the server: {0}")]
     Bug(String),
     /// It changed while it was read. It is offered again once it has not changed for a while.
-    #[error("it changed while it was read: it is read again")]
+    #[error("it changed while it was read: try again once it is complete")]
     Changed,
     /// No fault of the module: it may load later.
     #[error("this server cannot load it: {0}")]
