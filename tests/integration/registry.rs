@@ -170,3 +170,18 @@ async fn without_a_source_the_registry_is_ready_and_empty() {
     assert!(ready.is_ok());
     assert!(registry.serving().listed().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_ends_if_its_bytes_change_and_what_served_goes_on() {
+    let rig = Rig::with(&["probe"]).await;
+    let mut reading = rig.source.put_slowly("probe");
+    rig.source.change("probe");
+    let ended = tokio::time::timeout(Duration::from_secs(20), reading.closed());
+    ended
+        .await
+        .expect("the load of bytes that are gone goes on");
+    assert!(rig.serves("probe"));
+    let info = rig.put("probe", modules::bytes("hostile")).await;
+    assert_eq!(info.state, ModuleState::Ready);
+    assert!(rig.serves("hostile"));
+}

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use alert_manager::runtime::{Candidate, Content, ModuleSource, Origin, SourceEvent};
+use alert_manager::runtime::{Candidate, Content, LoadError, ModuleSource, Origin, SourceEvent};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// A source whose modules are in memory. Its clones are one source: one is given to the registry, one is kept.
 #[derive(Clone)]
@@ -58,19 +58,36 @@ impl Memory {
 
     /// Offers a module, in the place of what had this name before.
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
-        let mut state = self.0.state.lock();
-        state.modules.insert(name.to_owned(), bytes.clone());
-        let event = self.offer(name, bytes);
-        state.events.push_back(event);
-        self.0.changed.notify_one();
+        let offer = self.offer(name, bytes.clone());
+        self.0.state.lock().modules.insert(name.to_owned(), bytes);
+        self.push(offer);
+    }
+
+    /// Offers a module whose bytes are read only once they are sent.
+    pub fn put_slowly(&self, name: &str) -> oneshot::Sender<Vec<u8>> {
+        let (bytes, read) = oneshot::channel();
+        let content = async {
+            let bytes = read.await.unwrap_or_default();
+            let exposure = None;
+            Ok(Content { bytes, exposure })
+        };
+        self.push(self.offer_content(name, content.boxed()));
+        bytes
+    }
+
+    /// Reports that a module has changed since it was offered.
+    pub fn change(&self, name: &str) {
+        self.push(SourceEvent::Changed(self.origin(name)));
     }
 
     /// Removes a module.
     pub fn remove(&self, name: &str) {
-        let mut state = self.0.state.lock();
-        state.modules.remove(name);
-        let event = SourceEvent::Removed(self.origin(name));
-        state.events.push_back(event);
+        self.0.state.lock().modules.remove(name);
+        self.push(SourceEvent::Removed(self.origin(name)));
+    }
+
+    fn push(&self, event: SourceEvent) {
+        self.0.state.lock().events.push_back(event);
         self.0.changed.notify_one();
     }
 
@@ -79,11 +96,19 @@ impl Memory {
             bytes,
             exposure: None,
         };
+        self.offer_content(name, async { Ok(content) }.boxed())
+    }
+
+    fn offer_content(
+        &self,
+        name: &str,
+        content: BoxFuture<'static, Result<Content, LoadError>>,
+    ) -> SourceEvent {
         SourceEvent::Offered(Candidate {
             origin: self.origin(name),
             since: None,
             is_settled: true,
-            content: async { Ok(content) }.boxed(),
+            content,
         })
     }
 

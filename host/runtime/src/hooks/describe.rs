@@ -19,7 +19,6 @@ use crate::sandbox::cpu::CpuMeter;
 use crate::sandbox::engine::Sandbox;
 use crate::sandbox::guest::{GuestState, HasGuest as _};
 use crate::sandbox::meter::MemoryMeter;
-use crate::sandbox::stop::Stop;
 use crate::sandbox::store::new_store;
 use crate::trace::recorder::Recorder;
 use crate::types::StepFailure;
@@ -27,6 +26,12 @@ use alert_manager_core::alert::Timestamp;
 
 /// What `describe` is answered by every function but those of `log`.
 const DENIED: &str = "describe may only describe: nothing is granted while a module is loaded";
+
+/// Passed to wasmtime as the error of a function that cannot answer that it is denied. It ends the call as a failure of the
+/// module: the server denies it again at every try.
+#[derive(Debug, thiserror::Error)]
+#[error("{DENIED}")]
+struct Denied;
 
 /// Why a module could not be described.
 pub(crate) enum DescribeFailure {
@@ -76,16 +81,21 @@ pub(crate) async fn describe(
     let deadline = Instant::now() + DESCRIBE_WALL_MAX;
     match tokio::time::timeout_at(deadline.into(), described).await {
         Ok(Ok(description)) => Ok(description),
-        Ok(Err(error)) => Err(match failure_of(&error, store.data()) {
-            StepFailure::Trap(_) if !is_instantiated && error.downcast_ref::<Trap>().is_none() => {
-                DescribeFailure::Mismatch(format!("{error:#}"))
-            }
-            failure => DescribeFailure::Failed(failure),
-        }),
+        Ok(Err(error)) => Err(failure(&error, store.data(), is_instantiated)),
         Err(_) => Err(DescribeFailure::Failed(StepFailure::Timeout(format!(
             "{}: describe was not done within {DESCRIBE_WALL_MAX:?}",
             LimitName::Wall
         )))),
+    }
+}
+
+fn failure(error: &wasmtime::Error, guest: &GuestState, is_instantiated: bool) -> DescribeFailure {
+    let is_of_its_code = error.is::<Trap>() || error.is::<Denied>();
+    match failure_of(error, guest) {
+        StepFailure::Trap(_) if !is_instantiated && !is_of_its_code => {
+            DescribeFailure::Mismatch(format!("{error:#}"))
+        }
+        failure => DescribeFailure::Failed(failure),
     }
 }
 
@@ -118,7 +128,7 @@ fn denying_linker(sandbox: &Sandbox, component: &Component) -> Result<Linker<Gue
 /// Answers `denied`, `unavailable` or absent, whichever of them a function can answer.
 fn deny(function: &ComponentFunc, results: &mut [Val]) -> Result<()> {
     for (result, ty) in results.iter_mut().zip(function.results()) {
-        *result = denial(&ty).ok_or_else(|| Stop::Host(DENIED.to_owned()))?;
+        *result = denial(&ty).ok_or(Denied)?;
     }
     Ok(())
 }
@@ -175,10 +185,12 @@ mod tests {
         )
     }
 
-    async fn answer(component: &str) -> Result<Vec<Val>> {
-        let sandbox = Sandbox::new(Bounds::default())?;
-        let component = Component::new(&sandbox.engine, wat::parse_str(component)?)?;
-        let linker = denying_linker(&sandbox, &component)?;
+    /// Calls `g`. Returns what it returned, or the error with whose failure it is.
+    async fn answer(component: &str) -> Result<Vec<Val>, (wasmtime::Error, DescribeFailure)> {
+        let sandbox = Sandbox::new(Bounds::default()).unwrap();
+        let component = wat::parse_str(component).unwrap();
+        let component = Component::new(&sandbox.engine, component).unwrap();
+        let linker = denying_linker(&sandbox, &component).unwrap();
         let speaker = Speaker {
             handler: HandlerName::new("(describe)"),
             about: None,
@@ -192,11 +204,18 @@ mod tests {
             Advice::Describe,
         );
         let mut store = new_store(&sandbox, guest, CpuMeter::new(), &sandbox.share_of_describe);
-        let instance = linker.instantiate_async(&mut store, &component).await?;
+        let instance = linker.instantiate_async(&mut store, &component);
+        let instance = instance.await.unwrap();
         let g = instance.get_func(&mut store, "g").unwrap();
         let mut results = vec![Val::Bool(false)];
-        g.call_async(&mut store, &[], &mut results).await?;
-        Ok(results)
+        match g.call_async(&mut store, &[], &mut results).await {
+            Ok(()) => Ok(results),
+            Err(error) => {
+                // As if the code had run while the component was instantiated.
+                let failure = failure(&error, store.data(), false);
+                Err((error, failure))
+            }
+        }
     }
 
     #[tokio::test]
@@ -224,8 +243,19 @@ mod tests {
         ] {
             match (answer(&passes_on(error, result)).await, expected) {
                 (Ok(results), Some(expected)) => assert_eq!(results, [expected], "{result}"),
-                (Err(error), None) => assert!(format!("{error:#}").contains(DENIED), "{error:#}"),
-                (answered, _) => panic!("{result}: {answered:?}"),
+                (Err((error, failure)), None) => {
+                    assert!(format!("{error:#}").contains(DENIED), "{error:#}");
+                    match failure {
+                        // The module's, which no retry mends.
+                        DescribeFailure::Failed(StepFailure::Trap(why)) => {
+                            assert!(why.contains(DENIED), "{why}");
+                        }
+                        DescribeFailure::Failed(other) => panic!("{other:?}"),
+                        DescribeFailure::Mismatch(why) => panic!("mismatch: {why}"),
+                    }
+                }
+                (Ok(answered), _) => panic!("{result}: {answered:?}"),
+                (Err((error, _)), _) => panic!("{result}: {error:#}"),
             }
         }
     }

@@ -7,6 +7,7 @@
 //! - A name that is pinned to a hash is served by that module or by none.
 //! - The candidates of the first scan are decided together, the oldest first, so that the order of loading does not count.
 
+mod entry;
 mod input;
 mod pins;
 
@@ -16,6 +17,7 @@ use crate::ModuleState;
 use crate::modules::load_error::LoadError;
 use crate::modules::source::Origin;
 use alert_manager_core::alert::HandlerName;
+use entry::{Cause, Entry, Newest};
 use pins::{pin_error, take_unpinned};
 
 pub(crate) use input::{Claim, Loaded, Offer};
@@ -48,37 +50,6 @@ pub(crate) struct Catalog<M> {
     pins: Pins,
     entries: BTreeMap<Origin, Entry<M>>,
     is_first_scan: bool,
-}
-
-struct Entry<M> {
-    offer: Offer,
-    newest: Newest<M>,
-    /// The newest module, or one before it.
-    serving: Option<Loaded<M>>,
-}
-
-/// What became of an origin's newest candidate.
-enum Newest<M> {
-    Loading,
-    /// Is decided at the end of the first scan.
-    Undecided(Result<Loaded<M>, LoadError>),
-    Serves,
-    /// Cannot be loaded, but may be incomplete.
-    Unsettled(LoadError),
-    Refused {
-        why: String,
-        cause: Cause<M>,
-    },
-}
-
-/// What has to change before what was refused can serve.
-enum Cause<M> {
-    /// Its bytes.
-    Bytes,
-    /// This server's state, at any time.
-    Host,
-    /// Another origin's claim to its name, or its pin.
-    Conflict(Loaded<M>),
 }
 
 /// One origin, as it is listed.
@@ -135,20 +106,11 @@ impl<M: Claim> Catalog<M> {
         entries.any(|entry| matches!(entry.newest, Newest::Unsettled(_)))
     }
 
-    /// Returns the origins that were refused for a fault of this server: they may load now.
-    pub(crate) fn host_faults(&self) -> Vec<Origin> {
-        let is_fault = |entry: &Entry<M>| {
-            matches!(
-                &entry.newest,
-                Newest::Refused {
-                    cause: Cause::Host,
-                    ..
-                }
-            )
-        };
+    /// Returns the origins whose candidates did not load for no fault of their own: they may load now.
+    pub(crate) fn may_load_now(&self) -> Vec<Origin> {
         let entries = self.entries.iter();
-        let faults = entries.filter(|(_, entry)| is_fault(entry));
-        faults.map(|(origin, _)| origin.clone()).collect()
+        let may = entries.filter(|(_, entry)| entry.may_load_now());
+        may.map(|(origin, _)| origin.clone()).collect()
     }
 
     /// Notes that the origin has a new candidate, which is being loaded.
@@ -177,6 +139,11 @@ impl<M: Claim> Catalog<M> {
         }
         let decision = self.decide(origin, result);
         self.with_claims(decision.into_iter().collect())
+    }
+
+    /// Forgets what became of the origin's candidate: its bytes are others now. What serves goes on serving.
+    pub(crate) fn changed(&mut self, origin: &Origin) {
+        self.take_newest(origin);
     }
 
     /// Notes that the origin's candidate is complete: if it could not be loaded, it is refused.
@@ -254,7 +221,10 @@ impl<M: Claim> Catalog<M> {
                 None => self.serve(origin, loaded),
                 Some(why) => self.refuse(origin, why, Cause::Conflict(loaded)),
             }),
-            Err(error) if self.entries.get(origin)?.offer.is_settled => {
+            Err(error)
+                if self.entries.get(origin)?.offer.is_settled
+                    && !matches!(error, LoadError::Changed) =>
+            {
                 let cause = match error {
                     LoadError::Host(_) => Cause::Host,
                     _ => Cause::Bytes,

@@ -49,6 +49,7 @@ pub struct Folder {
     /// A look was requested, and no scan has started since.
     must_scan: bool,
     is_readable: bool,
+    has_been_read: bool,
     changed: Arc<Notify>,
     _watcher: Option<RecommendedWatcher>,
 }
@@ -71,6 +72,7 @@ impl Folder {
             scan: None,
             must_scan: true,
             is_readable: true,
+            has_been_read: false,
             _watcher: watch(&dir, Arc::clone(&changed)),
             changed,
             dir,
@@ -98,14 +100,12 @@ impl Folder {
             if !self.events.is_empty() {
                 continue;
             }
-            if let Some(since) = self.busy_since
-                && !self.must_scan
-                && (self.files.are_offered() || since.elapsed() >= BUSY_MAX)
-            {
+            let now = Instant::now();
+            if self.is_done(now) {
                 self.busy_since = None;
                 return SourceEvent::Idle;
             }
-            let due_at = self.due_at().into();
+            let due_at = self.due_at(now).into();
             tokio::select! {
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep_until(due_at) => {}
@@ -128,6 +128,7 @@ impl Folder {
             }
         };
         self.is_readable = true;
+        self.has_been_read = true;
         let changes = self.files.look(&there, Instant::now(), SystemTime::now());
         for change in changes {
             let event = self.event(change);
@@ -159,18 +160,29 @@ impl Folder {
                 is_settled,
                 ..candidate(&self.dir, &name, signature, self.bytes_max)
             }),
+            Change::Changed(name) => SourceEvent::Changed(origin(&self.dir, &name)),
             Change::Settled(name) => SourceEvent::Settled(origin(&self.dir, &name)),
             Change::Removed(name) => SourceEvent::Removed(origin(&self.dir, &name)),
         }
     }
 
-    /// Returns when to read the folder again if no change is reported before.
-    fn due_at(&self) -> Instant {
+    /// Returns true if the folder is idle at `now`, and that has not been reported.
+    fn is_done(&self, now: Instant) -> bool {
+        // Nothing is known of a folder before it was read: it only seems to be empty.
+        let are_offered = self.has_been_read && self.files.are_offered();
+        self.busy_since
+            .is_some_and(|since| !self.must_scan && (are_offered || now - since >= BUSY_MAX))
+    }
+
+    /// Returns when to read the folder again after `now` if no change is reported before.
+    fn due_at(&self, now: Instant) -> Instant {
         let idle_at = self.busy_since.map(|since| since + BUSY_MAX);
-        let due = [self.files.due_at(), idle_at].into_iter().flatten().min();
+        // A folder that cannot be read leaves its files as they are: what is due stays due, and reading on would not pause.
+        let files_at = self.files.due_at().filter(|_| self.is_readable);
+        let due = [files_at, idle_at].into_iter().flatten().min();
         // A moment later than due: a timer may be early by its resolution.
         let due = due.map(|at| at + Duration::from_millis(1));
-        let rescan_at = Instant::now() + RESCAN;
+        let rescan_at = now + RESCAN;
         due.map_or(rescan_at, |at| at.min(rescan_at))
     }
 }
@@ -256,3 +268,6 @@ fn watch(dir: &Path, changed: Arc<Notify>) -> Option<RecommendedWatcher> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

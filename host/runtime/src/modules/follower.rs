@@ -94,14 +94,14 @@ impl Follower {
         if let Some(pins) = rescan.pins {
             self.catalog.set_pins(pins);
         }
-        self.look(&self.catalog.host_faults());
+        self.look(&self.catalog.may_load_now());
         self.waiting.push((Instant::now(), rescan.done));
     }
 
     fn retry(&mut self) {
-        let faults = self.catalog.host_faults();
-        if !faults.is_empty() {
-            self.look(&faults);
+        let again = self.catalog.may_load_now();
+        if !again.is_empty() {
+            self.look(&again);
         }
     }
 
@@ -114,6 +114,10 @@ impl Follower {
         self.is_idle = matches!(event, SourceEvent::Idle);
         match event {
             SourceEvent::Offered(candidate) => self.load(candidate),
+            SourceEvent::Changed(origin) => {
+                self.stop_loading(&origin);
+                self.catalog.changed(&origin);
+            }
             SourceEvent::Settled(origin) => {
                 let decisions = self.catalog.settled(&origin);
                 self.publish(decisions);

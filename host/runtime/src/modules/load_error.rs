@@ -21,6 +21,9 @@ pub enum LoadError {
     /// A panic of the server while it loaded the module.
     #[error("loading failed inside the server, which is a bug of the server: {0}")]
     Bug(String),
+    /// It changed while it was read. It is offered again once it has not changed for a while.
+    #[error("it changed while it was read: try again once it is complete")]
+    Changed,
     /// No fault of the module: it may load later.
     #[error("this server cannot load it: {0}")]
     Host(String),

@@ -89,6 +89,8 @@ pub struct Candidate {
 pub enum SourceEvent {
     /// The origin has bytes that are new, or that are to be loaded again. Supersedes what the origin offered before.
     Offered(Candidate),
+    /// The origin has not the bytes any more that it offered last. What became of them does not count; others may follow.
+    Changed(Origin),
     /// What the origin offered last is complete: if it cannot be loaded, it is refused.
     Settled(Origin),
     /// The origin has nothing any more.

@@ -224,6 +224,54 @@ fn a_candidate_that_settles_while_it_is_loaded_is_refused_at_once() {
 }
 
 #[test]
+fn what_became_of_bytes_that_have_changed_is_forgotten() {
+    for (before, after) in [
+        (module("probe", 2), "a=probe@2 ready"),
+        (damaged(), "a=probe@1 ready"),
+        (disk_full(), "a=probe@1 ready"),
+        (module("owned", 2), "a=probe@1 ready"),
+    ] {
+        let mut catalog = scanned();
+        take(&mut catalog, "z", module("owned", 9));
+        take(&mut catalog, "a", module("probe", 1));
+        take(&mut catalog, "a", before);
+        catalog.changed(&origin("a"));
+        assert_eq!(state(&catalog)[0], after);
+        assert!(catalog.may_load_now().is_empty());
+        let decisions = short(&catalog.removed(&origin("z")));
+        assert_eq!(decisions, ["z removed: owned"], "a claims it no more");
+    }
+    let mut catalog = scanned();
+    catalog.changed(&origin("unknown"));
+    take(&mut catalog, "a", damaged());
+    catalog.changed(&origin("a"));
+    assert_eq!(state(&catalog), ["a=- loading"]);
+    // During the first scan.
+    let mut catalog = History::new(Pins::new());
+    take(&mut catalog, "a", damaged());
+    catalog.changed(&origin("a"));
+    assert!(catalog.end_first_scan().is_empty());
+    assert_eq!(state(&catalog), ["a=- loading"]);
+}
+
+#[test]
+fn a_candidate_that_changed_while_it_was_read_is_not_refused() {
+    for offer in [SETTLED, UNSETTLED] {
+        let mut catalog = scanned();
+        take(&mut catalog, "a", module("probe", 1));
+        catalog.offered(&origin("a"), offer);
+        let decisions = catalog.loaded(&origin("a"), Err(LoadError::Changed));
+        assert!(decisions.is_empty(), "{decisions:?}");
+        assert_eq!(state(&catalog), ["a=probe@1 ready"]);
+        assert!(catalog.has_unsettled(), "a rescan waits for it");
+        // It may have changed back before anybody saw it: then only this offers it again.
+        assert_eq!(catalog.may_load_now(), [origin("a")]);
+        assert_eq!(take(&mut catalog, "a", module("probe", 2)), ["a serves"]);
+        assert!(!catalog.has_unsettled());
+    }
+}
+
+#[test]
 fn of_the_first_scan_the_oldest_serves_however_long_each_took_to_load() {
     let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     let ages = [("a", at(3)), ("b", at(1)), ("c", at(2)), ("d", at(1))];
@@ -332,9 +380,9 @@ fn only_what_this_server_was_at_fault_for_may_load_again_unchanged() {
     take(&mut catalog, "b", damaged());
     take(&mut catalog, "c", module("probe", 1));
     take(&mut catalog, "d", module("probe", 2));
-    assert_eq!(catalog.host_faults(), [origin("a")]);
+    assert_eq!(catalog.may_load_now(), [origin("a")]);
     take(&mut catalog, "a", module("other", 1));
-    assert!(catalog.host_faults().is_empty());
+    assert!(catalog.may_load_now().is_empty());
 }
 
 /// Everything that can happen to an origin, tried in every order: whatever came before, no two origins serve one name, no module

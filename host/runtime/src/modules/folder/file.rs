@@ -1,11 +1,11 @@
 //! One file of the folder: whether it has changed, who could have written it, and its bytes.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::modules::load_error::LoadError;
+use crate::modules::load_error::{LoadError, blocking};
 use crate::modules::source::Content;
 
 /// Differs if a file's content does, without reading it. A link that leads elsewhere and a rename over the file change the
@@ -48,17 +48,34 @@ impl Signature {
 /// Reads the file that had this signature when it was last looked at.
 ///
 /// # Errors
-/// If it is no regular file, is larger than `bytes_max` or cannot be read.
+/// If it is no regular file, is larger than `bytes_max`, cannot be read or has changed since.
 pub(super) async fn content(
     dir: PathBuf,
     path: PathBuf,
     signature: Signature,
     bytes_max: u64,
 ) -> Result<Content, LoadError> {
+    blocking(move || {
+        let content = content_now(&dir, &path, signature, bytes_max);
+        // Last: bytes, or a reason to refuse them, count only if they are the ones that were offered.
+        match Signature::of(&dir, &path) {
+            Some(now) if now != signature => Err(LoadError::Changed),
+            _ => content,
+        }
+    })
+    .await
+}
+
+fn content_now(
+    dir: &Path,
+    path: &Path,
+    signature: Signature,
+    bytes_max: u64,
+) -> Result<Content, LoadError> {
+    let irregular =
+        || LoadError::NotAComponent("it is not a regular file, nor a link to one".to_owned());
     if !signature.is_file {
-        return Err(LoadError::NotAComponent(
-            "it is not a regular file, nor a link to one".to_owned(),
-        ));
+        return Err(irregular());
     }
     if signature.length > bytes_max {
         return Err(LoadError::NotAComponent(format!(
@@ -66,16 +83,21 @@ pub(super) async fn content(
             signature.length
         )));
     }
-    let content = tokio::task::spawn_blocking(move || {
-        let bytes = read(&path, bytes_max)?;
-        // After the file was read: who may write to it now could have written what was read.
-        let exposure = exposure(&dir, &path);
-        std::io::Result::Ok(Content { bytes, exposure })
-    });
-    content
-        .await
-        .map_err(|error| LoadError::Host(error.to_string()))?
-        .map_err(|error| LoadError::NotAComponent(format!("it cannot be read: {error}")))
+    let bytes = read(path, bytes_max)
+        .map_err(|error| unreadable(&error))?
+        .ok_or_else(irregular)?;
+    // After the file was read: who may write to it now could have written what was read.
+    let exposure = exposure(dir, path);
+    Ok(Content { bytes, exposure })
+}
+
+/// Returns what it means for a module that its file could not be read: a file that is there may be readable later.
+pub(super) fn unreadable(error: &io::Error) -> LoadError {
+    let why = format!("it cannot be read: {error}");
+    match error.kind() {
+        io::ErrorKind::NotFound => LoadError::NotAComponent(why),
+        _ => LoadError::Host(why),
+    }
 }
 
 /// Says who besides its owner could write to a module's file or replace it: everybody who may write to the folder, to the
@@ -101,7 +123,7 @@ fn exposure(dir: &Path, path: &Path) -> Option<String> {
                 return Ok(Some(format!("{place} belongs to another user than {dir}")));
             }
         }
-        std::io::Result::Ok(None)
+        io::Result::Ok(None)
     };
     look().unwrap_or_else(|error| {
         Some(format!(
@@ -116,8 +138,8 @@ fn exposure(_dir: &Path, _path: &Path) -> Option<String> {
     None
 }
 
-/// Reads a file that may grow or be replaced meanwhile.
-fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+/// Reads a file that may grow or be replaced meanwhile; None if it is not a regular one.
+fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -129,9 +151,9 @@ fn read(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
     }
     let file = options.open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file any more"));
+        return Ok(None);
     }
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(Some(bytes))
 }

@@ -15,6 +15,8 @@ const REMOVED_AFTER: Duration = Duration::from_millis(500);
 /// What has become of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
+    /// Differs from what was offered. Is offered again once it has not changed for a while.
+    Changed(String),
     Offered {
         name: String,
         signature: Signature,
@@ -108,16 +110,19 @@ impl Files {
         now: Instant,
         today: SystemTime,
     ) -> Vec<Change> {
+        let mut changes = Vec::new();
         for (name, signature) in there {
             match self.0.get_mut(name) {
                 Some(file) if file.signature == *signature => file.missing_since = None,
-                _ => {
+                before => {
+                    if before.is_some_and(|file| file.stage != Stage::Settling) {
+                        changes.push(Change::Changed(name.clone()));
+                    }
                     let file = File::new(*signature, now, today);
                     self.0.insert(name.clone(), file);
                 }
             }
         }
-        let mut changes = Vec::new();
         self.0.retain(|name, file| {
             if there.contains_key(name) {
                 changes.extend(file.advance(name, now));

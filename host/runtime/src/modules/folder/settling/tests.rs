@@ -44,6 +44,7 @@ impl Watched {
                 let settled = if is_settled { ", settled" } else { "" };
                 format!("{name} {} offered{settled}", signature.inode)
             }
+            Change::Changed(name) => format!("{name} changed"),
             Change::Settled(name) => format!("{name} settled"),
             Change::Removed(name) => format!("{name} removed"),
         });
@@ -84,7 +85,7 @@ fn a_copy_that_pauses_is_offered_again_and_settles_after_its_last_change() {
     folder.at(0);
     assert_eq!(folder.at(100), ["a 1 offered"]);
     folder.write("a", 2, 0);
-    assert!(folder.at(800).is_empty());
+    assert_eq!(folder.at(800), ["a changed"]);
     assert_eq!(folder.at(900), ["a 2 offered"]);
     assert!(folder.at(1_100).is_empty(), "one second after the first");
     assert_eq!(folder.at(1_800), ["a settled"]);
@@ -149,4 +150,24 @@ fn a_file_is_offered_again_on_request() {
     folder.files.offer_again("unknown");
     assert_eq!(folder.at(10), ["a 1 offered, settled"]);
     assert!(folder.at(20).is_empty());
+}
+
+#[test]
+fn only_what_was_offered_is_reported_as_changed_and_once() {
+    let mut folder = Watched::new();
+    folder.write("a", 1, 0);
+    folder.at(0);
+    folder.write("a", 2, 0);
+    assert!(folder.at(50).is_empty(), "it was not offered yet");
+    assert_eq!(folder.at(150), ["a 2 offered"]);
+    assert_eq!(folder.at(1_150), ["a settled"]);
+    folder.write("a", 3, 0);
+    assert_eq!(folder.at(1_200), ["a changed"]);
+    assert!(!folder.files.are_offered());
+    folder.write("a", 4, 0);
+    assert!(folder.at(1_250).is_empty());
+    assert_eq!(folder.at(1_350), ["a 4 offered"]);
+    // An old file in its place needs no time to settle.
+    folder.write("a", 5, 9);
+    assert_eq!(folder.at(1_400), ["a changed", "a 5 offered, settled"]);
 }
