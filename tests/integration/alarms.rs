@@ -516,6 +516,9 @@ async fn the_end_of_a_notice_waits_for_its_channel() {
     let story = server.wait_settled(&ids[0]).await;
     assert_eq!(story["state"], "dead", "{story:#}");
     slack.wait_for(|message| message.contains(&ids[0])).await;
+    // Slack has the message a moment before the notice is settled, and only one that is settled has its end follow.
+    let notice = notices(&server).await.remove(0);
+    server.wait_settled(notice["id"].as_str().unwrap()).await;
     for method in [POST, "chat.update"] {
         let refused = Fault::slack_error("not_in_channel");
         slack.faults().until_cleared(method, refused);
