@@ -205,7 +205,8 @@ impl Faults {
 
     /// Forgets every scripted fault and releases the calls that hang.
     pub fn clear(&self) {
-        self.script.lock().clear();
+        let mut script = self.script.lock();
+        script.clear();
         self.cleared.send_modify(|times| *times += 1);
     }
 
@@ -217,36 +218,46 @@ impl Faults {
         });
     }
 
-    /// Takes the fault that this call meets, if any.
-    pub(crate) fn take(&self, path: &str) -> Option<Fault> {
+    /// Returns what this call meets.
+    pub(crate) fn take(&self, path: &str) -> Met {
         let mut script = self.script.lock();
-        let (at, fault) = script.iter_mut().enumerate().find_map(|(at, scripted)| {
-            let is_for_it = scripted.path == ANY || scripted.path == path;
-            Some((at, is_for_it.then(|| scripted.choice.take())??))
-        })?;
-        if let Some(left) = &mut script[at].left {
-            *left -= 1;
-            if *left == 0 {
-                script.remove(at);
-            }
+        Met {
+            fault: chosen(&mut script, path),
+            // Under the lock: a test that clears the faults as soon as it has seen the call releases this one, too.
+            cleared: self.cleared.subscribe(),
         }
-        Some(fault)
     }
+}
 
-    /// Answers a call: `usual` runs if the fault lets it.
-    pub(crate) async fn answer(
-        &self,
-        fault: Option<Fault>,
-        usual: impl FnOnce() -> Response,
-    ) -> Response {
-        // Subscribed before anything runs, so that a clear in between is not missed.
-        let cleared = self.cleared.subscribe();
-        match fault {
+fn chosen(script: &mut VecDeque<Scripted>, path: &str) -> Option<Fault> {
+    let (at, fault) = script.iter_mut().enumerate().find_map(|(at, scripted)| {
+        let is_for_it = scripted.path == ANY || scripted.path == path;
+        Some((at, is_for_it.then(|| scripted.choice.take())??))
+    })?;
+    if let Some(left) = &mut script[at].left {
+        *left -= 1;
+        if *left == 0 {
+            script.remove(at);
+        }
+    }
+    Some(fault)
+}
+
+/// What a call meets.
+pub(crate) struct Met {
+    pub(crate) fault: Option<Fault>,
+    cleared: watch::Receiver<u64>,
+}
+
+impl Met {
+    /// Answers the call: `usual` runs if the fault lets it.
+    pub(crate) async fn answer(self, usual: impl FnOnce() -> Response) -> Response {
+        match self.fault {
             Some(Fault::Done(fault)) => {
                 let done = usual();
-                instead(Some(*fault), cleared, || done).await
+                instead(Some(*fault), self.cleared, || done).await
             }
-            fault => instead(fault, cleared, usual).await,
+            fault => instead(fault, self.cleared, usual).await,
         }
     }
 }

@@ -123,14 +123,14 @@ async fn endpoint(State(shared): State<Shared>, request: Request) -> Response {
             .and_then(|v| v.to_str().ok())
             .map(str::to_owned),
     };
-    let fault = shared.faults.take(&asked.path);
+    let met = shared.faults.take(&asked.path);
     shared.server.change(|s| s.asked.push(asked.clone()));
     let usual = || {
         shared
             .server
             .read(|s| s.answer(&asked).unwrap_or_else(Status::into_response))
     };
-    shared.faults.answer(fault, usual).await
+    met.answer(usual).await
 }
 
 #[cfg(test)]

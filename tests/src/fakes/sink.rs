@@ -136,7 +136,7 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
     };
     let path = parts.uri.path().to_owned();
     // Before the record, so that a test that has seen the request can script the next one.
-    let fault = state.faults.take(&path);
+    let met = state.faults.take(&path);
     let index = state.received.change(|all| {
         all.push(Received {
             method: parts.method.to_string(),
@@ -144,7 +144,7 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: super::slack::readable_headers(&parts.headers),
             body,
-            fault: fault.clone(),
+            fault: met.fault.clone(),
             is_done: false,
         });
         all.len() - 1
@@ -153,7 +153,7 @@ async fn take(State(state): State<Shared>, request: Request) -> Response {
         state.received.change(|all| all[index].is_done = true);
         ([("content-type", "application/json")], "{}").into_response()
     };
-    state.faults.answer(fault, usual).await
+    met.answer(usual).await
 }
 
 #[cfg(test)]

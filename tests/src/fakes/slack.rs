@@ -229,14 +229,14 @@ async fn endpoint(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let fault = shared.faults.take(&api_method);
+    let met = shared.faults.take(&api_method);
     let index = shared.workspace.change(|w| {
         w.calls.push(Call {
             method: api_method.clone(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
             headers: readable_headers(&headers),
             outcome: "fault".to_owned(),
-            fault: fault.clone(),
+            fault: met.fault.clone(),
         });
         w.calls.len() - 1
     });
@@ -255,7 +255,7 @@ async fn endpoint(
         }
         response
     };
-    shared.faults.answer(fault, usual).await
+    met.answer(usual).await
 }
 
 #[cfg(test)]
