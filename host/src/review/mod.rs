@@ -1,5 +1,5 @@
 //! Compares the configuration with the modules and reports what cannot work. `check` and the server both use it, so they never
-//! disagree. Makes no I/O.
+//! disagree. Makes no I/O, except `slack.rs`, which asks Slack.
 
 mod credentials;
 mod latest;

@@ -81,7 +81,7 @@ const ENRICH_KEYS: &[Key] = &[
 ];
 
 const RETRY_KEYS: &[Key] = &[
-    Key::new("max_attempts", Written::Count, "Attempts in all, of a failure that may pass.")
+    Key::new("max_attempts", Written::Count, "The attempts in all, for retryable failures.")
         .default_of(|| Retry::default().attempts_max.to_string())
         .example("5"),
     Key::new("min_backoff", Written::Duration, "The wait before the second attempt.")

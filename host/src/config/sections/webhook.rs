@@ -76,8 +76,8 @@ const HMAC_KEYS: &[Key] = &[
     Key::new(
         "timestamp_header",
         Written::Scalar(HEADER),
-        "The header that holds the time, in seconds since 1970, which is signed too and may be 5 minutes off. Without it \
-         whoever records a request can send it again.",
+        "The header that holds the time, in seconds since 1970, which is signed too and may differ by 5 minutes. Without \
+         it, anybody who records a request can send it again.",
     )
     .example("X-Grafana-Alerting-Timestamp"),
 ];

@@ -106,10 +106,16 @@ impl SqliteStore {
     }
 
     /// Ends a transaction that may be open after an error.
+    fn end_open(&self) -> rusqlite::Result<()> {
+        if self.conn.is_autocommit() {
+            return Ok(());
+        }
+        self.conn.execute_batch("ROLLBACK")
+    }
+
+    /// Takes back what a transaction has changed, in memory too.
     fn roll_back(&mut self) {
-        if !self.conn.is_autocommit()
-            && let Err(error) = self.conn.execute_batch("ROLLBACK")
-        {
+        if let Err(error) = self.end_open() {
             tracing::error!(%error, "rollback failed");
         }
         self.events.rollback();
@@ -133,10 +139,8 @@ impl Store for SqliteStore {
     }
 
     fn begin(&mut self) -> Result<SqliteTxn<'_>, StoreError> {
-        if !self.conn.is_autocommit() {
-            // An earlier rollback has failed.
-            self.conn.execute_batch("ROLLBACK")?;
-        }
+        // An earlier rollback may have failed.
+        self.end_open()?;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(SqliteTxn::new(self))
     }
@@ -156,10 +160,8 @@ impl Store for SqliteStore {
         let step = self.retention.step(&self.conn, limits, &mut self.kv_usage);
         if step.is_err() {
             self.kv_usage.clear();
-            if !self.conn.is_autocommit() {
-                // A failed rollback shows in the next transaction.
-                let _ = self.conn.execute_batch("ROLLBACK");
-            }
+            // A failed rollback shows in the next transaction.
+            let _ = self.end_open();
         }
         Ok(step?)
     }
@@ -171,9 +173,9 @@ impl Store for SqliteStore {
              DELETE FROM meta WHERE key = 'probe';
              COMMIT;",
         );
-        if tried.is_err() && !self.conn.is_autocommit() {
+        if tried.is_err() {
             // A failed rollback shows in the next try.
-            let _ = self.conn.execute_batch("ROLLBACK");
+            let _ = self.end_open();
         }
         Ok(tried?)
     }
