@@ -22,6 +22,7 @@ mod kubernetes_wire;
 mod scenario_json;
 pub(crate) mod serve;
 mod slack_api;
+mod slack_rates;
 
 pub use faults::{Fault, Faults, Gate};
 pub use kubernetes::Kubernetes;

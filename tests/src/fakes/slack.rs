@@ -1,11 +1,16 @@
 //! A strict fake of Slack's Web API: checks what Slack checks, answers as Slack does, keeps every message.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 
 use super::faults::Faults;
 use super::serve::Listening;
@@ -13,6 +18,7 @@ pub use super::slack_api::{CHANNELS, Call, ChannelKind};
 use super::slack_api::{Refusal, Workspace};
 use super::slack_message::render;
 pub use super::slack_message::{Message, Shown};
+use super::slack_rates::{Rates, Verdict};
 use super::watched::Watched;
 
 /// The token that it takes unless [`Slack::set_token`] says otherwise.
@@ -29,6 +35,8 @@ pub struct Slack {
 struct Shared {
     workspace: Watched<Workspace>,
     faults: Faults,
+    /// Absent if every call is taken, however many there are.
+    rates: Arc<Mutex<Option<Rates>>>,
 }
 
 impl Slack {
@@ -55,6 +63,7 @@ impl Slack {
         let shared = Shared {
             workspace: Watched::new(workspace),
             faults: Faults::default(),
+            rates: Arc::default(),
         };
         let router = Router::new()
             .route("/api/{method}", any(endpoint))
@@ -72,6 +81,12 @@ impl Slack {
     /// The faults to script.
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// Keeps to Slack's own rates from now on, in times that are `speed` times shorter than Slack's, and disables an app that
+    /// ignores them.
+    pub fn enforce_rates(&self, speed: u32) {
+        *self.shared.rates.lock() = Some(Rates::new(speed));
     }
 
     /// Takes only this token from now on; others are `invalid_auth`.
@@ -241,6 +256,13 @@ async fn endpoint(
         w.calls.len() - 1
     });
     let usual = || {
+        if let Some(refusal) = refused_by_rate(&shared, &api_method, &body) {
+            let code = refusal.code;
+            shared
+                .workspace
+                .change(|w| code.clone_into(&mut w.calls[index].outcome));
+            return refusal.into_response();
+        }
         let answer = shared.workspace.change(|w| {
             let result = w.call(&api_method, &method, &headers, &body);
             w.calls[index].outcome = result
@@ -256,6 +278,45 @@ async fn endpoint(
         response
     };
     met.answer(usual).await
+}
+
+/// A call that comes too often.
+struct TooOften {
+    code: &'static str,
+    retry_after_seconds: Option<u32>,
+}
+
+impl IntoResponse for TooOften {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "ok": false, "error": self.code }));
+        match self.retry_after_seconds {
+            Some(seconds) => {
+                let headers = [(header::RETRY_AFTER, seconds.to_string())];
+                (StatusCode::TOO_MANY_REQUESTS, headers, body).into_response()
+            }
+            None => body.into_response(),
+        }
+    }
+}
+
+fn refused_by_rate(shared: &Shared, method: &str, body: &[u8]) -> Option<TooOften> {
+    let mut rates = shared.rates.lock();
+    let rates = rates.as_mut()?;
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let channel = body["channel"].as_str().unwrap_or_default();
+    // A reply names the channel by its id, a message by its name: Slack counts them together.
+    let channel = shared.workspace.read(|w| w.id_of(channel));
+    match rates.judge(method, &channel, Instant::now()) {
+        Verdict::Taken => None,
+        Verdict::TooMany(seconds) => Some(TooOften {
+            code: "ratelimited",
+            retry_after_seconds: Some(seconds),
+        }),
+        Verdict::Disabled => Some(TooOften {
+            code: "account_inactive",
+            retry_after_seconds: None,
+        }),
+    }
 }
 
 #[cfg(test)]

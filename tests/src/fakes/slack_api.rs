@@ -102,6 +102,15 @@ impl Workspace {
         self.channels.entry(name.to_owned()).or_insert(id).clone()
     }
 
+    /// Returns the id of a channel that is named by its name or its id; what it is given if there is none.
+    pub(super) fn id_of(&self, channel: &str) -> String {
+        let name = channel.trim_start_matches('#');
+        self.channels
+            .get(name)
+            .map_or(channel, String::as_str)
+            .to_owned()
+    }
+
     pub(super) fn call(
         &mut self,
         api_method: &str,
