@@ -15,6 +15,7 @@ mod show;
 mod stand_in;
 mod start;
 mod storm;
+mod worst_day;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use show::Figures;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Every benchmark, in the order in which they run.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "sandbox",
     "start",
     "drop-in",
@@ -37,6 +38,7 @@ const NAMES: [&str; 9] = [
     "end-to-end",
     "latency",
     "storm",
+    "worst-day",
     "hostile",
     "builds",
 ];
@@ -83,6 +85,7 @@ fn measure(name: &str, arguments: &Arguments, figures: &mut Figures) -> anyhow::
         "ingest" => lean()?.block_on(ingest::run(load_time, figures)),
         "end-to-end" => lean()?.block_on(effects::rate(load_time, figures)),
         "latency" => lean()?.block_on(effects::latency(load_time, figures)),
+        "worst-day" => lean()?.block_on(worst_day::run(figures)),
         "hostile" => lean()?.block_on(hostile::run(load_time, figures)),
         "builds" => {
             let before = arguments.before.as_deref();

@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod dice;
 pub mod draw;
 pub mod fakes;
+
 pub mod harness;
 pub mod modules;
 pub mod openapi;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod prometheus;
 pub mod server;
 pub mod source;
+pub mod worst_day;
 
 /// How long a wait lasts before it fails its test: what has not happened by then will not. It asserts no speed.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

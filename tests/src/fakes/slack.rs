@@ -252,6 +252,7 @@ async fn endpoint(
             headers: readable_headers(&headers),
             outcome: "fault".to_owned(),
             fault: met.fault.clone(),
+            at: Instant::now(),
         });
         w.calls.len() - 1
     });

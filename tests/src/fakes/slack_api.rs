@@ -1,6 +1,7 @@
 //! The rules of Slack's Web API: what each method takes, refuses and answers.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::http::{HeaderMap, Method};
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ pub struct Call {
     pub outcome: String,
     /// The scripted fault that it met.
     pub fault: Option<Fault>,
+    /// When it arrived.
+    pub at: Instant,
 }
 
 /// What the fake holds.
