@@ -19,3 +19,4 @@ mod senders;
 mod shim;
 mod shutdown;
 mod tally;
+mod worst_day;
