@@ -151,8 +151,8 @@ impl Rig {
         let mut all = Vec::new();
         let mut before = String::new();
         loop {
-            let page = self.get(&format!("/api/v1/deliveries?limit=1000{before}"));
-            let page = page.await;
+            let path = format!("/api/v1/deliveries?limit=1000{before}");
+            let page = self.get(&path).await;
             all.extend(page["deliveries"].as_array().unwrap().iter().cloned());
             match page["next"].as_str() {
                 Some(next) => before = format!("&before={next}"),
