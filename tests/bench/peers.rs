@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -87,7 +86,8 @@ pub(crate) struct Gunicorn {
 
 impl Gunicorn {
     pub(crate) async fn start(slack_url: &str) -> anyhow::Result<Self> {
-        let python = environment()?;
+        let python =
+            tests::python::environment("bench-python", &["flask", "slack_sdk", "gunicorn"])?;
         let dir = TempDir::new_in(workspace().join("target"))?;
         fs::write(dir.path().join("app.py"), FLASK_APP)?;
         let address = free_address()?;
@@ -105,28 +105,6 @@ impl Gunicorn {
             _process: process,
         })
     }
-}
-
-/// Makes the Python environment once, below `target/`, and returns its interpreter.
-fn environment() -> anyhow::Result<PathBuf> {
-    let dir = workspace().join("target/bench-python");
-    let python = dir.join("bin/python");
-    if dir.join("complete").exists() {
-        return Ok(python);
-    }
-    let made = Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&dir)
-        .status()
-        .context("python3 is not installed")?;
-    anyhow::ensure!(made.success(), "python3 cannot make an environment");
-    let installed = Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet"])
-        .args(["flask", "slack_sdk", "gunicorn"])
-        .status()?;
-    anyhow::ensure!(installed.success(), "pip cannot install Flask");
-    fs::write(dir.join("complete"), "")?;
-    Ok(python)
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {

@@ -40,5 +40,6 @@ mod reference;
 mod registry;
 mod sandbox;
 mod settings;
+mod slack_sdk;
 mod standing;
 mod story;

@@ -11,6 +11,7 @@ pub mod modules;
 pub mod openapi;
 pub mod process;
 pub mod prometheus;
+pub mod python;
 pub mod server;
 pub mod source;
 pub mod worst_day;
