@@ -210,6 +210,7 @@ impl Router {
                     handlers: route.handlers.clone(),
                     priority: route.priority.unwrap_or_else(|| Priority::of(labels)),
                     repeat_after: route.repeat_after,
+                    storm: None,
                 }
             })
             .collect()

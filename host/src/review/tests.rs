@@ -39,6 +39,7 @@ fn module(
         summary: "Does.".to_owned(),
         alerts,
         act_only: false,
+        storm_one: false,
         settings,
     };
     (info, description)

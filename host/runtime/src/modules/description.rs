@@ -52,6 +52,7 @@ pub(crate) fn checked(given: hooks::Description) -> Result<Description, String> 
         summary: summary.to_owned(),
         alerts,
         // In `handler.wit`, at `more`.
+        storm_one: false,
         act_only: given
             .more
             .iter()

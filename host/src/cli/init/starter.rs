@@ -347,6 +347,7 @@ mod tests {
                 summary: "Does.".to_owned(),
                 alerts: vec![name.to_owned()],
                 act_only: false,
+                storm_one: false,
                 settings,
             };
             let module = ModuleInfo {
