@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{Beside, Memory};
+    use crate::model::{Memory, OtherRoutes};
 
     fn way(route: &str, is_blocked: bool) -> Way {
         Way {
@@ -143,7 +143,7 @@ mod tests {
             since: from_millis(0),
             not_before: None,
             route: route.into(),
-            beside: Beside::Nothing,
+            other_routes: OtherRoutes::None,
             waits_for: Vec::new(),
             pipeline: handlers.iter().map(|name| HandlerName::new(name)).collect(),
             next_handler: None,

@@ -175,19 +175,23 @@ impl Lease {
         if let Some(doubts) = invoked.doubts {
             step.set_doubts(doubts);
         }
-        for dependency in &invoked.has {
+        for dependency in &invoked.answered {
             self.worker.queue.wake(dependency, Wake::All);
         }
-        self.has.extend(invoked.has);
+        self.answered.extend(invoked.answered);
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => succeeded(step, output),
             Err(failure) => {
                 let mut woken = self.woken.remove(&index).unwrap_or_default();
-                woken.extend(self.has.iter().map(|had| (had.clone(), Wake::All)));
+                woken.extend(
+                    self.answered
+                        .iter()
+                        .map(|answered| (answered.clone(), Wake::All)),
+                );
                 let met = Met {
                     hold: invoked.hold,
-                    needs: invoked.needs,
+                    unanswered: invoked.unanswered,
                     woken,
                 };
                 self.failed(index, &failure, met, settings, Timestamp::now());
