@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::alarms::{HeartbeatWatch, HoldAlarms, PingClient, Pings};
-use crate::config::{Config, Problems, Store};
+use crate::config::{Config, Problems};
 use crate::http::api::Api;
 use crate::http::origin::OriginCheck;
 use crate::http::server::{Bound, Server, Tls};
@@ -103,9 +103,8 @@ impl App {
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let tls = config.tls_server.clone().map(Tls::new).transpose()?;
-        let Store::Sqlite(path) = &config.store;
         let caps = options::caps(&config, &[]);
-        let (queue, leases) = Queue::open(path, config.queue.clone(), caps)?;
+        let (queue, leases) = Queue::open(&config.store, config.queue.clone(), caps)?;
         let ref_key = queue.secret(MESSAGE_REFS);
         let runtime = Runtime::new(options::runtime_options(
             &config,
@@ -238,7 +237,7 @@ impl App {
         tasks.spawn(pings.run());
         let prober = Prober {
             queue: state.queue.clone(),
-            holds: Arc::clone(state.runtime.holds()),
+            slack_breaker: Arc::clone(state.runtime.slack_breaker()),
             breakers: Arc::clone(&state.breakers),
         };
         tasks.spawn(prober.run(phase.clone()));
@@ -257,7 +256,7 @@ impl App {
         HoldAlarms {
             queue: self.state.queue.clone(),
             notifier: Arc::clone(&self.state.notifier),
-            holds: Arc::clone(self.state.runtime.holds()),
+            slack_breaker: Arc::clone(self.state.runtime.slack_breaker()),
             ways_changes: self.state.folder_changes(),
         }
     }
@@ -284,7 +283,7 @@ impl App {
         let api = Api {
             queue: state.queue.clone(),
             registry: Arc::clone(&state.registry),
-            holds: Arc::clone(state.runtime.holds()),
+            slack_breaker: Arc::clone(state.runtime.slack_breaker()),
             breakers: Arc::clone(&state.breakers),
             heartbeats: Arc::clone(&state.heartbeats),
             metrics: Arc::clone(&state.metrics),

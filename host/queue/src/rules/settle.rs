@@ -1,32 +1,33 @@
-//! How a lease ends, as it is stored, and how it ends for the schedule.
+//! Decides the state of a delivery when its lease ends.
 
 use alert_manager_core::alert::{HandlerName, Timestamp};
 use alert_manager_core::journal::Dependency;
 
 use crate::model::clock::Ticks;
-use crate::model::{Reason, Stands, State};
+use crate::model::{AfterLease, Reason, State};
 
-/// What a worker has decided, in the clocks of the queue.
+/// What the worker has decided about a delivery.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is done or dead, as the reason says.
     Ended(Reason),
-    /// It goes on later.
+    /// It continues later.
     Wait {
-        /// Whose concurrency permit it needs next.
+        /// The handler whose concurrency permit it needs next.
         handler: HandlerName,
+        /// When, on the monotonic clock.
         due: Ticks,
-        /// The same by the time of day, in milliseconds; absent if nothing failed.
+        /// The same in milliseconds since 1970, by the time of day; absent if nothing failed.
         not_before: Option<i64>,
-        /// What it waits for, besides its time.
+        /// Dependencies whose recovery makes it due before that.
         waits_for: Vec<Dependency>,
     },
 }
 
-/// Decides how a delivery stands after a lease that ended so.
-pub(crate) fn stands(outcome: &Outcome, now: Timestamp) -> Stands<'_> {
+/// Returns the state of a delivery after a lease with this outcome.
+pub(crate) fn after_lease(outcome: &Outcome, now: Timestamp) -> AfterLease<'_> {
     match outcome {
-        Outcome::Ended(reason) => Stands {
+        Outcome::Ended(reason) => AfterLease {
             state: reason.state(),
             reason: Some(*reason),
             settled_at: Some(now),
@@ -40,7 +41,7 @@ pub(crate) fn stands(outcome: &Outcome, now: Timestamp) -> Stands<'_> {
             not_before,
             waits_for,
             ..
-        } => Stands {
+        } => AfterLease {
             state: match not_before {
                 Some(_) => State::Retrying,
                 None => State::Queued,
@@ -75,10 +76,10 @@ mod tests {
             (wait(Some(7)), State::Retrying, false, false),
             (wait(None), State::Queued, false, true),
         ] {
-            let stands = stands(&outcome, from_millis(1));
-            assert_eq!(stands.state, state, "{outcome:?}");
-            assert_eq!(stands.settled_at.is_some(), is_settled, "{outcome:?}");
-            assert_eq!(stands.yields, yields, "{outcome:?}");
+            let after = after_lease(&outcome, from_millis(1));
+            assert_eq!(after.state, state, "{outcome:?}");
+            assert_eq!(after.settled_at.is_some(), is_settled, "{outcome:?}");
+            assert_eq!(after.yields, yields, "{outcome:?}");
         }
     }
 }

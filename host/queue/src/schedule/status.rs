@@ -1,13 +1,14 @@
-//! What can be asked of the scheduler.
+//! Queries of the scheduler.
 
 use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, Priority, Timestamp};
 
+use crate::model::{Abandoned, HandlerCounts};
+
 use super::{Phase, Scheduler};
-use crate::model::{HandlerCounts, Left};
 
 impl Scheduler {
-    /// Returns when something becomes due by itself.
+    /// Returns when the next delivery becomes due by its timer, or when all deliveries may run again.
     pub(crate) fn next_due(&self, now: Ticks) -> Option<Ticks> {
         if !self.attached {
             return None;
@@ -16,13 +17,13 @@ impl Scheduler {
         timer.into_iter().chain(self.alone.ends_at(now)).min()
     }
 
-    /// Returns when the oldest that is not settled was accepted, or sent again. Not that of the first identifier: one that was
-    /// sent again has its old one, and one that came while the clock was wrong has any time.
+    /// Returns when the oldest delivery that is not settled was accepted, or retried by a person. That need not be the one with the
+    /// lowest identifier: a retried delivery keeps its identifier, and the system's clock may have been wrong.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.items.values().map(|i| i.accepted_at).min()
     }
 
-    /// Returns when the oldest critical one that is not settled was accepted.
+    /// As [`Self::oldest`], of critical deliveries alone.
     pub(crate) fn oldest_critical(&self) -> Option<Timestamp> {
         if self.criticals == 0 {
             return None;
@@ -34,15 +35,15 @@ impl Scheduler {
             .min()
     }
 
-    /// Returns what each handler has.
+    /// Returns how many deliveries of each handler wait and run.
     pub(crate) fn counts(&self) -> Vec<HandlerCounts> {
         let mut counts: Vec<HandlerCounts> = self
             .handlers
             .iter()
-            .map(|permits| HandlerCounts {
-                handler: permits.name.clone(),
+            .map(|queue| HandlerCounts {
+                handler: queue.handler.clone(),
                 waiting: 0,
-                running: permits.taken,
+                running: queue.permits_taken,
             })
             .collect();
         for item in self.items.values() {
@@ -53,14 +54,14 @@ impl Scheduler {
         counts
     }
 
-    /// Hands nothing out any more; returns every lease, and how far it had come.
-    pub(crate) fn close(&mut self) -> Vec<(DeliveryId, Left)> {
+    /// Stops starting deliveries; returns every lease, and whether a worker had started it.
+    pub(crate) fn close(&mut self) -> Vec<(DeliveryId, Abandoned)> {
         self.closed = true;
         self.items
             .iter()
             .filter_map(|(id, item)| match item.phase {
-                Phase::Leased { started: false } => Some((*id, Left::Unbegun)),
-                Phase::Leased { .. } => Some((*id, Left::UnderWay)),
+                Phase::Leased { started: false } => Some((*id, Abandoned::NotStarted)),
+                Phase::Leased { .. } => Some((*id, Abandoned::Started)),
                 _ => None,
             })
             .collect()
@@ -79,6 +80,6 @@ impl Scheduler {
         }
         self.handlers
             .iter()
-            .any(|permits| !permits.is_idle() && permits.has_free())
+            .any(|queue| !queue.is_empty() && queue.has_permit())
     }
 }

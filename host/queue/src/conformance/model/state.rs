@@ -1,4 +1,4 @@
-//! What the queue is to do, by a few maps in memory.
+//! A model of the queue: a few maps in memory.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) type Event = (u8, i64, bool);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Until this many seconds after the start; listed as retrying if it was put off.
+    /// Waits until this many seconds after the start; listed as retrying if it failed.
     Waits {
         due: u64,
         put_off: bool,
@@ -44,7 +44,7 @@ pub(super) struct Known {
     pub(super) deaths: u32,
     pub(super) suspected: u32,
     pub(super) after_crash: bool,
-    /// A re-send has revived it since a person last did.
+    /// True if a re-send has revived it since a person last retried it.
     pub(super) resent: bool,
     pub(super) ended_s: u64,
 }
@@ -81,7 +81,7 @@ pub(super) struct Model {
     pub(super) starts: BTreeMap<(u8, i64), Current>,
     /// The start of the firing that a resolved with another start has ended.
     pub(super) moved: BTreeMap<(u8, i64), i64>,
-    /// Only suspects run until then.
+    /// Until when only suspects run.
     pub(super) alone_until_s: u64,
 }
 
@@ -179,7 +179,7 @@ impl Model {
         self.deliveries.values().filter(leased).count()
     }
 
-    /// Returns true where a suspect could run: it is due, and the first of its ordering key.
+    /// Returns true if a suspect could run: it is due, and the first of its ordering key.
     pub(super) fn has_ready_suspect(&self) -> bool {
         self.deliveries.iter().any(|(id, known)| {
             known.suspected > 0
@@ -190,7 +190,7 @@ impl Model {
         })
     }
 
-    /// While suspects run alone, a lease is one of theirs and the only one; another says that no suspect could run.
+    /// Checks a lease while suspects run alone: it is that of a suspect and the only one, or no suspect could run.
     pub(super) fn check_alone(&mut self, id: DeliveryId) {
         if self.now_s >= self.alone_until_s {
             return;
@@ -207,13 +207,13 @@ impl Model {
             .filter(move |(_, k)| k.event.0 == of.0)
     }
 
-    pub(super) fn is_passed(&self, id: DeliveryId) -> bool {
+    pub(super) fn is_overtaken(&self, id: DeliveryId) -> bool {
         self.of_key(self.deliveries[&id].event).any(|(other, k)| {
             *other > id && (k.stage == Stage::Done || (k.is_open() && k.leases > 0))
         })
     }
 
-    /// A lease was handed out: was it this one's turn?
+    /// Checks that a lease was granted to a delivery that may run, and records it.
     pub(super) fn lease(&mut self, leased: &Leased) {
         let id = leased.id;
         self.check_alone(id);
@@ -224,7 +224,7 @@ impl Model {
         );
         for (other_id, other) in self.of_key(known.event) {
             assert!(other.stage != Stage::Leased, "two of one ordering key run");
-            // One that has begun goes on, also if an older one was sent again since.
+            // One that runs continues even if an older one was retried since.
             assert!(
                 !other.is_open() || *other_id >= id || known.leases > 0,
                 "an older one of its ordering key waits"
@@ -239,7 +239,7 @@ impl Model {
         );
     }
 
-    /// Nothing waits that could run.
+    /// Checks that no delivery waits that could run.
     pub(super) fn check_idle(&mut self, held: usize) {
         assert!(held <= CAP as usize);
         if held == CAP as usize {
@@ -271,7 +271,7 @@ impl Model {
         }
     }
 
-    /// The process has ended: what was under way waits again, and it counts as a death if it was killed alone.
+    /// Ends the process: what was under lease waits again, and a kill counts as a death if only one delivery was under lease.
     pub(super) fn end(&mut self, killed: bool) {
         let alone = self.leased() == 1;
         for known in self.deliveries.values_mut() {
