@@ -16,14 +16,14 @@ async fn main() -> ExitCode {
         let _ = writeln!(std::io::stdout(), "{}", usage());
         return ExitCode::SUCCESS;
     }
-    let (port, outage) = match read(&args) {
+    let asked = match read(&args) {
         Ok(read) => read,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "fake-slack: {error:#}\n\n{}", usage());
             return ExitCode::from(2);
         }
     };
-    match run(port, &outage).await {
+    match run(&asked).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "fake-slack: {error:#}");
@@ -34,38 +34,61 @@ async fn main() -> ExitCode {
 
 fn usage() -> String {
     format!(
-        "Usage: fake-slack [PORT] [OPTIONS]   (port 9998 by default)\n\n{OPTIONS}\n\nExample: fake-slack --code not_in_channel --fail 30%"
+        "Usage: fake-slack [PORT] [OPTIONS]   (port 9998 by default)\n\n{RATES}\n{OPTIONS}\n\nExample: fake-slack --code not_in_channel --fail 30%"
     )
 }
 
-fn read(args: &[String]) -> anyhow::Result<(u16, Outage)> {
-    let (mut port, mut outage) = (9998, Outage::default());
+/// What `--help` says of the rates.
+const RATES: &str = "\
+  --rates                  keep to Slack's own rates, and disable an app that ignores them";
+
+/// What the command line asks for.
+struct Asked {
+    port: u16,
+    keeps_rates: bool,
+    outage: Outage,
+}
+
+fn read(args: &[String]) -> anyhow::Result<Asked> {
+    let mut asked = Asked {
+        port: 9998,
+        keeps_rates: false,
+        outage: Outage::default(),
+    };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let Some(option) = arg.strip_prefix("--") else {
-            port = arg
+            asked.port = arg
                 .parse()
                 .with_context(|| format!("{arg} is not a port"))?;
             continue;
         };
+        if option == "rates" {
+            asked.keeps_rates = true;
+            continue;
+        }
         let (name, value) = match option.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None if option == "down" => (option, None),
             None => (option, args.next().map(String::as_str)),
         };
-        if !outage.option(name, value)? {
+        if !asked.outage.option(name, value)? {
             bail!("{arg} is not an option");
         }
     }
-    Ok((port, outage))
+    Ok(asked)
 }
 
-async fn run(port: u16, outage: &Outage) -> anyhow::Result<()> {
+async fn run(asked: &Asked) -> anyhow::Result<()> {
+    let port = asked.port;
     let slack = Slack::start_on(port)
         .await
         .with_context(|| format!("cannot listen on port {port}"))?;
     slack.accept_anyone();
-    outage.begin(slack.faults());
+    if asked.keeps_rates {
+        slack.enforce_rates(1);
+    }
+    asked.outage.begin(slack.faults());
     let mut out = std::io::stdout();
     let api = slack.api_url();
     let root = api.trim_end_matches("api/");
