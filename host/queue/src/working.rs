@@ -13,8 +13,11 @@ use super::commit::inbox::{Settle, Urgent};
 use super::failpoint::Failpoint;
 use super::ledger::StepLedger;
 use super::model::clock::{self, Ticks};
-use super::model::{Lease, Leased, NOT_SENT, Next, Progress, ReadError, Reason, Settlement, Wake};
-use super::rules::settle::Outcome;
+use super::model::{
+    Clock, Lease, Leased, NOT_SENT, Next, Progress, ReadError, Reason, Settlement, Step,
+    StepStatus, Wake,
+};
+use super::rules::settle::{Outcome, Park};
 
 /// The longest `last_error` of a delivery, in bytes. The story has the whole text.
 const ERROR_BYTES_MAX: usize = 4_096;
@@ -62,13 +65,14 @@ impl Queue {
         }
     }
 
-    /// Takes a permit of `handler` for a delivery that is leased already. Returns false if none is free, or if other deliveries wait
-    /// for one: then settle with [`Next::Yield`]. While a suspect runs alone, other deliveries do not count.
+    /// Takes a permit of `handler` for a delivery that is leased already. Returns false if none is free for it, or if other
+    /// deliveries have one before it: then settle with [`Next::Yield`]. While a suspect runs alone, other deliveries do not count.
     #[must_use]
-    pub fn try_take_permit(&self, handler: &HandlerName) -> bool {
+    pub fn try_take_permit(&self, lease: Lease, handler: &HandlerName) -> bool {
         let shared = &self.inner.shared;
         let now = shared.clock.ticks();
-        shared.scheduler.lock().try_take_permit(handler, now)
+        let mut scheduler = shared.scheduler.lock();
+        scheduler.try_take_permit(lease, handler, now)
     }
 
     /// Stores the progress of a leased delivery. Does not wait for it.
@@ -107,7 +111,18 @@ impl Queue {
                 not_before: Some(clock::millis_up(until)),
                 waits_for: settlement.progress.waits_for(),
             },
-            Next::Yield { handler } | Next::Park { handler, .. } => Outcome::Wait {
+            Next::Park {
+                handler,
+                parked,
+                is_clean,
+            } => Outcome::Park(Box::new(Park {
+                handler,
+                parked,
+                is_clean,
+                due: next_due(&settlement.progress, &shared.clock),
+                waits_for: settlement.progress.waits_for(),
+            })),
+            Next::Yield { handler } => Outcome::Wait {
                 handler,
                 due: Ticks::MIN,
                 not_before: None,
@@ -151,6 +166,21 @@ impl Queue {
     pub fn awaited(&self) -> Vec<Dependency> {
         self.inner.shared.scheduler.lock().awaited()
     }
+}
+
+/// Returns when the next step is due that waits for its time, and whose permit it needs.
+fn next_due(progress: &Progress, clock: &Clock) -> Option<(Ticks, HandlerName)> {
+    let now = clock.now();
+    let later = |step: &Step| {
+        Some((
+            step.not_before.filter(|at| *at > now)?,
+            step.handler.clone(),
+        ))
+    };
+    let pending = progress.steps.iter();
+    let pending = pending.filter(|step| step.status == StepStatus::Pending);
+    let (at, handler) = pending.filter_map(later).min_by_key(|(at, _)| *at)?;
+    Some((clock.ticks_after(wait(now, at)), handler))
 }
 
 fn wait(now: Timestamp, until: Timestamp) -> Duration {

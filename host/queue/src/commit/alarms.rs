@@ -1,7 +1,7 @@
 //! Alarms: alerts that the server raises and ends about itself, unlike notices, which follow from deaths. The store has a list of
 //! those that fire, so that they are found at startup without a scan, and are not confused with alerts of senders.
 
-use alert_manager_core::alert::{Alert, Event, Fingerprint, is_dead_letter_route};
+use alert_manager_core::alert::{Alert, Event, Fingerprint, Priority, is_dead_letter_route};
 
 use crate::model::{IfBlocked, Raised};
 use crate::rules::deaths::class_of_notice;
@@ -29,7 +29,7 @@ impl<T: Txn> Work<'_, '_, T> {
         if if_blocked == IfBlocked::Leave && notices.ways().iter().all(|way| way.is_blocked) {
             return Ok(Raised::Nowhere);
         }
-        let raised = self.notify(&*notices, alert.clone())?;
+        let raised = self.notify(&*notices, alert.clone(), Priority::Critical)?;
         if matches!(raised, Raised::Stored | Raised::Known) {
             self.push(Change::Alarms(fire));
         }

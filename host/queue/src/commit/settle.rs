@@ -67,6 +67,13 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 Answer::Ended(followed == Followed::Now)
             }
             Urgent::Alarms(_) => Answer::Alarms(self.alarms()?),
+            Urgent::CloseGate { name, until_ms } => {
+                self.push(Change::CloseGate {
+                    name: name.clone(),
+                    until_ms: *until_ms,
+                });
+                Answer::Nothing
+            }
             Urgent::LookAgain => {
                 self.look_again()?;
                 Answer::Nothing
@@ -157,6 +164,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 handler: handler.clone(),
                 due: *due,
                 waits_for: waits_for.clone(),
+            },
+            Outcome::Park(park) => Ended::Parked {
+                handler: park.handler.clone(),
+                parked: park.parked.clone(),
+                due: park.due.clone(),
+                waits_for: park.waits_for.clone(),
             },
         };
         self.group.ended.push((lease, ended));

@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 use alert_manager_core::alert::{Fingerprint, Timestamp};
+use alert_manager_core::gate::GateName;
 
 use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Abandoned, Caps, CrashOutcome, Delivery, Grant, LastEnd, OpenError, Options, Recovered, Row,
-    State,
+    Abandoned, Caps, CrashOutcome, Delivery, GATE_CLOSED_MS_MAX, Grant, LastEnd, OpenError,
+    Options, Recovered, Row, State,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
@@ -58,6 +59,7 @@ pub(crate) fn start<S: Store>(
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
+    open.restore_gates(&found.closed_gates);
     let outcomes = crashes::outcomes(&under_lease, clock.now());
     open.restore_crashed(&under_lease, &outcomes);
     let Unsettled {
@@ -151,6 +153,16 @@ impl Unsettled {
         }
     }
 
+    /// Keeps gates closed that a service had closed. Nothing waits at them yet: what was parked runs again, and asks anew.
+    fn restore_gates(&mut self, closed: &[(GateName, i64)]) {
+        for (name, until_ms) in closed {
+            let left_ms = until_ms.saturating_sub(self.now.as_millisecond());
+            if left_ms > 0 {
+                let until = self.ticks + left_ms.min(GATE_CLOSED_MS_MAX);
+                self.scheduler.restore_gate(name, until);
+            }
+        }
+    }
     /// Adds the deliveries that were under lease, except those that are dead now.
     fn restore_crashed(&mut self, under_lease: &[(Row, Abandoned)], outcomes: &[CrashOutcome]) {
         for ((row, _), outcome) in under_lease.iter().zip(outcomes) {

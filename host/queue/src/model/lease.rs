@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
+use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Priority};
 
 use super::clock::Ticks;
 use super::progress::Progress;
@@ -39,6 +39,8 @@ pub struct Leased {
     pub progress: Progress,
     /// The handler of the first due step, whose permit is taken.
     pub handler: HandlerName,
+    /// Its own priority.
+    pub priority: Priority,
     /// True if the server died under the lease before this one.
     pub after_crash: bool,
     /// The dependencies whose recovery made it due early; empty if its time had come.
@@ -56,6 +58,8 @@ pub(crate) struct Grant {
     pub(crate) pipeline: Arc<[HandlerName]>,
     /// As in [`Leased`].
     pub(crate) handler: HandlerName,
+    /// As in [`Leased`].
+    pub(crate) priority: Priority,
     /// As in [`Leased`].
     pub(crate) after_crash: bool,
     /// As in [`Leased`].

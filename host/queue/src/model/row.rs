@@ -41,6 +41,29 @@ pub(crate) struct Row {
     /// Why it has ended; absent if it has not.
     pub(crate) reason: Option<Reason>,
     pub(crate) settled_at: Option<Timestamp>,
+    /// How the last lease that ended left it. It stays so while it is leased again.
+    pub(crate) parking: Parking,
+    /// The values by which a storm is recognized, if it may be part of one.
+    #[allow(dead_code, reason = "storms are not built yet")]
+    pub(crate) storm_key: Option<Arc<str>>,
+    /// The storm that it belongs to: the first representative of that.
+    #[allow(dead_code, reason = "storms are not built yet")]
+    pub(crate) storm: Option<DeliveryId>,
+    /// The delivery that runs in its place.
+    #[allow(dead_code, reason = "storms are not built yet")]
+    pub(crate) representative: Option<DeliveryId>,
+}
+
+/// Whether a delivery waits for its turn at a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Parking {
+    /// It does not.
+    #[default]
+    No,
+    /// It does, with no effect on record and nothing in doubt: another may stand for it.
+    Clean,
+    /// It does, and has done something.
+    Begun,
 }
 
 impl Row {
@@ -74,6 +97,10 @@ pub(crate) struct NewDelivery<'m> {
     /// Why it has ended; absent if it has not.
     pub(crate) reason: Option<Reason>,
     pub(crate) last_error: Option<Text<'m>>,
+    /// The values by which a storm is recognized, if it may be part of one.
+    pub(crate) storm_key: Option<Arc<str>>,
+    /// The storm that it belongs to, if that is known already.
+    pub(crate) storm: Option<DeliveryId>,
     /// The alert, or the refused part of a body.
     pub(crate) json: Text<'m>,
 }
@@ -127,6 +154,7 @@ impl CrashOutcome {
     pub(crate) fn apply(&self, row: &mut Row) {
         row.deaths += u32::from(self.is_blamed);
         row.after_crash |= self.was_started;
+        row.parking = Parking::No;
         match self.died {
             Some((at, _)) => {
                 row.state = State::Dead;
@@ -152,4 +180,6 @@ pub(crate) struct AfterLease<'o> {
     pub(crate) waits_for: &'o [Dependency],
     /// True if it is due at once, and nothing failed: it only gave up its permit.
     pub(crate) yields: bool,
+    /// Whether it waits at a gate.
+    pub(crate) parking: Parking,
 }

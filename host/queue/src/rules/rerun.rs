@@ -170,8 +170,8 @@ mod tests {
     use alert_manager_core::alert::{Fingerprint, HandlerName, Priority};
 
     use super::*;
-    use crate::model::OtherRoutes;
     use crate::model::clock::from_millis;
+    use crate::model::{OtherRoutes, Parking};
 
     fn plan(route: &str, handlers: &[&str]) -> Plan {
         Plan {
@@ -203,6 +203,10 @@ mod tests {
             next_handler: None,
             reason: Some(reason),
             settled_at: Some(from_millis(0)),
+            parking: Parking::No,
+            storm_key: None,
+            storm: None,
+            representative: None,
         }
     }
 

@@ -14,7 +14,7 @@ use alert_manager_core::alert::DeliveryId;
 use crate::model::Grant;
 use crate::model::clock::Ticks;
 
-use super::{Phase, Provisional, Scheduler};
+use super::Scheduler;
 
 /// How long only suspects run, in milliseconds, after the first death.
 pub(crate) const ALONE_FOR: Ticks = 10_000;
@@ -70,7 +70,7 @@ impl Scheduler {
         let next = self.alone.suspects.iter().find_map(|(_, id)| {
             let item = self.items.get(id).filter(|item| item.suspected > 0)?;
             let queue = &self.handlers[item.handler];
-            (queue.contains(item.priority, *id) && queue.has_permit()).then_some(*id)
+            (queue.contains((item.rank, *id)) && queue.has_permit(item.rank)).then_some(*id)
         });
         let Some(id) = next else {
             self.alone.until = None;
@@ -78,8 +78,7 @@ impl Scheduler {
         };
         self.dequeue(id);
         self.alone.running = Some(id);
-        self.provisional.push(Provisional::Granted(id));
-        Some(self.lease(id, Phase::Granted))
+        Some(self.grant_one(id))
     }
 
     /// Returns true if a suspect runs.

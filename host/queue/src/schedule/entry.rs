@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::OtherRoutes;
@@ -56,6 +57,15 @@ pub(crate) enum Ended {
     Waits {
         handler: HandlerName,
         due: Ticks,
+        waits_for: Vec<Dependency>,
+    },
+    /// Waits for its turn at a gate, then for a permit of `handler`.
+    Parked {
+        handler: HandlerName,
+        parked: Parked,
+        /// When another step of it is due, and whose permit that needs.
+        due: Option<(Ticks, HandlerName)>,
+        /// What that step waits for, besides its time.
         waits_for: Vec<Dependency>,
     },
 }

@@ -1,11 +1,11 @@
 //! The deliveries that wait for one handler, and its concurrency permits.
 
-use std::collections::BTreeSet;
+use alert_manager_core::alert::{HandlerName, Priority};
 
-use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
+use super::turn::{Class, Rank, Ranks, Turns};
 
-/// Every tenth lease goes to the oldest delivery whatever its priority, so that none starves.
-const OLDEST_EVERY: u64 = 10;
+/// One in so many permits is for critical deliveries, and at least one if there are two.
+const CRITICAL_ONE_IN: u32 = 8;
 
 /// The deliveries that wait for a concurrency permit of one handler, and how many permits it has.
 #[derive(Debug)]
@@ -17,10 +17,9 @@ pub(super) struct HandlerQueue {
     pub(super) permits_taken: u32,
     /// Deliveries that are not settled and whose next step, or last one, is this handler's: waiting for a permit or not.
     pub(super) depth: usize,
-    /// Deliveries that wait for a permit: by priority, then by age.
-    waiting: [BTreeSet<DeliveryId>; 3],
-    /// How many deliveries have been taken out.
-    popped: u64,
+    /// Deliveries that wait for a permit.
+    waiting: Ranks,
+    turns: Turns,
 }
 
 impl HandlerQueue {
@@ -30,54 +29,82 @@ impl HandlerQueue {
             permits_max,
             permits_taken: 0,
             depth: 0,
-            waiting: Default::default(),
-            popped: 0,
+            waiting: Ranks::default(),
+            turns: Turns::default(),
         }
     }
 
-    pub(super) fn has_permit(&self) -> bool {
-        self.permits_taken < self.permits_max
+    /// Returns true if a permit is free for a delivery of this priority.
+    pub(super) fn has_permit(&self, priority: Priority) -> bool {
+        let kept = match priority {
+            Priority::Critical => 0,
+            _ if self.permits_max < 2 => 0,
+            _ => (self.permits_max / CRITICAL_ONE_IN).max(1),
+        };
+        self.permits_taken < self.permits_max - kept
     }
 
-    /// Returns true if no delivery waits for a permit.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.iter().all(BTreeSet::is_empty)
+    /// Returns true if a delivery of this priority that does not wait may take a permit: one is free, and no other has it first.
+    pub(super) fn may_take(&self, priority: Priority) -> bool {
+        let is_first = match priority {
+            Priority::Critical => !self.waiting.has_critical(),
+            _ => self.waiting.is_empty(),
+        };
+        is_first && self.has_permit(priority)
     }
 
-    pub(super) fn push(&mut self, priority: Priority, id: DeliveryId) {
-        self.waiting[class(priority)].insert(id);
+    pub(super) fn push(&mut self, rank: Rank) {
+        self.waiting.insert(rank);
     }
 
-    pub(super) fn remove(&mut self, priority: Priority, id: DeliveryId) {
-        self.waiting[class(priority)].remove(&id);
+    pub(super) fn remove(&mut self, rank: Rank) -> bool {
+        self.waiting.remove(rank)
     }
 
-    pub(super) fn contains(&self, priority: Priority, id: DeliveryId) -> bool {
-        self.waiting[class(priority)].contains(&id)
+    pub(super) fn contains(&self, rank: Rank) -> bool {
+        self.waiting.contains(rank)
     }
 
-    /// Takes out the delivery that runs next.
-    pub(super) fn pop(&mut self) -> Option<DeliveryId> {
-        let firsts = self
-            .waiting
-            .iter()
-            .enumerate()
-            .filter_map(|(class, ids)| ids.first().map(|id| (*id, class)));
-        let (id, class) = if self.popped % OLDEST_EVERY == OLDEST_EVERY - 1 {
-            firsts.min()
-        } else {
-            firsts.into_iter().next()
-        }?;
-        self.popped += 1;
-        self.waiting[class].remove(&id);
-        Some(id)
+    /// Returns how many of those that wait run before this one.
+    pub(super) fn ahead_of(&self, rank: Rank) -> usize {
+        self.waiting.ahead_of(rank)
+    }
+
+    /// Returns true if a delivery waits that may have a permit.
+    pub(super) fn can_pop(&self) -> bool {
+        let mut firsts = self.waiting.firsts();
+        firsts.any(|(priority, _)| self.has_permit(priority))
+    }
+
+    /// Takes out the delivery of a class that runs next, if it may have a permit.
+    pub(super) fn pop(&mut self, class: Class) -> Option<Rank> {
+        let may_have = |rank: &Rank| class.has(*rank) && self.has_permit(rank.0);
+        let firsts = self.waiting.firsts().filter(may_have);
+        let rank = self.turns.pick(firsts, self.waiting.has_critical())?;
+        self.turns.took(rank);
+        self.waiting.remove(rank);
+        Some(rank)
     }
 }
 
-fn class(priority: Priority) -> usize {
-    match priority {
-        Priority::Critical => 0,
-        Priority::Warning => 1,
-        Priority::Normal => 2,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_eighth_of_the_permits_is_for_critical_ones_and_one_if_there_are_two() {
+        for (cap, others) in [(0, 0), (1, 1), (2, 1), (3, 2), (8, 7), (15, 14), (16, 14)] {
+            let mut queue = HandlerQueue::new(HandlerName::new("a"), cap);
+            let mut free = |priority| {
+                queue.permits_taken = 0;
+                while queue.has_permit(priority) {
+                    queue.permits_taken += 1;
+                }
+                queue.permits_taken
+            };
+            let (normal, warning) = (free(Priority::Normal), free(Priority::Warning));
+            assert_eq!((normal, warning), (others, others), "of {cap}");
+            assert_eq!(free(Priority::Critical), cap);
+        }
     }
 }

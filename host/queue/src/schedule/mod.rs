@@ -1,30 +1,39 @@
-//! Decides which delivery runs next, by ordering key, concurrency permits, priority and age, in memory and without a clock.
+//! Decides which delivery runs next, by ordering key, concurrency permits, gates, priority and age, in memory and without a clock.
 //!
 //! It has every delivery that is not settled. [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are
 //! provisional until the store's transaction ends, with [`Scheduler::commit`] or [`Scheduler::rollback`].
 
 mod alone;
+mod bucket;
 mod entry;
+mod gated;
+mod gates;
 mod handler_queue;
 mod ordering;
 mod provisional;
+mod rank;
 mod status;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod wake;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::clock::Ticks;
 use crate::model::{Caps, Grant, Lease, Owner, Wake, Woken};
 use alone::Alone;
+use gated::AtGate;
+use gates::Gates;
 use handler_queue::HandlerQueue;
 use ordering::FingerprintQueue;
 use provisional::Provisional;
+use turn::Class;
 use wake::{Recoveries, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
@@ -56,6 +65,8 @@ struct Item {
     pipeline: Arc<[HandlerName]>,
     handler: usize,
     priority: Priority,
+    /// The highest priority of what waits for it to end, and of its own.
+    rank: Priority,
     due: Ticks,
     /// When its timer fires, if one is set.
     timer: Option<Ticks>,
@@ -67,6 +78,12 @@ struct Item {
     suspected: u32,
     /// Dependencies whose recovery makes it due before `due`.
     waits_for: Vec<Dependency>,
+    /// Where it waits for its turn.
+    at_gate: Option<AtGate>,
+    /// Messages that it has an update of.
+    messages: Vec<GateName>,
+    /// Since when it has waited.
+    waits_since: Ticks,
     /// The dependencies that have recovered since its last lease.
     woken: Vec<Woken>,
     /// How many recoveries there had been when its lease began; of consecutive leases, the first.
@@ -99,6 +116,7 @@ pub(crate) struct Scheduler {
     route_keys: HashMap<Arc<str>, usize>,
     handlers: Vec<HandlerQueue>,
     handler_keys: HashMap<HandlerName, usize>,
+    gates: Gates,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
     recoveries: Recoveries,
@@ -125,6 +143,7 @@ impl Scheduler {
             route_keys: HashMap::new(),
             handlers: Vec::new(),
             handler_keys: HashMap::new(),
+            gates: Gates::default(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
             recoveries: Recoveries::default(),
@@ -176,14 +195,13 @@ impl Scheduler {
     pub(crate) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;
         let alert = entrant.alert.clone();
-        let first = self.insert(entrant);
+        let first = self.insert(entrant, now);
         let item = &self.items[&id];
         let leasable = first
             && self.attached
             && !self.alone.is_on(now)
             && item.due <= now
-            && self.handlers[item.handler].is_empty()
-            && self.handlers[item.handler].has_permit();
+            && self.handlers[item.handler].may_take(item.rank);
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -197,7 +215,7 @@ impl Scheduler {
     pub(crate) fn restore(&mut self, entrant: Entrant, now: Ticks) {
         let id = entrant.id;
         let suspected = entrant.suspected;
-        let first = self.insert(entrant);
+        let first = self.insert(entrant, now);
         self.item(id).phase = Phase::Waiting;
         if first {
             self.enqueue(id, now);
@@ -224,16 +242,22 @@ impl Scheduler {
             return self.grant_alone().into_iter().collect();
         }
         let mut grants = Vec::new();
-        for key in 0..self.handlers.len() {
-            while self.handlers[key].has_permit() {
-                let Some(id) = self.handlers[key].pop() else {
-                    break;
-                };
-                self.provisional.push(Provisional::Granted(id));
-                grants.push(self.lease(id, Phase::Granted));
+        for class in Class::ALL {
+            while let Some(id) = self.pick_parked(class, now) {
+                grants.push(self.grant_one(id));
+            }
+            for key in 0..self.handlers.len() {
+                while let Some((_, id)) = self.handlers[key].pop(class) {
+                    grants.push(self.grant_one(id));
+                }
             }
         }
         grants
+    }
+
+    fn grant_one(&mut self, id: DeliveryId) -> Grant {
+        self.provisional.push(Provisional::Granted(id));
+        self.lease(id, Phase::Granted)
     }
 
     /// Cancels a delivery, whether it waits or runs.
@@ -309,7 +333,9 @@ impl Scheduler {
         let Some(item) = self.leased(lease) else {
             return;
         };
-        match (item.phase, ended) {
+        let phase = item.phase;
+        self.gates.end_lease(id);
+        match (phase, ended) {
             (Phase::Leased { .. }, Ended::Settled) | (Phase::Revoked, _) => self.remove(id, now),
             (
                 Phase::Leased { .. },
@@ -320,26 +346,29 @@ impl Scheduler {
                 },
             ) => {
                 let to = self.handler_key(&handler);
-                self.move_to(id, to);
-                let item = self.item(id);
-                item.due = due;
-                item.phase = Phase::Waiting;
-                item.after_crash = false;
-                // A delivery that yielded is due at once.
+                self.put_back(id, to, due, now);
+                // One that yielded has more to run at once.
                 if due > Ticks::MIN {
-                    item.suspected = 0;
-                    let seen = item.seen.take();
-                    let missed = self.recoveries.since(seen.unwrap_or(u64::MAX), &waits_for);
-                    if missed.is_empty() {
-                        self.wait_for_all(id, waits_for);
-                    } else {
-                        // A dependency recovered while the delivery ran: nothing waited for it then.
-                        let item = self.item(id);
-                        item.due = due.min(now);
-                        let woken = missed.into_iter().map(|back| (back, Wake::All));
-                        item.woken.extend(woken);
-                    }
+                    self.item(id).suspected = 0;
+                    self.await_unless_missed(id, waits_for, now);
                 }
+                if self.is_next(id) {
+                    self.enqueue(id, now);
+                }
+            }
+            (
+                Phase::Leased { .. },
+                Ended::Parked {
+                    handler,
+                    parked,
+                    due,
+                    waits_for,
+                },
+            ) => {
+                let to = self.handler_key(&handler);
+                self.put_back(id, to, Ticks::MAX, now);
+                self.park(id, &parked, due, now);
+                self.await_unless_missed(id, waits_for, now);
                 if self.is_next(id) {
                     self.enqueue(id, now);
                 }
@@ -348,21 +377,53 @@ impl Scheduler {
         }
     }
 
-    /// Releases a permit; returns true if a delivery waits for one, and one is free.
+    /// Has a delivery wait whose lease has ended.
+    fn put_back(&mut self, id: DeliveryId, handler: usize, due: Ticks, now: Ticks) {
+        self.move_to(id, handler);
+        let item = self.item(id);
+        item.due = due;
+        item.phase = Phase::Waiting;
+        item.waits_since = now;
+        item.after_crash = false;
+    }
+
+    /// Has a delivery wait for dependencies. If one of them recovered while the delivery ran, it is due: nothing waited for it then.
+    fn await_unless_missed(&mut self, id: DeliveryId, waits_for: Vec<Dependency>, now: Ticks) {
+        let seen = self.item(id).seen.take();
+        let missed = self.recoveries.since(seen.unwrap_or(u64::MAX), &waits_for);
+        if missed.is_empty() {
+            self.wait_for_all(id, waits_for);
+            return;
+        }
+        let item = self.item(id);
+        item.due = item.due.min(now);
+        let woken = missed.into_iter().map(|back| (back, Wake::All));
+        item.woken.extend(woken);
+    }
+
+    /// Releases a permit; returns true if a delivery waits for one, and may have it.
     pub(crate) fn release_permit(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
         let queue = &mut self.handlers[key];
         queue.permits_taken = queue.permits_taken.saturating_sub(1);
-        !queue.is_empty() && queue.has_permit()
+        queue.can_pop() || self.gates.waits_for_permit(key)
     }
 
-    /// Takes another permit for a lease under way, if one is free and no delivery waits for it. While suspects run alone, the
-    /// deliveries that wait do not count, since they cannot run now.
-    pub(crate) fn try_take_permit(&mut self, handler: &HandlerName, now: Ticks) -> bool {
+    /// Takes another permit for a lease under way, if one is free for it that no delivery has before it. While suspects run alone,
+    /// the deliveries that wait do not count, since they cannot run now.
+    pub(crate) fn try_take_permit(
+        &mut self,
+        lease: Lease,
+        handler: &HandlerName,
+        now: Ticks,
+    ) -> bool {
         let alone = self.alone.is_on(now);
+        let rank = self
+            .leased(lease)
+            .map_or(Priority::Normal, |item| item.rank);
         let key = self.handler_key(handler);
         let queue = &mut self.handlers[key];
-        let takes = (alone || queue.is_empty()) && queue.has_permit();
+        let takes = queue.may_take(rank) || (alone && queue.has_permit(rank));
         queue.permits_taken += u32::from(takes);
         takes
     }

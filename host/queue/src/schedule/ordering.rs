@@ -70,6 +70,39 @@ impl FingerprintQueue {
         !self.queued.range(..index).any(waits)
     }
 
+    /// Returns the first of the earlier deliveries that one waits for.
+    pub(super) fn waits_for(&self, id: DeliveryId) -> Option<DeliveryId> {
+        let place = self.queued.iter().position(|queued| queued.id == id)?;
+        let own = &self.queued[place];
+        let mut earlier = self.queued.range(..place);
+        earlier
+            .find(|earlier| own.waits_for(earlier))
+            .map(|earlier| earlier.id)
+    }
+
+    /// Returns the highest priority of each delivery and of those that wait for it.
+    pub(super) fn ranks(
+        &self,
+        own: impl Fn(DeliveryId) -> Priority,
+    ) -> Vec<(DeliveryId, Priority)> {
+        let mut ranks: Vec<(DeliveryId, Priority)> = Vec::with_capacity(self.queued.len());
+        let queued = self.queued.iter().enumerate().rev();
+        for (place, earlier) in queued {
+            let later = self.queued.range(place + 1..).rev().zip(&ranks);
+            let highest = match self.with_other_routes {
+                // Each waits for all before it.
+                0 => ranks.last().map(|(_, rank)| *rank),
+                _ => later
+                    .filter(|(later, _)| later.waits_for(earlier))
+                    .map(|(_, (_, rank))| *rank)
+                    .min(),
+            };
+            let own = own(earlier.id);
+            ranks.push((earlier.id, highest.map_or(own, |highest| highest.min(own))));
+        }
+        ranks
+    }
+
     /// Removes a delivery; returns those that waited for it, and wait for no other now.
     fn remove(&mut self, id: DeliveryId) -> Vec<DeliveryId> {
         let index = self.queued.iter().position(|queued| queued.id == id);
@@ -93,7 +126,7 @@ impl FingerprintQueue {
 
 impl Scheduler {
     /// Adds a delivery, staged; returns true if it waits for no other.
-    pub(super) fn insert(&mut self, entrant: Entrant) -> bool {
+    pub(super) fn insert(&mut self, entrant: Entrant, now: Ticks) -> bool {
         let id = entrant.id;
         let route = self.route_key(&entrant.route);
         let handler = self.handler_key(&entrant.handler);
@@ -113,12 +146,14 @@ impl Scheduler {
         let queue = self.fingerprints.entry(entrant.fingerprint).or_default();
         let overtaken = queue.insert(new, |other| items.get(&other).is_some_and(Item::is_leased));
         let is_next = queue.is_next(id);
+        let has_others = queue.queued.len() > 1;
         let item = Item {
             route,
             fingerprint: entrant.fingerprint,
             pipeline: entrant.pipeline,
             handler,
             priority: entrant.priority,
+            rank: entrant.priority,
             due: entrant.due,
             timer: None,
             phase: Phase::Staged { leased: false },
@@ -128,6 +163,9 @@ impl Scheduler {
             after_crash: entrant.after_crash,
             suspected: entrant.suspected,
             waits_for: Vec::new(),
+            at_gate: None,
+            messages: Vec::new(),
+            waits_since: now,
             woken: Vec::new(),
             seen: None,
             alert,
@@ -137,6 +175,9 @@ impl Scheduler {
         self.wait_for_all(id, entrant.waits_for);
         for overtaken in overtaken {
             self.dequeue(overtaken);
+        }
+        if has_others {
+            self.rank_all(entrant.fingerprint, now);
         }
         is_next
     }
@@ -161,6 +202,7 @@ impl Scheduler {
             route: Arc::clone(&self.routes[route]),
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].handler.clone(),
+            priority: item.priority,
             after_crash: item.after_crash,
             woken: item.woken.clone(),
             since: item.since,
@@ -175,6 +217,7 @@ impl Scheduler {
     pub(super) fn begin(&mut self, id: DeliveryId) {
         let item = self.item(id);
         item.phase = Phase::Leased { started: false };
+        item.at_gate = None;
         item.woken = Vec::new();
         let bytes = item.alert_bytes;
         if item.alert.take().is_some() {
@@ -188,6 +231,7 @@ impl Scheduler {
         let Some(item) = self.items.remove(&id) else {
             return;
         };
+        self.gates.forget(id, &item.messages, now);
         self.handlers[item.handler].depth -= 1;
         self.criticals -= usize::from(item.priority == Priority::Critical);
         if item.alert.is_some() {
@@ -199,7 +243,9 @@ impl Scheduler {
         let freed = queue.remove(id);
         if queue.queued.is_empty() {
             self.fingerprints.remove(&item.fingerprint);
+            return;
         }
+        self.rank_all(item.fingerprint, now);
         for freed in freed {
             if self.items[&freed].phase == Phase::Waiting {
                 self.enqueue(freed, now);
@@ -223,14 +269,21 @@ impl Scheduler {
         let item = &self.items[&id];
         if item.due > now {
             let due = item.due;
-            self.start_timer(id, due);
+            if item.at_gate.is_some() {
+                self.wait_at_gate(id, now);
+            }
+            if due < Ticks::MAX {
+                self.start_timer(id, due);
+            }
             return;
         }
         // It is due: dependencies make no difference any more, and each recovery would search it.
         self.stop_waiting(id);
+        self.leave_gate(id);
         let item = &self.items[&id];
         let has_others = item.pipeline.iter().any(|h| *h != item.pipeline[0]);
-        self.handlers[item.handler].push(item.priority, id);
+        let (handler, rank) = (item.handler, (item.rank, id));
+        self.handlers[handler].push(rank);
         if has_others {
             self.start_timer(id, now + PATIENCE_MS);
         }
@@ -240,7 +293,11 @@ impl Scheduler {
     pub(super) fn dequeue(&mut self, id: DeliveryId) {
         self.stop_timer(id);
         if let Some(item) = self.items.get(&id) {
-            self.handlers[item.handler].remove(item.priority, id);
+            let rank = (item.rank, id);
+            match &item.at_gate {
+                Some(at) => _ = self.gates.leave(&at.alike(item.handler), rank),
+                None => _ = self.handlers[item.handler].remove(rank),
+            }
         }
     }
 

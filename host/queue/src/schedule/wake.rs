@@ -4,16 +4,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use alert_manager_core::alert::{DeliveryId, Priority};
+use alert_manager_core::alert::DeliveryId;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::Wake;
 use crate::model::clock::Ticks;
 
+use super::turn::Rank;
 use super::{Phase, Scheduler};
 
 /// Deliveries by their dependency, then by priority, then by age.
-pub(super) type Waiters = HashMap<Dependency, BTreeSet<(Priority, DeliveryId)>>;
+pub(super) type Waiters = HashMap<Dependency, BTreeSet<Rank>>;
 
 /// How many dependencies have their last recovery remembered. If there are more, the oldest half is forgotten, which a lease that
 /// began before may miss.
@@ -62,10 +63,10 @@ impl Recoveries {
 impl Scheduler {
     /// Has a delivery wait for dependencies.
     pub(super) fn wait_for_all(&mut self, id: DeliveryId, waits_for: Vec<Dependency>) {
-        let priority = self.items[&id].priority;
+        let rank = self.items[&id].rank;
         for dependency in &waits_for {
             let waiters = self.waiters.entry(dependency.clone()).or_default();
-            waiters.insert((priority, id));
+            waiters.insert((rank, id));
         }
         self.item(id).waits_for = waits_for;
     }
@@ -75,7 +76,7 @@ impl Scheduler {
         let Some(item) = self.items.get_mut(&id) else {
             return;
         };
-        let key = (item.priority, id);
+        let key = (item.rank, id);
         for dependency in std::mem::take(&mut item.waits_for) {
             if let Some(waiters) = self.waiters.get_mut(&dependency) {
                 waiters.remove(&key);

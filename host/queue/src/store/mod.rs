@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{KvChange, KvQuota, KvReply, Recorded};
 
 use crate::model::{
@@ -203,6 +204,8 @@ pub(crate) struct Found {
     pub(crate) is_unreported: bool,
     /// Unsettled deliveries whose end may end a notice, with their routes: revived ones, and notices.
     pub(crate) watched: Vec<(DeliveryId, String)>,
+    /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
+    pub(crate) closed_gates: Vec<(GateName, i64)>,
 }
 
 /// Which contents of a delivery are to be read.

@@ -10,8 +10,8 @@ use crate::model::{Abandoned, LastEnd, Owner, Reason, Row, State};
 use crate::store::Found;
 
 use super::codes::{PREFETCHED, reason_code};
-use super::rows::{self, ROW};
-use super::unreported;
+use super::rows::{self, ROW, ROW_COLUMNS};
+use super::{gates, unreported};
 
 /// Which files of the store there are before it is opened.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ pub(super) fn recover(
     while let Some(columns) = found.next()? {
         let row = rows::read(columns)?;
         // An earlier version had leased it in advance, and no worker had started it.
-        let is_prefetched: bool = columns.get(18)?;
+        let is_prefetched: bool = columns.get(ROW_COLUMNS)?;
         let abandoned = match row.state {
             _ if is_prefetched => Some(Abandoned::NotStarted),
             State::Running => Some(Abandoned::Started),
@@ -78,6 +78,7 @@ pub(super) fn recover(
         dead_letters: count_dead_letters(conn)?,
         is_unreported: unreported::is_any(conn)?,
         watched: watched(conn)?,
+        closed_gates: gates::closed(conn)?,
     })
 }
 
