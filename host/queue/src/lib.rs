@@ -155,6 +155,11 @@ impl Queue {
         shared.inbox.nudge();
     }
 
+    /// Changes when deliveries that are alike run as one. Those that run as one stay so.
+    pub fn set_storm(&self, options: StormOptions) {
+        self.inner.shared.scheduler.lock().set_storm(options);
+    }
+
     /// Commits what was settled, gives every lease back and closes the store. The worker is to have
     /// stopped: a delivery that it has not settled counts as cut off.
     pub async fn shutdown(&self) {

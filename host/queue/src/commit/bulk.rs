@@ -62,6 +62,10 @@ impl<T: Txn> Work<'_, '_, T> {
             Ok(false) => {}
             Err(why) => return Ok(Tried::Left(why)),
         }
+        // It came with its representative.
+        if self.shared.scheduler.lock().representative_of(key.id).is_some() {
+            return Ok(Tried::Sent);
+        }
         // What waited when it was selected may have died since, and nobody has looked at what is later.
         if state == Selected::Retrying
             || row.state != State::Dead

@@ -180,10 +180,12 @@ impl<S: Store> Committer<S> {
     ) -> Result<(), StoreError> {
         let ticks = group.ticks;
         let reports_due = self.state.reports.due().filter(|_| self.has_notices());
+        group.closed = self.shared.scheduler.lock().storms_over(ticks);
         let is_asked = !taken.urgent.is_empty()
             || !taken.accepts.is_empty()
             || !self.retries.is_empty()
             || reports_due.is_some_and(|due| due <= ticks)
+            || !group.closed.is_empty()
             || self.store.is_transaction_due();
         let mut grants = Vec::new();
         if !is_asked {
@@ -194,6 +196,7 @@ impl<S: Store> Committer<S> {
         }
         let txn = self.store.begin()?;
         let mut work = Work::new(txn, &self.shared, &mut self.state, group);
+        work.close_storms();
         let settled_too = settled_too(&taken.urgent);
         decided.answers.reserve(taken.urgent.len());
         for message in &taken.urgent {
@@ -289,8 +292,9 @@ impl<T: Txn> Work<'_, '_, T> {
         // A person may have made one of them due in this transaction.
         self.flush()?;
         let contents = self.txn.contents(&wanted)?;
-        for (grant, contents) in grants.into_iter().zip(contents) {
+        for (grant, mut contents) in grants.into_iter().zip(contents) {
             self.push_of(grant.lease.id, Change::Grant(grant.lease));
+            self.stand_for(&grant, &mut contents)?;
             self.group.handed.push(Handed { grant, contents });
         }
         Ok(())

@@ -7,7 +7,7 @@ use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerNa
 
 use crate::model::clock::Ticks;
 use crate::model::{
-    Delivery, EventChange, ID_COUNTER_BITS, Known, Lease, Memory, Remember, Row, Run, Start,
+    Delivery, EventChange, ID_COUNTER_BITS, Known, Lease, Memory, Reason, Remember, Row, Run, Start,
 };
 use crate::rules::deaths::Reports;
 use crate::rules::rerun::Rows;
@@ -30,7 +30,7 @@ pub(super) fn wanted(grant: &Grant) -> Wanted {
     Wanted {
         id: grant.lease.id,
         alert: grant.alert.is_none(),
-        progress: grant.lease.number > 1,
+        progress: grant.lease.number > 1 || grant.stands_for.is_some(),
     }
 }
 
@@ -55,6 +55,14 @@ pub(super) struct Group {
     pub(super) noticed: Vec<String>,
     /// Deaths that were reported together.
     pub(super) coalesced: u64,
+    /// Members that are done with their representatives.
+    pub(super) members_done: u64,
+    /// Representatives that others have taken over from, and which.
+    pub(super) handed_over: Vec<(DeliveryId, DeliveryId)>,
+    /// Representatives that were cancelled, and what they stand for has ended.
+    pub(super) dissolved: Vec<DeliveryId>,
+    /// Storms that are closed.
+    pub(super) closed: Vec<DeliveryId>,
     /// What is settled, if anybody is to hear of it.
     pub(super) settled: Vec<Delivery>,
     /// Notices that died on the last way, and why.
@@ -176,6 +184,13 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
             }
         }
         for (change, answer) in self.changes.drain(..).zip(&self.answers) {
+            if let (Applied::Members { count }, Change::SettleMembers(settle)) = (answer, &change) {
+                if settle.reason == Reason::Coalesced {
+                    self.group.members_done += count;
+                } else {
+                    self.group.died += count;
+                }
+            }
             if *answer == Applied::Fenced {
                 self.group.fenced.extend(change.lease());
             }

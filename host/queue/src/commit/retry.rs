@@ -105,6 +105,7 @@ impl<T: Txn> Work<'_, '_, T> {
     /// Sends a dead delivery again: what failed starts anew, what was done stays done, and so does the record.
     pub(super) fn revive(&mut self, row: &Row, by: Reviver) -> Result<(), StoreError> {
         let id = row.id;
+        self.leave(row);
         let progress = self
             .progress_of(id)?
             .map(|json| revive::restarted(row, &json));
@@ -133,6 +134,7 @@ impl<T: Txn> Work<'_, '_, T> {
             waits_for: Vec::new(),
             alert: None,
             alert_bytes: 0,
+            storm: None,
         };
         let mut scheduler = self.shared.scheduler.lock();
         let grant = scheduler.admit(entrant, self.group.ticks);
@@ -162,15 +164,20 @@ impl<T: Txn> Work<'_, '_, T> {
         );
         self.group.revived += u64::from(row.reason.is_some_and(Reason::is_dead_letter));
         self.watch(id, &row.route);
-        Ok(())
+        self.revive_members(row, by)
     }
 
     /// Makes a delivery dead that is not settled.
     pub(super) fn cancel(&mut self, id: DeliveryId) -> Result<Result<(), CancelError>, StoreError> {
-        if self.group.gone.contains(&id) {
+        if self.group.gone.contains(&id) || self.is_moving(id) {
             let why = "its lease ended this very moment; try again".into();
             return Ok(Err(CancelError::Unavailable(why)));
         }
+        let is_member = self.shared.scheduler.lock().representative_of(id).is_some();
+        let member = match is_member {
+            true => self.row(id)?,
+            false => None,
+        };
         let withdrawn = self.shared.scheduler.lock().withdraw(id);
         if withdrawn == Withdrawn::Uncommitted {
             let why = "it was sent again this very moment; try again".into();
@@ -183,6 +190,10 @@ impl<T: Txn> Work<'_, '_, T> {
             }));
         }
         self.push_of(id, Change::Cancel { id, at: self.now });
+        match &member {
+            Some(member) => self.leave(member),
+            None => self.cancel_standing(id)?,
+        }
         self.die(id, Reason::Cancelled)?;
         if self.state.watched.contains(id) {
             self.ended(id)?;

@@ -11,6 +11,7 @@ use crate::schedule::Ended;
 use crate::store::{Change, KvOp, Settle, StoreError, Txn};
 
 use super::answer::Answer;
+use super::deaths::Together;
 use super::group::Work;
 use super::inbox::{self, KvMessage, Urgent};
 use super::notices::Followed;
@@ -136,8 +137,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             if reports && stands.state == State::Done {
                 self.note_done(settle, reason);
             }
+            let with = self.end_standing(lease, reason, &settle.progress)?;
             if stands.state == State::Dead {
-                self.die(lease.id, reason)?;
+                let waited_for = settle.waited_for.as_deref();
+                self.die_with(lease.id, reason, Together { with, waited_for })?;
                 if reports {
                     self.date_death(lease);
                 }
@@ -156,6 +159,11 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             } => Ended::Waits {
                 handler: handler.clone(),
                 due: *due,
+                waits_for: waits_for.clone(),
+            },
+            Outcome::Park { handler, waits_for, .. } => Ended::Waits {
+                handler: handler.clone(),
+                due: crate::model::clock::Ticks::MIN,
                 waits_for: waits_for.clone(),
             },
         };
@@ -183,6 +191,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             first_died_at: None,
             reason: Some(reason),
             last_error: settle.last_error.clone(),
+            coalesced_into: None,
+            storm: None,
         });
         self.count_attempts();
     }

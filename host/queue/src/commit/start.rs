@@ -1,6 +1,6 @@
 //! Takes up where the last process ended: what it had under lease when it died, and what was waiting.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,11 +11,12 @@ use alert_manager_core::alert::{Fingerprint, Timestamp};
 use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Caps, CutOff, Delivery, LastEnd, Left, OpenError, Options, Recovered, Row, State as Stands,
+    Caps, CutOff, Delivery, LastEnd, Left, OpenError, Options, Reason, Recovered, Row,
+    State as Stands, Storm,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
-use crate::schedule::{Entrant, Scheduler};
+use crate::schedule::{Candidate, Entrant, Scheduler};
 use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError, Txn};
 
 use super::committer::Committer;
@@ -50,14 +51,18 @@ pub(crate) fn start<S: Store>(
     clock: Clock,
 ) -> Result<Started<S>, OpenError> {
     let mut open = Open::new(&options, caps, &clock);
+    open.scheduler.set_storm(options.storm);
     let mut under_lease = Vec::new();
+    let mut members = Vec::new();
     let found = store.recover(|row, left| match left {
         Some(left) => under_lease.push((row, left)),
+        None if row.representative.is_some() => members.push(row),
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
     let cut_off = crashes::cut_off(&under_lease, clock.now());
     open.restore_cut_off(&under_lease, &cut_off);
+    open.restore_storms(&found.storms, members, &cut_off);
     let Open {
         scheduler,
         texts,
@@ -82,7 +87,8 @@ pub(crate) fn start<S: Store>(
         Ok(died) => died,
         Err(error) => return Err(committer.store.refused(error)),
     };
-    let died_now = died.len() as u64;
+    let died_now = died.count;
+    let died = died.deliveries;
     for dead in &died {
         committer.state.watched.remove(dead.id);
         // Reported as soon as there is somebody to report to.
@@ -160,6 +166,34 @@ impl Open {
         }
     }
 
+    /// Takes in the storms that are open, and members whose representative goes on.
+    fn restore_storms(&mut self, storms: &[Storm], members: Vec<Row>, cut_off: &[CutOff]) {
+        for storm in storms {
+            let [opened, firing, last] = [storm.opened_at, storm.last_firing_at, storm.last_at]
+                .map(|at| self.ticks_at(at));
+            let storm = storm.clone();
+            self.scheduler.restore_storm(storm, opened, firing, last);
+        }
+        let dead: HashSet<_> = cut_off
+            .iter()
+            .filter(|cut_off| cut_off.died.is_some())
+            .map(|cut_off| cut_off.id)
+            .collect();
+        for row in members {
+            // What died with its representative is settled with it.
+            if row.representative.is_none_or(|of| !dead.contains(&of)) {
+                self.restore(row);
+            }
+        }
+        self.scheduler.restored(self.ticks);
+    }
+
+    /// Returns when something was, on the monotonic clock.
+    fn ticks_at(&self, at: Timestamp) -> Ticks {
+        let age_ms = self.now.as_millisecond() - at.as_millisecond();
+        self.ticks.saturating_sub(age_ms.max(0))
+    }
+
     /// Takes a delivery in that waits.
     fn restore(&mut self, row: Row) {
         match row.state {
@@ -167,6 +201,7 @@ impl Open {
             _ => self.queued += 1,
         }
         self.oldest = Some(self.oldest.map_or(row.since, |at| at.min(row.since)));
+        let storm = candidate(&row);
         let handler = row.next_handler.or_else(|| row.pipeline.first().cloned());
         let (Some(handler), Some(fingerprint)) = (handler, row.fingerprint) else {
             tracing::error!(delivery = %row.id, "delivery {} has no handler and cannot run; it is left as it is", row.id);
@@ -180,7 +215,8 @@ impl Open {
         let wait_ms = row
             .not_before
             .map_or(0, |at| (at - now_ms).clamp(0, WAIT_MS_MAX));
-        let age_ms = (now_ms - row.since.as_millisecond()).max(0);
+        let since = self.ticks_at(row.since);
+        let representative = row.representative;
         let entrant = Entrant {
             id: row.id,
             route: self.texts.route(&row.route),
@@ -191,23 +227,45 @@ impl Open {
             priority: row.priority,
             due: self.ticks + wait_ms,
             accepted_at: row.since,
-            since: self.ticks.saturating_sub(age_ms),
+            since,
             leases: row.leases,
             after_crash: row.after_crash,
             suspected: row.suspected,
             waits_for: row.waits_for,
             alert: None,
             alert_bytes: 0,
+            storm,
         };
-        self.scheduler.restore(entrant, self.ticks);
+        match representative {
+            Some(of) => self.scheduler.restore_member(entrant, of),
+            None => self.scheduler.restore(entrant, self.ticks),
+        }
     }
+}
+
+/// Returns what a stored delivery may run as one with. What was sent again has no key any more.
+fn candidate(row: &Row) -> Option<Candidate> {
+    Some(Candidate {
+        text: Arc::clone(row.storm_key.as_ref()?),
+        event: row.event?,
+        storm: row.storm,
+        is_counted: false,
+    })
+}
+
+/// What the server died under too often.
+#[derive(Default)]
+struct Died {
+    deliveries: Vec<Delivery>,
+    /// How many, with those that they stood for.
+    count: u64,
 }
 
 impl<S: Store> Committer<S> {
     /// Stores what becomes of deliveries that the server died under; returns those that are dead for it.
-    fn take_up(&mut self, cut_off: &[CutOff]) -> Result<Vec<Delivery>, StoreError> {
+    fn take_up(&mut self, cut_off: &[CutOff]) -> Result<Died, StoreError> {
         if cut_off.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Died::default());
         }
         let mut group = Group {
             ticks: self.shared.clock.ticks(),
@@ -220,9 +278,14 @@ impl<S: Store> Committer<S> {
         }
         let mut died = Vec::new();
         for cut in cut_off.iter().filter(|cut| cut.died.is_some()) {
+            work.settle_members(cut.id, None, Reason::Died);
             died.extend(work.found_dead(cut.id)?);
         }
         let committed = work.into_txn()?.commit();
+        let died = Died {
+            count: died.len() as u64 + group.died,
+            deliveries: died,
+        };
         match committed {
             Committed::Yes => Ok(died),
             Committed::RolledBack(error) => Err(error),

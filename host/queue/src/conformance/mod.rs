@@ -47,11 +47,17 @@ mod second_chances;
 mod settled;
 mod shared;
 mod steps;
+mod storms;
 mod suspects;
 mod together;
 
 use dead_letters::{
     alarms, ends as dead_letter_ends, reports as dead_letter_reports, ways as dead_letter_ways,
+};
+
+use storms::{
+    deaths as storm_deaths, forming as storm_forming, members as storm_members,
+    people as storm_people, resolves as storm_resolves, restarts as storm_restarts,
 };
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ pub struct Losses {
     pub dead_by_size: u64,
     /// Dead letters that were reported together.
     pub reported_together: u64,
+    /// Deliveries that another one ran in place of.
+    pub storm: u64,
     /// Notices that died on the last of all ways: nobody was notified.
     pub unreported: u64,
 }

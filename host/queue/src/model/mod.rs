@@ -20,13 +20,14 @@ mod retried;
 mod row;
 mod settlement;
 mod state;
+mod storm;
 mod wake;
 
 pub use alarm::{IfBlocked, Raised};
 pub use clock::Clock;
 pub use counts::{Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
-pub use delivery::{Delivery, Story};
+pub use delivery::{Delivery, Members, Story};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
 pub use lease::{Lease, Leased, Owner};
 pub use list::{Filter, LabelTest, Page, Selected, Selection};
@@ -47,4 +48,7 @@ pub(crate) use memory::{Memory, Run};
 pub(crate) use order::{Chosen, OnKey, OrderingKey, has_run};
 pub(crate) use parcel::NewAlert;
 pub(crate) use pipeline::{join_handlers, split_handlers};
-pub(crate) use row::{CutOff, NewDelivery, Row, Stands, Text};
+pub(crate) use storm::{
+    DESCRIBED_MAX, Generation, LATE, LIFE, MEMBERS_MAX, QUIET, Storm, StormKey,
+};
+pub(crate) use row::{CutOff, NewDelivery, Parking, Row, Stands, Text};

@@ -7,6 +7,8 @@ use crate::model::{Beside, Lease, Woken};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
 use alert_manager_core::journal::Dependency;
 
+use super::storms::{Candidate, StandsFor};
+
 /// A delivery that enters, new or sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct Entrant {
@@ -34,6 +36,8 @@ pub(crate) struct Entrant {
     pub(crate) alert: Option<Arc<Alert>>,
     /// The size of its JSON.
     pub(crate) alert_bytes: usize,
+    /// Present if it may run as one with others.
+    pub(crate) storm: Option<Candidate>,
 }
 
 /// A lease, and a permit of `handler` for it.
@@ -50,6 +54,8 @@ pub(crate) struct Grant {
     pub(crate) since: Ticks,
     /// Absent if memory had no room for it.
     pub(crate) alert: Option<Arc<Alert>>,
+    /// Absent if it runs for itself alone.
+    pub(crate) stands_for: Option<StandsFor>,
 }
 
 /// Where a delivery comes from.

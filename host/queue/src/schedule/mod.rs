@@ -10,6 +10,7 @@ mod entry;
 mod ordering;
 mod provisional;
 mod status;
+mod storms;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -27,9 +28,11 @@ use alone::Alone;
 use concurrency::Permits;
 use ordering::Line;
 use provisional::Provisional;
+use storms::{InStorm, Storms};
 use wake::{Backs, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
+pub(crate) use storms::{Candidate, Described, Formed, Leaves, Standing, StandsFor};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -48,6 +51,10 @@ enum Phase {
     Revoked,
     /// Cancelled while it waited; not committed yet.
     Withdrawn,
+    /// Another one runs in its place.
+    Member {
+        of: DeliveryId,
+    },
 }
 
 #[derive(Debug)]
@@ -74,6 +81,8 @@ struct Item {
     seen: Option<u64>,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
+    /// Present if it may run as one with others.
+    storm: Option<Box<InStorm>>,
 }
 
 impl Item {
@@ -112,6 +121,7 @@ pub(crate) struct Scheduler {
     criticals: usize,
     owner: Owner,
     alone: Alone,
+    storms: Storms,
     /// Somebody takes deliveries out.
     attached: bool,
     closed: bool,
@@ -137,6 +147,7 @@ impl Scheduler {
             criticals: 0,
             owner: Owner::default(),
             alone: Alone::default(),
+            storms: Storms::default(),
             attached: false,
             closed: false,
         }
@@ -184,7 +195,8 @@ impl Scheduler {
             && !self.alone.is_on(now)
             && item.due <= now
             && self.handlers[item.handler].is_idle()
-            && self.handlers[item.handler].has_free();
+            && self.handlers[item.handler].has_free()
+            && !self.is_stormy(id, now);
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -230,8 +242,12 @@ impl Scheduler {
                 let Some(id) = self.handlers[key].pick() else {
                     break;
                 };
+                let (id, stands_for) = self.form(id, now);
                 self.provisional.push(Provisional::Granted(id));
-                grants.push(self.lease(id, Phase::Granted));
+                grants.push(Grant {
+                    stands_for,
+                    ..self.lease(id, Phase::Granted)
+                });
             }
         }
         grants
@@ -247,6 +263,11 @@ impl Scheduler {
                 item.phase = Phase::Withdrawn;
                 self.dequeue(id);
                 self.provisional.push(Provisional::Withdrawn(id));
+                Withdrawn::Waiting
+            }
+            Phase::Member { of } => {
+                item.phase = Phase::Withdrawn;
+                self.provisional.push(Provisional::Left(id, of));
                 Withdrawn::Waiting
             }
             Phase::Leased { started } => {

@@ -56,6 +56,31 @@ impl Line {
         overtaken
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = DeliveryId> {
+        self.places.iter().map(|place| place.id)
+    }
+
+    /// Returns the last on a route.
+    pub(super) fn last_on(&self, route: &str) -> Option<DeliveryId> {
+        let last = self.places.iter().rev().find(|place| &*place.route == route);
+        last.map(|place| place.id)
+    }
+
+    /// Has a delivery go before another that stands before it.
+    pub(super) fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
+        let place_of = |id| self.places.iter().position(|place| place.id == id);
+        if let (Some(from), Some(to)) = (place_of(id), place_of(of))
+            && to < from
+            && let Some(place) = self.places.remove(from)
+        {
+            self.places.insert(to, place);
+        }
+    }
+
     /// Returns true if a delivery need not wait for another.
     fn is_next(&self, id: DeliveryId) -> bool {
         if self.with_others == 0 {
@@ -130,8 +155,12 @@ impl Scheduler {
             seen: None,
             alert,
             alert_bytes: entrant.alert_bytes,
+            storm: None,
         };
         self.items.insert(id, item);
+        if let Some(candidate) = entrant.storm {
+            self.enter_storms(id, candidate, entrant.since);
+        }
         self.await_all(id, entrant.waits_for);
         for overtaken in overtaken {
             self.dequeue(overtaken);
@@ -141,6 +170,7 @@ impl Scheduler {
 
     pub(super) fn lease(&mut self, id: DeliveryId, phase: Phase) -> Grant {
         self.stop_timer(id);
+        self.leave_pool(id);
         self.await_none(id);
         let wakes = self.backs.count();
         let item = self.item(id);
@@ -162,6 +192,7 @@ impl Scheduler {
             woken: item.woken.clone(),
             since: item.since,
             alert: item.alert.clone(),
+            stands_for: None,
         };
         self.handlers[handler].taken += 1;
         grant
@@ -184,6 +215,9 @@ impl Scheduler {
         let Some(item) = self.items.remove(&id) else {
             return;
         };
+        if let Some(own) = &item.storm {
+            self.leave_storms(own);
+        }
         self.handlers[item.handler].depth -= 1;
         self.criticals -= usize::from(item.priority == Priority::Critical);
         if item.alert.is_some() {
@@ -201,6 +235,7 @@ impl Scheduler {
                 self.enqueue(freed, now);
             }
         }
+        self.end_generation(id, now);
     }
 
     /// Counts the patience of what waits for a permit from now on.
@@ -224,6 +259,9 @@ impl Scheduler {
         }
         // It is due by itself: what is back makes no difference any more, and each wake would look at it.
         self.await_none(id);
+        if self.join_pool(id) {
+            return;
+        }
         let item = &self.items[&id];
         let has_others = item.pipeline.iter().any(|h| *h != item.pipeline[0]);
         self.handlers[item.handler].ready(item.priority, id);
@@ -232,8 +270,23 @@ impl Scheduler {
         }
     }
 
+    /// Has a delivery that could run wait again, as it did before.
+    pub(super) fn wait_again(&mut self, id: DeliveryId, now: Ticks) {
+        if self.items[&id].phase == Phase::Waiting && self.is_next(id) {
+            self.enqueue(id, now);
+        }
+    }
+
     /// The opposite of `enqueue`.
     pub(super) fn dequeue(&mut self, id: DeliveryId) {
+        self.stop_waiting(id);
+        if self.items.contains_key(&id) {
+            self.leave_pool(id);
+        }
+    }
+
+    /// Has a delivery wait neither for its time nor for a permit.
+    pub(super) fn stop_waiting(&mut self, id: DeliveryId) {
         self.stop_timer(id);
         if let Some(item) = self.items.get(&id) {
             self.handlers[item.handler].unready(item.priority, id);

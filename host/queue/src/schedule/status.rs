@@ -13,7 +13,11 @@ impl Scheduler {
             return None;
         }
         let timer = self.timers.first().map(|(due, _)| *due);
-        timer.into_iter().chain(self.alone.ends_at(now)).min()
+        timer
+            .into_iter()
+            .chain(self.alone.ends_at(now))
+            .chain(self.storms_looked_at())
+            .min()
     }
 
     /// Returns when the oldest that is not settled was accepted, or sent again. Not that of the first identifier: one that was

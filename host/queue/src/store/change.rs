@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
-use crate::model::{CutOff, EventChange, Lease, NewDelivery, Stands, Text};
+use crate::model::{CutOff, EventChange, Lease, NewDelivery, Reason, Stands, Storm, Text};
 
 /// What rules decide, ready to be stored.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub(crate) enum Change<'m> {
     /// A death is to be reported later, with others of its class.
     Unreported {
         class: String,
+        /// How many died, counting those that this one stood for.
+        count: u64,
         id: DeliveryId,
         died_at: Timestamp,
     },
@@ -72,6 +75,36 @@ pub(crate) enum Change<'m> {
     EarlierDeathsSeen(Option<DeliveryId>),
     /// The alarms that were raised and have not ended.
     Alarms(BTreeSet<Fingerprint>),
+    /// A delivery stands for others.
+    Coalesce {
+        representative: DeliveryId,
+        /// To which all of them belong.
+        storm: Option<DeliveryId>,
+        members: Vec<DeliveryId>,
+        /// Those of the members that stood for others, which are members now.
+        merged: Vec<DeliveryId>,
+        /// What belongs to the storm and waits behind them.
+        resolves: Vec<DeliveryId>,
+    },
+    /// What a delivery stands for has ended.
+    SettleMembers(SettleMembers),
+    /// Another one stands for the members of a delivery, which belongs to no storm any more if it has fired.
+    HandOver { from: DeliveryId, to: DeliveryId },
+    /// A member runs by itself, or not at all.
+    LeaveStorm(DeliveryId),
+    /// What died with a delivery is sent again with it.
+    ReviveMembers {
+        representative: DeliveryId,
+        at: Timestamp,
+        /// True if this is the second chance that a re-send gives.
+        resent: bool,
+    },
+    /// A storm is opened, or has changed.
+    PutStorm(Storm),
+    /// A storm is over.
+    CloseStorm { id: DeliveryId, at: Timestamp },
+    /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
+    CloseGate { name: GateName, until_ms: i64 },
 }
 
 impl Change<'_> {
@@ -83,6 +116,7 @@ impl Change<'_> {
             | Self::Progress { lease, .. }
             | Self::Lose { lease, .. }
             | Self::Journal { lease, .. } => Some(*lease),
+            Self::SettleMembers(settle) => settle.lease,
             _ => None,
         }
     }
@@ -97,6 +131,17 @@ pub(crate) struct Settle<'m> {
     pub(crate) progress: &'m str,
     /// Present if this lease counts as an attempt.
     pub(crate) story: Option<&'m str>,
+}
+
+/// How the members of a generation end.
+#[derive(Clone, Debug)]
+pub(crate) struct SettleMembers {
+    pub(crate) representative: DeliveryId,
+    /// The lease of the representative that ends with it, if one does.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) reason: Reason,
+    pub(crate) at: Timestamp,
+    pub(crate) last_error: String,
 }
 
 /// How a dead delivery goes on.
@@ -121,6 +166,8 @@ pub(crate) enum Applied {
     Done,
     /// A lease has ended; the delivery has had so many attempts.
     Settled { attempts: u32 },
+    /// So many were settled with their representative.
+    Members { count: u64 },
     /// The lease no longer holds: nothing is changed.
     Fenced,
 }

@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{KvChange, KvQuota, KvReply, Recorded};
 
 use crate::model::{
     Chosen, Delivery, Filter, Known, LastEnd, Left, OnKey, OpenError, OrderingKey, Owner, Page,
-    ReadError, Row, Run, Selection, State, Story,
+    ReadError, Row, Run, Selection, State, Storm, Story,
 };
 
-pub(crate) use change::{Applied, Change, Revive, Settle};
+pub(crate) use change::{Applied, Change, Revive, Settle, SettleMembers};
 
 /// A durable store.
 pub(crate) trait Store: Send + fmt::Debug + 'static {
@@ -88,6 +89,12 @@ pub(crate) trait Txn {
 
     /// Returns true if a step of a delivery from this one on has changed something outside the server.
     fn has_effect(&mut self, id: DeliveryId, from_step: u32) -> Result<bool, StoreError>;
+
+    /// Returns true if a delivery has any effect on record.
+    fn has_recorded_effect(&mut self, id: DeliveryId) -> Result<bool, StoreError>;
+
+    /// Returns the dead deliveries that this one stood for, in the order of acceptance.
+    fn dead_members(&mut self, of: DeliveryId) -> Result<Vec<Row>, StoreError>;
 
     /// Returns how deliveries stand, and how often each was leased.
     fn states(&mut self, ids: &[DeliveryId]) -> Result<Vec<Option<(State, u32)>>, StoreError>;
@@ -197,6 +204,10 @@ pub(crate) struct Found {
     pub(crate) is_unreported: bool,
     /// Open deliveries whose end may end a notice, with their routes: those that were sent again, and notices.
     pub(crate) watched: Vec<(DeliveryId, String)>,
+    /// The storms that are open.
+    pub(crate) storms: Vec<Storm>,
+    /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
+    pub(crate) closed_gates: Vec<(GateName, i64)>,
 }
 
 /// What is wanted of a delivery.

@@ -8,9 +8,9 @@ use alert_manager_core::alert::{DeliveryId, Timestamp};
 use crate::model::{CutOff, EventChange, Lease, Reason, Remember, State};
 use crate::store::{Applied, Change, Revive, Settle};
 
-use super::codes::{DEAD, QUEUED, RUNNING, reason_code, state_code};
+use super::codes::{DEAD, QUEUED, RUNNING, parking_code, reason_code, state_code};
 use super::txn::SqliteTxn;
-use super::{journal, meta, refused, rows, unreported};
+use super::{gates, journal, meta, refused, rows, storms, unreported};
 
 impl SqliteTxn<'_> {
     /// Makes one change.
@@ -59,8 +59,13 @@ impl SqliteTxn<'_> {
                 at,
             } => refused::remember(conn, digest, *kept_as, *at)?,
             Change::PartAgain { digest, at } => refused::seen_again(conn, digest, *at)?,
-            Change::Unreported { class, id, died_at } => {
-                unreported::gather(conn, class, *id, *died_at)?;
+            Change::Unreported {
+                class,
+                count,
+                id,
+                died_at,
+            } => {
+                unreported::gather(conn, class, *count, *id, *died_at)?;
             }
             Change::UnreportedAlone { class, id, at } => {
                 unreported::gather_alone(conn, class, *id, *at)?;
@@ -69,6 +74,35 @@ impl SqliteTxn<'_> {
             Change::ForgetDeath(id) => rows::forget_death(conn, *id)?,
             Change::EarlierDeathsSeen(last) => unreported::seen_earlier(conn, *last)?,
             Change::Alarms(fire) => meta::put_alarms(conn, fire)?,
+            Change::Coalesce {
+                representative,
+                storm,
+                members,
+                merged,
+                resolves,
+            } => {
+                self.written += members.len();
+                storms::coalesce(conn, *representative, *storm, members, merged, resolves)?;
+            }
+            Change::SettleMembers(settle) => {
+                return Ok(match storms::settle_members(conn, settle)? {
+                    Some(count) => {
+                        self.written += usize::try_from(count).unwrap_or(usize::MAX);
+                        Applied::Members { count }
+                    }
+                    None => Applied::Fenced,
+                });
+            }
+            Change::HandOver { from, to } => storms::hand_over(conn, *from, *to)?,
+            Change::LeaveStorm(id) => storms::leave(conn, *id)?,
+            Change::ReviveMembers {
+                representative,
+                at,
+                resent,
+            } => storms::revive_members(conn, *representative, *at, *resent)?,
+            Change::PutStorm(storm) => storms::put(conn, storm)?,
+            Change::CloseStorm { id, at } => storms::close(conn, *id, *at)?,
+            Change::CloseGate { name, until_ms } => gates::close(conn, name, *until_ms, self.now)?,
         }
         Ok(Applied::Done)
     }
@@ -80,7 +114,7 @@ impl SqliteTxn<'_> {
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
                      next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
-                     waits_for = ?9, reason = ?10,
+                     waits_for = ?9, reason = ?10, parked = ?12,
                      suspected = suspected * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
@@ -99,6 +133,7 @@ impl SqliteTxn<'_> {
                     rows::waits_for_text(stands.waits_for),
                     stands.reason.map(reason_code),
                     lease.number,
+                    parking_code(stands.parking),
                 ],
                 |row| row.get(0),
             );
@@ -140,7 +175,7 @@ impl SqliteTxn<'_> {
         let conn = &self.store.conn;
         conn.prepare_cached(
             "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL, waits_for = NULL,
-                 last_error = ?4, reason = ?5
+                 parked = 0, last_error = ?4, reason = ?5
              WHERE id = ?1",
         )?
         .execute(params![
@@ -166,7 +201,7 @@ impl SqliteTxn<'_> {
             "UPDATE deliveries SET state = ?2, leases = leases + ?3, deaths = 0, suspected = 0,
                  resent = ?6, first_died_at = CASE WHEN ?6 THEN first_died_at END,
                  revived_at = ?4, settled_at = NULL, not_before = NULL, waits_for = NULL, next_handler = ?5,
-                 last_error = NULL, reason = NULL, dead_bytes = NULL
+                 last_error = NULL, reason = NULL, dead_bytes = NULL, storm_key = NULL
              WHERE id = ?1",
         )?
         .execute(params![
@@ -184,7 +219,7 @@ impl SqliteTxn<'_> {
         let conn = &self.store.conn;
         conn.prepare_cached(
             "UPDATE deliveries SET deaths = deaths + ?2, after_crash = after_crash OR ?3,
-                 suspected = suspected + ?4, state = ?5
+                 suspected = suspected + ?4, state = ?5, parked = 0
              WHERE id = ?1",
         )?
         .execute(params![

@@ -8,6 +8,7 @@ mod codes;
 mod copy;
 mod errors;
 mod events;
+mod gates;
 mod gathered;
 mod journal;
 mod kv;
@@ -19,6 +20,7 @@ mod refused;
 mod retention;
 mod rows;
 mod schema;
+mod storms;
 #[cfg(test)]
 mod tests;
 mod txn;

@@ -23,7 +23,7 @@ use super::codes::{fingerprint_of, reason_code, reason_of, state_of, status_of};
 use super::errors::reason;
 use super::gathered::{self, Gathered};
 use super::schema::open_reader;
-use super::{journal, kv, rows};
+use super::{journal, kv, rows, storms};
 
 /// Connections kept open; more are made if more people ask at once.
 const IDLE_MAX: usize = 3;
@@ -195,7 +195,8 @@ fn selected(
 }
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
-    accepted_at, settled_at, last_error, not_before, first_died_at, reason";
+    accepted_at, settled_at, last_error, not_before, first_died_at, reason,
+    representative, storm";
 
 /// Goes with the condition of that index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
@@ -355,6 +356,7 @@ fn story(
         attempts_omitted,
         journal: journal::all(conn, id)?,
         duplicates,
+        members: storms::members(conn, id)?,
         delivery,
     }))
 }
@@ -386,5 +388,7 @@ fn read_delivery(row: &rusqlite::Row<'_>) -> rusqlite::Result<Delivery> {
         first_died_at: row.get::<_, Option<i64>>(12)?.map(from_millis),
         reason: reason_of(row.get(13)?),
         last_error: row.get(10)?,
+        coalesced_into: row.get::<_, Option<i64>>(14)?.map(DeliveryId::from_raw),
+        storm: row.get::<_, Option<i64>>(15)?.map(DeliveryId::from_raw),
     })
 }

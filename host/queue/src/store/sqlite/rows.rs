@@ -2,15 +2,19 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::alert::{
+    DeliveryId, Event, Fingerprint, HandlerName, Occurrence, Timestamp,
+};
 use alert_manager_core::journal::{Dependency, lines};
 
-use crate::model::clock::{from_millis, nanos};
-use crate::model::{Beside, Left, NewDelivery, OnKey, Row, State, join_handlers, split_handlers};
+use crate::model::clock::{from_millis, from_nanos, nanos};
+use crate::model::{
+    Beside, Left, NewDelivery, OnKey, Row, State, join_handlers, split_handlers,
+};
 
 use super::codes::{
-    QUEUED, fingerprint_of, priority_code, priority_of, reason_code, reason_of, state_code,
-    state_of, status_code,
+    QUEUED, fingerprint_of, parking_of, priority_code, priority_of, reason_code,
+    reason_of, state_code, state_of, status_code, status_of,
 };
 
 /// Writes a delivery and its alert.
@@ -18,8 +22,8 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     conn.prepare_cached(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
              accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
-             sent_starts_at, beside, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             sent_starts_at, beside, reason, storm_key, storm)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -39,6 +43,8 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.sent_starts_at.map(nanos),
         new.beside.to_text(),
         new.reason.map(reason_code),
+        new.storm_key.as_deref(),
+        new.storm.map(DeliveryId::as_raw),
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
         .execute(params![new.id.as_raw(), &*new.json])?;
@@ -56,17 +62,22 @@ fn pipeline_text(pipeline: &[HandlerName]) -> String {
 /// The columns of a [`Row`], in the order of [`read`].
 pub(super) const ROW: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, reason,
-    settled_at, deaths, suspected, resent, beside, waits_for";
+    settled_at, deaths, suspected, resent, beside, waits_for, parked, storm_key, storm,
+    representative, status, starts_at, occurrence";
+
+/// How many columns [`ROW`] has.
+pub(super) const ROW_COLUMNS: usize = 25;
 
 /// Reads the columns of [`ROW`].
 pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let fingerprint = fingerprint_of(row.get(5)?);
     Ok(Row {
         id: DeliveryId::from_raw(row.get(0)?),
         state: state_of(row.get(1)?),
         leases: row.get(2)?,
         after_crash: row.get(3)?,
         priority: priority_of(row.get(4)?),
-        fingerprint: fingerprint_of(row.get(5)?),
+        fingerprint,
         since: from_millis(row.get(6)?),
         not_before: row.get(7)?,
         route: row.get(8)?,
@@ -79,6 +90,26 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         resent: row.get(15)?,
         beside: Beside::of_text(row.get_ref(16)?.as_str_or_null()?),
         waits_for: lines::of_text(row.get_ref(17)?.as_str_or_null()?.unwrap_or_default()),
+        parking: parking_of(row.get(18)?),
+        storm_key: row.get(19)?,
+        storm: row.get::<_, Option<i64>>(20)?.map(DeliveryId::from_raw),
+        representative: row.get::<_, Option<i64>>(21)?.map(DeliveryId::from_raw),
+        event: event(fingerprint, row.get(22)?, row.get(23)?, row.get(24)?),
+    })
+}
+
+/// Returns the event of a delivery; nothing if that is of no alert.
+fn event(
+    fingerprint: Option<Fingerprint>,
+    status: Option<i64>,
+    starts_at: Option<i64>,
+    occurrence: u32,
+) -> Option<Event> {
+    Some(Event {
+        fingerprint: fingerprint?,
+        starts_at: from_nanos(starts_at?),
+        status: status_of(status?),
+        occurrence: Occurrence::from_raw(occurrence),
     })
 }
 
@@ -89,9 +120,9 @@ pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option
         .optional()
 }
 
-/// Reads how a delivery stands, and how often it was leased.
+/// Reads how a delivery stands, and how often it was leased. One that another runs in the place of counts that.
 pub(super) fn state(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<(State, u32)>> {
-    conn.prepare_cached("SELECT state, leases FROM deliveries WHERE id = ?1")?
+    conn.prepare_cached("SELECT state, leases + (representative IS NOT NULL) FROM deliveries WHERE id = ?1")?
         .query_row([id.as_raw()], |row| {
             Ok((state_of(row.get(0)?), row.get(1)?))
         })
@@ -105,7 +136,7 @@ pub(super) fn follow(
     mut each: impl FnMut(OnKey<'_>),
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
+        "SELECT id, fingerprint, route, state, leases + (representative IS NOT NULL), beside FROM deliveries
          WHERE id > ?1 AND fingerprint IS NOT NULL ORDER BY id",
     )?;
     let mut rows = statement.query([after.as_raw()])?;
@@ -127,7 +158,9 @@ pub(super) fn follow(
 pub(super) fn give_back(conn: &Connection, id: DeliveryId, left: Left) -> rusqlite::Result<()> {
     let sql = match left {
         Left::Unbegun => "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1",
-        Left::UnderWay => "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1",
+        Left::UnderWay => {
+            "UPDATE deliveries SET state = ?2, after_crash = 1, parked = 0 WHERE id = ?1"
+        }
     };
     conn.prepare_cached(sql)?
         .execute(params![id.as_raw(), QUEUED])?;
