@@ -253,8 +253,8 @@ mod tests {
             facts,
             [
                 ("storm.count", "240"),
-                ("storm.first", "7"),
-                ("storm.id", "7"),
+                ("storm.first", "0000000000007"),
+                ("storm.id", "0000000000007"),
                 ("storm.names", "a/x\na/y\nb/z"),
                 ("storm.resolved", "12"),
                 ("storm.shared", "alertname=Down\ncluster=main"),

@@ -81,13 +81,13 @@ pub(crate) async fn one_under_which_the_server_died_three_times_takes_all_with_i
         bench = bench.crash();
         assert_eq!(bench.lease().await.id, ids[0]);
     }
-    let mut bench = bench.crash().reporting();
+    let bench = bench.crash();
     bench.are(&ids, State::Dead, Some(Reason::Died)).await;
     assert_eq!(bench.queue.counts().dead, 5);
     assert_eq!(bench.queue.counts().depth, 0);
+    let bench = bench.reporting();
     assert_eq!(bench.reported().await, [format!("one {}", ids[0])]);
-    bench = bench.crash();
-    assert_eq!(bench.queue.counts().dead, 5);
+    assert_eq!(bench.crash().queue.counts().dead, 5);
 }
 
 pub(crate) async fn what_ends_the_alert_of_one_that_died_alone_runs_alone<B: Bench>() {

@@ -106,7 +106,9 @@ pub(crate) async fn to_cancel_one_with_an_effect_ends_what_it_stands_for<B: Benc
         }
         let counts = bench.queue.counts();
         assert_eq!((counts.depth, counts.losses.storm), (0, 4));
+        bench.set_caps(Caps::all(0));
         bench.all_up(1..3).await;
+        bench.go();
         let resolved = bench.only_lease().await;
         assert_eq!(fact(&resolved, "storm.resolved"), "2");
     }

@@ -86,7 +86,9 @@ pub(crate) async fn a_storm_is_closed_after_ten_quiet_minutes_once_all_have_reso
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..4).await;
     bench.settled(&leased, Next::Done).await;
+    bench.set_caps(Caps::all(0));
     bench.all_up(0..4).await;
+    bench.go();
     let resolved = bench.only_lease().await;
     assert_eq!(fact(&resolved, "storm.resolved"), "4");
     bench.settled(&resolved, Next::Done).await;
