@@ -96,6 +96,7 @@ fn read(handed: Handed, now: Ticks) -> Result<Leased, serde_json::Error> {
         route: grant.route,
         progress,
         handler: grant.handler,
+        priority: grant.priority,
         after_crash: grant.after_crash,
         woken: grant.woken,
         age: Duration::from_millis(now.saturating_sub(grant.since).max(0).unsigned_abs()),

@@ -10,8 +10,8 @@ use alert_manager_core::alert::DeliveryId;
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    CancelError, Chosen, Counts, Filter, OnKey, Page, ReadError, Retried, RetryError, Selected,
-    Selection, Story,
+    CancelError, Chosen, Counts, Filter, GateStatus, OnKey, Page, ReadError, Retried, RetryError,
+    Selected, Selection, Story, Waiting,
 };
 use super::rules::passed::{Later, Tails};
 use super::{Inner, Queue};
@@ -123,6 +123,24 @@ impl Queue {
             handlers: scheduler.counts(),
             losses: *shared.losses.lock(),
         }
+    }
+
+    /// Returns how each gate stands that was asked for, or closed, since the start, in the order of their names.
+    #[must_use]
+    pub fn gates(&self) -> Vec<GateStatus> {
+        let shared = &self.inner.shared;
+        let at = shared.clock.time_of_day();
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().gates(now, at)
+    }
+
+    /// Returns what a delivery waits for, without asking the store; nothing if it does not wait.
+    #[must_use]
+    pub fn waiting(&self, id: DeliveryId) -> Option<Waiting> {
+        let shared = &self.inner.shared;
+        let at = shared.clock.time_of_day();
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().waiting(id, now, at)
     }
 }
 

@@ -68,6 +68,13 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 Answer::Ended(followed == Followed::Now)
             }
             Urgent::Alarms(_) => Answer::Alarms(self.alarms()?),
+            Urgent::CloseGate { name, until_ms } => {
+                self.push(Change::CloseGate {
+                    name: name.clone(),
+                    until_ms: *until_ms,
+                });
+                Answer::Nothing
+            }
             Urgent::LookAgain => {
                 self.look_again()?;
                 Answer::Nothing
@@ -161,9 +168,17 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 due: *due,
                 waits_for: waits_for.clone(),
             },
-            Outcome::Park { handler, waits_for, .. } => Ended::Waits {
+            Outcome::Park {
+                handler,
+                parked,
+                is_clean,
+                due,
+                waits_for,
+            } => Ended::Parked {
                 handler: handler.clone(),
-                due: crate::model::clock::Ticks::MIN,
+                parked: parked.clone(),
+                is_clean: *is_clean,
+                due: due.clone(),
                 waits_for: waits_for.clone(),
             },
         };

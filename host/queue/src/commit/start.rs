@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 use alert_manager_core::alert::{Fingerprint, Timestamp};
+use alert_manager_core::gate::GateName;
 
 use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Caps, CutOff, Delivery, LastEnd, Left, OpenError, Options, Reason, Recovered, Row,
-    State as Stands, Storm,
+    Caps, CutOff, Delivery, GATE_CLOSED_MS_MAX, LastEnd, Left, OpenError, Options, Parking, Reason,
+    Recovered, Row, State as Stands, Storm,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
@@ -60,6 +61,7 @@ pub(crate) fn start<S: Store>(
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
+    open.restore_gates(&found.closed_gates);
     let cut_off = crashes::cut_off(&under_lease, clock.now());
     open.restore_cut_off(&under_lease, &cut_off);
     open.restore_storms(&found.storms, members, &cut_off);
@@ -155,6 +157,17 @@ impl Open {
         }
     }
 
+    /// Keeps gates closed that a service had closed. Nothing waits at them yet: what was parked runs again, and asks anew.
+    fn restore_gates(&mut self, closed: &[(GateName, i64)]) {
+        for (name, until_ms) in closed {
+            let left_ms = until_ms.saturating_sub(self.now.as_millisecond());
+            if left_ms > 0 {
+                let until = self.ticks + left_ms.min(GATE_CLOSED_MS_MAX);
+                self.scheduler.restore_gate(name, until);
+            }
+        }
+    }
+
     /// Takes in what the server died under, as far as it goes on.
     fn restore_cut_off(&mut self, under_lease: &[(Row, Left)], cut_off: &[CutOff]) {
         for ((row, _), cut_off) in under_lease.iter().zip(cut_off) {
@@ -237,7 +250,7 @@ impl Open {
             storm,
         };
         match representative {
-            Some(of) => self.scheduler.restore_member(entrant, of),
+            Some(of) => self.scheduler.restore_member(entrant, of, self.ticks),
             None => self.scheduler.restore(entrant, self.ticks),
         }
     }
@@ -250,6 +263,7 @@ fn candidate(row: &Row) -> Option<Candidate> {
         event: row.event?,
         storm: row.storm,
         is_counted: false,
+        is_clean: row.parking == Parking::Clean,
     })
 }
 

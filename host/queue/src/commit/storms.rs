@@ -66,7 +66,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         for id in &formed.members {
             self.rows.remove(id);
         }
-        self.push(Change::PutStorm(formed.storm.clone()));
+        for storm in [&formed.storm].into_iter().chain(&formed.left) {
+            self.push(Change::PutStorm(storm.clone()));
+        }
         self.push(Change::Coalesce {
             representative: lease.id,
             storm: Some(formed.storm.id),
@@ -275,7 +277,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             at: self.now,
             resent: by.is_second_chance(of),
         });
-        self.shared.scheduler.lock().adopt(entrants, id, of.storm);
+        self.shared.scheduler.lock().adopt(entrants, id, of.storm, self.group.ticks);
         Ok(())
     }
 
@@ -314,6 +316,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             event,
             storm: None,
             is_counted: false,
+            is_clean: false,
         };
         if self.shared.scheduler.lock().is_calm() {
             return Ok(candidate);

@@ -127,6 +127,8 @@ pub struct Peek {
     pub suspected: u32,
     /// The occurrence of its event, from 1.
     pub occurrence: u32,
+    /// True if its last lease ended parked at a gate.
+    pub is_parked: bool,
 }
 
 /// What became of a transaction whose commit was not answered.

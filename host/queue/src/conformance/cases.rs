@@ -244,6 +244,24 @@ suite! {
         questions_are_answered_while_the_writer_is_in_a_transaction,
         a_retry_waits_no_longer_because_the_time_of_day_was_set_back,
     ]
+    gates: [
+        a_parked_delivery_holds_no_slot_no_attempt_and_no_token,
+        a_parked_delivery_gets_its_slot_first_then_all_tokens_together,
+        an_unused_token_goes_to_the_next_in_line_after_two_seconds,
+        retry_after_closes_a_gate_for_all_and_survives_a_restart,
+        a_gate_is_closed_for_an_hour_at_most,
+        a_kill_at_each_step_loses_nothing_and_blames_no_parked_delivery,
+        an_orderly_end_keeps_what_is_parked_as_it_is,
+        a_critical_one_on_a_busy_channel_is_the_next_that_is_posted,
+        an_ordering_key_has_the_highest_priority_that_waits_on_it,
+        of_updates_of_one_message_one_waits_and_the_latest_wins,
+        a_parked_delivery_can_be_cancelled_and_needs_no_retry,
+        another_step_of_a_parked_delivery_runs_when_it_is_due_or_its_dependency_is_back,
+        what_was_read_before_it_was_parked_is_on_record,
+        a_turn_that_cannot_be_stored_comes_again,
+        what_waits_is_seen_by_priority_and_since_when,
+        an_eighth_of_the_slots_is_for_critical_ones,
+    ]
     dead_letter_reports: [
         a_death_and_its_notice_are_stored_together_or_not_at_all,
         a_notice_is_made_once_whatever_comes_after_it,
@@ -254,6 +272,7 @@ suite! {
         what_is_reported_together_survives_a_transaction_that_fails,
         one_that_is_sent_again_before_its_report_is_reported_when_it_dies_again,
         a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again,
+        a_notice_has_the_priority_of_the_delivery_that_it_is_about,
     ]
     dead_letter_ways: [
         a_notice_that_dies_takes_each_other_way_once_and_then_the_log,

@@ -14,6 +14,7 @@
 //! | 6 | one invocation, one step: its seed is its own | `crashes` |
 //! | 7 | the events of one fingerprint on one route run in order, once | `leases`, `events`, `occurrences`, `edited_routes`, `together` |
 //! | 9 | a failure of one way to notify takes the next | `dead_letters` |
+//! | 10 | what is most urgent goes first, and waits for nothing but its turn | `gates` |
 //! | all | in any order of events, crashes and requests | `model` |
 //! | with replicas | several servers on one store | `shared` |
 
@@ -31,6 +32,7 @@ mod events;
 mod faults;
 #[cfg(test)]
 mod faulty;
+mod gates;
 mod harness;
 mod hold;
 mod journal;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
+use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Priority};
 
 use super::progress::Progress;
 use super::wake::Woken;
@@ -38,6 +38,8 @@ pub struct Leased {
     pub progress: Progress,
     /// Whose permit is taken: the handler of the first due step.
     pub handler: HandlerName,
+    /// Its own priority.
+    pub priority: Priority,
     /// True if the server died under the lease before this one.
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.

@@ -21,11 +21,12 @@ mod row;
 mod settlement;
 mod state;
 mod storm;
+mod waiting;
 mod wake;
 
 pub use alarm::{IfBlocked, Raised};
 pub use clock::Clock;
-pub use counts::{Counts, HandlerCounts, LastEnd, Losses, Recovered};
+pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
 pub use delivery::{Delivery, Members, Story};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
@@ -38,6 +39,7 @@ pub use reason::{Reason, UnknownReason};
 pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
 pub use state::State;
+pub use waiting::{GateStatus, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};
@@ -48,7 +50,8 @@ pub(crate) use memory::{Memory, Run};
 pub(crate) use order::{Chosen, OnKey, OrderingKey, has_run};
 pub(crate) use parcel::NewAlert;
 pub(crate) use pipeline::{join_handlers, split_handlers};
+pub(crate) use row::{CutOff, NewDelivery, Parking, Row, Stands, Text};
 pub(crate) use storm::{
     DESCRIBED_MAX, Generation, LATE, LIFE, MEMBERS_MAX, QUIET, Storm, StormKey,
 };
-pub(crate) use row::{CutOff, NewDelivery, Parking, Row, Stands, Text};
+pub(crate) use waiting::GATE_CLOSED_MS_MAX;

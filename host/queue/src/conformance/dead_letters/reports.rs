@@ -185,3 +185,19 @@ pub(in crate::conformance) async fn a_failure_after_a_death_by_backlog_is_report
     assert_eq!(bench.reported().await, [one.as_str(), &one]);
     assert_eq!(bench.accept(firing("C")).await, DUPLICATE);
 }
+
+pub(in crate::conformance) async fn a_notice_has_the_priority_of_the_delivery_that_it_is_about<
+    B: Bench,
+>() {
+    use alert_manager_core::alert::Priority;
+    let mut bench = Harness::<B>::new().reporting();
+    for priority in [Priority::Normal, Priority::Warning, Priority::Critical] {
+        let mut submission = firing(&format!("{priority:?}"));
+        submission.plans[0].priority = priority;
+        bench.accept_new(submission).await;
+        bench.run(dead()).await;
+        let notice = bench.lease().await;
+        assert_eq!((&*notice.route, notice.priority), (DEAD_LETTER_ROUTE, priority));
+        bench.settle(&notice, Next::Done);
+    }
+}

@@ -19,6 +19,10 @@ enum Op {
     Accept(u8, i64, bool),
     /// The lease at this place, modulo.
     Settle(usize, End),
+    /// The lease at this place has a message for the one channel: it is done, or parked.
+    Post(usize),
+    /// Slack says to wait so long.
+    Close(u64),
     Advance(u64),
     Crash,
     Restart,
@@ -46,7 +50,10 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         10 => (0..ALERTS, 0..2_i64, any::<bool>()).prop_map(|(a, s, r)| Op::Accept(a, s, r)),
         8 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
-        3 => (0..150_u64).prop_map(Op::Advance),
+        6 => any::<usize>().prop_map(Op::Post),
+        1 => (0..60_u64).prop_map(Op::Close),
+        2 => (0..12_u64).prop_map(Op::Advance),
+        2 => (0..150_u64).prop_map(Op::Advance),
         1 => Just(Op::Crash),
         1 => Just(Op::Restart),
         2 => any::<usize>().prop_map(Op::Retry),

@@ -45,7 +45,7 @@ pub(crate) async fn three_take_over_at_most_then_the_rest_is_dead_in_one_dead_le
 pub(crate) async fn one_that_dies_with_an_effect_takes_all_with_it<B: Bench>() {
     let mut bench = still::<B>().reporting();
     let (ids, leased) = bench.storm(0..5).await;
-    bench.post(&leased).await;
+    bench.record_post(&leased).await;
     bench.settled(&leased, dead()).await;
     bench.are(&ids, State::Dead, Some(Reason::Failed)).await;
     assert_eq!(bench.reported().await, [format!("one {}", ids[0])]);

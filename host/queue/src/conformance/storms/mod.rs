@@ -124,7 +124,7 @@ impl<B: Bench> Harness<B> {
     }
 
     /// Records a message of a delivery.
-    async fn post(&self, leased: &Leased) {
+    async fn record_post(&self, leased: &Leased) {
         let ledger = self.ledger(leased, 1);
         ledger.record(vec![entry(0)]).await.unwrap();
     }

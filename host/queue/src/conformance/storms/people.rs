@@ -8,7 +8,7 @@ pub(crate) async fn to_send_a_dead_representative_again_revives_all_with_journal
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
     let given = leased.progress.storm.clone();
-    bench.post(&leased).await;
+    bench.record_post(&leased).await;
     bench.settled(&leased, Next::Dead("why".into())).await;
     assert_eq!(bench.queue.counts().dead, 5);
     assert_eq!(bench.queue.retry(ids[0], Force::No).await, Ok(Selected::Dead));
@@ -26,7 +26,7 @@ pub(crate) async fn to_send_a_dead_representative_again_revives_all_with_journal
 pub(crate) async fn a_dead_member_that_is_sent_again_runs_alone<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
-    bench.post(&leased).await;
+    bench.record_post(&leased).await;
     bench.settled(&leased, Next::Dead("why".into())).await;
     assert_eq!(bench.queue.retry(ids[2], Force::No).await, Ok(Selected::Dead));
     let alone = bench.only_lease().await;
@@ -47,7 +47,7 @@ pub(crate) async fn a_dead_member_that_is_sent_again_runs_alone<B: Bench>() {
 pub(crate) async fn all_that_is_dead_is_sent_again_as_one<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
-    bench.post(&leased).await;
+    bench.record_post(&leased).await;
     bench.settled(&leased, Next::Dead("why".into())).await;
     let retried = bench.retry_all(None).await;
     assert_eq!(retried.retried, ids);
@@ -59,7 +59,7 @@ pub(crate) async fn all_that_is_dead_is_sent_again_as_one<B: Bench>() {
 pub(crate) async fn a_dead_member_that_its_sender_sends_again_revives_all<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
-    bench.post(&leased).await;
+    bench.record_post(&leased).await;
     bench.settled(&leased, Next::Dead("why".into())).await;
     assert_eq!(bench.accept_new(down(3)).await, ids[3]);
     let leased = bench.only_lease().await;
@@ -94,7 +94,7 @@ pub(crate) async fn to_cancel_one_with_an_effect_ends_what_it_stands_for<B: Benc
     for is_leased in [true, false] {
         let mut bench = still::<B>();
         let (ids, leased) = bench.storm(0..5).await;
-        bench.post(&leased).await;
+        bench.record_post(&leased).await;
         if !is_leased {
             bench.settled(&leased, retry_in_a_minute(&bench)).await;
         }

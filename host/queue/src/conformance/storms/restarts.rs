@@ -25,11 +25,11 @@ async fn storm_to<B: Bench>(step: At) -> (Harness<B>, Vec<DeliveryId>) {
     let (ids, leased) = bench.storm(0..5).await;
     match step {
         At::Accepted | At::Leased => {}
-        At::Posted => bench.post(&leased).await,
+        At::Posted => bench.record_post(&leased).await,
         At::Waits => bench.settled(&leased, retry_in_a_minute(&bench)).await,
         At::TakenOver => bench.settled(&leased, Next::Dead("why".into())).await,
         At::Dead | At::Revived => {
-            bench.post(&leased).await;
+            bench.record_post(&leased).await;
             bench.settled(&leased, Next::Dead("why".into())).await;
             if step == At::Revived {
                 bench.queue.retry(ids[0], Force::No).await.unwrap();

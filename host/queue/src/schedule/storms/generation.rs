@@ -11,6 +11,27 @@ use super::super::{Entrant, Item, Phase, Provisional, Scheduler};
 use super::keys::{Before, Generation, Open, PoolName};
 use super::{Described, Formed, StandsFor};
 
+/// What a generation is formed of.
+pub(super) struct Gathered {
+    /// All but the representative.
+    pub(super) members: Vec<DeliveryId>,
+    /// In which no other generation is formed meanwhile.
+    pub(super) pools: Vec<PoolName>,
+    /// Generations that become part of it, each with its representative.
+    pub(super) merged: Vec<(DeliveryId, Generation)>,
+}
+
+/// What belongs to a storm from now on.
+#[derive(Default)]
+struct Belonging {
+    /// What it belonged to before.
+    belonged: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
+    /// Storms that something has left, as they were.
+    left: Vec<Open>,
+    /// Resolved ones that wait behind their firings.
+    resolves: Vec<DeliveryId>,
+}
+
 impl Scheduler {
     /// Returns what runs of the delivery that is next, and for whom: the oldest of those that run as one with it, or itself.
     pub(in crate::schedule) fn form(
@@ -18,29 +39,54 @@ impl Scheduler {
         next: DeliveryId,
         now: Ticks,
     ) -> (DeliveryId, Option<StandsFor>) {
-        if self.storms.generations.contains_key(&next) {
-            return (next, Some(StandsFor::Known));
+        let has_turn = self.items[&next].at_gate.is_some();
+        let is_known = self.storms.generations.contains_key(&next);
+        if !is_known && let Some((name, storm)) = self.next_generation(next, now) {
+            let (representative, formed) = self.form_of_pool(next, has_turn, name, storm);
+            return (representative, Some(StandsFor::New(formed)));
         }
-        let Some((name, storm)) = self.next_generation(next, now) else {
-            return (next, None);
+        if has_turn && let Some(formed) = self.form_at_gate(next, now) {
+            return (next, Some(StandsFor::New(formed)));
+        }
+        (next, is_known.then_some(StandsFor::Known))
+    }
+
+    fn form_of_pool(
+        &mut self,
+        next: DeliveryId,
+        has_turn: bool,
+        name: PoolName,
+        storm: Option<DeliveryId>,
+    ) -> (DeliveryId, Box<Formed>) {
+        let key = self.key_of(name);
+        let pool = self.storms.pool_mut(name);
+        let mut all = pool.map(|pool| std::mem::take(&mut pool.eligible)).unwrap_or_default();
+        // The tokens of a gate are reserved for the one whose turn it is.
+        let representative = match all.first() {
+            Some(oldest) if !has_turn => *oldest,
+            _ => next,
         };
-        let Some(pool) = self.storms.pool_mut(name) else {
-            return (next, None);
-        };
-        let mut all = std::mem::take(&mut pool.eligible).into_iter();
-        let representative = all.next().unwrap_or(next);
-        let members: BTreeSet<_> = all.by_ref().take(MEMBERS_MAX).collect();
-        pool.eligible = all.collect();
-        pool.running = Some(representative);
-        let held: Vec<_> = pool.eligible.iter().copied().collect();
+        all.remove(&representative);
+        let mut all = all.into_iter();
+        let members: Vec<_> = all.by_ref().take(MEMBERS_MAX).collect();
+        let held: Vec<_> = all.collect();
+        if let Some(pool) = self.storms.pool_mut(name) {
+            pool.eligible.extend(&held);
+            pool.running = Some(representative);
+        }
         for id in held {
             self.stop_waiting(id);
         }
         let handler = self.items[&next].handler;
+        self.dequeue(representative);
         self.move_to(representative, handler);
-        let key = self.key_of(name);
-        let formed = self.put_generation(representative, members, storm, (name, key));
-        (representative, Some(StandsFor::New(formed)))
+        let gathered = Gathered {
+            members,
+            pools: vec![name],
+            merged: Vec::new(),
+        };
+        let formed = self.put_generation(representative, storm, key, gathered);
+        (representative, formed)
     }
 
     /// Returns whether what is next runs as one with others, and for which storm, if that is open.
@@ -67,79 +113,86 @@ impl Scheduler {
         }
     }
 
-    fn put_generation(
+    pub(super) fn put_generation(
         &mut self,
         representative: DeliveryId,
-        members: BTreeSet<DeliveryId>,
         storm: Option<DeliveryId>,
-        (pool, key): (PoolName, StormKey),
+        key: StormKey,
+        gathered: Gathered,
     ) -> Box<Formed> {
-        let storm = storm.unwrap_or(representative);
+        let id = storm.unwrap_or(representative);
+        let Gathered {
+            members,
+            pools,
+            merged,
+        } = gathered;
         for member in &members {
             self.dequeue(*member);
             self.item(*member).phase = Phase::Member { of: representative };
         }
-        let mut all: Vec<_> = [representative].into_iter().chain(members.iter().copied()).collect();
-        let open = self.storms.open(storm).cloned();
-        let mut belonged = Vec::new();
-        let mut resolves = Vec::new();
+        let open = self.storms.open(id).cloned();
+        let mut change = Belonging::default();
         let mut is_new = 0;
-        for id in &all {
-            is_new += u64::from(self.belong(*id, storm, &mut belonged));
-            self.follow(*id, storm, &mut belonged, &mut resolves);
+        for one in [representative].iter().chain(&members) {
+            is_new += u64::from(self.belong(*one, id, &mut change));
+            self.follow(*one, id, &mut change);
         }
+        let mut all: Vec<_> = [representative].into_iter().chain(members.iter().copied()).collect();
         let (storm, opened, last) = match &open {
             Some(open) => self.grown(open, &all, is_new),
-            None => self.opened(storm, key, &all),
+            None => self.opened(id, key, &all),
         };
         self.storms.put(storm.clone(), opened, last);
         all.sort_by_key(|id| (self.items[id].priority, *id));
         let described = self.described(all);
+        let merged_ids = merged.iter().map(|(id, _)| *id).collect();
+        let left = change.left.iter().filter_map(|open| self.open_storm(open.storm.id));
+        let left = left.cloned().collect();
         let generation = Generation {
-            pool: Some(pool),
-            storm: Some(storm.id),
-            members: members.clone(),
+            pools,
+            storm: Some(id),
+            members: members.iter().copied().collect(),
             before: Some(Box::new(Before {
                 open,
-                belonged,
-                merged: Vec::new(),
+                belonged: change.belonged,
+                merged,
+                left: change.left,
             })),
         };
         self.storms.generations.insert(representative, generation);
         self.provisional.push(Provisional::Formed(representative));
         Box::new(Formed {
             storm,
-            members: members.into_iter().collect(),
-            merged: Vec::new(),
-            resolves,
+            members,
+            merged: merged_ids,
+            left,
+            resolves: change.resolves,
             described,
         })
     }
 
     /// Notes that a delivery belongs to a storm; returns true if it counts there for the first time.
-    fn belong(
-        &mut self,
-        id: DeliveryId,
-        storm: DeliveryId,
-        belonged: &mut Vec<(DeliveryId, Option<DeliveryId>)>,
-    ) -> bool {
+    fn belong(&mut self, id: DeliveryId, storm: DeliveryId, change: &mut Belonging) -> bool {
         let Some(own) = &mut self.item(id).storm else {
             return false;
         };
         let before = own.storm.replace(storm);
-        belonged.push((id, before));
-        let is_known = own.is_counted && before == Some(storm);
+        let was_counted = std::mem::replace(&mut own.is_counted, true);
+        let is_known = was_counted && before == Some(storm);
+        change.belonged.push((id, before, was_counted));
+        if let Some(other) = before.filter(|other| *other != storm) {
+            if let Some(open) = self.storms.open_mut(other) {
+                if change.left.iter().all(|left| left.storm.id != other) {
+                    change.left.push(open.clone());
+                }
+                open.storm.count = open.storm.count.saturating_sub(1);
+            }
+        }
         !is_known
     }
 
     /// Notes that what ends a firing belongs to its storm.
-    fn follow(
-        &mut self,
-        firing: DeliveryId,
-        storm: DeliveryId,
-        belonged: &mut Vec<(DeliveryId, Option<DeliveryId>)>,
-        resolves: &mut Vec<DeliveryId>,
-    ) {
+    fn follow(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Belonging) {
         let item = &self.items[&firing];
         let Some(line) = self.lines.get(&item.fingerprint).filter(|line| line.len() > 1) else {
             return;
@@ -160,8 +213,9 @@ impl Scheduler {
         let ending: Vec<_> = line.ids().filter(ends).collect();
         for id in ending {
             if let Some(own) = &mut self.item(id).storm {
-                belonged.push((id, own.storm.replace(storm)));
-                resolves.push(id);
+                let before = own.storm.replace(storm);
+                change.belonged.push((id, before, own.is_counted));
+                change.resolves.push(id);
             }
         }
     }
@@ -263,32 +317,41 @@ impl Scheduler {
         let Some(generation) = self.storms.generations.remove(&representative) else {
             return;
         };
+        let mut members = generation.members;
+        let mut merged = Vec::new();
         if let Some(before) = generation.before {
             if let Some(storm) = generation.storm {
                 self.storms.put_back(storm, before.open);
             }
-            for (id, storm) in before.belonged {
+            for open in before.left {
+                self.storms.put_back(open.storm.id, Some(open));
+            }
+            for (id, storm, is_counted) in before.belonged {
                 if let Some(own) = &mut self.item(id).storm {
+                    own.is_counted = is_counted;
                     own.storm = storm;
                 }
             }
-            for (id, merged) in before.merged {
-                for member in &merged.members {
-                    self.item(*member).phase = Phase::Member { of: id };
-                }
-                self.storms.generations.insert(id, merged);
-            }
+            merged = before.merged;
         }
-        let is_own = |id: &&DeliveryId| {
-            matches!(self.items[*id].phase, Phase::Member { of } if of == representative)
-        };
-        let members: Vec<_> = generation.members.iter().filter(is_own).copied().collect();
+        self.free_pools(&generation.pools, now);
+        for (id, generation) in merged {
+            for member in &generation.members {
+                self.item(*member).phase = Phase::Member { of: id };
+                members.remove(member);
+            }
+            for name in &generation.pools {
+                if let Some(pool) = self.storms.pool_mut(*name) {
+                    pool.running = Some(id);
+                }
+            }
+            self.storms.generations.insert(id, generation);
+        }
         for member in members {
             self.item(member).phase = Phase::Waiting;
             self.wait_again(member, now);
         }
         self.wait_again(representative, now);
-        self.free_pool(generation.pool, now);
     }
 
     /// A firing does not run with its resolved after all.
@@ -310,15 +373,17 @@ impl Scheduler {
         self.remove(member, now);
     }
 
-    /// The next generation of a pool may be formed.
-    fn free_pool(&mut self, name: Option<PoolName>, now: Ticks) {
-        let Some(pool) = name.and_then(|name| self.storms.pool_mut(name)) else {
-            return;
-        };
-        pool.running = None;
-        let held: Vec<_> = pool.eligible.iter().copied().collect();
-        for id in held {
-            self.wait_again(id, now);
+    /// The next generation of each of these pools may be formed.
+    fn free_pools(&mut self, names: &[PoolName], now: Ticks) {
+        for name in names {
+            let Some(pool) = self.storms.pool_mut(*name) else {
+                continue;
+            };
+            pool.running = None;
+            let held: Vec<_> = pool.eligible.iter().copied().collect();
+            for id in held {
+                self.wait_again(id, now);
+            }
         }
     }
 
@@ -330,7 +395,7 @@ impl Scheduler {
         for member in generation.members {
             self.remove(member, now);
         }
-        self.free_pool(generation.pool, now);
+        self.free_pools(&generation.pools, now);
     }
 
     /// A delivery has gone that stood for none.
@@ -355,9 +420,10 @@ impl Scheduler {
             }
             _ => false,
         });
-        let pool = generation.pool.and_then(|name| self.storms.pool_mut(name));
-        if let Some(pool) = pool {
-            pool.running = Some(to);
+        for name in &generation.pools {
+            if let Some(pool) = self.storms.pool_mut(*name) {
+                pool.running = Some(to);
+            }
         }
         self.storms.generations.insert(to, generation);
         self.item(to).phase = Phase::Waiting;
@@ -370,17 +436,18 @@ impl Scheduler {
         members: Vec<Entrant>,
         of: DeliveryId,
         storm: Option<DeliveryId>,
+        now: Ticks,
     ) {
         let mut ids = BTreeSet::new();
         for entrant in members {
             let id = entrant.id;
-            self.insert(entrant);
+            self.insert(entrant, now);
             self.item(id).phase = Phase::Member { of };
             self.provisional.push(Provisional::Adopted(id));
             ids.insert(id);
         }
         let generation = Generation {
-            pool: None,
+            pools: Vec::new(),
             storm,
             members: ids,
             before: None,

@@ -19,6 +19,8 @@ pub(crate) struct Candidate {
     pub(crate) storm: Option<DeliveryId>,
     /// True if it is counted there already.
     pub(crate) is_counted: bool,
+    /// True if it has run, and was parked without an effect or a doubt.
+    pub(crate) is_clean: bool,
 }
 
 /// The same of what is in the schedule.
@@ -28,6 +30,13 @@ pub(in crate::schedule) struct InStorm {
     pub(super) event: Event,
     pub(super) storm: Option<DeliveryId>,
     pub(super) is_counted: bool,
+    pub(super) is_clean: bool,
+}
+
+impl InStorm {
+    pub(in crate::schedule) fn set_clean(&mut self, is_clean: bool) {
+        self.is_clean = is_clean;
+    }
 }
 
 /// What may run as one now, and what of it does.
@@ -129,8 +138,9 @@ pub(super) struct Open {
 /// A generation that has not ended.
 #[derive(Debug)]
 pub(super) struct Generation {
-    /// Absent if it is apart from all others: a firing that runs with its resolved, or one that was sent again.
-    pub(super) pool: Option<PoolName>,
+    /// None if it is apart from all others: a firing that runs with its resolved, or one that was sent again. Several if
+    /// generations were merged.
+    pub(super) pools: Vec<PoolName>,
     pub(super) storm: Option<DeliveryId>,
     pub(super) members: BTreeSet<DeliveryId>,
     /// What was before it, until it is durable.
@@ -142,10 +152,12 @@ pub(super) struct Generation {
 pub(super) struct Before {
     /// Its storm, if that was open.
     pub(super) open: Option<Open>,
-    /// To which storms its deliveries belonged.
-    pub(super) belonged: Vec<(DeliveryId, Option<DeliveryId>)>,
+    /// To which storms its deliveries belonged, and whether they were counted.
+    pub(super) belonged: Vec<(DeliveryId, Option<DeliveryId>, bool)>,
     /// Generations that became part of it.
     pub(super) merged: Vec<(DeliveryId, Generation)>,
+    /// The storms that those belonged to.
+    pub(super) left: Vec<Open>,
 }
 
 /// How many keys are kept before those without anything are forgotten.
@@ -224,6 +236,7 @@ impl Storms {
             event: candidate.event,
             storm: candidate.storm,
             is_counted: candidate.is_counted,
+            is_clean: candidate.is_clean,
         })
     }
 

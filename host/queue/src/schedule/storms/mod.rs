@@ -4,6 +4,7 @@
 //! *representative*, the others are its *members*. A member keeps its place on its ordering key, and holds nothing else, until its
 //! representative ends. There is one generation of a key at a time; what comes meanwhile waits for the next.
 
+mod at_gate;
 mod generation;
 mod keys;
 mod taken_up;
@@ -37,8 +38,10 @@ pub(crate) struct Formed {
     pub(crate) storm: Storm,
     /// All of it but the representative.
     pub(crate) members: Vec<DeliveryId>,
-    /// Representatives among the members: what they stood for is part of it.
+    /// Representatives among all of it: what they stood for is part of it.
     pub(crate) merged: Vec<DeliveryId>,
+    /// The storms that those belonged to, without them.
+    pub(crate) left: Vec<Storm>,
     /// What has resolved of it and waits behind: that belongs to the same storm.
     pub(crate) resolves: Vec<DeliveryId>,
     /// Those to describe it by.
@@ -142,13 +145,21 @@ impl Scheduler {
     fn is_untouched(&self, id: DeliveryId) -> bool {
         let item = &self.items[&id];
         item.phase == Phase::Waiting
-            && (item.leases == 0 || self.is_parked_clean(id))
+            && (item.leases == 0 || self.is_clean(id))
             && !item.after_crash
             && !self.storms.generations.contains_key(&id)
     }
 
-    fn is_parked_clean(&self, _id: DeliveryId) -> bool {
-        false
+    /// Notes whether a delivery that is parked has done nothing.
+    pub(super) fn set_clean(&mut self, id: DeliveryId, is_clean: bool) {
+        if let Some(own) = &mut self.item(id).storm {
+            own.set_clean(is_clean);
+        }
+    }
+
+    fn is_clean(&self, id: DeliveryId) -> bool {
+        let own = self.items[&id].storm.as_ref();
+        own.is_some_and(|own| own.is_clean)
     }
 
     /// A delivery could run now. Returns true if it waits for a generation to end instead.
@@ -297,7 +308,7 @@ impl Scheduler {
         self.item(firing).phase = Phase::Member { of: resolved };
         self.move_ahead(resolved, firing);
         let generation = Generation {
-            pool: None,
+            pools: Vec::new(),
             storm: None,
             members: [firing].into(),
             before: None,

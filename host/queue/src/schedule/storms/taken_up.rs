@@ -12,13 +12,13 @@ use super::keys::Generation;
 
 impl Scheduler {
     /// Takes in a member that the store had before this process started.
-    pub(crate) fn restore_member(&mut self, entrant: Entrant, of: DeliveryId) {
+    pub(crate) fn restore_member(&mut self, entrant: Entrant, of: DeliveryId, now: Ticks) {
         let id = entrant.id;
-        self.insert(entrant);
+        self.insert(entrant, now);
         self.item(id).phase = Phase::Member { of };
         let generation = self.storms.generations.entry(of);
         let generation = generation.or_insert_with(|| Generation {
-            pool: None,
+            pools: Vec::new(),
             storm: None,
             members: BTreeSet::new(),
             before: None,
@@ -57,6 +57,7 @@ impl Scheduler {
         let Some(item) = self.items.get(&representative) else {
             return self.release(representative, now);
         };
+        let fingerprint = item.fingerprint;
         let own = item.storm.as_ref().and_then(|own| own.storm);
         // A firing that runs with its resolved belongs to no storm by that.
         let pool = self.pool_name(representative).filter(|_| own.is_some());
@@ -67,9 +68,12 @@ impl Scheduler {
             return;
         };
         generation.storm = own;
-        generation.pool = pool;
+        generation.pools = pool.into_iter().collect();
         let first = generation.members.first().copied();
-        if let Some(first) = first.filter(|first| *first < representative) {
+        let is_before = |first: &DeliveryId| {
+            *first < representative && self.items[first].fingerprint == fingerprint
+        };
+        if let Some(first) = first.filter(is_before) {
             self.move_ahead(representative, first);
             self.wait_again(representative, now);
         }

@@ -245,7 +245,7 @@ impl Bench for SqliteBench {
     }
 }
 
-const PEEK: &str = "SELECT id, state, leases, deaths, suspected, occurrence FROM deliveries";
+const PEEK: &str = "SELECT id, state, leases, deaths, suspected, occurrence, parked > 0 FROM deliveries";
 
 fn peek(row: &Row<'_>) -> rusqlite::Result<Peek> {
     Ok(Peek {
@@ -255,5 +255,6 @@ fn peek(row: &Row<'_>) -> rusqlite::Result<Peek> {
         deaths: row.get(3)?,
         suspected: row.get(4)?,
         occurrence: row.get(5)?,
+        is_parked: row.get(6)?,
     })
 }

@@ -16,7 +16,7 @@ use super::rows::{self, DEAD_BYTES, ROW};
 /// The members of a delivery whose identifiers are listed.
 const LISTED_MAX: u32 = 1_000;
 
-/// Writes for whom a delivery stands: each member once.
+/// Writes for whom a delivery stands: each member once, and what members stood for by one statement for each of those.
 pub(super) fn coalesce(
     conn: &Connection,
     representative: DeliveryId,
