@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Event, Labels, Status};
 
-use crate::model::{Generation, Lease, Progress, Reason, Row, State, Storm};
+use crate::model::{
+    Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, StandsFor, State,
+    Storm,
+};
 use crate::rules::storm::{self, AfterDeath, Mark};
 use crate::rules::revive::Reviver;
-use crate::schedule::{
-    Candidate, Described, Entrant, Formed, Grant, Leaves, Standing, StandsFor,
-};
-use crate::store::{Change, Contents, SettleMembers, StoreError, Txn, Wanted};
+use crate::schedule::{Candidate, Entrant, Leaves, Standing};
+use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
 
 use super::group::Work;
 
@@ -22,11 +23,7 @@ fn coalesced_into(representative: DeliveryId) -> String {
 
 impl<'m, T: Txn> Work<'_, 'm, T> {
     /// Stores for whom a delivery runs that is leased, and adds what it is given about them to how far it is.
-    pub(super) fn stand_for(
-        &mut self,
-        grant: &Grant,
-        contents: &mut Contents,
-    ) -> Result<(), StoreError> {
+    pub(super) fn stand_for(&mut self, grant: &mut Grant) -> Result<(), StoreError> {
         let (storm, described) = match &grant.stands_for {
             None => return Ok(()),
             Some(StandsFor::New(formed)) => {
@@ -38,14 +35,14 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 let Some((storm, described)) = self.shared.scheduler.lock().describe(of) else {
                     return Ok(());
                 };
-                if is_described(contents, &storm) {
+                if is_described(&grant.stored, &storm) {
                     return Ok(());
                 }
                 (storm, described)
             }
         };
         let labels = self.labels_of(&described)?;
-        let mut progress = match &contents.progress {
+        let mut progress = match &grant.stored.progress {
             Some(json) => serde_json::from_str(json).unwrap_or_default(),
             None => Progress::new(&grant.pipeline),
         };
@@ -54,7 +51,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             labels: &labels,
         }));
         let json = serde_json::to_string(&progress)?;
-        contents.progress = Some(json.clone());
+        grant.stored.progress = Some(json.clone());
         self.push(Change::Progress {
             lease: grant.lease,
             progress: json.into(),
@@ -216,7 +213,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     pub(super) fn is_moving(&self, id: DeliveryId) -> bool {
         let of = self.shared.scheduler.lock().representative_of(id);
         of.is_some_and(|of| {
-            self.group.gone.contains(&of)
+            self.group.lease_ended.contains(&of)
                 || self.group.dissolved.contains(&of)
                 || self.group.handed_over.iter().any(|(from, _)| *from == of)
         })
@@ -286,7 +283,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Some(Entrant {
             id: row.id,
             route: self.state.texts.route(&row.route),
-            beside: row.beside.clone(),
+            other_routes: row.other_routes.clone(),
             fingerprint: row.fingerprint?,
             pipeline: self.state.texts.pipeline(&row.pipeline),
             handler: row.pipeline.first()?.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, Unsupported};
 
-/// Makes of each case in a file a function that runs it, and a macro that makes tests of all of them.
+/// Defines a function that runs each case of a file, and a macro that defines a test for each.
 macro_rules! suite {
     ($d:tt $($file:ident: [$($case:ident),+ $(,)?])+) => {
         $(
@@ -16,7 +16,7 @@ macro_rules! suite {
                     #[doc = concat!("Shows that ", stringify!($case), ".")]
                     ///
                     /// # Panics
-                    /// If it is not so.
+                    /// If the case fails.
                     pub fn $case<B: Bench>() {
                         let name = concat!(stringify!($file), "::", stringify!($case));
                         let case = crate::conformance::$file::$case::<B>();
@@ -26,7 +26,7 @@ macro_rules! suite {
             }
         )+
 
-        /// Makes a module for each store, with one test for each case of the suite: `store_conformance!(sqlite: SqliteBench)`.
+        /// Defines a module for each store, with a test for each case of the suite: `store_conformance!(sqlite: SqliteBench)`.
         #[macro_export]
         macro_rules! store_conformance {
             ($d($d store:ident: $d bench:path),+ $d(,)?) => {
@@ -49,10 +49,10 @@ macro_rules! suite {
     };
 }
 
-/// After so long what a case waits for does not come any more. Each takes a second or two, but for the model, which does not wait.
+/// After which time a case fails that waits for an event. Each takes a second or two, except the model, which does not wait.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs a case. One that needs what the store has not is named, and has to be among [`Bench::NOT_SHOWN`].
+/// Runs a case. One that does not apply to the store has to be listed in [`Bench::NOT_SHOWN`].
 #[allow(clippy::print_stderr, reason = "the output of a test")]
 fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,7 +78,7 @@ fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
     }
 }
 
-/// What a case ends with.
+/// The result of a case.
 trait Shown {
     fn shown(self) -> Result<(), Unsupported>;
 }
@@ -102,7 +102,7 @@ suite! {
         a_handler_with_half_of_the_queue_gets_no_more_and_the_others_do,
         what_no_route_wants_is_done_and_what_is_no_alert_is_dead,
         a_refused_part_that_comes_again_is_kept_once,
-        a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_anew,
+        a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_again,
     ]
     crashes: [
         an_accepted_alert_survives_a_crash,
@@ -116,7 +116,7 @@ suite! {
     leases: [
         its_resolved_never_overtakes_its_firing,
         a_retry_waits_for_its_time_over_a_restart,
-        a_step_behind_another_handler_waits_for_its_slot_and_resumes_there,
+        a_step_of_the_next_handler_waits_for_its_permit_and_resumes_there,
         what_is_cancelled_before_a_worker_takes_it_out_ends_and_is_not_run,
         leases_without_a_story_leave_nothing_behind,
         a_lease_of_an_earlier_start_records_and_ends_nothing,
@@ -303,7 +303,7 @@ suite! {
         an_alarm_that_ends_while_its_next_way_has_no_room_does_not_take_it,
         an_alarm_that_was_reported_on_two_ways_ends_on_both_when_there_is_room,
         an_alarm_that_has_ended_may_fire_again_under_the_same_start,
-        the_alarms_that_fire_are_known_after_a_restart_whatever_senders_send,
+        the_alarms_that_fire_are_known_after_a_restart_even_if_a_sender_sends_the_same_alert,
     ]
     settled: [
         what_is_settled_is_reported_in_order_as_it_is_listed,

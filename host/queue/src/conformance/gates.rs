@@ -138,7 +138,10 @@ pub(super) async fn a_parked_delivery_gets_its_slot_first_then_all_tokens_togeth
     bench.settle(&slow, Next::Done);
     let turn = bench.leased_now().await;
     assert_eq!(turn[0].id, parked);
-    assert!(matches!(bench.pass(&other, &that), Pass::Parked(_)), "no token of the workspace");
+    assert!(
+        matches!(bench.pass(&other, &that), Pass::Parked(_)),
+        "no token of the workspace"
+    );
     assert_eq!(bench.pass(&turn[0], &this), Pass::Granted);
 }
 
@@ -169,7 +172,9 @@ pub(super) async fn retry_after_closes_a_gate_for_all_and_survives_a_restart<B: 
     ledger.close_gate(&message, SECOND * 30);
     drop(ledger);
     assert!(!bench.post(&leased, &asks).await);
-    let other = bench.parked(urgent("Other", Priority::Critical), &asks).await;
+    let other = bench
+        .parked(urgent("Other", Priority::Critical), &asks)
+        .await;
     assert!(bench.after(SECOND * 10).await.is_empty());
     let mut bench = bench.restart().await;
     for round in 0..2 {
@@ -180,7 +185,10 @@ pub(super) async fn retry_after_closes_a_gate_for_all_and_survives_a_restart<B: 
             assert!(!bench.post(&leased, &asks).await);
         }
         let closed = bench.queue.gates();
-        let closed = closed.iter().find(|gate| gate.name == asks[0].name).unwrap();
+        let closed = closed
+            .iter()
+            .find(|gate| gate.name == asks[0].name)
+            .unwrap();
         assert_eq!(closed.closed_until, Some(from_millis(START_MS + 30_000)));
         if round == 0 {
             bench = bench.crash();
@@ -188,7 +196,11 @@ pub(super) async fn retry_after_closes_a_gate_for_all_and_survives_a_restart<B: 
     }
     assert!(bench.after(Duration::from_millis(19_999)).await.is_empty());
     let turn = bench.after(Duration::from_millis(1)).await;
-    assert_eq!((turn.len(), turn[0].id), (1, other), "one at a time, the critical one first");
+    assert_eq!(
+        (turn.len(), turn[0].id),
+        (1, other),
+        "one at a time, the critical one first"
+    );
     assert!(bench.post(&turn[0], &asks).await);
     assert_eq!(bench.after(SECOND).await[0].id, refused);
 }
@@ -282,7 +294,9 @@ pub(super) async fn a_critical_one_on_a_busy_channel_is_the_next_that_is_posted<
     bench.fill_gate(&asks).await;
     for n in 0..100 {
         let priority = [Priority::Warning, Priority::Normal][n % 2];
-        bench.parked(urgent(&format!("A{n}"), priority), &asks).await;
+        bench
+            .parked(urgent(&format!("A{n}"), priority), &asks)
+            .await;
     }
     for n in 0..100 {
         // It comes at any moment of the second between two tokens, also while the slots are taken by others.
@@ -310,12 +324,17 @@ pub(super) async fn an_ordering_key_has_the_highest_priority_that_waits_on_it<B:
     let mut bench = Harness::<B>::new();
     let asks = post();
     bench.fill_gate(&asks).await;
-    let warning = bench.parked(urgent("Warning", Priority::Warning), &asks).await;
+    let warning = bench
+        .parked(urgent("Warning", Priority::Warning), &asks)
+        .await;
     let firing = bench.parked(firing("A"), &asks).await;
     let mut ends = resolved("A");
     ends.plans[0].priority = Priority::Critical;
     let ends = bench.accept_new(ends).await;
-    assert_eq!(bench.queue.waiting(firing).unwrap().priority, Priority::Critical);
+    assert_eq!(
+        bench.queue.waiting(firing).unwrap().priority,
+        Priority::Critical
+    );
     let behind = bench.queue.waiting(ends).unwrap();
     assert_eq!(behind.what, WaitsFor::Earlier(firing));
     let turn = bench.after(SECOND).await;
@@ -345,11 +364,19 @@ pub(super) async fn of_updates_of_one_message_one_waits_and_the_latest_wins<B: B
     let first = bench.parked(firing("First"), &asks).await;
     let second = bench.parked(firing("Second"), &asks).await;
     let superseded = bench.leased_now().await;
-    assert_eq!((superseded.len(), superseded[0].id), (1, first), "its call is answered at once");
+    assert_eq!(
+        (superseded.len(), superseded[0].id),
+        (1, first),
+        "its call is answered at once"
+    );
     assert_eq!(bench.pass(&superseded[0], &asks), Pass::Superseded);
     assert!(bench.post(&superseded[0], &asks).await);
     let turn = bench.after(SECOND * 5).await;
-    assert_eq!((turn.len(), turn[0].id), (1, second), "the last one always goes");
+    assert_eq!(
+        (turn.len(), turn[0].id),
+        (1, second),
+        "the last one always goes"
+    );
     assert!(bench.post(&turn[0], &asks).await);
 }
 
@@ -431,7 +458,16 @@ pub(super) async fn what_was_read_before_it_was_parked_is_on_record<B: Bench>() 
     // It is no effect.
     drop(ledger);
     let journal = bench.story(id).await.journal;
-    assert_eq!(journal[1], (1, Entry { reply: String::new(), ..last }));
+    assert_eq!(
+        journal[1],
+        (
+            1,
+            Entry {
+                reply: String::new(),
+                ..last
+            }
+        )
+    );
     let bench = bench.crash();
     assert_eq!(bench.recorded(id, 1).await.len(), 2);
 }
@@ -459,7 +495,9 @@ pub(super) async fn what_waits_is_seen_by_priority_and_since_when<B: Bench>() {
     bench.fill_gate(&asks).await;
     let normal = bench.parked(firing("Normal"), &asks).await;
     bench.advance(Duration::from_millis(500));
-    bench.parked(urgent("Critical", Priority::Critical), &asks).await;
+    bench
+        .parked(urgent("Critical", Priority::Critical), &asks)
+        .await;
     let gates = bench.queue.gates();
     let [channel, workspace] = &gates[..] else {
         panic!("{gates:?}");
@@ -474,13 +512,19 @@ pub(super) async fn what_waits_is_seen_by_priority_and_since_when<B: Bench>() {
     assert_eq!((channel.waiting, workspace.waiting), (waiting, waiting));
     assert_eq!(channel.waiting_since, Some(from_millis(START_MS)));
     assert_eq!(channel.next_token_at, Some(from_millis(START_MS + 1_000)));
-    assert_eq!((channel.closed_until, workspace.next_token_at), (None, None));
+    assert_eq!(
+        (channel.closed_until, workspace.next_token_at),
+        (None, None)
+    );
     let seen = bench.queue.waiting(normal).unwrap();
     let gate = WaitsFor::Gate {
         name: asks[0].name.clone(),
         label: "alerts".into(),
     };
-    assert_eq!((seen.what, seen.ahead, seen.priority), (gate, 1, Priority::Normal));
+    assert_eq!(
+        (seen.what, seen.ahead, seen.priority),
+        (gate, 1, Priority::Normal)
+    );
     assert_eq!(seen.since, from_millis(START_MS));
     let counts = bench.queue.counts().handlers;
     assert_eq!((counts[0].by_priority, counts[0].waiting), (waiting, 2));
@@ -490,11 +534,15 @@ pub(super) async fn what_waits_is_seen_by_priority_and_since_when<B: Bench>() {
 pub(super) async fn an_eighth_of_the_slots_is_for_critical_ones<B: Bench>() {
     let mut bench = Harness::<B>::with(Options::default(), Caps::all(16));
     for n in 0..20 {
-        bench.accept_new(urgent(&format!("A{n}"), Priority::Warning)).await;
+        bench
+            .accept_new(urgent(&format!("A{n}"), Priority::Warning))
+            .await;
     }
     assert_eq!(bench.leased_now().await.len(), 14);
     for n in 0..3 {
-        bench.accept_new(urgent(&format!("B{n}"), Priority::Critical)).await;
+        bench
+            .accept_new(urgent(&format!("B{n}"), Priority::Critical))
+            .await;
     }
     let critical = bench.leased_now().await;
     assert_eq!(critical.len(), 2);

@@ -1,8 +1,8 @@
-//! The conformance suite: what is promised of the queue, whatever its store. A store brings a [`Bench`], and passes.
+//! The conformance suite: the promises of the queue, as cases that every store has to pass. A store implements [`Bench`].
 //!
 //! `store_conformance!(name: Bench)` makes a `#[test]` of each case. Cases use the public API of [`Queue`](crate::Queue) and
-//! [`Leases`](crate::Leases), the clock that they are opened with, and the hooks of the bench: no case knows how a store
-//! stores. What is one store's own, such as its files and its layouts, is tested beside that store.
+//! [`Leases`](crate::Leases), their clock, and the hooks of the bench, not the internals of a store. Those, such as files and layouts,
+//! are tested with the store.
 //!
 //! | promise | what | cases |
 //! |---|---|---|
@@ -69,7 +69,7 @@ pub use bench::{Bench, LostAnswer, Peek, REFUSED, Sizes, Stop, Stopped, Unsuppor
 #[cfg(test)]
 pub(crate) use faulty::{Faults, Faulty};
 
-/// What every case needs.
+/// What the cases need.
 pub(crate) mod prelude {
     pub(crate) use std::sync::Arc;
     pub(crate) use std::time::Duration;

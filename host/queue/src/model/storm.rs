@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager_core::alert::{DeliveryId, HandlerName, Labels, Priority, Timestamp};
+use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Labels, Priority, Timestamp};
 
 /// A storm without a firing for this long has become quiet: what comes then runs alone, and a storm of which all alerts have
 /// resolved is closed.
@@ -75,4 +75,38 @@ pub(crate) struct Generation<'a> {
     pub(crate) storm: &'a Storm,
     /// The labels of its alerts, the most urgent first, and among equals the oldest: as many as were looked at.
     pub(crate) labels: &'a [Labels],
+}
+
+/// For whom a delivery runs.
+#[derive(Clone, Debug)]
+pub(crate) enum StandsFor {
+    /// For a generation that is formed with this lease.
+    New(Box<Formed>),
+    /// For one that was formed before.
+    Known,
+}
+
+/// A generation that was just formed.
+#[derive(Clone, Debug)]
+pub(crate) struct Formed {
+    /// Its storm, with this generation.
+    pub(crate) storm: Storm,
+    /// All of it but the representative.
+    pub(crate) members: Vec<DeliveryId>,
+    /// Representatives among all of it: what they stood for is part of it.
+    pub(crate) merged: Vec<DeliveryId>,
+    /// The storms that those belonged to, without them.
+    pub(crate) left: Vec<Storm>,
+    /// What has resolved of it and waits behind: that belongs to the same storm.
+    pub(crate) resolves: Vec<DeliveryId>,
+    /// Those to describe it by.
+    pub(crate) described: Vec<Described>,
+}
+
+/// A delivery whose labels describe a generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    pub(crate) id: DeliveryId,
+    /// Absent if memory had no room for it.
+    pub(crate) alert: Option<Arc<Alert>>,
 }

@@ -1,4 +1,4 @@
-//! What was decided in a transaction: it becomes true with the commit, or is undone.
+//! Decisions of the transaction under way: they take effect when it commits, and are undone if it is rolled back.
 
 use alert_manager_core::alert::DeliveryId;
 
@@ -6,18 +6,22 @@ use crate::model::clock::Ticks;
 
 use super::{Phase, Scheduler};
 
-/// What a provisional step was, for [`Scheduler::rollback`].
+/// A decision that is not committed yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Provisional {
     Admitted(DeliveryId),
     Granted(DeliveryId),
     Withdrawn(DeliveryId),
-    Revoked(DeliveryId, bool),
+    Revoked {
+        id: DeliveryId,
+        /// True if a worker had started it.
+        was_started: bool,
+    },
     /// A generation was formed, by its representative.
     Formed(DeliveryId),
     /// A firing runs with its resolved.
     RunsWith(DeliveryId),
-    /// A member came with its representative, which was sent again.
+    /// A member came with its representative, which was retried.
     Adopted(DeliveryId),
     /// A delivery has left its storm, of which this is how it was.
     LeftStorm {
@@ -30,10 +34,10 @@ pub(super) enum Provisional {
 }
 
 impl Scheduler {
-    /// Makes every provisional step true.
+    /// Puts every provisional decision into effect.
     pub(crate) fn commit(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional) {
-            match step {
+        for decision in std::mem::take(&mut self.provisional) {
+            match decision {
                 Provisional::Admitted(id) => match self.item(id).phase {
                     Phase::Staged { leased: true } => {
                         self.arrive(id, now);
@@ -60,7 +64,7 @@ impl Scheduler {
                     self.remove(id, now);
                 }
                 Provisional::Formed(id) => self.keep_generation(id),
-                Provisional::Revoked(..)
+                Provisional::Revoked { .. }
                 | Provisional::RunsWith(_)
                 | Provisional::Adopted(_)
                 | Provisional::LeftStorm { .. } => {}
@@ -68,16 +72,15 @@ impl Scheduler {
         }
     }
 
-    /// Undoes every provisional step.
+    /// Undoes every provisional decision, the latest first.
     pub(crate) fn rollback(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional).into_iter().rev() {
-            match step {
+        for decision in std::mem::take(&mut self.provisional).into_iter().rev() {
+            match decision {
                 Provisional::Admitted(id) => {
                     let item = self.item(id);
-                    let (handler, permit) =
-                        (item.handler, item.phase == Phase::Staged { leased: true });
-                    if permit {
-                        self.handlers[handler].taken -= 1;
+                    let handler = item.handler;
+                    if item.phase == (Phase::Staged { leased: true }) {
+                        self.handlers[handler].permits_taken -= 1;
                     }
                     self.remove(id, now);
                 }
@@ -86,7 +89,7 @@ impl Scheduler {
                     item.phase = Phase::Waiting;
                     item.leases -= 1;
                     let handler = item.handler;
-                    self.handlers[handler].taken -= 1;
+                    self.handlers[handler].permits_taken -= 1;
                     self.gates.end_lease(id);
                     self.enqueue(id, now);
                 }
@@ -96,8 +99,10 @@ impl Scheduler {
                         self.enqueue(id, now);
                     }
                 }
-                Provisional::Revoked(id, started) => {
-                    self.item(id).phase = Phase::Leased { started };
+                Provisional::Revoked { id, was_started } => {
+                    self.item(id).phase = Phase::Leased {
+                        started: was_started,
+                    };
                 }
                 Provisional::Formed(id) => self.undo_generation(id, now),
                 Provisional::RunsWith(firing) => self.undo_runs_with(firing, now),

@@ -1,4 +1,4 @@
-//! The queue against a model of it: whatever happens in whatever order, both say the same.
+//! Compares the queue with a model of it, under random sequences of operations.
 //!
 //! A thousand random sequences, 20,000 with `ALERT_MANAGER_TEST_LONG=1`, or as many as `PROPTEST_CASES` says.
 
@@ -17,7 +17,7 @@ use state::ALERTS;
 enum Op {
     /// Of an alert, its start and whether it is resolved.
     Accept(u8, i64, bool),
-    /// The lease at this place, modulo.
+    /// The lease with this index, modulo their number.
     Settle(usize, End),
     /// The lease at this place has a message for the one channel: it is done, or parked.
     Post(usize),

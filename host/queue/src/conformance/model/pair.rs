@@ -204,9 +204,9 @@ impl<B: Bench> Pair<B> {
             };
             return;
         }
-        let expected = match (dead, self.model.is_passed(id)) {
+        let expected = match (dead, self.model.is_overtaken(id)) {
             (false, _) => Err(RetryError::NotDead),
-            (true, true) => Err(RetryError::Passed),
+            (true, true) => Err(RetryError::Overtaken),
             (true, false) => Ok(Selected::Dead),
         };
         assert_eq!(answer, expected);
@@ -233,8 +233,8 @@ impl<B: Bench> Pair<B> {
     }
 
     async fn compare(&mut self) {
-        // What ends in one transaction makes way for what is leased in the next, or, after the last suspect, in the one
-        // after that.
+        // After a lease ends in one transaction, the next is granted in the following one, or in the one after that if it was the
+        // last suspect's.
         for _ in 0..3 {
             self.bench.flush().await;
         }
@@ -251,7 +251,7 @@ impl<B: Bench> Pair<B> {
         );
     }
 
-    /// Compares what the store has of each delivery that is not settled; under each that is held a call may begin.
+    /// Compares the unsettled deliveries in the store with the model, and checks that a call may begin under each lease.
     fn compare_open(&self) {
         for stored in self.bench.bench.peek_open() {
             let known = &self.model.deliveries[&stored.id];

@@ -1,4 +1,4 @@
-//! What the queue is to do, by a few maps in memory.
+//! A model of the queue: a few maps in memory.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub(super) type Event = (u8, i64, bool);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Until this many seconds after the start; listed as retrying if it was put off.
+    /// Waits until this many seconds after the start; listed as retrying if it failed.
     Waits {
         due: u64,
         put_off: bool,
@@ -63,14 +63,17 @@ pub(super) struct Known {
     pub(super) after_crash: bool,
     /// Until then a token is reserved for it.
     pub(super) has_turn_until_s: u64,
-    /// A re-send has revived it since a person last did.
+    /// True if a re-send has revived it since a person last retried it.
     pub(super) resent: bool,
     pub(super) ended_s: u64,
 }
 
 impl Known {
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Waits { .. } | Stage::Parked | Stage::Leased)
+        matches!(
+            self.stage,
+            Stage::Waits { .. } | Stage::Parked | Stage::Leased
+        )
     }
 
     pub(super) fn is_critical(&self) -> bool {
@@ -104,7 +107,7 @@ pub(super) struct Model {
     pub(super) starts: BTreeMap<(u8, i64), Current>,
     /// The start of the firing that a resolved with another start has ended.
     pub(super) moved: BTreeMap<(u8, i64), i64>,
-    /// Only suspects run until then.
+    /// Until when only suspects run.
     pub(super) alone_until_s: u64,
     /// Slack has closed the gate until then.
     pub(super) closed_until_s: u64,
@@ -208,7 +211,7 @@ impl Model {
         self.deliveries.values().filter(leased).count()
     }
 
-    /// Returns true where a suspect could run: it is due, and the first of its ordering key.
+    /// Returns true if a suspect could run: it is due, and the first of its ordering key.
     pub(super) fn has_ready_suspect(&self) -> bool {
         self.deliveries.iter().any(|(id, known)| {
             known.suspected > 0
@@ -219,7 +222,7 @@ impl Model {
         })
     }
 
-    /// While suspects run alone, a lease is one of theirs and the only one; another says that no suspect could run.
+    /// Checks a lease while suspects run alone: it is that of a suspect and the only one, or no suspect could run.
     pub(super) fn check_alone(&mut self, id: DeliveryId) {
         if self.now_s >= self.alone_until_s {
             return;
@@ -236,7 +239,7 @@ impl Model {
             .filter(move |(_, k)| k.event.0 == of.0)
     }
 
-    pub(super) fn is_passed(&self, id: DeliveryId) -> bool {
+    pub(super) fn is_overtaken(&self, id: DeliveryId) -> bool {
         self.of_key(self.deliveries[&id].event).any(|(other, k)| {
             *other > id && (k.stage == Stage::Done || (k.is_open() && k.leases > 0))
         })
@@ -250,7 +253,11 @@ impl Model {
         for (place, since_s) in self.passed_s.iter().rev().enumerate() {
             // A token may have been reserved for a while before it was used.
             let tokens = (now_s - since_s + RESERVED_S) / u64::from(TOKEN_EVERY_S);
-            assert!(place as u64 <= tokens + u64::from(BURST), "{:?}", self.passed_s);
+            assert!(
+                place as u64 <= tokens + u64::from(BURST),
+                "{:?}",
+                self.passed_s
+            );
         }
         let known = &self.deliveries[&id];
         let had_turn = known.has_turn_until_s > now_s;
@@ -262,7 +269,9 @@ impl Model {
         self.deliveries.iter().any(|(id, known)| {
             known.is_critical()
                 && known.stage == Stage::Parked
-                && !self.of_key(known.event).any(|(other, k)| other < id && k.is_open())
+                && !self
+                    .of_key(known.event)
+                    .any(|(other, k)| other < id && k.is_open())
         })
     }
 
@@ -278,7 +287,10 @@ impl Model {
 
     /// It was this one's turn: the gate is open, and nothing more urgent waits for it.
     fn has_turn(&mut self, id: DeliveryId) {
-        assert!(self.closed_until_s <= self.now_s, "Slack has closed the gate");
+        assert!(
+            self.closed_until_s <= self.now_s,
+            "Slack has closed the gate"
+        );
         assert!(self.deliveries[&id].is_critical() || !self.critical_waits());
         self.last_turn_s = self.now_s;
         let until_s = self.now_s + RESERVED_S;
@@ -287,12 +299,15 @@ impl Model {
 
     /// Returns true if the gate has had time enough to have a token for what waits at it.
     fn has_token(&self) -> bool {
-        let passed_s = self.passed_s.last().map_or(0, |at| at + u64::from(TOKEN_EVERY_S));
+        let passed_s = self
+            .passed_s
+            .last()
+            .map_or(0, |at| at + u64::from(TOKEN_EVERY_S));
         let turn_s = self.last_turn_s + u64::from(TOKEN_EVERY_S) + RESERVED_S;
         self.now_s >= passed_s.max(turn_s).max(self.closed_until_s)
     }
 
-    /// A lease was handed out: was it this one's turn?
+    /// Checks that a lease was granted to a delivery that may run, and records it.
     pub(super) fn lease(&mut self, leased: &Leased) {
         let id = leased.id;
         self.check_alone(id);
@@ -301,7 +316,7 @@ impl Model {
         assert!(is_due || known.stage == Stage::Parked, "{known:?}");
         for (other_id, other) in self.of_key(known.event) {
             assert!(other.stage != Stage::Leased, "two of one ordering key run");
-            // One that has begun goes on, also if an older one was sent again since.
+            // One that runs continues even if an older one was retried since.
             assert!(
                 !other.is_open() || *other_id >= id || known.leases > 0,
                 "an older one of its ordering key waits"
@@ -319,7 +334,7 @@ impl Model {
         );
     }
 
-    /// Nothing waits that could run.
+    /// Checks that no delivery waits that could run.
     pub(super) fn check_idle(&mut self, held: usize) {
         assert!(held <= CAP as usize);
         if held == CAP as usize {
@@ -356,7 +371,7 @@ impl Model {
         }
     }
 
-    /// The process has ended: what was under way waits again, and it counts as a death if it was killed alone.
+    /// Ends the process: what was under lease waits again, and a kill counts as a death if only one delivery was under lease.
     pub(super) fn end(&mut self, killed: bool) {
         let alone = self.leased() == 1;
         self.passed_s.clear();

@@ -3,10 +3,9 @@
 use alert_manager_core::alert::{DeliveryId, Priority, Status};
 
 use crate::model::clock::Ticks;
-use crate::model::{MEMBERS_MAX, StormKey};
+use crate::model::{Formed, MEMBERS_MAX, StormKey};
 
 use super::super::{Phase, Scheduler};
-use super::Formed;
 use super::generation::Gathered;
 use super::keys::PoolName;
 

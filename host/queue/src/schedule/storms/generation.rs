@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use alert_manager_core::alert::{DeliveryId, Status, Timestamp};
 
 use crate::model::clock::Ticks;
-use crate::model::{DESCRIBED_MAX, MEMBERS_MAX, Storm, StormKey};
+use crate::model::{
+    DESCRIBED_MAX, Described, Formed, MEMBERS_MAX, StandsFor, Storm, StormKey,
+};
 
 use super::super::{Entrant, Item, Phase, Provisional, Scheduler};
 use super::keys::{Before, Generation, Open, PoolName};
-use super::{Described, Formed, StandsFor};
 
 /// What a generation is formed of.
 pub(super) struct Gathered {
@@ -75,7 +76,7 @@ impl Scheduler {
             pool.running = Some(representative);
         }
         for id in held {
-            self.stop_waiting(id);
+            self.unqueue(id);
         }
         let handler = self.items[&next].handler;
         self.dequeue(representative);
@@ -194,7 +195,7 @@ impl Scheduler {
     /// Notes that what ends a firing belongs to its storm.
     fn follow(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Belonging) {
         let item = &self.items[&firing];
-        let Some(line) = self.lines.get(&item.fingerprint).filter(|line| line.len() > 1) else {
+        let Some(line) = self.fingerprints.get(&item.fingerprint).filter(|line| line.len() > 1) else {
             return;
         };
         let event_of = |id: &DeliveryId| {

@@ -11,7 +11,7 @@ mod taken_up;
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, Status};
+use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Status};
 
 use crate::model::clock::Ticks;
 use crate::model::{LATE, Storm, StormKey, StormOptions};
@@ -21,40 +21,6 @@ use keys::{Generation, PoolName, ticks};
 
 pub(crate) use keys::Candidate;
 pub(super) use keys::{InStorm, Storms};
-
-/// For whom a delivery runs.
-#[derive(Clone, Debug)]
-pub(crate) enum StandsFor {
-    /// For a generation that is formed with this lease.
-    New(Box<Formed>),
-    /// For one that was formed before.
-    Known,
-}
-
-/// A generation that was just formed.
-#[derive(Clone, Debug)]
-pub(crate) struct Formed {
-    /// Its storm, with this generation.
-    pub(crate) storm: Storm,
-    /// All of it but the representative.
-    pub(crate) members: Vec<DeliveryId>,
-    /// Representatives among all of it: what they stood for is part of it.
-    pub(crate) merged: Vec<DeliveryId>,
-    /// The storms that those belonged to, without them.
-    pub(crate) left: Vec<Storm>,
-    /// What has resolved of it and waits behind: that belongs to the same storm.
-    pub(crate) resolves: Vec<DeliveryId>,
-    /// Those to describe it by.
-    pub(crate) described: Vec<Described>,
-}
-
-/// A delivery whose labels describe a generation.
-#[derive(Clone, Debug)]
-pub(crate) struct Described {
-    pub(crate) id: DeliveryId,
-    /// Absent if memory had no room for it.
-    pub(crate) alert: Option<Arc<Alert>>,
-}
 
 /// How a representative stands.
 #[derive(Clone, Debug)]
@@ -287,7 +253,7 @@ impl Scheduler {
         if !self.storms.is_on() {
             return None;
         }
-        let firing = self.lines.get(&fingerprint)?.last_on(route)?;
+        let firing = self.fingerprints.get(&fingerprint)?.last_on(route)?;
         let item = &self.items[&firing];
         let own = item.storm.as_ref()?;
         let is_ended = Event {
@@ -319,7 +285,7 @@ impl Scheduler {
 
     fn move_ahead(&mut self, id: DeliveryId, of: DeliveryId) {
         let fingerprint = self.items[&id].fingerprint;
-        if let Some(line) = self.lines.get_mut(&fingerprint) {
+        if let Some(line) = self.fingerprints.get_mut(&fingerprint) {
             line.move_ahead(id, of);
         }
     }

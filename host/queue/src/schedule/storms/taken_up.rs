@@ -48,7 +48,7 @@ impl Scheduler {
         for (id, _) in own {
             let is_due = self.items[&id].due <= now;
             if is_due && self.is_waiting(id) && self.is_next(id) && self.join_pool(id) {
-                self.stop_waiting(id);
+                self.unqueue(id);
             }
         }
     }
