@@ -248,12 +248,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             let mut scheduler = self.shared.scheduler.lock();
             if scheduler.has_room(&pipeline) {
                 let late = match (event.status, &storm) {
-                    (Status::Resolved, Some(_)) => scheduler.late_firing(
-                        event.fingerprint,
-                        &route,
-                        event,
-                        self.group.ticks,
-                    ),
+                    (Status::Resolved, Some(_)) => {
+                        scheduler.late_firing(event.fingerprint, &route, event, self.group.ticks)
+                    }
                     _ => None,
                 };
                 let entrant = Entrant {

@@ -7,8 +7,8 @@ use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerNa
 
 use crate::model::clock::Ticks;
 use crate::model::{
-    Delivery, EventChange, Grant, ID_COUNTER_BITS, Known, Lease, Memory, Reason, Remember, Row, Run,
-    Start,
+    Delivery, EventChange, Grant, ID_COUNTER_BITS, Known, Lease, Memory, Reason, Remember, Row,
+    Run, Start,
 };
 use crate::rules::deaths::Reports;
 use crate::rules::rerun::Rows;

@@ -182,8 +182,8 @@ impl Unsettled {
     /// Takes in the storms that are open, and members whose representative goes on.
     fn restore_storms(&mut self, storms: &[Storm], members: Vec<Row>, outcomes: &[CrashOutcome]) {
         for storm in storms {
-            let [opened, firing, last] = [storm.opened_at, storm.last_firing_at, storm.last_at]
-                .map(|at| self.ticks_at(at));
+            let [opened, firing, last] =
+                [storm.opened_at, storm.last_firing_at, storm.last_at].map(|at| self.ticks_at(at));
             let storm = storm.clone();
             self.scheduler.restore_storm(storm, opened, firing, last);
         }

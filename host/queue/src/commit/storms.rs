@@ -9,8 +9,8 @@ use crate::model::{
     Contents, Described, Formed, Generation, Grant, Lease, Progress, Reason, Row, StandsFor, State,
     Storm,
 };
-use crate::rules::storm::{self, AfterDeath, Mark};
 use crate::rules::revive::Reviver;
+use crate::rules::storm::{self, AfterDeath, Mark};
 use crate::schedule::{Candidate, Entrant, Leaves, Standing};
 use crate::store::{Change, SettleMembers, StoreError, Txn, Wanted};
 
@@ -274,7 +274,10 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             at: self.now,
             resent: by.is_second_chance(of),
         });
-        self.shared.scheduler.lock().adopt(entrants, id, of.storm, self.group.ticks);
+        self.shared
+            .scheduler
+            .lock()
+            .adopt(entrants, id, of.storm, self.group.ticks);
         Ok(())
     }
 

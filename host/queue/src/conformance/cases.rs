@@ -325,6 +325,16 @@ suite! {
         more_than_five_thousand_are_several_generations,
         storms_can_be_switched_off_and_on,
     ]
+    storm_gates: [
+        what_is_parked_without_an_effect_runs_as_one,
+        what_is_parked_with_an_effect_or_a_doubt_runs_alone,
+        a_representative_that_is_parked_keeps_what_it_stands_for,
+        if_too_much_waits_at_one_gate_it_runs_as_one_whatever_its_labels,
+        as_much_as_may_wait_at_a_gate_passes_one_by_one,
+        at_a_gate_critical_ones_are_apart,
+        representatives_that_wait_at_a_gate_bring_what_they_stand_for,
+        what_waits_at_a_gate_runs_as_one_only_if_that_is_stored,
+    ]
     storm_members: [
         members_are_done_with_their_representative_and_say_so,
         no_member_is_done_while_its_representative_is_not,

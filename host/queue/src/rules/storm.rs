@@ -153,7 +153,9 @@ impl<'a> Differing<'a> {
             .collect();
         (!rows.is_empty()).then(|| Block::Table {
             title: "What differs".to_owned(),
-            header: ["label", "values", "most frequent"].map(String::from).into(),
+            header: ["label", "values", "most frequent"]
+                .map(String::from)
+                .into(),
             rows,
         })
     }

@@ -68,7 +68,11 @@ impl FingerprintQueue {
 
     /// Returns the last on a route.
     pub(super) fn last_on(&self, route: &str) -> Option<DeliveryId> {
-        let last = self.queued.iter().rev().find(|queued| &*queued.route == route);
+        let last = self
+            .queued
+            .iter()
+            .rev()
+            .find(|queued| &*queued.route == route);
         last.map(|queued| queued.id)
     }
 

@@ -12,14 +12,18 @@ pub(crate) async fn one_that_dies_without_an_effect_dies_alone_and_the_next_take
     let mut bench = still::<B>().reporting();
     let (ids, leased) = bench.storm(0..5).await;
     bench.settled(&leased, dead()).await;
-    bench.are(&ids[..1], State::Dead, Some(Reason::Failed)).await;
+    bench
+        .are(&ids[..1], State::Dead, Some(Reason::Failed))
+        .await;
     let next = bench.representative().await;
     assert_eq!(next.id, ids[1]);
     assert_eq!(fact(&next, "storm.count"), "4");
     assert_eq!(bench.story(ids[1]).await.members.unwrap().ids, ids[2..]);
     assert_eq!(bench.story(ids[1]).await.delivery.coalesced_into, None);
     bench.settled(&next, Next::Done).await;
-    bench.are(&ids[2..], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&ids[2..], State::Done, Some(Reason::Coalesced))
+        .await;
     assert_eq!(bench.coalesced_into(ids[4]).await, Some(ids[1]));
     assert_eq!(bench.queue.counts().dead, 1);
 }
@@ -67,7 +71,9 @@ pub(crate) async fn one_that_dies_in_doubt_takes_all_with_it<B: Bench>() {
 pub(crate) async fn one_that_dies_of_its_age_takes_all_with_it<B: Bench>() {
     let mut bench = still::<B>().reporting();
     let (ids, leased) = bench.storm(0..5).await;
-    bench.settled(&leased, Next::Expired("too old".into())).await;
+    bench
+        .settled(&leased, Next::Expired("too old".into()))
+        .await;
     bench.are(&ids, State::Dead, Some(Reason::Expired)).await;
     assert_eq!(bench.reported().await, [] as [String; 0]);
     bench.advance(Duration::from_secs(60));
@@ -104,7 +110,11 @@ pub(crate) async fn what_ends_the_alert_of_one_that_died_alone_runs_alone<B: Ben
 
 pub(crate) async fn what_passes_its_age_is_reported_by_what_it_waited_for<B: Bench>() {
     let mut bench = Harness::<B>::new().reporting();
-    for (pod, gate) in [(0, Some("slack channel #a")), (1, Some("slack channel #b")), (2, None)] {
+    for (pod, gate) in [
+        (0, Some("slack channel #a")),
+        (1, Some("slack channel #b")),
+        (2, None),
+    ] {
         bench.accept_new(down(pod)).await;
         let leased = bench.lease().await;
         let mut settlement = settlement(&leased, Next::Expired("too old".into()));
@@ -122,11 +132,18 @@ pub(crate) async fn what_passes_its_age_is_reported_by_what_it_waited_for<B: Ben
         "1 expired notify slack channel #b",
     ];
     assert_eq!(reported, expected);
-    let story = bench.queue.list(Filter { limit: 9, reason: Some(Reason::Expired), ..Filter::default() });
+    let story = bench.queue.list(Filter {
+        limit: 9,
+        reason: Some(Reason::Expired),
+        ..Filter::default()
+    });
     let expired = story.await.unwrap().deliveries;
     assert_eq!(expired.len(), 3);
     for delivery in expired {
-        assert_eq!(bench.queue.retry(delivery.id, Force::No).await, Ok(Selected::Dead));
+        assert_eq!(
+            bench.queue.retry(delivery.id, Force::No).await,
+            Ok(Selected::Dead)
+        );
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn what_comes_more_slowly_runs_alone<B: Bench>() {
 }
 
 pub(crate) async fn what_runs_already_goes_on_alone_and_the_rest_runs_as_one<B: Bench>() {
-    let mut bench = Harness::<B>::with(options(), Caps::all(2));
+    let mut bench = Harness::<B>::with(options(), Caps::all(3));
     let ids = bench.all_down(0..6).await;
     let first = bench.all_leased().await;
     assert_eq!(first.iter().map(|l| l.id).collect::<Vec<_>>(), ids[..2]);
@@ -98,7 +98,10 @@ pub(crate) async fn only_the_first_of_an_ordering_key_runs_with_the_others<B: Be
     assert_eq!(bench.story(first).await.members.unwrap().ids, ids);
     bench.settled(&leased, Next::Done).await;
     let leased = bench.only_lease().await;
-    assert_eq!(leased.id, behind, "its turn has come, and its storm is open");
+    assert_eq!(
+        leased.id, behind,
+        "its turn has come, and its storm is open"
+    );
     assert_eq!(fact(&leased, "storm.count"), "5");
 }
 
@@ -112,7 +115,10 @@ pub(crate) async fn neither_what_was_sent_again_nor_what_has_begun_runs_with_the
     let handler = name("notify");
     bench.set_caps(Caps::all(0));
     assert_eq!(bench.run(Next::Yield { handler }).await, begun);
-    assert_eq!(bench.queue.retry(again, Force::No).await, Ok(Selected::Dead));
+    assert_eq!(
+        bench.queue.retry(again, Force::No).await,
+        Ok(Selected::Dead)
+    );
     let ids = bench.all_down(2..6).await;
     bench.go();
     let mut leased: Vec<_> = bench.all_leased().await.iter().map(|l| l.id).collect();
@@ -179,7 +185,11 @@ pub(crate) async fn after_ten_quiet_minutes_a_firing_runs_alone<B: Bench>() {
 pub(crate) async fn more_than_five_thousand_are_several_generations<B: Bench>() {
     let mut bench = still::<B>();
     let all = (0..5_003).map(down).collect();
-    let receipt = bench.queue.accept(Parcel::new(all, Vec::new())).await.unwrap();
+    let receipt = bench
+        .queue
+        .accept(Parcel::new(all, Vec::new()))
+        .await
+        .unwrap();
     assert_eq!(receipt.verdicts.len(), 5_003);
     bench.go();
     let leased = bench.only_lease().await;

@@ -6,8 +6,12 @@ pub(crate) async fn members_are_done_with_their_representative_and_say_so<B: Ben
     let mut bench = still::<B>();
     let (ids, leased) = bench.storm(0..5).await;
     bench.settled(&leased, Next::Done).await;
-    bench.are(&ids[..1], State::Done, Some(Reason::Handled)).await;
-    bench.are(&ids[1..], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&ids[..1], State::Done, Some(Reason::Handled))
+        .await;
+    bench
+        .are(&ids[1..], State::Done, Some(Reason::Coalesced))
+        .await;
     for id in &ids[1..] {
         let story = bench.story(*id).await;
         let text = format!("coalesced into {}", ids[0]);
@@ -15,7 +19,11 @@ pub(crate) async fn members_are_done_with_their_representative_and_say_so<B: Ben
         assert_eq!(story.delivery.coalesced_into, Some(ids[0]));
         assert_eq!(story.delivery.settled_at, Some(bench.clock.now()));
         assert_eq!(story.attempts.len(), 0);
-        assert_eq!(bench.bench.peek_runs(*id), [] as [u32; 0], "nothing is written");
+        assert_eq!(
+            bench.bench.peek_runs(*id),
+            [] as [u32; 0],
+            "nothing is written"
+        );
     }
     let counts = bench.queue.counts();
     assert_eq!((counts.depth, counts.dead, counts.losses.storm), (0, 0, 4));
@@ -57,7 +65,9 @@ pub(crate) async fn members_end_in_the_transaction_of_their_representative<B: Be
     bench.are(&ids[1..], State::Queued, None).await;
     bench.fail_writes(false);
     bench.flush().await;
-    bench.are(&ids[1..], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&ids[1..], State::Done, Some(Reason::Coalesced))
+        .await;
     assert_eq!(bench.queue.counts().losses.storm, 4);
 }
 
@@ -67,7 +77,7 @@ pub(crate) async fn a_generation_that_cannot_be_stored_is_formed_when_it_can<B: 
     bench.fail_writes(true);
     bench.go();
     let failures = bench.bench.failures();
-    eventually(async || bench.bench.failures() > failures + 1).await;
+    eventually(async || bench.bench.failures() > failures).await;
     for id in &ids {
         assert_eq!(bench.coalesced_into(*id).await, None);
     }

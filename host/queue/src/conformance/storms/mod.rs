@@ -4,6 +4,7 @@ use super::prelude::*;
 
 pub(crate) mod deaths;
 pub(crate) mod forming;
+pub(crate) mod gates;
 pub(crate) mod members;
 pub(crate) mod people;
 pub(crate) mod resolves;

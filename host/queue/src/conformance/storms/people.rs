@@ -11,7 +11,10 @@ pub(crate) async fn to_send_a_dead_representative_again_revives_all_with_journal
     bench.record_post(&leased).await;
     bench.settled(&leased, Next::Dead("why".into())).await;
     assert_eq!(bench.queue.counts().dead, 5);
-    assert_eq!(bench.queue.retry(ids[0], Force::No).await, Ok(Selected::Dead));
+    assert_eq!(
+        bench.queue.retry(ids[0], Force::No).await,
+        Ok(Selected::Dead)
+    );
     assert_eq!(bench.queue.counts().dead, 0);
     bench.are(&ids[1..], State::Queued, None).await;
     let leased = bench.only_lease().await;
@@ -20,7 +23,9 @@ pub(crate) async fn to_send_a_dead_representative_again_revives_all_with_journal
     let mut bench = bench.crash();
     let leased = bench.only_lease().await;
     bench.settled(&leased, Next::Done).await;
-    bench.are(&ids[1..], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&ids[1..], State::Done, Some(Reason::Coalesced))
+        .await;
 }
 
 pub(crate) async fn a_dead_member_that_is_sent_again_runs_alone<B: Bench>() {
@@ -28,18 +33,30 @@ pub(crate) async fn a_dead_member_that_is_sent_again_runs_alone<B: Bench>() {
     let (ids, leased) = bench.storm(0..5).await;
     bench.record_post(&leased).await;
     bench.settled(&leased, Next::Dead("why".into())).await;
-    assert_eq!(bench.queue.retry(ids[2], Force::No).await, Ok(Selected::Dead));
+    assert_eq!(
+        bench.queue.retry(ids[2], Force::No).await,
+        Ok(Selected::Dead)
+    );
     let alone = bench.only_lease().await;
     assert_eq!((alone.id, &alone.progress.storm), (ids[2], &None));
     assert_eq!(bench.coalesced_into(ids[2]).await, None);
-    bench.are(&ids[3..], State::Dead, Some(Reason::Failed)).await;
+    bench
+        .are(&ids[3..], State::Dead, Some(Reason::Failed))
+        .await;
     bench.settled(&alone, Next::Done).await;
     // It has left: the others go on without it.
-    assert_eq!(bench.queue.retry(ids[0], Force::No).await, Ok(Selected::Dead));
+    assert_eq!(
+        bench.queue.retry(ids[0], Force::No).await,
+        Ok(Selected::Dead)
+    );
     let leased = bench.only_lease().await;
     bench.settled(&leased, Next::Done).await;
-    bench.are(&ids[3..], State::Done, Some(Reason::Coalesced)).await;
-    bench.are(&ids[2..3], State::Done, Some(Reason::Handled)).await;
+    bench
+        .are(&ids[3..], State::Done, Some(Reason::Coalesced))
+        .await;
+    bench
+        .are(&ids[2..3], State::Done, Some(Reason::Handled))
+        .await;
     bench.accept_new(up(2)).await;
     assert_eq!(bench.only_lease().await.progress.storm, None);
 }
@@ -69,7 +86,11 @@ pub(crate) async fn a_dead_member_that_its_sender_sends_again_revives_all<B: Ben
     }
     bench.settled(&leased, Next::Dead("why".into())).await;
     for pod in 0..5 {
-        assert_eq!(bench.accept(down(pod)).await, DUPLICATE, "it had its second chance");
+        assert_eq!(
+            bench.accept(down(pod)).await,
+            DUPLICATE,
+            "it had its second chance"
+        );
     }
 }
 
@@ -85,8 +106,12 @@ pub(crate) async fn to_cancel_a_representative_passes_its_role_on<B: Bench>() {
     let last = bench.only_lease().await;
     assert_eq!(last.id, ids[2]);
     bench.settled(&last, Next::Done).await;
-    bench.are(&ids[..2], State::Dead, Some(Reason::Cancelled)).await;
-    bench.are(&ids[3..], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&ids[..2], State::Dead, Some(Reason::Cancelled))
+        .await;
+    bench
+        .are(&ids[3..], State::Done, Some(Reason::Coalesced))
+        .await;
     assert_eq!(bench.queue.counts().depth, 0);
 }
 
@@ -99,8 +124,12 @@ pub(crate) async fn to_cancel_one_with_an_effect_ends_what_it_stands_for<B: Benc
             bench.settled(&leased, retry_in_a_minute(&bench)).await;
         }
         bench.queue.cancel(ids[0]).await.unwrap();
-        bench.are(&ids[..1], State::Dead, Some(Reason::Cancelled)).await;
-        bench.are(&ids[1..], State::Done, Some(Reason::Coalesced)).await;
+        bench
+            .are(&ids[..1], State::Dead, Some(Reason::Cancelled))
+            .await;
+        bench
+            .are(&ids[1..], State::Done, Some(Reason::Coalesced))
+            .await;
         if is_leased {
             bench.settled(&leased, Next::Done).await;
         }
@@ -119,16 +148,25 @@ pub(crate) async fn a_member_that_is_cancelled_leaves_the_others<B: Bench>() {
     let (ids, leased) = bench.storm(0..5).await;
     bench.queue.cancel(ids[2]).await.unwrap();
     assert_eq!(bench.queue.cancel(ids[2]).await, Err(CancelError::Settled));
-    bench.are(&ids[2..3], State::Dead, Some(Reason::Cancelled)).await;
+    bench
+        .are(&ids[2..3], State::Dead, Some(Reason::Cancelled))
+        .await;
     assert_eq!(bench.queue.counts().depth, 4);
     bench.settled(&leased, Next::Done).await;
-    bench.are(&ids[3..], State::Done, Some(Reason::Coalesced)).await;
-    bench.are(&ids[2..3], State::Dead, Some(Reason::Cancelled)).await;
+    bench
+        .are(&ids[3..], State::Done, Some(Reason::Coalesced))
+        .await;
+    bench
+        .are(&ids[2..3], State::Dead, Some(Reason::Cancelled))
+        .await;
     assert_eq!(bench.queue.counts().losses.storm, 3);
 }
 
 pub(crate) async fn an_open_member_is_not_sent_again<B: Bench>() {
     let mut bench = still::<B>();
     let (ids, _) = bench.storm(0..5).await;
-    assert_eq!(bench.queue.retry(ids[1], Force::No).await, Err(RetryError::NotDead));
+    assert_eq!(
+        bench.queue.retry(ids[1], Force::No).await,
+        Err(RetryError::NotDead)
+    );
 }

@@ -20,7 +20,9 @@ pub(crate) async fn what_has_resolved_of_a_storm_runs_as_one_and_counts<B: Bench
     assert_eq!(fact(&resolved, "storm.count"), "6");
     assert_eq!(fact(&resolved, "storm.resolved"), "5");
     bench.settled(&resolved, Next::Done).await;
-    bench.are(&ups[1..], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&ups[1..], State::Done, Some(Reason::Coalesced))
+        .await;
 }
 
 pub(crate) async fn even_one_that_has_resolved_alone_is_given_the_facts_of_its_storm<B: Bench>() {
@@ -136,7 +138,9 @@ pub(crate) async fn a_firing_that_waited_for_two_minutes_runs_with_its_resolved<
     assert_eq!((leased.id, &leased.progress.storm), (resolved, &None));
     bench.are(&[firing], State::Queued, None).await;
     bench.settled(&leased, Next::Done).await;
-    bench.are(&[firing], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&[firing], State::Done, Some(Reason::Coalesced))
+        .await;
     assert_eq!(bench.story(resolved).await.members.unwrap().ids, [firing]);
     assert_eq!(bench.queue.counts().losses.storm, 1);
 }
@@ -164,7 +168,11 @@ pub(crate) async fn one_that_waited_less_or_has_run_does_not<B: Bench>() {
     bench.advance(3 * MINUTE);
     bench.accept_new(up(0)).await;
     bench.go();
-    assert_eq!(bench.only_lease().await.id, firing, "it runs for each alert");
+    assert_eq!(
+        bench.only_lease().await.id,
+        firing,
+        "it runs for each alert"
+    );
 }
 
 pub(crate) async fn a_resolved_that_dies_takes_the_firing_with_it_and_one_that_is_cancelled_does_not<
@@ -186,12 +194,19 @@ pub(crate) async fn a_resolved_that_dies_takes_the_firing_with_it_and_one_that_i
     bench.go();
     let leased = bench.only_lease().await;
     bench.settled(&leased, Next::Dead("why".into())).await;
-    bench.are(&[firing, resolved], State::Dead, Some(Reason::Failed)).await;
-    assert_eq!(bench.queue.retry(resolved, Force::No).await, Ok(Selected::Dead));
+    bench
+        .are(&[firing, resolved], State::Dead, Some(Reason::Failed))
+        .await;
+    assert_eq!(
+        bench.queue.retry(resolved, Force::No).await,
+        Ok(Selected::Dead)
+    );
     let leased = bench.only_lease().await;
     assert_eq!(leased.id, resolved);
     bench.settled(&leased, Next::Done).await;
-    bench.are(&[firing], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&[firing], State::Done, Some(Reason::Coalesced))
+        .await;
 }
 
 pub(crate) async fn a_firing_that_is_coalesced_into_its_resolved_is_so_only_if_that_is_stored<
@@ -201,12 +216,18 @@ pub(crate) async fn a_firing_that_is_coalesced_into_its_resolved_is_so_only_if_t
     let firing = bench.accept_new(down(0)).await;
     bench.advance(3 * MINUTE);
     bench.bench.fail_on(Write::Insert(Status::Resolved));
-    let refused = bench.queue.accept(Parcel::new(vec![up(0)], Vec::new())).await;
+    let refused = bench
+        .queue
+        .accept(Parcel::new(vec![up(0)], Vec::new()))
+        .await;
     assert!(matches!(refused, Err(AcceptError::Unavailable(_))));
     bench.fail_writes(false);
     bench.go();
     let leased = bench.only_lease().await;
-    assert_eq!((leased.id, bench.coalesced_into(firing).await), (firing, None));
+    assert_eq!(
+        (leased.id, bench.coalesced_into(firing).await),
+        (firing, None)
+    );
 }
 
 pub(crate) async fn a_reminder_of_what_fired_in_a_storm_belongs_to_it_and_counts_once<B: Bench>() {

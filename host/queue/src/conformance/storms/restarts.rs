@@ -44,7 +44,9 @@ async fn storm_to<B: Bench>(step: At) -> (Harness<B>, Vec<DeliveryId>) {
 
 pub(crate) async fn a_storm_goes_on_after_a_kill_at_each_step<B: Bench>() {
     use At::{Accepted, Dead, Done, Leased, Posted, Revived, TakenOver, Waits};
-    for step in [Accepted, Leased, Posted, Waits, TakenOver, Dead, Revived, Done] {
+    for step in [
+        Accepted, Leased, Posted, Waits, TakenOver, Dead, Revived, Done,
+    ] {
         for is_killed in [true, false] {
             let (bench, ids) = storm_to::<B>(step).await;
             let mut bench = match is_killed {
@@ -63,7 +65,9 @@ pub(crate) async fn a_storm_goes_on_after_a_kill_at_each_step<B: Bench>() {
                 assert_eq!(fact(&leased, "storm.id"), ids[0].to_string(), "{step:?}");
                 bench.settled(&leased, Next::Done).await;
             }
-            bench.are(&ids[2..], State::Done, Some(Reason::Coalesced)).await;
+            bench
+                .are(&ids[2..], State::Done, Some(Reason::Coalesced))
+                .await;
             let counts = bench.queue.counts();
             let dead = u64::from(step == TakenOver);
             assert_eq!((counts.depth, counts.dead), (0, dead), "{step:?}");
@@ -104,5 +108,7 @@ pub(crate) async fn what_has_resolved_goes_on_after_a_kill_as_one<B: Bench>() {
     assert_eq!(fact(&leased, "storm.id"), ids[0].to_string());
     assert_eq!(fact(&leased, "storm.resolved"), "4");
     bench.settled(&leased, Next::Done).await;
-    bench.are(&ups[1..], State::Done, Some(Reason::Coalesced)).await;
+    bench
+        .are(&ups[1..], State::Done, Some(Reason::Coalesced))
+        .await;
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use alert_manager_core::alert::{DeliveryId, Status, Timestamp};
 
 use crate::model::clock::Ticks;
-use crate::model::{
-    DESCRIBED_MAX, Described, Formed, MEMBERS_MAX, StandsFor, Storm, StormKey,
-};
+use crate::model::{DESCRIBED_MAX, Described, Formed, MEMBERS_MAX, StandsFor, Storm, StormKey};
 
 use super::super::{Entrant, Item, Phase, Provisional, Scheduler};
 use super::keys::{Before, Generation, Open, PoolName};
@@ -61,7 +59,9 @@ impl Scheduler {
     ) -> (DeliveryId, Box<Formed>) {
         let key = self.key_of(name);
         let pool = self.storms.pool_mut(name);
-        let mut all = pool.map(|pool| std::mem::take(&mut pool.eligible)).unwrap_or_default();
+        let mut all = pool
+            .map(|pool| std::mem::take(&mut pool.eligible))
+            .unwrap_or_default();
         // The tokens of a gate are reserved for the one whose turn it is.
         let representative = match all.first() {
             Some(oldest) if !has_turn => *oldest,
@@ -138,7 +138,10 @@ impl Scheduler {
             is_new += u64::from(self.belong(*one, id, &mut change));
             self.follow(*one, id, &mut change);
         }
-        let mut all: Vec<_> = [representative].into_iter().chain(members.iter().copied()).collect();
+        let mut all: Vec<_> = [representative]
+            .into_iter()
+            .chain(members.iter().copied())
+            .collect();
         let (storm, opened, last) = match &open {
             Some(open) => self.grown(open, &all, is_new),
             None => self.opened(id, key, &all),
@@ -147,7 +150,10 @@ impl Scheduler {
         all.sort_by_key(|id| (self.items[id].priority, *id));
         let described = self.described(all);
         let merged_ids = merged.iter().map(|(id, _)| *id).collect();
-        let left = change.left.iter().filter_map(|open| self.open_storm(open.storm.id));
+        let left = change
+            .left
+            .iter()
+            .filter_map(|open| self.open_storm(open.storm.id));
         let left = left.cloned().collect();
         let generation = Generation {
             pools,
@@ -195,7 +201,11 @@ impl Scheduler {
     /// Notes that what ends a firing belongs to its storm.
     fn follow(&mut self, firing: DeliveryId, storm: DeliveryId, change: &mut Belonging) {
         let item = &self.items[&firing];
-        let Some(line) = self.fingerprints.get(&item.fingerprint).filter(|line| line.len() > 1) else {
+        let Some(line) = self
+            .fingerprints
+            .get(&item.fingerprint)
+            .filter(|line| line.len() > 1)
+        else {
             return;
         };
         let event_of = |id: &DeliveryId| {
@@ -253,12 +263,7 @@ impl Scheduler {
     }
 
     /// The same of a storm that is opened.
-    fn opened(
-        &self,
-        id: DeliveryId,
-        key: StormKey,
-        all: &[DeliveryId],
-    ) -> (Storm, Ticks, Ticks) {
+    fn opened(&self, id: DeliveryId, key: StormKey, all: &[DeliveryId]) -> (Storm, Ticks, Ticks) {
         let items = || all.iter().map(|id| &self.items[id]);
         let first = &self.items[&id];
         let accepted = || items().map(|item| item.accepted_at);
@@ -414,13 +419,15 @@ impl Scheduler {
         generation.members.remove(&to);
         // One that was cancelled in this transaction goes.
         let items = &mut self.items;
-        generation.members.retain(|member| match items.get_mut(member) {
-            Some(item) if item.phase == (Phase::Member { of: from }) => {
-                item.phase = Phase::Member { of: to };
-                true
-            }
-            _ => false,
-        });
+        generation
+            .members
+            .retain(|member| match items.get_mut(member) {
+                Some(item) if item.phase == (Phase::Member { of: from }) => {
+                    item.phase = Phase::Member { of: to };
+                    true
+                }
+                _ => false,
+            });
         for name in &generation.pools {
             if let Some(pool) = self.storms.pool_mut(*name) {
                 pool.running = Some(to);

@@ -100,9 +100,7 @@ impl Scheduler {
             Status::Firing => Some(PoolName::Firings(own.key)),
             Status::Resolved => {
                 let storm = own.storm?;
-                self.storms
-                    .open(storm)
-                    .map(|_| PoolName::Resolves(storm))
+                self.storms.open(storm).map(|_| PoolName::Resolves(storm))
             }
         }
     }

@@ -27,7 +27,13 @@ impl Scheduler {
     }
 
     /// Takes in an open storm that the store had, with how long ago it was opened, had its last firing, and anything.
-    pub(crate) fn restore_storm(&mut self, storm: Storm, opened: Ticks, firing: Ticks, last: Ticks) {
+    pub(crate) fn restore_storm(
+        &mut self,
+        storm: Storm,
+        opened: Ticks,
+        firing: Ticks,
+        last: Ticks,
+    ) {
         let id = storm.id;
         self.storms.put(storm, opened, last);
         self.storms.was_stormy(id, firing);
@@ -35,9 +41,16 @@ impl Scheduler {
 
     /// All that the store had is taken in: what belongs together is put together.
     pub(crate) fn restored(&mut self, now: Ticks) {
-        let mut own: Vec<_> = self.items.iter().filter(|(_, item)| item.storm.is_some()).collect();
+        let mut own: Vec<_> = self
+            .items
+            .iter()
+            .filter(|(_, item)| item.storm.is_some())
+            .collect();
         own.sort_by_key(|(id, item)| (item.since, **id));
-        let own: Vec<_> = own.into_iter().map(|(id, item)| (*id, item.since)).collect();
+        let own: Vec<_> = own
+            .into_iter()
+            .map(|(id, item)| (*id, item.since))
+            .collect();
         for (id, since) in &own {
             self.arrive(*id, *since);
         }
@@ -82,7 +95,10 @@ impl Scheduler {
     /// Members without a representative run by themselves.
     fn release(&mut self, representative: DeliveryId, now: Ticks) {
         let generation = self.storms.generations.remove(&representative);
-        for member in generation.into_iter().flat_map(|generation| generation.members) {
+        for member in generation
+            .into_iter()
+            .flat_map(|generation| generation.members)
+        {
             self.item(member).phase = Phase::Waiting;
             self.wait_again(member, now);
         }

@@ -122,11 +122,13 @@ pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option
 
 /// Reads the state of a delivery and its number of leases. A member counts one of its representative.
 pub(super) fn state(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<(State, u32)>> {
-    conn.prepare_cached("SELECT state, leases + (representative IS NOT NULL) FROM deliveries WHERE id = ?1")?
-        .query_row([id.as_raw()], |row| {
-            Ok((state_of(row.get(0)?), row.get(1)?))
-        })
-        .optional()
+    conn.prepare_cached(
+        "SELECT state, leases + (representative IS NOT NULL) FROM deliveries WHERE id = ?1",
+    )?
+    .query_row([id.as_raw()], |row| {
+        Ok((state_of(row.get(0)?), row.get(1)?))
+    })
+    .optional()
 }
 
 /// Calls `each` with every delivery after `after`, in the order of acceptance, except refused parts of bodies.

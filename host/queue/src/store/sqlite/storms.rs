@@ -11,7 +11,7 @@ use crate::model::{Members, Row, State, Storm, StormKey, join_handlers, split_ha
 use crate::store::SettleMembers;
 
 use super::codes::{QUEUED, priority_code, priority_of, reason_code, state_code};
-use super::rows::{self, DEAD_BYTES, ROW};
+use super::rows::{self, ROW, STORED_BYTES_SQL};
 
 /// The members of a delivery whose identifiers are listed.
 const LISTED_MAX: u32 = 1_000;
@@ -56,7 +56,9 @@ pub(super) fn settle_members(
     let representative = settle.representative.as_raw();
     if let Some(lease) = settle.lease {
         let holds: bool = conn
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM deliveries WHERE id = ?1 AND leases = ?2)")?
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM deliveries WHERE id = ?1 AND leases = ?2)",
+            )?
             .query_one(params![representative, lease.number], |row| row.get(0))?;
         if !holds {
             return Ok(None);
@@ -78,7 +80,7 @@ pub(super) fn settle_members(
         ])?;
     if state == State::Dead {
         conn.prepare_cached(&format!(
-            "UPDATE deliveries SET dead_bytes = {DEAD_BYTES} WHERE representative = ?1 AND state = 4"
+            "UPDATE deliveries SET dead_bytes = {STORED_BYTES_SQL} WHERE representative = ?1 AND state = 4"
         ))?
         .execute([representative])?;
     }
