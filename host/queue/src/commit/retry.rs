@@ -7,6 +7,7 @@ use crate::model::{
 };
 use crate::rules::overtaken::Later;
 use crate::rules::revive::{self, Reviver};
+use crate::rules::storm;
 use crate::schedule::{Entrant, Withdrawn};
 use crate::store::{Change, Revive, StoreError, Txn, Wanted};
 
@@ -109,6 +110,7 @@ impl<T: Txn> Work<'_, '_, T> {
         let progress = self
             .progress_of(id)?
             .map(|json| revive::restarted(row, &json));
+        let progress = progress.map(|progress| storm::without_storm(progress, row));
         let handler = revive::next_handler(row, progress.as_ref());
         let progress = match progress {
             Some(progress) => Some(serde_json::to_string(&progress)?),

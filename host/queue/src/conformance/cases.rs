@@ -390,5 +390,6 @@ suite! {
     ]
     model: [
         the_queue_does_what_its_model_does,
+        a_storm_keeps_its_promises_in_any_order,
     ]
 }

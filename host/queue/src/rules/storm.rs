@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use alert_manager_core::alert::{Block, Labels};
 
-use crate::model::{Generation, Progress, Reason, StormGiven};
+use crate::model::{Generation, Progress, Reason, Row, StormGiven};
 
 /// Members that take over, one after the other, from representatives that died without an effect.
 pub(crate) const TAKEOVERS_MAX: u32 = 3;
@@ -52,6 +52,15 @@ pub(crate) fn after_death(reason: Reason, mark: Mark, takeovers: u32) -> AfterDe
 pub(crate) fn is_in_doubt(progress: &Progress) -> bool {
     let mut steps = progress.steps.iter();
     steps.any(|step| step.interrupted || !step.doubts.is_empty() || step.begun.is_some())
+}
+
+/// Takes from a delivery that is sent again what it was given about a storm, unless it still stands for that.
+pub(crate) fn without_storm(progress: Progress, row: &Row) -> Progress {
+    let is_alone = row.storm.is_none() || row.representative.is_some();
+    Progress {
+        storm: progress.storm.filter(|_| !is_alone),
+        ..progress
+    }
 }
 
 /// Returns what the handlers are given about a generation.
