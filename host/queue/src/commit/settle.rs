@@ -168,18 +168,12 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 due: *due,
                 waits_for: waits_for.clone(),
             },
-            Outcome::Park {
-                handler,
-                parked,
-                is_clean,
-                due,
-                waits_for,
-            } => Ended::Parked {
-                handler: handler.clone(),
-                parked: parked.clone(),
-                is_clean: *is_clean,
-                due: due.clone(),
-                waits_for: waits_for.clone(),
+            Outcome::Park(park) => Ended::Parked {
+                handler: park.handler.clone(),
+                parked: park.parked.clone(),
+                is_clean: park.is_clean,
+                due: park.due.clone(),
+                waits_for: park.waits_for.clone(),
             },
         };
         self.group.ended.push((lease, ended));
