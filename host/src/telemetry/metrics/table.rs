@@ -212,7 +212,7 @@ metrics! {
         "Actors that ended, by handler and outcome.";
     unrouted: IntCounter, "deliveries_unrouted_total" [],
         "Alerts that no route matched: stored as done, without a handler.";
-    coalesced: IntCounterVec, "deliveries_coalesced_total" [one_of("reason", || vec!["dead_letter"])],
+    coalesced: IntCounterVec, "deliveries_coalesced_total" [one_of("reason", || vec!["dead_letter", "storm"])],
         "Deliveries that were reported or handled together with others.";
     dead: IntGauge, "dead_deliveries" [],
         "Dead letters: dead deliveries, but for those that a person cancelled.";
