@@ -89,6 +89,7 @@ pub mod enrichment;
 pub mod failure;
 pub mod handler;
 pub mod http;
+pub mod incident;
 pub mod kv;
 pub mod layout;
 pub mod log;
@@ -98,6 +99,7 @@ pub mod mock;
 pub mod settings;
 pub mod severity;
 pub mod slack;
+pub mod storm;
 pub mod subject;
 pub mod time;
 

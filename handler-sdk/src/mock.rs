@@ -43,6 +43,7 @@
 
 mod alert;
 mod checks;
+mod found;
 mod host;
 mod imports;
 mod replay;
@@ -51,6 +52,7 @@ mod sent;
 mod snapshot;
 
 pub use alert::alert_from_json;
+pub use found::Storm;
 pub use host::{Host, Run};
 pub use reply::Reply;
 pub use sent::{LogLine, Post, Reaction, Request, Update};

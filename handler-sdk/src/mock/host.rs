@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) kv: BTreeMap<String, (Vec<u8>, Option<Timestamp>)>,
     pub(super) kv_errors: VecDeque<kv::Error>,
     pub(super) logs: Vec<LogLine>,
+    /// What the host itself gives to each step, before what other handlers found.
+    pub(super) given: Enrichment,
     pub(super) counts: Counts,
     /// The record of each step of the event that is run.
     replays: BTreeMap<Step, Replay>,
@@ -117,6 +119,7 @@ impl Default for State {
             kv: BTreeMap::new(),
             kv_errors: VecDeque::new(),
             logs: Vec::new(),
+            given: Enrichment::new(),
             counts: Counts::default(),
             replays: BTreeMap::new(),
             event: String::new(),
@@ -303,6 +306,16 @@ impl Host {
         self.with(|state| state.call.attempt = attempt)
     }
 
+    /// Begins another delivery with this id; by default all runs are the delivery `d-1`. A reminder and a resolved alert are
+    /// deliveries of their own.
+    #[must_use]
+    pub fn delivery(self, id: &str) -> Self {
+        self.with(|state| {
+            state.call.delivery_id = id.to_owned();
+            state.call.attempt = 1;
+        })
+    }
+
     /// Sets a setting of the operator.
     #[must_use]
     pub fn config(self, key: &str, value: impl Into<String>) -> Self {
@@ -449,7 +462,8 @@ impl Host {
         so_far: &Enrichment,
     ) -> Result<Enrichment, Failure> {
         self.begin(Step::Enrich, alert);
-        H::enrich(&self.cx_of(Step::Enrich), alert, so_far)
+        let so_far = self.with_given(so_far);
+        H::enrich(&self.cx_of(Step::Enrich), alert, &so_far)
     }
 
     /// Runs only `act`, or `resolved` if the alert has resolved.
@@ -459,7 +473,8 @@ impl Host {
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
         self.begin(Step::Act, alert);
         self.state().met_hold = None;
-        let result = run_act::<H>(&self.cx_of(Step::Act), alert, found);
+        let found = self.with_given(found);
+        let result = run_act::<H>(&self.cx_of(Step::Act), alert, &found);
         match self.state().met_hold.take() {
             Some(why) if result.is_err() => Err(Failure::unavailable(why)),
             _ => result,
@@ -513,12 +528,23 @@ impl Host {
         self.cx_of(Step::Act)
     }
 
+    /// Returns what the host gives, and after it what handlers found.
+    fn with_given(&self, found: &Enrichment) -> Enrichment {
+        let mut all = self.state().given.clone();
+        for (name, value) in &found.facts {
+            all = all.with_fact(name, value);
+        }
+        all.blocks.extend(found.blocks.iter().cloned());
+        all
+    }
+
     fn begin(&self, step: Step, alert: &Alert) {
+        let mut state = self.state();
         let event = format!(
-            "{} {:?} {:?}",
-            alert.fingerprint, alert.starts_at, alert.status
+            "{} {} {:?} {:?}",
+            state.call.delivery_id, alert.fingerprint, alert.starts_at, alert.status
         );
-        self.state().begin(step, event);
+        state.begin(step, event);
     }
 
     fn cx_of(&self, step: Step) -> Cx {
