@@ -57,8 +57,8 @@ use crate::layout::{Card, Notice};
 use crate::slack::{Error, Message, MessageRef, Mrkdwn, Reply, Shown};
 use crate::time::{MINUTE, human};
 use crate::{Alert, Cx, Enrichment, Facts, Failure};
-use group::{Group, Joined, Place};
-use kept::Kept;
+use group::{Group, Joined};
+use kept::{Kept, Place};
 use told::Told;
 
 /// A reminder that comes sooner after the last message updates it without a reply: another route has posted it.

@@ -6,14 +6,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::kept;
+use super::kept::{self, Place};
 use crate::alert::digest;
 use crate::layout::{Card, Group as Counts, Notice};
 use crate::slack::{Error, Message, MessageRef};
 use crate::time::{MINUTE, human};
-use crate::{Alert, Cx, Enrichment, Failure, Severity, Timestamp};
+use crate::{Alert, Cx, Enrichment, Failure, Severity};
 
 /// The setting that the route's `slack.thread_by` becomes.
 const THREAD_BY: &str = "slack.thread_by";
@@ -33,25 +31,6 @@ pub(super) struct Group<'a> {
     level: Severity,
     /// The beginning of its keys in the store.
     key: String,
-}
-
-/// A shared message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
-    /// Slack's reference to it.
-    at: String,
-    /// The beginning of the keys of its counters.
-    key: String,
-    /// When the first of its alerts began, in seconds since 1970.
-    since: i64,
-    /// Whether it is about critical alerts.
-    is_critical: bool,
-}
-
-impl Place {
-    pub(super) fn parent(&self) -> MessageRef {
-        MessageRef::from(self.at.clone())
-    }
 }
 
 /// How an alert joins its group.
@@ -133,7 +112,7 @@ impl<'a> Group<'a> {
         let mut place = Place {
             at: String::new(),
             key,
-            since: self.alert.starts_at.seconds,
+            began_at: self.alert.starts_at.seconds,
             is_critical: self.is_critical(),
         };
         let message = self.card(&place, 1, 0).message(self.channel);
@@ -205,7 +184,7 @@ impl<'a> Group<'a> {
         if !self.cx.kv().set_if_absent(&once, "told", Some(CLAIM)).unwrap_or(false) {
             return Ok(());
         }
-        let lasted = human(self.cx.now().since(&place_since(place)));
+        let lasted = human(self.cx.now().since(&place.since()));
         let text = format!("All {resolved} have resolved, after {lasted}.");
         let reply = Message::new(self.channel, text).key("group-end");
         self.cx.slack().reply(&place.parent(), reply)?;
@@ -234,7 +213,7 @@ impl<'a> Group<'a> {
             false => self.level,
         };
         let group = Counts { level, firing, resolved };
-        Notice::of_group(self.cx, self.alert, self.found, group).group_card(&place_since(place))
+        Notice::of_group(self.cx, self.alert, self.found, group).group_card(&place.since())
     }
 
     fn class_key(&self, is_critical: bool) -> String {
@@ -247,8 +226,4 @@ impl<'a> Group<'a> {
     fn is_critical(&self) -> bool {
         self.level == Severity::Critical
     }
-}
-
-const fn place_since(place: &Place) -> Timestamp {
-    Timestamp::from_seconds(place.since)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::group::Place;
 use super::told::Told;
+use crate::slack::MessageRef;
 use crate::time::DAY;
 use crate::{Cx, Failure, Timestamp};
 
@@ -45,6 +45,29 @@ impl Kept {
             kept.or_insert_with(|| text.clone());
         }
         self
+    }
+}
+
+/// The message that the alerts of a group share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Slack's reference to it.
+    pub(super) at: String,
+    /// The beginning of the keys of its counters.
+    pub(super) key: String,
+    /// When the first of its alerts began, in seconds since 1970.
+    pub(super) began_at: i64,
+    /// Whether it is about critical alerts.
+    pub(super) is_critical: bool,
+}
+
+impl Place {
+    pub(super) fn parent(&self) -> MessageRef {
+        MessageRef::from(self.at.clone())
+    }
+
+    pub(super) const fn since(&self) -> Timestamp {
+        Timestamp::from_seconds(self.began_at)
     }
 }
 
