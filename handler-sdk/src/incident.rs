@@ -46,15 +46,16 @@
 
 mod group;
 mod kept;
-mod told;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::layout::{Card, Notice};
+use crate::layout::{Card, Notice, capitalized};
 use crate::slack::{Error, Message, MessageRef, Mrkdwn, Reply, Shown};
+use crate::storm::all_resolved;
 use crate::time::{MINUTE, human};
 use crate::{Alert, Cx, Enrichment, Facts, Failure};
 use group::{Group, Joined};
@@ -159,7 +160,9 @@ impl<'a> Incident<'a> {
             // A retry whose record does not have the post.
             Some(kept) if kept.delivery == *delivery && self.alert.is_firing() => {
                 let at = MessageRef::from(kept.at);
-                let thread = kept.group.map_or_else(|| at.clone(), |place| place.parent());
+                let thread = kept
+                    .group
+                    .map_or_else(|| at.clone(), |place| place.parent());
                 let facts = self.facts(&at, "posted");
                 self.tell_further(card, &thread, facts)
             }
@@ -191,7 +194,12 @@ impl<'a> Incident<'a> {
     }
 
     /// Posts the alert's message in the thread of its group's message.
-    fn tell_in_group(&self, card: &Card, group: &Group<'_>, place: Place) -> Result<Facts, Failure> {
+    fn tell_in_group(
+        &self,
+        card: &Card,
+        group: &Group<'_>,
+        place: Place,
+    ) -> Result<Facts, Failure> {
         let parent = place.parent();
         let message = self.message(card).key("message");
         let at = match self.cx.slack().post(message.clone().thread(&parent)) {
@@ -265,7 +273,12 @@ impl<'a> Incident<'a> {
         self.tell_further(card, at, facts)
     }
 
-    fn tell_further(&self, card: &Card, thread: &MessageRef, facts: Facts) -> Result<Facts, Failure> {
+    fn tell_further(
+        &self,
+        card: &Card,
+        thread: &MessageRef,
+        facts: Facts,
+    ) -> Result<Facts, Failure> {
         let outcome = card.post_thread(self.cx, &self.channel, &self.further, thread)?;
         Ok(match outcome {
             Some(outcome) => facts.with("slack.findings", outcome),
@@ -282,7 +295,8 @@ impl<'a> Incident<'a> {
                 let since = storm.since.unwrap_or(self.alert.starts_at);
                 let ended = self.alert.ends_at.unwrap_or(now);
                 let lasted = human(ended.since(&since));
-                Some(Mrkdwn::from(format!("All {} have resolved, after {lasted}.", storm.count)))
+                let text = format!("{} after {lasted}.", all_resolved(storm.count));
+                Some(Mrkdwn::from(capitalized(&text)))
             }
             Some(_) => None,
             None if self.alert.is_resolved() => {

@@ -22,6 +22,7 @@ use crate::{Alert, Cx, Enrichment, Setting, Severity};
 use words::{NAME_CHARS_MAX, VALUE_CHARS_MAX, cut_words, split_words};
 
 pub use card::{BLOCKS_MAX, CHARS_MAX, Card, LINES_MAX, REPLIES_MAX};
+pub(crate) use words::capitalized;
 pub use words::{clip, pairs};
 
 const TEXT_CHARS_MAX: usize = 300;
@@ -246,8 +247,12 @@ impl<'a> Notice<'a> {
     /// Returns the server's rank of the alert, if the label `severity` does not say the same.
     fn rank(&self) -> Option<&'a str> {
         let rank = match &self.scope {
-            Scope::Group(group) => (group.level == Severity::Critical).then_some("critical")?,
-            _ => self.found.fact("priority")?,
+            Scope::Group(group) => match group.level {
+                Severity::Critical => "critical",
+                Severity::Warning => "warning",
+                Severity::Info | Severity::Unknown => return None,
+            },
+            Scope::Alert | Scope::Storm(_) => self.found.fact("priority")?,
         };
         let labelled = match self.label_of_all("severity") {
             Some(word) => Severity::of_word(word),

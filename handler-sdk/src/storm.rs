@@ -105,6 +105,14 @@ impl Enrichment {
     }
 }
 
+/// Returns that all of so many alerts have resolved, in words.
+pub(crate) fn all_resolved(count: u32) -> String {
+    match count {
+        1 => "it has resolved".to_owned(),
+        count => format!("all {count} have resolved"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -132,7 +140,10 @@ mod tests {
     fn a_storm_is_read_from_the_hosts_facts() {
         let found = found();
         let storm = found.storm().unwrap();
-        assert_eq!((storm.count, storm.resolved, storm.firing()), (240, 212, 28));
+        assert_eq!(
+            (storm.count, storm.resolved, storm.firing()),
+            (240, 212, 28)
+        );
         assert_eq!((storm.id, storm.first), ("s-1", "d-9"));
         assert_eq!(storm.since.unwrap().to_string(), "2022-03-02T03:12:00Z");
         assert_eq!(storm.shared_label("expr"), Some("a=b"));

@@ -186,7 +186,8 @@ impl<'a> Subject<'a> {
         let labels = self.labels().into_iter();
         labels
             .filter_map(|(name, value)| {
-                let is_it = |known: &str| known == name || known.strip_prefix("exported_") == Some(name);
+                let is_it =
+                    |known: &str| known == name || known.strip_prefix("exported_") == Some(name);
                 let mut given = alert.labels.iter();
                 let (name, _) = given.find(|(known, v)| v == value && is_it(known))?;
                 Some((name.as_str(), value))

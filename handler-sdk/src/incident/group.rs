@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::kept::{self, Place};
 use crate::alert::digest;
-use crate::layout::{Card, Group as Counts, Notice};
+use crate::layout::{Card, Group as Counts, Notice, capitalized};
 use crate::slack::{Error, Message, MessageRef};
+use crate::storm::all_resolved;
 use crate::time::{MINUTE, human};
 use crate::{Alert, Cx, Enrichment, Failure, Severity};
 
@@ -128,7 +129,11 @@ impl<'a> Group<'a> {
     /// Returns the shared message, if there is one for alerts as urgent as this one and one of its alerts fires.
     fn place(&self) -> Option<Place> {
         let critical = [true, false];
-        let classes = if self.is_critical() { &critical[..1] } else { &critical[..] };
+        let classes = if self.is_critical() {
+            &critical[..1]
+        } else {
+            &critical[..]
+        };
         classes.iter().find_map(|is_critical| {
             let place: Place = kept::read(self.cx, &self.class_key(*is_critical), PROBLEM)?;
             (self.counts(&place).0 > 0).then_some(place)
@@ -150,7 +155,9 @@ impl<'a> Group<'a> {
     /// # Errors
     /// Returns an error if a retry of the step may succeed.
     pub(super) fn refresh(&self, place: &Place) -> Result<(), Failure> {
-        let posted_now = place.key.ends_with(&format!("/{}", self.cx.call().delivery_id));
+        let posted_now = place
+            .key
+            .ends_with(&format!("/{}", self.cx.call().delivery_id));
         let mut shown = posted_now.then_some((1, 0));
         for round in 1..=UPDATES_MAX {
             // Another delivery may count while this one waits for Slack; its own update may have been sent before this one.
@@ -167,7 +174,11 @@ impl<'a> Group<'a> {
                     return Err(error.into());
                 }
                 Err(error) => {
-                    kept::warn(self.cx, "the group's message could not be updated", &error.into());
+                    kept::warn(
+                        self.cx,
+                        "the group's message could not be updated",
+                        &error.into(),
+                    );
                     self.forget(place);
                     return Ok(());
                 }
@@ -181,12 +192,17 @@ impl<'a> Group<'a> {
 
     fn tell_end(&self, place: &Place, resolved: u32) -> Result<(), Failure> {
         let once = format!("{}/end", place.key);
-        if !self.cx.kv().set_if_absent(&once, "told", Some(CLAIM)).unwrap_or(false) {
+        if !self
+            .cx
+            .kv()
+            .set_if_absent(&once, "told", Some(CLAIM))
+            .unwrap_or(false)
+        {
             return Ok(());
         }
         let lasted = human(self.cx.now().since(&place.since()));
-        let text = format!("All {resolved} have resolved, after {lasted}.");
-        let reply = Message::new(self.channel, text).key("group-end");
+        let text = format!("{} after {lasted}.", all_resolved(resolved));
+        let reply = Message::new(self.channel, capitalized(&text)).key("group-end");
         self.cx.slack().reply(&place.parent(), reply)?;
         Ok(())
     }
@@ -212,7 +228,11 @@ impl<'a> Group<'a> {
             true => Severity::Critical,
             false => self.level,
         };
-        let group = Counts { level, firing, resolved };
+        let group = Counts {
+            level,
+            firing,
+            resolved,
+        };
         Notice::of_group(self.cx, self.alert, self.found, group).group_card(&place.since())
     }
 

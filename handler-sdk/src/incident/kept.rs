@@ -73,12 +73,10 @@ impl Place {
 
 /// Reads a value. If the store fails, logs `problem` and returns nothing: no message is held back for it.
 pub(super) fn read<T: DeserializeOwned>(cx: &Cx, key: &str, problem: &str) -> Option<T> {
-    cx.kv()
-        .get_json(key)
-        .unwrap_or_else(|failure| {
-            warn(cx, problem, &failure);
-            None
-        })
+    cx.kv().get_json(key).unwrap_or_else(|failure| {
+        warn(cx, problem, &failure);
+        None
+    })
 }
 
 /// Writes a value. If the store fails, logs `problem`.

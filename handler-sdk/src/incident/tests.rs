@@ -21,9 +21,16 @@ impl Handler for Pods {
     fn act(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
         let channel = cx.config_or("channel", "alerts");
         let incident = Incident::open(cx, alert, found, channel);
-        let state = if alert.is_firing() { "FIRING" } else { "RESOLVED" };
+        let state = if alert.is_firing() {
+            "FIRING"
+        } else {
+            "RESOLVED"
+        };
         let text = format!("[{state}] {}", alert.label("pod").unwrap_or_default());
-        let card = Card::of_blocks(text, Blocks::new().section(incident.note("first").unwrap_or("first")));
+        let card = Card::of_blocks(
+            text,
+            Blocks::new().section(incident.note("first").unwrap_or("first")),
+        );
         incident.keep_note("first", "known").tell(&card)
     }
 
@@ -71,7 +78,11 @@ fn an_alert_that_fires_repeats_and_resolves_has_one_message() {
     let posts = host.posts();
     let expected = ["[FIRING] a", "Still firing after 4h.", "Resolved after 5h."];
     assert_eq!(texts(&host), expected);
-    assert!(posts[1..].iter().all(|post| post.thread.as_ref() == Some(&posts[0].at)));
+    assert!(
+        posts[1..]
+            .iter()
+            .all(|post| post.thread.as_ref() == Some(&posts[0].at))
+    );
     let updates = host.updates();
     assert!(updates.iter().all(|update| update.at == posts[0].at));
     assert_eq!(updates[0].text, "[FIRING] a");
@@ -95,7 +106,10 @@ fn a_week_of_reminders_does_not_forget_the_message() {
 fn a_second_route_to_the_same_channel_gets_no_reply_of_its_own() {
     let host = Host::new().now(BEGAN);
     told(&host, &pod("a"));
-    let facts = told(&host.clone().delivery("d-2").now(BEGAN.plus(MINUTE)), &pod("a"));
+    let facts = told(
+        &host.clone().delivery("d-2").now(BEGAN.plus(MINUTE)),
+        &pod("a"),
+    );
     assert_eq!(facts.get("slack.how"), Some("updated"));
     assert_eq!(host.posts().len(), 1);
 }
@@ -122,10 +136,17 @@ fn a_message_that_is_gone_is_posted_anew_and_then_used() {
     let host = host.delivery("d-3");
     told(&host, &ended(pod("a")));
     let posts = host.posts();
-    assert_eq!(texts(&host), ["[FIRING] a", "[FIRING] a", "Resolved after 5h."]);
+    assert_eq!(
+        texts(&host),
+        ["[FIRING] a", "[FIRING] a", "Resolved after 5h."]
+    );
     assert_eq!(last_update(&host).at, posts[1].at);
     assert_eq!(posts[2].thread.as_ref(), Some(&posts[1].at));
-    assert_eq!(last_update(&host).visible(), "known", "notes outlive the message");
+    assert_eq!(
+        last_update(&host).visible(),
+        "known",
+        "notes outlive the message"
+    );
 }
 
 #[test]
@@ -133,7 +154,10 @@ fn the_message_is_known_after_a_restart() {
     let host = Host::new().now(BEGAN);
     told(&host, &pod("a"));
     let keys = host.kept_keys();
-    assert_eq!(keys, [format!("message/alerts/{}", pod("a").incident_key())]);
+    assert_eq!(
+        keys,
+        [format!("message/alerts/{}", pod("a").incident_key())]
+    );
     let at = host.posts()[0].at.as_str().to_owned();
     let kept = host.kept(&keys[0]).unwrap();
     let earlier = Host::new().earlier_message();
@@ -190,15 +214,29 @@ fn a_storm_has_one_message_from_its_first_alert_to_its_last() {
     assert_eq!(told(&host, &pod("web-0")).get("slack.how"), Some("posted"));
     let host = host.delivery("d-2").storm(storm_of(60).count(300));
     let facts = told(&host, &pod("web-1"));
-    assert_eq!((facts.get("slack.how"), facts.get("slack.thread")), (Some("updated"), None));
-    let host = host.delivery("d-3").storm(storm_of(200).count(300).resolved(212));
+    assert_eq!(
+        (facts.get("slack.how"), facts.get("slack.thread")),
+        (Some("updated"), None)
+    );
+    let host = host
+        .delivery("d-3")
+        .storm(storm_of(200).count(300).resolved(212));
     told(&host, &ended(pod("web-2")));
     assert_eq!(host.posts().len(), 1, "nobody is notified before the end");
-    let host = host.delivery("d-4").storm(storm_of(88).count(300).resolved(300));
+    let host = host
+        .delivery("d-4")
+        .storm(storm_of(88).count(300).resolved(300));
     told(&host, &ended(pod("web-3")));
-    assert_eq!(texts(&host), ["[FIRING] web-0", "All 300 have resolved, after 5h."]);
+    assert_eq!(
+        texts(&host),
+        ["[FIRING] web-0", "All 300 have resolved after 5h."]
+    );
     assert_eq!(host.updates().len(), 3);
-    assert!(host.updates().iter().all(|update| update.at == host.posts()[0].at));
+    assert!(
+        host.updates()
+            .iter()
+            .all(|update| update.at == host.posts()[0].at)
+    );
 }
 
 #[test]
@@ -243,13 +281,22 @@ fn of_thread(host: &Host, parent: &Post) -> Vec<String> {
 fn alerts_of_a_group_share_a_message_that_counts_them() {
     let host = by_group();
     told(&host, &grouped("a", "warning"));
-    assert!(host.updates().is_empty(), "one alert is what the message says already");
+    assert!(
+        host.updates().is_empty(),
+        "one alert is what the message says already"
+    );
     told(&host.clone().delivery("d-2"), &grouped("b", "warning"));
     told(&host.clone().delivery("d-3"), &grouped("c", "warning"));
     let parent = &host.posts()[0];
-    assert_eq!(parent.text, "[FIRING] Down shop: 1 firing");
-    assert_eq!(of_thread(&host, parent), ["[FIRING] a", "[FIRING] b", "[FIRING] c"]);
-    assert_eq!(last_update(&host).text, "[FIRING] Down shop: 3 firing");
+    assert_eq!(parent.text, "[FIRING] warning Down shop: 1 firing");
+    assert_eq!(
+        of_thread(&host, parent),
+        ["[FIRING] a", "[FIRING] b", "[FIRING] c"]
+    );
+    assert_eq!(
+        last_update(&host).text,
+        "[FIRING] warning Down shop: 3 firing"
+    );
 
     let host = host.delivery("d-4").now(BEGAN.plus(5 * HOUR));
     let facts = told(&host, &ended(grouped("b", "warning")));
@@ -258,22 +305,37 @@ fn alerts_of_a_group_share_a_message_that_counts_them() {
     let [.., own, shared] = &updates[..] else {
         panic!("{updates:?}");
     };
-    assert_eq!((own.text.as_str(), &own.at), ("[RESOLVED] b", &host.posts()[2].at));
-    assert_eq!(shared.text, "[FIRING] Down shop: 2 firing, 1 resolved");
+    assert_eq!(
+        (own.text.as_str(), &own.at),
+        ("[RESOLVED] b", &host.posts()[2].at)
+    );
+    assert_eq!(
+        shared.text,
+        "[FIRING] warning Down shop: 2 firing, 1 resolved"
+    );
     assert_eq!(shared.at, parent.at);
     assert_eq!(host.posts().len(), 4, "the thread is not filled with ends");
 
-    told(&host.clone().delivery("d-5"), &ended(grouped("a", "warning")));
-    told(&host.clone().delivery("d-6"), &ended(grouped("c", "warning")));
-    assert_eq!(last_update(&host).text, "[RESOLVED] Down shop: all 3 have resolved");
+    told(
+        &host.clone().delivery("d-5"),
+        &ended(grouped("a", "warning")),
+    );
+    told(
+        &host.clone().delivery("d-6"),
+        &ended(grouped("c", "warning")),
+    );
+    assert_eq!(
+        last_update(&host).text,
+        "[RESOLVED] warning Down shop: all 3 have resolved"
+    );
     assert_eq!(
         of_thread(&host, parent).last().unwrap(),
-        "All 3 have resolved, after 5h."
+        "All 3 have resolved after 5h."
     );
     // What fires after the end is news.
     told(&host.clone().delivery("d-7"), &grouped("d", "warning"));
     let posts = host.posts();
-    assert_eq!(posts[5].text, "[FIRING] Down shop: 1 firing");
+    assert_eq!(posts[5].text, "[FIRING] warning Down shop: 1 firing");
     assert_eq!(posts[6].thread.as_ref(), Some(&posts[5].at));
 }
 
@@ -285,12 +347,21 @@ fn a_reminder_of_a_grouped_alert_counts_nothing() {
     told(&host, &grouped("a", "warning"));
     assert_eq!(host.posts().len(), 2);
     assert_eq!(host.updates()[0].at, host.posts()[1].at);
-    assert_eq!(last_update(&host).text, "[FIRING] Down shop: 1 firing");
+    assert_eq!(
+        last_update(&host).text,
+        "[FIRING] warning Down shop: 1 firing"
+    );
     // The end is counted once, even if it is delivered twice.
     for delivery in ["d-3", "d-4"] {
-        told(&host.clone().delivery(delivery), &ended(grouped("a", "warning")));
+        told(
+            &host.clone().delivery(delivery),
+            &ended(grouped("a", "warning")),
+        );
     }
-    assert_eq!(last_update(&host).text, "[RESOLVED] Down shop: all 1 have resolved");
+    assert_eq!(
+        last_update(&host).text,
+        "[RESOLVED] warning Down shop: it has resolved"
+    );
 }
 
 #[test]
@@ -304,25 +375,39 @@ fn a_critical_alert_is_not_a_reply_that_nobody_is_notified_of() {
     assert_eq!(posts[2].thread, None);
     assert_eq!(of_thread(&host, &posts[0]), ["[FIRING] a"]);
     assert_eq!(of_thread(&host, &posts[2]), ["[FIRING] b", "[FIRING] c"]);
-    assert_eq!(last_update(&host).text, "[FIRING] critical Down shop: 2 firing");
+    assert_eq!(
+        last_update(&host).text,
+        "[FIRING] critical Down shop: 2 firing"
+    );
 }
 
 #[test]
 fn the_others_wait_while_one_posts_the_shared_message() {
     let away = Error::Unavailable("away".to_owned());
     let host = by_group().slack_error(away);
-    assert!(!host.run::<Pods>(&grouped("a", "warning")).failure().is_permanent());
+    assert!(
+        !host
+            .run::<Pods>(&grouped("a", "warning"))
+            .failure()
+            .is_permanent()
+    );
     let other = host.clone().delivery("d-2");
     let run = other.run::<Pods>(&grouped("b", "warning"));
     let failure = run.failure();
-    assert!(failure.message().contains("another alert of the group"), "{failure}");
+    assert!(
+        failure.message().contains("another alert of the group"),
+        "{failure}"
+    );
     assert_eq!(failure.retry_after(), Some(Duration::from_secs(1)));
     let first = host.clone().delivery("d-1").attempt(2);
     told(&first, &grouped("a", "warning"));
     told(&host.clone().delivery("d-2"), &grouped("b", "warning"));
     let posts = host.posts();
     assert_eq!(of_thread(&host, &posts[0]), ["[FIRING] a", "[FIRING] b"]);
-    assert_eq!(last_update(&host).text, "[FIRING] Down shop: 2 firing");
+    assert_eq!(
+        last_update(&host).text,
+        "[FIRING] warning Down shop: 2 firing"
+    );
 }
 
 #[test]
@@ -332,11 +417,15 @@ fn a_claim_ends_if_its_alert_never_posts() {
     assert!(host.run::<Pods>(&grouped("a", "warning")).result.is_err());
     let later = host.clone().delivery("d-2").now(BEGAN.plus(11 * MINUTE));
     told(&later, &grouped("b", "warning"));
-    assert_eq!(host.posts()[0].text, "[FIRING] Down shop: 1 firing");
+    assert_eq!(host.posts()[0].text, "[FIRING] warning Down shop: 1 firing");
     // A refusal that no retry helps ends it at once.
     let refused = Error::Denied("no".to_owned());
     let host = by_group().slack_error(refused);
-    assert!(host.run::<Pods>(&grouped("a", "warning")).failure().is_permanent());
+    assert!(
+        host.run::<Pods>(&grouped("a", "warning"))
+            .failure()
+            .is_permanent()
+    );
     told(&host.clone().delivery("d-2"), &grouped("b", "warning"));
     assert_eq!(host.posts().len(), 2);
 }
@@ -351,7 +440,7 @@ fn a_shared_message_that_is_gone_is_replaced() {
     assert_eq!(host.posts()[2].thread, None);
     told(&host.clone().delivery("d-3"), &grouped("c", "warning"));
     let posts = host.posts();
-    assert_eq!(posts[3].text, "[FIRING] Down shop: 1 firing");
+    assert_eq!(posts[3].text, "[FIRING] warning Down shop: 1 firing");
     assert_eq!(posts[4].thread.as_ref(), Some(&posts[3].at));
 }
 

@@ -29,7 +29,10 @@ impl Told {
             resolved: storm.resolved,
             shared: storm.shared.iter().map(owned).collect(),
             names: storm.names.iter().map(|name| (*name).to_owned()).collect(),
-            rows: storm.differs.map(|table| table.rows.clone()).unwrap_or_default(),
+            rows: storm
+                .differs
+                .map(|table| table.rows.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -42,7 +45,11 @@ impl Told {
         if alert.is_firing() {
             all.add(&Self::of(&storm));
         }
-        let shared: Vec<String> = all.shared.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let shared: Vec<String> = all
+            .shared
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let mut merged = Enrichment {
             facts: found.facts.clone(),
             blocks: Vec::new(),
@@ -82,7 +89,11 @@ impl Told {
 
     /// Adds a row; of two rows about one label, the one with more values stays.
     fn add_row(&mut self, row: &[String]) {
-        match self.rows.iter_mut().find(|known| known.first() == row.first()) {
+        match self
+            .rows
+            .iter_mut()
+            .find(|known| known.first() == row.first())
+        {
             Some(known) if number(known) < number(row) => *known = row.to_vec(),
             Some(_) => {}
             None => self.rows.push(row.to_vec()),
@@ -91,7 +102,9 @@ impl Told {
 }
 
 fn number(row: &[String]) -> u32 {
-    row.get(1).and_then(|values| values.parse().ok()).unwrap_or(0)
+    row.get(1)
+        .and_then(|values| values.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -118,8 +131,18 @@ mod tests {
 
     #[test]
     fn a_later_delivery_of_a_storm_is_described_together_with_the_earlier_ones() {
-        let first = found(3, "alertname=A\nnamespace=a", "a/x\na/y", &[["pod", "3", "x, y, z"]]);
-        let second = found(5, "alertname=A\nnamespace=b", "b/v", &[["pod", "2", "v, w"], ["zone", "2", "1, 2"]]);
+        let first = found(
+            3,
+            "alertname=A\nnamespace=a",
+            "a/x\na/y",
+            &[["pod", "3", "x, y, z"]],
+        );
+        let second = found(
+            5,
+            "alertname=A\nnamespace=b",
+            "b/v",
+            &[["pod", "2", "v, w"], ["zone", "2", "1, 2"]],
+        );
         let told = Told::of(&first.storm().unwrap());
         let merged = told.merged_into(&second, &alert());
         let storm = merged.storm().unwrap();

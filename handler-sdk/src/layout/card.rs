@@ -1,6 +1,8 @@
 //! A message of bounded size: what does not fit goes into its thread.
 
-use crate::slack::{Blocks, FRAME_JSON_BYTES, Message, MessageRef, Most, Mrkdwn, Reply, Size, limits};
+use crate::slack::{
+    Blocks, FRAME_JSON_BYTES, Message, MessageRef, Most, Mrkdwn, Reply, Size, limits,
+};
 use crate::{Cx, Failure};
 
 /// The blocks that a message has at most.
@@ -109,6 +111,13 @@ impl Card {
     #[must_use]
     pub fn in_thread(mut self, blocks: Blocks) -> Self {
         self.thread = blocks.then(self.thread);
+        self
+    }
+
+    /// Adds blocks to the thread, after those that did not fit into the message.
+    #[must_use]
+    pub fn last_in_thread(mut self, blocks: Blocks) -> Self {
+        self.thread = self.thread.then(blocks);
         self
     }
 

@@ -1,7 +1,9 @@
 //! The message that the alerts of one group share: how many fire, how many have resolved.
 
+use super::words::capitalized;
 use super::{Card, Group, Notice, Scope, clip, pairs};
 use crate::slack::Mrkdwn;
+use crate::storm::all_resolved;
 use crate::time::human;
 use crate::{Alert, Cx, Enrichment, Timestamp};
 
@@ -13,7 +15,12 @@ const COMMON_LINKS: [&str; 2] = ["Runbook", "Dashboard"];
 
 impl<'a> Notice<'a> {
     /// Returns the parts of a message about the group of an alert.
-    pub(crate) fn of_group(cx: &'a Cx, alert: &'a Alert, found: &'a Enrichment, group: Group) -> Self {
+    pub(crate) fn of_group(
+        cx: &'a Cx,
+        alert: &'a Alert,
+        found: &'a Enrichment,
+        group: Group,
+    ) -> Self {
         Self {
             scope: Scope::Group(group),
             ..Self::new(cx, alert, found)
@@ -45,7 +52,10 @@ impl<'a> Notice<'a> {
             &who.join(" · "),
         )
         .end(links, Mrkdwn::join([in_thread, receiver], " · "))
-        .section(Mrkdwn::join([self.status(), self.group_lead(&counts, since)], "\n"))
+        .section(Mrkdwn::join(
+            [self.status(), self.group_lead(&counts, since)],
+            "\n",
+        ))
         .section(pairs(
             labels
                 .iter()
@@ -60,7 +70,7 @@ impl<'a> Notice<'a> {
         };
         match (group.firing, group.resolved) {
             (firing, 0) => format!("{firing} firing"),
-            (0, resolved) => format!("all {resolved} have resolved"),
+            (0, resolved) => all_resolved(resolved),
             (firing, resolved) => format!("{firing} firing, {resolved} resolved"),
         }
     }
@@ -71,13 +81,10 @@ impl<'a> Notice<'a> {
         let counts = Mrkdwn::new().bold(capitalized(counts));
         match self.is_over() {
             true => counts.text(format!(" after {lasted}, from ")).then(began),
-            false => counts.text(", since ").then(began).text(format!(" ({lasted})")),
+            false => counts
+                .text(", since ")
+                .then(began)
+                .text(format!(" ({lasted})")),
         }
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase());
-    first.into_iter().flatten().chain(chars).collect()
 }

@@ -1,11 +1,12 @@
 //! The message of a storm: how many alerts, since when, what they have in common, the worst by name, what differs.
 
+use super::words::capitalized;
 use super::{Card, Notice, Scope, clip};
-use crate::slack::{Blocks, Mrkdwn, Size};
-use crate::enrichment::Table;
-use crate::storm::Storm;
-use crate::time::{HOUR, human};
 use crate::Timestamp;
+use crate::enrichment::Table;
+use crate::slack::{Blocks, Mrkdwn, Size};
+use crate::storm::{Storm, all_resolved};
+use crate::time::{HOUR, human};
 
 /// The labels that say how far a storm reaches, the widest first.
 const REACH: [&str; 8] = [
@@ -69,28 +70,38 @@ impl<'a> Notice<'a> {
 
     /// Returns the line for notifications: `[FIRING] critical 240 × NAME: 12 namespaces, CLUSTER, since 03:12 UTC`.
     fn storm_text(&self, storm: &Storm<'_>) -> Mrkdwn {
-        let ends = match (storm.resolved, self.is_over()) {
-            (_, true) => Some(format!("all {} have resolved", storm.count)),
-            (0, false) => None,
-            (resolved, false) => Some(format!("{resolved} of {} have resolved", storm.count)),
+        let lasted = storm.since.map(|_| human(self.lasted(storm)));
+        let ends = match (storm.resolved, self.is_over(), lasted) {
+            (_, true, Some(lasted)) => {
+                Some(format!("{} after {lasted}", all_resolved(storm.count)))
+            }
+            (_, true, None) => Some(all_resolved(storm.count)),
+            (0, false, _) => None,
+            (resolved, false, _) => Some(format!("{resolved} of {} have resolved", storm.count)),
         };
         let reach = self.reach(storm);
-        let cluster = self.shared_label(storm, "cluster").map(|name| clip(name, 60));
-        let time = match self.is_over() {
-            true => storm.since.map(|_| format!("after {}", human(self.lasted(storm)))),
-            false => storm.since.map(|since| self.since_in_words(&since)),
-        };
+        let cluster = self
+            .shared_label(storm, "cluster")
+            .map(|name| clip(name, 60));
+        let since = storm.since.filter(|_| !self.is_over());
+        let time = since.map(|since| self.since_in_words(&since));
         let parts: Vec<String> = [ends, reach, cluster, time].into_iter().flatten().collect();
         let what = match parts.is_empty() {
             true => String::new(),
             false => format!(": {}", parts.join(", ")),
         };
-        self.line(&format!("{} × {}{what}", storm.count, clip(self.name(), 100)))
+        self.line(&format!(
+            "{} × {}{what}",
+            storm.count,
+            clip(self.name(), 100)
+        ))
     }
 
     fn storm_header(&self, storm: &Storm<'_>) -> String {
         let labels = ["namespace", "cluster", "region"];
-        let place = labels.iter().find_map(|label| self.shared_label(storm, label));
+        let place = labels
+            .iter()
+            .find_map(|label| self.shared_label(storm, label));
         let place = place.map(|place| format!(" · {place}")).unwrap_or_default();
         format!("{} × {}{place}", storm.count, self.name())
     }
@@ -109,8 +120,13 @@ impl<'a> Notice<'a> {
                 let lasted = human(self.lasted(storm));
                 let since = Mrkdwn::raw(since.slack_date());
                 match self.is_over() {
-                    true => many.text(format!(", fired for {lasted}, from ")).then(since),
-                    false => many.text(", since ").then(since).text(format!(" ({lasted})")),
+                    true => many
+                        .text(format!(", fired for {lasted}, from "))
+                        .then(since),
+                    false => many
+                        .text(", since ")
+                        .then(since)
+                        .text(format!(" ({lasted})")),
                 }
             }
         };
@@ -163,7 +179,11 @@ impl<'a> Notice<'a> {
 
     fn shared_label<'s>(&self, storm: &'s Storm<'_>, name: &str) -> Option<&'s str> {
         let exported = storm.shared_label(&format!("exported_{name}"));
-        exported.or_else(|| storm.shared_label(name).filter(|_| self.subject.describes(name)))
+        exported.or_else(|| {
+            storm
+                .shared_label(name)
+                .filter(|_| self.subject.describes(name))
+        })
     }
 
     fn names(&self, storm: &Storm<'_>) -> Blocks {
@@ -190,11 +210,21 @@ impl<'a> Notice<'a> {
         Blocks::new().section(Mrkdwn::join(title.chain(lines), "\n"))
     }
 
-    /// Returns the table of the labels that differ, without those of the exporter.
+    /// Returns the table of the labels that differ, without those of the exporter, and without those that name each alert, since
+    /// the message has the names.
     fn table(&self, storm: &Storm<'_>) -> Option<Table> {
         let given = storm.differs?;
-        let is_shown = |row: &&Vec<String>| row.first().is_some_and(|label| self.subject.describes(label));
-        let rows: Vec<Vec<String>> = given.rows.iter().filter(is_shown).take(ROWS_MAX).cloned().collect();
+        let is_shown = |row: &&Vec<String>| {
+            let label = row.first().map(String::as_str).unwrap_or_default();
+            self.subject.describes(label) && storm.values_of(label) != Some(storm.count)
+        };
+        let rows: Vec<Vec<String>> = given
+            .rows
+            .iter()
+            .filter(is_shown)
+            .take(ROWS_MAX)
+            .cloned()
+            .collect();
         (!rows.is_empty()).then(|| Table {
             title: given.title.clone(),
             header: given.header.clone(),
@@ -208,7 +238,10 @@ impl<'a> Notice<'a> {
             Some(ended) if self.is_over() => ended,
             _ => &now,
         };
-        storm.since.map(|since| end.since(&since)).unwrap_or_default()
+        storm
+            .since
+            .map(|since| end.since(&since))
+            .unwrap_or_default()
     }
 
     fn since_in_words(&self, since: &Timestamp) -> String {
@@ -226,7 +259,7 @@ impl<'a> Notice<'a> {
 fn resolved_line(storm: &Storm<'_>) -> Mrkdwn {
     match (storm.resolved, storm.firing()) {
         (0, _) => Mrkdwn::new(),
-        (resolved, 0) => Mrkdwn::new().bold(format!("All {resolved} have resolved.")),
+        (resolved, 0) => Mrkdwn::new().bold(format!("{}.", capitalized(&all_resolved(resolved)))),
         (resolved, firing) => {
             let fires = if firing == 1 { "fires" } else { "fire" };
             Mrkdwn::new()
@@ -236,15 +269,12 @@ fn resolved_line(storm: &Storm<'_>) -> Mrkdwn {
     }
 }
 
-/// Adds as many rows of the table as there is space for; if some are missing, the thread has all of them.
-fn with_table(card: Card, table: Table) -> Card {
+/// Adds as many rows of the table as there is space for. The last ones divide the alerts least.
+fn with_table(card: Card, mut table: Table) -> Card {
     let rows = card.room().lines.saturating_sub(TABLE_LINES);
-    let all = Blocks::new().table(&table);
-    if rows >= table.rows.len() || rows < 2 {
-        return card.whole(all, Size::default());
+    if rows == 0 {
+        return card;
     }
-    let mut part = table;
-    part.rows.truncate(rows);
-    card.whole(Blocks::new().table(&part), Size::default())
-        .in_thread(all)
+    table.rows.truncate(rows);
+    card.whole(Blocks::new().table(&table), Size::default())
 }

@@ -88,6 +88,41 @@ fn what_does_not_fit_whole_goes_into_the_thread() {
 }
 
 #[test]
+fn characters_of_any_size_fit_and_the_rest_is_in_the_thread() {
+    for alphabet in ["word ", "監視 ", "👩‍👩‍👧 ", "\"\\ "] {
+        let text: String = (0..1_200).map(|n| format!("¦{n}¦{alphabet}")).collect();
+        let context = Mrkdwn::from(alphabet.repeat(300)).truncated(800);
+        let card = Card::new(Mrkdwn::from("text"), &alphabet.repeat(200))
+            .end([("Runbook", "https://r.example")], context)
+            .section(Mrkdwn::from(text.as_str()))
+            .section(Mrkdwn::from("at the end"));
+        let json = card.blocks().to_json();
+        assert!(
+            json.len() <= crate::slack::limits::BLOCKS_BYTES_MAX,
+            "{}",
+            json.len()
+        );
+        assert_eq!(
+            card.blocks().len(),
+            serde_json::from_str::<Vec<serde_json::Value>>(&json)
+                .unwrap()
+                .len()
+        );
+        let host = Host::new();
+        let cx = host.cx();
+        let at = cx.slack().post(card.message("alerts")).unwrap();
+        card.post_thread(&cx, "alerts", "More", &at).unwrap();
+        let posts = host.posts();
+        assert!(posts[0].visible().contains("|Runbook>") && posts[0].visible().contains("¦0¦"));
+        let all: String = posts.iter().map(|post| post.visible()).collect();
+        for n in 0..1_200 {
+            assert_eq!(all.matches(&format!("¦{n}¦")).count(), 1, "{alphabet} {n}");
+        }
+        assert!(all.ends_with("at the end"), "{all}");
+    }
+}
+
+#[test]
 fn a_refused_thread_is_a_warning() {
     let host = Host::new().slack_error(crate::slack::Error::Invalid(
         "restricted_action_non_threadable_channel".to_owned(),

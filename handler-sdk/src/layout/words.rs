@@ -83,3 +83,10 @@ pub(super) fn reason(why: &str) -> String {
         None => clip(&mask::text(line), REASON_CHARS_MAX),
     }
 }
+
+/// Returns text whose first letter is a capital.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_uppercase());
+    first.into_iter().flatten().chain(chars).collect()
+}

@@ -97,7 +97,11 @@ impl Storm {
                 most_frequent(values),
             ]
         });
-        let names = self.labels.iter().take(NAMES_MAX).map(|labels| name_of(labels, &is_shared));
+        let names = self
+            .labels
+            .iter()
+            .take(NAMES_MAX)
+            .map(|labels| name_of(labels, &is_shared));
         let names: Vec<String> = names.collect();
         let found = Enrichment::new()
             .with_fact("storm.id", &self.id)
@@ -135,13 +139,17 @@ fn name_of(labels: &[(String, String)], is_shared: &impl Fn(&str) -> bool) -> St
         let found = labels.find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     };
-    let object = ["pod", "deployment", "node", "instance"].iter().find_map(|name| label(name));
+    let object = ["pod", "deployment", "node", "instance"]
+        .iter()
+        .find_map(|name| label(name));
     match (label("namespace"), object) {
         (Some(namespace), Some(object)) => format!("{namespace}/{object}"),
         (None, Some(object)) => object.to_owned(),
         (_, None) => {
             let own = labels.iter().filter(|(name, _)| !is_shared(name));
-            let own = own.take(FREQUENT_MAX).map(|(name, value)| format!("{name}={value}"));
+            let own = own
+                .take(FREQUENT_MAX)
+                .map(|(name, value)| format!("{name}={value}"));
             own.collect::<Vec<_>>().join(", ")
         }
     }
@@ -154,9 +162,10 @@ impl Host {
     pub fn storm(self, storm: Storm) -> Self {
         let given = storm.into_found();
         self.given(|found| {
-            let mut found = given.facts.iter().fold(found, |found, (name, value)| {
-                found.with_fact(name, value)
-            });
+            let mut found = given
+                .facts
+                .iter()
+                .fold(found, |found, (name, value)| found.with_fact(name, value));
             found.blocks = given.blocks.clone();
             found
         })

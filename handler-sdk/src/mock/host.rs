@@ -288,7 +288,7 @@ impl Host {
         Cx::new(self.state().call.clone(), Box::new(imports))
     }
 
-    fn state(&self) -> RefMut<'_, State> {
+    pub(super) fn state(&self) -> RefMut<'_, State> {
         self.state.borrow_mut()
     }
 

@@ -7,10 +7,10 @@ use super::checks;
 use super::replay::Replay;
 use super::reply::Reply;
 use super::sent::{LogLine, Post, Reaction, Request, Update};
-use crate::{Enrichment, Timestamp};
 use crate::bindings::alert_manager::handler::types::Call;
 use crate::bindings::alert_manager::handler::{http, kv, slack};
 use crate::http::{Method, method_name};
+use crate::{Enrichment, Timestamp};
 
 /// The step that runs; Slack is denied during `enrich`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

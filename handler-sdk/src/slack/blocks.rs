@@ -85,7 +85,10 @@ impl Built {
     /// Returns a paragraph cut to so many bytes of JSON; `None` if that would leave next to nothing, or it is none.
     fn cut(&self, json_bytes: usize) -> Option<Self> {
         let room = json_bytes.checked_sub(FRAME_JSON_BYTES + CUT_JSON_BYTES_MIN)?;
-        Some(Self::paragraph(self.text.as_ref()?, room + CUT_JSON_BYTES_MIN))
+        Some(Self::paragraph(
+            self.text.as_ref()?,
+            room + CUT_JSON_BYTES_MIN,
+        ))
     }
 }
 
@@ -386,7 +389,10 @@ impl Blocks {
         let kept = fitting(body, &last);
         let used = array(&[&body[..kept], &last].concat()).len() + ",".len();
         let room = limits::BLOCKS_BYTES_MAX.saturating_sub(used);
-        let has_place = kept + 1 + last.len() <= limits::BLOCKS_MAX;
+        // Half a paragraph is worth its place only if there is little else.
+        let body_bytes: usize = body[..kept].iter().map(|block| block.json.len()).sum();
+        let has_place = kept + 1 + last.len() <= limits::BLOCKS_MAX
+            && body_bytes < limits::BLOCKS_BYTES_MAX / 2;
         let cut = body.get(kept).filter(|_| has_place);
         let cut: Vec<Built> = cut.and_then(|block| block.cut(room)).into_iter().collect();
         match body.len() - kept - cut.len() {

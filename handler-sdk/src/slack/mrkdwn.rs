@@ -313,7 +313,9 @@ fn end_of_lines(markup: &str, lines_max: usize) -> usize {
     };
     match newline(lines_max) {
         None => markup.len(),
-        Some(_) if markup.contains("```") => newline(lines_max.saturating_sub(1).max(1)).unwrap_or(0),
+        Some(_) if markup.contains("```") => {
+            newline(lines_max.saturating_sub(1).max(1)).unwrap_or(0)
+        }
         Some(at) => at,
     }
 }
@@ -356,7 +358,9 @@ fn end_of_words(markup: &str, end: usize) -> usize {
         let word = kept[*gap..].chars().count();
         word <= WORD_CHARS_MAX && word * 2 <= kept.chars().count() && !is_in_link(kept, *gap)
     };
-    kept.rfind(char::is_whitespace).filter(is_near).unwrap_or(end)
+    kept.rfind(char::is_whitespace)
+        .filter(is_near)
+        .unwrap_or(end)
 }
 
 /// Returns whether a place in markup is within a link, whose title may have gaps.

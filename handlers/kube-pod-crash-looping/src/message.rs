@@ -83,7 +83,7 @@ impl Source<'_> {
         let card = card.section(log.text).in_thread(rest);
         match self.is_said_apart() {
             true => card,
-            false => card.in_thread(Blocks::new().paragraphs(self.notice.said_further())),
+            false => card.last_in_thread(Blocks::new().paragraphs(self.notice.said_further())),
         }
     }
 

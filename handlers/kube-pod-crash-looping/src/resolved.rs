@@ -56,10 +56,7 @@ fn card(source: &Source<'_>, end: &End, lasted: &str, was: Mrkdwn) -> Card {
         &notice.header(Some(&source.place())),
     )
     .end(notice.links(None), notice.context(context))
-    .section(Mrkdwn::join(
-        [notice.status(), end.in_words(lasted)],
-        "\n",
-    ))
+    .section(Mrkdwn::join([notice.status(), end.in_words(lasted)], "\n"))
     .section(said)
     .section(handler_sdk::layout::pairs(notice.labels(&[
         "cluster",

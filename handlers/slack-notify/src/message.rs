@@ -28,7 +28,7 @@ pub(crate) fn card(cx: &Cx, alert: &Alert, found: &Enrichment) -> Card {
     .section(pairs(notice.labels(&[])))
     .section(notice.facts(|_| false))
     .whole(Blocks::new().enrichment(found), Size::default())
-    .in_thread(Blocks::new().paragraphs(notice.said_further()))
+    .last_in_thread(Blocks::new().paragraphs(notice.said_further()))
 }
 
 fn failures(notice: &Notice<'_>) -> Vec<Mrkdwn> {
