@@ -227,13 +227,18 @@ pub(crate) fn is_web_url(url: &str) -> bool {
 
 /// Returns Alertmanager's fingerprint: FNV-1a over the sorted label pairs (`prometheus/common`, `model/signature.go`).
 fn fingerprint(labels: &[(String, String)]) -> String {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in labels.iter().flat_map(|(name, value)| {
+    digest(labels.iter().flat_map(|(name, value)| {
         name.bytes()
             .chain([0xff])
             .chain(value.bytes())
             .chain([0xff])
-    }) {
+    }))
+}
+
+/// Returns the FNV-1a digest of bytes, in hexadecimal.
+pub(crate) fn digest(bytes: impl Iterator<Item = u8>) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in bytes {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     format!("{hash:016x}")

@@ -100,6 +100,17 @@ impl Description {
         self.more.push(("steps".into(), "act".into()));
         self
     }
+
+    /// Declares that one run of [`Handler::act`] may represent many alerts of a storm. The host then runs it for one of them
+    /// and describes the others in what was found ([`Enrichment::storm`](crate::Enrichment::storm)).
+    ///
+    /// A handler that restarts a pod or opens a ticket for each alert does not declare it, and runs for each alert.
+    #[must_use]
+    pub fn storm_one(mut self) -> Self {
+        // The name is defined in `handler.wit`, in the comment of `more`.
+        self.more.push(("storm".into(), "one".into()));
+        self
+    }
 }
 
 /// Exports a [`Handler`] under the contract's names.

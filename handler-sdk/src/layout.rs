@@ -2,24 +2,27 @@
 //!
 //! From the top: the header (alertname and place); a section with status, severity, priority and the most important
 //! finding; the alert's own text; name and value pairs; what else the handler found; links; and a line of context.
-//! [`Notice`] provides the parts that come from the alert; [`Card`] puts parts together within size limits.
+//! [`Notice`] provides the parts that come from the alert; [`Card`] puts parts together within size limits. For a storm,
+//! [`Notice::storm_card`] returns the whole message.
 //!
 //! [`Notice`] reads [`SETTINGS`]; a handler declares them together with its own.
 
 mod card;
+mod context;
+mod group;
+mod storm;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use std::time::Duration;
-
 use crate::slack::Mrkdwn;
+use crate::storm::Storm;
 use crate::subject::Subject;
-use crate::time::{MINUTE, human};
 use crate::{Alert, Cx, Enrichment, Setting, Severity};
-use words::{NAME_CHARS_MAX, VALUE_CHARS_MAX, cut_words, reason};
+use words::{NAME_CHARS_MAX, VALUE_CHARS_MAX, cut_words, split_words};
 
 pub use card::{BLOCKS_MAX, CHARS_MAX, Card, LINES_MAX, REPLIES_MAX};
+pub(crate) use words::capitalized;
 pub use words::{clip, pairs};
 
 const TEXT_CHARS_MAX: usize = 300;
@@ -30,9 +33,8 @@ const DESCRIPTION_LINES_MAX: usize = 6;
 pub const LABELS_MAX: usize = 8;
 const FACTS_MAX: usize = 12;
 const LINKS_CHARS_MAX: usize = 800;
-const CONTEXT_CHARS_MAX: usize = 800;
-/// A message that is posted later than this says so, and why.
-const LATE_AFTER: Duration = Duration::from_secs(120);
+/// Facts that the host gives, which parts of the message say in words.
+const HOSTS_FACTS: [&str; 2] = ["priority", "late.why"];
 
 const EMOJI: Setting = Setting::one_of(
     "emoji",
@@ -97,23 +99,39 @@ pub const SETTINGS: [&Setting; 7] = [
 pub struct Notice<'a> {
     cx: &'a Cx,
     alert: &'a Alert,
-    found: Vec<(&'a str, &'a str)>,
+    found: &'a Enrichment,
     subject: Subject<'a>,
+    scope: Scope<'a>,
+}
+
+/// What the message is about.
+#[derive(Debug)]
+enum Scope<'a> {
+    Alert,
+    Storm(Storm<'a>),
+    Group(Group),
+}
+
+/// The alerts of a group that share a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// How urgent the most urgent of them are.
+    pub(crate) level: Severity,
+    /// How many fire.
+    pub(crate) firing: u32,
+    /// How many have resolved.
+    pub(crate) resolved: u32,
 }
 
 impl<'a> Notice<'a> {
     /// Returns the parts for an alert and its enrichment.
     pub fn new(cx: &'a Cx, alert: &'a Alert, found: &'a Enrichment) -> Self {
-        let found = found
-            .facts
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
         Self {
             cx,
             alert,
             found,
             subject: alert.subject(),
+            scope: found.storm().map_or(Scope::Alert, Scope::Storm),
         }
     }
 
@@ -130,18 +148,23 @@ impl<'a> Notice<'a> {
         }
     }
 
+    /// Returns how urgent the alert is: as the server ranks it by the operator's configuration (the fact `priority`), or else
+    /// by its labels.
+    pub fn level(&self) -> Severity {
+        if let Scope::Group(group) = &self.scope {
+            return group.level;
+        }
+        let labelled = self.alert.level();
+        match (self.found.fact("priority"), labelled) {
+            (Some("critical"), _) => Severity::Critical,
+            (Some("warning"), _) => Severity::Warning,
+            (Some("normal"), Severity::Critical | Severity::Warning) => Severity::Info,
+            _ => labelled,
+        }
+    }
+
     /// Returns the line that notifications on a phone show: `[FIRING] critical WHO: WHAT, CLUSTER`.
     pub fn text(&self, who: &str, what: &str) -> Mrkdwn {
-        let status = if self.alert.is_firing() {
-            "FIRING"
-        } else {
-            "RESOLVED"
-        };
-        let severity = self
-            .alert
-            .severity()
-            .map(|severity| format!(" {}", clip(&severity, 20)))
-            .unwrap_or_default();
         let cluster = self
             .subject
             .label("cluster")
@@ -152,11 +175,22 @@ impl<'a> Notice<'a> {
             (what, "") => format!(": {what}"),
             (what, _) => format!(": {}", what.trim_end_matches('.')),
         };
-        Mrkdwn::from(clip(
-            &format!("[{status}]{severity} {who}{what}{cluster}"),
-            TEXT_CHARS_MAX,
-        ))
-        .truncated(TEXT_CHARS_MAX)
+        self.line(&format!("{who}{what}{cluster}"))
+    }
+
+    /// Returns a line for notifications, after the status and the severity.
+    fn line(&self, rest: &str) -> Mrkdwn {
+        let status = match self.is_over() {
+            false => "FIRING",
+            true => "RESOLVED",
+        };
+        let ranked = self.rank().map(str::to_owned);
+        let severity = ranked
+            .or_else(|| self.label_of_all("severity").map(str::to_ascii_lowercase))
+            .map(|severity| format!(" {}", clip(&severity, 20)))
+            .unwrap_or_default();
+        let line = format!("[{status}]{severity} {rest}");
+        Mrkdwn::from(clip(&line, TEXT_CHARS_MAX)).truncated(TEXT_CHARS_MAX)
     }
 
     /// Returns the header: the alert's name and the place.
@@ -168,19 +202,20 @@ impl<'a> Notice<'a> {
     /// Returns status, severity and priority on one line, after an emoji for quick recognition:
     /// `🔴 *FIRING* · critical · P0`.
     pub fn status(&self) -> Mrkdwn {
-        let status = if self.alert.is_firing() {
-            "FIRING"
-        } else {
-            "RESOLVED"
+        let status = match self.is_over() {
+            false => "FIRING",
+            true => "RESOLVED",
         };
         let status = match self.emoji() {
             Some(emoji) => Mrkdwn::from(format!("{emoji} ")).bold(status),
             None => Mrkdwn::new().bold(status),
         };
-        let severity = self.alert.severity().map(|word| clip(&word, 20));
-        let priority = self.alert.priority().map(|word| clip(word, 20));
-        let parts = [severity, priority].into_iter().flatten().map(Mrkdwn::from);
-        Mrkdwn::join(std::iter::once(status).chain(parts), " · ")
+        let ranked = self.rank().map(str::to_owned);
+        let severity = self.label_of_all("severity").map(str::to_ascii_lowercase);
+        let priority = self.label_of_all("priority").map(str::to_owned);
+        let words = [ranked, severity, priority].into_iter().flatten();
+        let words = words.map(|word| Mrkdwn::from(clip(&word, 20)));
+        Mrkdwn::join(std::iter::once(status).chain(words), " · ")
     }
 
     fn emoji(&self) -> Option<String> {
@@ -190,8 +225,8 @@ impl<'a> Notice<'a> {
         ) {
             return None;
         }
-        let setting = match self.alert.level() {
-            _ if self.alert.is_resolved() => &EMOJI_RESOLVED,
+        let setting = match self.level() {
+            _ if self.is_over() => &EMOJI_RESOLVED,
             Severity::Critical => &EMOJI_CRITICAL,
             Severity::Warning => &EMOJI_WARNING,
             Severity::Info => &EMOJI_INFO,
@@ -200,16 +235,46 @@ impl<'a> Notice<'a> {
         Some(clip(&self.cx.setting(setting)?, 40))
     }
 
-    /// Returns how many alerts of a storm the message represents; empty if it represents one.
-    pub fn storm(&self) -> Mrkdwn {
-        let Some(count) = self.fact("storm.count") else {
-            return Mrkdwn::new();
+    /// Returns whether the alert has resolved; for a storm, whether all its alerts have.
+    pub fn is_over(&self) -> bool {
+        match &self.scope {
+            Scope::Alert => self.alert.is_resolved(),
+            Scope::Storm(storm) => self.alert.is_resolved() && storm.is_over(),
+            Scope::Group(group) => group.firing == 0,
+        }
+    }
+
+    /// Returns the server's rank of the alert, if the label `severity` does not say the same.
+    fn rank(&self) -> Option<&'a str> {
+        let rank = match &self.scope {
+            Scope::Group(group) => match group.level {
+                Severity::Critical => "critical",
+                Severity::Warning => "warning",
+                Severity::Info | Severity::Unknown => return None,
+            },
+            Scope::Alert | Scope::Storm(_) => self.found.fact("priority")?,
         };
-        let first = self
-            .fact("storm.first")
-            .map(|first| format!(", the first {first}"))
-            .unwrap_or_default();
-        Mrkdwn::from(clip(&format!("Stands for {count} alerts{first}."), 120))
+        let labelled = match self.label_of_all("severity") {
+            Some(word) => Severity::of_word(word),
+            None if rank == "normal" => return None,
+            None => Severity::Unknown,
+        };
+        let is_known = ["critical", "warning", "normal"].contains(&rank);
+        (is_known && labelled != self.level()).then_some(rank)
+    }
+
+    /// Returns a label of the alert; for several alerts, only if all have the same value.
+    fn label_of_all(&self, name: &str) -> Option<&str> {
+        match &self.scope {
+            Scope::Alert => self.alert.label(name),
+            Scope::Storm(storm) => storm.shared_label(name),
+            Scope::Group(_) => {
+                let mut labels = self.alert.origin.group_labels.iter();
+                labels
+                    .find(|(known, _)| known == name)
+                    .map(|(_, value)| value.as_str())
+            }
+        }
     }
 
     /// Returns the alert's summary, unless it describes the exporter instead of the subject.
@@ -226,20 +291,35 @@ impl<'a> Notice<'a> {
             .filter(|text| !self.subject.is_misled(text))
     }
 
-    /// Returns the alert's own text: its summary, followed by its description.
+    /// Returns the alert's own text: its summary, followed by its description. [`said_further`](Self::said_further) has what
+    /// is cut off.
     pub fn said(&self) -> Mrkdwn {
-        let summary = cut_words(self.summary().unwrap_or_default(), SUMMARY_CHARS_MAX);
+        let (summary, _) = self.summary_parts();
+        let (description, _) = self.description_parts();
         let summary = Mrkdwn::new().bold(summary);
-        let description = cut_words(
+        Mrkdwn::join([summary, Mrkdwn::new().prose(description)], "\n")
+    }
+
+    /// Returns what [`said`](Self::said) leaves out of a long text, for the thread.
+    pub fn said_further(&self) -> Mrkdwn {
+        let rest = [self.summary_parts().1, self.description_parts().1];
+        Mrkdwn::join(rest.map(|text| Mrkdwn::new().prose(text)), "\n")
+    }
+
+    fn summary_parts(&self) -> (String, &'a str) {
+        split_words(
+            self.summary().unwrap_or_default(),
+            SUMMARY_CHARS_MAX,
+            usize::MAX,
+        )
+    }
+
+    fn description_parts(&self) -> (String, &'a str) {
+        split_words(
             self.description().unwrap_or_default(),
             DESCRIPTION_CHARS_MAX,
-        );
-        let description = card::cut(
-            &Mrkdwn::new().prose(description),
             DESCRIPTION_LINES_MAX,
-            usize::MAX,
-        );
-        Mrkdwn::join([summary, description], "\n")
+        )
     }
 
     /// Returns the alert's own text on one line and without emphasis, for a message that puts a finding first.
@@ -264,11 +344,16 @@ impl<'a> Notice<'a> {
     /// Returns what earlier handlers found out, on one line, without the host's own facts and those for which `is_said`
     /// returns true, because another part of the message shows them.
     pub fn facts(&self, is_said: impl Fn(&str) -> bool) -> Mrkdwn {
+        let is_hosts = |name: &str| {
+            name.starts_with("enrich_failed.")
+                || name.starts_with("storm.")
+                || HOSTS_FACTS.contains(&name)
+        };
         let facts = self
             .found
+            .facts
             .iter()
-            .filter(|(name, _)| !name.starts_with("enrich_failed.") && !name.starts_with("storm."))
-            .filter(|(name, _)| !is_said(name))
+            .filter(|(name, _)| !is_hosts(name) && !is_said(name))
             .take(FACTS_MAX)
             .map(|(name, value)| {
                 Mrkdwn::new()
@@ -288,9 +373,11 @@ impl<'a> Notice<'a> {
             let name = crate::http::encode(&self.alert.name);
             Some(format!("{}/{name}", base.trim_end_matches('/')))
         });
-        let silence = match self.alert.is_firing() {
-            true => self.subject.silence_url(workload),
-            false => None,
+        let silence = match &self.scope {
+            _ if self.is_over() => None,
+            Scope::Alert => self.subject.silence_url(workload),
+            Scope::Storm(storm) => self.subject.silence_url_of_storm(storm),
+            Scope::Group(_) => None,
         };
         let all = [
             ("Runbook", runbook),
@@ -311,76 +398,5 @@ impl<'a> Notice<'a> {
             }
         }
         links
-    }
-
-    /// Returns the line of context: since when, how late and why, the receiver, whatever `more` holds, and the delivery.
-    pub fn context(&self, more: impl IntoIterator<Item = Mrkdwn>) -> Mrkdwn {
-        let mut parts = vec![self.since()];
-        if self.alert.delay() >= MINUTE {
-            // "arrived", not "late": a reminder arrives hours after the alert began, as intended.
-            let event = if self.alert.is_firing() {
-                "began"
-            } else {
-                "ended"
-            };
-            let delay = human(self.alert.delay());
-            parts.push(Mrkdwn::from(format!("arrived {delay} after it {event}")));
-        }
-        parts.extend(self.lateness().map(Mrkdwn::from));
-        let receiver = self.alert.origin.receiver.as_deref();
-        parts.extend(
-            receiver.map(|receiver| Mrkdwn::from(format!("receiver {}", clip(receiver, 60)))),
-        );
-        parts.extend(more);
-        let delivery = Mrkdwn::from(clip(
-            &format!("delivery {}", self.cx.call().delivery_id),
-            60,
-        ));
-        let room = CONTEXT_CHARS_MAX - delivery.as_str().chars().count() - " · ".len();
-        Mrkdwn::join(
-            [Mrkdwn::join(parts, " · ").truncated(room), delivery],
-            " · ",
-        )
-    }
-
-    /// Returns the handlers that could not enrich, each with a short reason.
-    pub fn failures(&self) -> Vec<(&'a str, String)> {
-        self.found
-            .iter()
-            .filter_map(|(name, why)| Some((name.strip_prefix("enrich_failed.")?, reason(why))))
-            .collect()
-    }
-
-    fn since(&self) -> Mrkdwn {
-        let began = Mrkdwn::raw(self.alert.starts_at.slack_date());
-        let length = human(self.alert.duration(&self.cx.now()));
-        match self.alert.is_firing() {
-            true => Mrkdwn::from("since ")
-                .then(began)
-                .text(format!(" ({length})")),
-            false => Mrkdwn::from(format!("fired for {length}, from ")).then(began),
-        }
-    }
-
-    fn lateness(&self) -> Option<String> {
-        let waited = self.cx.now().since(&self.alert.received_at);
-        if waited <= LATE_AFTER {
-            return None;
-        }
-        let why = match self.cx.call().attempt {
-            0 | 1 => "it waited in the queue".to_owned(),
-            attempt => format!("this is attempt {attempt}"),
-        };
-        Some(format!(
-            "posted {} after it was received: {why}",
-            human(waited)
-        ))
-    }
-
-    fn fact(&self, name: &str) -> Option<&'a str> {
-        self.found
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| *value)
     }
 }

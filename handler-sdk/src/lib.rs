@@ -71,8 +71,14 @@
 //!
 //! # Messages for people
 //!
-//! [`layout`] builds messages that look alike for all handlers and stay within size limits; [`subject`] finds out what
-//! an alert is about, whichever exporter its metric comes from; [`severity`] maps the usual severity names to levels.
+//! [`layout`] builds messages that look alike for all handlers and stay within size limits; [`incident`] posts one message
+//! for each incident, updates it and replies in its thread; [`subject`] finds out what an alert is about, whichever exporter
+//! its metric comes from; [`severity`] maps the usual severity names to levels.
+//!
+//! # Storms
+//!
+//! A handler that declares [`Description::storm_one`] runs once for many alerts of a storm, which [`Enrichment::storm`]
+//! describes.
 //!
 //! # What a component imports
 //!
@@ -89,6 +95,7 @@ pub mod enrichment;
 pub mod failure;
 pub mod handler;
 pub mod http;
+pub mod incident;
 pub mod kv;
 pub mod layout;
 pub mod log;
@@ -98,6 +105,7 @@ pub mod mock;
 pub mod settings;
 pub mod severity;
 pub mod slack;
+pub mod storm;
 pub mod subject;
 pub mod time;
 

@@ -43,6 +43,7 @@
 
 mod alert;
 mod checks;
+mod found;
 mod host;
 mod imports;
 mod replay;
@@ -52,6 +53,7 @@ mod snapshot;
 mod state;
 
 pub use alert::alert_from_json;
+pub use found::Storm;
 pub use host::{Host, Run};
 pub use reply::Reply;
 pub use sent::{LogLine, Post, Reaction, Request, Update};

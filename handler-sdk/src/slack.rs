@@ -14,11 +14,12 @@ use crate::Failure;
 use crate::bindings::alert_manager::handler::slack as wire;
 use crate::imports::Imports;
 
+pub(crate) use blocks::FRAME_JSON_BYTES;
 pub use blocks::{Blocks, limits};
 pub use mrkdwn::Mrkdwn;
 pub use size::Size;
 
-pub(crate) use mrkdwn::truncate;
+pub(crate) use mrkdwn::{Most, truncate};
 
 /// A client for the Slack channels that the operator granted. Denied during `enrich`.
 ///

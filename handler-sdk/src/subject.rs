@@ -10,6 +10,7 @@ mod table;
 mod tests;
 
 use crate::Alert;
+use crate::storm::Storm;
 use table::{Exporter, Row};
 
 pub use silence::workload_of_pod;
@@ -177,6 +178,30 @@ impl<'a> Subject<'a> {
             .collect();
         labels.sort_unstable_by_key(|(name, _)| (rank(name), *name));
         labels
+    }
+
+    /// Returns the labels of the subject that all alerts of a storm have in common, by their names in the alert.
+    pub(crate) fn shared_labels(&self, storm: &Storm<'_>) -> Vec<(&'a str, &'a str)> {
+        let alert: &'a Alert = self.alert;
+        let labels = self.labels().into_iter();
+        labels
+            .filter_map(|(name, value)| {
+                let is_it =
+                    |known: &str| known == name || known.strip_prefix("exported_") == Some(name);
+                let mut given = alert.labels.iter();
+                let (name, _) = given.find(|(known, v)| v == value && is_it(known))?;
+                Some((name.as_str(), value))
+            })
+            .filter(|(name, value)| storm.shared_label(name) == Some(value))
+            .collect()
+    }
+
+    /// Returns whether a label, by its name in the alert, describes the subject and not the exporter.
+    pub(crate) fn describes(&self, label: &str) -> bool {
+        let name = label.strip_prefix("exported_").unwrap_or(label);
+        let is_replaced = name == label && self.exported(name).is_some();
+        let is_hidden = is_replaced || (name == label && self.is_exporters(name));
+        !is_hidden && !NEVER_SHOWN.contains(&name) && !name.starts_with("__")
     }
 
     /// Returns whether a text names the exporter's pod instead of the subject: a rule that was not written for

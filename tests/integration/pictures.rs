@@ -7,7 +7,7 @@ use handler_sdk::mock::assert_snapshot;
 use tests::draw::{Scenario, page};
 
 /// File, title, what happened before.
-const SCENARIOS: [(&str, &str, &str); 16] = [
+const SCENARIOS: [(&str, &str, &str); 23] = [
     (
         "kube-pod-crash-looping/src/tests/snapshots/rich-out-of-memory",
         "Out of memory, after a rollout",
@@ -74,9 +74,44 @@ const SCENARIOS: [(&str, &str, &str); 16] = [
         "The labels of kube-state-metrics itself are not shown as the pod that is meant.",
     ),
     (
-        "slack-notify/src/snapshots/late-retried-storm",
+        "slack-notify/src/snapshots/late-retried",
         "Any alert, late",
-        "Tried again, among many.",
+        "Tried again, after it waited for its turn in the channel.",
+    ),
+    (
+        "slack-notify/src/snapshots/long",
+        "A long text",
+        "Cut between words; the rest is in the thread.",
+    ),
+    (
+        "slack-notify/src/snapshots/storm",
+        "A storm",
+        "240 alerts of one name within a minute are one message.",
+    ),
+    (
+        "slack-notify/src/snapshots/storm-partly-resolved",
+        "A storm, partly resolved",
+        "The message is changed in place.",
+    ),
+    (
+        "slack-notify/src/snapshots/storm-resolved",
+        "A storm, resolved",
+        "Changed in place again; a reply in the thread says that it is over.",
+    ),
+    (
+        "kube-pod-crash-looping/src/tests/snapshots/storm",
+        "A storm of crashing pods",
+        "Kubernetes was asked about one of them.",
+    ),
+    (
+        "slack-notify/src/snapshots/group",
+        "A thread for each group",
+        "The route says <code>slack: { thread_by: group }</code>: the first message counts, each alert is a reply in its thread.",
+    ),
+    (
+        "slack-notify/src/snapshots/reminded",
+        "Any alert, still firing",
+        "Four hours later: the message is changed in place, and a reply in its thread says so.",
     ),
     (
         "slack-notify/src/snapshots/nameless",

@@ -1,6 +1,8 @@
 //! A message of bounded size: what does not fit goes into its thread.
 
-use crate::slack::{Blocks, Message, MessageRef, Mrkdwn, Reply, Size};
+use crate::slack::{
+    Blocks, FRAME_JSON_BYTES, Message, MessageRef, Most, Mrkdwn, Reply, Size, limits,
+};
 use crate::{Cx, Failure};
 
 /// The blocks that a message has at most.
@@ -14,14 +16,19 @@ pub const REPLIES_MAX: usize = 8;
 /// A section that would be cut shorter than this is left out, since it says nothing.
 const SECTION_CHARS_MIN: usize = 40;
 
-/// A message of at most [`BLOCKS_MAX`] blocks, [`LINES_MAX`] lines and [`CHARS_MAX`] characters. Parts are added in order
-/// of importance, and each can use what the earlier ones have left. What does not fit goes into the thread.
+/// The JSON of a paragraph that is worth to be shown.
+const SECTION_JSON_BYTES_MIN: usize = 200;
+
+/// A message of at most [`BLOCKS_MAX`] blocks, [`LINES_MAX`] lines and [`CHARS_MAX`] characters, which is also within Slack's
+/// limit for all blocks together ([`limits::BLOCKS_BYTES_MAX`]), whatever its characters are. Parts are added in order of
+/// importance, and each can use what the earlier ones have left. What does not fit goes into the thread.
 #[derive(Debug, Clone)]
 pub struct Card {
     text: Mrkdwn,
     head: Blocks,
     tail: Blocks,
     thread: Blocks,
+    replies_max: usize,
 }
 
 impl Card {
@@ -32,7 +39,24 @@ impl Card {
             head: Blocks::new().header(header),
             tail: Blocks::new(),
             thread: Blocks::new(),
+            replies_max: REPLIES_MAX,
         }
+    }
+
+    /// Returns a card with a text, which notifications on a phone show, and blocks.
+    pub fn of_blocks(text: impl Into<Mrkdwn>, blocks: Blocks) -> Self {
+        let none = Self {
+            head: Blocks::new(),
+            ..Self::new(text.into(), "")
+        };
+        none.whole(blocks, Size::default())
+    }
+
+    /// Limits the replies in the thread to fewer than [`REPLIES_MAX`], but at least one.
+    #[must_use]
+    pub fn replies_max(mut self, replies_max: usize) -> Self {
+        self.replies_max = replies_max.clamp(1, REPLIES_MAX);
+        self
     }
 
     /// Sets the end of the message, links and a line of context, and reserves the space that it needs.
@@ -46,17 +70,28 @@ impl Card {
         self
     }
 
-    /// Adds a paragraph, cut to the space that is left.
+    /// Adds a paragraph, cut to the space that is left, between words if possible. The rest of it goes into the thread.
     #[must_use]
     pub fn section(mut self, text: Mrkdwn) -> Self {
         if text.is_empty() {
             return self;
         }
         let room = self.room();
-        if room.blocks == 0 || room.lines == 0 || room.chars <= SECTION_CHARS_MIN {
-            self.thread = self.thread.section(text);
+        let json_room = self.json_room().saturating_sub(FRAME_JSON_BYTES);
+        if room.blocks == 0
+            || room.lines == 0
+            || room.chars <= SECTION_CHARS_MIN
+            || json_room < SECTION_JSON_BYTES_MIN
+        {
+            self.thread = self.thread.paragraphs(text);
         } else {
-            self.head = self.head.section(cut(&text, room.lines, room.chars - 1));
+            let (shown, rest) = text.split(Most {
+                lines: room.lines,
+                chars: (room.chars - 1).min(limits::SECTION_CHARS_MAX),
+                json_bytes: json_room,
+            });
+            self.head = self.head.section(shown);
+            self.thread = self.thread.paragraphs(rest);
         }
         self
     }
@@ -64,7 +99,7 @@ impl Card {
     /// Adds blocks if all of them fit and `leave` remains free after them; otherwise they go into the thread.
     #[must_use]
     pub fn whole(mut self, blocks: Blocks, leave: Size) -> Self {
-        if blocks.size().plus(leave).fits(self.room()) {
+        if blocks.size().plus(leave).fits(self.room()) && blocks.json_bytes() <= self.json_room() {
             self.head = self.head.then(blocks);
         } else {
             self.thread = self.thread.then(blocks);
@@ -79,6 +114,13 @@ impl Card {
         self
     }
 
+    /// Adds blocks to the thread, after those that did not fit into the message.
+    #[must_use]
+    pub fn last_in_thread(mut self, blocks: Blocks) -> Self {
+        self.thread = self.thread.then(blocks);
+        self
+    }
+
     /// Returns how much of the limits is left.
     pub fn room(&self) -> Size {
         let bounds = Size {
@@ -87,6 +129,12 @@ impl Card {
             chars: CHARS_MAX.saturating_sub(self.text.as_str().chars().count()),
         };
         bounds.minus(self.head.size()).minus(self.tail.size())
+    }
+
+    /// Returns how many bytes of JSON are left for blocks.
+    fn json_room(&self) -> usize {
+        let used = "[]".len() + self.head.json_bytes() + self.tail.json_bytes();
+        limits::BLOCKS_BYTES_MAX.saturating_sub(used)
     }
 
     /// Returns the blocks of the message.
@@ -103,7 +151,7 @@ impl Card {
     /// how much is missing. Empty if everything fitted into the message. The effects are named `thread`, `thread-2` and so
     /// on.
     pub fn thread(&self, channel: &str, title: &str) -> Vec<Message> {
-        let replies = self.thread.clone().in_messages(REPLIES_MAX);
+        let replies = self.thread.clone().in_messages(self.replies_max);
         let count = replies.len();
         let reply = |(index, blocks): (usize, Blocks)| {
             let (text, key) = match index {
@@ -141,29 +189,4 @@ impl Card {
         }
         Ok(outcome)
     }
-}
-
-/// Cuts markup to so many lines and characters, and closes a code block that the cut left open.
-pub(super) fn cut(text: &Mrkdwn, lines_max: usize, chars_max: usize) -> Mrkdwn {
-    const FENCE: &str = "```";
-    let markup = text.as_str();
-    let lines = markup.split('\n').count();
-    if lines <= lines_max {
-        return text.truncated(chars_max);
-    }
-    // A fence that has to be closed takes a line if the characters run out too.
-    let kept = match markup.contains(FENCE) {
-        true => lines_max.saturating_sub(1).max(1),
-        false => lines_max,
-    };
-    let end = markup
-        .match_indices('\n')
-        .nth(kept - 1)
-        .map_or(markup.len(), |(at, _)| at);
-    let kept = markup[..end].trim_end();
-    let fence = match kept.matches(FENCE).count() % 2 {
-        0 => "",
-        _ => FENCE,
-    };
-    Mrkdwn::raw(format!("{kept} …{fence}")).truncated(chars_max)
 }

@@ -55,6 +55,22 @@ pub(super) fn cut_words(text: &str, chars_max: usize) -> String {
     format!("{}…", kept[..near.unwrap_or(kept.len())].trim_end())
 }
 
+/// Splits plain text into its beginning, of at most so many characters and lines and with an ellipsis if it is not all, and the
+/// rest.
+pub(super) fn split_words(text: &str, chars_max: usize, lines_max: usize) -> (String, &str) {
+    let newline = text.match_indices('\n').nth(lines_max.saturating_sub(1));
+    let lines = newline.map_or(text, |(at, _)| text[..at].trim_end());
+    if lines.chars().count() > chars_max {
+        let kept = cut_words(text, chars_max);
+        let rest = &text[kept.len() - '…'.len_utf8()..];
+        return (kept, rest.trim_start());
+    }
+    match newline {
+        None => (text.to_owned(), ""),
+        Some((at, _)) => (format!("{lines} …"), text[at..].trim_start()),
+    }
+}
+
 /// Returns the first line of a failure's reason: lines of configuration may follow, which are for the operator's log.
 pub(super) fn reason(why: &str) -> String {
     let line = why
@@ -66,4 +82,11 @@ pub(super) fn reason(why: &str) -> String {
         Some(_) => "not granted".to_owned(),
         None => clip(&mask::text(line), REASON_CHARS_MAX),
     }
+}
+
+/// Returns text whose first letter is a capital.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_uppercase());
+    first.into_iter().flatten().chain(chars).collect()
 }

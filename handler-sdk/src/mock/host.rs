@@ -42,6 +42,16 @@ impl Host {
         self.with(|state| state.call.attempt = attempt)
     }
 
+    /// Begins another delivery with this id; by default all runs are the delivery `d-1`. A reminder and a resolved alert are
+    /// deliveries of their own.
+    #[must_use]
+    pub fn delivery(self, id: &str) -> Self {
+        self.with(|state| {
+            state.call.delivery_id = id.to_owned();
+            state.call.attempt = 1;
+        })
+    }
+
     /// Sets a setting of the operator.
     #[must_use]
     pub fn config(self, key: &str, value: impl Into<String>) -> Self {
@@ -188,7 +198,8 @@ impl Host {
         so_far: &Enrichment,
     ) -> Result<Enrichment, Failure> {
         self.begin(Step::Enrich, alert);
-        H::enrich(&self.cx_of(Step::Enrich), alert, so_far)
+        let so_far = self.with_given(so_far);
+        H::enrich(&self.cx_of(Step::Enrich), alert, &so_far)
     }
 
     /// Runs only `act`, or `resolved` if the alert has resolved.
@@ -198,7 +209,8 @@ impl Host {
     pub fn act<H: Handler>(&self, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
         self.begin(Step::Act, alert);
         self.state().met_hold = None;
-        let result = run_act::<H>(&self.cx_of(Step::Act), alert, found);
+        let found = self.with_given(found);
+        let result = run_act::<H>(&self.cx_of(Step::Act), alert, &found);
         match self.state().met_hold.take() {
             Some(why) if result.is_err() => Err(Failure::unavailable(why)),
             _ => result,
@@ -252,12 +264,23 @@ impl Host {
         self.cx_of(Step::Act)
     }
 
+    /// Returns what the host gives, and after it what handlers found.
+    fn with_given(&self, found: &Enrichment) -> Enrichment {
+        let mut all = self.state().given.clone();
+        for (name, value) in &found.facts {
+            all = all.with_fact(name, value);
+        }
+        all.blocks.extend(found.blocks.iter().cloned());
+        all
+    }
+
     fn begin(&self, step: Step, alert: &Alert) {
+        let mut state = self.state();
         let event = format!(
-            "{} {:?} {:?}",
-            alert.fingerprint, alert.starts_at, alert.status
+            "{} {} {:?} {:?}",
+            state.call.delivery_id, alert.fingerprint, alert.starts_at, alert.status
         );
-        self.state().begin(step, event);
+        state.begin(step, event);
     }
 
     fn cx_of(&self, step: Step) -> Cx {
@@ -265,7 +288,7 @@ impl Host {
         Cx::new(self.state().call.clone(), Box::new(imports))
     }
 
-    fn state(&self) -> RefMut<'_, State> {
+    pub(super) fn state(&self) -> RefMut<'_, State> {
         self.state.borrow_mut()
     }
 

@@ -7,10 +7,10 @@ use super::checks;
 use super::replay::Replay;
 use super::reply::Reply;
 use super::sent::{LogLine, Post, Reaction, Request, Update};
-use crate::Timestamp;
 use crate::bindings::alert_manager::handler::types::Call;
 use crate::bindings::alert_manager::handler::{http, kv, slack};
 use crate::http::{Method, method_name};
+use crate::{Enrichment, Timestamp};
 
 /// The step that runs; Slack is denied during `enrich`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +42,12 @@ pub(super) struct State {
     pub(super) kv: BTreeMap<String, (Vec<u8>, Option<Timestamp>)>,
     pub(super) kv_errors: VecDeque<kv::Error>,
     pub(super) logs: Vec<LogLine>,
+    /// What the host itself gives to each step, before what other handlers found.
+    pub(super) given: Enrichment,
     pub(super) counts: Counts,
-    /// The record of each step of the event that is run.
-    replays: BTreeMap<Step, Replay>,
+    /// The record of each step, by the event.
+    replays: BTreeMap<(String, Step), Replay>,
+    /// The event that is run.
     event: String,
 }
 
@@ -103,6 +106,7 @@ impl Default for State {
             kv: BTreeMap::new(),
             kv_errors: VecDeque::new(),
             logs: Vec::new(),
+            given: Enrichment::new(),
             counts: Counts::default(),
             replays: BTreeMap::new(),
             event: String::new(),
@@ -158,7 +162,8 @@ impl State {
 
     /// Returns the record of a step.
     pub(super) fn replay(&mut self, step: Step) -> &mut Replay {
-        self.replays.entry(step).or_default()
+        let record = self.replays.entry((self.event.clone(), step));
+        record.or_default()
     }
 
     /// Returns the time for a step: as on the real host, the recorded time as long as effects are left to replay.
@@ -170,13 +175,10 @@ impl State {
 
     /// Begins an attempt of a step for an event; the first attempt of an event has no record.
     pub(super) fn begin(&mut self, step: Step, event: String) {
-        if self.event != event {
-            self.replays.clear();
-            self.event = event;
-        }
         if self.call.attempt <= 1 {
-            self.replays.remove(&step);
+            self.replays.remove(&(event.clone(), step));
         }
+        self.event = event;
         self.counts = Counts::default();
         self.replay(step).begin();
     }

@@ -1,7 +1,7 @@
 //! A builder for Block Kit that respects Slack's limits.
 
 use super::markdown;
-use super::mrkdwn::{Mrkdwn, is_invisible, truncate};
+use super::mrkdwn::{Most, Mrkdwn, is_invisible, json_bytes, json_bytes_of, split, truncate};
 use super::size::Size;
 use crate::enrichment::{Block, Enrichment, Table};
 use crate::mask;
@@ -40,8 +40,9 @@ pub mod limits {
 
 /// The blocks of a message, from top to bottom.
 ///
-/// Text that is too long is cut with an ellipsis, and empty text is left out. If there are more blocks than Slack allows,
-/// the last one says how many are missing. So Slack rejects none of it. Plain text is escaped; see [`Mrkdwn`].
+/// Text that is too long is cut with an ellipsis, and empty text is left out. If the blocks together are more than Slack
+/// allows, the first ones are kept, and the links and the context at the end; a line between them says how many are missing.
+/// So Slack rejects none of it. Plain text is escaped; see [`Mrkdwn`].
 ///
 /// ```
 /// use handler_sdk::slack::{Blocks, Mrkdwn};
@@ -64,6 +65,31 @@ pub struct Blocks {
 struct Built {
     json: String,
     size: Size,
+    /// True for links, buttons and context: at the end of a message they are kept if other blocks have to be left out.
+    is_foot: bool,
+    /// The text of a paragraph, which can be cut further.
+    text: Option<Mrkdwn>,
+}
+
+impl Built {
+    fn paragraph(text: &Mrkdwn, json_bytes: usize) -> Self {
+        let (object, size) = mrkdwn_object(text, limits::SECTION_CHARS_MAX, json_bytes);
+        Self {
+            json: format!(r#"{{"type":"section","text":{object}}}"#),
+            size: Size { blocks: 1, ..size },
+            is_foot: false,
+            text: Some(text.clone()),
+        }
+    }
+
+    /// Returns a paragraph cut to so many bytes of JSON; `None` if that would leave next to nothing, or it is none.
+    fn cut(&self, json_bytes: usize) -> Option<Self> {
+        let room = json_bytes.checked_sub(FRAME_JSON_BYTES + CUT_JSON_BYTES_MIN)?;
+        Some(Self::paragraph(
+            self.text.as_ref()?,
+            room + CUT_JSON_BYTES_MIN,
+        ))
+    }
 }
 
 /// The texts of one block, as JSON, with their size.
@@ -81,14 +107,12 @@ impl Texts {
 
     /// Distributes the texts over as many blocks as they need, with at most so many in each.
     fn in_blocks(objects: impl IntoIterator<Item = (String, Size)>, texts_max: usize) -> Vec<Self> {
-        /// The bytes of a block besides its texts.
-        const FRAME_BYTES: usize = 100;
         let mut blocks: Vec<Self> = Vec::new();
         for object in objects {
             let fits = |texts: &&mut Self| {
                 let bytes: usize = texts.json.iter().map(|json| json.len() + 1).sum();
                 texts.json.len() < texts_max
-                    && bytes + object.0.len() + FRAME_BYTES <= limits::BLOCKS_BYTES_MAX
+                    && bytes + object.0.len() + FRAME_JSON_BYTES <= limits::BLOCKS_BYTES_MAX
             };
             match blocks.last_mut().filter(fits) {
                 Some(texts) => texts.push(object),
@@ -129,8 +153,25 @@ impl Blocks {
     pub fn section(mut self, text: impl Into<Mrkdwn>) -> Self {
         let text = text.into();
         if !text.is_empty() {
-            let (text, size) = mrkdwn_object(&text, limits::SECTION_CHARS_MAX);
-            self.push(format!(r#"{{"type":"section","text":{text}}}"#), size);
+            self.blocks
+                .push(Built::paragraph(&text, TEXT_JSON_BYTES_MAX));
+        }
+        self
+    }
+
+    /// Adds text in as many paragraphs as it needs.
+    #[must_use]
+    pub fn paragraphs(mut self, text: impl Into<Mrkdwn>) -> Self {
+        let most = Most {
+            lines: usize::MAX,
+            chars: limits::SECTION_CHARS_MAX,
+            json_bytes: TEXT_JSON_BYTES_MAX,
+        };
+        let mut left: Mrkdwn = text.into();
+        while !left.is_empty() {
+            let (paragraph, rest) = left.split(most);
+            self = self.section(paragraph);
+            left = rest;
         }
         self
     }
@@ -151,6 +192,7 @@ impl Blocks {
             mrkdwn_object(
                 &Mrkdwn::new().bold(name).text("\n").then(value),
                 limits::FIELD_CHARS_MAX,
+                TEXT_JSON_BYTES_MAX,
             )
         });
         for texts in Texts::in_blocks(fields, limits::FIELDS_MAX) {
@@ -173,9 +215,9 @@ impl Blocks {
             .map(Into::into)
             .filter(|text| !text.is_empty())
             .take(limits::CONTEXT_ELEMENTS_MAX)
-            .map(|text| mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX));
+            .map(|text| mrkdwn_object(&text, limits::CONTEXT_CHARS_MAX, TEXT_JSON_BYTES_MAX));
         for elements in Texts::in_blocks(texts, limits::CONTEXT_ELEMENTS_MAX) {
-            self.push(
+            self.push_foot(
                 format!(
                     r#"{{"type":"context","elements":[{}]}}"#,
                     elements.json.join(",")
@@ -189,14 +231,20 @@ impl Blocks {
     /// Adds a row of links, each a title and a URL. A URL that is neither `https` nor `http` is left out.
     #[must_use]
     pub fn links<T: AsRef<str>, U: AsRef<str>>(
-        self,
+        mut self,
         links: impl IntoIterator<Item = (T, U)>,
     ) -> Self {
         let links = links
             .into_iter()
             .filter(|(_, url)| crate::alert::is_web_url(url.as_ref()))
             .map(|(title, url)| Mrkdwn::new().link(url, title));
-        self.section(Mrkdwn::join(links, " · "))
+        let row = Mrkdwn::join(links, " · ");
+        if !row.is_empty() {
+            let mut block = Built::paragraph(&row, TEXT_JSON_BYTES_MAX);
+            block.is_foot = true;
+            self.blocks.push(block);
+        }
+        self
     }
 
     /// Adds a row of buttons that open links, each a title and a URL. Buttons with a URL that is neither `https` nor `http`,
@@ -227,7 +275,7 @@ impl Blocks {
                 (button, size)
             });
         for elements in Texts::in_blocks(buttons, limits::ACTIONS_MAX) {
-            self.push(
+            self.push_foot(
                 format!(
                     r#"{{"type":"actions","elements":[{}]}}"#,
                     elements.json.join(",")
@@ -259,7 +307,11 @@ impl Blocks {
         } else {
             head.then(Mrkdwn::raw("\n"))
         };
-        let room = limits::SECTION_CHARS_MAX - head.as_str().chars().count().min(1_000) - 20;
+        let room = Most {
+            lines: usize::MAX,
+            chars: limits::SECTION_CHARS_MAX - head.as_str().chars().count().min(1_000) - 20,
+            json_bytes: TEXT_JSON_BYTES_MAX - json_bytes(head.as_str()).min(4_000) - 40,
+        };
         let tail = tail_that_fits(text, room);
         let cut = if tail.len() < text.len() { "…\n" } else { "" };
         self.section(head.then(Mrkdwn::new().preformatted(format!("{cut}{tail}"))))
@@ -276,9 +328,14 @@ impl Blocks {
     /// Of a picture only the title is shown: Slack shows a picture in blocks only if it has a public URL. A block of a kind
     /// that this version does not know shows its fallback.
     #[must_use]
-    pub fn enrichment(mut self, found: &Enrichment) -> Self {
+    pub fn enrichment(self, found: &Enrichment) -> Self {
+        self.found(&found.blocks)
+    }
+
+    /// Adds blocks that handlers or the host found.
+    pub(crate) fn found<'b>(mut self, blocks: impl IntoIterator<Item = &'b Block>) -> Self {
         let mut links: Vec<(&str, &str)> = Vec::new();
-        for block in &found.blocks {
+        for block in blocks {
             if let Block::Link(link) = block {
                 links.push((&link.title, &link.url));
                 continue;
@@ -319,13 +376,40 @@ impl Blocks {
             let json: Vec<&str> = blocks.iter().map(|block| block.json.as_str()).collect();
             format!("[{}]", json.join(","))
         };
-        if fitting(&self.blocks, 0) == self.blocks.len() {
+        if fitting(&self.blocks, &[]) == self.blocks.len() {
             return array(&self.blocks);
         }
-        let more = |missing: usize| Self::new().context([format!("… and {missing} more blocks")]);
-        let kept = fitting(&self.blocks, more(self.blocks.len()).json_bytes());
-        let missing = self.blocks.len() - kept;
-        array(&[&self.blocks[..kept], &more(missing).blocks].concat())
+        let (body, foot) = self.blocks.split_at(self.blocks.len() - self.foot_len());
+        let more = |missing: usize| {
+            let mut more = Self::new().context([format!("… and {missing} more blocks")]);
+            more.blocks.extend_from_slice(foot);
+            more.blocks
+        };
+        let last = more(self.blocks.len());
+        let kept = fitting(body, &last);
+        let used = array(&[&body[..kept], &last].concat()).len() + ",".len();
+        let room = limits::BLOCKS_BYTES_MAX.saturating_sub(used);
+        // Half a paragraph is worth its place only if there is little else.
+        let body_bytes: usize = body[..kept].iter().map(|block| block.json.len()).sum();
+        let has_place = kept + 1 + last.len() <= limits::BLOCKS_MAX
+            && body_bytes < limits::BLOCKS_BYTES_MAX / 2;
+        let cut = body.get(kept).filter(|_| has_place);
+        let cut: Vec<Built> = cut.and_then(|block| block.cut(room)).into_iter().collect();
+        match body.len() - kept - cut.len() {
+            0 => array(&[&body[..kept], &cut, foot].concat()),
+            missing => array(&[&body[..kept], &cut, &more(missing)].concat()),
+        }
+    }
+
+    /// Returns how many blocks at the end are kept if others have to be left out: together they have at most half of what a
+    /// message may have.
+    fn foot_len(&self) -> usize {
+        let mut bytes = 0;
+        let foot = self.blocks.iter().rev().take_while(|block| {
+            bytes += block.json.len() + ",".len();
+            block.is_foot && bytes <= limits::BLOCKS_BYTES_MAX / 2
+        });
+        foot.take(limits::BLOCKS_MAX / 2).count()
     }
 
     /// Splits the blocks into messages of at most as many as Slack allows; the last message has all that are left.
@@ -334,7 +418,7 @@ impl Blocks {
         let mut left = self.blocks;
         while !left.is_empty() {
             let rest = match messages.len() + 1 < messages_max {
-                true => left.split_off(fitting(&left, 0)),
+                true => left.split_off(fitting(&left, &[])),
                 false => Vec::new(),
             };
             messages.push(Self { blocks: left });
@@ -343,13 +427,26 @@ impl Blocks {
         messages
     }
 
-    fn json_bytes(&self) -> usize {
+    /// Returns the bytes of the blocks in the JSON array.
+    pub(crate) fn json_bytes(&self) -> usize {
         self.blocks.iter().map(|block| block.json.len() + 1).sum()
     }
 
     fn push(&mut self, json: String, size: Size) {
         let size = Size { blocks: 1, ..size };
-        self.blocks.push(Built { json, size });
+        self.blocks.push(Built {
+            json,
+            size,
+            is_foot: false,
+            text: None,
+        });
+    }
+
+    fn push_foot(&mut self, json: String, size: Size) {
+        self.push(json, size);
+        if let Some(last) = self.blocks.last_mut() {
+            last.is_foot = true;
+        }
     }
 
     fn block(self, block: &Block) -> Self {
@@ -369,7 +466,7 @@ impl Blocks {
     }
 
     /// Adds a table: columns are aligned in a monospaced font; rows that do not fit are counted.
-    fn table(self, table: &Table) -> Self {
+    pub(crate) fn table(self, table: &Table) -> Self {
         const CELL_CHARS_MAX: usize = 60;
         const CHARS_MAX: usize = 2_000;
         let cell = |text: &str| {
@@ -416,21 +513,35 @@ impl Blocks {
     }
 }
 
-/// Returns how many of the blocks, from the first, fit into one message together with a last block of so many bytes: at
-/// least one, since a single block that is too large cannot be made smaller here.
-fn fitting(blocks: &[Built], last_bytes: usize) -> usize {
-    let blocks_max = limits::BLOCKS_MAX - usize::from(last_bytes > 0);
-    let mut bytes = "[]".len() + last_bytes;
+/// Returns how many of the blocks, from the first, fit into one message together with the last ones: at least one, since a
+/// single block has at most [`TEXT_JSON_BYTES_MAX`] bytes of text.
+fn fitting(blocks: &[Built], last: &[Built]) -> usize {
+    let blocks_max = limits::BLOCKS_MAX - last.len();
+    let size = |block: &Built| block.json.len() + ",".len();
+    let mut bytes = "[]".len() + last.iter().map(size).sum::<usize>();
     let fitting = blocks.iter().take(blocks_max).take_while(|block| {
-        bytes += block.json.len() + ",".len();
+        bytes += size(block);
         bytes <= limits::BLOCKS_BYTES_MAX
     });
-    fitting.count().max(1).min(blocks.len())
+    let least = usize::from(last.is_empty());
+    fitting.count().max(least).min(blocks.len())
 }
 
+/// The JSON of a block around its text.
+pub(crate) const FRAME_JSON_BYTES: usize = 100;
+/// The bytes of one text in JSON: with its block around it, it still fits into a message.
+const TEXT_JSON_BYTES_MAX: usize = limits::BLOCKS_BYTES_MAX - 2 * FRAME_JSON_BYTES;
+/// A paragraph that would be cut shorter than this is left out, since it says nothing.
+const CUT_JSON_BYTES_MIN: usize = 100;
+
 /// Returns a text object with `verbatim`, which stops Slack from looking for mentions and channel names in it.
-fn mrkdwn_object(text: &Mrkdwn, chars_max: usize) -> (String, Size) {
-    let text = truncate(text.as_str(), chars_max);
+fn mrkdwn_object(text: &Mrkdwn, chars_max: usize, json_bytes: usize) -> (String, Size) {
+    let most = Most {
+        lines: usize::MAX,
+        chars: chars_max,
+        json_bytes,
+    };
+    let (text, _) = split(text.as_str(), most);
     (
         format!(
             r#"{{"type":"mrkdwn","text":{},"verbatim":true}}"#,
@@ -462,19 +573,21 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// Returns the end of a text whose markup has at most so many characters: whole lines, or the end of a line that is too
-/// long by itself. Searches from the back, since a log may be much longer than what is kept.
-fn tail_that_fits(text: &str, chars_max: usize) -> &str {
-    let mut used = 0;
+/// Returns the end of a text whose markup has at most this size: whole lines, or the end of a line that is too long by
+/// itself. Searches from the back, since a log may be much longer than what is kept.
+fn tail_that_fits(text: &str, most: Most) -> &str {
+    let (mut chars, mut bytes) = (0, 0);
     for (at, char) in text.char_indices().rev() {
-        used += match char {
+        let markup = match char {
             '&' => "&amp;".len(),
             '<' | '>' => "&lt;".len(),
-            // Each three of them get a space in between.
+            // Each three of them get a space of three bytes in between.
             '`' => 2,
             _ => 1,
         };
-        if used > chars_max {
+        chars += markup;
+        bytes += markup.max(json_bytes_of(char));
+        if chars > most.chars || bytes > most.json_bytes {
             let tail = &text[at + char.len_utf8()..];
             return tail.split_once('\n').map_or(tail, |(_, lines)| lines);
         }

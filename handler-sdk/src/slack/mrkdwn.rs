@@ -148,6 +148,12 @@ impl Mrkdwn {
         Self(truncate(&self.0, chars_max))
     }
 
+    /// Splits it into a beginning of at most this size and the rest; see [`split`].
+    pub(crate) fn split(&self, most: Most) -> (Self, Self) {
+        let (beginning, rest) = split(&self.0, most);
+        (Self(beginning), Self(rest))
+    }
+
     fn wrapped(mut self, mark: char, text: &str) -> Self {
         // Slack shows no emphasis for empty text, across lines, or if there are blanks inside the marks.
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -207,39 +213,162 @@ pub(crate) fn is_invisible(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Cuts markup to so many characters, never within an escape or a link, and closes a code block that the cut left open.
+/// The most that a part of a text may have. (The size of a message counts its blocks too.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Most {
+    /// Lines.
+    pub(crate) lines: usize,
+    /// Characters of markup.
+    pub(crate) chars: usize,
+    /// Bytes of markup in a JSON string.
+    pub(crate) json_bytes: usize,
+}
+
+impl Most {
+    /// Limits only the characters.
+    pub(crate) const fn of_chars(chars: usize) -> Self {
+        Self {
+            lines: usize::MAX,
+            chars,
+            json_bytes: usize::MAX,
+        }
+    }
+}
+
+/// Cuts markup to so many characters; see [`split`].
 pub(crate) fn truncate(markup: &str, chars_max: usize) -> String {
+    split(markup, Most::of_chars(chars_max)).0
+}
+
+/// Splits markup into a beginning of at most this size, with an ellipsis if it is not all, and the rest, which is empty if all
+/// of it fits.
+///
+/// Markup is never cut within an escape or a link. It is cut between words if a gap is near enough; in a code block, only
+/// between lines or characters. A code block that is cut is closed in the beginning and opened again in the rest.
+pub(crate) fn split(markup: &str, most: Most) -> (String, String) {
     const FENCE: &str = "```";
-    if markup.chars().count() <= chars_max {
-        return markup.to_owned();
+    let by_lines = end_of_lines(markup, most.lines);
+    if by_lines == markup.len() && fits(markup, most) {
+        return (markup.to_owned(), String::new());
     }
-    // Leaves space for the ellipsis, a newline and a fence.
-    let room = chars_max.saturating_sub(5);
-    let mut end = markup
-        .char_indices()
-        .nth(room)
-        .map_or(markup.len(), |(at, _)| at);
-    if let Some(open) = markup[..end].rfind('<')
-        && !markup[open..end].contains('>')
-    {
-        end = open;
-    }
-    if let Some(open) = markup[..end].rfind('&')
-        && !markup[open..end].contains(';')
-    {
-        end = open;
-    }
-    let kept = markup[..end].trim_end().trim_end_matches('`');
-    let fence_is_open = kept.matches(FENCE).count() % 2 == 1;
-    let kept = if fence_is_open {
-        kept
-    } else {
-        markup[..end].trim_end()
+    // Leaves space for an ellipsis, a newline or a space, and a fence.
+    let room = Most {
+        chars: most.chars.saturating_sub(5),
+        json_bytes: most.json_bytes.saturating_sub(8),
+        ..most
     };
-    match fence_is_open {
-        true => format!("{kept}…\n{FENCE}"),
-        false => format!("{kept}…"),
+    let is_by_lines = fits(&markup[..by_lines], room);
+    let end = match is_by_lines {
+        true => by_lines,
+        false => end_of_words(markup, end_of_size(&markup[..by_lines], room)),
+    };
+    let is_open = |text: &str| text.matches(FENCE).count() % 2 == 1;
+    let mut kept = markup[..end].trim_end();
+    let mut is_in_code = is_open(kept);
+    if is_in_code && kept.ends_with(FENCE) {
+        // Nothing of the code block is in the beginning.
+        kept = kept[..kept.len() - FENCE.len()].trim_end();
+        is_in_code = false;
     }
+    let head = match (is_by_lines, is_in_code) {
+        (true, true) => format!("{kept} …{FENCE}"),
+        (true, false) => format!("{kept} …"),
+        (false, true) => format!("{kept}…\n{FENCE}"),
+        (false, false) => format!("{kept}…"),
+    };
+    let rest = markup[kept.len()..].trim_start();
+    let rest = match (is_in_code, rest.strip_prefix(FENCE)) {
+        (true, Some(after)) => after.trim_start().to_owned(),
+        (true, None) => format!("{FENCE}\n{rest}"),
+        (false, _) => rest.to_owned(),
+    };
+    (head, rest)
+}
+
+/// Returns the number of bytes of a text in a JSON string, without the quotes.
+pub(crate) fn json_bytes(text: &str) -> usize {
+    text.chars().map(json_bytes_of).sum()
+}
+
+/// Returns the number of bytes of a character in a JSON string.
+pub(crate) fn json_bytes_of(char: char) -> usize {
+    match char {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        _ if u32::from(char) < 0x20 => 6,
+        _ => char.len_utf8(),
+    }
+}
+
+fn fits(text: &str, most: Most) -> bool {
+    text.chars().count() <= most.chars
+        && (most.json_bytes == usize::MAX || json_bytes(text) <= most.json_bytes)
+}
+
+/// Returns the end of the first lines, without the last newline. If there are more lines, a code block that has to be closed
+/// leaves a line for its fence.
+fn end_of_lines(markup: &str, lines_max: usize) -> usize {
+    let newline = |lines: usize| {
+        let mut newlines = markup.match_indices('\n');
+        newlines.nth(lines.saturating_sub(1)).map(|(at, _)| at)
+    };
+    match newline(lines_max) {
+        None => markup.len(),
+        Some(_) if markup.contains("```") => {
+            newline(lines_max.saturating_sub(1).max(1)).unwrap_or(0)
+        }
+        Some(at) => at,
+    }
+}
+
+/// Returns the end of the longest beginning that fits and is not within an escape, a link or a fence.
+fn end_of_size(markup: &str, most: Most) -> usize {
+    let (mut chars, mut bytes) = (0, 0);
+    let mut end = markup.len();
+    for (at, char) in markup.char_indices() {
+        chars += 1;
+        bytes += json_bytes_of(char);
+        if chars > most.chars || bytes > most.json_bytes {
+            end = at;
+            break;
+        }
+    }
+    for (opens, closes) in [('<', '>'), ('&', ';')] {
+        if let Some(open) = markup[..end].rfind(opens)
+            && !markup[open..end].contains(closes)
+        {
+            end = open;
+        }
+    }
+    if markup[end..].starts_with('`') {
+        // All of a code block's fence, or none of it.
+        end = markup[..end].trim_end_matches('`').len();
+    }
+    end
+}
+
+/// Returns the end of the last word before a cut, if it is near. Within a code block the cut stays: a log has no words.
+fn end_of_words(markup: &str, end: usize) -> usize {
+    const WORD_CHARS_MAX: usize = 200;
+    let kept = &markup[..end];
+    let is_between = markup[end..].starts_with(char::is_whitespace);
+    if is_between || kept.matches("```").count() % 2 == 1 {
+        return end;
+    }
+    let is_near = |gap: &usize| {
+        let word = kept[*gap..].chars().count();
+        word <= WORD_CHARS_MAX && word * 2 <= kept.chars().count() && !is_in_link(kept, *gap)
+    };
+    kept.rfind(char::is_whitespace)
+        .filter(is_near)
+        .unwrap_or(end)
+}
+
+/// Returns whether a place in markup is within a link, whose title may have gaps.
+fn is_in_link(markup: &str, at: usize) -> bool {
+    let before = &markup[..at];
+    before
+        .rfind('<')
+        .is_some_and(|open| !before[open..].contains('>'))
 }
 
 fn find_url(text: &str) -> Option<usize> {

@@ -3,6 +3,7 @@
 use super::Subject;
 use crate::alert::is_web_url;
 use crate::http::encode;
+use crate::storm::Storm;
 
 /// Labels that distinguish alerts about one subject, for example the disk of a node.
 const DETAILS: [&str; 7] = [
@@ -46,6 +47,27 @@ impl Subject<'_> {
     /// );
     /// ```
     pub fn silence_url(&self, workload: Option<(&str, &str)>) -> Option<String> {
+        self.silence_url_of(&self.matchers(workload))
+    }
+
+    /// Returns the URL of a form to silence a storm: with the labels that all its alerts have in common.
+    pub(crate) fn silence_url_of_storm(&self, storm: &Storm<'_>) -> Option<String> {
+        let name = storm.shared_label("alertname");
+        let name = name.map(|name| equal("alertname", name));
+        let shared = self.shared_labels(storm).into_iter();
+        let lasting = shared.filter(|(label, _)| !PASSING.contains(label));
+        let matchers: Vec<String> = name
+            .into_iter()
+            .chain(lasting.map(|(label, value)| equal(label, value)))
+            .collect();
+        match matchers.is_empty() {
+            // A silence for everything.
+            true => None,
+            false => self.silence_url_of(&matchers),
+        }
+    }
+
+    fn silence_url_of(&self, matchers: &[String]) -> Option<String> {
         if let Some(url) = self.alert.extra("silenceURL") {
             return is_web_url(url).then(|| url.to_owned());
         }
@@ -55,7 +77,7 @@ impl Subject<'_> {
             .external_url
             .as_deref()
             .filter(|url| is_web_url(url))?;
-        let filter = encode(&format!("{{{}}}", self.matchers(workload).join(", ")));
+        let filter = encode(&format!("{{{}}}", matchers.join(", ")));
         Some(format!(
             "{}/#/silences/new?filter={filter}",
             base.trim_end_matches('/')

@@ -1,44 +1,32 @@
-//! Posts the message of a firing alert, and in its thread what did not fit.
+//! Shows the message of a firing alert, and in its thread what did not fit.
 
+use handler_sdk::incident::Incident;
 use handler_sdk::prelude::*;
 
 use crate::findings::Findings;
 use crate::message::Source;
-use crate::record::Record;
 use crate::settings::Settings;
+
+/// The notes that the incident keeps for its end, when they can no longer be found out. Both are mrkdwn.
+pub(crate) const VERDICT: &str = "verdict";
+pub(crate) const CHANGE: &str = "change";
 
 /// Runs the step.
 pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
     let settings = Settings::read(cx);
     let findings = Findings::from_enrichment(found);
-    let others = Findings::of_others(found);
+    let incident = Incident::open(cx, alert, found, &settings.channel);
+    let others = Findings::of_others(incident.found());
     let source = Source::new(cx, alert, findings.as_ref(), &others, &settings);
-    let card = source.firing();
-    let delivery_id = cx.call().delivery_id.as_str();
-    let earlier = Record::read(cx, alert).filter(|record| record.delivery == delivery_id);
-    let at = match earlier {
-        // A retry of this delivery, which failed after the message was posted.
-        Some(record) => MessageRef::from(record.at),
-        None => {
-            let at = cx
-                .slack()
-                .post(card.message(&settings.channel).key("message"))?;
-            let record = Record {
-                at: at.as_str().to_owned(),
-                delivery: delivery_id.to_owned(),
-                verdict: source.verdict_line().to_string(),
-                change: source.change_line().to_string(),
-            };
-            record.keep(cx, alert);
-            at
-        }
-    };
-    let mut facts = Facts::new()
-        .with("slack.channel", &settings.channel)
-        .with("slack.message", at.as_str());
-    let title = "Log and further findings";
-    if let Some(outcome) = card.post_thread(cx, &settings.channel, title, &at)? {
-        facts.insert("slack.thread", outcome);
+    // If this delivery of a storm found nothing, what an earlier one found is still an example.
+    let earlier = || Mrkdwn::raw(incident.note(VERDICT).unwrap_or_default());
+    let one = source.one_of_storm().unwrap_or_else(earlier);
+    if let Some(card) = source.storm(one.clone()) {
+        return incident.keep_note(VERDICT, one.to_string()).tell(&card);
     }
-    Ok(facts)
+    incident
+        .keep_note(VERDICT, source.verdict_line().to_string())
+        .keep_note(CHANGE, source.change_line().to_string())
+        .further("Log and further findings")
+        .tell(&source.firing())
 }

@@ -22,7 +22,6 @@ mod log_tail;
 mod message;
 mod next;
 mod pod;
-mod record;
 mod resolved;
 mod settings;
 mod verdict;
@@ -47,9 +46,14 @@ impl Handler for KubePodCrashLooping {
         .alerts(["KubePodCrashLooping"])
         .settings(settings::SETTINGS)
         .settings(handler_sdk::layout::SETTINGS)
+        .storm_one()
     }
 
-    fn enrich(cx: &Cx, alert: &Alert, _so_far: &Enrichment) -> Result<Enrichment, Failure> {
+    fn enrich(cx: &Cx, alert: &Alert, so_far: &Enrichment) -> Result<Enrichment, Failure> {
+        if so_far.storm().is_some() && alert.is_resolved() {
+            // One pod's state says nothing about the other alerts that have resolved.
+            return Ok(Enrichment::new());
+        }
         enrich::run(cx, alert)
     }
 

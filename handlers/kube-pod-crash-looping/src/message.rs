@@ -62,11 +62,7 @@ impl Source<'_> {
             self.notice.context(self.not_fetched()),
         )
         .section(Mrkdwn::join(
-            [
-                self.notice.status(),
-                self.notice.storm(),
-                self.verdict_line(),
-            ],
+            [self.notice.status(), self.verdict_line()],
             "\n",
         ));
         if self.is_said_apart() {
@@ -84,7 +80,24 @@ impl Source<'_> {
         card = card.whole(Blocks::new().enrichment(self.others), leave);
         let log = self.log(card.room());
         let rest = self.rest_of_log(&log);
-        card.section(log.text).in_thread(rest)
+        let card = card.section(log.text).in_thread(rest);
+        match self.is_said_apart() {
+            true => card,
+            false => card.last_in_thread(Blocks::new().paragraphs(self.notice.said_further())),
+        }
+    }
+
+    /// Returns the message of a storm, of which only the representative was looked at; `None` if the alert is not one's.
+    pub(crate) fn storm(&self, one: Mrkdwn) -> Option<Card> {
+        let more = self.not_fetched();
+        self.notice.storm_card(one, Findings::is_own_fact, more)
+    }
+
+    /// Returns what was found out about the representative of a storm, with its place; `None` if nothing was.
+    pub(crate) fn one_of_storm(&self) -> Option<Mrkdwn> {
+        let place = Mrkdwn::from(format!("{}: ", clip(&self.place(), 120)));
+        let line = Mrkdwn::join([place.then(self.verdict_line()), self.change_line()], "\n");
+        self.is_said_apart().then_some(line)
     }
 
     /// Returns `namespace/workload`, for headers.
@@ -155,7 +168,7 @@ impl Source<'_> {
         self.findings?.verdict.as_ref()
     }
 
-    /// Returns whether the alert's own text gets a line apart from the verdict.
+    /// Returns whether something was found out about the pod, so that the alert's own text gets a line apart from it.
     fn is_said_apart(&self) -> bool {
         self.verdict().is_some() || matches!(self.state(), PodState::Gone | PodState::Replaced)
     }

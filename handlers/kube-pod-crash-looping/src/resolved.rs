@@ -1,13 +1,13 @@
 //! Reports the end of an incident: changes its message, and replies in its thread.
 
+use handler_sdk::incident::Incident;
 use handler_sdk::layout::{Card, clip};
 use handler_sdk::prelude::*;
-use handler_sdk::slack::{Reply, Shown};
 use handler_sdk::time::human;
 
+use crate::act::{CHANGE, VERDICT};
 use crate::findings::{Findings, PodState};
 use crate::message::Source;
-use crate::record::Record;
 use crate::settings::Settings;
 use crate::words::between;
 
@@ -15,38 +15,23 @@ use crate::words::between;
 pub(crate) fn run(cx: &Cx, alert: &Alert, found: &Enrichment) -> Result<Facts, Failure> {
     let settings = Settings::read(cx);
     let findings = Findings::from_enrichment(found);
-    let others = Findings::of_others(found);
+    let incident = Incident::open(cx, alert, found, &settings.channel);
+    let others = Findings::of_others(incident.found());
     let source = Source::new(cx, alert, findings.as_ref(), &others, &settings);
+    // Both are mrkdwn that this handler stored when the alert fired.
+    let notes = [VERDICT, CHANGE].map(|name| incident.note(name).unwrap_or_default());
+    let was = Mrkdwn::join(notes.map(Mrkdwn::raw), "\n").truncated(1_200);
+    if let Some(card) = source.storm(was.clone()) {
+        return incident.tell(&card);
+    }
     let end = End::of(findings.as_ref(), source.now);
     let lasted = human(alert.duration(&cx.now()));
-    let record = Record::read(cx, alert);
-    let message = card(&source, &end, &lasted, record.as_ref()).message(&settings.channel);
-    let facts = |at: &MessageRef| {
-        Facts::new()
-            .with("slack.channel", &settings.channel)
-            .with("slack.message", at.as_str())
-            .with("end", end.kind)
-    };
-    let Some(record) = record else {
-        let at = cx.slack().post(message.key("message"))?;
-        return Ok(facts(&at));
-    };
-    let at = match cx
-        .slack()
-        .update_or_post(&MessageRef::from(record.at), message)?
-    {
-        Shown::Updated(at) => at,
-        Shown::Posted(at) => return Ok(facts(&at)),
-    };
-    let answer = Message::new(&settings.channel, end.in_words(&lasted)).key("answer");
-    let outcome = match cx.slack().reply(&at, answer)? {
-        Reply::Posted(_) => "posted",
-        Reply::Refused(_) => "failed",
-    };
-    Ok(facts(&at).with("slack.thread", outcome))
+    let card = card(&source, &end, &lasted, was);
+    let facts = incident.reply(end.in_words(&lasted)).tell(&card)?;
+    Ok(facts.with("end", end.kind))
 }
 
-fn card(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -> Card {
+fn card(source: &Source<'_>, end: &End, lasted: &str, was: Mrkdwn) -> Card {
     let notice = &source.notice;
     let what = match end.caveat {
         "" => format!("{} after {lasted}", end.short),
@@ -62,23 +47,17 @@ fn card(source: &Source<'_>, end: &End, lasted: &str, record: Option<&Record>) -
         context.push(Mrkdwn::from("until ").then(Mrkdwn::raw(ended.slack_date())));
     }
     context.extend(source.not_fetched());
-    // Both are mrkdwn that this handler stored when the alert fired.
-    let was = record
-        .filter(|record| !record.verdict.is_empty())
-        .map(|record| {
-            let was = Mrkdwn::from("It was: ").then(Mrkdwn::raw(&record.verdict));
-            Mrkdwn::join([was, Mrkdwn::raw(&record.change)], "\n").truncated(1_200)
-        });
+    let said = match was.is_empty() {
+        true => notice.said(),
+        false => Mrkdwn::from("It was: ").then(was),
+    };
     Card::new(
         notice.text(&source.who(), &what),
         &notice.header(Some(&source.place())),
     )
     .end(notice.links(None), notice.context(context))
-    .section(Mrkdwn::join(
-        [notice.status(), notice.storm(), end.in_words(lasted)],
-        "\n",
-    ))
-    .section(was.unwrap_or_else(|| notice.said()))
+    .section(Mrkdwn::join([notice.status(), end.in_words(lasted)], "\n"))
+    .section(said)
     .section(handler_sdk::layout::pairs(notice.labels(&[
         "cluster",
         "namespace",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use handler_sdk::mock::{Host, Post, alert_from_json, assert_snapshot};
+use handler_sdk::mock::{Host, Post, Storm, alert_from_json, assert_snapshot};
 use handler_sdk::prelude::*;
 use handler_sdk::slack::Error;
 use handler_sdk::time::{DAY, HOUR, MINUTE};
@@ -87,22 +87,50 @@ fn the_message_of_every_scenario() {
     let firing = host();
     firing.run::<SlackNotify>(&disk_alert());
     shows("firing", &firing);
+    let reminded = firing
+        .delivery("d-2")
+        .now(Timestamp::from_seconds(STARTED).plus(4 * HOUR));
+    let reminder = disk_alert().with_receipt(Timestamp::from_seconds(STARTED).plus(4 * HOUR));
+    reminded.run::<SlackNotify>(&reminder);
+    shows("reminded", &reminded);
+    let firing = host();
+    firing.run::<SlackNotify>(&disk_alert());
     let ended = firing.now(Timestamp::from_seconds(STARTED).plus(2 * HOUR + MINUTE));
     ended.run::<SlackNotify>(&resolved(disk_alert()));
     shows("resolved", &ended);
     let late = Host::new()
         .now(Timestamp::from_seconds(STARTED).plus(10 * MINUTE))
+        .late("it waited for its turn in #alerts")
         .attempt(3);
-    let storm = Enrichment::new()
-        .with_fact("storm.count", 412)
+    let found = Enrichment::new()
         .with_fact("owner", "team-storage")
         .with_fact("enrich_failed.kube", "timed out after 10 s")
         .with_block(Block::excerpt(
             "Largest folders",
             "/var/log 40G\n/var/lib 9G",
         ));
-    late.run_after::<SlackNotify>(&disk_alert(), &storm);
-    shows("late-retried-storm", &late);
+    late.run_after::<SlackNotify>(&disk_alert(), &found);
+    shows("late-retried", &late);
+    let storm = storm_host();
+    storm.run::<SlackNotify>(&not_ready(0));
+    shows("storm", &storm);
+    let part = storm
+        .delivery("d-2")
+        .now(Timestamp::from_seconds(STARTED).plus(20 * MINUTE))
+        .storm(storm_of(0..212).count(240).resolved(212));
+    part.run::<SlackNotify>(&resolved(not_ready(5)));
+    shows("storm-partly-resolved", &part);
+    let over = part
+        .delivery("d-3")
+        .now(Timestamp::from_seconds(STARTED).plus(2 * HOUR + MINUTE))
+        .storm(storm_of(239..240).count(240).resolved(240));
+    over.run::<SlackNotify>(&resolved(not_ready(239)));
+    shows("storm-resolved", &over);
+    let long = host();
+    let description = "Only 3% is left. ".repeat(100);
+    long.run::<SlackNotify>(&disk_alert().with_annotation("description", description));
+    shows("long", &long);
+    shows("group", &group_host());
     let exporter = host();
     let alert = alert_from_json(include_str!("../../../tests/fixtures/exporters-pod.json"));
     exporter.run::<SlackNotify>(&alert);
@@ -110,6 +138,60 @@ fn the_message_of_every_scenario() {
     let nameless = host();
     nameless.run::<SlackNotify>(&Alert::new("").with_label("team", "x"));
     shows("nameless", &nameless);
+}
+
+/// One of many pods that are not ready, in twelve namespaces.
+fn not_ready(n: usize) -> Alert {
+    const TEAMS: [&str; 3] = ["payments", "search", "storefront"];
+    let namespace = format!("{}-{}", TEAMS[n % 3], n % 12 / 3 + 1);
+    let mut alert = Alert::new("KubePodNotReady")
+        .with_label("cluster", "cluster-main")
+        .with_label("job", "kube-state-metrics")
+        .with_label("namespace", &namespace)
+        .with_label("pod", format!("api-7d9f8b6c5-{n:05}"))
+        .with_label("region", "us-west-1")
+        .with_label("severity", "critical")
+        .with_annotation("summary", "Pod has been in a non-ready state for more than 15 minutes.")
+        .with_annotation("description", format!("Pod {namespace}/api-7d9f8b6c5-{n:05} has been in a non-ready state for longer than 15 minutes on cluster cluster-main."))
+        .with_annotation("runbook_url", "https://runbooks.example.com/KubePodNotReady")
+        .with_start(Timestamp::from_seconds(STARTED))
+        .with_receipt(Timestamp::from_seconds(STARTED + 30));
+    alert.origin.external_url = Some("https://alertmanager.example.com".to_owned());
+    alert.origin.receiver = Some("oncall".to_owned());
+    alert
+}
+
+fn storm_of(numbers: std::ops::Range<usize>) -> Storm {
+    let alerts: Vec<Alert> = numbers.map(not_ready).collect();
+    Storm::of(&alerts)
+}
+
+fn storm_host() -> Host {
+    host().storm(storm_of(0..240))
+}
+
+/// A group of three alerts, of which one has resolved.
+fn group_host() -> Host {
+    let of_group = |n: usize| {
+        let mut alert = not_ready(n);
+        alert.origin.group_key = Some("{}:{alertname=\"KubePodNotReady\"}".to_owned());
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        alert.origin.group_labels = vec![
+            label("alertname", "KubePodNotReady"),
+            label("cluster", "cluster-main"),
+        ];
+        alert
+    };
+    let host = host().config("slack.thread_by", "group");
+    for n in 0..3 {
+        let host = host.clone().delivery(&format!("d-{}", n + 1));
+        host.run::<SlackNotify>(&of_group(n));
+    }
+    let host = host
+        .delivery("d-4")
+        .now(Timestamp::from_seconds(STARTED).plus(2 * HOUR + MINUTE));
+    host.run::<SlackNotify>(&resolved(of_group(1)));
+    host
 }
 
 #[test]
@@ -235,7 +317,8 @@ fn an_update_that_fails_inside_slack_is_tried_again_or_becomes_a_new_message() {
 
 #[test]
 fn a_full_store_does_not_undo_a_message_that_is_out() {
-    let host = host().kv_error(handler_sdk::kv::Error::QuotaExceeded);
+    let full = || handler_sdk::kv::Error::QuotaExceeded;
+    let host = host().kv_error(full()).kv_error(full());
     let run = host.run::<SlackNotify>(&disk_alert());
     assert_eq!(run.facts().get("slack.how"), Some("posted"));
     assert_eq!(host.posts().len(), 1);
@@ -304,16 +387,178 @@ fn what_earlier_handlers_found_is_shown() {
 
 #[test]
 fn a_storm_says_how_many_it_stands_for() {
-    let host = host();
-    let found = Enrichment::new()
-        .with_fact("storm.count", 412)
-        .with_fact("storm.first", "2022-03-02T07:31:57Z");
-    host.run_after::<SlackNotify>(&disk_alert(), &found);
-    let visible = host.posts()[0].visible();
+    let host = storm_host();
+    host.run::<SlackNotify>(&not_ready(0));
+    let post = &host.posts()[0];
+    assert_eq!(
+        post.text,
+        "[FIRING] critical 240 × KubePodNotReady: 12 namespaces, cluster-main, since 07:31 UTC"
+    );
+    let visible = post.visible();
+    for part in [
+        "240 × KubePodNotReady · cluster-main\n🔴 *FIRING* · critical\n*240 alerts*, 12 namespaces, since ",
+        "*In common:* cluster=cluster-main · region=us-west-1",
+        "*10 of 240:*\n• payments-1/api-7d9f8b6c5-00000   • search-1/api-7d9f8b6c5-00001\n",
+        "*What differs*\n```\nlabel      values  most frequent\nnamespace  12      payments-1 (20), ",
+        "|Runbook>",
+        "|Silence>",
+    ] {
+        assert!(visible.contains(part), "no {part:?} in\n{visible}");
+    }
+    assert!(!visible.contains("kube-state-metrics"), "{visible}");
+}
+
+#[test]
+fn a_storms_end_says_how_many_have_resolved_and_after_how_long() {
+    let host = storm_host();
+    host.run::<SlackNotify>(&not_ready(0));
+    let host = host
+        .delivery("d-2")
+        .storm(storm_of(0..212).count(240).resolved(212));
+    host.run::<SlackNotify>(&resolved(not_ready(7)));
+    let part = &host.updates()[0];
     assert!(
-        visible.contains("Stands for 412 alerts, the first 2022-03-02T07:31:57Z."),
+        part.text.contains(
+            "[FIRING] critical 240 × KubePodNotReady: 212 of 240 have resolved, 12 namespaces"
+        ),
+        "{}",
+        part.text
+    );
+    assert!(
+        part.visible()
+            .contains("*212 of 240 have resolved*; 28 still fire."),
+        "{}",
+        part.visible()
+    );
+    let host = host
+        .delivery("d-3")
+        .storm(storm_of(239..240).count(240).resolved(240));
+    host.run::<SlackNotify>(&resolved(not_ready(239)));
+    let over = &host.updates()[1];
+    assert_eq!(
+        over.text,
+        "[RESOLVED] critical 240 × KubePodNotReady: all 240 have resolved after 2h, 12 namespaces, cluster-main"
+    );
+    let visible = over.visible();
+    assert!(
+        visible.contains("240 × KubePodNotReady · cluster-main\n✅ *RESOLVED*"),
         "{visible}"
     );
+    assert!(
+        visible.contains("*All 240 have resolved.*") && !visible.contains("Silence"),
+        "{visible}"
+    );
+    assert_eq!(host.posts()[1].text, "All 240 have resolved after 2h.");
+}
+
+#[test]
+fn the_message_of_a_storm_keeps_to_its_bounds() {
+    for wide in ["<&>wide ", "ウィンドウ", "👩‍👩‍👧"] {
+        let alerts: Vec<Alert> = (0..60)
+            .map(|n| {
+                (0..20).fold(not_ready(n), |alert, label| {
+                    alert.with_label(format!("label{label}"), format!("{}{n}", wide.repeat(40)))
+                })
+            })
+            .collect();
+        let found = (0..20).fold(Enrichment::new(), |found, n| {
+            let text = wide.repeat(200);
+            found
+                .with_fact(format!("fact{n}"), &text)
+                .with_block(Block::markdown(text))
+        });
+        let host = host().storm(Storm::of(&alerts));
+        host.run_after::<SlackNotify>(&alerts[0], &found);
+        let posts = host.posts();
+        let shown = posts[0].visible();
+        assert!(
+            posts[0].blocks.len() <= 12,
+            "{} blocks",
+            posts[0].blocks.len()
+        );
+        assert!(shown.lines().count() <= 25, "{shown}");
+        let chars = shown.chars().count() + posts[0].text.chars().count();
+        assert!(chars <= 3_000, "{chars}\n{shown}");
+        assert!(
+            shown.contains("|Runbook>") && shown.ends_with("delivery d-1"),
+            "{shown}"
+        );
+        assert!(posts.len() <= 2, "a storm is not a thread of its own");
+    }
+}
+
+#[test]
+fn the_rest_of_a_long_description_is_in_the_thread() {
+    let host = host();
+    let description: String = (0..400).map(|n| format!("word{n} ")).collect();
+    host.run::<SlackNotify>(&disk_alert().with_annotation("description", &description));
+    let posts = host.posts();
+    let both = format!("{} {}", posts[0].visible(), posts[1].visible());
+    for n in 0..400 {
+        assert_eq!(
+            both.matches(&format!("word{n} ")).count()
+                + both.matches(&format!("word{n}…")).count()
+                + usize::from(n == 399),
+            1,
+            "{n}\n{both}"
+        );
+    }
+}
+
+#[test]
+fn the_teams_own_words_for_a_severity_are_shown_with_their_rank() {
+    let shown = |rank: &str, severity: &str| {
+        let host = host().priority(rank);
+        host.run::<SlackNotify>(&disk_alert().with_label("severity", severity));
+        let post = host.posts().remove(0);
+        let status = post.visible().lines().nth(1).unwrap().to_owned();
+        let text = post.text.split(" NodeFile").next().unwrap().to_owned();
+        (text, status)
+    };
+    for (rank, severity, text, status) in [
+        (
+            "critical",
+            "CRITICAL",
+            "[FIRING] critical",
+            "🔴 *FIRING* · critical",
+        ),
+        (
+            "critical",
+            "wake-us",
+            "[FIRING] critical",
+            "🔴 *FIRING* · critical · wake-us",
+        ),
+        (
+            "warning",
+            "info",
+            "[FIRING] warning",
+            "🟠 *FIRING* · warning · info",
+        ),
+        (
+            "normal",
+            "critical",
+            "[FIRING] normal",
+            "🔵 *FIRING* · normal · critical",
+        ),
+        (
+            "normal",
+            "team-a",
+            "[FIRING] team-a",
+            "⚪ *FIRING* · team-a",
+        ),
+        (
+            "critical",
+            "",
+            "[FIRING] critical",
+            "🔴 *FIRING* · critical",
+        ),
+    ] {
+        assert_eq!(
+            shown(rank, severity),
+            (text.to_owned(), status.to_owned()),
+            "{rank} {severity}"
+        );
+    }
 }
 
 #[test]
@@ -352,6 +597,21 @@ fn a_late_message_says_by_how_much_and_why() {
         visible.contains("posted 9m 30s after it was received: this is attempt 3"),
         "{visible}"
     );
+
+    // The server knows better than the handler.
+    let known = Host::new()
+        .now(late)
+        .attempt(3)
+        .late("it waited for its turn in #alerts");
+    known.run::<SlackNotify>(&disk_alert());
+    let visible = known.posts()[0].visible();
+    assert!(
+        visible.contains("posted 9m 30s after it was received: it waited for its turn in #alerts"),
+        "{visible}"
+    );
+    let in_time = host().late("it waited for a free slot");
+    in_time.run::<SlackNotify>(&disk_alert());
+    assert!(!in_time.posts()[0].visible().contains("slot"));
 }
 
 #[test]

@@ -92,7 +92,6 @@ fn nothing_that_the_fallback_says_is_missing() {
     alert.origin.receiver = Some("oncall".to_owned());
     let others = Enrichment::new()
         .with_fact("deploy", "4711")
-        .with_fact("storm.count", 12)
         .with_fact("enrich_failed.rota", "it did not answer")
         .with_block(Block::markdown("A **deploy** is under way."));
     let host = Cluster::default().host();
@@ -104,7 +103,6 @@ fn nothing_that_the_fallback_says_is_missing() {
     let [failure] = notice.failures().try_into().unwrap();
     let parts = [
         notice.status().to_string(),
-        notice.storm().to_string(),
         notice.facts(|_| false).to_string(),
         format!("not enriched by {}: {}", failure.0, failure.1),
         "A *deploy* is under way.".to_owned(),

@@ -211,11 +211,39 @@ fn a_store_out_of_order_holds_back_no_message() {
 #[test]
 fn the_reference_is_kept_for_the_incident_only() {
     let host = fired(&Cluster::default());
-    let key = format!("message:{}", readme_alert().incident_key());
+    let key = format!("message/alerts/{}", readme_alert().incident_key());
     assert_eq!(host.kept_keys(), std::slice::from_ref(&key));
     let week = Timestamp::from_seconds(NOW).plus(handler_sdk::time::DAY * 7);
     assert!(host.kept(&key).is_some());
     assert_eq!(host.now(week).kept(&key), None);
     let other = readme_alert().with_label("pod", "x").incident_key();
-    assert_ne!(key, format!("message:{other}"));
+    assert_ne!(key, format!("message/alerts/{other}"));
+}
+
+#[test]
+fn a_reminder_updates_the_message_and_says_so_in_its_thread() {
+    let host = fired(&Cluster {
+        log: String::new(),
+        ..Cluster::default()
+    });
+    let host = host
+        .delivery("d-2")
+        .now(Timestamp::from_seconds(NOW + 4 * 3_600));
+    assert!(
+        host.run::<KubePodCrashLooping>(&readme_alert())
+            .result
+            .is_ok()
+    );
+    let update = &host.updates()[0];
+    assert_eq!(update.at, host.posts()[0].at);
+    assert!(update.text.starts_with("[FIRING]"), "{}", update.text);
+    assert!(
+        update.visible().contains("(4h 14m)"),
+        "{}",
+        update.visible()
+    );
+    assert_eq!(last_answer(&host), "Still firing after 4h 14m.");
+    run(&host.clone().delivery("d-3"));
+    let shown = host.updates()[1].visible();
+    assert!(shown.contains("It was: *Likely out of memory:*"), "{shown}");
 }

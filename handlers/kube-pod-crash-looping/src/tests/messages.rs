@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handler_sdk::mock::{Host, assert_snapshot};
+use handler_sdk::mock::{Host, Storm, assert_snapshot};
 use handler_sdk::prelude::*;
 use handler_sdk::serde_json::json;
 
@@ -147,4 +147,58 @@ fn from_the_field() {
     ] {
         shows(name, &field.host, &field.alert);
     }
+}
+
+/// Alerts of twelve namespaces; the first is [`alert`].
+fn storm_of(count: usize) -> Storm {
+    let others = (1..count).map(|n| {
+        alert()
+            .with_label("namespace", format!("team-{}", n % 12))
+            .with_label("pod", format!("worker-6f664bc8c4-{n:05}"))
+            .with_label("container", "worker")
+    });
+    let alerts: Vec<Alert> = std::iter::once(alert()).chain(others).collect();
+    Storm::of(&alerts)
+}
+
+#[test]
+fn storms() {
+    let host = Cluster::default().host().storm(storm_of(240));
+    shows("storm", &host, &alert());
+    let shown = host.posts()[0].visible();
+    for part in [
+        "\nOnly one was looked at, customer/customer-rs-transformer: *Likely out of memory:* killed at 512Mi",
+        "\n*Changed:* rev 42",
+        "*In common:* cluster=cluster-main · region=us-west-1",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+    assert!(
+        !shown.contains("kubectl"),
+        "a step for one of 240 pods is no next step:\n{shown}"
+    );
+    let asked = host.requests().len();
+
+    let ended = Timestamp::from_seconds(NOW + 9 * 60);
+    let resolved = alert()
+        .with_label("pod", "worker-6f664bc8c4-00239")
+        .into_resolved(ended)
+        .with_receipt(ended);
+    let host = host
+        .delivery("d-2")
+        .now(ended)
+        .storm(storm_of(240).resolved(240));
+    shows("storm-resolved", &host, &resolved);
+    assert_eq!(
+        host.requests().len(),
+        asked,
+        "one pod says nothing about the others"
+    );
+    let shown = host.updates()[0].visible();
+    assert!(
+        shown.contains(
+            "Only one was looked at, customer/customer-rs-transformer: *Likely out of memory:*"
+        ),
+        "{shown}"
+    );
 }
