@@ -2,6 +2,7 @@
 
 mod common;
 mod labels;
+mod priority;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use common::Common;
 pub use labels::Labels;
+pub use priority::{
+    Priority, Ranked, RankedBy, SEVERITY_WORDS, SeverityMap, SeverityWords,
+};
 
 /// A moment in UTC with nanoseconds.
 pub type Timestamp = jiff::Timestamp;
@@ -251,30 +255,6 @@ pub struct Event {
     pub status: Status,
     /// The number of the occurrence: a firing alert after a resolved one begins the next.
     pub occurrence: Occurrence,
-}
-
-/// The priority of a delivery; deliveries with a higher one are leased first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// `severity` is `critical`, in any case.
-    Critical,
-    /// `severity` is `warning`, in any case.
-    Warning,
-    /// Any other severity, or none.
-    Normal,
-}
-
-impl Priority {
-    /// Returns the priority for the label `severity`, ignoring case.
-    #[must_use]
-    pub fn of(labels: &Labels) -> Self {
-        match labels.get("severity") {
-            Some(s) if s.eq_ignore_ascii_case("critical") => Self::Critical,
-            Some(s) if s.eq_ignore_ascii_case("warning") => Self::Warning,
-            _ => Self::Normal,
-        }
-    }
 }
 
 /// Content for people, found by a handler's `enrich`.
@@ -585,18 +565,6 @@ mod tests {
         for text in ["", "xyz", "+1", "11112222333344445"] {
             assert_eq!(text.parse::<Fingerprint>(), Err(FingerprintError), "{text}");
         }
-    }
-
-    #[test]
-    fn severity_decides_the_priority_in_whatever_case() {
-        for (severity, expected) in [
-            ("CRITICAL", Priority::Critical),
-            ("Warning", Priority::Warning),
-            ("info", Priority::Normal),
-        ] {
-            assert_eq!(Priority::of(&labels(&[("severity", severity)])), expected);
-        }
-        assert_eq!(Priority::of(&Labels::default()), Priority::Normal);
     }
 
     #[test]

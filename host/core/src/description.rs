@@ -19,6 +19,9 @@ pub struct Description {
     /// True if its `enrich` adds nothing and is not called.
     #[serde(default)]
     pub act_only: bool,
+    /// True if its `act` does nothing and is not called.
+    #[serde(default)]
+    pub enrich_only: bool,
     /// Its settings; absent if it does not declare any.
     #[serde(default)]
     pub settings: Option<Vec<Setting>>,

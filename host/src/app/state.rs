@@ -235,7 +235,8 @@ impl State {
         let config = self.config.whole.load();
         let serving = self.registry.serving();
         let (modules, descriptions) = (serving.listed(), serving.descriptions());
-        let router = Router::with_described(config.routes.clone(), &descriptions);
+        let router = Router::with_described(config.routes.clone(), &descriptions)
+            .with_settings(config.router.clone());
         let ways = Ways::new(
             config.dead_letter.as_deref(),
             &config.handlers,

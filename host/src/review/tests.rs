@@ -39,6 +39,7 @@ fn module(
         summary: "Does.".to_owned(),
         alerts,
         act_only: false,
+        enrich_only: false,
         settings,
     };
     (info, description)

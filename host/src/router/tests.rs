@@ -29,6 +29,7 @@ fn described(name: &str, alerts: &[&str]) -> Description {
         summary: String::new(),
         alerts: alerts.iter().map(|a| (*a).to_owned()).collect(),
         act_only: false,
+        enrich_only: false,
         settings: None,
     }
 }

@@ -17,7 +17,7 @@ use wasmtime::component::Component;
 use alert_manager_core::description::Description;
 
 /// The version of what is stored for a module beside its code.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Why the folder of the cache cannot be used.
 #[derive(Debug, thiserror::Error)]

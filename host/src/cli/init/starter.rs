@@ -347,6 +347,7 @@ mod tests {
                 summary: "Does.".to_owned(),
                 alerts: vec![name.to_owned()],
                 act_only: false,
+                enrich_only: false,
                 settings,
             };
             let module = ModuleInfo {
