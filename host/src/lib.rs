@@ -16,7 +16,7 @@ pub use alert_manager_queue as queue;
 pub use alert_manager_runtime as runtime;
 
 pub use alert_manager_core::{
-    alert, breaker, description, journal, plan, policy, rate, secret, shapes, units,
+    alert, breaker, description, gate, journal, plan, policy, rate, secret, shapes, units,
 };
 
 pub(crate) use alert_manager_core::text;

@@ -22,6 +22,9 @@ pub struct Description {
     /// True if its `act` does nothing and is not called.
     #[serde(default)]
     pub enrich_only: bool,
+    /// True if one run of its `act` may stand for many alerts of a storm (`storm` is `one`).
+    #[serde(default)]
+    pub storm_one: bool,
     /// Its settings; absent if it does not declare any.
     #[serde(default)]
     pub settings: Option<Vec<Setting>>,

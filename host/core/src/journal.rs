@@ -9,10 +9,12 @@ mod replay;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Timestamp;
+use crate::gate::{GateAsk, Pass};
 
 pub use dependency::lines;
 pub use dependency::{Dependency, NotADependency};
@@ -77,6 +79,9 @@ pub struct Entry {
     /// True if it may have happened before: an earlier attempt was interrupted, or a call ended without a clear result, and
     /// this may be the same call.
     pub in_doubt: bool,
+    /// True for the last read of an attempt whose delivery then waited for its turn at a gate: a retry is answered up to here.
+    #[serde(default)]
+    pub parked: bool,
     /// One line for people: the method and URL, the channel, or the key. Contains no secret and no body.
     pub request: String,
     /// One line for people: the status or the error.
@@ -152,6 +157,16 @@ pub enum LedgerError {
 pub trait Ledger: Send + Sync {
     /// Returns `Ok` if the lease is still held and the store accepts writes. Called before each effect.
     fn ready(&self) -> Result<(), LedgerError>;
+
+    /// Returns whether a call may pass these gates now. A delivery that is parked ends its lease, and is leased again when it is
+    /// its turn.
+    ///
+    /// # Errors
+    /// If the lease is lost.
+    fn pass(&self, asks: &[GateAsk]) -> Result<Pass, LedgerError>;
+
+    /// Closes a gate for this long, for all deliveries: the service behind it has said to wait.
+    fn close_gate(&self, gate: &GateAsk, wait: Duration);
 
     /// Stores the doubts of the step and the call that begins now, before it begins.
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>>;

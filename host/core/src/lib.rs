@@ -4,6 +4,7 @@
 pub mod alert;
 pub mod breaker;
 pub mod description;
+pub mod gate;
 pub mod journal;
 pub mod plan;
 pub mod policy;

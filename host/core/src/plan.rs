@@ -16,4 +16,7 @@ pub struct Plan {
     pub priority: Priority,
     /// How long after its last run a repeated event runs again, as a reminder.
     pub repeat_after: Duration,
+    /// The values of the labels by which a storm is recognized (`storm.by`). Absent if it runs for each alert: storms are off, or
+    /// an actor of the pipeline does not say that one message may stand for many.
+    pub storm: Option<Arc<str>>,
 }

@@ -1,10 +1,12 @@
 //! Where one step's calls are made durable: the journal's end in the queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::HandlerName;
+use alert_manager_core::gate::{GateAsk, Pass};
 use alert_manager_core::journal::{
     BoxFuture, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note,
 };
@@ -32,6 +34,12 @@ impl Ledger for StepLedger {
             false => Err(LedgerError::LeaseLost),
         }
     }
+
+    fn pass(&self, _asks: &[GateAsk]) -> Result<Pass, LedgerError> {
+        self.ready().map(|()| Pass::Granted)
+    }
+
+    fn close_gate(&self, _gate: &GateAsk, _wait: Duration) {}
 
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
         let (reply, answer) = oneshot::channel();

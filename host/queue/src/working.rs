@@ -97,13 +97,17 @@ impl Queue {
                 last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
                 Outcome::Ended(Reason::Failed)
             }
+            Next::Expired(reason) => {
+                last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
+                Outcome::Ended(Reason::Expired)
+            }
             Next::Retry { until, handler } => Outcome::Wait {
                 handler,
                 due: shared.clock.ticks_after(wait(shared.clock.now(), until)),
                 not_before: Some(clock::millis_up(until)),
                 waits_for: settlement.progress.waits_for(),
             },
-            Next::Yield { handler } => Outcome::Wait {
+            Next::Yield { handler } | Next::Park { handler, .. } => Outcome::Wait {
                 handler,
                 due: Ticks::MIN,
                 not_before: None,

@@ -151,6 +151,7 @@ fn about_many(letters: &DeadLetters<'_>, now: Timestamp) -> (Labels, Labels, Tim
         Reason::Died => "the server died under each of them three times",
         Reason::Refused => "they are parts of bodies that are not valid alerts",
         Reason::Cancelled => "they were cancelled",
+        Reason::Expired => "they were not done within retry.max_age",
         _ => "they failed",
     };
     let next = match letters.handlers.first() {

@@ -300,6 +300,7 @@ mod tests {
             alerts: alerts.iter().map(|&name| name.to_owned()).collect(),
             act_only: false,
             enrich_only: false,
+            storm_one: false,
             settings: None,
         }
     }

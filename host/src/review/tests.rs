@@ -40,6 +40,7 @@ fn module(
         alerts,
         act_only: false,
         enrich_only: false,
+        storm_one: false,
         settings,
     };
     (info, description)

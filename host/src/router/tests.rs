@@ -30,6 +30,7 @@ fn described(name: &str, alerts: &[&str]) -> Description {
         alerts: alerts.iter().map(|a| (*a).to_owned()).collect(),
         act_only: false,
         enrich_only: false,
+        storm_one: false,
         settings: None,
     }
 }

@@ -180,6 +180,7 @@ mod tests {
                 handlers: vec![HandlerName::new("notify")],
                 priority,
                 repeat_after: Duration::from_secs(3_600),
+                storm: None,
             };
             let submission = Submission {
                 alert,

@@ -249,6 +249,7 @@ mod tests {
             name: call.name.clone(),
             effect: true,
             in_doubt,
+            parked: false,
             request: String::new(),
             result: String::new(),
             reply: String::new(),

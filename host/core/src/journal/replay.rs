@@ -157,6 +157,7 @@ mod tests {
             name: digest(name),
             effect,
             in_doubt: false,
+            parked: false,
             request: name.to_owned(),
             result: String::new(),
             reply: format!("{name} {seq}"),

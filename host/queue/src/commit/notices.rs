@@ -273,6 +273,7 @@ fn plan(route: Arc<str>, handlers: Vec<HandlerName>) -> Plan {
         handlers,
         priority: Priority::Critical,
         repeat_after: NEVER,
+        storm: None,
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn plan(route: &str, handlers: &[&str]) -> Plan {
         handlers: handlers.iter().map(|h| name(h)).collect(),
         priority: Priority::Normal,
         repeat_after: Duration::from_secs(3 * 3_600 + 50 * 60),
+        storm: None,
     }
 }
 
@@ -120,6 +121,7 @@ pub(crate) fn entry(seq: u32) -> Entry {
         name: CallName::Digest(format!("{seq:032x}")),
         effect: true,
         in_doubt: false,
+        parked: false,
         request: "post #alerts".into(),
         result: "ok".into(),
         reply: r#"{"ts":"1.2"}"#.into(),

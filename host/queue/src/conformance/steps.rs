@@ -66,6 +66,7 @@ pub(super) async fn a_doubt_is_kept_over_crashes_until_the_record_says_that_it_w
     // The attempt that repeated it was cut off after it had recorded that.
     let repeated = Entry {
         in_doubt: true,
+        parked: false,
         ..entry(0)
     };
     bench

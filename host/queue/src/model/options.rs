@@ -17,8 +17,28 @@ pub struct Options {
     pub retention_bytes_max: u64,
     /// How long an alert may wait for its commit before its sender is asked to try again.
     pub commit_wait_max: Duration,
+    /// When deliveries run as one.
+    pub storm: StormOptions,
     /// What no operator sets.
     pub bounds: Bounds,
+}
+
+/// `storm`: when deliveries that are alike run as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StormOptions {
+    /// `storm.over`: more than this many within [`Self::within`] are a storm; 0 is off. 20 by default.
+    pub over: u32,
+    /// `storm.within`. A minute by default.
+    pub within: Duration,
+}
+
+impl Default for StormOptions {
+    fn default() -> Self {
+        Self {
+            over: 20,
+            within: Duration::from_secs(60),
+        }
+    }
 }
 
 /// Bounds of the queue that no operator sets. Each has one value, the default; a test of a bound takes a smaller one.
@@ -49,6 +69,7 @@ impl Default for Options {
             retention_time: Duration::from_secs(7 * 24 * 60 * 60),
             retention_bytes_max: 2 << 30,
             commit_wait_max: Duration::from_secs(10),
+            storm: StormOptions::default(),
             bounds: Bounds::default(),
         }
     }

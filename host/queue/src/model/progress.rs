@@ -59,6 +59,12 @@ pub struct Step {
     /// Not before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// Why its message is late, for people; fixed once it has an effect on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_why: Option<String>,
+    /// Since when, and at which gate, it first waited for its turn since it last did something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<(Timestamp, String)>,
     /// What it waits for, besides its time: it goes on as soon as one of them is back.
     #[serde(default, with = "lines", skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<Dependency>,
@@ -134,6 +140,19 @@ impl Step {
 pub struct Progress {
     /// In the order in which they run.
     pub steps: Vec<Step>,
+    /// What the handlers are given about the storm that it stands for; absent if it stands for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm: Option<StormGiven>,
+}
+
+/// What the handlers are given about a storm, fixed when its representative is first leased: other facts would make other
+/// requests of a retry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StormGiven {
+    /// `storm.id`, `storm.count` and the others.
+    pub facts: Labels,
+    /// What differs among the alerts.
+    pub blocks: Vec<Block>,
 }
 
 impl Progress {
@@ -157,6 +176,8 @@ impl Progress {
                     doubts: Doubts::default(),
                     begun: None,
                     not_before: None,
+                    late_why: None,
+                    parked: None,
                     waits_for: Vec::new(),
                     started_at: None,
                     used_ms: 0,
@@ -166,7 +187,7 @@ impl Progress {
                 })
             })
             .collect();
-        Self { steps }
+        Self { steps, storm: None }
     }
 
     /// Returns the indexes of the steps that are due at `now`, in order: the first enrichment that is not

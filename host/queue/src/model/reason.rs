@@ -21,6 +21,8 @@ pub enum Reason {
     Outdated,
     /// Dead: an actor of its pipeline failed for good.
     Failed,
+    /// Dead: it was not done within `retry.max_age`.
+    Expired,
     /// Dead: a person cancelled it.
     Cancelled,
     /// Dead: half of the queue already waited for one of its handlers when it was accepted, so it has not run.
@@ -33,12 +35,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: those of done deliveries, then those of dead ones.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Handled,
         Self::Unrouted,
         Self::Coalesced,
         Self::Outdated,
         Self::Failed,
+        Self::Expired,
         Self::Cancelled,
         Self::Backlog,
         Self::Refused,
@@ -54,6 +57,7 @@ impl Reason {
             Self::Coalesced => "coalesced",
             Self::Outdated => "outdated",
             Self::Failed => "failed",
+            Self::Expired => "expired",
             Self::Cancelled => "cancelled",
             Self::Backlog => "backlog",
             Self::Refused => "refused",
@@ -66,9 +70,12 @@ impl Reason {
     pub fn state(self) -> State {
         match self {
             Self::Handled | Self::Unrouted | Self::Coalesced | Self::Outdated => State::Done,
-            Self::Failed | Self::Cancelled | Self::Backlog | Self::Refused | Self::Died => {
-                State::Dead
-            }
+            Self::Failed
+            | Self::Expired
+            | Self::Cancelled
+            | Self::Backlog
+            | Self::Refused
+            | Self::Died => State::Dead,
         }
     }
 

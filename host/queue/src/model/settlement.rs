@@ -3,18 +3,30 @@
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
+use alert_manager_core::gate::Parked;
 
 use super::delivery::Delivery;
 use super::lease::Lease;
 use super::progress::Progress;
 
 /// How a lease ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     /// Every step is done.
     Done,
     /// Dead-lettered, and why.
     Dead(String),
+    /// Dead, since it was not done within its `max_age`, and why.
+    Expired(String),
+    /// Waits for its turn at a gate, then needs a permit of `handler`. Nothing failed, and it holds nothing meanwhile.
+    Park {
+        /// Whose permit it then needs.
+        handler: HandlerName,
+        /// At which gate.
+        parked: Parked,
+        /// True if the delivery has no effect on record and nothing in doubt: another may then stand for it.
+        is_clean: bool,
+    },
     /// To be tried again, not before `until`, by `handler`. Holds no permit meanwhile.
     Retry {
         /// Not before this.

@@ -211,6 +211,7 @@ mod tests {
             handlers: vec![HandlerName::new("a")],
             priority,
             repeat_after: Duration::ZERO,
+            storm: None,
         }
     }
 

@@ -175,6 +175,7 @@ mod tests {
             handlers: handlers.iter().map(|name| HandlerName::new(name)).collect(),
             priority: Priority::Normal,
             repeat_after: Duration::from_secs(10),
+            storm: None,
         }
     }
 

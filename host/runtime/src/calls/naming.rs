@@ -54,6 +54,7 @@ impl Plan {
             name: self.name.clone(),
             effect,
             in_doubt: false,
+            parked: false,
             request: cut(&self.request, TRACE_LINE_BYTES_MAX).to_owned(),
             result: cut(result, TRACE_LINE_BYTES_MAX).to_owned(),
             reply,

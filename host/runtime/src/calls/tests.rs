@@ -13,6 +13,7 @@ use alert_manager_core::alert::{
     Timestamp,
 };
 use alert_manager_core::breaker::FAILURES_MAX;
+use alert_manager_core::gate::{GateAsk, Pass};
 use alert_manager_core::journal::{
     BoxFuture, CallKind, CallName, Entry, KvChange, KvOutcome, KvQuota, KvReply, Ledger,
     LedgerError, NamedCall, Note, RecordUse, Replay,
@@ -365,6 +366,7 @@ fn entry(seq: u32, kind: CallKind, name: CallName, effect: bool, reply: &str) ->
         name,
         effect,
         in_doubt: false,
+        parked: false,
         request: String::new(),
         result: String::new(),
         reply: reply.to_owned(),
@@ -407,6 +409,12 @@ impl Ledger for FaultyLedger {
     fn ready(&self) -> Result<(), LedgerError> {
         unless(self.ready, "not ready")
     }
+
+    fn pass(&self, _: &[GateAsk]) -> Result<Pass, LedgerError> {
+        unless(self.ready, "not ready").map(|()| Pass::Granted)
+    }
+
+    fn close_gate(&self, _: &GateAsk, _: Duration) {}
 
     fn note(&self, _: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async { unless(self.notes, "no note") })

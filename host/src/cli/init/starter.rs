@@ -348,6 +348,7 @@ mod tests {
                 alerts: vec![name.to_owned()],
                 act_only: false,
                 enrich_only: false,
+                storm_one: false,
                 settings,
             };
             let module = ModuleInfo {

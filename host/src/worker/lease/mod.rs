@@ -243,14 +243,14 @@ impl Lease {
         };
         let outcome = match &next {
             Next::Done => AttemptOutcome::Done,
-            Next::Dead(_) => AttemptOutcome::Dead,
+            Next::Dead(_) | Next::Expired(_) => AttemptOutcome::Dead,
             Next::Retry { .. } => AttemptOutcome::Retry,
-            Next::Yield { .. } => AttemptOutcome::Yield,
+            Next::Yield { .. } | Next::Park { .. } => AttemptOutcome::Yield,
         };
         let last_error = match &next {
-            Next::Dead(reason) => Some(reason.clone()),
+            Next::Dead(reason) | Next::Expired(reason) => Some(reason.clone()),
             Next::Done => None,
-            Next::Retry { .. } | Next::Yield { .. } => {
+            Next::Retry { .. } | Next::Yield { .. } | Next::Park { .. } => {
                 let steps = progress.steps.iter().rev();
                 let mut pending = steps.filter(|step| step.status == StepStatus::Pending);
                 pending.find_map(|step| step.last_error.clone())

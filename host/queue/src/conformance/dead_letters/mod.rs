@@ -184,6 +184,7 @@ fn message() -> Entry {
         name: CallName::Digest("a message".into()),
         effect: true,
         in_doubt: false,
+        parked: false,
         request: "post".into(),
         result: "ok".into(),
         reply: "{}".into(),

@@ -67,6 +67,7 @@ pub(super) const fn reason_code(reason: Reason) -> i64 {
         Reason::Backlog => 12,
         Reason::Refused => 13,
         Reason::Died => 14,
+        Reason::Expired => 15,
     }
 }
 

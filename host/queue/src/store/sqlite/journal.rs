@@ -60,6 +60,7 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
         },
         effect: effect > 0,
         in_doubt: effect > 1,
+        parked: false,
         request: row.get(6)?,
         result: row.get(7)?,
         reply: row.get(8)?,
