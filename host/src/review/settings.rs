@@ -7,6 +7,7 @@ use crate::alert::HandlerName;
 use crate::config::{closest, parse_http_url, placeholder};
 use crate::description::{Description, Setting};
 use crate::policy::{HttpGrant, allow_with, scalar};
+use crate::router::THREAD_BY;
 use crate::runtime::ModuleInfo;
 use crate::shapes;
 use crate::units::parse_duration;
@@ -85,6 +86,10 @@ impl Review<'_> {
                         key: key.clone(),
                         value: value.clone(),
                         path: match &route {
+                            // A route has a key of its own for it.
+                            Some(route) if key == THREAD_BY && over.contains_key(key) => {
+                                format!("{route}.{key}")
+                            }
                             Some(route) if over.contains_key(key) => {
                                 format!("{route}.config.{key}")
                             }

@@ -442,6 +442,27 @@ fn names_of_channels_are_compared_with_slacks() {
     );
 }
 
+/// `plain` declares no settings, so it may have this one.
+#[test]
+fn threads_of_a_route_are_for_handlers_that_have_the_setting() {
+    let text = |handlers: &str| {
+        format!(
+            "{SLACK}routes:\n  - handlers: [{handlers}]\n    slack: {{ thread_by: group }}\nhandlers:\n  notify: {{ allow: {{ slack: [alerts] }} }}\n"
+        )
+    };
+    let problems = review_of(&text("notify"), &["notify"]).problems;
+    let [problem] = &problems[..] else {
+        panic!("{problems:?}");
+    };
+    let said = problem.to_string();
+    assert!(
+        said.contains("c.yml:4:14: routes[0].slack.thread_by: notify has no such setting"),
+        "{said}"
+    );
+    let both = &["notify", "plain"];
+    assert_eq!(review_of(&text("notify, plain"), both).problems, []);
+}
+
 /// A setting that one handler of a route does not have may be meant for another.
 #[test]
 fn a_setting_of_a_route_is_known_if_one_of_its_handlers_has_it() {

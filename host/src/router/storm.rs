@@ -52,3 +52,96 @@ pub(super) fn key(by: &BTreeSet<String>, labels: &Labels) -> Arc<str> {
     // A map of texts can be written as JSON.
     serde_json::to_string(&alike).unwrap_or_default().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(name: &str, change: fn(&mut Description)) -> Description {
+        let mut description = Description {
+            name: HandlerName::new(name),
+            version: "1.0.0".to_owned(),
+            summary: String::new(),
+            alerts: Vec::new(),
+            act_only: false,
+            enrich_only: false,
+            storm_one: false,
+            settings: None,
+        };
+        change(&mut description);
+        description
+    }
+
+    #[test]
+    fn a_route_runs_as_one_only_if_every_actor_declares_it() {
+        let descriptions = [
+            described("notify", |d| d.storm_one = true),
+            described("page", |d| d.storm_one = true),
+            described("owner", |d| d.enrich_only = true),
+            described("restart", |_| ()),
+            described("ticket", |d| d.act_only = true),
+        ];
+        for (pipeline, expected) in [
+            (&["notify"][..], &[][..]),
+            (&["notify", "page"], &[]),
+            (&["owner", "notify"], &[]),
+            (&["restart"], &["restart"]),
+            (&["notify", "restart"], &["restart"]),
+            (
+                &["ticket", "owner", "restart", "notify"],
+                &["ticket", "restart"],
+            ),
+            // It has no module, or not yet.
+            (&["notify", "unknown"], &["unknown"]),
+        ] {
+            let names = |names: &[&str]| -> Vec<HandlerName> {
+                names.iter().map(|name| HandlerName::new(name)).collect()
+            };
+            let because = names(expected);
+            let expected = if because.is_empty() {
+                InStorm::One
+            } else {
+                InStorm::Each { because }
+            };
+            assert_eq!(InStorm::of(&names(pipeline), &descriptions), expected);
+        }
+    }
+
+    fn key_of(by: &[&str], labels: &[(&str, &str)]) -> Arc<str> {
+        let by = by.iter().map(|&label| label.to_owned()).collect();
+        key(&by, &labels.iter().copied().collect())
+    }
+
+    #[test]
+    fn alerts_are_alike_if_the_labels_have_equal_values() {
+        let by = ["cluster", "alertname"];
+        assert_eq!(
+            &*key_of(
+                &by,
+                &[("alertname", "Down"), ("cluster", "eu"), ("pod", "a")]
+            ),
+            r#"{"alertname":"Down","cluster":"eu"}"#
+        );
+        let down = key_of(&by, &[("alertname", "Down")]);
+        assert_eq!(&*down, r#"{"alertname":"Down"}"#);
+        assert_eq!(down, key_of(&by, &[("alertname", "Down"), ("cluster", "")]));
+        assert_eq!(&*key_of(&by, &[]), "{}");
+    }
+
+    #[test]
+    fn no_value_can_be_mistaken_for_another() {
+        let by = ["a", "b"];
+        let all = [
+            &[("a", "x"), ("b", "y")][..],
+            &[("a", "y"), ("b", "x")],
+            &[("a", "x")],
+            &[("b", "x")],
+            &[("a", r#"x","b":"y"#)],
+            &[("a", "x,y")],
+            &[("a", "X"), ("b", "y")],
+        ]
+        .map(|labels| key_of(&by, labels));
+        let different: BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
+    }
+}
