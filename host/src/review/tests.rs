@@ -456,7 +456,7 @@ fn threads_of_a_route_are_for_handlers_that_have_the_setting() {
     };
     let said = problem.to_string();
     assert!(
-        said.contains("c.yml:4:14: routes[0].slack.thread_by: notify has no such setting"),
+        said.contains("c.yml:4:25: routes[0].slack.thread_by: notify has no such setting"),
         "{said}"
     );
     let both = &["notify", "plain"];
