@@ -11,9 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use common::Common;
 pub use labels::Labels;
-pub use priority::{
-    Priority, Ranked, RankedBy, SEVERITY_WORDS, SeverityMap, SeverityWords,
-};
+pub use priority::{Priority, Ranked, RankedBy, SEVERITY_WORDS, SeverityMap, SeverityWords};
 
 /// A moment in UTC with nanoseconds.
 pub type Timestamp = jiff::Timestamp;

@@ -70,7 +70,15 @@ pub const SEVERITY_WORDS: &[SeverityWords] = &[
     words(
         Priority::Critical,
         "syslog (RFC 5424), log levels",
-        &["emergency", "emerg", "alert", "err", "fatal", "panic", "severe"],
+        &[
+            "emergency",
+            "emerg",
+            "alert",
+            "err",
+            "fatal",
+            "panic",
+            "severe",
+        ],
     ),
     words(Priority::Critical, "Zabbix", &["disaster", "high"]),
     words(Priority::Critical, "Nagios, Icinga", &["down"]),
@@ -109,7 +117,11 @@ pub const SEVERITY_WORDS: &[SeverityWords] = &[
         "syslog, Azure Monitor",
         &["notice", "informational", "debug", "verbose"],
     ),
-    words(Priority::Normal, "Zabbix", &["information", "not classified"]),
+    words(
+        Priority::Normal,
+        "Zabbix",
+        &["information", "not classified"],
+    ),
     words(Priority::Normal, "Jira", &["low", "lowest", "trivial"]),
     words(
         Priority::Normal,
@@ -135,7 +147,11 @@ fn of_table(word: &str) -> Option<Priority> {
     let word = word.trim();
     SEVERITY_WORDS
         .iter()
-        .find(|row| row.words.iter().any(|known| known.eq_ignore_ascii_case(word)))
+        .find(|row| {
+            row.words
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(word))
+        })
         .map(|row| row.priority)
 }
 
@@ -228,10 +244,18 @@ mod tests {
 
     #[test]
     fn each_word_is_in_the_table_once_and_in_lower_case() {
-        let all: Vec<&str> = SEVERITY_WORDS.iter().flat_map(|row| row.words).copied().collect();
+        let all: Vec<&str> = SEVERITY_WORDS
+            .iter()
+            .flat_map(|row| row.words)
+            .copied()
+            .collect();
         assert!(all.len() > 60, "{}", all.len());
         for word in &all {
-            assert_eq!(all.iter().filter(|other| *other == word).count(), 1, "{word}");
+            assert_eq!(
+                all.iter().filter(|other| *other == word).count(),
+                1,
+                "{word}"
+            );
             assert_eq!(*word, folded(word));
         }
     }
@@ -304,7 +328,10 @@ mod tests {
                 &[("priority", "P0"), ("severity", "team-a")],
                 by_table("priority", Priority::Critical),
             ),
-            (&[("priority", "P2")], by_table("priority", Priority::Warning)),
+            (
+                &[("priority", "P2")],
+                by_table("priority", Priority::Warning),
+            ),
             (
                 &[("priority", "soon"), ("severity", "team-a")],
                 Ranked::new(Priority::Normal, RankedBy::Nothing),
@@ -331,9 +358,18 @@ mod tests {
         );
         let by_map = |label, priority| Ranked::new(priority, RankedBy::Map { label });
         for (labels, expected) in [
-            (&[("severity", "GOLD")][..], by_map("severity", Priority::Critical)),
-            (&[("severity", "ärgerlich")], by_map("severity", Priority::Warning)),
-            (&[("severity", "Page")], by_map("severity", Priority::Warning)),
+            (
+                &[("severity", "GOLD")][..],
+                by_map("severity", Priority::Critical),
+            ),
+            (
+                &[("severity", "ärgerlich")],
+                by_map("severity", Priority::Warning),
+            ),
+            (
+                &[("severity", "Page")],
+                by_map("severity", Priority::Warning),
+            ),
             (
                 &[("severity", "unknown"), ("priority", "gold")],
                 by_map("priority", Priority::Critical),
@@ -343,7 +379,10 @@ mod tests {
                 &[("severity", "info"), ("priority", "gold")],
                 by_table("severity", Priority::Normal),
             ),
-            (&[("severity", "crit")], by_table("severity", Priority::Critical)),
+            (
+                &[("severity", "crit")],
+                by_table("severity", Priority::Critical),
+            ),
         ] {
             assert_eq!(ranked(&map, labels), expected, "{labels:?}");
         }

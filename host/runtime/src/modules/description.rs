@@ -142,7 +142,11 @@ mod tests {
             (&[("steps", "act"), ("steps", "enrich")], true, false),
         ] {
             let read = with_more(more).unwrap();
-            assert_eq!((read.act_only, read.enrich_only), (act_only, enrich_only), "{more:?}");
+            assert_eq!(
+                (read.act_only, read.enrich_only),
+                (act_only, enrich_only),
+                "{more:?}"
+            );
         }
     }
 
@@ -159,7 +163,9 @@ mod tests {
             let error = with_more(&[("storm", wrong)]).unwrap_err();
             assert_eq!(
                 error,
-                format!("describe().more has the storm {wrong:?}: write `one` if one run may stand for many alerts, else `each`")
+                format!(
+                    "describe().more has the storm {wrong:?}: write `one` if one run may stand for many alerts, else `each`"
+                )
             );
         }
     }
