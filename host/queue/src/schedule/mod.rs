@@ -1,47 +1,54 @@
-//! Decides which delivery runs next: ordering keys, concurrency permits, priorities and waiting, in memory and without a clock.
+//! Decides which delivery runs next, by ordering key, concurrency permits, gates, priority and age, in memory and without a clock.
 //!
-//! It knows every delivery that is not settled. What it decides becomes true only with the store's
-//! transaction: [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are provisional
-//! until [`Scheduler::commit`] or [`Scheduler::rollback`].
+//! It has every delivery that is not settled. [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are
+//! provisional until the store's transaction ends, with [`Scheduler::commit`] or [`Scheduler::rollback`].
 
 mod alone;
-mod concurrency;
+mod bucket;
 mod entry;
+mod gated;
+mod gates;
+mod handler_queue;
 mod ordering;
 mod provisional;
 mod status;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod wake;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Dependency;
 
-use crate::model::Caps;
 use crate::model::clock::Ticks;
-use crate::model::{Lease, Owner, Wake, Woken};
+use crate::model::{Caps, Grant, Lease, Owner, Wake, Woken};
 use alone::Alone;
-use concurrency::Permits;
-use ordering::Line;
+use gated::AtGate;
+use gates::Gates;
+use handler_queue::HandlerQueue;
+use ordering::FingerprintQueue;
 use provisional::Provisional;
-use wake::{Backs, Waiters};
+use turn::Class;
+use wake::{Recoveries, Waiters};
 
-pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
+pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Its insert is not committed yet.
+    /// Its admission is not committed yet.
     Staged {
+        /// True if a lease was granted with it.
         leased: bool,
     },
     Waiting,
     /// Its lease is not committed yet.
     Granted,
     Leased {
-        /// A worker has taken it out.
+        /// True if a worker has started it.
         started: bool,
     },
     /// Cancelled while a worker has it.
@@ -57,6 +64,8 @@ struct Item {
     pipeline: Arc<[HandlerName]>,
     handler: usize,
     priority: Priority,
+    /// The highest priority of what waits for it to end, and of its own.
+    rank: Priority,
     due: Ticks,
     /// When its timer fires, if one is set.
     timer: Option<Ticks>,
@@ -66,18 +75,24 @@ struct Item {
     leases: u32,
     after_crash: bool,
     suspected: u32,
-    /// What it waits for, besides its time.
+    /// Dependencies whose recovery makes it due before `due`.
     waits_for: Vec<Dependency>,
-    /// What was back since its last lease.
+    /// Where it waits for its turn.
+    at_gate: Option<AtGate>,
+    /// Messages that it has an update of.
+    messages: Vec<GateName>,
+    /// Since when it has waited.
+    waits_since: Ticks,
+    /// The dependencies that have recovered since its last lease.
     woken: Vec<Woken>,
-    /// How many wakes there had been when its lease began; of several in a row, the first.
+    /// How many recoveries there had been when its lease began; of consecutive leases, the first.
     seen: Option<u64>,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
 }
 
 impl Item {
-    /// Returns true if it is leased, or its lease is about to be committed.
+    /// Returns true if it is leased, whether or not the lease is committed.
     fn is_leased(&self) -> bool {
         !matches!(
             self.phase,
@@ -86,23 +101,24 @@ impl Item {
     }
 }
 
-/// How long a delivery waits for a permit of one handler before it asks the next of its pipeline, in
-/// milliseconds: a handler whose permits are all taken is not to hold back the others' steps.
+/// How long a delivery waits for a permit of one handler before it waits for one of the next handler in its pipeline instead, in
+/// milliseconds. A busy handler must not delay the steps of the others.
 const PATIENCE_MS: Ticks = 10_000;
 
-/// Everything that is not settled, and what of it runs next.
+/// All deliveries that are not settled, and which of them run next.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     items: BTreeMap<DeliveryId, Item>,
-    /// What has the same fingerprint, in the order in which it runs.
-    lines: HashMap<Fingerprint, Line>,
+    /// By fingerprint, in the order in which they run.
+    fingerprints: HashMap<Fingerprint, FingerprintQueue>,
     routes: Vec<Arc<str>>,
     route_keys: HashMap<Arc<str>, usize>,
-    handlers: Vec<Permits>,
+    handlers: Vec<HandlerQueue>,
     handler_keys: HashMap<HandlerName, usize>,
+    gates: Gates,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
-    backs: Backs,
+    recoveries: Recoveries,
     provisional: Vec<Provisional>,
     caps: Caps,
     depth_max: usize,
@@ -112,7 +128,7 @@ pub(crate) struct Scheduler {
     criticals: usize,
     owner: Owner,
     alone: Alone,
-    /// Somebody takes deliveries out.
+    /// True once a worker takes deliveries. Nothing is leased before.
     attached: bool,
     closed: bool,
 }
@@ -121,14 +137,15 @@ impl Scheduler {
     pub(crate) fn new(caps: Caps, depth_max: usize, alert_bytes_max: usize) -> Self {
         Self {
             items: BTreeMap::new(),
-            lines: HashMap::new(),
+            fingerprints: HashMap::new(),
             routes: Vec::new(),
             route_keys: HashMap::new(),
             handlers: Vec::new(),
             handler_keys: HashMap::new(),
+            gates: Gates::default(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
-            backs: Backs::default(),
+            recoveries: Recoveries::default(),
             provisional: Vec::new(),
             caps,
             depth_max,
@@ -152,7 +169,7 @@ impl Scheduler {
         self.items.contains_key(&id)
     }
 
-    /// Returns true if no handler of the pipeline has its half of the queue waiting already.
+    /// Returns true if a new delivery fits: no handler of the pipeline has half of the queue already.
     pub(crate) fn has_room(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 2).max(1);
         pipeline.iter().all(|handler| {
@@ -162,8 +179,8 @@ impl Scheduler {
         })
     }
 
-    /// Returns true if one of many that are sent again may come in: half of the queue, and of each handler's share, is kept for
-    /// new alerts.
+    /// Returns true if a delivery fits that a request retries with many others: half of the queue, and of each handler's share, is
+    /// kept for new alerts.
     pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 4).max(1);
         let has_room = |handler: &HandlerName| {
@@ -173,18 +190,17 @@ impl Scheduler {
         self.depth() < (self.depth_max / 2).max(1) && pipeline.iter().all(has_room)
     }
 
-    /// Takes a delivery in: leased at once if it need not wait for another and a permit is free that nobody waits for.
+    /// Adds a delivery. Leases it at once if it is next on its ordering key, and no other delivery waits for the permit.
     pub(crate) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;
         let alert = entrant.alert.clone();
-        let first = self.insert(entrant);
+        let first = self.insert(entrant, now);
         let item = &self.items[&id];
         let leasable = first
             && self.attached
             && !self.alone.is_on(now)
             && item.due <= now
-            && self.handlers[item.handler].is_idle()
-            && self.handlers[item.handler].has_free();
+            && self.handlers[item.handler].may_take(item.rank);
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -194,11 +210,11 @@ impl Scheduler {
         Some(grant)
     }
 
-    /// Takes a delivery in that the store had before this process started.
+    /// Adds a delivery that the store had before this process started.
     pub(crate) fn restore(&mut self, entrant: Entrant, now: Ticks) {
         let id = entrant.id;
         let suspected = entrant.suspected;
-        let first = self.insert(entrant);
+        let first = self.insert(entrant, now);
         self.item(id).phase = Phase::Waiting;
         if first {
             self.enqueue(id, now);
@@ -208,14 +224,14 @@ impl Scheduler {
         }
     }
 
-    /// Notes that somebody takes deliveries out from now on. Before that nothing is leased.
+    /// Begins to lease deliveries: a worker takes them from now on.
     pub(crate) fn attach(&mut self, now: Ticks) {
         self.attached = true;
         self.alone.begin(now);
         self.restart_patience(now);
     }
 
-    /// Leases as many as there are free permits for.
+    /// Leases as many deliveries as there are free permits.
     pub(crate) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
         if !self.attached {
             return Vec::new();
@@ -225,19 +241,25 @@ impl Scheduler {
             return self.grant_alone().into_iter().collect();
         }
         let mut grants = Vec::new();
-        for key in 0..self.handlers.len() {
-            while self.handlers[key].has_free() {
-                let Some(id) = self.handlers[key].pick() else {
-                    break;
-                };
-                self.provisional.push(Provisional::Granted(id));
-                grants.push(self.lease(id, Phase::Granted));
+        for class in Class::ALL {
+            while let Some(id) = self.pick_parked(class, now) {
+                grants.push(self.grant_one(id));
+            }
+            for key in 0..self.handlers.len() {
+                while let Some((_, id)) = self.handlers[key].pop(class) {
+                    grants.push(self.grant_one(id));
+                }
             }
         }
         grants
     }
 
-    /// Cancels a delivery, whatever it is doing.
+    fn grant_one(&mut self, id: DeliveryId) -> Grant {
+        self.provisional.push(Provisional::Granted(id));
+        self.lease(id, Phase::Granted)
+    }
+
+    /// Cancels a delivery, whether it waits or runs.
     pub(crate) fn withdraw(&mut self, id: DeliveryId) -> Withdrawn {
         let Some(item) = self.items.get_mut(&id) else {
             return Withdrawn::Absent;
@@ -251,7 +273,10 @@ impl Scheduler {
             }
             Phase::Leased { started } => {
                 item.phase = Phase::Revoked;
-                self.provisional.push(Provisional::Revoked(id, started));
+                self.provisional.push(Provisional::Revoked {
+                    id,
+                    was_started: started,
+                });
                 Withdrawn::Leased
             }
             Phase::Staged { .. } | Phase::Granted => Withdrawn::Uncommitted,
@@ -259,7 +284,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns true if a lease stands.
+    /// Returns true if a lease is valid: committed, not ended and not revoked.
     pub(crate) fn holds(&self, lease: Lease) -> bool {
         self.leased(lease)
             .is_some_and(|item| matches!(item.phase, Phase::Leased { .. }))
@@ -271,12 +296,12 @@ impl Scheduler {
         (item.leases == lease.number && self.owner == lease.owner).then_some(item)
     }
 
-    /// Sets in whose name leases are given.
+    /// Sets the owner of all further leases.
     pub(crate) fn set_owner(&mut self, owner: Owner) {
         self.owner = owner;
     }
 
-    /// Returns where a delivery comes from.
+    /// Returns the route, the pipeline and the time of acceptance of a delivery that is not settled.
     pub(crate) fn origin_of(&self, id: DeliveryId) -> Option<Origin> {
         let item = self.items.get(&id)?;
         Some(Origin {
@@ -286,13 +311,13 @@ impl Scheduler {
         })
     }
 
-    /// Returns true if a lease was taken away from its worker by cancelling the delivery.
+    /// Returns true if a lease was revoked, because its delivery was cancelled.
     pub(crate) fn has_revoked(&self, lease: Lease) -> bool {
         self.leased(lease)
             .is_some_and(|item| item.phase == Phase::Revoked)
     }
 
-    /// Notes that a worker takes the delivery out; returns false if it may not have it any more.
+    /// Marks a lease as started by a worker; returns false if it is no longer valid.
     pub(crate) fn start(&mut self, lease: Lease) -> bool {
         let may_start = !self.closed && self.holds(lease);
         if may_start {
@@ -301,13 +326,15 @@ impl Scheduler {
         may_start
     }
 
-    /// Ends a lease, once that is durable. Its permit is released apart.
+    /// Ends a lease, once that is durable. Its permit is released by [`Self::release_permit`].
     pub(crate) fn end(&mut self, lease: Lease, ended: Ended, now: Ticks) {
         let id = lease.id;
         let Some(item) = self.leased(lease) else {
             return;
         };
-        match (item.phase, ended) {
+        let phase = item.phase;
+        self.gates.end_lease(id);
+        match (phase, ended) {
             (Phase::Leased { .. }, Ended::Settled) | (Phase::Revoked, _) => self.remove(id, now),
             (
                 Phase::Leased { .. },
@@ -318,26 +345,29 @@ impl Scheduler {
                 },
             ) => {
                 let to = self.handler_key(&handler);
-                self.move_to(id, to);
-                let item = self.item(id);
-                item.due = due;
-                item.phase = Phase::Waiting;
-                item.after_crash = false;
+                self.put_back(id, to, due, now);
                 // One that yielded has more to run at once.
                 if due > Ticks::MIN {
-                    item.suspected = 0;
-                    let seen = item.seen.take();
-                    let missed = self.backs.since(seen.unwrap_or(u64::MAX), &waits_for);
-                    if missed.is_empty() {
-                        self.await_all(id, waits_for);
-                    } else {
-                        // It came back while nobody waited for it.
-                        let item = self.item(id);
-                        item.due = due.min(now);
-                        let woken = missed.into_iter().map(|back| (back, Wake::All));
-                        item.woken.extend(woken);
-                    }
+                    self.item(id).suspected = 0;
+                    self.await_unless_missed(id, waits_for, now);
                 }
+                if self.is_next(id) {
+                    self.enqueue(id, now);
+                }
+            }
+            (
+                Phase::Leased { .. },
+                Ended::Parked {
+                    handler,
+                    parked,
+                    due,
+                    waits_for,
+                },
+            ) => {
+                let to = self.handler_key(&handler);
+                self.put_back(id, to, Ticks::MAX, now);
+                self.park(id, &parked, due, now);
+                self.await_unless_missed(id, waits_for, now);
                 if self.is_next(id) {
                     self.enqueue(id, now);
                 }
@@ -346,29 +376,61 @@ impl Scheduler {
         }
     }
 
-    /// Gives a permit back; returns true if a delivery waits for it, and may have it.
+    /// Has a delivery wait whose lease has ended.
+    fn put_back(&mut self, id: DeliveryId, handler: usize, due: Ticks, now: Ticks) {
+        self.move_to(id, handler);
+        let item = self.item(id);
+        item.due = due;
+        item.phase = Phase::Waiting;
+        item.waits_since = now;
+        item.after_crash = false;
+    }
+
+    /// Has a delivery wait for dependencies. If one of them recovered while the delivery ran, it is due: nothing waited for it then.
+    fn await_unless_missed(&mut self, id: DeliveryId, waits_for: Vec<Dependency>, now: Ticks) {
+        let seen = self.item(id).seen.take();
+        let missed = self.recoveries.since(seen.unwrap_or(u64::MAX), &waits_for);
+        if missed.is_empty() {
+            self.wait_for_all(id, waits_for);
+            return;
+        }
+        let item = self.item(id);
+        item.due = item.due.min(now);
+        let woken = missed.into_iter().map(|back| (back, Wake::All));
+        item.woken.extend(woken);
+    }
+
+    /// Releases a permit; returns true if a delivery waits for one, and may have it.
     pub(crate) fn release_permit(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
-        let permits = &mut self.handlers[key];
-        permits.taken = permits.taken.saturating_sub(1);
-        !permits.is_idle() && permits.has_free()
+        let queue = &mut self.handlers[key];
+        queue.permits_taken = queue.permits_taken.saturating_sub(1);
+        queue.can_pop() || self.gates.waits_for_permit(key)
     }
 
-    /// Takes a permit for a lease under way, if no delivery waits for one. While suspects run alone, those that wait could not
-    /// take it now.
-    pub(crate) fn try_take_permit(&mut self, handler: &HandlerName, now: Ticks) -> bool {
+    /// Takes another permit for a lease under way, if one is free for it that no delivery has before it. While suspects run alone,
+    /// the deliveries that wait do not count, since they cannot run now.
+    pub(crate) fn try_take_permit(
+        &mut self,
+        lease: Lease,
+        handler: &HandlerName,
+        now: Ticks,
+    ) -> bool {
         let alone = self.alone.is_on(now);
+        let rank = self
+            .leased(lease)
+            .map_or(Priority::Normal, |item| item.rank);
         let key = self.handler_key(handler);
-        let permits = &mut self.handlers[key];
-        let free = (alone || permits.is_idle()) && permits.has_free();
-        permits.taken += u32::from(free);
-        free
+        let queue = &mut self.handlers[key];
+        let takes = queue.may_take(rank) || (alone && queue.has_permit(rank));
+        queue.permits_taken += u32::from(takes);
+        takes
     }
 
-    /// Changes how many of each handler may run at one time. Those that run go on.
+    /// Changes the concurrency limits. Invocations under way continue.
     pub(crate) fn set_caps(&mut self, caps: Caps) {
-        for permits in &mut self.handlers {
-            permits.cap = caps.of(&permits.name);
+        for queue in &mut self.handlers {
+            queue.permits_max = caps.of(&queue.handler);
         }
         self.caps = caps;
     }

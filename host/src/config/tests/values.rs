@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Given, good};
 use crate::alert::{HandlerName, Labels, Priority};
-use crate::config::{Config, Store};
-use crate::queue::StormOptions;
+use crate::config::Config;
+use crate::queue::{StoreUrl, StormOptions};
 use crate::router::Router;
 use crate::runtime::{CredentialKind, Limits, Proxy, SlackRate};
 use crate::secret::Authorization;
@@ -66,7 +66,10 @@ fn every_key_is_read() {
         given.path("handlers"),
         "relative to the file"
     );
-    assert_eq!(config.store, Store::Sqlite(given.path("alert-manager.db")));
+    assert_eq!(
+        config.store,
+        StoreUrl::Sqlite(given.path("alert-manager.db"))
+    );
     assert_eq!(config.queue.retention_time, Duration::from_secs(3 * 86_400));
     assert_eq!(config.queue.retention_bytes_max, 1 << 30);
     assert_eq!(config.webhook.body_bytes_max, 1 << 20);

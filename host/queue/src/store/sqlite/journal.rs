@@ -1,4 +1,4 @@
-//! The record of calls, as rows.
+//! The recorded calls of steps.
 
 use rusqlite::{Connection, params};
 
@@ -10,7 +10,7 @@ use crate::model::clock::{from_nanos, nanos};
 
 use super::codes::{kind_code, kind_of};
 
-/// Appends to the record of a step. The same place written twice is the same call: the later one counts.
+/// Appends calls to the record of a step. An entry with the number of an earlier one replaces it: it is the same call.
 pub(super) fn append(
     conn: &Connection,
     id: DeliveryId,
@@ -34,7 +34,7 @@ pub(super) fn append(
             kind_code(entry.kind),
             keyed,
             name,
-            i64::from(entry.effect) + i64::from(entry.effect && entry.in_doubt),
+            effect_code(entry),
             entry.request,
             entry.result,
             entry.reply,
@@ -43,6 +43,20 @@ pub(super) fn append(
         ])?;
     }
     Ok(())
+}
+
+/// Codes of what an entry is for a retry; 0 for a read that it does not need by itself.
+const EFFECT: i64 = 1;
+const EFFECT_IN_DOUBT: i64 = 2;
+const PARKED: i64 = 3;
+
+fn effect_code(entry: &Entry) -> i64 {
+    match (entry.effect, entry.in_doubt, entry.parked) {
+        (true, false, _) => EFFECT,
+        (true, true, _) => EFFECT_IN_DOUBT,
+        (false, _, true) => PARKED,
+        (false, _, false) => 0,
+    }
 }
 
 const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
@@ -58,9 +72,9 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
         } else {
             CallName::Digest(name)
         },
-        effect: effect > 0,
-        in_doubt: effect > 1,
-        parked: false,
+        effect: matches!(effect, EFFECT | EFFECT_IN_DOUBT),
+        in_doubt: effect == EFFECT_IN_DOUBT,
+        parked: effect == PARKED,
         request: row.get(6)?,
         result: row.get(7)?,
         reply: row.get(8)?,
@@ -70,7 +84,8 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
     Ok((row.get(0)?, entry))
 }
 
-/// Returns what a step has recorded up to its last effect, in order, and how much the others have.
+/// Returns the record of a step up to its last effect, or up to where it was last parked, in order; and the size of the other
+/// steps' records.
 pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite::Result<Recorded> {
     let mut entries = conn
         .prepare_cached(&format!(
@@ -82,7 +97,8 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
     if Failpoint::Unrecorded.is_set() {
         entries.clear();
     }
-    let needed = entries.iter().rposition(|entry| entry.effect);
+    let is_needed = |entry: &Entry| entry.effect || entry.parked;
+    let needed = entries.iter().rposition(is_needed);
     entries.truncate(needed.map_or(0, |last| last + 1));
     let elsewhere = conn
         .prepare_cached(
@@ -101,17 +117,17 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
     Ok(Recorded { entries, elsewhere })
 }
 
-/// Returns a delivery's record as its story has it, in order: all but the replies, which are for retries alone.
+/// Returns the records of all steps, in order, without the replies, which only retries need.
 pub(super) fn all(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
-    let told = ENTRY.replace("reply", "''");
+    let columns = ENTRY.replace("reply", "''");
     conn.prepare_cached(&format!(
-        "SELECT {told} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
+        "SELECT {columns} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
     ))?
     .query_map([id.as_raw()], read_entry)?
     .collect()
 }
 
-/// Returns true if a step of a delivery from this one on has changed something outside the server.
+/// Returns true if step `from_step` of a delivery, or a later one, has changed something outside the server.
 pub(super) fn has_effect(
     conn: &Connection,
     id: DeliveryId,
@@ -119,7 +135,7 @@ pub(super) fn has_effect(
 ) -> rusqlite::Result<bool> {
     conn.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM journal
-             WHERE delivery = ?1 AND step >= ?2 AND effect > 0 AND kind IN (?3, ?4))",
+             WHERE delivery = ?1 AND step >= ?2 AND effect IN (1, 2) AND kind IN (?3, ?4))",
     )?
     .query_one(
         params![
