@@ -78,6 +78,8 @@ impl Review<'_> {
                 .config_under(&over)
                 .iter()
                 .filter(|(key, _)| *key != STORY_BASE)
+                // A route has a key of its own for it, which was checked. Modules need not declare it.
+                .filter(|(key, _)| *key != THREAD_BY || !over.contains_key(THREAD_BY))
                 .map(|(key, value)| {
                     let stated = stated.and_then(|all| all.iter().find(|s| s.is_named(key)));
                     let is_name = stated.is_some_and(|setting| setting.names_a("credential"));
@@ -86,10 +88,6 @@ impl Review<'_> {
                         key: key.clone(),
                         value: value.clone(),
                         path: match &route {
-                            // A route has a key of its own for it.
-                            Some(route) if key == THREAD_BY && over.contains_key(key) => {
-                                format!("{route}.{key}")
-                            }
                             Some(route) if over.contains_key(key) => {
                                 format!("{route}.config.{key}")
                             }

@@ -442,25 +442,25 @@ fn names_of_channels_are_compared_with_slacks() {
     );
 }
 
-/// `plain` declares no settings, so it may have this one.
+/// It is set by a key of its own, as `story_base` is.
 #[test]
-fn threads_of_a_route_are_for_handlers_that_have_the_setting() {
-    let text = |handlers: &str| {
+fn a_module_need_not_declare_how_a_route_threads_messages() {
+    let text = |setting: &str| {
         format!(
-            "{SLACK}routes:\n  - handlers: [{handlers}]\n    slack: {{ thread_by: group }}\nhandlers:\n  notify: {{ allow: {{ slack: [alerts] }} }}\n"
+            "{SLACK}routes:\n  - handlers: [notify]\n    slack: {{ thread_by: group }}\nhandlers:\n  notify: {{ allow: {{ slack: [alerts] }}, config: {{ {setting} }} }}\n"
         )
     };
-    let problems = review_of(&text("notify"), &["notify"]).problems;
-    let [problem] = &problems[..] else {
-        panic!("{problems:?}");
-    };
-    let said = problem.to_string();
-    assert!(
-        said.contains("c.yml:4:25: routes[0].slack.thread_by: notify has no such setting"),
-        "{said}"
+    assert_eq!(
+        review_of(&text("channel: alerts"), &["notify"]).problems,
+        []
     );
-    let both = &["notify", "plain"];
-    assert_eq!(review_of(&text("notify, plain"), both).problems, []);
+    let problems = review_of(&text("slack.threads: group"), &["notify"]).problems;
+    assert!(
+        problems[0]
+            .to_string()
+            .contains("slack.threads: notify has no such setting"),
+        "{problems:?}"
+    );
 }
 
 /// A setting that one handler of a route does not have may be meant for another.
