@@ -2545,8 +2545,11 @@ pub mod exports {
                     pub summary: _rt::String,
                     /// The alertnames that are routed to the handler if the configuration has no routes; `*` for any.
                     pub alerts: _rt::Vec<_rt::String>,
-                    /// Further properties; the host ignores names that it does not know. It knows two.
-                    /// `steps`: the value `act` declares that `enrich` adds nothing, so that the host does not call it.
+                    /// Further properties; the host ignores names that it does not know. It knows three.
+                    /// `steps`: the value `act` declares that `enrich` adds nothing, and the value `enrich` that `act` does nothing,
+                    /// so that the host does not call that hook.
+                    /// `storm`: the value `one` declares that one call of `act` may stand for many alerts that are alike, about which
+                    /// `found` then has facts. The default is `each`: `act` is called for each alert.
                     /// `settings`: the keys that `config` may set, as JSON `[{"name", "type", "default", "about", "required"}]`;
                     /// `alert-manager check` verifies them. The type is string, integer, number, boolean, duration, url, list or
                     /// map; `*` in a name matches any text. `values` may list the values of a string. `refers_to` may declare that

@@ -111,6 +111,15 @@ impl Description {
         self.more.push(("storm".into(), "one".into()));
         self
     }
+
+    /// Declares that [`Handler::act`] and [`Handler::resolved`] do nothing, so that the host does not call them: a handler
+    /// that only enriches. If they do something, it does not happen.
+    #[must_use]
+    pub fn enrich_only(mut self) -> Self {
+        // The name is defined in `handler.wit`, in the comment of `more`.
+        self.more.push(("steps".into(), "enrich".into()));
+        self
+    }
 }
 
 /// Exports a [`Handler`] under the contract's names.

@@ -23,76 +23,82 @@ pub enum Severity {
     Unknown,
 }
 
-/// The names in lower case, from Prometheus' mixins, `PagerDuty`, Opsgenie, Zabbix, Nagios, syslog (RFC 5424) and the
-/// numbered scales that teams use.
-const WORDS: [(Severity, &[&str]); 3] = [
-    (
-        Severity::Critical,
-        &[
-            "critical",
-            "crit",
-            "page",
-            "pager",
-            "paging",
-            "emergency",
-            "emerg",
-            "fatal",
-            "disaster",
-            "high",
-            "highest",
-            "major",
-            "error",
-            "err",
-            "alert",
-            "urgent",
-            "blocker",
-            "down",
-            "p0",
-            "p1",
-            "sev0",
-            "sev1",
-            "sev-0",
-            "sev-1",
-            "s0",
-            "s1",
-        ],
-    ),
-    (
-        Severity::Warning,
-        &[
-            "warning", "warn", "average", "medium", "moderate", "minor", "normal", "ticket", "p2",
-            "p3", "sev2", "sev3", "sev-2", "sev-3", "s2", "s3",
-        ],
-    ),
-    (
-        Severity::Info,
-        &[
-            "info",
-            "information",
-            "informational",
-            "notice",
-            "low",
-            "lowest",
-            "debug",
-            "none",
-            "ok",
-            "p4",
-            "p5",
-            "sev4",
-            "sev5",
-            "sev-4",
-            "sev-5",
-            "s4",
-            "s5",
-        ],
-    ),
-];
-
 impl Severity {
+    /// The names in lower case, from Prometheus' mixins, `PagerDuty`, Opsgenie, Zabbix, Nagios, Jira, syslog (RFC 5424),
+    /// Kubernetes' events and the numbered scales that teams use. The server's table of priorities has the same names.
+    pub const WORDS: [(Self, &'static [&'static str]); 3] = [
+        (
+            Self::Critical,
+            &[
+                "critical",
+                "crit",
+                "page",
+                "pager",
+                "paging",
+                "emergency",
+                "emerg",
+                "fatal",
+                "panic",
+                "disaster",
+                "high",
+                "highest",
+                "major",
+                "severe",
+                "error",
+                "err",
+                "alert",
+                "urgent",
+                "blocker",
+                "down",
+                "p0",
+                "p1",
+                "sev0",
+                "sev1",
+                "sev-0",
+                "sev-1",
+                "s0",
+                "s1",
+            ],
+        ),
+        (
+            Self::Warning,
+            &[
+                "warning", "warn", "average", "medium", "moderate", "minor", "ticket", "p2", "p3",
+                "sev2", "sev3", "sev-2", "sev-3", "s2", "s3",
+            ],
+        ),
+        (
+            Self::Info,
+            &[
+                "info",
+                "information",
+                "informational",
+                "notice",
+                "normal",
+                "low",
+                "lowest",
+                "trivial",
+                "debug",
+                "verbose",
+                "none",
+                "ok",
+                "not classified",
+                "p4",
+                "p5",
+                "sev4",
+                "sev5",
+                "sev-4",
+                "sev-5",
+                "s4",
+                "s5",
+            ],
+        ),
+    ];
+
     /// Returns the severity that a name stands for, ignoring case; [`Severity::Unknown`] if it is not in the table.
     pub fn of_word(word: &str) -> Self {
         let word = word.trim();
-        WORDS
+        Self::WORDS
             .iter()
             .find(|(_, words)| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
             .map_or(Self::Unknown, |(severity, _)| *severity)
@@ -122,7 +128,7 @@ mod tests {
 
     #[test]
     fn each_name_is_in_the_table_once() {
-        let all: Vec<&str> = WORDS
+        let all: Vec<&str> = Severity::WORDS
             .iter()
             .flat_map(|(_, words)| words.iter().copied())
             .collect();
@@ -148,6 +154,7 @@ mod tests {
             ("average", Severity::Warning),
             ("P2", Severity::Warning),
             ("informational", Severity::Info),
+            ("Normal", Severity::Info),
             ("<!channel>", Severity::Unknown),
             ("", Severity::Unknown),
         ] {

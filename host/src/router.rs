@@ -2,6 +2,7 @@
 
 mod matcher;
 mod re2;
+mod storm;
 #[cfg(test)]
 mod tests;
 
@@ -11,14 +12,37 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::alert::{HandlerName, Labels, Priority};
+use crate::alert::{HandlerName, Labels, Priority, Ranked, RankedBy, SeverityMap};
 use crate::description::Description;
 use crate::plan::Plan;
 
 pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use storm::InStorm;
 
 /// Slightly less than Alertmanager's default `repeat_interval` of 4 hours, so that each of its reminders runs.
 pub const REPEAT_AFTER_DEFAULT: Duration = Duration::from_secs((3 * 60 + 50) * 60);
+
+/// The setting by which handlers get `routes[].slack.thread_by`.
+pub const THREAD_BY: &str = "slack.thread_by";
+
+/// What decides about deliveries beside the routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `severity_map`: a team's own words for the severity of an alert.
+    pub severity_map: SeverityMap,
+    /// `storm.by`: the labels whose values are equal among the alerts of a storm. Empty if storms are off.
+    pub storm_by: BTreeSet<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let storm_by = ["alertname", "cluster"].map(str::to_owned);
+        Self {
+            severity_map: SeverityMap::default(),
+            storm_by: storm_by.into(),
+        }
+    }
+}
 
 /// A route: which alerts match, and which handlers run for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +128,9 @@ pub struct Router {
     routes: Vec<Route>,
     /// The number of each route in lists: those of the configuration come first.
     numbers: Vec<usize>,
+    /// How the deliveries of each route run in a storm.
+    in_storm: Vec<InStorm>,
+    settings: Settings,
     /// The settings of the routes of the server's own alerts, by the routes' names.
     own: BTreeMap<Arc<str>, Arc<BTreeMap<String, String>>>,
 }
@@ -112,12 +139,7 @@ impl Router {
     /// Takes the routes in the order of the configuration.
     #[must_use]
     pub fn new(routes: Vec<Route>) -> Self {
-        let numbers = (0..routes.len()).collect();
-        Self {
-            routes,
-            numbers,
-            own: BTreeMap::new(),
-        }
+        Self::with_described(routes, &[])
     }
 
     /// Takes the routes of the configuration and adds routes for the modules that none of them names, before the first route
@@ -143,11 +165,22 @@ impl Router {
         numbers.splice(place..place, later);
         let mut routes = configured;
         routes.splice(place..place, described);
+        let in_storm = routes.iter();
+        let in_storm = in_storm.map(|route| InStorm::of(&route.handlers, descriptions));
         Self {
+            in_storm: in_storm.collect(),
             routes,
             numbers,
+            settings: Settings::default(),
             own: BTreeMap::new(),
         }
+    }
+
+    /// Replaces the settings, which are the defaults otherwise.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// Adds the settings of routes that alerts do not take by their labels.
@@ -198,6 +231,23 @@ impl Router {
         taken
     }
 
+    /// Returns the priority that the route at `index` gives to an alert with `labels`, and what decides it.
+    #[must_use]
+    pub fn priority(&self, index: usize, labels: &Labels) -> Ranked {
+        match self.routes.get(index).and_then(|route| route.priority) {
+            Some(priority) => Ranked::new(priority, RankedBy::Route),
+            None => self.settings.severity_map.of(labels),
+        }
+    }
+
+    /// Returns how the deliveries of the route at `index` run in a storm; `None` if storms are off, or if there is no such
+    /// route.
+    #[must_use]
+    pub fn in_storm(&self, index: usize) -> Option<&InStorm> {
+        let is_on = !self.settings.storm_by.is_empty();
+        self.in_storm.get(index).filter(|_| is_on)
+    }
+
     /// Returns a plan for each route that an alert with `labels` takes, in order.
     #[must_use]
     pub fn plan(&self, labels: &Labels) -> Vec<Plan> {
@@ -205,12 +255,13 @@ impl Router {
         taken
             .map(|index| {
                 let route = &self.routes[index];
+                let runs_as_one = self.in_storm(index) == Some(&InStorm::One);
                 Plan {
                     route: route.name.clone(),
                     handlers: route.handlers.clone(),
-                    priority: route.priority.unwrap_or_else(|| Priority::of(labels)),
+                    priority: self.priority(index, labels).priority,
                     repeat_after: route.repeat_after,
-                    storm: None,
+                    storm: runs_as_one.then(|| storm::key(&self.settings.storm_by, labels)),
                 }
             })
             .collect()

@@ -32,6 +32,7 @@ mod outgoing;
 mod packaging;
 mod pictures;
 mod pins;
+mod priority;
 mod proxy;
 mod readme;
 mod real_alertmanager;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use alert_manager::alert::{Priority, SEVERITY_WORDS};
 use alert_manager::cli::{self, ArgumentHelp};
 use alert_manager::config::{Described, Written, described, shown_amount};
 use alert_manager::runtime::{Bounds, LimitKey, LimitName, Limits, Unit};
@@ -191,6 +192,28 @@ fn keys() -> String {
 fn the_page_about_the_configuration_has_every_key_and_variable() {
     assert_current("configuration.md", "variables", &variables());
     assert_current("configuration.md", "keys", &keys());
+}
+
+#[test]
+fn the_page_about_the_configuration_has_every_word_for_a_priority() {
+    let rows: Vec<_> = Priority::ALL
+        .iter()
+        .flat_map(|priority| {
+            SEVERITY_WORDS
+                .iter()
+                .filter(move |row| row.priority == *priority)
+        })
+        .map(|row| {
+            let words: Vec<_> = row.words.iter().map(|word| code(word)).collect();
+            [
+                code(row.priority.as_str()),
+                words.join(", "),
+                row.source.to_owned(),
+            ]
+        })
+        .collect();
+    let text = table(["priority", "words", "where they come from"], &rows);
+    assert_current("configuration.md", "severity words", &text);
 }
 
 fn variables() -> String {

@@ -7,6 +7,7 @@ mod fingerprint;
 mod handler;
 mod labels;
 mod occurrence;
+mod priority;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ pub use fingerprint::{Fingerprint, FingerprintError};
 pub use handler::{HandlerName, StepKind};
 pub use labels::Labels;
 pub use occurrence::Occurrence;
+pub use priority::{Priority, Ranked, RankedBy, SEVERITY_WORDS, SeverityMap, SeverityWords};
 
 /// A moment in UTC with nanoseconds.
 pub type Timestamp = jiff::Timestamp;
@@ -162,30 +164,6 @@ pub struct Event {
     pub occurrence: Occurrence,
 }
 
-/// The priority of a delivery; deliveries with a higher one are leased first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// `severity` is `critical`, in any case.
-    Critical,
-    /// `severity` is `warning`, in any case.
-    Warning,
-    /// Any other severity, or none.
-    Normal,
-}
-
-impl Priority {
-    /// Returns the priority for the label `severity`, ignoring case.
-    #[must_use]
-    pub fn of(labels: &Labels) -> Self {
-        match labels.get("severity") {
-            Some(s) if s.eq_ignore_ascii_case("critical") => Self::Critical,
-            Some(s) if s.eq_ignore_ascii_case("warning") => Self::Warning,
-            _ => Self::Normal,
-        }
-    }
-}
-
 /// The route of alerts about dead letters. No configured route may have this name. If such an alert is dead-lettered itself,
 /// it is sent by the next alternative instead of being reported as another dead letter.
 pub const DEAD_LETTER_ROUTE: &str = "dead-letter";
@@ -206,18 +184,6 @@ mod tests {
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
         pairs.iter().copied().collect()
-    }
-
-    #[test]
-    fn severity_decides_the_priority_in_whatever_case() {
-        for (severity, expected) in [
-            ("CRITICAL", Priority::Critical),
-            ("Warning", Priority::Warning),
-            ("info", Priority::Normal),
-        ] {
-            assert_eq!(Priority::of(&labels(&[("severity", severity)])), expected);
-        }
-        assert_eq!(Priority::of(&Labels::default()), Priority::Normal);
     }
 
     #[test]

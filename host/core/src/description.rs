@@ -19,6 +19,9 @@ pub struct Description {
     /// True if its `enrich` adds nothing and is not called.
     #[serde(default)]
     pub act_only: bool,
+    /// True if its `act` does nothing and is not called.
+    #[serde(default)]
+    pub enrich_only: bool,
     /// True if one run of its `act` may stand for many alerts of a storm (`storm` is `one`).
     #[serde(default)]
     pub storm_one: bool,

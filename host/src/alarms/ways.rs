@@ -299,6 +299,7 @@ mod tests {
             summary: String::new(),
             alerts: alerts.iter().map(|&name| name.to_owned()).collect(),
             act_only: false,
+            enrich_only: false,
             storm_one: false,
             settings: None,
         }

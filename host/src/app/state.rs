@@ -235,7 +235,8 @@ impl State {
         let config = self.config.whole.load();
         let serving = self.registry.serving();
         let (modules, descriptions) = (serving.listed(), serving.descriptions());
-        let router = Router::with_described(config.routes.clone(), &descriptions);
+        let router = Router::with_described(config.routes.clone(), &descriptions)
+            .with_settings(config.router.clone());
         let ways = Ways::new(
             config.dead_letter.as_deref(),
             &config.handlers,
@@ -245,6 +246,7 @@ impl State {
         self.router.store(Arc::new(router.with_own(ways.routes())));
         self.notifier.set_ways(ways, has_scanned);
         self.queue.set_caps(options::caps(&config, &descriptions));
+        self.queue.set_storm(config.queue.storm);
         self.metrics.handlers(modules.iter().filter_map(|module| {
             Some((
                 module.name.as_ref()?.as_str(),

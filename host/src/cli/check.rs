@@ -1,5 +1,7 @@
 //! `check`: reports all problems of the configuration and of the modules at once.
 
+mod storms;
+
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -11,10 +13,12 @@ use super::print::{self, Paint};
 use super::{online, serve};
 use crate::alarms::Ways;
 use crate::config::{Config, Overrides};
+use crate::description::Description;
 use crate::findings::{self, Finding};
 use crate::http::server::Tls;
 use crate::review;
 use crate::router::Router;
+use storms::Storms;
 
 /// The results of the check.
 #[derive(Default)]
@@ -25,6 +29,7 @@ struct Findings {
     warnings: Vec<Finding>,
     /// Hints, and what was reached.
     notes: Vec<String>,
+    storms: Storms,
     found: Found,
 }
 
@@ -79,6 +84,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             "problems": findings.problems,
             "warnings": findings.warnings,
             "notes": findings.notes,
+            "storms": findings.storms.json(),
             "modules": modules(&findings.found),
         }));
     } else {
@@ -103,7 +109,17 @@ fn review(config: &Config, is_whole: bool, findings: &mut Findings) {
     findings.problems.extend(reviewed.problems);
     findings.warnings.extend(reviewed.warnings);
     if is_whole {
-        check_reporting(config, findings);
+        let descriptions = &findings.found.descriptions;
+        let router = Router::with_described(config.routes.clone(), descriptions)
+            .with_settings(config.router.clone());
+        findings.storms = Storms::of(&router, descriptions);
+        findings
+            .warnings
+            .extend(reporting(config, &router, descriptions));
+        if config.router.storm_by.is_empty() {
+            let note = "storms are off (storm.over is 0): each alert runs by itself";
+            findings.notes.push(note.to_owned());
+        }
     }
     let by_place = |finding: &Finding| findings::position(&finding.problem);
     findings.problems.sort_by_key(by_place);
@@ -163,25 +179,22 @@ fn modules(found: &Found) -> serde_json::Value {
             .find(|description| Some(&description.name) == file.name.as_ref());
         let mut module = json!(file);
         module["settings"] = json!(description.and_then(|d| d.settings.as_ref()));
+        module["storm"] = json!(description.map(|d| if d.storm_one { "one" } else { "each" }));
         module
     });
     modules.collect()
 }
 
-/// Checks whether anybody is notified of dead letters.
-fn check_reporting(config: &Config, findings: &mut Findings) {
-    let descriptions = &findings.found.descriptions;
-    let router = Router::with_described(config.routes.clone(), descriptions);
+/// Returns a warning if nobody is notified of dead letters.
+fn reporting(config: &Config, router: &Router, descriptions: &[Description]) -> Option<Finding> {
     let ways = Ways::new(
         config.dead_letter.as_deref(),
         &config.handlers,
-        &router,
+        router,
         descriptions,
     );
     let warning = ways.reporting().warning();
-    findings
-        .warnings
-        .extend(warning.map(|text| outside(text.to_owned())));
+    warning.map(|text| outside(text.to_owned()))
 }
 
 fn show(findings: &Findings) {
@@ -200,6 +213,9 @@ fn show(findings: &Findings) {
                 }
             ));
         }
+    }
+    for line in findings.storms.lines() {
+        print::line(&print::plain(&line));
     }
     for note in &findings.notes {
         print::line(&print::plain(note));

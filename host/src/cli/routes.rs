@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::args::RoutesArgs;
 use super::print::{self, Paint};
 use super::{modules, send, serve};
-use crate::alert::{Labels, Timestamp};
+use crate::alert::{Labels, Ranked, RankedBy, Timestamp};
 use crate::config::Overrides;
 use crate::http::webhook;
 use crate::router::{RouteOutcome, Router};
@@ -33,7 +33,8 @@ pub(super) fn run(args: &RoutesArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     let descriptions = modules::load(&config)?.descriptions;
-    let router = Router::with_described(config.routes.clone(), &descriptions);
+    let router = Router::with_described(config.routes.clone(), &descriptions)
+        .with_settings(config.router.clone());
     if args.json {
         let mut answers: Vec<_> = sets.iter().map(|labels| matched(&router, labels)).collect();
         print::json(&if answers.len() == 1 {
@@ -98,12 +99,28 @@ fn show(router: &Router, labels: &Labels) {
                 print::one_line(&matcher.matcher)
             ));
         }
+        if verdict.outcome == RouteOutcome::Taken {
+            let ranked = router.priority(verdict.index, labels);
+            print::line(&format!("      {}", priority(ranked, labels)));
+        }
     }
     if !verdicts.iter().any(|v| v.outcome == RouteOutcome::Taken) {
         print::line(&paint.yellow(
             "  no route matches: the alert would be stored as done, and no handler would run",
         ));
     }
+}
+
+/// Returns the priority of an alert, and why it has that one.
+fn priority(ranked: Ranked, labels: &Labels) -> String {
+    let value = |label| labels.get(label).unwrap_or_default();
+    let why = match ranked.by {
+        RankedBy::Route => "set by the route".to_owned(),
+        RankedBy::Map { label } => format!("severity_map has its {label}, {:?}", value(label)),
+        RankedBy::Table { label } => format!("its {label} is {:?}", value(label)),
+        RankedBy::Nothing => "neither severity nor priority has a known word".to_owned(),
+    };
+    format!("priority {}: {why}", ranked.priority)
 }
 
 fn read_alerts(file: &Path) -> anyhow::Result<Vec<Labels>> {

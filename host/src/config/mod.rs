@@ -31,7 +31,7 @@ use crate::alert::HandlerName;
 use crate::http::server::{self, Bound, TlsSettings};
 use crate::http::{api, origin, webhook};
 use crate::queue::{self, StoreUrl};
-use crate::router::Route;
+use crate::router::{self, Route};
 use crate::runtime::{Bounds, Credential, Proxy, SlackRate, SlackSettings};
 use crate::worker;
 
@@ -76,7 +76,7 @@ pub struct Config {
     pub sandbox: Bounds,
     /// `store`.
     pub store: StoreUrl,
-    /// `retention` and `webhook.queue_depth_max`.
+    /// `retention`, `webhook.queue_depth_max`, `storm.over` and `storm.within`.
     pub queue: queue::Options,
     /// `webhook`.
     pub webhook: webhook::Settings,
@@ -94,6 +94,8 @@ pub struct Config {
     pub credentials: BTreeMap<String, Arc<Credential>>,
     /// `routes`, in the order of the file; empty if routes are made from descriptions alone.
     pub routes: Vec<Route>,
+    /// `severity_map` and `storm.by`.
+    pub router: router::Settings,
     /// `heartbeats` that are expected, by name.
     pub heartbeats: BTreeMap<String, Expected>,
     /// `heartbeats` that this server sends.
@@ -140,6 +142,7 @@ impl Config {
             },
             credentials: BTreeMap::new(),
             routes: Vec::new(),
+            router: router::Settings::default(),
             heartbeats: BTreeMap::new(),
             pings: Vec::new(),
             dead_letter: None,

@@ -92,6 +92,11 @@ impl Node {
         matches!(&self.value, Value::List(items) if !items.is_empty())
     }
 
+    /// Returns true for a list without items.
+    pub(super) fn is_empty_list(&self) -> bool {
+        matches!(&self.value, Value::List(items) if items.is_empty())
+    }
+
     /// Returns true for a mapping.
     pub(super) fn is_mapping(&self) -> bool {
         matches!(self.value, Value::Map(_))

@@ -116,7 +116,6 @@ impl<'a> Section<'a> {
             }
             let path = self.path_of(key);
             let advice = match closest(key, &known) {
-                _ if path == "storm" => "it is not supported by this version: remove it".to_owned(),
                 _ if known.contains(&key) => {
                     format!("it has no meaning beside {}", self.taken.join(", "))
                 }

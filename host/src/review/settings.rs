@@ -7,6 +7,7 @@ use crate::alert::HandlerName;
 use crate::config::{closest, parse_http_url, placeholder};
 use crate::description::{Description, Setting};
 use crate::policy::{HttpGrant, allow_with, scalar};
+use crate::router::THREAD_BY;
 use crate::runtime::ModuleInfo;
 use crate::shapes;
 use crate::units::parse_duration;
@@ -78,6 +79,8 @@ impl Review<'_> {
                 .config_under(&over)
                 .iter()
                 .filter(|(key, _)| *key != STORY_BASE)
+                // A route has a key of its own for it, which was checked. Modules need not declare it.
+                .filter(|(key, _)| *key != THREAD_BY || !over.contains_key(THREAD_BY))
                 .map(|(key, value)| {
                     let declared = declared.and_then(|all| all.iter().find(|s| s.is_named(key)));
                     let is_name = declared.is_some_and(|setting| setting.names_a("credential"));

@@ -39,6 +39,7 @@ fn module(
         summary: "Does.".to_owned(),
         alerts,
         act_only: false,
+        enrich_only: false,
         storm_one: false,
         settings,
     };
@@ -438,6 +439,27 @@ fn names_of_channels_are_compared_with_slacks() {
             .to_string()
             .contains("b and a are the same channel"),
         "{twins:?}"
+    );
+}
+
+/// It is set by a key of its own, as `story_base` is.
+#[test]
+fn a_module_need_not_declare_how_a_route_threads_messages() {
+    let text = |setting: &str| {
+        format!(
+            "{SLACK}routes:\n  - handlers: [notify]\n    slack: {{ thread_by: group }}\nhandlers:\n  notify: {{ allow: {{ slack: [alerts] }}, config: {{ {setting} }} }}\n"
+        )
+    };
+    assert_eq!(
+        review_of(&text("channel: alerts"), &["notify"]).problems,
+        []
+    );
+    let problems = review_of(&text("slack.threads: group"), &["notify"]).problems;
+    assert!(
+        problems[0]
+            .to_string()
+            .contains("slack.threads: notify has no such setting"),
+        "{problems:?}"
     );
 }
 

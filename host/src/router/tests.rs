@@ -29,6 +29,7 @@ fn described(name: &str, alerts: &[&str]) -> Description {
         summary: String::new(),
         alerts: alerts.iter().map(|a| (*a).to_owned()).collect(),
         act_only: false,
+        enrich_only: false,
         storm_one: false,
         settings: None,
     }
@@ -330,4 +331,106 @@ fn a_digest_names_matchers_and_handlers_and_nothing_else() {
         route(&["a=b", "c=d"], &[]).name,
         route(&["a=b"], &["c=d"]).name
     );
+}
+
+#[test]
+fn the_route_s_priority_goes_before_the_team_s_words_and_those_before_the_table() {
+    let mut urgent = route(&["team=core"], &["notify"]);
+    urgent.priority = Some(Priority::Critical);
+    urgent.after_match = AfterMatch::Continue;
+    let mut quiet = route(&["team=test"], &["notify"]);
+    quiet.priority = Some(Priority::Normal);
+    let mut settings = Settings::default();
+    settings.severity_map.insert("gold", Priority::Critical);
+    settings.severity_map.insert("page", Priority::Warning);
+    let routes = vec![urgent, quiet, route(&[], &["notify"])];
+    let router = Router::new(routes.clone()).with_settings(settings);
+    let table = Router::new(routes);
+    let priorities = |router: &Router, pairs: &[(&str, &str)]| -> Vec<Priority> {
+        let plans = router.plan(&labels(pairs));
+        plans.iter().map(|plan| plan.priority).collect()
+    };
+    use Priority::{Critical, Normal, Warning};
+    for (pairs, with_words, without) in [
+        (&[("severity", "GOLD")][..], &[Critical][..], &[Normal][..]),
+        (&[("severity", "page")], &[Warning], &[Critical]),
+        (&[("severity", "sev1")], &[Critical], &[Critical]),
+        (
+            &[("severity", "gold"), ("team", "test")],
+            &[Normal],
+            &[Normal],
+        ),
+        (
+            &[("severity", "info"), ("team", "core")],
+            &[Critical, Normal],
+            &[Critical, Normal],
+        ),
+        (&[("priority", "P2")], &[Warning], &[Warning]),
+        (&[], &[Normal], &[Normal]),
+    ] {
+        assert_eq!(priorities(&router, pairs), with_words, "{pairs:?}");
+        assert_eq!(priorities(&table, pairs), without, "{pairs:?}");
+    }
+    let by = |index, pairs: &[(&str, &str)]| router.priority(index, &labels(pairs)).by;
+    let gold = &[("severity", "gold")];
+    assert_eq!(by(0, gold), RankedBy::Route);
+    assert_eq!(by(2, gold), RankedBy::Map { label: "severity" });
+    assert_eq!(
+        by(2, &[("priority", "p0")]),
+        RankedBy::Table { label: "priority" }
+    );
+    assert_eq!(by(2, &[]), RankedBy::Nothing);
+}
+
+#[test]
+fn a_plan_has_what_its_storm_has_in_common_if_its_route_runs_as_one() {
+    let one = |name: &str| {
+        let mut description = described(name, &["*"]);
+        description.storm_one = true;
+        description
+    };
+    let descriptions = [one("notify"), one("dropped-in"), described("restart", &[])];
+    let storms = |router: &Router| -> Vec<Option<String>> {
+        let alert = labels(&[("alertname", "Down"), ("cluster", "eu"), ("pod", "a")]);
+        let plans = router.plan(&alert).into_iter();
+        plans
+            .map(|plan| plan.storm.map(|storm| storm.to_string()))
+            .collect()
+    };
+    let mut both = route(&["alertname=Down"], &["restart", "notify"]);
+    both.after_match = AfterMatch::Continue;
+    let mut last = route(&["alertname=Down"], &["notify"]);
+    last.after_match = AfterMatch::Continue;
+    let routes = vec![both, last];
+    let router = Router::with_described(routes.clone(), &descriptions);
+    let usual = Some(r#"{"alertname":"Down","cluster":"eu"}"#.to_owned());
+    assert_eq!(
+        storms(&router),
+        [None, usual.clone(), usual],
+        "also on the route that a description makes"
+    );
+    assert_eq!(
+        router.in_storm(0),
+        Some(&InStorm::Each {
+            because: vec![HandlerName::new("restart")]
+        })
+    );
+
+    let by_pod = Settings {
+        storm_by: ["pod".to_owned()].into(),
+        ..Settings::default()
+    };
+    let pod = Some(r#"{"pod":"a"}"#.to_owned());
+    let router = router.with_settings(by_pod);
+    assert_eq!(storms(&router), [None, pod.clone(), pod]);
+    let off = Settings {
+        storm_by: BTreeSet::new(),
+        ..Settings::default()
+    };
+    let router = router.with_settings(off);
+    assert_eq!(storms(&router), [None, None, None]);
+    assert_eq!(router.in_storm(1), None);
+
+    let router = Router::with_described(routes, &descriptions[2..]);
+    assert_eq!(storms(&router), [None, None], "the module is gone");
 }

@@ -17,7 +17,7 @@ use wasmtime::component::Component;
 use alert_manager_core::description::Description;
 
 /// The version of the format of the stored files.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Why the folder of the cache cannot be used.
 #[derive(Debug, thiserror::Error)]

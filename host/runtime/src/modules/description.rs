@@ -46,19 +46,37 @@ pub(crate) fn checked(given: hooks::Description) -> Result<Description, String> 
         ));
     }
     let settings = settings::stated(&given.more)?;
+    // In `handler.wit`, at `more`.
+    let declared = |name: &str| {
+        let mut more = given.more.iter();
+        more.find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let steps = declared("steps");
+    let storm_one = runs_as_one(declared("storm"))?;
     Ok(Description {
         name: HandlerName::new(&given.name),
         version: given.version,
         summary: summary.to_owned(),
         alerts,
-        storm_one: false,
-        // `wit/handler.wit` documents this at `more`.
-        act_only: given
-            .more
-            .iter()
-            .any(|(name, value)| name == "steps" && value == "act"),
+        // `wit/handler.wit` documents these at `more`.
+        act_only: steps == Some("act"),
+        enrich_only: steps == Some("enrich"),
+        storm_one,
         settings,
     })
+}
+
+/// Reads what a handler declares about storms: by default each alert runs by itself.
+fn runs_as_one(storm: Option<&str>) -> Result<bool, String> {
+    match storm {
+        Some("one") => Ok(true),
+        Some("each") | None => Ok(false),
+        Some(other) => Err(format!(
+            "describe().more has the storm {:?}: write `one` if one run may stand for many alerts, else `each`",
+            cut(other, 64)
+        )),
+    }
 }
 
 fn is_kebab_case(name: &str) -> bool {
@@ -99,6 +117,58 @@ mod tests {
             alerts: vec!["B".to_owned(), "A".to_owned(), "B".to_owned()],
             more: vec![],
         })
+    }
+
+    fn with_more(more: &[(&str, &str)]) -> Result<Description, String> {
+        let more = more.iter();
+        checked(hooks::Description {
+            name: "a".to_owned(),
+            version: "1.0.0".to_owned(),
+            summary: "Does.".to_owned(),
+            alerts: vec![],
+            more: more
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        })
+    }
+
+    #[test]
+    fn a_handler_declares_which_of_its_hooks_is_called() {
+        for (more, act_only, enrich_only) in [
+            (&[][..], false, false),
+            (&[("steps", "act")], true, false),
+            (&[("steps", "enrich")], false, true),
+            (&[("steps", "something new")], false, false),
+            // Never both: nothing would run.
+            (&[("steps", "act"), ("steps", "enrich")], true, false),
+        ] {
+            let read = with_more(more).unwrap();
+            assert_eq!(
+                (read.act_only, read.enrich_only),
+                (act_only, enrich_only),
+                "{more:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_run_stands_for_many_alerts_only_if_the_handler_declares_it() {
+        for (more, storm_one) in [
+            (&[][..], false),
+            (&[("storm", "one")], true),
+            (&[("storm", "each")], false),
+        ] {
+            assert_eq!(with_more(more).unwrap().storm_one, storm_one, "{more:?}");
+        }
+        for wrong in ["", "One", "once", "yes"] {
+            let error = with_more(&[("storm", wrong)]).unwrap_err();
+            assert_eq!(
+                error,
+                format!(
+                    "describe().more has the storm {wrong:?}: write `one` if one run may stand for many alerts, else `each`"
+                )
+            );
+        }
     }
 
     #[test]

@@ -106,6 +106,13 @@ retention: {{ time: 7d, size: 2GiB }}
             );
         }
         text.push_str(
+            "# Words of your own for the priority of an alert (labels severity and priority), beside the usual ones.
+# severity_map: { critical: [gold], warning: [silver] }
+# More alerts than this that are alike run as one, if their handlers allow it. These are the defaults.
+# storm: { over: 20, within: 1m, by: [alertname, cluster] }
+",
+        );
+        text.push_str(
             "# An alert that has to come at least this often, such as kube-prometheus' Watchdog.
 # heartbeats:
 #   prometheus: { matchers: ['alertname=\"Watchdog\"'], every: 15m }
@@ -347,6 +354,7 @@ mod tests {
                 summary: "Does.".to_owned(),
                 alerts: vec![name.to_owned()],
                 act_only: false,
+                enrich_only: false,
                 storm_one: false,
                 settings,
             };

@@ -10,6 +10,7 @@ mod limits;
 mod proxy;
 mod routes;
 mod slack;
+mod storms;
 mod web;
 mod webhook;
 
@@ -36,6 +37,8 @@ pub(super) const PARTS: &[Part] = &[
     proxy::PROXY,
     slack::SLACK,
     credentials::CREDENTIALS,
+    storms::SEVERITY_MAP,
+    storms::STORM,
     alarms::DEAD_LETTER,
     alarms::HEARTBEATS,
     limits::SANDBOX,

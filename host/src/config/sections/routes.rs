@@ -11,7 +11,7 @@ use crate::config::key::{Key, Written};
 use crate::config::node::{Node, Place};
 use crate::config::reader::Reader;
 use crate::config::section::Section;
-use crate::router::{AfterMatch, Matcher, Route};
+use crate::router::{AfterMatch, Matcher, Route, THREAD_BY};
 use crate::units::format_duration;
 
 /// For a list of handlers that is empty; mostly the alerts are meant to be dropped.
@@ -58,7 +58,7 @@ const ROUTE_KEYS: &[Key] = &[
         Written::Scalar("critical, warning or normal"),
         "`critical`, `warning` or `normal`: what runs first if something waits.",
     )
-    .default("by the label `severity`")
+    .default("by the labels `severity` and `priority`")
     .example("critical"),
     Key::new(
         "repeat_after",
@@ -68,9 +68,21 @@ const ROUTE_KEYS: &[Key] = &[
     )
     .default_of(|| format_duration(Route::new(Vec::new(), Vec::new()).repeat_after))
     .example("1h"),
+    Key::new("slack", Written::Mapping(ROUTE_SLACK_KEYS), "How messages of this route are posted to Slack."),
     Key::new("config", Written::Settings, "Settings that override those of each handler.")
         .example("{ channel: oncall }"),
 ];
+
+/// The value of `slack.thread_by`.
+const GROUP: &str = "group";
+
+const ROUTE_SLACK_KEYS: &[Key] = &[Key::new(
+    "thread_by",
+    Written::Scalar(GROUP),
+    "`group`: the alerts of one Alertmanager group share a parent message, which counts them, and are posted into its thread. \
+     Handlers get it as the setting `slack.thread_by`.",
+)
+.example(GROUP)];
 
 fn routes(d: &mut Decoding<'_>) {
     let Some((key, node, path)) = d.top.find("routes") else {
@@ -117,13 +129,20 @@ fn route(reader: &mut Reader, mut section: Section<'_>) -> Option<Route> {
         route.after_match = AfterMatch::Continue;
     }
     section.set(reader, "repeat_after", &mut route.repeat_after);
-    route.priority = section.parsed(reader, "priority", |text| match text {
-        "critical" => Some(Priority::Critical),
-        "warning" => Some(Priority::Warning),
-        "normal" => Some(Priority::Normal),
-        _ => None,
+    route.priority = section.parsed(reader, "priority", |text| {
+        let mut all = Priority::ALL.into_iter();
+        all.find(|priority| priority.as_str() == text)
     });
     route.config = settings_map(reader, &mut section);
+    if let Some(mut slack) = section.below(reader, "slack") {
+        let thread_by = slack.parsed(reader, "thread_by", |text| {
+            (text == GROUP).then(|| text.to_owned())
+        });
+        if let Some(by) = thread_by {
+            Arc::make_mut(&mut route.config).insert(THREAD_BY.to_owned(), by);
+        }
+        slack.finish(reader);
+    }
     section.finish(reader);
     Some(route)
 }

@@ -28,8 +28,52 @@ fn each_problem_has_a_place_and_a_remedy() {
             "am.yml:2:1: unknown key qqq — the keys here are listen, ",
         ),
         (
-            "storm: { over: 20 }",
-            "am.yml:2:1: unknown key storm — it is not supported by this version: remove it",
+            "storm: { over: -1 }",
+            "am.yml:2:16: storm.over is \"-1\" — it should be a whole number; 0 is off",
+        ),
+        (
+            "storm: { within: 0s }",
+            "am.yml:2:18: storm.within is \"0s\" — it should be a duration of more than 0",
+        ),
+        (
+            "storm: { by: [] }",
+            "am.yml:2:14: storm.by names no label, so alerts of any name would run as one — name one, as in [alertname, cluster]; to turn storms off, write over: 0",
+        ),
+        (
+            "storm: { by: alertname }",
+            "am.yml:2:14: storm.by is \"alertname\" — it should be a list",
+        ),
+        (
+            "storm: { by: [a, b, a] }",
+            "am.yml:2:21: storm.by names a twice — name each label once",
+        ),
+        (
+            "storm: { above: 3 }",
+            "am.yml:2:10: unknown key storm.above — the keys here are over, within, by",
+        ),
+        (
+            "severity_map: { critical: [gold, GOLD] }",
+            "am.yml:2:34: severity_map.critical has \"GOLD\" twice — name each word once",
+        ),
+        (
+            "severity_map: { warning: [Gold], critical: [gold] }",
+            "am.yml:2:27: severity_map.warning has \"Gold\", which severity_map.critical has too",
+        ),
+        (
+            "severity_map: { critical: gold }",
+            "am.yml:2:27: severity_map.critical is \"gold\" — it should be a list",
+        ),
+        (
+            "severity_map: { high: [gold] }",
+            "am.yml:2:17: unknown key severity_map.high — the keys here are critical, warning, normal",
+        ),
+        (
+            "routes: [{ handlers: [x], slack: { thread_by: alert } }]",
+            "am.yml:2:47: routes[0].slack.thread_by is \"alert\" — it should be group",
+        ),
+        (
+            "routes: [{ handlers: [x], slack: { thread: group } }]",
+            "am.yml:2:36: unknown key routes[0].slack.thread — did you mean thread_by?",
         ),
         (
             "listen: here",

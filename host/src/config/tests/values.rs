@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Given, good};
-use crate::alert::{HandlerName, Labels};
-use crate::queue::StoreUrl;
+use crate::alert::{HandlerName, Labels, Priority};
+use crate::config::Config;
+use crate::queue::{StoreUrl, StormOptions};
 use crate::router::Router;
 use crate::runtime::{CredentialKind, Limits, Proxy, SlackRate};
 use crate::secret::Authorization;
@@ -129,7 +130,7 @@ fn routes_and_handlers_are_read() {
     let route = &config.routes[0];
     assert_eq!(&*route.name, "crash-loops");
     assert_eq!(route.repeat_after, Duration::from_secs(5_400));
-    assert_eq!(route.priority, Some(crate::alert::Priority::Critical));
+    assert_eq!(route.priority, Some(Priority::Critical));
     assert_eq!(route.config["channel"], "oncall");
     let alert: Labels = [
         ("alertname", "KubePodCrashLooping"),
@@ -196,6 +197,54 @@ fn routes_and_handlers_are_read() {
         "with a file, nothing is granted by itself"
     );
     assert_eq!(other.limits, Limits::default());
+}
+
+#[test]
+fn words_of_a_team_and_storms_are_read() {
+    let config = good(
+        "slack: { preview: true }
+severity_map: { critical: [Gold, 1], normal: [page] }
+storm: { over: 50, within: 30s, by: [team, alertname] }
+",
+    );
+    let priority = |word: &str| {
+        let labels = Labels::from_iter([("severity", word)]);
+        config.router.severity_map.of(&labels).priority
+    };
+    assert_eq!(priority("gold"), Priority::Critical);
+    assert_eq!(priority("1"), Priority::Critical);
+    assert_eq!(priority("page"), Priority::Normal);
+    assert_eq!(priority("warn"), Priority::Warning);
+    let storm = |over, within| StormOptions {
+        over,
+        within: Duration::from_secs(within),
+    };
+    assert_eq!(config.queue.storm, storm(50, 30));
+    let by = |config: &Config| config.router.storm_by.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(by(&config), ["alertname", "team"]);
+
+    let config = good("slack: { preview: true }");
+    assert_eq!(config.queue.storm, storm(20, 60));
+    assert_eq!(by(&config), ["alertname", "cluster"]);
+    let config = good("slack: { preview: true }\nstorm: { over: 0, by: [a] }");
+    assert_eq!(config.queue.storm.over, 0);
+    assert!(by(&config).is_empty(), "storms are off");
+}
+
+#[test]
+fn handlers_get_how_a_route_threads_messages_as_a_setting() {
+    let config = good(
+        "slack: { preview: true }
+routes:
+  - { matchers: ['a=b'], handlers: [x], slack: { thread_by: group }, config: { channel: c } }
+  - { handlers: [x] }
+",
+    );
+    let settings = config.handlers.of(&HandlerName::new("x"));
+    let given = settings.config_under(&config.routes[0].config);
+    let given: Vec<_> = given.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(given, ["channel=c", "slack.thread_by=group"]);
+    assert!(config.routes[1].config.is_empty());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::Worker;
 use super::outcome::{self, Circumstances};
 use crate::alert::{HandlerName, Status, StepKind, Timestamp, is_dead_letter_route};
 use crate::api::AttemptOutcome;
+use crate::description::Description;
 use crate::journal::{Dependency, RecordUse};
 use crate::queue::{Leased, Next, Settlement, Step, StepStatus, Woken};
 use permit::Permit;
@@ -267,12 +268,15 @@ impl Lease {
     }
 }
 
-/// Returns whether a step is an enrichment whose module declares that it adds nothing, so that it is not called.
+/// Returns whether a step's module declares that this hook of it adds or does nothing, so that it is not called.
 fn adds_nothing(worker: &Worker, step: &Step) -> bool {
-    step.kind == StepKind::Enrich
-        && step.status == StepStatus::Pending
+    let declares_it = |description: &Description| match step.kind {
+        StepKind::Enrich => description.act_only,
+        StepKind::Act => description.enrich_only,
+    };
+    step.status == StepStatus::Pending
         && worker
             .registry
             .get(&step.handler)
-            .is_some_and(|served| served.module.description().act_only)
+            .is_some_and(|served| declares_it(served.module.description()))
 }
