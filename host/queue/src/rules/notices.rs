@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{Memory, OtherRoutes};
+    use crate::model::{Memory, OtherRoutes, Parking};
 
     fn way(route: &str, is_blocked: bool) -> Way {
         Way {
@@ -100,6 +100,8 @@ mod tests {
             first_died_at: first_died_at.map(from_millis),
             reason,
             last_error: None,
+            coalesced_into: None,
+            storm: None,
         }
     }
 
@@ -149,6 +151,11 @@ mod tests {
             next_handler: None,
             reason: Some(Reason::Failed),
             settled_at: Some(from_millis(0)),
+            parking: Parking::No,
+            storm_key: None,
+            storm: None,
+            representative: None,
+            event: None,
         }
     }
 
