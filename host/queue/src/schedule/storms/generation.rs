@@ -451,6 +451,10 @@ impl Scheduler {
             let id = entrant.id;
             self.insert(entrant, now);
             self.item(id).phase = Phase::Member { of };
+            if self.items[&id].fingerprint == self.items[&of].fingerprint {
+                // A firing runs with its resolved, which goes first.
+                self.move_ahead(of, id);
+            }
             self.provisional.push(Provisional::Adopted(id));
             ids.insert(id);
         }
