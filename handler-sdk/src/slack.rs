@@ -1,6 +1,8 @@
 //! Slack: messages to the channels that the operator granted, and the parts that messages are built from.
 
 mod blocks;
+#[cfg(test)]
+mod cut_tests;
 mod markdown;
 mod mrkdwn;
 mod size;

@@ -431,6 +431,34 @@ fn a_claim_ends_if_its_alert_never_posts() {
 }
 
 #[test]
+fn a_shared_message_that_comes_too_late_becomes_the_message_of_its_alert() {
+    let away = Error::Unavailable("away".to_owned());
+    let host = by_group().slack_error(away);
+    assert!(host.run::<Pods>(&grouped("a", "warning")).result.is_err());
+    let later = host.clone().delivery("d-2").now(BEGAN.plus(11 * MINUTE));
+    told(&later, &grouped("b", "warning"));
+    let first = host.clone().delivery("d-1").attempt(2);
+    told(&first, &grouped("a", "warning"));
+    let posts = host.posts();
+    assert_eq!(of_thread(&host, &posts[0]), ["[FIRING] b"]);
+    assert_eq!((posts.len(), posts[2].thread.as_ref()), (3, None));
+    let update = last_update(&host);
+    assert_eq!(
+        (update.text.as_str(), &update.at),
+        ("[FIRING] a", &posts[2].at)
+    );
+    told(
+        &host.clone().delivery("d-3"),
+        &ended(grouped("a", "warning")),
+    );
+    assert_eq!(
+        last_update(&host).at,
+        posts[2].at,
+        "it is the alert's own from then on"
+    );
+}
+
+#[test]
 fn a_shared_message_that_is_gone_is_replaced() {
     let host = by_group();
     told(&host, &grouped("a", "warning"));

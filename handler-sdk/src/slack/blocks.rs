@@ -1,10 +1,12 @@
 //! A builder for Block Kit that respects Slack's limits.
 
+mod fit;
+mod found;
+
 use super::markdown;
-use super::mrkdwn::{Most, Mrkdwn, is_invisible, json_bytes, json_bytes_of, split, truncate};
+use super::mrkdwn::{Most, Mrkdwn, is_invisible, json_bytes, json_bytes_of, split};
 use super::size::Size;
-use crate::enrichment::{Block, Enrichment, Table};
-use crate::mask;
+use crate::enrichment::Enrichment;
 
 /// Slack's limits, in characters and items (Slack's reference, "Block Kit" and `chat.postMessage`).
 pub mod limits {
@@ -332,20 +334,6 @@ impl Blocks {
         self.found(&found.blocks)
     }
 
-    /// Adds blocks that handlers or the host found.
-    pub(crate) fn found<'b>(mut self, blocks: impl IntoIterator<Item = &'b Block>) -> Self {
-        let mut links: Vec<(&str, &str)> = Vec::new();
-        for block in blocks {
-            if let Block::Link(link) = block {
-                links.push((&link.title, &link.url));
-                continue;
-            }
-            // Consecutive links share a row.
-            self = self.links(std::mem::take(&mut links)).block(block);
-        }
-        self.links(links)
-    }
-
     /// Adds other blocks after these.
     #[must_use]
     pub fn then(mut self, other: Blocks) -> Self {
@@ -370,68 +358,6 @@ impl Blocks {
             .fold(Size::default(), |sum, block| sum.plus(block.size))
     }
 
-    /// Returns the JSON array for Slack, with as many blocks as one message may have.
-    pub fn to_json(&self) -> String {
-        let array = |blocks: &[Built]| {
-            let json: Vec<&str> = blocks.iter().map(|block| block.json.as_str()).collect();
-            format!("[{}]", json.join(","))
-        };
-        if fitting(&self.blocks, &[]) == self.blocks.len() {
-            return array(&self.blocks);
-        }
-        let (body, foot) = self.blocks.split_at(self.blocks.len() - self.foot_len());
-        let more = |missing: usize| {
-            let mut more = Self::new().context([format!("… and {missing} more blocks")]);
-            more.blocks.extend_from_slice(foot);
-            more.blocks
-        };
-        let last = more(self.blocks.len());
-        let kept = fitting(body, &last);
-        let used = array(&[&body[..kept], &last].concat()).len() + ",".len();
-        let room = limits::BLOCKS_BYTES_MAX.saturating_sub(used);
-        // Half a paragraph is worth its place only if there is little else.
-        let body_bytes: usize = body[..kept].iter().map(|block| block.json.len()).sum();
-        let has_place = kept + 1 + last.len() <= limits::BLOCKS_MAX
-            && body_bytes < limits::BLOCKS_BYTES_MAX / 2;
-        let cut = body.get(kept).filter(|_| has_place);
-        let cut: Vec<Built> = cut.and_then(|block| block.cut(room)).into_iter().collect();
-        match body.len() - kept - cut.len() {
-            0 => array(&[&body[..kept], &cut, foot].concat()),
-            missing => array(&[&body[..kept], &cut, &more(missing)].concat()),
-        }
-    }
-
-    /// Returns how many blocks at the end are kept if others have to be left out: together they have at most half of what a
-    /// message may have.
-    fn foot_len(&self) -> usize {
-        let mut bytes = 0;
-        let foot = self.blocks.iter().rev().take_while(|block| {
-            bytes += block.json.len() + ",".len();
-            block.is_foot && bytes <= limits::BLOCKS_BYTES_MAX / 2
-        });
-        foot.take(limits::BLOCKS_MAX / 2).count()
-    }
-
-    /// Splits the blocks into messages of at most as many as Slack allows; the last message has all that are left.
-    pub(crate) fn in_messages(self, messages_max: usize) -> Vec<Self> {
-        let mut messages = Vec::new();
-        let mut left = self.blocks;
-        while !left.is_empty() {
-            let rest = match messages.len() + 1 < messages_max {
-                true => left.split_off(fitting(&left, &[])),
-                false => Vec::new(),
-            };
-            messages.push(Self { blocks: left });
-            left = rest;
-        }
-        messages
-    }
-
-    /// Returns the bytes of the blocks in the JSON array.
-    pub(crate) fn json_bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.json.len() + 1).sum()
-    }
-
     fn push(&mut self, json: String, size: Size) {
         let size = Size { blocks: 1, ..size };
         self.blocks.push(Built {
@@ -448,83 +374,6 @@ impl Blocks {
             last.is_foot = true;
         }
     }
-
-    fn block(self, block: &Block) -> Self {
-        match block {
-            Block::Markdown(text) => self.markdown(text),
-            Block::Fields(pairs) => {
-                self.fields(pairs.iter().map(|(name, value)| (name, value.as_str())))
-            }
-            Block::Table(table) => self.table(table),
-            Block::Excerpt(excerpt) => self.excerpt(&excerpt.title, &mask::text(&excerpt.text)),
-            Block::Link(link) => self.links([(&link.title, &link.url)]),
-            Block::Image(image) => {
-                self.context([format!("Picture, not shown here: {}", image.title)])
-            }
-            Block::Custom(custom) => self.markdown(&custom.fallback),
-        }
-    }
-
-    /// Adds a table: columns are aligned in a monospaced font; rows that do not fit are counted.
-    pub(crate) fn table(self, table: &Table) -> Self {
-        const CELL_CHARS_MAX: usize = 60;
-        const CHARS_MAX: usize = 2_000;
-        let cell = |text: &str| {
-            let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            truncate(&line, CELL_CHARS_MAX)
-        };
-        let lines: Vec<Vec<String>> = std::iter::once(&table.header)
-            .chain(&table.rows)
-            .map(|row| row.iter().map(|text| cell(text)).collect())
-            .collect();
-        let columns = table.header.len();
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                lines
-                    .iter()
-                    .filter_map(|row| row.get(column))
-                    .map(|text| text.chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        let mut text = String::new();
-        let mut shown = 0;
-        for row in &lines {
-            let padded: Vec<String> = row
-                .iter()
-                .zip(&widths)
-                .map(|(text, width)| format!("{text:<width$}"))
-                .collect();
-            let line = padded.join("  ");
-            if text.len() + line.len() > CHARS_MAX {
-                break;
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-            shown += 1;
-        }
-        let missing = lines.len().saturating_sub(shown.max(1));
-        let blocks = self.excerpt(&table.title, &text);
-        match missing {
-            0 => blocks,
-            _ => blocks.context([format!("… and {missing} more rows")]),
-        }
-    }
-}
-
-/// Returns how many of the blocks, from the first, fit into one message together with the last ones: at least one, since a
-/// single block has at most [`TEXT_JSON_BYTES_MAX`] bytes of text.
-fn fitting(blocks: &[Built], last: &[Built]) -> usize {
-    let blocks_max = limits::BLOCKS_MAX - last.len();
-    let size = |block: &Built| block.json.len() + ",".len();
-    let mut bytes = "[]".len() + last.iter().map(size).sum::<usize>();
-    let fitting = blocks.iter().take(blocks_max).take_while(|block| {
-        bytes += size(block);
-        bytes <= limits::BLOCKS_BYTES_MAX
-    });
-    let least = usize::from(last.is_empty());
-    fitting.count().max(least).min(blocks.len())
 }
 
 /// The JSON of a block around its text.
