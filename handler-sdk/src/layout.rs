@@ -7,6 +7,12 @@
 //! [`Notice`] reads [`SETTINGS`]; a handler declares them together with its own.
 
 mod card;
+/// Returns whether a fact is the host's own.
+fn is_hosts(name: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["enrich_failed.", "storm.", "late."];
+    name == "priority" || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests;
 mod words;
@@ -267,7 +273,7 @@ impl<'a> Notice<'a> {
         let facts = self
             .found
             .iter()
-            .filter(|(name, _)| !name.starts_with("enrich_failed.") && !name.starts_with("storm."))
+            .filter(|(name, _)| !is_hosts(name))
             .filter(|(name, _)| !is_said(name))
             .take(FACTS_MAX)
             .map(|(name, value)| {

@@ -266,6 +266,16 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// Returns its name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Normal => "normal",
+        }
+    }
+
     /// Returns the priority for the label `severity`, ignoring case.
     #[must_use]
     pub fn of(labels: &Labels) -> Self {

@@ -94,6 +94,7 @@ fn read(handed: Handed, now: Ticks) -> Result<Leased, serde_json::Error> {
         lease: grant.lease,
         alert,
         route: grant.route,
+        priority: grant.priority,
         progress,
         handler: grant.handler,
         after_crash: grant.after_crash,

@@ -10,8 +10,8 @@ use alert_manager_core::alert::DeliveryId;
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    CancelError, Chosen, Counts, Filter, OnKey, Page, ReadError, Retried, RetryError, Selected,
-    Selection, Story,
+    CancelError, Chosen, Counts, Filter, GateStatus, OnKey, Page, ReadError, Retried, RetryError,
+    Selected, Selection, Story, Waiting,
 };
 use super::rules::passed::{Later, Tails};
 use super::{Inner, Queue};
@@ -123,6 +123,20 @@ impl Queue {
             handlers: scheduler.counts(),
             losses: *shared.losses.lock(),
         }
+    }
+}
+
+impl Queue {
+    /// Returns every gate.
+    #[must_use]
+    pub fn gates(&self) -> Vec<GateStatus> {
+        Vec::new()
+    }
+
+    /// Returns what a delivery waits for.
+    #[must_use]
+    pub fn waiting(&self, _id: DeliveryId) -> Option<Waiting> {
+        None
     }
 }
 

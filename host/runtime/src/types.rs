@@ -10,6 +10,7 @@ use crate::limits::quota::{LimitHit, Limits};
 use crate::slack::hold::Hold;
 use crate::trace::Trace;
 use alert_manager_core::alert::{Alert, DeliveryId, Enrichment, Labels, StepKind, Timestamp};
+use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::{Dependency, Doubts, Ledger, RecordUse, Recorded};
 use alert_manager_core::policy::Grants;
 
@@ -67,6 +68,10 @@ pub struct Invoked {
     pub doubts: Option<Doubts>,
     /// What the step has on record after it; nothing if it recorded nothing.
     pub recorded: RecordUse,
+    /// True if the step has an effect on record, of this attempt or of an earlier one.
+    pub has_effect: bool,
+    /// True if it sent a call that changes something, whatever came of it.
+    pub has_sent: bool,
 }
 
 impl Invoked {
@@ -81,6 +86,8 @@ impl Invoked {
             has: Vec::new(),
             doubts: None,
             recorded: RecordUse::default(),
+            has_effect: false,
+            has_sent: false,
         }
     }
 }
@@ -95,7 +102,7 @@ pub enum Output {
 }
 
 /// Why a hook did not succeed. The message is for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StepFailure {
     /// The handler says: try again. Uses up an attempt.
     #[error("{message}")]
@@ -128,6 +135,9 @@ pub enum StepFailure {
     /// The host could not run it now (the store cannot record, the lease was lost): no fault of the handler.
     #[error("{0}")]
     Host(String),
+    /// A call waits for its turn at a gate, and the delivery with it: nothing failed, and the guest has learned of nothing.
+    #[error("it waits for its turn: {}", .0.gate.label)]
+    Parked(Box<Parked>),
 }
 
 /// The state of a module, as `handlers` lists it.

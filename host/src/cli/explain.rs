@@ -206,6 +206,25 @@ fn section(out: &mut String, title: &str, pairs: &Labels, paint: Paint) {
 
 fn waiting(out: &mut String, story: &Story, paint: Paint) {
     let retry = paint.bold(&format!("alert-manager retry {}", story.delivery.id));
+    // What waits for its time has that in `not_before`.
+    if let Some(waiting) = story.waiting.as_ref().filter(|w| w.waits_for != "time") {
+        let what = match (waiting.waits_for.as_str(), &waiting.gate) {
+            ("turn", Some(gate)) => format!("its turn at {}", one_line(gate)),
+            ("slot", _) => "a free slot of its handler (limits.concurrency)".to_owned(),
+            ("order", _) => "an earlier delivery of its alert".to_owned(),
+            (other, _) => one_line(other),
+        };
+        let ahead = match waiting.ahead {
+            0 => "it is next".to_owned(),
+            ahead => format!("{ahead} go before it"),
+        };
+        let _ = writeln!(
+            out,
+            "\nIt waits for {what} since {}, with priority {}: {ahead}.",
+            moment(&waiting.since.to_string()),
+            one_line(&waiting.priority.to_text()),
+        );
+    }
     if let Some(until) = story.not_before {
         let steps = story.steps.iter();
         let mut pending = steps.filter(|step| step.status.is(StepStatus::Pending));

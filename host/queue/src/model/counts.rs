@@ -1,6 +1,6 @@
 //! How full the queue is, and what a start found in its store.
 
-use alert_manager_core::alert::{HandlerName, Timestamp};
+use alert_manager_core::alert::{HandlerName, Priority, Timestamp};
 
 use super::delivery::Delivery;
 
@@ -87,6 +87,47 @@ pub struct HandlerCounts {
     pub handler: HandlerName,
     /// Deliveries that wait for it: for a permit, for another try, behind another of their ordering key.
     pub waiting: usize,
+    /// The same by priority: a delivery has the highest of its ordering key.
+    pub by_priority: ByPriority,
+    /// When the oldest of them was accepted, or sent again.
+    pub oldest: Option<Timestamp>,
     /// Permits taken.
     pub running: u32,
+}
+
+/// How many deliveries there are of each priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByPriority {
+    /// Of priority critical.
+    pub critical: usize,
+    /// Of priority warning.
+    pub warning: usize,
+    /// Of priority normal.
+    pub normal: usize,
+}
+
+impl ByPriority {
+    /// Returns how many there are of all.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.critical + self.warning + self.normal
+    }
+
+    /// Returns how many there are of one.
+    #[must_use]
+    pub fn of(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Critical => self.critical,
+            Priority::Warning => self.warning,
+            Priority::Normal => self.normal,
+        }
+    }
+
+    pub(crate) fn add(&mut self, priority: Priority, count: usize) {
+        match priority {
+            Priority::Critical => self.critical += count,
+            Priority::Warning => self.warning += count,
+            Priority::Normal => self.normal += count,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alert_manager_core::alert::{Alert, DeliveryId, HandlerName};
+use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Priority};
 
 use super::progress::Progress;
 use super::wake::Woken;
@@ -34,6 +34,8 @@ pub struct Leased {
     pub alert: Arc<Alert>,
     /// The route that it is on.
     pub route: Arc<str>,
+    /// The priority that its plan gave it.
+    pub priority: Priority,
     /// How far it is.
     pub progress: Progress,
     /// Whose permit is taken: the handler of the first due step.

@@ -20,11 +20,12 @@ mod retried;
 mod row;
 mod settlement;
 mod state;
+mod waiting;
 mod wake;
 
 pub use alarm::{IfBlocked, Raised};
 pub use clock::Clock;
-pub use counts::{Counts, HandlerCounts, LastEnd, Losses, Recovered};
+pub use counts::{ByPriority, Counts, HandlerCounts, LastEnd, Losses, Recovered};
 pub use dead_letters::{DeadLetter, DeadLetterNotices, DeadLetters, SUBJECT, Way};
 pub use delivery::{Delivery, Story};
 pub use errors::{AcceptError, CancelError, OpenError, ReadError, RetryError};
@@ -37,6 +38,7 @@ pub use reason::{Reason, UnknownReason};
 pub use retried::{Rest, RestReason, Retried};
 pub use settlement::{Next, Settled, Settlement};
 pub use state::State;
+pub use waiting::{GateStatus, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};

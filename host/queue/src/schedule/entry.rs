@@ -41,6 +41,7 @@ pub(crate) struct Entrant {
 pub(crate) struct Grant {
     pub(crate) lease: Lease,
     pub(crate) route: Arc<str>,
+    pub(crate) priority: Priority,
     pub(crate) pipeline: Arc<[HandlerName]>,
     pub(crate) handler: HandlerName,
     pub(crate) after_crash: bool,

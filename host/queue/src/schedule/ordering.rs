@@ -156,6 +156,7 @@ impl Scheduler {
                 owner: self.owner,
             },
             route: Arc::clone(&self.routes[route]),
+            priority: item.priority,
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].name.clone(),
             after_crash: item.after_crash,

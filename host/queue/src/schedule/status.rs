@@ -42,6 +42,8 @@ impl Scheduler {
             .map(|permits| HandlerCounts {
                 handler: permits.name.clone(),
                 waiting: 0,
+                by_priority: Default::default(),
+                oldest: None,
                 running: permits.taken,
             })
             .collect();

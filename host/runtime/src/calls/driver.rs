@@ -5,7 +5,8 @@
 //! 3. **check**: it is granted and well formed;
 //! 4. **dry run**: an effect is held back;
 //! 5. **record**: there is room on record for an effect, and the store can record one;
-//! 6. **admit**: circuit breaker, hold and rate limit let it through. If it has to wait, the store is asked again;
+//! 6. **admit**: circuit breaker, hold, rate limit and gates let it through. If it has to wait, the store is asked again; if its
+//!    delivery has to wait for its turn, the invocation ends;
 //! 7. **begin**: it is noted what begins, durably if an earlier call has failed and this one could leave doubt;
 //! 8. **live**: it is made;
 //! 9. **finish**: an effect is made durable before the guest learns of it, a read is kept for the next effect.
@@ -28,6 +29,7 @@ use crate::sandbox::stop::Stop;
 use crate::text::masked;
 use crate::trace::recorder::micros;
 use crate::trace::{Answered, Call};
+use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::{CallKind, CallName};
 
 /// A call of one function of an interface: what differs from interface to interface.
@@ -115,6 +117,8 @@ pub(super) struct Done<R> {
     pub(super) answered: Answered,
     /// Slack's text and blocks, if the message was shown instead of sent.
     pub(super) preview: Option<serde_json::Value>,
+    /// Set if the delivery waits for its turn at a gate: the invocation ends, and the guest learns nothing of the reply.
+    pub(super) parked: Option<Box<Parked>>,
 }
 
 /// What is known of the effect of a call.
@@ -135,6 +139,7 @@ impl<R> Done<R> {
             effect: Effect::Of(Change::NotSent),
             answered: Answered::Live,
             preview: None,
+            parked: None,
         }
     }
 
@@ -247,6 +252,9 @@ impl HostContext {
             }
             Err(done) => return Ok(done),
         }
+        if plan.changes {
+            self.replay.go_live();
+        }
         let leaves_doubt = plan.changes && !C::COMMITS_WITH_RECORD;
         if leaves_doubt && let Err(why) = self.note(plan).await? {
             return Ok(unrecordable(why));
@@ -264,7 +272,7 @@ impl HostContext {
     ) -> Result<C::Reply, Stop> {
         done.line = masked(&done.line, TRACE_LINE_BYTES_MAX);
         match done.effect {
-            Effect::Recorded => self.recorder.recorded(self.replay.used()),
+            Effect::Recorded => self.recorder.recorded(&self.replay),
             Effect::Of(_) if !plan.changes => {
                 if let Ok(reply) = serde_json::to_string(&done.reply) {
                     self.hold_read(&plan, &done.line, reply);
@@ -280,7 +288,7 @@ impl HostContext {
                 })?;
                 self.record(&plan, &done.line, reply, in_doubt).await?;
                 self.recorder.carried(plan.kind, &plan.name);
-                self.recorder.recorded(self.replay.used());
+                self.recorder.recorded(&self.replay);
             }
             Effect::Of(Change::Unknown) => {
                 done.answered = Answered::Ambiguous;
@@ -303,6 +311,9 @@ impl HostContext {
             preview: done.preview,
         };
         self.recorder.call(call, is_ok);
-        Ok(done.reply)
+        match done.parked {
+            Some(parked) => Err(self.park(parked).await),
+            None => Ok(done.reply),
+        }
     }
 }

@@ -1,17 +1,17 @@
-//! Slack: messages as a handler writes them, made harmless and sent at each channel's rate, or shown in preview. What Slack
+//! Slack: messages as a handler writes them, made harmless and sent when it is their turn, or shown in preview. What Slack
 //! refuses until the operator mends it is held.
 
 mod answer;
 mod api;
 mod codes;
 pub(crate) mod compose;
+mod gates;
 pub(crate) mod handle;
 pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod message_ref;
 mod method;
 mod outcome;
-pub(crate) mod pacer;
 pub(crate) mod preview;
 mod sanitize;
 pub(crate) mod send;
@@ -31,7 +31,7 @@ pub(crate) enum SlackError {
     Invalid(String),
     /// The message is gone, or too old to be changed.
     NotFound,
-    /// How long to wait before the channel takes another.
+    /// How long Slack has said to wait. The invocation ends with it, so that no handler learns of it.
     RateLimited(std::time::Duration),
     /// Slack, or the way to it, is out of order; worth a retry.
     Unavailable(String),

@@ -11,7 +11,7 @@ use crate::limits::quota::LimitName;
 use crate::slack::hold::Hold;
 use crate::text::cut;
 use alert_manager_core::journal::{
-    Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse,
+    Begun, CallKind, CallName, Dependency, Doubts, NamedCall, Note, RecordUse, Replay,
 };
 
 /// Records one invocation while it runs.
@@ -30,14 +30,16 @@ pub(crate) struct Kept {
     pub(crate) hold: Option<Hold>,
     /// What did not answer last.
     pub(crate) needs: Option<Dependency>,
-    /// The rate limit, ours, that a call had to wait for.
-    pub(crate) rate: Option<String>,
     /// What answered.
     pub(crate) has: Vec<Dependency>,
     /// Which calls may have happened without a record.
     pub(crate) doubts: Doubts,
     /// What the step has on record, if it recorded anything.
     pub(crate) recorded: RecordUse,
+    /// True if the step has an effect on record.
+    pub(crate) has_effect: bool,
+    /// True if a call was sent that changes something.
+    pub(crate) has_sent: bool,
 }
 
 #[derive(Default)]
@@ -46,12 +48,13 @@ struct Recording {
     in_flight: Option<InFlight>,
     hold: Option<Hold>,
     needs: Option<Dependency>,
-    rate: Option<String>,
     has: Vec<Dependency>,
     doubts: Doubts,
     /// True if a call of this attempt that was to change something has not succeeded.
     has_failed: bool,
     recorded: RecordUse,
+    has_effect: bool,
+    has_sent: bool,
 }
 
 struct InFlight {
@@ -72,17 +75,22 @@ impl Recorder {
         }
     }
 
-    /// Makes it the recorder of this attempt; `doubts` is what earlier attempts left in doubt.
-    pub(crate) fn in_doubt(mut self, attempt: u32, doubts: Doubts) -> Self {
+    /// Makes it the recorder of this attempt; `doubts` is what earlier attempts left in doubt, and `has_effect` says whether one
+    /// of them had an effect.
+    pub(crate) fn of_attempt(mut self, attempt: u32, doubts: Doubts, has_effect: bool) -> Self {
         self.attempt = attempt;
-        self.recording.get_mut().doubts = doubts;
+        let recording = self.recording.get_mut();
+        recording.doubts = doubts;
+        recording.has_effect = has_effect;
         self
     }
 
     /// Notes a call that is about to be made, in case that no answer comes. `leaves_doubt` is true if it may then have changed
     /// something without a record.
     pub(crate) fn begin(&self, call: NamedCall, leaves_doubt: bool, recorded_to: u32) {
-        self.recording.lock().in_flight = Some(InFlight {
+        let mut recording = self.recording.lock();
+        recording.has_sent |= leaves_doubt;
+        recording.in_flight = Some(InFlight {
             call,
             leaves_doubt,
             recorded_to,
@@ -101,8 +109,10 @@ impl Recorder {
     }
 
     /// Notes what the step has on record now.
-    pub(crate) fn recorded(&self, used: RecordUse) {
-        self.recording.lock().recorded = used;
+    pub(crate) fn recorded(&self, replay: &Replay) {
+        let mut recording = self.recording.lock();
+        recording.recorded = replay.used();
+        recording.has_effect = replay.has_effect();
     }
 
     /// Notes that a call ended without saying whether it happened.
@@ -156,11 +166,6 @@ impl Recorder {
         let mut recording = self.recording.lock();
         recording.hold = Some(hold);
         recording.needs = None;
-    }
-
-    /// Notes that a call has to wait for a rate limit of ours.
-    pub(crate) fn waits_for_rate(&self, why: String) {
-        self.recording.lock().rate = Some(why);
     }
 
     /// Notes that a call needs what does not answer, or has not answered yet, even if it answered before.
@@ -233,10 +238,11 @@ impl Recorder {
             trace,
             hold: recording.hold.take(),
             needs: recording.needs.take(),
-            rate: recording.rate.take(),
             has: std::mem::take(&mut recording.has),
             doubts: std::mem::take(&mut recording.doubts),
             recorded: recording.recorded,
+            has_effect: recording.has_effect,
+            has_sent: recording.has_sent,
         }
     }
 }
@@ -376,7 +382,7 @@ mod tests {
     #[test]
     fn a_call_without_an_answer_is_ambiguous_if_it_leaves_doubt() {
         for leaves_doubt in [true, false] {
-            let recorder = recorder().in_doubt(4, Doubts::default());
+            let recorder = recorder().of_attempt(4, Doubts::default(), false);
             let call = NamedCall {
                 kind: CallKind::Http,
                 name: CallName::Key("k".to_owned()),

@@ -1,0 +1,59 @@
+//! What deliveries wait for: their turn at a gate, a permit, an earlier one, or their time.
+
+use alert_manager_core::alert::{DeliveryId, HandlerName, Priority, Timestamp};
+use alert_manager_core::gate::{GateName, GateRate};
+
+use super::counts::ByPriority;
+
+/// The longest that a gate is closed for what a service has said, in milliseconds: an hour.
+pub(crate) const GATE_CLOSED_MS_MAX: i64 = 60 * 60 * 1_000;
+
+/// How a gate stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateStatus {
+    /// Its name.
+    pub name: GateName,
+    /// What it is called for people and in metrics.
+    pub label: String,
+    /// Its rate; absent if only what the service said about waiting counts, or if it was not asked for since the start.
+    pub rate: Option<GateRate>,
+    /// The deliveries that wait for it, some of them for another gate, too. Each has the highest priority of its ordering key.
+    pub waiting: ByPriority,
+    /// Since when the one waits that has waited longest.
+    pub waiting_since: Option<Timestamp>,
+    /// When it next lets one pass; absent if it would do so now.
+    pub next_token_at: Option<Timestamp>,
+    /// Until when the service behind it has said to wait.
+    pub closed_until: Option<Timestamp>,
+}
+
+/// What a delivery waits for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What it waits for.
+    pub what: WaitsFor,
+    /// The highest priority of what waits for it to end, and of its own.
+    pub priority: Priority,
+    /// Since when.
+    pub since: Timestamp,
+    /// How many wait for the same and have their turn before it.
+    pub ahead: usize,
+}
+
+/// Something that a delivery waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Its turn at a gate.
+    Gate {
+        /// Which.
+        name: GateName,
+        /// What it is called for people.
+        label: String,
+    },
+    /// A permit of a handler.
+    Permit(HandlerName),
+    /// The end of an earlier delivery of its ordering key.
+    Earlier(DeliveryId),
+    /// Its time.
+    Time(Timestamp),
+}
