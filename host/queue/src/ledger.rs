@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::HandlerName;
-use alert_manager_core::gate::{GateAsk, Pass};
+use alert_manager_core::gate::{GateAsk, GateName, Pass};
 use alert_manager_core::journal::{
     BoxFuture, Entry, KvChange, KvOutcome, KvQuota, Ledger, LedgerError, Note,
 };
 
 use super::Inner;
 use super::commit::inbox::{KvMessage, Urgent};
-use super::model::Lease;
+use super::model::{GATE_CLOSED_MS_MAX, Lease};
 
 /// One step of one lease.
 pub(super) struct StepLedger {
@@ -35,11 +35,30 @@ impl Ledger for StepLedger {
         }
     }
 
-    fn pass(&self, _asks: &[GateAsk]) -> Result<Pass, LedgerError> {
-        self.ready().map(|()| Pass::Granted)
+    fn pass(&self, asks: &[GateAsk]) -> Result<Pass, LedgerError> {
+        let shared = &self.inner.shared;
+        if let Some(why) = shared.unwritable() {
+            return Err(LedgerError::Unavailable(why));
+        }
+        let now = shared.clock.ticks();
+        let passed = shared.scheduler.lock().pass(self.lease, asks, now);
+        passed.ok_or(LedgerError::LeaseLost)
     }
 
-    fn close_gate(&self, _gate: &GateAsk, _wait: Duration) {}
+    fn close_gate(&self, gate: &GateAsk, wait: Duration) {
+        let shared = &self.inner.shared;
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let wait_ms = wait_ms.min(GATE_CLOSED_MS_MAX);
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().close_gate(gate, wait_ms, now);
+        // An update of a message that is sent too early costs less than a transaction.
+        if !matches!(gate.name, GateName::SlackMessage(_)) {
+            shared.inbox.push(Urgent::CloseGate {
+                name: gate.name.clone(),
+                until_ms: shared.clock.now().as_millisecond() + wait_ms,
+            });
+        }
+    }
 
     fn note(&self, note: Note) -> BoxFuture<'_, Result<(), LedgerError>> {
         let (reply, answer) = oneshot::channel();

@@ -124,19 +124,23 @@ impl Queue {
             losses: *shared.losses.lock(),
         }
     }
-}
 
-impl Queue {
-    /// Returns every gate.
+    /// Returns how each gate stands that was asked for, or closed, since the start, in the order of their names.
     #[must_use]
     pub fn gates(&self) -> Vec<GateStatus> {
-        Vec::new()
+        let shared = &self.inner.shared;
+        let at = shared.clock.time_of_day();
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().gates(now, at)
     }
 
-    /// Returns what a delivery waits for.
+    /// Returns what a delivery waits for, without asking the store; nothing if it does not wait.
     #[must_use]
-    pub fn waiting(&self, _id: DeliveryId) -> Option<Waiting> {
-        None
+    pub fn waiting(&self, id: DeliveryId) -> Option<Waiting> {
+        let shared = &self.inner.shared;
+        let at = shared.clock.time_of_day();
+        let now = shared.clock.ticks();
+        shared.scheduler.lock().waiting(id, now, at)
     }
 }
 

@@ -13,7 +13,10 @@ use super::commit::inbox::{Settle, Urgent};
 use super::failpoint::Failpoint;
 use super::ledger::StepLedger;
 use super::model::clock::{self, Ticks};
-use super::model::{Lease, Leased, NOT_SENT, Next, Progress, ReadError, Reason, Settlement, Wake};
+use super::model::{
+    Clock, Lease, Leased, NOT_SENT, Next, Progress, ReadError, Reason, Settlement, Step, StepStatus,
+    Wake,
+};
 use super::rules::settle::Outcome;
 
 /// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
@@ -62,13 +65,14 @@ impl Queue {
         }
     }
 
-    /// Takes a permit of `handler` for a delivery that is leased already; false if none is free or
-    /// others wait for one: settle with [`Next::Yield`] then. What cannot run now, since a suspect runs alone, does not wait.
+    /// Takes a permit of `handler` for a delivery that is leased already; false if none is free for it or
+    /// others have one first: settle with [`Next::Yield`] then. What cannot run now, since a suspect runs alone, does not wait.
     #[must_use]
-    pub fn try_take_permit(&self, handler: &HandlerName) -> bool {
+    pub fn try_take_permit(&self, lease: Lease, handler: &HandlerName) -> bool {
         let shared = &self.inner.shared;
         let now = shared.clock.ticks();
-        shared.scheduler.lock().try_take_permit(handler, now)
+        let mut scheduler = shared.scheduler.lock();
+        scheduler.try_take_permit(lease, handler, now)
     }
 
     /// Stores how far a leased delivery is, without waiting.
@@ -107,7 +111,18 @@ impl Queue {
                 not_before: Some(clock::millis_up(until)),
                 waits_for: settlement.progress.waits_for(),
             },
-            Next::Yield { handler } | Next::Park { handler, .. } => Outcome::Wait {
+            Next::Park {
+                handler,
+                parked,
+                is_clean,
+            } => Outcome::Park {
+                handler,
+                parked,
+                is_clean,
+                due: next_due(&settlement.progress, &shared.clock),
+                waits_for: settlement.progress.waits_for(),
+            },
+            Next::Yield { handler } => Outcome::Wait {
                 handler,
                 due: Ticks::MIN,
                 not_before: None,
@@ -151,6 +166,16 @@ impl Queue {
     pub fn awaited(&self) -> Vec<Dependency> {
         self.inner.shared.scheduler.lock().awaited()
     }
+}
+
+/// Returns when the next step is due that waits for its time, and whose permit it needs.
+fn next_due(progress: &Progress, clock: &Clock) -> Option<(Ticks, HandlerName)> {
+    let now = clock.now();
+    let later = |step: &Step| Some((step.not_before.filter(|at| *at > now)?, step.handler.clone()));
+    let pending = progress.steps.iter();
+    let pending = pending.filter(|step| step.status == StepStatus::Pending);
+    let (at, handler) = pending.filter_map(later).min_by_key(|(at, _)| *at)?;
+    Some((clock.ticks_after(wait(now, at)), handler))
 }
 
 fn wait(now: Timestamp, until: Timestamp) -> Duration {

@@ -1,7 +1,7 @@
 //! Alarms: alerts of the server's own that somebody raises and ends, unlike notices, which follow from deaths. Those that fire
 //! are listed, so that a start finds them without a scan, and whatever senders send.
 
-use alert_manager_core::alert::{Alert, Event, Fingerprint, is_dead_letter_route};
+use alert_manager_core::alert::{Alert, Event, Fingerprint, Priority, is_dead_letter_route};
 
 use crate::model::{IfBlocked, Raised};
 use crate::rules::deaths::class_of_notice;
@@ -29,7 +29,7 @@ impl<T: Txn> Work<'_, '_, T> {
         if if_blocked == IfBlocked::Leave && notices.ways().iter().all(|way| way.is_blocked) {
             return Ok(Raised::Nowhere);
         }
-        let raised = self.notify(&*notices, alert.clone())?;
+        let raised = self.notify(&*notices, alert.clone(), Priority::Critical)?;
         if matches!(raised, Raised::Stored | Raised::Known) {
             self.push(Change::Alarms(fire));
         }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, Timestamp, is_dead_letter_route};
+use alert_manager_core::alert::{
+    DeliveryId, Fingerprint, Priority, Timestamp, is_dead_letter_route,
+};
 
 use crate::model::{
     DeadLetter, DeadLetterNotices, DeadLetters, Delivery, NOTICES_A_WINDOW_MAX, Raised, Reason,
@@ -160,7 +162,12 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(false);
         };
         let notice = notices.notice(about, self.now);
-        let raised = self.notify(&*notices, notice)?;
+        let priority = match about {
+            DeadLetter::One(dead) => self.priority_of(dead.id)?,
+            // Some of the many may be critical.
+            DeadLetter::Many(_) => Priority::Critical,
+        };
+        let raised = self.notify(&*notices, notice, priority)?;
         Ok(matches!(raised, Raised::Stored | Raised::Known))
     }
 

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{Entry, KvChange, KvOutcome, KvQuota, LedgerError, Note};
 
 use super::retry_job::RetryJob;
@@ -98,6 +99,8 @@ pub(crate) enum Urgent {
     },
     /// Somebody asks for the alarms that fire.
     Alarms(oneshot::Sender<Vec<Alert>>),
+    /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
+    CloseGate { name: GateName, until_ms: i64 },
     /// Notices that wait may have another way now.
     LookAgain,
 }

@@ -37,6 +37,7 @@ impl<T: Txn> Work<'_, '_, T> {
         &mut self,
         notices: &dyn DeadLetterNotices,
         mut alert: Alert,
+        priority: Priority,
     ) -> Result<Raised, StoreError> {
         let known = self.known(alert.event())?;
         if let Some(occurrence) = known.occurrence {
@@ -45,13 +46,20 @@ impl<T: Txn> Work<'_, '_, T> {
             }
             alert.set_occurrence(occurrence.next());
         }
-        self.take_way(notices, alert, None)
+        self.take_way(notices, alert, priority, None)
+    }
+
+    /// Returns the priority of a delivery. A notice about it has the same.
+    pub(super) fn priority_of(&mut self, id: DeliveryId) -> Result<Priority, StoreError> {
+        let row = self.row(id)?;
+        Ok(row.map_or(Priority::Critical, |row| row.priority))
     }
 
     fn take_way(
         &mut self,
         notices: &dyn DeadLetterNotices,
         alert: Alert,
+        priority: Priority,
         memory: Option<Memory>,
     ) -> Result<Raised, StoreError> {
         let mut ways = notices.ways();
@@ -69,7 +77,7 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(Raised::NoRoom);
         };
         let way = ways.swap_remove(chosen);
-        self.put_notice(alert, &plan(way.route, way.handlers), memory)?;
+        self.put_notice(alert, &plan(way.route, way.handlers, priority), memory)?;
         Ok(Raised::Stored)
     }
 
@@ -115,7 +123,8 @@ impl<T: Txn> Work<'_, '_, T> {
             _ => notice.last_error.clone().unwrap_or_default(),
         };
         let next = notices.forwarded(alert.clone(), notice);
-        Ok(match self.take_way(&*notices, next, Some(memory))? {
+        let priority = self.priority_of(notice.id)?;
+        Ok(match self.take_way(&*notices, next, priority, Some(memory))? {
             Raised::NoRoom => Followed::NotNow,
             Raised::Nowhere => {
                 self.group.unreported.push((alert, why));
@@ -224,7 +233,11 @@ impl<T: Txn> Work<'_, '_, T> {
             }
             let alert = notices.resolved(alert, self.now);
             let event = alert.event();
-            let plan = plan(row.route.as_str().into(), row.pipeline.clone());
+            let plan = plan(
+                row.route.as_str().into(),
+                row.pipeline.clone(),
+                row.priority,
+            );
             self.put_notice(alert, &plan, ended)?;
             let known = self.known(event)?;
             ended = known.resolved.as_ref().map(|kept| kept.memory.clone());
@@ -267,11 +280,11 @@ impl<T: Txn> Work<'_, '_, T> {
     }
 }
 
-fn plan(route: Arc<str>, handlers: Vec<HandlerName>) -> Plan {
+fn plan(route: Arc<str>, handlers: Vec<HandlerName>, priority: Priority) -> Plan {
     Plan {
         route,
         handlers,
-        priority: Priority::Critical,
+        priority,
         repeat_after: NEVER,
         storm: None,
     }

@@ -67,6 +67,13 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 Answer::Ended(followed == Followed::Now)
             }
             Urgent::Alarms(_) => Answer::Alarms(self.alarms()?),
+            Urgent::CloseGate { name, until_ms } => {
+                self.push(Change::CloseGate {
+                    name: name.clone(),
+                    until_ms: *until_ms,
+                });
+                Answer::Nothing
+            }
             Urgent::LookAgain => {
                 self.look_again()?;
                 Answer::Nothing
@@ -156,6 +163,18 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             } => Ended::Waits {
                 handler: handler.clone(),
                 due: *due,
+                waits_for: waits_for.clone(),
+            },
+            Outcome::Park {
+                handler,
+                parked,
+                due,
+                waits_for,
+                ..
+            } => Ended::Parked {
+                handler: handler.clone(),
+                parked: parked.clone(),
+                due: due.clone(),
                 waits_for: waits_for.clone(),
             },
         };

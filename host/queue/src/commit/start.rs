@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 use alert_manager_core::alert::{Fingerprint, Timestamp};
+use alert_manager_core::gate::GateName;
 
 use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Caps, CutOff, Delivery, LastEnd, Left, OpenError, Options, Recovered, Row, State as Stands,
+    Caps, CutOff, Delivery, GATE_CLOSED_MS_MAX, LastEnd, Left, OpenError, Options, Recovered, Row, State as Stands,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
@@ -56,6 +57,7 @@ pub(crate) fn start<S: Store>(
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
+    open.restore_gates(&found.closed_gates);
     let cut_off = crashes::cut_off(&under_lease, clock.now());
     open.restore_cut_off(&under_lease, &cut_off);
     let Open {
@@ -146,6 +148,17 @@ impl Open {
             queued: 0,
             retrying: 0,
             oldest: None,
+        }
+    }
+
+    /// Keeps gates closed that a service had closed. Nothing waits at them yet: what was parked runs again, and asks anew.
+    fn restore_gates(&mut self, closed: &[(GateName, i64)]) {
+        for (name, until_ms) in closed {
+            let left_ms = until_ms.saturating_sub(self.now.as_millisecond());
+            if left_ms > 0 {
+                let until = self.ticks + left_ms.min(GATE_CLOSED_MS_MAX);
+                self.scheduler.restore_gate(name, until);
+            }
         }
     }
 

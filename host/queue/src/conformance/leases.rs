@@ -70,9 +70,9 @@ pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes
     submission.plans = vec![plan("route", &["first", "second"])];
     bench.accept_new(submission).await;
     let leased = bench.lease().await;
-    assert!(bench.queue.try_take_permit(&name("second")));
+    assert!(bench.queue.try_take_permit(leased.lease, &name("second")));
     bench.queue.release_permit(&name("first"));
-    assert!(!bench.queue.try_take_permit(&name("second")));
+    assert!(!bench.queue.try_take_permit(leased.lease, &name("second")));
     let mut progress = leased.progress.clone();
     progress.steps[0].status = StepStatus::Done;
     bench.queue.settle(Settlement {

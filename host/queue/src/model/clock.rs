@@ -78,6 +78,12 @@ impl Clock {
         }
     }
 
+    /// Returns what gives a moment of the monotonic clock as the time of day, as that is now.
+    pub(crate) fn time_of_day(&self) -> impl Fn(Ticks) -> Timestamp {
+        let ahead_ms = self.now().as_millisecond() - self.ticks();
+        move |ticks| from_millis(ticks.saturating_add(ahead_ms))
+    }
+
     /// Returns the first tick that is not before the end of `wait` from now.
     pub(crate) fn ticks_after(&self, wait: Duration) -> Ticks {
         let end = match &*self.0 {

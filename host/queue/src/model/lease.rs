@@ -34,12 +34,12 @@ pub struct Leased {
     pub alert: Arc<Alert>,
     /// The route that it is on.
     pub route: Arc<str>,
-    /// The priority that its plan gave it.
-    pub priority: Priority,
     /// How far it is.
     pub progress: Progress,
     /// Whose permit is taken: the handler of the first due step.
     pub handler: HandlerName,
+    /// Its own priority.
+    pub priority: Priority,
     /// True if the server died under the lease before this one.
     pub after_crash: bool,
     /// What it waited for that is back, if that is why it goes on before its time.

@@ -49,4 +49,5 @@ pub(crate) use memory::{Memory, Run};
 pub(crate) use order::{Chosen, OnKey, OrderingKey, has_run};
 pub(crate) use parcel::NewAlert;
 pub(crate) use pipeline::{join_handlers, split_handlers};
-pub(crate) use row::{CutOff, NewDelivery, Row, Stands, Text};
+pub(crate) use row::{CutOff, NewDelivery, Parking, Row, Stands, Text};
+pub(crate) use waiting::GATE_CLOSED_MS_MAX;

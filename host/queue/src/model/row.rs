@@ -41,6 +41,26 @@ pub(crate) struct Row {
     /// Why it has ended; absent if it has not.
     pub(crate) reason: Option<Reason>,
     pub(crate) settled_at: Option<Timestamp>,
+    /// How the last lease that ended left it. It stays so while it is leased again.
+    pub(crate) parking: Parking,
+    /// The values by which a storm is recognized, if it may be part of one.
+    pub(crate) storm_key: Option<Arc<str>>,
+    /// The storm that it belongs to: the first representative of that.
+    pub(crate) storm: Option<DeliveryId>,
+    /// The delivery that runs in its place.
+    pub(crate) representative: Option<DeliveryId>,
+}
+
+/// Whether a delivery waits for its turn at a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Parking {
+    /// It does not.
+    #[default]
+    No,
+    /// It does, with no effect on record and nothing in doubt: another may stand for it.
+    Clean,
+    /// It does, and has done something.
+    Begun,
 }
 
 impl Row {
@@ -74,6 +94,10 @@ pub(crate) struct NewDelivery<'m> {
     /// Why it has ended; absent if it has not.
     pub(crate) reason: Option<Reason>,
     pub(crate) last_error: Option<Text<'m>>,
+    /// The values by which a storm is recognized, if it may be part of one.
+    pub(crate) storm_key: Option<Arc<str>>,
+    /// The storm that it belongs to, if that is known already.
+    pub(crate) storm: Option<DeliveryId>,
     /// The alert, or what was refused.
     pub(crate) json: Text<'m>,
 }
@@ -127,6 +151,7 @@ impl CutOff {
     pub(crate) fn apply(&self, row: &mut Row) {
         row.deaths += u32::from(self.is_blamed);
         row.after_crash |= self.had_begun;
+        row.parking = Parking::No;
         match self.died {
             Some((at, _)) => {
                 row.state = State::Dead;
@@ -150,6 +175,8 @@ pub(crate) struct Stands<'o> {
     pub(crate) next_handler: Option<&'o HandlerName>,
     pub(crate) not_before: Option<i64>,
     pub(crate) waits_for: &'o [Dependency],
-    /// True if it has more to run at once, and nothing failed.
+    /// True if it has more to run, and nothing failed.
     pub(crate) yields: bool,
+    /// Whether it waits at a gate.
+    pub(crate) parking: Parking,
 }

@@ -100,6 +100,7 @@ impl<'m> Arrival<'m> {
             reason: is_dead.then_some(Reason::Backlog),
             last_error: is_dead.then_some(BACKLOG.into()),
             beside: self.beside.clone(),
+            storm_key: plan.storm.clone(),
             priority: plan.priority,
             ..self.delivery(id, (route, pipeline), now)
         }
@@ -141,6 +142,8 @@ impl<'m> Arrival<'m> {
             pipeline,
             reason: None,
             last_error: None,
+            storm_key: None,
+            storm: None,
             json: self.json.clone(),
         }
     }
@@ -166,6 +169,8 @@ pub(crate) fn kept_part<'m>(id: DeliveryId, part: &'m Refused, now: Timestamp) -
         pipeline: [].into(),
         reason: Some(Reason::Refused),
         last_error: Some(part.error.as_str().into()),
+        storm_key: None,
+        storm: None,
         json: part.json.as_str().into(),
     }
 }

@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{Beside, State};
+    use crate::model::{Beside, Parking, State};
 
     fn row(id: i64, deaths: u32) -> Row {
         Row {
@@ -60,6 +60,10 @@ mod tests {
             next_handler: None,
             reason: None,
             settled_at: None,
+            parking: Parking::No,
+            storm_key: None,
+            storm: None,
+            representative: None,
         }
     }
 

@@ -166,7 +166,7 @@ mod tests {
     use alert_manager_core::alert::{Fingerprint, HandlerName, Priority};
 
     use super::*;
-    use crate::model::Beside;
+    use crate::model::{Beside, Parking};
     use crate::model::clock::from_millis;
 
     fn plan(route: &str, handlers: &[&str]) -> Plan {
@@ -199,6 +199,10 @@ mod tests {
             next_handler: None,
             reason: Some(reason),
             settled_at: Some(from_millis(0)),
+            parking: Parking::No,
+            storm_key: None,
+            storm: None,
+            representative: None,
         }
     }
 

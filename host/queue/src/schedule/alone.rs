@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use crate::model::clock::Ticks;
 use alert_manager_core::alert::DeliveryId;
 
-use super::{Grant, Phase, Provisional, Scheduler};
+use super::{Grant, Scheduler};
 
 /// How long only suspects run after a start, after the first death among several, in milliseconds.
 pub(crate) const ALONE_FOR: Ticks = 10_000;
@@ -68,7 +68,8 @@ impl Scheduler {
         let next = self.alone.suspects.iter().find_map(|(_, id)| {
             let item = self.items.get(id).filter(|item| item.suspected > 0)?;
             let permits = &self.handlers[item.handler];
-            (permits.is_ready(item.priority, *id) && permits.has_free()).then_some(*id)
+            let may_run = permits.ready.contains((item.rank, *id)) && permits.has_free(item.rank);
+            may_run.then_some(*id)
         });
         let Some(id) = next else {
             self.alone.until = None;
@@ -76,8 +77,7 @@ impl Scheduler {
         };
         self.dequeue(id);
         self.alone.running = Some(id);
-        self.provisional.push(Provisional::Granted(id));
-        Some(self.lease(id, Phase::Granted))
+        Some(self.grant_one(id))
     }
 
     /// Returns true if a suspect runs.

@@ -1,11 +1,11 @@
 //! One handler's concurrency permits, and the deliveries that wait for one in the order in which they get it.
 
-use std::collections::BTreeSet;
+use alert_manager_core::alert::{HandlerName, Priority};
 
-use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
+use super::turn::{Class, Rank, Ranks, Turns};
 
-/// Every tenth lease goes to the oldest, so that nothing starves behind a flood of urgent ones.
-const OLDEST_EVERY: u64 = 10;
+/// One in so many permits is for critical deliveries, and at least one if there are two.
+const CRITICAL_ONE_IN: u32 = 8;
 
 #[derive(Debug)]
 pub(super) struct Permits {
@@ -16,10 +16,8 @@ pub(super) struct Permits {
     pub(super) taken: u32,
     /// Deliveries not settled whose next step, or last one, is this handler's.
     pub(super) depth: usize,
-    /// By priority, then by age.
-    ready: [BTreeSet<DeliveryId>; 3],
-    /// Leases given.
-    turn: u64,
+    pub(super) ready: Ranks,
+    turns: Turns,
 }
 
 impl Permits {
@@ -29,56 +27,66 @@ impl Permits {
             cap,
             taken: 0,
             depth: 0,
-            ready: Default::default(),
-            turn: 0,
+            ready: Ranks::default(),
+            turns: Turns::default(),
         }
     }
 
-    /// Returns true if one is free.
-    pub(super) fn has_free(&self) -> bool {
-        self.taken < self.cap
+    /// Returns true if one is free for a delivery of this priority.
+    pub(super) fn has_free(&self, priority: Priority) -> bool {
+        let kept = match priority {
+            Priority::Critical => 0,
+            _ if self.cap < 2 => 0,
+            _ => (self.cap / CRITICAL_ONE_IN).max(1),
+        };
+        self.taken < self.cap - kept
     }
 
-    /// Returns true if nothing waits for a permit.
-    pub(super) fn is_idle(&self) -> bool {
-        self.ready.iter().all(BTreeSet::is_empty)
+    /// Returns true if a delivery that does not wait for a permit may take one: one is free, and no other has it first.
+    pub(super) fn may_take(&self, priority: Priority) -> bool {
+        let is_first = match priority {
+            Priority::Critical => !self.ready.has_critical(),
+            _ => self.ready.is_empty(),
+        };
+        is_first && self.has_free(priority)
     }
 
-    pub(super) fn ready(&mut self, priority: Priority, id: DeliveryId) {
-        self.ready[class(priority)].insert(id);
+    /// Returns true if a delivery waits for a permit, and may have it.
+    pub(super) fn can_pick(&self) -> bool {
+        self.ready
+            .firsts()
+            .any(|(priority, _)| self.has_free(priority))
     }
 
-    pub(super) fn unready(&mut self, priority: Priority, id: DeliveryId) {
-        self.ready[class(priority)].remove(&id);
-    }
-
-    /// Returns true if a delivery waits for a permit.
-    pub(super) fn is_ready(&self, priority: Priority, id: DeliveryId) -> bool {
-        self.ready[class(priority)].contains(&id)
-    }
-
-    /// Takes out the delivery that runs next.
-    pub(super) fn pick(&mut self) -> Option<DeliveryId> {
-        let firsts = self
-            .ready
-            .iter()
-            .enumerate()
-            .filter_map(|(class, ids)| ids.first().map(|id| (*id, class)));
-        let (id, class) = if self.turn % OLDEST_EVERY == OLDEST_EVERY - 1 {
-            firsts.min()
-        } else {
-            firsts.into_iter().next()
-        }?;
-        self.turn += 1;
-        self.ready[class].remove(&id);
-        Some(id)
+    /// Takes out the delivery of a class that runs next, if it may have a permit.
+    pub(super) fn pick(&mut self, class: Class) -> Option<Rank> {
+        let may_have = |rank: &Rank| class.has(*rank) && self.has_free(rank.0);
+        let firsts = self.ready.firsts().filter(may_have);
+        let rank = self.turns.pick(firsts, self.ready.has_critical())?;
+        self.turns.took(rank);
+        self.ready.remove(rank);
+        Some(rank)
     }
 }
 
-fn class(priority: Priority) -> usize {
-    match priority {
-        Priority::Critical => 0,
-        Priority::Warning => 1,
-        Priority::Normal => 2,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_eighth_of_the_permits_is_for_critical_ones_and_one_if_there_are_two() {
+        for (cap, others) in [(0, 0), (1, 1), (2, 1), (3, 2), (8, 7), (15, 14), (16, 14)] {
+            let mut permits = Permits::new(HandlerName::new("a"), cap);
+            let mut free = |priority| {
+                permits.taken = 0;
+                while permits.has_free(priority) {
+                    permits.taken += 1;
+                }
+                permits.taken
+            };
+            let (normal, warning) = (free(Priority::Normal), free(Priority::Warning));
+            assert_eq!((normal, warning), (others, others), "of {cap}");
+            assert_eq!(free(Priority::Critical), cap);
+        }
     }
 }

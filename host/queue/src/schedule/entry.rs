@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::clock::Ticks;
 use crate::model::{Beside, Lease, Woken};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::Dependency;
 
 /// A delivery that enters, new or sent again.
@@ -41,9 +42,9 @@ pub(crate) struct Entrant {
 pub(crate) struct Grant {
     pub(crate) lease: Lease,
     pub(crate) route: Arc<str>,
-    pub(crate) priority: Priority,
     pub(crate) pipeline: Arc<[HandlerName]>,
     pub(crate) handler: HandlerName,
+    pub(crate) priority: Priority,
     pub(crate) after_crash: bool,
     /// What it waited for that was back, if that is why it goes on before its time.
     pub(crate) woken: Vec<Woken>,
@@ -71,6 +72,15 @@ pub(crate) enum Ended {
     Waits {
         handler: HandlerName,
         due: Ticks,
+        waits_for: Vec<Dependency>,
+    },
+    /// Waits for its turn at a gate, then for a permit of `handler`.
+    Parked {
+        handler: HandlerName,
+        parked: Parked,
+        /// When another step of it is due, and whose permit that needs.
+        due: Option<(Ticks, HandlerName)>,
+        /// What that step waits for, besides its time.
         waits_for: Vec<Dependency>,
     },
 }

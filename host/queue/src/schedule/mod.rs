@@ -1,23 +1,29 @@
-//! Decides which delivery runs next: ordering keys, concurrency permits, priorities and waiting, in memory and without a clock.
+//! Decides which delivery runs next: ordering keys, concurrency permits, gates, priorities and waiting, in memory and without a
+//! clock.
 //!
 //! It knows every delivery that is not settled. What it decides becomes true only with the store's
 //! transaction: [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are provisional
 //! until [`Scheduler::commit`] or [`Scheduler::rollback`].
 
 mod alone;
+mod bucket;
 mod concurrency;
 mod entry;
+mod gated;
+mod gates;
 mod ordering;
 mod provisional;
 mod status;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod wake;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::Caps;
@@ -25,8 +31,11 @@ use crate::model::clock::Ticks;
 use crate::model::{Lease, Owner, Wake, Woken};
 use alone::Alone;
 use concurrency::Permits;
+use gated::AtGate;
+use gates::Gates;
 use ordering::Line;
 use provisional::Provisional;
+use turn::Class;
 use wake::{Backs, Waiters};
 
 pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
@@ -57,6 +66,8 @@ struct Item {
     pipeline: Arc<[HandlerName]>,
     handler: usize,
     priority: Priority,
+    /// The highest priority of what waits for it to end, and of its own.
+    rank: Priority,
     due: Ticks,
     /// When its timer fires, if one is set.
     timer: Option<Ticks>,
@@ -68,6 +79,12 @@ struct Item {
     suspected: u32,
     /// What it waits for, besides its time.
     waits_for: Vec<Dependency>,
+    /// Where it waits for its turn.
+    at_gate: Option<AtGate>,
+    /// Messages that it has an update of.
+    messages: Vec<GateName>,
+    /// Since when it has waited.
+    waits_since: Ticks,
     /// What was back since its last lease.
     woken: Vec<Woken>,
     /// How many wakes there had been when its lease began; of several in a row, the first.
@@ -100,6 +117,7 @@ pub(crate) struct Scheduler {
     route_keys: HashMap<Arc<str>, usize>,
     handlers: Vec<Permits>,
     handler_keys: HashMap<HandlerName, usize>,
+    gates: Gates,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
     backs: Backs,
@@ -126,6 +144,7 @@ impl Scheduler {
             route_keys: HashMap::new(),
             handlers: Vec::new(),
             handler_keys: HashMap::new(),
+            gates: Gates::default(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
             backs: Backs::default(),
@@ -177,14 +196,13 @@ impl Scheduler {
     pub(crate) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;
         let alert = entrant.alert.clone();
-        let first = self.insert(entrant);
+        let first = self.insert(entrant, now);
         let item = &self.items[&id];
         let leasable = first
             && self.attached
             && !self.alone.is_on(now)
             && item.due <= now
-            && self.handlers[item.handler].is_idle()
-            && self.handlers[item.handler].has_free();
+            && self.handlers[item.handler].may_take(item.rank);
         self.provisional.push(Provisional::Admitted(id));
         if !leasable {
             return None;
@@ -198,7 +216,7 @@ impl Scheduler {
     pub(crate) fn restore(&mut self, entrant: Entrant, now: Ticks) {
         let id = entrant.id;
         let suspected = entrant.suspected;
-        let first = self.insert(entrant);
+        let first = self.insert(entrant, now);
         self.item(id).phase = Phase::Waiting;
         if first {
             self.enqueue(id, now);
@@ -225,16 +243,22 @@ impl Scheduler {
             return self.grant_alone().into_iter().collect();
         }
         let mut grants = Vec::new();
-        for key in 0..self.handlers.len() {
-            while self.handlers[key].has_free() {
-                let Some(id) = self.handlers[key].pick() else {
-                    break;
-                };
-                self.provisional.push(Provisional::Granted(id));
-                grants.push(self.lease(id, Phase::Granted));
+        for class in Class::ALL {
+            while let Some(id) = self.pick_parked(class, now) {
+                grants.push(self.grant_one(id));
+            }
+            for key in 0..self.handlers.len() {
+                while let Some((_, id)) = self.handlers[key].pick(class) {
+                    grants.push(self.grant_one(id));
+                }
             }
         }
         grants
+    }
+
+    fn grant_one(&mut self, id: DeliveryId) -> Grant {
+        self.provisional.push(Provisional::Granted(id));
+        self.lease(id, Phase::Granted)
     }
 
     /// Cancels a delivery, whatever it is doing.
@@ -307,7 +331,9 @@ impl Scheduler {
         let Some(item) = self.leased(lease) else {
             return;
         };
-        match (item.phase, ended) {
+        let phase = item.phase;
+        self.gates.end_lease(id);
+        match (phase, ended) {
             (Phase::Leased { .. }, Ended::Settled) | (Phase::Revoked, _) => self.remove(id, now),
             (
                 Phase::Leased { .. },
@@ -318,26 +344,29 @@ impl Scheduler {
                 },
             ) => {
                 let to = self.handler_key(&handler);
-                self.move_to(id, to);
-                let item = self.item(id);
-                item.due = due;
-                item.phase = Phase::Waiting;
-                item.after_crash = false;
+                self.put_back(id, to, due, now);
                 // One that yielded has more to run at once.
                 if due > Ticks::MIN {
-                    item.suspected = 0;
-                    let seen = item.seen.take();
-                    let missed = self.backs.since(seen.unwrap_or(u64::MAX), &waits_for);
-                    if missed.is_empty() {
-                        self.await_all(id, waits_for);
-                    } else {
-                        // It came back while nobody waited for it.
-                        let item = self.item(id);
-                        item.due = due.min(now);
-                        let woken = missed.into_iter().map(|back| (back, Wake::All));
-                        item.woken.extend(woken);
-                    }
+                    self.item(id).suspected = 0;
+                    self.await_unless_missed(id, waits_for, now);
                 }
+                if self.is_next(id) {
+                    self.enqueue(id, now);
+                }
+            }
+            (
+                Phase::Leased { .. },
+                Ended::Parked {
+                    handler,
+                    parked,
+                    due,
+                    waits_for,
+                },
+            ) => {
+                let to = self.handler_key(&handler);
+                self.put_back(id, to, Ticks::MAX, now);
+                self.park(id, &parked, due, now);
+                self.await_unless_missed(id, waits_for, now);
                 if self.is_next(id) {
                     self.enqueue(id, now);
                 }
@@ -346,21 +375,51 @@ impl Scheduler {
         }
     }
 
+    /// Has a delivery wait whose lease has ended.
+    fn put_back(&mut self, id: DeliveryId, handler: usize, due: Ticks, now: Ticks) {
+        self.move_to(id, handler);
+        let item = self.item(id);
+        item.due = due;
+        item.phase = Phase::Waiting;
+        item.waits_since = now;
+        item.after_crash = false;
+    }
+
+    /// Notes what a delivery waits for, unless that was back during its lease, while nobody waited for it.
+    fn await_unless_missed(&mut self, id: DeliveryId, waits_for: Vec<Dependency>, now: Ticks) {
+        let seen = self.item(id).seen.take();
+        let missed = self.backs.since(seen.unwrap_or(u64::MAX), &waits_for);
+        if missed.is_empty() {
+            self.await_all(id, waits_for);
+            return;
+        }
+        let item = self.item(id);
+        item.due = item.due.min(now);
+        let woken = missed.into_iter().map(|back| (back, Wake::All));
+        item.woken.extend(woken);
+    }
+
     /// Gives a permit back; returns true if a delivery waits for it, and may have it.
     pub(crate) fn release_permit(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
         let permits = &mut self.handlers[key];
         permits.taken = permits.taken.saturating_sub(1);
-        !permits.is_idle() && permits.has_free()
+        permits.can_pick() || self.gates.waits_for_permit(key)
     }
 
-    /// Takes a permit for a lease under way, if no delivery waits for one. While suspects run alone, those that wait could not
-    /// take it now.
-    pub(crate) fn try_take_permit(&mut self, handler: &HandlerName, now: Ticks) -> bool {
+    /// Takes a permit for a lease under way, if no delivery has it first that waits for one. While suspects run alone, those that
+    /// wait could not take it now.
+    pub(crate) fn try_take_permit(
+        &mut self,
+        lease: Lease,
+        handler: &HandlerName,
+        now: Ticks,
+    ) -> bool {
         let alone = self.alone.is_on(now);
+        let rank = self.leased(lease).map_or(Priority::Normal, |item| item.rank);
         let key = self.handler_key(handler);
         let permits = &mut self.handlers[key];
-        let free = (alone || permits.is_idle()) && permits.has_free();
+        let free = permits.may_take(rank) || (alone && permits.has_free(rank));
         permits.taken += u32::from(free);
         free
     }

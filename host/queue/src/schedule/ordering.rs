@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::Lease;
 use crate::model::clock::Ticks;
-use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
+use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Priority};
 
 use super::concurrency::Permits;
 use super::{Entrant, Grant, Item, PATIENCE_MS, Phase, Scheduler};
@@ -68,6 +68,36 @@ impl Line {
         !self.places.range(..place).any(waits)
     }
 
+    /// Returns the first of the earlier deliveries that one waits for.
+    pub(super) fn waits_for(&self, id: DeliveryId) -> Option<DeliveryId> {
+        let place = self.places.iter().position(|place| place.id == id)?;
+        let own = &self.places[place];
+        let mut earlier = self.places.range(..place);
+        earlier
+            .find(|earlier| own.waits_for(earlier))
+            .map(|earlier| earlier.id)
+    }
+
+    /// Returns the highest priority of each delivery and of those that wait for it.
+    fn ranks(&self, own: impl Fn(DeliveryId) -> Priority) -> Vec<(DeliveryId, Priority)> {
+        let mut ranks: Vec<(DeliveryId, Priority)> = Vec::with_capacity(self.places.len());
+        let places = self.places.iter().enumerate().rev();
+        for (place, earlier) in places {
+            let later = self.places.range(place + 1..).rev().zip(&ranks);
+            let highest = match self.with_others {
+                // Each waits for all before it.
+                0 => ranks.last().map(|(_, rank)| *rank),
+                _ => later
+                    .filter(|(later, _)| later.waits_for(earlier))
+                    .map(|(_, (_, rank))| *rank)
+                    .min(),
+            };
+            let own = own(earlier.id);
+            ranks.push((earlier.id, highest.map_or(own, |highest| highest.min(own))));
+        }
+        ranks
+    }
+
     /// Takes a delivery out; returns which need not wait for another any more.
     fn remove(&mut self, id: DeliveryId) -> Vec<DeliveryId> {
         let place = self.places.iter().position(|place| place.id == id);
@@ -91,7 +121,7 @@ impl Line {
 
 impl Scheduler {
     /// Puts a delivery in line; returns true if it need not wait for another.
-    pub(super) fn insert(&mut self, entrant: Entrant) -> bool {
+    pub(super) fn insert(&mut self, entrant: Entrant, now: Ticks) -> bool {
         let id = entrant.id;
         let route = self.route_key(&entrant.route);
         let handler = self.handler_key(&entrant.handler);
@@ -111,12 +141,14 @@ impl Scheduler {
         let line = self.lines.entry(entrant.fingerprint).or_default();
         let overtaken = line.insert(new, |other| items.get(&other).is_some_and(Item::is_leased));
         let is_next = line.is_next(id);
+        let has_others = line.places.len() > 1;
         let item = Item {
             route,
             fingerprint: entrant.fingerprint,
             pipeline: entrant.pipeline,
             handler,
             priority: entrant.priority,
+            rank: entrant.priority,
             due: entrant.due,
             timer: None,
             phase: Phase::Staged { leased: false },
@@ -126,6 +158,9 @@ impl Scheduler {
             after_crash: entrant.after_crash,
             suspected: entrant.suspected,
             waits_for: Vec::new(),
+            at_gate: None,
+            messages: Vec::new(),
+            waits_since: now,
             woken: Vec::new(),
             seen: None,
             alert,
@@ -135,6 +170,9 @@ impl Scheduler {
         self.await_all(id, entrant.waits_for);
         for overtaken in overtaken {
             self.dequeue(overtaken);
+        }
+        if has_others {
+            self.rank_line(entrant.fingerprint, now);
         }
         is_next
     }
@@ -156,9 +194,9 @@ impl Scheduler {
                 owner: self.owner,
             },
             route: Arc::clone(&self.routes[route]),
-            priority: item.priority,
             pipeline: Arc::clone(&item.pipeline),
             handler: self.handlers[handler].name.clone(),
+            priority: item.priority,
             after_crash: item.after_crash,
             woken: item.woken.clone(),
             since: item.since,
@@ -172,6 +210,7 @@ impl Scheduler {
     pub(super) fn begin(&mut self, id: DeliveryId) {
         let item = self.item(id);
         item.phase = Phase::Leased { started: false };
+        item.at_gate = None;
         item.woken = Vec::new();
         let bytes = item.alert_bytes;
         if item.alert.take().is_some() {
@@ -185,6 +224,7 @@ impl Scheduler {
         let Some(item) = self.items.remove(&id) else {
             return;
         };
+        self.gates.forget(id, &item.messages, now);
         self.handlers[item.handler].depth -= 1;
         self.criticals -= usize::from(item.priority == Priority::Critical);
         if item.alert.is_some() {
@@ -196,7 +236,9 @@ impl Scheduler {
         let freed = line.remove(id);
         if line.places.is_empty() {
             self.lines.remove(&item.fingerprint);
+            return;
         }
+        self.rank_line(item.fingerprint, now);
         for freed in freed {
             if self.items[&freed].phase == Phase::Waiting {
                 self.enqueue(freed, now);
@@ -220,14 +262,21 @@ impl Scheduler {
         let item = &self.items[&id];
         if item.due > now {
             let due = item.due;
-            self.start_timer(id, due);
+            if item.at_gate.is_some() {
+                self.wait_at_gate(id, now);
+            }
+            if due < Ticks::MAX {
+                self.start_timer(id, due);
+            }
             return;
         }
         // It is due by itself: what is back makes no difference any more, and each wake would look at it.
         self.await_none(id);
+        self.leave_gate(id);
         let item = &self.items[&id];
         let has_others = item.pipeline.iter().any(|h| *h != item.pipeline[0]);
-        self.handlers[item.handler].ready(item.priority, id);
+        let (handler, rank) = (item.handler, (item.rank, id));
+        self.handlers[handler].ready.insert(rank);
         if has_others {
             self.start_timer(id, now + PATIENCE_MS);
         }
@@ -237,7 +286,11 @@ impl Scheduler {
     pub(super) fn dequeue(&mut self, id: DeliveryId) {
         self.stop_timer(id);
         if let Some(item) = self.items.get(&id) {
-            self.handlers[item.handler].unready(item.priority, id);
+            let rank = (item.rank, id);
+            match &item.at_gate {
+                Some(at) => _ = self.gates.leave(&at.alike(item.handler), rank),
+                None => _ = self.handlers[item.handler].ready.remove(rank),
+            }
         }
     }
 
@@ -288,6 +341,41 @@ impl Scheduler {
     pub(super) fn is_next(&self, id: DeliveryId) -> bool {
         let line = self.lines.get(&self.items[&id].fingerprint);
         line.is_some_and(|line| line.is_next(id))
+    }
+
+    /// Gives every delivery of a line the highest priority of what waits for it.
+    fn rank_line(&mut self, fingerprint: Fingerprint, now: Ticks) {
+        let Some(line) = self.lines.get(&fingerprint) else {
+            return;
+        };
+        for (id, rank) in line.ranks(|id| self.items[&id].priority) {
+            self.set_rank(id, rank, now);
+        }
+    }
+
+    fn set_rank(&mut self, id: DeliveryId, rank: Priority, now: Ticks) {
+        let item = self.item(id);
+        let before = (std::mem::replace(&mut item.rank, rank), id);
+        let after = (rank, id);
+        if before == after {
+            return;
+        }
+        let item = &self.items[&id];
+        for dependency in &item.waits_for {
+            if let Some(waiters) = self.waiters.get_mut(dependency)
+                && waiters.remove(&before)
+            {
+                waiters.insert(after);
+            }
+        }
+        if let Some(at) = &item.at_gate {
+            let alike = at.alike(item.handler);
+            if self.gates.leave(&alike, before) {
+                self.gates.wait(&alike, after, now);
+            }
+        } else if self.handlers[item.handler].ready.remove(before) {
+            self.handlers[item.handler].ready.insert(after);
+        }
     }
 
     #[allow(

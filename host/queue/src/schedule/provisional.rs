@@ -23,7 +23,9 @@ impl Scheduler {
                 Provisional::Admitted(id) => match self.item(id).phase {
                     Phase::Staged { leased: true } => self.begin(id),
                     _ => {
-                        self.item(id).phase = Phase::Waiting;
+                        let item = self.item(id);
+                        item.phase = Phase::Waiting;
+                        item.waits_since = now;
                         if self.is_next(id) {
                             self.enqueue(id, now);
                         }
@@ -59,6 +61,7 @@ impl Scheduler {
                     item.leases -= 1;
                     let handler = item.handler;
                     self.handlers[handler].taken -= 1;
+                    self.gates.end_lease(id);
                     self.enqueue(id, now);
                 }
                 Provisional::Withdrawn(id) => {

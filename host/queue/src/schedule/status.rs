@@ -1,10 +1,16 @@
 //! What can be asked of the scheduler.
 
+use std::collections::HashMap;
+
 use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, Priority, Timestamp};
+use alert_manager_core::gate::GateName;
 
+use super::concurrency::Permits;
+use super::gates::GateState;
+use super::turn::PRIORITIES;
 use super::{Phase, Scheduler};
-use crate::model::{HandlerCounts, Left};
+use crate::model::{ByPriority, GateStatus, HandlerCounts, Left, Waiting, WaitsFor};
 
 impl Scheduler {
     /// Returns when something becomes due by itself.
@@ -13,7 +19,12 @@ impl Scheduler {
             return None;
         }
         let timer = self.timers.first().map(|(due, _)| *due);
-        timer.into_iter().chain(self.alone.ends_at(now)).min()
+        // While suspects run alone, nobody has a turn.
+        let next = match self.alone.ends_at(now) {
+            Some(ends_at) => Some(ends_at),
+            None => self.gates.next_due(now),
+        };
+        timer.into_iter().chain(next).min()
     }
 
     /// Returns when the oldest that is not settled was accepted, or sent again. Not that of the first identifier: one that was
@@ -42,14 +53,18 @@ impl Scheduler {
             .map(|permits| HandlerCounts {
                 handler: permits.name.clone(),
                 waiting: 0,
-                by_priority: Default::default(),
+                by_priority: ByPriority::default(),
                 oldest: None,
                 running: permits.taken,
             })
             .collect();
         for item in self.items.values() {
             if !item.is_leased() {
-                counts[item.handler].waiting += 1;
+                let of = &mut counts[item.handler];
+                of.waiting += 1;
+                of.by_priority.add(item.rank, 1);
+                let oldest = of.oldest.get_or_insert(item.accepted_at);
+                *oldest = item.accepted_at.min(*oldest);
             }
         }
         counts
@@ -79,8 +94,73 @@ impl Scheduler {
         if self.alone.is_on(now) {
             return !self.has_one_alone();
         }
-        self.handlers
-            .iter()
-            .any(|permits| !permits.is_idle() && permits.has_free())
+        let has_permit = |handler: usize, priority| self.handlers[handler].has_free(priority);
+        self.handlers.iter().any(Permits::can_pick) || self.gates.can_pick(now, has_permit)
+    }
+
+    /// Returns how each gate stands, in the order of their names. `at` gives a moment of the schedule as the time of day.
+    pub(crate) fn gates(&self, now: Ticks, at: impl Fn(Ticks) -> Timestamp) -> Vec<GateStatus> {
+        let mut since: HashMap<&GateName, Ticks> = HashMap::new();
+        let waiting = self.items.values().filter(|i| i.phase == Phase::Waiting);
+        for (item, at) in waiting.filter_map(|item| Some((item, item.at_gate.as_ref()?))) {
+            for name in at.names() {
+                let first = since.entry(name).or_insert(item.waits_since);
+                *first = item.waits_since.min(*first);
+            }
+        }
+        let status = |gate: GateState<'_>| {
+            let mut waiting = ByPriority::default();
+            for (priority, count) in PRIORITIES.into_iter().zip(gate.waiting) {
+                waiting.add(priority, count);
+            }
+            GateStatus {
+                name: gate.name.clone(),
+                label: gate.label.to_owned(),
+                rate: gate.rate,
+                waiting,
+                waiting_since: since.get(gate.name).map(|since| at(*since)),
+                next_token_at: gate.opens_at.map(&at),
+                closed_until: gate.closed_until.map(&at),
+            }
+        };
+        let mut gates: Vec<_> = self.gates.states(now).map(status).collect();
+        gates.sort_by(|a, b| a.name.cmp(&b.name));
+        gates
+    }
+
+    /// Returns what a delivery waits for; nothing if it does not wait. `at` gives a moment of the schedule as the time of day.
+    pub(crate) fn waiting(
+        &self,
+        id: DeliveryId,
+        now: Ticks,
+        at: impl Fn(Ticks) -> Timestamp,
+    ) -> Option<Waiting> {
+        let item = self.items.get(&id)?;
+        if item.phase != Phase::Waiting {
+            return None;
+        }
+        let rank = (item.rank, id);
+        let earlier = self.lines.get(&item.fingerprint)?.waits_for(id);
+        let (what, ahead) = match (earlier, &item.at_gate) {
+            (Some(earlier), _) => (WaitsFor::Earlier(earlier), 0),
+            (None, Some(at)) => {
+                let name = at.gate.clone();
+                let label = self.gates.label(&name).unwrap_or_default().to_owned();
+                let ahead = self.gates.ahead_of(rank, &name);
+                (WaitsFor::Gate { name, label }, ahead)
+            }
+            (None, None) if item.due > now => (WaitsFor::Time(at(item.due)), 0),
+            (None, None) => {
+                let permits = &self.handlers[item.handler];
+                let ahead = permits.ready.ahead_of(rank);
+                (WaitsFor::Permit(permits.name.clone()), ahead)
+            }
+        };
+        Some(Waiting {
+            what,
+            priority: item.rank,
+            since: at(item.waits_since),
+            ahead,
+        })
     }
 }

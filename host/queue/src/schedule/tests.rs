@@ -7,6 +7,15 @@ use crate::model::Beside;
 
 const NOW: Ticks = 1_000;
 
+/// A lease of a normal delivery that the schedule does not know.
+fn stranger() -> Lease {
+    Lease {
+        id: DeliveryId::from_raw(0),
+        number: 0,
+        owner: Owner::default(),
+    }
+}
+
 fn name(handler: &str) -> HandlerName {
     HandlerName::new(handler)
 }
@@ -143,26 +152,104 @@ fn a_retrying_head_holds_its_lane_until_it_is_settled() {
 }
 
 #[test]
-fn leases_go_to_the_most_urgent_and_every_tenth_to_the_oldest() {
+fn leases_go_to_the_most_urgent_and_every_tenth_of_the_others_to_the_oldest() {
     let mut scheduler = scheduler(1);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
     admit(&mut scheduler, 2, Priority::Normal);
-    admit(&mut scheduler, 3, Priority::Warning);
+    admit(&mut scheduler, 3, Priority::Normal);
     for id in 4..24 {
+        admit(&mut scheduler, id, Priority::Warning);
+    }
+    for id in 24..54 {
         admit(&mut scheduler, id, Priority::Critical);
     }
     finish(&mut scheduler, &first);
     let mut order = Vec::new();
-    for _ in 0..22 {
+    for _ in 0..52 {
         let granted = scheduler.grant(NOW);
         scheduler.commit(NOW);
         order.push(granted[0].lease.id.as_raw());
         finish(&mut scheduler, &granted[0]);
     }
-    let expected = [
+    let critical: Vec<_> = (24..54).collect();
+    assert_eq!(order[..30], critical, "nobody has a turn for its age meanwhile");
+    let others = [
         4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 13, 14, 15, 16, 17, 18, 19, 20, 21, 3, 22, 23,
     ];
-    assert_eq!(order, expected);
+    assert_eq!(order[30..], others);
+}
+
+#[test]
+fn an_eighth_of_the_permits_is_for_critical_ones() {
+    let mut scheduler = scheduler(16);
+    for id in 1..=20 {
+        let is_leased = admit(&mut scheduler, id, Priority::Warning).is_some();
+        assert_eq!(is_leased, id <= 14, "{id}");
+    }
+    // They are leased at once though others wait.
+    let critical = admit(&mut scheduler, 21, Priority::Critical).unwrap();
+    assert!(!scheduler.try_take_permit(stranger(), &name("a"), NOW));
+    assert!(scheduler.try_take_permit(critical.lease, &name("a"), NOW));
+    assert!(!scheduler.try_take_permit(critical.lease, &name("a"), NOW));
+    assert!(admit(&mut scheduler, 22, Priority::Critical).is_none());
+    scheduler.release_permit(&name("a"));
+    assert!(!scheduler.try_take_permit(critical.lease, &name("a"), NOW), "22 has it first");
+    assert_eq!(grant(&mut scheduler, NOW), [22]);
+    for _ in 0..2 {
+        assert!(!scheduler.release_permit(&name("a")), "it is kept");
+        assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
+    }
+    assert!(scheduler.release_permit(&name("a")));
+    assert_eq!(grant(&mut scheduler, NOW), [15]);
+}
+
+#[test]
+fn an_ordering_key_has_the_highest_priority_that_waits_on_it() {
+    let mut scheduler = scheduler(1);
+    let busy = admit(&mut scheduler, 1, Priority::Normal).unwrap();
+    for id in 2..=4 {
+        admit(&mut scheduler, id, Priority::Warning);
+    }
+    for (id, priority) in [
+        (5, Priority::Normal),
+        (6, Priority::Normal),
+        (7, Priority::Critical),
+        (8, Priority::Normal),
+    ] {
+        admit_to(&mut scheduler, id, 99, "a", priority);
+    }
+    finish(&mut scheduler, &busy);
+    let mut next = || {
+        let granted = scheduler.grant(NOW);
+        scheduler.commit(NOW);
+        assert_eq!(granted.len(), 1);
+        finish(&mut scheduler, &granted[0]);
+        granted[0].lease.id.as_raw()
+    };
+    assert_eq!([next(), next(), next(), next()], [5, 6, 7, 2]);
+
+    // What made it urgent is gone.
+    admit_to(&mut scheduler, 9, 99, "a", Priority::Critical);
+    assert_eq!(scheduler.withdraw(DeliveryId::from_raw(9)), Withdrawn::Waiting);
+    scheduler.commit(NOW);
+    assert_eq!(grant(&mut scheduler, NOW), [3]);
+    assert!(scheduler.admit(entrant(10, 99, "a", Priority::Critical), NOW).is_none());
+    scheduler.rollback(NOW);
+    scheduler.release_permit(&name("a"));
+    assert_eq!(grant(&mut scheduler, NOW), [4]);
+}
+
+#[test]
+fn what_waits_for_a_dependency_is_woken_by_the_highest_priority_of_its_ordering_key() {
+    let mut scheduler = scheduler(2);
+    for id in [1, 2] {
+        let lease = admit(&mut scheduler, id, Priority::Normal).unwrap();
+        assert!(scheduler.start(lease.lease));
+        wait_for(&mut scheduler, &lease, NOW + 50, slack());
+    }
+    admit_to(&mut scheduler, 3, 2, "a", Priority::Critical);
+    assert_eq!(scheduler.wake(&Dependency::Slack, Wake::First, NOW), 1);
+    assert_eq!(grant(&mut scheduler, NOW), [2]);
 }
 
 #[test]
@@ -204,11 +291,11 @@ fn what_moves_on_to_another_handler_counts_there() {
 #[test]
 fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
     let mut scheduler = scheduler(1);
-    assert!(scheduler.try_take_permit(&name("a"), NOW));
-    assert!(!scheduler.try_take_permit(&name("a"), NOW));
+    assert!(scheduler.try_take_permit(stranger(), &name("a"), NOW));
+    assert!(!scheduler.try_take_permit(stranger(), &name("a"), NOW));
     admit(&mut scheduler, 1, Priority::Normal);
     assert!(scheduler.release_permit(&name("a")));
-    assert!(!scheduler.try_take_permit(&name("a"), NOW));
+    assert!(!scheduler.try_take_permit(stranger(), &name("a"), NOW));
     assert_eq!(grant(&mut scheduler, NOW), [1]);
 }
 
@@ -216,10 +303,10 @@ fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
 fn caps_change_under_running_deliveries() {
     let mut scheduler = scheduler(2);
     let running: Vec<_> = (1..=2)
-        .filter_map(|id| admit(&mut scheduler, id, Priority::Normal))
+        .filter_map(|id| admit(&mut scheduler, id, Priority::Critical))
         .collect();
     for id in 3..=5 {
-        admit(&mut scheduler, id, Priority::Normal);
+        admit(&mut scheduler, id, Priority::Critical);
     }
     scheduler.set_caps(Caps::all(1));
     finish(&mut scheduler, &running[0]);
@@ -516,12 +603,12 @@ fn a_suspect_that_runs_alone_has_the_slots_that_the_others_wait_for() {
     assert_eq!(grant(&mut scheduler, NOW), [1]);
     let ends = NOW + alone::ALONE_FOR;
     assert!(
-        !scheduler.try_take_permit(&name("b"), ends),
+        !scheduler.try_take_permit(stranger(), &name("b"), ends),
         "2 has it next"
     );
-    assert!(scheduler.try_take_permit(&name("b"), ends - 1));
+    assert!(scheduler.try_take_permit(stranger(), &name("b"), ends - 1));
     assert!(
-        !scheduler.try_take_permit(&name("b"), ends - 1),
+        !scheduler.try_take_permit(stranger(), &name("b"), ends - 1),
         "it is taken"
     );
 }

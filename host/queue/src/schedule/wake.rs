@@ -7,13 +7,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::model::Wake;
 use crate::model::clock::Ticks;
-use alert_manager_core::alert::{DeliveryId, Priority};
+use alert_manager_core::alert::DeliveryId;
 use alert_manager_core::journal::Dependency;
 
+use super::turn::Rank;
 use super::{Phase, Scheduler};
 
 /// Deliveries by their dependency, then by priority, then by age.
-pub(super) type Waiters = HashMap<Dependency, BTreeSet<(Priority, DeliveryId)>>;
+pub(super) type Waiters = HashMap<Dependency, BTreeSet<Rank>>;
 
 /// How many dependencies are remembered as back. A lease that began long before misses one that is forgotten.
 const BACKS_MAX: usize = 1_024;
@@ -60,10 +61,10 @@ impl Backs {
 impl Scheduler {
     /// Notes what a delivery waits for.
     pub(super) fn await_all(&mut self, id: DeliveryId, waits_for: Vec<Dependency>) {
-        let priority = self.items[&id].priority;
+        let rank = self.items[&id].rank;
         for dependency in &waits_for {
             let waiters = self.waiters.entry(dependency.clone()).or_default();
-            waiters.insert((priority, id));
+            waiters.insert((rank, id));
         }
         self.item(id).waits_for = waits_for;
     }
@@ -73,7 +74,7 @@ impl Scheduler {
         let Some(item) = self.items.get_mut(&id) else {
             return;
         };
-        let key = (item.priority, id);
+        let key = (item.rank, id);
         for dependency in std::mem::take(&mut item.waits_for) {
             if let Some(waiters) = self.waiters.get_mut(&dependency) {
                 waiters.remove(&key);

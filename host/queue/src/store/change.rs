@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
 use crate::model::{CutOff, EventChange, Lease, NewDelivery, Stands, Text};
@@ -72,6 +73,8 @@ pub(crate) enum Change<'m> {
     EarlierDeathsSeen(Option<DeliveryId>),
     /// The alarms that were raised and have not ended.
     Alarms(BTreeSet<Fingerprint>),
+    /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
+    CloseGate { name: GateName, until_ms: i64 },
 }
 
 impl Change<'_> {

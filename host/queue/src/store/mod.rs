@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, HandlerName, Timestamp};
+use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{KvChange, KvQuota, KvReply, Recorded};
 
 use crate::model::{
@@ -197,6 +198,8 @@ pub(crate) struct Found {
     pub(crate) is_unreported: bool,
     /// Open deliveries whose end may end a notice, with their routes: those that were sent again, and notices.
     pub(crate) watched: Vec<(DeliveryId, String)>,
+    /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
+    pub(crate) closed_gates: Vec<(GateName, i64)>,
 }
 
 /// What is wanted of a delivery.

@@ -210,7 +210,7 @@ impl Lease {
         if held.is_some_and(|permit| permit.is_of(handler)) {
             return true;
         }
-        let Some(permit) = Permit::try_take(&self.worker.queue, handler) else {
+        let Some(permit) = Permit::try_take(&self.worker.queue, self.leased.lease, handler) else {
             return false;
         };
         self.permit = Some(permit);

@@ -1,7 +1,7 @@
 //! Concurrency permits: each allows one invocation of a handler (`limits.concurrency`).
 
 use crate::alert::HandlerName;
-use crate::queue::Queue;
+use crate::queue::{Lease, Queue};
 
 /// A concurrency permit, returned when dropped, even by a panic.
 pub(super) struct Permit {
@@ -15,10 +15,10 @@ impl Permit {
         Self { queue, handler }
     }
 
-    /// Takes a permit if the handler has one left.
-    pub(super) fn try_take(queue: &Queue, handler: &HandlerName) -> Option<Self> {
+    /// Takes a permit for a lease, if the handler has one left for it.
+    pub(super) fn try_take(queue: &Queue, lease: Lease, handler: &HandlerName) -> Option<Self> {
         queue
-            .try_take_permit(handler)
+            .try_take_permit(lease, handler)
             .then(|| Self::taken(queue.clone(), handler.clone()))
     }
 

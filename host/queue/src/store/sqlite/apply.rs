@@ -8,9 +8,9 @@ use alert_manager_core::alert::{DeliveryId, Timestamp};
 use crate::model::{CutOff, EventChange, Lease, Reason, Remember, State};
 use crate::store::{Applied, Change, Revive, Settle};
 
-use super::codes::{DEAD, QUEUED, RUNNING, reason_code, state_code};
+use super::codes::{DEAD, QUEUED, RUNNING, parking_code, reason_code, state_code};
 use super::txn::SqliteTxn;
-use super::{journal, meta, refused, rows, unreported};
+use super::{gates, journal, meta, refused, rows, unreported};
 
 impl SqliteTxn<'_> {
     /// Makes one change.
@@ -69,6 +69,7 @@ impl SqliteTxn<'_> {
             Change::ForgetDeath(id) => rows::forget_death(conn, *id)?,
             Change::EarlierDeathsSeen(last) => unreported::seen_earlier(conn, *last)?,
             Change::Alarms(fire) => meta::put_alarms(conn, fire)?,
+            Change::CloseGate { name, until_ms } => gates::close(conn, name, *until_ms, self.now)?,
         }
         Ok(Applied::Done)
     }
@@ -80,7 +81,7 @@ impl SqliteTxn<'_> {
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
                      next_handler = ?5, attempts = attempts + ?6, last_error = ?7, after_crash = 0,
-                     waits_for = ?9, reason = ?10,
+                     waits_for = ?9, reason = ?10, parked = ?12,
                      suspected = suspected * ?8,
                      first_died_at = CASE ?2 WHEN 4 THEN coalesce(first_died_at, ?3)
                                              ELSE first_died_at END
@@ -99,6 +100,7 @@ impl SqliteTxn<'_> {
                     rows::waits_for_text(stands.waits_for),
                     stands.reason.map(reason_code),
                     lease.number,
+                    parking_code(stands.parking),
                 ],
                 |row| row.get(0),
             );
@@ -140,7 +142,7 @@ impl SqliteTxn<'_> {
         let conn = &self.store.conn;
         conn.prepare_cached(
             "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = NULL, waits_for = NULL,
-                 last_error = ?4, reason = ?5
+                 parked = 0, last_error = ?4, reason = ?5
              WHERE id = ?1",
         )?
         .execute(params![
@@ -184,7 +186,7 @@ impl SqliteTxn<'_> {
         let conn = &self.store.conn;
         conn.prepare_cached(
             "UPDATE deliveries SET deaths = deaths + ?2, after_crash = after_crash OR ?3,
-                 suspected = suspected + ?4, state = ?5
+                 suspected = suspected + ?4, state = ?5, parked = 0
              WHERE id = ?1",
         )?
         .execute(params![

@@ -3,7 +3,7 @@
 use alert_manager_core::alert::{Fingerprint, Priority, Status};
 use alert_manager_core::journal::CallKind;
 
-use crate::model::{Reason, State};
+use crate::model::{Parking, Reason, State};
 
 /// States of a delivery as they are stored. Below [`DONE`] it is not settled.
 ///
@@ -74,6 +74,23 @@ pub(super) const fn reason_code(reason: Reason) -> i64 {
 pub(super) fn reason_of(code: Option<i64>) -> Option<Reason> {
     let mut all = Reason::ALL.into_iter();
     all.find(|reason| Some(reason_code(*reason)) == code)
+}
+
+/// Returns how a lease left a delivery, as it is stored.
+pub(super) const fn parking_code(parking: Parking) -> i64 {
+    match parking {
+        Parking::No => 0,
+        Parking::Clean => 1,
+        Parking::Begun => 2,
+    }
+}
+
+pub(super) const fn parking_of(code: i64) -> Parking {
+    match code {
+        0 => Parking::No,
+        1 => Parking::Clean,
+        _ => Parking::Begun,
+    }
 }
 
 pub(super) fn priority_code(priority: Priority) -> i64 {

@@ -34,7 +34,7 @@ pub(super) fn append(
             kind_code(entry.kind),
             keyed,
             name,
-            i64::from(entry.effect) + i64::from(entry.effect && entry.in_doubt),
+            effect_code(entry),
             entry.request,
             entry.result,
             entry.reply,
@@ -43,6 +43,20 @@ pub(super) fn append(
         ])?;
     }
     Ok(())
+}
+
+/// Codes of what an entry is for a retry; 0 for a read that it does not need by itself.
+const EFFECT: i64 = 1;
+const EFFECT_IN_DOUBT: i64 = 2;
+const PARKED: i64 = 3;
+
+fn effect_code(entry: &Entry) -> i64 {
+    match (entry.effect, entry.in_doubt, entry.parked) {
+        (true, false, _) => EFFECT,
+        (true, true, _) => EFFECT_IN_DOUBT,
+        (false, _, true) => PARKED,
+        (false, _, false) => 0,
+    }
 }
 
 const ENTRY: &str = "step, seq, kind, keyed, name, effect, request, result, reply, at, clock";
@@ -58,9 +72,9 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
         } else {
             CallName::Digest(name)
         },
-        effect: effect > 0,
-        in_doubt: effect > 1,
-        parked: false,
+        effect: matches!(effect, EFFECT | EFFECT_IN_DOUBT),
+        in_doubt: effect == EFFECT_IN_DOUBT,
+        parked: effect == PARKED,
         request: row.get(6)?,
         result: row.get(7)?,
         reply: row.get(8)?,
@@ -70,7 +84,8 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
     Ok((row.get(0)?, entry))
 }
 
-/// Returns what a step has recorded up to its last effect, in order, and how much the others have.
+/// Returns what a step has recorded up to its last effect, or up to where it was last parked, in order; and how much the others
+/// have.
 pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite::Result<Recorded> {
     let mut entries = conn
         .prepare_cached(&format!(
@@ -82,7 +97,8 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
     if Failpoint::Unrecorded.is_set() {
         entries.clear();
     }
-    let needed = entries.iter().rposition(|entry| entry.effect);
+    let is_needed = |entry: &Entry| entry.effect || entry.parked;
+    let needed = entries.iter().rposition(is_needed);
     entries.truncate(needed.map_or(0, |last| last + 1));
     let elsewhere = conn
         .prepare_cached(
@@ -119,7 +135,7 @@ pub(super) fn has_effect(
 ) -> rusqlite::Result<bool> {
     conn.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM journal
-             WHERE delivery = ?1 AND step >= ?2 AND effect > 0 AND kind IN (?3, ?4))",
+             WHERE delivery = ?1 AND step >= ?2 AND effect IN (1, 2) AND kind IN (?3, ?4))",
     )?
     .query_one(
         params![

@@ -8,7 +8,7 @@ use super::rows::DEAD_BYTES;
 pub(super) const APPLICATION_ID: i64 = 0x416c_4d67;
 
 /// Raised with every change of the tables.
-pub(super) const LAYOUT: i64 = 5;
+pub(super) const LAYOUT: i64 = 6;
 
 // `runs` has the latest lease of each delivery: a row that is found by its number may fill a page, but one
 // found by a composed key is cut at a quarter of it, and its rest takes a page alone.
@@ -20,7 +20,11 @@ pub(super) const LAYOUT: i64 = 5;
 // counts the times that the server died while this and others ran. `resent` is 1 from the revival by a re-send to the
 // retry by a person; `first_died_at` is the first death since that retry. Neither counts a death before the first run: by
 // backlog, or of what was refused.
-// `effect` is 1 for an effect, 2 for one that a crash may have made happen twice.
+// `effect` is 1 for an effect, 2 for one that a crash may have made happen twice, 3 for the last read before the delivery was
+// parked.
+// `parked` says how the last lease that ended left the delivery (`codes.rs`). `storm_key` has the values by which a storm is
+// recognized, `storm` the storm that it belongs to, and `representative` the delivery that runs in its place.
+// `storms` are called by their first representative. `gates` has those that a service has closed, and until when.
 // `handlers` is `,a,b,`, so that one of them is found with `instr`.
 // `reason` is why a delivery has ended (`codes.rs`), null before that.
 // `dead_bytes` is what a dead delivery takes of the store, with everything that belongs to it.
@@ -57,7 +61,11 @@ CREATE TABLE deliveries (
     next_handler TEXT,
     last_error TEXT,
     dead_bytes INTEGER,
-    reason INTEGER
+    reason INTEGER,
+    parked INTEGER NOT NULL DEFAULT 0,
+    storm_key TEXT,
+    storm INTEGER,
+    representative INTEGER
 ) STRICT;
 CREATE INDEX deliveries_unsettled ON deliveries (id) WHERE state < 3;
 CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
@@ -93,6 +101,25 @@ CREATE TABLE unreported (
     since INTEGER NOT NULL,
     ids TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What deliveries wait for together, and what runs as one.
+const GATES_AND_STORMS: &str = "
+CREATE INDEX deliveries_members ON deliveries (representative) WHERE representative IS NOT NULL;
+CREATE TABLE storms (
+    id INTEGER PRIMARY KEY,
+    route TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    storm_key TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    resolved INTEGER NOT NULL DEFAULT 0,
+    opened_at INTEGER NOT NULL,
+    last_firing_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    closed_at INTEGER
+) STRICT;
+CREATE TABLE gates (name TEXT PRIMARY KEY, closed_until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 const EVENTS: &str = "
@@ -191,11 +218,20 @@ DROP INDEX deliveries_dead;
 CREATE INDEX deliveries_dead ON deliveries (id, reason) WHERE state = 4;
 ";
 
+/// From the fifth layout, which knew neither gates nor storms.
+const FROM_5: &str = "
+ALTER TABLE deliveries ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deliveries ADD COLUMN storm_key TEXT;
+ALTER TABLE deliveries ADD COLUMN storm INTEGER;
+ALTER TABLE deliveries ADD COLUMN representative INTEGER;
+";
+
 /// Makes the tables.
 pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     let secret: [u8; 32] = rand::random();
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(GATES_AND_STORMS)?;
     tx.execute_batch(EVENTS)?;
     tx.execute_batch(RUNS)?;
     tx.execute_batch(REFUSED_PARTS)?;
@@ -229,7 +265,11 @@ pub(super) fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     if from < 4 {
         tx.execute_batch(FROM_3)?;
     }
-    tx.execute_batch(FROM_4)?;
+    if from < 5 {
+        tx.execute_batch(FROM_4)?;
+    }
+    tx.execute_batch(FROM_5)?;
+    tx.execute_batch(GATES_AND_STORMS)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
     tx.commit()
 }

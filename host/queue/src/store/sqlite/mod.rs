@@ -8,6 +8,7 @@ mod codes;
 mod copy;
 mod errors;
 mod events;
+mod gates;
 mod gathered;
 mod journal;
 mod kv;

@@ -10,8 +10,8 @@ use crate::model::{LastEnd, Left, Owner, Reason, Row, State};
 use crate::store::Found;
 
 use super::codes::{PREFETCHED, reason_code};
-use super::rows::{self, ROW};
-use super::unreported;
+use super::rows::{self, ROW, ROW_COLUMNS};
+use super::{gates, unreported};
 
 /// What is on the disk before the store is opened.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub(super) fn recover(
     while let Some(columns) = found.next()? {
         let row = rows::read(columns)?;
         // Under what an earlier version had prefetched no effect had begun.
-        let is_prefetched: bool = columns.get(18)?;
+        let is_prefetched: bool = columns.get(ROW_COLUMNS)?;
         let left = match row.state {
             _ if is_prefetched => Some(Left::Unbegun),
             State::Running => Some(Left::UnderWay),
@@ -74,6 +74,7 @@ pub(super) fn recover(
         dead_letters: count_dead_letters(conn)?,
         is_unreported: unreported::is_any(conn)?,
         watched: watched(conn)?,
+        closed_gates: gates::closed(conn)?,
     })
 }
 

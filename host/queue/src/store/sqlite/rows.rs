@@ -6,11 +6,13 @@ use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp}
 use alert_manager_core::journal::{Dependency, lines};
 
 use crate::model::clock::{from_millis, nanos};
-use crate::model::{Beside, Left, NewDelivery, OnKey, Row, State, join_handlers, split_handlers};
+use crate::model::{
+    Beside, Left, NewDelivery, OnKey, Row, State, join_handlers, split_handlers,
+};
 
 use super::codes::{
-    QUEUED, fingerprint_of, priority_code, priority_of, reason_code, reason_of, state_code,
-    state_of, status_code,
+    QUEUED, fingerprint_of, parking_of, priority_code, priority_of, reason_code,
+    reason_of, state_code, state_of, status_code,
 };
 
 /// Writes a delivery and its alert.
@@ -18,8 +20,8 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     conn.prepare_cached(
         "INSERT INTO deliveries (id, state, leases, priority, status, fingerprint, starts_at,
              accepted_at, settled_at, alertname, route, handlers, last_error, occurrence,
-             sent_starts_at, beside, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             sent_starts_at, beside, reason, storm_key, storm)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?
     .execute(params![
         new.id.as_raw(),
@@ -39,6 +41,8 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.sent_starts_at.map(nanos),
         new.beside.to_text(),
         new.reason.map(reason_code),
+        new.storm_key.as_deref(),
+        new.storm.map(DeliveryId::as_raw),
     ])?;
     conn.prepare_cached("INSERT INTO alerts (id, json) VALUES (?1, ?2)")?
         .execute(params![new.id.as_raw(), &*new.json])?;
@@ -56,7 +60,11 @@ fn pipeline_text(pipeline: &[HandlerName]) -> String {
 /// The columns of a [`Row`], in the order of [`read`].
 pub(super) const ROW: &str = "id, state, leases, after_crash, priority, fingerprint,
     coalesce(revived_at, accepted_at), not_before, route, handlers, next_handler, reason,
-    settled_at, deaths, suspected, resent, beside, waits_for";
+    settled_at, deaths, suspected, resent, beside, waits_for, parked, storm_key, storm,
+    representative";
+
+/// How many columns [`ROW`] has.
+pub(super) const ROW_COLUMNS: usize = 22;
 
 /// Reads the columns of [`ROW`].
 pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
@@ -79,6 +87,10 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         resent: row.get(15)?,
         beside: Beside::of_text(row.get_ref(16)?.as_str_or_null()?),
         waits_for: lines::of_text(row.get_ref(17)?.as_str_or_null()?.unwrap_or_default()),
+        parking: parking_of(row.get(18)?),
+        storm_key: row.get(19)?,
+        storm: row.get::<_, Option<i64>>(20)?.map(DeliveryId::from_raw),
+        representative: row.get::<_, Option<i64>>(21)?.map(DeliveryId::from_raw),
     })
 }
 
@@ -127,7 +139,9 @@ pub(super) fn follow(
 pub(super) fn give_back(conn: &Connection, id: DeliveryId, left: Left) -> rusqlite::Result<()> {
     let sql = match left {
         Left::Unbegun => "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1",
-        Left::UnderWay => "UPDATE deliveries SET state = ?2, after_crash = 1 WHERE id = ?1",
+        Left::UnderWay => {
+            "UPDATE deliveries SET state = ?2, after_crash = 1, parked = 0 WHERE id = ?1"
+        }
     };
     conn.prepare_cached(sql)?
         .execute(params![id.as_raw(), QUEUED])?;

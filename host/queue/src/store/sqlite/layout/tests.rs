@@ -27,12 +27,62 @@ fn every_commit_is_synced() {
     assert_eq!(pragma("auto_vacuum"), 2.into());
 }
 
+/// The tables of the fifth layout that later ones have changed.
+macro_rules! layout_5 {
+    () => {
+        "
+    DROP INDEX deliveries_members;
+    ALTER TABLE deliveries DROP COLUMN parked;
+    ALTER TABLE deliveries DROP COLUMN storm_key;
+    ALTER TABLE deliveries DROP COLUMN storm;
+    ALTER TABLE deliveries DROP COLUMN representative;
+    DROP TABLE storms;
+    DROP TABLE gates;
+    PRAGMA user_version = 5;"
+    };
+}
+
+#[test]
+fn a_store_of_the_fifth_layout_knows_no_gate_and_no_storm_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let conn = open(&path).unwrap().conn;
+    conn.execute_batch(layout_5!()).unwrap();
+    conn.execute_batch(
+        "INSERT INTO deliveries (id, state, accepted_at, alertname, route, handlers)
+             VALUES (8, 0, 1, 'A', 'r', ',h,');",
+    )
+    .unwrap();
+    drop(conn);
+    let conn = open(&path).unwrap().conn;
+    assert_eq!(
+        text(
+            &conn,
+            "SELECT concat_ws(' ', id, parked, storm_key IS NULL, storm IS NULL, representative IS NULL)
+             FROM deliveries"
+        ),
+        "8 0 1 1 1"
+    );
+    assert_eq!(
+        text(
+            &conn,
+            "SELECT concat_ws(' ', (SELECT count(*) FROM storms), (SELECT count(*) FROM gates))"
+        ),
+        "0 0"
+    );
+    drop(conn);
+    assert!(open(&path).is_ok());
+}
+
 /// The tables of the fourth layout that later ones have changed.
-const LAYOUT_4: &str = "
+const LAYOUT_4: &str = concat!(
+    layout_5!(),
+    "
     DROP INDEX deliveries_dead;
     ALTER TABLE deliveries DROP COLUMN reason;
     CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
-    PRAGMA user_version = 4;";
+    PRAGMA user_version = 4;"
+);
 
 #[test]
 fn a_store_of_the_fourth_layout_gets_the_reasons_of_what_has_ended_from_its_texts() {
@@ -84,12 +134,15 @@ fn a_store_of_the_fourth_layout_gets_the_reasons_of_what_has_ended_from_its_text
 }
 
 /// The tables of the third layout that later ones have changed.
-const LAYOUT_3: &str = "
+const LAYOUT_3: &str = concat!(
+    layout_5!(),
+    "
     DROP INDEX deliveries_dead;
     ALTER TABLE deliveries DROP COLUMN reason;
     CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
     ALTER TABLE deliveries DROP COLUMN waits_for;
-    PRAGMA user_version = 3;";
+    PRAGMA user_version = 3;"
+);
 
 #[test]
 fn a_store_of_the_third_layout_keeps_what_waits() {
@@ -116,7 +169,9 @@ fn a_store_of_the_third_layout_keeps_what_waits() {
 }
 
 /// The tables of the second layout that later ones have changed.
-const LAYOUT_2: &str = "
+const LAYOUT_2: &str = concat!(
+    layout_5!(),
+    "
     DROP TABLE events;
     CREATE TABLE events (starts_at INTEGER NOT NULL, fingerprint INTEGER NOT NULL,
         status INTEGER NOT NULL, last_seen INTEGER NOT NULL,
@@ -137,7 +192,8 @@ const LAYOUT_2: &str = "
     DROP INDEX deliveries_dead;
     ALTER TABLE deliveries DROP COLUMN reason;
     CREATE INDEX deliveries_dead ON deliveries (id) WHERE state = 4;
-    PRAGMA user_version = 2;";
+    PRAGMA user_version = 2;"
+);
 
 fn text(conn: &Connection, sql: &str) -> String {
     conn.query_one(sql, [], |row| row.get(0)).unwrap()

@@ -34,6 +34,8 @@ fn put_for(conn: &Connection, accepted_ms: i64, state: i64, handlers: &str, json
         .unwrap();
     let id = (last + 1).max(accepted_ms << ID_COUNTER_BITS);
     let delivery = NewDelivery {
+        storm_key: None,
+        storm: None,
         id: DeliveryId::from_raw(id),
         state: state_of(state),
         leases: 1,

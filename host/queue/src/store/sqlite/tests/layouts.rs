@@ -4,11 +4,12 @@ use rusqlite::Connection;
 
 use super::*;
 
-const LAYOUTS: [&str; 4] = [
+const LAYOUTS: [&str; 5] = [
     include_str!("layouts/1.sql"),
     include_str!("layouts/2.sql"),
     include_str!("layouts/3.sql"),
     include_str!("layouts/4.sql"),
+    include_str!("layouts/5.sql"),
 ];
 
 /// The deliveries of the fixtures.

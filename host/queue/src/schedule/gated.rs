@@ -1,0 +1,138 @@
+//! How deliveries pass gates, wait at them, and have their turn.
+
+use alert_manager_core::alert::{DeliveryId, HandlerName};
+use alert_manager_core::gate::{GateAsk, GateName, Parked, Pass};
+
+use crate::model::Lease;
+use crate::model::clock::Ticks;
+
+use super::gates::{Alike, Names, names};
+use super::turn::Class;
+use super::{Phase, Scheduler};
+
+/// Where a delivery waits for its turn.
+#[derive(Clone, Debug)]
+pub(super) struct AtGate {
+    /// The gate that was closed to it.
+    pub(super) gate: GateName,
+    /// All that it has to pass.
+    names: Names,
+    /// Whose permit it needs if another step of it is due first.
+    then: usize,
+}
+
+impl AtGate {
+    /// Returns the gates that it has to pass.
+    pub(super) fn names(&self) -> &[GateName] {
+        &self.names
+    }
+
+    /// Returns the group that it waits in.
+    pub(super) fn alike(&self, handler: usize) -> Alike {
+        (handler, self.names.clone())
+    }
+}
+
+impl Scheduler {
+    /// Lets a call of a leased delivery pass its gates, or has the delivery wait for its turn once its lease has ended. Returns
+    /// nothing if the lease does not stand.
+    pub(crate) fn pass(&mut self, lease: Lease, asks: &[GateAsk], now: Ticks) -> Option<Pass> {
+        let id = lease.id;
+        let item = self.leased(lease)?;
+        if !matches!(item.phase, Phase::Leased { .. }) {
+            return None;
+        }
+        let rank = (item.rank, id);
+        self.gates.know(asks, now);
+        let is_message = |ask: &&GateAsk| matches!(ask.name, GateName::SlackMessage(_));
+        for ask in asks.iter().filter(is_message) {
+            if !self.update(id, &ask.name, now) {
+                self.gates.end_lease(id);
+                return Some(Pass::Superseded);
+            }
+        }
+        Some(self.gates.pass(rank, asks, now))
+    }
+
+    /// Notes that a delivery has an update of a message, and releases those that wait with an earlier one: they need not make
+    /// theirs. Returns false if it is such a one itself.
+    fn update(&mut self, id: DeliveryId, message: &GateName, now: Ticks) -> bool {
+        if !self.gates.is_latest_update(id, message) {
+            return false;
+        }
+        let item = self.item(id);
+        if !item.messages.contains(message) {
+            item.messages.push(message.clone());
+            for (_, earlier) in self.gates.waiting_at(message) {
+                self.dequeue(earlier);
+                self.await_none(earlier);
+                let item = self.item(earlier);
+                item.at_gate = None;
+                item.due = Ticks::MIN;
+                self.enqueue(earlier, now);
+            }
+        }
+        true
+    }
+
+    /// Closes a gate for all, for so many milliseconds.
+    pub(crate) fn close_gate(&mut self, gate: &GateAsk, wait_ms: Ticks, now: Ticks) {
+        self.gates.close(gate, now.saturating_add(wait_ms), now);
+    }
+
+    /// Closes a gate that was closed when the last process ended.
+    pub(crate) fn restore_gate(&mut self, name: &GateName, until: Ticks) {
+        self.gates.close_known(name, until);
+    }
+
+    /// Has a delivery wait at a gate whose lease has ended.
+    pub(super) fn park(
+        &mut self,
+        id: DeliveryId,
+        parked: &Parked,
+        due: Option<(Ticks, HandlerName)>,
+        now: Ticks,
+    ) {
+        self.gates.know(&parked.asks, now);
+        let due = due.map(|(at, handler)| (at, self.handler_key(&handler)));
+        let item = self.item(id);
+        item.at_gate = Some(AtGate {
+            gate: parked.gate.name.clone(),
+            names: names(&parked.asks),
+            then: due.map_or(item.handler, |(_, handler)| handler),
+        });
+        if let Some((at, _)) = due {
+            item.due = at;
+        }
+    }
+
+    /// Puts a parked delivery where it waits for its turn.
+    pub(super) fn wait_at_gate(&mut self, id: DeliveryId, now: Ticks) {
+        let item = &self.items[&id];
+        if let Some(at) = &item.at_gate {
+            let (alike, rank) = (at.alike(item.handler), (item.rank, id));
+            self.gates.wait(&alike, rank, now);
+        }
+    }
+
+    /// Another step of a parked delivery is due: it waits for a permit for that.
+    pub(super) fn leave_gate(&mut self, id: DeliveryId) {
+        let item = self.item(id);
+        let (handler, rank) = (item.handler, (item.rank, id));
+        if let Some(at) = item.at_gate.take() {
+            self.gates.leave(&at.alike(handler), rank);
+            self.move_to(id, at.then);
+        }
+    }
+
+    /// Takes out the parked delivery of a class whose turn it is.
+    pub(super) fn pick_parked(&mut self, class: Class, now: Ticks) -> Option<DeliveryId> {
+        let handlers = &self.handlers;
+        self.gates.pick(class, now, |handler, priority| {
+            handlers[handler].has_free(priority)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,649 @@
+//! Gates in the schedule: who passes, who waits, and whose turn it is.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use alert_manager_core::alert::{Fingerprint, Priority, Timestamp};
+use alert_manager_core::gate::GateRate;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Beside, Caps, WaitsFor};
+use crate::schedule::gates::RESERVED_MS;
+use crate::schedule::{Ended, Entrant, Grant, Withdrawn};
+
+const NOW: Ticks = 1_000;
+
+fn name(handler: &str) -> HandlerName {
+    HandlerName::new(handler)
+}
+
+fn ask(name: GateName, per_second: f64, burst: u32) -> GateAsk {
+    GateAsk::new(name, Some(GateRate { per_second, burst }))
+}
+
+/// One a second, and one at once.
+fn channel() -> GateAsk {
+    ask(GateName::SlackChannel("#a".into()), 1.0, 1)
+}
+
+fn workspace(burst: u32) -> GateAsk {
+    ask(GateName::SlackWorkspace, 1.0, burst)
+}
+
+/// A schedule at a time.
+struct Bed {
+    scheduler: Scheduler,
+    now: Ticks,
+    held: Vec<Grant>,
+}
+
+impl Bed {
+    fn new(cap: u32) -> Self {
+        let mut scheduler = Scheduler::new(Caps::all(cap), 10_000, 1 << 20);
+        scheduler.attach(NOW);
+        Self {
+            scheduler,
+            now: NOW,
+            held: Vec::new(),
+        }
+    }
+
+    fn admit(&mut self, id: i64, priority: Priority) {
+        self.admit_to(id, "a", priority);
+    }
+
+    fn admit_to(&mut self, id: i64, handler: &str, priority: Priority) {
+        let entrant = Entrant {
+            id: DeliveryId::from_raw(id),
+            route: "route".into(),
+            beside: Beside::Nothing,
+            fingerprint: Fingerprint(id.unsigned_abs()),
+            pipeline: [name(handler)].into(),
+            handler: name(handler),
+            priority,
+            due: self.now,
+            accepted_at: Timestamp::UNIX_EPOCH,
+            since: self.now,
+            leases: 0,
+            after_crash: false,
+            suspected: 0,
+            waits_for: Vec::new(),
+            alert: None,
+            alert_bytes: 0,
+        };
+        let grant = self.scheduler.admit(entrant, self.now);
+        self.scheduler.commit(self.now);
+        self.take_out(grant);
+    }
+
+    fn take_out(&mut self, grants: impl IntoIterator<Item = Grant>) {
+        for grant in grants {
+            assert!(self.scheduler.start(grant.lease));
+            self.held.push(grant);
+        }
+    }
+
+    /// Leases what can be leased, and returns everything that is leased.
+    fn leased(&mut self) -> Vec<i64> {
+        assert!(self.scheduler.next_due(self.now).is_none_or(|at| at > self.now || self.scheduler.can_grant(self.now)));
+        let can_grant = self.scheduler.can_grant(self.now);
+        let grants = self.scheduler.grant(self.now);
+        assert!(can_grant || grants.is_empty(), "{grants:?}");
+        self.scheduler.commit(self.now);
+        self.take_out(grants);
+        self.held.iter().map(|grant| grant.lease.id.as_raw()).collect()
+    }
+
+    fn held(&mut self, id: i64) -> Grant {
+        let place = self.held.iter().position(|g| g.lease.id.as_raw() == id);
+        self.held.remove(place.unwrap())
+    }
+
+    fn lease(&self, id: i64) -> Lease {
+        let mut held = self.held.iter().map(|grant| grant.lease);
+        held.find(|lease| lease.id.as_raw() == id).unwrap()
+    }
+
+    fn pass(&mut self, id: i64, asks: &[GateAsk]) -> Pass {
+        let lease = self.lease(id);
+        self.scheduler.pass(lease, asks, self.now).unwrap()
+    }
+
+    /// Has a leased delivery pass, or be parked; returns whether it passed. Its lease ends with that.
+    fn run(&mut self, id: i64, asks: &[GateAsk]) -> bool {
+        match self.pass(id, asks) {
+            Pass::Parked(parked) => {
+                self.park(id, parked);
+                false
+            }
+            _ => {
+                self.finish(id);
+                true
+            }
+        }
+    }
+
+    fn end(&mut self, id: i64, ended: Ended) {
+        let grant = self.held(id);
+        self.scheduler.release_permit(&grant.handler);
+        self.scheduler.end(grant.lease, ended, self.now);
+    }
+
+    fn finish(&mut self, id: i64) {
+        self.end(id, Ended::Settled);
+    }
+
+    fn park(&mut self, id: i64, parked: Parked) {
+        let handler = self.held.iter().find(|g| g.lease.id.as_raw() == id);
+        let ended = Ended::Parked {
+            handler: handler.unwrap().handler.clone(),
+            parked,
+            due: None,
+            waits_for: Vec::new(),
+        };
+        self.end(id, ended);
+    }
+
+    /// Has deliveries of handler `a` wait at gates of which nobody has a token now.
+    fn park_all(&mut self, asks: &[GateAsk], waiting: &[(i64, Priority)]) {
+        for (id, priority) in waiting {
+            self.admit(*id, *priority);
+            self.leased();
+            assert!(!self.run(*id, asks), "{id}");
+        }
+    }
+
+    /// Runs what is leased at each of so many seconds; returns who passed, second by second.
+    fn seconds(&mut self, count: usize, asks: &[GateAsk]) -> Vec<Vec<i64>> {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            self.now += 1_000;
+            let mut passed = Vec::new();
+            for id in self.leased() {
+                if self.run(id, asks) {
+                    passed.push(id);
+                }
+            }
+            assert_eq!(self.leased(), [] as [i64; 0]);
+            all.push(passed);
+        }
+        all
+    }
+}
+
+#[test]
+fn a_gate_with_tokens_lets_pass_and_one_without_has_them_wait_without_a_permit() {
+    let mut bed = Bed::new(1);
+    let asks = [channel()];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.admit(2, Priority::Normal);
+    let Pass::Parked(parked) = bed.pass(2, &asks) else {
+        panic!("it has no token");
+    };
+    assert_eq!((&parked.gate, &parked.asks[..]), (&asks[0], &asks[..]));
+    bed.park(2, parked);
+    assert_eq!(bed.leased(), [] as [i64; 0]);
+    assert_eq!(bed.scheduler.next_due(bed.now), Some(NOW + 1_000));
+    bed.admit(3, Priority::Normal);
+    assert_eq!(bed.leased(), [3], "the permit is free");
+    bed.finish(3);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [2]);
+    assert_eq!(bed.held[0].lease.number, 2);
+    assert_eq!(bed.pass(2, &asks), Pass::Granted);
+    bed.finish(2);
+    assert_eq!(bed.scheduler.depth(), 0);
+    assert_eq!(bed.scheduler.next_due(bed.now), None);
+}
+
+#[test]
+fn the_most_urgent_passes_first_then_the_oldest_and_every_tenth_of_the_others_the_oldest() {
+    use Priority::{Critical, Normal, Warning};
+    let mut bed = Bed::new(2);
+    let asks = [channel()];
+    bed.admit(1, Normal);
+    assert!(bed.run(1, &asks));
+    let mut waiting = vec![(2, Normal), (3, Normal)];
+    waiting.extend((4..24).map(|id| (id, Warning)));
+    waiting.extend([(50, Critical), (51, Critical)]);
+    bed.park_all(&asks, &waiting);
+    let passed: Vec<_> = bed.seconds(24, &asks).into_iter().flatten().collect();
+    let expected = [
+        50, 51, 4, 5, 6, 7, 8, 9, 10, 11, 2, 12, 13, 14, 15, 16, 17, 18, 19, 20, 3, 21, 22, 23,
+    ];
+    assert_eq!(passed, expected, "the first turn was that of 1");
+}
+
+#[test]
+fn all_tokens_are_taken_together_or_none() {
+    let mut bed = Bed::new(8);
+    let other = ask(GateName::SlackChannel("#b".into()), 1.0, 1);
+    let (busy, free) = ([channel(), workspace(3)], [other, workspace(3)]);
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &busy));
+    for id in [2, 3] {
+        bed.admit(id, Priority::Normal);
+        assert!(!bed.run(id, &busy), "its channel has none");
+    }
+    bed.admit(4, Priority::Normal);
+    assert!(bed.run(4, &free), "what waits for its channel does not hold the workspace");
+    bed.admit(5, Priority::Normal);
+    let Pass::Parked(parked) = bed.pass(5, &[workspace(3)]) else {
+        return bed.finish(5);
+    };
+    panic!("two of three were taken: {parked:?}");
+}
+
+#[test]
+fn a_delivery_has_its_permit_first_and_tokens_wait_for_nobody_without_one() {
+    let mut bed = Bed::new(1);
+    let asks = [channel()];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Critical)]);
+    bed.admit(3, Priority::Normal);
+    bed.admit_to(4, "b", Priority::Normal);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [3, 4], "3 has the permit");
+    // Who waits for a permit alone is first at the gate; but it has no token in its hands.
+    assert!(!bed.run(4, &asks));
+    assert_eq!(bed.leased(), [3, 4], "b has a permit for its own");
+    assert_eq!(bed.pass(4, &asks), Pass::Granted);
+    bed.finish(3);
+    assert_eq!(bed.leased(), [4]);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [4, 2]);
+}
+
+#[test]
+fn a_token_that_is_not_used_for_two_seconds_goes_to_the_next_in_line() {
+    let mut bed = Bed::new(8);
+    let asks = [ask(GateName::SlackChannel("#a".into()), 0.1, 1)];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Warning), (3, Priority::Normal)]);
+    bed.now += 10_000;
+    assert_eq!(bed.leased(), [2]);
+    assert_eq!(bed.scheduler.next_due(bed.now), Some(bed.now + RESERVED_MS));
+    bed.now += RESERVED_MS - 1;
+    assert_eq!(bed.leased(), [2]);
+    bed.now += 1;
+    assert_eq!(bed.leased(), [2, 3]);
+    assert!(!bed.run(2, &asks), "it is too late");
+    assert!(bed.run(3, &asks));
+    // A lease that ends without a call gives its token back at once.
+    bed.now += 10_000;
+    assert_eq!(bed.leased(), [2]);
+    bed.finish(2);
+    bed.admit(4, Priority::Normal);
+    assert!(bed.run(4, &asks));
+}
+
+#[test]
+fn a_turn_that_is_not_stored_is_given_back() {
+    let mut bed = Bed::new(8);
+    let asks = [channel(), workspace(9)];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Normal)]);
+    bed.now += 1_000;
+    for _ in 0..3 {
+        let grants = bed.scheduler.grant(bed.now);
+        assert_eq!((grants.len(), grants[0].lease.number), (1, 2));
+        bed.scheduler.rollback(bed.now);
+    }
+    assert_eq!(bed.leased(), [2]);
+    assert!(bed.run(2, &asks));
+}
+
+#[test]
+fn what_a_service_has_said_closes_a_gate_for_all_and_not_all_come_at_once_after_it() {
+    let mut bed = Bed::new(8);
+    let asks = [ask(GateName::SlackChannel("#a".into()), 1.0, 5)];
+    for id in 1..=3 {
+        bed.admit(id, Priority::Normal);
+    }
+    assert_eq!(bed.pass(1, &asks), Pass::Granted);
+    bed.scheduler.close_gate(&asks[0], 30_000, bed.now);
+    // It knew better before.
+    bed.scheduler.close_gate(&asks[0], 10_000, bed.now);
+    for id in 1..=3 {
+        assert!(!bed.run(id, &asks));
+    }
+    assert_eq!(bed.scheduler.next_due(bed.now), Some(NOW + 30_000));
+    bed.now += 30_000;
+    assert_eq!(bed.leased(), [1]);
+    assert!(bed.run(1, &asks));
+    assert_eq!(bed.seconds(2, &asks), [[2], [3]]);
+    // Closed between its turn and its call.
+    bed.now += 10_000;
+    for id in 11..=15 {
+        bed.admit(id, Priority::Normal);
+        assert!(bed.run(id, &asks));
+    }
+    bed.park_all(&asks, &[(16, Priority::Critical)]);
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [16]);
+    bed.scheduler.close_gate(&asks[0], 5_000, bed.now);
+    assert!(!bed.run(16, &asks));
+    bed.now += 5_000;
+    assert_eq!(bed.leased(), [16]);
+    assert!(bed.run(16, &asks));
+}
+
+#[test]
+fn without_a_rate_only_what_the_service_said_counts() {
+    let mut bed = Bed::new(100);
+    let asks = [GateAsk::new(GateName::SlackWorkspace, None)];
+    for id in 1..=50 {
+        bed.admit(id, Priority::Normal);
+        assert!(bed.run(id, &asks));
+    }
+    bed.scheduler.restore_gate(&GateName::SlackWorkspace, bed.now + 7_000);
+    bed.park_all(&asks, &[(60, Priority::Normal), (61, Priority::Normal)]);
+    bed.now += 6_999;
+    assert_eq!(bed.leased(), [] as [i64; 0]);
+    bed.now += 1;
+    assert_eq!(bed.leased(), [60, 61]);
+}
+
+#[test]
+fn a_gate_that_was_closed_before_the_start_is_closed_at_whatever_rate_is_asked_for() {
+    let mut bed = Bed::new(8);
+    let asks = [channel()];
+    bed.scheduler.restore_gate(&asks[0].name, bed.now + 5_000);
+    bed.admit(1, Priority::Critical);
+    assert!(!bed.run(1, &asks));
+    assert_eq!(bed.seconds(5, &asks), [vec![], vec![], vec![], vec![], vec![1]]);
+}
+
+#[test]
+fn a_token_is_kept_for_a_critical_one_whose_lease_has_not_ended_yet() {
+    let mut bed = Bed::new(8);
+    let asks = [channel()];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Warning)]);
+    bed.admit(3, Priority::Critical);
+    bed.admit(4, Priority::Normal);
+    let Pass::Parked(parked) = bed.pass(3, &asks) else {
+        panic!("it has no token");
+    };
+    bed.now += 1_000;
+    assert_eq!(bed.leased(), [3, 4], "2 has no turn before it");
+    let due = bed.scheduler.next_due(bed.now);
+    assert_eq!(due, Some(NOW + RESERVED_MS), "it is not kept for long");
+    assert!(matches!(bed.pass(4, &asks), Pass::Parked(_)));
+    bed.park(3, parked);
+    assert_eq!(bed.leased(), [4, 3]);
+    assert!(bed.run(3, &asks));
+    // One that takes longer than that loses it.
+    bed.admit(5, Priority::Critical);
+    assert!(matches!(bed.pass(5, &asks), Pass::Parked(_)));
+    bed.now += RESERVED_MS;
+    assert_eq!(bed.leased(), [4, 5, 2]);
+}
+
+#[test]
+fn a_later_update_of_a_message_wins_over_those_that_wait() {
+    let mut bed = Bed::new(8);
+    let message = GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None);
+    let other = GateAsk::new(GateName::SlackMessage("C1 2.5".into()), None);
+    let updates = ask(GateName::SlackUpdates, 1.0, 1);
+    let (this, that) = ([updates.clone(), message.clone()], [updates, other]);
+    for id in 1..=5 {
+        bed.admit(id, Priority::Normal);
+    }
+    assert!(bed.run(1, &that));
+    bed.scheduler.close_gate(&message, 5_000, bed.now);
+    assert!(!bed.run(2, &this));
+    assert!(!bed.run(3, &that), "another message");
+    assert!(!bed.run(4, &this));
+    // 2 need not make its call: it needs a permit to be told, and no token.
+    assert_eq!(bed.leased(), [5, 2]);
+    assert_eq!(bed.pass(2, &this), Pass::Superseded);
+    bed.finish(2);
+    assert_eq!(bed.seconds(1, &that), [[5]], "5 had no need to wait"); 
+    bed.now += 4_000;
+    assert_eq!(bed.leased(), [3]);
+}
+
+#[test]
+fn a_later_update_that_passes_at_once_wins_over_an_earlier_one_that_waits() {
+    let mut bed = Bed::new(8);
+    let asks = [GateAsk::new(GateName::SlackMessage("C1 1.5".into()), None)];
+    bed.scheduler.close_gate(&asks[0], 1_000, bed.now);
+    bed.park_all(&asks, &[(1, Priority::Normal)]);
+    bed.admit(2, Priority::Normal);
+    bed.now += 1_000;
+    assert!(bed.run(2, &asks));
+    assert_eq!(bed.leased(), [1]);
+    assert_eq!(bed.pass(1, &asks), Pass::Superseded);
+    bed.finish(1);
+    // The message is forgotten with the last that had an update of it.
+    let gates = bed.scheduler.gates(bed.now, |_| Timestamp::UNIX_EPOCH);
+    assert_eq!(gates, []);
+}
+
+#[test]
+fn what_is_cancelled_while_it_waits_at_a_gate_leaves_nothing_behind() {
+    let mut bed = Bed::new(8);
+    let asks = [channel()];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Critical), (3, Priority::Normal)]);
+    let id = DeliveryId::from_raw(2);
+    assert_eq!(bed.scheduler.withdraw(id), Withdrawn::Waiting);
+    bed.scheduler.rollback(bed.now);
+    assert!(bed.scheduler.waiting(id, bed.now, |_| Timestamp::UNIX_EPOCH).is_some());
+    assert_eq!(bed.scheduler.withdraw(id), Withdrawn::Waiting);
+    bed.scheduler.commit(bed.now);
+    assert_eq!(bed.seconds(1, &asks), [[3]]);
+    assert_eq!(bed.scheduler.depth(), 0);
+}
+
+#[test]
+fn another_step_of_a_parked_delivery_runs_when_it_is_due() {
+    let mut bed = Bed::new(8);
+    let asks = [channel()];
+    bed.scheduler.close_gate(&asks[0], 60_000, bed.now);
+    bed.admit(1, Priority::Normal);
+    let Pass::Parked(parked) = bed.pass(1, &asks) else {
+        panic!("it is closed");
+    };
+    let ended = Ended::Parked {
+        handler: name("a"),
+        parked,
+        due: Some((bed.now + 5_000, name("b"))),
+        waits_for: Vec::new(),
+    };
+    bed.end(1, ended);
+    assert_eq!(bed.leased(), [] as [i64; 0]);
+    assert_eq!(bed.scheduler.next_due(bed.now), Some(bed.now + 5_000));
+    bed.now += 5_000;
+    assert_eq!(bed.leased(), [1]);
+    assert_eq!(bed.held[0].handler, name("b"));
+}
+
+#[test]
+fn a_lease_that_is_lost_passes_nothing() {
+    let mut bed = Bed::new(8);
+    bed.admit(1, Priority::Normal);
+    let lease = bed.lease(1);
+    assert_eq!(bed.scheduler.withdraw(lease.id), Withdrawn::Leased);
+    bed.scheduler.commit(bed.now);
+    assert_eq!(bed.scheduler.pass(lease, &[channel()], bed.now), None);
+}
+
+#[test]
+fn what_waits_is_seen_with_what_is_ahead_of_it() {
+    let mut bed = Bed::new(1);
+    let asks = [channel(), workspace(9)];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(
+        &asks,
+        &[
+            (2, Priority::Normal),
+            (3, Priority::Normal),
+            (4, Priority::Critical),
+        ],
+    );
+    bed.admit(5, Priority::Normal);
+    bed.admit(6, Priority::Normal);
+    let at = |ticks| Timestamp::from_millisecond(ticks).unwrap();
+    let waiting = |id| bed.scheduler.waiting(DeliveryId::from_raw(id), bed.now, at);
+    let third = waiting(3).unwrap();
+    let WaitsFor::Gate { name, label } = third.what else {
+        panic!("{third:?}");
+    };
+    assert_eq!((&name, &*label), (&asks[0].name, "slack channel #a"));
+    assert_eq!((third.ahead, third.since), (2, at(NOW)));
+    assert_eq!(waiting(4).unwrap().ahead, 0);
+    assert_eq!(waiting(5), None, "it runs");
+    let sixth = waiting(6).unwrap();
+    assert_eq!(sixth.what, WaitsFor::Permit(self::name("a")));
+    let gates = bed.scheduler.gates(bed.now, at);
+    assert_eq!((&gates[0].name, &gates[1].name), (&asks[0].name, &asks[1].name));
+    assert_eq!((gates[0].waiting.critical, gates[0].waiting.normal), (1, 2));
+    assert_eq!(gates[0].waiting_since, Some(at(NOW)));
+    assert_eq!(gates[0].next_token_at, Some(at(NOW + 1_000)));
+    assert_eq!((gates[1].next_token_at, gates[0].closed_until), (None, None));
+}
+
+#[test]
+fn nobody_has_a_turn_while_suspects_run_alone() {
+    let mut bed = Bed::new(8);
+    let asks = [channel()];
+    bed.admit(1, Priority::Normal);
+    assert!(bed.run(1, &asks));
+    bed.park_all(&asks, &[(2, Priority::Critical)]);
+    bed.scheduler.alone.suspect(DeliveryId::from_raw(9), 1);
+    bed.scheduler.attach(bed.now);
+    let ends = bed.scheduler.alone.ends_at(bed.now);
+    bed.now += 1_000;
+    assert_eq!(bed.scheduler.next_due(bed.now), ends);
+}
+
+/// What happens at a gate.
+#[derive(Clone, Debug)]
+enum Op {
+    /// A delivery of this priority is accepted, whose handler is one of two.
+    Accept(u8, bool),
+    /// What is leased at this place asks for its gates: a channel of two, and the workspace.
+    Run(usize, bool),
+    /// What is leased at this place ends without a call.
+    Drop(usize),
+    Close(bool, i64),
+    Advance(i64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..10_u8, any::<bool>()).prop_map(|(p, h)| Op::Accept(p, h)),
+        8 => (any::<usize>(), any::<bool>()).prop_map(|(place, channel)| Op::Run(place, channel)),
+        1 => any::<usize>().prop_map(Op::Drop),
+        1 => (any::<bool>(), 0..4_000_i64).prop_map(|(channel, wait)| Op::Close(channel, wait)),
+        5 => (1..1_500_i64).prop_map(Op::Advance),
+    ]
+}
+
+fn asks_of(id: i64) -> [GateAsk; 2] {
+    let channel = if id % 2 == 0 { "#a" } else { "#b" };
+    [
+        ask(GateName::SlackChannel(channel.into()), 1.0, 2),
+        ask(GateName::SlackWorkspace, 1.5, 3),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens, what passes keeps each gate's rate, and a critical one behind a full gate is the next that passes it.
+    #[test]
+    fn a_critical_one_behind_a_full_gate_is_the_next_that_passes(ops in prop::collection::vec(op(), 1..150)) {
+        let mut bed = Bed::new(4);
+        let mut next = 0;
+        let mut priorities = std::collections::HashMap::new();
+        // The moments at which anybody passed, by channel and in all.
+        let mut passed: [Vec<Ticks>; 3] = Default::default();
+        // Who waits at a gate, and is critical.
+        let mut waiting = std::collections::BTreeSet::new();
+        for op in ops {
+            match op {
+                Op::Accept(priority, handler) => {
+                    next += 1;
+                    let priority = match priority {
+                        0 => Priority::Critical,
+                        1..4 => Priority::Warning,
+                        _ => Priority::Normal,
+                    };
+                    priorities.insert(next, priority);
+                    bed.admit_to(next, if handler { "a" } else { "b" }, priority);
+                }
+                Op::Run(place, _) | Op::Drop(place) if bed.held.is_empty() => _ = place,
+                Op::Drop(place) => {
+                    let id = bed.held[place % bed.held.len()].lease.id.as_raw();
+                    bed.finish(id);
+                }
+                Op::Run(place, _) => {
+                    let id = bed.held[place % bed.held.len()].lease.id.as_raw();
+                    let is_critical = priorities[&id] == Priority::Critical;
+                    let had_turn = bed.scheduler.gates.has_reserved(DeliveryId::from_raw(id));
+                    if bed.run(id, &asks_of(id)) {
+                        let rivals = waiting.iter().filter(|other| *other % 2 == id % 2);
+                        prop_assert!(
+                            is_critical || had_turn || rivals.count() == 0,
+                            "{id} passed before {waiting:?}"
+                        );
+                        passed[usize::from(id % 2 == 0)].push(bed.now);
+                        passed[2].push(bed.now);
+                    } else if is_critical {
+                        waiting.insert(id);
+                    }
+                }
+                Op::Close(channel, wait) => {
+                    let [gate, _] = asks_of(i64::from(channel));
+                    bed.scheduler.close_gate(&gate, wait, bed.now);
+                }
+                Op::Advance(by) => bed.now += by,
+            }
+            let before: Vec<_> = bed.held.iter().map(|grant| grant.lease.id).collect();
+            bed.leased();
+            let mut turns = Vec::new();
+            for grant in &bed.held {
+                let id = grant.lease.id;
+                if !before.contains(&id) && grant.lease.number > 1 {
+                    turns.push(id.as_raw());
+                }
+            }
+            // Of those that have their turn now, no other has it before a critical one of the same gate whose handler has a
+            // permit.
+            for id in &turns {
+                waiting.remove(id);
+            }
+            for id in turns {
+                if priorities[&id] == Priority::Critical {
+                    continue;
+                }
+                for other in waiting.iter().filter(|other| *other % 2 == id % 2) {
+                    let item = &bed.scheduler.items[&DeliveryId::from_raw(*other)];
+                    let permits = &bed.scheduler.handlers[item.handler];
+                    prop_assert!(!permits.has_free(Priority::Critical), "{id} before {other}");
+                }
+            }
+        }
+        for (gate, (rate, burst)) in [(1.0, 2.0), (1.0, 2.0), (1.5, 3.0)].into_iter().enumerate() {
+            for (from, start) in passed[gate].iter().enumerate() {
+                for (to, end) in passed[gate].iter().enumerate().skip(from) {
+                    #[allow(clippy::cast_precision_loss, reason = "small")]
+                    let (count, span) = ((to - from + 1) as f64, (end - start) as f64);
+                    // A token may have been reserved for a while before it was used.
+                    let tokens = burst + rate * (span + RESERVED_MS as f64) / 1_000.0;
+                    prop_assert!(count <= tokens + 0.01, "{count} within {span} ms");
+                }
+            }
+        }
+    }
+}
