@@ -128,8 +128,9 @@ impl Client {
     /// Asks for a text.
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<String> {
         self.request.clear();
-        self.request
-            .extend_from_slice(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").as_bytes());
+        self.request.extend_from_slice(
+            format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address).as_bytes(),
+        );
         self.exchange().await?;
         Ok(String::from_utf8_lossy(&self.buffer).into_owned())
     }
@@ -139,7 +140,8 @@ impl Client {
         self.request.clear();
         self.request.extend_from_slice(
             format!(
-                "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                self.address,
                 body.len()
             )
             .as_bytes(),

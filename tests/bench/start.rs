@@ -102,7 +102,8 @@ fn start(rig: &Rig) -> anyhow::Result<(Duration, Running)> {
 fn is_ready(address: SocketAddr) -> bool {
     let ask = || -> anyhow::Result<bool> {
         let mut stream = TcpStream::connect(address)?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer.split(' ').nth(1).context("a status")? == "200")

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alert_manager::alert::HandlerName;
-use alert_manager::config::{Config, Overrides, Store};
+use alert_manager::config::{Config, Overrides};
 use tests::process::run;
 use tests::server::folder;
 
@@ -53,8 +53,8 @@ fn the_unit_serves_the_packages_configuration_from_the_folders_that_the_package_
     );
     let state = PathBuf::from(format!("/var/lib/{}", unit("StateDirectory")));
     let config = package_configuration();
-    let Store::Sqlite(store) = &config.store;
-    assert_eq!(store.parent(), Some(state.as_path()));
+    let cache = config.store.local_path("cache");
+    assert_eq!(cache.parent(), Some(state.as_path()));
     assert_eq!(
         config.handlers_dir,
         Path::new("/etc/alert-manager/handlers")

@@ -1,30 +1,29 @@
-//! The end at which alerts go in.
+//! Accepting alerts.
 
 use tokio::sync::oneshot;
 
 use super::Queue;
-use super::commit::Arriving;
+use super::commit::Reserved;
 use super::commit::inbox::AcceptJob;
 use super::model::{AcceptError, Parcel, Receipt};
 
 impl Queue {
-    /// Stores alerts and what was refused of their body; returns once all of it is on disk.
-    ///
-    /// A caller that goes away changes nothing: what was handed in is stored and run all the same.
+    /// Stores alerts and the refused parts of their body; returns once all of it is durable. If the future is dropped, they are
+    /// stored and run nevertheless.
     ///
     /// # Errors
-    /// If the queue is full or the store cannot write: the sender is to try again. A part of a large
-    /// body may be stored even so; sent again, that part is a duplicate.
+    /// If the queue is full or the store cannot be written. The sender should try again; of a large body some alerts may be stored
+    /// already, which are duplicates then.
     pub async fn accept(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
-        let _arriving = self.make_room(parcel.deliveries())?;
+        let _reserved = self.reserve(parcel.deliveries())?;
         self.store(parcel).await
     }
 
-    /// Stores the next parcel of a body whose first one was accepted. A body is taken as a whole or not at all: the queue may
-    /// be full by now.
+    /// Stores a further parcel of a body whose first one was accepted, even if the queue is full by now: a body is accepted as a
+    /// whole.
     ///
     /// # Errors
-    /// If the store cannot write.
+    /// If the store cannot be written.
     pub async fn accept_rest(&self, parcel: Parcel) -> Result<Receipt, AcceptError> {
         self.store(parcel).await
     }
@@ -55,14 +54,13 @@ impl Queue {
         }
     }
 
-    fn make_room(&self, deliveries: usize) -> Result<Arriving<'_>, AcceptError> {
+    fn reserve(&self, deliveries: usize) -> Result<Reserved<'_>, AcceptError> {
         let shared = &*self.inner.shared;
-        let (depth, room) = shared.arrive(deliveries);
-        // A body is taken as a whole if the queue is not full yet: one larger than the queue would
-        // otherwise never come in.
+        let (depth, reserved) = shared.reserve(deliveries);
+        // A body is accepted as a whole if the queue is not full yet. Otherwise one that is larger than the queue never would be.
         if deliveries > 0 && depth >= shared.options.queue_depth_max {
             return Err(AcceptError::QueueFull(depth));
         }
-        Ok(room)
+        Ok(reserved)
     }
 }

@@ -1,4 +1,4 @@
-//! Alerts of the server's own: who makes them, which fire, and whether they still hold.
+//! Notices about dead letters, and alarms, which the server raises about itself.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use super::model::{DeadLetterNotices, IfBlocked, Raised, ReadError};
 use super::rules::notices::{is_current, subject_of, ways_left};
 
 impl Queue {
-    /// Changes who makes the alerts about dead letters. Each alert is stored in the transaction of the death that it is about;
-    /// what died while nobody was to be notified is reported once somebody is, many of a kind in one alert.
+    /// Sets what makes the notices about dead letters; nothing if nobody is to be notified. A notice is stored in the transaction of
+    /// its death. Deaths that came while nobody was to be notified are reported now, many of one class in one notice.
     pub fn set_dead_letters(&self, notices: Option<Arc<dyn DeadLetterNotices>>) {
         *self.inner.shared.dead_letters.lock() = notices;
         self.look_again();
     }
 
-    /// Has notices that wait for what is held take a way that has become free: to be called if [`DeadLetterNotices::ways`]
-    /// returns others.
+    /// Has notices that wait for a dependency take a way that is no longer blocked. To be called when [`DeadLetterNotices::ways`]
+    /// has changed.
     pub fn look_again(&self) {
         self.inner.shared.inbox.push(Urgent::LookAgain);
     }
 
-    /// Reports an alert of the server's own by the best way, unless it fires already.
+    /// Raises an alarm: reports it by the best way, unless it fires already.
     ///
     /// # Errors
     /// If the store has been closed.
@@ -41,12 +41,12 @@ impl Queue {
             .map_err(|_| ReadError("it has been closed".into()))
     }
 
-    /// Counts an alert of the server's own that there was no way to report.
+    /// Counts an alarm that there was no way to report.
     pub fn count_unreported(&self) {
         self.inner.shared.losses.lock().unreported += 1;
     }
 
-    /// Returns the alerts of the server's own that were raised and have not ended.
+    /// Returns the alarms that were raised and have not ended.
     ///
     /// # Errors
     /// If the store has been closed.
@@ -58,8 +58,8 @@ impl Queue {
             .map_err(|_| ReadError("it has been closed".into()))
     }
 
-    /// Ends an alert of the server's own on the ways on which it was reported. Returns false if there is no room for that now:
-    /// then it is to be ended again.
+    /// Ends an alarm on the ways by which it was reported. Returns false if the queue has no room for that now: then it has to be
+    /// ended again later.
     ///
     /// # Errors
     /// If the store has been closed.
@@ -72,7 +72,7 @@ impl Queue {
             .map_err(|_| ReadError("it has been closed".into()))
     }
 
-    /// Returns true if an alert is a notice about a delivery that is no longer dead, or that has died anew since.
+    /// Returns true if an alert is a notice about a delivery that is no longer dead, or has died again since.
     ///
     /// # Errors
     /// If the store does not answer.
@@ -90,7 +90,8 @@ impl Queue {
             .await
     }
 
-    /// Returns true if a way is free that an alert of the server's own has not taken: if this one fails, that may do.
+    /// Returns true if there is a way that is not blocked and that a notice or alarm has not taken: it takes that one if this one
+    /// fails.
     ///
     /// # Errors
     /// If the store does not answer.

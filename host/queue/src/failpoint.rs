@@ -1,26 +1,26 @@
-//! Places at which a proof has the queue break a promise, to see that the proof notices.
+//! Points at which a test has the queue break a promise, to show that another test notices.
 //!
-//! They do nothing unless the feature `failpoints` is on, which no release has. Written here because the crate `fail` cannot end
-//! the process and brings seven other crates.
+//! They do nothing without the feature `failpoints`, which no release has. The crate `fail` is not used, because it cannot end the
+//! process and has seven dependencies.
 
-/// A promise that is broken.
+/// A promise to break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failpoint {
-    /// The process dies when the first delivery is about to be settled.
+    /// The process aborts when the first delivery is about to be settled.
     DiesBeforeSettling,
-    /// After a start no delivery waits for an earlier one of its fingerprint.
+    /// Deliveries that are recovered at startup do not wait for earlier ones of their fingerprint.
     Unordered,
-    /// A retry finds nothing on record of what the attempts before it did.
+    /// A retry finds no recorded calls of earlier attempts.
     Unrecorded,
-    /// Commits are not synced.
+    /// Commits are not synced to disk.
     Unsynced,
 }
 
 impl Failpoint {
-    /// The variable that sets failpoints by their names, separated by commas.
+    /// The environment variable with the names of failpoints to set, separated by commas.
     pub const VARIABLE: &str = "ALERT_MANAGER_FAILPOINTS";
 
-    /// All of them.
+    /// All failpoints.
     pub const ALL: [Self; 4] = [
         Self::DiesBeforeSettling,
         Self::Unordered,
@@ -39,13 +39,13 @@ impl Failpoint {
         }
     }
 
-    /// Tells whether it is set: never, without the feature.
+    /// Returns false: without the feature, no failpoint is set.
     #[cfg(not(feature = "failpoints"))]
     pub(crate) const fn is_set(self) -> bool {
         false
     }
 
-    /// Tells whether it is set.
+    /// Returns true if it is set.
     #[cfg(feature = "failpoints")]
     pub(crate) fn is_set(self) -> bool {
         SET.get().is_some_and(|set| set.contains(&self))
@@ -58,7 +58,7 @@ static SET: std::sync::OnceLock<Vec<Failpoint>> = std::sync::OnceLock::new();
 /// Sets the failpoints of this process by their names, separated by commas.
 ///
 /// # Panics
-/// If there is no failpoint of one of these names, or they were set before.
+/// If there is no failpoint with one of these names, or failpoints were set before.
 #[cfg(feature = "failpoints")]
 pub fn set(names: &str) {
     let named = |name: &str| {

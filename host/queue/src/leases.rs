@@ -1,4 +1,4 @@
-//! Takes deliveries out of the queue, each with a permit and a lease that is already on disk.
+//! The end of the queue from which a worker takes deliveries, each with a concurrency permit and a lease that is already durable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +7,14 @@ use tokio::sync::mpsc;
 
 use alert_manager_core::alert::Alert;
 
-use super::commit::Handed;
 use super::model::clock::Ticks;
-use super::model::{Leased, Next, Progress, Settlement};
+use super::model::{Grant, Leased, Next, Progress, Settlement};
 
-/// The one end at which deliveries come out.
+/// The deliveries that are leased to the worker. A queue has one.
 #[derive(Debug)]
 pub struct Leases {
-    pub(super) handed: mpsc::UnboundedReceiver<Handed>,
-    /// The scheduler knows that somebody takes deliveries out.
+    pub(super) grants: mpsc::UnboundedReceiver<Grant>,
+    /// True once the scheduler grants leases.
     pub(super) attached: bool,
     pub(super) queue: super::WeakQueue,
 }
@@ -23,18 +22,18 @@ pub struct Leases {
 impl Leases {
     /// Waits for the next delivery; returns nothing once the queue is closed. Nothing is leased before this is first polled.
     ///
-    /// Whoever takes it out settles it, and releases its permit when its invocation has ended.
+    /// The caller settles the delivery, and releases its permit when its invocation has ended.
     pub async fn next(&mut self) -> Option<Leased> {
         self.attach();
         loop {
-            let handed = self.handed.recv().await?;
+            let grant = self.grants.recv().await?;
             let queue = self.queue.upgrade()?;
-            let lease = handed.grant.lease;
+            let lease = grant.lease;
             let id = lease.id;
-            let handler = handed.grant.handler.clone();
+            let handler = grant.handler.clone();
             let shared = &queue.inner.shared;
             let started = shared.scheduler.lock().start(lease);
-            let (next, progress) = match read(handed, shared.clock.ticks()) {
+            let (next, progress) = match decode(grant, shared.clock.ticks()) {
                 Ok(leased) if started => return Some(leased),
                 Ok(mut leased) => {
                     if leased.after_crash {
@@ -51,7 +50,7 @@ impl Leases {
                 }
             };
             queue.release_permit(&handler);
-            // If it was cancelled on its way here, this ends it: its ordering key is held until somebody does.
+            // If it was cancelled before it was taken out, this ends it, and later deliveries of its ordering key can run.
             queue.settle(Settlement {
                 lease,
                 next,
@@ -63,8 +62,8 @@ impl Leases {
         }
     }
 
-    /// Lets leases be given from now on. Before that a delivery would count as running, though nobody ran it: a server that
-    /// is killed while it starts would then blame it.
+    /// Has the scheduler grant leases from now on. Earlier, a delivery would count as running though no worker had it, and would be
+    /// suspected if the server were killed while it starts.
     pub(super) fn attach(&mut self) {
         if self.attached {
             return;
@@ -79,13 +78,13 @@ impl Leases {
     }
 }
 
-fn read(handed: Handed, now: Ticks) -> Result<Leased, serde_json::Error> {
-    let grant = handed.grant;
-    let alert = match (grant.alert, handed.contents.alert) {
+/// Parses what was stored of a delivery.
+fn decode(grant: Grant, now: Ticks) -> Result<Leased, serde_json::Error> {
+    let alert = match (grant.alert, grant.stored.alert) {
         (Some(alert), _) => alert,
         (None, json) => Arc::new(serde_json::from_str::<Alert>(&json.unwrap_or_default())?),
     };
-    let progress = match handed.contents.progress {
+    let progress = match grant.stored.progress {
         Some(json) => serde_json::from_str(&json)?,
         None => Progress::new(&grant.pipeline),
     };

@@ -1,4 +1,4 @@
-//! Where one step's calls are made durable: the journal's end in the queue.
+//! The ledger of a step: records its calls through the committer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::Inner;
 use super::commit::inbox::{KvMessage, Urgent};
 use super::model::{GATE_CLOSED_MS_MAX, Lease};
 
-/// One step of one lease.
+/// The ledger of one step under one lease.
 pub(super) struct StepLedger {
     pub(super) inner: Arc<Inner>,
     pub(super) lease: Lease,

@@ -1,13 +1,13 @@
-//! The durable queue: an alert is on disk before its sender has an answer, and each of its deliveries ends done or dead.
+//! The durable queue: an alert is stored before its sender gets an answer, and each of its deliveries ends done or dead.
 //!
 //! Alerts go in through [`Queue::accept`], deliveries come out of [`Leases::next`], and a lease ends with [`Queue::settle`].
 //!
-//! A concurrency permit allows one invocation of a handler; it is released when the invocation ends. An ordering key is a
-//! fingerprint on a route, and on routes that the configuration no longer has; its next delivery goes on when the settlement of the
-//! one before is durable.
+//! A concurrency permit allows one invocation of a handler, and is released when the invocation ends. An ordering key is a
+//! fingerprint on a route; routes that the configuration no longer has count as the same one. The next delivery of a key runs
+//! once the settlement of the one before is durable.
 //!
-//! `model` has the values, `rules` decides what becomes of them, `schedule` what runs next, `store` keeps them, and `commit` is the
-//! thread that asks all three.
+//! `model` has the values, `rules` makes the decisions, `schedule` decides what runs next, `store` keeps everything, and `commit`
+//! is the thread that calls all three.
 
 mod accepting;
 mod alarming;
@@ -29,7 +29,6 @@ mod stores {
     store_conformance!(sqlite: crate::store::sqlite::bench::SqliteBench);
 }
 
-use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
@@ -40,19 +39,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use leases::Leases;
 pub use model::*;
 pub use queries::Force;
+pub use store::{InvalidStoreUrl, StoreUrl};
 
 use commit::inbox::Close;
 use commit::{Committer, Shared, Started};
 use store::sqlite::{Gathering, SqliteStore};
 use store::{Reader, Store};
 
-/// The queue. Cheap to clone; the store is closed when the last one goes.
+/// A handle on the queue. Cheap to clone; dropping the last one closes the store.
 #[derive(Clone, Debug)]
 pub struct Queue {
     inner: Arc<Inner>,
 }
 
-/// What every handle shares.
+/// What all handles share.
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
@@ -71,14 +71,22 @@ impl WeakQueue {
 }
 
 impl Queue {
-    /// Opens the store at `path`, makes it if there is none, and takes up what was left.
+    /// Opens a store, creates it if there is none, and recovers what an earlier process left.
     ///
     /// # Errors
-    /// If the place cannot be written, another process has it, or the file is damaged or foreign.
-    pub fn open(path: &Path, options: Options, caps: Caps) -> Result<(Self, Leases), OpenError> {
+    /// If the store cannot be written, is damaged, is in use by another process, or was not made by this program.
+    pub fn open(
+        store: &StoreUrl,
+        options: Options,
+        caps: Caps,
+    ) -> Result<(Self, Leases), OpenError> {
         let clock = Clock::system();
-        let store = SqliteStore::open(path, Gathering::default(), &options, clock.clone())?;
-        Self::over(commit::start(store, options, caps, clock)?)
+        match store {
+            StoreUrl::Sqlite(path) => {
+                let store = SqliteStore::open(path, Gathering::default(), &options, clock.clone())?;
+                Self::over(commit::start(store, options, caps, clock)?)
+            }
+        }
     }
 
     /// Starts the thread that writes to a store.
@@ -88,14 +96,14 @@ impl Queue {
         Ok((queue, leases))
     }
 
-    /// Returns what writes to a store, and the ends that others hold.
+    /// Returns the committer of a store, and the handles on it.
     fn of<S: Store>(started: Started<S>) -> (Committer<S>, Self, Leases) {
         let Started {
             shared,
             reader,
             recovered,
             committer,
-            handed,
+            grants,
         } = started;
         let inner = Arc::new(Inner {
             shared,
@@ -104,14 +112,14 @@ impl Queue {
             thread: Mutex::default(),
         });
         let leases = Leases {
-            handed,
+            grants,
             attached: false,
             queue: WeakQueue(Arc::downgrade(&inner)),
         };
         (committer, Self { inner }, leases)
     }
 
-    /// Returns a key of this store's own for one purpose: the same over restarts, unknown outside.
+    /// Returns a secret key for one purpose, derived from the store's own secret: it stays the same over restarts.
     #[must_use]
     pub fn secret(&self, purpose: &str) -> [u8; 32] {
         Sha256::new()
@@ -121,14 +129,14 @@ impl Queue {
             .into()
     }
 
-    /// Returns what the start found in the store.
+    /// Returns what was found in the store when it was opened.
     #[must_use]
     pub fn recovered(&self) -> &Recovered {
         &self.inner.recovered
     }
 
-    /// Returns what is settled from now on, in the order of commits. Ends when the store is closed. A later call ends the
-    /// reports of an earlier one.
+    /// Returns the deliveries that are settled from now on, in the order of commits. Ends when the store is closed, or when this is
+    /// called again.
     #[must_use]
     pub fn settled(&self) -> mpsc::Receiver<Settled> {
         let (sender, reports) = mpsc::channel(self.inner.shared.options.bounds.settled_reports_max);
@@ -142,25 +150,25 @@ impl Queue {
         self.inner.shared.commits.subscribe()
     }
 
-    /// Returns why the store cannot be written, if it cannot; without asking it.
+    /// Returns why the last write to the store failed; nothing if it succeeded.
     #[must_use]
     pub fn unwritable(&self) -> Option<String> {
         self.inner.shared.unwritable()
     }
 
-    /// Changes how many invocations of each handler may run. Those under way go on.
+    /// Changes the concurrency limits. Invocations under way continue.
     pub fn set_caps(&self, caps: Caps) {
         let shared = &self.inner.shared;
         shared.scheduler.lock().set_caps(caps);
         shared.inbox.nudge();
     }
 
-    /// Commits what was settled, gives every lease back and closes the store. The worker is to have
-    /// stopped: a delivery that it has not settled counts as cut off.
+    /// Commits what was settled, ends every lease and closes the store. The worker must have stopped: a delivery that it has not
+    /// settled counts as interrupted.
     pub async fn shutdown(&self) {
         let (done, closed) = oneshot::channel();
         self.inner.shared.inbox.close(Close::Orderly(done));
-        // An error says that the store was closed before.
+        // An error means that the store is closed already.
         let _ = closed.await;
     }
 }

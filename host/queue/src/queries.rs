@@ -1,4 +1,4 @@
-//! What people ask of the queue: what is in it, to send something again, or to cancel it.
+//! What people request of the queue: lists, retries and cancellations.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,10 +10,10 @@ use alert_manager_core::alert::DeliveryId;
 use super::commit::RetryJob;
 use super::commit::inbox::Urgent;
 use super::model::{
-    CancelError, Chosen, Counts, Filter, GateStatus, OnKey, Page, ReadError, Retried, RetryError,
-    Selected, Selection, Story, Waiting,
+    CancelError, Counts, Filter, Follower, GateStatus, Page, ReadError, Retried, RetryBatch,
+    RetryError, Selected, Selection, Story, Waiting,
 };
-use super::rules::passed::{Later, Tails};
+use super::rules::overtaken::{Later, LaterByKey};
 use super::{Inner, Queue};
 
 impl Queue {
@@ -27,7 +27,7 @@ impl Queue {
             .await
     }
 
-    /// Returns a delivery with everything that is known of it.
+    /// Returns a delivery with everything that is stored of it.
     ///
     /// # Errors
     /// If the store does not answer.
@@ -35,30 +35,30 @@ impl Queue {
         self.inner.read(move |inner| inner.reader.story(id)).await
     }
 
-    /// Sends a dead delivery again: its failed steps start anew, its record is kept. One that waits for another try is due at
-    /// once. If a later event of its fingerprint has run on its route, it is left, unless `force`.
+    /// Retries a dead delivery: its failed steps start again, its record is kept. One that waits for another try becomes due at
+    /// once. A dead one is not retried if a later event of its ordering key has run, unless `force`.
     ///
     /// # Errors
-    /// If it is not there, neither dead nor waiting, was passed, or cannot be stored.
+    /// If it is not stored, neither dead nor waiting, overtaken, or if the store or the queue cannot take it.
     pub async fn retry(&self, id: DeliveryId, force: Force) -> Result<Selected, RetryError> {
-        let seen = self
+        let later = self
             .inner
             .read(move |inner| {
                 let mut later = Later::default();
-                if let Some(key) = inner.reader.ordering_key(id)? {
-                    let look_at = &mut |other: OnKey<'_>| later.look_at(&key, &other);
-                    inner.reader.follow(id, look_at)?;
+                if let Some(position) = inner.reader.position(id)? {
+                    let add = &mut |other: Follower<'_>| later.add(&position, &other);
+                    inner.reader.followers(id, add)?;
                 }
                 Ok(later)
             })
             .await
             .map_err(|e| RetryError::Unavailable(e.0))?;
-        self.retry_seen(id, force, seen).await
+        self.retry_with(id, force, later).await
     }
 
-    /// Sends all deliveries of a selection again that come after `after`, in the order of acceptance; what waits for another
-    /// try is due at once. As many as the queue has room for, and as a bounded time suffices for: the answer says where the
-    /// next request goes on.
+    /// Retries the deliveries of a selection that come after `after`, in the order of acceptance; those that wait for another try
+    /// become due at once. Stops if the queue has no room for more, or after 15 s: the answer says where the next request
+    /// continues.
     ///
     /// # Errors
     /// If the store does not answer.
@@ -67,19 +67,19 @@ impl Queue {
         selection: Selection,
         after: Option<DeliveryId>,
     ) -> Result<Retried, ReadError> {
-        let (chosen, tails) = self
+        let (batch, later) = self
             .inner
-            .read(move |inner| inner.choose(&selection, after))
+            .read(move |inner| inner.batch(&selection, after))
             .await?;
         let (reply, answer) = oneshot::channel();
-        let job = RetryJob::new(chosen, tails, after, reply);
+        let job = RetryJob::new(batch, later, after, reply);
         self.inner.shared.inbox.retry_many(job);
         answer
             .await
             .map_err(|_| ReadError("it has been closed".into()))
     }
 
-    async fn retry_seen(
+    async fn retry_with(
         &self,
         id: DeliveryId,
         force: Force,
@@ -97,11 +97,11 @@ impl Queue {
             .unwrap_or_else(|_| Err(RetryError::Unavailable("the store has been closed".into())))
     }
 
-    /// Cancels a delivery: it is dead, and its event sent again does not bring it back. If it runs,
-    /// its lease is lost: it makes no further effect.
+    /// Cancels a delivery: it is dead, and a re-send of its event does not revive it. If it runs, its lease is revoked, so that it
+    /// has no further effect.
     ///
     /// # Errors
-    /// If it is not there, has ended, or cannot be stored.
+    /// If it is not stored, has ended, or if the store cannot write.
     pub async fn cancel(&self, id: DeliveryId) -> Result<(), CancelError> {
         let (reply, answer) = oneshot::channel();
         self.inner.shared.inbox.push(Urgent::Cancel { id, reply });
@@ -110,7 +110,7 @@ impl Queue {
             .unwrap_or_else(|_| Err(CancelError::Unavailable("the store has been closed".into())))
     }
 
-    /// Returns how full the queue is, without asking the store.
+    /// Returns how many deliveries are in which state, without asking the store.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let shared = &self.inner.shared;
@@ -144,38 +144,38 @@ impl Queue {
     }
 }
 
-/// Whether a delivery is sent again though a later event has run.
+/// Whether a dead delivery is retried although a later event of its ordering key has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
-    /// It is.
+    /// It is retried.
     Yes,
     /// It is not.
     No,
 }
 
 impl Inner {
-    /// Returns what is to be sent again, and what is later on the ordering keys of that. A bounded number of deliveries is looked
-    /// at, whatever their labels.
-    fn choose(
+    /// Returns the deliveries to retry, and those behind them on their ordering keys. Reads at most `Bounds::retried_max`
+    /// deliveries, including those whose labels are not selected.
+    fn batch(
         &self,
         selection: &Selection,
         after: Option<DeliveryId>,
-    ) -> Result<(Chosen, Tails), ReadError> {
+    ) -> Result<(RetryBatch, LaterByKey), ReadError> {
         let count_max = self.shared.options.bounds.retried_max;
-        let chosen = self.reader.selected(selection, after, count_max)?;
-        // What waits is not passed: it has its place.
-        let keys = match chosen.state {
-            Selected::Dead => &chosen.keys[..],
+        let batch = self.reader.selected(selection, after, count_max)?;
+        // A delivery that waits cannot be overtaken: later ones wait for it.
+        let dead = match batch.state {
+            Selected::Dead => &batch.positions[..],
             Selected::Retrying => &[],
         };
-        let mut tails = Tails::new(keys);
-        let from = tails.read_on();
+        let mut later = LaterByKey::new(dead);
+        let from = later.begin_read();
         self.reader
-            .follow(from, &mut |other| tails.look_at(&other))?;
-        Ok((chosen, tails))
+            .followers(from, &mut |other| later.add(&other))?;
+        Ok((batch, later))
     }
 
-    /// Asks the store on a thread that may wait for the disk.
+    /// Reads from the store on a blocking thread.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         ask: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What a worker asks for while it holds deliveries.
+//! What a worker requests while it has deliveries under lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::failpoint::Failpoint;
 use super::ledger::StepLedger;
 use super::model::clock::{self, Ticks};
 use super::model::{
-    Clock, Lease, Leased, NOT_SENT, Next, Progress, ReadError, Reason, Settlement, Step, StepStatus,
-    Wake,
+    Clock, Lease, Leased, NOT_SENT, Next, Progress, ReadError, Reason, Settlement, Step,
+    StepStatus, Wake,
 };
 use super::rules::settle::Outcome;
 
-/// The longest error text that is kept with a delivery, in bytes. The whole of it is in the story.
+/// The longest `last_error` of a delivery, in bytes. The story has the whole text.
 const ERROR_BYTES_MAX: usize = 4_096;
 
 impl Queue {
-    /// Returns where the calls of one step of a leased delivery are recorded.
+    /// Returns the ledger that records the calls of one step of a leased delivery.
     #[must_use]
     pub fn ledger(&self, lease: Lease, step: u32, handler: &HandlerName) -> Arc<dyn Ledger> {
         Arc::new(StepLedger {
@@ -34,8 +34,8 @@ impl Queue {
         })
     }
 
-    /// Returns what earlier attempts of a step recorded. Read only when the step has its permit: what waits for one holds
-    /// no record in memory.
+    /// Returns what earlier attempts of a step have recorded. To be called once the step has its permit, so that waiting deliveries
+    /// keep no records in memory.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -45,7 +45,7 @@ impl Queue {
             .await
     }
 
-    /// Returns a step's own random seed: the same on every attempt, unknown outside of this store.
+    /// Returns the random seed of a step. It is derived from the store's secret, and is the same on every attempt.
     #[must_use]
     pub fn seed(&self, id: DeliveryId, step: u32) -> [u8; 32] {
         Sha256::new()
@@ -56,17 +56,17 @@ impl Queue {
             .into()
     }
 
-    /// Frees a permit of `handler`: to be called once for every permit taken, as soon as the invocation ends.
+    /// Releases a permit of `handler`. To be called once for every permit, as soon as the invocation has ended.
     pub fn release_permit(&self, handler: &HandlerName) {
         let shared = &self.inner.shared;
-        let is_awaited = shared.scheduler.lock().release_permit(handler);
-        if is_awaited {
+        let can_lease = shared.scheduler.lock().release_permit(handler);
+        if can_lease {
             shared.inbox.nudge();
         }
     }
 
-    /// Takes a permit of `handler` for a delivery that is leased already; false if none is free for it or
-    /// others have one first: settle with [`Next::Yield`] then. What cannot run now, since a suspect runs alone, does not wait.
+    /// Takes a permit of `handler` for a delivery that is leased already. Returns false if none is free for it, or if other
+    /// deliveries have one before it: then settle with [`Next::Yield`]. While a suspect runs alone, other deliveries do not count.
     #[must_use]
     pub fn try_take_permit(&self, lease: Lease, handler: &HandlerName) -> bool {
         let shared = &self.inner.shared;
@@ -75,7 +75,7 @@ impl Queue {
         scheduler.try_take_permit(lease, handler, now)
     }
 
-    /// Stores how far a leased delivery is, without waiting.
+    /// Stores the progress of a leased delivery. Does not wait for it.
     pub fn progress(&self, lease: Lease, progress: &Progress) {
         self.inner.shared.inbox.push(Urgent::Progress {
             lease,
@@ -83,7 +83,7 @@ impl Queue {
         });
     }
 
-    /// Ends a lease, without waiting: it is stored in the order of calls, and tried again until it is.
+    /// Ends a lease. Does not wait: the settlement is stored in the order of calls, and retried until it is.
     pub fn settle(&self, settlement: Settlement) {
         if Failpoint::DiesBeforeSettling.is_set() {
             std::process::abort();
@@ -91,12 +91,12 @@ impl Queue {
         self.settle_for(settlement, Reason::Handled);
     }
 
-    /// Ends a lease; `done` is why, if the delivery is done with it.
-    fn settle_for(&self, settlement: Settlement, done: Reason) {
+    /// Ends a lease; `if_done` is the reason if the delivery is done.
+    fn settle_for(&self, settlement: Settlement, if_done: Reason) {
         let shared = &self.inner.shared;
         let mut last_error = settlement.last_error;
         let outcome = match settlement.next {
-            Next::Done => Outcome::Ended(done),
+            Next::Done => Outcome::Ended(if_done),
             Next::Dead(reason) => {
                 last_error = Some(reason).filter(|r| !r.is_empty()).or(last_error);
                 Outcome::Ended(Reason::Failed)
@@ -139,7 +139,7 @@ impl Queue {
         }));
     }
 
-    /// Ends a notice that is not to be sent, since it is out of date.
+    /// Ends a notice without sending it, because it is out of date.
     pub fn leave_out(&self, leased: Leased) {
         let settlement = Settlement {
             lease: leased.lease,
@@ -152,7 +152,7 @@ impl Queue {
         self.settle_for(settlement, Reason::Outdated);
     }
 
-    /// Makes due what waits for `dependency`, which is back; or one of those, which finds out whether it is.
+    /// Wakes the deliveries that wait for `dependency`: all of them if it has recovered, or one as a probe.
     pub fn wake(&self, dependency: &Dependency, which: Wake) {
         let shared = &self.inner.shared;
         let now = shared.clock.ticks();
@@ -161,7 +161,7 @@ impl Queue {
         }
     }
 
-    /// Returns what deliveries wait for, besides their time.
+    /// Returns the dependencies that deliveries wait for.
     #[must_use]
     pub fn awaited(&self) -> Vec<Dependency> {
         self.inner.shared.scheduler.lock().awaited()
@@ -171,7 +171,12 @@ impl Queue {
 /// Returns when the next step is due that waits for its time, and whose permit it needs.
 fn next_due(progress: &Progress, clock: &Clock) -> Option<(Ticks, HandlerName)> {
     let now = clock.now();
-    let later = |step: &Step| Some((step.not_before.filter(|at| *at > now)?, step.handler.clone()));
+    let later = |step: &Step| {
+        Some((
+            step.not_before.filter(|at| *at > now)?,
+            step.handler.clone(),
+        ))
+    };
     let pending = progress.steps.iter();
     let pending = pending.filter(|step| step.status == StepStatus::Pending);
     let (at, handler) = pending.filter_map(later).min_by_key(|(at, _)| *at)?;
@@ -183,11 +188,11 @@ fn wait(now: Timestamp, until: Timestamp) -> Duration {
 }
 
 fn to_json(progress: &Progress) -> String {
-    // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
+    // Progress has only strings, numbers and lists, so this cannot fail.
     serde_json::to_string(progress).unwrap_or_else(|_| r#"{"steps":[]}"#.into())
 }
 
-/// Shortens a text at a character's boundary.
+/// Truncates a text at a character's boundary, with an ellipsis.
 fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         text.truncate(text.floor_char_boundary(bytes_max));

@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::alarms::{HeartbeatWatch, HoldAlarms, PingClient, Pings};
-use crate::config::{Config, Problems, Store};
+use crate::config::{Config, Problems};
 use crate::http::api::Api;
 use crate::http::origin::OriginCheck;
 use crate::http::server::{Bound, Server, Tls};
@@ -103,9 +103,8 @@ impl App {
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let tls = config.tls_server.clone().map(Tls::new).transpose()?;
-        let Store::Sqlite(path) = &config.store;
         let caps = options::caps(&config, &[]);
-        let (queue, leases) = Queue::open(path, config.queue.clone(), caps)?;
+        let (queue, leases) = Queue::open(&config.store, config.queue.clone(), caps)?;
         let ref_key = queue.secret(MESSAGE_REFS);
         let runtime = Runtime::new(options::runtime_options(
             &config,

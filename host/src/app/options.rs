@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, Store};
+use crate::config::Config;
 use crate::description::Description;
 use crate::queue;
 use crate::runtime::{
@@ -55,10 +55,7 @@ pub fn runtime_options(
 /// Returns the folder of compiled modules, in the store's folder: only the server may write there, since its content is
 /// executed.
 fn cache_dir(config: &Config) -> PathBuf {
-    let Store::Sqlite(store) = &config.store;
-    let mut name = store.clone().into_os_string();
-    name.push(".cache");
-    name.into()
+    config.store.local_path("cache")
 }
 
 /// Returns the settings of the runtime that a reload changes.

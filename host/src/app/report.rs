@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use crate::alert::{HandlerName, Timestamp};
-use crate::config::{Changes, Config, Store};
+use crate::config::{Changes, Config};
 use crate::queue::{Delivery, LastEnd, Reason, Recovered, Settled, State};
 
 /// To how many bytes an alert's name and an error are cut in a line.
@@ -65,14 +65,13 @@ fn outcome(delivery: &Delivery) -> &'static str {
 
 /// Logs the state of the store at the start.
 pub(super) fn started(config: &Config, recovered: &Recovered) {
-    let Store::Sqlite(store) = &config.store;
     let oldest = recovered
         .oldest
         .map_or(0.0, |at| seconds_between(at, Timestamp::now()));
     macro_rules! line {
         ($level:ident, $($message:tt)+) => {
             tracing::$level!(
-                store = %store.display(),
+                store = %config.store,
                 last_end = recovered.last_end.as_str(),
                 under_lease = recovered.under_lease,
                 queued = recovered.queued,

@@ -30,12 +30,12 @@ use crate::alarms::{Expected, Ping, PingSettings};
 use crate::alert::HandlerName;
 use crate::http::server::{self, Bound, TlsSettings};
 use crate::http::{api, origin, webhook};
-use crate::queue;
+use crate::queue::{self, StoreUrl};
 use crate::router::Route;
 use crate::runtime::{Bounds, Credential, Proxy, SlackRate, SlackSettings};
 use crate::worker;
 
-use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT, STORE_DEFAULT};
+use sections::{API_URL_DEFAULT, HANDLERS_DIR_DEFAULT, LISTEN_DEFAULT};
 
 pub use crate::findings::{Problem, Problems};
 pub use changes::Changes;
@@ -75,7 +75,7 @@ pub struct Config {
     /// `sandbox`: bounds that hold for every handler.
     pub sandbox: Bounds,
     /// `store`.
-    pub store: Store,
+    pub store: StoreUrl,
     /// `retention` and `webhook.queue_depth_max`.
     pub queue: queue::Options,
     /// `webhook`.
@@ -122,7 +122,7 @@ impl Config {
             insecure: false,
             handlers_dir: HANDLERS_DIR_DEFAULT.into(),
             sandbox: Bounds::default(),
-            store: Store::Sqlite(STORE_DEFAULT.into()),
+            store: StoreUrl::default(),
             queue: queue::Options::default(),
             webhook: webhook::Settings::default(),
             api: api::Settings::default(),
@@ -198,11 +198,4 @@ impl Config {
 #[allow(clippy::expect_used, reason = "a constant, read by every test")]
 fn slack_api_url() -> Url {
     API_URL_DEFAULT.parse().expect("the constant is a URL")
-}
-
-/// Where deliveries are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Store {
-    /// `sqlite:FILE`.
-    Sqlite(PathBuf),
 }

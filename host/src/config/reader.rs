@@ -107,8 +107,13 @@ impl Reader {
 
     /// Returns the path in the file, which is relative to the file's folder.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.folder().join(path)
+    }
+
+    /// Returns the folder of the file; empty if there is no file.
+    pub(super) fn folder(&self) -> &Path {
         let folder = self.file.as_ref().and_then(|file| file.parent());
-        folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+        folder.unwrap_or(Path::new(""))
     }
 
     /// Returns what was found, each in the order of the file.

@@ -129,8 +129,8 @@ mod tests {
     };
     use crate::plan::Plan;
     use crate::queue::{
-        Caps, Leased, Leases, Options, Parcel, Settlement, State, StepStatus, Submission, Verdict,
-        Woken,
+        Caps, Leased, Leases, Options, Parcel, Settlement, State, StepStatus, StoreUrl, Submission,
+        Verdict, Woken,
     };
     use crate::runtime::StepFailure;
     use crate::worker::Retry;
@@ -148,8 +148,8 @@ mod tests {
     impl Outage {
         fn start() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("store.db");
-            let (queue, leases) = Queue::open(&path, Options::default(), Caps::all(1)).unwrap();
+            let store = StoreUrl::Sqlite(dir.path().join("store.db"));
+            let (queue, leases) = Queue::open(&store, Options::default(), Caps::all(1)).unwrap();
             let prober = Prober {
                 queue,
                 holds: Arc::default(),

@@ -1,4 +1,4 @@
-//! Takes alerts in.
+//! Accepts alerts: recognizes each, and stores its deliveries.
 
 use std::sync::Arc;
 
@@ -13,22 +13,23 @@ use crate::rules::admission::{self, Arrival, Begins, UNROUTED};
 use crate::rules::recognize::{self, Belongs, News, Recognized};
 use crate::rules::rerun::{Again, earlier_run};
 use crate::rules::revive::Reviver;
-use crate::schedule::{Entrant, Grant};
-use crate::store::{Change, Contents, StoreError, Txn};
+use crate::schedule::Entrant;
+use crate::store::{Change, StoreError, Txn};
 
-use super::group::{Handed, Work};
+use super::group::Work;
 use super::inbox::AcceptJob;
 
-/// What one transaction has taken of one body.
+/// The part of a body that one transaction has stored.
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) verdicts: Vec<Verdict>,
     pub(super) refused: Vec<KeptRefused>,
+    /// True if this was the last part.
     pub(super) whole: bool,
 }
 
 impl<'m, T: Txn> Work<'_, 'm, T> {
-    /// Takes bodies in, up to `alerts_max` alerts of them.
+    /// Accepts at most `alerts_max` alerts of these bodies.
     pub(super) fn accept_all(
         &mut self,
         jobs: &'m [AcceptJob],
@@ -46,7 +47,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(parts)
     }
 
-    /// Takes up to `alerts_max` alerts of a body in, and at its end what was refused of it.
+    /// Accepts at most `alerts_max` alerts of a body, and with the last of them its refused parts.
     fn accept(&mut self, job: &'m AcceptJob, alerts_max: usize) -> Result<Part, StoreError> {
         let mut part = Part::default();
         for new in job.alerts[job.taken..].iter().take(alerts_max) {
@@ -75,7 +76,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
     }
 
-    /// Finds out which event an alert is.
+    /// Determines which event an alert is.
     fn recognize(&mut self, new: &NewAlert) -> Result<Recognized, StoreError> {
         let (named, now) = (recognize::named(&new.alert), self.now);
         if new.starts_at_missing {
@@ -152,8 +153,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(Verdict::Accepted(accepted))
     }
 
-    /// A known event comes again: a dead delivery of it is revived, and one that ran long enough ago
-    /// runs again as a reminder. Returns nothing if it is a duplicate on this route, else the route on which it runs.
+    /// Handles a known event on one of its routes: a dead delivery is revived, and an event that ran long enough ago runs again as a
+    /// reminder. Returns the delivery with its route; nothing if the event is a duplicate there.
     fn run_again(
         &mut self,
         new: &Arrival<'m>,
@@ -190,8 +191,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(Some((Arc::clone(&plan.route), accepted)))
     }
 
-    /// Stores an event that is known to be due on one more route, whatever became of it on others; `memory` is what is known of
-    /// it.
+    /// Stores an event on one more route, without looking at its runs on others. `memory` are these runs; absent if the event is
+    /// new.
     pub(super) fn accept_on(
         &mut self,
         new: &Arrival<'m>,
@@ -242,7 +243,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 let entrant = Entrant {
                     id,
                     route: Arc::clone(&route),
-                    beside: new.beside.clone(),
+                    other_routes: new.other_routes.clone(),
                     fingerprint: new.alert.fingerprint,
                     pipeline: Arc::clone(&pipeline),
                     handler: pipeline[0].clone(),
@@ -262,15 +263,16 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                     None => (Begins::Waiting, None),
                 }
             } else {
-                (Begins::Behind, None)
+                (Begins::Backlog, None)
             }
         };
         let delivery = new.on_route(id, plan, (route, pipeline), begins, self.now);
         self.push(Change::Insert(delivery));
-        if begins == Begins::Behind {
+        if begins == Begins::Backlog {
             self.die(id, Reason::Backlog)?;
         }
-        self.group.handed.extend(grant.map(first_lease));
+        // A new delivery: nothing of it has to be read.
+        self.group.grants.extend(grant);
         Ok(Accepted {
             id,
             handlers: plan.handlers.clone(),
@@ -322,13 +324,5 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             id,
             is_known: false,
         })
-    }
-}
-
-/// Returns a lease of a delivery that is new: nothing has to be read for it.
-fn first_lease(grant: Grant) -> Handed {
-    Handed {
-        grant,
-        contents: Contents::default(),
     }
 }

@@ -1,5 +1,5 @@
-//! Alarms: alerts of the server's own that somebody raises and ends, unlike notices, which follow from deaths. Those that fire
-//! are listed, so that a start finds them without a scan, and whatever senders send.
+//! Alarms: alerts that the server raises and ends about itself, unlike notices, which follow from deaths. The store has a list of
+//! those that fire, so that they are found at startup without a scan, and are not confused with alerts of senders.
 
 use alert_manager_core::alert::{Alert, Event, Fingerprint, Priority, is_dead_letter_route};
 
@@ -11,7 +11,7 @@ use super::group::Work;
 use super::notices::Followed;
 
 impl<T: Txn> Work<'_, '_, T> {
-    /// Stores an alert of the server's own, unless it fires already.
+    /// Raises an alarm, unless it fires already.
     pub(super) fn raise(
         &mut self,
         alert: &Alert,
@@ -36,7 +36,7 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(raised)
     }
 
-    /// Ends what fires of an alert of the server's own. If it cannot be ended now it is to be ended again.
+    /// Ends an alarm. If that cannot be stored now, it has to be ended again.
     pub(super) fn end_all(&mut self, fingerprint: Fingerprint) -> Result<Followed, StoreError> {
         let mut followed = Followed::Now;
         let firings = self.firings(fingerprint)?;
@@ -60,7 +60,7 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(followed)
     }
 
-    /// Returns the alarms that fire. One that retention has removed fires no longer: it may be raised again.
+    /// Returns the alarms that fire. One that retention has removed does not: it may be raised again.
     pub(super) fn alarms(&mut self) -> Result<Vec<Alert>, StoreError> {
         let mut alarms = Vec::new();
         self.flush()?;
@@ -74,7 +74,7 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(alarms)
     }
 
-    /// What waits for room on its next way does not take it: nothing would end it there.
+    /// Drops what is stored to be looked at again of an alarm, so that it takes no further way: nothing would end it there.
     fn follow_no_more(&mut self, firing: Event) -> Result<(), StoreError> {
         for id in self.known(firing)?.firing_memory().deliveries() {
             let class = class_of_notice(id);
@@ -83,7 +83,7 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(())
     }
 
-    /// Returns the alert of an event, if it took a way to report.
+    /// Returns the alert of an event, if it was raised by the server.
     fn own_alert_of(&mut self, event: Event) -> Result<Option<Alert>, StoreError> {
         for id in self.known(event)?.firing_memory().deliveries() {
             let row = self.row(id)?;

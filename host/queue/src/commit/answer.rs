@@ -1,4 +1,4 @@
-//! What messages are answered, once their transaction is durable.
+//! The answers to messages, once their transaction is durable.
 
 use alert_manager_core::alert::Alert;
 use alert_manager_core::journal::{KvOutcome, LedgerError};
@@ -7,7 +7,7 @@ use crate::model::{CancelError, Raised, RetryError, Selected};
 
 use super::inbox::Urgent;
 
-/// What a message is answered once its transaction is durable.
+/// The answer to a message.
 #[derive(Debug)]
 pub(super) enum Answer {
     Nothing,
@@ -21,8 +21,8 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// The lease under which it was asked for does not stand.
-    pub(super) fn lose(&mut self) {
+    /// Replaces the answer by an error, because the lease of the message is no longer valid.
+    pub(super) fn set_lease_lost(&mut self) {
         match self {
             Self::Record(result) => *result = Err(LedgerError::LeaseLost),
             Self::Kv(result) => *result = Err(LedgerError::LeaseLost),
@@ -30,7 +30,7 @@ impl Answer {
         }
     }
 
-    /// Answers `message`. Whoever asked may have gone: what was stored stays stored.
+    /// Answers `message`. Nothing happens if its sender has gone.
     pub(super) fn give(self, message: Urgent) {
         match (self, message) {
             (Self::Record(result), Urgent::Record { reply, .. } | Urgent::Note { reply, .. }) => {

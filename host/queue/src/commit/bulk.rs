@@ -1,41 +1,43 @@
-//! Sends many deliveries again that are dead, or wait for another try: a slice in each transaction, so that senders do not wait for all of it, and no more than
-//! leaves room in the queue for what is new.
+//! Retries many deliveries that are dead, or wait for another try: a slice in each transaction, so that new alerts do not wait for
+//! all of them, and no more than leaves room in the queue for new alerts.
 
 use std::time::{Duration, Instant};
 
-use crate::model::{Chosen, OrderingKey, RetryError, Selected, State};
-use crate::rules::passed::Tails;
+use crate::model::{Position, RetryBatch, RetryError, Selected, State};
+use crate::rules::overtaken::LaterByKey;
 use crate::rules::revive::Reviver;
 use crate::store::{StoreError, Txn};
 
 use super::group::Work;
 use super::retry_job::{RetryJob, Slice};
 
-/// The most of one transaction that goes into this.
+/// The bounds of one slice.
 const SLICE_MAX: usize = 256;
 const SLICE_TIME_MAX: Duration = Duration::from_millis(10);
 
 /// What became of one delivery.
 enum Tried {
-    Sent,
-    Left(RetryError),
+    Retried,
+    Skipped(RetryError),
     NoRoom,
 }
 
 impl<T: Txn> Work<'_, '_, T> {
-    /// Sends some more of a job's again.
+    /// Retries the next slice of a job.
     pub(super) fn retry_slice(&mut self, job: &mut RetryJob) -> Result<Slice, StoreError> {
         let began = Instant::now();
         let mut slice = Slice::default();
         self.flush()?;
-        let tails = &mut job.tails;
-        let from = tails.read_on();
-        self.txn.follow(from, |other| tails.look_at(&other))?;
-        let Chosen { state, keys, .. } = &job.chosen;
-        for key in keys[job.done..].iter().take(SLICE_MAX) {
-            match self.retry_one(key, *state, tails)? {
-                Tried::Sent => slice.retried.push(key.id),
-                Tried::Left(why) => slice.left.push((key.id, why)),
+        let later = &mut job.later;
+        let from = later.begin_read();
+        self.txn.followers(from, |other| later.add(&other))?;
+        let RetryBatch {
+            state, positions, ..
+        } = &job.batch;
+        for position in positions[job.done..].iter().take(SLICE_MAX) {
+            match self.retry_one(position, *state, later)? {
+                Tried::Retried => slice.retried.push(position.id),
+                Tried::Skipped(why) => slice.left.push((position.id, why)),
                 Tried::NoRoom => {
                     slice.no_room = true;
                     break;
@@ -50,30 +52,30 @@ impl<T: Txn> Work<'_, '_, T> {
 
     fn retry_one(
         &mut self,
-        key: &OrderingKey,
+        position: &Position,
         state: Selected,
-        tails: &mut Tails,
+        later: &mut LaterByKey,
     ) -> Result<Tried, StoreError> {
-        let Some(row) = self.row(key.id)? else {
-            return Ok(Tried::Left(RetryError::NotFound));
+        let Some(row) = self.row(position.id)? else {
+            return Ok(Tried::Skipped(RetryError::NotFound));
         };
-        match self.hurry(&row)? {
-            Ok(true) => return Ok(Tried::Sent),
+        match self.make_due(&row)? {
+            Ok(true) => return Ok(Tried::Retried),
             Ok(false) => {}
-            Err(why) => return Ok(Tried::Left(why)),
+            Err(why) => return Ok(Tried::Skipped(why)),
         }
-        // What waited when it was selected may have died since, and nobody has looked at what is later.
+        // If it was selected because it waited, and has died since, `later` has nothing about it.
         if state == Selected::Retrying
             || row.state != State::Dead
-            || self.shared.scheduler.lock().contains(key.id)
+            || self.shared.scheduler.lock().contains(position.id)
         {
-            return Ok(Tried::Left(RetryError::NotDead));
+            return Ok(Tried::Skipped(RetryError::NotDead));
         }
         self.flush()?;
         let txn = &mut self.txn;
-        let stands = |id| Ok(txn.states(&[id])?.pop().flatten());
-        if tails.have_passed::<StoreError>(key, stands)? {
-            return Ok(Tried::Left(RetryError::Passed));
+        let state_of = |id| Ok(txn.states(&[id])?.pop().flatten());
+        if later.is_overtaken::<StoreError>(position, state_of)? {
+            return Ok(Tried::Skipped(RetryError::Overtaken));
         }
         let scheduler = self.shared.scheduler.lock();
         if !scheduler.has_room_for_many(&row.pipeline) {
@@ -81,6 +83,6 @@ impl<T: Txn> Work<'_, '_, T> {
         }
         drop(scheduler);
         self.revive(&row, Reviver::Person)?;
-        Ok(Tried::Sent)
+        Ok(Tried::Retried)
     }
 }

@@ -1,4 +1,4 @@
-//! The loop of the thread that writes: it takes what has gathered, commits it as one transaction, and follows up.
+//! The loop of the committer: takes what waits in the inbox, commits it as one transaction, and follows up.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -8,22 +8,21 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Lease, OpenError};
-use crate::schedule::Grant;
-use crate::store::{Change, Committed, Resolved, Store, StoreError, Tidied, Txn};
+use crate::model::{Grant, Lease, OpenError};
+use crate::store::{Change, Committed, Resolved, RetentionRun, Store, StoreError, Txn, Wanted};
 
 use super::accept::Part;
 use super::answer::Answer;
-use super::group::{Group, Handed, State, Work, wanted};
+use super::group::{CommitterState, Group, Work};
 use super::inbox::{Close, GROUP_ALERTS_MAX, Taken, Urgent};
 use super::retry_job::{RetryJob, Slice};
 use super::shared::Shared;
 
-/// How long the store is left alone after it has failed: doubled each time, from the first to the second.
+/// How long the committer waits after the store has failed: at first, and at most. It doubles with each failure.
 pub(super) const BACKOFF: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_millis(500));
 
-/// The store could not write.
+/// The backoff after a failure of the store.
 #[derive(Debug)]
 pub(super) struct Failing {
     pub(super) next_try: Instant,
@@ -35,16 +34,16 @@ pub(super) struct Failing {
 pub(crate) struct Committer<S> {
     pub(super) store: S,
     pub(super) shared: Arc<Shared>,
-    pub(super) handed: mpsc::UnboundedSender<Handed>,
-    pub(super) state: State,
-    /// Requests to send many again, the first of them under way.
+    pub(super) grants: mpsc::UnboundedSender<Grant>,
+    pub(super) state: CommitterState,
+    /// Requests to retry many deliveries. The first is under way.
     pub(super) retries: VecDeque<RetryJob>,
     pub(super) failing: Option<Failing>,
     /// Settled deliveries that could not be reported.
     pub(super) unreported_settled: u64,
 }
 
-/// What a transaction has decided that its messages are answered with.
+/// The answers that a transaction has decided.
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     pub(super) answers: Vec<Answer>,
@@ -54,7 +53,7 @@ pub(super) struct Decided {
     pub(super) is_stored: bool,
 }
 
-/// Closes the inbox however the thread ends, so that nobody waits for an answer for ever.
+/// Closes the inbox when the thread ends, also if it panics, so that nobody waits for an answer for ever.
 struct EndGuard(Arc<Shared>);
 
 impl Drop for EndGuard {
@@ -69,9 +68,9 @@ impl<S: Store> Committer<S> {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system cannot start a thread.
     pub(crate) fn spawn(self) -> Result<JoinHandle<()>, OpenError> {
-        // The store names itself in the error, and is gone then.
+        // Made first: the error names the store, which the thread takes.
         let failed = self.store.refused(StoreError::Away(
             "the system does not start a thread for it".into(),
         ));
@@ -81,7 +80,7 @@ impl<S: Store> Committer<S> {
             .map_err(|_| failed)
     }
 
-    /// Works until it is asked to close.
+    /// Runs until it is asked to close.
     fn run(mut self) {
         let _guard = EndGuard(Arc::clone(&self.shared));
         loop {
@@ -102,7 +101,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Returns when there is something to do though nobody sends anything.
+    /// Returns when there is something to do even without a message.
     fn deadline(&self) -> Option<Instant> {
         let now = Instant::now();
         if let Some(failing) = &self.failing {
@@ -129,36 +128,36 @@ impl<S: Store> Committer<S> {
         self.shared.dead_letters.lock().is_some()
     }
 
-    /// Commits what was taken, and what follows from it.
+    /// Commits what was taken from the inbox, and runs a step of retention.
     pub(crate) fn work(&mut self, taken: Taken) {
         let idle = taken.urgent.is_empty() && taken.accepts.is_empty();
         if idle && self.failing.is_some() && !self.probe() {
             return;
         }
         self.commit(taken);
-        self.tidy();
+        self.run_retention();
     }
 
-    /// Removes a little of what is too old or too much, if that is due.
-    fn tidy(&mut self) {
-        match self.store.tidy(self.shared.clock.now()) {
-            Ok(tidied) => self.note_removed(tidied),
+    /// Runs one step of retention, if it is due.
+    fn run_retention(&mut self) {
+        match self.store.run_retention(self.shared.clock.now()) {
+            Ok(run) => self.count_removed(run),
             Err(error) => tracing::warn!(%error, "retention failed"),
         }
     }
 
-    fn note_removed(&self, tidied: Tidied) {
+    fn count_removed(&self, run: RetentionRun) {
         self.shared
             .dead
-            .fetch_sub(tidied.dead_letters, Ordering::Relaxed);
+            .fetch_sub(run.dead_letters, Ordering::Relaxed);
         let mut losses = self.shared.losses.lock();
-        losses.done_by_time += tidied.by_time.done;
-        losses.dead_by_time += tidied.by_time.dead;
-        losses.done_by_size += tidied.by_size.done;
-        losses.dead_by_size += tidied.by_size.dead;
+        losses.done_by_time += run.by_time.done;
+        losses.dead_by_time += run.by_time.dead;
+        losses.done_by_size += run.by_size.done;
+        losses.dead_by_size += run.by_size.dead;
     }
 
-    /// Commits one transaction of what was taken and of what can be leased.
+    /// Commits one transaction: what was taken from the inbox, and the leases that can be granted.
     fn commit(&mut self, taken: Taken) {
         let mut group = Group {
             ticks: self.shared.clock.ticks(),
@@ -171,7 +170,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Decides on what was taken, and commits it.
+    /// Decides the changes of a transaction, and commits it.
     fn write(
         &mut self,
         group: &mut Group,
@@ -216,7 +215,7 @@ impl<S: Store> Committer<S> {
         decided.is_stored = true;
         let txn = work.into_txn()?;
         if !group.fenced.is_empty() {
-            lose(&group.fenced, &taken.urgent, &mut decided.answers);
+            set_leases_lost(&group.fenced, &taken.urgent, &mut decided.answers);
         }
         let committed = txn.commit();
         match committed {
@@ -226,7 +225,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Finds out what became of a transaction whose commit was not answered. Nothing else is written before that is known.
+    /// Asks the store whether a transaction was committed whose commit was not answered. Waits until it answers.
     fn resolve(&mut self) -> Result<(), StoreError> {
         loop {
             match self.store.resolve() {
@@ -242,7 +241,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Commits what is left and gives the leases back.
+    /// Commits what is left in the inbox, ends the leases and closes the store.
     fn close(mut self, taken: Taken, done: oneshot::Sender<()>) {
         self.commit(taken);
         loop {
@@ -255,13 +254,13 @@ impl<S: Store> Committer<S> {
                 break;
             }
         }
-        let left = self.shared.scheduler.lock().close();
-        if let Err(error) = self.store.close(&left) {
+        let abandoned = self.shared.scheduler.lock().close();
+        if let Err(error) = self.store.close(&abandoned) {
             tracing::error!(%error, "cannot close the store in order; running deliveries count as interrupted");
         }
-        // Whoever waits for one of these is answered before the queue counts as closed.
+        // These are answered before the queue counts as closed.
         drop(self.retries);
-        drop(self.handed);
+        drop(self.grants);
         let _ = done.send(());
     }
 }
@@ -273,25 +272,26 @@ impl<S: Store> Committer<S> {
         &self.store
     }
 
-    /// Returns how many deliveries are watched: those that were revived, and notices.
+    /// Returns how many deliveries are watched: revived ones, and notices.
     pub(crate) fn watched(&self) -> (usize, usize) {
         self.state.watched.counts()
     }
 }
 
 impl<T: Txn> Work<'_, '_, T> {
-    /// Records leases, and reads what their workers need.
+    /// Stores leases, and reads what the worker needs for them.
     fn grant(&mut self, grants: Vec<Grant>) -> Result<(), StoreError> {
         if grants.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<_> = grants.iter().map(wanted).collect();
-        // A person may have made one of them due in this transaction.
+        let wanted: Vec<_> = grants.iter().map(Wanted::by).collect();
+        // Their progress may have been changed in this transaction, to make them due.
         self.flush()?;
-        let contents = self.txn.contents(&wanted)?;
-        for (grant, contents) in grants.into_iter().zip(contents) {
+        let stored = self.txn.contents(&wanted)?;
+        for (mut grant, stored) in grants.into_iter().zip(stored) {
+            grant.stored = stored;
             self.push_of(grant.lease.id, Change::Grant(grant.lease));
-            self.group.handed.push(Handed { grant, contents });
+            self.group.grants.push(grant);
         }
         Ok(())
     }
@@ -302,16 +302,16 @@ impl<T: Txn> Work<'_, '_, T> {
     }
 }
 
-/// Nothing was stored under these leases: what was asked for under them is answered so.
-fn lose(fenced: &HashSet<Lease>, urgent: &[Urgent], answers: &mut [Answer]) {
+/// Corrects the answers to messages whose lease the store has fenced.
+fn set_leases_lost(fenced: &HashSet<Lease>, urgent: &[Urgent], answers: &mut [Answer]) {
     for (message, answer) in urgent.iter().zip(answers) {
         if message.lease().is_some_and(|lease| fenced.contains(&lease)) {
-            answer.lose();
+            answer.set_lease_lost();
         }
     }
 }
 
-/// Returns the leases that end here: progress sent before that need not be stored apart.
+/// Returns the leases that end in this transaction: earlier progress under them need not be stored.
 fn settled_too(urgent: &[Urgent]) -> HashSet<Lease> {
     let any_progress = urgent
         .iter()

@@ -1,5 +1,5 @@
-//! What follows from a death, in the transaction in which a delivery dies: it is counted and reported, or gathered to be reported
-//! with others (`rules/deaths.rs`).
+//! Deaths: in the transaction in which a delivery dies, its death is counted and reported, or stored to be reported with others
+//! (`rules/deaths.rs`).
 
 use std::sync::Arc;
 
@@ -19,16 +19,17 @@ use crate::store::{Change, StoreError, Txn, Unreported};
 use super::group::Work;
 use super::notices::Followed;
 
-/// Classes that are reported together in one transaction.
+/// How many classes are reported in one transaction.
 const CLASSES_A_STEP_MAX: u32 = 100;
 
-/// Deaths of a time in which none was reported when it came that are looked at in one transaction, and how old one may be to be
-/// reported.
+/// How many deaths from before the store gathered unreported ones are looked at in one transaction.
 const EARLIER_A_STEP: u32 = 300;
+
+/// How old such a death may be to be reported.
 const EARLIER_MS_MAX: i64 = 6 * 24 * 60 * 60 * 1_000;
 
 impl<T: Txn> Work<'_, '_, T> {
-    /// Does what follows from the death of a delivery, which was decided already.
+    /// Counts and reports the death of a delivery, which was decided before.
     pub(super) fn die(&mut self, id: DeliveryId, reason: Reason) -> Result<(), StoreError> {
         self.group.died += u64::from(reason.is_dead_letter());
         let Some(dead) = self.delivery(id)? else {
@@ -47,18 +48,19 @@ impl<T: Txn> Work<'_, '_, T> {
             return Ok(());
         }
         let class = class_of(reason, &dead.handlers);
-        if self.state.reports.take_turn(&class, self.group.ticks) {
+        if self.state.reports.try_count(&class, self.group.ticks) {
             if self.report(&DeadLetter::One(&dead))? {
                 self.group.noticed.push(class);
                 return Ok(());
             }
-            self.state.reports.give_back(&class);
+            self.state.reports.uncount(&class);
         }
         self.report_later(class, &dead);
         Ok(())
     }
 
-    /// What a start found dead: the server had died under it. It is reported once there is somebody to report to.
+    /// Stores the death of a delivery that a crash has killed, to be reported once there is somebody to report to. Returns the
+    /// delivery.
     pub(super) fn found_dead(&mut self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
         let Some(dead) = self.delivery(id)? else {
             return Ok(None);
@@ -72,7 +74,7 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(Some(dead))
     }
 
-    /// Notes a death that is to be reported with others of its class.
+    /// Stores a death that is to be reported with others of its class.
     fn report_later(&mut self, class: String, dead: &Delivery) {
         self.push(Change::Unreported {
             class,
@@ -82,7 +84,7 @@ impl<T: Txn> Work<'_, '_, T> {
         self.state.reports.gathered(self.group.ticks);
     }
 
-    /// Notes a notice that has ended, whose next way, or whose end, cannot be stored now.
+    /// Stores that a notice has ended whose next way, or whose resolved, cannot be stored now.
     pub(super) fn follow_later(&mut self, notice: DeliveryId) {
         self.push(Change::UnreportedAlone {
             class: class_of_notice(notice),
@@ -92,7 +94,7 @@ impl<T: Txn> Work<'_, '_, T> {
         self.state.reports.gathered(self.group.ticks);
     }
 
-    /// Reports what is unreported, each class in one notice.
+    /// Reports the unreported deaths.
     pub(super) fn report_gathered(&mut self) -> Result<(), StoreError> {
         let now = self.group.ticks;
         if self.look_at_earlier()? {
@@ -116,8 +118,8 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(())
     }
 
-    /// Reports one class: a few one by one, many together. Returns how many notices that took, nothing if the handlers for
-    /// dead letters have no room for them now.
+    /// Reports one class: a few deaths each in a notice, many in one. Returns the number of notices; nothing if the handlers for dead
+    /// letters have no room for them now.
     fn report_class(&mut self, class: &Unreported) -> Result<Option<u32>, StoreError> {
         let (reason, handlers) = parse_class(&class.class);
         if class.count > u64::from(NOTICES_A_WINDOW_MAX) {
@@ -133,7 +135,7 @@ impl<T: Txn> Work<'_, '_, T> {
         }
         let mut notices = 0;
         for id in &class.ids {
-            // It may have been sent again, or removed, since.
+            // It may have been retried or removed since.
             let found = self.delivery(*id)?;
             let is_notice = |found: &Delivery| is_dead_letter_route(&found.route);
             let is_reported = match found {
@@ -148,7 +150,7 @@ impl<T: Txn> Work<'_, '_, T> {
                 }
             };
             if !is_reported {
-                // Those before it are known events by now, and make no second notice.
+                // The notices before it are known events now, so that they are not made again.
                 return Ok(None);
             }
             notices += 1;
@@ -175,8 +177,8 @@ impl<T: Txn> Work<'_, '_, T> {
         self.shared.dead_letters.lock().clone()
     }
 
-    /// Looks at some deaths of a time in which none was reported when it came: those that have no notice are gathered. Returns
-    /// true if there may be more.
+    /// Looks at some deaths from before the store gathered unreported ones, and gathers those that have no notice. Returns true if
+    /// there may be more.
     fn look_at_earlier(&mut self) -> Result<bool, StoreError> {
         let Some(notices) = self.notices() else {
             return Ok(false);
@@ -193,7 +195,7 @@ impl<T: Txn> Work<'_, '_, T> {
                 continue;
             }
             let mut notice = notices.notice(&DeadLetter::One(dead), self.now);
-            // As it was in that time.
+            // The fingerprint that notices had then.
             notice.fingerprint = Fingerprint::of(&notice.labels);
             if self.known(notice.event())?.firing.is_none() {
                 self.report_later(class_of(reason, &dead.handlers), dead);

@@ -1,4 +1,4 @@
-//! What follows if a transaction is not stored: it is undone in memory, and the store is left alone for a while.
+//! Failures of the store: a transaction is undone in memory, and the next one waits for a backoff.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::group::Group;
 use super::inbox::{AcceptJob, Taken, Urgent};
 
 impl<S: Store> Committer<S> {
-    /// Nothing of the transaction is stored: senders are asked to try again, the rest is tried again here.
+    /// Undoes a transaction of which nothing is stored. Clients are asked to try again; other messages go back into the inbox.
     pub(super) fn undo(&mut self, group: &Group, taken: Taken, error: &StoreError) {
         self.shared.scheduler.lock().rollback(group.ticks);
         for id in &group.watched {
@@ -54,7 +54,7 @@ impl<S: Store> Committer<S> {
         self.shared.set_unwritable(why.into());
     }
 
-    /// Answers bodies that cannot be stored now.
+    /// Refuses bodies that cannot be stored now.
     pub(super) fn turn_away(&self, jobs: Vec<AcceptJob>) {
         let why = self.shared.unwritable().unwrap_or_default();
         for job in jobs {
@@ -62,7 +62,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Finds out whether the store can be written again though there is nothing to write.
+    /// Checks whether the store can be written again, if there is nothing to write.
     pub(super) fn probe(&mut self) -> bool {
         match self.store.probe() {
             Ok(()) => {

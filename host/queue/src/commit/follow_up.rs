@@ -1,4 +1,4 @@
-//! What follows once a transaction is durable: answers, leases and reports go out.
+//! After a transaction is durable: sends answers, leases and reports.
 
 use std::sync::atomic::Ordering;
 
@@ -14,7 +14,7 @@ use super::notices;
 use super::retry_job::Slice;
 
 impl<S: Store> Committer<S> {
-    /// Everything is durable: answer whoever waits for it.
+    /// Puts a durable transaction into effect in memory, and answers its messages.
     pub(super) fn follow_up(&mut self, group: Group, taken: Taken, decided: Decided) {
         if decided.is_stored && self.failing.take().is_some() {
             tracing::info!("the store can be written again");
@@ -32,8 +32,8 @@ impl<S: Store> Committer<S> {
                 }
                 scheduler.end(lease, ended, group.ticks);
             }
-            for id in group.hurried {
-                scheduler.hurry(id, group.ticks);
+            for id in group.made_due {
+                scheduler.make_due(id, group.ticks);
             }
         }
         self.shared.dead.fetch_add(group.died, Ordering::Relaxed);
@@ -49,10 +49,10 @@ impl<S: Store> Committer<S> {
         self.shared.commits.send_modify(|commits| *commits += 1);
         self.report_settled(group.settled);
         self.answer_bodies(taken.accepts, decided.parts);
-        for handed in group.handed {
-            // After the answers: a sender that waits sends nothing. If nobody takes deliveries out any more, the leases
-            // are given back when the queue closes.
-            let _ = self.handed.send(handed);
+        for grant in group.grants {
+            // After the answers, since a client that waits sends no load. If there is no worker any more, the leases end when
+            // the queue closes.
+            let _ = self.grants.send(grant);
         }
         for (message, answer) in taken.urgent.into_iter().zip(decided.answers) {
             answer.give(message);
@@ -62,7 +62,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Answers bodies that are stored as a whole, and puts the others back.
+    /// Answers bodies that are stored as a whole, and puts the others back into the inbox.
     fn answer_bodies(&self, jobs: Vec<AcceptJob>, parts: Vec<Part>) {
         for (mut job, part) in jobs.into_iter().zip(parts) {
             let taken = job.taken..job.taken + part.verdicts.len();
@@ -73,7 +73,7 @@ impl<S: Store> Committer<S> {
                     verdicts: job.verdicts,
                     refused: part.refused,
                 };
-                // The sender may have hung up; what it sent is stored all the same.
+                // An error means that the client has gone.
                 let _ = job.reply.send(Ok(receipt));
             } else {
                 job.bytes -= job.alerts[taken]
@@ -85,7 +85,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Reports what is settled, without waiting for whoever takes the reports.
+    /// Reports settled deliveries. If too many reports wait to be received, counts them instead.
     fn report_settled(&mut self, deliveries: Vec<Delivery>) {
         if deliveries.is_empty() {
             return;
@@ -105,7 +105,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// A slice of a request to send many again is durable.
+    /// Continues the first request to retry many deliveries, of which a slice is durable.
     fn retried(&mut self, slice: Slice) {
         let Some(job) = self.retries.front_mut() else {
             return;
@@ -115,7 +115,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Answers the first request to send many again.
+    /// Answers the first request to retry many deliveries.
     pub(super) fn end_retry(&mut self, why: RestReason) {
         if let Some(job) = self.retries.pop_front() {
             job.finish(why);

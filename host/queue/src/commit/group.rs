@@ -1,4 +1,4 @@
-//! One transaction: what is decided in it, and what follows from it once it is durable.
+//! One transaction: the changes that are decided in it, and what has to be done once it is durable.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,80 +7,67 @@ use alert_manager_core::alert::{Alert, DeliveryId, Event, Fingerprint, HandlerNa
 
 use crate::model::clock::Ticks;
 use crate::model::{
-    Delivery, EventChange, ID_COUNTER_BITS, Known, Lease, Memory, Remember, Row, Run, Start,
+    Delivery, EventChange, Grant, ID_COUNTER_BITS, Known, Lease, Memory, Remember, Row, Run, Start,
 };
 use crate::rules::deaths::Reports;
 use crate::rules::rerun::Rows;
-use crate::schedule::{Ended, Grant};
-use crate::store::{Applied, Change, Contents, StoreError, Txn, Wanted};
+use crate::schedule::Ended;
+use crate::store::{Applied, Change, StoreError, Txn, Wanted};
 
 use super::shared::Shared;
 use super::watched::Watched;
 
-/// A lease on its way to a worker, with what had to be read for it.
-#[derive(Debug)]
-pub(crate) struct Handed {
-    pub(crate) grant: Grant,
-    /// The alert, if the grant does not hold it; and how far it is, if it has begun.
-    pub(crate) contents: Contents,
-}
-
-/// Returns what has to be read for a lease.
-pub(super) fn wanted(grant: &Grant) -> Wanted {
-    Wanted {
-        id: grant.lease.id,
-        alert: grant.alert.is_none(),
-        progress: grant.lease.number > 1,
-    }
-}
-
-/// What follows from one transaction once it is durable.
+/// What has to be done once a transaction is durable, or undone if it is rolled back.
 #[derive(Debug, Default)]
 pub(super) struct Group {
+    /// The time of the transaction, on the monotonic clock.
     pub(super) ticks: Ticks,
-    pub(super) handed: Vec<Handed>,
+    /// Leases to send to the worker.
+    pub(super) grants: Vec<Grant>,
+    /// Leases that end, for the scheduler.
     pub(super) ended: Vec<(Lease, Ended)>,
-    /// Deliveries whose lease ended within this transaction.
-    pub(super) gone: HashSet<DeliveryId>,
-    /// Deliveries that are due before their time, since a person asked for it.
-    pub(super) hurried: Vec<DeliveryId>,
-    /// Deliveries that were cancelled while they waited: no lease of theirs ends.
+    /// Deliveries whose lease ends in this transaction.
+    pub(super) lease_ended: HashSet<DeliveryId>,
+    /// Deliveries that become due before their time.
+    pub(super) made_due: Vec<DeliveryId>,
+    /// Deliveries that are cancelled while they wait.
     pub(super) withdrawn: Vec<DeliveryId>,
-    /// Deliveries that are watched from now on.
+    /// Deliveries that are added to [`Watched`].
     pub(super) watched: Vec<DeliveryId>,
-    /// Deaths that count as dead letters, and how many of those live again.
+    /// How many dead letters there are more.
     pub(super) died: u64,
+    /// How many dead letters are queued again.
     pub(super) revived: u64,
     /// The class of each death that was reported in a notice of its own.
     pub(super) noticed: Vec<String>,
-    /// Deaths that were reported together.
+    /// How many deaths were reported together.
     pub(super) coalesced: u64,
-    /// What is settled, if anybody is to hear of it.
+    /// Settled deliveries, if they are to be reported.
     pub(super) settled: Vec<Delivery>,
-    /// Notices that died on the last way, and why.
+    /// Notices that died on the last way, with the reason.
     pub(super) unreported: Vec<(Alert, String)>,
-    /// Leases that no longer stand, as the store says.
+    /// Leases that are no longer valid, as the store says.
     pub(super) fenced: HashSet<Lease>,
 }
 
-/// What the committer knows from one transaction to the next, besides the store.
+/// What the committer keeps in memory from one transaction to the next.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct CommitterState {
     pub(super) last_id: i64,
     pub(super) texts: Texts,
     pub(super) reports: Reports,
     pub(super) watched: Watched,
 }
 
-impl State {
-    /// Returns an identifier that is larger than every one before it, whatever the clock does.
+impl CommitterState {
+    /// Returns a new identifier. It is larger than every earlier one, even if the time of day is set back.
     pub(super) fn next_id(&mut self, now: Timestamp) -> DeliveryId {
         self.last_id = (self.last_id + 1).max(now.as_millisecond() << ID_COUNTER_BITS);
         DeliveryId::from_raw(self.last_id)
     }
 }
 
-/// One copy of each text that many deliveries share.
+/// Interns the names of routes and the pipelines, which many deliveries share.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     routes: HashMap<String, Arc<str>>,
@@ -108,18 +95,18 @@ impl Texts {
     }
 }
 
-/// A transaction under way. What was decided waits here, and is applied at once; but before anything is read that it may have
-/// changed. What is known of events and deliveries is read once, and follows what is decided.
+/// A transaction under way. Changes are collected and applied together, before the next read that they may affect. What was read
+/// of events and deliveries is kept, and follows the changes.
 #[derive(Debug)]
 pub(super) struct Work<'w, 'm, T> {
     pub(super) txn: T,
     pub(super) now: Timestamp,
     pub(super) shared: &'w Shared,
-    pub(super) state: &'w mut State,
+    pub(super) state: &'w mut CommitterState,
     pub(super) group: &'w mut Group,
     changes: Vec<Change<'m>>,
     answers: Vec<Applied>,
-    /// Places in `group.settled`, and in `changes`, of what has its number of attempts from the store.
+    /// Indexes into `group.settled` and `changes`: the result of the change has the number of attempts for the report.
     counted: Vec<(usize, usize)>,
     known: HashMap<Start, Known>,
     pub(super) rows: Rows,
@@ -129,7 +116,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
     pub(super) fn new(
         txn: T,
         shared: &'w Shared,
-        state: &'w mut State,
+        state: &'w mut CommitterState,
         group: &'w mut Group,
     ) -> Self {
         Self {
@@ -146,24 +133,24 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         }
     }
 
-    /// Has a change made with the transaction.
+    /// Adds a change.
     pub(super) fn push(&mut self, change: Change<'m>) {
         self.changes.push(change);
     }
 
-    /// Has a change made to a delivery, of which what was read is true no longer.
+    /// Adds a change to a delivery, and forgets what was read of it.
     pub(super) fn push_of(&mut self, id: DeliveryId, change: Change<'m>) {
         self.rows.remove(&id);
         self.changes.push(change);
     }
 
-    /// Has the last of what is settled report how many attempts it took, as the last change tells.
+    /// Sets the number of attempts in the last report to the result of the last change.
     pub(super) fn count_attempts(&mut self) {
         let (settled, change) = (self.group.settled.len() - 1, self.changes.len() - 1);
         self.counted.push((settled, change));
     }
 
-    /// Applies what was decided so far.
+    /// Applies the changes so far.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         if self.changes.is_empty() {
             return Ok(());
@@ -183,13 +170,13 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         Ok(())
     }
 
-    /// Applies what was decided, and returns the transaction.
+    /// Applies all changes, and returns the transaction.
     pub(super) fn into_txn(mut self) -> Result<T, StoreError> {
         self.flush()?;
         Ok(self.txn)
     }
 
-    /// Reads at once what is known of these events, and of the deliveries that they have run as.
+    /// Reads what is remembered of many events, and the deliveries of their runs.
     pub(super) fn recall(&mut self, mut events: Vec<Event>) -> Result<(), StoreError> {
         events.retain(|event| !self.known.contains_key(&Start::from(*event)));
         if events.is_empty() {
@@ -211,7 +198,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         self.load(&ids)
     }
 
-    /// Returns what is known of an event's start.
+    /// Returns what is remembered of an event's start.
     pub(super) fn known(&mut self, event: Event) -> Result<&Known, StoreError> {
         self.recall_one(event).map(|known| &*known)
     }
@@ -226,7 +213,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         Ok(self.known.entry(start).or_default())
     }
 
-    /// Returns the firings of a fingerprint that no resolved has ended, the one that began last first; no more than `most`.
+    /// Returns at most `most` firings of a fingerprint that no resolved has ended, the latest first.
     pub(super) fn open_firings(
         &mut self,
         of: Fingerprint,
@@ -239,7 +226,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
     /// Changes what is remembered of an event.
     pub(super) fn remember(&mut self, event: Event, what: Remember) -> Result<(), StoreError> {
         let known = self.recall_one(event)?;
-        // What is new takes the place of another name of an event, as it does in the store.
+        // A new event replaces an alias with the same key, as it does in the store.
         if let Some(kept) = known.kept_mut(event) {
             what.change(kept);
         } else if let Remember::New { kept, .. } = &what {
@@ -249,7 +236,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         Ok(())
     }
 
-    /// Reads these deliveries, as far as they are not read yet.
+    /// Reads those of the deliveries that have not been read yet.
     pub(super) fn load(&mut self, ids: &[DeliveryId]) -> Result<(), StoreError> {
         let mut ids = ids.to_vec();
         ids.retain(|id| !self.rows.contains_key(id));
@@ -283,7 +270,7 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         self.txn.delivery(id)
     }
 
-    /// Returns how far a delivery is, as JSON; nothing if it has not begun.
+    /// Returns the progress of a delivery, as JSON; nothing if none is stored.
     pub(super) fn progress_of(&mut self, id: DeliveryId) -> Result<Option<String>, StoreError> {
         self.flush()?;
         let wanted = Wanted {
@@ -308,14 +295,14 @@ impl<'w, 'm, T: Txn> Work<'w, 'm, T> {
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
-    /// Notes that the end of a delivery may end a notice.
+    /// Adds a delivery to those whose end may end a notice.
     pub(super) fn watch(&mut self, id: DeliveryId, route: &str) {
         if self.state.watched.insert(id, route) {
             self.group.watched.push(id);
         }
     }
 
-    /// Returns true if somebody is to hear what is settled.
+    /// Returns true if settled deliveries are reported.
     pub(super) fn reports_settled(&self) -> bool {
         self.shared.settled.lock().is_some()
     }

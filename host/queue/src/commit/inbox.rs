@@ -1,4 +1,4 @@
-//! What waits for the committer: ends of leases and records first, then new alerts.
+//! The inbox of the committer: urgent messages, which come first, and new alerts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use crate::model::{
     AcceptError, CancelError, IfBlocked, Lease, NewAlert, Raised, Receipt, Refused, RetryError,
     Selected, Verdict,
 };
-use crate::rules::passed::Later;
+use crate::rules::overtaken::Later;
 use crate::rules::settle::Outcome;
 
-/// The sizes at which one transaction is full.
+/// The bounds of one transaction.
 pub(crate) const GROUP_BYTES_MAX: usize = 4 << 20;
 pub(crate) const GROUP_ALERTS_MAX: usize = 1_000;
 const GROUP_MESSAGES_MAX: usize = 2_000;
 
-/// Alerts that may wait for the disk, in bytes of JSON.
+/// The JSON bytes of alerts that may wait in the inbox.
 const ACCEPT_BYTES_MAX: usize = 128 << 20;
 
-/// How a lease ends, ready to be stored.
+/// A settlement, serialized for the store.
 #[derive(Debug)]
 pub(crate) struct Settle {
     pub(crate) lease: Lease,
@@ -38,7 +38,7 @@ pub(crate) struct Settle {
     pub(crate) last_error: Option<String>,
 }
 
-/// A change to a handler's own state with its record.
+/// A change to the key-value state of a handler, with its record.
 #[derive(Debug)]
 pub(crate) struct KvMessage {
     pub(crate) lease: Lease,
@@ -51,7 +51,7 @@ pub(crate) struct KvMessage {
     pub(crate) entry: Entry,
 }
 
-/// What goes before new alerts.
+/// A message, which is handled before new alerts.
 #[derive(Debug)]
 pub(crate) enum Urgent {
     Settle(Settle),
@@ -59,7 +59,7 @@ pub(crate) enum Urgent {
         lease: Lease,
         progress: String,
     },
-    /// A call begins that the store is to know of.
+    /// A call begins, which is stored before it is made.
     Note {
         lease: Lease,
         step: u32,
@@ -86,27 +86,30 @@ pub(crate) enum Urgent {
         id: DeliveryId,
         reply: oneshot::Sender<Result<(), CancelError>>,
     },
-    /// An alert of the server's own is to be reported.
+    /// An alarm is raised.
     Raise {
         alert: Box<Alert>,
         if_blocked: IfBlocked,
         reply: oneshot::Sender<Raised>,
     },
-    /// What an alert of the server's own says is no longer so. The answer is false if that cannot be stored now.
+    /// An alarm ends. The answer is false if that cannot be stored now.
     End {
         fingerprint: Fingerprint,
         reply: oneshot::Sender<bool>,
     },
-    /// Somebody asks for the alarms that fire.
+    /// Requests the alarms that fire.
     Alarms(oneshot::Sender<Vec<Alert>>),
     /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
-    CloseGate { name: GateName, until_ms: i64 },
-    /// Notices that wait may have another way now.
+    CloseGate {
+        name: GateName,
+        until_ms: i64,
+    },
+    /// The ways to report have changed: notices that wait may take another one.
     LookAgain,
 }
 
 impl Urgent {
-    /// Returns the lease under which something is asked for, if it is under one.
+    /// Returns the lease of the message, if it has one.
     pub(super) fn lease(&self) -> Option<Lease> {
         match self {
             Self::Settle(settle) => Some(settle.lease),
@@ -129,11 +132,11 @@ impl Urgent {
     }
 }
 
-/// One body on its way in. A large one takes several transactions, and is answered after the last.
+/// A body that is to be stored. A large one takes several transactions, and is answered after the last.
 #[derive(Debug)]
 pub(crate) struct AcceptJob {
     pub(crate) alerts: Vec<NewAlert>,
-    /// How many of them are durable.
+    /// How many of the alerts are durable.
     pub(crate) taken: usize,
     pub(crate) refused: Vec<Refused>,
     pub(crate) verdicts: Vec<Verdict>,
@@ -141,16 +144,16 @@ pub(crate) struct AcceptJob {
     pub(crate) reply: oneshot::Sender<Result<Receipt, AcceptError>>,
 }
 
-/// How the committer is to end.
+/// How the committer ends.
 #[derive(Debug)]
 pub(crate) enum Close {
-    /// Commit what waits, give the leases back, then answer.
+    /// It commits what waits, ends the leases and closes the store, then answers.
     Orderly(oneshot::Sender<()>),
-    /// Every handle is gone: stop where it stands, as a crash would.
+    /// It stops at once, like in a crash: all handles have been dropped.
     Abandon,
 }
 
-/// One transaction's worth.
+/// What the committer takes for one transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) urgent: Vec<Urgent>,
@@ -164,14 +167,15 @@ struct State {
     urgent: VecDeque<Urgent>,
     accepts: VecDeque<AcceptJob>,
     accept_bytes: usize,
-    /// Requests to send many again; each takes many transactions.
+    /// Requests to retry many deliveries; each takes several transactions.
     retries: VecDeque<RetryJob>,
+    /// True if something may be leased.
     nudged: bool,
     close: Option<Close>,
     closed: bool,
 }
 
-/// Where messages gather while a commit runs.
+/// The messages and alerts that wait for the committer.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
@@ -179,7 +183,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Adds a message. If the committer has ended it is dropped, and its sender gets an error.
+    /// Adds a message. If the committer has ended, the message is dropped, and its sender gets an error.
     pub(crate) fn push(&self, message: Urgent) {
         let mut state = self.state.lock();
         if !state.closed {
@@ -189,6 +193,9 @@ impl Inbox {
     }
 
     /// Adds a body.
+    ///
+    /// # Errors
+    /// If too many alerts wait already, or the server is shutting down.
     pub(crate) fn accept(&self, job: AcceptJob) -> Result<(), AcceptError> {
         let mut state = self.state.lock();
         if state.closed || state.close.is_some() {
@@ -207,7 +214,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Adds a request to send many again.
+    /// Adds a request to retry many deliveries.
     pub(crate) fn retry_many(&self, job: RetryJob) {
         let mut state = self.state.lock();
         if !state.closed {
@@ -216,7 +223,7 @@ impl Inbox {
         }
     }
 
-    /// Puts back what a failed transaction held, in its order.
+    /// Puts back the messages of a transaction that was rolled back, in order.
     pub(crate) fn put_back(&self, urgent: Vec<Urgent>) {
         let mut state = self.state.lock();
         for message in urgent.into_iter().rev() {
@@ -231,7 +238,7 @@ impl Inbox {
         state.accepts.push_front(job);
     }
 
-    /// Has the committer look whether something can be leased.
+    /// Wakes the committer, because something may be leased.
     pub(crate) fn nudge(&self) {
         self.state.lock().nudged = true;
         self.wake.notify_one();
@@ -246,7 +253,7 @@ impl Inbox {
         }
     }
 
-    /// Ends the inbox: what waits and what comes is dropped.
+    /// Closes the inbox: what waits and what comes later is dropped.
     pub(crate) fn end(&self) {
         let mut state = self.state.lock();
         *state = State {
@@ -255,8 +262,7 @@ impl Inbox {
         };
     }
 
-    /// Waits until there is something to do, at most until `deadline`; takes no more than `urgent_max`
-    /// urgent messages.
+    /// Waits until there is something to do, or until `deadline`; takes at most `urgent_max` urgent messages.
     pub(crate) fn take(&self, deadline: Option<Instant>, urgent_max: usize) -> Taken {
         let mut state = self.state.lock();
         loop {

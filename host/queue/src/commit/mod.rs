@@ -1,5 +1,6 @@
-//! The thread that writes: it takes what has gathered, has the rules decide on it, commits it as one transaction, and only then
-//! answers, hands out and releases. It knows a store by its interface alone.
+//! The committer: the one thread that writes. It takes the messages and alerts that wait, has the rules decide on them, and commits
+//! the changes as one transaction. Only then it answers, sends leases to the worker and releases what waited. It uses a store
+//! through the interface alone.
 
 mod accept;
 mod alarms;
@@ -20,7 +21,6 @@ mod start;
 mod watched;
 
 pub(crate) use committer::Committer;
-pub(crate) use group::Handed;
 pub(crate) use retry_job::RetryJob;
-pub(crate) use shared::{Arriving, Shared};
+pub(crate) use shared::{Reserved, Shared};
 pub(crate) use start::{Started, start};

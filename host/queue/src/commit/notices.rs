@@ -1,5 +1,5 @@
-//! Alerts of the server's own, above all about dead letters: on which way each goes, which is next if it dies there, and its
-//! end. All of it is stored in the transaction of what causes it.
+//! Notices about dead letters, and alarms: the way that each takes, the next way if it dies, and its resolved. They are stored in
+//! the transaction of what causes them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,20 +19,20 @@ use crate::store::{StoreError, Txn};
 
 use super::group::Work;
 
-/// A time that no store lives for: what was reported is never reported as a reminder.
+/// The `repeat_after` of notices and alarms: longer than any store is used, so that they have no reminders.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// What became of a notice that ended.
+/// Whether the consequences of a notice's end are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Followed {
-    /// It took its next way, or was resolved, or needs neither.
+    /// It took its next way or was resolved, or needs neither.
     Now,
-    /// Nobody is to be notified now, or there is no room for it.
+    /// Not now: there is nobody to notify, or no room in the queue.
     NotNow,
 }
 
 impl<T: Txn> Work<'_, '_, T> {
-    /// Stores an alert on the best way that it has not taken yet: on one that is not blocked, if there is any.
+    /// Stores a notice or alarm on its first way, unless it fires already.
     pub(super) fn notify(
         &mut self,
         notices: &dyn DeadLetterNotices,
@@ -88,15 +88,15 @@ impl<T: Txn> Work<'_, '_, T> {
         memory: Option<Memory>,
     ) -> Result<(), StoreError> {
         let id = self.accept_on(&Arrival::of_own(alert)?, plan, memory)?;
-        // It may have died of the backlog at once.
+        // It may be dead at once, because of a backlog.
         if self.shared.scheduler.lock().contains(id) {
             self.watch(id, &plan.route);
         }
         Ok(())
     }
 
-    /// A notice has ended. One that is out of date is resolved where it was reported. Any other takes its next way, unless
-    /// somebody was notified; if no way is left, the log and a metric are.
+    /// Handles the end of a notice. If it is out of date, it is resolved on the ways by which it was reported. Otherwise it takes its
+    /// next way, unless a person was notified. If no way is left, it is logged and counted.
     pub(super) fn follow(&mut self, notice: &Delivery) -> Result<Followed, StoreError> {
         let Some(notices) = self.notices() else {
             return Ok(Followed::NotNow);
@@ -111,7 +111,7 @@ impl<T: Txn> Work<'_, '_, T> {
         let is_later = known.occurrence > Some(alert.occurrence());
         let memory = known.firing_memory();
         if known.resolved.is_some() && !is_later {
-            // It has ended on one way; on another there may have been no room for its end.
+            // It is resolved on one way. On another there may have been no room for that.
             return self.resolve(&*notices, alert.event());
         }
         let is_cancelled = notice.reason == Some(Reason::Cancelled);
@@ -124,17 +124,19 @@ impl<T: Txn> Work<'_, '_, T> {
         };
         let next = notices.forwarded(alert.clone(), notice);
         let priority = self.priority_of(notice.id)?;
-        Ok(match self.take_way(&*notices, next, priority, Some(memory))? {
-            Raised::NoRoom => Followed::NotNow,
-            Raised::Nowhere => {
-                self.group.unreported.push((alert, why));
-                Followed::Now
-            }
-            Raised::Stored | Raised::Known => Followed::Now,
-        })
+        Ok(
+            match self.take_way(&*notices, next, priority, Some(memory))? {
+                Raised::NoRoom => Followed::NotNow,
+                Raised::Nowhere => {
+                    self.group.unreported.push((alert, why));
+                    Followed::Now
+                }
+                Raised::Stored | Raised::Known => Followed::Now,
+            },
+        )
     }
 
-    /// Returns true if a notice has notified somebody on any way, or may yet.
+    /// Returns true if a notice has notified a person by any way, or may still do so.
     fn is_reported(
         &mut self,
         notices: &dyn DeadLetterNotices,
@@ -151,8 +153,8 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(false)
     }
 
-    /// Returns true if a notice has notified somebody: one of its handlers has done something outside, or it is done by those
-    /// that the operator named. For others that is not enough: a handler that only enriches is done, too.
+    /// Returns true if a notice has notified a person: one of its actors has had an effect outside the server, or it is done by the
+    /// handlers that the operator named. Other handlers may be done without an effect, such as those that only enrich.
     fn has_notified(
         &mut self,
         notices: &dyn DeadLetterNotices,
@@ -161,7 +163,7 @@ impl<T: Txn> Work<'_, '_, T> {
         if row.reason == Some(Reason::Handled) && notices.suffices(&row.route, &row.pipeline) {
             return Ok(true);
         }
-        // The enrichments come first, one of each handler.
+        // The enrichments come first, one for each handler.
         let first_actor = u32::try_from(row.pipeline.len()).unwrap_or(u32::MAX);
         self.flush()?;
         self.txn.has_effect(row.id, first_actor)
@@ -175,7 +177,8 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(subject.is_some_and(|subject| !is_current(&subject, alert.starts_at)))
     }
 
-    /// A delivery that was revived, or a notice, has ended well, or was cancelled: notices that say otherwise are resolved.
+    /// Handles the end of a watched delivery that is done or cancelled: notices about it are resolved, and a notice takes its next
+    /// way if it has to.
     pub(super) fn ended(&mut self, id: DeliveryId) -> Result<(), StoreError> {
         let Some(ended) = self.delivery(id)? else {
             return Ok(());
@@ -194,8 +197,8 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(())
     }
 
-    /// Stores the end of a notice on each way on which it has notified somebody. One that is still on its way is looked at
-    /// again when it ends, and if there is no room for its end now, that is tried again.
+    /// Resolves a notice on each way by which it has notified a person. A notice that is not settled is looked at again when it
+    /// ends. If the queue has no room for the resolved, that is retried later.
     pub(super) fn resolve(
         &mut self,
         notices: &dyn DeadLetterNotices,
@@ -212,7 +215,7 @@ impl<T: Txn> Work<'_, '_, T> {
             let is_ended = ended
                 .as_ref()
                 .is_some_and(|ended| ended.run_on(&row.route).is_some());
-            // A sender may have sent the same.
+            // A sender may have sent the same alert.
             let is_own = is_dead_letter_route(&row.route);
             if !is_own || is_ended {
                 continue;
@@ -220,7 +223,7 @@ impl<T: Txn> Work<'_, '_, T> {
             let Some(alert) = self.alert_of(row.id)? else {
                 continue;
             };
-            // One about a delivery ends itself if it comes too late; any other is followed by its end.
+            // A notice about one delivery is not sent if it is out of date. Any other is, and its resolved follows it.
             let is_about_one = subject_of(&alert).is_some();
             let is_under_way = row.is_open() && !is_about_one;
             if !is_under_way && !self.has_notified(notices, &row)? {
@@ -250,8 +253,8 @@ impl<T: Txn> Work<'_, '_, T> {
         self.open_firings(of, usize::from(OPEN_AMONG))
     }
 
-    /// What is held, or the ways, have changed: a notice that waits for a dependency is tried at once if a way is free that it
-    /// has not taken, so that it takes that one instead of waiting.
+    /// Handles a change of the ways: makes notices due that wait for a dependency and have a way left that is not blocked. They fail
+    /// at once then, and take that way.
     pub(super) fn look_again(&mut self) -> Result<(), StoreError> {
         let ways = self.notices().map(|notices| notices.ways());
         let ways = ways.unwrap_or_default();
@@ -272,8 +275,8 @@ impl<T: Txn> Work<'_, '_, T> {
             let memory = self.known(alert.event())?.firing_memory();
             let left = ways_left(ways.clone(), &self.runs(&memory)?);
             if alert.status == Status::Firing && left.iter().any(|way| !way.is_blocked) {
-                // One that cannot be read waits for its time, and ends then with that reason.
-                let _ = self.hurry(&row)?;
+                // If its progress cannot be parsed, it dies with that reason when its time has come.
+                let _ = self.make_due(&row)?;
             }
         }
         Ok(())
@@ -290,7 +293,7 @@ fn plan(route: Arc<str>, handlers: Vec<HandlerName>, priority: Priority) -> Plan
     }
 }
 
-/// Says what nobody was notified of.
+/// Logs a notice by which nobody was notified.
 pub(super) fn log_unreported(alert: &Alert, why: &str) {
     let text = |name| alert.annotations.get(name).unwrap_or_default();
     tracing::error!(

@@ -1,20 +1,20 @@
-//! What a person asks for: to send a delivery again, or to cancel it.
+//! Retries and cancellations of single deliveries.
 
 use alert_manager_core::alert::DeliveryId;
 
 use crate::model::{
-    CancelError, OrderingKey, Progress, Reason, RetryError, Row, Selected, State, has_run,
+    CancelError, Position, Progress, Reason, RetryError, Row, Selected, State, has_run,
 };
-use crate::rules::passed::Later;
+use crate::rules::overtaken::Later;
 use crate::rules::revive::{self, Reviver};
 use crate::schedule::{Entrant, Withdrawn};
-use crate::store::{Change, Revive, StoreError, Txn};
+use crate::store::{Change, Revive, StoreError, Txn, Wanted};
 
-use super::group::{Handed, Work, wanted};
+use super::group::Work;
 use super::settle::unreadable;
 
 impl<T: Txn> Work<'_, '_, T> {
-    /// Sends one delivery again that is dead, or makes it due if it waits for its time.
+    /// Retries a delivery that is dead, or makes it due if it waits for another try.
     pub(super) fn retry(
         &mut self,
         id: DeliveryId,
@@ -24,7 +24,7 @@ impl<T: Txn> Work<'_, '_, T> {
         let Some(row) = self.row(id)? else {
             return Ok(Err(RetryError::NotFound));
         };
-        match self.hurry(&row)? {
+        match self.make_due(&row)? {
             Ok(true) => return Ok(Ok(Selected::Retrying)),
             Ok(false) => {}
             Err(why) => return Ok(Err(why)),
@@ -35,8 +35,8 @@ impl<T: Txn> Work<'_, '_, T> {
         if row.fingerprint.is_none() {
             return Ok(Err(RetryError::NoAlert));
         }
-        if !force && self.has_passed(&row, later)? {
-            return Ok(Err(RetryError::Passed));
+        if !force && self.is_overtaken(&row, later)? {
+            return Ok(Err(RetryError::Overtaken));
         }
         {
             let scheduler = self.shared.scheduler.lock();
@@ -50,11 +50,11 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(Ok(Selected::Dead))
     }
 
-    /// Makes a delivery due that waits for its time; returns false if it does not wait.
-    pub(super) fn hurry(&mut self, row: &Row) -> Result<Result<bool, RetryError>, StoreError> {
+    /// Makes a delivery due that waits for another try; returns false if it does not wait.
+    pub(super) fn make_due(&mut self, row: &Row) -> Result<Result<bool, RetryError>, StoreError> {
         let id = row.id;
         let waits = row.state == State::Retrying
-            && !self.group.gone.contains(&id)
+            && !self.group.lease_ended.contains(&id)
             && self.shared.scheduler.lock().is_waiting(id);
         if !waits {
             return Ok(Ok(false));
@@ -66,43 +66,43 @@ impl<T: Txn> Work<'_, '_, T> {
                     Ok(progress) => progress,
                     Err(error) => return Ok(Err(RetryError::Unavailable(unreadable(&error)))),
                 };
-                progress.hurry();
+                progress.make_all_due();
                 Some((row.leases, serde_json::to_string(&progress)?))
             }
         };
-        self.push_of(id, Change::Hurry { id, progress });
-        self.group.hurried.push(id);
+        self.push_of(id, Change::MakeDue { id, progress });
+        self.group.made_due.push(id);
         Ok(Ok(true))
     }
 
-    /// Completes what somebody saw of the ordering key a moment ago with what has changed since.
-    fn has_passed(&mut self, row: &Row, later: &Later) -> Result<bool, StoreError> {
-        if later.passed {
+    /// Returns true if a later event of its ordering key has run. `later` was read before this transaction, and is completed with
+    /// what has changed since.
+    fn is_overtaken(&mut self, row: &Row, later: &Later) -> Result<bool, StoreError> {
+        if later.has_run {
             return Ok(true);
         }
         self.flush()?;
-        let states = self.txn.states(&later.open)?;
-        let have_run = |stands: Option<(State, u32)>| {
-            stands.is_some_and(|(state, leases)| has_run(state, leases))
-        };
-        if states.into_iter().any(have_run) {
+        let states = self.txn.states(&later.not_run)?;
+        let mut stored = states.into_iter().flatten();
+        if stored.any(|(state, leases)| has_run(state, leases)) {
             return Ok(true);
         }
         let Some(fingerprint) = row.fingerprint else {
             return Ok(false);
         };
-        let key = OrderingKey {
+        let position = Position {
             id: row.id,
             fingerprint,
             route: row.route.clone(),
         };
         let mut since = Later::default();
         let from = later.scanned_to.map_or(row.id, |to| to.max(row.id));
-        self.txn.follow(from, |other| since.look_at(&key, &other))?;
-        Ok(since.passed)
+        self.txn
+            .followers(from, |other| since.add(&position, &other))?;
+        Ok(since.has_run)
     }
 
-    /// Sends a dead delivery again: what failed starts anew, what was done stays done, and so does the record.
+    /// Queues a dead delivery again. Its failed steps start again, its finished steps and its record are kept.
     pub(super) fn revive(&mut self, row: &Row, by: Reviver) -> Result<(), StoreError> {
         let id = row.id;
         let progress = self
@@ -119,7 +119,7 @@ impl<T: Txn> Work<'_, '_, T> {
         let entrant = Entrant {
             id,
             route: self.state.texts.route(&row.route),
-            beside: row.beside.clone(),
+            other_routes: row.other_routes.clone(),
             fingerprint,
             pipeline: self.state.texts.pipeline(&row.pipeline),
             handler: handler.clone(),
@@ -137,17 +137,12 @@ impl<T: Txn> Work<'_, '_, T> {
         let mut scheduler = self.shared.scheduler.lock();
         let grant = scheduler.admit(entrant, self.group.ticks);
         drop(scheduler);
-        if let Some(grant) = &grant {
-            let mut contents = self
-                .txn
-                .contents(&[wanted(grant)])?
-                .pop()
-                .unwrap_or_default();
-            contents.progress.clone_from(&progress);
-            self.group.handed.push(Handed {
-                grant: grant.clone(),
-                contents,
-            });
+        let lease = grant.as_ref().map(|grant| grant.lease);
+        if let Some(mut grant) = grant {
+            let wanted = [Wanted::by(&grant)];
+            grant.stored = self.txn.contents(&wanted)?.pop().unwrap_or_default();
+            grant.stored.progress.clone_from(&progress);
+            self.group.grants.push(grant);
         }
         self.push_of(
             id,
@@ -155,7 +150,7 @@ impl<T: Txn> Work<'_, '_, T> {
                 id,
                 at: self.now,
                 handler,
-                lease: grant.map(|grant| grant.lease),
+                lease,
                 resent: by.is_second_chance(row),
                 progress: progress.map(|progress| (row.leases, progress)),
             }),
@@ -165,9 +160,9 @@ impl<T: Txn> Work<'_, '_, T> {
         Ok(())
     }
 
-    /// Makes a delivery dead that is not settled.
+    /// Cancels a delivery that is not settled.
     pub(super) fn cancel(&mut self, id: DeliveryId) -> Result<Result<(), CancelError>, StoreError> {
-        if self.group.gone.contains(&id) {
+        if self.group.lease_ended.contains(&id) {
             let why = "its lease ended this very moment; try again".into();
             return Ok(Err(CancelError::Unavailable(why)));
         }

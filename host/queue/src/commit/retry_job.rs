@@ -1,4 +1,4 @@
-//! A request to send many deliveries again, as it waits for the writer and is answered.
+//! A request to retry many deliveries, which takes several transactions.
 
 use std::time::{Duration, Instant};
 
@@ -6,37 +6,37 @@ use tokio::sync::oneshot;
 
 use alert_manager_core::alert::DeliveryId;
 
-use crate::model::{Chosen, Rest, RestReason, Retried, RetryError};
-use crate::rules::passed::Tails;
+use crate::model::{Rest, RestReason, Retried, RetryBatch, RetryError};
+use crate::rules::overtaken::LaterByKey;
 
-/// After so long with no room for the next one, the rest is left.
+/// A request ends after this time without room in the queue for the next delivery.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// After so long in all the rest is left: clients wait for 30 s.
+/// A request ends after this time in all. Clients wait for 30 s.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// Deliveries that are left with their reasons; the others are counted.
+/// How many deliveries an answer lists that were not retried. Further ones are only counted.
 const LEFT_MAX: usize = 1_000;
 
-/// A request to send many again.
+/// A request to retry many deliveries.
 #[derive(Debug)]
 pub(crate) struct RetryJob {
-    pub(super) chosen: Chosen,
-    /// What is later on the ordering keys of dead ones.
-    pub(super) tails: Tails,
-    /// How many of the keys are done.
+    pub(super) batch: RetryBatch,
+    /// The deliveries behind dead ones on their ordering keys.
+    pub(super) later: LaterByKey,
+    /// How many deliveries of the batch have been looked at.
     pub(super) done: usize,
-    /// Where another request goes on.
+    /// The delivery after which another request continues.
     after: DeliveryId,
     answer: Retried,
     began: Instant,
-    /// When the last of them was looked at.
+    /// When a delivery was last looked at.
     progressed: Instant,
     waits_for_room: bool,
     reply: oneshot::Sender<Retried>,
 }
 
-/// What one transaction did of it.
+/// What one transaction has done for a request.
 #[derive(Debug, Default)]
 pub(super) struct Slice {
     pub(super) retried: Vec<DeliveryId>,
@@ -46,14 +46,14 @@ pub(super) struct Slice {
 
 impl RetryJob {
     pub(crate) fn new(
-        chosen: Chosen,
-        tails: Tails,
+        batch: RetryBatch,
+        later: LaterByKey,
         after: Option<DeliveryId>,
         reply: oneshot::Sender<Retried>,
     ) -> Self {
         Self {
-            chosen,
-            tails,
+            batch,
+            later,
             done: 0,
             after: after.unwrap_or(DeliveryId::from_raw(0)),
             answer: Retried::default(),
@@ -64,7 +64,7 @@ impl RetryJob {
         }
     }
 
-    /// Returns when it is to be looked at though nothing else happens.
+    /// Returns when the committer has to continue it.
     pub(super) fn deadline(&self) -> Instant {
         if self.waits_for_room {
             self.progressed + ROOM_WAIT_MAX
@@ -73,14 +73,17 @@ impl RetryJob {
         }
     }
 
-    /// Notes what is durable now; returns why the rest is left, if the request is to be answered.
+    /// Records a slice that is durable; returns why the request ends, if it does.
     pub(super) fn advance(&mut self, slice: Slice) -> Option<RestReason> {
         let looked_at = slice.retried.len() + slice.left.len();
         self.done += looked_at;
-        let keys = &self.chosen.keys;
-        let last = keys[..self.done].last().map(|last| last.id);
-        // Those that were looked at and have other labels are done, too.
-        let all = self.chosen.looked_to.filter(|_| self.done == keys.len());
+        let positions = &self.batch.positions;
+        let last = positions[..self.done].last().map(|last| last.id);
+        // After the last of the batch, the deliveries behind it whose labels were not selected are done, too.
+        let all = self
+            .batch
+            .scanned_to
+            .filter(|_| self.done == positions.len());
         self.after = all.or(last).unwrap_or(self.after);
         self.waits_for_room = slice.no_room;
         self.answer.retried.extend(slice.retried);
@@ -98,7 +101,7 @@ impl RetryJob {
         }
         if slice.no_room && now >= self.deadline() {
             Some(RestReason::Room)
-        } else if self.done == self.chosen.keys.len() || now >= self.began + REQUEST_TIME_MAX {
+        } else if self.done == self.batch.positions.len() || now >= self.began + REQUEST_TIME_MAX {
             Some(RestReason::Time)
         } else {
             None
@@ -111,11 +114,15 @@ impl RetryJob {
         }
     }
 
-    /// Answers with what was done.
+    /// Answers the request.
     pub(super) fn finish(mut self, why: RestReason) {
-        let keys = &self.chosen.keys[self.done..];
-        let rest: Vec<_> = keys.iter().take(LEFT_MAX).map(|key| key.id).collect();
-        let count = keys.len() as u64 + self.chosen.beyond;
+        let positions = &self.batch.positions[self.done..];
+        let rest: Vec<_> = positions
+            .iter()
+            .take(LEFT_MAX)
+            .map(|position| position.id)
+            .collect();
+        let count = positions.len() as u64 + self.batch.remaining;
         if count > 0 {
             let error = RetryError::Unavailable(why.to_string());
             for id in rest {
@@ -127,7 +134,7 @@ impl RetryJob {
                 why,
             });
         }
-        // Whoever asked may have gone: what was sent again stays so.
+        // An error means that the client has gone.
         let _ = self.reply.send(self.answer);
     }
 }

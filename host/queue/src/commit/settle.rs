@@ -1,4 +1,4 @@
-//! Ends of leases, progress, and records of calls.
+//! Messages under a lease: progress, records of calls, and settlements.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use alert_manager_core::journal::{Entry, KvOutcome, LedgerError, Note};
 
 use crate::model::{Delivery, Lease, Progress, Reason, State};
-use crate::rules::settle::{Outcome, stands};
+use crate::rules::settle::{Outcome, after_lease};
 use crate::schedule::Ended;
 use crate::store::{Change, KvOp, Settle, StoreError, Txn};
 
@@ -16,7 +16,7 @@ use super::inbox::{self, KvMessage, Urgent};
 use super::notices::Followed;
 
 impl<'m, T: Txn> Work<'_, 'm, T> {
-    /// Decides on a message.
+    /// Handles a message. `settled_too` are the leases that end in the same transaction.
     pub(super) fn decide(
         &mut self,
         message: &'m Urgent,
@@ -81,9 +81,9 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         })
     }
 
-    /// Returns true if a lease stands, and does not end within this transaction.
+    /// Returns true if a lease is valid, and has not ended in this transaction.
     fn holds(&self, lease: Lease) -> bool {
-        !self.group.gone.contains(&lease.id) && self.shared.scheduler.lock().holds(lease)
+        !self.group.lease_ended.contains(&lease.id) && self.shared.scheduler.lock().holds(lease)
     }
 
     fn record(&mut self, lease: Lease, step: u32, entries: Cow<'m, [Entry]>) {
@@ -94,7 +94,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         });
     }
 
-    /// Writes what is in doubt of a step into what is stored of the delivery's progress.
+    /// Stores what a step is about to call in the progress of its delivery.
     fn note(
         &mut self,
         lease: Lease,
@@ -127,23 +127,23 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
             self.settle_revoked(settle);
             return Ok(());
         }
-        let stands = stands(&settle.outcome, self.now);
+        let after = after_lease(&settle.outcome, self.now);
         self.push_of(
             lease.id,
             Change::Settle(Settle {
                 lease,
-                stands,
+                after,
                 last_error: settle.last_error.as_deref(),
                 progress: &settle.progress,
                 story: settle.story.as_deref(),
             }),
         );
-        if let Some(reason) = stands.reason {
+        if let Some(reason) = after.reason {
             let reports = self.reports_settled();
-            if reports && stands.state == State::Done {
+            if reports && after.state == State::Done {
                 self.note_done(settle, reason);
             }
-            if stands.state == State::Dead {
+            if after.state == State::Dead {
                 self.die(lease.id, reason)?;
                 if reports {
                     self.date_death(lease);
@@ -152,7 +152,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 self.ended(lease.id)?;
             }
         }
-        self.group.gone.insert(lease.id);
+        self.group.lease_ended.insert(lease.id);
         let ended = match &settle.outcome {
             Outcome::Ended(_) => Ended::Settled,
             Outcome::Wait {
@@ -182,7 +182,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         Ok(())
     }
 
-    /// Notes a delivery that is done, for the report.
+    /// Adds a delivery that is done to the report.
     fn note_done(&mut self, settle: &inbox::Settle, reason: Reason) {
         let origin = self.shared.scheduler.lock().origin_of(settle.lease.id);
         let (Some(origin), Some(alert)) = (origin, &settle.alert) else {
@@ -206,7 +206,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         self.count_attempts();
     }
 
-    /// What is dead was reported as the store has it, but for when it was sent again.
+    /// Corrects the report of a dead delivery, which was read from the store: `received_at` is when it was retried, if it was.
     fn date_death(&mut self, lease: Lease) {
         let origin = self.shared.scheduler.lock().origin_of(lease.id);
         let mut settled = self.group.settled.iter_mut().rev();
@@ -216,8 +216,8 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
         }
     }
 
-    /// The delivery was cancelled under its worker: only the story is kept, unless retention has removed the delivery, and
-    /// the ordering key is free now.
+    /// Ends a lease that was revoked because its delivery was cancelled: stores the story, if the delivery is still stored. Later
+    /// deliveries of its ordering key can run now.
     fn settle_revoked(&mut self, settle: &'m inbox::Settle) {
         let lease = settle.lease;
         if self.shared.scheduler.lock().has_revoked(lease) {
@@ -256,7 +256,7 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
     }
 }
 
-/// Whoever asks about this one delivery is notified; the transaction goes on for all others.
+/// Returns the error of a request about a delivery whose stored progress cannot be parsed. The transaction continues.
 pub(super) fn unreadable(error: &serde_json::Error) -> String {
     format!("what is stored of this delivery cannot be read: {error}")
 }

@@ -1,4 +1,4 @@
-//! What the handles of a queue share with the thread that writes.
+//! What the handles of a queue share with the committer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,27 +12,27 @@ use crate::schedule::Scheduler;
 
 use super::inbox::Inbox;
 
-/// What every handle, and the committer, have.
+/// The state that all handles and the committer share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) scheduler: Mutex<Scheduler>,
     pub(crate) clock: Clock,
     pub(crate) options: Options,
-    /// Why the store cannot be written.
+    /// Why the last write to the store failed; absent if it succeeded.
     unwritable: Mutex<Option<String>>,
-    /// Dead letters: dead deliveries but for those that a person cancelled.
+    /// How many dead letters there are: dead deliveries, except those that a person cancelled.
     pub(crate) dead: AtomicU64,
-    /// Deliveries that wait to be inserted.
-    arriving: AtomicUsize,
+    /// Deliveries that are to be inserted, and are not in the scheduler yet.
+    reserved: AtomicUsize,
     pub(crate) secret: [u8; 32],
-    /// Goes up with each commit.
+    /// How many commits there have been.
     pub(crate) commits: watch::Sender<u64>,
-    /// Who makes the alerts about dead letters; absent if nobody is to be notified.
+    /// Makes the notices about dead letters; absent if nobody is to be notified.
     pub(crate) dead_letters: Mutex<Option<Arc<dyn DeadLetterNotices>>>,
-    /// What was discarded or coalesced since the start.
+    /// How much was discarded or coalesced since the start.
     pub(crate) losses: Mutex<Losses>,
-    /// Who is to hear what is settled; absent if nobody is.
+    /// Receives reports of settled deliveries; absent if nobody does.
     pub(crate) settled: Mutex<Option<mpsc::Sender<Settled>>>,
 }
 
@@ -51,7 +51,7 @@ impl Shared {
             options,
             unwritable: Mutex::default(),
             dead: AtomicU64::new(dead),
-            arriving: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
             secret,
             commits: watch::Sender::new(0),
             dead_letters: Mutex::default(),
@@ -60,7 +60,7 @@ impl Shared {
         }
     }
 
-    /// Returns why the store cannot be written, if it cannot.
+    /// Returns why the last write to the store failed; nothing if it succeeded.
     pub(crate) fn unwritable(&self) -> Option<String> {
         self.unwritable.lock().clone()
     }
@@ -73,19 +73,20 @@ impl Shared {
         *self.unwritable.lock() = None;
     }
 
-    /// Returns how many deliveries are not settled, these included, which are on their way in from now on.
-    pub(crate) fn arrive(&self, deliveries: usize) -> (usize, Arriving<'_>) {
-        let arriving = self.arriving.fetch_add(deliveries, Ordering::Relaxed);
-        let depth = self.scheduler.lock().depth() + arriving;
-        (depth, Arriving(&self.arriving, deliveries))
+    /// Reserves room for deliveries that are to be inserted. Returns the depth of the queue without them, but with those for which
+    /// room was reserved before.
+    pub(crate) fn reserve(&self, deliveries: usize) -> (usize, Reserved<'_>) {
+        let before = self.reserved.fetch_add(deliveries, Ordering::Relaxed);
+        let depth = self.scheduler.lock().depth() + before;
+        (depth, Reserved(&self.reserved, deliveries))
     }
 }
 
-/// Room in the queue for what is on its way in.
+/// Reserved room in the queue, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Arriving<'a>(&'a AtomicUsize, usize);
+pub(crate) struct Reserved<'a>(&'a AtomicUsize, usize);
 
-impl Drop for Arriving<'_> {
+impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(self.1, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! Takes up where the last process ended: what it had under lease when it died, and what was waiting.
+//! Recovery at startup: schedules the deliveries that are not settled, and decides about those that were under lease when the
+//! last process ended.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use alert_manager_core::gate::GateName;
 use crate::failpoint::Failpoint;
 use crate::model::clock::{Clock, Ticks};
 use crate::model::{
-    Caps, CutOff, Delivery, GATE_CLOSED_MS_MAX, LastEnd, Left, OpenError, Options, Recovered, Row, State as Stands,
+    Abandoned, Caps, CrashOutcome, Delivery, GATE_CLOSED_MS_MAX, Grant, LastEnd, OpenError,
+    Options, Recovered, Row, State,
 };
 use crate::rules::crashes;
 use crate::rules::deaths::Reports;
@@ -20,47 +22,47 @@ use crate::schedule::{Entrant, Scheduler};
 use crate::store::{Change, Committed, Found, Reader, Resolved, Store, StoreError, Txn};
 
 use super::committer::Committer;
-use super::group::{Group, Handed, State, Texts, Work};
+use super::group::{CommitterState, Group, Texts, Work};
 use super::shared::Shared;
 use super::watched::Watched;
 
-/// JSON bytes of waiting alerts that are kept in memory; the rest is read when it is leased.
+/// The JSON bytes of waiting alerts that are kept in memory. Other alerts are read when their deliveries are leased.
 const ALERT_BYTES_MAX: usize = 16 << 20;
 
-/// The longest that a delivery waits after a start, whatever the clock was when it was asked to wait.
+/// The longest that a delivery waits after a start, in case the system's clock was wrong when its time was set.
 const WAIT_MS_MAX: i64 = 60 * 60 * 1_000;
 
-/// A store, ready to work.
+/// An opened store with its committer, which does not run yet.
 #[derive(Debug)]
 pub(crate) struct Started<S> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) recovered: Recovered,
     pub(crate) committer: Committer<S>,
-    pub(crate) handed: mpsc::UnboundedReceiver<Handed>,
+    pub(crate) grants: mpsc::UnboundedReceiver<Grant>,
 }
 
-/// Takes up everything in a store that is not settled.
+/// Recovers a store: schedules what is not settled, and stores the consequences of a crash.
 ///
 /// # Errors
-/// If the store cannot be read, or what the server died under cannot be stored.
+/// If the store cannot be read or written.
 pub(crate) fn start<S: Store>(
     mut store: S,
     options: Options,
     caps: Caps,
     clock: Clock,
 ) -> Result<Started<S>, OpenError> {
-    let mut open = Open::new(&options, caps, &clock);
+    let mut open = Unsettled::new(&options, caps, &clock);
     let mut under_lease = Vec::new();
-    let found = store.recover(|row, left| match left {
-        Some(left) => under_lease.push((row, left)),
+    let found = store.recover(|row, abandoned| match abandoned {
+        Some(abandoned) => under_lease.push((row, abandoned)),
         None => open.restore(row),
     })?;
     open.scheduler.set_owner(found.owner);
     open.restore_gates(&found.closed_gates);
-    let cut_off = crashes::cut_off(&under_lease, clock.now());
-    open.restore_cut_off(&under_lease, &cut_off);
-    let Open {
+    let outcomes = crashes::outcomes(&under_lease, clock.now());
+    open.restore_crashed(&under_lease, &outcomes);
+    let Unsettled {
         scheduler,
         texts,
         queued,
@@ -70,24 +72,24 @@ pub(crate) fn start<S: Store>(
     } = open;
     let dead = found.dead_letters;
     let reader = store.reader();
-    let (sender, handed) = mpsc::unbounded_channel();
+    let (sender, grants) = mpsc::unbounded_channel();
     let mut committer = Committer {
         store,
         shared: Arc::new(Shared::new(scheduler, clock, options, dead, found.secret)),
-        handed: sender,
-        state: state(&found, texts),
+        grants: sender,
+        state: committer_state(&found, texts),
         retries: VecDeque::new(),
         failing: None,
         unreported_settled: 0,
     };
-    let died = match committer.take_up(&cut_off) {
+    let died = match committer.store_crash_outcomes(&outcomes) {
         Ok(died) => died,
         Err(error) => return Err(committer.store.refused(error)),
     };
     let died_now = died.len() as u64;
     for dead in &died {
         committer.state.watched.remove(dead.id);
-        // Reported as soon as there is somebody to report to.
+        // Its report is due at once, and is made as soon as there is somebody to notify.
         committer.state.reports.set_due(Some(0));
     }
     let shared = &committer.shared;
@@ -109,16 +111,16 @@ pub(crate) fn start<S: Store>(
         reader,
         recovered,
         committer,
-        handed,
+        grants,
     })
 }
 
-fn state(found: &Found, texts: Texts) -> State {
+fn committer_state(found: &Found, texts: Texts) -> CommitterState {
     let mut watched = Watched::default();
     for (id, route) in &found.watched {
         watched.insert(*id, route);
     }
-    State {
+    CommitterState {
         last_id: found.last_id,
         texts,
         reports: Reports::new(found.is_unreported),
@@ -126,19 +128,19 @@ fn state(found: &Found, texts: Texts) -> State {
     }
 }
 
-/// What is not settled.
-struct Open {
+/// The deliveries that are not settled, gathered while the store is read.
+struct Unsettled {
     scheduler: Scheduler,
     texts: Texts,
     now: Timestamp,
     ticks: Ticks,
     queued: u64,
     retrying: u64,
-    /// When the oldest was accepted, or sent again.
+    /// When the oldest was accepted, or retried by a person.
     oldest: Option<Timestamp>,
 }
 
-impl Open {
+impl Unsettled {
     fn new(options: &Options, caps: Caps, clock: &Clock) -> Self {
         Self {
             scheduler: Scheduler::new(caps, options.queue_depth_max, ALERT_BYTES_MAX),
@@ -161,22 +163,21 @@ impl Open {
             }
         }
     }
-
-    /// Takes in what the server died under, as far as it goes on.
-    fn restore_cut_off(&mut self, under_lease: &[(Row, Left)], cut_off: &[CutOff]) {
-        for ((row, _), cut_off) in under_lease.iter().zip(cut_off) {
+    /// Adds the deliveries that were under lease, except those that are dead now.
+    fn restore_crashed(&mut self, under_lease: &[(Row, Abandoned)], outcomes: &[CrashOutcome]) {
+        for ((row, _), outcome) in under_lease.iter().zip(outcomes) {
             let mut row = row.clone();
-            cut_off.apply(&mut row);
+            outcome.apply(&mut row);
             if row.is_open() {
                 self.restore(row);
             }
         }
     }
 
-    /// Takes a delivery in that waits.
+    /// Adds a delivery that waits.
     fn restore(&mut self, row: Row) {
         match row.state {
-            Stands::Retrying => self.retrying += 1,
+            State::Retrying => self.retrying += 1,
             _ => self.queued += 1,
         }
         self.oldest = Some(self.oldest.map_or(row.since, |at| at.min(row.since)));
@@ -197,7 +198,7 @@ impl Open {
         let entrant = Entrant {
             id: row.id,
             route: self.texts.route(&row.route),
-            beside: row.beside,
+            other_routes: row.other_routes,
             fingerprint,
             pipeline: self.texts.pipeline(&row.pipeline),
             handler,
@@ -217,9 +218,12 @@ impl Open {
 }
 
 impl<S: Store> Committer<S> {
-    /// Stores what becomes of deliveries that the server died under; returns those that are dead for it.
-    fn take_up(&mut self, cut_off: &[CutOff]) -> Result<Vec<Delivery>, StoreError> {
-        if cut_off.is_empty() {
+    /// Stores the outcomes of a crash; returns the deliveries that are dead because of it.
+    fn store_crash_outcomes(
+        &mut self,
+        outcomes: &[CrashOutcome],
+    ) -> Result<Vec<Delivery>, StoreError> {
+        if outcomes.is_empty() {
             return Ok(Vec::new());
         }
         let mut group = Group {
@@ -228,12 +232,12 @@ impl<S: Store> Committer<S> {
         };
         let txn = self.store.begin()?;
         let mut work = Work::new(txn, &self.shared, &mut self.state, &mut group);
-        for cut in cut_off {
-            work.push(Change::CutOff(*cut));
+        for outcome in outcomes {
+            work.push(Change::Crashed(*outcome));
         }
         let mut died = Vec::new();
-        for cut in cut_off.iter().filter(|cut| cut.died.is_some()) {
-            died.extend(work.found_dead(cut.id)?);
+        for outcome in outcomes.iter().filter(|outcome| outcome.died.is_some()) {
+            died.extend(work.found_dead(outcome.id)?);
         }
         let committed = work.into_txn()?.commit();
         match committed {

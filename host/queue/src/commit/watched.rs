@@ -1,15 +1,15 @@
-//! The open deliveries whose end may end a notice.
+//! The unsettled deliveries whose end may end a notice.
 
 use std::collections::HashSet;
 
 use alert_manager_core::alert::{DeliveryId, is_dead_letter_route};
 
-/// The open deliveries whose end may end a notice.
+/// The unsettled deliveries whose end may end a notice.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// Those that were revived: as many as a person sends again.
+    /// Deliveries that were queued again after they had died.
     revived: HashSet<DeliveryId>,
-    /// Notices themselves, which may take another way: few, and apart from the others.
+    /// Notices, which may take another way. They are few, and are looked through when the ways change.
     notices: HashSet<DeliveryId>,
 }
 

@@ -14,7 +14,7 @@ use crate::{Leased, Next, Progress, Refused, Settlement, StepStatus, Submission,
 /// 2026-01-01, in milliseconds: when every case starts.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
 
-/// A duplicate of whatever.
+/// A duplicate, of any deliveries.
 pub(crate) const DUPLICATE: Verdict = Verdict::Duplicate(Vec::new());
 
 pub(crate) fn from_millis(ms: i64) -> Timestamp {
@@ -62,20 +62,20 @@ pub(crate) fn firing(alertname: &str) -> Submission {
     }
 }
 
-/// The end of that alert.
+/// The resolved of that alert.
 pub(crate) fn resolved(alertname: &str) -> Submission {
     let mut submission = firing(alertname);
     submission.alert.status = Status::Resolved;
     submission
 }
 
-/// The same alert with a start so many seconds later.
+/// The same alert with a `startsAt` this many seconds later.
 pub(crate) fn started(mut submission: Submission, seconds: u64) -> Submission {
     submission.alert.starts_at += Duration::from_secs(seconds);
     submission
 }
 
-/// A part of a body that is no alert.
+/// A part of a body that is not a valid alert.
 pub(crate) fn no_alert(digest: u8) -> Refused {
     Refused {
         error: "alerts[1].labels: a mapping is wanted".into(),
@@ -85,7 +85,7 @@ pub(crate) fn no_alert(digest: u8) -> Refused {
     }
 }
 
-/// How a worker ends a lease whose steps have all run once more.
+/// Returns the settlement of a lease under which every step has run once.
 pub(crate) fn settlement(leased: &Leased, next: Next) -> Settlement {
     let mut progress = leased.progress.clone();
     let status = match next {

@@ -1,4 +1,4 @@
-//! What a store brings to be tested: a way to open it, to break it, and to look into it beside the queue.
+//! The test bench of a store: opens it, breaks it, and looks into it while the queue uses it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -8,66 +8,64 @@ use alert_manager_core::alert::{DeliveryId, Status};
 
 use crate::{Caps, Clock, Leases, Options, Queue, State};
 
-/// A store of its own, empty at first, and everything that may happen to it.
+/// A store for one case, empty at first, and everything that may happen to it.
 ///
-/// A hook that makes no sense for a store answers [`Unsupported`]. The cases that need it then do not run, and have to be listed
-/// in [`Bench::NOT_SHOWN`]: a case that is listed and runs fails as one that is not listed and does not.
+/// A hook that does not apply to a store returns [`Unsupported`]. The cases that need it then do not run, and have to be listed in
+/// [`Bench::NOT_SHOWN`]. A case fails if it is listed and runs, or is not listed and does not run.
 pub trait Bench: Sized {
-    /// The cases, as `file::case`, that need what this store has not, each with the reason beside it.
+    /// The cases, as `file::case`, that do not apply to this store, each with the reason in a comment.
     const NOT_SHOWN: &'static [&'static str];
 
-    /// Makes an empty store.
+    /// Creates an empty store.
     fn new(sizes: Sizes) -> Self;
 
-    /// Opens the store, and takes up what was left.
+    /// Opens the store, and recovers what is in it.
     fn open(&mut self, options: Options, caps: Caps, clock: Clock) -> (Queue, Leases);
 
-    /// Ends a queue as a kill of its process would: nothing that waits is stored, nothing is given back, and what has been
-    /// written stays as it is.
+    /// Ends a queue like a kill of its process: what waits is not stored, leases are not ended, and what was written stays.
     fn crash(&mut self, queue: Queue, leases: Leases);
 
-    /// From now on every write fails, and the transaction with it, until this is called with `false`.
+    /// Makes every write fail, and its transaction, until this is called with `false`.
     fn fail_writes(&self, fail: bool);
 
-    /// From now on this write fails in the middle of its transaction, with [`REFUSED`] in the error, until
-    /// `fail_writes(false)`.
+    /// Makes this write fail in the middle of its transaction, with [`REFUSED`] in the error, until `fail_writes(false)`.
     fn fail_on(&self, write: Write<'_>);
 
     /// Returns how many transactions have failed.
     fn failures(&self) -> u64;
 
-    /// The answer to the next commit is lost: the queue cannot know what became of it, and has to ask.
+    /// Loses the answer to the next commit, so that the queue has to ask for the result.
     ///
     /// # Errors
-    /// If the store has no commits that can be lost so.
+    /// If the store always answers.
     fn lose_answer(&self, of: LostAnswer) -> Result<(), Unsupported>;
 
-    /// Another server takes the lease of a delivery: nothing more is stored under it.
-    ///
-    /// # Errors
-    /// If its leases cannot be taken.
-    fn take_lease(&self, of: DeliveryId) -> Result<(), Unsupported>;
-
-    /// Opens the same store once more, beside the queue that has it, as another server would.
+    /// Has another server take the lease of a delivery, so that nothing more is stored under it.
     ///
     /// # Errors
     /// If the store is for one server alone.
-    fn open_beside(&self, options: Options, caps: Caps) -> Result<(Queue, Leases), Unsupported>;
+    fn take_lease(&self, of: DeliveryId) -> Result<(), Unsupported>;
 
-    /// Stops the next transaction after it has recalled what is known of its events and before it changes anything.
+    /// Opens the same store a second time while the queue uses it, like another server.
+    ///
+    /// # Errors
+    /// If the store is for one server alone.
+    fn open_second(&self, options: Options, caps: Caps) -> Result<(Queue, Leases), Unsupported>;
+
+    /// Stops the next transaction after it has recalled its events, and before it changes anything.
     ///
     /// # Errors
     /// If its transactions cannot be stopped.
     fn stop_after_recall(&self) -> Result<Stopped, Unsupported>;
 
-    /// The store loses its last commit, as the fail-over to a standby that lags does.
+    /// Loses the last commit, like a fail-over to a standby that lags.
     ///
     /// # Errors
     /// If the store has no standby.
     fn lose_last_commit(&mut self) -> Result<(), Unsupported>;
 
-    /// Sets the clock by which the store dates its transactions, by this many milliseconds. The clocks of the queue stay as they
-    /// are: those are moved with [`Clock::set_time_of_day`].
+    /// Moves the clock by which the store dates its transactions by this many milliseconds. The queue's time of day is set with
+    /// [`Clock::set_time_of_day`].
     ///
     /// # Errors
     /// If the store has no clock of its own.
@@ -79,37 +77,37 @@ pub trait Bench: Sized {
     /// Returns what is stored of every delivery that is not settled, in the order of acceptance.
     fn peek_open(&self) -> Vec<Peek>;
 
-    /// Returns the leases of which progress or a story is stored, in order, whether or not the delivery is.
+    /// Returns the leases with stored progress or a stored story, in order, even if the delivery is not stored.
     fn peek_runs(&self, id: DeliveryId) -> Vec<u32>;
 
-    /// Removes a delivery with all that belongs to it, as retention does.
+    /// Removes a delivery from all tables, like retention.
     fn remove(&self, id: DeliveryId);
 
-    /// Makes the stored progress of a delivery unreadable, as if this lease had stored what no version can read.
+    /// Replaces the stored progress of a delivery by what cannot be parsed, as if this lease had stored it.
     fn spoil(&self, id: DeliveryId, lease: u32);
 }
 
-/// How large the sizes are at which a store does something apart, such as to write what it has gathered in memory.
+/// The sizes at which a store does background work, such as writing what it has gathered in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizes {
     /// Those of production.
     Production,
-    /// As small as they can be, so that a short test gets there.
+    /// As small as possible, so that a short test reaches them.
     Small,
 }
 
-/// A write that can be made to fail alone.
+/// A kind of write that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write<'a> {
     /// A new delivery on this route.
     InsertOn(&'a str),
     /// A new delivery of an alert with this status.
     Insert(Status),
-    /// A dead delivery is to run again.
+    /// A dead delivery that is queued again.
     Revive,
 }
 
-/// What the error of a write says that [`Bench::fail_on`] has refused.
+/// The text in the error of a write that [`Bench::fail_on`] has refused.
 pub const REFUSED: &str = "refused by the bench";
 
 /// What is stored of a delivery.
@@ -117,19 +115,21 @@ pub const REFUSED: &str = "refused by the bench";
 pub struct Peek {
     /// Its identity.
     pub id: DeliveryId,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// How often it was leased.
+    /// How many leases it has had.
     pub leases: u32,
-    /// Under how many of its leases the server died while nothing else ran.
+    /// How often the server died while it ran alone.
     pub deaths: u32,
-    /// Under how many leases since it last ended in order the server died, whatever else ran.
+    /// How often the server died while it ran, since one of its leases last ended.
     pub suspected: u32,
     /// The occurrence of its event, from 1.
     pub occurrence: u32,
+    /// True if its last lease ended parked at a gate.
+    pub is_parked: bool,
 }
 
-/// What became of a transaction whose commit was not answered.
+/// The result of a transaction whose commit was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostAnswer {
     /// It is durable.
@@ -138,7 +138,7 @@ pub enum LostAnswer {
     NotStored,
 }
 
-/// A transaction that is to stand still. It goes on when this is dropped.
+/// A transaction that is to be stopped. It continues when this is dropped.
 #[derive(Debug)]
 pub struct Stopped {
     arrived: oneshot::Receiver<()>,
@@ -146,7 +146,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    /// Returns what a case holds, and what the transaction meets.
+    /// Returns the end that a case holds, and the one that stops the transaction.
     #[must_use]
     pub fn new() -> (Self, Stop) {
         let ((arrives, arrived), (go_on, goes_on)) = (oneshot::channel(), channel());
@@ -157,16 +157,16 @@ impl Stopped {
         (stopped, Stop { arrives, goes_on })
     }
 
-    /// Waits until the transaction stands still.
+    /// Waits until the transaction has stopped.
     ///
     /// # Panics
     /// If it never will.
-    pub async fn stands(&mut self) {
+    pub async fn wait_until_stopped(&mut self) {
         (&mut self.arrived).await.unwrap();
     }
 }
 
-/// Where a transaction stands still.
+/// Stops a transaction.
 #[derive(Debug)]
 pub struct Stop {
     arrives: oneshot::Sender<()>,
@@ -174,15 +174,15 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Blocks until the case lets the transaction go on.
+    /// Blocks until the case lets the transaction continue.
     pub fn stand(self) {
         let _ = self.arrives.send(());
-        // Ends as soon as the other end is dropped.
+        // Returns when the other end is dropped.
         let _ = self.goes_on.recv();
     }
 }
 
-/// A store has no such thing, and why.
+/// A hook does not apply to a store, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unsupported(pub &'static str);

@@ -1,4 +1,4 @@
-//! What becomes of the parts of a body: accepted, unrouted, refused, too many.
+//! The parts of a body: accepted, unrouted, refused, or too many.
 
 use super::prelude::*;
 
@@ -98,7 +98,7 @@ pub(super) async fn a_refused_part_that_comes_again_is_kept_once<B: Bench>() {
     }
 }
 
-pub(super) async fn a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_anew<
+pub(super) async fn a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_again<
     B: Bench,
 >() {
     let bench = Harness::<B>::new();

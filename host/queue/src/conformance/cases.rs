@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, Unsupported};
 
-/// Makes of each case in a file a function that runs it, and a macro that makes tests of all of them.
+/// Defines a function that runs each case of a file, and a macro that defines a test for each.
 macro_rules! suite {
     ($d:tt $($file:ident: [$($case:ident),+ $(,)?])+) => {
         $(
@@ -16,7 +16,7 @@ macro_rules! suite {
                     #[doc = concat!("Shows that ", stringify!($case), ".")]
                     ///
                     /// # Panics
-                    /// If it is not so.
+                    /// If the case fails.
                     pub fn $case<B: Bench>() {
                         let name = concat!(stringify!($file), "::", stringify!($case));
                         let case = crate::conformance::$file::$case::<B>();
@@ -26,7 +26,7 @@ macro_rules! suite {
             }
         )+
 
-        /// Makes a module for each store, with one test for each case of the suite: `store_conformance!(sqlite: SqliteBench)`.
+        /// Defines a module for each store, with a test for each case of the suite: `store_conformance!(sqlite: SqliteBench)`.
         #[macro_export]
         macro_rules! store_conformance {
             ($d($d store:ident: $d bench:path),+ $d(,)?) => {
@@ -49,10 +49,10 @@ macro_rules! suite {
     };
 }
 
-/// After so long what a case waits for does not come any more. Each takes a second or two, but for the model, which does not wait.
+/// After which time a case fails that waits for an event. Each takes a second or two, except the model, which does not wait.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs a case. One that needs what the store has not is named, and has to be among [`Bench::NOT_SHOWN`].
+/// Runs a case. One that does not apply to the store has to be listed in [`Bench::NOT_SHOWN`].
 #[allow(clippy::print_stderr, reason = "the output of a test")]
 fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,7 +78,7 @@ fn run<B: Bench, T: Shown>(name: &str, case: impl Future<Output = T>) {
     }
 }
 
-/// What a case ends with.
+/// The result of a case.
 trait Shown {
     fn shown(self) -> Result<(), Unsupported>;
 }
@@ -102,7 +102,7 @@ suite! {
         a_handler_with_half_of_the_queue_gets_no_more_and_the_others_do,
         what_no_route_wants_is_done_and_what_is_no_alert_is_dead,
         a_refused_part_that_comes_again_is_kept_once,
-        a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_anew,
+        a_refused_part_whose_dead_letter_was_removed_is_kept_and_reported_again,
     ]
     crashes: [
         an_accepted_alert_survives_a_crash,
@@ -116,7 +116,7 @@ suite! {
     leases: [
         its_resolved_never_overtakes_its_firing,
         a_retry_waits_for_its_time_over_a_restart,
-        a_step_behind_another_handler_waits_for_its_slot_and_resumes_there,
+        a_step_of_the_next_handler_waits_for_its_permit_and_resumes_there,
         what_is_cancelled_before_a_worker_takes_it_out_ends_and_is_not_run,
         leases_without_a_story_leave_nothing_behind,
         a_lease_of_an_earlier_start_records_and_ends_nothing,
@@ -244,6 +244,24 @@ suite! {
         questions_are_answered_while_the_writer_is_in_a_transaction,
         a_retry_waits_no_longer_because_the_time_of_day_was_set_back,
     ]
+    gates: [
+        a_parked_delivery_holds_no_slot_no_attempt_and_no_token,
+        a_parked_delivery_gets_its_slot_first_then_all_tokens_together,
+        an_unused_token_goes_to_the_next_in_line_after_two_seconds,
+        retry_after_closes_a_gate_for_all_and_survives_a_restart,
+        a_gate_is_closed_for_an_hour_at_most,
+        a_kill_at_each_step_loses_nothing_and_blames_no_parked_delivery,
+        an_orderly_end_keeps_what_is_parked_as_it_is,
+        a_critical_one_on_a_busy_channel_is_the_next_that_is_posted,
+        an_ordering_key_has_the_highest_priority_that_waits_on_it,
+        of_updates_of_one_message_one_waits_and_the_latest_wins,
+        a_parked_delivery_can_be_cancelled_and_needs_no_retry,
+        another_step_of_a_parked_delivery_runs_when_it_is_due_or_its_dependency_is_back,
+        what_was_read_before_it_was_parked_is_on_record,
+        a_turn_that_cannot_be_stored_comes_again,
+        what_waits_is_seen_by_priority_and_since_when,
+        an_eighth_of_the_slots_is_for_critical_ones,
+    ]
     dead_letter_reports: [
         a_death_and_its_notice_are_stored_together_or_not_at_all,
         a_notice_is_made_once_whatever_comes_after_it,
@@ -254,6 +272,7 @@ suite! {
         what_is_reported_together_survives_a_transaction_that_fails,
         one_that_is_sent_again_before_its_report_is_reported_when_it_dies_again,
         a_failure_after_a_death_by_backlog_is_reported_and_may_be_sent_again,
+        a_notice_has_the_priority_of_the_delivery_that_it_is_about,
     ]
     dead_letter_ways: [
         a_notice_that_dies_takes_each_other_way_once_and_then_the_log,
@@ -284,7 +303,7 @@ suite! {
         an_alarm_that_ends_while_its_next_way_has_no_room_does_not_take_it,
         an_alarm_that_was_reported_on_two_ways_ends_on_both_when_there_is_room,
         an_alarm_that_has_ended_may_fire_again_under_the_same_start,
-        the_alarms_that_fire_are_known_after_a_restart_whatever_senders_send,
+        the_alarms_that_fire_are_known_after_a_restart_even_if_a_sender_sends_the_same_alert,
     ]
     settled: [
         what_is_settled_is_reported_in_order_as_it_is_listed,

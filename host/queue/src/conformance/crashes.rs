@@ -1,4 +1,4 @@
-//! What is accepted is still there after a crash, and what the server died under is counted.
+//! Accepted alerts survive a crash, and deaths of the server are counted.
 
 use super::prelude::*;
 

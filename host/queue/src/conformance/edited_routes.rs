@@ -1,4 +1,4 @@
-//! A route that is edited has another name: order, duplicates and second chances go on as before.
+//! An edited route has another name, and order, duplicates and revivals work as before.
 
 use super::prelude::*;
 
@@ -71,7 +71,7 @@ pub(super) async fn what_died_by_a_handler_that_was_taken_out_runs_on_the_new_ro
     assert_eq!(bench.state(id).await, State::Dead);
     assert_eq!(
         bench.queue.retry(id, Force::No).await,
-        Err(RetryError::Passed),
+        Err(RetryError::Overtaken),
         "it ran as another"
     );
 }
@@ -129,14 +129,14 @@ pub(super) async fn one_on_the_old_route_that_a_later_one_on_the_new_has_passed_
     bench.run(Next::Dead("why".into())).await;
     bench.accept_new(new(resolved("A"))).await;
     bench.run(Next::Done).await;
-    let passed = bench.queue.retry(fired, Force::No).await;
-    assert_eq!(passed, Err(RetryError::Passed));
+    let overtaken = bench.queue.retry(fired, Force::No).await;
+    assert_eq!(overtaken, Err(RetryError::Overtaken));
     let all = bench
         .queue
         .retry_all(Selection::default(), None)
         .await
         .unwrap();
-    assert_eq!(all.left, [(fired, RetryError::Passed)]);
+    assert_eq!(all.left, [(fired, RetryError::Overtaken)]);
     bench.queue.retry(fired, Force::Yes).await.unwrap();
 }
 

@@ -14,7 +14,7 @@ pub(super) async fn the_same_event_again_is_a_duplicate_even_after_a_restart<B: 
     assert_eq!(bench.accept(firing("A")).await, DUPLICATE);
 }
 
-/// Events go from memory into their table in the background: a few at a time, in another order.
+/// Events are written from memory to their table in the background, a few at a time and in another order.
 pub(super) async fn an_event_is_known_wherever_a_crash_met_it<B: Bench>() {
     let mut bench = Harness::<B>::small(Caps::all(0));
     for i in 0..40 {

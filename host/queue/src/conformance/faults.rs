@@ -1,4 +1,4 @@
-//! A store that cannot be written: said clearly, and over when its cause is. A clock that is set: nothing waits for it.
+//! A store that cannot be written is reported, and recovers when the cause is gone. Nothing depends on a clock that is set.
 
 use super::prelude::*;
 
@@ -28,7 +28,7 @@ pub(super) async fn a_store_that_cannot_be_written_refuses_alerts_keeps_settleme
         Err(LedgerError::LeaseLost),
         "it came after the end"
     );
-    // What was refused is not remembered: sent again, it is new.
+    // The failed request has left nothing, so the alert is new.
     bench.accept_new(firing("B")).await;
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn questions_are_answered_while_the_writer_is_in_a_transaction<
     let id = bench.accept_new(firing("A")).await;
     let mut stopped = bench.bench.stop_after_recall()?;
     let accepted = Request::send(bench.accept(firing("B")));
-    stopped.stands().await;
+    stopped.wait_until_stopped().await;
     assert_eq!(bench.state(id).await, State::Queued);
     let filter = Filter {
         limit: 10,

@@ -1,4 +1,4 @@
-//! A store that does what another one does, until a test has it do otherwise: answers are lost, and transactions stand still.
+//! A store that wraps another one and injects faults: answers are lost, and transactions are stopped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
 use super::bench::{LostAnswer, Stop, Stopped};
-use crate::model::{Delivery, Known, Left, OnKey, OpenError, Row, State};
+use crate::model::{Abandoned, Contents, Delivery, Follower, Known, OpenError, Row, State};
 use crate::store::{
-    Applied, Change, Committed, Contents, EarlierDeaths, Found, KvOp, Reader, Resolved, Store,
-    StoreError, Tidied, Txn, Unreported, Wanted,
+    Applied, Change, Committed, EarlierDeaths, Found, KvOp, Reader, Resolved, RetentionRun, Store,
+    StoreError, Txn, Unreported, Wanted,
 };
 
-/// What is to go wrong, and what has. A bench holds it, and so does the store that it has opened.
+/// The faults to inject, and those that have happened. A bench shares it with the store that it has opened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Arc<Mutex<Next>>);
 
-/// What is to go wrong next.
+/// The faults to inject.
 #[derive(Debug, Default)]
 struct Next {
     /// The answer to the next commit is lost.
     lost: Option<LostAnswer>,
-    /// The next transaction stands still after its recall.
+    /// The next transaction is stopped after its recall.
     stop: Option<Stop>,
     /// Deliveries whose leases another server has taken.
     fenced: Vec<DeliveryId>,
@@ -34,19 +34,19 @@ struct Next {
 }
 
 impl Faults {
-    /// Has the answer to the next commit be lost.
+    /// Loses the answer to the next commit.
     pub(crate) fn lose_answer(&self, of: LostAnswer) {
         self.0.lock().lost = Some(of);
     }
 
-    /// Has the next transaction stand still after its recall.
+    /// Stops the next transaction after its recall.
     pub(crate) fn stop_after_recall(&self) -> Stopped {
         let (stopped, stop) = Stopped::new();
         self.0.lock().stop = Some(stop);
         stopped
     }
 
-    /// Has the lease of a delivery be taken by another server.
+    /// Has another server take the lease of a delivery.
     pub(crate) fn take_lease(&self, of: DeliveryId) {
         self.0.lock().fenced.push(of);
     }
@@ -80,7 +80,7 @@ impl Faults {
 pub(crate) struct Faulty<S> {
     store: S,
     faults: Faults,
-    /// What became of the transaction whose answer was lost.
+    /// The result of the transaction whose answer was lost.
     lost: Option<Resolved>,
 }
 
@@ -97,7 +97,7 @@ impl<S> Faulty<S> {
 impl<S: Store> Store for Faulty<S> {
     type Txn<'s> = FaultyTxn<'s, S::Txn<'s>>;
 
-    fn recover(&mut self, each: impl FnMut(Row, Option<Left>)) -> Result<Found, OpenError> {
+    fn recover(&mut self, each: impl FnMut(Row, Option<Abandoned>)) -> Result<Found, OpenError> {
         self.store.recover(each)
     }
 
@@ -120,8 +120,8 @@ impl<S: Store> Store for Faulty<S> {
         }
     }
 
-    fn tidy(&mut self, now: Timestamp) -> Result<Tidied, StoreError> {
-        self.store.tidy(now)
+    fn run_retention(&mut self, now: Timestamp) -> Result<RetentionRun, StoreError> {
+        self.store.run_retention(now)
     }
 
     fn probe(&mut self) -> Result<(), StoreError> {
@@ -140,7 +140,7 @@ impl<S: Store> Store for Faulty<S> {
         self.store.reader()
     }
 
-    fn close(self, left: &[(DeliveryId, Left)]) -> Result<(), StoreError> {
+    fn close(self, left: &[(DeliveryId, Abandoned)]) -> Result<(), StoreError> {
         self.store.close(left)
     }
 }
@@ -188,8 +188,12 @@ impl<T: Txn> Txn for FaultyTxn<'_, T> {
         self.txn.states(ids)
     }
 
-    fn follow(&mut self, after: DeliveryId, each: impl FnMut(OnKey<'_>)) -> Result<(), StoreError> {
-        self.txn.follow(after, each)
+    fn followers(
+        &mut self,
+        after: DeliveryId,
+        each: impl FnMut(Follower<'_>),
+    ) -> Result<(), StoreError> {
+        self.txn.followers(after, each)
     }
 
     fn parts(&mut self, digests: &[[u8; 32]]) -> Result<Vec<Option<DeliveryId>>, StoreError> {

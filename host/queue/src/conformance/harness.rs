@@ -1,4 +1,4 @@
-//! A queue on a store under test, with a clock that stands still until it is moved.
+//! A queue on a store under test, with a manual clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl<B: Bench> Harness<B> {
         Self::on(B::new(Sizes::Production), options, caps)
     }
 
-    /// Opens a queue on a store in which a few events suffice for what many do in production.
+    /// Opens a queue on a store with [`Sizes::Small`].
     pub(crate) fn small(caps: Caps) -> Self {
         Self::on(B::new(Sizes::Small), Options::default(), caps)
     }
@@ -45,14 +45,14 @@ impl<B: Bench> Harness<B> {
         Self::at(bench, Clock::manual(from_millis(START_MS)), options, caps)
     }
 
-    /// Opens a queue on a store at the time that this clock has.
+    /// Opens a queue on a store, with this clock.
     pub(crate) fn at(bench: B, clock: Clock, options: Options, caps: Caps) -> Self {
         let mut harness = Self::unattended(bench, clock, options, caps);
         harness.attend();
         harness
     }
 
-    /// Opens a queue of which nobody takes deliveries out yet.
+    /// Opens a queue without a worker: nothing is leased yet.
     fn unattended(mut bench: B, clock: Clock, options: Options, caps: Caps) -> Self {
         let (queue, leases) = bench.open(options.clone(), caps.clone(), clock.clone());
         Self {
@@ -65,12 +65,12 @@ impl<B: Bench> Harness<B> {
         }
     }
 
-    /// Begins to take deliveries out: nothing is leased before.
+    /// Begins to lease deliveries.
     pub(crate) fn attend(&mut self) {
         self.leases.attach();
     }
 
-    /// Returns what a step has on record.
+    /// Returns the recorded calls of a step.
     pub(crate) async fn recorded(&self, id: DeliveryId, step: u32) -> Vec<Entry> {
         self.queue.recorded(id, step).await.unwrap().entries
     }
@@ -82,7 +82,7 @@ impl<B: Bench> Harness<B> {
         harness
     }
 
-    /// Kills the server, and starts another that takes no deliveries out yet.
+    /// Kills the server, and starts another without a worker: nothing is leased yet.
     pub(crate) fn crash_unattended(mut self) -> Self {
         self.bench.crash(self.queue, self.leases);
         Self::unattended(self.bench, self.clock, self.options, self.caps)
@@ -100,17 +100,17 @@ impl<B: Bench> Harness<B> {
         self.crash()
     }
 
-    /// Returns what is leased next.
+    /// Returns the next lease.
     pub(crate) async fn lease(&mut self) -> Leased {
         self.leases.next().await.unwrap()
     }
 
-    /// Returns what is leased next, or nothing once the queue is closed.
+    /// Returns the next lease, or nothing once the queue is closed.
     pub(crate) async fn lease_or_end(&mut self) -> Option<Leased> {
         self.leases.next().await
     }
 
-    /// Returns everything that is leased now.
+    /// Returns all leases that are granted now.
     pub(crate) fn leased(&mut self) -> Vec<Leased> {
         let mut leased = Vec::new();
         while let Some(Some(next)) = self.leases.next().now_or_never() {
@@ -119,7 +119,7 @@ impl<B: Bench> Harness<B> {
         leased
     }
 
-    /// Runs what is leased next to its end.
+    /// Takes the next lease and settles it as done.
     pub(crate) async fn run(&mut self, next: Next) -> DeliveryId {
         let leased = self.lease().await;
         self.settle(&leased, next);
@@ -133,35 +133,35 @@ impl<B: Bench> Harness<B> {
         self.queue.settle(settlement(leased, next));
     }
 
-    /// Returns where the calls of a step under a lease are recorded.
+    /// Returns the ledger of a step under a lease.
     pub(crate) fn ledger(&self, leased: &Leased, step: u32) -> Arc<dyn Ledger> {
         self.ledger_of(leased, step, "notify")
     }
 
-    /// The same of another handler.
+    /// The same for a step of another handler.
     pub(crate) fn ledger_of(&self, leased: &Leased, step: u32, handler: &str) -> Arc<dyn Ledger> {
         let handler = name(handler);
         self.queue.ledger(leased.lease, step, &handler)
     }
 
-    /// Moves the clocks forwards, and has the queue look at them.
+    /// Moves the clocks forward, and wakes the queue.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.queue.set_caps(self.caps.clone());
     }
 
-    /// Changes how many invocations of each handler may run.
+    /// Changes the concurrency limit of every handler.
     pub(crate) fn set_caps(&mut self, caps: Caps) {
         self.caps = caps.clone();
         self.queue.set_caps(caps);
     }
 
-    /// Changes how many invocations of each handler may run after the next start.
+    /// Changes the concurrency limit of every handler from the next start on.
     pub(crate) fn set_next_caps(&mut self, caps: Caps) {
         self.caps = caps;
     }
 
-    /// Accepts one alert. Which deliveries it is a duplicate of is left out.
+    /// Accepts one alert. A duplicate is returned without its deliveries.
     pub(crate) async fn accept(&self, submission: Submission) -> Verdict {
         let parcel = Parcel::new(vec![submission], Vec::new());
         let receipt = self.queue.accept(parcel).await.unwrap();
@@ -171,7 +171,7 @@ impl<B: Bench> Harness<B> {
         }
     }
 
-    /// Accepts what is new, and returns its only delivery.
+    /// Accepts a new alert, and returns its only delivery.
     pub(crate) async fn accept_new(&self, submission: Submission) -> DeliveryId {
         match self.accept(submission).await {
             Verdict::Accepted(accepted) if accepted.len() == 1 => accepted[0].id,
@@ -179,12 +179,12 @@ impl<B: Bench> Harness<B> {
         }
     }
 
-    /// Waits until everything that was sent so far is stored.
+    /// Waits until all earlier messages are stored.
     pub(crate) async fn flush(&self) {
         self.queue.alarms().await.unwrap();
     }
 
-    /// Removes a delivery, as retention does.
+    /// Removes a delivery, like retention.
     pub(crate) async fn remove(&self, id: DeliveryId) {
         self.flush().await;
         self.bench.remove(id);
@@ -198,7 +198,7 @@ impl<B: Bench> Harness<B> {
         self.story(id).await.delivery.state
     }
 
-    /// Sends all dead ones of `notify` again that come after this one.
+    /// Retries all dead deliveries of `notify` after this one.
     pub(crate) async fn retry_all(&self, after: Option<DeliveryId>) -> Retried {
         let selection = Selection {
             handler: Some(name("notify")),
@@ -207,7 +207,7 @@ impl<B: Bench> Harness<B> {
         self.queue.retry_all(selection, after).await.unwrap()
     }
 
-    /// Ends what is leased next with a wait until ten minutes after the start.
+    /// Takes the next lease, and settles it to be retried ten minutes after the start.
     pub(crate) async fn run_to_a_wait(&mut self) -> DeliveryId {
         let until = from_millis(START_MS + 600_000);
         let handler = name("notify");
@@ -225,7 +225,7 @@ impl<B: Bench> Harness<B> {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) {
     let waited = async {
         while !is_so().await {

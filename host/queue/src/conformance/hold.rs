@@ -1,4 +1,4 @@
-//! Holds the writer in a transaction, so that what is sent meanwhile is stored together in the next.
+//! Holds the committer in a transaction, so that messages that are sent meanwhile are handled together in the next.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use super::bench::{Bench, Stop, Stopped};
 use super::harness::Harness;
 use crate::{DeadLetter, DeadLetterNotices, Delivery, IfBlocked, Queue, Way};
 
-/// The writer waits in a transaction. It goes on when this is dropped.
+/// Holds the committer in a transaction until this is dropped.
 pub(crate) struct Held {
     queue: Queue,
     _stopped: Stopped,
@@ -30,14 +30,14 @@ impl Drop for Held {
 }
 
 impl<B: Bench> Harness<B> {
-    /// Has the writer wait in a transaction. Not for cases that report dead letters: the writer is held by those who do.
+    /// Holds the committer in a transaction. Not for cases that report dead letters, since it replaces what makes notices.
     pub(crate) async fn hold(&self) -> Held {
         let (mut stopped, stop) = Stopped::new();
         let gate = Gate(Mutex::new(Some(stop)));
         self.queue.set_dead_letters(Some(Arc::new(gate)));
         let raised = self.queue.raise(alert("Held", 0), IfBlocked::Leave);
         assert!(raised.now_or_never().is_none(), "it waits for its answer");
-        stopped.stands().await;
+        stopped.wait_until_stopped().await;
         Held {
             queue: self.queue.clone(),
             _stopped: stopped,
@@ -45,7 +45,7 @@ impl<B: Bench> Harness<B> {
     }
 }
 
-/// No way to report anything, and the first question for one is answered only after a while.
+/// Has no way to report, and blocks the first request for the ways until it is released.
 #[derive(Debug)]
 struct Gate(Mutex<Option<Stop>>);
 
@@ -75,15 +75,15 @@ impl DeadLetterNotices for Gate {
     }
 }
 
-/// A request that goes on step by step.
+/// A request that is polled step by step.
 pub(crate) struct Request<F> {
     future: Pin<Box<F>>,
     woken: Arc<Woken>,
 }
 
 impl<F: Future> Request<F> {
-    /// Makes a request up to its first wait. What it reads of the store is not there before that: the one thread that reads for
-    /// a case is busy meanwhile.
+    /// Polls a request until it first waits. It cannot read from the store before that: the one blocking thread of a case is busy
+    /// meanwhile.
     pub(crate) fn send(request: F) -> Self {
         let mut request = Self {
             future: Box::pin(request),
@@ -96,19 +96,19 @@ impl<F: Future> Request<F> {
         request
     }
 
-    /// Waits until what it waits for is there. It does not go on.
+    /// Waits until it can continue, without polling it.
     pub(crate) async fn is_answered(&self) {
         self.woken.0.notified().await;
     }
 
-    /// Goes on up to the next wait.
+    /// Polls it until it waits again.
     pub(crate) fn step(&mut self) {
         let waker = Waker::from(Arc::clone(&self.woken));
         let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending(), "it waits for the writer");
     }
 
-    /// Reads what it needs of the store, and hands its message to the writer.
+    /// Lets it read from the store and send its message to the committer.
     pub(crate) async fn reads(mut self) -> Self {
         self.is_answered().await;
         self.step();

@@ -1,4 +1,4 @@
-//! Handlers' own state: durable together with its record, bounded, and gone when it has expired.
+//! The key-value state of handlers: durable together with its record, bounded, and deleted when it has expired.
 
 use super::prelude::*;
 

@@ -64,7 +64,7 @@ pub(super) async fn a_retry_waits_for_its_time_over_a_restart<B: Bench>() {
     assert_eq!(attempts(&leased.progress), 1);
 }
 
-pub(super) async fn a_step_behind_another_handler_waits_for_its_slot_and_resumes_there<B: Bench>() {
+pub(super) async fn a_step_of_the_next_handler_waits_for_its_permit_and_resumes_there<B: Bench>() {
     let mut bench = Harness::<B>::with(Options::default(), Caps::all(1));
     let mut submission = firing("A");
     submission.plans = vec![plan("route", &["first", "second"])];

@@ -1,4 +1,4 @@
-//! Lists are narrowed, come in pages, and cost a bounded amount of work.
+//! Lists are filtered and paged, and take a bounded amount of work.
 
 use super::prelude::*;
 

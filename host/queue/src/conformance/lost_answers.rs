@@ -1,4 +1,4 @@
-//! A commit whose answer is lost: the queue asks what became of it, and neither forgets nor repeats anything.
+//! If the answer to a commit is lost, the queue asks for the result, and neither loses nor repeats anything.
 
 use super::kv::{KV_QUOTA, kv_entry, replied};
 use super::prelude::*;

@@ -1,8 +1,8 @@
-//! The conformance suite: what is promised of the queue, whatever its store. A store brings a [`Bench`], and passes.
+//! The conformance suite: the promises of the queue, as cases that every store has to pass. A store implements [`Bench`].
 //!
 //! `store_conformance!(name: Bench)` makes a `#[test]` of each case. Cases use the public API of [`Queue`](crate::Queue) and
-//! [`Leases`](crate::Leases), the clock that they are opened with, and the hooks of the bench: no case knows how a store
-//! stores. What is one store's own, such as its files and its layouts, is tested beside that store.
+//! [`Leases`](crate::Leases), their clock, and the hooks of the bench, not the internals of a store. Those, such as files and layouts,
+//! are tested with the store.
 //!
 //! | promise | what | cases |
 //! |---|---|---|
@@ -14,6 +14,7 @@
 //! | 6 | one invocation, one step: its seed is its own | `crashes` |
 //! | 7 | the events of one fingerprint on one route run in order, once | `leases`, `events`, `occurrences`, `edited_routes`, `together` |
 //! | 9 | a failure of one way to notify takes the next | `dead_letters` |
+//! | 10 | what is most urgent goes first, and waits for nothing but its turn | `gates` |
 //! | all | in any order of events, crashes and requests | `model` |
 //! | with replicas | several servers on one store | `shared` |
 
@@ -31,6 +32,7 @@ mod events;
 mod faults;
 #[cfg(test)]
 mod faulty;
+mod gates;
 mod harness;
 mod hold;
 mod journal;
@@ -61,7 +63,7 @@ pub use bench::{Bench, LostAnswer, Peek, REFUSED, Sizes, Stop, Stopped, Unsuppor
 #[cfg(test)]
 pub(crate) use faulty::{Faults, Faulty};
 
-/// What every case needs.
+/// What the cases need.
 pub(crate) mod prelude {
     pub(crate) use std::sync::Arc;
     pub(crate) use std::time::Duration;

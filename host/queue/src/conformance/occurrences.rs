@@ -1,4 +1,4 @@
-//! A firing after its resolved is the next occurrence of its event, and has everything anew.
+//! A firing after its resolved is the next occurrence of its event, which starts from nothing.
 
 use super::prelude::*;
 
@@ -134,7 +134,7 @@ pub(super) async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that
 >() {
     let mut bench = Harness::<B>::small(Caps::all(8));
     let began = firing("A").alert.starts_at;
-    // Closed ones beside it do not count.
+    // Firings that have ended do not count.
     bench.accept_new(started(firing("A"), 50)).await;
     bench.run(Next::Done).await;
     bench.accept_new(started(resolved("A"), 50)).await;
@@ -158,7 +158,7 @@ pub(super) async fn a_resolved_with_a_start_of_nobody_s_ends_the_one_firing_that
         2,
         "one was forgotten in the crash"
     );
-    // The start that it had may still be that of a firing.
+    // Its earlier `startsAt` may still become that of a firing.
     let later = bench.accept_new(started(firing("A"), 600)).await;
     assert_eq!(bench.occurrence(later).await, None);
     let its_end = bench.accept_new(moved).await;
@@ -183,7 +183,7 @@ pub(super) async fn what_replaces_another_name_of_an_event_is_known_to_the_rest_
         let mut bench = Harness::<B>::small(Caps::all(8));
         bench.accept_new(firing("A")).await;
         bench.run(Next::Done).await;
-        // Ends the one that is open, so this start is another name of its end; then it is the start of a firing, too.
+        // It ends the open firing, so its `startsAt` is an alias. Then a firing has the same `startsAt`.
         bench.accept_new(started(resolved("A"), 600)).await;
         bench.run(Next::Done).await;
         bench.accept_new(started(firing("A"), 600)).await;

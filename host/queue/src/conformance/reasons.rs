@@ -1,4 +1,4 @@
-//! Why a delivery ended: stored beside the text, listed by it, and what counts as a dead letter.
+//! The reason of a delivery is stored and listed, and decides whether it is a dead letter.
 
 use super::prelude::*;
 

@@ -1,6 +1,6 @@
-//! Retention removes what is settled and old, or too much, and nothing else.
+//! Retention removes settled deliveries that are too old, or that make the store too large, and nothing else.
 //!
-//! A round begins shortly after each start, so each case starts anew when something is to go.
+//! It runs shortly after each start, so the cases restart the queue when something is to be removed.
 
 use super::prelude::*;
 
@@ -22,7 +22,7 @@ fn up_to(bytes_max: u64) -> Options {
 }
 
 impl<B: Bench> Harness<B> {
-    /// Accepts so many large alerts, and runs each to this end.
+    /// Accepts this many large alerts, and ends each in this way.
     async fn run_many(&mut self, kind: &str, count: usize, next: Next) -> Vec<DeliveryId> {
         let body = (0..count).map(|n| large(&format!("{kind}{n}"))).collect();
         let receipt = self.queue.accept(Parcel::new(body, Vec::new())).await;
@@ -48,7 +48,7 @@ impl<B: Bench> Harness<B> {
         eventually(async || !self.is_there(id).await).await;
     }
 
-    /// Returns which of these are there. The newest are looked at first: meanwhile the oldest may go.
+    /// Returns those of the deliveries that are stored. Reads the newest first, since the oldest may be removed meanwhile.
     async fn left(&self, ids: &[DeliveryId]) -> Vec<DeliveryId> {
         let mut left = Vec::new();
         for id in ids.iter().rev() {
@@ -59,7 +59,7 @@ impl<B: Bench> Harness<B> {
         left
     }
 
-    /// Waits until what was removed is counted, too.
+    /// Waits until the removals are counted.
     async fn lost(&self, is_so: impl Fn(Losses) -> bool) {
         eventually(async || is_so(self.queue.counts().losses)).await;
     }
@@ -101,7 +101,7 @@ pub(super) async fn what_was_settled_longer_ago_than_the_retention_goes_with_all
 }
 
 pub(super) async fn identifiers_go_on_after_the_newest_was_removed<B: Bench>() {
-    // A part that was refused is no event: nothing but its delivery knows of it.
+    // A refused part has no event, only a delivery.
     for parcel in [
         Parcel::new(vec![firing("A")], Vec::new()),
         Parcel::new(Vec::new(), vec![no_alert(7)]),

@@ -1,8 +1,8 @@
-//! Many deliveries are sent again with one request, and nothing else suffers for it.
+//! One request retries many deliveries, without delaying anything else.
 
 use super::prelude::*;
 
-/// Opens a queue that has so many dead ones, on ordering keys of their own, and nothing that waits.
+/// Opens a queue with this many dead deliveries on different ordering keys, and none that waits.
 async fn with_dead<B: Bench>(count: usize, options: Options) -> (Harness<B>, Vec<DeliveryId>) {
     let full = Options {
         queue_depth_max: 2,
@@ -118,9 +118,9 @@ pub(super) async fn those_that_a_later_event_has_passed_are_left_and_counted<B: 
     let _running = bench.lease().await;
     let retried = bench.retry_all(None).await;
     assert_eq!(retried.retried, dead[2..]);
-    let passed = |id| (id, RetryError::Passed);
-    assert_eq!(retried.left, [passed(dead[0]), passed(dead[1])]);
-    assert_eq!(retried.left_counts, [(RetryError::Passed, 2)]);
+    let overtaken = |id| (id, RetryError::Overtaken);
+    assert_eq!(retried.left, [overtaken(dead[0]), overtaken(dead[1])]);
+    assert_eq!(retried.left_counts, [(RetryError::Overtaken, 2)]);
     assert_eq!(retried.rest, None);
 }
 

@@ -1,4 +1,4 @@
-//! What is dead runs again: by a re-send once, by a person as often as they like, and not if it was cancelled.
+//! A dead delivery is queued again: once by a re-send, unless it was cancelled; by a person as often as they like.
 
 use super::prelude::*;
 
@@ -90,13 +90,13 @@ pub(super) async fn one_that_a_later_event_has_passed_is_sent_again_only_by_forc
     bench.accept_new(resolved("A")).await;
     assert_eq!(
         bench.queue.retry(id, Force::No).await,
-        Err(RetryError::Passed),
+        Err(RetryError::Overtaken),
         "it runs"
     );
     bench.run(Next::Done).await;
     assert_eq!(
         bench.queue.retry(id, Force::No).await,
-        Err(RetryError::Passed)
+        Err(RetryError::Overtaken)
     );
     bench.queue.retry(id, Force::Yes).await.unwrap();
     assert_eq!(bench.run(Next::Done).await, id);

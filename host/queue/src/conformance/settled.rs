@@ -1,4 +1,4 @@
-//! What is settled is reported once it is stored, in order, and what nobody took is counted.
+//! Settled deliveries are reported in order once they are stored. Reports that nobody received are counted.
 
 use super::prelude::*;
 

@@ -1,20 +1,21 @@
-//! Several servers on one store. A store for one server alone has none of this.
+//! Several servers on one store. These cases do not apply to a store for one server alone.
 
 use super::prelude::*;
 
-/// Two servers accept a firing and its resolved at the same moment, and each has looked before the other has stored anything.
+/// Two servers accept a firing and its resolved at the same time, and each has recalled the event before the other has stored
+/// anything.
 pub(super) async fn a_resolved_on_one_server_does_not_overtake_its_firing_on_another<B: Bench>()
 -> Result<(), Unsupported> {
     let mut bench = Harness::<B>::new();
-    let (beside, _leases) = bench.bench.open_beside(Options::default(), Caps::all(8))?;
+    let (other_queue, _leases) = bench.bench.open_second(Options::default(), Caps::all(8))?;
     let mut stopped = bench.bench.stop_after_recall()?;
     let first = Request::send(
         bench
             .queue
             .accept(Parcel::new(vec![firing("A")], Vec::new())),
     );
-    stopped.stands().await;
-    let second = Request::send(beside.accept(Parcel::new(vec![resolved("A")], Vec::new())));
+    stopped.wait_until_stopped().await;
+    let second = Request::send(other_queue.accept(Parcel::new(vec![resolved("A")], Vec::new())));
     drop(stopped);
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     let Verdict::Accepted(ended) = &second.verdicts[0] else {
@@ -32,8 +33,7 @@ pub(super) async fn a_resolved_on_one_server_does_not_overtake_its_firing_on_ano
     Ok(())
 }
 
-/// Dates that are stored are the store's own, and nothing that is stored waits for them: a store whose clock is far ahead of the
-/// server's makes nothing due, dead or forgotten.
+/// The store dates what is stored by its own clock. If that is far ahead of the server's, nothing becomes due, dead or forgotten.
 pub(super) async fn a_store_whose_clock_is_ahead_hurries_nothing<B: Bench>()
 -> Result<(), Unsupported> {
     let mut bench = Harness::<B>::new();
@@ -46,7 +46,7 @@ pub(super) async fn a_store_whose_clock_is_ahead_hurries_nothing<B: Bench>()
     Ok(())
 }
 
-/// The senders of what a fail-over lost were answered: the server accepts it again by itself.
+/// If a fail-over loses alerts whose senders were answered, the server stores them again by itself.
 pub(super) async fn what_a_fail_over_has_lost_is_accepted_again<B: Bench>()
 -> Result<(), Unsupported> {
     let mut bench = Harness::<B>::with(Options::default(), Caps::all(0));

@@ -1,4 +1,4 @@
-//! What a step keeps of its tries over leases and crashes.
+//! The state of a step is kept over leases and crashes.
 
 use super::prelude::*;
 

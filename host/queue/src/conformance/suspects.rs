@@ -1,8 +1,8 @@
-//! What kills the server ends dead after a few deaths, and what ran beside it ends done.
+//! A delivery that kills the server is dead after a few deaths, and those that ran with it are done.
 
 use super::prelude::*;
 
-/// Runs everything to its end. The server dies as soon as one of these begins to run; returns how often it did.
+/// Runs all deliveries to their end. The server dies when a delivery that `poison` selects begins to run; returns how often it did.
 async fn run_all<B: Bench>(bench: &mut Option<Harness<B>>, poison: impl Fn(&str) -> bool) -> u32 {
     let mut crashes = 0;
     while bench.as_ref().unwrap().queue.counts().depth > 0 {
@@ -86,7 +86,7 @@ pub(super) async fn what_killed_the_server_stays_dead_until_a_person_sends_it_ag
     assert_eq!(bench.unwrap().state(id).await, State::Done);
 }
 
-/// The suspect that is to blame comes after slow ones that take all of the time in which suspects run alone.
+/// The suspect that is the cause comes after slow ones, which take all of the time in which suspects run alone.
 pub(super) async fn slow_suspects_do_not_hide_the_one_that_is_to_blame<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let mut slow = Vec::new();
@@ -128,7 +128,7 @@ pub(super) async fn slow_suspects_do_not_hide_the_one_that_is_to_blame<B: Bench>
     }
 }
 
-/// Nobody takes deliveries out while the first scan of the modules goes on.
+/// No worker takes deliveries during the first scan of the modules.
 pub(super) async fn a_server_that_is_killed_while_it_starts_blames_nothing<B: Bench>() {
     let mut bench = Harness::<B>::new();
     let mut ids = Vec::new();

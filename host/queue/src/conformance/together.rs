@@ -1,4 +1,4 @@
-//! What is stored in one transaction sees each other, and one that fails does not fail the others.
+//! Messages in one transaction see each other's changes, and one that fails does not affect the others.
 
 use super::prelude::*;
 

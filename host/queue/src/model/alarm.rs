@@ -1,23 +1,23 @@
-//! Alerts of the server's own, and what becomes of them.
+//! Alarms: alerts that the server raises about itself.
 
-/// What an alert of the server's own does if nothing gets through any way now.
+/// What to do with an alarm if every way to report it is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfBlocked {
-    /// It waits on the best way.
+    /// It is stored, and waits on the best way.
     Wait,
-    /// It is not stored: it is about what blocks the ways, and would come when that is over.
+    /// It is not stored: it is about what blocks the ways, and would be sent only when that is over.
     Leave,
 }
 
-/// What became of an alert of the server's own.
+/// The result of raising an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Raised {
-    /// It is on its way.
+    /// It is stored, and will be reported.
     Stored,
     /// It fires already.
     Known,
-    /// No way to report is left, or there is none.
+    /// There is no way to report it, or it has taken every one.
     Nowhere,
-    /// The handlers of every way have too many deliveries waiting.
+    /// The handlers of every way have too many deliveries already.
     NoRoom,
 }

@@ -1,4 +1,4 @@
-//! The queue's two clocks: the time of day, which dates what is stored, and the monotonic clock.
+//! The queue's two clocks: the time of day, and the monotonic clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,7 +9,7 @@ use alert_manager_core::alert::Timestamp;
 /// Milliseconds on the monotonic clock.
 pub(crate) type Ticks = i64;
 
-/// Where the queue reads the time: the time of day dates what is stored, the monotonic clock measures waits.
+/// Both clocks. The time of day dates what is stored, the monotonic clock measures waits.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Source>);
 
@@ -30,7 +30,7 @@ impl Clock {
         Self(Arc::new(Source::System(Instant::now())))
     }
 
-    /// Returns clocks that stand still until they are moved, for tests. The time of day is `now`, to the millisecond.
+    /// Returns clocks that only [`Self::advance`] moves, for tests. The time of day is `now`, to the millisecond.
     #[must_use]
     pub fn manual(now: Timestamp) -> Self {
         Self(Arc::new(Source::Manual {
@@ -39,7 +39,7 @@ impl Clock {
         }))
     }
 
-    /// Moves both manual clocks forwards, as time does that passes. The system's clocks stay as they are.
+    /// Moves both manual clocks forward. Does nothing to the system's clocks.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual {
             time_of_day,
@@ -52,15 +52,14 @@ impl Clock {
         }
     }
 
-    /// Sets the manual time of day, and leaves the monotonic clock as it is: somebody has set the machine's clock. The
-    /// system's clocks stay as they are.
+    /// Sets the manual time of day alone, as if somebody had set the machine's clock. Does nothing to the system's clocks.
     pub fn set_time_of_day(&self, now: Timestamp) {
         if let Source::Manual { time_of_day, .. } = &*self.0 {
             time_of_day.store(now.as_millisecond(), Ordering::SeqCst);
         }
     }
 
-    /// Returns the time of day, for what outlives the process.
+    /// Returns the time of day.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
@@ -69,8 +68,8 @@ impl Clock {
         }
     }
 
-    /// Returns the time since the start. Retries wait on it: a time of day that is set back must not
-    /// hold them up.
+    /// Returns the time since the start, in milliseconds. Retries are timed by it, so that they are not delayed if the time of day
+    /// is set back.
     pub(crate) fn ticks(&self) -> Ticks {
         match &*self.0 {
             Source::System(start) => i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
@@ -84,7 +83,7 @@ impl Clock {
         move |ticks| from_millis(ticks.saturating_add(ahead_ms))
     }
 
-    /// Returns the first tick that is not before the end of `wait` from now.
+    /// Returns the time `wait` from now, rounded up.
     pub(crate) fn ticks_after(&self, wait: Duration) -> Ticks {
         let end = match &*self.0 {
             Source::System(start) => start.elapsed().saturating_add(wait),
@@ -97,13 +96,13 @@ impl Clock {
     }
 }
 
-/// Returns the first millisecond since 1970 that is not before `at`.
+/// Returns `at` in milliseconds since 1970, rounded up.
 pub(crate) fn millis_up(at: Timestamp) -> i64 {
     let ms = at.as_millisecond();
     ms + i64::from(from_millis(ms) < at)
 }
 
-/// Returns the moment `ms` after 1970, the nearest that there is.
+/// Returns the time `ms` milliseconds after 1970, clamped to what a [`Timestamp`] can hold.
 pub(crate) fn from_millis(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
         Timestamp::MIN
@@ -112,7 +111,7 @@ pub(crate) fn from_millis(ms: i64) -> Timestamp {
     })
 }
 
-/// Returns nanoseconds since 1970, stopping at the ends of i64 (the years 1677 and 2262).
+/// Returns nanoseconds since 1970, clamped to an `i64` (the years 1677 to 2262).
 pub(crate) fn nanos(at: Timestamp) -> i64 {
     i64::try_from(at.as_nanosecond()).unwrap_or(if at < Timestamp::UNIX_EPOCH {
         i64::MIN
@@ -121,7 +120,7 @@ pub(crate) fn nanos(at: Timestamp) -> i64 {
     })
 }
 
-/// Returns the moment `ns` nanoseconds after 1970.
+/// Returns the time `ns` nanoseconds after 1970.
 pub(crate) fn from_nanos(ns: i64) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(Timestamp::UNIX_EPOCH)
 }

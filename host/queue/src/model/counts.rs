@@ -1,17 +1,17 @@
-//! How full the queue is, and what a start found in its store.
+//! Counts of the queue, and what was recovered at startup.
 
 use alert_manager_core::alert::{HandlerName, Priority, Timestamp};
 
 use super::delivery::Delivery;
 
-/// How the process that had the store before ended.
+/// How the last process that had the store ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastEnd {
     /// There was no store.
     None,
-    /// In order.
+    /// It was shut down in order.
     Clean,
-    /// It was killed, or the machine stopped: something was under lease, or its log was not written back.
+    /// It was killed, or the machine stopped: something was under lease, or the write-ahead log was not empty.
     Crash,
 }
 
@@ -27,65 +27,65 @@ impl LastEnd {
     }
 }
 
-/// What a start found in the store.
+/// What was found in the store when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
     /// How the last process ended.
     pub last_end: LastEnd,
-    /// Deliveries that were under lease then.
+    /// Deliveries that were under lease when the last process ended.
     pub under_lease: u64,
-    /// Those of them that are dead now: the server has died under them too often.
+    /// Those of them that are dead now, because the server has died under them too often.
     pub died: Vec<Delivery>,
-    /// Deliveries that wait to be run, those that were under lease included.
+    /// Deliveries that wait for a permit, including those that were under lease.
     pub queued: u64,
     /// Deliveries that wait for their next attempt.
     pub retrying: u64,
-    /// Dead letters: dead deliveries but for those that a person cancelled.
+    /// Dead letters: dead deliveries, except those that a person cancelled.
     pub dead: u64,
-    /// When the oldest that is not settled was accepted.
+    /// When the oldest delivery that is not settled was accepted.
     pub oldest: Option<Timestamp>,
 }
 
-/// How full the queue is.
+/// How many deliveries the queue has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Deliveries not settled.
+    /// Deliveries that are not settled.
     pub depth: usize,
-    /// Dead letters: dead deliveries but for those that a person cancelled.
+    /// Dead letters: dead deliveries, except those that a person cancelled.
     pub dead: u64,
-    /// When the oldest not settled was accepted.
+    /// When the oldest delivery that is not settled was accepted.
     pub oldest: Option<Timestamp>,
-    /// When the oldest critical one not settled was accepted.
+    /// The same of critical deliveries alone.
     pub oldest_critical: Option<Timestamp>,
-    /// By handler, those without any deliveries included once they had one.
+    /// One for each handler that has had a delivery since the start.
     pub handlers: Vec<HandlerCounts>,
     /// What was discarded or coalesced.
     pub losses: Losses,
 }
 
-/// What was discarded or coalesced since the start.
+/// How many deliveries and notices were discarded or coalesced since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
     /// Done deliveries removed because they were settled longer ago than `retention.time`.
     pub done_by_time: u64,
     /// The same of dead ones.
     pub dead_by_time: u64,
-    /// Done deliveries removed before that, because the store was larger than `retention.size`.
+    /// Younger done deliveries, removed because the store was larger than `retention.size`.
     pub done_by_size: u64,
     /// The same of dead ones.
     pub dead_by_size: u64,
-    /// Dead letters that were reported together.
+    /// Dead letters that were reported together in one notice.
     pub reported_together: u64,
-    /// Notices that died on the last of all ways: nobody was notified.
+    /// Notices that died on the last way there is, so that nobody was notified.
     pub unreported: u64,
 }
 
 /// How many deliveries a handler has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandlerCounts {
-    /// Which handler.
+    /// The handler.
     pub handler: HandlerName,
-    /// Deliveries that wait for it: for a permit, for another try, behind another of their ordering key.
+    /// Deliveries that wait: for a permit, for another try, or behind another delivery of their ordering key.
     pub waiting: usize,
     /// The same by priority: a delivery has the highest of its ordering key.
     pub by_priority: ByPriority,

@@ -1,4 +1,4 @@
-//! What the queue asks for when a delivery was dead-lettered: an alert about it, for the handlers that report it.
+//! Notices: the alerts about dead letters, which handlers report to people.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,65 +8,65 @@ use alert_manager_core::alert::{Alert, HandlerName, Timestamp};
 use super::delivery::Delivery;
 use super::reason::Reason;
 
-/// The label of a notice that names the delivery it is about; a notice about many has none.
+/// The label of a notice that has the identity of its delivery. A notice about many deliveries has none.
 pub const SUBJECT: &str = "delivery";
 
-/// Notices about single deliveries of one class in one window. The rest of the class is reported together.
+/// How many deaths of one class have a notice of their own in one window. The others share one notice.
 pub(crate) const NOTICES_A_WINDOW_MAX: u32 = 5;
 
-/// What is said of a notice that is done and was not sent ([`Reason::Outdated`]).
+/// The `last_error` of a notice that was not sent, whose reason is [`Reason::Outdated`].
 pub(crate) const NOT_SENT: &str = "not sent: the delivery that it is about is no longer dead";
 
-/// What is to be reported.
+/// What a notice is about.
 #[derive(Clone, Copy, Debug)]
 pub enum DeadLetter<'a> {
     /// One delivery.
     One(&'a Delivery),
-    /// Many of a kind, in one notice: each alone would flood whoever reads them.
+    /// Many deliveries of one class, so that people are not flooded with notices.
     Many(DeadLetters<'a>),
 }
 
 /// Deliveries that were dead-lettered for the same reason, with the same handlers.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetters<'a> {
-    /// Why.
+    /// Why they are dead.
     pub reason: Reason,
     /// The handlers of their pipeline; none for parts of bodies.
     pub handlers: &'a [HandlerName],
-    /// How many.
+    /// How many there are.
     pub count: u64,
-    /// When the first of them was.
+    /// When the first of them died.
     pub since: Timestamp,
 }
 
-/// A way to report: handlers, and the route that they run on. An alert that has run on its route with all of its handlers has
-/// taken it.
+/// A way to report: the handlers that do it, and their route. An alert has taken it if it has run on that route with all of these
+/// handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
-    /// One for each way.
+    /// The name of the route, which no other way has.
     pub route: Arc<str>,
-    /// In the order in which they run.
+    /// The handlers, in the order in which they run.
     pub handlers: Vec<HandlerName>,
-    /// True if it is known that nothing gets through this way now.
+    /// True if a report by this way would fail now.
     pub is_blocked: bool,
 }
 
-/// Makes the alerts about dead letters, and knows the ways to report them. The queue stores them in the transaction of the
-/// death itself, so this must neither wait nor do I/O.
+/// Makes notices about dead letters, and has the ways to report them. The queue calls it within the transaction of the death, so
+/// it must not block.
 pub trait DeadLetterNotices: fmt::Debug + Send + Sync {
-    /// Returns the alert about a dead letter.
+    /// Returns the notice about a dead letter.
     fn notice(&self, about: &DeadLetter<'_>, now: Timestamp) -> Alert;
 
     /// Returns all ways, the best first.
     fn ways(&self) -> Vec<Way>;
 
-    /// Returns true if somebody was notified once these handlers are done on `route`, whether or not they had an effect outside:
-    /// the operator named them for dead letters, and none was left out.
+    /// Returns true if a person counts as notified once these handlers are done on `route`, even without an effect outside the
+    /// server: the operator named them for dead letters, and none is missing.
     fn suffices(&self, route: &str, handlers: &[HandlerName]) -> bool;
 
-    /// Returns an alert for its next way, after it died on that of `failed`.
+    /// Returns a notice for its next way, after it died on that of `failed`.
     fn forwarded(&self, alert: Alert, failed: &Delivery) -> Alert;
 
-    /// Returns the end of an alert: what it is about is no longer so.
+    /// Returns the resolved of a notice or alarm that fires.
     fn resolved(&self, alert: Alert, now: Timestamp) -> Alert;
 }

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::reason::Reason;
 use super::state::State;
 
-/// An identifier is the milliseconds since 1970, then this many bits of counter.
+/// The number of low bits of an identifier that are a counter. The others are milliseconds since 1970.
 pub(crate) const ID_COUNTER_BITS: u32 = 22;
 
 /// A delivery, as it is listed.
@@ -25,106 +25,106 @@ pub struct Delivery {
     pub alertname: String,
     /// `firing` or `resolved`, empty for a refused body.
     pub status: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// The route's name, empty if no route matched.
     pub route: String,
-    /// In the order of the pipeline.
+    /// The handlers of its pipeline, in order.
     pub handlers: Vec<HandlerName>,
-    /// Attempts: leases under which a step ran, as the story has them. A lease that only waited is none.
+    /// How many attempts it has had: leases under which a step ran.
     pub attempts: u32,
     /// When it was accepted.
     pub received_at: Timestamp,
     /// When it ended.
     pub settled_at: Option<Timestamp>,
-    /// When it died for the first time since it was accepted, or since a person sent it again: sent again by its sender, it
-    /// may die once more, and is the same dead letter. Absent if it died before it ran, or if it was revived before
-    /// that death was reported.
+    /// When it first died since it was accepted, or since a person retried it. If a re-send revives it and it dies again, it is the
+    /// same dead letter. Absent if it died before it ran, or if it was revived before its death was reported.
     #[serde(skip)]
     pub first_died_at: Option<Timestamp>,
-    /// Why it ended; absent until then.
+    /// Why it ended; absent if it has not.
     pub reason: Option<Reason>,
-    /// Why it is dead or waits, for people.
+    /// Why it is dead or was not successful yet, for people.
     pub last_error: Option<String>,
 }
 
-/// A delivery with everything that is known of it.
+/// A delivery with its story: everything that is stored of it.
 #[derive(Clone, Debug)]
 pub struct Story {
     /// As it is listed.
     pub delivery: Delivery,
     /// The alert; the sender's JSON, as a string, for a refused body.
     pub alert: serde_json::Value,
-    /// How far it is.
+    /// The state of its steps.
     pub progress: Progress,
-    /// Not before this, if it waits.
+    /// When it may run again; absent if it does not wait.
     pub not_before: Option<Timestamp>,
-    /// What was recorded of the leases, in order: the JSON of [`Settlement::story`]. Of many the first and the last.
+    /// The recorded attempts, in order: the JSON of [`Settlement::story`](super::Settlement::story). If there are many, the first and
+    /// the last ones.
     pub attempts: Vec<serde_json::Value>,
-    /// How many leases between them are not kept.
+    /// How many leases between them have no story any more.
     pub attempts_omitted: u32,
-    /// What is recorded of its calls, by step; without the replies.
+    /// The recorded calls with their step, without the replies.
     pub journal: Vec<(u32, Entry)>,
-    /// How many times the same event was sent again since.
+    /// How many times the same event was sent again and did not run again.
     pub duplicates: u64,
 }
 
-/// What stands for routes that are not known, in the store.
+/// [`OtherRoutes::Any`], as it is stored.
 const ANY_ROUTE: &str = "*";
 
-/// Which other routes the alert of a delivery took when it was accepted. An earlier delivery of its fingerprint on any
-/// further route is of an earlier configuration, and goes first.
+/// The other routes that the alert of a delivery took when it was accepted. Its deliveries on these routes do not wait for each
+/// other. An earlier delivery of the fingerprint on any further route comes from an earlier configuration, and runs first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Beside {
+pub(crate) enum OtherRoutes {
     /// None.
     #[default]
-    Nothing,
-    /// These; its own may be among them.
-    Routes(Arc<[Arc<str>]>),
-    /// Not known: an earlier version accepted it. It waits for its own route alone.
-    Anything,
+    None,
+    /// These; the delivery's own may be among them.
+    Known(Arc<[Arc<str>]>),
+    /// Any route: the delivery waits for its own route alone. So do notices and alarms, and deliveries of earlier versions, which
+    /// did not store the other routes.
+    Any,
 }
 
-impl Beside {
-    /// Returns the routes of an alert as each of its deliveries has them.
+impl OtherRoutes {
+    /// Returns what each delivery of an alert with these routes has.
     pub(crate) fn of(routes: impl ExactSizeIterator<Item = Arc<str>>) -> Self {
         match routes.len() {
-            0 | 1 => Self::Nothing,
-            _ => Self::Routes(routes.collect()),
+            0 | 1 => Self::None,
+            _ => Self::Known(routes.collect()),
         }
     }
 
     /// Returns the routes as they are stored: a JSON list, or nothing if there are none.
     pub(crate) fn to_text(&self) -> Option<String> {
         match self {
-            Self::Nothing => None,
-            // A list of strings: there is nothing in it that JSON cannot hold.
-            Self::Routes(routes) => {
+            Self::None => None,
+            // A list of strings is always valid JSON.
+            Self::Known(routes) => {
                 let names: Vec<&str> = routes.iter().map(|route| &**route).collect();
                 serde_json::to_string(&names).ok()
             }
-            Self::Anything => Some(ANY_ROUTE.into()),
+            Self::Any => Some(ANY_ROUTE.into()),
         }
     }
 
-    /// The opposite of [`Self::to_text`].
+    /// Decodes what [`Self::to_text`] returned.
     pub(crate) fn of_text(stored: Option<&str>) -> Self {
         match stored {
-            None => Self::Nothing,
-            Some(ANY_ROUTE) => Self::Anything,
-            Some(json) => serde_json::from_str::<Vec<String>>(json)
-                .map_or(Self::Anything, |names| {
-                    Self::of(names.into_iter().map(Arc::from))
-                }),
+            None => Self::None,
+            Some(ANY_ROUTE) => Self::Any,
+            Some(json) => serde_json::from_str::<Vec<String>>(json).map_or(Self::Any, |names| {
+                Self::of(names.into_iter().map(Arc::from))
+            }),
         }
     }
 
     /// Returns true if the alert took `route`, which is not the delivery's own.
     pub(crate) fn has(&self, route: &str) -> bool {
         match self {
-            Self::Nothing => false,
-            Self::Routes(routes) => routes.iter().any(|other| **other == *route),
-            Self::Anything => true,
+            Self::None => false,
+            Self::Known(routes) => routes.iter().any(|other| **other == *route),
+            Self::Any => true,
         }
     }
 }

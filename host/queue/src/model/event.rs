@@ -5,10 +5,10 @@ use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Stat
 use super::clock::nanos;
 use super::memory::Memory;
 
-/// How many of a fingerprint's firings are looked at for one that is open.
+/// How many starts of a fingerprint are searched for an open firing: the latest ones.
 pub(crate) const OPEN_AMONG: u8 = 100;
 
-/// All that is kept of an event.
+/// What is remembered of one event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) memory: Memory,
@@ -16,12 +16,13 @@ pub(crate) struct Kept {
     pub(crate) accepted_ms: i64,
     pub(crate) last_seen_ms: i64,
     pub(crate) duplicates: u64,
-    /// Of a resolved under the start that its sender gave: the start of the firing that it ended, in nanoseconds since 1970.
+    /// If this is a resolved under the `startsAt` that its sender gave, which differs from that of the event: the `startsAt` of the
+    /// firing that it ended, in nanoseconds since 1970.
     pub(crate) ends: Option<i64>,
 }
 
 impl Kept {
-    /// Returns what is kept of an event that comes for the first time.
+    /// Returns what is remembered of a new event.
     pub(crate) fn seen_first(now: Timestamp) -> Self {
         Self {
             accepted_ms: now.as_millisecond(),
@@ -31,17 +32,17 @@ impl Kept {
     }
 }
 
-/// What is known of a start: its current occurrence.
+/// What is remembered of the current occurrence of a start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    /// Absent if nothing is known.
+    /// Absent if nothing is remembered.
     pub(crate) occurrence: Option<Occurrence>,
     pub(crate) firing: Option<Kept>,
     pub(crate) resolved: Option<Kept>,
 }
 
 impl Known {
-    /// Adds what is kept of an event, unless that of a later occurrence, or newer, is here already.
+    /// Adds what is remembered of an event. An earlier occurrence is replaced; a later one, and what was added before, stays.
     pub(crate) fn add(
         &mut self,
         occurrence: Occurrence,
@@ -62,7 +63,7 @@ impl Known {
         }
     }
 
-    /// Returns what is kept of an event, if it is of the current occurrence.
+    /// Returns what is remembered of an event, if it is of the current occurrence.
     pub(crate) fn kept_mut(&mut self, event: Event) -> Option<&mut Kept> {
         if self.occurrence != Some(event.occurrence) {
             return None;
@@ -73,14 +74,14 @@ impl Known {
         }
     }
 
-    /// Returns the memory of the current occurrence's firing.
+    /// Returns the runs of the current occurrence's firing.
     pub(crate) fn firing_memory(&self) -> Memory {
         let firing = self.firing.as_ref();
         firing.map(|kept| kept.memory.clone()).unwrap_or_default()
     }
 }
 
-/// A fingerprint and a start, whatever the occurrence and the status.
+/// A fingerprint and a `startsAt`: an event without its occurrence and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Start {
     pub(crate) fingerprint: Fingerprint,
@@ -97,7 +98,8 @@ impl From<Event> for Start {
     }
 }
 
-/// Returns the event under which a resolved is found again that was sent with another start than its event's.
+/// Returns the event under which a resolved is also stored if its sender gave another `startsAt` (`sent`) than that of `event`: a
+/// re-send is found by it.
 pub(crate) fn alias(event: Event, sent: Timestamp) -> Event {
     Event {
         starts_at: sent,
@@ -113,23 +115,23 @@ pub(crate) struct EventChange {
     pub(crate) what: Remember,
 }
 
-/// What is to be remembered of an event.
+/// How what is remembered of an event changes.
 #[derive(Clone, Debug)]
 pub(crate) enum Remember {
-    /// It was not known; `first` is the first delivery of it, or of the event that it is another name of.
+    /// It was not known. `first` is the first delivery of it, or of the event that it is an [`alias`] of.
     New { kept: Kept, first: DeliveryId },
-    /// It is known, and was sent again.
+    /// It was sent again.
     Again {
         at: Timestamp,
-        /// What has changed of its runs.
+        /// Its runs, if they have changed.
         memory: Option<Memory>,
-        /// True if it did not run for that.
+        /// True if it did not run again.
         is_duplicate: bool,
     },
 }
 
 impl Remember {
-    /// Changes what is kept of a known event. What was not known is put there as a whole.
+    /// Applies the change.
     pub(crate) fn change(&self, kept: &mut Kept) {
         match self {
             Self::New { kept: new, .. } => *kept = new.clone(),

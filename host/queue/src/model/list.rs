@@ -1,4 +1,4 @@
-//! Which deliveries are listed, or sent again.
+//! Which deliveries are listed or retried.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use super::delivery::Delivery;
 use super::reason::Reason;
 use super::state::State;
 
-/// A test of an alert's labels: the queue knows no matchers.
+/// A test of an alert's labels. The queue does not know matchers.
 #[derive(Clone)]
 pub struct LabelTest(Arc<dyn Fn(&Labels) -> bool + Send + Sync>);
 
 impl LabelTest {
-    /// Makes a test of a function.
+    /// Returns a test that calls a function.
     #[must_use]
     pub fn new(test: impl Fn(&Labels) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(test))
@@ -30,31 +30,31 @@ impl std::fmt::Debug for LabelTest {
     }
 }
 
-/// Which deliveries to send again; an absent field does not narrow.
+/// Which deliveries to retry. An absent field selects any.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Of these.
+    /// In this state.
     pub state: Selected,
     /// With this handler in its pipeline.
     pub handler: Option<HandlerName>,
-    /// Ended for the reason of this name, or with this text in the last error.
+    /// With this reason, or with this text in the last error.
     pub reason: Option<String>,
-    /// Whose alert has labels that this takes.
+    /// With labels that pass this test.
     pub labels: Option<LabelTest>,
 }
 
-/// What state a delivery is in that is sent again.
+/// The state of a delivery that is retried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Selected {
     /// It is dead.
     #[default]
     Dead,
-    /// It waits for another try, which is due at once.
+    /// It waits for another try, and becomes due.
     Retrying,
 }
 
 impl Selected {
-    /// Returns it as deliveries are listed.
+    /// Returns the state as it is listed.
     #[must_use]
     pub fn state(self) -> State {
         match self {
@@ -64,37 +64,37 @@ impl Selected {
     }
 }
 
-/// Which deliveries to list; an absent field does not narrow.
+/// Which deliveries to list. An absent field selects any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// In this state.
     pub state: Option<State>,
-    /// Ended for this reason.
+    /// With this reason.
     pub reason: Option<Reason>,
-    /// Of this alertname.
+    /// With this alertname.
     pub alertname: Option<String>,
     /// With this handler in its pipeline.
     pub handler: Option<String>,
-    /// Of this fingerprint.
+    /// With this fingerprint.
     pub fingerprint: Option<alert_manager_core::alert::Fingerprint>,
     /// Accepted at or after this.
     pub from: Option<Timestamp>,
     /// Accepted before this.
     pub to: Option<Timestamp>,
-    /// Whose alert has labels that this takes.
+    /// With labels that pass this test.
     pub labels: Option<LabelTest>,
-    /// Older than this one.
+    /// With a smaller identifier than this one.
     pub before: Option<DeliveryId>,
-    /// At most this many, 1,000 at most.
+    /// The largest number to return, up to 1,000.
     pub limit: u32,
 }
 
-/// Part of a list.
+/// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// Newest first.
     pub deliveries: Vec<Delivery>,
-    /// What to give as `before` for the next part; absent after the last. A part may be short of the limit, or empty,
-    /// and not be the last: labels are tested for a bounded number of deliveries at a time.
+    /// The `before` of the next page; absent after the last. A page that is not the last may have fewer deliveries than the limit,
+    /// or none, since only [`Bounds::labels_tested_max`](super::Bounds) have their labels tested.
     pub next: Option<DeliveryId>,
 }

@@ -1,23 +1,23 @@
-//! The memory of one event: when it last ran on each route, and as what.
+//! The runs of one event: when it last ran on each route, and as which delivery.
 
 use std::time::Duration;
 
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
-/// The last time that an event ran on one route.
+/// The last run of an event on one route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// A digest of the route's name.
     route: u64,
-    /// What it ran as.
+    /// The delivery.
     pub(crate) delivery: DeliveryId,
     /// When it was accepted, or revived, in milliseconds since 1970.
     at_ms: i64,
-    /// It is dead and must not run by itself again, also after retention has removed the delivery.
+    /// True if it is dead and a re-send must not run it again, even after retention has removed the delivery.
     pub(crate) stays_dead: bool,
 }
 
-/// The bit of the stored time that says [`Run::stays_dead`].
+/// The bit of the stored time that is inverted if [`Run::stays_dead`] is set.
 const STAYS_DEAD: i64 = 1 << 62;
 
 impl Run {
@@ -26,8 +26,8 @@ impl Run {
         self.route == digest(route)
     }
 
-    /// Returns true if this is at least `repeat_after` away from now, counted from its end if that is known. On either side: a
-    /// clock that was set back must not end reminders until it has caught up.
+    /// Returns true if `repeat_after` lies between this run and now, counted from its end if that is known. A run in the future
+    /// counts like one in the past: the system's clock may have been set back, which must not stop reminders.
     pub(crate) fn is_due(
         &self,
         repeat_after: Duration,
@@ -40,10 +40,10 @@ impl Run {
     }
 }
 
-/// The memory of one event.
+/// The last run of one event on each route.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    /// By route; empty if no route has matched so far.
+    /// One for each route; empty if no route has matched.
     runs: Vec<Run>,
 }
 
@@ -59,14 +59,14 @@ impl Memory {
         self.runs.iter().max_by_key(|run| run.at_ms).copied()
     }
 
-    /// Returns what it last ran as on each route, the oldest first.
+    /// Returns the delivery of each run, the oldest first.
     pub(crate) fn deliveries(&self) -> Vec<DeliveryId> {
         let mut deliveries: Vec<_> = self.runs.iter().map(|run| run.delivery).collect();
         deliveries.sort_unstable();
         deliveries
     }
 
-    /// Returns the runs on other routes than these, the youngest delivery first.
+    /// Returns the runs on all routes but these, the youngest delivery first.
     pub(crate) fn runs_off<'a>(&self, routes: impl Iterator<Item = &'a str>) -> Vec<Run> {
         let routes: Vec<u64> = routes.map(digest).collect();
         let mut off = self.runs.clone();
@@ -75,7 +75,7 @@ impl Memory {
         off
     }
 
-    /// Notes a run on `route`, unless a later delivery's is known.
+    /// Records a run on `route`, unless a later delivery ran there.
     pub(crate) fn ran(&mut self, route: &str, delivery: DeliveryId, at: Timestamp) {
         let run = Run {
             route: digest(route),
@@ -90,7 +90,7 @@ impl Memory {
         }
     }
 
-    /// Notes whether a delivery must not run by itself again.
+    /// Sets [`Run::stays_dead`] of a delivery.
     pub(crate) fn set_stays_dead(&mut self, delivery: DeliveryId, stays_dead: bool) {
         for run in &mut self.runs {
             if run.delivery == delivery {
@@ -117,7 +117,7 @@ impl Memory {
             .iter()
             .map(|[route, delivery, at]| {
                 let at = i64::from_be_bytes(*at);
-                // Times are far from that bit: for those before 1970 it is set, too.
+                // No time reaches that bit, which is set in those before 1970.
                 let stays_dead = (at < 0) == (at & STAYS_DEAD == 0);
                 Run {
                     route: u64::from_be_bytes(*route),
@@ -131,7 +131,7 @@ impl Memory {
     }
 }
 
-/// FNV-1a-64: stable over versions, and a route's name is the operator's own, not an attacker's.
+/// FNV-1a-64. It is stable over versions, and needs no resistance to collisions: operators name routes, not attackers.
 fn digest(route: &str) -> u64 {
     route.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,4 +1,4 @@
-//! The values that the queue deals in. They know neither a store nor a thread.
+//! The values of the queue. They depend on no other module of it.
 
 mod alarm;
 pub(crate) mod clock;
@@ -42,12 +42,12 @@ pub use waiting::{GateStatus, Waiting, WaitsFor};
 pub use wake::{Wake, Woken};
 
 pub(crate) use dead_letters::{NOT_SENT, NOTICES_A_WINDOW_MAX};
-pub(crate) use delivery::{Beside, ID_COUNTER_BITS};
+pub(crate) use delivery::{ID_COUNTER_BITS, OtherRoutes};
 pub(crate) use event::{EventChange, Kept, Known, OPEN_AMONG, Remember, Start, alias};
-pub(crate) use lease::Left;
+pub(crate) use lease::{Abandoned, Contents, Grant};
 pub(crate) use memory::{Memory, Run};
-pub(crate) use order::{Chosen, OnKey, OrderingKey, has_run};
+pub(crate) use order::{Follower, Position, RetryBatch, has_run};
 pub(crate) use parcel::NewAlert;
 pub(crate) use pipeline::{join_handlers, split_handlers};
-pub(crate) use row::{CutOff, NewDelivery, Parking, Row, Stands, Text};
+pub(crate) use row::{AfterLease, CrashOutcome, NewDelivery, Parking, Row, Text};
 pub(crate) use waiting::GATE_CLOSED_MS_MAX;

@@ -1,25 +1,25 @@
-//! What an operator may set for the queue.
+//! The settings of the queue.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use alert_manager_core::alert::HandlerName;
 
-/// The settings of the queue. The keys are those of the configuration.
+/// The settings of the queue, with their keys in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// `webhook.queue_depth_max`: deliveries that are not settled, in all; past it alerts are refused. One handler gets half
-    /// of it. 100,000 by default.
+    /// `webhook.queue_depth_max`: at how many unsettled deliveries alerts are refused. One handler may have half of them. 100,000
+    /// by default.
     pub queue_depth_max: usize,
     /// `retention.time`: how long a settled delivery is kept. 7 days by default.
     pub retention_time: Duration,
-    /// `retention.size`: past this size of the store, in bytes, the oldest settled deliveries are deleted. 2 GiB by default.
+    /// `retention.size`: the size of the store, in bytes, above which the oldest settled deliveries are deleted. 2 GiB by default.
     pub retention_bytes_max: u64,
-    /// How long an alert may wait for its commit before its sender is asked to try again.
+    /// How long a request waits for its commit before its sender is asked to try again.
     pub commit_wait_max: Duration,
     /// When deliveries run as one.
     pub storm: StormOptions,
-    /// What no operator sets.
+    /// Bounds that have no key.
     pub bounds: Bounds,
 }
 
@@ -41,14 +41,14 @@ impl Default for StormOptions {
     }
 }
 
-/// Bounds of the queue that no operator sets. Each has one value, the default; a test of a bound takes a smaller one.
+/// Bounds of the queue that an operator cannot set. Only tests use other values than the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Deliveries whose labels are tested for one part of a list: each alert is parsed, at some 5 µs.
+    /// How many deliveries have their labels tested for one page of a list. Each alert is parsed, which takes about 5 µs.
     pub labels_tested_max: usize,
-    /// Deliveries that one request may send again: each takes about 100 bytes meanwhile.
+    /// How many deliveries one request may retry. Each takes about 100 bytes of memory until the request is answered.
     pub retried_max: u32,
-    /// Reports of what transactions settled that may wait to be taken. What comes beyond is counted.
+    /// How many [`Settled`](super::Settled) reports may wait to be received. Further ones are dropped and counted.
     pub settled_reports_max: usize,
 }
 
@@ -75,17 +75,17 @@ impl Default for Options {
     }
 }
 
-/// How many invocations of each handler may run at one time.
+/// The concurrency limit of each handler: how many of its invocations may run at the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Those that have a setting of their own.
+    /// Handlers with a limit of their own.
     pub by_handler: HashMap<HandlerName, u32>,
-    /// All others.
+    /// The limit of all others.
     pub default: u32,
 }
 
 impl Caps {
-    /// Returns the same cap for every handler.
+    /// Returns the same limit for every handler.
     #[must_use]
     pub fn all(default: u32) -> Self {
         Self {

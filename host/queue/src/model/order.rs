@@ -1,45 +1,49 @@
-//! Deliveries as they stand on their ordering keys.
+//! Ordering keys: a delivery waits for earlier ones of the same fingerprint on the same route.
 
 use alert_manager_core::alert::{DeliveryId, Fingerprint};
 
-use super::delivery::Beside;
+use super::delivery::OtherRoutes;
 use super::list::Selected;
 use super::state::State;
 
-/// Where a delivery stands: behind the earlier ones of its fingerprint on its route.
+/// A delivery and its ordering key. Those with the same key run in the order of their identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OrderingKey {
+pub(crate) struct Position {
     pub(crate) id: DeliveryId,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) route: String,
 }
 
-/// A delivery that held an alert, as it may be later than another one on its ordering key.
+/// A delivery that was accepted after a given one, and may be behind it on its ordering key. Parts of bodies that were refused
+/// are none.
 #[derive(Clone, Debug)]
-pub(crate) struct OnKey<'s> {
+pub(crate) struct Follower<'s> {
     pub(crate) id: DeliveryId,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) route: &'s str,
     pub(crate) state: State,
+    /// How many leases it has had.
     pub(crate) leases: u32,
-    /// The other routes of its alert as they are stored: read if they are needed.
-    pub(crate) beside: Option<&'s str>,
+    /// The other routes of its alert as they are stored: decoded only if they are needed.
+    pub(crate) other_routes: Option<&'s str>,
 }
 
-impl OnKey<'_> {
-    /// Returns true if it does not wait for an earlier one of its fingerprint that is on `of`. What no route wanted did not
-    /// run, and nothing waits for what is on a route that its own alert took too.
-    pub(crate) fn is_apart_from(&self, of: &str) -> bool {
-        self.route.is_empty() || (of != self.route && Beside::of_text(self.beside).has(of))
+impl Follower<'_> {
+    /// Returns true if it does not wait for earlier deliveries of its fingerprint on `route`: if it has no route, so that it does
+    /// not run, or if its alert took `route` as well as its own.
+    pub(crate) fn ignores_route(&self, route: &str) -> bool {
+        self.route.is_empty()
+            || (route != self.route && OtherRoutes::of_text(self.other_routes).has(route))
     }
 
-    /// Returns true if it is done or has begun: one before it has been passed then.
+    /// Returns true if it has run, or has begun to.
     pub(crate) fn has_run(&self) -> bool {
         has_run(self.state, self.leases)
     }
 }
 
-/// Returns true if a delivery in this state, leased so often, is done or has begun: one before it has been passed then.
+/// Returns true if a delivery in this state, with this number of leases, has run or has begun to. It has then overtaken
+/// earlier ones that are dead.
 pub(crate) fn has_run(state: State, leases: u32) -> bool {
     match state {
         State::Done => true,
@@ -48,15 +52,15 @@ pub(crate) fn has_run(state: State, leases: u32) -> bool {
     }
 }
 
-/// What one request sends again.
+/// The deliveries that one request retries.
 #[derive(Debug)]
-pub(crate) struct Chosen {
-    /// In this state when they were looked at.
+pub(crate) struct RetryBatch {
+    /// The state in which they were selected.
     pub(crate) state: Selected,
     /// In the order of acceptance.
-    pub(crate) keys: Vec<OrderingKey>,
-    /// The last one that was looked at, whatever its labels.
-    pub(crate) looked_to: Option<DeliveryId>,
-    /// How many there are after that, for another request.
-    pub(crate) beyond: u64,
+    pub(crate) positions: Vec<Position>,
+    /// The last delivery that was read, whether or not its labels were selected.
+    pub(crate) scanned_to: Option<DeliveryId>,
+    /// How many deliveries come after that one, for another request.
+    pub(crate) remaining: u64,
 }

@@ -1,37 +1,37 @@
-//! Alerts on their way in, and the answer to each.
+//! The alerts of a request, and the answer to it.
 
 use std::sync::Arc;
 
 use alert_manager_core::alert::{Alert, DeliveryId, HandlerName, Occurrence};
 use alert_manager_core::plan::Plan;
 
-/// One alert, ready to be stored: parsed and routed.
+/// An alert that is parsed and routed.
 #[derive(Clone, Debug)]
 pub struct Submission {
     /// The alert.
     pub alert: Alert,
-    /// True if the sender gave no `startsAt`: the queue takes that of the fingerprint's open firing,
-    /// else the time of receipt, which `alert.starts_at` holds.
+    /// True if the sender gave no `startsAt`, so that `alert.starts_at` is the time of receipt. If the fingerprint has an open
+    /// firing, the queue takes its `startsAt` instead.
     pub starts_at_missing: bool,
-    /// One for each route that matched; none settles it `done: unrouted`.
+    /// One for each route that matched. If there is none, the delivery is done with the reason `unrouted`.
     pub plans: Vec<Plan>,
 }
 
-/// A part of a body that is no alert, kept `dead` with its JSON beside the good ones.
+/// A part of a body that is not a valid alert. It is kept as a dead delivery with its JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Why, naming the field.
+    /// Why it is not valid; names the field.
     pub error: String,
-    /// What was sent, cut to a bounded length.
+    /// The JSON that was sent, truncated to a bounded length.
     pub json: String,
-    /// Of all that was sent: a part that comes again is known by it, and not kept anew.
+    /// A digest of the untruncated JSON. A part with the same digest is kept once.
     pub digest: [u8; 32],
     /// Its alertname, if one could be read.
     pub alertname: String,
 }
 
-/// Alerts that are stored together, and what was refused of their body, in the form in which they are stored: to make one
-/// of thousands takes milliseconds.
+/// Alerts that are stored together, and the refused parts of their body. They are serialized when this is made, which takes
+/// milliseconds for thousands of alerts.
 #[derive(Debug, Default)]
 pub struct Parcel {
     pub(crate) alerts: Vec<NewAlert>,
@@ -39,7 +39,7 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// Turns them into what is stored.
+    /// Serializes alerts for the store.
     #[must_use]
     pub fn new(submissions: Vec<Submission>, refused: Vec<Refused>) -> Self {
         Self {
@@ -59,28 +59,28 @@ impl Parcel {
     }
 }
 
-/// What became of one submission, once it is durable.
+/// The result of one submission, once it is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// New, a reminder, or a dead one revived.
+    /// The event is new, is due for a reminder, or revives a dead delivery. One delivery for each route.
     Accepted(Vec<Accepted>),
-    /// The same event was taken before, and last ran as these deliveries; none if no route matched it. Retention may have
-    /// removed them since.
+    /// The event was accepted before, and last ran as these deliveries; none if no route matched. Retention may have removed
+    /// them.
     Duplicate(Vec<DeliveryId>),
-    /// A firing that has not run and comes shortly after its resolved.
+    /// The firing comes shortly after its resolved, and has not run: it is not run.
     Stale,
 }
 
-/// A delivery that an accepted alert came to.
+/// A delivery of an accepted alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// Its identity.
     pub id: DeliveryId,
-    /// In the order of the plan; empty if no route matched.
+    /// Its handlers, in order; empty if no route matched.
     pub handlers: Vec<HandlerName>,
 }
 
-/// The answer to one body, in its order.
+/// The answer to one body, in the order of its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// One for each submission.
@@ -89,16 +89,16 @@ pub struct Receipt {
     pub refused: Vec<KeptRefused>,
 }
 
-/// Where a refused part of a body is kept.
+/// The delivery as which a refused part of a body is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptRefused {
-    /// The dead delivery that has its JSON.
+    /// The dead delivery.
     pub id: DeliveryId,
-    /// True if the same part came before: it is kept as that, and reported once.
+    /// True if the same part was sent before: it is not reported again.
     pub is_known: bool,
 }
 
-/// One alert on its way in.
+/// An alert that is serialized for the store.
 #[derive(Debug)]
 pub(crate) struct NewAlert {
     pub(crate) alert: Arc<Alert>,
@@ -109,10 +109,10 @@ pub(crate) struct NewAlert {
 
 impl From<Submission> for NewAlert {
     fn from(mut submission: Submission) -> Self {
-        // The queue alone counts occurrences: a sender's own note of one is left out.
+        // The queue counts occurrences, so what the sender says of them is ignored.
         submission.alert.set_occurrence(Occurrence::FIRST);
         Self {
-            // Strings, numbers and lists: there is nothing in it that JSON cannot hold.
+            // An alert has only strings, numbers and lists, so this cannot fail.
             json: serde_json::to_string(&submission.alert).unwrap_or_default(),
             alert: Arc::new(submission.alert),
             starts_at_missing: submission.starts_at_missing,

@@ -1,8 +1,8 @@
-//! A pipeline as one text: as it is stored, and as a class of deaths has it.
+//! A pipeline as one text, for the store and for classes of deaths.
 
 use alert_manager_core::alert::HandlerName;
 
-/// Returns a pipeline as a text: each name between commas, so that one of them can be looked for.
+/// Returns a pipeline as a text with a comma before and after each name, so that a name can be searched for.
 pub(crate) fn join_handlers(pipeline: &[HandlerName]) -> String {
     let mut text = String::with_capacity(24 * pipeline.len() + 1);
     text.push(',');
@@ -13,7 +13,7 @@ pub(crate) fn join_handlers(pipeline: &[HandlerName]) -> String {
     text
 }
 
-/// The opposite of [`join_handlers`].
+/// Parses what [`join_handlers`] returned.
 pub(crate) fn split_handlers(text: &str) -> Vec<HandlerName> {
     text.split(',')
         .filter(|name| !name.is_empty())

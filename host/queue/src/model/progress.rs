@@ -1,4 +1,4 @@
-//! How far a delivery is: its steps, and what is known of each.
+//! The progress of a delivery: the state of its steps.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,56 +7,55 @@ use alert_manager_core::journal::{Begun, Dependency, Doubts, Entry, lines};
 
 use super::wake::Woken;
 
-/// How one step stands.
+/// The status of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepStatus {
-    /// Not finished: never run, or to be tried again.
+    /// To be run, for the first time or again.
     Pending,
     /// Finished.
     Done,
-    /// Dead-lettered. An enrichment that failed becomes a fact for the actors.
+    /// Failed for good. A failed enrichment becomes a fact for the actors.
     Failed,
 }
 
-/// One step of the pipeline and what is known of it.
+/// One step of a pipeline, and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// Whose.
+    /// Its handler.
     pub handler: HandlerName,
-    /// Which hook.
+    /// Its hook.
     pub kind: StepKind,
-    /// How it stands.
+    /// Its status.
     pub status: StepStatus,
-    /// Attempts used up, of those that the retry policy allows.
+    /// How many of the attempts that the retry policy allows are used.
     #[serde(default)]
     pub attempts: u32,
-    /// Tries that began, whatever they came to: what a handler is given as its attempt.
+    /// How many tries have begun, including those that use no attempt. A handler gets it as its attempt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
-    /// The lease up to which `tries` is counted. After a crash the leases since then count, too.
+    /// The lease up to which `tries` is complete. After a crash, each lease since then counts as a try.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub counted_to: u32,
-    /// Traps, exits and limits met: two end it.
+    /// How many tries ended with a trap, an exit or a limit. Two end the step.
     #[serde(default)]
     pub traps: u32,
-    /// Tries that ended because what it depends on did not answer: they use up no attempt.
+    /// How many tries ended because a dependency was not available. They use no attempt.
     #[serde(default)]
     pub unavailable: u32,
-    /// True while it is in doubt whether a call of an earlier try happened. Says so to readers; `cut_off` and `doubts`
-    /// say what.
+    /// True if a call of an earlier try may have happened without a record. `cut_off` and `doubts` have the details.
     #[serde(default)]
     pub interrupted: bool,
-    /// The last lease that the server died under before it was seen what that left in doubt.
+    /// The last lease under which the server died, until the step's next try has derived `doubts` from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_off: Option<u32>,
-    /// Which calls may have happened without a record.
+    /// The calls that may have happened without a record.
     #[serde(default, skip_serializing_if = "Doubts::is_empty")]
     pub doubts: Doubts,
-    /// The call that the last lease has begun, if it was noted.
+    /// The last call that was begun, if it was stored before it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Begun>,
-    /// Not before this.
+    /// When it may run again; absent if it may run now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// True if it has ended because of its age (`retry.max_age`).
@@ -71,22 +70,22 @@ pub struct Step {
     /// Since when, and at which gate, it first waited for its turn since it last did something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<(Timestamp, String)>,
-    /// What it waits for, besides its time: it goes on as soon as one of them is back.
+    /// Dependencies whose recovery makes it due before `not_before`.
     #[serde(default, with = "lines", skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<Dependency>,
     /// When it first started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// Time that an enrichment has used, over all attempts, in milliseconds.
+    /// How long an enrichment has run in all attempts, in milliseconds.
     #[serde(default)]
     pub used_ms: u64,
     /// Why the last attempt did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// What it found or did.
+    /// The facts that it returned.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub facts: Labels,
-    /// What an enrichment found, for people.
+    /// The blocks that an enrichment returned, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
 }
@@ -99,14 +98,14 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// Why a call of an attempt that did not end is in doubt.
+/// The reason of doubts about an attempt that did not end.
 const CUT_OFF: &str = "the attempt was cut off";
 
 impl Step {
     /// Counts a try that begins under this lease, and returns its number.
     pub fn begin(&mut self, lease: u32) -> u32 {
         if self.counted_to == 0 {
-            // Stored by a version that counted only how tries ended.
+            // An earlier version stored it, which did not count tries.
             self.tries = self.tries.max(self.attempts + self.unavailable);
         }
         self.tries += 1;
@@ -119,7 +118,7 @@ impl Step {
         self.tries = self.tries.saturating_sub(1);
     }
 
-    /// Returns what is in doubt, given what the step has recorded so far.
+    /// Returns the calls in doubt, given the recorded calls of the step.
     #[must_use]
     pub fn doubts_over(&self, recorded: &[Entry], lease: u32) -> Doubts {
         let mut doubts = self.doubts.clone();
@@ -137,7 +136,7 @@ impl Step {
         doubts
     }
 
-    /// Sets what is in doubt, of every attempt so far.
+    /// Replaces the calls in doubt by those of all attempts so far.
     pub fn set_doubts(&mut self, doubts: Doubts) {
         self.interrupted = !doubts.is_empty();
         self.cut_off = None;
@@ -146,10 +145,10 @@ impl Step {
     }
 }
 
-/// How far a delivery is: its steps, every enrichment before every actor.
+/// The steps of a delivery: all enrichments, then all actors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// In the order in which they run.
+    /// The steps, in order.
     pub steps: Vec<Step>,
     /// What the handlers are given about the storm that it stands for; absent if it stands for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,7 +166,7 @@ pub struct StormGiven {
 }
 
 impl Progress {
-    /// Makes the pipeline of a plan: `enrich` of each handler, then `act` of each.
+    /// Returns the steps of a pipeline: `enrich` of each handler, then `act` of each.
     #[must_use]
     pub fn new(handlers: &[HandlerName]) -> Self {
         let steps = [StepKind::Enrich, StepKind::Act]
@@ -203,8 +202,8 @@ impl Progress {
         Self { steps, storm: None }
     }
 
-    /// Returns the indexes of the steps that are due at `now`, in order: the first enrichment that is not
-    /// finished, alone; after the enrichments every actor that need not wait.
+    /// Returns the indexes of the steps that are due at `now`, in order: the first pending enrichment alone; if there is none, every
+    /// actor that is due.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Vec<usize> {
         let is_due = |step: &Step| {
@@ -215,15 +214,15 @@ impl Progress {
             .iter()
             .position(|s| s.kind == StepKind::Enrich && s.status == StepStatus::Pending);
         match enrichment {
-            Some(place) if is_due(&self.steps[place]) => vec![place],
+            Some(index) if is_due(&self.steps[index]) => vec![index],
             Some(_) => Vec::new(),
             None => (0..self.steps.len())
-                .filter(|place| is_due(&self.steps[*place]))
+                .filter(|index| is_due(&self.steps[*index]))
                 .collect(),
         }
     }
 
-    /// Makes the step due that waits least, if none is due at `now`.
+    /// Makes the step due that would be due first, if none is due at `now`.
     pub fn make_due(&mut self, now: Timestamp) {
         if !self.due(now).is_empty() {
             return;
@@ -237,30 +236,29 @@ impl Progress {
         }
     }
 
-    /// Makes due what waits for one of these, which are back; returns which steps that are, and what each has waited for
-    /// that is back.
-    pub fn wake(&mut self, back: &[Woken]) -> Vec<(usize, Vec<Woken>)> {
+    /// Makes the steps due that wait for one of these dependencies; returns the index of each, with those that it waited for.
+    pub fn wake(&mut self, recovered: &[Woken]) -> Vec<(usize, Vec<Woken>)> {
         let mut woken = Vec::new();
-        for (place, step) in self.steps.iter_mut().enumerate() {
+        for (index, step) in self.steps.iter_mut().enumerate() {
             let waits = |(dependency, _): &&Woken| step.waits_for.contains(dependency);
-            let back: Vec<_> = back.iter().filter(waits).cloned().collect();
-            if step.status == StepStatus::Pending && !back.is_empty() {
+            let by: Vec<_> = recovered.iter().filter(waits).cloned().collect();
+            if step.status == StepStatus::Pending && !by.is_empty() {
                 step.not_before = None;
-                woken.push((place, back));
+                woken.push((index, by));
             }
         }
         woken
     }
 
-    /// Makes every step due that waits.
-    pub fn hurry(&mut self) {
+    /// Makes every pending step due.
+    pub fn make_all_due(&mut self) {
         for step in self.pending() {
             step.not_before = None;
             step.waits_for.clear();
         }
     }
 
-    /// Returns what its steps wait for.
+    /// Returns the dependencies that its pending steps wait for.
     #[must_use]
     pub fn waits_for(&self) -> Vec<Dependency> {
         let mut all = Vec::new();
@@ -285,8 +283,8 @@ impl Progress {
         })
     }
 
-    /// Notes that the server died under every lease from the last that was settled to this one: each step that is not
-    /// finished may have been tried, and may have had an effect under way.
+    /// Records that the server died under every lease from the last that was settled to this one: each pending step may have been
+    /// tried, and may have had a call under way.
     pub fn interrupt(&mut self, lease: u32) {
         for step in self.pending() {
             step.tries += lease.saturating_sub(step.counted_to);
@@ -296,7 +294,7 @@ impl Progress {
         }
     }
 
-    /// Notes that this lease has ended in order: of it, what was tried is counted.
+    /// Records that a lease was settled, so that its tries are counted already.
     pub fn end_lease(&mut self, lease: u32) {
         for step in self.pending() {
             step.counted_to = lease;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::State;
 
-/// Why a delivery is done or dead. The text beside it is for people; programs go by this.
+/// Why a delivery is done or dead, for programs. `last_error` says it for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
@@ -17,7 +17,7 @@ pub enum Reason {
     Unrouted,
     /// Done: another delivery was handled in its place.
     Coalesced,
-    /// Done: a notice about a delivery that was no longer dead, so it was not sent.
+    /// Done: a notice that was not sent, since its delivery was no longer dead.
     Outdated,
     /// Dead: an actor of its pipeline failed for good.
     Failed,
@@ -25,16 +25,16 @@ pub enum Reason {
     Expired,
     /// Dead: a person cancelled it.
     Cancelled,
-    /// Dead: half of the queue already waited for one of its handlers when it was accepted, so it has not run.
+    /// Dead: one of its handlers had half of the queue when it was accepted, so it has not run.
     Backlog,
-    /// Dead: it was a part of a body that is no alert.
+    /// Dead: it is a part of a body that is not a valid alert.
     Refused,
-    /// Dead: the server died three times while this ran alone.
+    /// Dead: the server died three times while this delivery ran alone.
     Died,
 }
 
 impl Reason {
-    /// All of them: those of done deliveries, then those of dead ones.
+    /// All reasons: of done deliveries, then of dead ones.
     pub const ALL: [Self; 10] = [
         Self::Handled,
         Self::Unrouted,
@@ -65,7 +65,7 @@ impl Reason {
         }
     }
 
-    /// Returns the state of the deliveries that end for it: done or dead.
+    /// Returns the state of deliveries with this reason: done or dead.
     #[must_use]
     pub fn state(self) -> State {
         match self {
@@ -79,8 +79,8 @@ impl Reason {
         }
     }
 
-    /// Returns true if a delivery that ended for it is a dead letter: dead, and for a person to look at. Nobody needs to look
-    /// at one that a person cancelled.
+    /// Returns true if deliveries with this reason are dead letters: dead, except those that a person cancelled, which nobody needs
+    /// to look at.
     #[must_use]
     pub fn is_dead_letter(self) -> bool {
         self.state() == State::Dead && self != Self::Cancelled

@@ -1,42 +1,42 @@
-//! What sending many deliveries again came to.
+//! The result of a request to retry many deliveries.
 
 use alert_manager_core::alert::DeliveryId;
 
 use super::errors::RetryError;
 
-/// What sending dead ones again came to.
+/// The result of a request to retry many deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retried {
-    /// Sent again.
+    /// Those that are queued again, or due.
     pub retried: Vec<DeliveryId>,
-    /// Left dead, and why: the first 1,000 of them.
+    /// Those that were not retried, and why: the first 1,000.
     pub left: Vec<(DeliveryId, RetryError)>,
-    /// How many were left for each reason, but for the rest.
+    /// How many were not retried for each reason, without `rest`.
     pub left_counts: Vec<(RetryError, u64)>,
-    /// What was not looked at.
+    /// Those that the request did not get to; absent if there are none.
     pub rest: Option<Rest>,
 }
 
-/// Dead deliveries that one request did not get to.
+/// Deliveries that a request did not get to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rest {
     /// They come after this one.
     pub after: DeliveryId,
     /// How many there are.
     pub count: u64,
-    /// Why.
+    /// Why the request ended.
     pub why: RestReason,
 }
 
-/// Why a request did not get to all of them.
+/// Why a request ended before it got to all deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestReason {
-    /// The queue keeps room for new alerts.
+    /// The queue has no room for more: it keeps some for new alerts.
     #[error(
         "as many deliveries wait already as a retry of many may add (a quarter of webhook.queue_depth_max for each handler, half of it in all); send the rest when some of them are settled"
     )]
     Room,
-    /// A request takes a bounded time.
+    /// The request has reached its time limit.
     #[error("this request has reached its time limit; send the rest with another")]
     Time,
     /// The store cannot write.

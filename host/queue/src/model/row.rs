@@ -1,4 +1,4 @@
-//! What is stored of a delivery besides its alert, its progress and its record: what the rules and the schedule go by.
+//! The stored fields of a delivery by which the rules and the scheduler decide: not its alert, progress or record.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use alert_manager_core::alert::{
 };
 use alert_manager_core::journal::Dependency;
 
-use super::delivery::Beside;
+use super::delivery::OtherRoutes;
 use super::reason::Reason;
 use super::state::State;
 
@@ -20,21 +20,21 @@ pub(crate) struct Row {
     pub(crate) leases: u32,
     /// How often the server died while this ran alone.
     pub(crate) deaths: u32,
-    /// How often it died while this ran, since a lease of it last ended.
+    /// How often the server died while this ran, since one of its leases last ended.
     pub(crate) suspected: u32,
     pub(crate) after_crash: bool,
-    /// True if a re-send has revived it since a person last sent it again.
+    /// True if a re-send has revived it since a person last retried it.
     pub(crate) resent: bool,
     pub(crate) priority: Priority,
-    /// Absent for what was refused.
+    /// Absent for a refused part of a body.
     pub(crate) fingerprint: Option<Fingerprint>,
-    /// When it was accepted, or sent again since.
+    /// When it was accepted, or retried by a person.
     pub(crate) since: Timestamp,
-    /// Not before this, in milliseconds since 1970.
+    /// When it may run again, in milliseconds since 1970; absent if it may run now.
     pub(crate) not_before: Option<i64>,
     pub(crate) route: String,
-    pub(crate) beside: Beside,
-    /// What it waits for, besides its time.
+    pub(crate) other_routes: OtherRoutes,
+    /// Dependencies whose recovery makes it due before `not_before`.
     pub(crate) waits_for: Vec<Dependency>,
     pub(crate) pipeline: Vec<HandlerName>,
     pub(crate) next_handler: Option<HandlerName>,
@@ -44,10 +44,13 @@ pub(crate) struct Row {
     /// How the last lease that ended left it. It stays so while it is leased again.
     pub(crate) parking: Parking,
     /// The values by which a storm is recognized, if it may be part of one.
+    #[allow(dead_code, reason = "storms are not built yet")]
     pub(crate) storm_key: Option<Arc<str>>,
     /// The storm that it belongs to: the first representative of that.
+    #[allow(dead_code, reason = "storms are not built yet")]
     pub(crate) storm: Option<DeliveryId>,
     /// The delivery that runs in its place.
+    #[allow(dead_code, reason = "storms are not built yet")]
     pub(crate) representative: Option<DeliveryId>,
 }
 
@@ -78,18 +81,18 @@ pub(crate) struct NewDelivery<'m> {
     pub(crate) leases: u32,
     pub(crate) priority: Priority,
     pub(crate) status: Option<Status>,
-    /// Absent for what was refused.
+    /// Absent for a refused part of a body.
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) starts_at: Option<Timestamp>,
     pub(crate) occurrence: Occurrence,
-    /// The start that the sender gave, if that of the event is another.
+    /// The `startsAt` that the sender gave, if it differs from that of the event.
     pub(crate) sent_starts_at: Option<Timestamp>,
     pub(crate) accepted_at: Timestamp,
     pub(crate) settled_at: Option<Timestamp>,
     pub(crate) alertname: Text<'m>,
     /// Empty if no route matched.
     pub(crate) route: Arc<str>,
-    pub(crate) beside: Beside,
+    pub(crate) other_routes: OtherRoutes,
     pub(crate) pipeline: Arc<[HandlerName]>,
     /// Why it has ended; absent if it has not.
     pub(crate) reason: Option<Reason>,
@@ -98,22 +101,22 @@ pub(crate) struct NewDelivery<'m> {
     pub(crate) storm_key: Option<Arc<str>>,
     /// The storm that it belongs to, if that is known already.
     pub(crate) storm: Option<DeliveryId>,
-    /// The alert, or what was refused.
+    /// The alert, or the refused part of a body.
     pub(crate) json: Text<'m>,
 }
 
-/// A text of a message, or one that was made for the transaction. Cheap to clone.
+/// A text to store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) enum Text<'m> {
-    /// Of a message.
+    /// Part of a message to the committer.
     Borrowed(&'m str),
     /// Made for the transaction.
-    Made(Arc<String>),
+    Owned(Arc<String>),
 }
 
 impl From<String> for Text<'_> {
     fn from(text: String) -> Self {
-        Self::Made(Arc::new(text))
+        Self::Owned(Arc::new(text))
     }
 }
 
@@ -129,28 +132,28 @@ impl Deref for Text<'_> {
     fn deref(&self) -> &str {
         match self {
             Self::Borrowed(text) => text,
-            Self::Made(text) => text,
+            Self::Owned(text) => text,
         }
     }
 }
 
-/// What becomes of a delivery under whose lease the server died.
+/// The outcome of a crash for a delivery that was under lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CutOff {
+pub(crate) struct CrashOutcome {
     pub(crate) id: DeliveryId,
-    /// True if it was the only one: then the death counts against it.
+    /// True if the death counts against it: it ran alone.
     pub(crate) is_blamed: bool,
-    /// True if a worker had begun it.
-    pub(crate) had_begun: bool,
-    /// When it is dead for that, and what is said of it.
+    /// True if a worker had started it.
+    pub(crate) was_started: bool,
+    /// When it died because of that, and its `last_error`; absent if it goes on.
     pub(crate) died: Option<(Timestamp, &'static str)>,
 }
 
-impl CutOff {
-    /// Makes the row say so.
+impl CrashOutcome {
+    /// Applies the outcome to the row.
     pub(crate) fn apply(&self, row: &mut Row) {
         row.deaths += u32::from(self.is_blamed);
-        row.after_crash |= self.had_begun;
+        row.after_crash |= self.was_started;
         row.parking = Parking::No;
         match self.died {
             Some((at, _)) => {
@@ -166,16 +169,16 @@ impl CutOff {
     }
 }
 
-/// How a delivery stands after a lease.
+/// The state of a delivery after a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stands<'o> {
+pub(crate) struct AfterLease<'o> {
     pub(crate) state: State,
     pub(crate) reason: Option<Reason>,
     pub(crate) settled_at: Option<Timestamp>,
     pub(crate) next_handler: Option<&'o HandlerName>,
     pub(crate) not_before: Option<i64>,
     pub(crate) waits_for: &'o [Dependency],
-    /// True if it has more to run, and nothing failed.
+    /// True if it is due at once, and nothing failed: it only gave up its permit.
     pub(crate) yields: bool,
     /// Whether it waits at a gate.
     pub(crate) parking: Parking,

@@ -14,7 +14,7 @@ use super::progress::Progress;
 pub enum Next {
     /// Every step is done.
     Done,
-    /// Dead-lettered, and why.
+    /// Dead-lettered, with the reason.
     Dead(String),
     /// Dead, since it was not done within its `max_age`, and why.
     Expired(String),
@@ -27,30 +27,30 @@ pub enum Next {
         /// True if the delivery has no effect on record and nothing in doubt: another may then stand for it.
         is_clean: bool,
     },
-    /// To be tried again, not before `until`, by `handler`. Holds no permit meanwhile.
+    /// To be tried again. It holds no permit until then.
     Retry {
-        /// Not before this.
+        /// When, at the earliest.
         until: Timestamp,
-        /// Whose permit it then needs.
+        /// The handler whose permit it then needs.
         handler: HandlerName,
     },
-    /// Goes on as soon as `handler` has a free permit: nothing failed.
+    /// Continues as soon as a permit is free. Nothing failed.
     Yield {
-        /// Whose permit it needs.
+        /// The handler whose permit it needs.
         handler: HandlerName,
     },
 }
 
-/// What a worker says at the end of a lease.
+/// The end of a lease, as a worker reports it.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// Which lease.
+    /// The lease.
     pub lease: Lease,
     /// How it ends.
     pub next: Next,
-    /// How far it is now.
+    /// The state of its steps.
     pub progress: Progress,
-    /// The alert, for the report of a delivery that is done; what is dead is read from the store.
+    /// The alert, for the report of a delivery that is done. A dead one is read from the store.
     pub alert: Option<Arc<Alert>>,
     /// The story of this lease, as JSON; absent if nothing ran.
     pub story: Option<String>,
@@ -58,11 +58,11 @@ pub struct Settlement {
     pub last_error: Option<String>,
 }
 
-/// What one transaction settled, reported once it is durable.
+/// The deliveries that one transaction settled, reported once it is durable.
 #[derive(Debug)]
 pub struct Settled {
-    /// As they are listed. `received_at` of one that was sent again is when that was.
+    /// As they are listed, except that `received_at` of a retried one is when it was retried.
     pub deliveries: Vec<Delivery>,
-    /// How many before these were not reported, because too many reports waited to be taken.
+    /// How many earlier deliveries were not reported, because too many reports waited to be received.
     pub missed: u64,
 }

@@ -1,4 +1,4 @@
-//! How a delivery stands.
+//! The state of a delivery.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub enum State {
     Queued,
     /// A worker has it.
     Running,
-    /// Waits for another try.
+    /// Waits for another try, after a failure.
     Retrying,
     /// Finished.
     Done,

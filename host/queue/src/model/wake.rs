@@ -1,15 +1,15 @@
-//! What waits for something outside of the server, and how it goes on.
+//! Waking of deliveries that wait for a dependency outside the server.
 
 use alert_manager_core::journal::Dependency;
 
-/// What a delivery waited for, and how it was woken.
+/// A dependency that a delivery waited for, and how it was woken.
 pub type Woken = (Dependency, Wake);
 
-/// How many deliveries that wait for a dependency go on when it is back.
+/// Which of the deliveries that wait for a dependency are woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// All of it.
+    /// All of them: the dependency has recovered.
     All,
-    /// The most urgent of them, the oldest of several: it finds out whether the dependency is back.
+    /// The most urgent, and of those the oldest: a probe of whether the dependency has recovered.
     First,
 }

@@ -1,4 +1,4 @@
-//! How a new delivery is stored: leased at once, waiting, or dead because its handlers are behind.
+//! Decides how a new delivery is stored: leased, waiting, or dead because of a backlog.
 
 use std::sync::Arc;
 
@@ -7,49 +7,49 @@ use alert_manager_core::alert::{
 };
 use alert_manager_core::plan::Plan;
 
-use crate::model::{Beside, NewAlert, NewDelivery, Reason, Refused, State, Text};
+use crate::model::{NewAlert, NewDelivery, OtherRoutes, Reason, Refused, State, Text};
 
-/// What is said of a delivery that no route wanted ([`Reason::Unrouted`]).
+/// The `last_error` of a delivery that no route matched, whose reason is [`Reason::Unrouted`].
 pub(crate) const UNROUTED: &str = "unrouted";
 
-/// What is said of a delivery that came when its handler already had half of the queue ([`Reason::Backlog`]).
+/// The `last_error` of a delivery whose handler already had half of the queue, whose reason is [`Reason::Backlog`].
 const BACKLOG: &str = "backlog: half of the queue already waits for a handler of this pipeline; \
                        send it again when that has caught up";
 
-/// An alert whose event is known.
+/// An alert that is recognized: it has the start and the occurrence of its event.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival<'m> {
     pub(crate) alert: Arc<Alert>,
     pub(crate) name: Text<'m>,
     pub(crate) json: Text<'m>,
-    /// The start that the sender gave, if that of the event is another.
+    /// The `startsAt` that the sender gave, if it differs from that of the event.
     pub(crate) sent: Option<Timestamp>,
-    pub(crate) beside: Beside,
+    pub(crate) other_routes: OtherRoutes,
 }
 
-/// How a new delivery of a route begins.
+/// How a new delivery begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begins {
     /// Under its first lease.
     Leased,
     /// It waits.
     Waiting,
-    /// It is dead: its handlers have half of the queue already.
-    Behind,
+    /// It is dead: one of its handlers has half of the queue already.
+    Backlog,
 }
 
 impl<'m> Arrival<'m> {
-    /// Returns the alert as its event. Its JSON is written anew only if the event has another start or occurrence.
+    /// Returns an alert as its event. It is serialized again only if the event has another start or occurrence.
     ///
     /// # Errors
-    /// If the alert cannot be written as JSON.
+    /// If the alert cannot be serialized.
     pub(crate) fn of_message(
         new: &'m NewAlert,
         event: Event,
         sent: Option<Timestamp>,
     ) -> Result<Self, serde_json::Error> {
         let plans = new.plans.iter();
-        let beside = Beside::of(plans.map(|plan| Arc::clone(&plan.route)));
+        let other_routes = OtherRoutes::of(plans.map(|plan| Arc::clone(&plan.route)));
         let name = Text::from(new.alert.name());
         let (alert, json) = match as_event(&new.alert, event)? {
             None => (Arc::clone(&new.alert), Text::from(new.json.as_str())),
@@ -60,14 +60,14 @@ impl<'m> Arrival<'m> {
             name,
             json,
             sent,
-            beside,
+            other_routes,
         })
     }
 
-    /// Returns an alert of the server's own as its event. It waits for none of its other routes.
+    /// Returns a notice or alarm as its event. Its deliveries on different routes do not wait for each other.
     ///
     /// # Errors
-    /// If the alert cannot be written as JSON.
+    /// If the alert cannot be serialized.
     pub(crate) fn of_own(alert: Alert) -> Result<Self, serde_json::Error> {
         let json = serde_json::to_string(&alert)?;
         Ok(Self {
@@ -75,11 +75,11 @@ impl<'m> Arrival<'m> {
             alert: Arc::new(alert),
             json: json.into(),
             sent: None,
-            beside: Beside::Anything,
+            other_routes: OtherRoutes::Any,
         })
     }
 
-    /// Returns the delivery of a route.
+    /// Returns its delivery on a route.
     pub(crate) fn on_route(
         &self,
         id: DeliveryId,
@@ -91,7 +91,7 @@ impl<'m> Arrival<'m> {
         let (state, is_dead) = match begins {
             Begins::Leased => (State::Running, false),
             Begins::Waiting => (State::Queued, false),
-            Begins::Behind => (State::Dead, true),
+            Begins::Backlog => (State::Dead, true),
         };
         NewDelivery {
             state,
@@ -99,14 +99,14 @@ impl<'m> Arrival<'m> {
             settled_at: is_dead.then_some(now),
             reason: is_dead.then_some(Reason::Backlog),
             last_error: is_dead.then_some(BACKLOG.into()),
-            beside: self.beside.clone(),
+            other_routes: self.other_routes.clone(),
             storm_key: plan.storm.clone(),
             priority: plan.priority,
             ..self.delivery(id, (route, pipeline), now)
         }
     }
 
-    /// Returns the delivery of an alert that no route wants.
+    /// Returns its delivery if no route matches.
     pub(crate) fn unrouted(&self, id: DeliveryId, now: Timestamp) -> NewDelivery<'m> {
         NewDelivery {
             state: State::Done,
@@ -138,7 +138,7 @@ impl<'m> Arrival<'m> {
             settled_at: None,
             alertname: self.name.clone(),
             route,
-            beside: Beside::Nothing,
+            other_routes: OtherRoutes::None,
             pipeline,
             reason: None,
             last_error: None,
@@ -165,7 +165,7 @@ pub(crate) fn kept_part<'m>(id: DeliveryId, part: &'m Refused, now: Timestamp) -
         settled_at: Some(now),
         alertname: part.alertname.as_str().into(),
         route: "".into(),
-        beside: Beside::Nothing,
+        other_routes: OtherRoutes::None,
         pipeline: [].into(),
         reason: Some(Reason::Refused),
         last_error: Some(part.error.as_str().into()),
@@ -175,12 +175,12 @@ pub(crate) fn kept_part<'m>(id: DeliveryId, part: &'m Refused, now: Timestamp) -
     }
 }
 
-/// Returns the plans that have something to run.
+/// Returns the plans that have handlers.
 pub(crate) fn runnable(plans: &[Plan]) -> impl Iterator<Item = &Plan> {
     plans.iter().filter(|plan| !plan.handlers.is_empty())
 }
 
-/// Gives an alert the start and the occurrence of its event, if it has others.
+/// Returns an alert with the start and the occurrence of its event, and its JSON; nothing if it has them already.
 fn as_event(
     alert: &Alert,
     event: Event,
@@ -236,7 +236,7 @@ mod tests {
         for (begins, state, leases, reason) in [
             (Begins::Leased, State::Running, 1, None),
             (Begins::Waiting, State::Queued, 0, None),
-            (Begins::Behind, State::Dead, 0, Some(Reason::Backlog)),
+            (Begins::Backlog, State::Dead, 0, Some(Reason::Backlog)),
         ] {
             let shared = ("route".into(), new.plans[0].handlers.as_slice().into());
             let delivery = arrival.on_route(id, &new.plans[0], shared, begins, now);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_written_anew_only_if_its_event_has_another_start_or_occurrence() {
+    fn an_alert_is_serialized_again_only_if_its_event_has_another_start_or_occurrence() {
         let new = arrives(vec![
             plan("one", Priority::Normal),
             plan("two", Priority::Normal),
@@ -274,8 +274,8 @@ mod tests {
         for (event, is_new) in [(own, false), (next, true), (moved, true)] {
             let arrival = Arrival::of_message(&new, event, None).unwrap();
             assert_eq!(arrival.alert.event(), event);
-            assert_eq!(matches!(arrival.json, Text::Made(_)), is_new, "{event:?}");
-            assert!(arrival.beside.has("two"));
+            assert_eq!(matches!(arrival.json, Text::Owned(_)), is_new, "{event:?}");
+            assert!(arrival.other_routes.has("two"));
             let read: Alert = serde_json::from_str(&arrival.json).unwrap();
             assert_eq!((read.event(), read.status), (event, Status::Firing));
         }

@@ -1,31 +1,31 @@
-//! What becomes of deliveries that were under lease when the server died.
+//! Decides what a crash of the server means for the deliveries that were under lease.
 //!
-//! A death counts against a delivery that was under lease alone. Of several, each is suspected, and is to run alone
+//! If only one was, the death counts against it. If there were several, each of them is suspected, and runs alone first
 //! (`schedule/alone.rs`).
 
 use alert_manager_core::alert::Timestamp;
 
-use crate::model::{CutOff, Left, Row};
+use crate::model::{Abandoned, CrashOutcome, Row};
 
-/// Deaths of the server under a delivery that ran alone that end it.
+/// A delivery is dead once the server has died this often while it ran alone.
 const DEATHS_MAX: u32 = 3;
 
-/// What is said of such a delivery ([`Reason::Died`]).
+/// The `last_error` of such a delivery, whose reason is [`Reason::Died`](crate::model::Reason::Died).
 const DIED: &str = "the server died three times while it ran this alone, and a call that was under way may have \
                     happened; check the log, then retry it with `alert-manager retry`; a re-send of the alert does not \
                     retry it";
 
-/// Decides what becomes of each delivery that was under lease, and how far that lease had come.
-pub(crate) fn cut_off(under_lease: &[(Row, Left)], now: Timestamp) -> Vec<CutOff> {
+/// Returns the outcome for each delivery that was under lease.
+pub(crate) fn outcomes(under_lease: &[(Row, Abandoned)], now: Timestamp) -> Vec<CrashOutcome> {
     let is_alone = under_lease.len() == 1;
-    let decide = |(row, left): &(Row, Left)| {
-        let had_begun = *left == Left::UnderWay;
-        let is_blamed = is_alone && had_begun;
+    let decide = |(row, abandoned): &(Row, Abandoned)| {
+        let was_started = *abandoned == Abandoned::Started;
+        let is_blamed = is_alone && was_started;
         let is_dead = is_blamed && row.deaths + 1 >= DEATHS_MAX;
-        CutOff {
+        CrashOutcome {
             id: row.id,
             is_blamed,
-            had_begun,
+            was_started,
             died: is_dead.then_some((now, DIED)),
         }
     };
@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
     use crate::model::clock::from_millis;
-    use crate::model::{Beside, Parking, State};
+    use crate::model::{OtherRoutes, Parking, State};
 
     fn row(id: i64, deaths: u32) -> Row {
         Row {
@@ -54,7 +54,7 @@ mod tests {
             since: from_millis(0),
             not_before: None,
             route: "route".into(),
-            beside: Beside::Nothing,
+            other_routes: OtherRoutes::None,
             waits_for: Vec::new(),
             pipeline: vec![HandlerName::new("a")],
             next_handler: None,
@@ -69,23 +69,31 @@ mod tests {
 
     #[test]
     fn a_death_counts_only_against_what_ran_alone() {
-        use Left::{Unbegun, UnderWay};
+        use Abandoned::{NotStarted, Started};
         for (under_lease, blamed, dead) in [
-            (vec![(row(1, 0), UnderWay)], 1, 0),
-            (vec![(row(1, 2), UnderWay)], 1, 1),
-            (vec![(row(1, 2), Unbegun)], 0, 0),
-            (vec![(row(1, 2), UnderWay), (row(2, 2), UnderWay)], 0, 0),
-            (vec![(row(1, 2), UnderWay), (row(2, 2), Unbegun)], 0, 0),
+            (vec![(row(1, 0), Started)], 1, 0),
+            (vec![(row(1, 2), Started)], 1, 1),
+            (vec![(row(1, 2), NotStarted)], 0, 0),
+            (vec![(row(1, 2), Started), (row(2, 2), Started)], 0, 0),
+            (vec![(row(1, 2), Started), (row(2, 2), NotStarted)], 0, 0),
         ] {
-            let cut_off = cut_off(&under_lease, from_millis(7));
-            let count = |is: fn(&&CutOff) -> bool| cut_off.iter().filter(is).count();
-            assert_eq!(count(|cut| cut.is_blamed), blamed, "{under_lease:?}");
-            assert_eq!(count(|cut| cut.died.is_some()), dead, "{under_lease:?}");
-            for (cut, (mut row, left)) in cut_off.iter().zip(under_lease) {
-                cut.apply(&mut row);
-                assert_eq!(row.after_crash, left == UnderWay);
-                assert_eq!(row.is_open(), cut.died.is_none());
-                assert_eq!(row.suspected, u32::from(cut.died.is_none()));
+            let outcomes = outcomes(&under_lease, from_millis(7));
+            let count = |is: fn(&&CrashOutcome) -> bool| outcomes.iter().filter(is).count();
+            assert_eq!(
+                count(|outcome| outcome.is_blamed),
+                blamed,
+                "{under_lease:?}"
+            );
+            assert_eq!(
+                count(|outcome| outcome.died.is_some()),
+                dead,
+                "{under_lease:?}"
+            );
+            for (outcome, (mut row, abandoned)) in outcomes.iter().zip(under_lease) {
+                outcome.apply(&mut row);
+                assert_eq!(row.after_crash, abandoned == Started);
+                assert_eq!(row.is_open(), outcome.died.is_none());
+                assert_eq!(row.suspected, u32::from(outcome.died.is_none()));
             }
         }
     }

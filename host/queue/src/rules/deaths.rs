@@ -1,7 +1,7 @@
-//! Which deaths are reported, one by one or together.
+//! Decides which deaths are reported, and which of them together.
 //!
-//! The first few of a class are reported each by a notice of its own. The rest, and what cannot be reported now, is gathered, and
-//! reported together later: so there is a notice for every death, and a storm of deaths is a few messages.
+//! The first few deaths of a class have a notice each. The others, and those that cannot be reported now, are gathered and reported
+//! together later. So every death is reported, and a storm of deaths makes only a few messages.
 
 use std::collections::HashMap;
 
@@ -10,32 +10,32 @@ use alert_manager_core::alert::{DeliveryId, HandlerName, Status, is_dead_letter_
 use crate::model::clock::Ticks;
 use crate::model::{Delivery, NOTICES_A_WINDOW_MAX, Reason, join_handlers, split_handlers};
 
-/// How long deaths of a class are gathered before they are reported together.
+/// How long deaths are gathered before they are reported together, in milliseconds.
 pub(crate) const WINDOW_MS: Ticks = 60_000;
 
-/// The class of a notice, before its delivery: the last in the order of classes, so that notices hold up no deaths.
+/// The prefix of a notice's class. It sorts after all classes of deaths, so that notices do not delay deaths.
 const NOTICE: &str = "way,";
 
-/// Returns true if a death is to be reported. Whoever cancelled a delivery knows; a notice takes its next way instead; and
-/// what dies once more after its sender sent it again is reported already.
+/// Returns true if a death is to be reported. A cancellation is not: the person who cancelled knows. A notice takes its next way
+/// instead. A delivery that dies again after a re-send has revived it was reported already.
 pub(crate) fn should_report(reason: Reason, dead: &Delivery) -> bool {
     let is_first = dead.first_died_at.is_none() || dead.first_died_at == dead.settled_at;
     reason.is_dead_letter() && !is_dead_letter_route(&dead.route) && is_first
 }
 
-/// Returns true if a death is that of a notice which is to take its next way. Whoever cancels a notice has read it.
+/// Returns true if a notice has died and is to take its next way. One that was cancelled is not: a person has read it.
 pub(crate) fn should_follow(reason: Reason, dead: &Delivery) -> bool {
     reason.is_dead_letter()
         && is_dead_letter_route(&dead.route)
         && dead.status == Status::Firing.as_str()
 }
 
-/// Returns the class of a death, by which deaths are reported together: why it died, and its pipeline.
+/// Returns the class of a death, by which deaths are reported together: the reason and the pipeline.
 pub(crate) fn class_of(reason: Reason, handlers: &[HandlerName]) -> String {
     format!("{reason}{}", join_handlers(handlers))
 }
 
-/// The opposite of [`class_of`].
+/// Parses what [`class_of`] returned.
 pub(crate) fn parse_class(class: &str) -> (Reason, Vec<HandlerName>) {
     let (reason, handlers) = class.split_once(',').unwrap_or((class, ""));
     (
@@ -44,16 +44,16 @@ pub(crate) fn parse_class(class: &str) -> (Reason, Vec<HandlerName>) {
     )
 }
 
-/// Returns the class of a notice that is to be looked at again: one of its own, so it is never one of many.
+/// Returns the class of a notice that is to be looked at again. No other has the same.
 pub(crate) fn class_of_notice(id: DeliveryId) -> String {
     format!("{NOTICE}{}", id.as_raw())
 }
 
-/// How many deaths were reported lately. What is not is in the store.
+/// How many notices of each class there were lately, and when unreported deaths are reported. The deaths are in the store.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     windows: HashMap<String, Window>,
-    /// When what is unreported is to be reported together; absent if nothing is.
+    /// When the unreported deaths are to be reported; absent if there are none.
     due: Option<Ticks>,
 }
 
@@ -70,7 +70,7 @@ impl Window {
 }
 
 impl Reports {
-    /// Returns what is due at once if the store has something that is unreported.
+    /// Returns no notices. Unreported deaths in the store are due at once.
     pub(crate) fn new(is_unreported: bool) -> Self {
         Self {
             windows: HashMap::new(),
@@ -78,18 +78,18 @@ impl Reports {
         }
     }
 
-    /// Returns when what is unreported is to be reported together.
+    /// Returns when the unreported deaths are to be reported; nothing if there are none.
     pub(crate) fn due(&self) -> Option<Ticks> {
         self.due
     }
 
-    /// Sets when the next of what is unreported is due.
+    /// Sets when the unreported deaths are to be reported.
     pub(crate) fn set_due(&mut self, due: Option<Ticks>) {
         self.due = due;
     }
 
-    /// Counts a notice of a class, unless it has had as many as it may have.
-    pub(crate) fn take_turn(&mut self, class: &str, now: Ticks) -> bool {
+    /// Counts a notice of a class; returns false if the class has had as many as its window allows.
+    pub(crate) fn try_count(&mut self, class: &str, now: Ticks) -> bool {
         match self.windows.get_mut(class) {
             Some(window) if !window.is_over(now) => {
                 let free = window.notices < NOTICES_A_WINDOW_MAX;
@@ -103,22 +103,23 @@ impl Reports {
         }
     }
 
-    /// Takes a notice back that was not stored after all.
-    pub(crate) fn give_back(&mut self, class: &str) {
+    /// Uncounts a notice that was not stored.
+    pub(crate) fn uncount(&mut self, class: &str) {
         if let Some(window) = self.windows.get_mut(class) {
             window.notices = window.notices.saturating_sub(1);
         }
     }
 
-    /// The transaction was rolled back: its notices are not stored, and what it reported together is still unreported.
+    /// Undoes a transaction that was rolled back: `noticed` are the classes of its notices, and what it reported together is
+    /// unreported again.
     pub(crate) fn rollback(&mut self, noticed: &[String], now: Ticks) {
         for class in noticed {
-            self.give_back(class);
+            self.uncount(class);
         }
         self.gathered(now);
     }
 
-    /// Begins a window with some notices.
+    /// Begins a window of a class, with a number of notices.
     pub(crate) fn count(&mut self, class: &str, now: Ticks, notices: u32) {
         let window = Window {
             since: now,
@@ -127,13 +128,13 @@ impl Reports {
         self.windows.insert(class.to_owned(), window);
     }
 
-    /// Notes that something is unreported from now on, for a window at most.
+    /// Records that there are unreported deaths, to be reported after [`WINDOW_MS`] at the latest.
     pub(crate) fn gathered(&mut self, now: Ticks) {
         let due = now + WINDOW_MS;
         self.due = Some(self.due.map_or(due, |known| known.min(due)));
     }
 
-    /// Forgets what is over.
+    /// Forgets windows that are over.
     pub(crate) fn forget(&mut self, now: Ticks) {
         self.windows.retain(|_, window| !window.is_over(now));
     }
@@ -159,10 +160,10 @@ mod tests {
     fn a_window_has_room_for_a_few_notices_of_each_class() {
         let mut reports = Reports::new(false);
         let taken =
-            |reports: &mut Reports, now| (0..9).filter(|_| reports.take_turn("a", now)).count();
+            |reports: &mut Reports, now| (0..9).filter(|_| reports.try_count("a", now)).count();
         assert_eq!(taken(&mut reports, 0), NOTICES_A_WINDOW_MAX as usize);
-        assert!(reports.take_turn("b", 0));
-        reports.give_back("a");
+        assert!(reports.try_count("b", 0));
+        reports.uncount("a");
         assert_eq!(taken(&mut reports, 0), 1);
         assert_eq!(
             taken(&mut reports, WINDOW_MS),

@@ -1,11 +1,11 @@
-//! What becomes of alerts and deliveries: decisions over values, without a clock, a store or a thread. Whoever asks brings what is
-//! known, and stores what was decided.
+//! The decisions about alerts and deliveries: pure functions of values, without a clock, a store or a thread. The committer reads
+//! what they need, and stores what they decide.
 
 pub(crate) mod admission;
 pub(crate) mod crashes;
 pub(crate) mod deaths;
 pub(crate) mod notices;
-pub(crate) mod passed;
+pub(crate) mod overtaken;
 pub(crate) mod recognize;
 pub(crate) mod rerun;
 pub(crate) mod revive;

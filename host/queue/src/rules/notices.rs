@@ -1,4 +1,4 @@
-//! On which way an alert of the server's own goes, and whether it still holds.
+//! Decides which way a notice or alarm takes, and whether a notice is up to date.
 
 use alert_manager_core::alert::{Alert, DeliveryId, Timestamp};
 
@@ -9,8 +9,8 @@ pub(crate) fn subject_of(alert: &Alert) -> Option<DeliveryId> {
     alert.labels.get(SUBJECT)?.parse().ok()
 }
 
-/// Returns true if what a notice says that began to fire at `starts_at` still holds of the delivery it is about. One that its
-/// sender sent again, and which is not settled, was dead after all, and would not be reported if it died once more.
+/// Returns true if a notice that began to fire at `starts_at` is up to date: its delivery is dead, or was revived by a re-send and
+/// is not settled. Such a delivery would not be reported if it died again.
 pub(crate) fn is_current(subject: &Delivery, starts_at: Timestamp) -> bool {
     match subject.state {
         State::Done => false,
@@ -24,8 +24,8 @@ pub(crate) fn is_current(subject: &Delivery, starts_at: Timestamp) -> bool {
     }
 }
 
-/// Returns the ways that an alert has not taken; `runs` are those of its event. A way with other handlers than it had is another
-/// one, and one of which retention has removed the delivery is taken.
+/// Returns the ways that an alert has not taken; `runs` are those of its event. A way counts as taken only if all of its present
+/// handlers have run, or if retention has removed the delivery.
 pub(crate) fn ways_left(mut ways: Vec<Way>, runs: &[(Run, Option<Row>)]) -> Vec<Way> {
     ways.retain(|way| {
         let run = runs.iter().find(|(run, _)| run.is_on(&way.route));
@@ -40,8 +40,8 @@ pub(crate) fn ways_left(mut ways: Vec<Way>, runs: &[(Run, Option<Row>)]) -> Vec<
     ways
 }
 
-/// Returns which way an alert takes: the best that is not blocked, else the best; of those, the first whose handlers have room.
-/// Nothing if none has.
+/// Returns the index of the way that an alert takes: the first whose handlers have room, among those that are not blocked. If all
+/// are blocked, among all. Nothing if no handlers have room.
 pub(crate) fn choose(ways: &[Way], has_room: impl Fn(&Way) -> bool) -> Option<usize> {
     let any_free = ways.iter().any(|way| !way.is_blocked);
     let may_take = |way: &Way| way.is_blocked != any_free && has_room(way);

@@ -1,8 +1,8 @@
 //! Decides which event an alert is: its start, its occurrence, and whether it is new, known or stale.
 //!
-//! A firing after its resolved begins the next occurrence. An alert without a start belongs to the fingerprint's open firing. A
-//! resolved whose start is nobody's ends the open firing, if exactly one is open; otherwise it is an event of its own, since which
-//! one it ends cannot be known.
+//! A firing after its resolved begins the next occurrence. An alert without a `startsAt` belongs to the fingerprint's open firing.
+//! A resolved with a `startsAt` that no firing has ends the open firing, if there is exactly one. Otherwise it is an event of its
+//! own, since it is not known which firing it ends.
 
 use std::time::Duration;
 
@@ -11,42 +11,42 @@ use alert_manager_core::alert::{Alert, Event, Occurrence, Status, Timestamp};
 use crate::model::clock::from_nanos;
 use crate::model::{Kept, Known, Memory};
 
-/// A firing that has not run and comes this soon after its resolved was accepted was overtaken by it. Later, it fires:
-/// Alertmanager sends what fires again after `group_interval`, 5 minutes by default.
+/// A firing that has not run is stale if it comes within this time after its resolved was accepted: the resolved has overtaken it.
+/// A later one is a new firing: Alertmanager sends an alert that fires again after `group_interval`, 5 minutes by default.
 pub(crate) const STALE_WITHIN: Duration = Duration::from_secs(5 * 60);
 
-/// Which event an alert is.
+/// The event of an alert.
 #[derive(Debug)]
 pub(crate) struct Recognized {
     pub(crate) event: Event,
     pub(crate) news: News,
-    /// The start that the sender gave, if the event has another and the sender's is to be remembered.
+    /// The `startsAt` that the sender gave, if it differs from that of the event and is to be remembered.
     pub(crate) sent: Option<Timestamp>,
 }
 
-/// What is known of an event.
+/// Whether an event is known.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Nothing.
+    /// It is new.
     New,
-    /// It was accepted before.
+    /// It was accepted before, and has these runs.
     Known(Memory),
-    /// It is a firing that its resolved, the event that is named here, has overtaken.
+    /// It is a firing that this resolved has overtaken.
     Stale(Event),
 }
 
-/// Whose start an alert belongs to, as far as what is known of its own says.
+/// The start of the event that an alert belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Belongs {
-    /// To its own.
+    /// The `startsAt` of the alert.
     ToItsOwn,
-    /// To this one, which it has ended before.
+    /// This one: the alert was sent before, and ended the firing that began then.
     To(Timestamp),
-    /// To that of the fingerprint's open firing, if exactly one is open.
+    /// That of the fingerprint's open firing, if there is exactly one. Otherwise that of the alert.
     ToOpen,
 }
 
-/// Returns the event that an alert names, with its first occurrence.
+/// Returns the event with the alert's own `startsAt`, and the first occurrence.
 pub(crate) fn named(alert: &Alert) -> Event {
     Event {
         occurrence: Occurrence::FIRST,
@@ -54,7 +54,7 @@ pub(crate) fn named(alert: &Alert) -> Event {
     }
 }
 
-/// Decides whose start an alert with a start belongs to; `known` is what is known of its own.
+/// Decides which start an alert with a `startsAt` belongs to. `known` is what is remembered of that `startsAt`.
 pub(crate) fn belongs(named: Event, known: &Known) -> Belongs {
     if named.status == Status::Firing || known.firing.is_some() {
         return Belongs::ToItsOwn;
@@ -68,7 +68,7 @@ pub(crate) fn belongs(named: Event, known: &Known) -> Belongs {
     }
 }
 
-/// Returns the start of the one firing that is open, if it is one.
+/// Returns the start of the open firing, if there is exactly one.
 pub(crate) fn only_one(open: &[Event]) -> Option<Timestamp> {
     match open {
         [open] => Some(open.starts_at),
@@ -76,7 +76,8 @@ pub(crate) fn only_one(open: &[Event]) -> Option<Timestamp> {
     }
 }
 
-/// Decides by what is known of the start of `event`. `sent` is the start that the sender gave, if it is another.
+/// Decides the occurrence of an event, and whether it is known, by what is remembered of its start. `sent` is the `startsAt` that
+/// the sender gave, if it differs.
 pub(crate) fn judge(
     event: Event,
     known: &Known,
@@ -87,7 +88,7 @@ pub(crate) fn judge(
         occurrence: known.occurrence.unwrap_or(Occurrence::FIRST),
         ..event
     };
-    // A resolved that was sent under this start and ended another firing is none of this one.
+    // A resolved with this `startsAt` that ended another firing does not belong to this one.
     let resolved = known.resolved.as_ref();
     let resolved = resolved.filter(|resolved| resolved.ends.is_none());
     let (event, kept) = match (event.status, &known.firing, resolved) {
@@ -119,8 +120,8 @@ pub(crate) fn judge(
     }
 }
 
-/// Returns true if `at_ms` is less than [`STALE_WITHIN`] away from now, on either side: a clock that was set back must not
-/// make firings stale for longer than that.
+/// Returns true if `at_ms` is less than [`STALE_WITHIN`] before or after now. A time in the future means that the system's clock was
+/// set back, which must not make firings stale for longer than that.
 fn is_within(at_ms: i64, now: Timestamp) -> bool {
     let away_ms = now.as_millisecond().abs_diff(at_ms);
     u128::from(away_ms) < STALE_WITHIN.as_millis()

@@ -1,4 +1,4 @@
-//! Decides what becomes of a known event that is sent again, on each of its routes.
+//! Decides what a re-send of a known event does on each of its routes.
 
 use std::collections::HashMap;
 
@@ -10,29 +10,29 @@ use crate::model::{Memory, Reason, Row, Run, State};
 /// Deliveries by their identity; absent if retention has removed one.
 pub(crate) type Rows = HashMap<DeliveryId, Option<Row>>;
 
-/// What becomes of a known event on one route.
+/// What a re-send does on one route.
 #[derive(Debug)]
 pub(crate) enum Again<'r> {
-    /// It is a duplicate.
+    /// Nothing: it is a duplicate.
     Duplicate,
-    /// This dead delivery of it goes on with its record.
+    /// It queues this dead delivery again, with its record.
     Revive(&'r Row),
-    /// It runs once more, as a delivery of its own.
+    /// It runs the event again, as a new delivery.
     Run,
 }
 
 /// On which route a known event ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RunOn {
-    /// On the route that is asked about.
+    /// On the same route.
     Same,
-    /// On one that the alert no longer takes.
+    /// On a route that the alert no longer takes.
     Gone,
-    /// On another one that it takes.
-    Beside,
+    /// On another route that the alert takes.
+    OtherRoute,
 }
 
-/// The run that decides about a known event.
+/// The earlier run by which a re-send is decided.
 #[derive(Debug)]
 pub(crate) struct EarlierRun<'r> {
     run: Run,
@@ -43,18 +43,20 @@ pub(crate) struct EarlierRun<'r> {
 
 /// What a re-send does about a dead delivery.
 enum IfDead<'r> {
-    /// It is a duplicate.
+    /// Nothing: it is a duplicate.
     Stays,
-    /// The delivery goes on with its record.
+    /// It queues the delivery again, with its record.
     Revives(&'r Row),
-    /// The route that replaces the delivery's own runs the event as a delivery of its own.
+    /// It runs the event as a new delivery, on the route that replaces that of the delivery.
     RunsAnew,
 }
 
-/// Returns the run that a route of a known event goes by: its own last one. A route that is new to the event goes by a
-/// run on a route that the alert no longer takes, since the configuration was edited: by that with the same handlers, or
-/// with no others, or by a dead one, or by the latest; of equals by a dead one that may run again. Else it goes by the latest run
-/// on any route: to rename or add a route must not send everything again.
+/// Returns the earlier run by which a re-send is decided on the route of `plan`; nothing if the event has never run.
+///
+/// That is the last run on the same route. If there is none, it is a run on a route that the alert no longer takes, because the
+/// configuration was edited: preferably one with the same handlers, then one with a subset of them, then a dead one, then any; of
+/// equals first one that is lost ([`is_lost`]), then the latest. If there is none either, it is the latest run on any route, so
+/// that a renamed or added route does not run every event again.
 ///
 /// `plans` are those of the alert, `rows` the deliveries of `memory`.
 pub(crate) fn earlier_run<'r>(
@@ -73,7 +75,7 @@ pub(crate) fn earlier_run<'r>(
     }
     let gone = memory.runs_off(plans.iter().map(|plan| &*plan.route));
     let mut gone: Vec<_> = gone.into_iter().map(|run| of(run, RunOn::Gone)).collect();
-    // The first of equals counts.
+    // `min_by_key` returns the first of equals, which is the latest.
     let best = (0..gone.len()).min_by_key(|index| {
         let stored = gone[*index].stored;
         let handlers = match stored {
@@ -87,33 +89,35 @@ pub(crate) fn earlier_run<'r>(
     });
     match best {
         Some(best) => Some(gone.swap_remove(best)),
-        None => memory.latest().map(|latest| of(latest, RunOn::Beside)),
+        None => memory.latest().map(|latest| of(latest, RunOn::OtherRoute)),
     }
 }
 
-/// Returns true if a delivery is dead and neither had its second chance nor was replaced by a younger one: if two routes are
-/// merged, a dead delivery on one of them is not made good by what the other one did.
+/// Returns true if a delivery is dead, was not revived by a re-send, and was not replaced by a younger one. If two routes are merged,
+/// a delivery on one of them does not replace a dead one on the other.
 fn is_lost(dead: &Row, younger: &[EarlierRun<'_>]) -> bool {
     let mut younger = younger.iter().filter_map(|earlier| earlier.stored);
-    dead.state == State::Dead && !dead.resent && younger.all(|other| other.beside.has(&dead.route))
+    dead.state == State::Dead
+        && !dead.resent
+        && younger.all(|other| other.other_routes.has(&dead.route))
 }
 
 impl<'r> EarlierRun<'r> {
-    /// Returns what it ran as.
+    /// Returns its delivery.
     pub(crate) fn delivery(&self) -> DeliveryId {
         self.run.delivery
     }
 
-    /// Returns whether the delivery must not run by itself again, as the memory is to know it from now on without the
-    /// delivery, which retention may remove. Nothing if there is nothing to note.
+    /// Returns the new value of `Run::stays_dead`, which is stored because retention may remove the delivery; nothing if it does not
+    /// change.
     pub(crate) fn stays_dead(&self, plan: &Plan) -> Option<bool> {
-        let is_own = self.stored.is_some() && self.on != RunOn::Beside;
+        let is_own = self.stored.is_some() && self.on != RunOn::OtherRoute;
         is_own.then(|| matches!(self.if_dead(plan), Some(IfDead::Stays)))
     }
 
-    /// Decides what becomes of the event on `plan`'s route. `is_open` says whether what it ran as has not ended.
+    /// Decides what a re-send does on the route of `plan`. `is_open` is true if the delivery of this run is not settled.
     pub(crate) fn again(&self, plan: &Plan, is_open: bool, now: Timestamp) -> Again<'r> {
-        if is_open && self.on != RunOn::Beside {
+        if is_open && self.on != RunOn::OtherRoute {
             return Again::Duplicate;
         }
         match self.if_dead(plan) {
@@ -130,9 +134,9 @@ impl<'r> EarlierRun<'r> {
         }
     }
 
-    /// Decides what becomes of a dead delivery; nothing if it is not dead, or is to be treated like one that is done.
+    /// Decides what a re-send does about a dead delivery; nothing if it is not dead, or counts like one that is done.
     fn if_dead(&self, plan: &Plan) -> Option<IfDead<'r>> {
-        if self.on == RunOn::Beside {
+        if self.on == RunOn::OtherRoute {
             return None;
         }
         if self.stored.is_none() && self.run.stays_dead {
@@ -143,16 +147,16 @@ impl<'r> EarlierRun<'r> {
         let is_edited = self.on == RunOn::Gone;
         let killed = dead.reason == Some(Reason::Died);
         let cancelled = dead.reason == Some(Reason::Cancelled);
-        // What killed the server must not run by itself again, on whatever route, unless none of its handlers is left.
+        // A delivery that killed the server must not run again on any route, unless none of its handlers is left.
         let may_kill = killed && (!is_edited || dead.pipeline.iter().any(has));
         if cancelled || may_kill {
             return Some(IfDead::Stays);
         }
-        // A pipeline is fixed: one with a handler that the operator has taken out is not run.
+        // A pipeline is fixed on acceptance, so this one would still run a handler that the operator has removed.
         if is_edited && !dead.pipeline.iter().all(has) {
             return Some(IfDead::RunsAnew);
         }
-        // A second death is for a person, and after `repeat_after` it is time for a reminder.
+        // After a second death only a person can retry it. After `repeat_after`, the event runs again as a reminder.
         (!dead.resent).then_some(IfDead::Revives(dead))
     }
 }
@@ -166,8 +170,8 @@ mod tests {
     use alert_manager_core::alert::{Fingerprint, HandlerName, Priority};
 
     use super::*;
-    use crate::model::{Beside, Parking};
     use crate::model::clock::from_millis;
+    use crate::model::{OtherRoutes, Parking};
 
     fn plan(route: &str, handlers: &[&str]) -> Plan {
         Plan {
@@ -193,7 +197,7 @@ mod tests {
             since: from_millis(0),
             not_before: None,
             route: route.into(),
-            beside: Beside::Nothing,
+            other_routes: OtherRoutes::None,
             waits_for: Vec::new(),
             pipeline: handlers.iter().map(|name| HandlerName::new(name)).collect(),
             next_handler: None,
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_of_a_known_event_follows_from_how_it_ended_and_what_the_route_has() {
+    fn a_re_send_is_decided_by_how_the_event_ended_and_by_the_handlers_of_the_route() {
         let same = plan("route", &["a"]);
         let edited = plan("other", &["a"]);
         let replaced = plan("other", &["b"]);

@@ -1,27 +1,27 @@
-//! How a dead delivery goes on if it is sent again, and one that waits if it is to run now.
+//! Decides how a dead delivery continues when it is queued again.
 
 use alert_manager_core::alert::{HandlerName, Labels};
 
 use crate::model::{Progress, Reason, Row, StepStatus};
 
-/// Who sends a dead delivery again.
+/// Who has a dead delivery queued again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reviver {
-    /// Its sender, with the same event. Once after it has run: what dies after that stays dead, and is no new dead letter.
+    /// The sender of its alert, with a re-send of the event. That happens once: if the delivery dies again, it stays dead, and is
+    /// not reported as a new dead letter.
     Resend,
-    /// An operator, as often as they like.
+    /// A person, as often as they like.
     Person,
 }
 
 impl Reviver {
-    /// Returns true if this is the second chance that a re-send gives. After a backlog a delivery runs for the first time: that is
-    /// no second chance.
+    /// Returns true if this uses the one revival by a re-send. It does not after a backlog, since the delivery has not run yet.
     pub(crate) fn is_second_chance(self, row: &Row) -> bool {
         self == Self::Resend && row.reason != Some(Reason::Backlog)
     }
 }
 
-/// Gives every failed step of a stored delivery a fresh start: what was done stays done. `stored` is its progress, as JSON.
+/// Returns the progress of a delivery with its failed steps pending again. `stored` is its progress, as JSON.
 pub(crate) fn restarted(row: &Row, stored: &str) -> Progress {
     let mut progress: Progress = serde_json::from_str(stored).unwrap_or_default();
     if progress.steps.is_empty() {
@@ -31,7 +31,7 @@ pub(crate) fn restarted(row: &Row, stored: &str) -> Progress {
     progress
 }
 
-/// Returns the handler of the first step that is left to run, else the first of the pipeline.
+/// Returns the handler of the first pending step; if there is none, the first of the pipeline.
 pub(crate) fn next_handler(row: &Row, progress: Option<&Progress>) -> Option<HandlerName> {
     let mut steps = progress.into_iter().flat_map(|progress| &progress.steps);
     let pending = steps.find(|step| step.status == StepStatus::Pending);
@@ -39,7 +39,7 @@ pub(crate) fn next_handler(row: &Row, progress: Option<&Progress>) -> Option<Han
     pending.or_else(|| row.pipeline.first().cloned())
 }
 
-/// Gives every failed step a fresh start. Its record stays, and the times that are part of it.
+/// Makes failed steps pending again. Their number of tries is kept, and `started_at`, which is part of the record.
 fn restart_failed(progress: &mut Progress) {
     for step in &mut progress.steps {
         if step.status == StepStatus::Failed {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_failed_is_tried_anew_and_what_was_done_is_not() {
+    fn failed_steps_are_pending_again_and_finished_ones_are_not() {
         let mut progress = Progress::new(&[HandlerName::new("a"), HandlerName::new("b")]);
         progress.steps[0].status = StepStatus::Done;
         progress.steps[1].status = StepStatus::Failed;

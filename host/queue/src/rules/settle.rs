@@ -1,25 +1,26 @@
-//! How a lease ends, as it is stored, and how it ends for the schedule.
+//! Decides the state of a delivery when its lease ends.
 
 use alert_manager_core::alert::{HandlerName, Timestamp};
 use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::Dependency;
 
 use crate::model::clock::Ticks;
-use crate::model::{Parking, Reason, Stands, State};
+use crate::model::{AfterLease, Parking, Reason, State};
 
-/// What a worker has decided, in the clocks of the queue.
+/// What the worker has decided about a delivery.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is done or dead, as the reason says.
     Ended(Reason),
-    /// It goes on later.
+    /// It continues later.
     Wait {
-        /// Whose concurrency permit it needs next.
+        /// The handler whose concurrency permit it needs next.
         handler: HandlerName,
+        /// When, on the monotonic clock.
         due: Ticks,
-        /// The same by the time of day, in milliseconds; absent if nothing failed.
+        /// The same in milliseconds since 1970, by the time of day; absent if nothing failed.
         not_before: Option<i64>,
-        /// What it waits for, besides its time.
+        /// Dependencies whose recovery makes it due before that.
         waits_for: Vec<Dependency>,
     },
     /// It waits for its turn at a gate.
@@ -36,10 +37,10 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Decides how a delivery stands after a lease that ended so.
-pub(crate) fn stands(outcome: &Outcome, now: Timestamp) -> Stands<'_> {
+/// Returns the state of a delivery after a lease with this outcome.
+pub(crate) fn after_lease(outcome: &Outcome, now: Timestamp) -> AfterLease<'_> {
     match outcome {
-        Outcome::Ended(reason) => Stands {
+        Outcome::Ended(reason) => AfterLease {
             state: reason.state(),
             reason: Some(*reason),
             settled_at: Some(now),
@@ -54,7 +55,7 @@ pub(crate) fn stands(outcome: &Outcome, now: Timestamp) -> Stands<'_> {
             not_before,
             waits_for,
             ..
-        } => Stands {
+        } => AfterLease {
             state: match not_before {
                 Some(_) => State::Retrying,
                 None => State::Queued,
@@ -69,7 +70,7 @@ pub(crate) fn stands(outcome: &Outcome, now: Timestamp) -> Stands<'_> {
         },
         Outcome::Park {
             handler, is_clean, ..
-        } => Stands {
+        } => AfterLease {
             state: State::Queued,
             reason: None,
             settled_at: None,
@@ -114,7 +115,10 @@ mod tests {
             }
         };
         for (is_clean, parking) in [(true, Parking::Clean), (false, Parking::Begun)] {
-            assert_eq!(stands(&park(is_clean), from_millis(1)).parking, parking);
+            assert_eq!(
+                after_lease(&park(is_clean), from_millis(1)).parking,
+                parking
+            );
         }
         for (outcome, state, is_settled, yields) in [
             (Outcome::Ended(Reason::Handled), State::Done, true, false),
@@ -124,10 +128,10 @@ mod tests {
             (wait(None), State::Queued, false, true),
             (park(true), State::Queued, false, true),
         ] {
-            let stands = stands(&outcome, from_millis(1));
-            assert_eq!(stands.state, state, "{outcome:?}");
-            assert_eq!(stands.settled_at.is_some(), is_settled, "{outcome:?}");
-            assert_eq!(stands.yields, yields, "{outcome:?}");
+            let after = after_lease(&outcome, from_millis(1));
+            assert_eq!(after.state, state, "{outcome:?}");
+            assert_eq!(after.settled_at.is_some(), is_settled, "{outcome:?}");
+            assert_eq!(after.yields, yields, "{outcome:?}");
         }
     }
 }

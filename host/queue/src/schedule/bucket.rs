@@ -25,7 +25,11 @@ impl Bucket {
     pub(super) fn new(rate: GateRate) -> Self {
         let interval = (1e6 / rate.per_second).min(INTERVAL_MAX);
         // A rate that is no number above 0 is as slow as can be.
-        let interval = if interval >= 0.0 { interval } else { INTERVAL_MAX };
+        let interval = if interval >= 0.0 {
+            interval
+        } else {
+            INTERVAL_MAX
+        };
         #[allow(clippy::cast_possible_truncation, reason = "it is bounded")]
         let interval = interval as i64;
         Self {

@@ -1,65 +1,50 @@
-//! What enters the schedule, and what it gives out.
+//! The values that go into the scheduler and come out of it, except grants.
 
 use std::sync::Arc;
 
-use crate::model::clock::Ticks;
-use crate::model::{Beside, Lease, Woken};
 use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Priority, Timestamp};
 use alert_manager_core::gate::Parked;
 use alert_manager_core::journal::Dependency;
 
-/// A delivery that enters, new or sent again.
+use crate::model::OtherRoutes;
+use crate::model::clock::Ticks;
+
+/// A delivery that is added to the schedule: new, retried by a person, or found in the store at startup.
 #[derive(Clone, Debug)]
 pub(crate) struct Entrant {
     pub(crate) id: DeliveryId,
     pub(crate) route: Arc<str>,
-    pub(crate) beside: Beside,
+    pub(crate) other_routes: OtherRoutes,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) pipeline: Arc<[HandlerName]>,
-    /// Whose permit it needs next.
+    /// The handler whose permit it needs next.
     pub(crate) handler: HandlerName,
     pub(crate) priority: Priority,
-    /// Not before this.
+    /// When it may run, at the earliest.
     pub(crate) due: Ticks,
+    /// When it was accepted, or retried by a person.
     pub(crate) accepted_at: Timestamp,
-    /// The same on the monotonic clock: before its start, if another process accepted it.
+    /// The same on the monotonic clock. Negative if that was before this process started.
     pub(crate) since: Ticks,
-    /// Leases taken so far.
+    /// How many leases it has had.
     pub(crate) leases: u32,
     pub(crate) after_crash: bool,
-    /// How often the server died while it ran, and no lease of it ended since. Above 0 it is first to run alone.
+    /// How often the server died while it ran, since one of its leases last ended. If above 0, it runs alone first.
     pub(crate) suspected: u32,
-    /// What it waits for, besides its time.
+    /// Dependencies whose recovery makes it due before `due`.
     pub(crate) waits_for: Vec<Dependency>,
-    /// Kept in memory as long as there is room, to save reading it again.
+    /// Kept in memory if it fits, so that it need not be read again.
     pub(crate) alert: Option<Arc<Alert>>,
-    /// The size of its JSON.
+    /// The size of the alert's JSON.
     pub(crate) alert_bytes: usize,
 }
 
-/// A lease, and a permit of `handler` for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Grant {
-    pub(crate) lease: Lease,
-    pub(crate) route: Arc<str>,
-    pub(crate) pipeline: Arc<[HandlerName]>,
-    pub(crate) handler: HandlerName,
-    pub(crate) priority: Priority,
-    pub(crate) after_crash: bool,
-    /// What it waited for that was back, if that is why it goes on before its time.
-    pub(crate) woken: Vec<Woken>,
-    /// When it was accepted, as in [`Entrant`].
-    pub(crate) since: Ticks,
-    /// Absent if memory had no room for it.
-    pub(crate) alert: Option<Arc<Alert>>,
-}
-
-/// Where a delivery comes from.
+/// Where a delivery that is not settled comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) route: Arc<str>,
     pub(crate) pipeline: Arc<[HandlerName]>,
-    /// When it was accepted, or sent again.
+    /// When it was accepted, or retried by a person.
     pub(crate) accepted_at: Timestamp,
 }
 
@@ -68,7 +53,7 @@ pub(crate) struct Origin {
 pub(crate) enum Ended {
     /// Done or dead.
     Settled,
-    /// Waits for `handler` until `due`, or until something of `waits_for` is back.
+    /// Waits for a permit of `handler` once `due` has come, or one of `waits_for` has recovered.
     Waits {
         handler: HandlerName,
         due: Ticks,
@@ -85,15 +70,15 @@ pub(crate) enum Ended {
     },
 }
 
-/// What a delivery that is cancelled was doing.
+/// What a delivery was doing when it was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Withdrawn {
-    /// Nothing yet.
+    /// It waited.
     Waiting,
-    /// A worker had it; its ordering key stays held until that worker has let go.
+    /// It was leased. Later deliveries of its ordering key wait until its worker has settled it.
     Leased,
-    /// It was taken in, or leased, in the same transaction.
+    /// It was admitted or leased in the same transaction. Nothing is changed.
     Uncommitted,
-    /// It is not here.
+    /// It is not in the schedule, or was cancelled before. Nothing is changed.
     Absent,
 }

@@ -65,7 +65,7 @@ impl Scheduler {
             item.messages.push(message.clone());
             for (_, earlier) in self.gates.waiting_at(message) {
                 self.dequeue(earlier);
-                self.await_none(earlier);
+                self.stop_waiting(earlier);
                 let item = self.item(earlier);
                 item.at_gate = None;
                 item.due = Ticks::MIN;
@@ -129,7 +129,7 @@ impl Scheduler {
     pub(super) fn pick_parked(&mut self, class: Class, now: Ticks) -> Option<DeliveryId> {
         let handlers = &self.handlers;
         self.gates.pick(class, now, |handler, priority| {
-            handlers[handler].has_free(priority)
+            handlers[handler].has_permit(priority)
         })
     }
 }

@@ -420,7 +420,8 @@ impl Gates {
             let Some(first) = alike.1.first() else {
                 continue;
             };
-            let can_go = |rank: &Rank| class.has(*rank) && self.can_go(*rank, alike, now, &has_permit);
+            let can_go =
+                |rank: &Rank| class.has(*rank) && self.can_go(*rank, alike, now, &has_permit);
             let firsts = self.groups[alike].waiting.firsts().filter(can_go);
             let heads = firsts.map(|rank| (rank, alike));
             by_gate.entry(first).or_default().extend(heads);
@@ -502,7 +503,9 @@ impl Gates {
             return Vec::new();
         };
         let groups = gate.groups.iter();
-        groups.flat_map(|alike| self.groups[alike].waiting.all()).collect()
+        groups
+            .flat_map(|alike| self.groups[alike].waiting.all())
+            .collect()
     }
 
     /// Forgets a delivery that has ended.
@@ -535,7 +538,9 @@ impl Gates {
         self.gates.iter().map(move |(name, gate)| {
             let count = |priority| {
                 let groups = gate.groups.iter();
-                groups.map(|alike| self.groups[alike].waiting.count(priority)).sum()
+                groups
+                    .map(|alike| self.groups[alike].waiting.count(priority))
+                    .sum()
             };
             GateState {
                 name,
@@ -564,7 +569,9 @@ impl Gates {
             return 0;
         };
         let groups = gate.groups.iter();
-        groups.map(|alike| self.groups[alike].waiting.ahead_of(rank)).sum()
+        groups
+            .map(|alike| self.groups[alike].waiting.ahead_of(rank))
+            .sum()
     }
 }
 

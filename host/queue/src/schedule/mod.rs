@@ -1,16 +1,14 @@
-//! Decides which delivery runs next: ordering keys, concurrency permits, gates, priorities and waiting, in memory and without a
-//! clock.
+//! Decides which delivery runs next, by ordering key, concurrency permits, gates, priority and age, in memory and without a clock.
 //!
-//! It knows every delivery that is not settled. What it decides becomes true only with the store's
-//! transaction: [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are provisional
-//! until [`Scheduler::commit`] or [`Scheduler::rollback`].
+//! It has every delivery that is not settled. [`Scheduler::admit`], [`Scheduler::grant`] and [`Scheduler::withdraw`] are
+//! provisional until the store's transaction ends, with [`Scheduler::commit`] or [`Scheduler::rollback`].
 
 mod alone;
 mod bucket;
-mod concurrency;
 mod entry;
 mod gated;
 mod gates;
+mod handler_queue;
 mod ordering;
 mod provisional;
 mod status;
@@ -26,31 +24,31 @@ use alert_manager_core::alert::{Alert, DeliveryId, Fingerprint, HandlerName, Pri
 use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Dependency;
 
-use crate::model::Caps;
 use crate::model::clock::Ticks;
-use crate::model::{Lease, Owner, Wake, Woken};
+use crate::model::{Caps, Grant, Lease, Owner, Wake, Woken};
 use alone::Alone;
-use concurrency::Permits;
 use gated::AtGate;
 use gates::Gates;
-use ordering::Line;
+use handler_queue::HandlerQueue;
+use ordering::FingerprintQueue;
 use provisional::Provisional;
 use turn::Class;
-use wake::{Backs, Waiters};
+use wake::{Recoveries, Waiters};
 
-pub(crate) use entry::{Ended, Entrant, Grant, Origin, Withdrawn};
+pub(crate) use entry::{Ended, Entrant, Origin, Withdrawn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Its insert is not committed yet.
+    /// Its admission is not committed yet.
     Staged {
+        /// True if a lease was granted with it.
         leased: bool,
     },
     Waiting,
     /// Its lease is not committed yet.
     Granted,
     Leased {
-        /// A worker has taken it out.
+        /// True if a worker has started it.
         started: bool,
     },
     /// Cancelled while a worker has it.
@@ -77,7 +75,7 @@ struct Item {
     leases: u32,
     after_crash: bool,
     suspected: u32,
-    /// What it waits for, besides its time.
+    /// Dependencies whose recovery makes it due before `due`.
     waits_for: Vec<Dependency>,
     /// Where it waits for its turn.
     at_gate: Option<AtGate>,
@@ -85,16 +83,16 @@ struct Item {
     messages: Vec<GateName>,
     /// Since when it has waited.
     waits_since: Ticks,
-    /// What was back since its last lease.
+    /// The dependencies that have recovered since its last lease.
     woken: Vec<Woken>,
-    /// How many wakes there had been when its lease began; of several in a row, the first.
+    /// How many recoveries there had been when its lease began; of consecutive leases, the first.
     seen: Option<u64>,
     alert: Option<Arc<Alert>>,
     alert_bytes: usize,
 }
 
 impl Item {
-    /// Returns true if it is leased, or its lease is about to be committed.
+    /// Returns true if it is leased, whether or not the lease is committed.
     fn is_leased(&self) -> bool {
         !matches!(
             self.phase,
@@ -103,24 +101,24 @@ impl Item {
     }
 }
 
-/// How long a delivery waits for a permit of one handler before it asks the next of its pipeline, in
-/// milliseconds: a handler whose permits are all taken is not to hold back the others' steps.
+/// How long a delivery waits for a permit of one handler before it waits for one of the next handler in its pipeline instead, in
+/// milliseconds. A busy handler must not delay the steps of the others.
 const PATIENCE_MS: Ticks = 10_000;
 
-/// Everything that is not settled, and what of it runs next.
+/// All deliveries that are not settled, and which of them run next.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     items: BTreeMap<DeliveryId, Item>,
-    /// What has the same fingerprint, in the order in which it runs.
-    lines: HashMap<Fingerprint, Line>,
+    /// By fingerprint, in the order in which they run.
+    fingerprints: HashMap<Fingerprint, FingerprintQueue>,
     routes: Vec<Arc<str>>,
     route_keys: HashMap<Arc<str>, usize>,
-    handlers: Vec<Permits>,
+    handlers: Vec<HandlerQueue>,
     handler_keys: HashMap<HandlerName, usize>,
     gates: Gates,
     timers: BTreeSet<(Ticks, DeliveryId)>,
     waiters: Waiters,
-    backs: Backs,
+    recoveries: Recoveries,
     provisional: Vec<Provisional>,
     caps: Caps,
     depth_max: usize,
@@ -130,7 +128,7 @@ pub(crate) struct Scheduler {
     criticals: usize,
     owner: Owner,
     alone: Alone,
-    /// Somebody takes deliveries out.
+    /// True once a worker takes deliveries. Nothing is leased before.
     attached: bool,
     closed: bool,
 }
@@ -139,7 +137,7 @@ impl Scheduler {
     pub(crate) fn new(caps: Caps, depth_max: usize, alert_bytes_max: usize) -> Self {
         Self {
             items: BTreeMap::new(),
-            lines: HashMap::new(),
+            fingerprints: HashMap::new(),
             routes: Vec::new(),
             route_keys: HashMap::new(),
             handlers: Vec::new(),
@@ -147,7 +145,7 @@ impl Scheduler {
             gates: Gates::default(),
             timers: BTreeSet::new(),
             waiters: Waiters::new(),
-            backs: Backs::default(),
+            recoveries: Recoveries::default(),
             provisional: Vec::new(),
             caps,
             depth_max,
@@ -171,7 +169,7 @@ impl Scheduler {
         self.items.contains_key(&id)
     }
 
-    /// Returns true if no handler of the pipeline has its half of the queue waiting already.
+    /// Returns true if a new delivery fits: no handler of the pipeline has half of the queue already.
     pub(crate) fn has_room(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 2).max(1);
         pipeline.iter().all(|handler| {
@@ -181,8 +179,8 @@ impl Scheduler {
         })
     }
 
-    /// Returns true if one of many that are sent again may come in: half of the queue, and of each handler's share, is kept for
-    /// new alerts.
+    /// Returns true if a delivery fits that a request retries with many others: half of the queue, and of each handler's share, is
+    /// kept for new alerts.
     pub(crate) fn has_room_for_many(&self, pipeline: &[HandlerName]) -> bool {
         let each_max = (self.depth_max / 4).max(1);
         let has_room = |handler: &HandlerName| {
@@ -192,7 +190,7 @@ impl Scheduler {
         self.depth() < (self.depth_max / 2).max(1) && pipeline.iter().all(has_room)
     }
 
-    /// Takes a delivery in: leased at once if it need not wait for another and a permit is free that nobody waits for.
+    /// Adds a delivery. Leases it at once if it is next on its ordering key, and no other delivery waits for the permit.
     pub(crate) fn admit(&mut self, entrant: Entrant, now: Ticks) -> Option<Grant> {
         let id = entrant.id;
         let alert = entrant.alert.clone();
@@ -212,7 +210,7 @@ impl Scheduler {
         Some(grant)
     }
 
-    /// Takes a delivery in that the store had before this process started.
+    /// Adds a delivery that the store had before this process started.
     pub(crate) fn restore(&mut self, entrant: Entrant, now: Ticks) {
         let id = entrant.id;
         let suspected = entrant.suspected;
@@ -226,14 +224,14 @@ impl Scheduler {
         }
     }
 
-    /// Notes that somebody takes deliveries out from now on. Before that nothing is leased.
+    /// Begins to lease deliveries: a worker takes them from now on.
     pub(crate) fn attach(&mut self, now: Ticks) {
         self.attached = true;
         self.alone.begin(now);
         self.restart_patience(now);
     }
 
-    /// Leases as many as there are free permits for.
+    /// Leases as many deliveries as there are free permits.
     pub(crate) fn grant(&mut self, now: Ticks) -> Vec<Grant> {
         if !self.attached {
             return Vec::new();
@@ -248,7 +246,7 @@ impl Scheduler {
                 grants.push(self.grant_one(id));
             }
             for key in 0..self.handlers.len() {
-                while let Some((_, id)) = self.handlers[key].pick(class) {
+                while let Some((_, id)) = self.handlers[key].pop(class) {
                     grants.push(self.grant_one(id));
                 }
             }
@@ -261,7 +259,7 @@ impl Scheduler {
         self.lease(id, Phase::Granted)
     }
 
-    /// Cancels a delivery, whatever it is doing.
+    /// Cancels a delivery, whether it waits or runs.
     pub(crate) fn withdraw(&mut self, id: DeliveryId) -> Withdrawn {
         let Some(item) = self.items.get_mut(&id) else {
             return Withdrawn::Absent;
@@ -275,7 +273,10 @@ impl Scheduler {
             }
             Phase::Leased { started } => {
                 item.phase = Phase::Revoked;
-                self.provisional.push(Provisional::Revoked(id, started));
+                self.provisional.push(Provisional::Revoked {
+                    id,
+                    was_started: started,
+                });
                 Withdrawn::Leased
             }
             Phase::Staged { .. } | Phase::Granted => Withdrawn::Uncommitted,
@@ -283,7 +284,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns true if a lease stands.
+    /// Returns true if a lease is valid: committed, not ended and not revoked.
     pub(crate) fn holds(&self, lease: Lease) -> bool {
         self.leased(lease)
             .is_some_and(|item| matches!(item.phase, Phase::Leased { .. }))
@@ -295,12 +296,12 @@ impl Scheduler {
         (item.leases == lease.number && self.owner == lease.owner).then_some(item)
     }
 
-    /// Sets in whose name leases are given.
+    /// Sets the owner of all further leases.
     pub(crate) fn set_owner(&mut self, owner: Owner) {
         self.owner = owner;
     }
 
-    /// Returns where a delivery comes from.
+    /// Returns the route, the pipeline and the time of acceptance of a delivery that is not settled.
     pub(crate) fn origin_of(&self, id: DeliveryId) -> Option<Origin> {
         let item = self.items.get(&id)?;
         Some(Origin {
@@ -310,13 +311,13 @@ impl Scheduler {
         })
     }
 
-    /// Returns true if a lease was taken away from its worker by cancelling the delivery.
+    /// Returns true if a lease was revoked, because its delivery was cancelled.
     pub(crate) fn has_revoked(&self, lease: Lease) -> bool {
         self.leased(lease)
             .is_some_and(|item| item.phase == Phase::Revoked)
     }
 
-    /// Notes that a worker takes the delivery out; returns false if it may not have it any more.
+    /// Marks a lease as started by a worker; returns false if it is no longer valid.
     pub(crate) fn start(&mut self, lease: Lease) -> bool {
         let may_start = !self.closed && self.holds(lease);
         if may_start {
@@ -325,7 +326,7 @@ impl Scheduler {
         may_start
     }
 
-    /// Ends a lease, once that is durable. Its permit is released apart.
+    /// Ends a lease, once that is durable. Its permit is released by [`Self::release_permit`].
     pub(crate) fn end(&mut self, lease: Lease, ended: Ended, now: Ticks) {
         let id = lease.id;
         let Some(item) = self.leased(lease) else {
@@ -385,12 +386,12 @@ impl Scheduler {
         item.after_crash = false;
     }
 
-    /// Notes what a delivery waits for, unless that was back during its lease, while nobody waited for it.
+    /// Has a delivery wait for dependencies. If one of them recovered while the delivery ran, it is due: nothing waited for it then.
     fn await_unless_missed(&mut self, id: DeliveryId, waits_for: Vec<Dependency>, now: Ticks) {
         let seen = self.item(id).seen.take();
-        let missed = self.backs.since(seen.unwrap_or(u64::MAX), &waits_for);
+        let missed = self.recoveries.since(seen.unwrap_or(u64::MAX), &waits_for);
         if missed.is_empty() {
-            self.await_all(id, waits_for);
+            self.wait_for_all(id, waits_for);
             return;
         }
         let item = self.item(id);
@@ -399,16 +400,16 @@ impl Scheduler {
         item.woken.extend(woken);
     }
 
-    /// Gives a permit back; returns true if a delivery waits for it, and may have it.
+    /// Releases a permit; returns true if a delivery waits for one, and may have it.
     pub(crate) fn release_permit(&mut self, handler: &HandlerName) -> bool {
         let key = self.handler_key(handler);
-        let permits = &mut self.handlers[key];
-        permits.taken = permits.taken.saturating_sub(1);
-        permits.can_pick() || self.gates.waits_for_permit(key)
+        let queue = &mut self.handlers[key];
+        queue.permits_taken = queue.permits_taken.saturating_sub(1);
+        queue.can_pop() || self.gates.waits_for_permit(key)
     }
 
-    /// Takes a permit for a lease under way, if no delivery has it first that waits for one. While suspects run alone, those that
-    /// wait could not take it now.
+    /// Takes another permit for a lease under way, if one is free for it that no delivery has before it. While suspects run alone,
+    /// the deliveries that wait do not count, since they cannot run now.
     pub(crate) fn try_take_permit(
         &mut self,
         lease: Lease,
@@ -416,18 +417,20 @@ impl Scheduler {
         now: Ticks,
     ) -> bool {
         let alone = self.alone.is_on(now);
-        let rank = self.leased(lease).map_or(Priority::Normal, |item| item.rank);
+        let rank = self
+            .leased(lease)
+            .map_or(Priority::Normal, |item| item.rank);
         let key = self.handler_key(handler);
-        let permits = &mut self.handlers[key];
-        let free = permits.may_take(rank) || (alone && permits.has_free(rank));
-        permits.taken += u32::from(free);
-        free
+        let queue = &mut self.handlers[key];
+        let takes = queue.may_take(rank) || (alone && queue.has_permit(rank));
+        queue.permits_taken += u32::from(takes);
+        takes
     }
 
-    /// Changes how many of each handler may run at one time. Those that run go on.
+    /// Changes the concurrency limits. Invocations under way continue.
     pub(crate) fn set_caps(&mut self, caps: Caps) {
-        for permits in &mut self.handlers {
-            permits.cap = caps.of(&permits.name);
+        for queue in &mut self.handlers {
+            queue.permits_max = caps.of(&queue.handler);
         }
         self.caps = caps;
     }

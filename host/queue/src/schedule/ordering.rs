@@ -1,78 +1,80 @@
-//! Order and timers: what may run next of what has the same fingerprint.
+//! The order of the deliveries of one fingerprint, and timers.
 //!
-//! A delivery waits for the earlier ones of its fingerprint on its own route, and for those on routes that its alert did not
-//! take: the configuration has changed since. If an alert takes several routes, its deliveries do not wait for each other.
+//! A delivery waits for earlier ones of its fingerprint on its own route, and for those on routes that its alert did not take,
+//! which come from an earlier configuration. If an alert takes several routes, its deliveries do not wait for each other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::Lease;
-use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Priority};
 
-use super::concurrency::Permits;
-use super::{Entrant, Grant, Item, PATIENCE_MS, Phase, Scheduler};
-use crate::model::Beside;
+use crate::model::clock::Ticks;
+use crate::model::{Contents, Grant, Lease, OtherRoutes};
 
-/// The deliveries of one fingerprint that are not settled, by their ids but for those that came behind one that ran.
+use super::handler_queue::HandlerQueue;
+use super::{Entrant, Item, PATIENCE_MS, Phase, Scheduler};
+
+/// The deliveries of one fingerprint that are not settled, in the order of their identifiers; but a retried delivery comes behind a
+/// later one that runs.
 #[derive(Debug, Default)]
-pub(super) struct Line {
-    places: VecDeque<Place>,
-    /// How many of them have other routes beside their own: without any, only the first can run.
-    with_others: usize,
+pub(super) struct FingerprintQueue {
+    queued: VecDeque<Queued>,
+    /// How many of them have [`OtherRoutes`]. If none has, only the first can run.
+    with_other_routes: usize,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Queued {
     id: DeliveryId,
     route: Arc<str>,
-    beside: Beside,
+    other_routes: OtherRoutes,
 }
 
-impl Place {
-    /// Returns true if this one runs only after `earlier`, which stands before it.
+impl Queued {
+    /// Returns true if it runs only after `earlier`, which is ahead of it in the queue.
     fn waits_for(&self, earlier: &Self) -> bool {
-        self.route == earlier.route || !self.beside.has(&earlier.route)
+        self.route == earlier.route || !self.other_routes.has(&earlier.route)
     }
 
-    fn has_others(&self) -> bool {
-        self.beside != Beside::Nothing
+    fn has_other_routes(&self) -> bool {
+        self.other_routes != OtherRoutes::None
     }
 }
 
-impl Line {
-    /// Puts a delivery behind all that are older, and behind what `runs` and has to do with it. Returns which it overtakes.
-    fn insert(&mut self, new: Place, runs: impl Fn(DeliveryId) -> bool) -> Vec<DeliveryId> {
-        let goes_behind = |other: &Place| {
+impl FingerprintQueue {
+    /// Adds a delivery behind all that are older, and behind those that `runs` says are running if one waits for the other. Returns
+    /// those that have to wait for it now.
+    fn insert(&mut self, new: Queued, runs: impl Fn(DeliveryId) -> bool) -> Vec<DeliveryId> {
+        let goes_behind = |other: &Queued| {
             other.id < new.id || ((new.waits_for(other) || other.waits_for(&new)) && runs(other.id))
         };
-        let place = self.places.iter().rposition(goes_behind);
-        let place = place.map_or(0, |last_ahead| last_ahead + 1);
-        let behind = self.places.iter().skip(place);
+        let last_ahead = self.queued.iter().rposition(goes_behind);
+        let index = last_ahead.map_or(0, |last_ahead| last_ahead + 1);
+        let behind = self.queued.iter().skip(index);
         let overtaken = behind.filter(|other| other.waits_for(&new));
         let overtaken = overtaken.map(|other| other.id).collect();
-        self.with_others += usize::from(new.has_others());
-        self.places.insert(place, new);
+        self.with_other_routes += usize::from(new.has_other_routes());
+        self.queued.insert(index, new);
         overtaken
     }
 
-    /// Returns true if a delivery need not wait for another.
+    /// Returns true if a delivery waits for no other.
     fn is_next(&self, id: DeliveryId) -> bool {
-        if self.with_others == 0 {
-            return self.places.front().is_some_and(|first| first.id == id);
+        if self.with_other_routes == 0 {
+            return self.queued.front().is_some_and(|first| first.id == id);
         }
-        let Some(place) = self.places.iter().position(|place| place.id == id) else {
+        let Some(index) = self.queued.iter().position(|queued| queued.id == id) else {
             return false;
         };
-        let waits = |earlier| self.places[place].waits_for(earlier);
-        !self.places.range(..place).any(waits)
+        let waits = |earlier| self.queued[index].waits_for(earlier);
+        !self.queued.range(..index).any(waits)
     }
 
     /// Returns the first of the earlier deliveries that one waits for.
     pub(super) fn waits_for(&self, id: DeliveryId) -> Option<DeliveryId> {
-        let place = self.places.iter().position(|place| place.id == id)?;
-        let own = &self.places[place];
-        let mut earlier = self.places.range(..place);
+        let place = self.queued.iter().position(|queued| queued.id == id)?;
+        let own = &self.queued[place];
+        let mut earlier = self.queued.range(..place);
         earlier
             .find(|earlier| own.waits_for(earlier))
             .map(|earlier| earlier.id)
@@ -80,11 +82,11 @@ impl Line {
 
     /// Returns the highest priority of each delivery and of those that wait for it.
     fn ranks(&self, own: impl Fn(DeliveryId) -> Priority) -> Vec<(DeliveryId, Priority)> {
-        let mut ranks: Vec<(DeliveryId, Priority)> = Vec::with_capacity(self.places.len());
-        let places = self.places.iter().enumerate().rev();
-        for (place, earlier) in places {
-            let later = self.places.range(place + 1..).rev().zip(&ranks);
-            let highest = match self.with_others {
+        let mut ranks: Vec<(DeliveryId, Priority)> = Vec::with_capacity(self.queued.len());
+        let queued = self.queued.iter().enumerate().rev();
+        for (place, earlier) in queued {
+            let later = self.queued.range(place + 1..).rev().zip(&ranks);
+            let highest = match self.with_other_routes {
                 // Each waits for all before it.
                 0 => ranks.last().map(|(_, rank)| *rank),
                 _ => later
@@ -98,20 +100,20 @@ impl Line {
         ranks
     }
 
-    /// Takes a delivery out; returns which need not wait for another any more.
+    /// Removes a delivery; returns those that waited for it, and wait for no other now.
     fn remove(&mut self, id: DeliveryId) -> Vec<DeliveryId> {
-        let place = self.places.iter().position(|place| place.id == id);
-        let Some((place, gone)) = place.and_then(|i| Some((i, self.places.remove(i)?))) else {
+        let index = self.queued.iter().position(|queued| queued.id == id);
+        let Some((index, gone)) = index.and_then(|i| Some((i, self.queued.remove(i)?))) else {
             return Vec::new();
         };
-        self.with_others -= usize::from(gone.has_others());
+        self.with_other_routes -= usize::from(gone.has_other_routes());
         let mut freed = Vec::new();
-        for (i, waiting) in self.places.iter().enumerate().skip(place) {
-            if i > 0 && self.with_others == 0 {
+        for (i, waiting) in self.queued.iter().enumerate().skip(index) {
+            if i > 0 && self.with_other_routes == 0 {
                 break;
             }
             let waits = |earlier| waiting.waits_for(earlier);
-            if waits(&gone) && !self.places.range(..i).any(waits) {
+            if waits(&gone) && !self.queued.range(..i).any(waits) {
                 freed.push(waiting.id);
             }
         }
@@ -120,7 +122,7 @@ impl Line {
 }
 
 impl Scheduler {
-    /// Puts a delivery in line; returns true if it need not wait for another.
+    /// Adds a delivery, staged; returns true if it waits for no other.
     pub(super) fn insert(&mut self, entrant: Entrant, now: Ticks) -> bool {
         let id = entrant.id;
         let route = self.route_key(&entrant.route);
@@ -132,16 +134,16 @@ impl Scheduler {
         if alert.is_some() {
             self.alert_bytes += entrant.alert_bytes;
         }
-        let new = Place {
+        let new = Queued {
             id,
             route: Arc::clone(&self.routes[route]),
-            beside: entrant.beside,
+            other_routes: entrant.other_routes,
         };
         let items = &self.items;
-        let line = self.lines.entry(entrant.fingerprint).or_default();
-        let overtaken = line.insert(new, |other| items.get(&other).is_some_and(Item::is_leased));
-        let is_next = line.is_next(id);
-        let has_others = line.places.len() > 1;
+        let queue = self.fingerprints.entry(entrant.fingerprint).or_default();
+        let overtaken = queue.insert(new, |other| items.get(&other).is_some_and(Item::is_leased));
+        let is_next = queue.is_next(id);
+        let has_others = queue.queued.len() > 1;
         let item = Item {
             route,
             fingerprint: entrant.fingerprint,
@@ -167,20 +169,21 @@ impl Scheduler {
             alert_bytes: entrant.alert_bytes,
         };
         self.items.insert(id, item);
-        self.await_all(id, entrant.waits_for);
+        self.wait_for_all(id, entrant.waits_for);
         for overtaken in overtaken {
             self.dequeue(overtaken);
         }
         if has_others {
-            self.rank_line(entrant.fingerprint, now);
+            self.rank_all(entrant.fingerprint, now);
         }
         is_next
     }
 
+    /// Grants a lease and takes a permit for it; the delivery is in `phase` until the transaction ends.
     pub(super) fn lease(&mut self, id: DeliveryId, phase: Phase) -> Grant {
         self.stop_timer(id);
-        self.await_none(id);
-        let wakes = self.backs.count();
+        self.stop_waiting(id);
+        let wakes = self.recoveries.count();
         let item = self.item(id);
         item.phase = phase;
         item.leases += 1;
@@ -195,18 +198,19 @@ impl Scheduler {
             },
             route: Arc::clone(&self.routes[route]),
             pipeline: Arc::clone(&item.pipeline),
-            handler: self.handlers[handler].name.clone(),
+            handler: self.handlers[handler].handler.clone(),
             priority: item.priority,
             after_crash: item.after_crash,
             woken: item.woken.clone(),
             since: item.since,
             alert: item.alert.clone(),
+            stored: Contents::default(),
         };
-        self.handlers[handler].taken += 1;
+        self.handlers[handler].permits_taken += 1;
         grant
     }
 
-    /// The lease is durable: the worker keeps the alert from here on.
+    /// Begins a lease that is durable. Its alert is freed: the worker has it.
     pub(super) fn begin(&mut self, id: DeliveryId) {
         let item = self.item(id);
         item.phase = Phase::Leased { started: false };
@@ -220,7 +224,7 @@ impl Scheduler {
 
     pub(super) fn remove(&mut self, id: DeliveryId, now: Ticks) {
         self.dequeue(id);
-        self.await_none(id);
+        self.stop_waiting(id);
         let Some(item) = self.items.remove(&id) else {
             return;
         };
@@ -230,15 +234,15 @@ impl Scheduler {
         if item.alert.is_some() {
             self.alert_bytes -= item.alert_bytes;
         }
-        let Some(line) = self.lines.get_mut(&item.fingerprint) else {
+        let Some(queue) = self.fingerprints.get_mut(&item.fingerprint) else {
             return;
         };
-        let freed = line.remove(id);
-        if line.places.is_empty() {
-            self.lines.remove(&item.fingerprint);
+        let freed = queue.remove(id);
+        if queue.queued.is_empty() {
+            self.fingerprints.remove(&item.fingerprint);
             return;
         }
-        self.rank_line(item.fingerprint, now);
+        self.rank_all(item.fingerprint, now);
         for freed in freed {
             if self.items[&freed].phase == Phase::Waiting {
                 self.enqueue(freed, now);
@@ -246,7 +250,7 @@ impl Scheduler {
         }
     }
 
-    /// Counts the patience of what waits for a permit from now on.
+    /// Restarts [`PATIENCE_MS`] for every delivery that waits for a permit.
     pub(super) fn restart_patience(&mut self, now: Ticks) {
         let waits_for_permit = |(at, id): &&(Ticks, DeliveryId)| self.items[id].due < *at;
         let waiting = self.timers.iter().filter(waits_for_permit);
@@ -257,7 +261,7 @@ impl Scheduler {
         }
     }
 
-    /// Has a delivery that need not wait for another wait for its time, or for a permit.
+    /// Has a delivery that is next on its ordering key wait until it is due, or for a permit if it is.
     pub(super) fn enqueue(&mut self, id: DeliveryId, now: Ticks) {
         let item = &self.items[&id];
         if item.due > now {
@@ -270,26 +274,26 @@ impl Scheduler {
             }
             return;
         }
-        // It is due by itself: what is back makes no difference any more, and each wake would look at it.
-        self.await_none(id);
+        // It is due: dependencies make no difference any more, and each recovery would search it.
+        self.stop_waiting(id);
         self.leave_gate(id);
         let item = &self.items[&id];
         let has_others = item.pipeline.iter().any(|h| *h != item.pipeline[0]);
         let (handler, rank) = (item.handler, (item.rank, id));
-        self.handlers[handler].ready.insert(rank);
+        self.handlers[handler].push(rank);
         if has_others {
             self.start_timer(id, now + PATIENCE_MS);
         }
     }
 
-    /// The opposite of `enqueue`.
+    /// Undoes [`Self::enqueue`].
     pub(super) fn dequeue(&mut self, id: DeliveryId) {
         self.stop_timer(id);
         if let Some(item) = self.items.get(&id) {
             let rank = (item.rank, id);
             match &item.at_gate {
                 Some(at) => _ = self.gates.leave(&at.alike(item.handler), rank),
-                None => _ = self.handlers[item.handler].ready.remove(rank),
+                None => _ = self.handlers[item.handler].remove(rank),
             }
         }
     }
@@ -307,18 +311,18 @@ impl Scheduler {
         }
     }
 
-    /// It has waited long enough for a permit of one handler: from now on it waits for the next one's.
+    /// Has a delivery wait for a permit of the next handler of its pipeline.
     fn ask_next_handler(&mut self, id: DeliveryId) {
         self.dequeue(id);
         let item = &self.items[&id];
-        let here = &self.handlers[item.handler].name;
-        let place = item.pipeline.iter().position(|h| h == here);
-        let next = item.pipeline[place.map_or(0, |p| (p + 1) % item.pipeline.len())].clone();
+        let here = &self.handlers[item.handler].handler;
+        let index = item.pipeline.iter().position(|h| h == here);
+        let next = item.pipeline[index.map_or(0, |i| (i + 1) % item.pipeline.len())].clone();
         let to = self.handler_key(&next);
         self.move_to(id, to);
     }
 
-    /// Counts a delivery to another handler.
+    /// Moves a delivery to the queue of another handler.
     pub(super) fn move_to(&mut self, id: DeliveryId, to: usize) {
         let from = std::mem::replace(&mut self.item(id).handler, to);
         self.handlers[from].depth -= 1;
@@ -339,16 +343,16 @@ impl Scheduler {
     }
 
     pub(super) fn is_next(&self, id: DeliveryId) -> bool {
-        let line = self.lines.get(&self.items[&id].fingerprint);
-        line.is_some_and(|line| line.is_next(id))
+        let queue = self.fingerprints.get(&self.items[&id].fingerprint);
+        queue.is_some_and(|queue| queue.is_next(id))
     }
 
-    /// Gives every delivery of a line the highest priority of what waits for it.
-    fn rank_line(&mut self, fingerprint: Fingerprint, now: Ticks) {
-        let Some(line) = self.lines.get(&fingerprint) else {
+    /// Gives every delivery of a fingerprint the highest priority of what waits for it.
+    fn rank_all(&mut self, fingerprint: Fingerprint, now: Ticks) {
+        let Some(queue) = self.fingerprints.get(&fingerprint) else {
             return;
         };
-        for (id, rank) in line.ranks(|id| self.items[&id].priority) {
+        for (id, rank) in queue.ranks(|id| self.items[&id].priority) {
             self.set_rank(id, rank, now);
         }
     }
@@ -373,8 +377,8 @@ impl Scheduler {
             if self.gates.leave(&alike, before) {
                 self.gates.wait(&alike, after, now);
             }
-        } else if self.handlers[item.handler].ready.remove(before) {
-            self.handlers[item.handler].ready.insert(after);
+        } else if self.handlers[item.handler].remove(before) {
+            self.handlers[item.handler].push(after);
         }
     }
 
@@ -400,8 +404,8 @@ impl Scheduler {
         if let Some(key) = self.handler_keys.get(handler) {
             return *key;
         }
-        let permits = Permits::new(handler.clone(), self.caps.of(handler));
-        self.handlers.push(permits);
+        let queue = HandlerQueue::new(handler.clone(), self.caps.of(handler));
+        self.handlers.push(queue);
         self.handler_keys
             .insert(handler.clone(), self.handlers.len() - 1);
         self.handlers.len() - 1

@@ -1,4 +1,4 @@
-//! What was decided in a transaction: it becomes true with the commit, or is undone.
+//! Decisions of the transaction under way: they take effect when it commits, and are undone if it is rolled back.
 
 use alert_manager_core::alert::DeliveryId;
 
@@ -6,20 +6,24 @@ use crate::model::clock::Ticks;
 
 use super::{Phase, Scheduler};
 
-/// What a provisional step was, for [`Scheduler::rollback`].
+/// A decision that is not committed yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Provisional {
     Admitted(DeliveryId),
     Granted(DeliveryId),
     Withdrawn(DeliveryId),
-    Revoked(DeliveryId, bool),
+    Revoked {
+        id: DeliveryId,
+        /// True if a worker had started it.
+        was_started: bool,
+    },
 }
 
 impl Scheduler {
-    /// Makes every provisional step true.
+    /// Puts every provisional decision into effect.
     pub(crate) fn commit(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional) {
-            match step {
+        for decision in std::mem::take(&mut self.provisional) {
+            match decision {
                 Provisional::Admitted(id) => match self.item(id).phase {
                     Phase::Staged { leased: true } => self.begin(id),
                     _ => {
@@ -37,21 +41,20 @@ impl Scheduler {
                     }
                 }
                 Provisional::Withdrawn(id) => self.remove(id, now),
-                Provisional::Revoked(..) => {}
+                Provisional::Revoked { .. } => {}
             }
         }
     }
 
-    /// Undoes every provisional step.
+    /// Undoes every provisional decision, the latest first.
     pub(crate) fn rollback(&mut self, now: Ticks) {
-        for step in std::mem::take(&mut self.provisional).into_iter().rev() {
-            match step {
+        for decision in std::mem::take(&mut self.provisional).into_iter().rev() {
+            match decision {
                 Provisional::Admitted(id) => {
                     let item = self.item(id);
-                    let (handler, permit) =
-                        (item.handler, item.phase == Phase::Staged { leased: true });
-                    if permit {
-                        self.handlers[handler].taken -= 1;
+                    let handler = item.handler;
+                    if item.phase == (Phase::Staged { leased: true }) {
+                        self.handlers[handler].permits_taken -= 1;
                     }
                     self.remove(id, now);
                 }
@@ -60,7 +63,7 @@ impl Scheduler {
                     item.phase = Phase::Waiting;
                     item.leases -= 1;
                     let handler = item.handler;
-                    self.handlers[handler].taken -= 1;
+                    self.handlers[handler].permits_taken -= 1;
                     self.gates.end_lease(id);
                     self.enqueue(id, now);
                 }
@@ -70,8 +73,10 @@ impl Scheduler {
                         self.enqueue(id, now);
                     }
                 }
-                Provisional::Revoked(id, started) => {
-                    self.item(id).phase = Phase::Leased { started };
+                Provisional::Revoked { id, was_started } => {
+                    self.item(id).phase = Phase::Leased {
+                        started: was_started,
+                    };
                 }
             }
         }

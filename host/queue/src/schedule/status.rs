@@ -1,4 +1,4 @@
-//! What can be asked of the scheduler.
+//! Queries of the scheduler.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,15 @@ use crate::model::clock::Ticks;
 use alert_manager_core::alert::{DeliveryId, Priority, Timestamp};
 use alert_manager_core::gate::GateName;
 
-use super::concurrency::Permits;
+use crate::model::{Abandoned, ByPriority, GateStatus, HandlerCounts, Waiting, WaitsFor};
+
 use super::gates::GateState;
+use super::handler_queue::HandlerQueue;
 use super::turn::PRIORITIES;
 use super::{Phase, Scheduler};
-use crate::model::{ByPriority, GateStatus, HandlerCounts, Left, Waiting, WaitsFor};
 
 impl Scheduler {
-    /// Returns when something becomes due by itself.
+    /// Returns when the next delivery becomes due by its timer, or when all deliveries may run again.
     pub(crate) fn next_due(&self, now: Ticks) -> Option<Ticks> {
         if !self.attached {
             return None;
@@ -27,13 +28,13 @@ impl Scheduler {
         timer.into_iter().chain(next).min()
     }
 
-    /// Returns when the oldest that is not settled was accepted, or sent again. Not that of the first identifier: one that was
-    /// sent again has its old one, and one that came while the clock was wrong has any time.
+    /// Returns when the oldest delivery that is not settled was accepted, or retried by a person. That need not be the one with the
+    /// lowest identifier: a retried delivery keeps its identifier, and the system's clock may have been wrong.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.items.values().map(|i| i.accepted_at).min()
     }
 
-    /// Returns when the oldest critical one that is not settled was accepted.
+    /// As [`Self::oldest`], of critical deliveries alone.
     pub(crate) fn oldest_critical(&self) -> Option<Timestamp> {
         if self.criticals == 0 {
             return None;
@@ -45,17 +46,17 @@ impl Scheduler {
             .min()
     }
 
-    /// Returns what each handler has.
+    /// Returns how many deliveries of each handler wait and run.
     pub(crate) fn counts(&self) -> Vec<HandlerCounts> {
         let mut counts: Vec<HandlerCounts> = self
             .handlers
             .iter()
-            .map(|permits| HandlerCounts {
-                handler: permits.name.clone(),
+            .map(|queue| HandlerCounts {
+                handler: queue.handler.clone(),
                 waiting: 0,
                 by_priority: ByPriority::default(),
                 oldest: None,
-                running: permits.taken,
+                running: queue.permits_taken,
             })
             .collect();
         for item in self.items.values() {
@@ -70,14 +71,14 @@ impl Scheduler {
         counts
     }
 
-    /// Hands nothing out any more; returns every lease, and how far it had come.
-    pub(crate) fn close(&mut self) -> Vec<(DeliveryId, Left)> {
+    /// Stops starting deliveries; returns every lease, and whether a worker had started it.
+    pub(crate) fn close(&mut self) -> Vec<(DeliveryId, Abandoned)> {
         self.closed = true;
         self.items
             .iter()
             .filter_map(|(id, item)| match item.phase {
-                Phase::Leased { started: false } => Some((*id, Left::Unbegun)),
-                Phase::Leased { .. } => Some((*id, Left::UnderWay)),
+                Phase::Leased { started: false } => Some((*id, Abandoned::NotStarted)),
+                Phase::Leased { .. } => Some((*id, Abandoned::Started)),
                 _ => None,
             })
             .collect()
@@ -94,8 +95,8 @@ impl Scheduler {
         if self.alone.is_on(now) {
             return !self.has_one_alone();
         }
-        let has_permit = |handler: usize, priority| self.handlers[handler].has_free(priority);
-        self.handlers.iter().any(Permits::can_pick) || self.gates.can_pick(now, has_permit)
+        let has_permit = |handler: usize, priority| self.handlers[handler].has_permit(priority);
+        self.handlers.iter().any(HandlerQueue::can_pop) || self.gates.can_pick(now, has_permit)
     }
 
     /// Returns how each gate stands, in the order of their names. `at` gives a moment of the schedule as the time of day.
@@ -140,7 +141,7 @@ impl Scheduler {
             return None;
         }
         let rank = (item.rank, id);
-        let earlier = self.lines.get(&item.fingerprint)?.waits_for(id);
+        let earlier = self.fingerprints.get(&item.fingerprint)?.waits_for(id);
         let (what, ahead) = match (earlier, &item.at_gate) {
             (Some(earlier), _) => (WaitsFor::Earlier(earlier), 0),
             (None, Some(at)) => {
@@ -151,9 +152,9 @@ impl Scheduler {
             }
             (None, None) if item.due > now => (WaitsFor::Time(at(item.due)), 0),
             (None, None) => {
-                let permits = &self.handlers[item.handler];
-                let ahead = permits.ready.ahead_of(rank);
-                (WaitsFor::Permit(permits.name.clone()), ahead)
+                let queue = &self.handlers[item.handler];
+                let ahead = queue.ahead_of(rank);
+                (WaitsFor::Permit(queue.handler.clone()), ahead)
             }
         };
         Some(Waiting {

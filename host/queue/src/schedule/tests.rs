@@ -1,9 +1,9 @@
-//! Turns, permits and ordering keys, without a store.
+//! Permits, priorities and ordering keys, without a store.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::model::Beside;
+use crate::model::OtherRoutes;
 
 const NOW: Ticks = 1_000;
 
@@ -34,7 +34,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
     Entrant {
         id: DeliveryId::from_raw(id),
         route: "route".into(),
-        beside: Beside::Nothing,
+        other_routes: OtherRoutes::None,
         fingerprint: Fingerprint(fingerprint),
         pipeline: [name(handler)].into(),
         handler: name(handler),
@@ -51,7 +51,7 @@ fn entrant(id: i64, fingerprint: u64, handler: &str, priority: Priority) -> Entr
     }
 }
 
-/// Admits one of its own ordering key for handler `a` and commits it.
+/// Admits a delivery of handler `a` with an ordering key of its own, and commits it.
 fn admit(scheduler: &mut Scheduler, id: i64, priority: Priority) -> Option<Grant> {
     admit_to(scheduler, id, id.cast_unsigned(), "a", priority)
 }
@@ -74,14 +74,14 @@ fn grant(scheduler: &mut Scheduler, now: Ticks) -> Vec<i64> {
     grants.iter().map(|g| g.lease.id.as_raw()).collect()
 }
 
-/// Ends the lease of `id` and frees its permit.
+/// Ends a lease, and releases its permit.
 fn finish(scheduler: &mut Scheduler, grant: &Grant) {
     scheduler.release_permit(&grant.handler);
     scheduler.end(grant.lease, Ended::Settled, NOW);
 }
 
 #[test]
-fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
+fn a_lease_that_was_not_started_because_of_a_cancellation_that_was_rolled_back_waits_again() {
     let mut scheduler = scheduler(1);
     let lease = admit(&mut scheduler, 1, Priority::Normal).unwrap();
     assert_eq!(scheduler.withdraw(lease.lease.id), Withdrawn::Leased);
@@ -98,7 +98,7 @@ fn a_lease_that_was_refused_for_a_cancellation_that_failed_waits_again() {
 }
 
 #[test]
-fn a_new_delivery_is_leased_at_once_where_a_slot_is_free() {
+fn a_new_delivery_is_leased_at_once_if_a_permit_is_free() {
     let mut scheduler = scheduler(1);
     let first = admit(&mut scheduler, 1, Priority::Normal).unwrap();
     assert_eq!(first.lease.number, 1);
@@ -128,7 +128,7 @@ fn one_fingerprint_on_one_route_runs_in_order() {
 }
 
 #[test]
-fn a_retrying_head_holds_its_lane_until_it_is_settled() {
+fn a_delivery_that_retries_holds_its_ordering_key_until_it_is_settled() {
     let mut scheduler = scheduler(8);
     let firing = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
@@ -172,7 +172,11 @@ fn leases_go_to_the_most_urgent_and_every_tenth_of_the_others_to_the_oldest() {
         finish(&mut scheduler, &granted[0]);
     }
     let critical: Vec<_> = (24..54).collect();
-    assert_eq!(order[..30], critical, "nobody has a turn for its age meanwhile");
+    assert_eq!(
+        order[..30],
+        critical,
+        "nobody has a turn for its age meanwhile"
+    );
     let others = [
         4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 13, 14, 15, 16, 17, 18, 19, 20, 21, 3, 22, 23,
     ];
@@ -193,7 +197,10 @@ fn an_eighth_of_the_permits_is_for_critical_ones() {
     assert!(!scheduler.try_take_permit(critical.lease, &name("a"), NOW));
     assert!(admit(&mut scheduler, 22, Priority::Critical).is_none());
     scheduler.release_permit(&name("a"));
-    assert!(!scheduler.try_take_permit(critical.lease, &name("a"), NOW), "22 has it first");
+    assert!(
+        !scheduler.try_take_permit(critical.lease, &name("a"), NOW),
+        "22 has it first"
+    );
     assert_eq!(grant(&mut scheduler, NOW), [22]);
     for _ in 0..2 {
         assert!(!scheduler.release_permit(&name("a")), "it is kept");
@@ -230,10 +237,17 @@ fn an_ordering_key_has_the_highest_priority_that_waits_on_it() {
 
     // What made it urgent is gone.
     admit_to(&mut scheduler, 9, 99, "a", Priority::Critical);
-    assert_eq!(scheduler.withdraw(DeliveryId::from_raw(9)), Withdrawn::Waiting);
+    assert_eq!(
+        scheduler.withdraw(DeliveryId::from_raw(9)),
+        Withdrawn::Waiting
+    );
     scheduler.commit(NOW);
     assert_eq!(grant(&mut scheduler, NOW), [3]);
-    assert!(scheduler.admit(entrant(10, 99, "a", Priority::Critical), NOW).is_none());
+    assert!(
+        scheduler
+            .admit(entrant(10, 99, "a", Priority::Critical), NOW)
+            .is_none()
+    );
     scheduler.rollback(NOW);
     scheduler.release_permit(&name("a"));
     assert_eq!(grant(&mut scheduler, NOW), [4]);
@@ -253,7 +267,7 @@ fn what_waits_for_a_dependency_is_woken_by_the_highest_priority_of_its_ordering_
 }
 
 #[test]
-fn a_hanging_handler_takes_no_slot_and_no_more_than_half_of_the_queue_from_others() {
+fn a_hanging_handler_takes_no_permit_and_no_more_than_half_of_the_queue_from_others() {
     let mut scheduler = bounded(1, 8, 1 << 20);
     for id in 0..4 {
         assert!(scheduler.has_room(&[name("hangs")]));
@@ -289,7 +303,7 @@ fn what_moves_on_to_another_handler_counts_there() {
 }
 
 #[test]
-fn a_slot_is_taken_out_of_order_only_where_nobody_waits_for_it() {
+fn a_permit_is_taken_out_of_order_only_if_no_delivery_waits_for_it() {
     let mut scheduler = scheduler(1);
     assert!(scheduler.try_take_permit(stranger(), &name("a"), NOW));
     assert!(!scheduler.try_take_permit(stranger(), &name("a"), NOW));
@@ -337,7 +351,7 @@ fn what_was_not_committed_has_not_happened() {
 }
 
 #[test]
-fn a_dead_one_sent_again_goes_before_what_still_waits_on_its_lane() {
+fn a_retried_delivery_runs_before_those_that_wait_on_its_ordering_key() {
     let mut scheduler = scheduler(1);
     let busy = admit(&mut scheduler, 1, Priority::Normal).unwrap();
     admit_to(&mut scheduler, 5, 7, "a", Priority::Normal);
@@ -364,7 +378,7 @@ fn one_sent_again_goes_before_what_came_in_the_same_transaction() {
 }
 
 #[test]
-fn a_lease_given_up_holds_its_lane_until_its_worker_lets_go() {
+fn a_revoked_lease_holds_its_ordering_key_until_its_worker_ends_it() {
     let mut scheduler = scheduler(2);
     let given_up = admit_to(&mut scheduler, 1, 7, "a", Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
@@ -377,7 +391,7 @@ fn a_lease_given_up_holds_its_lane_until_its_worker_lets_go() {
 }
 
 #[test]
-fn one_given_up_while_it_waits_frees_its_lane() {
+fn a_delivery_that_is_cancelled_while_it_waits_frees_its_ordering_key() {
     let mut scheduler = scheduler(1);
     let busy = admit(&mut scheduler, 1, Priority::Normal).unwrap();
     admit_to(&mut scheduler, 2, 7, "a", Priority::Normal);
@@ -420,7 +434,7 @@ fn alerts_are_kept_in_memory_only_up_to_their_bound() {
 }
 
 #[test]
-fn one_that_waits_too_long_for_a_slot_asks_the_next_of_its_pipeline() {
+fn a_delivery_that_waits_too_long_for_a_permit_waits_for_the_next_handler_of_its_pipeline() {
     let mut scheduler = scheduler(1);
     let hanging = admit(&mut scheduler, 1, Priority::Normal).unwrap();
     let two = Entrant {
@@ -440,10 +454,10 @@ fn one_that_waits_too_long_for_a_slot_asks_the_next_of_its_pipeline() {
     assert!(scheduler.next_due(NOW).is_none(), "no timer is left behind");
 }
 
-fn routed(id: i64, route: &str, beside: &[&str]) -> Entrant {
+fn routed(id: i64, route: &str, other_routes: &[&str]) -> Entrant {
     Entrant {
         route: route.into(),
-        beside: Beside::of(beside.iter().map(|route| Arc::from(*route))),
+        other_routes: OtherRoutes::of(other_routes.iter().map(|route| Arc::from(*route))),
         ..entrant(id, 7, "a", Priority::Normal)
     }
 }
@@ -468,7 +482,7 @@ fn one_on_a_new_route_waits_for_all_on_routes_that_are_gone_and_not_for_its_sibl
     assert_eq!(grant(&mut scheduler, NOW), [] as [i64; 0]);
     finish(&mut scheduler, &old[1]);
     assert_eq!(grant(&mut scheduler, NOW), [3, 4], "each route by itself");
-    // What is sent again on a route that is gone goes first, but for what runs.
+    // A retried delivery on a route that the configuration no longer has comes first, but behind one that runs.
     assert!(admit_routed(&mut scheduler, routed(1, "old", &["old", "other old"])).is_none());
     let ended = |scheduler: &mut Scheduler, id: i64| {
         let id = DeliveryId::from_raw(id);
@@ -492,7 +506,7 @@ fn one_on_a_new_route_waits_for_all_on_routes_that_are_gone_and_not_for_its_sibl
     ended(&mut scheduler, 1);
     assert_eq!(grant(&mut scheduler, NOW), [5]);
     ended(&mut scheduler, 5);
-    assert!(scheduler.lines.is_empty());
+    assert!(scheduler.fingerprints.is_empty());
 }
 
 #[test]
@@ -500,7 +514,7 @@ fn one_of_an_earlier_version_waits_for_its_own_route_alone() {
     let mut scheduler = scheduler(9);
     assert!(admit_routed(&mut scheduler, routed(1, "a", &[])).is_some());
     let unknown = Entrant {
-        beside: Beside::Anything,
+        other_routes: OtherRoutes::Any,
         ..routed(2, "b", &[])
     };
     assert!(admit_routed(&mut scheduler, unknown).is_some());
@@ -533,7 +547,7 @@ fn suspects_run_one_at_a_time_and_everything_else_after_them() {
         assert!(scheduler.start(grants[0].lease));
         let ended = match expected {
             2 => Ended::Settled,
-            // It failed: it waits, and is no suspect any more.
+            // It has failed and waits, and is no longer a suspect.
             _ => Ended::Waits {
                 handler: name("a"),
                 due: NOW,
@@ -614,10 +628,10 @@ fn a_suspect_that_runs_alone_has_the_slots_that_the_others_wait_for() {
 }
 
 #[test]
-fn the_oldest_is_told_by_its_time_and_not_by_its_identifier() {
+fn the_oldest_delivery_is_found_by_its_time_and_not_by_its_identifier() {
     let mut scheduler = scheduler(0);
     let at = |second| Timestamp::from_second(second).unwrap();
-    // The first was sent again just now; the last came while the clock was right again.
+    // The first was retried just now; the last was accepted when the time of day was right again.
     for (id, second) in [(1, 900), (2, 5_000), (3, 100)] {
         let entrant = Entrant {
             accepted_at: at(second),
@@ -642,7 +656,7 @@ fn waits(due: Ticks, waits_for: Vec<Dependency>) -> Ended {
     }
 }
 
-/// Ends a lease that waits for something, and gives its permit back.
+/// Ends a lease to wait for dependencies, and releases its permit.
 fn wait_for(scheduler: &mut Scheduler, grant: &Grant, due: Ticks, waits_for: Vec<Dependency>) {
     scheduler.release_permit(&grant.handler);
     scheduler.end(grant.lease, waits(due, waits_for), NOW);
@@ -684,7 +698,7 @@ fn what_is_back_before_a_lease_has_ended_is_not_missed() {
     let again = scheduler.grant(NOW);
     scheduler.commit(NOW);
     assert_eq!(again[0].woken, [(Dependency::Slack, Wake::All)]);
-    // Nothing came back during this one.
+    // No dependency recovered during this lease.
     assert!(scheduler.start(again[0].lease));
     wait_for(
         &mut scheduler,
@@ -717,7 +731,7 @@ fn no_more_than_so_many_dependencies_are_remembered_and_the_latest_are() {
     let origin = |n: usize| Dependency::Origin(format!("https://{n}.example.com"));
     for n in 0..10_000 {
         scheduler.wake(&origin(n), Wake::All, NOW);
-        assert!(scheduler.backs.len() <= 1_024);
+        assert!(scheduler.recoveries.len() <= 1_024);
     }
     wait_for(&mut scheduler, &lease, NOW + 50, vec![origin(9_999)]);
     assert_eq!(grant(&mut scheduler, NOW), [1]);

@@ -1,14 +1,14 @@
-//! What waits for something outside of the server, and goes on when that is back.
+//! Deliveries that wait for a dependency outside the server to recover.
 //!
-//! It is woken by its dependency, the most urgent first, and is due from then on: permits, ordering keys and priorities hold as for
-//! any other delivery that is due.
+//! A delivery that is woken is due: permits, ordering keys and priorities apply to it as to any other.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::model::Wake;
-use crate::model::clock::Ticks;
 use alert_manager_core::alert::DeliveryId;
 use alert_manager_core::journal::Dependency;
+
+use crate::model::Wake;
+use crate::model::clock::Ticks;
 
 use super::turn::Rank;
 use super::{Phase, Scheduler};
@@ -16,17 +16,19 @@ use super::{Phase, Scheduler};
 /// Deliveries by their dependency, then by priority, then by age.
 pub(super) type Waiters = HashMap<Dependency, BTreeSet<Rank>>;
 
-/// How many dependencies are remembered as back. A lease that began long before misses one that is forgotten.
-const BACKS_MAX: usize = 1_024;
+/// How many dependencies have their last recovery remembered. If there are more, the oldest half is forgotten, which a lease that
+/// began before may miss.
+const RECOVERIES_MAX: usize = 1_024;
 
-/// When each dependency was last back, by the number of the wake: a lease under way waits for nothing yet, and would miss it.
+/// The last recovery of each dependency, by a running number. A delivery under lease waits for nothing yet: if it settles to wait
+/// for a dependency that has recovered meanwhile, it is found here.
 #[derive(Debug, Default)]
-pub(super) struct Backs {
+pub(super) struct Recoveries {
     count: u64,
     last: HashMap<Dependency, u64>,
 }
 
-impl Backs {
+impl Recoveries {
     pub(super) fn count(&self) -> u64 {
         self.count
     }
@@ -42,25 +44,25 @@ impl Backs {
             *last = self.count;
             return;
         }
-        if self.last.len() >= BACKS_MAX {
+        if self.last.len() >= RECOVERIES_MAX {
             let mut counts: Vec<_> = self.last.values().copied().collect();
-            let (_, middle, _) = counts.select_nth_unstable(BACKS_MAX / 2);
+            let (_, middle, _) = counts.select_nth_unstable(RECOVERIES_MAX / 2);
             let middle = *middle;
             self.last.retain(|_, last| *last > middle);
         }
         self.last.insert(dependency.clone(), self.count);
     }
 
-    /// Returns which of these were back after so many wakes.
+    /// Returns those of the dependencies that have recovered after the first `count` recoveries.
     pub(super) fn since(&self, count: u64, of: &[Dependency]) -> Vec<Dependency> {
-        let was_back = |d: &&Dependency| self.last.get(*d).is_some_and(|last| *last > count);
-        of.iter().filter(was_back).cloned().collect()
+        let recovered = |d: &&Dependency| self.last.get(*d).is_some_and(|last| *last > count);
+        of.iter().filter(recovered).cloned().collect()
     }
 }
 
 impl Scheduler {
-    /// Notes what a delivery waits for.
-    pub(super) fn await_all(&mut self, id: DeliveryId, waits_for: Vec<Dependency>) {
+    /// Has a delivery wait for dependencies.
+    pub(super) fn wait_for_all(&mut self, id: DeliveryId, waits_for: Vec<Dependency>) {
         let rank = self.items[&id].rank;
         for dependency in &waits_for {
             let waiters = self.waiters.entry(dependency.clone()).or_default();
@@ -69,8 +71,8 @@ impl Scheduler {
         self.item(id).waits_for = waits_for;
     }
 
-    /// Notes that a delivery waits for nothing any more.
-    pub(super) fn await_none(&mut self, id: DeliveryId) {
+    /// Has a delivery wait for no dependency any more.
+    pub(super) fn stop_waiting(&mut self, id: DeliveryId) {
         let Some(item) = self.items.get_mut(&id) else {
             return;
         };
@@ -85,10 +87,10 @@ impl Scheduler {
         }
     }
 
-    /// Makes due what waits for `dependency`, all of it or the most urgent; returns how many.
+    /// Makes the deliveries due that wait for `dependency`; returns how many.
     pub(crate) fn wake(&mut self, dependency: &Dependency, which: Wake, now: Ticks) -> usize {
         if which == Wake::All {
-            self.backs.note(dependency);
+            self.recoveries.note(dependency);
         }
         let Some(waiters) = self.waiters.get(dependency) else {
             return 0;
@@ -104,17 +106,17 @@ impl Scheduler {
         };
         for id in &ids {
             self.item(*id).woken.push((dependency.clone(), which));
-            self.hurry(*id, now);
+            self.make_due(*id, now);
         }
         ids.len()
     }
 
-    /// Makes a delivery due that waits for its time.
-    pub(crate) fn hurry(&mut self, id: DeliveryId, now: Ticks) {
+    /// Makes a delivery due that waits for another try.
+    pub(crate) fn make_due(&mut self, id: DeliveryId, now: Ticks) {
         if !self.is_waiting(id) || self.items[&id].due <= now {
             return;
         }
-        self.await_none(id);
+        self.stop_waiting(id);
         self.item(id).due = now;
         if self.is_next(id) {
             self.dequeue(id);
@@ -128,7 +130,7 @@ impl Scheduler {
         item.is_some_and(|item| item.phase == Phase::Waiting)
     }
 
-    /// Returns what deliveries wait for.
+    /// Returns the dependencies that deliveries wait for.
     pub(crate) fn awaited(&self) -> Vec<Dependency> {
         self.waiters.keys().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! What rules decide, as it is handed to a store.
+//! The changes that a transaction makes to a store.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,20 +7,20 @@ use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Timestamp}
 use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::Entry;
 
-use crate::model::{CutOff, EventChange, Lease, NewDelivery, Stands, Text};
+use crate::model::{AfterLease, CrashOutcome, EventChange, Lease, NewDelivery, Text};
 
-/// What rules decide, ready to be stored.
+/// A change, as the rules have decided it.
 #[derive(Clone, Debug)]
 pub(crate) enum Change<'m> {
     /// A new delivery, with its alert.
     Insert(NewDelivery<'m>),
-    /// A delivery is leased once more.
+    /// A delivery is leased.
     Grant(Lease),
-    /// How far a leased delivery is.
+    /// A leased delivery has progressed.
     Progress { lease: Lease, progress: Text<'m> },
     /// A lease ends.
     Settle(Settle<'m>),
-    /// A lease ends that was taken away before: only its story is kept, if the delivery still is.
+    /// A revoked lease ends: only its progress and story are stored, if the delivery still is.
     Lose {
         lease: Lease,
         progress: &'m str,
@@ -32,26 +32,27 @@ pub(crate) enum Change<'m> {
         step: u32,
         entries: Cow<'m, [Entry]>,
     },
-    /// A dead delivery is sent again.
+    /// A dead delivery is queued again, by a person or a re-send.
     Revive(Revive),
-    /// A delivery that waits for its time is due. Its progress, if it has any, says so too.
-    Hurry {
+    /// A delivery that waits for another try is due now. `progress` is the lease of its latest progress, and that progress with
+    /// every pending step due; absent if it has none.
+    MakeDue {
         id: DeliveryId,
         progress: Option<(u32, String)>,
     },
     /// A person has cancelled a delivery.
     Cancel { id: DeliveryId, at: Timestamp },
     /// The server died under a lease.
-    CutOff(CutOff),
-    /// What is remembered of an event.
+    Crashed(CrashOutcome),
+    /// What is remembered of an event changes.
     Remember(EventChange),
-    /// A part of a body was refused, and is kept as a delivery.
+    /// A refused part of a body is kept as a dead delivery.
     KeepPart {
         digest: [u8; 32],
         kept_as: DeliveryId,
         at: Timestamp,
     },
-    /// A part of a body came again.
+    /// A refused part of a body was sent again.
     PartAgain { digest: [u8; 32], at: Timestamp },
     /// A death is to be reported later, with others of its class.
     Unreported {
@@ -59,26 +60,26 @@ pub(crate) enum Change<'m> {
         id: DeliveryId,
         died_at: Timestamp,
     },
-    /// This is to be looked at later, alone; nothing if it is to be already.
+    /// This dead delivery is to be looked at later, alone. Changes nothing if that is stored already.
     UnreportedAlone {
         class: String,
         id: DeliveryId,
         at: Timestamp,
     },
-    /// A class is reported.
+    /// The deaths of a class are reported.
     Reported { class: String },
-    /// A delivery lives again whose death was not reported: its next death is the first to be.
+    /// A delivery is queued again before its death was reported: its next death counts as the first.
     ForgetDeath(DeliveryId),
-    /// Earlier deaths up to this one were looked at; nothing if there are no more.
+    /// Earlier deaths were looked at up to this one; to the last if it is absent.
     EarlierDeathsSeen(Option<DeliveryId>),
-    /// The alarms that were raised and have not ended.
+    /// These are the alarms that were raised and have not ended.
     Alarms(BTreeSet<Fingerprint>),
     /// A service has said to wait: a gate is closed until then, in milliseconds since 1970.
     CloseGate { name: GateName, until_ms: i64 },
 }
 
 impl Change<'_> {
-    /// Returns the lease under which it is made, if it is made under one.
+    /// Returns the lease under which the change is made, if there is one.
     pub(crate) fn lease(&self) -> Option<Lease> {
         match self {
             Self::Settle(settle) => Some(settle.lease),
@@ -95,35 +96,35 @@ impl Change<'_> {
 #[derive(Clone, Debug)]
 pub(crate) struct Settle<'m> {
     pub(crate) lease: Lease,
-    pub(crate) stands: Stands<'m>,
+    pub(crate) after: AfterLease<'m>,
     pub(crate) last_error: Option<&'m str>,
     pub(crate) progress: &'m str,
     /// Present if this lease counts as an attempt.
     pub(crate) story: Option<&'m str>,
 }
 
-/// How a dead delivery goes on.
+/// A dead delivery is queued again.
 #[derive(Clone, Debug)]
 pub(crate) struct Revive {
     pub(crate) id: DeliveryId,
     pub(crate) at: Timestamp,
-    /// Whose concurrency permit it needs next.
+    /// The handler whose concurrency permit it needs next.
     pub(crate) handler: HandlerName,
-    /// The lease that it has at once, if any.
+    /// Its lease, if it is leased in the same transaction.
     pub(crate) lease: Option<Lease>,
-    /// True if this is the second chance that a re-send gives.
+    /// True if a re-send of its event revives it, which happens once.
     pub(crate) resent: bool,
-    /// The lease of its latest progress, and that progress with what failed to be tried anew.
+    /// The lease of its latest progress, and that progress with its failed steps pending again.
     pub(crate) progress: Option<(u32, String)>,
 }
 
-/// What a change came to.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
     /// It is made.
     Done,
-    /// A lease has ended; the delivery has had so many attempts.
+    /// A lease has ended; the delivery has had this number of attempts.
     Settled { attempts: u32 },
-    /// The lease no longer holds: nothing is changed.
+    /// The lease is no longer valid: nothing is changed.
     Fenced,
 }

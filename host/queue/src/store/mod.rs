@@ -1,10 +1,11 @@
-//! Where deliveries are kept: what the thread that writes asks of a store, one transaction at a time.
+//! The interface of a store, which keeps deliveries and decides nothing.
 //!
-//! The rules decide what becomes of alerts and deliveries, the schedule when; a store keeps it, and decides nothing. Its calls on
-//! the way of a write block, and are made by the committer's thread alone.
+//! The committer's thread alone calls [`Store`] and [`Txn`], one transaction at a time; these calls block. A [`Reader`] answers
+//! queries on other threads.
 
 mod change;
 pub(crate) mod sqlite;
+mod url;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,11 +17,12 @@ use alert_manager_core::gate::GateName;
 use alert_manager_core::journal::{KvChange, KvQuota, KvReply, Recorded};
 
 use crate::model::{
-    Chosen, Delivery, Filter, Known, LastEnd, Left, OnKey, OpenError, OrderingKey, Owner, Page,
-    ReadError, Row, Run, Selection, State, Story,
+    Abandoned, Contents, Delivery, Filter, Follower, Grant, Known, LastEnd, OpenError, Owner, Page,
+    Position, ReadError, RetryBatch, Row, Run, Selection, State, Story,
 };
 
 pub(crate) use change::{Applied, Change, Revive, Settle};
+pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// A durable store.
 pub(crate) trait Store: Send + fmt::Debug + 'static {
@@ -29,90 +31,94 @@ pub(crate) trait Store: Send + fmt::Debug + 'static {
     where
         Self: 's;
 
-    /// Reads what an earlier process left: each delivery that is not settled is given to `each`, in the order of acceptance, with
-    /// how far its lease had come, if it had one.
+    /// Reads what an earlier process left. Calls `each` with each delivery that is not settled, in the order of acceptance, and
+    /// with how far its lease had come, if it had one.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn recover(&mut self, each: impl FnMut(Row, Option<Left>)) -> Result<Found, OpenError>;
+    fn recover(&mut self, each: impl FnMut(Row, Option<Abandoned>)) -> Result<Found, OpenError>;
 
-    /// Says that the store cannot be opened for this reason.
+    /// Returns the error of a start that failed with `error`.
     fn refused(&self, error: StoreError) -> OpenError;
 
     /// Begins a transaction.
     fn begin(&mut self) -> Result<Self::Txn<'_>, StoreError>;
 
-    /// Finds out what became of the last transaction, after [`Committed::Unknown`].
+    /// Returns whether the last transaction was committed, after [`Committed::Unknown`].
     fn resolve(&mut self) -> Result<Resolved, StoreError>;
 
-    /// Removes a little of what is too old or too much, if that is due.
-    fn tidy(&mut self, now: Timestamp) -> Result<Tidied, StoreError>;
+    /// Runs one step of retention, if it is due: removes a few deliveries that are too old, or that make the store too large.
+    fn run_retention(&mut self, now: Timestamp) -> Result<RetentionRun, StoreError>;
 
-    /// Finds out whether the store can be written, by a transaction that changes nothing.
+    /// Checks that the store can be written, with a transaction that changes nothing.
     fn probe(&mut self) -> Result<(), StoreError>;
 
-    /// Returns when the store has something to do though nobody asks for it: [`Self::tidy`], or a transaction of its own.
+    /// Returns when the store next needs [`Self::run_retention`], or a transaction though there is nothing to write.
     fn next_step(&self) -> Option<Instant>;
 
-    /// Returns true if a transaction is due though there is nothing to write: the store has put something off.
+    /// Returns true if a transaction is due though there is nothing to write, because the store has deferred a write.
     fn is_transaction_due(&self) -> bool;
 
-    /// Returns what answers questions beside the committer.
+    /// Returns a reader for other threads.
     fn reader(&self) -> Arc<dyn Reader>;
 
-    /// Gives leases back that nobody will end any more, and closes the store. One that no worker has begun is taken back as if it
-    /// had never been; one that was begun counts as cut off, without counting as a death of the server.
-    fn close(self, left: &[(DeliveryId, Left)]) -> Result<(), StoreError>;
+    /// Ends leases that no worker will end, and closes the store. One that was not started is undone, as if it had not been
+    /// granted. One that was started is marked as interrupted, but not as a death of the server.
+    fn close(self, abandoned: &[(DeliveryId, Abandoned)]) -> Result<(), StoreError>;
 }
 
-/// A transaction. What it reads is what was committed, and what this transaction has applied.
+/// A transaction. It reads what was committed, and what it has applied itself.
 pub(crate) trait Txn {
-    /// Returns the time by which the transaction is dated.
+    /// Returns the time of the transaction, which dates what it stores.
     fn now(&self) -> Timestamp;
 
-    /// Returns what is known of the starts of these events. It stays true until the transaction ends: another server that asks
-    /// for one of them waits.
+    /// Returns what is remembered of the starts of these events. They are locked until the transaction ends: another server that
+    /// recalls one of them waits.
     fn recall(&mut self, events: &[Event]) -> Result<Vec<Known>, StoreError>;
 
-    /// Returns the firings of a fingerprint that no resolved has ended, the one that began last first: no more than `most`, among
-    /// the latest [`OPEN_AMONG`](crate::model::OPEN_AMONG).
+    /// Returns at most `most` firings of a fingerprint that no resolved has ended, the latest first. Searches the latest [`OPEN_AMONG`](crate::model::OPEN_AMONG) starts.
     fn open_firings(&mut self, of: Fingerprint, most: usize) -> Result<Vec<Event>, StoreError>;
 
-    /// Returns deliveries, as the rules go by them.
+    /// Returns deliveries, absent if they are not stored.
     fn rows(&mut self, ids: &[DeliveryId]) -> Result<Vec<Option<Row>>, StoreError>;
 
-    /// Returns alerts and progress of deliveries that are stored.
+    /// Returns the alerts and progress of deliveries that are stored.
     fn contents(&mut self, of: &[Wanted]) -> Result<Vec<Contents>, StoreError>;
 
     /// Returns a delivery as it is listed.
     fn delivery(&mut self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
 
-    /// Returns true if a step of a delivery from this one on has changed something outside the server.
+    /// Returns true if step `from_step` of a delivery, or a later one, has changed something outside the server.
     fn has_effect(&mut self, id: DeliveryId, from_step: u32) -> Result<bool, StoreError>;
 
-    /// Returns how deliveries stand, and how often each was leased.
+    /// Returns the state of each delivery and its number of leases; absent if it is not stored.
     fn states(&mut self, ids: &[DeliveryId]) -> Result<Vec<Option<(State, u32)>>, StoreError>;
 
-    /// Gives every delivery after `after` that held an alert to `each`, in the order of acceptance.
-    fn follow(&mut self, after: DeliveryId, each: impl FnMut(OnKey<'_>)) -> Result<(), StoreError>;
+    /// Calls `each` with every delivery after `after`, in the order of acceptance, except refused parts of bodies.
+    fn followers(
+        &mut self,
+        after: DeliveryId,
+        each: impl FnMut(Follower<'_>),
+    ) -> Result<(), StoreError>;
 
-    /// Returns what each of these parts of bodies is kept as, if one like it came before and is still kept.
+    /// Returns the deliveries as which these refused parts of bodies are kept; absent if the part is not stored.
     fn parts(&mut self, digests: &[[u8; 32]]) -> Result<Vec<Option<DeliveryId>>, StoreError>;
 
-    /// Returns the first classes of deaths that are not reported yet.
+    /// Returns at most `most` classes of deaths that are not reported yet, ordered by class.
     fn unreported(&mut self, most: u32) -> Result<Vec<Unreported>, StoreError>;
 
-    /// Returns the next deaths of a time in which none was reported when it came; nothing if all were looked at.
+    /// Returns at most `most` deaths from before the store gathered unreported ones, some of which may have no notice; nothing if all
+    /// of them were looked at.
     fn earlier_deaths(&mut self, most: u32) -> Result<Option<EarlierDeaths>, StoreError>;
 
     /// Returns the alarms that were raised and have not ended.
     fn alarms(&mut self) -> Result<BTreeSet<Fingerprint>, StoreError>;
 
-    /// Makes a change to a handler's own state; returns what it came to, and whether anything is different now.
+    /// Changes the key-value state of a handler; returns the reply, and true if the state has changed.
     fn kv(&mut self, op: &KvOp<'_>) -> Result<(KvReply, bool), StoreError>;
 
-    /// Makes changes, in their order. What each came to is appended to `answers`: a change under a lease that no longer holds is
-    /// [`Applied::Fenced`], and spoils no other.
+    /// Makes changes in order, and appends the result of each to `answers`. A change under a lease that is no longer valid is
+    /// [`Applied::Fenced`], and does not affect the others.
     fn apply(
         &mut self,
         changes: &[Change<'_>],
@@ -123,14 +129,14 @@ pub(crate) trait Txn {
     fn commit(self) -> Committed;
 }
 
-/// What became of a transaction.
+/// The result of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Committed {
     /// It is durable.
     Yes,
     /// Nothing of it is stored.
     RolledBack(StoreError),
-    /// The store did not answer: [`Store::resolve`] finds out.
+    /// The store did not answer: [`Store::resolve`] returns the result.
     #[allow(
         dead_code,
         reason = "a store behind a network answers so; the suite's faults do"
@@ -138,7 +144,7 @@ pub(crate) enum Committed {
     Unknown,
 }
 
-/// What [`Store::resolve`] found.
+/// The result of [`Store::resolve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
     dead_code,
@@ -151,17 +157,17 @@ pub(crate) enum Resolved {
     RolledBack,
 }
 
-/// Why a store did not do what it was asked for.
+/// Why a store failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(
     dead_code,
     reason = "a store behind a network fails in more ways than a file"
 )]
 pub(crate) enum StoreError {
-    /// The transaction met another one: the same again may do.
+    /// It conflicted with another transaction: repeating it may succeed.
     #[error("{0}")]
     Repeat(String),
-    /// The store does not answer, or has no room now.
+    /// The store does not answer, or is full. That may pass by itself.
     #[error("{0}")]
     Away(String),
     /// The store refuses every write.
@@ -170,7 +176,7 @@ pub(crate) enum StoreError {
     /// Another server has taken over.
     #[error("another server has taken over")]
     Fenced,
-    /// What is stored, or was to be stored, is broken.
+    /// What is stored, or was to be stored, is invalid.
     #[error("{0}")]
     Fatal(String),
 }
@@ -181,28 +187,28 @@ impl From<serde_json::Error> for StoreError {
     }
 }
 
-/// What a start found in a store.
+/// What [`Store::recover`] found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// How the process that had it before ended, as far as the store says.
+    /// How the last process ended.
     pub(crate) last_end: LastEnd,
-    /// In whose name leases are given from now on: every start has its own.
+    /// The owner of the leases that are granted from now on.
     pub(crate) owner: Owner,
-    /// The last identifier that was given out.
+    /// The last identifier that was assigned.
     pub(crate) last_id: i64,
-    /// The store's own, for what must be random and yet the same on every attempt.
+    /// The store's own random secret, from which keys are derived that stay the same over restarts.
     pub(crate) secret: [u8; 32],
-    /// Dead letters.
+    /// How many dead letters there are.
     pub(crate) dead_letters: u64,
-    /// True if something is unreported.
+    /// True if there are deaths that are not reported yet.
     pub(crate) is_unreported: bool,
-    /// Open deliveries whose end may end a notice, with their routes: those that were sent again, and notices.
+    /// Unsettled deliveries whose end may end a notice, with their routes: revived ones, and notices.
     pub(crate) watched: Vec<(DeliveryId, String)>,
     /// The gates that a service had closed, each with when it opens, in milliseconds since 1970.
     pub(crate) closed_gates: Vec<(GateName, i64)>,
 }
 
-/// What is wanted of a delivery.
+/// Which contents of a delivery are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) id: DeliveryId,
@@ -210,12 +216,16 @@ pub(crate) struct Wanted {
     pub(crate) progress: bool,
 }
 
-/// What was wanted, as JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Contents {
-    pub(crate) alert: Option<String>,
-    /// Absent before the first lease of the delivery has ended, or noted anything.
-    pub(crate) progress: Option<String>,
+impl Wanted {
+    /// Returns what has to be read for a lease: the alert if it is not in memory, and the progress if this is not the first
+    /// lease.
+    pub(crate) fn by(grant: &Grant) -> Self {
+        Self {
+            id: grant.lease.id,
+            alert: grant.alert.is_none(),
+            progress: grant.lease.number > 1,
+        }
+    }
 }
 
 /// Deaths of one class that are not reported yet.
@@ -228,16 +238,16 @@ pub(crate) struct Unreported {
     pub(crate) ids: Vec<DeliveryId>,
 }
 
-/// Dead deliveries of a time in which no death was reported when it came.
+/// Deliveries that died before the store gathered unreported deaths.
 #[derive(Debug)]
 pub(crate) struct EarlierDeaths {
-    /// None if there are no more.
+    /// Empty if there are no more.
     pub(crate) deliveries: Vec<Delivery>,
     /// The end of that time, in milliseconds since 1970.
     pub(crate) until_ms: i64,
 }
 
-/// A change to a handler's own state.
+/// A change to the key-value state of a handler.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KvOp<'m> {
     pub(crate) handler: &'m HandlerName,
@@ -246,42 +256,42 @@ pub(crate) struct KvOp<'m> {
     pub(crate) quota: KvQuota,
 }
 
-/// What [`Store::tidy`] removed.
+/// What one step of retention removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tidied {
-    /// Because they were settled longer ago than `retention.time`.
+pub(crate) struct RetentionRun {
+    /// Deliveries that were settled longer ago than `retention.time`.
     pub(crate) by_time: Removed,
-    /// Before that, because the store was larger than `retention.size`.
+    /// Younger deliveries, removed because the store was larger than `retention.size`.
     pub(crate) by_size: Removed,
     /// How many of them were dead letters.
     pub(crate) dead_letters: u64,
 }
 
-/// Deliveries by how they had ended.
+/// How many deliveries were removed, by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
     pub(crate) done: u64,
     pub(crate) dead: u64,
 }
 
-/// Answers questions beside the committer, without ever holding it up. Each answer is one view of the store.
+/// Answers queries without blocking the committer. Each answer is one consistent view of the store.
 pub(crate) trait Reader: fmt::Debug + Send + Sync {
     /// Returns a page of deliveries, newest first.
     fn list(&self, filter: &Filter) -> Result<Page, ReadError>;
 
-    /// Returns everything that is known of a delivery.
+    /// Returns everything that is stored of a delivery.
     fn story(&self, id: DeliveryId) -> Result<Option<Story>, ReadError>;
 
     /// Returns a delivery as it is listed.
     fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, ReadError>;
 
-    /// Returns what a step has on record.
+    /// Returns the recorded calls of a step.
     fn recorded(&self, id: DeliveryId, step: u32) -> Result<Recorded, ReadError>;
 
-    /// Returns where the firing of an event's start has run.
+    /// Returns the runs of the firing with the same start as `event`, with their deliveries.
     fn runs(&self, event: Event) -> Result<Vec<(Run, Option<Row>)>, ReadError>;
 
-    /// Reads a value of a handler's own state.
+    /// Reads a value of a handler's key-value state.
     fn kv_get(
         &self,
         handler: &HandlerName,
@@ -289,19 +299,23 @@ pub(crate) trait Reader: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// Returns the deliveries of a selection after `after` that held an alert, in the order of acceptance, but for what a
-    /// person has cancelled, and for dead notices of the server's own: what they say may be over, or was reported by another
-    /// way, or is reported anew if what they are about dies again. At most `count_max` are looked at, whatever their labels.
+    /// Returns the deliveries of a selection after `after`, in the order of acceptance. Leaves out refused parts of bodies, cancelled
+    /// deliveries, and dead notices about dead letters: what a notice says may be over, may have been reported by another route, and
+    /// is reported again if the delivery dies again. Reads at most `count_max`, including those whose labels are not selected.
     fn selected(
         &self,
         selection: &Selection,
         after: Option<DeliveryId>,
         count_max: u32,
-    ) -> Result<Chosen, ReadError>;
+    ) -> Result<RetryBatch, ReadError>;
 
-    /// Returns the ordering key of a delivery that held an alert.
-    fn ordering_key(&self, id: DeliveryId) -> Result<Option<OrderingKey>, ReadError>;
+    /// Returns the position of a delivery; nothing if it is not stored, or is a refused part of a body.
+    fn position(&self, id: DeliveryId) -> Result<Option<Position>, ReadError>;
 
-    /// Gives every delivery after `after` that held an alert to `each`, in the order of acceptance.
-    fn follow(&self, after: DeliveryId, each: &mut dyn FnMut(OnKey<'_>)) -> Result<(), ReadError>;
+    /// Calls `each` with every delivery after `after`, in the order of acceptance, except refused parts of bodies.
+    fn followers(
+        &self,
+        after: DeliveryId,
+        each: &mut dyn FnMut(Follower<'_>),
+    ) -> Result<(), ReadError>;
 }

@@ -1,15 +1,14 @@
 //! `listen`, `insecure`, `external_url`, `handlers_dir`, `store` and `retention`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 
 use url::Url;
 
+use crate::config::Config;
 use crate::config::compare::{Compare, Restart};
 use crate::config::decode::{Decoding, Part};
 use crate::config::key::{Key, Written};
-use crate::config::{Config, Store};
-use crate::queue;
+use crate::queue::{self, StoreUrl};
 use crate::units::{format_duration, format_size};
 
 pub(in crate::config) const LISTEN: Part = Part {
@@ -164,51 +163,30 @@ pub(in crate::config) const STORE: Part = Part {
     restart: Restart::Yes,
 };
 
-/// The file without `store`, in the working directory.
-pub(in crate::config) const STORE_DEFAULT: &str = "alert-manager.db";
-
 fn store(d: &mut Decoding<'_>) {
     if let Some((node, path)) = d.top.take("store")
         && let Some(text) = d.reader.text(node, &path)
     {
-        match parse_store(text) {
-            Ok(Store::Sqlite(file)) => {
-                let file = d.reader.resolve(&file.to_string_lossy());
-                d.config.store = Store::Sqlite(file);
-            }
+        match text.parse::<StoreUrl>() {
+            Ok(store) => d.config.store = store.relative_to(d.reader.folder()),
             // The URL may hold a password: it is not repeated.
-            Err(advice) => d.reader.fail(
+            Err(error) => d.reader.fail(
                 node.at,
                 "store is not a store that this version supports".into(),
-                advice,
+                error.to_string(),
             ),
         }
     }
     if let Some(text) = (d.env)("ALERT_MANAGER_STORE") {
-        match parse_store(&text) {
+        match text.parse() {
             Ok(store) => d.config.store = store,
-            Err(advice) => {
-                d.config.store = Store::Sqlite(STORE_DEFAULT.into());
+            Err(error) => {
+                d.config.store = StoreUrl::default();
                 let message = "it is not a store that this version supports";
-                d.reader
-                    .fail_outside("the variable ALERT_MANAGER_STORE", message, advice);
+                let variable = "the variable ALERT_MANAGER_STORE";
+                d.reader.fail_outside(variable, message, error.to_string());
             }
         }
-    }
-}
-
-/// Reads `sqlite:FILE`, with the path as written.
-fn parse_store(text: &str) -> Result<Store, &'static str> {
-    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-        return Err("PostgreSQL is not supported by this version: write sqlite:FILE");
-    }
-    let path = text
-        .strip_prefix("sqlite:")
-        .map(|path| path.strip_prefix("//").unwrap_or(path))
-        .filter(|path| !path.is_empty() && !path.starts_with(':'));
-    match path {
-        Some(path) => Ok(Store::Sqlite(Path::new(path).into())),
-        None => Err("write sqlite:FILE, as in sqlite:alert-manager.db"),
     }
 }
 

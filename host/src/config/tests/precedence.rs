@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::{CLOSED, Given, good, problems};
 use crate::alert::HandlerName;
-use crate::config::{Config, Overrides, Store};
+use crate::config::{Config, Overrides};
+use crate::queue::StoreUrl;
 
 #[test]
 fn without_a_file_every_handler_may_post_to_one_channel_in_preview() {
     let config = Given::new().bare().unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
-    assert_eq!(config.store, Store::Sqlite("alert-manager.db".into()));
+    assert_eq!(config.store, StoreUrl::Sqlite("alert-manager.db".into()));
     assert_eq!(config.handlers_dir, Path::new("handlers"));
     assert!(config.slack.preview);
     assert_eq!(config.slack.channels["alerts"], "#alerts");
@@ -34,7 +35,7 @@ fn without_a_file_every_handler_may_post_to_one_channel_in_preview() {
     );
     assert_eq!(config.slack.channels["alerts"], "#night");
     assert_eq!(config.slack.api_url.as_str(), "http://127.0.0.1:1/api/");
-    assert_eq!(config.store, Store::Sqlite("/tmp/x.db".into()));
+    assert_eq!(config.store, StoreUrl::Sqlite("/tmp/x.db".into()));
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_flag_overrides_a_variable_and_a_variable_overrides_the_file() {
     let (mut given, config) = given.load_text(text);
     let config = config.unwrap();
     assert_eq!(config.listen.port(), 2);
-    assert_eq!(config.store, Store::Sqlite("b.db".into()));
+    assert_eq!(config.store, StoreUrl::Sqlite("b.db".into()));
     assert_eq!(
         config.slack.token.unwrap().read().unwrap().expose(),
         "from-variable"

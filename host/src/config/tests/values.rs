@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Given, good};
 use crate::alert::{HandlerName, Labels};
-use crate::config::Store;
+use crate::queue::StoreUrl;
 use crate::router::Router;
 use crate::runtime::{CredentialKind, Limits, Proxy, SlackRate};
 use crate::secret::Authorization;
@@ -65,7 +65,10 @@ fn every_key_is_read() {
         given.path("handlers"),
         "relative to the file"
     );
-    assert_eq!(config.store, Store::Sqlite(given.path("alert-manager.db")));
+    assert_eq!(
+        config.store,
+        StoreUrl::Sqlite(given.path("alert-manager.db"))
+    );
     assert_eq!(config.queue.retention_time, Duration::from_secs(3 * 86_400));
     assert_eq!(config.queue.retention_bytes_max, 1 << 30);
     assert_eq!(config.webhook.body_bytes_max, 1 << 20);

@@ -1,4 +1,4 @@
-//! Alerts of the server's own are raised once, and end.
+//! Alarms are raised once, and end.
 
 use super::*;
 
@@ -115,7 +115,7 @@ pub(in crate::conformance) async fn an_alarm_that_has_ended_may_fire_again_under
     assert_eq!(bench.notices().await.len(), 6);
 }
 
-pub(in crate::conformance) async fn the_alarms_that_fire_are_known_after_a_restart_whatever_senders_send<
+pub(in crate::conformance) async fn the_alarms_that_fire_are_known_after_a_restart_even_if_a_sender_sends_the_same_alert<
     B: Bench,
 >() {
     let mut bench = Harness::<B>::new().by_ways(three());

@@ -1,4 +1,4 @@
-//! What was reported and is over after all is resolved where it was reported.
+//! A notice that is out of date is resolved on the ways by which it was reported.
 
 use super::*;
 
@@ -11,7 +11,7 @@ pub(in crate::conformance) async fn what_was_reported_and_is_done_after_all_is_r
     bench.end_after_a_message(ROUTES[1], Next::Done).await;
     bench.clock.advance(Duration::from_secs(1));
     bench.queue.retry(id, Force::No).await.unwrap();
-    // What is revived is known after a crash, too.
+    // The revival is known after a crash, too.
     let mut bench = bench.crash().by_ways(three());
     bench.fail(id).await;
     bench.end_after_a_message(ROUTES[0], Next::Done).await;
@@ -108,7 +108,7 @@ pub(in crate::conformance) async fn a_re_send_leaves_a_notice_in_force_until_it_
     let answer = bench.queue.is_out_of_date(&notice.alert).await;
     assert!(!answer.unwrap(), "another death would not be reported");
     assert_eq!(bench.run(Next::Done).await, id);
-    // It was under way then: its end is stored when it has been sent.
+    // It was under way, so its resolved is stored once it has been sent.
     assert_eq!(bench.notices().await.len(), 1);
     bench.settle(&notice, Next::Done);
     bench.queue.release_permit(&notice.handler);

@@ -1,4 +1,4 @@
-//! Dead letters are reported: what is stored with a death, and by which way it goes.
+//! Dead letters are reported: which notices are stored with a death, and which ways they take.
 
 use super::prelude::*;
 
@@ -217,7 +217,7 @@ fn narrow<B: Bench>(notices: Notices) -> Harness<B> {
 }
 
 impl<B: Bench> Harness<B> {
-    /// Has a handler take no more, and returns what runs.
+    /// Fills the queue of a handler, and returns the delivery that runs.
     async fn fill(&mut self, handler: &str) -> Leased {
         for waits in ["W1", "W2"] {
             let mut own = firing(&format!("{waits} of {handler}"));
@@ -227,13 +227,13 @@ impl<B: Bench> Harness<B> {
         self.lease().await
     }
 
-    /// Ends what has filled a handler.
+    /// Ends the deliveries that have filled a handler.
     async fn drain(&mut self, first: &Leased) {
         self.settle(first, Next::Done);
         self.run(Next::Done).await;
     }
 
-    /// Lets a notice wait for Slack for an hour.
+    /// Settles a notice to wait for Slack for an hour.
     async fn wait_for_slack(&self, leased: &Leased) {
         let until = from_millis(self.clock.now().as_millisecond() + 3_600_000);
         let handler = leased.handler.clone();

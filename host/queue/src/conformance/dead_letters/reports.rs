@@ -1,4 +1,4 @@
-//! Each death is reported by what is stored with it, and many are a few notices.
+//! Each death is reported by a notice that is stored with it, and many deaths by a few notices.
 
 use super::*;
 
@@ -86,7 +86,7 @@ pub(in crate::conformance) async fn what_died_while_nobody_was_to_be_notified_is
 >() {
     let mut bench = Harness::<B>::new();
     let failed = bench.die("A").await;
-    // Three deaths of the server, the last of which nobody can be notified of before the start has ended.
+    // The server dies three times. Nobody can be notified of the last death before the start has ended.
     let under = bench.accept_new(firing("B")).await;
     for _ in 0..3 {
         assert_eq!(bench.lease().await.id, under);
@@ -132,7 +132,7 @@ pub(in crate::conformance) async fn what_is_reported_together_survives_a_transac
     bench.bench.fail_on(Write::InsertOn(DEAD_LETTER_ROUTE));
     let bench = bench.reporting();
     bench.advance(WINDOW);
-    // The queue is well again at once: it was due then, and is not before the next window.
+    // The store can be written again at once. The report was due before, and is due again after a window.
     eventually(async || bench.bench.failures() > 0).await;
     bench.fail_writes(false);
     eventually(async || bench.queue.unwritable().is_none()).await;
@@ -184,4 +184,23 @@ pub(in crate::conformance) async fn a_failure_after_a_death_by_backlog_is_report
     bench.fail(id).await;
     assert_eq!(bench.reported().await, [one.as_str(), &one]);
     assert_eq!(bench.accept(firing("C")).await, DUPLICATE);
+}
+
+pub(in crate::conformance) async fn a_notice_has_the_priority_of_the_delivery_that_it_is_about<
+    B: Bench,
+>() {
+    use alert_manager_core::alert::Priority;
+    let mut bench = Harness::<B>::new().reporting();
+    for priority in [Priority::Normal, Priority::Warning, Priority::Critical] {
+        let mut submission = firing(&format!("{priority:?}"));
+        submission.plans[0].priority = priority;
+        bench.accept_new(submission).await;
+        bench.run(dead()).await;
+        let notice = bench.lease().await;
+        assert_eq!(
+            (&*notice.route, notice.priority),
+            (DEAD_LETTER_ROUTE, priority)
+        );
+        bench.settle(&notice, Next::Done);
+    }
 }

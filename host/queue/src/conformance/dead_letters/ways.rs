@@ -18,7 +18,7 @@ pub(in crate::conformance) async fn a_notice_that_dies_takes_each_other_way_once
     }
     assert_eq!(bench.unreported(), 1);
     assert_eq!(bench.notices().await, firing_on(&ROUTES));
-    // Nothing of it comes again, neither after a crash nor when its time has passed.
+    // It is not reported again, neither after a crash nor later.
     let bench = bench.crash().by_ways(three());
     bench.advance(WINDOW);
     bench.flush().await;
@@ -102,7 +102,7 @@ pub(in crate::conformance) async fn nothing_is_forwarded_that_a_person_cancelled
     bench.die("A").await;
     let first = bench.end(ROUTES[0], dead()).await;
     bench.end_after_a_message(ROUTES[1], Next::Done).await;
-    // Somebody was notified by another way: the first one may die as often as it likes.
+    // A person was notified by another way, so that further deaths on the first one do not matter.
     bench.queue.retry(first.id, Force::Yes).await.unwrap();
     bench.end(ROUTES[0], dead()).await;
     bench.die("B").await;
@@ -124,7 +124,7 @@ pub(in crate::conformance) async fn what_is_done_without_an_effect_counts_only_i
     bench.die("A").await;
     let notice = bench.lease().await;
     assert_eq!(notice.handler, name("enriches"));
-    // Meanwhile the one who notifies is back.
+    // Meanwhile there is somebody to notify again.
     let mut bench = bench.by_ways(three());
     bench.settle(&notice, Next::Done);
     bench.flush().await;

@@ -1,4 +1,4 @@
-//! The queue against a model of it: whatever happens in whatever order, both say the same.
+//! Compares the queue with a model of it, under random sequences of operations.
 //!
 //! A thousand random sequences, 20,000 with `ALERT_MANAGER_TEST_LONG=1`, or as many as `PROPTEST_CASES` says.
 
@@ -17,8 +17,12 @@ use state::ALERTS;
 enum Op {
     /// Of an alert, its start and whether it is resolved.
     Accept(u8, i64, bool),
-    /// The lease at this place, modulo.
+    /// The lease with this index, modulo their number.
     Settle(usize, End),
+    /// The lease at this place has a message for the one channel: it is done, or parked.
+    Post(usize),
+    /// Slack says to wait so long.
+    Close(u64),
     Advance(u64),
     Crash,
     Restart,
@@ -46,7 +50,10 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         10 => (0..ALERTS, 0..2_i64, any::<bool>()).prop_map(|(a, s, r)| Op::Accept(a, s, r)),
         8 => (any::<usize>(), end).prop_map(|(place, end)| Op::Settle(place, end)),
-        3 => (0..150_u64).prop_map(Op::Advance),
+        6 => any::<usize>().prop_map(Op::Post),
+        1 => (0..60_u64).prop_map(Op::Close),
+        2 => (0..12_u64).prop_map(Op::Advance),
+        2 => (0..150_u64).prop_map(Op::Advance),
         1 => Just(Op::Crash),
         1 => Just(Op::Restart),
         2 => any::<usize>().prop_map(Op::Retry),

@@ -1,7 +1,11 @@
 //! The queue and its model side by side.
 
+use alert_manager_core::gate::{GateAsk, GateName, GateRate, Pass};
+
 use super::super::prelude::*;
-use super::state::{CAP, Event, Expected, Known, Model, REPEAT_AFTER_S, Stage};
+use super::state::{
+    BURST, CAP, Event, Expected, Known, Model, REPEAT_AFTER_S, Stage, TOKEN_EVERY_S, priority,
+};
 use super::{End, Op};
 
 fn submission((alert, start, resolved): Event, route: u32) -> Submission {
@@ -12,7 +16,17 @@ fn submission((alert, start, resolved): Event, route: u32) -> Submission {
         submission.alert.status = Status::Resolved;
     }
     submission.plans[0].repeat_after = Duration::from_secs(REPEAT_AFTER_S);
+    submission.plans[0].priority = priority(alert);
     submission
+}
+
+/// The one gate.
+fn channel() -> GateAsk {
+    let rate = GateRate {
+        per_second: 1.0 / f64::from(TOKEN_EVERY_S),
+        burst: BURST,
+    };
+    GateAsk::new(GateName::SlackChannel("#a".into()), Some(rate))
 }
 
 /// The queue and its model side by side.
@@ -37,6 +51,8 @@ impl<B: Bench> Pair<B> {
         match op {
             Op::Accept(alert, start, resolved) => self.accept((alert, start, resolved)).await,
             Op::Settle(place, end) => self.settle(place, &end),
+            Op::Post(place) => self.post(place),
+            Op::Close(for_s) => self.close(for_s),
             Op::Advance(by_s) => {
                 self.model.now_s += by_s;
                 self.bench.advance(Duration::from_secs(by_s));
@@ -81,6 +97,7 @@ impl<B: Bench> Pair<B> {
                     deaths: 0,
                     suspected: 0,
                     after_crash: false,
+                    has_turn_until_s: 0,
                     resent: false,
                     ended_s: 0,
                 };
@@ -90,6 +107,43 @@ impl<B: Bench> Pair<B> {
                 }
             }
         }
+    }
+
+    /// A worker that has a message for the channel.
+    fn post(&mut self, place: usize) {
+        if self.held.is_empty() {
+            return;
+        }
+        let place = place % self.held.len();
+        let leased = &self.held[place];
+        match self.bench.ledger(leased, 1).pass(&[channel()]).unwrap() {
+            Pass::Granted => {
+                self.model.passes(leased.id);
+                self.settle(place, &End::Done);
+            }
+            Pass::Parked(parked) => {
+                let leased = self.held.swap_remove(place);
+                self.model.parks(leased.id);
+                let handler = name("notify");
+                let next = Next::Park {
+                    handler,
+                    parked,
+                    is_clean: true,
+                };
+                self.bench.settle(&leased, next);
+            }
+            Pass::Superseded => panic!("it is no update"),
+        }
+    }
+
+    fn close(&mut self, for_s: u64) {
+        let Some(leased) = self.held.first() else {
+            return;
+        };
+        let wait = Duration::from_secs(for_s);
+        self.bench.ledger(leased, 1).close_gate(&channel(), wait);
+        let until_s = self.model.now_s + for_s;
+        self.model.closed_until_s = self.model.closed_until_s.max(until_s);
     }
 
     fn settle(&mut self, place: usize, end: &End) {
@@ -150,9 +204,9 @@ impl<B: Bench> Pair<B> {
             };
             return;
         }
-        let expected = match (dead, self.model.is_passed(id)) {
+        let expected = match (dead, self.model.is_overtaken(id)) {
             (false, _) => Err(RetryError::NotDead),
-            (true, true) => Err(RetryError::Passed),
+            (true, true) => Err(RetryError::Overtaken),
             (true, false) => Ok(Selected::Dead),
         };
         assert_eq!(answer, expected);
@@ -179,8 +233,8 @@ impl<B: Bench> Pair<B> {
     }
 
     async fn compare(&mut self) {
-        // What ends in one transaction makes way for what is leased in the next, or, after the last suspect, in the one
-        // after that.
+        // After a lease ends in one transaction, the next is granted in the following one, or in the one after that if it was the
+        // last suspect's.
         for _ in 0..3 {
             self.bench.flush().await;
         }
@@ -197,7 +251,7 @@ impl<B: Bench> Pair<B> {
         );
     }
 
-    /// Compares what the store has of each delivery that is not settled; under each that is held a call may begin.
+    /// Compares the unsettled deliveries in the store with the model, and checks that a call may begin under each lease.
     fn compare_open(&self) {
         for stored in self.bench.bench.peek_open() {
             let known = &self.model.deliveries[&stored.id];
@@ -223,7 +277,7 @@ impl<B: Bench> Pair<B> {
         assert_eq!(listed.len(), self.model.deliveries.len());
         for delivery in listed {
             let expected = match self.model.deliveries[&delivery.id].stage {
-                Stage::Waits { put_off: false, .. } => State::Queued,
+                Stage::Waits { put_off: false, .. } | Stage::Parked => State::Queued,
                 Stage::Waits { put_off: true, .. } => State::Retrying,
                 Stage::Leased => State::Running,
                 Stage::Done => State::Done,

@@ -1,26 +1,43 @@
-//! What the queue is to do, by a few maps in memory.
+//! A model of the queue: a few maps in memory.
 
 use std::collections::BTreeMap;
 
+use alert_manager_core::alert::Priority;
+
 use super::super::prelude::*;
 
-/// Below the number of ordering keys, so that some wait for a permit.
-pub(super) const CAP: u32 = 2;
+/// Below the number of ordering keys, so that some wait for a permit. One of them is for critical ones.
+pub(super) const CAP: u32 = 3;
 pub(super) const ALERTS: u8 = 4;
 pub(super) const REPEAT_AFTER_S: u64 = 100;
 pub(super) const DEATHS_MAX: u32 = 3;
 pub(super) const STALE_WITHIN_S: u64 = 300;
 pub(super) const ALONE_FOR_S: u64 = 10;
+/// Of the one gate.
+pub(super) const TOKEN_EVERY_S: u32 = 8;
+pub(super) const BURST: u32 = 2;
+pub(super) const RESERVED_S: u64 = 2;
+
+/// Returns the priority of an alert: all of one ordering key have the same.
+pub(super) fn priority(alert: u8) -> Priority {
+    match alert {
+        0 => Priority::Critical,
+        1 => Priority::Warning,
+        _ => Priority::Normal,
+    }
+}
 
 pub(super) type Event = (u8, i64, bool);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Until this many seconds after the start; listed as retrying if it was put off.
+    /// Waits until this many seconds after the start; listed as retrying if it failed.
     Waits {
         due: u64,
         put_off: bool,
     },
+    /// It waits for its turn at the gate; listed as queued.
+    Parked,
     /// A worker has it.
     Leased,
     Done,
@@ -44,14 +61,23 @@ pub(super) struct Known {
     pub(super) deaths: u32,
     pub(super) suspected: u32,
     pub(super) after_crash: bool,
-    /// A re-send has revived it since a person last did.
+    /// Until then a token is reserved for it.
+    pub(super) has_turn_until_s: u64,
+    /// True if a re-send has revived it since a person last retried it.
     pub(super) resent: bool,
     pub(super) ended_s: u64,
 }
 
 impl Known {
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Waits { .. } | Stage::Leased)
+        matches!(
+            self.stage,
+            Stage::Waits { .. } | Stage::Parked | Stage::Leased
+        )
+    }
+
+    pub(super) fn is_critical(&self) -> bool {
+        priority(self.event.0) == Priority::Critical
     }
 }
 
@@ -81,8 +107,14 @@ pub(super) struct Model {
     pub(super) starts: BTreeMap<(u8, i64), Current>,
     /// The start of the firing that a resolved with another start has ended.
     pub(super) moved: BTreeMap<(u8, i64), i64>,
-    /// Only suspects run until then.
+    /// Until when only suspects run.
     pub(super) alone_until_s: u64,
+    /// Slack has closed the gate until then.
+    pub(super) closed_until_s: u64,
+    /// When a message passed the gate, since the start.
+    pub(super) passed_s: Vec<u64>,
+    /// When the last one had its turn at the gate.
+    pub(super) last_turn_s: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -179,7 +211,7 @@ impl Model {
         self.deliveries.values().filter(leased).count()
     }
 
-    /// Returns true where a suspect could run: it is due, and the first of its ordering key.
+    /// Returns true if a suspect could run: it is due, and the first of its ordering key.
     pub(super) fn has_ready_suspect(&self) -> bool {
         self.deliveries.iter().any(|(id, known)| {
             known.suspected > 0
@@ -190,7 +222,7 @@ impl Model {
         })
     }
 
-    /// While suspects run alone, a lease is one of theirs and the only one; another says that no suspect could run.
+    /// Checks a lease while suspects run alone: it is that of a suspect and the only one, or no suspect could run.
     pub(super) fn check_alone(&mut self, id: DeliveryId) {
         if self.now_s >= self.alone_until_s {
             return;
@@ -207,28 +239,91 @@ impl Model {
             .filter(move |(_, k)| k.event.0 == of.0)
     }
 
-    pub(super) fn is_passed(&self, id: DeliveryId) -> bool {
+    pub(super) fn is_overtaken(&self, id: DeliveryId) -> bool {
         self.of_key(self.deliveries[&id].event).any(|(other, k)| {
             *other > id && (k.stage == Stage::Done || (k.is_open() && k.leases > 0))
         })
     }
 
-    /// A lease was handed out: was it this one's turn?
+    /// A call has passed the gate: it was open, had a token, and nothing more urgent waited for that.
+    pub(super) fn passes(&mut self, id: DeliveryId) {
+        let now_s = self.now_s;
+        assert!(self.closed_until_s <= now_s, "Slack has closed the gate");
+        self.passed_s.push(now_s);
+        for (place, since_s) in self.passed_s.iter().rev().enumerate() {
+            // A token may have been reserved for a while before it was used.
+            let tokens = (now_s - since_s + RESERVED_S) / u64::from(TOKEN_EVERY_S);
+            assert!(
+                place as u64 <= tokens + u64::from(BURST),
+                "{:?}",
+                self.passed_s
+            );
+        }
+        let known = &self.deliveries[&id];
+        let had_turn = known.has_turn_until_s > now_s;
+        assert!(had_turn || known.is_critical() || !self.critical_waits());
+    }
+
+    /// Returns true if a critical delivery waits at the gate that is the first of its ordering key.
+    fn critical_waits(&self) -> bool {
+        self.deliveries.iter().any(|(id, known)| {
+            known.is_critical()
+                && known.stage == Stage::Parked
+                && !self
+                    .of_key(known.event)
+                    .any(|(other, k)| other < id && k.is_open())
+        })
+    }
+
+    /// A delivery waits for its turn from now on.
+    pub(super) fn parks(&mut self, id: DeliveryId) {
+        let now_s = self.now_s;
+        let known = self.deliveries.get_mut(&id).unwrap();
+        known.stage = Stage::Parked;
+        known.after_crash = false;
+        known.has_turn_until_s = 0;
+        known.ended_s = now_s;
+    }
+
+    /// It was this one's turn: the gate is open, and nothing more urgent waits for it.
+    fn has_turn(&mut self, id: DeliveryId) {
+        assert!(
+            self.closed_until_s <= self.now_s,
+            "Slack has closed the gate"
+        );
+        assert!(self.deliveries[&id].is_critical() || !self.critical_waits());
+        self.last_turn_s = self.now_s;
+        let until_s = self.now_s + RESERVED_S;
+        self.deliveries.get_mut(&id).unwrap().has_turn_until_s = until_s;
+    }
+
+    /// Returns true if the gate has had time enough to have a token for what waits at it.
+    fn has_token(&self) -> bool {
+        let passed_s = self
+            .passed_s
+            .last()
+            .map_or(0, |at| at + u64::from(TOKEN_EVERY_S));
+        let turn_s = self.last_turn_s + u64::from(TOKEN_EVERY_S) + RESERVED_S;
+        self.now_s >= passed_s.max(turn_s).max(self.closed_until_s)
+    }
+
+    /// Checks that a lease was granted to a delivery that may run, and records it.
     pub(super) fn lease(&mut self, leased: &Leased) {
         let id = leased.id;
         self.check_alone(id);
         let known = &self.deliveries[&id];
-        assert!(
-            matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s),
-            "{known:?}"
-        );
+        let is_due = matches!(known.stage, Stage::Waits { due, .. } if due <= self.now_s);
+        assert!(is_due || known.stage == Stage::Parked, "{known:?}");
         for (other_id, other) in self.of_key(known.event) {
             assert!(other.stage != Stage::Leased, "two of one ordering key run");
-            // One that has begun goes on, also if an older one was sent again since.
+            // One that runs continues even if an older one was retried since.
             assert!(
                 !other.is_open() || *other_id >= id || known.leases > 0,
                 "an older one of its ordering key waits"
             );
+        }
+        if self.deliveries[&id].stage == Stage::Parked {
+            self.has_turn(id);
         }
         let known = self.deliveries.get_mut(&id).unwrap();
         known.stage = Stage::Leased;
@@ -239,7 +334,7 @@ impl Model {
         );
     }
 
-    /// Nothing waits that could run.
+    /// Checks that no delivery waits that could run.
     pub(super) fn check_idle(&mut self, held: usize) {
         assert!(held <= CAP as usize);
         if held == CAP as usize {
@@ -251,7 +346,11 @@ impl Model {
             }
             self.alone_until_s = 0;
         }
+        let has_token = self.has_token();
         for known in self.deliveries.values().filter(|k| k.is_open()) {
+            if held + 1 == CAP as usize && !known.is_critical() {
+                continue;
+            }
             let open: Vec<_> = self
                 .of_key(known.event)
                 .filter(|(_, k)| k.is_open())
@@ -262,6 +361,7 @@ impl Model {
                 .filter(|(place, (_, k))| *place == 0 || k.leases > 0);
             let blocked = heads.any(|(_, (_, head))| match head.stage {
                 Stage::Waits { due, .. } => due > self.now_s,
+                Stage::Parked => !has_token,
                 _ => true,
             });
             assert!(
@@ -271,10 +371,16 @@ impl Model {
         }
     }
 
-    /// The process has ended: what was under way waits again, and it counts as a death if it was killed alone.
+    /// Ends the process: what was under lease waits again, and a kill counts as a death if only one delivery was under lease.
     pub(super) fn end(&mut self, killed: bool) {
         let alone = self.leased() == 1;
+        self.passed_s.clear();
+        self.last_turn_s = 0;
         for known in self.deliveries.values_mut() {
+            known.has_turn_until_s = 0;
+            if known.stage == Stage::Parked {
+                known.stage = Stage::WAITS;
+            }
             if known.stage != Stage::Leased {
                 continue;
             }

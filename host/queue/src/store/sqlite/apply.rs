@@ -1,11 +1,11 @@
-//! Makes the changes that were decided. The one writer's leases stand, since nobody else gives any: what is written under one is
-//! not checked, but for what ends it.
+//! Writes changes to the tables. Only a change that ends a lease checks that the lease is valid: no other server can have granted
+//! one on the same file.
 
 use rusqlite::params;
 
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
-use crate::model::{CutOff, EventChange, Lease, Reason, Remember, State};
+use crate::model::{CrashOutcome, EventChange, Lease, Reason, Remember, State};
 use crate::store::{Applied, Change, Revive, Settle};
 
 use super::codes::{DEAD, QUEUED, RUNNING, parking_code, reason_code, state_code};
@@ -15,7 +15,7 @@ use super::{gates, journal, meta, refused, rows, unreported};
 impl SqliteTxn<'_> {
     /// Makes one change.
     pub(super) fn make(&mut self, change: &Change<'_>) -> rusqlite::Result<Applied> {
-        // What is remembered of events waits in memory, and a grant changes a page that is written anyway.
+        // Events are gathered in memory, and a grant changes a page that is written in any case.
         let is_row = !matches!(change, Change::Remember(_) | Change::Grant(_));
         self.written += usize::from(is_row);
         let store = &mut *self.store;
@@ -49,9 +49,9 @@ impl SqliteTxn<'_> {
                 entries,
             } => journal::append(conn, lease.id, *step, entries)?,
             Change::Revive(revive) => self.revive(revive)?,
-            Change::Hurry { id, progress } => self.hurry(*id, progress.as_ref())?,
+            Change::MakeDue { id, progress } => self.make_due(*id, progress.as_ref())?,
             Change::Cancel { id, at } => self.cancel(*id, *at)?,
-            Change::CutOff(cut_off) => self.cut_off(cut_off)?,
+            Change::Crashed(outcome) => self.crashed(outcome)?,
             Change::Remember(change) => self.remember(change)?,
             Change::KeepPart {
                 digest,
@@ -76,7 +76,7 @@ impl SqliteTxn<'_> {
 
     fn settle(&mut self, settle: &Settle<'_>) -> rusqlite::Result<Applied> {
         let conn = &self.store.conn;
-        let (lease, stands) = (settle.lease, &settle.stands);
+        let (lease, after) = (settle.lease, &settle.after);
         let attempts = conn
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, not_before = ?4,
@@ -90,17 +90,17 @@ impl SqliteTxn<'_> {
             .query_row(
                 params![
                     lease.id.as_raw(),
-                    state_code(stands.state),
-                    stands.settled_at.map(Timestamp::as_millisecond),
-                    stands.not_before,
-                    stands.next_handler.map(|handler| handler.as_str()),
+                    state_code(after.state),
+                    after.settled_at.map(Timestamp::as_millisecond),
+                    after.not_before,
+                    after.next_handler.map(|handler| handler.as_str()),
                     settle.story.is_some(),
                     settle.last_error,
-                    stands.yields,
-                    rows::waits_for_text(stands.waits_for),
-                    stands.reason.map(reason_code),
+                    after.yields,
+                    rows::waits_for_text(after.waits_for),
+                    after.reason.map(reason_code),
                     lease.number,
-                    parking_code(stands.parking),
+                    parking_code(after.parking),
                 ],
                 |row| row.get(0),
             );
@@ -110,7 +110,7 @@ impl SqliteTxn<'_> {
             Err(error) => return Err(error),
         };
         rows::put_run(conn, lease.id, lease.number, settle.progress, settle.story)?;
-        if stands.state == State::Dead {
+        if after.state == State::Dead {
             rows::measure_dead(conn, lease.id)?;
         }
         Ok(Applied::Settled { attempts })
@@ -126,7 +126,7 @@ impl SqliteTxn<'_> {
         Ok(())
     }
 
-    fn hurry(&self, id: DeliveryId, progress: Option<&(u32, String)>) -> rusqlite::Result<()> {
+    fn make_due(&self, id: DeliveryId, progress: Option<&(u32, String)>) -> rusqlite::Result<()> {
         let conn = &self.store.conn;
         if let Some((lease, progress)) = progress {
             rows::put_run(conn, id, *lease, progress, None)?;
@@ -182,7 +182,7 @@ impl SqliteTxn<'_> {
         Ok(())
     }
 
-    fn cut_off(&self, cut_off: &CutOff) -> rusqlite::Result<()> {
+    fn crashed(&self, outcome: &CrashOutcome) -> rusqlite::Result<()> {
         let conn = &self.store.conn;
         conn.prepare_cached(
             "UPDATE deliveries SET deaths = deaths + ?2, after_crash = after_crash OR ?3,
@@ -190,26 +190,26 @@ impl SqliteTxn<'_> {
              WHERE id = ?1",
         )?
         .execute(params![
-            cut_off.id.as_raw(),
-            cut_off.is_blamed,
-            cut_off.had_begun,
-            cut_off.died.is_none(),
+            outcome.id.as_raw(),
+            outcome.is_blamed,
+            outcome.was_started,
+            outcome.died.is_none(),
             QUEUED,
         ])?;
-        if let Some((at, why)) = cut_off.died {
+        if let Some((at, why)) = outcome.died {
             conn.prepare_cached(
                 "UPDATE deliveries SET state = ?2, settled_at = ?3, last_error = ?4, reason = ?5,
                      first_died_at = coalesce(first_died_at, ?3)
                  WHERE id = ?1",
             )?
             .execute(params![
-                cut_off.id.as_raw(),
+                outcome.id.as_raw(),
                 DEAD,
                 at.as_millisecond(),
                 why,
                 reason_code(Reason::Died),
             ])?;
-            rows::measure_dead(conn, cut_off.id)?;
+            rows::measure_dead(conn, outcome.id)?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! `SQLite` as the conformance suite has it: in memory if the system has a place for that, with a connection beside the queue that
-//! looks, breaks and heals.
+//! The test bench of the `SQLite` store: in memory if the system has a file system for that, with another connection that reads the
+//! tables and makes writes fail.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -28,12 +28,12 @@ pub(crate) struct SqliteBench {
     dir: TempDir,
     gathering: Gathering,
     faults: Faults,
-    /// Stays open over crashes: the last connection to be closed would copy the log back, which a kill does not.
-    beside: OnceLock<Mutex<Connection>>,
+    /// A connection that stays open over crashes, since `SQLite` would copy the log back when the last one is closed, unlike a kill.
+    observer: OnceLock<Mutex<Connection>>,
 }
 
 impl SqliteBench {
-    /// Makes a store on the disk.
+    /// Creates a store on the disk.
     pub(super) fn on_disk() -> Self {
         Self::within(tempfile::tempdir().unwrap(), Gathering::default())
     }
@@ -43,7 +43,7 @@ impl SqliteBench {
             dir,
             gathering,
             faults: Faults::default(),
-            beside: OnceLock::new(),
+            observer: OnceLock::new(),
         }
     }
 
@@ -55,7 +55,7 @@ impl SqliteBench {
         self.dir.path()
     }
 
-    /// Opens the store, and leaves it to the caller to start what writes to it.
+    /// Opens the store without starting its committer.
     pub(super) fn start(&self, clock: Clock) -> Started<SqliteStore> {
         let (options, caps) = (Options::default(), Caps::all(8));
         commit::start(self.store(&options, &clock), options, caps, clock).unwrap()
@@ -65,8 +65,8 @@ impl SqliteBench {
         SqliteStore::open(&self.path(), self.gathering, options, clock.clone()).unwrap()
     }
 
-    fn beside(&self) -> MutexGuard<'_, Connection> {
-        let conn = self.beside.get_or_init(|| {
+    fn observer(&self) -> MutexGuard<'_, Connection> {
+        let conn = self.observer.get_or_init(|| {
             let conn = Connection::open(self.path()).unwrap();
             conn.busy_timeout(Duration::from_secs(60)).unwrap();
             conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
@@ -75,9 +75,9 @@ impl SqliteBench {
         conn.lock()
     }
 
-    /// Runs a statement beside the queue.
+    /// Runs a statement on the other connection.
     pub(super) fn execute(&self, sql: &str, params: impl Params) {
-        self.beside().execute(sql, params).unwrap();
+        self.observer().execute(sql, params).unwrap();
     }
 
     fn query<T>(
@@ -86,15 +86,15 @@ impl SqliteBench {
         params: impl Params,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Vec<T> {
-        let conn = self.beside();
+        let conn = self.observer();
         let mut statement = conn.prepare(sql).unwrap();
         let rows = statement.query_map(params, read).unwrap();
         rows.map(Result::unwrap).collect()
     }
 
-    /// Has writes refused from now on, by triggers.
+    /// Makes writes fail, by triggers.
     fn refuse(&self, triggers: &[(String, &str)]) {
-        let mut conn = self.beside();
+        let mut conn = self.observer();
         let tx = conn.transaction().unwrap();
         for (n, (event, refusal)) in triggers.iter().enumerate() {
             let sql = format!(
@@ -111,7 +111,7 @@ impl Bench for SqliteBench {
     const NOT_SHOWN: &'static [&'static str] = &[
         // A file has one writer.
         "shared::a_resolved_on_one_server_does_not_overtake_its_firing_on_another",
-        // It has no clock: the dates are those of the queue.
+        // It has no clock of its own.
         "shared::a_store_whose_clock_is_ahead_hurries_nothing",
         // It has no standby.
         "shared::what_a_fail_over_has_lost_is_accepted_again",
@@ -125,7 +125,7 @@ impl Bench for SqliteBench {
                 a_step: 2,
             },
         };
-        // Thousands of starts would each wait for the disk, and only a power cut would tell the difference.
+        // Without syncs: thousands of starts would each wait for the disk, and only a power cut would show the difference.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self::within(dir.unwrap(), gathering)
     }
@@ -133,7 +133,7 @@ impl Bench for SqliteBench {
     fn open(&mut self, options: Options, caps: Caps, clock: Clock) -> (Queue, Leases) {
         let store = Faulty::new(self.store(&options, &clock), self.faults.clone());
         let opened = Queue::over(commit::start(store, options, caps, clock).unwrap()).unwrap();
-        drop(self.beside());
+        drop(self.observer());
         opened
     }
 
@@ -158,7 +158,7 @@ impl Bench for SqliteBench {
             );
             let events = ["INSERT", "UPDATE", "DELETE"];
             let each = tables.iter().flat_map(|table| {
-                // As a full disk does: the whole transaction is gone.
+                // Like a full disk: the whole transaction is rolled back.
                 events.map(|event| (format!("{event} ON {table}"), "ROLLBACK"))
             });
             self.refuse(&each.collect::<Vec<_>>());
@@ -193,7 +193,7 @@ impl Bench for SqliteBench {
         Ok(())
     }
 
-    fn open_beside(&self, _: Options, _: Caps) -> Result<(Queue, Leases), Unsupported> {
+    fn open_second(&self, _: Options, _: Caps) -> Result<(Queue, Leases), Unsupported> {
         Err(Unsupported("a file has one server"))
     }
 
@@ -211,7 +211,7 @@ impl Bench for SqliteBench {
 
     fn peek(&self, id: DeliveryId) -> Option<Peek> {
         let sql = format!("{PEEK} WHERE id = ?1");
-        let conn = self.beside();
+        let conn = self.observer();
         conn.query_row(&sql, [id.as_raw()], peek)
             .optional()
             .unwrap()
@@ -245,7 +245,8 @@ impl Bench for SqliteBench {
     }
 }
 
-const PEEK: &str = "SELECT id, state, leases, deaths, suspected, occurrence FROM deliveries";
+const PEEK: &str =
+    "SELECT id, state, leases, deaths, suspected, occurrence, parked > 0 FROM deliveries";
 
 fn peek(row: &Row<'_>) -> rusqlite::Result<Peek> {
     Ok(Peek {
@@ -255,5 +256,6 @@ fn peek(row: &Row<'_>) -> rusqlite::Result<Peek> {
         deaths: row.get(3)?,
         suspected: row.get(4)?,
         occurrence: row.get(5)?,
+        is_parked: row.get(6)?,
     })
 }

@@ -1,8 +1,8 @@
-//! Checkpoints the write-ahead log beside the committer, which would otherwise wait for it.
+//! Checkpoints of the write-ahead log on a thread of their own, so that the committer does not wait for them.
 //!
-//! A checkpoint that runs while the log grows can never catch up, and the log is only reset after a complete one. The committer's
-//! own checkpoint is complete: `SQLite` tries one after each commit once the log is [`LOG_FRAMES_MAX`] long, and finds nearly all of
-//! it copied. It does not wait for a checkpoint under way, so the thread here makes none from that length on.
+//! The log is reset only after a complete checkpoint, and one that runs while the log grows is never complete. So `SQLite` runs the
+//! final one on the committer's thread, after a commit with a log of [`LOG_FRAMES_MAX`] pages, nearly all of which are copied
+//! already. It skips that if another checkpoint is under way, so this thread runs none from that length on.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -14,10 +14,10 @@ use crate::model::OpenError;
 
 use super::errors::failed;
 
-/// Changes written between two checkpoints.
+/// How many rows are written between two checkpoints.
 const ROWS: usize = 1_000;
 
-/// From this length on, in pages, the log is to be reset: 32 MB.
+/// The length of the log, in pages, from which it is to be reset: 32 MB.
 pub(super) const LOG_FRAMES_MAX: i64 = 8_000;
 
 /// The thread that checkpoints.
@@ -29,7 +29,10 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread, on a connection of its own.
+    /// Starts the thread, with a connection of its own.
+    ///
+    /// # Errors
+    /// If the store cannot be opened, or the system cannot start a thread.
     pub(super) fn start(store: &Path) -> Result<Self, OpenError> {
         let conn = connect(store).map_err(|e| failed(store, &e))?;
         let (wake, woken) = sync_channel(1);
@@ -47,7 +50,7 @@ impl Checkpointer {
         })
     }
 
-    /// Notes what a transaction wrote, and wakes the thread if that is due.
+    /// Counts the rows that a transaction has written, and wakes the thread if a checkpoint is due.
     pub(super) fn written(&mut self, rows: usize) {
         self.rows += rows;
         if self.rows < ROWS {
@@ -60,7 +63,7 @@ impl Checkpointer {
         }
     }
 
-    /// Waits for the checkpoint under way, and makes no more.
+    /// Ends the thread, after the checkpoint under way.
     pub(super) fn stop(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take()
@@ -82,7 +85,7 @@ fn connect(store: &Path) -> rusqlite::Result<Connection> {
         store,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    // The log is synced before it is copied, the database before the log is reset.
+    // Syncs the log before it is copied, and the database before the log is reset.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -64;")?;
     Ok(conn)
 }
@@ -94,11 +97,11 @@ fn run(conn: &Connection, woken: &Receiver<()>) {
             row.get::<_, i64>(1)
         });
         match frames {
-            // The rest is for the committer's own checkpoint.
+            // The committer's thread does the rest. Its wake-up is dropped.
             Ok(frames) if frames >= LOG_FRAMES_MAX => drop(woken.try_recv()),
             Ok(_) => failing = false,
             Err(error) => {
-                // Nothing is lost, the log has it all; but it grows.
+                // No data is lost, but the log grows.
                 if !failing {
                     tracing::warn!(%error, "the checkpoint of the write-ahead log failed; trying again");
                 }

@@ -1,14 +1,12 @@
-//! Values as they are stored: numbers that never change their meaning.
+//! The numbers by which values are stored. Their meaning never changes.
 
 use alert_manager_core::alert::{Fingerprint, Priority, Status};
 use alert_manager_core::journal::CallKind;
 
 use crate::model::{Parking, Reason, State};
 
-/// States of a delivery as they are stored. Below [`DONE`] it is not settled.
-///
-/// [`PREFETCHED`] is of earlier versions, which leased deliveries before a permit was free: no effect had begun under such a
-/// lease. Only `recovery.rs` reads it, and nothing writes it.
+/// A delivery that an earlier version had leased before a permit was free: no call had been made under such a lease. It is read by
+/// `recovery.rs` alone, and no longer written.
 pub(super) const PREFETCHED: i64 = -1;
 pub(super) const QUEUED: i64 = 0;
 pub(super) const RUNNING: i64 = 1;
@@ -34,7 +32,7 @@ pub(super) fn status_of(code: i64) -> Status {
     }
 }
 
-/// Returns a state as it is stored.
+/// Returns the number of a state. If it is less than [`DONE`], the delivery is not settled.
 pub(super) const fn state_code(state: State) -> i64 {
     match state {
         State::Queued => QUEUED,
@@ -55,7 +53,7 @@ pub(super) const fn state_of(code: i64) -> State {
     }
 }
 
-/// Returns a reason as it is stored: those of dead deliveries from 10 on.
+/// Returns the number of a reason. Those of dead deliveries begin at 10.
 pub(super) const fn reason_code(reason: Reason) -> i64 {
     match reason {
         Reason::Handled => 0,

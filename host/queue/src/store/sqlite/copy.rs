@@ -1,4 +1,4 @@
-//! The copy of a store that is kept before it is migrated: the way back to the version that made it.
+//! The copy of a store that is made before a migration, so that an operator can return to the earlier version.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -12,7 +12,7 @@ use crate::model::OpenError;
 
 use super::errors::{failed, reason};
 
-/// Returns where the copy of a store of this layout is kept: beside it, as `alert-manager.db.layout-3`.
+/// Returns the path of the copy of a store with this layout, such as `alert-manager.db.layout-3`.
 fn place(store: &Path, layout: i64) -> PathBuf {
     with_end(store, &format!(".layout-{layout}"))
 }
@@ -34,11 +34,11 @@ enum CopyError {
     Name,
 }
 
-/// Keeps a copy of the store as it is, in place of an earlier one of the same layout. It is whole on disk once this returns,
-/// and has that name only then. If `store` is a link, the copy is beside the file that it leads to.
+/// Copies the store, and replaces an earlier copy of the same layout. The copy is written under another name, and is durable when
+/// it gets its own. If `store` is a symbolic link, the copy is in the folder of the file that it points to.
 ///
 /// # Errors
-/// If there is no room, the folder cannot be written, or the store is damaged.
+/// If the disk is full, the folder cannot be written, or the store is damaged.
 pub(super) fn keep(conn: &Connection, store: &Path, layout: i64) -> Result<(), OpenError> {
     let real = fs::canonicalize(store).unwrap_or_else(|_| store.into());
     let to = place(&real, layout);
@@ -52,7 +52,7 @@ pub(super) fn keep(conn: &Connection, store: &Path, layout: i64) -> Result<(), O
         .and_then(|()| fs::rename(&new, &to).map_err(CopyError::Disk))
         .and_then(|()| sync_folder(&real).map_err(CopyError::Disk));
     kept.map_err(|why| {
-        // Nobody asks for a part of a copy.
+        // A part of a copy is of no use.
         let _ = fs::remove_file(&new);
         if let CopyError::Store(error) = &why
             && error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
@@ -75,8 +75,8 @@ fn write(conn: &Connection, to: &Path) -> Result<(), CopyError> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    // It has what the store has: it is for this user alone, too. A file, or a link, that somebody puts there now is not
-    // written to.
+    // Like the store, for this user alone. Creation fails if there is a file or link with this name, which another user may have
+    // put there.
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)

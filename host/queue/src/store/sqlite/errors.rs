@@ -1,4 +1,4 @@
-//! What `SQLite`'s errors mean, and what is to be done about them.
+//! Conversion of `SQLite`'s errors.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 use crate::model::OpenError;
 use crate::store::StoreError;
 
-/// Says that a store is damaged.
+/// Returns the error of a store that is damaged.
 pub(super) fn damaged(path: &Path, reason: &str) -> OpenError {
     OpenError::Damaged {
         path: path.into(),
@@ -15,7 +15,7 @@ pub(super) fn damaged(path: &Path, reason: &str) -> OpenError {
     }
 }
 
-/// Says that the system does not let the store be written.
+/// Returns the error of a store that the system does not allow to be written.
 pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
     OpenError::Unwritable {
         path: path.into(),
@@ -23,7 +23,7 @@ pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
     }
 }
 
-/// Sorts an error of the store by what is to be done about it.
+/// Returns the error of a store that cannot be opened.
 pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
@@ -42,7 +42,7 @@ pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
     }
 }
 
-/// Returns why the store fails, for the person who has to mend it.
+/// Returns the reason of an error, for people.
 pub(super) fn reason(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full".into(),

@@ -1,10 +1,9 @@
-//! What is remembered of events, so that `rules/recognize.rs` can tell whether an alert is new, a duplicate or stale.
+//! What is remembered of events, by which `rules/recognize.rs` decides whether an alert is new, a duplicate or stale.
 //!
-//! The table is sorted by the events' starts and fingerprints, so that a new event belongs anywhere in it:
-//! written at once, each would cost a page of its own in the log. New ones therefore stay in memory until many
-//! can be written in the table's order. Nothing depends on that memory: whatever the table lacks follows from the
-//! deliveries, which are on disk, and is read from them after a crash. Only how often an event was sent again, and when
-//! last, is forgotten then.
+//! The table is sorted by start and fingerprint, so new events belong on pages all over it: written one by one, each would add a
+//! page to the write-ahead log. New events are therefore gathered in memory, and flushed in batches in the order of the table.
+//! After a crash, the events that the table lacks are read from the stored deliveries. Only how often they were sent again, and
+//! when last, is lost then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,19 +11,20 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status};
+
 use crate::model::clock::{from_millis, from_nanos};
 use crate::model::{Kept, Known, OPEN_AMONG};
-use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Occurrence, Status};
 
 use super::codes::status_of;
 use super::gathered::{self, Gathered, Key, alias, put, stored};
 
-/// How many events gather before they are written, and how many are written at a time. A test of that takes small ones.
+/// The sizes of the batches of events. Only tests use other values than the defaults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gathering {
-    /// Events that gather in memory before they are written: about 100 bytes each, and twice as many at most.
+    /// How many events are gathered before they are flushed. Each takes about 100 bytes, and there may be twice as many.
     pub(crate) events: usize,
-    /// Events written at a time: neighbours share their pages. While nothing comes, with a pause between.
+    /// How many events are written in one transaction.
     pub(crate) a_step: usize,
 }
 
@@ -37,42 +37,43 @@ impl Default for Gathering {
     }
 }
 
-/// How long an event stays in memory at most while nothing else comes.
+/// After which time events are flushed even if there are fewer.
 const GATHERED_FOR: Duration = Duration::from_secs(60);
 
-/// Events written with each one that comes: those that leave are gone before as many have gathered again.
-const LEAVING_FOR_EACH: usize = 2;
+/// How many events are flushed for each new one, so that a flush ends before the next is due.
+const FLUSHED_FOR_EACH: usize = 2;
 
-/// Between two steps while nothing comes.
+/// The pause between two transactions of a flush if there are no new events.
 const PACE: Duration = Duration::from_millis(15);
 
-/// In `meta`: the table has the events of every delivery before this one.
+/// The key in `meta` of [`Events::written_before`].
 const WRITTEN_BEFORE: &str = "events_before";
 
-/// The memory of events. What changes in it is provisional until [`Events::commit`] or [`Events::rollback`].
+/// The events that are remembered, in memory and in the table. Changes are provisional until [`Events::commit`] or
+/// [`Events::rollback`].
 #[derive(Debug)]
 pub(super) struct Events {
     gathering: Gathering,
     gathered: Arc<Mutex<Gathered>>,
-    /// The first delivery of the young ones, and when it came.
-    young_since: Option<(i64, Instant)>,
-    /// Those that leave, in the order of the table, the first of them last.
-    order: Vec<Key>,
+    /// The first delivery of the fresh events, and when it was stored; absent if there are none.
+    fresh_since: Option<(i64, Instant)>,
+    /// The events that are being flushed, in the reverse order of the table.
+    to_flush: Vec<Key>,
     /// How many of them this transaction has written.
     written: usize,
-    /// How many are to be written for those that came.
+    /// How many have to be flushed because of new events.
     owed: usize,
-    /// What this transaction has changed, as it was before.
+    /// The earlier values of what this transaction has changed.
     undo: Vec<(Key, Option<Kept>)>,
-    /// The table has the events of all deliveries before this one.
+    /// The table has the events of all deliveries before this identifier.
     written_before: i64,
-    /// The same once this transaction is on disk, if it changes that.
+    /// The new `written_before` once this transaction is durable, if it changes.
     advanced_to: Option<i64>,
     next_step: Instant,
 }
 
 impl Events {
-    /// Reads what the table lacks from the deliveries.
+    /// Reads the events that the table lacks from the deliveries.
     pub(super) fn load(conn: &Connection, gathering: Gathering) -> rusqlite::Result<Self> {
         let written_before = conn
             .query_row(
@@ -85,8 +86,8 @@ impl Events {
         let mut events = Self {
             gathering,
             gathered: Arc::default(),
-            young_since: None,
-            order: Vec::new(),
+            fresh_since: None,
+            to_flush: Vec::new(),
             written: 0,
             owed: 0,
             undo: Vec::new(),
@@ -110,7 +111,7 @@ impl Events {
             };
             let (accepted_ms, at) = (row.get(6)?, from_millis(row.get(7)?));
             let known = events.take(conn, key)?;
-            // What another resolved was sent under may have come to be a resolved of its own.
+            // If it has `ends`, it is an alias of another resolved, which this event replaces.
             let known = known.filter(|kept| kept.ends.is_none());
             let mut kept = known.unwrap_or_else(|| Kept::seen_first(from_millis(accepted_ms)));
             let is_unrouted: bool = row.get(5)?;
@@ -131,14 +132,14 @@ impl Events {
         Ok(events)
     }
 
-    /// Returns what readers beside the committer may look at.
+    /// Returns the events in memory, for readers on other threads.
     pub(super) fn gathered(&self) -> Arc<Mutex<Gathered>> {
         Arc::clone(&self.gathered)
     }
 
-    /// Takes out what is kept of an event while the deliveries are read.
+    /// Removes an event from memory, or reads it from the table, while the deliveries are read.
     fn take(&mut self, conn: &Connection, key: Key) -> rusqlite::Result<Option<Kept>> {
-        let known = self.gathered.lock().young.remove(&key);
+        let known = self.gathered.lock().fresh.remove(&key);
         match known {
             Some(kept) => Ok(Some(kept)),
             None => stored(conn, key),
@@ -146,12 +147,12 @@ impl Events {
     }
 
     fn gather(&mut self, key: Key, kept: Kept, first: DeliveryId) {
-        self.young_since
+        self.fresh_since
             .get_or_insert_with(|| (first.as_raw(), Instant::now()));
-        self.gathered.lock().young.insert(key, kept);
+        self.gathered.lock().fresh.insert(key, kept);
     }
 
-    /// Looks up what is known of an event's start.
+    /// Returns what is remembered of an event's start.
     pub(super) fn look_up(&self, conn: &Connection, event: Event) -> rusqlite::Result<Known> {
         let key = Key::from(event);
         let mut known = Known::default();
@@ -160,15 +161,15 @@ impl Events {
         Ok(known)
     }
 
-    /// Remembers an event that was not known, and whose first delivery is `first`.
+    /// Adds a new event, whose first delivery is `first`.
     pub(super) fn remember(&mut self, event: Event, kept: Kept, first: DeliveryId) {
         let key = Key::from(event);
-        let before = self.gathered.lock().young.get(&key).cloned();
+        let before = self.gathered.lock().fresh.get(&key).cloned();
         self.undo.push((key, before));
         self.gather(key, kept, first);
     }
 
-    /// Changes a known event where it is: in memory, or in the table.
+    /// Changes a known event, in memory or in the table.
     pub(super) fn change(
         &mut self,
         conn: &Connection,
@@ -188,8 +189,8 @@ impl Events {
         put(conn, key, &kept)
     }
 
-    /// Returns the fingerprint's firings that no resolved has ended, among its latest [`OPEN_AMONG`], the one that began last
-    /// first; no more than `most`.
+    /// Returns at most `most` firings of a fingerprint that no resolved has ended, the latest first. Searches its latest
+    /// [`OPEN_AMONG`].
     pub(super) fn open_firings(
         &self,
         conn: &Connection,
@@ -220,7 +221,7 @@ impl Events {
                 Some(kept) => Some(kept.ends),
                 None => stored(conn, resolved)?.map(|kept| kept.ends),
             };
-            // A resolved that was sent under this start and ended another firing did not end this one.
+            // A resolved with this `startsAt` that ended another firing did not end this one.
             if ended.is_none_or(|ends| ends.is_some()) {
                 open.push(Event {
                     fingerprint,
@@ -236,29 +237,29 @@ impl Events {
         Ok(open)
     }
 
-    /// Returns when events are to be written though nothing comes.
+    /// Returns when events have to be flushed even without new ones.
     pub(super) fn next_step(&self) -> Option<Instant> {
-        if !self.order.is_empty() {
+        if !self.to_flush.is_empty() {
             return Some(self.next_step);
         }
-        self.young_since.map(|(_, at)| at + GATHERED_FOR)
+        self.fresh_since.map(|(_, at)| at + GATHERED_FOR)
     }
 
-    /// Returns true if events are to be written though nothing comes.
+    /// Returns true if events have to be flushed now, even without new ones.
     pub(super) fn is_due(&self) -> bool {
         self.next_step().is_some_and(|at| Instant::now() >= at)
     }
 
-    /// Returns the first delivery from which something may have to be read after a crash: the table has the events of
-    /// all before it.
+    /// Returns the first delivery from which events may have to be read after a crash. The table has the events of all earlier
+    /// ones.
     pub(super) fn needed_from(&self) -> i64 {
-        if self.order.is_empty() && self.young_since.is_none() {
+        if self.to_flush.is_empty() && self.fresh_since.is_none() {
             return i64::MAX;
         }
         self.written_before
     }
 
-    /// Writes some of what has gathered, within a transaction that brought `new` ones.
+    /// Flushes some events within a transaction that has added `new` ones.
     pub(super) fn write(
         &mut self,
         conn: &Connection,
@@ -266,12 +267,12 @@ impl Events {
         last_id: i64,
     ) -> rusqlite::Result<()> {
         let is_due = self.is_due();
-        let is_ripe = is_due || self.gathered.lock().young.len() >= self.gathering.events;
-        if self.order.is_empty() && is_ripe {
-            self.let_go();
+        let is_ripe = is_due || self.gathered.lock().fresh.len() >= self.gathering.events;
+        if self.to_flush.is_empty() && is_ripe {
+            self.begin_flush();
             self.owed = 0;
         }
-        self.owed += new * LEAVING_FOR_EACH;
+        self.owed += new * FLUSHED_FOR_EACH;
         if !is_due && self.owed < self.gathering.a_step {
             return Ok(());
         }
@@ -279,22 +280,22 @@ impl Events {
         self.write_some(conn, count, last_id)
     }
 
-    /// Writes everything, within a transaction that is the last one.
+    /// Flushes all events within the last transaction.
     pub(super) fn write_all(&mut self, conn: &Connection, last_id: i64) -> rusqlite::Result<()> {
         self.write_some(conn, usize::MAX, last_id)?;
         self.commit();
-        self.let_go();
+        self.begin_flush();
         self.write_some(conn, usize::MAX, last_id)
     }
 
-    /// Sends the young ones on their way.
-    fn let_go(&mut self) {
+    /// Begins to flush the fresh events.
+    fn begin_flush(&mut self) {
         let mut gathered = self.gathered.lock();
-        gathered.leaving = std::mem::take(&mut gathered.young);
-        self.order = gathered.leaving.keys().copied().collect();
-        self.order
+        gathered.flushing = std::mem::take(&mut gathered.fresh);
+        self.to_flush = gathered.flushing.keys().copied().collect();
+        self.to_flush
             .sort_unstable_by_key(|key| std::cmp::Reverse(key.columns()));
-        self.young_since = None;
+        self.fresh_since = None;
     }
 
     fn write_some(
@@ -303,20 +304,20 @@ impl Events {
         count: usize,
         last_id: i64,
     ) -> rusqlite::Result<()> {
-        if self.order.is_empty() {
+        if self.to_flush.is_empty() {
             return Ok(());
         }
         self.next_step = Instant::now() + PACE;
         let gathered = self.gathered.lock();
-        for key in self.order.iter().rev().take(count) {
-            // Absent if the transaction that brought it was rolled back.
-            if let Some(kept) = gathered.leaving.get(key) {
+        for key in self.to_flush.iter().rev().take(count) {
+            // Absent if the transaction that added it was rolled back.
+            if let Some(kept) = gathered.flushing.get(key) {
                 put(conn, *key, kept)?;
             }
             self.written += 1;
         }
-        if self.written == self.order.len() {
-            let from = self.young_since.map_or(last_id + 1, |(id, _)| id);
+        if self.written == self.to_flush.len() {
+            let from = self.fresh_since.map_or(last_id + 1, |(id, _)| id);
             conn.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
                 .execute(params![WRITTEN_BEFORE, from])?;
             self.advanced_to = Some(from);
@@ -324,20 +325,20 @@ impl Events {
         Ok(())
     }
 
-    /// The transaction is on disk.
+    /// Makes the changes of the transaction permanent.
     pub(super) fn commit(&mut self) {
         self.undo.clear();
-        let left = self.order.len() - std::mem::take(&mut self.written);
+        let left = self.to_flush.len() - std::mem::take(&mut self.written);
         let mut gathered = self.gathered.lock();
-        for key in self.order.drain(left..) {
-            gathered.leaving.remove(&key);
+        for key in self.to_flush.drain(left..) {
+            gathered.flushing.remove(&key);
         }
         if let Some(from) = self.advanced_to.take() {
             self.written_before = from;
         }
     }
 
-    /// The transaction was rolled back.
+    /// Undoes the changes of the transaction.
     pub(super) fn rollback(&mut self) {
         self.written = 0;
         self.advanced_to = None;
@@ -378,7 +379,7 @@ mod tests {
         events.remember(event, Kept::seen_first(now), DeliveryId::from_raw(7));
         events.commit();
         assert!(events.needed_from() <= 7);
-        events.let_go();
+        events.begin_flush();
         events.write_some(&conn, 1, 9).unwrap();
         assert!(events.needed_from() <= 7, "not on disk yet");
         events.rollback();

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use alert_manager_core::alert::Timestamp;
 use alert_manager_core::gate::GateName;
 
-/// Notes that a gate is closed, and forgets those that are open again.
+/// Notes that a gate is closed at least until then, and forgets those that are open again.
 pub(super) fn close(
     conn: &Connection,
     name: &GateName,
@@ -14,8 +14,11 @@ pub(super) fn close(
 ) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM gates WHERE closed_until <= ?1")?
         .execute([now.as_millisecond()])?;
-    conn.prepare_cached("INSERT OR REPLACE INTO gates (name, closed_until) VALUES (?1, ?2)")?
-        .execute(params![name.to_string(), until_ms])?;
+    conn.prepare_cached(
+        "INSERT INTO gates (name, closed_until) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET closed_until = max(closed_until, excluded.closed_until)",
+    )?
+    .execute(params![name.to_string(), until_ms])?;
     Ok(())
 }
 

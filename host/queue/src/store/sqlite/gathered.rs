@@ -1,16 +1,17 @@
-//! Events as they are kept: one by one in memory until they are written, and as rows of their table.
+//! Events in memory that are not in the table yet, and events as rows of the table.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
+
 use crate::model::clock::nanos;
 use crate::model::{Kept, Known, Memory, OPEN_AMONG};
-use alert_manager_core::alert::{Event, Fingerprint, Occurrence, Status};
 
 use super::codes::{status_code, status_of};
 
-/// An event as the table has it; the fingerprint comes first, so that those of one lie together in memory.
+/// An event. It sorts by fingerprint first, so that the events of one fingerprint are a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) fingerprint: Fingerprint,
@@ -39,7 +40,7 @@ impl Key {
         }
     }
 
-    /// Returns the keys of all events with the same start, from the first to the last.
+    /// Returns the range of all events with the same start.
     pub(super) fn same_start(self) -> std::ops::RangeInclusive<Self> {
         let first = Self {
             occurrence: Occurrence::FIRST,
@@ -64,36 +65,37 @@ impl Key {
     }
 }
 
-/// The events that the table lacks.
+/// The events that are not in the table yet.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    pub(super) young: BTreeMap<Key, Kept>,
-    /// On their way into the table.
-    pub(super) leaving: BTreeMap<Key, Kept>,
+    /// Those that are gathered.
+    pub(super) fresh: BTreeMap<Key, Kept>,
+    /// Those that are being written to the table.
+    pub(super) flushing: BTreeMap<Key, Kept>,
 }
 
 impl Gathered {
     pub(super) fn get(&self, key: Key) -> Option<&Kept> {
-        self.young.get(&key).or_else(|| self.leaving.get(&key))
+        self.fresh.get(&key).or_else(|| self.flushing.get(&key))
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Kept> {
-        match self.young.get_mut(&key) {
+        match self.fresh.get_mut(&key) {
             Some(kept) => Some(kept),
-            None => self.leaving.get_mut(&key),
+            None => self.flushing.get_mut(&key),
         }
     }
 
     /// Adds the events of the latest occurrence of a start.
     pub(super) fn add_latest(&self, key: Key, known: &mut Known) {
-        for events in [&self.young, &self.leaving] {
+        for events in [&self.fresh, &self.flushing] {
             for (key, kept) in events.range(key.same_start()).rev().take(2) {
                 known.add(key.occurrence, key.status, || kept.clone());
             }
         }
     }
 
-    /// Returns the firings of a fingerprint.
+    /// Returns the latest [`OPEN_AMONG`] firings of a fingerprint.
     pub(super) fn firings(&self, fingerprint: Fingerprint) -> Vec<Key> {
         let at = |starts_at| Key {
             fingerprint,
@@ -107,24 +109,24 @@ impl Gathered {
             let firings = latest.filter(|key| key.status == Status::Firing);
             firings.take(usize::from(OPEN_AMONG)).collect::<Vec<_>>()
         };
-        let mut firings = keys(&self.young);
-        firings.extend(keys(&self.leaving));
+        let mut firings = keys(&self.fresh);
+        firings.extend(keys(&self.flushing));
         firings
     }
 
     pub(super) fn remove(&mut self, key: Key) {
-        if self.young.remove(&key).is_none() {
-            self.leaving.remove(&key);
+        if self.fresh.remove(&key).is_none() {
+            self.flushing.remove(&key);
         }
     }
 
-    /// Returns how often an event was sent again without being run, if the table lacks it.
+    /// Returns how often an event was sent again and did not run again; nothing if it is not in memory.
     pub(super) fn duplicates(&self, event: Event) -> Option<u64> {
         self.get(event.into()).map(|kept| kept.duplicates)
     }
 }
 
-/// Returns the key under which a resolved is found that was sent with another start than its event's.
+/// As [`alias`](crate::model::alias), for keys.
 pub(super) fn alias(key: Key, sent: i64) -> Key {
     Key {
         starts_at: sent,
@@ -146,7 +148,7 @@ pub(super) fn stored(conn: &Connection, key: Key) -> rusqlite::Result<Option<Kep
     .optional()
 }
 
-/// Adds what the table has of the latest occurrence of a start.
+/// Adds the events of the latest occurrence of a start that are in the table.
 pub(super) fn add_stored(conn: &Connection, key: Key, known: &mut Known) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
         "SELECT accepted_at, last_seen, duplicates, ends, runs, occurrence, status FROM events
@@ -193,7 +195,7 @@ pub(super) fn put(conn: &Connection, key: Key, kept: &Kept) -> rusqlite::Result<
     Ok(())
 }
 
-/// Returns how often an event that the table has was sent again without being run.
+/// Returns how often an event was sent again and did not run again; 0 if it is not in the table.
 pub(super) fn duplicates(conn: &Connection, event: Event) -> rusqlite::Result<u64> {
     Ok(stored(conn, event.into())?.map_or(0, |kept| kept.duplicates))
 }

@@ -1,4 +1,4 @@
-//! The record of calls, as rows.
+//! The recorded calls of steps.
 
 use rusqlite::{Connection, params};
 
@@ -10,7 +10,7 @@ use crate::model::clock::{from_nanos, nanos};
 
 use super::codes::{kind_code, kind_of};
 
-/// Appends to the record of a step. The same place written twice is the same call: the later one counts.
+/// Appends calls to the record of a step. An entry with the number of an earlier one replaces it: it is the same call.
 pub(super) fn append(
     conn: &Connection,
     id: DeliveryId,
@@ -84,8 +84,8 @@ fn read_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, Entry)> {
     Ok((row.get(0)?, entry))
 }
 
-/// Returns what a step has recorded up to its last effect, or up to where it was last parked, in order; and how much the others
-/// have.
+/// Returns the record of a step up to its last effect, or up to where it was last parked, in order; and the size of the other
+/// steps' records.
 pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite::Result<Recorded> {
     let mut entries = conn
         .prepare_cached(&format!(
@@ -117,17 +117,17 @@ pub(super) fn recorded(conn: &Connection, id: DeliveryId, step: u32) -> rusqlite
     Ok(Recorded { entries, elsewhere })
 }
 
-/// Returns a delivery's record as its story has it, in order: all but the replies, which are for retries alone.
+/// Returns the records of all steps, in order, without the replies, which only retries need.
 pub(super) fn all(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<(u32, Entry)>> {
-    let told = ENTRY.replace("reply", "''");
+    let columns = ENTRY.replace("reply", "''");
     conn.prepare_cached(&format!(
-        "SELECT {told} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
+        "SELECT {columns} FROM journal WHERE delivery = ?1 ORDER BY step, seq"
     ))?
     .query_map([id.as_raw()], read_entry)?
     .collect()
 }
 
-/// Returns true if a step of a delivery from this one on has changed something outside the server.
+/// Returns true if step `from_step` of a delivery, or a later one, has changed something outside the server.
 pub(super) fn has_effect(
     conn: &Connection,
     id: DeliveryId,

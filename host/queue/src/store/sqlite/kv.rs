@@ -1,4 +1,5 @@
-//! The handlers' own state: changed in the transaction of its record, bounded by handler, forgotten in time.
+//! The key-value state of handlers. A change is made in the transaction that records it, each handler has a quota, and values
+//! expire.
 
 use std::collections::HashMap;
 
@@ -7,23 +8,24 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use alert_manager_core::alert::{HandlerName, Timestamp};
 use alert_manager_core::journal::{KvChange, KvQuota, KvReply, KvWrite};
 
-/// Expired values that make room for a new one at most: a handler at its quota is to cost the committer next to nothing.
+/// How many expired values are deleted at most to make room for a new one. A handler at its quota must not slow the committer
+/// down.
 const EXPIRED_AT_ONCE: u32 = 1_000;
 
-/// How much each handler keeps, as far as it was asked for. To count it reads every value, so it is counted once and followed
-/// from there. Emptied if a transaction fails.
+/// The usage of the handlers that have written since the start. It is counted once, since that reads every value, and then updated
+/// with each change. It is cleared if a transaction fails.
 pub(super) type Usage = HashMap<HandlerName, Used>;
 
-/// How much one handler keeps.
+/// The usage of one handler.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Used {
-    /// Of keys and values together.
+    /// The bytes of keys and values together.
     bytes: u64,
     keys: u64,
 }
 
 impl Used {
-    /// Returns what it would come to with one value in the place of another.
+    /// Returns the usage after a value of `new` bytes replaces one of `old` bytes, or is added.
     fn with(self, old: Option<u64>, new: u64) -> Self {
         Self {
             bytes: self.bytes - old.unwrap_or(0) + new,
@@ -31,8 +33,8 @@ impl Used {
         }
     }
 
-    /// Returns what to answer if one value in the place of another makes this, and it is over the quota. Only
-    /// what makes more is refused: a quota that was lowered leaves what is there to be changed.
+    /// Returns the error if this usage, after that replacement, exceeds the quota. A change that does not increase the usage is
+    /// allowed: the quota may have been lowered.
     fn over(self, old: Option<u64>, new: u64, quota: KvQuota) -> Option<KvReply> {
         if self.bytes > quota.bytes_max && new > old.unwrap_or(0) {
             Some(KvReply::QuotaExceeded)
@@ -62,7 +64,7 @@ pub(super) fn get(
     .optional()
 }
 
-/// Makes a change; returns what it came to, and whether anything is different now.
+/// Makes a change; returns the reply, and true if the state has changed.
 pub(super) fn change(
     conn: &Connection,
     usage: &mut Usage,
@@ -89,7 +91,7 @@ pub(super) fn change(
     })
 }
 
-/// Forgets some of what has expired: of all handlers, or of one but for one key. Returns how many.
+/// Deletes at most `rows_max` expired values: of all handlers, or of one handler except one key. Returns how many.
 pub(super) fn expire(
     conn: &Connection,
     usage: &mut Usage,
@@ -121,7 +123,7 @@ pub(super) fn expire(
     Ok(gone.len())
 }
 
-/// Takes one value out of what is known of a handler's use.
+/// Subtracts a deleted value from the usage of a handler.
 fn forget(usage: &mut Usage, handler: &HandlerName, bytes: u64) {
     if let Some(used) = usage.get_mut(handler) {
         used.bytes -= bytes;
@@ -129,7 +131,7 @@ fn forget(usage: &mut Usage, handler: &HandlerName, bytes: u64) {
     }
 }
 
-/// Sets a value, or returns what to answer instead.
+/// Sets a value; returns the error if it exceeds the quota.
 fn put(
     conn: &Connection,
     usage: &mut Usage,
@@ -140,7 +142,7 @@ fn put(
     now: Timestamp,
 ) -> rusqlite::Result<Option<KvReply>> {
     let size = |value: u64| key.len() as u64 + value;
-    // An expired value still takes its place until it is forgotten, so it counts as the old one here.
+    // An expired value counts as the old one until it is deleted.
     let old: Option<i64> = conn
         .prepare_cached("SELECT length(value) FROM kv WHERE handler = ?1 AND key = ?2")?
         .query_row(params![handler.as_str(), key], |row| row.get(0))
@@ -206,7 +208,7 @@ mod tests {
     use crate::model::clock::from_millis;
     use crate::store::sqlite::schema;
 
-    /// What is followed from change to change is what a count of every value says.
+    /// The usage that is updated with each change equals a count of all values.
     #[test]
     fn the_use_that_is_followed_is_the_one_that_is_counted() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,36 +1,35 @@
-//! The tables, and how those of earlier layouts become them.
+//! The tables, and the migrations from earlier layouts.
 
 use rusqlite::Connection;
 
-use super::rows::DEAD_BYTES;
+use super::rows::STORED_BYTES_SQL;
 
-/// `AlMg`, so that `file` and this program tell a store from any other database.
+/// `AlMg`, by which `file` and this program recognize a store.
 pub(super) const APPLICATION_ID: i64 = 0x416c_4d67;
 
-/// Raised with every change of the tables.
+/// The number of the layout, which increases with every change of the tables.
 pub(super) const LAYOUT: i64 = 6;
 
-// `runs` has the latest lease of each delivery: a row that is found by its number may fill a page, but one
-// found by a composed key is cut at a quarter of it, and its rest takes a page alone.
-// `events` begins with the time: those that come together lie together.
-// An event has a row for each occurrence, so that what is remembered of one goes with it. `ends` is the start of the firing
-// that a resolved has ended, if it named another one.
-// `occurrence` and `sent_starts_at` (the start that the sender gave, if the event has another) are what the events of
-// deliveries are read from after a crash. `beside` has the other routes that the same alert took (`model/delivery.rs`). `suspected`
-// counts the times that the server died while this and others ran. `resent` is 1 from the revival by a re-send to the
-// retry by a person; `first_died_at` is the first death since that retry. Neither counts a death before the first run: by
-// backlog, or of what was refused.
-// `effect` is 1 for an effect, 2 for one that a crash may have made happen twice, 3 for the last read before the delivery was
-// parked.
-// `parked` says how the last lease that ended left the delivery (`codes.rs`). `storm_key` has the values by which a storm is
-// recognized, `storm` the storm that it belongs to, and `representative` the delivery that runs in its place.
-// `storms` are called by their first representative. `gates` has those that a service has closed, and until when.
-// `handlers` is `,a,b,`, so that one of them is found with `instr`.
-// `reason` is why a delivery has ended (`codes.rs`), null before that.
-// `dead_bytes` is what a dead delivery takes of the store, with everything that belongs to it.
-// `unreported` has the deaths that no notice was made of yet, by why they died and their handlers (`unreported.rs`).
-// Retention goes by when deliveries were settled, never by their ids: those follow the order of acceptance, also while the
-// clock is wrong.
+// `runs` has the latest lease of each delivery, and is a table with an integer key: such a row may fill a page. In one with a
+// composed key (`earlier_runs`), what exceeds a quarter of a page goes to a page of its own.
+// `events` sorts by time first, so that events of the same time are on the same pages.
+// Each occurrence of an event has a row. `ends` is the start of the firing that a resolved has ended, if the resolved had another
+// `startsAt`.
+// `occurrence` and `sent_starts_at` (the `startsAt` that the sender gave, if it differs) are stored with a delivery so that events
+// can be read from deliveries after a crash. `beside` has the other routes of the same alert (`model/delivery.rs`). `suspected` is
+// how often the server died while this and others ran. `resent` is 1 after a re-send has revived the delivery, until a person
+// retries it. `first_died_at` is the first death since that retry. Neither counts a death without a run: by backlog, or of a
+// refused part.
+// `effect` is 1 for an effect, 2 for one that may have happened twice because of a crash, 3 for the last read before the delivery
+// was parked at a gate.
+// `parked` says how the last lease that ended left the delivery (`codes.rs`). `storm_key` has the label values by which a storm is
+// recognized, `storm` the storm that the delivery belongs to, and `representative` the delivery that runs in its place.
+// The identifier of a storm is that of its first representative. `gates` has the gates that a service has closed.
+// `handlers` is `,a,b,`, so that `instr` finds one of them.
+// `reason` is why a delivery has ended (`codes.rs`), or null if it has not.
+// `dead_bytes` is the size of a dead delivery in all tables.
+// `unreported` has the deaths without a notice, by reason and handlers (`unreported.rs`).
+// Retention goes by `settled_at`, not by `id`: identifiers follow the order of acceptance even if the time of day is wrong.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE deliveries (
@@ -137,8 +136,8 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// For what names no start, as the end of a notice. Made when a store is opened that lacks it: made at need, it would hold up
-/// everybody.
+/// The index by which the open firings of a fingerprint are found. It is created when a store without it is opened, because its
+/// creation would delay all alerts later.
 pub(super) const EVENTS_FIRING: &str =
     "CREATE INDEX IF NOT EXISTS events_firing ON events (fingerprint) WHERE status = 0";
 
@@ -157,7 +156,7 @@ CREATE TABLE earlier_runs (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// From the first layout, which had every lease in one table and knew no start of a delivery's event.
+/// From layout 1, which had all leases in one table, and no `starts_at` of deliveries.
 const FROM_1: &str = "
 ALTER TABLE deliveries ADD COLUMN starts_at INTEGER;
 INSERT INTO meta SELECT 'events_before', coalesce(max(id), 0) + 1 FROM deliveries;
@@ -169,15 +168,14 @@ INSERT INTO earlier_runs SELECT delivery, lease, story FROM runs_1
 DROP TABLE runs_1;
 ";
 
-/// Refused parts of bodies by the digest of their JSON, so that one that is sent again is neither kept nor reported anew.
+/// Refused parts of bodies by the digest of their JSON (`refused.rs`).
 const REFUSED_PARTS: &str = "
 CREATE TABLE refused_parts (digest BLOB PRIMARY KEY, delivery INTEGER NOT NULL, last_seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX refused_parts_age ON refused_parts (last_seen);
 ";
 
-/// From the second layout, which knew one occurrence of each event, and no routes but a delivery's own: which others its
-/// alert took is written as "any". When its resolved events were accepted is not known, so none makes a firing stale. Its
-/// retention went by identifiers, and did not know what a dead letter takes.
+/// From layout 2, which had one occurrence of each event, and no other routes of an alert: `beside` becomes "any". The acceptance
+/// times of its resolved events are unknown, so they make no firing stale. It had no sizes of dead deliveries.
 const FROM_2: &str = "
 ALTER TABLE deliveries ADD COLUMN occurrence INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE deliveries ADD COLUMN sent_starts_at INTEGER;
@@ -195,10 +193,10 @@ CREATE TABLE unreported (class TEXT PRIMARY KEY, count INTEGER NOT NULL, since I
 INSERT INTO meta VALUES ('earlier_deaths_until', CAST(unixepoch('subsec') * 1000 AS INTEGER));
 ";
 
-/// From the third layout, which did not know what a delivery waits for besides its time.
+/// From layout 3, which had no dependencies of waiting deliveries.
 const FROM_3: &str = "ALTER TABLE deliveries ADD COLUMN waits_for TEXT;";
 
-/// From the fourth layout, in which a text alone said why a delivery had ended. Reasons have the numbers of `codes.rs`.
+/// From layout 4, which had no reasons, only texts. The numbers are those of `codes.rs`.
 const FROM_4: &str = "
 ALTER TABLE deliveries ADD COLUMN reason INTEGER;
 UPDATE deliveries SET reason = CASE
@@ -226,7 +224,7 @@ ALTER TABLE deliveries ADD COLUMN storm INTEGER;
 ALTER TABLE deliveries ADD COLUMN representative INTEGER;
 ";
 
-/// Makes the tables.
+/// Creates the tables.
 pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     let secret: [u8; 32] = rand::random();
     let tx = conn.unchecked_transaction()?;
@@ -241,7 +239,7 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// Makes the tables of an earlier layout those of this one, in one transaction.
+/// Migrates the tables from an earlier layout, in one transaction.
 pub(super) fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
     if from < 2 {
@@ -258,7 +256,7 @@ pub(super) fn upgrade(conn: &Connection, from: i64) -> rusqlite::Result<()> {
         tx.execute_batch(REFUSED_PARTS)?;
         tx.execute_batch(FROM_2)?;
         tx.execute(
-            &format!("UPDATE deliveries SET dead_bytes = {DEAD_BYTES} WHERE state = 4"),
+            &format!("UPDATE deliveries SET dead_bytes = {STORED_BYTES_SQL} WHERE state = 4"),
             [],
         )?;
     }

@@ -1,4 +1,4 @@
-//! What the table `meta` has besides the store's own bookkeeping.
+//! Values in the table `meta`.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use alert_manager_core::alert::Fingerprint;
 
-/// The fingerprints of the alarms that were raised and have not ended, 8 bytes each.
+/// The key of the alarms that were raised and have not ended: their fingerprints, 8 bytes each.
 const ALARMS: &str = "alarms";
 
 /// Returns the alarms that were raised and have not ended.
@@ -21,7 +21,7 @@ pub(super) fn alarms(conn: &Connection) -> rusqlite::Result<BTreeSet<Fingerprint
     Ok(fingerprints.map(Fingerprint).collect())
 }
 
-/// Stores which alarms were raised and have not ended.
+/// Stores the alarms that were raised and have not ended.
 pub(super) fn put_alarms(conn: &Connection, fire: &BTreeSet<Fingerprint>) -> rusqlite::Result<()> {
     let bytes: Vec<u8> = fire.iter().flat_map(|one| one.0.to_be_bytes()).collect();
     conn.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
@@ -29,7 +29,7 @@ pub(super) fn put_alarms(conn: &Connection, fire: &BTreeSet<Fingerprint>) -> rus
     Ok(())
 }
 
-/// Reads a number.
+/// Returns a number; nothing if there is none.
 pub(super) fn number(conn: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?
         .query_row([key], |row| row.get(0))

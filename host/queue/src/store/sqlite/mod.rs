@@ -1,4 +1,4 @@
-//! One `SQLite` file, with one writer.
+//! A store in one `SQLite` file, which one process at a time may open.
 
 mod apply;
 #[cfg(test)]
@@ -35,14 +35,14 @@ use rusqlite::Connection;
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
 use crate::model::clock::Clock;
-use crate::model::{LastEnd, Left, OpenError, Options, Row};
+use crate::model::{Abandoned, LastEnd, OpenError, Options, Row};
 
-use super::{Found, Reader, Resolved, Store, StoreError, Tidied};
+use super::{Found, Reader, Resolved, RetentionRun, Store, StoreError};
 use checkpoint::Checkpointer;
 use events::Events;
 pub(crate) use events::Gathering;
 use reader::SqliteReader;
-use recovery::Remains;
+use recovery::Files;
 use retention::{Limits, Retention};
 use txn::SqliteTxn;
 
@@ -53,7 +53,7 @@ pub(crate) struct SqliteStore {
     path: PathBuf,
     clock: Clock,
     options: Options,
-    /// What the file was like before it was opened.
+    /// How the last process ended, as far as its files show.
     last_end: LastEnd,
     secret: [u8; 32],
     /// The last identifier that was stored.
@@ -63,22 +63,22 @@ pub(crate) struct SqliteStore {
     retention: Retention,
     checkpointer: Checkpointer,
     reader: Arc<SqliteReader>,
-    /// Keeps other processes out for as long as this one writes.
+    /// Keeps other processes from opening the store.
     _lock: File,
 }
 
 impl SqliteStore {
-    /// Opens the store at `path`, and makes it if there is none.
+    /// Opens the store at `path`, and creates it if there is none.
     ///
     /// # Errors
-    /// If the place cannot be written, another process has it, or the file is damaged or foreign.
+    /// If the file cannot be written, is damaged, is in use by another process, or was not made by this program.
     pub(crate) fn open(
         path: &Path,
         gathering: Gathering,
         options: &Options,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let had = Remains::of(path);
+        let files = Files::of(path);
         let opened = schema::open(path)?;
         let failed = |e: rusqlite::Error| errors::failed(path, &e);
         let last_id = recovery::last_id(&opened.conn).map_err(failed)?;
@@ -94,7 +94,7 @@ impl SqliteStore {
             path: path.into(),
             clock,
             options: options.clone(),
-            last_end: had.last_end(),
+            last_end: files.last_end(),
             secret: opened.secret,
             last_id,
             events,
@@ -106,7 +106,7 @@ impl SqliteStore {
         })
     }
 
-    /// Ends a transaction that may be open after an error.
+    /// Rolls back a transaction that an error has left open.
     fn end_open(&self) -> rusqlite::Result<()> {
         if self.conn.is_autocommit() {
             return Ok(());
@@ -114,7 +114,7 @@ impl SqliteStore {
         self.conn.execute_batch("ROLLBACK")
     }
 
-    /// Takes back what a transaction has changed, in memory too.
+    /// Rolls back a transaction, and its changes in memory.
     fn roll_back(&mut self) {
         if let Err(error) = self.end_open() {
             tracing::error!(%error, "rollback failed");
@@ -127,7 +127,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     type Txn<'s> = SqliteTxn<'s>;
 
-    fn recover(&mut self, each: impl FnMut(Row, Option<Left>)) -> Result<Found, OpenError> {
+    fn recover(&mut self, each: impl FnMut(Row, Option<Abandoned>)) -> Result<Found, OpenError> {
         recovery::recover(&self.conn, self.last_end, self.last_id, self.secret, each)
             .map_err(|e| errors::failed(&self.path, &e))
     }
@@ -147,11 +147,11 @@ impl Store for SqliteStore {
     }
 
     fn resolve(&mut self) -> Result<Resolved, StoreError> {
-        // A commit is a call of a function, which always returns.
+        // `SQLite` always returns the result of a commit, so there is no unknown one.
         Ok(Resolved::RolledBack)
     }
 
-    fn tidy(&mut self, now: Timestamp) -> Result<Tidied, StoreError> {
+    fn run_retention(&mut self, now: Timestamp) -> Result<RetentionRun, StoreError> {
         let limits = Limits {
             now,
             options: &self.options,
@@ -194,15 +194,15 @@ impl Store for SqliteStore {
         Arc::clone(&self.reader) as _
     }
 
-    fn close(mut self, left: &[(DeliveryId, Left)]) -> Result<(), StoreError> {
+    fn close(mut self, abandoned: &[(DeliveryId, Abandoned)]) -> Result<(), StoreError> {
         let tx = self.conn.unchecked_transaction()?;
-        for (id, left) in left {
-            rows::give_back(&tx, *id, *left)?;
+        for (id, abandoned) in abandoned {
+            rows::end_abandoned(&tx, *id, *abandoned)?;
         }
         self.events.write_all(&tx, self.last_id)?;
         tx.commit()?;
         self.checkpointer.stop();
-        // One file is easier to copy than two, and is opened faster.
+        // Truncates the write-ahead log: one file is easier to copy than two, and opens faster.
         self.conn
             .query_one("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Answers questions beside the committer, on connections that only read.
+//! Answers queries, on connections that only read.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use alert_manager_core::journal::Recorded;
 
 use crate::model::clock::{from_millis, millis_up};
 use crate::model::{
-    Bounds, Chosen, Delivery, Filter, Known, LabelTest, OnKey, OrderingKey, Page, Progress,
-    ReadError, Reason, Row, Run, Selected, Selection, State, Story, split_handlers,
+    Bounds, Delivery, Filter, Follower, Known, LabelTest, Page, Position, Progress, ReadError,
+    Reason, RetryBatch, Row, Run, Selected, Selection, State, Story, split_handlers,
 };
 use crate::store::Reader;
 
@@ -25,17 +25,17 @@ use super::gathered::{self, Gathered};
 use super::schema::open_reader;
 use super::{journal, kv, rows};
 
-/// Connections kept open; more are made if more people ask at once.
+/// How many idle connections are kept open. More are opened if there are more queries at the same time.
 const IDLE_MAX: usize = 3;
 
 const LIST_MAX: u32 = 1_000;
 
-/// Reads without ever holding the committer up.
+/// Reads from the store without blocking the committer.
 #[derive(Debug)]
 pub(super) struct SqliteReader {
     path: PathBuf,
     bounds: Bounds,
-    /// The events that the table lacks.
+    /// The events that are not in the table yet.
     gathered: Arc<Mutex<Gathered>>,
     idle: Mutex<Vec<Connection>>,
 }
@@ -60,7 +60,7 @@ impl SqliteReader {
             Some(conn) => conn,
             None => open_reader(&self.path).map_err(failed)?,
         };
-        // One view of the store for all that one question reads.
+        // One transaction, so that all reads of a query see the same state.
         let tx = conn.unchecked_transaction().map_err(failed)?;
         let answer = read(&tx).map_err(failed);
         drop(tx);
@@ -114,23 +114,27 @@ impl Reader for SqliteReader {
         selection: &Selection,
         after: Option<DeliveryId>,
         count_max: u32,
-    ) -> Result<Chosen, ReadError> {
+    ) -> Result<RetryBatch, ReadError> {
         self.with(|conn| selected(conn, selection, after, count_max))
     }
 
-    fn ordering_key(&self, id: DeliveryId) -> Result<Option<OrderingKey>, ReadError> {
+    fn position(&self, id: DeliveryId) -> Result<Option<Position>, ReadError> {
         self.with(|conn| {
             conn.prepare_cached(
                 "SELECT id, fingerprint, route FROM deliveries
                  WHERE id = ?1 AND fingerprint IS NOT NULL",
             )?
-            .query_row([id.as_raw()], read_key)
+            .query_row([id.as_raw()], read_position)
             .optional()
         })
     }
 
-    fn follow(&self, after: DeliveryId, each: &mut dyn FnMut(OnKey<'_>)) -> Result<(), ReadError> {
-        self.with(|conn| rows::follow(conn, after, each))
+    fn followers(
+        &self,
+        after: DeliveryId,
+        each: &mut dyn FnMut(Follower<'_>),
+    ) -> Result<(), ReadError> {
+        self.with(|conn| rows::followers(conn, after, each))
     }
 }
 
@@ -139,7 +143,7 @@ fn selected(
     selection: &Selection,
     after: Option<DeliveryId>,
     count_max: u32,
-) -> rusqlite::Result<Chosen> {
+) -> rusqlite::Result<RetryBatch> {
     let cancelled = reason_code(Reason::Cancelled);
     let handler = selection.handler.as_ref().map(|h| format!(",{h},"));
     let text = selection.reason.as_deref();
@@ -157,18 +161,18 @@ fn selected(
              AND (?3 IS NULL OR instr(handlers, ?3) > 0)
              AND (?4 IS NULL OR reason = ?5 OR instr(lower(last_error), lower(?4)) > 0)"
     );
-    let mut keys = conn
+    let mut positions = conn
         .prepare_cached(&format!(
             "SELECT id, fingerprint, route {from} ORDER BY id LIMIT ?6"
         ))?
         .query_map(
             params![after, cancelled, handler, text, named, count_max],
-            read_key,
+            read_position,
         )?
-        .collect::<rusqlite::Result<Vec<OrderingKey>>>()?;
-    let looked_to = keys.last().map(|last| last.id);
-    let beyond = match looked_to {
-        Some(last) if keys.len() == count_max as usize => conn
+        .collect::<rusqlite::Result<Vec<Position>>>()?;
+    let scanned_to = positions.last().map(|last| last.id);
+    let remaining = match scanned_to {
+        Some(last) if positions.len() == count_max as usize => conn
             .prepare_cached(&format!("SELECT count(*) {from}"))?
             .query_one(
                 params![last.as_raw(), cancelled, handler, text, named],
@@ -178,31 +182,31 @@ fn selected(
         _ => 0,
     };
     if let Some(test) = &selection.labels {
-        let mut taken = Vec::new();
-        for key in keys {
-            if has_labels(conn, key.id, test)? {
-                taken.push(key);
+        let mut with_labels = Vec::new();
+        for position in positions {
+            if has_labels(conn, position.id, test)? {
+                with_labels.push(position);
             }
         }
-        keys = taken;
+        positions = with_labels;
     }
-    Ok(Chosen {
+    Ok(RetryBatch {
         state: selection.state,
-        keys,
-        looked_to,
-        beyond,
+        positions,
+        scanned_to,
+        remaining,
     })
 }
 
 const DELIVERY: &str = "id, fingerprint, alertname, status, state, route, handlers, attempts,
     accepted_at, settled_at, last_error, not_before, first_died_at, reason";
 
-/// Goes with the condition of that index.
+/// To be used with the condition of this partial index.
 const UNSETTLED: &str = " INDEXED BY deliveries_unsettled";
 
 fn list(conn: &Connection, filter: &Filter, labels_tested_max: usize) -> rusqlite::Result<Page> {
     let limit = filter.limit.clamp(1, LIST_MAX);
-    // Written out, not bound: the indexes by state are found by their own condition.
+    // Not a parameter: `SQLite` uses a partial index only if its condition is in the text.
     let state = filter.state.or(filter.reason.map(Reason::state));
     let (index, state) = match state {
         None => ("", ""),
@@ -277,7 +281,7 @@ pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Op
         .optional()
 }
 
-/// Returns the first dead deliveries after `from`, in the order of acceptance.
+/// Returns at most `most` dead deliveries after `from`, in the order of acceptance.
 pub(super) fn dead_after(
     conn: &Connection,
     from: i64,
@@ -291,7 +295,7 @@ pub(super) fn dead_after(
     .collect()
 }
 
-/// Returns true if the labels of a delivery's alert pass.
+/// Returns true if the labels of a delivery's alert pass a test.
 fn has_labels(conn: &Connection, id: DeliveryId, test: &LabelTest) -> rusqlite::Result<bool> {
     #[derive(serde::Deserialize)]
     struct Labelled {
@@ -322,7 +326,7 @@ fn story(
         .filter(|_| is_alert);
     let duplicates = match &parsed {
         Some(alert) => {
-            // The committer must not have to wait for what is read here.
+            // The lock is released before the table is read, since the committer needs it.
             let in_memory = gathered.lock().duplicates(alert.event());
             match in_memory {
                 Some(duplicates) => duplicates,
@@ -339,7 +343,7 @@ fn story(
         .and_then(|json| serde_json::from_str(&json).ok())
         .unwrap_or_else(|| Progress::new(&delivery.handlers));
     let stories = rows::stories(conn, id)?;
-    // A store of an earlier version counted otherwise.
+    // An earlier version counted attempts in another way.
     let kept = u32::try_from(stories.len()).unwrap_or(u32::MAX);
     delivery.attempts = delivery.attempts.max(kept);
     let attempts_omitted = delivery.attempts - kept;
@@ -359,9 +363,9 @@ fn story(
     }))
 }
 
-fn read_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<OrderingKey> {
+fn read_position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
     let fingerprint: i64 = row.get(1)?;
-    Ok(OrderingKey {
+    Ok(Position {
         id: DeliveryId::from_raw(row.get(0)?),
         fingerprint: Fingerprint(fingerprint.cast_unsigned()),
         route: row.get(2)?,

@@ -1,4 +1,4 @@
-//! What a process left that had the file before.
+//! Recovery: reads what the last process left.
 
 use std::path::Path;
 
@@ -6,49 +6,53 @@ use rusqlite::Connection;
 
 use alert_manager_core::alert::DeliveryId;
 
-use crate::model::{LastEnd, Left, Owner, Reason, Row, State};
+use crate::model::{Abandoned, LastEnd, Owner, Reason, Row, State};
 use crate::store::Found;
 
 use super::codes::{PREFETCHED, reason_code};
 use super::rows::{self, ROW, ROW_COLUMNS};
 use super::{gates, unreported};
 
-/// What is on the disk before the store is opened.
+/// Which files of the store there are before it is opened.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Remains {
-    store: bool,
-    /// The write-ahead log holds something: an orderly end writes it back.
-    log: bool,
+pub(super) struct Files {
+    has_store: bool,
+    /// True if the write-ahead log is not empty. An orderly shutdown empties it.
+    has_log: bool,
 }
 
-impl Remains {
+impl Files {
     pub(super) fn of(path: &Path) -> Self {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
-        let holds = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
+        let is_filled = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
         Self {
-            store: holds(path),
-            log: holds(Path::new(&log)),
+            has_store: is_filled(path),
+            has_log: is_filled(Path::new(&log)),
         }
     }
 
-    /// Returns how the process ended, as far as its files say.
+    /// Returns how the last process ended, as far as its files show.
     pub(super) fn last_end(self) -> LastEnd {
         match self {
-            Self { log: true, .. } => LastEnd::Crash,
-            Self { store: true, .. } => LastEnd::Clean,
-            Self { store: false, .. } => LastEnd::None,
+            Self { has_log: true, .. } => LastEnd::Crash,
+            Self {
+                has_store: true, ..
+            } => LastEnd::Clean,
+            Self {
+                has_store: false, ..
+            } => LastEnd::None,
         }
     }
 }
 
-/// Gives each delivery that is not settled to `each`, and returns what else was left.
+/// Implements [`Store::recover`](crate::store::Store::recover).
 pub(super) fn recover(
     conn: &Connection,
     last_end: LastEnd,
     last_id: i64,
     secret: [u8; 32],
-    mut each: impl FnMut(Row, Option<Left>),
+    mut each: impl FnMut(Row, Option<Abandoned>),
 ) -> rusqlite::Result<Found> {
     let mut statement = conn.prepare(&format!(
         "SELECT {ROW}, state = {PREFETCHED} FROM deliveries INDEXED BY deliveries_unsettled
@@ -57,14 +61,14 @@ pub(super) fn recover(
     let mut found = statement.query([])?;
     while let Some(columns) = found.next()? {
         let row = rows::read(columns)?;
-        // Under what an earlier version had prefetched no effect had begun.
+        // An earlier version had leased it in advance, and no worker had started it.
         let is_prefetched: bool = columns.get(ROW_COLUMNS)?;
-        let left = match row.state {
-            _ if is_prefetched => Some(Left::Unbegun),
-            State::Running => Some(Left::UnderWay),
+        let abandoned = match row.state {
+            _ if is_prefetched => Some(Abandoned::NotStarted),
+            State::Running => Some(Abandoned::Started),
             _ => None,
         };
-        each(row, left);
+        each(row, abandoned);
     }
     Ok(Found {
         last_end,
@@ -78,11 +82,11 @@ pub(super) fn recover(
     })
 }
 
-/// Returns the last identifier that was given out.
+/// Returns the last identifier that was assigned.
 pub(super) fn last_id(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_one(
-        // Events are known to be written up to an identifier that a failed transaction may have used last: what is
-        // accepted from now on has to lie above, whatever the clock says.
+        // `events_before` may come from a transaction that failed later, whose identifiers are not in `deliveries`. New
+        // identifiers have to be larger, even if the system's clock is behind.
         "SELECT max(coalesce((SELECT max(id) FROM deliveries), 0),
                     coalesce((SELECT value FROM meta WHERE key = 'last_id'), 0),
                     coalesce((SELECT value FROM meta WHERE key = 'events_before'), 0) - 1)",
@@ -101,7 +105,7 @@ fn count_dead_letters(conn: &Connection) -> rusqlite::Result<u64> {
     .map(i64::unsigned_abs)
 }
 
-/// Returns the open deliveries whose end may end a notice, with their routes.
+/// Returns the unsettled deliveries whose end may end a notice, with their routes.
 fn watched(conn: &Connection) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
     conn.prepare(
         "SELECT id, route FROM deliveries INDEXED BY deliveries_unsettled

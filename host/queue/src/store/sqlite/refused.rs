@@ -1,11 +1,11 @@
-//! What is remembered of parts of bodies that were refused: a sender posts its group again and again, with the same bad part
-//! in it, which is kept and reported once.
+//! The refused parts of bodies that are remembered. A sender may post the same bad part with each re-send of its group: it is kept
+//! and reported once.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use alert_manager_core::alert::{DeliveryId, Timestamp};
 
-/// Returns what a part that came before is kept as. One whose dead letter retention has removed is not known.
+/// Returns the delivery as which a part is kept; nothing if it is new, or if retention has removed the delivery.
 pub(super) fn find(conn: &Connection, digest: &[u8; 32]) -> rusqlite::Result<Option<DeliveryId>> {
     conn.prepare_cached(
         "SELECT delivery FROM refused_parts
@@ -15,7 +15,7 @@ pub(super) fn find(conn: &Connection, digest: &[u8; 32]) -> rusqlite::Result<Opt
     .optional()
 }
 
-/// Notes that a part has come again.
+/// Stores that a part was sent again.
 pub(super) fn seen_again(
     conn: &Connection,
     digest: &[u8; 32],
@@ -26,7 +26,7 @@ pub(super) fn seen_again(
     Ok(())
 }
 
-/// Remembers a new part, kept as `delivery`.
+/// Adds a part that is kept as `delivery`.
 pub(super) fn remember(
     conn: &Connection,
     digest: &[u8; 32],
@@ -40,7 +40,7 @@ pub(super) fn remember(
     Ok(())
 }
 
-/// Forgets up to `parts_max` parts that were last seen at `cutoff_ms` or before; returns how many.
+/// Deletes at most `parts_max` parts that were last sent at `cutoff_ms` or before, in milliseconds since 1970. Returns how many.
 pub(super) fn forget(conn: &Connection, cutoff_ms: i64, parts_max: u32) -> rusqlite::Result<usize> {
     conn.prepare_cached(
         "DELETE FROM refused_parts WHERE digest IN

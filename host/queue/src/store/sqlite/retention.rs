@@ -1,18 +1,18 @@
-//! Retention: removes what is too old or too much, a little at a time, so that no commit waits long for it.
+//! Retention: removes settled deliveries that are too old, or that make the store too large, in small steps that do not delay
+//! commits.
 //!
-//! By time, settled deliveries go once they were settled longer ago than `retention.time`. By size, done ones go first, the
-//! oldest of them first. Dead letters are the last to go, and only for other dead letters: not before nothing that is done is
-//! left, and only while dead letters take more than [`DEAD_SHARE`] of the size; those of the pipeline that has most of them go
-//! first. What is not settled never goes.
+//! By time, deliveries are removed that were settled longer ago than `retention.time`. By size, done ones are removed first, the
+//! oldest first. Dead ones are removed only if no done one is left, and only while they take more than their share
+//! ([`DEAD_SHARE`]) of the size, from the pipeline whose dead deliveries take most. Unsettled deliveries are never removed.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::model::Options;
-use crate::model::Reason;
-use crate::store::{Removed, Tidied};
 use alert_manager_core::alert::{DeliveryId, Timestamp};
+
+use crate::model::{Options, Reason};
+use crate::store::{Removed, RetentionRun};
 
 use super::codes::{DEAD, DONE, reason_code};
 use super::{kv, refused, rows};
@@ -23,39 +23,41 @@ const REFUSED_A_STEP: u32 = 200;
 const KV_A_STEP: u32 = 200;
 const PAGES_A_STEP: u32 = 128;
 
-/// After so many the store is measured again: no more than needed is to go.
+/// How many done deliveries are removed before the size of the store is read again.
 const DONE_AT_ONCE: u32 = 16;
 
-/// Dead letters are left alone while they take less than this part of `retention.size`: a half.
+/// Dead deliveries are kept while they take less than `retention.size` divided by this.
 const DEAD_SHARE: u64 = 2;
 
-/// How long an event is remembered after it was last seen.
+/// How long an event is remembered after it was last sent.
 const EVENT_MEMORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Between two steps while there is more to remove, and between two rounds.
+/// The pause between two steps if there is more to remove.
 const PACE: Duration = Duration::from_millis(15);
+
+/// The pause between two steps if there is not.
 const REST: Duration = Duration::from_secs(10);
 
-/// Events have no index by age: all of them are looked at, this long after the last time.
+/// The pause between two scans of all events, which have no index by age.
 const EVENTS_REST: Duration = Duration::from_secs(60 * 60);
 
-/// Free pages are used again first; only a file that has far too many of them shrinks, or one that is too large with them.
+/// A file with fewer free pages is not shrunk, since they are reused, unless it is larger than `retention.size` with them.
 const FREE_PAGES_MIN: u64 = 1_024;
 
-/// Before every event, in the order of their table.
+/// A key that sorts before all events.
 const NO_EVENT: (i64, i64, i64, i64) = (i64::MIN, i64::MIN, i64::MIN, i64::MIN);
 
-/// What was removed before its time is logged at most this often.
+/// How often removals by size are logged at most.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// What a step goes by.
+/// The limits of a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits<'a> {
     pub(super) now: Timestamp,
     pub(super) options: &'a Options,
-    /// The newest delivery that there ever was.
+    /// The last identifier that was assigned.
     pub(super) last_id: i64,
-    /// Deliveries from this one on are still needed: what is remembered of their events is read from them.
+    /// The first delivery that must not be removed, because its event may have to be read from it after a crash.
     pub(super) needed_from: i64,
 }
 
@@ -70,22 +72,22 @@ impl Removed {
     }
 }
 
-impl Tidied {
-    /// Returns how many a step may still remove.
+impl RetentionRun {
+    /// Returns how many deliveries this step may still remove.
     fn left(self) -> u32 {
         let sum = u32::try_from(self.by_time.sum() + self.by_size.sum()).unwrap_or(u32::MAX);
         DELIVERIES_A_STEP.saturating_sub(sum)
     }
 }
 
-/// How far the removal has come.
+/// The state of retention between steps.
 #[derive(Debug)]
 pub(super) struct Retention {
     next: Instant,
-    /// Events up to this one were looked at in this round.
+    /// The last event that the scan has reached.
     events_to: (i64, i64, i64, i64),
     events_next: Instant,
-    /// Removed before its time, and not logged yet.
+    /// Deliveries removed by size that are not logged yet.
     unlogged: Removed,
     log_next: Instant,
 }
@@ -106,17 +108,17 @@ impl Retention {
         self.next
     }
 
-    /// Makes one step if it is due; returns what it removed.
+    /// Runs one step if it is due; returns what it has removed.
     pub(super) fn step(
         &mut self,
         conn: &Connection,
         limits: Limits<'_>,
         usage: &mut kv::Usage,
-    ) -> rusqlite::Result<Tidied> {
+    ) -> rusqlite::Result<RetentionRun> {
         if Instant::now() < self.next {
-            return Ok(Tidied::default());
+            return Ok(RetentionRun::default());
         }
-        // Set first: a step that fails must not be tried again without a pause.
+        // Set first, so that a failed step is retried after a pause.
         self.next = Instant::now() + REST;
         let (removed, more) = self.remove(conn, limits, usage)?;
         let pace = if more { PACE } else { REST };
@@ -128,20 +130,20 @@ impl Retention {
         Ok(removed)
     }
 
-    /// Makes one step; returns what it removed, and true if there is more to look at.
+    /// Runs one step; returns what it has removed, and true if there is more to do.
     fn remove(
         &mut self,
         conn: &Connection,
         limits: Limits<'_>,
         usage: &mut kv::Usage,
-    ) -> rusqlite::Result<(Tidied, bool)> {
+    ) -> rusqlite::Result<(RetentionRun, bool)> {
         let tx = conn.unchecked_transaction()?;
-        let mut removed = Tidied::default();
+        let mut removed = RetentionRun::default();
         remove_old(&tx, limits, &mut removed)?;
         remove_done(&tx, limits, &mut removed)?;
         remove_dead(&tx, limits, &mut removed)?;
-        if removed != Tidied::default() {
-            // The newest may be gone with the rest, and identifiers must not start again.
+        if removed != RetentionRun::default() {
+            // The latest delivery may be removed, and identifiers must not be reused.
             tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('last_id', ?1)")?
                 .execute([limits.last_id])?;
         }
@@ -153,7 +155,7 @@ impl Retention {
         tx.commit()?;
         match shrink(conn, limits.options.retention_bytes_max) {
             Ok(can_shrink) => more |= can_shrink,
-            // What was removed is durable, and has to be counted.
+            // The removal is durable, so it is counted nevertheless.
             Err(error) => {
                 tracing::warn!(%error, "cannot shrink the file of the store; trying again");
             }
@@ -161,7 +163,7 @@ impl Retention {
         Ok((removed, more))
     }
 
-    /// Says what was removed before its time.
+    /// Logs what was removed by size.
     fn log(&mut self, options: &Options) {
         if self.unlogged.sum() == 0 || Instant::now() < self.log_next {
             return;
@@ -177,7 +179,7 @@ impl Retention {
         );
     }
 
-    /// Returns true if the round is not at its end.
+    /// Deletes some events that are too old; returns true if the scan is not at its end.
     fn forget_events(&mut self, conn: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
         if Instant::now() < self.events_next {
             return Ok(false);
@@ -217,8 +219,12 @@ impl Retention {
     }
 }
 
-/// Removes what was settled too long ago.
-fn remove_old(conn: &Connection, limits: Limits<'_>, removed: &mut Tidied) -> rusqlite::Result<()> {
+/// Removes deliveries that were settled too long ago.
+fn remove_old(
+    conn: &Connection,
+    limits: Limits<'_>,
+    removed: &mut RetentionRun,
+) -> rusqlite::Result<()> {
     let cutoff = before(limits.now, limits.options.retention_time);
     for state in [DONE, DEAD] {
         for id in oldest(conn, state, cutoff, limits.needed_from, removed.left())? {
@@ -239,7 +245,7 @@ fn remove_old(conn: &Connection, limits: Limits<'_>, removed: &mut Tidied) -> ru
 fn remove_done(
     conn: &Connection,
     limits: Limits<'_>,
-    removed: &mut Tidied,
+    removed: &mut RetentionRun,
 ) -> rusqlite::Result<()> {
     while removed.left() > 0 && is_too_large(conn, limits)? {
         let count = removed.left().min(DONE_AT_ONCE);
@@ -255,12 +261,12 @@ fn remove_done(
     Ok(())
 }
 
-/// Removes dead deliveries while the store is too large, nothing that is done is left, and dead ones take more than their
-/// share: the oldest of the pipeline whose dead ones take most.
+/// Removes dead deliveries while the store is too large, no done delivery is left, and the dead ones take more than their share:
+/// the oldest of the pipeline whose dead deliveries take most.
 fn remove_dead(
     conn: &Connection,
     limits: Limits<'_>,
-    removed: &mut Tidied,
+    removed: &mut RetentionRun,
 ) -> rusqlite::Result<()> {
     if removed.left() == 0 || !is_too_large(conn, limits)? || has_done(conn)? {
         return Ok(());
@@ -283,7 +289,7 @@ fn remove_dead(
          WHERE state = 4 AND handlers = ?1 AND id < ?2 ORDER BY settled_at LIMIT 1",
     )?;
     while removed.left() > 0 && dead_bytes > share && is_too_large(conn, limits)? {
-        let largest = (0..pipelines.len()).max_by_key(|place| pipelines[*place].1);
+        let largest = (0..pipelines.len()).max_by_key(|index| pipelines[*index].1);
         let Some(largest) = largest else {
             break;
         };
@@ -315,7 +321,7 @@ fn is_dead_letter(conn: &Connection, id: DeliveryId) -> rusqlite::Result<bool> {
         )
 }
 
-/// Returns true if anything is done, also what is still needed: that can go soon.
+/// Returns true if a done delivery is left, even one that must not be removed yet: it can be soon.
 fn has_done(conn: &Connection) -> rusqlite::Result<bool> {
     conn.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_settled
@@ -324,7 +330,7 @@ fn has_done(conn: &Connection) -> rusqlite::Result<bool> {
     .query_one([DONE], |row| row.get(0))
 }
 
-/// Returns deliveries that ended so until `cutoff`, the oldest first.
+/// Returns at most `count` deliveries in a state that were settled until `cutoff`, the oldest first.
 fn oldest(
     conn: &Connection,
     state: i64,
@@ -343,7 +349,7 @@ fn oldest(
     .collect()
 }
 
-/// Returns the milliseconds since 1970 at `ago` before `now`.
+/// Returns the time `ago` before `now`, in milliseconds since 1970.
 fn before(now: Timestamp, ago: Duration) -> i64 {
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
     now.as_millisecond().saturating_sub(ago)
@@ -358,14 +364,14 @@ fn is_too_large(conn: &Connection, limits: Limits<'_>) -> rusqlite::Result<bool>
     Ok(live_bytes(conn)? > limits.options.retention_bytes_max)
 }
 
-/// Returns the size of what is stored. Free pages are no part of it: they are used again, or given back. Nor is the log,
-/// which has a bound of its own (`checkpoint.rs`) and gets no shorter by what is removed.
+/// Returns the size of the store in bytes, without free pages, which are reused, and without the write-ahead log, which has a bound
+/// of its own (`checkpoint.rs`).
 fn live_bytes(conn: &Connection) -> rusqlite::Result<u64> {
     let pages = pragma(conn, "page_count")? - pragma(conn, "freelist_count")?;
     Ok(pages * pragma(conn, "page_size")?)
 }
 
-/// Gives some free pages at the end of the file back; returns true if there are more.
+/// Shrinks the file by some free pages; returns true if there are more.
 fn shrink(conn: &Connection, bytes_max: u64) -> rusqlite::Result<bool> {
     let (free, pages) = (pragma(conn, "freelist_count")?, pragma(conn, "page_count")?);
     let has_many = free >= FREE_PAGES_MIN && free * 4 >= pages;
@@ -375,7 +381,7 @@ fn shrink(conn: &Connection, bytes_max: u64) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let mut statement = conn.prepare(&format!("PRAGMA incremental_vacuum({PAGES_A_STEP})"))?;
-    // Each row that it steps over is a page given back.
+    // Each row of the result is a page that is released.
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(true)

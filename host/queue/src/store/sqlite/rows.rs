@@ -1,4 +1,4 @@
-//! Deliveries and their runs, as rows.
+//! Reads and writes deliveries, their alerts, their progress and their stories.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -7,12 +7,12 @@ use alert_manager_core::journal::{Dependency, lines};
 
 use crate::model::clock::{from_millis, nanos};
 use crate::model::{
-    Beside, Left, NewDelivery, OnKey, Row, State, join_handlers, split_handlers,
+    Abandoned, Follower, NewDelivery, OtherRoutes, Row, State, join_handlers, split_handlers,
 };
 
 use super::codes::{
-    QUEUED, fingerprint_of, parking_of, priority_code, priority_of, reason_code,
-    reason_of, state_code, state_of, status_code,
+    QUEUED, fingerprint_of, parking_of, priority_code, priority_of, reason_code, reason_of,
+    state_code, state_of, status_code,
 };
 
 /// Writes a delivery and its alert.
@@ -39,7 +39,7 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
         new.last_error.as_deref(),
         new.occurrence.as_raw(),
         new.sent_starts_at.map(nanos),
-        new.beside.to_text(),
+        new.other_routes.to_text(),
         new.reason.map(reason_code),
         new.storm_key.as_deref(),
         new.storm.map(DeliveryId::as_raw),
@@ -49,7 +49,7 @@ pub(super) fn insert(conn: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     Ok(())
 }
 
-/// Returns a pipeline as it is stored: empty if nothing runs.
+/// Returns a pipeline as it is stored; empty if it has no handlers.
 fn pipeline_text(pipeline: &[HandlerName]) -> String {
     match pipeline {
         [] => String::new(),
@@ -85,7 +85,7 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         deaths: row.get(13)?,
         suspected: row.get(14)?,
         resent: row.get(15)?,
-        beside: Beside::of_text(row.get_ref(16)?.as_str_or_null()?),
+        other_routes: OtherRoutes::of_text(row.get_ref(16)?.as_str_or_null()?),
         waits_for: lines::of_text(row.get_ref(17)?.as_str_or_null()?.unwrap_or_default()),
         parking: parking_of(row.get(18)?),
         storm_key: row.get(19)?,
@@ -101,7 +101,7 @@ pub(super) fn load(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option
         .optional()
 }
 
-/// Reads how a delivery stands, and how often it was leased.
+/// Reads the state of a delivery and its number of leases.
 pub(super) fn state(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<(State, u32)>> {
     conn.prepare_cached("SELECT state, leases FROM deliveries WHERE id = ?1")?
         .query_row([id.as_raw()], |row| {
@@ -110,11 +110,11 @@ pub(super) fn state(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Optio
         .optional()
 }
 
-/// Gives every delivery after `after` that held an alert to `each`, in the order of acceptance.
-pub(super) fn follow(
+/// Calls `each` with every delivery after `after`, in the order of acceptance, except refused parts of bodies.
+pub(super) fn followers(
     conn: &Connection,
     after: DeliveryId,
-    mut each: impl FnMut(OnKey<'_>),
+    mut each: impl FnMut(Follower<'_>),
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
         "SELECT id, fingerprint, route, state, leases, beside FROM deliveries
@@ -123,23 +123,29 @@ pub(super) fn follow(
     let mut rows = statement.query([after.as_raw()])?;
     while let Some(row) = rows.next()? {
         let fingerprint: i64 = row.get(1)?;
-        each(OnKey {
+        each(Follower {
             id: DeliveryId::from_raw(row.get(0)?),
             fingerprint: Fingerprint(fingerprint.cast_unsigned()),
             route: row.get_ref(2)?.as_str()?,
             state: state_of(row.get(3)?),
             leases: row.get(4)?,
-            beside: row.get_ref(5)?.as_str_or_null()?,
+            other_routes: row.get_ref(5)?.as_str_or_null()?,
         });
     }
     Ok(())
 }
 
-/// Gives a lease back that nobody will end any more.
-pub(super) fn give_back(conn: &Connection, id: DeliveryId, left: Left) -> rusqlite::Result<()> {
-    let sql = match left {
-        Left::Unbegun => "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1",
-        Left::UnderWay => {
+/// Ends a lease that no worker will end.
+pub(super) fn end_abandoned(
+    conn: &Connection,
+    id: DeliveryId,
+    lease: Abandoned,
+) -> rusqlite::Result<()> {
+    let sql = match lease {
+        Abandoned::NotStarted => {
+            "UPDATE deliveries SET state = ?2, leases = leases - 1 WHERE id = ?1"
+        }
+        Abandoned::Started => {
             "UPDATE deliveries SET state = ?2, after_crash = 1, parked = 0 WHERE id = ?1"
         }
     };
@@ -148,7 +154,7 @@ pub(super) fn give_back(conn: &Connection, id: DeliveryId, left: Left) -> rusqli
     Ok(())
 }
 
-/// Returns what a delivery waits for as it is stored: a line each.
+/// Returns dependencies as they are stored, one on each line.
 pub(super) fn waits_for_text(waits_for: &[Dependency]) -> Option<String> {
     (!waits_for.is_empty()).then(|| lines::to_text(waits_for))
 }
@@ -160,14 +166,14 @@ pub(super) fn alert_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<
         .optional()
 }
 
-/// Returns how far a delivery is, as JSON; absent before its first lease ended.
+/// Returns the progress of a delivery, as JSON; absent if no lease has stored any.
 pub(super) fn progress_json(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Option<String>> {
     conn.prepare_cached("SELECT progress FROM runs WHERE delivery = ?1")?
         .query_row([id.as_raw()], |row| row.get(0))
         .optional()
 }
 
-/// Stores what a lease came to, and how far the delivery is with it.
+/// Stores the progress of a delivery under its latest lease, and the story of that lease if there is one.
 pub(super) fn put_run(
     conn: &Connection,
     id: DeliveryId,
@@ -205,16 +211,16 @@ pub(super) fn put_run(
     Ok(())
 }
 
-/// Of how many first and how many last leases of a delivery the stories are kept.
+/// How many of a delivery's first leases, and of its last, keep their stories.
 const STORIES_FIRST_MAX: u32 = 3;
 const STORIES_LAST_MAX: u32 = 20;
 
-/// Returns how many leases are past those whose story is kept, given the latest.
+/// Returns how many leases have lost their stories, given the number of the latest.
 fn stories_omitted(lease: u32) -> u32 {
     lease.saturating_sub(STORIES_FIRST_MAX + STORIES_LAST_MAX)
 }
 
-/// Returns what was recorded of the leases of a delivery, in order, as far as it is kept.
+/// Returns the stories of a delivery that are kept, in the order of leases.
 pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec<String>> {
     conn.prepare_cached(
         "SELECT lease, story FROM earlier_runs WHERE delivery = ?1
@@ -226,9 +232,9 @@ pub(super) fn stories(conn: &Connection, id: DeliveryId) -> rusqlite::Result<Vec
     .collect()
 }
 
-/// What a delivery takes of the store, in bytes, as an expression over its row. The first term stands for the row itself and
-/// its places in the indexes. `octet_length` does not read the text.
-pub(super) const DEAD_BYTES: &str = "(512
+/// The size of a delivery in the store, in bytes, as an SQL expression over its row. The constant is an estimate of the row itself
+/// and its index entries. `octet_length` does not read the text.
+pub(super) const STORED_BYTES_SQL: &str = "(512
     + coalesce((SELECT octet_length(json) FROM alerts WHERE alerts.id = deliveries.id), 0)
     + coalesce((SELECT octet_length(progress) + coalesce(octet_length(story), 0) FROM runs
         WHERE runs.delivery = deliveries.id), 0)
@@ -237,16 +243,16 @@ pub(super) const DEAD_BYTES: &str = "(512
     + coalesce((SELECT sum(octet_length(request) + octet_length(result) + octet_length(reply))
         FROM journal WHERE journal.delivery = deliveries.id), 0))";
 
-/// Notes what a dead delivery takes of the store: retention by size goes by it.
+/// Stores the size of a dead delivery, for retention by size.
 pub(super) fn measure_dead(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
     conn.prepare_cached(&format!(
-        "UPDATE deliveries SET dead_bytes = {DEAD_BYTES} WHERE id = ?1"
+        "UPDATE deliveries SET dead_bytes = {STORED_BYTES_SQL} WHERE id = ?1"
     ))?
     .execute([id.as_raw()])?;
     Ok(())
 }
 
-/// Forgets the death of a delivery that lives again and was not reported: its next death is the first to be reported.
+/// Forgets the death of a delivery that was queued again before it was reported: its next death counts as the first.
 pub(super) fn forget_death(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE deliveries SET first_died_at = NULL WHERE id = ?1")?
         .execute([id.as_raw()])?;
@@ -259,7 +265,7 @@ pub(super) fn exists(conn: &Connection, id: DeliveryId) -> rusqlite::Result<bool
         .query_one([id.as_raw()], |row| row.get(0))
 }
 
-/// Removes a delivery and all that belongs to it.
+/// Deletes a delivery with its rows in all tables.
 pub(super) fn delete(conn: &Connection, id: DeliveryId) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM deliveries WHERE id = ?1",

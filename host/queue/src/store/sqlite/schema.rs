@@ -1,4 +1,4 @@
-//! Opens a file that is a store.
+//! Opens the file of a store.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
@@ -17,20 +17,20 @@ use super::copy;
 use super::errors::{damaged, failed, unwritable};
 use super::layout::{APPLICATION_ID, EVENTS_FIRING, LAYOUT, create, upgrade};
 
-/// A large store is not read through at every start: what this time does not cover is found when it is read.
+/// How long the check for damage may take at startup. Damage that it does not find is found when the data is read.
 const CHECK_TIME_MAX: Duration = Duration::from_millis(200);
 
-/// A store that this process alone may write.
+/// An opened store, which is locked for this process.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) conn: Connection,
-    /// Held as long as the store is: the lock goes with it.
+    /// Has the lock, which ends when this is dropped.
     pub(super) lock: File,
-    /// This store's own, for what must be random and yet the same on every attempt.
+    /// The store's own random secret.
     pub(super) secret: [u8; 32],
 }
 
-/// Opens the store at `path`, and makes it if there is none.
+/// Opens the store at `path`, and creates it if there is none.
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let lock = lock(path)?;
     let file = private(path).map_err(|e| unwritable(path, &e))?;
@@ -44,7 +44,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     Ok(Opened { conn, lock, secret })
 }
 
-/// Opens the store once more, for reading beside its writer.
+/// Opens another connection to the store, which only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(
         path,
@@ -67,7 +67,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens a file, and makes it for this user alone if there is none.
+/// Opens a file. If there is none, creates it with access for this user alone.
 fn private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -88,7 +88,7 @@ fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
         return Ok(());
     }
     if !head.starts_with(MAGIC) {
-        // What is at bytes 68 to 72 tells a store whose head was overwritten from a stranger's file.
+        // The application identifier at bytes 68 to 72 shows whether this is a store whose header was overwritten.
         let ours = head.get(68..72) == Some(&0x416c_4d67_u32.to_be_bytes());
         return Err(if ours {
             damaged(path, "its header is overwritten")
@@ -105,8 +105,7 @@ fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
 fn prepare(conn: &Connection, path: &Path) -> Result<[u8; 32], OpenError> {
     let fail = |e: rusqlite::Error| failed(path, &e);
     conn.set_prepared_statement_cache_capacity(128);
-    // The page size and the kind of vacuum count only before the first table is made. How long the
-    // log gets is for `checkpoint.rs` to say.
+    // `auto_vacuum` takes effect only before the first table is created. `checkpoint.rs` explains the bound of the log.
     conn.execute_batch(&format!(
         "PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA journal_mode = WAL;
@@ -162,7 +161,7 @@ fn quick_check(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     });
     let found = conn.query_one("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     drop(done);
-    // Joined before the connection is used again: a late interrupt would hit somebody else's statement.
+    // Joined before the connection is used again, since a late interrupt would stop another statement.
     if watch.join().is_err() {
         tracing::warn!("the thread that bounds the time of the store's check has panicked");
     }

@@ -1,31 +1,31 @@
-//! A transaction of the one writer.
+//! Transactions.
 
 use std::collections::BTreeSet;
 
 use alert_manager_core::alert::{DeliveryId, Event, Fingerprint, Timestamp};
 use alert_manager_core::journal::KvReply;
 
-use crate::model::{Delivery, Known, OnKey, Row, State};
+use crate::model::{Contents, Delivery, Follower, Known, Row, State};
 use crate::store::{
-    Applied, Change, Committed, Contents, EarlierDeaths, KvOp, StoreError, Txn, Unreported, Wanted,
+    Applied, Change, Committed, EarlierDeaths, KvOp, StoreError, Txn, Unreported, Wanted,
 };
 
 use super::{SqliteStore, journal, kv, meta, reader, refused, rows, unreported};
 
-/// A transaction of the one writer. Nobody else changes what it has read.
+/// A transaction. There is only one writer, so what it has read does not change.
 #[derive(Debug)]
 pub(crate) struct SqliteTxn<'s> {
     pub(super) store: &'s mut SqliteStore,
     pub(super) now: Timestamp,
-    /// Events that came with it.
+    /// How many new events it stores.
     pub(super) new_events: usize,
-    /// Rows that it writes, by and large.
+    /// About how many rows it writes.
     pub(super) written: usize,
     has_ended: bool,
 }
 
 impl<'s> SqliteTxn<'s> {
-    /// Wraps a store on whose connection a transaction has begun.
+    /// Wraps a store whose connection is in a transaction.
     pub(super) fn new(store: &'s mut SqliteStore) -> Self {
         Self {
             now: store.clock.now(),
@@ -106,8 +106,12 @@ impl Txn for SqliteTxn<'_> {
         Ok(ids.iter().map(load).collect::<Result<_, _>>()?)
     }
 
-    fn follow(&mut self, after: DeliveryId, each: impl FnMut(OnKey<'_>)) -> Result<(), StoreError> {
-        Ok(rows::follow(&self.store.conn, after, each)?)
+    fn followers(
+        &mut self,
+        after: DeliveryId,
+        each: impl FnMut(Follower<'_>),
+    ) -> Result<(), StoreError> {
+        Ok(rows::followers(&self.store.conn, after, each)?)
     }
 
     fn parts(&mut self, digests: &[[u8; 32]]) -> Result<Vec<Option<DeliveryId>>, StoreError> {

@@ -1,4 +1,4 @@
-//! Deaths that are not reported yet: their table, and those of the time before it.
+//! Deaths that are not reported yet: those in the table `unreported`, and those from before the store had it.
 
 use rusqlite::{Connection, params};
 
@@ -10,11 +10,13 @@ use crate::store::{EarlierDeaths, Unreported};
 
 use super::{meta, reader};
 
-/// In `meta`: deaths until this time, which layout 3 began, may not be reported yet; what was looked at so far.
+/// The key in `meta` of the time of the migration to layout 3, which made the table. Some deaths before it may have no notice.
 const EARLIER_UNTIL: &str = "earlier_deaths_until";
+
+/// The key in `meta` of the last of these deaths that was looked at.
 const EARLIER_SEEN: &str = "earlier_deaths_seen";
 
-/// Returns true if there may be something that is unreported.
+/// Returns true if there may be unreported deaths.
 pub(super) fn is_any(conn: &Connection) -> rusqlite::Result<bool> {
     conn.query_one(
         "SELECT EXISTS (SELECT 1 FROM unreported)
@@ -24,7 +26,7 @@ pub(super) fn is_any(conn: &Connection) -> rusqlite::Result<bool> {
     )
 }
 
-/// Counts a death that is to be reported later.
+/// Adds a death to its class.
 pub(super) fn gather(
     conn: &Connection,
     class: &str,
@@ -47,7 +49,7 @@ pub(super) fn gather(
     Ok(())
 }
 
-/// Notes what is to be looked at again, in a class of its own.
+/// Adds a delivery that is to be looked at again, in a class of its own. Does nothing if the class is there already.
 pub(super) fn gather_alone(
     conn: &Connection,
     class: &str,
@@ -61,14 +63,14 @@ pub(super) fn gather_alone(
     Ok(())
 }
 
-/// Forgets a class.
+/// Deletes a class.
 pub(super) fn forget(conn: &Connection, class: &str) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM unreported WHERE class = ?1")?
         .execute([class])?;
     Ok(())
 }
 
-/// Returns the first classes.
+/// Returns the first classes, ordered by class.
 pub(super) fn list(conn: &Connection, most: u32) -> rusqlite::Result<Vec<Unreported>> {
     conn.prepare_cached("SELECT class, count, since, ids FROM unreported ORDER BY class LIMIT ?1")?
         .query_map([most], |row| {
@@ -87,7 +89,7 @@ pub(super) fn list(conn: &Connection, most: u32) -> rusqlite::Result<Vec<Unrepor
         .collect()
 }
 
-/// Returns the next deaths of the time before the table; nothing if all were looked at.
+/// Returns the next deaths from before the table; nothing if all of them were looked at.
 pub(super) fn earlier(conn: &Connection, most: u32) -> rusqlite::Result<Option<EarlierDeaths>> {
     let Some(until_ms) = meta::number(conn, EARLIER_UNTIL)? else {
         return Ok(None);
@@ -100,7 +102,7 @@ pub(super) fn earlier(conn: &Connection, most: u32) -> rusqlite::Result<Option<E
     }))
 }
 
-/// Notes up to which of them all were looked at; nothing if there are no more.
+/// Stores the last of these deaths that was looked at; nothing if there are no more.
 pub(super) fn seen_earlier(conn: &Connection, last: Option<DeliveryId>) -> rusqlite::Result<()> {
     match last {
         Some(last) => conn

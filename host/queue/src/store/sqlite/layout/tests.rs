@@ -1,4 +1,4 @@
-//! Stores of earlier layouts become stores of this one.
+//! Migrations from earlier layouts.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -331,7 +331,7 @@ fn a_copy_is_kept_before_a_migration_and_nothing_is_migrated_without_one() {
     assert_eq!((layout(&path), layout(&copy)), (LAYOUT, 3));
     let mode = std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    // Back, and forth again: the copy is that of the last migration.
+    // Restored and migrated again: the copy is that of the last migration.
     std::fs::copy(&copy, &path).unwrap();
     for end in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(dir.path().join(format!("store.db{end}")));

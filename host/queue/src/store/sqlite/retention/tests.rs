@@ -1,10 +1,10 @@
-//! What goes, in which order, and what stays.
+//! What retention removes, in which order, and what it keeps.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 use crate::model::clock::from_millis;
-use crate::model::{Beside, ID_COUNTER_BITS, NewDelivery, split_handlers};
+use crate::model::{ID_COUNTER_BITS, NewDelivery, OtherRoutes, split_handlers};
 use crate::store::sqlite::codes::{QUEUED, state_of};
 use crate::store::sqlite::schema;
 use alert_manager_core::alert::{Fingerprint, Occurrence, Priority, Status};
@@ -49,7 +49,7 @@ fn put_for(conn: &Connection, accepted_ms: i64, state: i64, handlers: &str, json
         settled_at: (state >= DONE).then_some(at),
         alertname: "A".into(),
         route: "route".into(),
-        beside: Beside::Nothing,
+        other_routes: OtherRoutes::None,
         pipeline: split_handlers(handlers).into(),
         reason: None,
         last_error: None,
@@ -63,10 +63,10 @@ fn put_for(conn: &Connection, accepted_ms: i64, state: i64, handlers: &str, json
     id
 }
 
-/// Steps to the end of a round; returns what went.
-fn round(conn: &Connection, options: &Options, needed_from: i64) -> Tidied {
+/// Runs steps until there is nothing more to remove; returns what was removed.
+fn round(conn: &Connection, options: &Options, needed_from: i64) -> RetentionRun {
     let mut retention = Retention::new();
-    let mut all = Tidied::default();
+    let mut all = RetentionRun::default();
     loop {
         let mut usage = kv::Usage::new();
         let limits = Limits {
@@ -189,7 +189,7 @@ fn one_that_came_while_the_clock_was_ahead_holds_nothing_up() {
     let conn = unsynced(&dir);
     let early = put(&conn, 80 * DAY_MS, DONE, "{}");
     let ahead = put(&conn, 5_000 * DAY_MS, DONE, "{}");
-    // Numbered after it, so by their ids they come years from now.
+    // Their identifiers come after it, years from now.
     let old = [DONE, DEAD].map(|state| put(&conn, 81 * DAY_MS, state, "{}"));
     let recent = put(&conn, 99 * DAY_MS, DONE, "{}");
     assert!(early < ahead && old.iter().all(|id| *id > ahead));
@@ -251,7 +251,7 @@ fn no_dead_letter_goes_for_what_is_not_settled() {
         put_for(&conn, 96 * DAY_MS, QUEUED, ",b,", &json);
     }
     let removed = round(&conn, &up_to(1 << 20), i64::MAX);
-    assert_eq!(removed, Tidied::default());
+    assert_eq!(removed, RetentionRun::default());
     assert_eq!(
         ids(&conn, "SELECT id FROM deliveries WHERE state = 4"),
         [dead]

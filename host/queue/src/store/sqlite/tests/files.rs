@@ -1,13 +1,19 @@
-//! A damaged file, a second server, a file of somebody else: said clearly.
+//! Errors of the file: it is damaged, in use, of another program, or cannot be written.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use super::*;
+
+fn open_file(path: &Path, cap: u32) -> Result<(Queue, Leases), OpenError> {
+    let store = StoreUrl::Sqlite(path.into());
+    Queue::open(&store, Options::default(), Caps::all(cap))
+}
 
 #[tokio::test]
 async fn a_second_server_on_the_same_store_is_refused() {
     let bench = Harness::new();
-    let second = Queue::open(&bench.bench.path(), Options::default(), Caps::all(1));
+    let second = open_file(&bench.bench.path(), 1);
     assert!(matches!(second, Err(OpenError::InUse(_))));
 }
 
@@ -15,7 +21,7 @@ async fn a_second_server_on_the_same_store_is_refused() {
 async fn a_damaged_store_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.db");
-    let (queue, leases) = Queue::open(&path, Options::default(), Caps::all(0)).unwrap();
+    let (queue, leases) = open_file(&path, 0).unwrap();
     let body = (0..100).map(|i| firing(&format!("A{i}"))).collect();
     queue.accept(Parcel::new(body, Vec::new())).await.unwrap();
     queue.shutdown().await;
@@ -23,9 +29,7 @@ async fn a_damaged_store_says_so() {
     let whole = std::fs::read(&path).unwrap();
     let open = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        Queue::open(&path, Options::default(), Caps::all(0))
-            .err()
-            .map(|e| e.to_string())
+        open_file(&path, 0).err().map(|e| e.to_string())
     };
     let mut torn = whole.clone();
     torn[4_096..].fill(0x5a);
@@ -45,7 +49,7 @@ async fn a_damaged_store_says_so() {
 fn a_place_that_cannot_be_written_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("missing").join("store.db");
-    let error = Queue::open(&path, Options::default(), Caps::all(1)).unwrap_err();
+    let error = open_file(&path, 1).unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("missing/store.db") && text.contains("set `store`"),
@@ -61,11 +65,11 @@ fn another_program_s_database_is_left_alone() {
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE theirs (a)").unwrap();
     drop(other);
-    let error = Queue::open(&path, Options::default(), Caps::all(1)).unwrap_err();
+    let error = open_file(&path, 1).unwrap_err();
     assert!(matches!(error, OpenError::Foreign(_)));
 }
 
-/// The disk is full, and then something else on it goes.
+/// The disk is full, until another file on it is deleted.
 #[tokio::test]
 async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     let bench = SqliteBench::new(Sizes::Production);
@@ -106,7 +110,7 @@ async fn a_full_disk_refuses_alerts_keeps_settlements_and_heals_by_itself() {
     assert_eq!(queue.unwritable(), None);
     let story = queue.story(leased.id).await.unwrap().unwrap();
     assert_eq!(story.delivery.state, State::Done);
-    // What was refused is not remembered: sent again, it is new.
+    // The failed request has left nothing, so the alert is new.
     let receipt = accept(large).await.unwrap();
     assert!(matches!(receipt.verdicts[..], [Verdict::Accepted(_)]));
 }

@@ -1,4 +1,4 @@
-//! Stores of every layout that there has been: each opens, and what was left in it runs to the end.
+//! Stores of every earlier layout: each is opened, and the deliveries in it run to their end.
 
 use rusqlite::Connection;
 
@@ -44,7 +44,7 @@ async fn a_store_of_every_layout_opens_and_what_was_left_in_it_runs_to_the_end()
         assert_eq!(dead.delivery.attempts, 2);
         assert_eq!(dead.delivery.reason, Some(Reason::Failed));
         assert_eq!(dead.delivery.last_error.as_deref(), Some("gave up"));
-        // What is known of events is kept: a re-send is a duplicate.
+        // Events are remembered, so a re-send is a duplicate.
         assert_eq!(bench.accept(firing("Done")).await, DUPLICATE);
         assert_eq!(bench.accept(resolved("Waits")).await, DUPLICATE);
 

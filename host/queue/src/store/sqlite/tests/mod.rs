@@ -1,4 +1,4 @@
-//! What is `SQLite`'s own: its files, and the layouts that there have been.
+//! Tests of what only the `SQLite` store has: files and earlier layouts.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! Deliveries whose end may end a notice are watched, and none for longer than it is open.
+//! Deliveries whose end may end a notice are watched until they are settled.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::commit::Committer;
 use crate::conformance::reporting_by_one;
 use crate::store::sqlite::SqliteStore;
 
-/// A queue without a thread: its writer works whenever somebody waits.
+/// A queue whose committer has no thread: the test runs it when it waits for something.
 struct ByHand {
     committer: Committer<SqliteStore>,
     queue: Queue,
@@ -27,8 +27,8 @@ impl ByHand {
         }
     }
 
-    /// Has the writer work until there is nothing left to do: what ends in one transaction makes way for what is leased in the
-    /// next, and a death for its notice.
+    /// Runs the committer until there is nothing left to do: what ends in one transaction lets the next grant a lease or store a
+    /// notice.
     fn work(&mut self) {
         for _ in 0..3 {
             let inbox = &self.queue.inner.shared.inbox;
@@ -37,7 +37,7 @@ impl ByHand {
         }
     }
 
-    /// Has the writer work until this is answered.
+    /// Runs the committer until this is answered.
     async fn answer<T>(&mut self, asked: impl Future<Output = T>) -> T {
         let mut asked = std::pin::pin!(asked);
         loop {
@@ -65,7 +65,7 @@ impl ByHand {
         assert_eq!(retried, Ok(Selected::Dead));
     }
 
-    /// Runs what is leased next to its end.
+    /// Takes the next lease and settles it.
     fn run(&mut self, next: Next) {
         let leased = self.leases.next().now_or_never().flatten().unwrap();
         self.queue.release_permit(&leased.handler);

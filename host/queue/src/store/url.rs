@@ -1,0 +1,115 @@
+//! The URL of a store, as an operator writes it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Where deliveries are kept: `store` in the configuration. The default is `sqlite:alert-manager.db`, in the working directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `sqlite:FILE`.
+    Sqlite(PathBuf),
+}
+
+impl StoreUrl {
+    /// Returns the same store with a relative path resolved against `folder`.
+    #[must_use]
+    pub fn relative_to(self, folder: &Path) -> Self {
+        match self {
+            Self::Sqlite(file) => Self::Sqlite(folder.join(file)),
+        }
+    }
+
+    /// Returns the path on this machine of what belongs to the store but is not part of it, such as `alert-manager.db.cache` for
+    /// `cache`. Only the server may write to its folder.
+    #[must_use]
+    pub fn local_path(&self, extension: &str) -> PathBuf {
+        match self {
+            Self::Sqlite(file) => {
+                let mut path = file.clone().into_os_string();
+                path.push(".");
+                path.push(extension);
+                path.into()
+            }
+        }
+    }
+}
+
+impl Default for StoreUrl {
+    fn default() -> Self {
+        Self::Sqlite("alert-manager.db".into())
+    }
+}
+
+/// Writes where the store is, without a password: the path of a file.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(file) => file.display().fmt(f),
+        }
+    }
+}
+
+/// A text that is not the URL of a store. It says what to write, and does not repeat the text, which may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidStoreUrl {
+    /// It names a store that this version does not have.
+    #[error("PostgreSQL is not supported by this version: write sqlite:FILE")]
+    Unsupported,
+    /// It is anything else.
+    #[error("write sqlite:FILE, as in sqlite:alert-manager.db")]
+    Malformed,
+}
+
+impl FromStr for StoreUrl {
+    type Err = InvalidStoreUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
+        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+            return Err(InvalidStoreUrl::Unsupported);
+        }
+        let file = text
+            .strip_prefix("sqlite:")
+            .map(|file| file.strip_prefix("//").unwrap_or(file))
+            .filter(|file| !file.is_empty() && !file.starts_with(':'));
+        file.map_or(Err(InvalidStoreUrl::Malformed), |file| {
+            Ok(Self::Sqlite(file.into()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_the_file_that_follows_the_scheme_or_is_refused_with_advice() {
+        let sqlite = |file: &str| Ok(StoreUrl::Sqlite(file.into()));
+        for (text, parsed) in [
+            ("sqlite:alert-manager.db", Ok(StoreUrl::default())),
+            ("sqlite:/var/lib/a.db", sqlite("/var/lib/a.db")),
+            ("sqlite:///var/lib/a.db", sqlite("/var/lib/a.db")),
+            ("sqlite:", Err(InvalidStoreUrl::Malformed)),
+            ("sqlite://", Err(InvalidStoreUrl::Malformed)),
+            ("sqlite::memory:", Err(InvalidStoreUrl::Malformed)),
+            ("alert-manager.db", Err(InvalidStoreUrl::Malformed)),
+            ("postgres://u:pw@h/db", Err(InvalidStoreUrl::Unsupported)),
+            ("postgresql://h/db", Err(InvalidStoreUrl::Unsupported)),
+        ] {
+            assert_eq!(text.parse(), parsed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_relative_path_is_resolved_and_an_absolute_one_is_kept() {
+        let folder = Path::new("/etc/alert-manager");
+        for (file, resolved) in [("a.db", "/etc/alert-manager/a.db"), ("/a.db", "/a.db")] {
+            let url = StoreUrl::Sqlite(file.into()).relative_to(folder);
+            assert_eq!(url.to_string(), resolved);
+            assert_eq!(
+                url.local_path("cache"),
+                Path::new(&format!("{resolved}.cache"))
+            );
+        }
+    }
+}
