@@ -280,7 +280,7 @@ async fn who_else_could_have_written_a_module_is_known_and_seen_to_change() {
         chmod(&place, closed);
         shelf.until(|shelf| exposure(shelf).is_none()).await;
     }
-    // A link to where anybody may write is no better.
+    // The same for a link to a folder that anybody may write to.
     let common = shelf.harness.folder.path().join("common");
     fs::create_dir(&common).unwrap();
     fs::rename(shelf.path("probe.wasm"), common.join("probe.wasm")).unwrap();

@@ -113,7 +113,7 @@ async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
     if wanted.is_some()
         && let Some(standing) = request.extensions().get::<Standing>()
     {
-        standing.prove();
+        standing.authenticate();
     }
     next.run(request).await
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::Worker;
 use super::outcome::{self, Circumstances};
-use super::{Phase, Worker};
 use crate::alert::{HandlerName, Status, StepKind, Timestamp, is_dead_letter_route};
 use crate::api::AttemptOutcome;
 use crate::gate::Parked;
@@ -25,7 +25,8 @@ pub(super) struct Lease {
     worker: Worker,
     leased: Leased,
     permit: Option<Permit>,
-    cut_off: watch::Receiver<Phase>,
+    /// Becomes true if the shutdown interrupts what still runs.
+    interrupted: watch::Receiver<bool>,
     began: Instant,
     /// The indexes of the steps that this lease has tried. Each is tried once per lease: its record is read by the next one.
     tried: Vec<usize>,
@@ -59,7 +60,7 @@ impl Lease {
     pub(super) fn new(
         worker: &Worker,
         mut leased: Leased,
-        cut_off: watch::Receiver<Phase>,
+        interrupted: watch::Receiver<bool>,
     ) -> Self {
         let now = Timestamp::now();
         let woken = leased.progress.wake(&leased.woken).into_iter().collect();
@@ -79,7 +80,7 @@ impl Lease {
             report: Report::new(worker, &leased, now),
             worker: worker.clone(),
             leased,
-            cut_off,
+            interrupted,
             began: Instant::now(),
             tried: Vec::new(),
             recorded_now: RecordUse::default(),
@@ -156,7 +157,7 @@ impl Lease {
         let Some(first) = due.first().copied() else {
             return Turn::End;
         };
-        if *self.cut_off.borrow() == Phase::CutOff {
+        if *self.interrupted.borrow() {
             return Turn::Yield(self.handler_of(first).clone());
         }
         let mut waits_for = None;

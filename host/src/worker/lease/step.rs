@@ -12,9 +12,9 @@ use crate::journal::{Dependency, Recorded};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{ReadError, Step, StepStatus, Wake};
 use crate::runtime::{Invocation, Invoked, Output, Served, StepFailure};
+use crate::worker::{EnrichBudget, HandlerSettings};
 use crate::worker::breaker::{Change, Gate, Health};
 use crate::worker::outcome::{self, Met};
-use crate::worker::{EnrichBudget, HandlerSettings, Phase};
 
 /// How long an actor whose module is not loaded waits at most until it is checked again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -85,11 +85,11 @@ impl Lease {
             .metrics
             .step_duration(&step.handler, step.kind)
             .start_timer();
-        let phase = &mut self.cut_off;
-        let cut_off = async {
+        let interrupted = &mut self.interrupted;
+        let interruption = async {
             // The sender lives as long as the worker; without it, nothing is interrupted any more.
-            if phase
-                .wait_for(|phase| *phase == Phase::CutOff)
+            if interrupted
+                .wait_for(|is_interrupted| *is_interrupted)
                 .await
                 .is_err()
             {
@@ -100,7 +100,7 @@ impl Lease {
         let invoked = self
             .worker
             .runtime
-            .invoke_until(&served.module, invocation, cut_off)
+            .invoke_until(&served.module, invocation, interruption)
             .await;
         timer.observe_duration();
         invoked

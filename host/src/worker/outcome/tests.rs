@@ -279,11 +279,11 @@ fn a_shutdown_uses_up_no_attempt_of_an_enrichment_and_host_failures_are_bounded(
         attempts_max: 2,
         within: Duration::from_secs(10),
     };
-    let cut_off = StepFailure::Host("the server was shut down meanwhile".into());
+    let interrupted = StepFailure::Host("the server was shut down meanwhile".into());
     let mut step = actor();
     let mut failures = 0;
     while step.status == StepStatus::Pending {
-        enrichment_failed(&mut step, &cut_off, &policy, Duration::from_secs(1));
+        enrichment_failed(&mut step, &interrupted, &policy, Duration::from_secs(1));
         assert_eq!(step.attempts, 0);
         failures += 1;
     }
