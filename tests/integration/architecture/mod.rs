@@ -241,10 +241,10 @@ fn only_the_queues_stores_know_sql() {
 fn the_runtimes_folders_are_layers() {
     let layers: [(&str, &[&str]); 9] = [
         ("limits", &[]),
-        ("spelling", &[]),
+        ("unescape", &[]),
         ("text", &["limits"]),
-        ("outbound", &["limits", "spelling"]),
-        ("slack", &["limits", "outbound", "spelling", "text"]),
+        ("outbound", &["limits", "unescape"]),
+        ("slack", &["limits", "outbound", "unescape", "text"]),
         ("services", &["outbound", "slack"]),
         ("trace", &["limits", "outbound", "slack", "text"]),
         ("sandbox", &["limits", "trace"]),

@@ -25,7 +25,7 @@ use crate::http::origin::OriginCheck;
 use crate::http::server::Standing;
 use crate::journal::BoxFuture;
 use crate::queue::Queue;
-use crate::runtime::{Holds, ModuleInfo, Registry, SlackSettings};
+use crate::runtime::{ModuleInfo, Registry, SlackBreaker, SlackSettings};
 use crate::telemetry::Metrics;
 use crate::worker::{self, Breakers};
 
@@ -35,7 +35,7 @@ pub(crate) use settings::Settings;
 pub(crate) struct Api {
     pub(crate) queue: Queue,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) holds: Arc<Holds>,
+    pub(crate) slack_breaker: Arc<SlackBreaker>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) heartbeats: Arc<Heartbeats>,
     pub(crate) metrics: Arc<Metrics>,

@@ -40,7 +40,7 @@ pub(super) struct Lease {
     /// The steps that run before their time, with the recovered dependencies that each waited for.
     woken: BTreeMap<usize, Vec<Woken>>,
     /// The dependencies that answered during this lease: a step that still fails for one of them is not woken by that answer.
-    has: Vec<Dependency>,
+    answered: Vec<Dependency>,
     /// True for a notice that is moved to another way if it dies, so that it need not be tried for hours on this one.
     /// Determined when a step fails.
     has_another_way: bool,
@@ -87,7 +87,7 @@ impl Lease {
             parked: BTreeMap::new(),
             due: BTreeMap::new(),
             woken,
-            has: Vec::new(),
+            answered: Vec::new(),
             has_another_way: false,
         }
     }

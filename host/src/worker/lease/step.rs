@@ -190,10 +190,10 @@ impl Lease {
         if !is_parked || invoked.has_sent {
             step.parked = None;
         }
-        for dependency in &invoked.has {
+        for dependency in &invoked.answered {
             self.worker.queue.wake(dependency, Wake::All);
         }
-        self.has.extend(invoked.has);
+        self.answered.extend(invoked.answered);
         let error = invoked.outcome.as_ref().err().map(ToString::to_string);
         match invoked.outcome {
             Ok(output) => succeeded(step, output),
@@ -208,10 +208,14 @@ impl Lease {
             }
             Err(failure) => {
                 let mut woken = self.woken.remove(&index).unwrap_or_default();
-                woken.extend(self.has.iter().map(|had| (had.clone(), Wake::All)));
+                woken.extend(
+                    self.answered
+                        .iter()
+                        .map(|answered| (answered.clone(), Wake::All)),
+                );
                 let met = Met {
                     hold: invoked.hold,
-                    needs: invoked.needs,
+                    unanswered: invoked.unanswered,
                     woken,
                 };
                 self.failed(index, &failure, met, settings, Timestamp::now());
