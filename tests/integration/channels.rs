@@ -3,9 +3,11 @@
 use alert_manager::api::{Channel, Channels, Delivery};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tests::PATIENCE;
 use tests::alerts;
 use tests::fakes::{Fault, Sink, Slack};
+use tests::process::{Process, command};
 use tests::server::{Server, Setup};
 
 const POST: &str = "chat.postMessage";
@@ -215,7 +217,7 @@ async fn what_slack_says_about_waiting_closes_the_channel_for_all_and_over_a_res
     let another = scripted("Another", "slack alerts another");
     let another = server.accept(&another).await;
     server.wait_for_story(&another[0], told).await;
-    assert_eq!(slack.calls().len(), 1, "no handler asks it again");
+    assert_eq!(slack.count_calls(POST), 1, "no handler asks it again");
 
     let server = setup.start_in(server.stop().await).await;
     for id in [&limited[0], &another[0]] {
@@ -224,7 +226,7 @@ async fn what_slack_says_about_waiting_closes_the_channel_for_all_and_over_a_res
     let after = wait_for_channel(&server, "alerts", |c| c.gate.closed_until.is_some()).await;
     let seconds = |channel: &Channel| channel.gate.closed_until.unwrap().as_second();
     assert!((seconds(&after) - seconds(&closed)).abs() <= 1, "{after:?}");
-    assert_eq!(slack.calls().len(), 1);
+    assert_eq!(slack.count_calls(POST), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,6 +263,119 @@ async fn what_was_read_before_the_turn_came_stays_as_it_was_read() {
     assert_eq!(sink.received().len(), 1, "it was read once");
 }
 
+/// Starts the server's own program in the folder of a server that was stopped.
+fn start_process(dir: &TempDir, slack: &Slack) -> Process {
+    tokio::task::block_in_place(|| {
+        let mut command = command(dir.path(), &["serve", "--config.file", "alert-manager.yml"]);
+        command
+            .env("SLACK_TOKEN", tests::fakes::slack::TOKEN)
+            .env("SLACK_API_URL", slack.api_url());
+        Process::start(command)
+    })
+}
+
+async fn post(process: &Process, alert: &Value) {
+    let http = reqwest::Client::new();
+    let answer = http.post(format!("{}/webhook", process.url)).json(alert);
+    assert_eq!(answer.send().await.unwrap().status(), StatusCode::ACCEPTED);
+}
+
+/// The server is killed while it runs what will have to wait, while that waits, and while a message is sent whose turn it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_loses_nothing_that_waits_and_repeats_nothing_that_was_done() {
+    let (slack, sink) = (Slack::start().await, Sink::start().await);
+    let url = sink.url();
+    let probe = format!("  probe:\n    allow: {{ http: ['{url}'], slack: [alerts] }}");
+    let setup = setup(&slack, "per_second: 2, burst: 1")
+        .config(&probe)
+        .module("probe");
+    let dir = setup.clone().start().await.stop().await;
+    let effect_and_message = |n: usize| {
+        let script = format!("post {url}/{n} x\nget {url}/read\nslack alerts message-{n}.");
+        scripted(&format!("Waits{n}"), &script)
+    };
+    let process = start_process(&dir, &slack);
+    for n in 0..4 {
+        post(&process, &effect_and_message(n)).await;
+    }
+    // Each has had its effect, and all but one wait at most.
+    sink.wait_for_count(8).await;
+    slack.wait_for_count(1).await;
+    process.kill();
+
+    let process = start_process(&dir, &slack);
+    for n in 4..6 {
+        post(&process, &effect_and_message(n)).await;
+    }
+    slack.wait_for_count(3).await;
+    process.kill();
+
+    slack.faults().next(POST, Fault::Hang);
+    let calls = slack.count_calls(POST);
+    let process = start_process(&dir, &slack);
+    // It is on its way, and nothing is done.
+    slack.wait_for_calls(POST, calls + 1).await;
+    process.kill();
+
+    let server = setup.start_in(dir).await;
+    for delivery in deliveries(&server).await {
+        let story = server.wait_settled(&delivery.id.to_string()).await;
+        assert_eq!(story["state"], "done", "{story:#}");
+    }
+    let messages = slack.messages();
+    for n in 0..6 {
+        let of = format!("message-{n}.");
+        let posted = messages.iter().filter(|m| m.contains(&of)).count();
+        // What was killed in the moment between its answer and its record is said to be in doubt.
+        let all = deliveries(&server).await;
+        let name = format!("Waits{n}");
+        let delivery = all.iter().find(|d| d.alertname == name).unwrap();
+        let story = server.story(&delivery.id.to_string()).await;
+        let told = story["journal"].as_array().unwrap().iter();
+        let doubts = told.filter(|entry| entry["ambiguous"] == true).count();
+        assert!(
+            (1..=1 + doubts).contains(&posted),
+            "{of}: {posted} times: {story:#}"
+        );
+        let path = format!("/{n}");
+        let effects = sink.received().iter().filter(|r| r.path == path).count();
+        assert!(
+            (1..=1 + doubts).contains(&effects),
+            "{path}: {effects} times"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_become_too_old_when_its_turn_comes_ends_as_expired() {
+    let slack = Slack::start().await;
+    let config = config("per_second: 1, burst: 1").replace(
+        "slack-notify: {",
+        "slack-notify: { retry: { max_age: 1ms },",
+    );
+    let setup = Setup::new().slack(&slack).module("slack-notify");
+    let server = setup.config(&config).start().await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.extend(server.accept(&alert("Old", n, "warning")).await);
+    }
+    let mut expired = 0;
+    for id in &ids {
+        let story = server.wait_settled(id).await;
+        if story["state"] == "dead" {
+            expired += 1;
+            assert_eq!(story["reason"], "expired", "{story:#}");
+            let why = story["last_error"].as_str().unwrap();
+            assert!(
+                why.contains("it waited for its turn in the channel alerts"),
+                "{why}"
+            );
+        }
+    }
+    assert!(expired >= 1, "the channel takes one at once");
+    assert_eq!(slack.messages().len() + expired, ids.len());
+}
+
 /// Returns the deliveries of a server.
 async fn deliveries(server: &Server) -> Vec<Delivery> {
     let (_, body) = server.get("/api/v1/deliveries?limit=1000").await;
@@ -271,12 +386,15 @@ async fn deliveries(server: &Server) -> Vec<Delivery> {
 async fn a_cancelled_delivery_waits_no_more() {
     let slack = Slack::start().await;
     let server = setup(&slack, FULL).start().await;
-    for n in 0..3 {
-        server.accept(&alert("Waits", n, "warning")).await;
+    let first = server.accept(&alert("First", 0, "warning")).await;
+    server.wait_settled(&first[0]).await;
+    let mut ids = Vec::new();
+    for n in 0..2 {
+        ids.extend(server.accept(&alert("Waits", n, "warning")).await);
     }
     wait_for_channel(&server, "alerts", |c| c.gate.waiting.warning == 2).await;
-    for delivery in deliveries(&server).await.iter().filter(|d| !d.is_settled()) {
-        let cancel = format!("/api/v1/deliveries/{}/cancel", delivery.id);
+    for id in ids {
+        let cancel = format!("/api/v1/deliveries/{id}/cancel");
         assert_eq!(server.command(&cancel).await.0, StatusCode::OK);
     }
     let empty = wait_for_channel(&server, "alerts", |c| c.gate.waiting.total() == 0).await;

@@ -200,6 +200,7 @@ async fn when_slack_says_to_wait_its_gate_is_closed_for_all_and_no_guest_learns_
         let call = invoked.trace.calls.last().unwrap();
         assert!(call.result.contains("Slack asks to wait"), "{call:?}");
         assert!(invoked.has_sent && !invoked.has_effect);
+        assert!(invoked.doubts.unwrap().is_empty(), "it was not posted");
         let closed = ledger.closed();
         let seconds = if says == "retry-after" { 30 } else { 1 };
         assert_eq!(closed[0].0.name, gate);

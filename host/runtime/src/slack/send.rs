@@ -85,9 +85,7 @@ impl Slack {
         if self.settings().preview {
             return Ok(());
         }
-        let permit = self
-            .breaker
-            .admit(outgoing.as_call(self), Instant::now());
+        let permit = self.breaker.admit(outgoing.as_call(self), Instant::now());
         outgoing.permit = Some(permit.map_err(Deferred::Held)?);
         match ledger.pass(&self.gates(outgoing)) {
             Ok(Pass::Granted) => Ok(()),

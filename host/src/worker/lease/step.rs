@@ -12,9 +12,9 @@ use crate::journal::{Dependency, Recorded};
 use crate::policy::{Grants, MissingPin};
 use crate::queue::{ReadError, Step, StepStatus, Wake};
 use crate::runtime::{Invocation, Invoked, Output, Served, StepFailure};
-use crate::worker::{EnrichBudget, HandlerSettings};
 use crate::worker::breaker::{Change, Gate, Health};
 use crate::worker::outcome::{self, Met};
+use crate::worker::{EnrichBudget, HandlerSettings};
 
 /// How long an actor whose module is not loaded waits at most until it is checked again.
 const MODULE_RETRY_MAX: Duration = Duration::from_secs(10);
