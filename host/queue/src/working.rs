@@ -17,7 +17,7 @@ use super::model::{
     Clock, Lease, Leased, NOT_SENT, Next, Progress, ReadError, Reason, Settlement, Step,
     StepStatus, Wake,
 };
-use super::rules::settle::Outcome;
+use super::rules::settle::{Outcome, Park};
 
 /// The longest `last_error` of a delivery, in bytes. The story has the whole text.
 const ERROR_BYTES_MAX: usize = 4_096;
@@ -115,13 +115,13 @@ impl Queue {
                 handler,
                 parked,
                 is_clean,
-            } => Outcome::Park {
+            } => Outcome::Park(Box::new(Park {
                 handler,
                 parked,
                 is_clean,
                 due: next_due(&settlement.progress, &shared.clock),
                 waits_for: settlement.progress.waits_for(),
-            },
+            })),
             Next::Yield { handler } => Outcome::Wait {
                 handler,
                 due: Ticks::MIN,

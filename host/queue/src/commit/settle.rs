@@ -165,17 +165,11 @@ impl<'m, T: Txn> Work<'_, 'm, T> {
                 due: *due,
                 waits_for: waits_for.clone(),
             },
-            Outcome::Park {
-                handler,
-                parked,
-                due,
-                waits_for,
-                ..
-            } => Ended::Parked {
-                handler: handler.clone(),
-                parked: parked.clone(),
-                due: due.clone(),
-                waits_for: waits_for.clone(),
+            Outcome::Park(park) => Ended::Parked {
+                handler: park.handler.clone(),
+                parked: park.parked.clone(),
+                due: park.due.clone(),
+                waits_for: park.waits_for.clone(),
             },
         };
         self.group.ended.push((lease, ended));

@@ -24,17 +24,21 @@ pub(crate) enum Outcome {
         waits_for: Vec<Dependency>,
     },
     /// It waits for its turn at a gate.
-    Park {
-        /// Whose concurrency permit it then needs.
-        handler: HandlerName,
-        parked: Parked,
-        /// True if another may stand for it meanwhile.
-        is_clean: bool,
-        /// When another step of it is due, and whose permit that needs.
-        due: Option<(Ticks, HandlerName)>,
-        /// What other steps of it wait for, besides their time.
-        waits_for: Vec<Dependency>,
-    },
+    Park(Box<Park>),
+}
+
+/// How a delivery waits at a gate.
+#[derive(Debug)]
+pub(crate) struct Park {
+    /// The handler whose permit it then needs.
+    pub(crate) handler: HandlerName,
+    pub(crate) parked: Parked,
+    /// True if another may stand for it meanwhile.
+    pub(crate) is_clean: bool,
+    /// When another step of it is due, and whose permit that needs.
+    pub(crate) due: Option<(Ticks, HandlerName)>,
+    /// The dependencies that other steps of it wait for.
+    pub(crate) waits_for: Vec<Dependency>,
 }
 
 /// Returns the state of a delivery after a lease with this outcome.
@@ -68,17 +72,15 @@ pub(crate) fn after_lease(outcome: &Outcome, now: Timestamp) -> AfterLease<'_> {
             yields: not_before.is_none(),
             parking: Parking::No,
         },
-        Outcome::Park {
-            handler, is_clean, ..
-        } => AfterLease {
+        Outcome::Park(park) => AfterLease {
             state: State::Queued,
             reason: None,
             settled_at: None,
-            next_handler: Some(handler),
+            next_handler: Some(&park.handler),
             not_before: None,
             waits_for: &[],
             yields: true,
-            parking: match is_clean {
+            parking: match park.is_clean {
                 true => Parking::Clean,
                 false => Parking::Begun,
             },
@@ -103,7 +105,7 @@ mod tests {
         };
         let park = |is_clean| {
             let gate = GateAsk::new(GateName::SlackWorkspace, None);
-            Outcome::Park {
+            Outcome::Park(Box::new(Park {
                 handler: HandlerName::new("a"),
                 parked: Parked {
                     asks: vec![gate.clone()],
@@ -112,7 +114,7 @@ mod tests {
                 is_clean,
                 due: None,
                 waits_for: Vec::new(),
-            }
+            }))
         };
         for (is_clean, parking) in [(true, Parking::Clean), (false, Parking::Begun)] {
             assert_eq!(

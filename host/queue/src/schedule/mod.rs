@@ -11,6 +11,7 @@ mod gates;
 mod handler_queue;
 mod ordering;
 mod provisional;
+mod rank;
 mod status;
 #[cfg(test)]
 mod tests;

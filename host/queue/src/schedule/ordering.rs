@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use alert_manager_core::alert::{DeliveryId, Fingerprint, HandlerName, Priority};
+use alert_manager_core::alert::{DeliveryId, HandlerName, Priority};
 
 use crate::model::clock::Ticks;
 use crate::model::{Contents, Grant, Lease, OtherRoutes};
@@ -81,7 +81,10 @@ impl FingerprintQueue {
     }
 
     /// Returns the highest priority of each delivery and of those that wait for it.
-    fn ranks(&self, own: impl Fn(DeliveryId) -> Priority) -> Vec<(DeliveryId, Priority)> {
+    pub(super) fn ranks(
+        &self,
+        own: impl Fn(DeliveryId) -> Priority,
+    ) -> Vec<(DeliveryId, Priority)> {
         let mut ranks: Vec<(DeliveryId, Priority)> = Vec::with_capacity(self.queued.len());
         let queued = self.queued.iter().enumerate().rev();
         for (place, earlier) in queued {
@@ -345,41 +348,6 @@ impl Scheduler {
     pub(super) fn is_next(&self, id: DeliveryId) -> bool {
         let queue = self.fingerprints.get(&self.items[&id].fingerprint);
         queue.is_some_and(|queue| queue.is_next(id))
-    }
-
-    /// Gives every delivery of a fingerprint the highest priority of what waits for it.
-    fn rank_all(&mut self, fingerprint: Fingerprint, now: Ticks) {
-        let Some(queue) = self.fingerprints.get(&fingerprint) else {
-            return;
-        };
-        for (id, rank) in queue.ranks(|id| self.items[&id].priority) {
-            self.set_rank(id, rank, now);
-        }
-    }
-
-    fn set_rank(&mut self, id: DeliveryId, rank: Priority, now: Ticks) {
-        let item = self.item(id);
-        let before = (std::mem::replace(&mut item.rank, rank), id);
-        let after = (rank, id);
-        if before == after {
-            return;
-        }
-        let item = &self.items[&id];
-        for dependency in &item.waits_for {
-            if let Some(waiters) = self.waiters.get_mut(dependency)
-                && waiters.remove(&before)
-            {
-                waiters.insert(after);
-            }
-        }
-        if let Some(at) = &item.at_gate {
-            let alike = at.alike(item.handler);
-            if self.gates.leave(&alike, before) {
-                self.gates.wait(&alike, after, now);
-            }
-        } else if self.handlers[item.handler].remove(before) {
-            self.handlers[item.handler].push(after);
-        }
     }
 
     #[allow(

@@ -55,7 +55,7 @@ limits! {
         Cpu cpu => cpu_max: Duration, Time, Duration::from_millis(500), at most 10 * 60 * 1_000;
         /// time from instantiation to the result.
         Wall wall => wall_max: Duration, Time, Duration::from_secs(30), at most 60 * 60 * 1_000;
-        /// invocations of this handler at one time.
+        /// invocations of this handler at one time. An eighth of them, and at least one if there are two, is for critical alerts.
         Concurrency concurrency => concurrency_max: u32, Count, 8, at most 10_000;
         /// host calls of any kind, cheap ones too; log lines have limits of their own.
         HostCalls host_calls => host_calls_max: u32, Count, 10_000, at most 1_000_000;

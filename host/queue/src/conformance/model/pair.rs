@@ -244,6 +244,7 @@ impl<B: Bench> Pair<B> {
         }
         self.compare_open();
         self.model.check_idle(self.held.len());
+        self.model.end_step();
         let counts = self.bench.queue.counts();
         assert_eq!(
             (counts.depth, counts.dead),

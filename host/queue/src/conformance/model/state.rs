@@ -115,6 +115,8 @@ pub(super) struct Model {
     pub(super) passed_s: Vec<u64>,
     /// When the last one had its turn at the gate.
     pub(super) last_turn_s: u64,
+    /// What waited at the gate when the last step ended, and was the first of its ordering key.
+    pub(super) was_first: Vec<DeliveryId>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -264,15 +266,21 @@ impl Model {
         assert!(had_turn || known.is_critical() || !self.critical_waits());
     }
 
-    /// Returns true if a critical delivery waits at the gate that is the first of its ordering key.
+    /// Returns true if a critical delivery has waited at the gate since before this step.
     fn critical_waits(&self) -> bool {
-        self.deliveries.iter().any(|(id, known)| {
-            known.is_critical()
-                && known.stage == Stage::Parked
-                && !self
-                    .of_key(known.event)
-                    .any(|(other, k)| other < id && k.is_open())
-        })
+        let waits = |known: &Known| known.is_critical() && known.stage == Stage::Parked;
+        let mut waiting = self.was_first.iter().map(|id| &self.deliveries[id]);
+        waiting.any(waits)
+    }
+
+    /// Ends a step: notes what waits at the gate that is the first of its ordering key.
+    pub(super) fn end_step(&mut self) {
+        let is_first = |(id, known): &(&DeliveryId, &Known)| {
+            let mut earlier = self.of_key(known.event);
+            known.stage == Stage::Parked && !earlier.any(|(other, k)| other < *id && k.is_open())
+        };
+        let first = self.deliveries.iter().filter(is_first);
+        self.was_first = first.map(|(id, _)| *id).collect();
     }
 
     /// A delivery waits for its turn from now on.

@@ -1,0 +1,69 @@
+//! One gate: its token bucket, until when it is closed, and who waits at it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alert_manager_core::alert::DeliveryId;
+use alert_manager_core::gate::GateRate;
+
+use crate::model::clock::Ticks;
+
+use super::Alike;
+use crate::schedule::bucket::Bucket;
+use crate::schedule::turn::Turns;
+
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) label: String,
+    pub(super) rate: Option<GateRate>,
+    pub(super) bucket: Option<Bucket>,
+    pub(super) closed_until: Ticks,
+    pub(super) turns: Turns,
+    pub(super) groups: BTreeSet<Alike>,
+    /// Who has asked for an update of this message: the number of the first of their asks, among all for updates.
+    pub(super) updates: BTreeMap<DeliveryId, u64>,
+    /// The highest of these so far.
+    pub(super) latest_update: u64,
+}
+
+impl Gate {
+    pub(super) fn new(label: String) -> Self {
+        Self {
+            label,
+            rate: None,
+            bucket: None,
+            closed_until: Ticks::MIN,
+            turns: Turns::default(),
+            groups: BTreeSet::new(),
+            updates: BTreeMap::new(),
+            latest_update: 0,
+        }
+    }
+
+    /// Returns when it is open and has a token: `now` if that is so.
+    pub(super) fn opens_at(&self, now: Ticks) -> Ticks {
+        let open_at = self.closed_until.max(now);
+        match &self.bucket {
+            Some(bucket) => bucket.next_at(open_at),
+            None => open_at,
+        }
+    }
+
+    pub(super) fn set_rate(&mut self, rate: Option<GateRate>, now: Ticks) {
+        self.rate = rate;
+        self.bucket = rate.map(Bucket::new);
+        if self.closed_until > now {
+            self.close(self.closed_until);
+        }
+    }
+
+    pub(super) fn close(&mut self, until: Ticks) {
+        self.closed_until = self.closed_until.max(until);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.empty_until(until);
+        }
+    }
+
+    pub(super) fn is_idle(&self, now: Ticks) -> bool {
+        self.closed_until <= now && self.groups.is_empty() && self.updates.is_empty()
+    }
+}
